@@ -1,0 +1,47 @@
+//! What a database error means.
+
+use diesel::result::{ConnectionError, DatabaseErrorKind, Error as Diesel};
+
+use crate::kernel::Error;
+
+impl From<Diesel> for Error {
+    fn from(error: Diesel) -> Self {
+        let words = match &error {
+            Diesel::NotFound => return Self::NotFound,
+            Diesel::DatabaseError(DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ClosedConnection, _) => {
+                return Self::Transient(Box::new(error));
+            }
+            Diesel::DatabaseError(_, info) => info.message(),
+            _ => return Self::Internal(Box::new(error)),
+        };
+        // diesel keeps no error number; these are the fixed English texts of SQLite and libpq.
+        let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
+        if says(&["database or disk is full", "No space left on device"]) {
+            Self::StorageFull
+        } else if says(&[
+            "deadlock detected",
+            "database is locked",
+            "database table is locked",
+            "interrupted",
+            "canceling statement due to",
+            "server closed the connection",
+            "connection to server",
+            "terminating connection",
+            "the database system is",
+            "no connection to the server",
+            "could not receive data from server",
+            "could not send data to server",
+            "SSL SYSCALL error",
+        ]) {
+            Self::Transient(Box::new(error))
+        } else {
+            Self::Internal(Box::new(error))
+        }
+    }
+}
+
+impl From<ConnectionError> for Error {
+    fn from(error: ConnectionError) -> Self {
+        Self::Transient(Box::new(error))
+    }
+}

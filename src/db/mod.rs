@@ -1,0 +1,188 @@
+//! The database: units of work on SQLite or PostgreSQL.
+//!
+//! [`Db::write`] and [`Db::read`] are the only ways in. A unit commits on `Ok` and rolls back on `Err`; a refusal that
+//! must leave a trace is therefore a *value*, not an error. A unit may run more than once and so has no effect outside
+//! the database; what must happen after the commit is handed to [`Tx::after_commit`].
+//!
+//! Connections live on threads of their own, never on the HTTP workers. On SQLite one writer thread commits many
+//! units in one transaction ([`writer`]), each in a savepoint; on PostgreSQL each thread runs one unit at a time
+//! ([`postgres`]). Nothing outside `store.rs` files and this folder imports diesel.
+
+mod connection;
+mod error;
+pub mod migrate;
+mod postgres;
+mod queue;
+pub mod schema;
+mod sqlite;
+mod types;
+mod unit;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+pub use connection::{AnyConnection, Both, MultiBackend};
+pub use types::{At, Moment, Uid};
+pub use unit::Tx;
+
+use crate::kernel::{Error, Result};
+use queue::{Lane, Queue};
+use unit::Unit;
+
+/// Which database a [`Db`] speaks to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A file of our own.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server, by URL.
+    Postgres(String),
+}
+
+impl Backend {
+    /// Reads a database URL: `postgres://…`, `postgresql://…` or `sqlite:<path>`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator. A URL without a known scheme is refused: SQLite would take any string as a path.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Ok(Self::Postgres(url.to_owned()))
+        } else if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            Ok(Self::Sqlite(Path::new(path).to_owned()))
+        } else {
+            Err("a database URL starts with postgres://, postgresql:// or sqlite:".to_owned())
+        }
+    }
+
+    /// The name of the kind of database.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgresql",
+        }
+    }
+}
+
+/// How long a unit may wait in the queue and run before it is answered 503.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A handle on the database, cheap to clone. [`Db::close`] finishes what waits.
+#[derive(Clone)]
+pub struct Db {
+    writes: Arc<Queue>,
+    reads: Arc<Queue>,
+    threads: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
+    backend: Arc<Backend>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Db({})", self.backend.name())
+    }
+}
+
+impl Db {
+    /// Opens the database (not its tables: see [`migrate`]) and starts its threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when an SQLite file cannot be opened. A PostgreSQL server may be away: its units answer 503
+    /// until it is back.
+    pub fn open(backend: Backend) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let writes = Arc::new(Queue::new(1024));
+        let mut threads = Vec::new();
+        let reads = match &backend {
+            Backend::Sqlite(path) => {
+                let reads = Arc::new(Queue::new(1024));
+                threads.push(writer::start(path.clone(), Arc::clone(&writes))?);
+                for turn in 0..cores.clamp(2, 16) {
+                    threads.push(sqlite::start_reader(turn, path.clone(), Arc::clone(&reads))?);
+                }
+                reads
+            }
+            Backend::Postgres(url) => {
+                for turn in 0..(2 * cores + 2).max(8) {
+                    threads.push(postgres::start(turn, url.clone(), Arc::clone(&writes))?);
+                }
+                Arc::clone(&writes)
+            }
+        };
+        Ok(Self { writes, reads, threads: Arc::new(std::sync::Mutex::new(threads)), backend: Arc::new(backend) })
+    }
+
+    /// Which database this is.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Runs `f` in one transaction and answers when it is durable.
+    ///
+    /// `f` may run more than once (deadlock, connection lost before COMMIT), so it borrows its input and has no
+    /// outside effect.
+    ///
+    /// # Errors
+    ///
+    /// What `f` answers (nothing is then changed); [`Error::Unavailable`] when the queue is full, the database is
+    /// away, or the outcome of COMMIT is unknown.
+    pub async fn write<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.submit(&self.writes, Lane::Interactive, false, f).await
+    }
+
+    /// [`Db::write`] for background work: runs when nobody waits. Cut it to at most 100 rows a unit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::write`].
+    pub async fn write_bulk<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.submit(&self.writes, Lane::Bulk, false, f).await
+    }
+
+    /// Runs `f` on one snapshot. It cannot write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::write`].
+    pub async fn read<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.submit(&self.reads, Lane::Interactive, true, f).await
+    }
+
+    async fn submit<T, F>(&self, queue: &Queue, lane: Lane, read_only: bool, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let unit = Unit::new(f, reply);
+        queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
+        answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
+    }
+
+    /// Stops taking units, finishes those that wait, and ends the threads. Blocks.
+    pub fn close(&self) {
+        self.writes.close();
+        self.reads.close();
+        let threads = self.threads.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default();
+        for thread in threads {
+            // A thread that panicked has already answered its unit; there is nothing left to lose here.
+            drop(thread.join());
+        }
+    }
+}

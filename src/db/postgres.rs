@@ -1,0 +1,153 @@
+//! PostgreSQL threads: one connection each, one unit at a time.
+//!
+//! READ COMMITTED with row locks for writes, one snapshot for reads. A deadlock or a connection lost before COMMIT
+//! runs the unit again; a connection lost *during* COMMIT leaves its outcome unknown: 503, and the client's retry is
+//! safe. While the server is away, units answer 503 at once instead of waiting for it.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use diesel::connection::{Connection, SimpleConnection, TransactionManager};
+use diesel::pg::PgConnection;
+
+use super::AnyConnection;
+use super::connection::begin;
+use super::queue::{Queue, Waiting};
+use super::sqlite::spawn;
+use super::unit::Job;
+use crate::kernel::{Error, Result};
+
+type Manager = <AnyConnection as Connection>::TransactionManager;
+
+/// How often a unit runs before a deadlock is told to the client.
+const ATTEMPTS: u32 = 4;
+/// How long a thread waits between two attempts to reach a server that is away.
+const RECONNECT: Duration = Duration::from_millis(250);
+
+/// Opens a connection with the settings every unit relies on.
+pub(super) fn connect(url: &str) -> Result<PgConnection> {
+    let mut conn = PgConnection::establish(&with_timeouts(url))?;
+    conn.batch_execute(
+        "SET synchronous_commit = on; SET lock_timeout = '5s'; SET statement_timeout = '9s'; \
+         SET idle_in_transaction_session_timeout = '15s'; SET client_min_messages = warning; SET timezone = 'UTC'",
+    )?;
+    Ok(conn)
+}
+
+/// The URL with bounds on how long libpq waits, where the operator set none.
+fn with_timeouts(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (key, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "5000"), ("application_name", "afterglow")] {
+        if !url.contains(key) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{key}={value}"));
+        }
+    }
+    url
+}
+
+pub(super) fn start(turn: usize, url: String, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
+    spawn(format!("db-{turn}"), move || {
+        let mut link = Link { url, conn: None, failed: None };
+        while let Some(waiting) = queue.next() {
+            link.serve(waiting);
+        }
+    })
+}
+
+struct Link {
+    url: String,
+    conn: Option<AnyConnection>,
+    failed: Option<Instant>,
+}
+
+/// How far a unit came.
+enum Outcome {
+    /// It ended.
+    Ended { end: Result<()>, broken: bool },
+    /// It did not commit and may run again.
+    Again { error: Error, broken: bool },
+    /// Nobody knows whether it committed.
+    Unknown(Error),
+}
+
+impl Link {
+    fn serve(&mut self, Waiting { mut job, read_only, deadline }: Waiting) {
+        let mut last = Error::Unavailable("the database queue is too slow");
+        for _ in 0..ATTEMPTS {
+            if Instant::now() > deadline {
+                break;
+            }
+            let mut conn = match self.connection() {
+                Ok(conn) => conn,
+                Err(error) => {
+                    last = error;
+                    break;
+                }
+            };
+            match run(&mut conn, job.as_mut(), read_only) {
+                Outcome::Ended { end, broken } => {
+                    self.conn = (!broken).then_some(conn);
+                    return job.finish(end);
+                }
+                Outcome::Again { error, broken } => {
+                    self.conn = (!broken).then_some(conn);
+                    last = error;
+                }
+                Outcome::Unknown(error) => {
+                    tracing::error!(%error, "the connection was lost during COMMIT; the client is asked to repeat");
+                    return job.finish(Err(Error::Unavailable("the outcome of the commit is unknown")));
+                }
+            }
+        }
+        tracing::warn!(error = %last, "a unit could not be run");
+        job.finish(Err(last));
+    }
+
+    fn connection(&mut self) -> Result<AnyConnection> {
+        if let Some(conn) = self.conn.take() {
+            return Ok(conn);
+        }
+        if self.failed.is_some_and(|at| at.elapsed() < RECONNECT) {
+            return Err(Error::Unavailable("the database is away"));
+        }
+        match connect(&self.url) {
+            Ok(conn) => {
+                self.failed = None;
+                Ok(AnyConnection::Pg(conn))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the database cannot be reached");
+                self.failed = Some(Instant::now());
+                Err(Error::Unavailable("the database is away"))
+            }
+        }
+    }
+}
+
+fn run(conn: &mut AnyConnection, job: &mut dyn Job, read_only: bool) -> Outcome {
+    let sql = if read_only { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
+    if let Err(error) = begin(conn, sql) {
+        return Outcome::Again { error, broken: true };
+    }
+    match job.run(conn) {
+        Ok(()) => match Manager::commit_transaction(conn) {
+            Ok(()) => Outcome::Ended { end: Ok(()), broken: false },
+            Err(error) => match Error::from(error) {
+                // A refused COMMIT says so over a live connection; a serialization failure rolled back.
+                error @ Error::Transient(_) if conn.batch_execute("SELECT 1").is_ok() => {
+                    Outcome::Again { error, broken: false }
+                }
+                error => Outcome::Unknown(error),
+            },
+        },
+        Err(error) => {
+            let broken = Manager::rollback_transaction(conn).is_err();
+            match error {
+                error @ Error::Transient(_) => Outcome::Again { error, broken },
+                error => Outcome::Ended { end: Err(error), broken },
+            }
+        }
+    }
+}

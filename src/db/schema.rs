@@ -1,0 +1,438 @@
+//! The tables, in the portable types of this folder.
+//!
+//! Columns of [`Binary`](diesel::sql_types::Binary) named `doc`, `meta`, `text`, `mood`, `tags`, `attachments`, `profile`, `credential` or
+//! `sealed` hold sealed documents (see [`crate::vault`]); the rest is ids, numbers, instants and delivery state.
+
+#![expect(missing_docs, reason = "written by the macro; the module docs say what the columns hold")]
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    settings (name) {
+        name -> Text,
+        value -> Binary,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    accounts (id) {
+        id -> Uid,
+        kind -> Text,
+        patient_id -> Nullable<Uid>,
+        email_key -> Binary,
+        profile -> Binary,
+        credential -> Binary,
+        failures -> Integer,
+        locked_until -> Nullable<Moment>,
+        disabled_at -> Nullable<Moment>,
+        version -> BigInt,
+        created_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    account_heads (account_id) {
+        account_id -> Uid,
+        audit_seq -> BigInt,
+        audit_mac -> Binary,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    sessions (id) {
+        id -> Uid,
+        account_id -> Uid,
+        created_at -> Moment,
+        last_used_at -> Moment,
+        expires_at -> Moment,
+        revoked_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    refresh_tokens (hash) {
+        hash -> Binary,
+        session_id -> Uid,
+        created_at -> Moment,
+        spent_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    clinics (id) {
+        id -> Uid,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    staff_members (clinic_id, account_id) {
+        clinic_id -> Uid,
+        account_id -> Uid,
+        capabilities -> Integer,
+        created_at -> Moment,
+        ended_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    invitations (id) {
+        id -> Uid,
+        code_hash -> Binary,
+        clinic_id -> Uid,
+        inviter_id -> Uid,
+        capabilities -> Nullable<Integer>,
+        email_key -> Nullable<Binary>,
+        doc -> Binary,
+        created_at -> Moment,
+        expires_at -> Moment,
+        used_at -> Nullable<Moment>,
+        used_by -> Nullable<Uid>,
+        revoked_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    patients (id) {
+        id -> Uid,
+        account_id -> Uid,
+        plan_version -> BigInt,
+        next_plan_at -> Nullable<Moment>,
+        created_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    patient_heads (patient_id) {
+        patient_id -> Uid,
+        change_seq -> BigInt,
+        audit_seq -> BigInt,
+        audit_mac -> Binary,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    patient_settings (patient_id) {
+        patient_id -> Uid,
+        doc -> Binary,
+        version -> BigInt,
+        updated_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    care_links (id) {
+        id -> Uid,
+        patient_id -> Uid,
+        clinic_id -> Uid,
+        therapist_id -> Uid,
+        state -> Text,
+        version -> BigInt,
+        created_at -> Moment,
+        accepted_at -> Nullable<Moment>,
+        active_at -> Nullable<Moment>,
+        ended_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    grants (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        doc -> Binary,
+        sections -> Integer,
+        version -> BigInt,
+        created_at -> Moment,
+        expires_at -> Nullable<Moment>,
+        closed_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    grant_readers (patient_id, grant_id, link_id) {
+        patient_id -> Uid,
+        grant_id -> Uid,
+        link_id -> Uid,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    grant_items (patient_id, item_id, grant_id) {
+        patient_id -> Uid,
+        item_id -> Uid,
+        grant_id -> Uid,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    infusions (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    pauses (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+        deleted_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    prompts (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        doc -> Binary,
+        stage -> Integer,
+        due_at -> Moment,
+        expires_at -> Moment,
+        next_action_at -> Nullable<Moment>,
+        fired_at -> Nullable<Moment>,
+        delivered_at -> Nullable<Moment>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    deliveries (id) {
+        id -> Uid,
+        patient_id -> Uid,
+        prompt_id -> Uid,
+        ordinal -> Integer,
+        channel -> Text,
+        state -> Text,
+        attempts -> Integer,
+        due_at -> Moment,
+        expires_at -> Moment,
+        lease_until -> Nullable<Moment>,
+        leased_by -> Nullable<Uid>,
+        done_at -> Nullable<Moment>,
+        created_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    entries (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        version -> BigInt,
+        meta -> Binary,
+        meta_rev -> BigInt,
+        text -> Nullable<Binary>,
+        text_rev -> BigInt,
+        mood -> Nullable<Binary>,
+        mood_rev -> BigInt,
+        tags -> Nullable<Binary>,
+        tags_rev -> BigInt,
+        attachments -> Nullable<Binary>,
+        attachments_rev -> BigInt,
+        draft -> Bool,
+        infusion_id -> Nullable<Uid>,
+        prompt_id -> Nullable<Uid>,
+        occurred_at -> Moment,
+        received_at -> Moment,
+        updated_at -> Moment,
+        deleted_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    entry_history (patient_id, entry_id, section, rev) {
+        patient_id -> Uid,
+        entry_id -> Uid,
+        section -> Integer,
+        rev -> BigInt,
+        sealed -> Nullable<Binary>,
+        replaced_at_version -> BigInt,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    comments (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        entry_id -> Uid,
+        link_id -> Uid,
+        author_id -> Uid,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    openings (patient_id, item_id, account_id) {
+        patient_id -> Uid,
+        item_id -> Uid,
+        account_id -> Uid,
+        opened_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    changes (patient_id, seq) {
+        patient_id -> Uid,
+        seq -> BigInt,
+        entity -> Integer,
+        entity_id -> Uid,
+        version -> BigInt,
+        op -> Integer,
+        actor_id -> Nullable<Uid>,
+        session_id -> Nullable<Uid>,
+        at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    audit_log (subject_id, seq) {
+        subject_id -> Uid,
+        seq -> BigInt,
+        at -> Moment,
+        actor_id -> Nullable<Uid>,
+        session_id -> Nullable<Uid>,
+        doc -> Binary,
+        mac -> Binary,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    replays (account_id, key_hash) {
+        account_id -> Uid,
+        key_hash -> Binary,
+        fingerprint -> Binary,
+        status -> Integer,
+        reference -> Nullable<Uid>,
+        created_at -> Moment,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    wrapped_keys (subject_id, number) {
+        subject_id -> Uid,
+        number -> Integer,
+        purpose -> Integer,
+        wrapped -> Binary,
+        created_at -> Moment,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    settings,
+    accounts,
+    account_heads,
+    sessions,
+    refresh_tokens,
+    clinics,
+    staff_members,
+    invitations,
+    patients,
+    patient_heads,
+    patient_settings,
+    care_links,
+    grants,
+    grant_readers,
+    grant_items,
+    infusions,
+    pauses,
+    prompts,
+    deliveries,
+    entries,
+    entry_history,
+    comments,
+    openings,
+    changes,
+    audit_log,
+    replays,
+);

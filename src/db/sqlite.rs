@@ -1,0 +1,88 @@
+//! SQLite connections and the reader threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use diesel::connection::{Connection, SimpleConnection, TransactionManager};
+use diesel::sqlite::SqliteConnection;
+
+use super::AnyConnection;
+use super::queue::{Queue, Waiting};
+use crate::kernel::{Error, Result};
+
+/// The role of a connection decides its pragmas.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    Writer,
+    Reader,
+}
+
+/// Opens a connection with the pragmas of its role.
+pub(super) fn connect(path: &Path, role: Role) -> Result<SqliteConnection> {
+    let path = path.to_str().ok_or_else(|| Error::internal("the path of the database is not UTF-8"))?;
+    let mut conn = SqliteConnection::establish(path)?;
+    let pragmas = match role {
+        // FULL: a commit is on the disk before it is answered. In WAL mode, NORMAL would lose it on a power cut.
+        Role::Writer => "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;",
+        Role::Reader => "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
+    };
+    conn.batch_execute("PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA mmap_size=268435456;")?;
+    conn.batch_execute(pragmas)?;
+    Ok(conn)
+}
+
+pub(super) fn start_reader(turn: usize, path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
+    spawn(format!("db-read-{turn}"), move || {
+        let mut conn = None;
+        while let Some(Waiting { mut job, deadline, .. }) = queue.next() {
+            if deadline < Instant::now() {
+                job.finish(Err(Error::Unavailable("the database queue is too slow")));
+                continue;
+            }
+            let end = with(&mut conn, &path, |conn| {
+                in_snapshot(conn, "BEGIN", |conn| job.run(conn))
+            });
+            job.finish(end);
+        }
+    })
+}
+
+fn with(
+    slot: &mut Option<AnyConnection>,
+    path: &Path,
+    work: impl FnOnce(&mut AnyConnection) -> (Result<()>, bool),
+) -> Result<()> {
+    let mut conn = match slot.take() {
+        Some(conn) => conn,
+        None => AnyConnection::Sqlite(connect(path, Role::Reader)?),
+    };
+    let (end, healthy) = work(&mut conn);
+    if healthy {
+        *slot = Some(conn);
+    }
+    end
+}
+
+/// Runs `work` between `begin` and a commit that changes nothing. Also says whether the connection is still good.
+pub(super) fn in_snapshot(
+    conn: &mut AnyConnection,
+    begin: &str,
+    work: impl FnOnce(&mut AnyConnection) -> Result<()>,
+) -> (Result<()>, bool) {
+    if let Err(error) = super::connection::begin(conn, begin) {
+        return (Err(error), false);
+    }
+    let end = work(conn);
+    type Manager = <AnyConnection as Connection>::TransactionManager;
+    let closed = if end.is_ok() { Manager::commit_transaction(conn) } else { Manager::rollback_transaction(conn) };
+    match closed {
+        Ok(()) => (end, true),
+        Err(error) => (end.and(Err(error.into())), false),
+    }
+}
+
+pub(super) fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(run).map_err(|error| Error::Internal(Box::new(error)))
+}

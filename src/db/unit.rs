@@ -1,0 +1,92 @@
+//! One unit of work, type-erased for the queue.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::sync::oneshot;
+
+use super::AnyConnection;
+use crate::kernel::{Error, Result};
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// An open transaction. Only `store.rs` files touch its connection.
+pub struct Tx<'c> {
+    conn: &'c mut AnyConnection,
+    hooks: Vec<Hook>,
+}
+
+impl std::fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn new(conn: &'c mut AnyConnection) -> Self {
+        Self { conn, hooks: Vec::new() }
+    }
+
+    /// The connection, for SQL.
+    pub fn conn(&mut self) -> &mut AnyConnection {
+        self.conn
+    }
+
+    /// Runs `hook` once the unit is durable, and never if it is not. The only way to touch a cache, wake a worker or
+    /// notify a stream.
+    pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
+        self.hooks.push(Box::new(hook));
+    }
+}
+
+/// What a database thread sees of a unit.
+pub(super) trait Job: Send {
+    /// Runs the unit and keeps its result. A panic is an [`Error::Internal`].
+    fn run(&mut self, conn: &mut AnyConnection) -> Result<()>;
+    /// Says how the transaction ended: runs the hooks and answers the caller.
+    fn finish(self: Box<Self>, end: Result<()>);
+}
+
+pub(super) struct Unit<T, F> {
+    f: F,
+    kept: Option<(T, Vec<Hook>)>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Unit<T, F>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+{
+    pub(super) fn new(f: F, reply: oneshot::Sender<Result<T>>) -> Self {
+        Self { f, kept: None, reply }
+    }
+}
+
+impl<T, F> Job for Unit<T, F>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+{
+    fn run(&mut self, conn: &mut AnyConnection) -> Result<()> {
+        self.kept = None;
+        let f = &mut self.f;
+        let mut tx = Tx::new(conn);
+        let value = catch_unwind(AssertUnwindSafe(|| f(&mut tx)))
+            .unwrap_or_else(|_payload| Err(Error::internal("a unit of work panicked")))?;
+        self.kept = Some((value, tx.hooks));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, end: Result<()>) {
+        let Self { kept, reply, .. } = *self;
+        let answer = end.and_then(|()| {
+            let (value, hooks) = kept.ok_or_else(|| Error::internal("a unit ended without a result"))?;
+            for hook in hooks {
+                hook();
+            }
+            Ok(value)
+        });
+        // The caller may have gone away; what is durable stays durable.
+        drop(reply.send(answer));
+    }
+}

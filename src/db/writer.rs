@@ -1,0 +1,113 @@
+//! The SQLite writer: many units in one durable transaction.
+//!
+//! The thread opens a transaction, runs each waiting unit in a savepoint, commits, and only then answers all of them.
+//! A batch closes at 128 units, after 5 ms, or when nothing waits.
+//!
+//! On a full disk, an I/O error or an interrupt SQLite may drop the *whole* transaction; a later savepoint would then
+//! open, and its release commit, a transaction of its own. A savepoint dies with its transaction, so the writer
+//! learns of it when it releases or rolls back the unit's savepoint. The batch is then dead: nothing more runs in it, every
+//! unit that ran is answered 503, the connection is opened anew, and the units that wait stay in the queue.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use diesel::connection::{Connection, TransactionManager};
+
+use super::AnyConnection;
+use super::connection::begin;
+use super::queue::{Queue, Waiting};
+use super::sqlite::{Role, connect, spawn};
+use super::unit::Job;
+use crate::kernel::{Error, Result};
+
+/// The most units in one transaction.
+const BATCH: usize = 128;
+/// The longest a batch goes on taking units.
+const BATCH_TIME: Duration = Duration::from_millis(5);
+
+type Manager = <AnyConnection as Connection>::TransactionManager;
+
+pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
+    // Opened here, so that a file that cannot be opened is told to whoever starts the server.
+    let mut conn = Some(AnyConnection::Sqlite(connect(&path, Role::Writer)?));
+    spawn("db-write".to_owned(), move || {
+        while let Some(first) = queue.next() {
+            let mut ready = match conn.take() {
+                Some(ready) => ready,
+                None => match connect(&path, Role::Writer) {
+                    Ok(fresh) => AnyConnection::Sqlite(fresh),
+                    Err(error) => {
+                        tracing::error!(%error, "the database cannot be opened");
+                        first.job.finish(Err(Error::Unavailable("the database cannot be opened")));
+                        continue;
+                    }
+                },
+            };
+            let mut batch = Batch { ran: Vec::new() };
+            match batch.run(&mut ready, first, &queue) {
+                Ok(()) => conn = Some(ready),
+                Err(error) => tracing::error!(%error, units = batch.ran.len(), "a batch was lost; its units answer 503"),
+            }
+            batch.answer(conn.is_some());
+        }
+    })
+}
+
+struct Batch {
+    /// Every unit that ran, and how it ended.
+    ran: Vec<(Box<dyn Job>, Result<()>)>,
+}
+
+impl Batch {
+    /// Runs units until the batch closes, then commits. An error means that nothing of it is known to be durable.
+    fn run(&mut self, conn: &mut AnyConnection, first: Waiting, queue: &Queue) -> Result<()> {
+        let opened = Instant::now();
+        if let Err(error) = begin(conn, "BEGIN IMMEDIATE") {
+            self.ran.push((first.job, Ok(())));
+            return Err(error);
+        }
+        let mut next = Some(first);
+        while let Some(Waiting { job, deadline, .. }) = next {
+            if deadline < Instant::now() {
+                job.finish(Err(Error::Unavailable("the database queue is too slow")));
+            } else {
+                self.run_one(conn, job)?;
+            }
+            let open = self.ran.len() < BATCH && opened.elapsed() < BATCH_TIME;
+            next = if open { queue.try_next() } else { None };
+        }
+        Ok(Manager::commit_transaction(conn)?)
+    }
+
+    /// Runs one unit in a savepoint. An error means that the outer transaction is gone.
+    fn run_one(&mut self, conn: &mut AnyConnection, mut job: Box<dyn Job>) -> Result<()> {
+        let mut attempt = || -> Result<Result<()>> {
+            Manager::begin_transaction(conn)?;
+            let end = job.run(conn);
+            if end.is_ok() {
+                Manager::commit_transaction(conn)?;
+            } else {
+                Manager::rollback_transaction(conn)?;
+            }
+            Ok(end)
+        };
+        match attempt() {
+            Ok(end) => {
+                self.ran.push((job, end));
+                Ok(())
+            }
+            Err(error) => {
+                self.ran.push((job, Ok(())));
+                Err(error)
+            }
+        }
+    }
+
+    fn answer(self, durable: bool) {
+        for (job, end) in self.ran {
+            job.finish(if durable { end } else { Err(Error::Unavailable("the transaction was lost")) });
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One error type, by meaning, and the registry of stable error codes.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::fields::FieldError;
+
+/// What every fallible function of the crate answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something was not done.
+#[derive(Debug)]
+pub enum Error {
+    /// It does not exist, or the caller may not know that it does.
+    NotFound,
+    /// It existed and was deleted.
+    Deleted,
+    /// The caller is not who they need to be; the code says what to do about it.
+    Unauthenticated(Code),
+    /// The caller is known and may not do this, whatever the object.
+    Forbidden(Code),
+    /// The request is well-formed and some of its fields are wrong.
+    Invalid(Vec<FieldError>),
+    /// The request cannot be read at all.
+    Malformed(Code, String),
+    /// The request does not fit the present state; `with` names what stands in the way.
+    Conflict(Code, Option<Uuid>),
+    /// The caller's copy is older than the server's.
+    Stale,
+    /// The caller must say which version they change.
+    PreconditionRequired,
+    /// Too many requests; seconds to wait.
+    TooMany(u32),
+    /// Cannot be done now; the same request may be sent again.
+    Unavailable(&'static str),
+    /// The storage is full.
+    StorageFull,
+    /// The unit of work may be run again from its start (deadlock, lost connection). Becomes 503 if it escapes.
+    Transient(Box<dyn StdError + Send + Sync>),
+    /// A fault of the server. Clients see a request id only.
+    Internal(Box<dyn StdError + Send + Sync>),
+}
+
+impl Error {
+    /// A fault of the server, from words.
+    pub fn internal(why: impl Into<String>) -> Self {
+        Self::Internal(why.into().into())
+    }
+
+    /// A row that cannot be what it should be.
+    pub fn corrupt(table: &str, id: impl fmt::Display) -> Self {
+        Self::internal(format!("corrupt row in {table}: {id}"))
+    }
+
+    /// One wrong field.
+    pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+
+    /// A conflict that names nothing.
+    pub fn conflict(code: Code) -> Self {
+        Self::Conflict(code, None)
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotFound => Code::NotFound,
+            Self::Deleted => Code::Deleted,
+            Self::Unauthenticated(code) | Self::Forbidden(code) | Self::Malformed(code, _) | Self::Conflict(code, _) => *code,
+            Self::Invalid(_) => Code::Invalid,
+            Self::Stale => Code::Stale,
+            Self::PreconditionRequired => Code::PreconditionRequired,
+            Self::TooMany(_) => Code::TooManyRequests,
+            Self::Unavailable(_) | Self::Transient(_) => Code::Unavailable,
+            Self::StorageFull => Code::StorageFull,
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transient(source) | Self::Internal(source) => write!(f, "{}: {source}", self.code().name()),
+            Self::Unavailable(why) => write!(f, "unavailable: {why}"),
+            _ => f.write_str(self.code().name()),
+        }
+    }
+}
+
+impl StdError for Error {}
+
+macro_rules! codes {
+    ($($variant:ident = $name:literal, $status:literal, $title:literal, $help:literal;)*) => {
+        /// The stable code of an error: its name is part of the API and never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $(#[doc = $title] $variant,)* }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+            /// The name on the wire.
+            pub const fn name(self) -> &'static str { match self { $(Code::$variant => $name,)* } }
+            /// The HTTP status.
+            pub const fn status(self) -> u16 { match self { $(Code::$variant => $status,)* } }
+            /// A short title that does not change from one occurrence to the next.
+            pub const fn title(self) -> &'static str { match self { $(Code::$variant => $title,)* } }
+            /// What it means and what to do, for the page that the problem's `type` points to.
+            pub const fn help(self) -> &'static str { match self { $(Code::$variant => $help,)* } }
+        }
+    };
+}
+
+codes! {
+    Malformed = "malformed", 400, "The request cannot be read", "The body, a header or the query is not well-formed. `detail` says where reading stopped. Mend the request; sending it again unchanged gives the same answer.";
+    Unauthenticated = "unauthenticated", 401, "Log in first", "The access token is missing, expired or not one of this server's. Refresh it, or log in again. Keep local data.";
+    CredentialsWrong = "credentials_wrong", 401, "E-mail or passphrase is wrong", "The answer is the same for an unknown address, a wrong passphrase and a disabled account.";
+    SessionRevoked = "session_revoked", 401, "This session was ended", "The session was revoked on purpose: by the account's owner, by an administrator, or because a spent refresh token was used again. Erase local data of this account and log in again.";
+    RefreshInvalid = "refresh_invalid", 401, "The refresh token is not valid", "The refresh token is unknown or too old. Log in again. Keep local data.";
+    Forbidden = "forbidden", 403, "Not allowed for this kind of account", "The operation is for another kind of account, whatever the object.";
+    NotFound = "not_found", 404, "Not found", "There is nothing here that you may see.";
+    MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "`Allow` lists the methods of this address.";
+    NotAcceptable = "not_acceptable", 406, "Not acceptable", "The server answers in JSON.";
+    RequestTimeout = "request_timeout", 408, "The request took too long to arrive", "Send it again.";
+    Conflict = "conflict", 409, "The request does not fit the present state", "Read the object again and decide.";
+    AlreadyExists = "already_exists", 409, "It exists already", "An object with this id exists and differs. Choose a new id, or change the existing one with its version.";
+    StateConflict = "state_conflict", 409, "Not possible in the present state", "The object's state does not allow this step. Read it again.";
+    AlreadyLinked = "already_linked", 409, "Already linked", "There is a care link between this patient and this therapist already.";
+    SetupDone = "setup_done", 409, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
+    InfusionOverlaps = "infusion_overlaps", 409, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
+    NotShareable = "not_shareable", 409, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
+    Deleted = "deleted", 410, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
+    CodeInvalid = "code_invalid", 422, "The code is not valid", "The code is unknown, used, revoked or expired, or is bound to another e-mail address. Ask for a new one.";
+    Stale = "stale", 412, "Your copy is out of date", "The object has changed since you read it. Read it again, merge, and repeat with the new ETag.";
+    TooLarge = "too_large", 413, "Too large", "The body is larger than the server takes. `GET /v1/meta` publishes the limits.";
+    UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "Send `application/json` (or `application/merge-patch+json` for PATCH).";
+    Invalid = "invalid", 422, "Some fields are wrong", "`errors` lists each field with a JSON Pointer and what is wrong with it.";
+    KeyReused = "idempotency_key_reused", 422, "The idempotency key was used for another request", "The same Idempotency-Key came with another method, address or body. Use a new key for each new request.";
+    PreconditionRequired = "precondition_required", 428, "Say which version you change", "Send `If-Match` with the ETag you read.";
+    TooManyRequests = "too_many_requests", 429, "Too many requests", "Wait as long as `Retry-After` says.";
+    HeadersTooLarge = "headers_too_large", 431, "The headers are too large", "Send fewer or shorter headers.";
+    Internal = "internal", 500, "A fault of the server", "Nothing was changed. Report the `request_id`.";
+    Unavailable = "unavailable", 503, "Not possible just now", "Nothing is known to have been changed. Send the same request again after `Retry-After`; with the same id or Idempotency-Key that is always safe.";
+    StorageFull = "storage_full", 507, "The storage is full", "The server cannot store more until its operator makes room. Keep local data and try again later.";
+}

@@ -1,0 +1,80 @@
+//! Collects what is wrong with a request, so that all of it can be said at once.
+
+use serde::Serialize;
+
+use super::{Error, Result};
+
+/// One thing wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: a JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
+    pub pointer: String,
+    /// What is wrong, in words.
+    pub detail: String,
+}
+
+/// The faults found so far.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<FieldError>);
+
+impl Fields {
+    /// No faults yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes a fault.
+    pub fn fault(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+    }
+
+    /// Notes a fault unless `right`.
+    pub fn check(&mut self, right: bool, pointer: &str, detail: &str) {
+        if !right {
+            self.fault(pointer, detail);
+        }
+    }
+
+    /// The value, or a noted fault.
+    pub fn take<T, E: Into<String>>(&mut self, pointer: &str, parsed: std::result::Result<T, E>) -> Option<T> {
+        parsed.map_err(|why| self.fault(pointer, why)).ok()
+    }
+
+    /// A value that must be there, parsed; or a noted fault.
+    pub fn need<V, T, E: Into<String>>(
+        &mut self,
+        pointer: &str,
+        value: Option<V>,
+        parse: impl FnOnce(V) -> std::result::Result<T, E>,
+    ) -> Option<T> {
+        match value {
+            Some(value) => self.take(pointer, parse(value)),
+            None => {
+                self.fault(pointer, "is required");
+                None
+            }
+        }
+    }
+
+    /// Ends the collection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with every fault, if there was one.
+    pub fn done(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+    }
+
+    /// Ends the collection and hands out what was parsed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with every fault, if there was one.
+    pub fn finish<T>(self, parsed: Option<T>) -> Result<T> {
+        match (self.0.is_empty(), parsed) {
+            (true, Some(value)) => Ok(value),
+            (true, None) => Err(Error::internal("a field failed without a fault")),
+            (false, _) => Err(Error::Invalid(self.0)),
+        }
+    }
+}

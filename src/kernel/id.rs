@@ -1,0 +1,134 @@
+//! Typed ids.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// The id of a `K`: a UUID that cannot be mistaken for the id of anything else.
+pub struct Id<K>(Uuid, PhantomData<fn() -> K>);
+
+/// Names what an [`Id`] points to, where no type of a slice does.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => { $($(#[$doc])* #[derive(Debug)] pub enum $name {})* };
+}
+
+kinds! {
+    /// Something whose kind does not matter where the id is used.
+    Any,
+    /// An account that logs in: a patient's or a staff member's.
+    Account,
+    /// A log-in on one device.
+    Session,
+    /// A tenant.
+    Clinic,
+    /// A person in treatment.
+    Patient,
+    /// A code that lets somebody join.
+    Invitation,
+    /// The bond of one patient and one therapist.
+    CareLink,
+    /// What a patient has opened to a reader.
+    Grant,
+    /// One administration of ketamine.
+    Infusion,
+    /// A time in which nothing but safety is asked.
+    Pause,
+    /// One occurrence of a prompt rule.
+    Prompt,
+    /// One notification that leaves the server.
+    Delivery,
+    /// A journal entry.
+    Entry,
+    /// A therapist's comment on an entry, or the patient's reply.
+    Comment,
+    /// An uploaded file.
+    Attachment,
+}
+
+impl<K> Id<K> {
+    /// Wraps a UUID.
+    pub const fn from_uuid(id: Uuid) -> Self {
+        Self(id, PhantomData)
+    }
+
+    /// The UUID inside.
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// The same id with its kind forgotten.
+    pub const fn any(self) -> Id<Any> {
+        Id::from_uuid(self.0)
+    }
+
+    /// Whether this is a version 7 UUID, as clients make them.
+    pub fn is_v7(self) -> bool {
+        self.0.get_version_num() == 7
+    }
+}
+
+impl Id<Any> {
+    /// The same id, said to be one of a `K`.
+    pub const fn typed<K>(self) -> Id<K> {
+        Id::from_uuid(self.0)
+    }
+}
+
+impl<K> Clone for Id<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Id<K> {}
+impl<K> PartialEq for Id<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<K> Eq for Id<K> {}
+impl<K> PartialOrd for Id<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<K> Ord for Id<K> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+impl<K> Hash for Id<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+impl<K> fmt::Debug for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+impl<K> fmt::Display for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+impl<K> FromStr for Id<K> {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::from_str(text).map(Self::from_uuid)
+    }
+}
+impl<K> Serialize for Id<K> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
+impl<'de, K> Deserialize<'de> for Id<K> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Uuid::deserialize(from).map(Self::from_uuid)
+    }
+}

@@ -1,0 +1,21 @@
+//! Words shared by every slice: ids, time, text, zones, pages and errors.
+//!
+//! The kernel knows nothing of SQL or HTTP. Whatever is here is pure, or (the clock and the source of randomness) is
+//! the single permitted door to something impure.
+
+pub mod clock;
+pub mod entropy;
+pub mod error;
+pub mod fields;
+pub mod id;
+pub mod page;
+pub mod text;
+pub mod zone;
+
+pub use clock::Clock;
+pub use entropy::Entropy;
+pub use error::{Code, Error, Result};
+pub use fields::Fields;
+pub use id::Id;
+pub use text::Text;
+pub use zone::Zone;

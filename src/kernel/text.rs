@@ -1,0 +1,67 @@
+//! Bounded text that never shows itself in a log.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Between 1 and `MAX` characters, free of NUL; prints its length, never its content.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Text<const MAX: usize>(String);
+
+impl<const MAX: usize> Text<MAX> {
+    /// Takes `text` if it fits.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who sent it, when the text is empty, too long or holds a NUL character.
+    pub fn parse(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        if text.trim().is_empty() {
+            return Err("must not be empty".to_owned());
+        }
+        Self::check(&text)?;
+        Ok(Self(text))
+    }
+
+    /// Takes `text` if it fits; the empty text is allowed.
+    pub fn parse_or_empty(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        Self::check(&text)?;
+        Ok(Self(text))
+    }
+
+    fn check(text: &str) -> Result<(), String> {
+        if text.contains('\0') {
+            return Err("must not contain the NUL character".to_owned());
+        }
+        // A character is at least one byte: the count is only needed near the limit.
+        if text.len() > MAX && text.chars().count() > MAX {
+            return Err(format!("must have at most {MAX} characters"));
+        }
+        Ok(())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, taken out.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl<const MAX: usize> fmt::Debug for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
+}
+
+/// What was sealed once was checked then: reading it back only takes the string.
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(Self)
+    }
+}

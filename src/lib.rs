@@ -1,0 +1,3 @@
+//! x
+pub mod kernel;
+pub mod db;
