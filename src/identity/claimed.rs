@@ -1,0 +1,176 @@
+//! The caller, in two steps: what the token says, and what is true now.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+use jiff::Timestamp;
+
+use super::model::AccountKind;
+use super::store;
+use super::token::Tokens;
+use crate::db::Tx;
+use crate::kernel::id::{Account, Patient, Session};
+use crate::kernel::{Code, Error, Id, Result};
+use crate::state::State;
+
+/// Which kinds of account an operation is for.
+pub trait Kind: 'static {
+    /// Whether accounts of `kind` may call it.
+    fn admits(kind: AccountKind) -> bool;
+}
+
+/// Marks operations for staff.
+#[derive(Debug)]
+pub enum Staff {}
+/// Marks operations for every account.
+#[derive(Debug)]
+pub enum Anyone {}
+
+impl Kind for Patient {
+    fn admits(kind: AccountKind) -> bool {
+        kind == AccountKind::Patient
+    }
+}
+impl Kind for Staff {
+    fn admits(kind: AccountKind) -> bool {
+        kind == AccountKind::Staff
+    }
+}
+impl Kind for Anyone {
+    fn admits(_: AccountKind) -> bool {
+        true
+    }
+}
+
+/// Somebody whose token is genuine. Whether their session still lives is known in the unit: [`Claimed::live`].
+pub struct Claimed<K> {
+    account: Id<Account>,
+    session: Id<Session>,
+    now: Timestamp,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// Any account.
+pub type Caller = Claimed<Anyone>;
+
+impl<K> Clone for Claimed<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Claimed<K> {}
+impl<K> std::fmt::Debug for Claimed<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Claimed({})", self.account)
+    }
+}
+
+impl<K: Kind> Claimed<K> {
+    /// The account the token names.
+    pub fn account(&self) -> Id<Account> {
+        self.account
+    }
+
+    /// When the request arrived: read once, before the queue.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Loads session and account; the first statement of the unit.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::SessionRevoked`] when the session was ended, [`Code::Unauthenticated`] when it is over or the account
+    /// is disabled, [`Error::Forbidden`] when the operation is for another kind of account.
+    pub fn live(&self, tx: &mut Tx<'_>) -> Result<Live<K>> {
+        let row = store::find_live(tx, self.session)?.filter(|row| row.account == self.account);
+        let Some(row) = row else { return Err(Error::Unauthenticated(Code::Unauthenticated)) };
+        if row.revoked() {
+            return Err(Error::Unauthenticated(Code::SessionRevoked));
+        }
+        if row.over(self.now) {
+            return Err(Error::Unauthenticated(Code::Unauthenticated));
+        }
+        let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", self.account))?;
+        if !K::admits(kind) {
+            return Err(Error::Forbidden(Code::Forbidden));
+        }
+        Ok(Live {
+            account: self.account,
+            session: self.session,
+            patient: row.patient,
+            kind,
+            now: self.now,
+            of: PhantomData,
+        })
+    }
+}
+
+/// A caller whose session lives, in the unit that made it.
+pub struct Live<K> {
+    account: Id<Account>,
+    session: Id<Session>,
+    patient: Option<Id<Patient>>,
+    kind: AccountKind,
+    now: Timestamp,
+    of: PhantomData<fn() -> K>,
+}
+
+impl<K> std::fmt::Debug for Live<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Live({})", self.account)
+    }
+}
+
+impl<K> Live<K> {
+    /// The account.
+    pub fn account(&self) -> Id<Account> {
+        self.account
+    }
+
+    /// The session.
+    pub fn session(&self) -> Id<Session> {
+        self.session
+    }
+
+    /// The patient this account is, if it is a patient's.
+    pub fn patient(&self) -> Option<Id<Patient>> {
+        self.patient
+    }
+
+    /// The kind of account.
+    pub fn kind(&self) -> AccountKind {
+        self.kind
+    }
+
+    /// When the request arrived.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl<K: Kind> FromRequest for Claimed<K> {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(claim(request))
+    }
+}
+
+fn claim<K>(request: &HttpRequest) -> Result<Claimed<K>> {
+    let missing = || Error::Unauthenticated(Code::Unauthenticated);
+    let state = request.app_data::<web::Data<State>>().ok_or_else(|| Error::internal("no state"))?;
+    let tokens = request.app_data::<web::Data<Tokens>>().ok_or_else(|| Error::internal("no tokens"))?;
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    let (scheme, token) = header.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    let now = state.clock.now();
+    let claims = tokens.verify(token.trim(), now).ok_or_else(missing)?;
+    Ok(Claimed { account: claims.account, session: claims.session, now, kind: PhantomData })
+}
