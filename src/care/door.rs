@@ -24,14 +24,14 @@ use super::access::{Access, Read, Role, Write};
 use super::store::{self, Bond};
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
-use crate::http::PatientRef;
-use crate::identity::{AccountKind, Caller, Directory, Kind, Live, Staff};
+use crate::http::{IdempotencyKey, PatientRef};
+use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Live, Staff, once_of, told};
 use crate::kernel::fields::FieldError;
 use crate::kernel::id::Patient;
 use crate::kernel::{Code, Error, Id, Result};
 use crate::replay::{self, Claim, Done, Once};
 use crate::state::State;
-use crate::vault::{Keys, MacLabel};
+use crate::vault::Keys;
 
 /// A lock: which accounts may try, and as whom they get in.
 pub trait Lock: 'static {
@@ -80,9 +80,9 @@ locks! {
     /// The patient.
     Own for Patient: bonds => bonds.owner();
     /// The patient, or a linked therapist.
-    Shared for crate::identity::Anyone: bonds => bonds.owner().or_else(|| bonds.therapist());
+    Shared for Anyone: bonds => bonds.owner().or_else(|| bonds.therapist());
     /// The patient, a linked therapist, or recording staff.
-    Team for crate::identity::Anyone: bonds => bonds.owner().or_else(|| bonds.therapist()).or_else(|| bonds.recorder());
+    Team for Anyone: bonds => bonds.owner().or_else(|| bonds.therapist()).or_else(|| bonds.recorder());
     /// A linked therapist, or recording staff.
     Record for Staff: bonds => bonds.therapist().or_else(|| bonds.recorder());
     /// A linked therapist.
@@ -97,7 +97,6 @@ pub struct Door<L> {
     owner: bool,
     keys: Option<Keys>,
     state: web::Data<State>,
-    request: HttpRequest,
     of: PhantomData<fn() -> L>,
 }
 
@@ -282,7 +281,7 @@ impl<L: Lock> Door<L> {
         };
         let verdict = self.state.db.write(move |tx| {
             let access = match pass.open::<Write>(tx)? {
-                Opened::Refused => return Ok(Some(Err(Error::NotFound))),
+                Opened::Refused => return Ok(Err(Error::NotFound)),
                 Opened::In(access) => access,
             };
             let account = pass.caller.account();
@@ -296,30 +295,14 @@ impl<L: Lock> Door<L> {
                 }
             };
             pass.trace(tx, &access)?;
-            Ok(Some(Ok(answer)))
+            Ok(Ok(answer))
         });
-        match (verdict.await, fault) {
-            // The door was open; now the fault of the body may be told.
-            (Err(Error::Invalid(list)), Some(fault)) if list.is_empty() => Err(fault),
-            (Err(error), _) => Err(error),
-            (Ok(Some(answer)), _) => answer,
-            (Ok(None), _) => Err(Error::internal("a door neither opened nor refused")),
-        }
+        told(verdict.await, fault)?
     }
 
     /// The idempotency key of this request with its fingerprint, a keyed hash of method, path and body.
-    pub fn once(&self, key: Option<&str>, body: &[u8]) -> Once {
-        once_of(&self.state, &self.request, key, body)
-    }
-}
-
-/// The idempotency key of a request with its fingerprint, a keyed hash of method, path and body.
-pub fn once_of(state: &State, request: &HttpRequest, key: Option<&str>, body: &[u8]) -> Once {
-    let Some(key) = key else { return Once::none() };
-    let (method, path) = (request.method().as_str(), request.path());
-    Once {
-        key: Some(state.vault.mac(MacLabel::Idempotency, &[key.as_bytes()])),
-        fingerprint: state.vault.mac(MacLabel::Idempotency, &[method.as_bytes(), path.as_bytes(), body]),
+    pub fn once(&self, key: &IdempotencyKey, body: &[u8]) -> Once {
+        once_of(&self.state, key, body)
     }
 }
 
@@ -352,7 +335,7 @@ impl<L: Lock> FromRequest for Door<L> {
                 Some(patient) => state.vault.keys(patient.uuid()).await?,
                 None => None,
             };
-            Ok(Self { caller, patient, owner, keys, state, request, of: PhantomData })
+            Ok(Self { caller, patient, owner, keys, state, of: PhantomData })
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
@@ -12,9 +13,12 @@ use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
+use crate::http::IdempotencyKey;
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
+use crate::replay::{self, Claim, Done, Once};
 use crate::state::State;
+use crate::vault::MacLabel;
 
 /// Which kinds of account an operation is for.
 pub trait Kind: 'static {
@@ -109,6 +113,68 @@ impl<K: Kind> Claimed<K> {
     }
 }
 
+impl<K: Kind> Claimed<K> {
+    /// Runs `f` in one unit whose first statement makes the caller live: once for each idempotency key.
+    ///
+    /// `command` is the parsed body: what is wrong with it is told after the caller is known. `again` renders an
+    /// earlier outcome of the same request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claimed::live`]; what is wrong with the command; what `f` or `again` answer.
+    pub async fn write<C, V, F, G>(
+        &self,
+        state: &State,
+        once: Once,
+        command: Result<C>,
+        mut f: F,
+        mut again: G,
+    ) -> Result<(Done, V)>
+    where
+        C: Send + 'static,
+        V: Send + 'static,
+        F: FnMut(&mut Tx<'_>, &Live<K>, &C) -> Result<(Done, V)> + Send + 'static,
+        G: FnMut(&mut Tx<'_>, &Live<K>, Done) -> Result<V> + Send + 'static,
+    {
+        let caller = *self;
+        let (command, fault) = match command {
+            Ok(command) => (Some(command), None),
+            Err(error) => (None, Some(error)),
+        };
+        let answer = state.db.write(move |tx| {
+            let live = caller.live(tx)?;
+            match replay::claim(tx, live.account(), &once, live.now())? {
+                Claim::Done(done) => Ok((done, again(tx, &live, done)?)),
+                Claim::Fresh => {
+                    let Some(command) = &command else { return Err(Error::Invalid(Vec::new())) };
+                    let (done, value) = f(tx, &live, command)?;
+                    replay::settle(tx, live.account(), &once, done)?;
+                    Ok((done, value))
+                }
+            }
+        });
+        told(answer.await, fault)
+    }
+}
+
+/// The answer of a unit whose command was wrong: it ends with an empty list of faults (and rolls back its claim), and
+/// the true `fault` is told instead.
+pub fn told<T>(answer: Result<T>, fault: Option<Error>) -> Result<T> {
+    match (answer, fault) {
+        (Err(Error::Invalid(list)), Some(fault)) if list.is_empty() => Err(fault),
+        (answer, _) => answer,
+    }
+}
+
+/// The idempotency key of a request with its fingerprint, a keyed hash of method, address and body.
+pub fn once_of(state: &State, key: &IdempotencyKey, body: &[u8]) -> Once {
+    let Some(text) = key.key() else { return Once::none() };
+    Once {
+        key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
+        fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(body)),
+    }
+}
+
 /// A caller whose session lives, in the unit that made it.
 pub struct Live<K> {
     account: Id<Account>,
@@ -164,7 +230,7 @@ impl<K: Kind> FromRequest for Claimed<K> {
 fn claim<K>(request: &HttpRequest) -> Result<Claimed<K>> {
     let missing = || Error::Unauthenticated(Code::Unauthenticated);
     let state = request.app_data::<web::Data<State>>().ok_or_else(|| Error::internal("no state"))?;
-    let tokens = request.app_data::<web::Data<Tokens>>().ok_or_else(|| Error::internal("no tokens"))?;
+    let tokens = request.app_data::<web::Data<Arc<Tokens>>>().ok_or_else(|| Error::internal("no tokens"))?;
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
     let (scheme, token) = header.split_once(' ').ok_or_else(missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
