@@ -126,3 +126,9 @@ fn select(tx: &mut Tx<'_>, subject: Uuid) -> Result<Vec<Wrapped>> {
 fn number_in_row(number: u32) -> Result<i32> {
     i32::try_from(number).map_err(|error| Error::Internal(Box::new(error)))
 }
+
+/// Makes an empty database for a test.
+#[cfg(test)]
+pub(super) fn make_database(server: &str, name: &str) {
+    PgConnection::establish(server).unwrap().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+}

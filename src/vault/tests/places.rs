@@ -5,11 +5,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use diesel::connection::{Connection as _, SimpleConnection as _};
-
 use super::{ANN, NOW, ann, entry, open, vault};
 use crate::db::Backend;
 use crate::kernel::{Code, Entropy};
+use crate::vault::keyring::make_database;
 use crate::vault::{MacLabel, Purpose, VaultConfig};
 
 fn mode(path: &Path) -> u32 {
@@ -135,8 +134,7 @@ async fn the_keyring_lives_on_postgresql_too() {
 /// Makes a fresh database on the server of `url`.
 fn keyring_database(url: &str) -> String {
     let name = format!("keyring_{}", Entropy::System.opaque().simple());
-    let mut conn = diesel::PgConnection::establish(url).unwrap();
-    conn.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    make_database(url, &name);
     let (before, options) = url.split_once('?').map_or((url, String::new()), |(url, rest)| (url, format!("?{rest}")));
     // scheme://authority/name
     let server = before.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
