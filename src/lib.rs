@@ -1,3 +1,4 @@
 //! x
 pub mod kernel;
 pub mod db;
+pub mod http;
