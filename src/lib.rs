@@ -11,3 +11,5 @@ pub mod changes;
 pub mod identity;
 pub mod care;
 pub mod window;
+pub mod app;
+pub mod cli;
