@@ -1,3 +1,6 @@
 //! x
-pub mod kernel;
+pub mod course;
 pub mod db;
+pub mod kernel;
+pub mod prompts;
+pub mod window;

@@ -1,0 +1,3 @@
+//! Stand-in until the window slice is merged.
+pub mod model;
+pub use model::Route;
