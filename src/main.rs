@@ -1,1 +1,3 @@
+//! The `afterglow` command.
+
 fn main() {}

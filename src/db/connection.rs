@@ -53,3 +53,16 @@ pub(super) fn begin(conn: &mut AnyConnection, sql: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// Loads the rows of a query and locks them until the unit ends. SQLite has one writer: its rows need no lock.
+///
+/// `locked!(tx, for_update, query)` answers `QueryResult<Vec<_>>`.
+#[macro_export]
+macro_rules! locked {
+    ($tx:expr, $lock:ident, $query:expr) => {
+        match $tx.conn() {
+            $crate::db::AnyConnection::Pg(conn) => $query.$lock().load(conn),
+            $crate::db::AnyConnection::Sqlite(conn) => $query.load(conn),
+        }
+    };
+}

@@ -56,6 +56,7 @@ diesel::table! {
         last_used_at -> Moment,
         expires_at -> Moment,
         revoked_at -> Nullable<Moment>,
+        revoked_cause -> Nullable<Integer>,
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::window::WindowParams;
+
 /// What a prompt asks for. The order is that in which places under a cap are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -322,8 +324,8 @@ pub struct Protocol {
     pub reminders: Reminders,
     /// Templates of close series.
     pub series: Vec<Compact>,
-    /// Parameters of the window model; the window slice reads them.
-    pub window: serde_json::Value,
+    /// Parameters of the window model.
+    pub window: WindowParams,
     /// The rules.
     pub rules: Vec<Rule>,
 }

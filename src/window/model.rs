@@ -1,22 +1,300 @@
-//! Stand-in until the window slice is merged.
-use serde::{Deserialize, Serialize};
+//! Phases, and the window that infusions open.
 
-/// How ketamine is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::curve::{Curve, CurvePoint};
+use super::dose::Dose;
+use super::params::{Span, WindowParams, duration};
+use crate::kernel::Id;
+use crate::kernel::id::Infusion;
+
+/// Where an instant lies in relation to the infusions. The order is the order in which one infusion passes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Route {
-    /// Into a vein.
-    IvInfusion,
-    /// Into a muscle.
-    Im,
-    /// Under the skin.
-    Sc,
-    /// Racemic ketamine into the nose.
-    InRacemic,
-    /// Esketamine into the nose.
-    InEsketamine,
-    /// Under the tongue.
-    Sublingual,
-    /// Swallowed.
-    Oral,
+pub enum Phase {
+    /// No infusion has ended yet.
+    None,
+    /// During an infusion.
+    InSession,
+    /// Landing, under observation.
+    Acute,
+    /// Rest until the next day.
+    Settling,
+    /// The days in which practice is offered most.
+    Peak,
+    /// Repeating what felt useful.
+    Consolidate,
+    /// Carrying it into ordinary days.
+    Closing,
+    /// The time until the next infusion.
+    Maintenance,
+}
+
+impl Phase {
+    /// Every phase, in its order.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::InSession,
+        Self::Acute,
+        Self::Settling,
+        Self::Peak,
+        Self::Consolidate,
+        Self::Closing,
+        Self::Maintenance,
+    ];
+
+    /// The phases that follow the end of an infusion, in their order.
+    pub const AFTER: [Self; 6] =
+        [Self::Acute, Self::Settling, Self::Peak, Self::Consolidate, Self::Closing, Self::Maintenance];
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::InSession => "in_session",
+            Self::Acute => "acute",
+            Self::Settling => "settling",
+            Self::Peak => "peak",
+            Self::Consolidate => "consolidate",
+            Self::Closing => "closing",
+            Self::Maintenance => "maintenance",
+        }
+    }
+
+    /// The phase of that name.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who sent it, when there is no such phase.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|phase| phase.name() == name).ok_or_else(|| "is not a phase".to_owned())
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What may lie over a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlay {
+    /// The days before the next infusion.
+    Prep,
+}
+
+/// What is known of the patient's readiness for effort; what is not known holds nothing back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadinessFacts {
+    /// The end of the first sleep after the most recent infusion, known or presumed. Without it, 18 hours count.
+    pub first_sleep: Option<Timestamp>,
+    /// The newest answer to how unreal things feel.
+    pub dissociation: Option<Rating>,
+    /// The newest answer to how drowsy the patient is.
+    pub drowsiness: Option<Rating>,
+    /// Whether everything but safety is suspended.
+    pub suspended: bool,
+}
+
+/// An answer on a scale of 0 to 10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rating {
+    /// The answer.
+    pub value: u8,
+    /// When it was given.
+    pub answered_at: Timestamp,
+}
+
+impl Rating {
+    /// Whether it is high (4 or more) and at most 24 hours old.
+    fn weighs(self, at: Timestamp) -> bool {
+        let age = at.duration_since(self.answered_at);
+        self.value >= 4 && age >= SignedDuration::ZERO && age <= SignedDuration::from_hours(24)
+    }
+}
+
+/// When a phase of an infusion starts and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseTime {
+    /// The phase.
+    pub phase: Phase,
+    /// Its first instant.
+    pub starts_at: Timestamp,
+    /// The first instant after it; none for the last phase.
+    pub ends_at: Option<Timestamp>,
+}
+
+/// The window at one instant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// The instant.
+    pub at: Timestamp,
+    /// The phase of the infusion under way, else of the most recent completed one.
+    pub phase: Phase,
+    /// What lies over the phase.
+    pub overlay: Option<Overlay>,
+    /// The index, from 0 to 1: the largest of all completed infusions'.
+    pub index: f64,
+    /// The infusion that the phase is of.
+    pub infusion_id: Option<Id<Infusion>>,
+    /// When that infusion ended; none while it is under way.
+    pub ended_at: Option<Timestamp>,
+    /// Hours since it ended.
+    pub hours_since: Option<f64>,
+    /// Readiness for effort, from 0 to 1.
+    pub readiness: f64,
+    /// The phases of that infusion; empty without one and while it is under way.
+    pub phases: Vec<PhaseTime>,
+    /// The index from the end of the most recent completed infusion to the horizon; empty without one.
+    pub curve: Vec<CurvePoint>,
+    /// What is said with every window.
+    pub disclaimer: String,
+}
+
+impl Window {
+    /// The phases of this infusion that are still to begin.
+    pub fn upcoming(&self) -> impl Iterator<Item = &PhaseTime> {
+        self.phases.iter().filter(|time| time.starts_at > self.at)
+    }
+}
+
+/// Where an entry lies in relation to the infusions. Derived from its `occurred_at`, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = WindowContext)]
+pub struct Context {
+    /// The phase: `none`, `in_session`, `acute`, `settling`, `peak`, `consolidate`, `closing`, `maintenance`.
+    #[schema(value_type = String, example = "peak")]
+    pub phase: Phase,
+    /// Hours since the infusion ended, to a tenth; absent before the first one and during one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 26.5)]
+    pub hours_since: Option<f64>,
+    /// The infusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>, nullable = false)]
+    pub infusion_id: Option<Id<Infusion>>,
+}
+
+/// The window that `doses` have opened, as it is at `at`. What ended after `at` has no part in it.
+///
+/// The formula and its constants are those of `clinical.md` §1.3.
+pub fn window(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: ReadinessFacts) -> Window {
+    let place = Place::find(doses, params, at);
+    let curve = Curve::new(params);
+    Window {
+        at,
+        phase: place.phase,
+        overlay: overlay(doses, params, at),
+        index: curve.index(doses, at, at),
+        infusion_id: place.dose.map(|dose| dose.infusion_id),
+        ended_at: place.ended_at,
+        hours_since: place.ended_at.map(|end| hours_between(end, at)),
+        readiness: readiness(place.phase, place.ended_at, at, facts),
+        phases: place.phases(params),
+        curve: last_ended(doses, at).map(|(end, _)| curve.sample(doses, at, end)).unwrap_or_default(),
+        disclaimer: params.disclaimer.clone(),
+    }
+}
+
+/// The context of what happened at `occurred_at`.
+pub fn context(doses: &[Dose], params: &WindowParams, occurred_at: Timestamp) -> Context {
+    let place = Place::find(doses, params, occurred_at);
+    Context {
+        phase: place.phase,
+        hours_since: place.ended_at.map(|end| rounded(hours_between(end, occurred_at), 10.0)),
+        infusion_id: place.dose.map(|dose| dose.infusion_id),
+    }
+}
+
+/// The phase of an instant, and the infusion it is of.
+struct Place<'a> {
+    phase: Phase,
+    dose: Option<&'a Dose>,
+    ended_at: Option<Timestamp>,
+}
+
+impl<'a> Place<'a> {
+    fn find(doses: &'a [Dose], params: &WindowParams, at: Timestamp) -> Self {
+        let last = last_ended(doses, at);
+        let under_way = doses
+            .iter()
+            .filter_map(|dose| Some((dose.under_way(at, last.map(|(end, _)| end))?, dose)))
+            .max_by_key(|(start, dose)| (*start, dose.infusion_id));
+        match (under_way, last) {
+            (Some((_, dose)), _) => Self { phase: Phase::InSession, dose: Some(dose), ended_at: None },
+            (None, Some((end, dose))) => {
+                let elapsed = at.duration_since(end);
+                let within = params.spans(dose.route).find(|span| span.end.is_none_or(|end| elapsed < end));
+                let phase = within.map_or(Phase::Maintenance, |span| span.phase);
+                Self { phase, dose: Some(dose), ended_at: Some(end) }
+            }
+            (None, None) => Self { phase: Phase::None, dose: None, ended_at: None },
+        }
+    }
+
+    fn phases(&self, params: &WindowParams) -> Vec<PhaseTime> {
+        let Some((dose, end)) = self.dose.zip(self.ended_at) else { return Vec::new() };
+        let time = |span: Span| PhaseTime {
+            phase: span.phase,
+            starts_at: after(end, span.start),
+            ends_at: span.end.map(|until| after(end, until)),
+        };
+        params.spans(dose.route).map(time).collect()
+    }
+}
+
+/// The infusion that ended last, at `at` or before. Two that ended together are told apart by id, so that the answer
+/// does not hang on their order.
+fn last_ended(doses: &[Dose], at: Timestamp) -> Option<(Timestamp, &Dose)> {
+    doses
+        .iter()
+        .filter_map(|dose| Some((dose.end().filter(|end| *end <= at)?, dose)))
+        .max_by_key(|(end, dose)| (*end, dose.infusion_id))
+}
+
+fn overlay(doses: &[Dose], params: &WindowParams, at: Timestamp) -> Option<Overlay> {
+    let next = doses.iter().filter_map(Dose::due).filter(|start| *start > at).min()?;
+    let since = at.duration_since(next);
+    let prep = params.prep_overlay;
+    (duration(prep.start_h) <= since && since < duration(prep.end_h)).then_some(Overlay::Prep)
+}
+
+/// `RULES.md`, "Readiness": 0 in `acute`, 0.3 in `settling` until the first sleep, else 1; less after a high answer.
+fn readiness(phase: Phase, ended_at: Option<Timestamp>, at: Timestamp, facts: ReadinessFacts) -> f64 {
+    let slept = ended_at.is_some_and(|end| {
+        facts.first_sleep.is_some_and(|sleep| end <= sleep && sleep <= at)
+            || at.duration_since(end) >= SignedDuration::from_hours(18)
+    });
+    let base = match phase {
+        Phase::InSession | Phase::Acute => 0.0,
+        Phase::Settling if !slept => 0.3,
+        _ => 1.0,
+    };
+    let weighed = [facts.dissociation, facts.drowsiness].into_iter().flatten().any(|rating| rating.weighs(at));
+    match (facts.suspended, weighed) {
+        (true, _) => 0.0,
+        (false, true) => base * 0.4,
+        (false, false) => base,
+    }
+}
+
+/// The instant `elapsed` after `at`, truncated to what a timestamp can hold.
+pub(super) fn after(at: Timestamp, elapsed: SignedDuration) -> Timestamp {
+    at.checked_add(elapsed).unwrap_or(Timestamp::MAX)
+}
+
+/// Hours from `start` to `end`.
+pub(super) fn hours_between(start: Timestamp, end: Timestamp) -> f64 {
+    end.duration_since(start).as_secs_f64() / 3600.0
+}
+
+/// `value` to the nearest `parts`-th.
+pub(super) fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
 }

@@ -1,1 +1,3 @@
+//! Load benchmarks.
+
 fn main() {}

@@ -32,6 +32,7 @@ CREATE TABLE sessions (
     last_used_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
+    revoked_cause integer,
     PRIMARY KEY (id)
 );
 CREATE TABLE refresh_tokens (

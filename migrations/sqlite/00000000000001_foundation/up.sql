@@ -32,6 +32,7 @@ CREATE TABLE sessions (
     last_used_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER,
+    revoked_cause INTEGER,
     UNIQUE (id)
 );
 CREATE TABLE refresh_tokens (

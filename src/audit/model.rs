@@ -1,0 +1,44 @@
+//! What an audit row says, and the bytes its hash covers.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The sealed part of a row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// What was done: the operation's name (`list_entries`), or an event (`refresh_reused`).
+    pub act: String,
+    /// In which role: `therapist`, `record`, `owner`, `server`.
+    pub role: String,
+    /// Whether it was refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
+    /// The things whose content was returned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<Uuid>,
+}
+
+/// What is wrong with a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whose chain.
+    pub subject: Uuid,
+    /// The first row that does not fit; one past the last row when rows are missing at the end.
+    pub seq: i64,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// The bytes of a row that its hash covers, in a form that two rows cannot share.
+pub fn canonical(subject: Uuid, seq: i64, at: Timestamp, actor: Option<Uuid>, session: Option<Uuid>, doc: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(doc.len() + 72);
+    bytes.extend_from_slice(subject.as_bytes());
+    bytes.extend_from_slice(&seq.to_be_bytes());
+    bytes.extend_from_slice(&at.as_microsecond().to_be_bytes());
+    for id in [actor, session] {
+        bytes.extend_from_slice(id.unwrap_or_default().as_bytes());
+    }
+    bytes.extend_from_slice(doc);
+    bytes
+}

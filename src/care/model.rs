@@ -1,0 +1,60 @@
+//! What staff may do, and the states of a care link.
+
+use serde::{Deserialize, Serialize};
+
+/// What a member of staff may do at one clinic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities(i32);
+
+impl Capabilities {
+    const CARE: i32 = 1;
+    const RECORD: i32 = 2;
+    const DUTY: i32 = 4;
+    const ADMIN: i32 = 8;
+    const NAMES: [(&'static str, i32); 4] =
+        [("care", Self::CARE), ("record", Self::RECORD), ("duty", Self::DUTY), ("admin", Self::ADMIN)];
+
+    /// Reads stored bits; unknown ones are dropped.
+    pub const fn from_bits(bits: i32) -> Self {
+        Self(bits & 15)
+    }
+
+    /// The bits to store.
+    pub const fn bits(self) -> i32 {
+        self.0
+    }
+
+    /// The capabilities of these names; `None` when one is unknown or there is none.
+    pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
+        let mut bits = 0;
+        for name in names {
+            bits |= Self::NAMES.iter().find(|(known, _)| *known == name)?.1;
+        }
+        (bits != 0).then_some(Self(bits))
+    }
+
+    /// Their names.
+    pub fn names(self) -> Vec<&'static str> {
+        Self::NAMES.iter().filter(|(_, bit)| self.0 & bit != 0).map(|(name, _)| *name).collect()
+    }
+
+    /// A therapist: care links and what is granted over them.
+    pub const fn care(self) -> bool {
+        self.0 & Self::CARE != 0
+    }
+
+    /// A nurse: infusions of the clinic's patients, and no journal.
+    pub const fn record(self) -> bool {
+        self.0 & Self::RECORD != 0
+    }
+
+    /// Looks after alerts.
+    pub const fn duty(self) -> bool {
+        self.0 & Self::DUTY != 0
+    }
+
+    /// Manages people and protocols, and sees no content.
+    pub const fn admin(self) -> bool {
+        self.0 & Self::ADMIN != 0
+    }
+}

@@ -1,0 +1,56 @@
+//! Clinics, members, invitations, links and grants.
+
+use diesel::prelude::*;
+
+use super::model::Capabilities;
+use crate::db::Tx;
+use crate::db::schema::{care_links, staff_members};
+use crate::kernel::id::{Account, CareLink, Clinic, Patient};
+use crate::kernel::{Id, Result};
+use crate::locked;
+
+/// A link of a patient at a clinic where the caller works.
+#[derive(Clone, Copy, Debug)]
+pub struct Bond {
+    /// The link.
+    pub link: Id<CareLink>,
+    /// Its clinic.
+    pub clinic: Id<Clinic>,
+    /// Whether the caller is its therapist.
+    pub own: bool,
+    /// Whether it is active.
+    pub active: bool,
+    /// What the caller may do at that clinic.
+    pub capabilities: Capabilities,
+}
+
+/// Every link of `patient` at clinics where `account` works, held until the unit ends: one statement, the same
+/// whatever it finds.
+pub(super) fn bonds(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Bond>> {
+    let rows: Vec<(Id<CareLink>, Id<Clinic>, Id<Account>, String, i32)> = locked!(
+        tx,
+        for_share,
+        care_links::table
+            .inner_join(staff_members::table.on(staff_members::clinic_id.eq(care_links::clinic_id)))
+            .filter(care_links::patient_id.eq(patient))
+            .filter(staff_members::account_id.eq(account))
+            .filter(staff_members::ended_at.is_null())
+            .select((
+                care_links::id,
+                care_links::clinic_id,
+                care_links::therapist_id,
+                care_links::state,
+                staff_members::capabilities,
+            ))
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|(link, clinic, therapist, state, capabilities)| Bond {
+            link,
+            clinic,
+            own: therapist == account,
+            active: state == "active",
+            capabilities: Capabilities::from_bits(capabilities),
+        })
+        .collect())
+}

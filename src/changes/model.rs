@@ -1,0 +1,130 @@
+//! What a change row says.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::kernel::Id;
+use crate::kernel::id::{Account, Session};
+
+/// The kind of thing that changed. The numbers are stored: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entity {
+    /// A journal entry.
+    Entry = 1,
+    /// An infusion.
+    Infusion = 2,
+    /// A prompt.
+    Prompt = 3,
+    /// A grant.
+    Grant = 4,
+    /// A comment on an entry.
+    Comment = 5,
+    /// The patient's settings.
+    Settings = 6,
+    /// A pause.
+    Pause = 7,
+    /// A care link.
+    CareLink = 8,
+}
+
+impl Entity {
+    /// The stored number.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Entry => 1,
+            Self::Infusion => 2,
+            Self::Prompt => 3,
+            Self::Grant => 4,
+            Self::Comment => 5,
+            Self::Settings => 6,
+            Self::Pause => 7,
+            Self::CareLink => 8,
+        }
+    }
+}
+
+/// What happened to it. The numbers are stored: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// It was made.
+    Create,
+    /// It was changed.
+    Update,
+    /// It was deleted.
+    Delete,
+    /// It was brought back.
+    Undelete,
+    /// An earlier revision was made the present one.
+    Restore,
+}
+
+impl Op {
+    /// The stored number.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Create => 1,
+            Self::Update => 2,
+            Self::Delete => 3,
+            Self::Undelete => 4,
+            Self::Restore => 5,
+        }
+    }
+
+    /// The operation with that number.
+    pub const fn of(number: i32) -> Option<Self> {
+        Some(match number {
+            1 => Self::Create,
+            2 => Self::Update,
+            3 => Self::Delete,
+            4 => Self::Undelete,
+            5 => Self::Restore,
+            _ => return None,
+        })
+    }
+
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Update => "updated",
+            Self::Delete => "deleted",
+            Self::Undelete => "undeleted",
+            Self::Restore => "restored",
+        }
+    }
+}
+
+/// One change of one thing.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// The kind of thing.
+    pub entity: Entity,
+    /// Its id.
+    pub id: Uuid,
+    /// Its version after the change.
+    pub version: i64,
+    /// What happened.
+    pub op: Op,
+}
+
+impl Change {
+    /// A change of `id` that made it `version`.
+    pub const fn new<K>(entity: Entity, id: Id<K>, version: i64, op: Op) -> Self {
+        Self { entity, id: id.uuid(), version, op }
+    }
+}
+
+/// A change as it was kept.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The version it made.
+    pub version: i64,
+    /// What happened.
+    pub op: Op,
+    /// Who did it; `None` when the server did.
+    pub actor: Option<Id<Account>>,
+    /// From which session.
+    pub session: Option<Id<Session>>,
+    /// When the server took it.
+    pub at: Timestamp,
+}

@@ -1,0 +1,79 @@
+//! The head row of a patient and the change rows.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::model::{Change, Entity, Op, Recorded};
+use crate::db::schema::{changes, patient_heads};
+use crate::db::{At, Tx};
+use crate::kernel::id::{Account, Any, Patient, Session};
+use crate::kernel::{Error, Id, Result};
+
+/// Locks the patient's head and takes `count` numbers; answers the first of them.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there is no such patient.
+pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize) -> Result<i64> {
+    let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
+    let last: i64 = diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(patient)))
+        .set(patient_heads::change_seq.eq(patient_heads::change_seq + count))
+        .returning(patient_heads::change_seq)
+        .get_result(tx.conn())?;
+    Ok(last - count + 1)
+}
+
+/// Keeps `changes` under the numbers from `first` on.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    first: i64,
+    actor: Option<(Id<Account>, Id<Session>)>,
+    now: Timestamp,
+    list: &[Change],
+) -> Result<()> {
+    for (seq, change) in (first..).zip(list) {
+        diesel::insert_into(changes::table)
+            .values((
+                changes::patient_id.eq(patient),
+                changes::seq.eq(seq),
+                changes::entity.eq(change.entity.number()),
+                changes::entity_id.eq(Id::<Any>::from_uuid(change.id)),
+                changes::version.eq(change.version),
+                changes::op.eq(change.op.number()),
+                changes::actor_id.eq(actor.map(|(account, _)| account)),
+                changes::session_id.eq(actor.map(|(_, session)| session)),
+                changes::at.eq(At(now)),
+            ))
+            .execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+type Row = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);
+
+/// The changes of one thing, oldest first, at most `limit` of them after version `after`.
+pub fn list_of(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    entity: Entity,
+    id: Id<Any>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Recorded>> {
+    let rows: Vec<Row> = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::entity_id.eq(id))
+        .filter(changes::entity.eq(entity.number()))
+        .filter(changes::version.gt(after))
+        .order(changes::seq)
+        .limit(limit)
+        .select((changes::version, changes::op, changes::actor_id, changes::session_id, changes::at))
+        .load(tx.conn())?;
+    rows.into_iter()
+        .map(|(version, op, actor, session, at)| {
+            let op = Op::of(op).ok_or_else(|| Error::corrupt("changes", id))?;
+            Ok(Recorded { version, op, actor, session, at: at.0 })
+        })
+        .collect()
+}

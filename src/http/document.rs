@@ -1,0 +1,106 @@
+//! Parts of the OpenAPI document that many operations share: the errors they can answer, and header parameters.
+//!
+//! In an operation: `params(OnceHeader, IfMatchHeader), responses((status = 200, …), WriteErrors)`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use super::problem::{MEDIA_TYPE, Problem};
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// The responses of these statuses, each with a problem. A status not named in the table has no description; the test
+/// refuses it.
+fn problems(statuses: &[u16]) -> Responses {
+    statuses.iter().map(|status| (status.to_string(), RefOr::T(problem(*status)))).collect()
+}
+
+/// The response of one status with a problem, for operations with errors of their own.
+pub fn problem(status: u16) -> Response {
+    let description = match status {
+        400 => "The request cannot be read",
+        401 => "Not logged in",
+        403 => "Not for this kind of account",
+        404 => "Not there, or not for you to know",
+        405 => "Not a method of this address",
+        408 => "The request took too long to arrive",
+        409 => "Does not fit the present state",
+        410 => "Was deleted",
+        412 => "Your copy is out of date",
+        413 => "Too large",
+        415 => "Unsupported media type",
+        422 => "Some fields are wrong",
+        428 => "Say which version you change",
+        429 => "Too many requests; wait for `Retry-After`",
+        431 => "The headers are too large",
+        500 => "A fault of the server",
+        503 => "Not possible just now; wait for `Retry-After`",
+        507 => "The storage is full",
+        _ => "",
+    };
+    let schema = Ref::from_schema_name(Problem::name());
+    ResponseBuilder::new()
+        .description(description)
+        .content(MEDIA_TYPE, ContentBuilder::new().schema(Some(schema)).build())
+        .build()
+}
+
+macro_rules! sets {
+    ($($(#[$doc:meta])* $name:ident = $statuses:expr;)*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
+        impl IntoResponses for $name {
+            fn responses() -> Responses { problems(&$statuses) }
+        }
+    )* };
+}
+
+sets! {
+    /// A public read without parameters.
+    PublicErrors = [429, 431, 500, 503];
+    /// Log-in, register, refresh: a body, no access token.
+    AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
+    /// A read with an access token.
+    ReadErrors = [400, 401, 403, 404, 422, 429, 431, 500, 503];
+    /// A read whose parameters come in a body (search).
+    SearchErrors = [400, 401, 403, 404, 408, 413, 415, 422, 429, 431, 500, 503];
+    /// A change without a body.
+    ActionErrors = [400, 401, 403, 404, 409, 410, 412, 422, 428, 429, 431, 500, 503, 507];
+    /// A change with a body.
+    WriteErrors = [400, 401, 403, 404, 408, 409, 410, 412, 413, 415, 422, 428, 429, 431, 500, 503, 507];
+}
+
+/// `Idempotency-Key`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct OnceHeader {
+    /// 1 to 255 visible ASCII characters, new for each new request. The same key with the same request has one effect
+    /// and the same outcome for 24 hours; with another request it is refused.
+    #[serde(rename = "Idempotency-Key")]
+    #[param(required = false, nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    pub key: Option<String>,
+}
+
+/// `If-Match`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfMatchHeader {
+    /// The `ETag` you read; the change is refused with 412 if the object has changed since, and with 428 without it.
+    #[serde(rename = "If-Match")]
+    #[param(required = false, nullable = false, example = "\"v3\"")]
+    pub if_match: Option<String>,
+}
+
+/// `If-None-Match` of a read.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfNoneMatchHeader {
+    /// The `ETag` you have; 304 if it is still that. On a PUT, `*` means: create only.
+    #[serde(rename = "If-None-Match")]
+    #[param(required = false, nullable = false, example = "\"v3\"")]
+    pub if_none_match: Option<String>,
+}

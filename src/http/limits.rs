@@ -1,0 +1,235 @@
+//! Rate limits by client address.
+//!
+//! Two policies: `general` for every request, and `auth`, which is strict, for the addresses where somebody may guess.
+//! The counts are those of one process; limits per account that survive a restart belong to identity.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpRequest, web};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+
+use super::{Settings, problem};
+use crate::kernel::Error;
+
+/// What is limited, and how.
+#[derive(Clone, Debug)]
+pub struct LimitSettings {
+    /// Requests a minute and address where somebody may guess; also the burst. `None`: no limit.
+    pub auth_per_minute: Option<NonZeroU32>,
+    /// Requests a minute and address in all; also the burst. `None`: no limit.
+    pub general_per_minute: Option<NonZeroU32>,
+    /// The addresses where somebody may guess: these, and all below them.
+    pub guarded: Vec<&'static str>,
+    /// How many proxies of our own stand in front. 0: `X-Forwarded-For` is ignored. n: the n-th address from the right
+    /// of that header is the client's.
+    pub trusted_hops: usize,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            auth_per_minute: NonZeroU32::new(10),
+            general_per_minute: NonZeroU32::new(6000),
+            guarded: Vec::new(),
+            trusted_hops: 0,
+        }
+    }
+}
+
+type Buckets = RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock, StateInformationMiddleware>;
+
+/// The counts. One for the process, shared by its workers.
+#[derive(Debug)]
+pub struct Limits {
+    auth: Option<Policy>,
+    general: Option<Policy>,
+    guarded: Vec<&'static str>,
+    trusted_hops: usize,
+}
+
+#[derive(Debug)]
+struct Policy {
+    name: &'static str,
+    per_minute: u32,
+    buckets: Buckets,
+    asked: AtomicU32,
+}
+
+/// What a policy says to one request.
+struct Verdict {
+    policy: &'static str,
+    quota: u32,
+    remaining: u32,
+    /// Seconds until the whole quota is there again; for a refusal, until the next request is taken.
+    wait: u32,
+    refused: bool,
+}
+
+/// After so many requests the addresses that have all their quota again are forgotten.
+const SWEEP: u32 = 8192;
+
+impl Policy {
+    fn new(name: &'static str, per_minute: Option<NonZeroU32>) -> Option<Self> {
+        let per_minute = per_minute?;
+        let buckets = RateLimiter::dashmap(Quota::per_minute(per_minute)).with_middleware();
+        Some(Self { name, per_minute: per_minute.get(), buckets, asked: AtomicU32::new(0) })
+    }
+
+    fn ask(&self, client: IpAddr) -> Verdict {
+        if self.asked.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+            self.buckets.retain_recent();
+            self.buckets.shrink_to_fit();
+        }
+        let verdict = Verdict { policy: self.name, quota: self.per_minute, remaining: 0, wait: 0, refused: false };
+        match self.buckets.check_key(&client) {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity();
+                let used = u64::from(self.per_minute.saturating_sub(remaining));
+                let wait = (used * 60).div_ceil(u64::from(self.per_minute));
+                Verdict { remaining, wait: u32::try_from(wait).unwrap_or(60), ..verdict }
+            }
+            Err(until) => {
+                let wait = until.wait_time_from(self.buckets.clock().now());
+                let seconds = wait.as_secs().saturating_add(1);
+                Verdict { wait: u32::try_from(seconds).unwrap_or(60), refused: true, ..verdict }
+            }
+        }
+    }
+}
+
+impl Limits {
+    /// Limits that have counted nothing yet.
+    pub fn new(settings: LimitSettings) -> Self {
+        Self {
+            auth: Policy::new("auth", settings.auth_per_minute),
+            general: Policy::new("general", settings.general_per_minute),
+            guarded: settings.guarded,
+            trusted_hops: settings.trusted_hops,
+        }
+    }
+
+    /// No limits.
+    pub fn off() -> Self {
+        Self::new(LimitSettings { auth_per_minute: None, general_per_minute: None, ..LimitSettings::default() })
+    }
+
+    /// The verdict that matters: the first refusal, else that of the strictest policy asked.
+    fn ask(&self, path: &str, client: IpAddr) -> Option<Verdict> {
+        let client = network(client);
+        let general = self.general.as_ref().map(|policy| policy.ask(client));
+        if general.as_ref().is_some_and(|verdict| verdict.refused) {
+            return general;
+        }
+        let guarded = self
+            .guarded
+            .iter()
+            .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        let auth = self.auth.as_ref().filter(|_| guarded).map(|policy| policy.ask(client));
+        auth.or(general)
+    }
+}
+
+/// The layer. Wrap it before [`super::layers::outer`].
+pub async fn throttle(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let verdict = request.app_data::<web::Data<Settings>>().and_then(|settings| {
+        // The decoded path, as the router matches it: `%61uth` is no way around.
+        settings.limits.ask(request.match_info().as_str(), client_address(request.request()))
+    });
+    let Some(verdict) = verdict else { return Ok(next.call(request).await?.map_into_boxed_body()) };
+    let mut response = if verdict.refused {
+        request.into_response(problem::response(&Error::TooMany(verdict.wait)))
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    verdict.tell(response.headers_mut());
+    Ok(response)
+}
+
+impl Verdict {
+    fn tell(&self, headers: &mut HeaderMap) {
+        let lines = [
+            ("ratelimit-policy", format!("\"{}\";q={};w=60", self.policy, self.quota)),
+            ("ratelimit", format!("\"{}\";r={};t={}", self.policy, self.remaining, self.wait)),
+        ];
+        for (name, value) in lines {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+/// The client's address: the peer's, or what our own proxies say it is.
+pub fn client_address(request: &HttpRequest) -> IpAddr {
+    let hops = request.app_data::<web::Data<Settings>>().map_or(0, |settings| settings.limits.trusted_hops);
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    forwarded(request.headers(), hops).unwrap_or(peer).to_canonical()
+}
+
+/// The `hops`-th address from the right of all `X-Forwarded-For` lines. What stands left of it was written by others.
+fn forwarded(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {
+    let behind = hops.checked_sub(1)?;
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|line| line.to_str().ok()).collect();
+    let entry = lines.iter().flat_map(|line| line.split(',')).rev().nth(behind)?.trim();
+    let bare = entry.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+/// What one client can move about in: a /64 of IPv6 is one household.
+fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[&'static str]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for line in lines {
+            map.append(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(line));
+        }
+        map
+    }
+
+    #[test]
+    fn forwarded_addresses_count_from_the_right_and_only_when_trusted() {
+        let spoofed = headers(&["6.6.6.6, 203.0.113.9", "10.0.0.2"]);
+        assert_eq!(forwarded(&spoofed, 0), None);
+        assert_eq!(forwarded(&spoofed, 1), "10.0.0.2".parse().ok());
+        assert_eq!(forwarded(&spoofed, 2), "203.0.113.9".parse().ok());
+        assert_eq!(forwarded(&spoofed, 9), None);
+        assert_eq!(forwarded(&headers(&["[2001:db8::1]:443"]), 1), "2001:db8::1".parse().ok());
+        assert_eq!(forwarded(&headers(&["unknown"]), 1), None);
+    }
+
+    #[test]
+    fn a_household_shares_one_bucket_and_others_do_not() {
+        let limits = Limits::new(LimitSettings {
+            auth_per_minute: NonZeroU32::new(2),
+            guarded: vec!["/v1/auth/login"],
+            ..LimitSettings::default()
+        });
+        let refused = |path: &str, from: &str| limits.ask(path, from.parse().unwrap()).unwrap().refused;
+        assert!(!refused("/v1/auth/login", "2001:db8::1"));
+        assert!(!refused("/v1/auth/login", "2001:db8::2"));
+        assert!(refused("/v1/auth/login", "2001:db8::3"));
+        assert!(!refused("/v1/auth/login", "2001:db8:0:1::3"));
+        assert!(!refused("/v1/auth/loginx", "2001:db8::3"), "another address");
+    }
+}

@@ -1,0 +1,114 @@
+//! Which methods each address has, and what answers where no handler does.
+//!
+//! The framework answers 404 to a wrong method. This table is built from the OpenAPI document, so it cannot forget an
+//! operation.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use utoipa::openapi::OpenApi;
+
+use super::{Settings, problem};
+use crate::kernel::{Code, Error};
+
+/// The methods of every address of the server.
+#[derive(Clone, Debug, Default)]
+pub struct Methods(Vec<(Vec<Segment>, Vec<Method>)>);
+
+#[derive(Clone, Debug)]
+enum Segment {
+    Literal(String),
+    One,
+    Rest,
+}
+
+impl Methods {
+    /// The table of a document.
+    pub fn from_openapi(document: &OpenApi) -> Self {
+        let mut table = Self::default();
+        for (template, item) in &document.paths.paths {
+            let operations = [
+                (Method::GET, item.get.is_some()),
+                (Method::PUT, item.put.is_some()),
+                (Method::POST, item.post.is_some()),
+                (Method::PATCH, item.patch.is_some()),
+                (Method::DELETE, item.delete.is_some()),
+            ];
+            let methods: Vec<Method> =
+                operations.into_iter().filter_map(|(method, there)| there.then_some(method)).collect();
+            table = table.with(template, &methods);
+        }
+        table
+    }
+
+    /// And an address outside the document. `{name}` is one segment, `{name:.*}` the rest.
+    #[must_use]
+    pub fn with(mut self, template: &str, methods: &[Method]) -> Self {
+        let segments = split(template)
+            .map(|segment| match segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
+                Some(inner) if inner.ends_with(":.*") => Segment::Rest,
+                Some(_) => Segment::One,
+                None => Segment::Literal(segment.to_owned()),
+            })
+            .collect();
+        self.0.push((segments, methods.to_vec()));
+        self
+    }
+
+    /// The methods of an address, in a fixed order; empty where there is nothing.
+    pub fn of(&self, path: &str) -> Vec<Method> {
+        let found: Vec<&Method> =
+            self.0.iter().filter(|(template, _)| fits(template, path)).flat_map(|(_, methods)| methods).collect();
+        if found.is_empty() {
+            return Vec::new();
+        }
+        let has = |method: &Method| match method.as_str() {
+            "HEAD" => found.contains(&&Method::GET),
+            "OPTIONS" => true,
+            _ => found.contains(&method),
+        };
+        let order =
+            [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
+        order.into_iter().filter(has).collect()
+    }
+}
+
+fn split(path: &str) -> impl Iterator<Item = &str> {
+    path.strip_prefix('/').unwrap_or(path).split('/')
+}
+
+fn fits(template: &[Segment], path: &str) -> bool {
+    let mut given = split(path);
+    for segment in template {
+        let fits = match segment {
+            Segment::Rest => return true,
+            Segment::Literal(literal) => given.next() == Some(literal.as_str()),
+            Segment::One => given.next().is_some_and(|text| !text.is_empty()),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    given.next().is_none()
+}
+
+/// Answers what no handler took: 204 to OPTIONS, 405 to a wrong method, else 404.
+pub async fn fallback(request: HttpRequest) -> HttpResponse {
+    let allowed = request
+        .app_data::<web::Data<Settings>>()
+        .map(|settings| settings.methods.of(request.match_info().as_str()))
+        .unwrap_or_default();
+    if allowed.is_empty() || (allowed.contains(request.method()) && request.method() != Method::OPTIONS) {
+        return problem::response(&Error::NotFound);
+    }
+    let mut response = if request.method() == Method::OPTIONS {
+        HttpResponse::new(StatusCode::NO_CONTENT)
+    } else {
+        problem::response(&Error::Malformed(Code::MethodNotAllowed, String::new()))
+    };
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}

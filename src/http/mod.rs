@@ -1,0 +1,97 @@
+//! The HTTP conventions every slice shares: problems, extractors, preconditions, replies, layers and limits.
+//!
+//! Promises: every error, also the framework's own, leaves as an RFC 9457 problem with a request id and nothing
+//! private in it; a body is bounded, timed and well-formed before a slice sees it; every response carries the security
+//! headers. Nothing here knows a table, a slice or a person.
+//!
+//! How an application wires it, innermost first:
+//!
+//! ```ignore
+//! App::new()
+//!     .configure(|c| http::configure(c, &settings)) // app data, the fallback for 404, 405 and OPTIONS
+//!     .wrap(from_fn(http::limits::throttle))        // inside, so that a 429 is logged and dressed like the rest
+//!     .wrap(from_fn(http::layers::outer))           // the last `wrap` is the outermost
+//! ```
+
+pub mod body;
+pub mod document;
+mod json;
+pub mod layers;
+pub mod limits;
+pub mod methods;
+pub mod once;
+mod pairs;
+pub mod path;
+pub mod precondition;
+pub mod problem;
+pub mod query;
+pub mod reply;
+mod wording;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use actix_web::web;
+
+pub use body::{Body, BodyLimit, MaybeBody, PatchBody, nullable};
+pub use layers::RequestId;
+pub use limits::{LimitSettings, Limits, client_address};
+pub use methods::Methods;
+pub use once::IdempotencyKey;
+pub use path::{PathOf, PatientRef};
+pub use precondition::{EntityTag, Preconditions};
+pub use problem::Problem;
+pub use query::Query;
+pub use reply::Reply;
+
+use crate::kernel::{Code, Entropy, Error};
+
+/// What the layers of every worker share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Makes request ids.
+    pub entropy: Entropy,
+    /// How large a body may be and how long it may take.
+    pub body: BodyLimit,
+    /// The most bytes of address and headers.
+    pub head_bytes: usize,
+    /// The rate limits; their counts are shared by all workers.
+    pub limits: Arc<Limits>,
+    /// Which methods each address has.
+    pub methods: Arc<Methods>,
+    /// Below this address the content security policy lets the vendored Swagger UI run.
+    pub docs: &'static str,
+}
+
+impl Settings {
+    /// The usual settings.
+    pub fn new(entropy: Entropy, limits: Arc<Limits>, methods: Arc<Methods>) -> Self {
+        Self { entropy, body: BodyLimit::default(), head_bytes: 32 * 1024, limits, methods, docs: "/docs" }
+    }
+}
+
+/// Registers the shared settings, the fallback for unknown addresses and methods, and the error handlers of the
+/// framework's own extractors.
+pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
+    config
+        .app_data(web::Data::new(settings.clone()))
+        .app_data(settings.body)
+        .app_data(web::PayloadConfig::new(settings.body.bytes))
+        .app_data(web::JsonConfig::default().limit(settings.body.bytes).error_handler(|error, _| {
+            use actix_web::ResponseError;
+            framework(match error.status_code().as_u16() {
+                413 => Code::TooLarge,
+                415 => Code::UnsupportedMediaType,
+                _ => Code::Malformed,
+            })
+        }))
+        .app_data(web::PathConfig::default().error_handler(|_, _| Error::field("path", "is not valid").into()))
+        .app_data(web::QueryConfig::default().error_handler(|_, _| Error::field("query", "is not valid").into()))
+        .default_service(web::to(methods::fallback));
+}
+
+fn framework(code: Code) -> actix_web::Error {
+    Error::Malformed(code, String::new()).into()
+}

@@ -1,0 +1,65 @@
+//! The idempotency key of a request, and what its fingerprint is made of.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::kernel::{Error, Result};
+
+/// The header's name.
+pub const HEADER: &str = "idempotency-key";
+
+/// `Idempotency-Key`, if there is one, with the method and address it came with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    key: Option<String>,
+    method: String,
+    target: String,
+}
+
+impl IdempotencyKey {
+    /// No key.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The key: 1 to 255 visible ASCII characters.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// What the same key must come with again: method, path with query, body.
+    pub fn parts<'a>(&'a self, body: &'a [u8]) -> [&'a [u8]; 3] {
+        [self.method.as_bytes(), self.target.as_bytes(), body]
+    }
+}
+
+impl FromRequest for IdempotencyKey {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(parse(request))
+    }
+}
+
+fn parse(request: &HttpRequest) -> Result<IdempotencyKey> {
+    let mut lines = request.headers().get_all(HEADER);
+    let key = match (lines.next(), lines.next()) {
+        (None, _) => None,
+        (Some(line), None) => Some(valid(line.as_bytes()).ok_or_else(fault)?),
+        (Some(_), Some(_)) => return Err(fault()),
+    };
+    let target = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+    Ok(IdempotencyKey { key, method: request.method().to_string(), target })
+}
+
+fn valid(line: &[u8]) -> Option<String> {
+    let right = (1..=255).contains(&line.len()) && line.iter().all(u8::is_ascii_graphic);
+    if right { String::from_utf8(line.to_vec()).ok() } else { None }
+}
+
+fn fault() -> Error {
+    Error::field("header/idempotency-key", "must be 1 to 255 visible ASCII characters, once")
+}

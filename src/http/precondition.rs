@@ -1,0 +1,195 @@
+//! Entity tags and preconditions (RFC 9110 §13).
+
+use std::fmt;
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::kernel::{Error, Result};
+
+/// A strong entity tag. Clients treat it as opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityTag(String);
+
+impl EntityTag {
+    /// The tag of a row's version: what the owner sees.
+    pub fn version(version: i64) -> Self {
+        Self(format!("v{version}"))
+    }
+
+    /// A tag of other making, e.g. the keyed hash of what a reader may see. Characters that do not fit are dropped.
+    pub fn opaque(text: &str) -> Self {
+        Self(text.chars().filter(|c| fits(*c)).collect())
+    }
+
+    /// The version inside, if it is the tag of one.
+    pub fn as_version(&self) -> Option<i64> {
+        self.0.strip_prefix('v')?.parse().ok()
+    }
+}
+
+impl fmt::Display for EntityTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+/// The characters of a tag; bytes above ASCII are left out.
+fn fits(c: char) -> bool {
+    c.is_ascii_graphic() && c != '"'
+}
+
+/// What one of the two headers names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Condition {
+    /// `*`: any present state.
+    Any,
+    /// One of these.
+    Tags(Vec<EntityTag>),
+}
+
+impl Condition {
+    fn names(&self, current: &EntityTag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Tags(tags) => tags.contains(current),
+        }
+    }
+}
+
+/// `If-Match` and `If-None-Match` of a request. A plain value: actions may take it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    if_match: Option<Condition>,
+    if_none_match: Option<Condition>,
+}
+
+impl Preconditions {
+    /// No condition at all.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// As with `If-Match: <tag>`.
+    pub fn matching(tag: EntityTag) -> Self {
+        Self { if_match: Some(Condition::Tags(vec![tag])), if_none_match: None }
+    }
+
+    /// As with `If-None-Match: *`.
+    pub fn creating() -> Self {
+        Self { if_match: None, if_none_match: Some(Condition::Any) }
+    }
+
+    /// Whether the request may only create (`If-None-Match: *`).
+    pub fn create_only(&self) -> bool {
+        self.if_none_match == Some(Condition::Any)
+    }
+
+    /// Whether the request may only change what exists (any `If-Match`).
+    pub fn change_only(&self) -> bool {
+        self.if_match.is_some()
+    }
+
+    /// For changes that must name the version they change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PreconditionRequired`] without `If-Match`, [`Error::Stale`] when it names another state.
+    pub fn require(&self, current: &EntityTag) -> Result<()> {
+        if self.if_match.is_none() {
+            return Err(Error::PreconditionRequired);
+        }
+        self.check(Some(current))
+    }
+
+    /// For requests that may carry conditions and need not. `current` is `None` where nothing exists.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`] when a condition does not hold.
+    pub fn check(&self, current: Option<&EntityTag>) -> Result<()> {
+        let matches = self.if_match.as_ref().is_none_or(|wanted| current.is_some_and(|tag| wanted.names(tag)));
+        let differs = self.if_none_match.as_ref().is_none_or(|known| !current.is_some_and(|tag| known.names(tag)));
+        if matches && differs { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    /// Whether a reader has this state already (304).
+    pub fn not_modified(&self, current: &EntityTag) -> bool {
+        self.if_none_match.as_ref().is_some_and(|known| known.names(current))
+    }
+}
+
+impl FromRequest for Preconditions {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(parse(request))
+    }
+}
+
+fn parse(request: &HttpRequest) -> Result<Preconditions> {
+    Ok(Preconditions {
+        if_match: condition(request, &header::IF_MATCH, "header/if-match", false)?,
+        if_none_match: condition(request, &header::IF_NONE_MATCH, "header/if-none-match", true)?,
+    })
+}
+
+/// The most tags in one header.
+const TAGS: usize = 32;
+
+fn condition(request: &HttpRequest, name: &HeaderName, pointer: &str, weak: bool) -> Result<Option<Condition>> {
+    let fault = || Error::field(pointer, "must be `*` or a list of entity tags in double quotes");
+    let mut tags = Vec::new();
+    let mut any = false;
+    for line in request.headers().get_all(name) {
+        let Ok(line) = line.to_str().map(str::trim) else { return Err(fault()) };
+        if line == "*" {
+            any = true;
+            continue;
+        }
+        for tag in list(line).ok_or_else(fault)? {
+            match tag {
+                Tag { weak: true, .. } if !weak => {
+                    return Err(Error::field(pointer, "must be a strong entity tag, not one that begins with W/"));
+                }
+                Tag { text, .. } => tags.push(EntityTag(text.to_owned())),
+            }
+        }
+    }
+    match (any, tags.is_empty()) {
+        (false, true) => Ok(None),
+        (true, true) => Ok(Some(Condition::Any)),
+        (false, false) if tags.len() <= TAGS => Ok(Some(Condition::Tags(tags))),
+        _ => Err(fault()),
+    }
+}
+
+struct Tag<'a> {
+    weak: bool,
+    text: &'a str,
+}
+
+/// `[W/]"…"`, separated by commas; a comma inside the quotes belongs to the tag.
+fn list(line: &str) -> Option<Vec<Tag<'_>>> {
+    let mut tags = Vec::new();
+    let mut rest = line;
+    loop {
+        let (weak, quoted) = match rest.strip_prefix("W/") {
+            Some(quoted) => (true, quoted),
+            None => (false, rest),
+        };
+        let (text, after) = quoted.strip_prefix('"')?.split_once('"')?;
+        if !text.chars().all(fits) || text.len() > 200 {
+            return None;
+        }
+        tags.push(Tag { weak, text });
+        let after = after.trim_start();
+        if after.is_empty() {
+            return Some(tags);
+        }
+        rest = after.strip_prefix(',')?.trim_start();
+    }
+}

@@ -1,0 +1,227 @@
+//! Problem documents (RFC 9457): what every error looks like on the wire.
+//!
+//! A problem is rendered twice: at once, so that an error is a problem even without any layer, and again by
+//! [`super::layers::outer`], which knows the request id and finds the problem in the response's extensions.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::kernel::{Code, Error};
+
+/// The media type of every error.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What went wrong, for the program and for the person who reads its log (RFC 9457). Holds nothing private.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// The page that explains this code, on this server.
+    #[serde(rename = "type")]
+    #[schema(rename = "type", format = "uri-reference", example = "/problems/stale")]
+    pub kind: String,
+    /// A short title that is the same for every occurrence of the code.
+    #[schema(value_type = String, example = "Your copy is out of date")]
+    pub title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 412)]
+    pub status: u16,
+    /// The stable name of the error. The set is open: treat a name you do not know by its status.
+    #[schema(value_type = String, example = "stale")]
+    pub code: &'static str,
+    /// What was wrong this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub detail: Option<String>,
+    /// Each wrong field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<ProblemField>,
+    /// What stands in the way of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub conflicting_id: Option<Uuid>,
+    /// Names this request in the server's log.
+    pub request_id: String,
+    /// Whether the same request, unchanged, may succeed later.
+    pub retryable: bool,
+    /// What an app does: `keep` its local data and carry on; `erase` the local data of this account; `relogin`;
+    /// `update` the app; `fix` the request. Open set; treat an unknown one as `keep`.
+    #[schema(value_type = String, example = "fix")]
+    pub client_action: &'static str,
+}
+
+/// One wrong field of a request.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProblemField {
+    /// A JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
+    #[schema(example = "/text/title")]
+    pub pointer: String,
+    /// What is wrong with it.
+    #[schema(example = "is required")]
+    pub detail: String,
+}
+
+impl Problem {
+    /// The problem of a code, without particulars.
+    pub fn of(code: Code) -> Self {
+        Self {
+            kind: format!("/problems/{}", code.name()),
+            title: code.title(),
+            status: code.status(),
+            code: code.name(),
+            detail: None,
+            errors: Vec::new(),
+            conflicting_id: None,
+            request_id: String::new(),
+            retryable: retryable(code),
+            client_action: client_action(code),
+        }
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let mut problem = Self::of(error.code());
+        match error {
+            Error::Malformed(_, detail) if !detail.is_empty() => problem.detail = Some(detail.clone()),
+            Error::Unavailable(why) => problem.detail = Some((*why).to_owned()),
+            Error::Invalid(fields) => {
+                problem.errors = fields
+                    .iter()
+                    .map(|field| ProblemField { pointer: field.pointer.clone(), detail: field.detail.clone() })
+                    .collect();
+            }
+            Error::Conflict(_, id) => problem.conflicting_id = *id,
+            Error::Malformed(..)
+            | Error::NotFound
+            | Error::Deleted
+            | Error::Unauthenticated(_)
+            | Error::Forbidden(_)
+            | Error::Stale
+            | Error::PreconditionRequired
+            | Error::TooMany(_)
+            | Error::StorageFull
+            | Error::Transient(_)
+            | Error::Internal(_) => {}
+        }
+        problem
+    }
+}
+
+/// Whether the same request may succeed later. A fault of the server counts: it may be mended, and a phone must not
+/// drop words because of it.
+const fn retryable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::RequestTimeout | Code::TooManyRequests | Code::Internal | Code::Unavailable | Code::StorageFull
+    )
+}
+
+/// What an app does about a code. Nothing but a session ended on purpose erases anything.
+const fn client_action(code: Code) -> &'static str {
+    match code {
+        Code::SessionRevoked => "erase",
+        Code::Unauthenticated | Code::RefreshInvalid => "relogin",
+        Code::Malformed
+        | Code::CredentialsWrong
+        | Code::MethodNotAllowed
+        | Code::NotAcceptable
+        | Code::Conflict
+        | Code::AlreadyExists
+        | Code::InfusionOverlaps
+        | Code::NotShareable
+        | Code::CodeInvalid
+        | Code::Stale
+        | Code::TooLarge
+        | Code::UnsupportedMediaType
+        | Code::Invalid
+        | Code::KeyReused
+        | Code::PreconditionRequired
+        | Code::HeadersTooLarge => "fix",
+        Code::Forbidden
+        | Code::NotFound
+        | Code::RequestTimeout
+        | Code::StateConflict
+        | Code::AlreadyLinked
+        | Code::SetupDone
+        | Code::Deleted
+        | Code::TooManyRequests
+        | Code::Internal
+        | Code::Unavailable
+        | Code::StorageFull => "keep",
+    }
+}
+
+/// A problem as it lies in the extensions of a response, until the outer layer renders it with the request id.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) problem: Problem,
+    /// For the log only.
+    pub(super) cause: Option<String>,
+}
+
+/// The response of a problem. `cause` goes to the log and nowhere else.
+pub(super) fn render(problem: Problem, cause: Option<String>) -> HttpResponse {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response =
+        HttpResponseBuilder::new(status).insert_header((header::CONTENT_TYPE, MEDIA_TYPE)).body(body(&problem));
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer realm=\"afterglow\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response.extensions_mut().insert(Stored { problem, cause });
+    response
+}
+
+/// The bytes of a problem.
+pub(super) fn body(problem: &Problem) -> Vec<u8> {
+    // Strings and numbers only: this cannot fail. An empty body is still better than a panic.
+    serde_json::to_vec(problem).unwrap_or_default()
+}
+
+/// The response that says `error`.
+pub fn response(error: &Error) -> HttpResponse {
+    let cause = match error {
+        Error::Internal(source) | Error::Transient(source) => Some(chain(source.as_ref())),
+        _ => None,
+    };
+    let mut response = render(Problem::from(error), cause);
+    let wait = match error {
+        Error::TooMany(seconds) => Some((*seconds).max(1)),
+        Error::Unavailable(_) | Error::Transient(_) => Some(2),
+        Error::StorageFull => Some(60),
+        _ => None,
+    };
+    if let Some(seconds) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// An error and what caused it, on one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Writing to a String cannot fail.
+        let _ = write!(line, ": {cause}");
+        source = cause.source();
+    }
+    line
+}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        response(self)
+    }
+}

@@ -1,0 +1,142 @@
+//! Replies of handlers.
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use serde::Serialize;
+
+use super::precondition::{EntityTag, Preconditions};
+use super::problem;
+use crate::kernel::Error;
+use crate::kernel::fields::FieldError;
+
+/// A JSON reply, or one without a body. Not kept by shared caches, and asked for again by private ones, unless said
+/// otherwise.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cache: &'static str,
+    body: Result<Vec<u8>, Error>,
+}
+
+impl Reply {
+    /// 200 with a view.
+    pub fn ok<T: Serialize + ?Sized>(view: &T) -> Self {
+        let body =
+            serde_json::to_vec(view).map_err(|error| Error::internal(format!("a view cannot be written: {error}")));
+        Self { status: StatusCode::OK, headers: Vec::new(), cache: "private, no-cache", body }
+    }
+
+    /// 204.
+    pub fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, headers: Vec::new(), cache: "private, no-cache", body: Ok(Vec::new()) }
+    }
+
+    /// 201, and where the new object is.
+    #[must_use]
+    pub fn created(mut self, location: &str) -> Self {
+        self.status = StatusCode::CREATED;
+        self.header(header::LOCATION, location)
+    }
+
+    /// 201 with the location if the object is new, else 200.
+    #[must_use]
+    pub fn created_if(self, new: bool, location: &str) -> Self {
+        if new { self.created(location) } else { self }
+    }
+
+    /// 202.
+    #[must_use]
+    pub fn accepted(mut self) -> Self {
+        self.status = StatusCode::ACCEPTED;
+        self
+    }
+
+    /// With the tag of the state shown.
+    #[must_use]
+    pub fn etag(self, tag: &EntityTag) -> Self {
+        self.header(header::ETAG, &tag.to_string())
+    }
+
+    /// With the tag of the state shown; 304 without a body if the reader has it.
+    #[must_use]
+    pub fn unless_known(mut self, tag: &EntityTag, preconditions: &Preconditions) -> Self {
+        if self.body.is_ok() && preconditions.not_modified(tag) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.body = Ok(Vec::new());
+        }
+        self.etag(tag)
+    }
+
+    /// With `Link: …; rel="next"`: this request's address with another `cursor`, if there is a next page.
+    #[must_use]
+    pub fn next(self, request: &HttpRequest, cursor: Option<&str>) -> Self {
+        let Some(cursor) = cursor else { return self };
+        let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+        let own = format!("cursor={cursor}");
+        let query: Vec<&str> = kept.chain([own.as_str()]).collect();
+        let link = format!("<{}?{}>; rel=\"next\"", request.path(), query.join("&"));
+        self.header(header::LINK, &link)
+    }
+
+    /// With what was ignored of a lenient request, as `warnings` in the object.
+    #[must_use]
+    pub fn warnings(mut self, warnings: &[FieldError]) -> Self {
+        if warnings.is_empty() {
+            return self;
+        }
+        if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(warnings))
+            && body.pop_if(|last| *last == b'}').is_some()
+        {
+            let separator: &[u8] = if body.ends_with(b"{") { b"" } else { b"," };
+            body.extend_from_slice(&[separator, b"\"warnings\":", &list, b"}"].concat());
+        }
+        self.header(HeaderName::from_static("preference-applied"), "handling=lenient")
+    }
+
+    /// Kept by no cache at all: tokens and whatever comes with them.
+    #[must_use]
+    pub fn no_store(mut self) -> Self {
+        self.cache = "no-store";
+        self
+    }
+
+    /// The same for everybody: may be kept for five minutes anywhere, and is checked by its tag after that.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.cache = "public, max-age=300";
+        self
+    }
+
+    /// With a header; a value that a header cannot hold is left out.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+}
+
+impl Responder for Reply {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let body = match self.body {
+            Ok(body) => body,
+            Err(error) => return problem::response(&error),
+        };
+        let mut response = HttpResponse::new(self.status);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache));
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
+        if body.is_empty() {
+            return response;
+        }
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.set_body(BoxBody::new(body))
+    }
+}

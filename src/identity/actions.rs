@@ -1,0 +1,276 @@
+//! Logging in, staying logged in, logging out.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+
+use super::model::{AccountKind, Email, Passphrase, Profile};
+use super::password::{Credential, Passwords};
+use super::store::{self, Ending, NewAccount};
+use super::{Live, Tokens};
+use crate::audit::{self, Record, Subject};
+use crate::db::Tx;
+use crate::kernel::id::{Account, Patient, Session};
+use crate::kernel::{Code, Error, Id, Result};
+use crate::state::State;
+use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
+
+/// A session that is not used for this long is over.
+const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
+/// How long a spent refresh token still gets the same successor, if that was not used yet: the reply may be lost.
+const GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// After this many failed log-ins in a row the account rests.
+const FAILURES: i32 = 10;
+/// How long it rests.
+const REST: SignedDuration = SignedDuration::from_mins(15);
+
+/// The tokens of a session.
+#[derive(Clone)]
+pub struct Grant {
+    /// The account.
+    pub account: Id<Account>,
+    /// The session.
+    pub session: Id<Session>,
+    /// Good for ten minutes.
+    pub access: String,
+    /// Good for one use.
+    pub refresh: String,
+}
+
+impl std::fmt::Debug for Grant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Grant(***)")
+    }
+}
+
+/// The keyed hash under which an address is looked up.
+pub fn email_key(vault: &Vault, email: &Email) -> Vec<u8> {
+    vault.mac(MacLabel::Email, &[email.folded().as_bytes()]).to_vec()
+}
+
+fn profile_place(account: Id<Account>, version: i64) -> Place {
+    Place { table: "accounts", column: "profile", subject: account.uuid(), row: account.uuid(), revision: version }
+}
+
+fn credential_place(account: Id<Account>) -> Place {
+    Place { table: "accounts", column: "credential", subject: account.uuid(), row: account.uuid(), revision: 1 }
+}
+
+/// Opens a profile row of [`store::names_of`].
+pub fn open_profile(keys: &Keys, account: Id<Account>, version: i64, sealed: &[u8]) -> Result<Profile> {
+    keys.open_json(&profile_place(account, version), sealed)
+}
+
+/// An account that is about to be made: its keys are durable, its row is not yet.
+pub struct Draft {
+    /// Its id.
+    pub id: Id<Account>,
+    /// The patient it will be.
+    pub patient: Option<Id<Patient>>,
+    new: NewAccount,
+    keys: Vec<Keys>,
+}
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Draft({})", self.id)
+    }
+}
+
+impl Draft {
+    /// The keys of the patient it will be.
+    pub fn patient_keys(&self) -> Option<&Keys> {
+        self.patient.and_then(|patient| self.keys.iter().find(|keys| keys.subject() == patient.uuid()))
+    }
+}
+
+/// Hashes the passphrase and makes the keys of a new account, before the unit that inserts it.
+pub async fn draft(
+    state: &State,
+    passwords: &Passwords,
+    kind: AccountKind,
+    profile: &Profile,
+    passphrase: Passphrase,
+    now: Timestamp,
+) -> Result<Draft> {
+    let id: Id<Account> = state.entropy.id(now);
+    let credential = passwords.hash(passphrase, &state.entropy).await?;
+    let keys = state.vault.create(id.uuid(), &[Purpose::Account], now).await?;
+    let mut all = vec![keys.clone()];
+    let patient = match kind {
+        AccountKind::Staff => None,
+        AccountKind::Patient => {
+            let patient: Id<Patient> = Id::from_uuid(state.entropy.opaque());
+            all.push(state.vault.create(patient.uuid(), &[Purpose::Journal, Purpose::Clinical], now).await?);
+            Some(patient)
+        }
+    };
+    let new = NewAccount {
+        id,
+        kind: kind.name(),
+        patient,
+        email_key: email_key(&state.vault, &profile.email),
+        profile: keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?,
+        credential: keys.seal_json(Purpose::Account, &credential_place(id), &credential)?,
+    };
+    Ok(Draft { id, patient, new, keys: all })
+}
+
+/// Inserts a drafted account; its keys may be remembered once that is durable. `None` when its address is taken.
+pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> Result<Option<Id<Account>>> {
+    if store::find_by_email(tx, &draft.new.email_key)?.is_some() {
+        return Ok(None);
+    }
+    store::insert_account(tx, &draft.new, now)?;
+    for keys in draft.keys.clone() {
+        let vault = vault.clone();
+        tx.after_commit(move || vault.remember(&keys));
+    }
+    Ok(Some(draft.id))
+}
+
+/// A fresh session's secrets, made before the unit.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    session: Id<Session>,
+    refresh: [u8; 32],
+}
+
+impl Opening {
+    /// Draws a session id and a refresh token.
+    pub fn draw(state: &State, now: Timestamp) -> Self {
+        Self { session: state.entropy.id(now), refresh: state.entropy.bytes() }
+    }
+}
+
+/// Opens a session for an account whose owner has just proved who they are.
+pub fn open_session(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    tokens: &Tokens,
+    account: Id<Account>,
+    opening: &Opening,
+    now: Timestamp,
+) -> Result<Grant> {
+    store::insert_session(tx, opening.session, account, now.saturating_add(IDLE).unwrap_or(now), now)?;
+    let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
+    store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
+    let access = tokens.issue(account, opening.session, now)?;
+    Ok(Grant { account, session: opening.session, access, refresh })
+}
+
+fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
+    vault.mac(MacLabel::RefreshHash, &[token.as_bytes()]).to_vec()
+}
+
+/// Logs in. Known, unknown, resting and disabled accounts get the same answer after the same work.
+///
+/// # Errors
+///
+/// [`Code::CredentialsWrong`].
+pub async fn log_in(
+    state: &State,
+    passwords: &Passwords,
+    tokens: std::sync::Arc<Tokens>,
+    email: &Email,
+    passphrase: Passphrase,
+) -> Result<Grant> {
+    let now = state.clock.now();
+    let key = email_key(&state.vault, email);
+    let found = state.db.read(move |tx| store::find_by_email(tx, &key)).await?;
+    // An id that no account has: the same look-ups are made for nobody.
+    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |row| row.id);
+    let keys = state.vault.keys(id.uuid()).await?;
+    let credential: Credential = match (&found, &keys) {
+        (Some(row), Some(keys)) => keys.open_json(&credential_place(id), &row.credential)?,
+        _ => Credential::nobody(),
+    };
+    let fits = passwords.fits(passphrase, credential).await?;
+    let (vault, opening) = (state.vault.clone(), Opening::draw(state, now));
+    let verdict = state.db.write(move |tx| {
+        let row = store::find_account(tx, id)?;
+        let resting = row.as_ref().and_then(|row| row.locked_until).is_some_and(|until| until.0 > now);
+        let welcome = fits && !resting && row.as_ref().is_some_and(|row| row.disabled_at.is_none());
+        if !welcome {
+            let failures = row.map_or(0, |row| row.failures) + 1;
+            let until = (failures % FAILURES == 0).then(|| now.saturating_add(REST).unwrap_or(now));
+            if !resting {
+                store::update_failures(tx, id, failures, until)?;
+            }
+            // A value, not an error: the failure is counted and kept.
+            return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
+        }
+        store::update_failures(tx, id, 0, None)?;
+        let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
+        if let Some(keys) = &keys {
+            note(tx, &vault, keys, id, Some(grant.session), now, "log_in")?;
+        }
+        Ok(Ok(grant))
+    });
+    verdict.await?
+}
+
+fn note(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    keys: &Keys,
+    account: Id<Account>,
+    session: Option<Id<Session>>,
+    now: Timestamp,
+    act: &str,
+) -> Result<()> {
+    let record = Record { act: act.to_owned(), role: "owner".to_owned(), refused: false, ids: Vec::new() };
+    audit::append(tx, vault, keys, Subject::Account(account), Some(account), session, now, &record)
+}
+
+/// Exchanges a refresh token for its successor.
+///
+/// The successor is a keyed hash of the token presented: a client whose reply was lost presents the same token again
+/// within a minute and gets the same successor. A spent token that comes later, or after its successor was used, is
+/// theft: the session ends, in the same unit that answers 401.
+///
+/// # Errors
+///
+/// [`Code::RefreshInvalid`].
+pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: String) -> Result<Grant> {
+    let now = state.clock.now();
+    let vault = state.vault.clone();
+    let hash = refresh_hash(&vault, &presented);
+    let next = URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::Refresh, &[presented.as_bytes()]));
+    let next_hash = refresh_hash(&vault, &next);
+    let refused = || Error::Unauthenticated(Code::RefreshInvalid);
+    // The account's keys are fetched before the unit that may have to write its audit row.
+    let peek = hash.clone();
+    let owner = state.db.read(move |tx| store::find_refresh_owner(tx, &peek)).await?;
+    let Some(owner) = owner else { return Err(refused()) };
+    let keys = state.vault.keys(owner.uuid()).await?;
+    let verdict = state.db.write(move |tx| {
+        let Some(row) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
+        if row.revoked_at.is_some() || row.expires_at.0 <= now {
+            return Ok(Err(refused()));
+        }
+        if let Some(spent) = row.spent_at {
+            let recent = now.duration_since(spent.0) <= GRACE;
+            if !(recent && store::refresh_is_unspent(tx, &next_hash)?) {
+                store::mark_revoked(tx, row.session, Ending::Reuse, now)?;
+                if let Some(keys) = &keys {
+                    note(tx, &vault, keys, row.account, Some(row.session), now, "refresh_reused")?;
+                }
+                return Ok(Err(refused()));
+            }
+        } else {
+            store::mark_spent(tx, &hash, now)?;
+            store::insert_refresh(tx, &next_hash, row.session, now)?;
+            store::update_session_used(tx, row.session, now, now.saturating_add(IDLE).unwrap_or(now))?;
+        }
+        let access = tokens.issue(row.account, row.session, now)?;
+        Ok(Ok(Grant { account: row.account, session: row.session, access, refresh: next.clone() }))
+    });
+    verdict.await?
+}
+
+/// Ends the caller's session.
+pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
+    store::mark_revoked(tx, live.session(), Ending::Wanted, live.now())
+}
+

@@ -1,0 +1,242 @@
+//! The caller, in two steps: what the token says, and what is true now.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+use jiff::Timestamp;
+
+use super::model::AccountKind;
+use super::store;
+use super::token::Tokens;
+use crate::db::Tx;
+use crate::http::IdempotencyKey;
+use crate::kernel::id::{Account, Patient, Session};
+use crate::kernel::{Code, Error, Id, Result};
+use crate::replay::{self, Claim, Done, Once};
+use crate::state::State;
+use crate::vault::MacLabel;
+
+/// Which kinds of account an operation is for.
+pub trait Kind: 'static {
+    /// Whether accounts of `kind` may call it.
+    fn admits(kind: AccountKind) -> bool;
+}
+
+/// Marks operations for staff.
+#[derive(Debug)]
+pub enum Staff {}
+/// Marks operations for every account.
+#[derive(Debug)]
+pub enum Anyone {}
+
+impl Kind for Patient {
+    fn admits(kind: AccountKind) -> bool {
+        kind == AccountKind::Patient
+    }
+}
+impl Kind for Staff {
+    fn admits(kind: AccountKind) -> bool {
+        kind == AccountKind::Staff
+    }
+}
+impl Kind for Anyone {
+    fn admits(_: AccountKind) -> bool {
+        true
+    }
+}
+
+/// Somebody whose token is genuine. Whether their session still lives is known in the unit: [`Claimed::live`].
+pub struct Claimed<K> {
+    account: Id<Account>,
+    session: Id<Session>,
+    now: Timestamp,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// Any account.
+pub type Caller = Claimed<Anyone>;
+
+impl<K> Clone for Claimed<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Claimed<K> {}
+impl<K> std::fmt::Debug for Claimed<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Claimed({})", self.account)
+    }
+}
+
+impl<K: Kind> Claimed<K> {
+    /// The account the token names.
+    pub fn account(&self) -> Id<Account> {
+        self.account
+    }
+
+    /// When the request arrived: read once, before the queue.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Loads session and account; the first statement of the unit.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::SessionRevoked`] when the session was ended, [`Code::Unauthenticated`] when it is over or the account
+    /// is disabled, [`Error::Forbidden`] when the operation is for another kind of account.
+    pub fn live(&self, tx: &mut Tx<'_>) -> Result<Live<K>> {
+        let row = store::find_live(tx, self.session)?.filter(|row| row.account == self.account);
+        let Some(row) = row else { return Err(Error::Unauthenticated(Code::Unauthenticated)) };
+        if row.revoked() {
+            return Err(Error::Unauthenticated(Code::SessionRevoked));
+        }
+        if row.over(self.now) {
+            return Err(Error::Unauthenticated(Code::Unauthenticated));
+        }
+        let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", self.account))?;
+        if !K::admits(kind) {
+            return Err(Error::Forbidden(Code::Forbidden));
+        }
+        Ok(Live {
+            account: self.account,
+            session: self.session,
+            patient: row.patient,
+            kind,
+            now: self.now,
+            of: PhantomData,
+        })
+    }
+}
+
+impl<K: Kind> Claimed<K> {
+    /// Runs `f` in one unit whose first statement makes the caller live: once for each idempotency key.
+    ///
+    /// `command` is the parsed body: what is wrong with it is told after the caller is known. `again` renders an
+    /// earlier outcome of the same request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claimed::live`]; what is wrong with the command; what `f` or `again` answer.
+    pub async fn write<C, V, F, G>(
+        &self,
+        state: &State,
+        once: Once,
+        command: Result<C>,
+        mut f: F,
+        mut again: G,
+    ) -> Result<(Done, V)>
+    where
+        C: Send + 'static,
+        V: Send + 'static,
+        F: FnMut(&mut Tx<'_>, &Live<K>, &C) -> Result<(Done, V)> + Send + 'static,
+        G: FnMut(&mut Tx<'_>, &Live<K>, Done) -> Result<V> + Send + 'static,
+    {
+        let caller = *self;
+        let (command, fault) = match command {
+            Ok(command) => (Some(command), None),
+            Err(error) => (None, Some(error)),
+        };
+        let answer = state.db.write(move |tx| {
+            let live = caller.live(tx)?;
+            match replay::claim(tx, live.account(), &once, live.now())? {
+                Claim::Done(done) => Ok((done, again(tx, &live, done)?)),
+                Claim::Fresh => {
+                    let Some(command) = &command else { return Err(Error::Invalid(Vec::new())) };
+                    let (done, value) = f(tx, &live, command)?;
+                    replay::settle(tx, live.account(), &once, done)?;
+                    Ok((done, value))
+                }
+            }
+        });
+        told(answer.await, fault)
+    }
+}
+
+/// The answer of a unit whose command was wrong: it ends with an empty list of faults (and rolls back its claim), and
+/// the true `fault` is told instead.
+pub fn told<T>(answer: Result<T>, fault: Option<Error>) -> Result<T> {
+    match (answer, fault) {
+        (Err(Error::Invalid(list)), Some(fault)) if list.is_empty() => Err(fault),
+        (answer, _) => answer,
+    }
+}
+
+/// The idempotency key of a request with its fingerprint, a keyed hash of method, address and body.
+pub fn once_of(state: &State, key: &IdempotencyKey, body: &[u8]) -> Once {
+    let Some(text) = key.key() else { return Once::none() };
+    Once {
+        key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
+        fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(body)),
+    }
+}
+
+/// A caller whose session lives, in the unit that made it.
+pub struct Live<K> {
+    account: Id<Account>,
+    session: Id<Session>,
+    patient: Option<Id<Patient>>,
+    kind: AccountKind,
+    now: Timestamp,
+    of: PhantomData<fn() -> K>,
+}
+
+impl<K> std::fmt::Debug for Live<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Live({})", self.account)
+    }
+}
+
+impl<K> Live<K> {
+    /// The account.
+    pub fn account(&self) -> Id<Account> {
+        self.account
+    }
+
+    /// The session.
+    pub fn session(&self) -> Id<Session> {
+        self.session
+    }
+
+    /// The patient this account is, if it is a patient's.
+    pub fn patient(&self) -> Option<Id<Patient>> {
+        self.patient
+    }
+
+    /// The kind of account.
+    pub fn kind(&self) -> AccountKind {
+        self.kind
+    }
+
+    /// When the request arrived.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl<K: Kind> FromRequest for Claimed<K> {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(claim(request))
+    }
+}
+
+fn claim<K>(request: &HttpRequest) -> Result<Claimed<K>> {
+    let missing = || Error::Unauthenticated(Code::Unauthenticated);
+    let state = request.app_data::<web::Data<State>>().ok_or_else(|| Error::internal("no state"))?;
+    let tokens = request.app_data::<web::Data<Arc<Tokens>>>().ok_or_else(|| Error::internal("no tokens"))?;
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    let (scheme, token) = header.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    let now = state.clock.now();
+    let claims = tokens.verify(token.trim(), now).ok_or_else(missing)?;
+    Ok(Claimed { account: claims.account, session: claims.session, now, kind: PhantomData })
+}

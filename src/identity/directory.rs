@@ -1,0 +1,34 @@
+//! Which patient an account is: a bond that never changes once it is made, and so may be remembered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::store;
+use crate::db::Db;
+use crate::kernel::id::{Account, Patient};
+use crate::kernel::{Id, Result};
+
+/// The most bonds kept; past it the memory starts anew.
+const CAPACITY: usize = 100_000;
+
+/// Remembers the patient behind an account. Filled from committed rows only.
+#[derive(Clone, Debug, Default)]
+pub struct Directory(Arc<RwLock<HashMap<Id<Account>, Id<Patient>>>>);
+
+impl Directory {
+    /// The patient that `account` is; `None` for staff and for accounts that do not exist.
+    pub async fn patient_of(&self, db: &Db, account: Id<Account>) -> Result<Option<Id<Patient>>> {
+        if let Some(patient) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&account) {
+            return Ok(Some(*patient));
+        }
+        let found = db.read(move |tx| store::find_patient_of(tx, account)).await?;
+        if let Some(patient) = found {
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= CAPACITY {
+                known.clear();
+            }
+            known.insert(account, patient);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,26 @@
+//! Accounts, sessions and tokens: who is calling.
+//!
+//! Extractors verify a token's signature only and give [`Claimed`]; the first statement of the unit makes it [`Live`]
+//! (session and account are what the token says, now). Only a `Live` opens an access to patient data.
+//!
+//! - Access tokens: Ed25519, 10 minutes, bound to a session row; no role inside.
+//! - Refresh tokens: opaque, stored as a keyed hash, spent by use. The successor is a keyed hash of the token
+//!   presented, so a lost reply can be asked for again; a spent token that comes later is theft and ends the session.
+//! - The answers for known, unknown and disabled accounts are the same, with the same work done.
+
+pub mod actions;
+mod claimed;
+mod directory;
+pub mod model;
+mod password;
+pub mod routes;
+mod store;
+mod token;
+
+pub use claimed::{Anyone, Caller, Claimed, Kind, Live, Staff, once_of, told};
+pub use directory::Directory;
+pub use model::{AccountKind, Email, Passphrase, Profile};
+pub use password::Passwords;
+pub use routes::configure;
+pub use store::{AccountRow, insert_account, names_of};
+pub use token::Tokens;

@@ -1,0 +1,157 @@
+//! Accounts: their kinds, addresses and passphrases.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::kernel::Text;
+
+/// The two kinds of account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountKind {
+    /// A person in treatment.
+    Patient,
+    /// Somebody who works at a clinic.
+    Staff,
+}
+
+impl AccountKind {
+    /// The stored name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::Staff => "staff",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Patient, Self::Staff].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// An e-mail address as its owner writes it. Two spellings that differ in case only are one address.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Email(String);
+
+impl Email {
+    /// Takes an address: something, `@`, a domain; at most 254 characters, no spaces.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who sent it.
+    pub fn parse(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        let text = text.trim();
+        let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        match text.rsplit_once('@') {
+            Some((name, domain)) if plain && !name.is_empty() && domain.len() > 2 && !domain.starts_with('.') => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err("must be an e-mail address".to_owned()),
+        }
+    }
+
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form under which it is looked up.
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(***)")
+    }
+}
+
+/// The shortest passphrase of an account without a second factor (NIST SP 800-63B-4).
+const MIN: usize = 15;
+/// The longest; longer ones would only cost time to hash.
+const MAX: usize = 256;
+
+/// A passphrase as it was typed. Prints `***`; wiped from memory when dropped.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes a new passphrase: 15 to 256 characters, not one character over and over, not a well-known one, not the address it protects.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who sent it.
+    pub fn new(text: String, email: Option<&Email>) -> Result<Self, String> {
+        let text = Zeroizing::new(text);
+        let count = text.chars().count();
+        if !(MIN..=MAX).contains(&count) {
+            return Err(format!("must have {MIN} to {MAX} characters"));
+        }
+        let folded = text.to_lowercase();
+        let mut kinds: Vec<char> = folded.chars().collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let known = ["correct horse battery staple", "correcthorsebatterystaple", "passwordpassword", "123456789012345"];
+        let address = email.is_some_and(|email| folded.contains(&email.folded()));
+        if kinds.len() < 5 || address || known.iter().any(|word| folded.contains(word)) {
+            return Err("is too easy to guess".to_owned());
+        }
+        Ok(Self(text))
+    }
+
+    /// Takes what was typed at a log-in, whatever it is: the check is whether it fits.
+    pub fn typed(text: String) -> Self {
+        Self(Zeroizing::new(text.chars().take(MAX).collect()))
+    }
+
+    /// The bytes to hash.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The sealed document of an account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Profile {
+    /// What others call this person.
+    pub name: Text<120>,
+    /// Where they log in from and are written to.
+    pub email: Email,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_needs_a_name_and_a_domain() {
+        for good in ["ann@example.org", " ann+x@a.bc ", "ä@exämple.org"] {
+            assert!(Email::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "ann", "@example.org", "ann@", "a b@example.org", "ann@.org", "a\0@b.cd"] {
+            assert!(Email::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_passphrase_is_long_and_not_easy() {
+        assert!(Passphrase::new("a quiet river at dawn".to_owned(), None).is_ok());
+        assert!(Passphrase::new("日本語の長い合言葉はとても安全です".to_owned(), None).is_ok());
+        for bad in ["short", "aaaaaaaaaaaaaaaaaaaa", "correct horse battery staple", "abababababababababab"] {
+            assert!(Passphrase::new(bad.to_owned(), None).is_err(), "{bad}");
+        }
+        let email = Email::parse("ann.walker@example.org").unwrap();
+        assert!(Passphrase::new("my ann.walker@example.org".to_owned(), Some(&email)).is_err());
+    }
+}

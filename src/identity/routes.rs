@@ -1,0 +1,139 @@
+//! Log-in, refresh, log-out and the public keys.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, get, post, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use super::actions::{self, Grant};
+use super::model::{Email, Passphrase};
+use super::{Caller, Passwords, Tokens};
+use crate::http::document::{ActionErrors, AuthErrors, OnceHeader, PublicErrors};
+use crate::http::{Body, IdempotencyKey, Reply};
+use crate::kernel::{Fields, Result};
+use crate::replay::Done;
+use crate::state::State;
+
+/// Registers the operations below `/v1`.
+pub fn configure(config: &mut ServiceConfig) {
+    config.service(log_in).service(refresh_session).service(log_out);
+}
+
+/// E-mail and passphrase.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LogIn {
+    /// The account's address.
+    #[schema(format = "email", max_length = 254, example = "ann@example.org")]
+    email: String,
+    /// Its passphrase.
+    #[schema(format = "password", max_length = 1024, example = "a quiet river at dawn")]
+    passphrase: String,
+}
+
+/// A refresh token.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Refresh {
+    /// The refresh token of the last answer.
+    #[schema(format = "password", max_length = 200, example = "pHc1mQ…")]
+    refresh_token: String,
+}
+
+/// The tokens of a session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokensView {
+    /// The account.
+    account_id: Uuid,
+    /// The session; it ends by log-out, or after 60 days without use.
+    session_id: Uuid,
+    /// For `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `Bearer`.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds for which the access token is good.
+    #[schema(example = 600)]
+    expires_in: i64,
+    /// Good for one use; the answer to that use holds the next one. After a lost answer, send the same token again
+    /// within a minute.
+    refresh_token: String,
+}
+
+impl From<Grant> for TokensView {
+    fn from(grant: Grant) -> Self {
+        Self {
+            account_id: grant.account.uuid(),
+            session_id: grant.session.uuid(),
+            access_token: grant.access,
+            token_type: "Bearer",
+            expires_in: super::token::LIFETIME.as_secs(),
+            refresh_token: grant.refresh,
+        }
+    }
+}
+
+/// Log in
+///
+/// The answer is the same for an unknown address, a wrong passphrase and a disabled account.
+#[utoipa::path(tag = "identity", operation_id = "log_in", request_body = LogIn, security(()),
+    responses((status = 200, description = "Logged in", body = TokensView), AuthErrors))]
+#[post("/auth/login")]
+async fn log_in(
+    body: Body<LogIn>,
+    state: web::Data<State>,
+    passwords: web::Data<Passwords>,
+    tokens: web::Data<Arc<Tokens>>,
+) -> Result<Reply> {
+    let body = body.into_inner();
+    let mut fields = Fields::new();
+    let email = fields.take("/email", Email::parse(body.email));
+    let email = fields.finish(email)?;
+    let typed = Passphrase::typed(body.passphrase);
+    let grant = actions::log_in(&state, &passwords, Arc::clone(&tokens), &email, typed).await?;
+    Ok(Reply::ok(&TokensView::from(grant)).no_store())
+}
+
+/// Exchange a refresh token
+///
+/// Every refresh token is good for one use. A spent one that comes back later is taken for theft and ends the session.
+#[utoipa::path(tag = "identity", operation_id = "refresh_session", request_body = Refresh, security(()),
+    responses((status = 200, description = "New tokens", body = TokensView), AuthErrors))]
+#[post("/auth/refresh")]
+async fn refresh_session(
+    body: Body<Refresh>,
+    state: web::Data<State>,
+    tokens: web::Data<Arc<Tokens>>,
+) -> Result<Reply> {
+    let grant = actions::refresh(&state, Arc::clone(&tokens), body.into_inner().refresh_token).await?;
+    Ok(Reply::ok(&TokensView::from(grant)).no_store())
+}
+
+/// Log out
+///
+/// Ends this session. Its tokens are refused from then on, and the app is told to erase what it keeps.
+#[utoipa::path(tag = "identity", operation_id = "log_out", params(OnceHeader),
+    responses((status = 204, description = "Logged out"), ActionErrors))]
+#[post("/auth/logout")]
+async fn log_out(caller: Caller, key: IdempotencyKey, state: web::Data<State>) -> Result<Reply> {
+    let once = super::once_of(&state, &key, &[]);
+    let work = |tx: &mut crate::db::Tx<'_>, live: &super::Live<super::Anyone>, (): &()| {
+        actions::log_out(tx, live)?;
+        Ok((Done::no_content(), ()))
+    };
+    caller.write(&state, once, Ok(()), work, |_, _, _| Ok(())).await?;
+    Ok(Reply::no_content().no_store())
+}
+
+/// Public keys
+///
+/// The keys that access tokens are signed with, as a JWK set (RFC 7517).
+#[utoipa::path(tag = "server", operation_id = "get_jwks", security(()),
+    responses((status = 200, description = "The keys", body = serde_json::Value), PublicErrors))]
+#[get("/.well-known/jwks.json")]
+pub(crate) async fn get_jwks(tokens: web::Data<Arc<Tokens>>, _request: HttpRequest) -> Reply {
+    Reply::ok(&tokens.jwks()).public()
+}

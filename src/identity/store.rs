@@ -1,0 +1,289 @@
+//! Accounts, sessions and refresh tokens.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use crate::db::schema::{account_heads, accounts, refresh_tokens, sessions};
+use crate::db::{At, Tx};
+use crate::kernel::id::{Account, Patient, Session};
+use crate::kernel::{Id, Result};
+use crate::locked;
+
+/// Session and account of a caller, in one row.
+#[derive(Queryable)]
+pub(super) struct LiveRow {
+    pub account: Id<Account>,
+    pub expires_at: At,
+    pub revoked_cause: Option<i32>,
+    pub kind: String,
+    pub patient: Option<Id<Patient>>,
+    pub disabled_at: Option<At>,
+}
+
+impl LiveRow {
+    /// Ended on purpose: the device is to forget.
+    pub(super) fn revoked(&self) -> bool {
+        self.revoked_cause == Some(Ending::Wanted.number())
+    }
+
+    /// Over for another reason: nobody asked to erase the phone.
+    pub(super) fn over(&self, now: Timestamp) -> bool {
+        self.revoked_cause.is_some() || self.disabled_at.is_some() || self.expires_at.0 <= now
+    }
+}
+
+pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<LiveRow>> {
+    Ok(sessions::table
+        .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
+        .filter(sessions::id.eq(session))
+        .select((
+            sessions::account_id,
+            sessions::expires_at,
+            sessions::revoked_cause,
+            accounts::kind,
+            accounts::patient_id,
+            accounts::disabled_at,
+        ))
+        .first(tx.conn())
+        .optional()?)
+}
+
+pub(super) fn find_patient_of(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<Id<Patient>>> {
+    let row: Option<Option<Id<Patient>>> =
+        accounts::table.filter(accounts::id.eq(account)).select(accounts::patient_id).first(tx.conn()).optional()?;
+    Ok(row.flatten())
+}
+
+/// An account as it is stored.
+#[derive(Clone, Debug, Queryable)]
+pub struct AccountRow {
+    /// Its id.
+    pub id: Id<Account>,
+    /// Its kind, by name.
+    pub kind: String,
+    /// The patient it is.
+    pub patient_id: Option<Id<Patient>>,
+    /// The sealed profile.
+    pub profile: Vec<u8>,
+    /// The sealed credential.
+    pub credential: Vec<u8>,
+    /// Failed log-ins in a row.
+    pub failures: i32,
+    /// Until when log-ins fail.
+    pub locked_until: Option<At>,
+    /// Since when it is disabled.
+    pub disabled_at: Option<At>,
+    /// Its version.
+    pub version: i64,
+}
+
+type AccountColumns = (
+    accounts::id,
+    accounts::kind,
+    accounts::patient_id,
+    accounts::profile,
+    accounts::credential,
+    accounts::failures,
+    accounts::locked_until,
+    accounts::disabled_at,
+    accounts::version,
+);
+
+const ACCOUNT: AccountColumns = (
+    accounts::id,
+    accounts::kind,
+    accounts::patient_id,
+    accounts::profile,
+    accounts::credential,
+    accounts::failures,
+    accounts::locked_until,
+    accounts::disabled_at,
+    accounts::version,
+);
+
+pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<AccountRow>> {
+    Ok(accounts::table.filter(accounts::email_key.eq(email_key)).select(ACCOUNT).first(tx.conn()).optional()?)
+}
+
+pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
+    Ok(accounts::table.filter(accounts::id.eq(id)).select(ACCOUNT).first(tx.conn()).optional()?)
+}
+
+/// The sealed profiles of `ids`, in no order.
+pub fn names_of(tx: &mut Tx<'_>, ids: &[Id<Account>]) -> Result<Vec<(Id<Account>, i64, Vec<u8>)>> {
+    Ok(accounts::table
+        .filter(accounts::id.eq_any(ids.iter().copied()))
+        .select((accounts::id, accounts::version, accounts::profile))
+        .load(tx.conn())?)
+}
+
+/// A new account, sealed.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// Its id.
+    pub id: Id<Account>,
+    /// Its kind, by name.
+    pub kind: &'static str,
+    /// The patient it is.
+    pub patient: Option<Id<Patient>>,
+    /// The keyed hash of its address.
+    pub email_key: Vec<u8>,
+    /// The sealed profile.
+    pub profile: Vec<u8>,
+    /// The sealed credential.
+    pub credential: Vec<u8>,
+}
+
+/// Inserts an account with the head of its audit chain.
+pub fn insert_account(tx: &mut Tx<'_>, new: &NewAccount, now: Timestamp) -> Result<()> {
+    diesel::insert_into(accounts::table)
+        .values((
+            accounts::id.eq(new.id),
+            accounts::kind.eq(new.kind),
+            accounts::patient_id.eq(new.patient),
+            accounts::email_key.eq(&new.email_key),
+            accounts::profile.eq(&new.profile),
+            accounts::credential.eq(&new.credential),
+            accounts::failures.eq(0),
+            accounts::version.eq(1_i64),
+            accounts::created_at.eq(At(now)),
+        ))
+        .execute(tx.conn())?;
+    diesel::insert_into(account_heads::table)
+        .values((
+            account_heads::account_id.eq(new.id),
+            account_heads::audit_seq.eq(0_i64),
+            account_heads::audit_mac.eq(Vec::new()),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+pub(super) fn update_failures(tx: &mut Tx<'_>, id: Id<Account>, failures: i32, until: Option<Timestamp>) -> Result<()> {
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set((accounts::failures.eq(failures), accounts::locked_until.eq(until.map(At))))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+pub(super) fn insert_session(
+    tx: &mut Tx<'_>,
+    id: Id<Session>,
+    account: Id<Account>,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(id),
+            sessions::account_id.eq(account),
+            sessions::created_at.eq(At(now)),
+            sessions::last_used_at.eq(At(now)),
+            sessions::expires_at.eq(At(expires_at)),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+pub(super) fn update_session_used(tx: &mut Tx<'_>, id: Id<Session>, now: Timestamp, expires: Timestamp) -> Result<()> {
+    diesel::update(sessions::table.filter(sessions::id.eq(id)))
+        .set((sessions::last_used_at.eq(At(now)), sessions::expires_at.eq(At(expires))))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Why a session ended. The numbers are stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    /// On purpose: the device is to forget.
+    Wanted,
+    /// A spent refresh token came back.
+    Reuse,
+}
+
+impl Ending {
+    const fn number(self) -> i32 {
+        match self {
+            Self::Wanted => 1,
+            Self::Reuse => 2,
+        }
+    }
+}
+
+pub(super) fn mark_revoked(tx: &mut Tx<'_>, id: Id<Session>, cause: Ending, now: Timestamp) -> Result<()> {
+    diesel::update(sessions::table.filter(sessions::id.eq(id)).filter(sessions::revoked_at.is_null()))
+        .set((sessions::revoked_at.eq(At(now)), sessions::revoked_cause.eq(cause.number())))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// A refresh token with its session and account.
+#[derive(Queryable)]
+pub(super) struct RefreshRow {
+    pub session: Id<Session>,
+    pub spent_at: Option<At>,
+    pub account: Id<Account>,
+    pub expires_at: At,
+    pub revoked_at: Option<At>,
+}
+
+/// The account a refresh token belongs to.
+pub(super) fn find_refresh_owner(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Id<Account>>> {
+    Ok(refresh_tokens::table
+        .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
+        .filter(refresh_tokens::hash.eq(hash))
+        .select(sessions::account_id)
+        .first(tx.conn())
+        .optional()?)
+}
+
+/// Finds a refresh token and locks its session until the unit ends.
+pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<RefreshRow>> {
+    let session: Option<Id<Session>> = refresh_tokens::table
+        .filter(refresh_tokens::hash.eq(hash))
+        .select(refresh_tokens::session_id)
+        .first(tx.conn())
+        .optional()?;
+    let Some(session) = session else { return Ok(None) };
+    let _held: Vec<Id<Session>> =
+        locked!(tx, for_update, sessions::table.filter(sessions::id.eq(session)).select(sessions::id))?;
+    Ok(refresh_tokens::table
+        .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
+        .filter(refresh_tokens::hash.eq(hash))
+        .select((
+            refresh_tokens::session_id,
+            refresh_tokens::spent_at,
+            sessions::account_id,
+            sessions::expires_at,
+            sessions::revoked_at,
+        ))
+        .first(tx.conn())
+        .optional()?)
+}
+
+pub(super) fn refresh_is_unspent(tx: &mut Tx<'_>, hash: &[u8]) -> Result<bool> {
+    let spent: Option<Option<At>> = refresh_tokens::table
+        .filter(refresh_tokens::hash.eq(hash))
+        .select(refresh_tokens::spent_at)
+        .first(tx.conn())
+        .optional()?;
+    Ok(spent == Some(None))
+}
+
+pub(super) fn insert_refresh(tx: &mut Tx<'_>, hash: &[u8], session: Id<Session>, now: Timestamp) -> Result<()> {
+    diesel::insert_into(refresh_tokens::table)
+        .values((
+            refresh_tokens::hash.eq(hash),
+            refresh_tokens::session_id.eq(session),
+            refresh_tokens::created_at.eq(At(now)),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+pub(super) fn mark_spent(tx: &mut Tx<'_>, hash: &[u8], now: Timestamp) -> Result<()> {
+    diesel::update(refresh_tokens::table.filter(refresh_tokens::hash.eq(hash)))
+        .set(refresh_tokens::spent_at.eq(At(now)))
+        .execute(tx.conn())?;
+    Ok(())
+}

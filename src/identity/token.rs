@@ -1,0 +1,127 @@
+//! Access tokens: JSON Web Tokens signed with Ed25519, and the cache of those verified.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::digest;
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::id::{Account, Session};
+use crate::kernel::{Error, Id, Result};
+use crate::vault::Vault;
+
+/// How long an access token is good.
+pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+/// The most tokens remembered; past it the memory starts anew.
+const CAPACITY: usize = 20_000;
+/// Who the tokens are for.
+const AUDIENCE: &str = "afterglow";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Wire {
+    iss: String,
+    aud: String,
+    sub: Id<Account>,
+    sid: Id<Session>,
+    iat: i64,
+    exp: i64,
+}
+
+/// What a genuine token says.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims {
+    /// Whose.
+    pub account: Id<Account>,
+    /// From which log-in.
+    pub session: Id<Session>,
+    expires: i64,
+}
+
+/// Issues and verifies access tokens.
+pub struct Tokens {
+    vault: Vault,
+    issuer: String,
+    validation: Validation,
+    known: RwLock<HashMap<[u8; 32], Claims>>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+impl Tokens {
+    /// Tokens of the server at `issuer`, signed with the vault's key.
+    pub fn new(vault: Vault, issuer: impl Into<String>) -> Arc<Self> {
+        let issuer = issuer.into();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_issuer(&[&issuer]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Time is ours to judge, with the injected clock.
+        validation.validate_exp = false;
+        Arc::new(Self { vault, issuer, validation, known: RwLock::default() })
+    }
+
+    /// A token for a session.
+    pub fn issue(&self, account: Id<Account>, session: Id<Session>, now: Timestamp) -> Result<String> {
+        let exp = now.saturating_add(LIFETIME).map_err(|error| Error::Internal(Box::new(error)))?;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some("at+jwt".to_owned());
+        header.kid = Some(self.vault.signing_key().kid().to_owned());
+        let claims = Wire {
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
+            sub: account,
+            sid: session,
+            iat: now.as_second(),
+            exp: exp.as_second(),
+        };
+        jsonwebtoken::encode(&header, &claims, self.vault.signing_key().encoding())
+            .map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    /// What a token says, if it is genuine and not over.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        if token.len() > 1024 {
+            return None;
+        }
+        let key: [u8; 32] = digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().ok()?;
+        let cached = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let claims = match cached {
+            Some(claims) => claims,
+            None => self.check(token)?,
+        };
+        if claims.expires <= now.as_second() {
+            return None;
+        }
+        if cached.is_none() {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= CAPACITY {
+                known.retain(|_, claims| claims.expires > now.as_second());
+            }
+            if known.len() < CAPACITY {
+                known.insert(key, claims);
+            }
+        }
+        Some(claims)
+    }
+
+    fn check(&self, token: &str) -> Option<Claims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let signing = self.vault.signing_key();
+        if header.typ.as_deref() != Some("at+jwt") || header.kid.as_deref() != Some(signing.kid()) {
+            return None;
+        }
+        let wire = jsonwebtoken::decode::<Wire>(token, signing.decoding(), &self.validation).ok()?.claims;
+        Some(Claims { account: wire.sub, session: wire.sid, expires: wire.exp })
+    }
+
+    /// The public keys, as a JWK set.
+    pub fn jwks(&self) -> serde_json::Value {
+        serde_json::json!({ "keys": [self.vault.signing_key().jwk()] })
+    }
+}

@@ -1,0 +1,65 @@
+//! The rows of used keys.
+
+use diesel::prelude::*;
+use jiff::{Timestamp, ToSpan};
+use subtle::ConstantTimeEq;
+
+use super::{Claim, Done, Once};
+use crate::db::schema::replays;
+use crate::db::{At, Both, Tx};
+use crate::kernel::id::{Account, Any};
+use crate::kernel::{Code, Error, Id, Result};
+
+/// Claims the key of `once` for `account`, or finds what was done under it. Kept for 24 hours.
+///
+/// # Errors
+///
+/// [`Code::KeyReused`] when the key came with another request before.
+pub fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, now: Timestamp) -> Result<Claim> {
+    let Some(key) = once.key else { return Ok(Claim::Fresh) };
+    let claimed = Both(
+        diesel::insert_into(replays::table)
+            .values((
+                replays::account_id.eq(account),
+                replays::key_hash.eq(key.to_vec()),
+                replays::fingerprint.eq(once.fingerprint.to_vec()),
+                replays::status.eq(0),
+                replays::created_at.eq(At(now)),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    if claimed == 1 {
+        return Ok(Claim::Fresh);
+    }
+    let (fingerprint, status, reference): (Vec<u8>, i32, Option<Id<Any>>) = replays::table
+        .filter(replays::account_id.eq(account))
+        .filter(replays::key_hash.eq(key.to_vec()))
+        .select((replays::fingerprint, replays::status, replays::reference))
+        .first(tx.conn())?;
+    if !bool::from(fingerprint.as_slice().ct_eq(&once.fingerprint)) {
+        return Err(Error::Malformed(Code::KeyReused, "the key came with another request before".to_owned()));
+    }
+    let status = u16::try_from(status).map_err(|_range| Error::corrupt("replays", account))?;
+    Ok(Claim::Done(Done { status, reference: reference.map(Id::uuid) }))
+}
+
+/// Keeps what was done under the key.
+pub fn settle(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, done: Done) -> Result<()> {
+    let Some(key) = once.key else { return Ok(()) };
+    diesel::update(
+        replays::table.filter(replays::account_id.eq(account)).filter(replays::key_hash.eq(key.to_vec())),
+    )
+    .set((
+        replays::status.eq(i32::from(done.status)),
+        replays::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
+    ))
+    .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Forgets keys older than 24 hours.
+pub fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
+    let old = now.checked_sub(24.hours()).unwrap_or(now);
+    Ok(diesel::delete(replays::table.filter(replays::created_at.lt(At(old)))).execute(tx.conn())?)
+}

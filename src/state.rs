@@ -1,0 +1,23 @@
+//! What every handler and worker shares.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::db::Db;
+use crate::kernel::{Clock, Entropy};
+use crate::vault::Vault;
+
+/// The server's parts. Cheap to clone; holds nothing that another server process would have to know.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The database.
+    pub db: Db,
+    /// Keys and sealing.
+    pub vault: Vault,
+    /// The injected clock.
+    pub clock: Clock,
+    /// The injected source of randomness.
+    pub entropy: Entropy,
+    /// How the server was started.
+    pub config: Arc<Config>,
+}

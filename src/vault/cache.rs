@@ -1,0 +1,92 @@
+//! Unwrapped keys of recent subjects, bounded in number and in age.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::keys::Keys;
+
+/// An entry is about 1 KB for each data key.
+const SUBJECTS: usize = 50_000;
+const SHARDS: usize = 16;
+/// Another process that shares the keyring may destroy keys: it is believed to be up to date for this long.
+const FRESH: Duration = Duration::from_secs(600);
+
+pub(super) struct Cache {
+    shards: [RwLock<Shard>; SHARDS],
+    hasher: RandomState,
+    room: usize,
+}
+
+#[derive(Default)]
+struct Shard {
+    keys: HashMap<Uuid, (Keys, Instant)>,
+    /// Counts destructions, so that keys read before one are not cached after it.
+    turn: u64,
+}
+
+/// Taken before the keyring is read.
+#[derive(Clone, Copy)]
+pub(super) struct Turn(u64);
+
+impl Cache {
+    pub(super) fn new() -> Self {
+        Self::with_room(SUBJECTS)
+    }
+
+    /// A cache for `subjects`, rounded up to the number of shards.
+    pub(super) fn with_room(subjects: usize) -> Self {
+        Self { shards: Default::default(), hasher: RandomState::new(), room: subjects.div_ceil(SHARDS) }
+    }
+
+    pub(super) fn find(&self, subject: Uuid) -> Result<Keys, Turn> {
+        let shard = self.read(subject);
+        match shard.keys.get(&subject) {
+            Some((keys, at)) if at.elapsed() < FRESH => Ok(keys.clone()),
+            _ => Err(Turn(shard.turn)),
+        }
+    }
+
+    /// Keeps `keys` as of `turn`, or of now.
+    pub(super) fn put(&self, keys: Keys, turn: Option<Turn>) {
+        let mut shard = self.write(keys.subject());
+        if turn.is_some_and(|Turn(turn)| turn != shard.turn) {
+            return;
+        }
+        if shard.keys.len() >= self.room && !shard.keys.contains_key(&keys.subject()) {
+            // Which one goes hardly matters: it costs one read of the keyring.
+            let one = shard.keys.keys().next().copied();
+            one.and_then(|one| shard.keys.remove(&one));
+        }
+        shard.keys.insert(keys.subject(), (keys, Instant::now()));
+    }
+
+    pub(super) fn forget(&self, subject: Uuid) {
+        let mut shard = self.write(subject);
+        shard.turn = shard.turn.wrapping_add(1);
+        shard.keys.remove(&subject);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().unwrap().keys.len()).sum()
+    }
+
+    fn shard(&self, subject: Uuid) -> &RwLock<Shard> {
+        let [first, ..] = &self.shards;
+        let turn = usize::try_from(self.hasher.hash_one(subject) % 16).unwrap_or_default();
+        self.shards.get(turn).unwrap_or(first)
+    }
+
+    // Nothing panics while a lock is held, so a poisoned one is whole.
+    fn read(&self, subject: Uuid) -> RwLockReadGuard<'_, Shard> {
+        self.shard(subject).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, subject: Uuid) -> RwLockWriteGuard<'_, Shard> {
+        self.shard(subject).write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,193 @@
+//! The data keys of one subject: made, wrapped, unwrapped, used.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::seal::{self, NONCE, Place, Purpose, Sealed};
+use crate::kernel::{Entropy, Error, Result};
+
+/// How a data key is wrapped: format, nonce, AES-256-GCM-SIV of the key. The format names the wrapping key too, so
+/// that a rotated root can live beside the old one.
+const WRAP_FORMAT: u8 = 1;
+const KEY: usize = 32;
+
+/// The unwrapped data keys of one subject. Cheap to clone; the key schedules are expanded once.
+///
+/// The key material is wiped when the last clone is dropped (AWS-LC wipes what it frees).
+#[derive(Clone)]
+pub struct Keys(Arc<Ring>);
+
+struct Ring {
+    subject: Uuid,
+    /// In ascending order of their numbers: the last of a purpose seals, all of them open.
+    keys: Vec<DataKey>,
+    entropy: Entropy,
+}
+
+pub(super) struct DataKey {
+    number: u32,
+    purpose: Purpose,
+    key: LessSafeKey,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(***)")
+    }
+}
+
+impl Keys {
+    pub(super) fn new(subject: Uuid, mut keys: Vec<DataKey>, entropy: Entropy) -> Self {
+        keys.sort_by_key(|key| key.number);
+        Self(Arc::new(Ring { subject, keys, entropy }))
+    }
+
+    /// Whose keys these are.
+    pub fn subject(&self) -> Uuid {
+        self.0.subject
+    }
+
+    /// Whether there is a key for `purpose`: there is none once it was destroyed.
+    pub fn has(&self, purpose: Purpose) -> bool {
+        self.0.keys.iter().any(|key| key.purpose == purpose)
+    }
+
+    /// Seals `data` for `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the subject has no key for `purpose`, or `place` is another subject's: text sealed
+    /// under somebody else's key would outlive the erasure of its owner.
+    pub fn seal(&self, purpose: Purpose, place: &Place, data: &[u8]) -> Result<Vec<u8>> {
+        self.seal_with(purpose, place, data.len(), |out| {
+            out.extend_from_slice(data);
+            Ok(())
+        })
+    }
+
+    /// Opens what was sealed for `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] that names table and row when the value was sealed for another place, under a key that is
+    /// gone, or was changed.
+    pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>> {
+        self.opened(place, sealed).ok_or_else(|| Error::corrupt(place.table, place.row))
+    }
+
+    /// Seals `value` as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::seal`], and when `value` cannot be JSON.
+    pub fn seal_json<T: Serialize + ?Sized>(&self, purpose: Purpose, place: &Place, value: &T) -> Result<Vec<u8>> {
+        self.seal_with(purpose, place, 1024, |out| {
+            // The reason is left out: it may quote what somebody wrote.
+            let written = serde_json::to_writer(out, value).ok();
+            written.ok_or_else(|| Error::internal(format!("{}.{} is not JSON", place.table, place.column)))
+        })
+    }
+
+    /// Opens what [`Keys::seal_json`] sealed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::open`], and when the document does not have the shape of a `T`.
+    pub fn open_json<T: DeserializeOwned>(&self, place: &Place, sealed: &[u8]) -> Result<T> {
+        let plain = Zeroizing::new(self.open(place, sealed)?);
+        // The reason is left out: it may quote what somebody wrote.
+        serde_json::from_slice(&plain).ok().ok_or_else(|| Error::corrupt(place.table, place.row))
+    }
+
+    fn seal_with(
+        &self,
+        purpose: Purpose,
+        place: &Place,
+        room: usize,
+        fill: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<Vec<u8>> {
+        if place.subject != self.0.subject {
+            return Err(Error::internal(format!("{}.{} belongs to another subject", place.table, place.column)));
+        }
+        let DataKey { number, key, .. } =
+            self.0.keys.iter().rfind(|key| key.purpose == purpose).ok_or_else(|| {
+                Error::internal(format!("no {purpose:?} key to seal {}.{}", place.table, place.column))
+            })?;
+        seal::seal(key, *number, self.0.entropy.bytes(), place, room, fill)
+    }
+
+    fn opened(&self, place: &Place, sealed: &[u8]) -> Option<Vec<u8>> {
+        let sealed = Sealed::parse(sealed)?;
+        let key = self.0.keys.iter().find(|key| key.number == sealed.number)?;
+        sealed.open(&key.key, place)
+    }
+}
+
+/// What a wrapped key is bound to.
+#[derive(Clone, Copy)]
+pub(super) struct Tag {
+    pub subject: Uuid,
+    pub number: u32,
+    pub purpose: i32,
+}
+
+impl Tag {
+    fn bytes(self) -> [u8; 25] {
+        let mut bytes = [0; 25];
+        let (number, purpose) = (self.number.to_be_bytes(), self.purpose.to_be_bytes());
+        let parts = [WRAP_FORMAT].into_iter().chain(*self.subject.as_bytes()).chain(number).chain(purpose);
+        for (to, from) in bytes.iter_mut().zip(parts) {
+            *to = from;
+        }
+        bytes
+    }
+}
+
+/// Makes a data key and wraps it for the keyring.
+pub(super) fn make(wrapping: &LessSafeKey, tag: Tag, entropy: &Entropy) -> Result<(Zeroizing<[u8; KEY]>, Vec<u8>)> {
+    let plain = Zeroizing::new(entropy.bytes::<KEY>());
+    let nonce: [u8; NONCE] = entropy.bytes();
+    let mut sealed = Zeroizing::new(*plain);
+    let nonce_used = Nonce::assume_unique_for_key(nonce);
+    let mac = wrapping
+        .seal_in_place_separate_tag(nonce_used, Aad::from(tag.bytes()), sealed.as_mut_slice())
+        .ok()
+        .ok_or_else(|| Error::internal("a data key cannot be wrapped"))?;
+    let wrapped = [&[WRAP_FORMAT], nonce.as_slice(), sealed.as_slice(), mac.as_ref()].concat();
+    Ok((plain, wrapped))
+}
+
+/// Unwraps a data key, or gives nothing if it is not one of this root's for this tag.
+pub(super) fn unwrap(wrapping: &LessSafeKey, tag: Tag, wrapped: &[u8]) -> Option<Zeroizing<[u8; KEY]>> {
+    let (&format, rest) = wrapped.split_first()?;
+    let (nonce, rest) = rest.split_first_chunk()?;
+    if format != WRAP_FORMAT {
+        return None;
+    }
+    let mut body = Zeroizing::new(rest.to_vec());
+    let plain = wrapping.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(tag.bytes()), &mut body).ok()?;
+    let mut key = Zeroizing::new([0; KEY]);
+    if plain.len() != KEY {
+        return None;
+    }
+    key.copy_from_slice(plain);
+    Some(key)
+}
+
+impl DataKey {
+    pub(super) fn new(number: u32, purpose: Purpose, bytes: &[u8; KEY]) -> Result<Self> {
+        Ok(Self { number, purpose, key: aead_key(bytes)? })
+    }
+}
+
+/// Expands the key schedule.
+pub(super) fn aead_key(bytes: &[u8; KEY]) -> Result<LessSafeKey> {
+    let key = UnboundKey::new(&AES_256_GCM_SIV, bytes).ok().ok_or_else(|| Error::internal("not an AES key"))?;
+    Ok(LessSafeKey::new(key))
+}

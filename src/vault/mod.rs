@@ -1,0 +1,45 @@
+//! Keys, and the sealing and opening of what people wrote.
+//!
+//! ```text
+//! key folder (0700, a sibling of the data folder)      keyring (a database of its own)
+//!   root.key     32 bytes ── HKDF ──┬─ wrapping key ──▶  wrapped data keys: subject, number, purpose
+//!                                   ├─ one HMAC key for each MacLabel
+//!                                   └─ cursor key
+//!   signing.pk8  Ed25519, signs access tokens
+//! ```
+//!
+//! Each subject (a patient, an account, a clinic) has data keys of its own, one for each [`Purpose`]. A document is
+//! sealed under the data key of its purpose and bound to its [`Place`]: moved to another row, column, subject or
+//! revision it does not open. Destroying a data key makes everything sealed under it unreadable, in backups too, once
+//! the backups of the keyring have expired.
+//!
+//! # Promises
+//!
+//! - Keys are made and durable *before* the unit of work that inserts their subject ([`Vault::create`]), and enter the
+//!   cache only *after* it ([`Vault::remember`], from `Tx::after_commit`): a key cached from a rolled-back unit would
+//!   seal text that nobody can open. No unit of work calls the vault; it takes [`Keys`] fetched before.
+//! - Opening never panics and never gives wrong text, whatever the bytes are.
+//! - Neither keys nor plaintext appear in errors, logs or `Debug`.
+//! - A wrong root key, or one made anew beside an old keyring, is found when the server starts, not when somebody
+//!   opens their journal.
+//!
+//! Encryption is AES-256-GCM-SIV (RFC 8452): a repeated nonce would show that two plaintexts are equal and nothing
+//! more, so random nonces are safe for any number of documents a person can write.
+
+mod cache;
+mod cursor;
+mod folder;
+mod handle;
+mod keyring;
+mod keys;
+mod root;
+mod seal;
+mod signing;
+#[cfg(test)]
+mod tests;
+
+pub use handle::{Vault, VaultConfig};
+pub use keys::Keys;
+pub use root::MacLabel;
+pub use seal::{Place, Purpose};
+pub use signing::SigningKey;

@@ -1,0 +1,139 @@
+//! The root key and what is derived from it.
+
+use std::fmt;
+
+use aws_lc_rs::aead::LessSafeKey;
+use aws_lc_rs::{hkdf, hmac};
+use zeroize::Zeroizing;
+
+use super::folder::Folder;
+use super::keys::aead_key;
+use crate::kernel::{Entropy, Error, Result};
+
+const FILE: &str = "root.key";
+const SALT: &[u8] = b"afterglow root 1";
+
+/// The root key.
+pub(super) type RootKey = Zeroizing<[u8; 32]>;
+
+/// Reads the root key from the folder, or makes one. Blocks.
+pub(super) fn load(folder: &Folder, entropy: &Entropy) -> Result<RootKey> {
+    if let Some(bytes) = folder.read(FILE)? {
+        return checked(&bytes).ok_or_else(|| {
+            Error::internal(format!("{FILE} in the key folder has {} bytes, not 32: restore it", bytes.len()))
+        });
+    }
+    let made = Zeroizing::new(entropy.bytes());
+    folder.create(FILE, made.as_slice())?;
+    Ok(made)
+}
+
+/// Takes the root key that the operator gave.
+pub(super) fn given(bytes: &Zeroizing<Vec<u8>>) -> Result<RootKey> {
+    checked(bytes).ok_or_else(|| Error::internal(format!("the root key has {} bytes, not 32", bytes.len())))
+}
+
+fn checked(bytes: &[u8]) -> Option<RootKey> {
+    let bytes: &[u8; 32] = bytes.try_into().ok()?;
+    Some(Zeroizing::new(*bytes))
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $variant:ident $field:ident $name:literal),* $(,)?) => {
+        /// What a keyed hash is for. Each label has a key of its own.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum MacLabel { $($(#[$doc])* $variant,)* }
+
+        struct MacKeys { $($field: hmac::Key,)* }
+
+        impl MacKeys {
+            fn derive(root: &hkdf::Prk) -> Result<Self> {
+                Ok(Self { $($field: mac_key(root, concat!("mac ", $name))?,)* })
+            }
+
+            fn get(&self, label: MacLabel) -> &hmac::Key {
+                match label { $(MacLabel::$variant => &self.$field,)* }
+            }
+        }
+    };
+}
+
+labels! {
+    /// Looking an account up by its address.
+    Email email "email",
+    /// The successor of a refresh token.
+    Refresh refresh "refresh",
+    /// Looking a refresh token up.
+    RefreshHash refresh_hash "refresh hash",
+    /// Looking an invitation code up.
+    Code code "code",
+    /// The chain of the audit log.
+    Audit audit "audit",
+    /// Looking an idempotency key up, and the fingerprint of its request.
+    Idempotency idempotency "idempotency",
+    /// The two words that both sides of an invitation see.
+    Words words "words",
+    /// The `ETag` of what a reader may see.
+    ReaderTag reader_tag "reader tag",
+    /// Whatever of a prompt must not be guessed.
+    Prompt prompt "prompt",
+}
+
+/// The keys of the server itself.
+pub(super) struct Root {
+    /// Wraps data keys.
+    pub wrapping: LessSafeKey,
+    /// Seals cursors.
+    pub cursor: LessSafeKey,
+    macs: MacKeys,
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Root(***)")
+    }
+}
+
+impl Root {
+    pub(super) fn derive(key: &RootKey) -> Result<Self> {
+        let root = extract(key);
+        Ok(Self {
+            wrapping: aead_key(&*expand(&root, "wrap")?)?,
+            cursor: aead_key(&*expand(&root, "cursor")?)?,
+            macs: MacKeys::derive(&root)?,
+        })
+    }
+
+    /// HMAC-SHA-256 over the parts, each with its length before it.
+    pub(super) fn mac(&self, label: MacLabel, parts: &[&[u8]]) -> [u8; 32] {
+        let mut hash = hmac::Context::with_key(self.macs.get(label));
+        for part in parts {
+            hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(hash.sign().as_ref());
+        out
+    }
+}
+
+/// The seed of the signing key where the root key was given: every server with the same root signs alike.
+pub(super) fn signing_seed(key: &RootKey) -> Result<Zeroizing<[u8; 32]>> {
+    expand(&extract(key), "signing")
+}
+
+fn extract(key: &RootKey) -> hkdf::Prk {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(key.as_slice())
+}
+
+fn expand(root: &hkdf::Prk, label: &str) -> Result<Zeroizing<[u8; 32]>> {
+    let mut out = Zeroizing::new([0; 32]);
+    let info = [label.as_bytes()];
+    let filled = root.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(out.as_mut_slice()));
+    filled.ok().ok_or_else(|| Error::internal(format!("the key \"{label}\" cannot be derived")))?;
+    Ok(out)
+}
+
+fn mac_key(root: &hkdf::Prk, label: &str) -> Result<hmac::Key> {
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, expand(root, label)?.as_slice()))
+}

@@ -1,0 +1,163 @@
+//! The format of a sealed value.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | format, 1 |
+//! | 4 | number of the data key, big-endian |
+//! | 12 | random nonce |
+//! | n × 256 | AES-256-GCM-SIV of: length (4, big-endian), the data, zeros up to a multiple of 256 |
+//! | 16 | tag |
+//!
+//! The zeros hide the length of what was written. The additional data is [`bound`].
+
+use std::io::Write as _;
+
+use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
+use uuid::Uuid;
+
+use crate::kernel::{Error, Result};
+
+const FORMAT: u8 = 1;
+const HEADER: usize = 1 + 4 + NONCE;
+const LENGTH: usize = 4;
+const BLOCK: usize = 256;
+pub(super) const NONCE: usize = 12;
+pub(super) const TAG: usize = 16;
+
+/// What a data key is for; each purpose is destroyed on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// What a patient writes and answers. Goes when the patient deletes their account.
+    Journal = 1,
+    /// What belongs to a treatment. Goes at the clinic's retention date.
+    Clinical = 2,
+    /// An account's address, name and credential.
+    Account = 3,
+    /// A clinic's own documents.
+    Clinic = 4,
+    /// The private notes of one author. Never goes with a patient.
+    Notes = 5,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 5] = [Self::Journal, Self::Clinical, Self::Account, Self::Clinic, Self::Notes];
+
+    /// The number in the keyring.
+    pub(super) const fn code(self) -> i32 {
+        match self {
+            Self::Journal => 1,
+            Self::Clinical => 2,
+            Self::Account => 3,
+            Self::Clinic => 4,
+            Self::Notes => 5,
+        }
+    }
+
+    pub(super) fn from_code(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.code() == code)
+    }
+}
+
+/// Where a sealed value lies. It opens nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The table.
+    pub table: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// Whose keys it is sealed under: a patient, an account or a clinic.
+    pub subject: Uuid,
+    /// The row.
+    pub row: Uuid,
+    /// The revision of this column's content (not the row's version).
+    pub revision: i64,
+}
+
+/// The additional data: format, key number, and the place, each of fixed length or with its length before it, then
+/// zeros.
+fn bound(number: u32, place: &Place) -> Result<[u8; 128]> {
+    let mut bytes = [0; 128];
+    let mut rest = bytes.as_mut_slice();
+    let mut put = |part: &[u8]| rest.write_all(part);
+    let mut write = || {
+        put(&[FORMAT])?;
+        put(&number.to_be_bytes())?;
+        put(place.subject.as_bytes())?;
+        put(place.row.as_bytes())?;
+        put(&place.revision.to_be_bytes())?;
+        for name in [place.table, place.column] {
+            put(&[u8::try_from(name.len()).map_err(std::io::Error::other)?])?;
+            put(name.as_bytes())?;
+        }
+        std::io::Result::Ok(())
+    };
+    write().map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok(bytes)
+}
+
+const fn padded(data: usize) -> usize {
+    LENGTH.saturating_add(data).next_multiple_of(BLOCK)
+}
+
+/// Seals what `fill` appends; `room` is how much that will be, as far as it is known.
+pub(super) fn seal(
+    key: &LessSafeKey,
+    number: u32,
+    nonce: [u8; NONCE],
+    place: &Place,
+    room: usize,
+    fill: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+) -> Result<Vec<u8>> {
+    let refused = || Error::internal(format!("cannot seal {}.{} of {}", place.table, place.column, place.row));
+    let bound = bound(number, place)?;
+    let mut out = Vec::with_capacity(HEADER + padded(room) + TAG);
+    out.push(FORMAT);
+    out.extend_from_slice(&number.to_be_bytes());
+    out.extend_from_slice(&nonce);
+    out.extend_from_slice(&[0; LENGTH]);
+    fill(&mut out)?;
+    let data = out.len().checked_sub(HEADER + LENGTH).ok_or_else(refused)?;
+    let length = u32::try_from(data).ok().ok_or_else(refused)?;
+    out.resize(HEADER + padded(data), 0);
+    let body = out.get_mut(HEADER..).ok_or_else(refused)?;
+    *body.first_chunk_mut().ok_or_else(refused)? = length.to_be_bytes();
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(bound), body).ok().ok_or_else(refused)?;
+    out.extend_from_slice(tag.as_ref());
+    Ok(out)
+}
+
+/// A sealed value, taken apart and not yet opened.
+pub(super) struct Sealed<'a> {
+    pub number: u32,
+    nonce: [u8; NONCE],
+    body: &'a [u8],
+}
+
+impl<'a> Sealed<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (&format, rest) = bytes.split_first()?;
+        let (number, rest) = rest.split_first_chunk()?;
+        let (nonce, body) = rest.split_first_chunk()?;
+        let padded = body.len().checked_sub(TAG)?;
+        let whole = format == FORMAT && padded > 0 && padded % BLOCK == 0;
+        whole.then(|| Self { number: u32::from_be_bytes(*number), nonce: *nonce, body })
+    }
+
+    /// The data, or nothing if anything about it is not as it was sealed.
+    pub(super) fn open(&self, key: &LessSafeKey, place: &Place) -> Option<Vec<u8>> {
+        let bound = bound(self.number, place).ok()?;
+        let mut out = self.body.to_vec();
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        let plain = key.open_in_place(nonce, Aad::from(bound), &mut out).ok()?;
+        let (length, data) = plain.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        if length > data.len() {
+            return None;
+        }
+        out.truncate(LENGTH + length);
+        out.drain(..LENGTH);
+        Some(out)
+    }
+}

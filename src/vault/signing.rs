@@ -1,0 +1,79 @@
+//! The Ed25519 key that signs access tokens.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::folder::Folder;
+use crate::kernel::{Entropy, Error, Result};
+
+const FILE: &str = "signing.pk8";
+
+/// Signs access tokens (`alg` is `EdDSA`) and says how to verify them.
+pub struct SigningKey {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    kid: String,
+    jwk: Value,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}, ***)", self.kid)
+    }
+}
+
+impl SigningKey {
+    /// The private half, for `jsonwebtoken::encode`.
+    pub fn encoding(&self) -> &EncodingKey {
+        &self.encoding
+    }
+
+    /// The public half, for `jsonwebtoken::decode`.
+    pub fn decoding(&self) -> &DecodingKey {
+        &self.decoding
+    }
+
+    /// The name of the key in a token's header: its RFC 7638 thumbprint.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public half as a JSON Web Key, for `/.well-known/jwks.json`.
+    pub fn jwk(&self) -> &Value {
+        &self.jwk
+    }
+
+    /// Reads the key from the folder. Without one there, takes `seed`, or else makes one and writes it. Blocks.
+    pub(super) fn load(folder: &Folder, seed: Option<&Zeroizing<[u8; 32]>>, entropy: &Entropy) -> Result<Self> {
+        if let Some(pkcs8) = folder.read(FILE)? {
+            let refused = || Error::internal(format!("{FILE} in the key folder is no Ed25519 key: restore it"));
+            let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).ok().ok_or_else(refused)?;
+            return Ok(Self::new(&pair, &pkcs8));
+        }
+        let refused = || Error::internal("the signing key cannot be made");
+        let made = Zeroizing::new(entropy.bytes());
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.unwrap_or(&made).as_slice()).ok().ok_or_else(refused)?;
+        let pkcs8 = pair.to_pkcs8v1().ok().ok_or_else(refused)?;
+        if seed.is_none() {
+            folder.create(FILE, pkcs8.as_ref())?;
+        }
+        Ok(Self::new(&pair, pkcs8.as_ref()))
+    }
+
+    fn new(pair: &Ed25519KeyPair, pkcs8: &[u8]) -> Self {
+        let public = pair.public_key().as_ref();
+        let x = URL_SAFE_NO_PAD.encode(public);
+        // RFC 7638: the required members in alphabetical order, without spaces.
+        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+        let kid = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "alg": "EdDSA", "use": "sig" });
+        Self { encoding: EncodingKey::from_ed_der(pkcs8), decoding: DecodingKey::from_ed_der(public), kid, jwk }
+    }
+}

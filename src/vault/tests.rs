@@ -1,0 +1,319 @@
+//! What the vault promises, tried. The key folder and the keyring's server have a file of their own.
+
+mod places;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use jiff::Timestamp;
+use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::cache::Cache;
+use super::{Keys, MacLabel, Place, Purpose, Vault, VaultConfig};
+use crate::kernel::{Code, Entropy, Result};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+const ANN: Uuid = Uuid::from_u128(0xa);
+const BOB: Uuid = Uuid::from_u128(0xb);
+
+async fn open(config: VaultConfig) -> Result<Vault> {
+    Vault::open(config, Entropy::System).await
+}
+
+async fn vault() -> (TempDir, Vault) {
+    let home = tempfile::tempdir().unwrap();
+    let vault = open(VaultConfig::in_folder(home.path().join("keys"))).await.unwrap();
+    (home, vault)
+}
+
+async fn reopen(home: &TempDir, vault: Vault) -> Vault {
+    vault.close();
+    open(VaultConfig::in_folder(home.path().join("keys"))).await.unwrap()
+}
+
+async fn ann(vault: &Vault) -> Keys {
+    vault.create(ANN, &[Purpose::Journal, Purpose::Clinical], NOW).await.unwrap()
+}
+
+const fn entry() -> Place {
+    Place { table: "entries", column: "text", subject: ANN, row: Uuid::from_u128(1), revision: 3 }
+}
+
+#[tokio::test]
+async fn what_is_sealed_opens() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    for length in [0, 1, 252, 253, 2048, 100_000] {
+        let text = vec![7; length];
+        let sealed = keys.seal(Purpose::Journal, &entry(), &text).unwrap();
+        assert_eq!(keys.open(&entry(), &sealed).unwrap(), text);
+    }
+    let document = json!({ "words": "the sea, and nobody there" });
+    let sealed = keys.seal_json(Purpose::Clinical, &entry(), &document).unwrap();
+    assert_eq!(keys.open_json::<Value>(&entry(), &sealed).unwrap(), document);
+}
+
+#[tokio::test]
+async fn a_changed_value_never_opens() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    let sealed = keys.seal(Purpose::Journal, &entry(), b"words").unwrap();
+    for bit in 0..sealed.len() * 8 {
+        let mut changed = sealed.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(keys.open(&entry(), &changed).is_err(), "bit {bit}");
+    }
+    for length in 0..sealed.len() {
+        assert!(keys.open(&entry(), &sealed[..length]).is_err(), "first {length} bytes");
+        assert!(keys.open(&entry(), &sealed[length + 1..]).is_err(), "without the first {length} bytes");
+    }
+    assert!(keys.open(&entry(), &[sealed.clone(), vec![0; 256]].concat()).is_err());
+    for length in 0..1000 {
+        let noise: Vec<u8> = (0..length).map(|at: usize| u8::try_from(at % 2).unwrap()).collect();
+        assert!(keys.open(&entry(), &noise).is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_value_opens_only_in_its_place() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    let bobs = vault.create(BOB, &[Purpose::Journal], NOW).await.unwrap();
+    let sealed = keys.seal(Purpose::Journal, &entry(), b"words").unwrap();
+    let elsewhere = [
+        Place { table: "comments", ..entry() },
+        Place { column: "tags", ..entry() },
+        // The same letters, cut in another place.
+        Place { table: "entriest", column: "ext", ..entry() },
+        Place { subject: BOB, ..entry() },
+        Place { row: Uuid::from_u128(2), ..entry() },
+        Place { revision: 2, ..entry() },
+    ];
+    for place in elsewhere {
+        assert!(keys.open(&place, &sealed).is_err(), "{place:?}");
+        assert!(bobs.open(&place, &sealed).is_err(), "{place:?}");
+    }
+    assert!(bobs.open(&entry(), &sealed).is_err());
+    // Another key of the same subject.
+    let clinical = keys.seal(Purpose::Clinical, &entry(), b"words").unwrap();
+    let mut renumbered = sealed.clone();
+    renumbered[..5].copy_from_slice(&clinical[..5]);
+    assert_ne!(renumbered, sealed);
+    assert!(keys.open(&entry(), &renumbered).is_err());
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_under_the_wrong_key() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    assert!(!keys.has(Purpose::Account));
+    assert_eq!(keys.seal(Purpose::Account, &entry(), b"x").unwrap_err().code(), Code::Internal);
+    let bobs = Place { subject: BOB, ..entry() };
+    assert_eq!(keys.seal(Purpose::Journal, &bobs, b"x").unwrap_err().code(), Code::Internal);
+}
+
+#[tokio::test]
+async fn padding_hides_the_length() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    let lengths = |range: std::ops::RangeInclusive<usize>| -> BTreeSet<usize> {
+        range.map(|n| keys.seal(Purpose::Journal, &entry(), &vec![1; n]).unwrap().len()).collect()
+    };
+    assert_eq!(lengths(0..=252), BTreeSet::from([17 + 256 + 16]));
+    assert_eq!(lengths(253..=508), BTreeSet::from([17 + 512 + 16]));
+    let json: BTreeSet<usize> = ["", "a", "a somewhat longer answer"]
+        .iter()
+        .map(|text| keys.seal_json(Purpose::Journal, &entry(), text).unwrap().len())
+        .collect();
+    assert_eq!(json.len(), 1);
+}
+
+#[tokio::test]
+async fn nonces_do_not_repeat() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    let nonces: BTreeSet<Vec<u8>> =
+        (0..10_000).map(|_| keys.seal(Purpose::Journal, &entry(), b"x").unwrap()[5..17].to_vec()).collect();
+    assert_eq!(nonces.len(), 10_000);
+}
+
+#[tokio::test]
+async fn errors_and_debug_quote_nothing() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    let sealed = keys.seal_json(Purpose::Journal, &entry(), "my secret").unwrap();
+    let error = keys.open_json::<u8>(&entry(), &sealed).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("secret"));
+    let config = VaultConfig { root_key: Some(b"secret".to_vec()), ..VaultConfig::in_folder("keys") };
+    assert_eq!(format!("{config:?}"), r#"VaultConfig { key_dir: "keys", .. }"#);
+    assert_eq!(format!("{keys:?} {vault:?}"), "Keys(***) Vault(***)");
+}
+
+#[tokio::test]
+async fn keys_survive_a_restart() {
+    let (home, vault) = vault().await;
+    let sealed = ann(&vault).await.seal(Purpose::Journal, &entry(), b"words").unwrap();
+    let (email, cursor) = (vault.mac(MacLabel::Email, &[b"ann"]), vault.seal_cursor(b"ann", b"page 2"));
+    let kid = vault.signing_key().kid().to_owned();
+
+    let vault = reopen(&home, vault).await;
+    let keys = vault.keys(ANN).await.unwrap().unwrap();
+    assert_eq!(keys.subject(), ANN);
+    assert_eq!(keys.open(&entry(), &sealed).unwrap(), b"words");
+    assert_eq!(vault.mac(MacLabel::Email, &[b"ann"]), email);
+    assert_eq!(vault.open_cursor(b"ann", &cursor).unwrap(), b"page 2");
+    assert_eq!(vault.signing_key().kid(), kid);
+    assert!(vault.keys(BOB).await.unwrap().is_none());
+    assert!(vault.keys(Uuid::nil()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_subject_is_made_once() {
+    let (_home, vault) = vault().await;
+    let sealed = ann(&vault).await.seal(Purpose::Journal, &entry(), b"words").unwrap();
+    for purposes in [[Purpose::Journal], [Purpose::Notes]] {
+        let error = vault.create(ANN, &purposes, NOW).await.unwrap_err();
+        assert_eq!(error.code(), Code::AlreadyExists);
+    }
+    assert_eq!(vault.keys(ANN).await.unwrap().unwrap().open(&entry(), &sealed).unwrap(), b"words");
+    assert!(vault.create(BOB, &[], NOW).await.is_err());
+    assert!(vault.create(Uuid::nil(), &[Purpose::Notes], NOW).await.is_err());
+}
+
+#[tokio::test]
+async fn destroyed_keys_are_gone_and_others_stay() {
+    let (home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    vault.remember(&keys);
+    let journal = keys.seal(Purpose::Journal, &entry(), b"words").unwrap();
+    let clinical = keys.seal(Purpose::Clinical, &entry(), b"dose").unwrap();
+    vault.create(BOB, &[Purpose::Journal], NOW).await.unwrap();
+
+    vault.destroy(ANN, &[Purpose::Journal]).await.unwrap();
+    let vault = reopen(&home, vault).await;
+    let keys = vault.keys(ANN).await.unwrap().unwrap();
+    assert!(keys.open(&entry(), &journal).is_err());
+    assert!(keys.seal(Purpose::Journal, &entry(), b"more").is_err());
+    assert_eq!(keys.open(&entry(), &clinical).unwrap(), b"dose");
+    assert!(vault.keys(BOB).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn destruction_reaches_the_cache() {
+    let (_home, vault) = vault().await;
+    vault.remember(&ann(&vault).await);
+    vault.destroy(ANN, &[Purpose::Journal]).await.unwrap();
+    let keys = vault.keys(ANN).await.unwrap().unwrap();
+    assert!(!keys.has(Purpose::Journal) && keys.has(Purpose::Clinical));
+    vault.destroy(ANN, &[Purpose::Journal, Purpose::Clinical]).await.unwrap();
+    assert!(vault.keys(ANN).await.unwrap().is_none());
+    vault.destroy(ANN, &Purpose::ALL).await.unwrap();
+}
+
+/// Copies of the keyring's files made after the destruction hold no trace of the wrapped key.
+#[tokio::test]
+async fn destruction_leaves_no_copy_in_the_files() {
+    let (home, vault) = vault().await;
+    ann(&vault).await;
+    vault.create(BOB, &[Purpose::Journal], NOW).await.unwrap();
+    let files = || {
+        let read = |name| fs::read(home.path().join("keys").join(name)).unwrap_or_default();
+        [read("keyring.sqlite"), read("keyring.sqlite-wal")].concat()
+    };
+    let traces = |subject: Uuid| {
+        let found = files();
+        found.windows(16).filter(|window| *window == subject.as_bytes().as_slice()).count()
+    };
+    assert!(traces(ANN) > 0);
+    vault.destroy(ANN, &[Purpose::Journal, Purpose::Clinical]).await.unwrap();
+    assert_eq!(traces(ANN), 0);
+    assert!(traces(BOB) > 0);
+}
+
+#[tokio::test]
+async fn keys_are_cached_when_told_and_when_read() {
+    let (_home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    vault.create(BOB, &[Purpose::Journal], NOW).await.unwrap();
+    vault.remember(&keys);
+    vault.close();
+    assert!(vault.keys(ANN).await.unwrap().is_some(), "remembered");
+    assert!(vault.keys(BOB).await.is_err(), "never remembered");
+}
+
+#[test]
+fn the_cache_is_bounded() {
+    let cache = Cache::with_room(64);
+    for subject in 0..10_000 {
+        cache.put(Keys::new(Uuid::from_u128(subject), Vec::new(), Entropy::System), None);
+    }
+    assert!(cache.len() <= 64);
+    assert!(cache.find(Uuid::from_u128(9_999)).is_ok());
+}
+
+#[test]
+fn keys_read_before_a_destruction_are_not_cached_after_it() {
+    let cache = Cache::with_room(64);
+    let Err(before) = cache.find(ANN) else { panic!("it is empty") };
+    cache.forget(ANN);
+    cache.put(Keys::new(ANN, Vec::new(), Entropy::System), Some(before));
+    assert!(cache.find(ANN).is_err());
+}
+
+#[tokio::test]
+async fn hashes_depend_on_label_and_parts() {
+    let (_home, vault) = vault().await;
+    let hashes = BTreeSet::from([
+        vault.mac(MacLabel::Email, &[b"ab", b"c"]),
+        vault.mac(MacLabel::Email, &[b"a", b"bc"]),
+        vault.mac(MacLabel::Email, &[b"abc"]),
+        vault.mac(MacLabel::Email, &[b"abc", b""]),
+        vault.mac(MacLabel::Code, &[b"abc"]),
+        vault.mac(MacLabel::RefreshHash, &[b"abc"]),
+        vault.mac(MacLabel::Refresh, &[b"abc"]),
+    ]);
+    assert_eq!(hashes.len(), 7);
+}
+
+#[tokio::test]
+async fn a_cursor_serves_one_caller() {
+    let (_home, vault) = vault().await;
+    let cursor = vault.seal_cursor(b"ann", b"after 7");
+    assert_eq!(vault.open_cursor(b"ann", &cursor).unwrap(), b"after 7");
+    assert!(vault.open_cursor(b"bob", &cursor).is_none());
+    assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    for at in 0..cursor.len() {
+        let mut changed = cursor.clone().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        assert!(vault.open_cursor(b"ann", std::str::from_utf8(&changed).unwrap()).is_none(), "letter {at}");
+        assert!(vault.open_cursor(b"ann", cursor.get(..at).unwrap()).is_none());
+    }
+    assert!(vault.open_cursor(b"ann", "no cursor; ü").is_none());
+}
+
+#[tokio::test]
+async fn tokens_are_signed_and_verified() {
+    let (_home, vault) = vault().await;
+    let (_other_home, other) = self::vault().await;
+    let key = vault.signing_key();
+    let header = Header { kid: Some(key.kid().to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let token =
+        jsonwebtoken::encode(&header, &json!({ "sub": "ann", "exp": 4_000_000_000_u64 }), key.encoding()).unwrap();
+
+    let rules = Validation::new(Algorithm::EdDSA);
+    let verified = jsonwebtoken::decode::<Value>(&token, key.decoding(), &rules).unwrap();
+    assert_eq!(verified.claims["sub"], "ann");
+    assert_eq!(verified.header.kid.as_deref(), Some(key.kid()));
+    assert!(jsonwebtoken::decode::<Value>(&token, other.signing_key().decoding(), &rules).is_err());
+
+    // What others read from the published key.
+    let jwk: Jwk = serde_json::from_value(key.jwk().clone()).unwrap();
+    assert_eq!(jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), key.kid());
+    assert_eq!(jwk.common.key_id.as_deref(), Some(key.kid()));
+    assert!(jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_jwk(&jwk).unwrap(), &rules).is_ok());
+    assert!(key.jwk().get("d").is_none());
+}

@@ -1,0 +1,205 @@
+//! What each reader is shown of a window.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::curve::CurvePoint;
+use super::model::{Overlay, Phase, PhaseTime, Window, rounded};
+use crate::kernel::id::Infusion;
+use crate::kernel::{Id, Zone};
+
+/// The window as its owner sees it: words and days, no number that invites counting down.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = WindowView)]
+pub struct OwnerView {
+    /// The phase: `none`, `in_session`, `acute`, `settling`, `peak`, `consolidate`, `closing`, `maintenance`.
+    #[schema(value_type = String, example = "peak")]
+    pub phase: Phase,
+    /// Its label.
+    #[schema(example = "Open window")]
+    pub label: String,
+    /// One plain sentence about it.
+    pub sentence: String,
+    /// The local day: 0 is the date on which the infusion ended. Absent before the first infusion and during one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    pub day: Option<i64>,
+    /// `prep` in the days before the next planned infusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "prep")]
+    pub overlay: Option<Overlay>,
+    /// The phases of this infusion; empty before the first one and during one.
+    pub phases: Vec<OwnerPhase>,
+    /// What the picture is and is not. Show it with the phases.
+    pub disclaimer: String,
+}
+
+/// One phase as the owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WindowPhase)]
+pub struct OwnerPhase {
+    /// The phase.
+    #[schema(value_type = String, example = "peak")]
+    pub key: Phase,
+    /// Its label.
+    #[schema(example = "Open window")]
+    pub label: String,
+    /// The local days it touches.
+    pub days: Days,
+}
+
+/// Local days, counted from the date on which the infusion ended. A day on which one phase gives way to the next
+/// belongs to both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WindowDays)]
+pub struct Days {
+    /// The first day.
+    #[schema(example = 1)]
+    pub from: i64,
+    /// The last day; absent when the phase has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
+    pub to: Option<i64>,
+}
+
+/// The window as a clinician sees it: all that the owner sees, and the numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = ClinicalWindowView)]
+pub struct ClinicalView {
+    /// The instant that the window is of.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-02T15:00:00Z")]
+    pub at: Timestamp,
+    /// The phase: `none`, `in_session`, `acute`, `settling`, `peak`, `consolidate`, `closing`, `maintenance`.
+    #[schema(value_type = String, example = "peak")]
+    pub phase: Phase,
+    /// Its label.
+    #[schema(example = "Open window")]
+    pub label: String,
+    /// The sentence that the owner reads.
+    pub sentence: String,
+    /// The local day: 0 is the date on which the infusion ended. Absent before the first infusion and during one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    pub day: Option<i64>,
+    /// `prep` in the days before the next planned infusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "prep")]
+    pub overlay: Option<Overlay>,
+    /// The infusion that the phase is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>, nullable = false)]
+    pub infusion_id: Option<Id<Infusion>>,
+    /// Hours since it ended, to a tenth; absent before the first infusion and during one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 26.5)]
+    pub hours_since: Option<f64>,
+    /// The index, from 0 to 1: a teaching heuristic. It measures nothing and decides nothing.
+    #[schema(example = 0.995)]
+    pub index: f64,
+    /// Readiness for effort, from 0 to 1. Effortful prompts wait below 0.5.
+    #[schema(example = 1.0)]
+    pub readiness: f64,
+    /// The phases of this infusion; empty before the first one and during one.
+    pub phases: Vec<ClinicalPhase>,
+    /// The index over time, every six hours from the end of the most recent completed infusion to the horizon.
+    pub curve: Vec<CurvePoint>,
+    /// What the picture is and is not. Show it with the curve.
+    pub disclaimer: String,
+}
+
+/// One phase as a clinician sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ClinicalWindowPhase)]
+pub struct ClinicalPhase {
+    /// The phase.
+    #[schema(value_type = String, example = "peak")]
+    pub key: Phase,
+    /// Its label.
+    #[schema(example = "Open window")]
+    pub label: String,
+    /// The local days it touches.
+    pub days: Days,
+    /// Its first instant.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-02T15:00:00Z")]
+    pub starts_at: Timestamp,
+    /// The first instant after it; absent for the last phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false, example = "2026-11-04T15:00:00Z")]
+    pub ends_at: Option<Timestamp>,
+}
+
+impl OwnerView {
+    /// What the owner sees of `window` in the zone they are in.
+    pub fn of(window: &Window, zone: &Zone) -> Self {
+        let phase = |(time, days): (&PhaseTime, Days)| OwnerPhase {
+            key: time.phase,
+            label: time.phase.label().to_owned(),
+            days,
+        };
+        Self {
+            phase: window.phase,
+            label: window.phase.label().to_owned(),
+            sentence: window.phase.sentence().to_owned(),
+            day: window.day(zone),
+            overlay: window.overlay,
+            phases: window.days(zone).map(phase).collect(),
+            disclaimer: window.disclaimer.clone(),
+        }
+    }
+}
+
+impl ClinicalView {
+    /// What a clinician sees of `window`, its days told in the patient's zone.
+    pub fn of(window: &Window, zone: &Zone) -> Self {
+        let phase = |(time, days): (&PhaseTime, Days)| ClinicalPhase {
+            key: time.phase,
+            label: time.phase.label().to_owned(),
+            days,
+            starts_at: time.starts_at,
+            ends_at: time.ends_at,
+        };
+        let point = |point: &CurvePoint| CurvePoint { hours: point.hours, index: rounded(point.index, 1000.0) };
+        Self {
+            at: window.at,
+            phase: window.phase,
+            label: window.phase.label().to_owned(),
+            sentence: window.phase.sentence().to_owned(),
+            day: window.day(zone),
+            overlay: window.overlay,
+            infusion_id: window.infusion_id,
+            hours_since: window.hours_since.map(|hours| rounded(hours, 10.0)),
+            index: rounded(window.index, 1000.0),
+            readiness: rounded(window.readiness, 1000.0),
+            phases: window.days(zone).map(phase).collect(),
+            curve: window.curve.iter().map(point).collect(),
+            disclaimer: window.disclaimer.clone(),
+        }
+    }
+}
+
+impl Window {
+    /// The local day: 0 is the date in `zone` on which the infusion ended.
+    pub fn day(&self, zone: &Zone) -> Option<i64> {
+        self.ended_at.map(|end| day(end, self.at, zone))
+    }
+
+    /// The phases with the local days they touch.
+    fn days(&self, zone: &Zone) -> impl Iterator<Item = (&PhaseTime, Days)> {
+        let phases = self.ended_at.map(|end| {
+            self.phases.iter().map(move |time| {
+                // A phase that ends at midnight does not touch the day that begins then.
+                let last = |until: Timestamp| {
+                    day(end, until.checked_sub(SignedDuration::from_micros(1)).unwrap_or(until), zone)
+                };
+                (time, Days { from: day(end, time.starts_at, zone), to: time.ends_at.map(last) })
+            })
+        });
+        phases.into_iter().flatten()
+    }
+}
+
+/// Local days from the date of `end` to the date of `at`. Clocks put back across midnight do not make a day before 0.
+fn day(end: Timestamp, at: Timestamp, zone: &Zone) -> i64 {
+    (zone.date(at).duration_since(zone.date(end)).as_hours() / 24).max(0)
+}

@@ -1,0 +1,352 @@
+//! The unit of work and its failures, on the database the tests run on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+
+use afterglow::db::schema::settings;
+use afterglow::db::{AnyConnection, Db, Tx};
+use afterglow::kernel::{Code, Error, Result};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+
+use crate::support::database::{Count, Database, on_postgres};
+
+fn insert(tx: &mut Tx<'_>, name: &str) -> Result<()> {
+    diesel::insert_into(settings::table)
+        .values((settings::name.eq(name), settings::value.eq(vec![1_u8])))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+fn raw(tx: &mut Tx<'_>, sql: &str) -> Result<()> {
+    match tx.conn() {
+        AnyConnection::Pg(conn) => conn.batch_execute(sql)?,
+        AnyConnection::Sqlite(conn) => conn.batch_execute(sql)?,
+    }
+    Ok(())
+}
+
+async fn names(db: &Db) -> Vec<String> {
+    db.read(|tx| Ok(settings::table.select(settings::name).order(settings::name).load(tx.conn())?)).await.unwrap()
+}
+
+/// Holds the SQLite writer until the answer is dropped, so that the units sent meanwhile share a batch.
+async fn hold(db: &Db) -> mpsc::Sender<()> {
+    let (release, wait) = mpsc::channel::<()>();
+    let (started, running) = tokio::sync::oneshot::channel();
+    let (mut started, wait) = (Some(started), std::sync::Mutex::new(wait));
+    let db = db.clone();
+    tokio::spawn(async move {
+        db.write(move |_| {
+            if let Some(started) = started.take() {
+                let _ = started.send(());
+            }
+            let _ = wait.lock().unwrap().recv();
+            Ok(())
+        })
+        .await
+    });
+    running.await.unwrap();
+    release
+}
+
+/// Sends `count` units at once; unit `k` runs `fault` after its own insert. Answers what each was told.
+async fn burst(
+    db: &Db,
+    count: usize,
+    k: usize,
+    fault: impl Fn(&mut Tx<'_>) -> Result<()> + Send + Sync + Clone + 'static,
+) -> Vec<Result<()>> {
+    let release = hold(db).await;
+    let mut calls = Vec::new();
+    for n in 0..count {
+        let (db, fault) = (db.clone(), fault.clone());
+        calls.push(tokio::spawn(async move {
+            db.write(move |tx| {
+                insert(tx, &format!("unit-{n:03}"))?;
+                if n == k { fault(tx) } else { Ok(()) }
+            })
+            .await
+        }));
+        // Let it reach the queue before the next one: the order of the batch is the order of the calls.
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    let mut told = Vec::new();
+    for call in calls {
+        told.push(call.await.unwrap());
+    }
+    told
+}
+
+/// Exactly the units that were told "done" are in the database.
+async fn assert_told_the_truth(db: &Db, told: &[Result<()>]) {
+    let expected: Vec<String> =
+        told.iter().enumerate().filter(|(_, end)| end.is_ok()).map(|(n, _)| format!("unit-{n:03}")).collect();
+    assert_eq!(names(db).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_commits_on_ok_and_rolls_back_on_err() {
+    let database = Database::fresh();
+    let db = database.open();
+    db.write(|tx| insert(tx, "kept")).await.unwrap();
+    let refused = db.write(|tx| insert(tx, "dropped").and_then(|()| Err::<(), _>(Error::NotFound))).await;
+    assert!(matches!(refused, Err(Error::NotFound)));
+    assert_eq!(names(&db).await, ["kept"]);
+    db.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_is_a_value_leaves_its_trace() {
+    let database = Database::fresh();
+    let db = database.open();
+    let verdict: Result<(), Error> = db.write(|tx| insert(tx, "trace").map(|()| Err(Error::NotFound))).await.unwrap();
+    assert!(verdict.is_err());
+    assert_eq!(names(&db).await, ["trace"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_run_after_the_commit_and_never_without_one() {
+    let database = Database::fresh();
+    let db = database.open();
+    let ran = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&ran);
+    let hook = move |tx: &mut Tx<'_>, by: u32| {
+        let count = Arc::clone(&count);
+        tx.after_commit(move || {
+            count.fetch_add(by, Ordering::SeqCst);
+        });
+    };
+    let kept = hook.clone();
+    db.write(move |tx| {
+        kept(tx, 1);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let dropped = db.write(move |tx| {
+        hook(tx, 100);
+        Err::<(), _>(Error::Stale)
+    });
+    dropped.await.unwrap_err();
+    assert_eq!(ran.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_the_fault_of_one_unit_only() {
+    let database = Database::fresh();
+    let db = database.open();
+    let told = burst(&db, 8, 3, |_| panic!("a fault on purpose")).await;
+    assert!(matches!(told[3], Err(Error::Internal(_))));
+    assert_eq!(told.iter().filter(|end| end.is_ok()).count(), 7);
+    assert_told_the_truth(&db, &told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_unit_takes_no_neighbour_with_it() {
+    let database = Database::fresh();
+    let db = database.open();
+    for k in [0, 7, 15] {
+        let told = burst(&db, 16, k, |_| Err(Error::Stale)).await;
+        assert_eq!(told.iter().filter(|end| end.is_ok()).count(), 15);
+        assert_told_the_truth(&db, &told).await;
+        db.write(|tx| raw(tx, "DELETE FROM settings")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_cannot_write() {
+    let database = Database::fresh();
+    let db = database.open();
+    db.read(|tx| insert(tx, "sneaked")).await.unwrap_err();
+    assert!(names(&db).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_finished_when_the_server_stops() {
+    let database = Database::fresh();
+    let db = database.open();
+    let release = hold(&db).await;
+    let calls: Vec<_> = (0..20)
+        .map(|n| {
+            let db = db.clone();
+            tokio::spawn(async move { db.write(move |tx| insert(tx, &format!("unit-{n:03}"))).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    drop(release);
+    let closing = db.clone();
+    tokio::task::spawn_blocking(move || closing.close()).await.unwrap();
+    let mut told = Vec::new();
+    for call in calls {
+        told.push(call.await.unwrap());
+    }
+    let again = database.open();
+    assert_told_the_truth(&again, &told).await;
+    let refused = db.write(|tx| insert(tx, "late")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+}
+
+/// SQLite drops the whole transaction on some faults. Whatever unit meets it, nobody is told a lie.
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_a_lost_transaction_refuses_the_whole_batch_and_the_next_one_works() {
+    let database = Database::sqlite();
+    let db = database.open();
+    for k in [0, 1, 9, 19] {
+        // As after SQLITE_IOERR: the statement failed, and the transaction is gone with all its savepoints.
+        let told = burst(&db, 20, k, |tx| raw(tx, "ROLLBACK").and(Err(Error::internal("disk I/O error")))).await;
+        assert_eq!(told[k].as_ref().unwrap_err().code(), Code::Unavailable);
+        assert_told_the_truth(&db, &told).await;
+        db.write(|tx| raw(tx, "DELETE FROM settings")).await.unwrap();
+        // A unit that swallows the fault fares no better.
+        let told = burst(&db, 20, k, |tx| raw(tx, "ROLLBACK")).await;
+        assert_eq!(told[k].as_ref().unwrap_err().code(), Code::Unavailable);
+        assert_told_the_truth(&db, &told).await;
+        db.write(|tx| raw(tx, "DELETE FROM settings")).await.unwrap();
+    }
+}
+
+/// The disk is full at unit k of n: it is told so, nothing of it stays, nothing acknowledged is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_a_full_disk_refuses_the_unit_and_loses_nothing() {
+    let database = Database::sqlite();
+    let db = database.open();
+    for k in [0, 5, 11] {
+        let told = burst(&db, 12, k, |tx| {
+            // A database that may not grow answers SQLITE_FULL, as a full disk does.
+            raw(tx, "PRAGMA max_page_count = 1")?;
+            let big = vec![7_u8; 4_000_000];
+            diesel::insert_into(settings::table)
+                .values((settings::name.eq("big"), settings::value.eq(big)))
+                .execute(tx.conn())?;
+            Ok(())
+        })
+        .await;
+        assert!(matches!(told[k].as_ref().unwrap_err().code(), Code::StorageFull | Code::Unavailable), "{:?}", told[k]);
+        assert_told_the_truth(&db, &told).await;
+        db.write(|tx| raw(tx, "PRAGMA max_page_count = 1073741823; DELETE FROM settings")).await.unwrap();
+    }
+    db.write(|tx| insert(tx, "works again")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_a_full_queue_answers_unavailable_at_once() {
+    let database = Database::sqlite();
+    let db = database.open();
+    let release = hold(&db).await;
+    let calls: Vec<_> = (0..1100)
+        .map(|n| {
+            let db = db.clone();
+            tokio::spawn(async move { db.write(move |tx| insert(tx, &format!("unit-{n:04}"))).await })
+        })
+        .collect();
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    let mut refused = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.code(), Code::Unavailable);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(names(&db).await.len(), 1100 - refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_a_killed_connection_is_replaced_and_the_unit_runs_again() {
+    if !on_postgres() {
+        return;
+    }
+    let database = Database::fresh();
+    let db = database.open();
+    let mut first = true;
+    db.write(move |tx| {
+        insert(tx, "once")?;
+        if std::mem::take(&mut first) {
+            raw(tx, "SELECT pg_terminate_backend(pg_backend_pid())")?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(names(&db).await, ["once"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_a_connection_lost_during_commit_is_not_retried() {
+    if !on_postgres() {
+        return;
+    }
+    let database = Database::fresh();
+    let db = database.open();
+    db.write(|tx| {
+        raw(
+            tx,
+            "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS \
+               $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER die AFTER INSERT ON settings DEFERRABLE INITIALLY DEFERRED \
+               FOR EACH ROW WHEN (NEW.name = 'fatal') EXECUTE FUNCTION die()",
+        )
+    })
+    .await
+    .unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&runs);
+    let end = db
+        .write(move |tx| {
+            count.fetch_add(1, Ordering::SeqCst);
+            insert(tx, "fatal")
+        })
+        .await;
+    assert_eq!(end.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "nobody knows whether the commit happened: it is not run again");
+    db.write(|tx| insert(tx, "works again")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_a_deadlock_is_run_again_until_both_are_done() {
+    if !on_postgres() {
+        return;
+    }
+    let database = Database::fresh();
+    let db = database.open();
+    for name in ["left", "right"] {
+        db.write(move |tx| insert(tx, name)).await.unwrap();
+    }
+    let met = Arc::new(std::sync::Barrier::new(2));
+    let cross = |one: &'static str, two: &'static str| {
+        let (db, met, mut first) = (db.clone(), Arc::clone(&met), true);
+        tokio::spawn(async move {
+            db.write(move |tx| {
+                raw(tx, &format!("UPDATE settings SET value = value WHERE name = '{one}'"))?;
+                if std::mem::take(&mut first) {
+                    met.wait();
+                }
+                raw(tx, &format!("UPDATE settings SET value = value WHERE name = '{two}'"))
+            })
+            .await
+        })
+    };
+    let (a, b) = (cross("left", "right"), cross("right", "left"));
+    a.await.unwrap().unwrap();
+    b.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_away_answers_503_at_once() {
+    if !on_postgres() {
+        return;
+    }
+    let db = Db::open(afterglow::db::Backend::Postgres("postgres://nobody@127.0.0.1:1/none".to_owned())).unwrap();
+    for _ in 0..3 {
+        let end = db.read(|tx| Ok(diesel::sql_query("SELECT 1 AS n").get_result::<Count>(tx.conn()).map(|row| row.n)?)).await;
+        assert_eq!(end.unwrap_err().code(), Code::Unavailable);
+    }
+}

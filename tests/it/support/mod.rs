@@ -1,0 +1,3 @@
+//! What the tests share: a database of their own.
+
+pub mod database;
