@@ -11,5 +11,7 @@ pub mod changes;
 pub mod identity;
 pub mod care;
 pub mod window;
+pub mod course;
+pub mod prompts;
 pub mod app;
 pub mod cli;

@@ -1,0 +1,18 @@
+//! What is asked of a patient, and when.
+//!
+//! Owns the protocol (a versioned data file of prompt rules) and the plan: a pure function of the protocol, the
+//! [`Facts`] of one patient and the time. Promises that planning twice gives the same prompts under the same ids, that
+//! a plan holds every cap, spacing and quiet hour, and that applying one ([`diff()`]) touches only what lies in the
+//! future and has not gone out. No text of a patient belongs here: placeholders are filled when the owner reads.
+
+pub mod diff;
+pub mod facts;
+pub mod plan;
+pub mod protocol;
+#[cfg(test)]
+mod tests;
+
+pub use diff::{Existing, Hold, Step, diff};
+pub use facts::{Answered, Facts, InfusionFact};
+pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan};
+pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
