@@ -7,7 +7,8 @@ pub mod openapi;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use actix_web::middleware::{Compress, from_fn};
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
@@ -33,12 +34,15 @@ fn mount(config: &mut ServiceConfig) {
         .service(scope("/v1/patients/{patient_id}").configure(mount_patient))
         .service(scope("/v1").configure(|config: &mut ServiceConfig| {
             crate::identity::configure(config);
+            crate::prompts::configure(config);
             config.service(health::get_meta);
         }));
 }
 
 /// What lies below `/v1/patients/{patient_id}`: each handler has a door.
-fn mount_patient(_config: &mut ServiceConfig) {}
+fn mount_patient(config: &mut ServiceConfig) {
+    crate::prompts::configure_patient(config);
+}
 
 /// A server that is ready to listen.
 #[derive(Clone)]
@@ -93,10 +97,13 @@ impl Server {
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,
             general_per_minute: config.requests_per_minute,
-            guarded: vec!["/v1/auth", "/v1/setup", "/v1/invitations/accept"],
+            guarded: vec!["/v1/auth/login", "/v1/auth/register", "/v1/setup", "/v1/invitations/accept"],
             trusted_hops: config.trusted_hops,
         });
-        let methods = Methods::from_openapi(&openapi::document());
+        let methods = Methods::from_openapi(&openapi::document())
+            .with("/openapi.json", &[Method::GET])
+            .with("/docs", &[Method::GET])
+            .with("/docs/{rest:.*}", &[Method::GET]);
         Ok(Self {
             tokens: Tokens::new(vault.clone(), config.public_url.clone()),
             passwords: Passwords::with_cost(config.passphrase_cost),
@@ -134,7 +141,6 @@ impl Server {
                         .config(utoipa_swagger_ui::Config::default().validator_url("none").try_it_out_enabled(true)),
                 )
                 .configure(|config| http::configure(config, &settings))
-                .wrap(Compress::default())
                 .wrap(from_fn(http::limits::throttle))
                 .wrap(from_fn(http::layers::outer))
         };

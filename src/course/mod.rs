@@ -5,12 +5,12 @@
 //! `planned → completed | cancelled | no_show`, `completed → cancelled`. What follows from an infusion (phases,
 //! prompts) does not belong here.
 
-pub mod change;
 pub mod model;
 pub mod settings;
+mod store;
 #[cfg(test)]
 mod tests;
 
-pub use change::Change;
 pub use model::{InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, Source, clash};
+pub use store::{Stored, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings, list_infusions, list_pauses, put_pause, update_infusion, update_settings};
 pub use settings::{Notifications, PauseDoc, QuietHours, Settings, Weekday, ZoneSince, zone_at};

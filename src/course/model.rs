@@ -3,9 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Change;
 use crate::kernel::id::{Account, Infusion};
-use crate::kernel::{Code, Error, Fields, Id, Result, Text};
+use crate::kernel::{Change, Code, Error, Fields, Id, Result, Text};
 use crate::window::Route;
 
 /// How far ahead of the server's clock an end may lie: clocks of devices differ.

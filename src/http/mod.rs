@@ -14,7 +14,6 @@
 //! ```
 
 pub mod body;
-pub mod change;
 pub mod document;
 mod json;
 pub mod layers;
@@ -39,7 +38,7 @@ use actix_web::error::JsonPayloadError;
 use actix_web::web;
 
 pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
-pub use change::Change;
+pub use crate::kernel::Change;
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
 pub use methods::Methods;

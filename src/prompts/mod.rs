@@ -5,14 +5,21 @@
 //! a plan holds every cap, spacing and quiet hour, and that applying one ([`diff()`]) touches only what lies in the
 //! future and has not gone out. No text of a patient belongs here: placeholders are filled when the owner reads.
 
+pub mod actions;
 pub mod diff;
 pub mod facts;
+pub mod infusions;
+pub mod model;
 pub mod plan;
 pub mod protocol;
+mod routes;
+pub mod store;
+pub mod words;
 #[cfg(test)]
 mod tests;
 
 pub use diff::{Existing, Hold, Step, diff};
 pub use facts::{Answered, Facts, InfusionFact};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan};
+pub use routes::{configure, configure_patient};
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};

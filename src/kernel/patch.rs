@@ -2,7 +2,7 @@
 
 use serde::de::{Deserialize, Deserializer};
 
-use crate::kernel::Fields;
+use super::Fields;
 
 /// What a patch says of one field: nothing, `null`, or a value.
 ///
@@ -25,6 +25,15 @@ impl<T> Change<T> {
             Self::Keep => before,
             Self::Clear => None,
             Self::Set(value) => Some(value),
+        }
+    }
+
+    /// The change with its value turned into another.
+    pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Clear => Change::Clear,
+            Self::Set(value) => Change::Set(with(value)),
         }
     }
 
