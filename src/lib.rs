@@ -1,15 +1,15 @@
 //! x
-pub mod kernel;
-pub mod db;
-pub mod vault;
-pub mod http;
-pub mod config;
-pub mod state;
 pub mod audit;
-pub mod replay;
-pub mod changes;
-pub mod identity;
 pub mod care;
-pub mod window;
+pub mod changes;
+pub mod config;
 pub mod course;
+pub mod db;
+pub mod http;
+pub mod identity;
+pub mod kernel;
 pub mod prompts;
+pub mod replay;
+pub mod state;
+pub mod vault;
+pub mod window;

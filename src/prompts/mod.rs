@@ -13,6 +13,6 @@ pub mod protocol;
 mod tests;
 
 pub use diff::{Existing, Hold, Step, diff};
-pub use facts::{Answered, Facts, InfusionFact};
+pub use facts::{Facts, InfusionFact, Settled};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan};
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
