@@ -11,6 +11,7 @@ pub mod plan;
 pub mod protocol;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 pub use diff::{Existing, Hold, Step, diff};
 pub use facts::{Facts, InfusionFact, Settled};
