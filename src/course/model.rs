@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{Account, Infusion};
 use crate::kernel::{Change, Code, Error, Fields, Id, Result, Text};
-use crate::window::Route;
+use crate::window::{Dose, DoseStatus, Route};
 
 /// How far ahead of the server's clock an end may lie: clocks of devices differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -71,7 +71,7 @@ pub struct InfusionFacts {
     pub planned_start: Option<Timestamp>,
     /// How long it is to last.
     pub planned_minutes: Option<u32>,
-    /// When it started.
+    /// When it started; set while it is still `planned`, it is under way.
     pub started_at: Option<Timestamp>,
     /// When it ended: pump stop, injection, last spray, spit or swallow (by route).
     pub ended_at: Option<Timestamp>,
@@ -256,11 +256,23 @@ impl InfusionFacts {
         })
     }
 
+    /// What the window needs of it; `None` when it does not count.
+    pub fn dose(&self, id: Id<Infusion>) -> Option<Dose> {
+        let status = match (self.status, self.started_at) {
+            (InfusionStatus::Completed, _) => DoseStatus::Completed,
+            (InfusionStatus::Planned, Some(_)) => DoseStatus::InProgress,
+            (InfusionStatus::Planned, None) => DoseStatus::Planned,
+            (InfusionStatus::Cancelled | InfusionStatus::NoShow, _) => return None,
+        };
+        let Self { route, started_at, ended_at, planned_start, .. } = *self;
+        Some(Dose { infusion_id: id, route, started_at, ended_at, planned_start, status })
+    }
+
     /// From when to when it lasted, or is to last; `None` when it does not count.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         match self.status {
             InfusionStatus::Completed => self.started_at.zip(self.ended_at),
-            InfusionStatus::Planned => self.planned_start.map(|start| {
+            InfusionStatus::Planned => self.started_at.or(self.planned_start).map(|start| {
                 let minutes = self.planned_minutes.unwrap_or(USUAL_MINUTES);
                 (start, shift(start, SignedDuration::from_mins(i64::from(minutes))))
             }),
@@ -298,7 +310,6 @@ fn check_times(f: &mut Fields, draft: &InfusionDraft, now: Timestamp) {
     match draft.status {
         InfusionStatus::Planned => {
             f.check(draft.planned_start.is_some(), "/planned_start", "is required for a planned infusion");
-            f.check(draft.started_at.is_none(), "/started_at", "a planned infusion has not started");
             f.check(draft.ended_at.is_none(), "/ended_at", "a planned infusion has not ended");
         }
         InfusionStatus::Completed => {
@@ -309,6 +320,9 @@ fn check_times(f: &mut Fields, draft: &InfusionDraft, now: Timestamp) {
     }
     if let Some(start) = draft.planned_start {
         f.check(start <= shift(now, AHEAD), "/planned_start", "must lie within the next two years");
+    }
+    if let Some(start) = draft.started_at {
+        f.check(start <= shift(now, SKEW), "/started_at", "must not lie in the future");
     }
     if let Some(end) = draft.ended_at {
         f.check(end <= shift(now, SKEW), "/ended_at", "must not lie in the future");

@@ -12,7 +12,7 @@ use crate::db::{At, Tx};
 use crate::kernel::id::{Any, Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Place, Purpose};
-use crate::window::{Dose, DoseStatus};
+use crate::window::Dose;
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]
@@ -158,19 +158,7 @@ pub fn update_infusion(
 pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
     Ok(list_infusions(tx, access)?
         .into_iter()
-        .filter(|stored| stored.doc.status.is_live())
-        .map(|Stored { id, doc, .. }| Dose {
-            infusion_id: id,
-            route: doc.route,
-            started_at: doc.started_at,
-            ended_at: doc.ended_at,
-            planned_start: doc.planned_start,
-            status: match (doc.ended_at, doc.started_at) {
-                (Some(_), _) => DoseStatus::Completed,
-                (None, Some(_)) => DoseStatus::InProgress,
-                (None, None) => DoseStatus::Planned,
-            },
-        })
+        .filter_map(|stored| stored.doc.dose(stored.id))
         .collect())
 }
 

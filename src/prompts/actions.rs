@@ -6,7 +6,7 @@ use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::diff::{Step, diff};
-use super::facts::{Answered, Facts, InfusionFact};
+use super::facts::{Facts, InfusionFact};
 use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
 use super::plan::{Planned, plan};
 use super::protocol::{Prerequisite, Protocol};
@@ -54,10 +54,7 @@ fn facts(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt]) -> Re
         weekly_day: settings.weekly_day,
         infusions: infusions.iter().filter_map(|stored| InfusionFact::of(stored.id, &stored.doc)).collect(),
         pauses: pauses.into_iter().map(|(stored, _)| stored.doc).collect(),
-        answered: stored
-            .iter()
-            .filter_map(|prompt| prompt.doc.answered_at.map(|at| Answered { id: prompt.id, at }))
-            .collect(),
+        settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
         holds,
         last_measure_at: None,
         capabilities: BTreeSet::new(),

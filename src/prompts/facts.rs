@@ -17,7 +17,7 @@ pub struct InfusionFact {
     pub id: Id<Infusion>,
     /// When it is, or was, to start: what the preparation hangs on.
     pub planned_start: Option<Timestamp>,
-    /// When it started.
+    /// When it started, if it did.
     pub started_at: Option<Timestamp>,
     /// When it ended: what the days after it hang on. `None` while it is only planned.
     pub ended_at: Option<Timestamp>,
@@ -32,20 +32,24 @@ impl InfusionFact {
         facts.status.is_live().then_some(Self {
             id,
             planned_start: facts.planned_start,
-            started_at: facts.started_at.filter(|_| completed),
+            started_at: facts.started_at,
             ended_at: facts.ended_at.filter(|_| completed),
             provisional: facts.source == Source::Provisional,
         })
     }
 }
 
-/// A prompt that was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Answered {
+/// A prompt that went out or was answered: the past of its date, which a new plan counts and does not change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settled {
     /// Which.
     pub id: Id<Prompt>,
-    /// When.
-    pub at: Timestamp,
+    /// Its rule.
+    pub rule_key: String,
+    /// When it was due.
+    pub due_at: Timestamp,
+    /// When it was answered, if it was.
+    pub answered_at: Option<Timestamp>,
 }
 
 /// The facts of one patient. A change of any field calls for a new plan.
@@ -65,8 +69,8 @@ pub struct Facts {
     pub infusions: Vec<InfusionFact>,
     /// The times in which only safety is asked.
     pub pauses: Vec<PauseDoc>,
-    /// What was answered: it keeps its place whatever else changes.
-    pub answered: Vec<Answered>,
+    /// What went out or was answered in the last weeks: it keeps its place whatever else changes.
+    pub settled: Vec<Settled>,
     /// What is true of the patient.
     pub holds: BTreeSet<Prerequisite>,
     /// When the last measure was filled in.

@@ -17,9 +17,10 @@ pub mod store;
 pub mod words;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 pub use diff::{Existing, Hold, Step, diff};
-pub use facts::{Answered, Facts, InfusionFact};
+pub use facts::{Facts, InfusionFact, Settled};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan};
 pub use routes::{configure, configure_patient};
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::diff::{Existing, Hold};
+use super::facts::Settled;
 use super::plan::Planned;
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
@@ -160,6 +161,21 @@ impl StoredPrompt {
     /// Adds to the history.
     pub fn note(&mut self, deed: Deed, at: Timestamp, cause: Option<String>) {
         self.doc.history.push(Event { deed, at, cause });
+    }
+
+    /// The prompt as the past of its date, if it went out, was answered or its time has come.
+    pub fn settled(&self, now: Timestamp) -> Option<Settled> {
+        let gone = match self.existing().hold {
+            Hold::Settled => true,
+            Hold::Waiting => self.due_at <= now,
+            Hold::Withdrawn => false,
+        };
+        gone.then(|| Settled {
+            id: self.id,
+            rule_key: self.doc.planned.rule_key.clone(),
+            due_at: self.due_at,
+            answered_at: self.doc.answered_at,
+        })
     }
 
     /// The prompt as planning sees it.

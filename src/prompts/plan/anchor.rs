@@ -1,5 +1,7 @@
 //! What the infusions, the coming sessions and the calendar call for.
 
+use std::collections::HashSet;
+
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use uuid::Uuid;
@@ -79,6 +81,10 @@ pub(super) struct Candidate<'a> {
     pub(super) openings: Vec<Opening>,
     /// Not later than this.
     pub(super) deadline: Option<Timestamp>,
+    /// When it was due, if it went out or was answered.
+    pub(super) settled: Option<Timestamp>,
+    /// Whether nothing calls for it any more; it went out and counts.
+    pub(super) orphan: bool,
 }
 
 /// Everything that is called for on the dates of `range`.
@@ -102,6 +108,7 @@ pub(super) fn candidates<'a>(
         }
     }
     calls.recurring(course);
+    calls.orphans();
     calls.found
 }
 
@@ -127,14 +134,15 @@ impl<'a> Calls<'a, '_> {
     ) {
         let anchor = session.map(|session| session.fact.id);
         let id = prompt_id(self.facts, rule, anchor, occurrence);
-        let held = || self.facts.answered.iter().any(|answered| answered.id == id);
-        let lacks = |reason| if held() { None } else { Some(reason) };
-        let against = if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
+        let settled = self.facts.settled.iter().find(|settled| settled.id == id).map(|settled| settled.due_at);
+        let against = if settled.is_some() {
+            None
+        } else if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
             Some(DropReason::Capability)
         } else if against.is_some() {
             against
         } else if !rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted)) {
-            lacks(DropReason::Prerequisite)
+            Some(DropReason::Prerequisite)
         } else {
             None
         };
@@ -147,7 +155,18 @@ impl<'a> Calls<'a, '_> {
         let first = openings.first().map_or(Timestamp::MAX, |opening| opening.from);
         let opens = if rule.window.is_empty() { first } else { back(first, jitter) };
         let zero = session.map(|session| session.date);
-        self.found.push(Candidate { rule, id, anchor, occurrence, zero, opens, openings, deadline });
+        self.found.push(Candidate {
+            rule,
+            id,
+            anchor,
+            occurrence,
+            zero,
+            opens,
+            openings,
+            deadline,
+            settled,
+            orphan: false,
+        });
     }
 
     /// What is asked before `session`.
@@ -229,6 +248,28 @@ impl<'a> Calls<'a, '_> {
                 }
                 _ => windows(protocol, rule, calendar, date, jitter),
             });
+        }
+    }
+
+    /// What went out and is called for no more.
+    fn orphans(&mut self) {
+        let known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
+        for settled in self.facts.settled.iter().filter(|settled| !known.contains(&settled.id)) {
+            let Some(rule) = self.protocol.rule(&settled.rule_key) else { continue };
+            if self.range.holds(self.calendar.date(settled.due_at)) {
+                self.found.push(Candidate {
+                    rule,
+                    id: settled.id,
+                    anchor: None,
+                    occurrence: 0,
+                    zero: None,
+                    opens: settled.due_at,
+                    openings: Vec::new(),
+                    deadline: None,
+                    settled: Some(settled.due_at),
+                    orphan: true,
+                });
+            }
         }
     }
 

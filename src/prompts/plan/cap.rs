@@ -18,6 +18,11 @@ pub(super) struct Taken<'c, 'a> {
 }
 
 impl Taken<'_, '_> {
+    /// Whether something calls for it.
+    pub(super) fn is_called_for(&self) -> bool {
+        !self.candidate.orphan
+    }
+
     /// As the plan says it.
     pub(super) fn planned(&self, protocol: &Protocol, calendar: &Calendar<'_>) -> Planned {
         let Candidate { rule, id, anchor, occurrence, zero, .. } = *self.candidate;
@@ -117,7 +122,7 @@ pub(super) fn take<'c, 'a>(
             Err(reason) => drop(candidate, reason),
         }
     }
-    wishes.sort_by_key(|wish| wish.rank(placer));
+    wishes.sort_by_key(Wish::rank);
 
     let caps = &placer.protocol.caps;
     let mut loads = BTreeMap::new();
@@ -132,7 +137,7 @@ pub(super) fn take<'c, 'a>(
         let mut spots = Vec::new();
         for wish in date {
             let rule = wish.candidate.rule;
-            let held = rule.priority == 1 || placer.is_held(wish.candidate);
+            let held = rule.priority == 1 || wish.candidate.settled.is_some();
             let heavier = load.with(rule, caps);
             if !held && rule.counts() && !heavier.within(cap) {
                 drop(wish.candidate, DropReason::Cap);
@@ -172,9 +177,9 @@ struct Wish<'c, 'a> {
 
 impl<'a> Wish<'_, 'a> {
     /// The order in which places are given.
-    fn rank(&self, placer: &Placer<'_>) -> (Date, bool, u8, Kind, Timestamp, &'a str, u32) {
+    fn rank(&self) -> (Date, bool, u8, Kind, Timestamp, &'a str, u32) {
         let Candidate { rule, occurrence, .. } = *self.candidate;
-        let open = !placer.is_held(self.candidate);
+        let open = self.candidate.settled.is_none();
         (self.date, open, rule.priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
     }
 
@@ -212,7 +217,7 @@ fn remind(placer: &Placer<'_>, course: &Course<'_>, loads: &BTreeMap<Date, Load>
     let calendar = placer.calendar;
     let mut wanted: Vec<_> = taken
         .iter_mut()
-        .filter(|taken| taken.candidate.rule.counts() && placer.protocol.reminders.each > 0)
+        .filter(|taken| !taken.candidate.orphan && taken.candidate.rule.counts() && placer.protocol.reminders.each > 0)
         .filter_map(|taken| {
             let Spot { due, expires, .. } = taken.spot;
             let half = SignedDuration::from_secs(expires.duration_since(due).as_secs() / 2);

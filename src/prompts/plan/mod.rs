@@ -1,10 +1,10 @@
 //! Planning: a pure function of protocol, facts and time.
 //!
-//! 1. [`anchor`]: which prompts the infusions, the coming sessions and the calendar call for, and the openings in
+//! 1. `anchor`: which prompts the infusions, the coming sessions and the calendar call for, and the openings in
 //!    which each may be placed.
-//! 2. [`cap`]: date by date, in order of priority, those are taken that leave every cap and spacing whole; then
+//! 2. `cap`: date by date, in order of priority, those are taken that leave every cap and spacing whole; then
 //!    reminders take the places that are left.
-//! 3. [`place`]: the instant of one prompt: zone history, spacing, quiet hours, pauses.
+//! 3. `place`: the instant of one prompt: zone history, spacing, quiet hours, pauses.
 //!
 //! The time decides only which dates are planned: those of the last sixteen days (so that a prompt that has gone out
 //! keeps its place) and of the protocol's horizon. All else follows from the facts, so planning tomorrow gives what
@@ -51,7 +51,7 @@ pub enum Why {
 /// One prompt of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// UUIDv5 of patient, rule key, anchor and occurrence.
+    /// `UUIDv5` of patient, rule key, anchor and occurrence.
     pub id: Id<Prompt>,
     /// The rule.
     pub rule_key: String,
@@ -163,6 +163,7 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let horizon = today.saturating_add(protocol.horizon_days.days());
     let prompts = taken
         .into_iter()
+        .filter(cap::Taken::is_called_for)
         .map(|taken| taken.planned(protocol, &calendar))
         .filter(|planned| planned.local_date <= horizon)
         .collect();

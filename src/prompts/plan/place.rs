@@ -1,15 +1,12 @@
 //! The instant of one prompt.
 
-use std::collections::HashSet;
-
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::anchor::Candidate;
 use super::{DropReason, Why};
 use crate::course::{QuietHours, ZoneSince, zone_at};
-use crate::kernel::id::Prompt;
-use crate::kernel::{Id, Zone};
+use crate::kernel::Zone;
 use crate::prompts::facts::Facts;
 use crate::prompts::protocol::{Expiry, Kind, Protocol};
 
@@ -87,19 +84,12 @@ pub(super) struct Placer<'a> {
     pub(super) facts: &'a Facts,
     pub(super) calendar: &'a Calendar<'a>,
     spacing: SignedDuration,
-    answered: HashSet<Id<Prompt>>,
 }
 
 impl<'a> Placer<'a> {
     pub(super) fn new(protocol: &'a Protocol, facts: &'a Facts, calendar: &'a Calendar<'a>) -> Self {
         let spacing = SignedDuration::from_mins(protocol.spacing_minutes);
-        let answered = facts.answered.iter().map(|answered| answered.id).collect();
-        Self { protocol, facts, calendar, spacing, answered }
-    }
-
-    /// Whether the prompt was answered and so keeps its place.
-    pub(super) fn is_held(&self, candidate: &Candidate<'_>) -> bool {
-        self.answered.contains(&candidate.id)
+        Self { protocol, facts, calendar, spacing }
     }
 
     /// Whether nothing but safety may be asked at `at`.
@@ -109,6 +99,12 @@ impl<'a> Placer<'a> {
 
     /// The first spot of `candidate` that keeps its distance to `previous`, the last prompt not for safety.
     pub(super) fn place(&self, candidate: &Candidate<'_>, previous: Option<Timestamp>) -> Result<Spot, DropReason> {
+        if let Some(due) = candidate.settled {
+            let opening = candidate.openings.first();
+            let base = opening.map_or_else(|| self.calendar.date(due), |opening| opening.base);
+            let why = opening.map_or(Why::Window, |opening| opening.why);
+            return Ok(Spot { due, expires: self.expires(candidate, base, due), base, why });
+        }
         let mut reason = DropReason::TooLate;
         let free =
             previous.filter(|_| candidate.rule.kind != Kind::Safety).and_then(|at| at.checked_add(self.spacing).ok());
@@ -127,17 +123,16 @@ impl<'a> Placer<'a> {
                 reason = DropReason::TooLate;
                 continue;
             }
-            match self.unfit(candidate, due) {
-                Some(unfit) if !self.is_held(candidate) => reason = unfit,
-                _ => {
-                    let why = match () {
-                        () if due > from => Why::QuietHours,
-                        () if from > opening.from => Why::Spacing,
-                        () => opening.why,
-                    };
-                    return Ok(Spot { due, expires, base: opening.base, why });
-                }
+            if let Some(unfit) = self.unfit(candidate, due) {
+                reason = unfit;
+                continue;
             }
+            let why = match () {
+                () if due > from => Why::QuietHours,
+                () if from > opening.from => Why::Spacing,
+                () => opening.why,
+            };
+            return Ok(Spot { due, expires, base: opening.base, why });
         }
         Err(reason)
     }

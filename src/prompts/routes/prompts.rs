@@ -28,9 +28,9 @@ pub(super) struct PromptView {
     /// The rule that made it.
     #[schema(example = "d1.tell")]
     rule_key: String,
-    /// What it asks for: `S` safety, `M` measure, `R` reflection, `X` exercise, `P` preparation, `H` habit, `O` on demand.
-    #[schema(example = "R")]
-    kind: Kind2,
+    /// What it asks for: `safety`, `measure`, `reflection`, `exercise`, `preparation`, `habit`, `on_demand`.
+    #[schema(example = "reflection")]
+    kind: String,
     /// Days since the infusion's last day; absent for recurring ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
@@ -44,8 +44,6 @@ pub(super) struct PromptView {
     #[schema(nullable = false)]
     detail: Option<PromptDetail>,
 }
-
-type Kind2 = String;
 
 /// What only the patient sees of a prompt.
 #[derive(Serialize, ToSchema)]
@@ -141,7 +139,7 @@ impl PromptView {
     /// The schedule of the protocol; states of safety checks and measures only. Nothing adaptive, nothing paused.
     fn for_reader(prompt: &StoredPrompt, now: Timestamp) -> Self {
         let planned = &prompt.doc.planned;
-        let shown = matches!(planned.kind, Kind::S | Kind::M);
+        let shown = matches!(planned.kind, Kind::Safety | Kind::Measure);
         Self {
             id: prompt.id.uuid(),
             rule_key: planned.rule_key.clone(),
