@@ -1,13 +1,14 @@
 //! x
-pub mod kernel;
-pub mod db;
-pub mod vault;
-pub mod http;
-pub mod config;
-pub mod state;
 pub mod audit;
-pub mod replay;
-pub mod changes;
-pub mod identity;
 pub mod care;
+pub mod changes;
+pub mod config;
+pub mod db;
+pub mod http;
+pub mod identity;
+pub mod journal;
+pub mod kernel;
+pub mod replay;
+pub mod state;
+pub mod vault;
 pub mod window;

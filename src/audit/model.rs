@@ -31,7 +31,14 @@ pub struct Fault {
 }
 
 /// The bytes of a row that its hash covers, in a form that two rows cannot share.
-pub fn canonical(subject: Uuid, seq: i64, at: Timestamp, actor: Option<Uuid>, session: Option<Uuid>, doc: &[u8]) -> Vec<u8> {
+pub fn canonical(
+    subject: Uuid,
+    seq: i64,
+    at: Timestamp,
+    actor: Option<Uuid>,
+    session: Option<Uuid>,
+    doc: &[u8],
+) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(doc.len() + 72);
     bytes.extend_from_slice(subject.as_bytes());
     bytes.extend_from_slice(&seq.to_be_bytes());

@@ -149,8 +149,7 @@ impl<L: Lock> Pass<L> {
         if audit::refused_since(tx, patient, live.account(), hour_of(live.now()))? {
             return Ok(());
         }
-        let record =
-            AuditRecord { act: self.act.to_owned(), role: "staff".to_owned(), refused: true, ids: Vec::new() };
+        let record = AuditRecord { act: self.act.to_owned(), role: "staff".to_owned(), refused: true, ids: Vec::new() };
         let subject = Subject::Patient(patient);
         // Without a session: that is how a refusal is found again without opening it.
         audit::append(tx, &self.state.vault, keys, subject, Some(live.account()), None, live.now(), &record)

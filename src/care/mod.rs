@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod door;
+pub mod grants;
 pub mod model;
 mod store;
 

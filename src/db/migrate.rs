@@ -7,9 +7,9 @@ use diesel::backend::Backend as DieselBackend;
 use diesel::migration::{Migration as _, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::Backend;
 use super::postgres;
 use super::sqlite::{self, Role};
-use super::Backend;
 use crate::kernel::{Error, Result};
 
 /// A family of tables that lives in one database.
@@ -42,8 +42,7 @@ pub fn run(backend: &Backend, family: Family) -> Result<Vec<String>> {
         }
         Backend::Postgres(url) => {
             let mut conn = postgres::connect(url)?;
-            diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})"))
-                .execute(&mut conn)?;
+            diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut conn)?;
             // The lock is the connection's: it goes when `conn` does.
             apply(&mut conn, if matches!(family, Family::Main) { POSTGRES } else { KEYRING_POSTGRES })
         }
@@ -56,11 +55,16 @@ where
     C: MigrationHarness<DB>,
     EmbeddedMigrations: MigrationSource<DB>,
 {
-    let known: BTreeSet<String> =
-        MigrationSource::<DB>::migrations(&ours).map_err(Error::Internal)?.iter().map(|m| m.name().version().to_string()).collect();
+    let known: BTreeSet<String> = MigrationSource::<DB>::migrations(&ours)
+        .map_err(Error::Internal)?
+        .iter()
+        .map(|m| m.name().version().to_string())
+        .collect();
     let applied = conn.applied_migrations().map_err(Error::Internal)?;
     if let Some(newer) = applied.iter().map(ToString::to_string).find(|version| !known.contains(version)) {
-        return Err(Error::internal(format!("the database has migration {newer}, which this build does not know: use a newer build")));
+        return Err(Error::internal(format!(
+            "the database has migration {newer}, which this build does not know: use a newer build"
+        )));
     }
     let added = conn.run_pending_migrations(ours).map_err(Error::Internal)?;
     Ok(added.iter().map(ToString::to_string).collect())

@@ -41,9 +41,7 @@ pub(super) fn start_reader(turn: usize, path: PathBuf, queue: Arc<Queue>) -> Res
                 job.finish(Err(Error::Unavailable("the database queue is too slow")));
                 continue;
             }
-            let end = with(&mut conn, &path, |conn| {
-                in_snapshot(conn, "BEGIN", |conn| job.run(conn))
-            });
+            let end = with(&mut conn, &path, |conn| in_snapshot(conn, "BEGIN", |conn| job.run(conn)));
             job.finish(end);
         }
     })

@@ -273,4 +273,3 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
 pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
     store::mark_revoked(tx, live.session(), Ending::Wanted, live.now())
 }
-

@@ -96,7 +96,8 @@ impl Passphrase {
         let mut kinds: Vec<char> = folded.chars().collect();
         kinds.sort_unstable();
         kinds.dedup();
-        let known = ["correct horse battery staple", "correcthorsebatterystaple", "passwordpassword", "123456789012345"];
+        let known =
+            ["correct horse battery staple", "correcthorsebatterystaple", "passwordpassword", "123456789012345"];
         let address = email.is_some_and(|email| folded.contains(&email.folded()));
         if kinds.len() < 5 || address || known.iter().any(|word| folded.contains(word)) {
             return Err("is too easy to guess".to_owned());

@@ -25,7 +25,9 @@ impl Clock {
         match self {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
             Self::System => micros(Timestamp::now()),
-            Self::Manual(hand) => Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH),
+            Self::Manual(hand) => {
+                Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH)
+            }
         }
     }
 

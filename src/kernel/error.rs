@@ -69,7 +69,10 @@ impl Error {
         match self {
             Self::NotFound => Code::NotFound,
             Self::Deleted => Code::Deleted,
-            Self::Unauthenticated(code) | Self::Forbidden(code) | Self::Malformed(code, _) | Self::Conflict(code, _) => *code,
+            Self::Unauthenticated(code)
+            | Self::Forbidden(code)
+            | Self::Malformed(code, _)
+            | Self::Conflict(code, _) => *code,
             Self::Invalid(_) => Code::Invalid,
             Self::Stale => Code::Stale,
             Self::PreconditionRequired => Code::PreconditionRequired,

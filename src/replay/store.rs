@@ -47,14 +47,12 @@ pub fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, now: Timestamp)
 /// Keeps what was done under the key.
 pub fn settle(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, done: Done) -> Result<()> {
     let Some(key) = once.key else { return Ok(()) };
-    diesel::update(
-        replays::table.filter(replays::account_id.eq(account)).filter(replays::key_hash.eq(key.to_vec())),
-    )
-    .set((
-        replays::status.eq(i32::from(done.status)),
-        replays::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
-    ))
-    .execute(tx.conn())?;
+    diesel::update(replays::table.filter(replays::account_id.eq(account)).filter(replays::key_hash.eq(key.to_vec())))
+        .set((
+            replays::status.eq(i32::from(done.status)),
+            replays::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
+        ))
+        .execute(tx.conn())?;
     Ok(())
 }
 

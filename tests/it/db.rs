@@ -346,7 +346,8 @@ async fn postgres_away_answers_503_at_once() {
     }
     let db = Db::open(afterglow::db::Backend::Postgres("postgres://nobody@127.0.0.1:1/none".to_owned())).unwrap();
     for _ in 0..3 {
-        let end = db.read(|tx| Ok(diesel::sql_query("SELECT 1 AS n").get_result::<Count>(tx.conn()).map(|row| row.n)?)).await;
+        let end =
+            db.read(|tx| Ok(diesel::sql_query("SELECT 1 AS n").get_result::<Count>(tx.conn()).map(|row| row.n)?)).await;
         assert_eq!(end.unwrap_err().code(), Code::Unavailable);
     }
 }

@@ -2,7 +2,14 @@
 //! PostgreSQL server whose databases may be made and dropped, the same tests run there.
 
 #![allow(missing_docs, reason = "the names of tests are their documentation")]
-#![allow(clippy::pedantic, clippy::as_conversions, clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
+#![allow(
+    clippy::pedantic,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop"
+)]
 #![allow(clippy::allow_attributes, reason = "the expectations above are not met in every module")]
 
 mod support;
