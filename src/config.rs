@@ -1,20 +1,158 @@
-//! How the server was started: flags and environment, read once.
+//! How the server was started: flags and environment, read once, checked before anything is opened.
 
-use std::path::PathBuf;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use crate::db::Backend;
 
 /// The settings of a running server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Where the data lives.
     pub data_dir: PathBuf,
     /// Where the keys live: beside the data, never below it.
     pub key_dir: PathBuf,
+    /// The root key, when it does not come from the key folder.
+    pub root_key: Option<Vec<u8>>,
     /// The database.
     pub database: Backend,
+    /// The keyring, when it is not a file in the key folder.
+    pub keyring: Option<Backend>,
     /// The address clients use, without a slash at the end. Issuer of tokens.
     pub public_url: String,
-    /// The largest body in bytes.
-    pub body_limit: usize,
+    /// Attempts a minute and address where somebody may guess; `None` for no limit.
+    pub auth_per_minute: Option<NonZeroU32>,
+    /// Requests a minute and address in all; `None` for no limit.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// How many proxies of our own stand in front.
+    pub trusted_hops: usize,
+    /// Whether a PostgreSQL that is neither on a socket nor on this machine may be spoken to without TLS.
+    pub database_plaintext: bool,
+    /// Memory (KiB), passes and lanes of Argon2id.
+    pub passphrase_cost: (u32, u32, u32),
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
+
+/// Memory in KiB, passes and lanes: OWASP's first choice, 16 ms on the reference machine.
+pub const PASSPHRASE_COST: (u32, u32, u32) = (19_456, 2, 1);
+
+impl Config {
+    /// The settings of a server that keeps its data in `data_dir`, its keys beside it, and changes nothing else.
+    pub fn in_folder(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
+        Self {
+            key_dir: beside(&data_dir),
+            database: Backend::Sqlite(data_dir.join("afterglow.sqlite")),
+            data_dir,
+            root_key: None,
+            keyring: None,
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            auth_per_minute: NonZeroU32::new(10),
+            requests_per_minute: NonZeroU32::new(6000),
+            trusted_hops: 0,
+            database_plaintext: false,
+            passphrase_cost: PASSPHRASE_COST,
+        }
+    }
+
+    /// What an operator has to mend before this can be served, in words.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let (data, keys) = (absolute(&self.data_dir), absolute(&self.key_dir));
+        if keys.starts_with(&data) {
+            faults.push("the key folder lies below the data folder: a backup of the data would hold the keys".to_owned());
+        }
+        if !(self.public_url.starts_with("http://") || self.public_url.starts_with("https://"))
+            || self.public_url.ends_with('/')
+        {
+            faults.push("the public URL starts with http:// or https:// and ends without a slash".to_owned());
+        }
+        for backend in [Some(&self.database), self.keyring.as_ref()].into_iter().flatten() {
+            if let Backend::Postgres(url) = backend
+                && !cfg!(feature = "pg-tls")
+                && !self.database_plaintext
+                && !is_local(url)
+            {
+                faults.push(
+                    "PostgreSQL is on another machine and this build has no TLS: build with --features pg-tls, or \
+                     say --database-plaintext if the network between is private"
+                        .to_owned(),
+                );
+            }
+        }
+        if self.keyring.as_ref() == Some(&self.database) {
+            faults.push("the keyring and the database are one: a backup of the data would hold the keys".to_owned());
+        }
+        if self.root_key.as_ref().is_some_and(|key| key.len() != 32) {
+            faults.push("the root key has 32 bytes, in base64".to_owned());
+        }
+        faults
+    }
+}
+
+/// The key folder that belongs to a data folder: its sibling.
+pub fn beside(data_dir: &Path) -> PathBuf {
+    let name = data_dir.file_name().map_or_else(|| "afterglow".into(), |name| name.to_string_lossy().into_owned());
+    data_dir.with_file_name(format!("{name}-keys"))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // What exists may be reached over a link; what does not is compared as it is written.
+    path.canonicalize().unwrap_or(path)
+}
+
+/// Whether the host of a PostgreSQL URL is a socket or this machine.
+fn is_local(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let local = |host: &str| {
+        let host = host.trim();
+        let host = host.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or_else(|| {
+            host.rsplit_once(':').map_or(host, |(name, _port)| name)
+        });
+        matches!(host, "" | "localhost" | "::1") || host.starts_with("127.") || host.starts_with("%2F") || host.starts_with("%2f")
+    };
+    // A `host` or `hostaddr` in the query overrides the authority.
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let named = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(key, _)| key.starts_with("host"));
+    hosts.split(',').all(local)
+        && named.into_iter().all(|(_, value)| value.split(',').all(|host| host.starts_with('/') || local(host)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for local in [
+            "postgres://ann@127.0.0.1:5432/db",
+            "postgres://localhost/db",
+            "postgres:///db?host=/run/postgresql",
+            "postgres://%2Frun%2Fpostgresql/db",
+            "postgres://[::1]:5432/db",
+        ] {
+            assert!(is_local(local), "{local}");
+        }
+        for far in
+            ["postgres://db.example.org/x", "postgres://127.0.0.1,db.example.org/x", "postgres:///x?host=10.0.0.1", "postgres://ann:p@10.1.2.3/x"]
+        {
+            assert!(!is_local(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn keys_below_the_data_are_refused() {
+        let mut config = Config::in_folder("/somewhere/data");
+        assert!(config.faults().is_empty());
+        config.key_dir = "/somewhere/data/keys".into();
+        assert_eq!(config.faults().len(), 1);
+    }
 }

@@ -12,3 +12,7 @@ pub mod replay;
 pub mod state;
 pub mod vault;
 pub mod window;
+pub mod course;
+pub mod prompts;
+pub mod app;
+pub mod cli;

@@ -1,3 +1,7 @@
 //! The `afterglow` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    afterglow::cli::run()
+}

@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::identity::Live;
 use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::Keys;
 
 /// May read.
@@ -143,8 +144,13 @@ impl Access<Write> {
         Self { patient, role: Role::Server, actor: None, keys, now, read: RefCell::default(), of: PhantomData }
     }
 
-    /// Leave for an account that has just been made in this unit to touch its own patient's data.
-    pub fn for_newborn(patient: Id<Patient>, actor: (Id<Account>, Id<Session>), keys: Keys, now: Timestamp) -> Self {
-        Self::opened(patient, Role::Owner, actor, Some(keys), now)
+    /// Leave for a patient who is known to be themself, outside the operations that name a patient.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] for an account that is no patient's.
+    pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
+        let patient = live.patient().ok_or(Error::Forbidden(Code::Forbidden))?;
+        Ok(Self::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now()))
     }
 }

@@ -12,9 +12,10 @@ use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use super::objects::Objects;
 use super::{json, wording};
 use crate::kernel::fields::FieldError;
 use crate::kernel::{Code, Error, Result};
@@ -64,7 +65,7 @@ pub struct Body<T, M = Json> {
     media: PhantomData<M>,
 }
 
-/// The body of a PATCH. Fields of `T` that may be cleared are `Option<Option<_>>` with [`nullable`].
+/// The body of a PATCH. The fields of `T` are [`super::Change`]s.
 pub type PatchBody<T> = Body<T, MergePatch>;
 
 impl<T, M> Body<T, M> {
@@ -159,19 +160,6 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
             Ok(Self { value: Some(value), raw })
         })
     }
-}
-
-/// For fields of a merge patch: absent is `None`, `null` is `Some(None)`.
-///
-/// `#[serde(default, deserialize_with = "crate::http::nullable")] title: Option<Option<Title>>`
-///
-/// # Errors
-///
-/// Those of `T`.
-pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    from: D,
-) -> std::result::Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// Refuses another media type, another charset and any coding. Requests are never decompressed: a small body that
@@ -279,7 +267,7 @@ impl Fault {
 
 fn deserialize<T: DeserializeOwned>(raw: &[u8]) -> std::result::Result<T, Fault> {
     let mut reader = serde_json::Deserializer::from_slice(raw);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    serde_path_to_error::deserialize(Objects(&mut reader)).map_err(|error| {
         let mut path: Vec<String> = error
             .path()
             .iter()

@@ -19,6 +19,7 @@ mod json;
 pub mod layers;
 pub mod limits;
 pub mod methods;
+mod objects;
 pub mod once;
 mod pairs;
 pub mod path;
@@ -33,9 +34,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use actix_web::error::JsonPayloadError;
 use actix_web::web;
 
-pub use body::{Body, BodyLimit, MaybeBody, PatchBody, nullable};
+pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
+pub use crate::kernel::Change;
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
 pub use methods::Methods;
@@ -80,10 +83,9 @@ pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
         .app_data(settings.body)
         .app_data(web::PayloadConfig::new(settings.body.bytes))
         .app_data(web::JsonConfig::default().limit(settings.body.bytes).error_handler(|error, _| {
-            use actix_web::ResponseError;
-            framework(match error.status_code().as_u16() {
-                413 => Code::TooLarge,
-                415 => Code::UnsupportedMediaType,
+            framework(match error {
+                JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => Code::TooLarge,
+                JsonPayloadError::ContentType => Code::UnsupportedMediaType,
                 _ => Code::Malformed,
             })
         }))

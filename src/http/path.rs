@@ -1,6 +1,5 @@
 //! The parameters of an address.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::{Ready, ready};
 use std::str::FromStr;
@@ -44,13 +43,12 @@ impl<T: DeserializeOwned> FromRequest for PathOf<T> {
 
 fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T> {
     let found = request.match_info();
-    // The map is percent-decoded, the iterator is in order.
-    let Ok(mut decoded) = found.load::<HashMap<String, String>>() else {
+    // The list is percent-decoded and in the order of the iterator, which is not.
+    let Ok(texts) = found.load::<Vec<String>>() else {
         return Err(Error::field("path", "is not valid"));
     };
-    let pairs: Vec<(String, String)> =
-        found.iter().filter_map(|(name, _)| decoded.remove(name).map(|text| (name.to_owned(), text))).collect();
-    pairs::parse("path", &pairs)
+    let names = found.iter().map(|(name, _)| name.to_owned());
+    pairs::parse("path", &names.zip(texts).collect::<Vec<_>>())
 }
 
 /// Whose data: `me`, or a patient's id.

@@ -11,7 +11,7 @@ use crate::kernel::{Code, Error, Result};
 
 /// A query as a `T` that derives `Deserialize` with `deny_unknown_fields`; faults point to `query/<name>`.
 ///
-/// If `T` also derives `IntoParams`, the operation's parameters are documented from it without being named again.
+/// `T` also derives `IntoParams` and is named in the operation's `params(…)`.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use super::model::Passphrase;
 use crate::kernel::{Entropy, Error, Result};
 
-/// Memory in KiB, passes and lanes: OWASP's first choice, 16 ms on the reference machine.
-const COST: (u32, u32, u32) = (19_456, 2, 1);
+/// What a passphrase costs unless the configuration says otherwise.
+const COST: (u32, u32, u32) = crate::config::PASSPHRASE_COST;
 
 /// A hashed passphrase with all that is needed to check one against it. Stored sealed.
 #[derive(Clone, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ pub mod error;
 pub mod fields;
 pub mod id;
 pub mod page;
+pub mod patch;
 pub mod text;
 pub mod zone;
 
@@ -17,5 +18,6 @@ pub use entropy::Entropy;
 pub use error::{Code, Error, Result};
 pub use fields::Fields;
 pub use id::Id;
+pub use patch::Change;
 pub use text::Text;
 pub use zone::Zone;

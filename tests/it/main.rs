@@ -15,3 +15,4 @@
 mod support;
 
 mod db;
+mod server;

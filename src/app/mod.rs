@@ -1,0 +1,162 @@
+//! The one list of mounted slices, and the server around them.
+
+pub mod folder;
+pub mod health;
+pub mod openapi;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::{AppExt, scope};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::config::Config;
+use crate::db::migrate::{self, Family};
+use crate::db::{Backend, Db};
+use crate::http::{self, LimitSettings, Limits, Methods, Settings};
+use crate::identity::{Directory, Passwords, Tokens};
+use crate::kernel::{Clock, Entropy, Error, Result};
+use crate::state::State;
+use crate::vault::{Vault, VaultConfig};
+
+/// Every operation, in the order the router tries them.
+fn mount(config: &mut ServiceConfig) {
+    config
+        .service(health::get_health)
+        .service(health::get_ready)
+        .service(health::get_metrics)
+        .service(health::get_problem)
+        .service(crate::identity::routes::get_jwks)
+        .service(scope("/v1/patients/{patient_id}").configure(mount_patient))
+        .service(scope("/v1").configure(|config: &mut ServiceConfig| {
+            crate::identity::configure(config);
+            crate::prompts::configure(config);
+            config.service(health::get_meta);
+        }));
+}
+
+/// What lies below `/v1/patients/{patient_id}`: each handler has a door.
+fn mount_patient(config: &mut ServiceConfig) {
+    crate::prompts::configure_patient(config);
+}
+
+/// A server that is ready to listen.
+#[derive(Clone)]
+pub struct Server {
+    /// The parts every handler shares.
+    pub state: State,
+    /// Issues and verifies tokens.
+    pub tokens: Arc<Tokens>,
+    /// Hashes passphrases.
+    pub passwords: Passwords,
+    /// Knows which patient an account is.
+    pub directory: Directory,
+    http: Settings,
+    /// Held while the server runs: one server for an SQLite file.
+    _lock: Option<Arc<std::fs::File>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+impl Server {
+    /// Checks the configuration, makes the folders, brings the tables up to date, and opens database and keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] with words for the operator.
+    pub async fn open(config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
+        if let Some(fault) = config.faults().into_iter().next() {
+            return Err(Error::internal(fault));
+        }
+        let lock = match &config.database {
+            Backend::Sqlite(path) => Some(Arc::new(folder::prepare(&config.data_dir, path)?)),
+            Backend::Postgres(_) => None,
+        };
+        let backend = config.database.clone();
+        let added = tokio::task::spawn_blocking(move || migrate::run(&backend, Family::Main))
+            .await
+            .map_err(|error| Error::Internal(Box::new(error)))??;
+        if !added.is_empty() {
+            tracing::info!(count = added.len(), "migrations applied");
+        }
+        let vault = VaultConfig {
+            key_dir: config.key_dir.clone(),
+            root_key: config.root_key.clone(),
+            keyring: config.keyring.clone(),
+        };
+        let vault = Vault::open(vault, entropy.clone()).await?;
+        let db = Db::open(config.database.clone())?;
+        let limits = Limits::new(LimitSettings {
+            auth_per_minute: config.auth_per_minute,
+            general_per_minute: config.requests_per_minute,
+            guarded: vec!["/v1/auth/login", "/v1/auth/register", "/v1/setup", "/v1/invitations/accept"],
+            trusted_hops: config.trusted_hops,
+        });
+        let methods = Methods::from_openapi(&openapi::document())
+            .with("/openapi.json", &[Method::GET])
+            .with("/docs", &[Method::GET])
+            .with("/docs/{rest:.*}", &[Method::GET]);
+        Ok(Self {
+            tokens: Tokens::new(vault.clone(), config.public_url.clone()),
+            passwords: Passwords::with_cost(config.passphrase_cost),
+            directory: Directory::default(),
+            http: Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods)),
+            state: State { db, vault, clock, entropy, config: Arc::new(config) },
+            _lock: lock,
+        })
+    }
+
+    /// Answers requests on `listener` until the returned server is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the listener cannot be used.
+    pub fn listen(&self, listener: TcpListener, workers: usize) -> Result<actix_web::dev::Server> {
+        let server = self.clone();
+        let document = openapi::document();
+        let metrics = health::recorder();
+        let factory = move || {
+            let (app, _) = App::new()
+                .into_utoipa_app()
+                .app_data(web::Data::new(server.state.clone()))
+                .app_data(web::Data::new(Arc::clone(&server.tokens)))
+                .app_data(web::Data::new(server.passwords.clone()))
+                .app_data(web::Data::new(server.directory.clone()))
+                .app_data(web::Data::new(metrics.clone()))
+                .configure(mount)
+                .split_for_parts();
+            let settings = server.http.clone();
+            app.service(web::redirect("/docs", "/docs/"))
+                .service(
+                    SwaggerUi::new("/docs/{_:.*}")
+                        .url("/openapi.json", document.clone())
+                        .config(utoipa_swagger_ui::Config::default().validator_url("none").try_it_out_enabled(true)),
+                )
+                .configure(|config| http::configure(config, &settings))
+                .wrap(from_fn(http::limits::throttle))
+                .wrap(from_fn(http::layers::outer))
+        };
+        let server = HttpServer::new(factory)
+            .workers(workers)
+            .shutdown_timeout(15)
+            .client_request_timeout(std::time::Duration::from_secs(15))
+            .keep_alive(std::time::Duration::from_secs(75))
+            .listen(listener)
+            .map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(server.disable_signals().run())
+    }
+
+    /// Finishes what waits and closes the databases. Blocks.
+    pub fn close(&self) {
+        self.state.db.close();
+        self.state.vault.close();
+    }
+}

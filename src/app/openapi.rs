@@ -1,0 +1,68 @@
+//! The OpenAPI document, made from the handlers.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::server::ServerBuilder;
+use utoipa::openapi::{OpenApi, SecurityRequirement};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_actix_web::AppExt;
+
+use crate::http::Problem;
+
+/// The parts that no handler says.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Afterglow",
+        description = "The backend of a companion app for ketamine therapy.\n\nAn infusion opens a window; the window \
+            plans prompts for the days that follow; the patient writes reflections, offline too, and shares what they \
+            choose; the therapist reads it before the next session.\n\nErrors are RFC 9457 problems; `type` is a page \
+            of this server. Instants are RFC 3339 in UTC. Objects are created with PUT and a client-made UUIDv7, and \
+            changed with `If-Match`. Every unsafe operation takes an `Idempotency-Key`. Response strings with \
+            examples are open sets: an app must accept values it does not know.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    components(schemas(Problem)),
+    modifiers(&Rest),
+    tags(
+        (name = "identity", description = "Logging in and out"),
+        (name = "care", description = "Clinics, invitations, care links and the care team"),
+        (name = "sharing", description = "What a patient has opened to whom"),
+        (name = "infusions", description = "Administrations of ketamine"),
+        (name = "window", description = "Phases after an infusion"),
+        (name = "prompts", description = "What the app asks, and when"),
+        (name = "journal", description = "What the patient writes"),
+        (name = "server", description = "The server itself"),
+    ),
+)]
+struct Frame;
+
+struct Rest;
+
+impl Modify for Rest {
+    fn modify(&self, document: &mut OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("The `access_token` of a log-in"))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("access_token", SecurityScheme::Http(bearer));
+        document.security = Some(vec![SecurityRequirement::new("access_token", Vec::<String>::new())]);
+        document.servers = Some(vec![ServerBuilder::new().url("/").description(Some("This server")).build()]);
+    }
+}
+
+/// The document of every mounted operation.
+pub fn document() -> OpenApi {
+    let (_, mut document) =
+        actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(super::mount).split_for_parts();
+    document.info.version = "1".to_owned();
+    document
+}
+
+/// The document as it is committed: pretty, with a line break at the end.
+pub fn json() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+}

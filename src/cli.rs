@@ -1,0 +1,194 @@
+//! The `afterglow` command.
+
+use std::net::TcpListener;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app::{Server, openapi};
+use crate::config::{Config, beside};
+use crate::db::Backend;
+use crate::db::migrate::{self, Family};
+use crate::kernel::{Clock, Entropy, Error, Result};
+
+/// Backend of a companion app for ketamine therapy.
+#[derive(Debug, Parser)]
+#[command(name = "afterglow", version)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer requests and do the background work (what happens without a command).
+    Serve,
+    /// Bring the tables up to date and stop.
+    Migrate,
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Check the configuration, and say what is wrong with it.
+    CheckConfig,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object for machines.
+    Json,
+}
+
+#[derive(Args, Debug)]
+struct Options {
+    /// Where the data lives.
+    #[arg(long, env = "AFTERGLOW_DATA_DIR", default_value = "afterglow-data", global = true)]
+    data_dir: PathBuf,
+    /// Where the keys live; never below the data [default: <data-dir>-keys].
+    #[arg(long, env = "AFTERGLOW_KEY_DIR", global = true)]
+    key_dir: Option<PathBuf>,
+    /// 32 bytes in base64, instead of a file in the key folder.
+    #[arg(long, env = "AFTERGLOW_ROOT_KEY", hide_env_values = true, global = true)]
+    root_key: Option<String>,
+    /// `postgres://…` or `sqlite:<path>` [default: an SQLite file in the data folder].
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+    /// Where wrapped keys are kept [default: an SQLite file in the key folder]. Servers that share a database share it.
+    #[arg(long, env = "AFTERGLOW_KEYRING_URL", hide_env_values = true, global = true)]
+    keyring_url: Option<String>,
+    /// Speak to a PostgreSQL on another machine without TLS.
+    #[arg(long, env = "AFTERGLOW_DATABASE_PLAINTEXT", global = true)]
+    database_plaintext: bool,
+    /// The address to listen on.
+    #[arg(long, env = "AFTERGLOW_LISTEN", default_value = "127.0.0.1:8080", global = true)]
+    listen: String,
+    /// The address clients use [default: http://<listen>].
+    #[arg(long, env = "AFTERGLOW_PUBLIC_URL", global = true)]
+    public_url: Option<String>,
+    /// How many threads answer requests [default: the cores].
+    #[arg(long, env = "AFTERGLOW_WORKERS", global = true)]
+    workers: Option<usize>,
+    /// Log-in attempts a minute from one address; 0 for no limit.
+    #[arg(long, env = "AFTERGLOW_AUTH_PER_MINUTE", default_value_t = 10, global = true)]
+    auth_per_minute: u32,
+    /// Requests a minute from one address; 0 for no limit.
+    #[arg(long, env = "AFTERGLOW_REQUESTS_PER_MINUTE", default_value_t = 6000, global = true)]
+    requests_per_minute: u32,
+    /// How many proxies of yours stand in front and set X-Forwarded-For.
+    #[arg(long, env = "AFTERGLOW_TRUSTED_PROXIES", default_value_t = 0, global = true)]
+    trusted_proxies: usize,
+    /// How to log.
+    #[arg(long, env = "AFTERGLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
+    log_format: LogFormat,
+    /// What to log: a level, or targets with levels.
+    #[arg(long, env = "AFTERGLOW_LOG", default_value = "info", global = true)]
+    log: String,
+}
+
+impl Options {
+    fn config(&self) -> Result<Config, String> {
+        let mut config = Config::in_folder(&self.data_dir);
+        config.key_dir = self.key_dir.clone().unwrap_or_else(|| beside(&self.data_dir));
+        if let Some(key) = &self.root_key {
+            let bytes = base64::engine::general_purpose::STANDARD.decode(key.trim());
+            config.root_key = Some(bytes.or(Err("the root key is not base64"))?);
+        }
+        if let Some(url) = &self.database_url {
+            config.database = Backend::parse(url)?;
+        }
+        if let Some(url) = &self.keyring_url {
+            config.keyring = Some(Backend::parse(url)?);
+        }
+        config.public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        config.auth_per_minute = NonZeroU32::new(self.auth_per_minute);
+        config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
+        config.trusted_hops = self.trusted_proxies;
+        config.database_plaintext = self.database_plaintext;
+        match config.faults().into_iter().next() {
+            Some(fault) => Err(fault),
+            None => Ok(config),
+        }
+    }
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli.options);
+    let done = cli.options.config().map_err(Error::internal).and_then(|config| match cli.command {
+        None | Some(Command::Serve) => actix_web::rt::System::new().block_on(serve(config, &cli.options)),
+        Some(Command::Migrate) => {
+            let added = migrate::run(&config.database, Family::Main)?;
+            say(&format!("{} migrations applied", added.len()));
+            Ok(())
+        }
+        Some(Command::Openapi) => {
+            say(openapi::json().trim_end());
+            Ok(())
+        }
+        Some(Command::CheckConfig) => {
+            say("the configuration is right");
+            Ok(())
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let why = match &error {
+                Error::Internal(source) | Error::Transient(source) => source.to_string(),
+                other => other.to_string(),
+            };
+            tracing::error!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what was asked for. A reader who has gone away is not an error.
+fn say(text: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+fn log_to_stderr(options: &Options) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&options.log)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match options.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+async fn serve(config: Config, options: &Options) -> Result<()> {
+    let io = |error: std::io::Error| Error::internal(format!("{}: {error}", options.listen));
+    let listener = TcpListener::bind(&options.listen).map_err(io)?;
+    let server = Server::open(config, Clock::System, Entropy::System).await?;
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let running = server.listen(listener, options.workers.unwrap_or(cores))?;
+    tracing::info!("listening on http://{0}; the API reference is at http://{0}/docs", options.listen);
+    let handle = running.handle();
+    actix_web::rt::spawn(async move {
+        stop_asked().await;
+        tracing::info!("stopping: what is acknowledged is finished first");
+        handle.stop(true).await;
+    });
+    running.await.map_err(io)?;
+    server.close();
+    Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn stop_asked() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}

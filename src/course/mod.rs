@@ -1,0 +1,16 @@
+//! The facts that planning reads: infusions, zone history, quiet hours, pauses.
+//!
+//! Owns what a sealed infusion, settings or pause document may say and how it may change. Promises that a stored
+//! document is valid at the time it was stored, and that an infusion only moves forward:
+//! `planned → completed | cancelled | no_show`, `completed → cancelled`. What follows from an infusion (phases,
+//! prompts) does not belong here.
+
+pub mod model;
+pub mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use model::{InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, Source, clash};
+pub use store::{Stored, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings, list_infusions, list_pauses, put_pause, update_infusion, update_settings};
+pub use settings::{Notifications, PauseDoc, QuietHours, Settings, Weekday, ZoneSince, zone_at};

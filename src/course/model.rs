@@ -1,0 +1,339 @@
+//! One administration: what is kept of it, and which commands are valid.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::id::{Account, Infusion};
+use crate::kernel::{Change, Code, Error, Fields, Id, Result, Text};
+use crate::window::{Dose, DoseStatus, Route};
+
+/// How far ahead of the server's clock an end may lie: clocks of devices differ.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// No administration lasts longer.
+const LONGEST: SignedDuration = SignedDuration::from_hours(12);
+/// Two administrations closer than this are taken for two reports of one.
+const APART: SignedDuration = SignedDuration::from_hours(6);
+/// Sessions are not planned further ahead (and a year typed wrong is noticed).
+const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
+/// The length of a planned session of which no length is known, in minutes.
+const USUAL_MINUTES: u32 = 60;
+
+/// Where an infusion stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InfusionStatus {
+    /// It is to take place.
+    Planned,
+    /// It took place.
+    Completed,
+    /// It will not take place, or was recorded by mistake.
+    Cancelled,
+    /// The patient did not come.
+    NoShow,
+}
+
+impl InfusionStatus {
+    /// Whether it counts: it took place or is to take place.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Planned | Self::Completed)
+    }
+
+    /// Whether an infusion that stands here may be changed to stand at `next`.
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Planned => true,
+            Self::Completed => matches!(next, Self::Completed | Self::Cancelled),
+            Self::Cancelled | Self::NoShow => false,
+        }
+    }
+}
+
+/// Who said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Staff of the clinic.
+    Clinic,
+    /// The patient.
+    Patient,
+    /// Nobody: the planned end was taken for the end.
+    Provisional,
+}
+
+/// The sealed document of one infusion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InfusionFacts {
+    /// Where it stands.
+    pub status: InfusionStatus,
+    /// How it is given.
+    pub route: Route,
+    /// When it is to start.
+    pub planned_start: Option<Timestamp>,
+    /// How long it is to last.
+    pub planned_minutes: Option<u32>,
+    /// When it started; set while it is still `planned`, it is under way.
+    pub started_at: Option<Timestamp>,
+    /// When it ended: pump stop, injection, last spray, spit or swallow (by route).
+    pub ended_at: Option<Timestamp>,
+    /// Dose in milligrams.
+    pub dose_mg: Option<f64>,
+    /// Body weight in kilograms.
+    pub weight_kg: Option<f64>,
+    /// Where and how, in words.
+    pub setting: Option<Text<200>>,
+    /// Whether somebody trained was there; `false` is use at home.
+    pub supervised: bool,
+    /// A remark.
+    pub note: Option<Text<2000>>,
+    /// Who recorded it last.
+    pub recorded_by: Id<Account>,
+    /// On whose word it stands.
+    pub source: Source,
+    /// Infusions within six hours that this one is not.
+    pub distinct_from: Vec<Id<Infusion>>,
+    /// Why it was cancelled.
+    pub cancel_reason: Option<Text<500>>,
+}
+
+/// What a command to record an infusion says, not yet checked.
+#[derive(Clone, Debug)]
+pub struct InfusionDraft {
+    /// `planned` or `completed`.
+    pub status: InfusionStatus,
+    /// How it is given.
+    pub route: Route,
+    /// When it is to start.
+    pub planned_start: Option<Timestamp>,
+    /// How long it is to last.
+    pub planned_minutes: Option<i64>,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Dose in milligrams.
+    pub dose_mg: Option<f64>,
+    /// Body weight in kilograms.
+    pub weight_kg: Option<f64>,
+    /// Where and how, in words.
+    pub setting: Option<String>,
+    /// Whether somebody trained was there; `true` unless said otherwise.
+    pub supervised: Option<bool>,
+    /// A remark.
+    pub note: Option<String>,
+    /// Infusions within six hours that this one is not.
+    pub distinct_from: Vec<Id<Infusion>>,
+    /// Why it was cancelled.
+    pub cancel_reason: Option<String>,
+}
+
+impl InfusionDraft {
+    /// A draft that says nothing but where it stands and how it is given.
+    pub fn new(status: InfusionStatus, route: Route) -> Self {
+        Self {
+            status,
+            route,
+            planned_start: None,
+            planned_minutes: None,
+            started_at: None,
+            ended_at: None,
+            dose_mg: None,
+            weight_kg: None,
+            setting: None,
+            supervised: None,
+            note: None,
+            distinct_from: Vec::new(),
+            cancel_reason: None,
+        }
+    }
+}
+
+/// What a command to change an infusion says, not yet checked.
+#[derive(Clone, Debug, Default)]
+pub struct InfusionPatch {
+    /// The new status.
+    pub status: Option<InfusionStatus>,
+    /// The new route.
+    pub route: Option<Route>,
+    /// When it is to start.
+    pub planned_start: Change<Timestamp>,
+    /// How long it is to last.
+    pub planned_minutes: Change<i64>,
+    /// When it started.
+    pub started_at: Change<Timestamp>,
+    /// When it ended.
+    pub ended_at: Change<Timestamp>,
+    /// Dose in milligrams.
+    pub dose_mg: Change<f64>,
+    /// Body weight in kilograms.
+    pub weight_kg: Change<f64>,
+    /// Where and how, in words.
+    pub setting: Change<String>,
+    /// Whether somebody trained was there.
+    pub supervised: Option<bool>,
+    /// A remark.
+    pub note: Change<String>,
+    /// Infusions within six hours that this one is not; replaces the list.
+    pub distinct_from: Option<Vec<Id<Infusion>>>,
+    /// Why it was cancelled.
+    pub cancel_reason: Change<String>,
+}
+
+impl InfusionFacts {
+    /// A new infusion, planned or completed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with every fault.
+    pub fn create(draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
+        let mut fields = Fields::new();
+        fields.check(draft.status.is_live(), "/status", "a new infusion is `planned` or `completed`");
+        Self::checked(fields, draft, by, source, now)
+    }
+
+    /// The infusion after a change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
+    pub fn change(&self, patch: InfusionPatch, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
+        let status = patch.status.unwrap_or(self.status);
+        if !self.status.may_become(status) {
+            return Err(Error::conflict(Code::StateConflict));
+        }
+        let text = |old: Option<&str>| old.map(str::to_owned);
+        let draft = InfusionDraft {
+            status,
+            route: patch.route.unwrap_or(self.route),
+            planned_start: patch.planned_start.over(self.planned_start),
+            planned_minutes: patch.planned_minutes.over(self.planned_minutes.map(i64::from)),
+            started_at: patch.started_at.over(self.started_at),
+            ended_at: patch.ended_at.over(self.ended_at),
+            dose_mg: patch.dose_mg.over(self.dose_mg),
+            weight_kg: patch.weight_kg.over(self.weight_kg),
+            setting: patch.setting.over(text(self.setting.as_ref().map(Text::as_str))),
+            supervised: Some(patch.supervised.unwrap_or(self.supervised)),
+            note: patch.note.over(text(self.note.as_ref().map(Text::as_str))),
+            distinct_from: patch.distinct_from.unwrap_or_else(|| self.distinct_from.clone()),
+            cancel_reason: patch.cancel_reason.over(text(self.cancel_reason.as_ref().map(Text::as_str))),
+        };
+        Self::checked(Fields::new(), draft, by, source, now)
+    }
+
+    fn checked(mut f: Fields, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
+        check_times(&mut f, &draft, now);
+        if let Some(dose) = draft.dose_mg {
+            f.check(dose > 0.0 && dose <= 2000.0, "/dose_mg", "must be more than 0 and at most 2000");
+        }
+        if let Some(weight) = draft.weight_kg {
+            f.check((20.0..=400.0).contains(&weight), "/weight_kg", "must be between 20 and 400");
+        }
+        f.check(draft.distinct_from.len() <= 8, "/distinct_from", "must name at most 8 infusions");
+        let minutes = draft.planned_minutes.map(|minutes| match u32::try_from(minutes) {
+            Ok(minutes @ 1..=720) => Ok(minutes),
+            _ => Err("must be between 1 and 720"),
+        });
+        let planned_minutes = minutes.and_then(|minutes| f.take("/planned_minutes", minutes));
+        let setting = draft.setting.and_then(|text| f.take("/setting", Text::parse(text)));
+        let note = draft.note.and_then(|text| f.take("/note", Text::parse(text)));
+        let cancel_reason = draft.cancel_reason.and_then(|text| f.take("/cancel_reason", Text::parse(text)));
+        f.done()?;
+        Ok(Self {
+            status: draft.status,
+            route: draft.route,
+            planned_start: draft.planned_start,
+            planned_minutes,
+            started_at: draft.started_at,
+            ended_at: draft.ended_at,
+            dose_mg: draft.dose_mg,
+            weight_kg: draft.weight_kg,
+            setting,
+            supervised: draft.supervised.unwrap_or(true),
+            note,
+            recorded_by: by,
+            source,
+            distinct_from: draft.distinct_from,
+            cancel_reason,
+        })
+    }
+
+    /// What the window needs of it; `None` when it does not count.
+    pub fn dose(&self, id: Id<Infusion>) -> Option<Dose> {
+        let status = match (self.status, self.started_at) {
+            (InfusionStatus::Completed, _) => DoseStatus::Completed,
+            (InfusionStatus::Planned, Some(_)) => DoseStatus::InProgress,
+            (InfusionStatus::Planned, None) => DoseStatus::Planned,
+            (InfusionStatus::Cancelled | InfusionStatus::NoShow, _) => return None,
+        };
+        let Self { route, started_at, ended_at, planned_start, .. } = *self;
+        Some(Dose { infusion_id: id, route, started_at, ended_at, planned_start, status })
+    }
+
+    /// From when to when it lasted, or is to last; `None` when it does not count.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        match self.status {
+            InfusionStatus::Completed => self.started_at.zip(self.ended_at),
+            InfusionStatus::Planned => self.started_at.or(self.planned_start).map(|start| {
+                let minutes = self.planned_minutes.unwrap_or(USUAL_MINUTES);
+                (start, shift(start, SignedDuration::from_mins(i64::from(minutes))))
+            }),
+            InfusionStatus::Cancelled | InfusionStatus::NoShow => None,
+        }
+    }
+
+    /// Whether the two may be reports of one administration: they lie within six hours of each other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.span()
+            .zip(other.span())
+            .is_some_and(|((start, end), (from, to))| shift(start, -APART) <= to && from <= shift(end, APART))
+    }
+}
+
+/// The first of `others` that may be the same administration as `new`, unless either names the other in
+/// `distinct_from`.
+pub fn clash<'a>(
+    id: Id<Infusion>,
+    new: &InfusionFacts,
+    others: impl IntoIterator<Item = (Id<Infusion>, &'a InfusionFacts)>,
+) -> Option<Id<Infusion>> {
+    others
+        .into_iter()
+        .find(|(other, facts)| {
+            *other != id
+                && !new.distinct_from.contains(other)
+                && !facts.distinct_from.contains(&id)
+                && new.overlaps(facts)
+        })
+        .map(|(other, _)| other)
+}
+
+fn check_times(f: &mut Fields, draft: &InfusionDraft, now: Timestamp) {
+    match draft.status {
+        InfusionStatus::Planned => {
+            f.check(draft.planned_start.is_some(), "/planned_start", "is required for a planned infusion");
+            f.check(draft.ended_at.is_none(), "/ended_at", "a planned infusion has not ended");
+        }
+        InfusionStatus::Completed => {
+            f.check(draft.started_at.is_some(), "/started_at", "is required for a completed infusion");
+            f.check(draft.ended_at.is_some(), "/ended_at", "is required for a completed infusion");
+        }
+        InfusionStatus::Cancelled | InfusionStatus::NoShow => {}
+    }
+    if let Some(start) = draft.planned_start {
+        f.check(start <= shift(now, AHEAD), "/planned_start", "must lie within the next two years");
+    }
+    if let Some(start) = draft.started_at {
+        f.check(start <= shift(now, SKEW), "/started_at", "must not lie in the future");
+    }
+    if let Some(end) = draft.ended_at {
+        f.check(end <= shift(now, SKEW), "/ended_at", "must not lie in the future");
+    }
+    if let Some((start, end)) = draft.started_at.zip(draft.ended_at) {
+        f.check(end > start, "/ended_at", "must be later than the start");
+        f.check(end.duration_since(start) <= LONGEST, "/ended_at", "must be at most 12 hours after the start");
+    }
+}
+
+/// `at` moved by `by`, held inside what a timestamp can say.
+fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(at)
+}

@@ -1,0 +1,183 @@
+use jiff::civil::time;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::*;
+use crate::kernel::{Error, Id, Zone};
+use crate::window::Route;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn hours(n: i64) -> SignedDuration {
+    SignedDuration::from_hours(n)
+}
+
+const NOW: &str = "2026-03-02T12:00:00Z";
+
+fn completed(start: &str, end: &str) -> InfusionDraft {
+    InfusionDraft {
+        started_at: Some(at(start)),
+        ended_at: Some(at(end)),
+        dose_mg: Some(35.0),
+        weight_kg: Some(70.0),
+        ..InfusionDraft::new(InfusionStatus::Completed, Route::IvInfusion)
+    }
+}
+
+fn create(draft: InfusionDraft) -> crate::kernel::Result<InfusionFacts> {
+    InfusionFacts::create(draft, Id::from_uuid(Uuid::nil()), Source::Clinic, at(NOW))
+}
+
+fn change(facts: &InfusionFacts, patch: InfusionPatch) -> crate::kernel::Result<InfusionFacts> {
+    facts.change(patch, Id::from_uuid(Uuid::nil()), Source::Clinic, at(NOW))
+}
+
+#[track_caller]
+fn faults<T: std::fmt::Debug>(answer: crate::kernel::Result<T>) -> Vec<String> {
+    match answer {
+        Err(Error::Invalid(faults)) => faults.into_iter().map(|fault| fault.pointer).collect(),
+        other => panic!("expected faults, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_completed_infusion_needs_its_times() {
+    let facts = create(completed("2026-03-02T09:00:00Z", "2026-03-02T09:40:00Z")).unwrap();
+    assert!(facts.supervised);
+    let bare = InfusionDraft::new(InfusionStatus::Completed, Route::Im);
+    assert_eq!(faults(create(bare)), ["/started_at", "/ended_at"]);
+    let planned = InfusionDraft::new(InfusionStatus::Planned, Route::Im);
+    assert_eq!(faults(create(planned)), ["/planned_start"]);
+    let cancelled = InfusionDraft::new(InfusionStatus::Cancelled, Route::Im);
+    assert_eq!(faults(create(cancelled)), ["/status"]);
+}
+
+#[test]
+fn odd_times_are_refused() {
+    assert!(create(completed("2026-03-02T11:00:00Z", "2026-03-02T12:05:00Z")).is_ok());
+    assert_eq!(faults(create(completed("2026-03-02T11:00:00Z", "2026-03-02T12:05:01Z"))), ["/ended_at"]);
+    assert_eq!(faults(create(completed("2026-03-02T11:00:00Z", "2026-03-02T11:00:00Z"))), ["/ended_at"]);
+    assert!(create(completed("2026-03-01T11:00:00Z", "2026-03-01T23:00:00Z")).is_ok());
+    assert_eq!(faults(create(completed("2026-03-01T11:00:00Z", "2026-03-01T23:00:01Z"))), ["/ended_at"]);
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let draft = InfusionDraft {
+        dose_mg: Some(0.0),
+        weight_kg: Some(f64::NAN),
+        planned_minutes: Some(-1),
+        note: Some("a\0b".into()),
+        ..completed("2026-03-02T09:00:00Z", "2026-03-02T09:40:00Z")
+    };
+    assert_eq!(faults(create(draft)), ["/dose_mg", "/weight_kg", "/planned_minutes", "/note"]);
+    for (dose, fine) in [(2000.0, true), (2000.1, false), (f64::INFINITY, false), (-1.0, false), (0.1, true)] {
+        let draft = InfusionDraft { dose_mg: Some(dose), ..completed("2026-03-02T09:00:00Z", "2026-03-02T09:40:00Z") };
+        assert_eq!(create(draft).is_ok(), fine, "{dose}");
+    }
+}
+
+#[test]
+fn an_infusion_only_moves_forward() {
+    use InfusionStatus::{Cancelled, Completed, NoShow, Planned};
+    let planned = create(InfusionDraft {
+        planned_start: Some(at("2026-03-02T09:00:00Z")),
+        ..InfusionDraft::new(Planned, Route::Sc)
+    })
+    .unwrap();
+    let done = change(
+        &planned,
+        InfusionPatch {
+            status: Some(Completed),
+            started_at: Change::Set(at("2026-03-02T09:00:00Z")),
+            ended_at: Change::Set(at("2026-03-02T09:40:00Z")),
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    assert_eq!(done.planned_start, planned.planned_start);
+    assert_eq!(faults(change(&planned, InfusionPatch { status: Some(Completed), ..Default::default() })).len(), 2);
+    let gone = change(&done, InfusionPatch { status: Some(Cancelled), ..Default::default() }).unwrap();
+    for (facts, status, fine) in [
+        (&planned, NoShow, true),
+        (&done, Completed, true),
+        (&done, Planned, false),
+        (&done, NoShow, false),
+        (&gone, Planned, false),
+        (&gone, Cancelled, false),
+    ] {
+        let answer = change(facts, InfusionPatch { status: Some(status), ..Default::default() });
+        assert_eq!(answer.is_ok(), fine, "{:?} to {status:?}", facts.status);
+    }
+    let json = serde_json::to_string(&done).unwrap();
+    assert_eq!(serde_json::from_str::<InfusionFacts>(&json).unwrap(), done);
+}
+
+#[test]
+fn one_administration_is_one_infusion() {
+    let [a, b] = [1, 2].map(|n| Id::from_uuid(Uuid::from_u128(n)));
+    let one = create(completed("2026-03-01T09:00:00Z", "2026-03-01T10:00:00Z")).unwrap();
+    let close = create(completed("2026-03-01T16:00:00Z", "2026-03-01T17:00:00Z")).unwrap();
+    let far = create(completed("2026-03-01T16:00:01Z", "2026-03-01T17:00:00Z")).unwrap();
+    assert_eq!(clash(b, &close, [(a, &one)]), Some(a));
+    assert_eq!(clash(a, &one, [(b, &close)]), Some(b));
+    assert_eq!(clash(b, &far, [(a, &one)]), None);
+    assert_eq!(clash(a, &close, [(a, &one)]), None, "not with itself");
+    let named = InfusionFacts { distinct_from: vec![a], ..close.clone() };
+    assert_eq!(clash(b, &named, [(a, &one)]), None);
+    assert_eq!(clash(a, &one, [(b, &named)]), None);
+    let gone = change(&one, InfusionPatch { status: Some(InfusionStatus::Cancelled), ..Default::default() }).unwrap();
+    assert_eq!(clash(b, &close, [(a, &gone)]), None);
+}
+
+#[test]
+fn quiet_hours_cross_midnight() {
+    let quiet = QuietHours::default();
+    for (hour, inside) in [(20, false), (21, true), (0, true), (7, true), (8, false)] {
+        assert_eq!(quiet.contains(time(hour, 0, 0, 0)), inside, "{hour}");
+    }
+    assert!(!QuietHours::parse(time(9, 0, 0, 0), time(9, 0, 0, 0)).unwrap().contains(time(9, 0, 0, 0)));
+    assert!(QuietHours::parse(time(18, 0, 0, 0), time(8, 0, 0, 0)).is_ok());
+    assert_eq!(faults(QuietHours::parse(time(17, 59, 0, 0), time(8, 0, 0, 0))), ["/quiet_hours"]);
+    let berlin = Zone::parse("Europe/Berlin").unwrap();
+    for (from, to) in [
+        ("2026-10-24T20:30:00Z", "2026-10-25T07:00:00Z"),
+        ("2026-10-25T00:30:00Z", "2026-10-25T07:00:00Z"),
+        ("2026-10-25T07:00:00Z", "2026-10-25T07:00:00Z"),
+    ] {
+        assert_eq!(quiet.next_allowed(&berlin, at(from)), at(to));
+    }
+}
+
+#[test]
+fn the_zone_history_answers() {
+    let [berlin, tokyo] = ["Europe/Berlin", "Asia/Tokyo"].map(|name| Zone::parse(name).unwrap());
+    let now = at(NOW);
+    let mut settings = Settings::new(berlin.clone(), "de", now - hours(100));
+    assert!(!settings.change_zone(berlin.clone(), now, now).unwrap());
+    assert_eq!(faults(settings.change_zone(tokyo.clone(), now - hours(101), now)), ["/effective_at"]);
+    assert_eq!(faults(settings.change_zone(tokyo.clone(), now + hours(1), now)), ["/effective_at"]);
+    assert!(settings.change_zone(tokyo.clone(), now - hours(5), now).unwrap());
+    assert_eq!(settings.zone_at(now - hours(1000)), berlin);
+    assert_eq!(settings.zone_at(now - hours(6)), berlin);
+    assert_eq!(settings.zone_at(now - hours(5)), tokyo);
+    let json = serde_json::to_string(&settings).unwrap();
+    assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+}
+
+#[test]
+fn a_pause_lasts_at_most_sixty_days() {
+    let now = at(NOW);
+    assert!(PauseDoc::parse(now, now + hours(60 * 24)).is_ok());
+    assert_eq!(faults(PauseDoc::parse(now, now + hours(60 * 24 + 1))), ["/until"]);
+    assert_eq!(faults(PauseDoc::parse(now, now)), ["/until"]);
+}
+
+#[test]
+fn a_week_has_its_day() {
+    let date = "2026-03-02".parse().unwrap(); // a Monday
+    assert_eq!(Weekday::Monday.on_or_after(date).to_string(), "2026-03-02");
+    assert_eq!(Weekday::Sunday.on_or_after(date).to_string(), "2026-03-08");
+}

@@ -1,0 +1,184 @@
+//! Bodies: bombs, limits, pointers, and no echo of what was written.
+
+use std::time::Duration;
+
+use actix_web::FromRequest;
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::web::Bytes;
+use futures_util::stream;
+
+use super::*;
+
+fn put(body: impl Into<Bytes>) -> TestRequest {
+    TestRequest::put().uri(THING).insert_header(("content-type", "application/json")).set_payload(body)
+}
+
+fn thing(extra: &str) -> String {
+    format!(r#"{{"text":{{"title":"t","body":"b"}}{extra}}}"#)
+}
+
+#[actix_web::test]
+async fn a_good_body_arrives() {
+    let answer = ask(put(thing("")).insert_header(("idempotency-key", "k-1"))).await;
+    assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(answer.json()["text"]["title"], "t");
+    assert_eq!(answer.json()["key"], "k-1");
+    assert_eq!(answer.json()["parts"], json!([3, THING.len(), thing("").len()]));
+    assert_eq!(answer.header("cache-control"), "private, no-cache");
+}
+
+#[actix_web::test]
+async fn bombs_and_oddities_are_refused_and_never_a_fault_of_the_server() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep_object = "{\"a\":".repeat(100_000);
+    let bombs: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        b"{".to_vec(),
+        b"canary".to_vec(),
+        deep.into_bytes(),
+        deep_object.into_bytes(),
+        thing(&format!(r#","x":{}1{}"#, "[".repeat(70), "]".repeat(70))).into_bytes(),
+        thing(r#","mood":1e400"#).into_bytes(),
+        thing(r#","mood":1,"mood":2"#).into_bytes(),
+        br#"{"text":{"title":"canary","title":"u","body":"b"}}"#.to_vec(),
+        br#"{"text":{"title":"\ud800","body":"b"}}"#.to_vec(),
+        br#"{"text":{"title":"\udc00\ud800","body":"b"}}"#.to_vec(),
+        b"{\"text\":{\"title\":\"\xff\",\"body\":\"b\"}}".to_vec(),
+        b"\xef\xbb\xbf{}".to_vec(),
+        thing("").into_bytes().into_iter().chain(*b" {}").collect(),
+        thing(r#","mood":NaN"#).into_bytes(),
+    ];
+    for (number, bomb) in bombs.into_iter().enumerate() {
+        let answer = ask(put(bomb)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "malformed"), "bomb {number}");
+    }
+}
+
+#[actix_web::test]
+async fn wrong_fields_are_pointed_to_and_their_values_not_repeated() {
+    let id = "018f3b6e-0000-7000-8000-000000000001";
+    let cases = [
+        (r#"{"text":{"body":"b"}}"#.to_owned(), "/text/title", "is required"),
+        (r#"{"text":{"title":7,"body":"b"}}"#.to_owned(), "/text/title", "must be a string"),
+        (thing(r#","mood":"canary, expected canary""#), "/mood", "must be a number"),
+        (thing(r#","colour":"canary""#), "/colour", "is not known"),
+        (thing(&format!(r#","links":["{id}","canary"]"#)), "/links/1", "must be a UUID"),
+        (thing(r#","a/b~c":1"#), "/a~1b~0c", "is not known"),
+        (r#"{"text":"canary"}"#.to_owned(), "/text", "must be an object"),
+        (r#"[{"title":"t","body":"b"},null,[]]"#.to_owned(), "", "must be an object"),
+        (r#"{"text":["canary","b"]}"#.to_owned(), "/text", "must be an object"),
+        ("null".to_owned(), "", "must be an object"),
+    ];
+    for (body, pointer, detail) in cases {
+        let answer = ask(put(body.clone())).await;
+        assert_eq!((answer.status, answer.code().as_str()), (422, "invalid"), "{body}");
+        assert_eq!((answer.pointer().as_str(), answer.detail().as_str()), (pointer, detail), "{body}");
+    }
+}
+
+#[actix_web::test]
+async fn a_lenient_client_is_told_what_was_ignored() {
+    let lenient = ("prefer", "respond-async, handling=lenient");
+    let body = r#"{"text":{"title":"t","body":"b","font":"x"},"colour":{"a":[1]}}"#;
+    let answer = ask(put(body).insert_header(lenient)).await;
+    assert_eq!(answer.status, 200);
+    let warnings = answer.json()["warnings"].to_string();
+    assert!(warnings.contains("\"/text/font\"") && warnings.contains("\"/colour\""), "{warnings}");
+    assert_eq!(answer.header("preference-applied"), "handling=lenient");
+    assert_eq!(ask(put(r#"{"text":{"title":1,"body":"b"},"x":1}"#).insert_header(lenient)).await.status, 422);
+    assert_eq!(ask(put(body)).await.status, 422);
+    let many: String = (0..100).fold(String::new(), |all, n| format!("{all},\"x{n}\":1"));
+    assert_eq!(ask(put(thing(&many)).insert_header(lenient)).await.status, 422, "bounded");
+}
+
+#[actix_web::test]
+async fn the_media_type_is_checked() {
+    let with = |kind: &str| {
+        let request = TestRequest::put().uri(THING).set_payload(thing(""));
+        ask(request.insert_header(("content-type", kind.to_owned())))
+    };
+    for good in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"] {
+        assert_eq!(with(good).await.status, 200, "{good}");
+    }
+    for bad in ["text/plain", "application/json; charset=latin1", "application/merge-patch+json", "nonsense", "a/b"] {
+        assert_eq!(with(bad).await.code(), "unsupported_media_type", "{bad}");
+    }
+    assert_eq!(ask(TestRequest::put().uri(THING).set_payload(thing(""))).await.status, 415, "no type");
+    assert_eq!(ask(put(thing("")).insert_header(("content-encoding", "gzip"))).await.status, 415, "no unpacking");
+    assert_eq!(ask(put(thing("")).insert_header(("content-encoding", "identity"))).await.status, 200);
+}
+
+#[actix_web::test]
+async fn a_patch_tells_null_from_absent() {
+    let patch = |body: &'static str, kind: &'static str| {
+        let request = TestRequest::patch().uri(THING).set_payload(body).insert_header(("if-match", "\"v3\""));
+        ask(request.insert_header(("content-type", kind)))
+    };
+    for kind in ["application/merge-patch+json", "application/json"] {
+        assert_eq!(patch(r#"{"title":null}"#, kind).await.json()["title"], "Clear");
+        assert_eq!(patch("{}", kind).await.json()["title"], "Keep");
+        assert_eq!(patch(r#"{"title":"x"}"#, kind).await.json()["title"], "Set(\"x\")");
+    }
+}
+
+#[actix_web::test]
+async fn an_optional_body_may_be_absent_and_not_wrong() {
+    let uri = format!("{THING}/complete");
+    let absent = ask(TestRequest::post().uri(&uri)).await;
+    assert_eq!((absent.status, absent.header("cache-control")), (204, "no-store"));
+    let json = ("content-type", "application/json");
+    let whole = TestRequest::post().uri(&uri).insert_header(json).set_payload(r#"{"title":"t","body":"b"}"#);
+    assert_eq!(ask(whole).await.status, 200);
+    assert_eq!(ask(TestRequest::post().uri(&uri).insert_header(json).set_payload("{}")).await.status, 422);
+    assert_eq!(ask(TestRequest::post().uri(&uri).set_payload("{}")).await.status, 415);
+}
+
+#[actix_web::test]
+async fn a_large_body_is_refused_before_it_is_read() {
+    let announced = TestRequest::put()
+        .insert_header(("content-type", "application/json"))
+        .insert_header(("content-length", "1048577"))
+        .to_http_request();
+    let unread = stream::poll_fn(|_| -> std::task::Poll<Option<std::result::Result<Bytes, PayloadError>>> {
+        panic!("the body was read")
+    });
+    let mut payload: Payload = Payload::Stream { payload: Box::pin(unread) };
+    let error = Body::<PutThing>::from_request(&announced, &mut payload).await.unwrap_err();
+    assert_eq!(error.code(), Code::TooLarge);
+
+    let silent = TestRequest::put().insert_header(("content-type", "application/json")).to_http_request();
+    let mut chunks = 0;
+    let endless = stream::poll_fn(move |_| {
+        chunks += 1;
+        assert!(chunks <= 17, "read on past the limit");
+        std::task::Poll::Ready(Some(Ok(Bytes::from(vec![b' '; 64 * 1024]))))
+    });
+    let mut payload: Payload = Payload::Stream { payload: Box::pin(endless) };
+    let error = Body::<PutThing>::from_request(&silent, &mut payload).await.unwrap_err();
+    assert_eq!(error.code(), Code::TooLarge);
+}
+
+#[actix_web::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let request = TestRequest::put()
+        .insert_header(("content-type", "application/json"))
+        .app_data(BodyLimit { bytes: 100, time: Duration::from_millis(20) })
+        .to_http_request();
+    let mut payload: Payload = Payload::Stream { payload: Box::pin(stream::pending()) };
+    let error = Body::<PutThing>::from_request(&request, &mut payload).await.unwrap_err();
+    assert_eq!(error.code(), Code::RequestTimeout);
+}
+
+#[test]
+fn what_cannot_be_cleared_says_so() {
+    use crate::kernel::Fields;
+    let mut fields = Fields::new();
+    assert_eq!(Change::Set(1).value("/a", &mut fields), Some(1));
+    assert_eq!(Change::<u8>::Clear.value("/a", &mut fields), None);
+    assert_eq!(Change::Keep.over(Some(1)), Some(1));
+    assert_eq!(Change::Clear.over(Some(1)), None);
+    assert_eq!(Change::Set("x").parse("/b", &mut fields, |_| Err::<u8, _>("is odd")), Change::Keep);
+    let Err(Error::Invalid(faults)) = fields.done() else { panic!("two faults") };
+    assert_eq!(faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
+}

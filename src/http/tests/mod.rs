@@ -1,0 +1,250 @@
+//! The conventions, through a small application that has one handler of each kind.
+
+mod bodies;
+mod errors;
+mod requests;
+mod wire;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::test::{TestRequest, init_service, read_body};
+use actix_web::{App, HttpRequest, HttpResponse, get, patch, post, put, web};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+use utoipa_actix_web::{AppExt, scope};
+use uuid::Uuid;
+
+use super::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use super::*;
+use crate::kernel::id::Entry;
+use crate::kernel::{Code, Entropy, Error, Id, Result};
+
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    title: String,
+    body: String,
+}
+
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PutThing {
+    text: Words,
+    #[serde(default)]
+    mood: Option<f64>,
+    #[serde(default)]
+    links: Vec<Uuid>,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PatchThing {
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    title: Change<String>,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct List {
+    limit: Option<i64>,
+    drafts: Option<bool>,
+    cursor: Option<String>,
+}
+
+/// Put a thing
+#[utoipa::path(
+    params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path), OnceHeader, IfMatchHeader),
+    request_body = PutThing,
+    responses((status = 200, description = "The thing"), WriteErrors)
+)]
+#[put("/things/{entry_id}")]
+async fn put_thing(
+    id: PathOf<Id<Entry>>,
+    preconditions: Preconditions,
+    once: IdempotencyKey,
+    body: Body<PutThing>,
+) -> Result<Reply> {
+    let tag = EntityTag::version(3);
+    preconditions.check(Some(&tag))?;
+    let (thing, raw, warnings) = body.into_parts();
+    let parts = once.parts(&raw).map(<[u8]>::len);
+    let view = json!({"id": id.into_inner(), "text": thing.text, "key": once.key(), "parts": parts});
+    Ok(Reply::ok(&view).warnings(&warnings).created_if(preconditions.create_only(), "/v1/x").etag(&tag))
+}
+
+/// Get a thing
+#[utoipa::path(params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path)), responses((status = 200), ReadErrors))]
+#[get("/things/{entry_id}")]
+async fn get_thing(at: PathOf<(PatientRef, Id<Entry>)>, preconditions: Preconditions) -> Reply {
+    let (patient, entry) = at.into_inner();
+    let tag = EntityTag::opaque("a1,b2");
+    Reply::ok(&json!({"patient": patient.to_string(), "id": entry})).unless_known(&tag, &preconditions)
+}
+
+/// Change a thing
+#[utoipa::path(params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path)), request_body = PatchThing, responses(WriteErrors))]
+#[patch("/things/{entry_id}")]
+async fn patch_thing(preconditions: Preconditions, body: PatchBody<PatchThing>) -> Result<Reply> {
+    preconditions.require(&EntityTag::version(3))?;
+    Ok(Reply::ok(&json!({"title": format!("{:?}", body.get().title)})))
+}
+
+/// List things
+#[utoipa::path(params(("patient_id" = PatientRef, Path), List), responses((status = 200), ReadErrors))]
+#[get("/things")]
+async fn list_things(request: HttpRequest, query: Query<List>) -> Result<Reply> {
+    let query = query.into_inner();
+    let limit = crate::kernel::page::Limit::parse(query.limit)?;
+    let view = json!({"items": [limit.items()], "drafts": query.drafts, "cursor": query.cursor});
+    Ok(Reply::ok(&view).next(&request, Some("abc_-")))
+}
+
+/// Complete a thing
+#[utoipa::path(params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path)), responses((status = 204), WriteErrors))]
+#[post("/things/{entry_id}/complete")]
+async fn complete_thing(body: MaybeBody<Words>) -> Reply {
+    if body.into_inner().is_some() { Reply::ok(&json!({"body": true})) } else { Reply::no_content().no_store() }
+}
+
+#[derive(OpenApi)]
+#[openapi(components(schemas(Problem)))]
+struct Document;
+
+fn settings(limits: LimitSettings, document: &utoipa::openapi::OpenApi) -> Settings {
+    let methods = Methods::from_openapi(document).with("/docs/{rest:.*}", &[Method::GET]);
+    Settings::new(Entropy::seeded(1), Arc::new(Limits::new(limits)), Arc::new(methods))
+}
+
+fn guarded(per_minute: u32) -> LimitSettings {
+    LimitSettings {
+        auth_per_minute: NonZeroU32::new(per_minute),
+        guarded: vec!["/v1/auth/login"],
+        ..LimitSettings::default()
+    }
+}
+
+/// The application. `/odd/…` are handlers that fail in the ways a framework and a programmer can.
+fn build(
+    limits: &LimitSettings,
+) -> (
+    App<
+        impl actix_web::dev::ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<BoxBody>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + use<>,
+    >,
+    utoipa::openapi::OpenApi,
+) {
+    let (app, document) = App::new()
+        .into_utoipa_app()
+        .openapi(Document::openapi())
+        .service(
+            scope("/v1/patients/{patient_id}")
+                .service(put_thing)
+                .service(get_thing)
+                .service(patch_thing)
+                .service(list_things)
+                .service(complete_thing),
+        )
+        .split_for_parts();
+    let settings = settings(limits.clone(), &document);
+    let app = app
+        .configure(|config| configure(config, &settings))
+        .service(
+            web::scope("/odd")
+                .route("/panic", web::get().to(panics))
+                .route("/internal", web::get().to(internal))
+                .route("/plain", web::get().to(async || HttpResponse::BadGateway().body("secret upstream words")))
+                .route("/path/{n}", web::get().to(async |n: web::Path<u8>| n.to_string()))
+                .route("/query", web::get().to(async |q: web::Query<List>| format!("{:?}", q.limit)))
+                .route("/json", web::post().to(async |w: web::Json<Words>| w.into_inner().title))
+                .route("/text", web::post().to(async |text: String| text))
+                .route("/id", web::get().to(async |id: RequestId| id.as_str().to_owned())),
+        )
+        .route("/v1/auth/login", web::post().to(async || Reply::ok(&json!({})).no_store()))
+        .route("/docs/{rest:.*}", web::get().to(async || "docs"))
+        .wrap(from_fn(limits::throttle))
+        .wrap(from_fn(layers::outer));
+    (app, document)
+}
+
+async fn panics() -> HttpResponse {
+    panic!("canary words in a panic")
+}
+
+async fn internal() -> Result<HttpResponse> {
+    Err(Error::internal("canary: duplicate key ann@example.org"))
+}
+
+/// One answer, read to its end.
+struct Answer {
+    status: u16,
+    headers: actix_web::http::header::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+    /// The code of a problem, after a look at everything a problem must have.
+    fn code(&self) -> String {
+        let body = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json", "{} {body}", self.status);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        assert!(!self.header("x-request-id").is_empty());
+        assert_eq!(problem["type"], format!("/problems/{}", problem["code"].as_str().unwrap()));
+        assert!(problem["title"].is_string() && problem["retryable"].is_boolean(), "{problem}");
+        assert!(!body.contains("canary"), "{problem}");
+        problem["code"].as_str().unwrap().to_owned()
+    }
+    fn pointer(&self) -> String {
+        self.json()["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned()
+    }
+    fn detail(&self) -> String {
+        self.json()["errors"][0]["detail"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+async fn ask(request: TestRequest) -> Answer {
+    let app = init_service(build(&LimitSettings::default()).0).await;
+    call(&app, request.to_request()).await
+}
+
+async fn call<S, R, B>(app: &S, request: R) -> Answer
+where
+    S: Service<R, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    match app.call(request).await {
+        Ok(response) => {
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            Answer { status, headers, body: read_body(response).await.to_vec() }
+        }
+        // What the server does with an error that leaves the application.
+        Err(error) => {
+            let response = error.error_response();
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let body = actix_web::body::to_bytes(response.into_body()).await.unwrap_or_default();
+            Answer { status, headers, body: body.to_vec() }
+        }
+    }
+}
+
+const THING: &str = "/v1/patients/me/things/018f3b6e-0000-7000-8000-000000000001";

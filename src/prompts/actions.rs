@@ -1,0 +1,262 @@
+//! Planning again, and what a patient does with a prompt.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Time;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use super::diff::{Step, diff};
+use super::facts::{Facts, InfusionFact};
+use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
+use super::plan::{Planned, plan};
+use super::protocol::{Prerequisite, Protocol};
+use super::store;
+use crate::care::{Access, Write};
+use crate::changes::{self, Change, Entity, Op};
+use crate::course::{self, Settings};
+use crate::db::Tx;
+use crate::kernel::id::Prompt;
+use crate::kernel::{Code, Error, Id, Result};
+
+/// How far back stored prompts are compared with the plan.
+const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
+/// How far ahead a stored prompt can lie.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
+/// More prompts than this in these sixty days cannot come from a plan.
+const MOST: i64 = 2000;
+
+fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(at)
+}
+
+/// The patient's settings; somebody without them lives in UTC.
+pub(super) fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64)> {
+    let found = course::find_settings(tx, access)?;
+    Ok(found.unwrap_or_else(|| (Settings::new(crate::kernel::Zone::utc(), "en", Timestamp::UNIX_EPOCH), 0)))
+}
+
+/// Everything a plan depends on, read under the lock on the patient's head.
+fn facts(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt]) -> Result<Facts> {
+    let (settings, _) = settings(tx, access)?;
+    let (link, entry, unshared) = course::holds(tx, access)?;
+    let holds: BTreeSet<Prerequisite> =
+        [(link, Prerequisite::LiveLink), (entry, Prerequisite::Entry), (unshared, Prerequisite::UnsharedEntry)]
+            .into_iter()
+            .filter_map(|(holds, what)| holds.then_some(what))
+            .collect();
+    let infusions = course::list_infusions(tx, access)?;
+    let pauses = course::list_pauses(tx, access, false)?;
+    Ok(Facts {
+        patient: access.patient(),
+        care_start: store::care_start(tx, access)?,
+        zones: settings.zones,
+        quiet_hours: settings.quiet_hours,
+        weekly_day: settings.weekly_day,
+        infusions: infusions.iter().filter_map(|stored| InfusionFact::of(stored.id, &stored.doc)).collect(),
+        pauses: pauses.into_iter().map(|(stored, _)| stored.doc).collect(),
+        settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
+        holds,
+        last_measure_at: None,
+        capabilities: BTreeSet::new(),
+    })
+}
+
+/// Plans again and stores the difference: only what is still to come and has not gone out is moved or withdrawn.
+///
+/// To be called in the unit that changed a fact, after [`changes::take`] (which holds the patient's head). Answers how
+/// many prompts changed.
+pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<usize> {
+    let now = access.now();
+    let range = (shift(now, -BACK), shift(now, AHEAD));
+    let stored = store::list(tx, access, range, None, MOST)?;
+    let facts = facts(tx, access, &stored)?;
+    let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
+    let plan = plan(Protocol::default_v1(), &facts, now);
+    let steps = diff(&existing, &plan, now);
+    let zone = course::settings::zone_at(&facts.zones, now).cloned().unwrap_or_else(crate::kernel::Zone::utc);
+    // A little after midnight where the patient lives: the horizon has moved by a day.
+    let tomorrow = zone.date(now).saturating_add(1.day());
+    store::mark_planned(tx, access, zone.instant(tomorrow, Time::constant(0, 10, 0, 0)), !steps.is_empty())?;
+    if steps.is_empty() {
+        return Ok(0);
+    }
+    let first = changes::take(tx, access.patient(), steps.len())?;
+    let mut list = Vec::with_capacity(steps.len());
+    for step in steps {
+        list.push(apply(tx, access, &stored, step)?);
+    }
+    changes::insert(tx, access.patient(), first, access.actor(), now, &list)?;
+    Ok(list.len())
+}
+
+fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step: Step) -> Result<Change> {
+    let now = access.now();
+    let (id, to, deed, cause) = match step {
+        Step::Insert(planned) => {
+            let prompt = StoredPrompt {
+                id: planned.id,
+                due_at: planned.due_at,
+                expires_at: planned.expires_at,
+                doc: PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None },
+                stage: Stage::Planned,
+                fired_at: None,
+                delivered_at: None,
+                version: 1,
+            };
+            store::insert(tx, access, &prompt)?;
+            return Ok(Change::new(Entity::Prompt, prompt.id, 1, Op::Create));
+        }
+        Step::Move { id, to } => (id, Some(to), Deed::Moved, None),
+        Step::Revive { id, to } => (id, Some(to), Deed::Revived, None),
+        Step::Cancel { id, reason } => (id, None, Deed::Cancelled, Some(word(&reason)?)),
+    };
+    let found = stored.iter().find(|prompt| prompt.id == id);
+    let mut prompt = found.cloned().ok_or_else(|| Error::internal("a plan changed a prompt that is not stored"))?;
+    prompt.note(deed, now, cause);
+    prompt.stage = if deed == Deed::Cancelled { Stage::Settled } else { Stage::Planned };
+    if let Some(to) = to {
+        place(&mut prompt, to);
+    }
+    prompt.version += 1;
+    store::update(tx, access, &prompt)?;
+    Ok(Change::new(Entity::Prompt, id, prompt.version, Op::Update))
+}
+
+fn place(prompt: &mut StoredPrompt, to: Planned) {
+    prompt.due_at = to.due_at;
+    prompt.expires_at = to.expires_at;
+    prompt.doc.planned = to;
+}
+
+/// The word of a reason, as it is serialised.
+fn word<T: serde::Serialize>(reason: &T) -> Result<String> {
+    match serde_json::to_value(reason) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        _ => Err(Error::internal("a reason is not a word")),
+    }
+}
+
+/// What a patient does with a prompt.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Looks at it.
+    Open,
+    /// Answers it. `answer` names what was written, if anything was.
+    Complete {
+        /// When, by the patient's clock.
+        occurred_at: Timestamp,
+        /// The entry or response.
+        answer: Option<uuid::Uuid>,
+    },
+    /// Does not want it.
+    Skip {
+        /// Why, in a word.
+        reason: Option<String>,
+    },
+    /// Wants it later.
+    Snooze(Later),
+}
+
+/// When a snoozed prompt comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Later {
+    /// In an hour.
+    Hour,
+    /// This evening.
+    Evening,
+    /// Tomorrow, at the same time of the day.
+    Tomorrow,
+}
+
+impl Later {
+    /// The value of that name.
+    pub fn parse(name: &str) -> Result<Self, &'static str> {
+        match name {
+            "hour" => Ok(Self::Hour),
+            "evening" => Ok(Self::Evening),
+            "tomorrow" => Ok(Self::Tomorrow),
+            _ => Err("must be hour, evening or tomorrow"),
+        }
+    }
+}
+
+/// Does `act` with a prompt. Doing the same thing twice is done once.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when the patient has no such prompt; [`Code::StateConflict`] when its state does not allow it.
+pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -> Result<StoredPrompt> {
+    let first = changes::take(tx, access.patient(), 1)?;
+    let mut prompt = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    let now = access.now();
+    let state = prompt.state(now);
+    let conflict = || Error::conflict(Code::StateConflict);
+    match act {
+        Act::Open if matches!(state, "opened" | "completed") => return Ok(prompt),
+        Act::Open if matches!(state, "planned" | "due" | "delivered" | "lapsed") => {
+            prompt.note(Deed::Opened, now, None);
+            prompt.stage = Stage::Settled;
+        }
+        Act::Complete { .. } if prompt.is_completed() => return Ok(prompt),
+        // An answer in time counts, however late it arrives and whatever became of the prompt meanwhile.
+        Act::Complete { occurred_at, answer } if *occurred_at <= prompt.expires_at => {
+            prompt.note(Deed::Completed, now, (state == "lapsed").then(|| "late_sync".to_owned()));
+            prompt.doc.answered_at = Some(*occurred_at);
+            prompt.doc.answer_id = *answer;
+            prompt.stage = Stage::Settled;
+        }
+        Act::Skip { .. } if state == "skipped" => return Ok(prompt),
+        Act::Skip { reason } if matches!(state, "planned" | "due" | "delivered" | "opened") => {
+            prompt.note(Deed::Skipped, now, reason.clone());
+            prompt.stage = Stage::Settled;
+        }
+        Act::Snooze(later) if matches!(state, "planned" | "due" | "delivered" | "opened") => {
+            let due = later_than(tx, access, now, *later)?;
+            if prompt.doc.history.last().is_some_and(|last| last.deed == Deed::Snoozed) && prompt.due_at == due {
+                return Ok(prompt);
+            }
+            prompt.note(Deed::Snoozed, now, None);
+            prompt.due_at = due;
+            prompt.expires_at = prompt.expires_at.max(shift(due, SignedDuration::from_hours(2)));
+            prompt.stage = Stage::Planned;
+            prompt.fired_at = None;
+        }
+        _ => return Err(conflict()),
+    }
+    prompt.version += 1;
+    store::update(tx, access, &prompt)?;
+    let change = Change::new(Entity::Prompt, id, prompt.version, Op::Update);
+    changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
+    if matches!(act, Act::Complete { .. }) {
+        replan(tx, access)?;
+    }
+    Ok(prompt)
+}
+
+fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: Later) -> Result<Timestamp> {
+    let (settings, _) = settings(tx, access)?;
+    let zone = settings.zone_at(now);
+    let local = zone.local(now);
+    let wanted = match later {
+        Later::Hour => shift(now, SignedDuration::from_hours(1)),
+        Later::Evening => zone.instant(local.date(), Time::constant(18, 30, 0, 0)).max(shift(now, SignedDuration::from_hours(1))),
+        Later::Tomorrow => zone.instant(local.date().saturating_add(1.day()), local.time()),
+    };
+    Ok(settings.quiet_hours.next_allowed(&zone, wanted))
+}
+
+/// Completes the prompt that an entry or response answers, in the same unit. An answer after the prompt's time keeps
+/// its link and changes nothing. `false` when the patient has no such prompt.
+pub fn answered(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Prompt>,
+    occurred_at: Timestamp,
+    answer: uuid::Uuid,
+) -> Result<bool> {
+    match store::find(tx, access, id)? {
+        None => Ok(false),
+        Some(prompt) if prompt.is_completed() || occurred_at > prompt.expires_at => Ok(true),
+        Some(_) => act(tx, access, id, &Act::Complete { occurred_at, answer: Some(answer) }).map(|_| true),
+    }
+}

@@ -1,0 +1,106 @@
+//! What to change so that the stored prompts become the plan.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::plan::{DropReason, Plan, Planned};
+use crate::kernel::Id;
+use crate::kernel::id::Prompt;
+
+/// What planning may do with a stored prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It waits for its time.
+    Waiting,
+    /// Planning withdrew it before it went out; it may come back.
+    Withdrawn,
+    /// It went out, was answered, skipped or lapsed: it belongs to the past.
+    Settled,
+}
+
+/// A stored prompt, as far as planning may change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Its id.
+    pub id: Id<Prompt>,
+    /// What planning may do with it.
+    pub hold: Hold,
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// When it is no longer of use.
+    pub expires_at: Timestamp,
+    /// When somebody is reminded of it.
+    pub reminder_at: Option<Timestamp>,
+    /// The zone it was planned in, by name.
+    pub zone: String,
+    /// The version of the protocol it was planned by.
+    pub protocol_version: u32,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Store a new prompt.
+    Insert(Planned),
+    /// Move a waiting prompt.
+    Move {
+        /// Which.
+        id: Id<Prompt>,
+        /// What it becomes.
+        to: Planned,
+    },
+    /// Let a withdrawn prompt wait again, under the same id.
+    Revive {
+        /// Which.
+        id: Id<Prompt>,
+        /// What it becomes.
+        to: Planned,
+    },
+    /// Withdraw a waiting prompt.
+    Cancel {
+        /// Which.
+        id: Id<Prompt>,
+        /// Why.
+        reason: DropReason,
+    },
+}
+
+/// What to change at `now`. Touches only what is still to come and has not gone out, and lets nothing appear in the
+/// past; applied once, a second time there is nothing left to change.
+pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
+    let stored: HashMap<_, _> = existing.iter().map(|prompt| (prompt.id, prompt)).collect();
+    let planned: HashMap<_, _> = plan.prompts.iter().map(|prompt| (prompt.id, prompt)).collect();
+    let mut steps = Vec::new();
+    for prompt in existing.iter().filter(|prompt| prompt.hold == Hold::Waiting && prompt.due_at > now) {
+        let id = prompt.id;
+        match planned.get(&id) {
+            Some(to) if to.due_at <= now => steps.push(Step::Cancel { id, reason: DropReason::Past }),
+            Some(to) if prompt.differs(to) => steps.push(Step::Move { id, to: (*to).clone() }),
+            Some(_) => {}
+            None => {
+                let dropped = plan.dropped.iter().find(|dropped| dropped.id == id);
+                let reason = dropped.map_or(DropReason::Withdrawn, |dropped| dropped.reason);
+                steps.push(Step::Cancel { id, reason });
+            }
+        }
+    }
+    for to in plan.prompts.iter().filter(|prompt| prompt.due_at > now) {
+        match stored.get(&to.id).map(|prompt| prompt.hold) {
+            None => steps.push(Step::Insert(to.clone())),
+            Some(Hold::Withdrawn) => steps.push(Step::Revive { id: to.id, to: to.clone() }),
+            Some(Hold::Waiting | Hold::Settled) => {}
+        }
+    }
+    steps
+}
+
+impl Existing {
+    fn differs(&self, to: &Planned) -> bool {
+        self.due_at != to.due_at
+            || self.expires_at != to.expires_at
+            || self.reminder_at != to.reminder_at
+            || self.zone != to.zone.name()
+            || self.protocol_version != to.protocol_version
+    }
+}

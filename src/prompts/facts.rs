@@ -1,0 +1,80 @@
+//! Everything a plan depends on, as one plain struct.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::protocol::{Capability, Prerequisite};
+use crate::course::{InfusionFacts, InfusionStatus, PauseDoc, QuietHours, Source, Weekday, ZoneSince};
+use crate::kernel::Id;
+use crate::kernel::id::{Infusion, Patient, Prompt};
+
+/// What planning needs to know of one infusion that counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InfusionFact {
+    /// Its id.
+    pub id: Id<Infusion>,
+    /// When it is, or was, to start: what the preparation hangs on.
+    pub planned_start: Option<Timestamp>,
+    /// When it started, if it did.
+    pub started_at: Option<Timestamp>,
+    /// When it ended: what the days after it hang on. `None` while it is only planned.
+    pub ended_at: Option<Timestamp>,
+    /// Whether the end is only the planned one.
+    pub provisional: bool,
+}
+
+impl InfusionFact {
+    /// What planning needs of an infusion; `None` if it does not count (cancelled, or the patient did not come).
+    pub fn of(id: Id<Infusion>, facts: &InfusionFacts) -> Option<Self> {
+        let completed = facts.status == InfusionStatus::Completed;
+        facts.status.is_live().then_some(Self {
+            id,
+            planned_start: facts.planned_start,
+            started_at: facts.started_at,
+            ended_at: facts.ended_at.filter(|_| completed),
+            provisional: facts.source == Source::Provisional,
+        })
+    }
+}
+
+/// A prompt that went out or was answered: the past of its date, which a new plan counts and does not change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// Which.
+    pub id: Id<Prompt>,
+    /// Its rule.
+    pub rule_key: String,
+    /// When it was due.
+    pub due_at: Timestamp,
+    /// When it was answered, if it was.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// The facts of one patient. A change of any field calls for a new plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// Whose they are; part of every prompt's id.
+    pub patient: Id<Patient>,
+    /// When care started: what recurring prompts count from.
+    pub care_start: Timestamp,
+    /// The zones lived in, oldest first.
+    pub zones: Vec<ZoneSince>,
+    /// When nothing is delivered.
+    pub quiet_hours: QuietHours,
+    /// The day of the weekly prompt.
+    pub weekly_day: Weekday,
+    /// The infusions that count, in any order.
+    pub infusions: Vec<InfusionFact>,
+    /// The times in which only safety is asked.
+    pub pauses: Vec<PauseDoc>,
+    /// What went out or was answered in the last weeks: it keeps its place whatever else changes.
+    pub settled: Vec<Settled>,
+    /// What is true of the patient.
+    pub holds: BTreeSet<Prerequisite>,
+    /// When the last measure was filled in.
+    pub last_measure_at: Option<Timestamp>,
+    /// What the server can do.
+    pub capabilities: BTreeSet<Capability>,
+}

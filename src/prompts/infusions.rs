@@ -1,0 +1,258 @@
+//! Recording infusions, settings and pauses: each change of a fact re-plans in the same unit.
+
+use jiff::Timestamp;
+
+use super::actions::{replan, settings};
+use crate::care::{Access, Write};
+use crate::changes::{self, Change as Changed, Entity, Op};
+use crate::course::{
+    self, InfusionDraft, InfusionFacts, InfusionPatch, PauseDoc, QuietHours, Settings, Source, Stored, Weekday, clash,
+};
+use crate::db::Tx;
+use crate::http::{EntityTag, Preconditions};
+use crate::kernel::id::{Infusion, Pause};
+use crate::kernel::{Change, Code, Error, Id, Result, Zone};
+
+/// An infusion as it is stored.
+pub type StoredInfusion = Stored<Infusion, InfusionFacts>;
+
+fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
+    let others = course::list_infusions(tx, access)?;
+    match clash(id, facts, others.iter().map(|stored| (stored.id, &stored.doc))) {
+        Some(other) => Err(Error::Conflict(Code::InfusionOverlaps, Some(other.uuid()))),
+        None => Ok(()),
+    }
+}
+
+/// Records an infusion under the client's id, or replaces it. Answers it and whether it is new.
+///
+/// # Errors
+///
+/// 422 for its fields, 409 when it overlaps another, 428 and 412 for preconditions.
+pub fn put_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    draft: &InfusionDraft,
+    when: &Preconditions,
+) -> Result<(StoredInfusion, bool)> {
+    let first = changes::take(tx, access.patient(), 1)?;
+    let (by, now) = (access.account()?, access.now());
+    match course::find_infusion(tx, access, id)? {
+        None => {
+            if when.change_only() {
+                return Err(Error::Stale);
+            }
+            let facts = InfusionFacts::create(draft.clone(), by, Source::Clinic, now)?;
+            refuse_overlap(tx, access, id, &facts)?;
+            course::insert_infusion(tx, access, id, &facts)?;
+            let change = Changed::new(Entity::Infusion, id, 1, Op::Create);
+            changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
+            replan(tx, access)?;
+            Ok((Stored { id, doc: facts, version: 1, created_at: now, updated_at: now }, true))
+        }
+        Some(current) => {
+            // Whatever its status was, a replacement has to be a step that the status allows.
+            let patch = replacing(draft);
+            let next = current.doc.change(patch, by, Source::Clinic, now);
+            if next.as_ref().is_ok_and(|next| same(&current.doc, next)) {
+                return Ok((current, false));
+            }
+            if when.create_only() {
+                return Err(Error::conflict(Code::AlreadyExists));
+            }
+            when.require(&EntityTag::version(current.version))?;
+            Ok((store_change(tx, access, first, current, next?)?, false))
+        }
+    }
+}
+
+/// Changes an infusion by a merge patch.
+///
+/// # Errors
+///
+/// As [`put_infusion`]; [`Error::NotFound`].
+pub fn patch_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    patch: &InfusionPatch,
+    when: &Preconditions,
+) -> Result<StoredInfusion> {
+    let first = changes::take(tx, access.patient(), 1)?;
+    let current = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
+    let next = current.doc.change(patch.clone(), access.account()?, Source::Clinic, access.now());
+    if next.as_ref().is_ok_and(|next| same(&current.doc, next)) {
+        return Ok(current);
+    }
+    when.require(&EntityTag::version(current.version))?;
+    store_change(tx, access, first, current, next?)
+}
+
+fn store_change(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    first: i64,
+    current: StoredInfusion,
+    next: InfusionFacts,
+) -> Result<StoredInfusion> {
+    refuse_overlap(tx, access, current.id, &next)?;
+    let version = current.version + 1;
+    course::update_infusion(tx, access, current.id, &next, version)?;
+    let change = Changed::new(Entity::Infusion, current.id, version, Op::Update);
+    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])?;
+    replan(tx, access)?;
+    Ok(Stored { doc: next, version, updated_at: access.now(), ..current })
+}
+
+/// Whether two records say the same, whoever wrote them.
+fn same(one: &InfusionFacts, two: &InfusionFacts) -> bool {
+    *one == InfusionFacts { recorded_by: one.recorded_by, source: one.source, ..two.clone() }
+}
+
+fn replacing(draft: &InfusionDraft) -> InfusionPatch {
+    fn put<T>(value: Option<T>) -> Change<T> {
+        value.map_or(Change::Clear, Change::Set)
+    }
+    let draft = draft.clone();
+    InfusionPatch {
+        status: Some(draft.status),
+        route: Some(draft.route),
+        planned_start: put(draft.planned_start),
+        planned_minutes: put(draft.planned_minutes),
+        started_at: put(draft.started_at),
+        ended_at: put(draft.ended_at),
+        dose_mg: put(draft.dose_mg),
+        weight_kg: put(draft.weight_kg),
+        setting: put(draft.setting),
+        supervised: Some(draft.supervised.unwrap_or(true)),
+        note: put(draft.note),
+        distinct_from: Some(draft.distinct_from),
+        cancel_reason: put(draft.cancel_reason),
+    }
+}
+
+/// A change of the patient's settings.
+#[derive(Clone, Debug, Default)]
+pub struct SettingsPatch {
+    /// Another zone, since when.
+    pub zone: Option<(Zone, Option<Timestamp>)>,
+    /// When nothing is delivered.
+    pub quiet_hours: Option<QuietHours>,
+    /// The day of the weekly prompt.
+    pub weekly_day: Option<Weekday>,
+    /// The country whose crisis numbers are shown.
+    pub country: Change<String>,
+    /// The language.
+    pub locale: Option<String>,
+    /// Whether prompts are pushed.
+    pub notifications: Option<bool>,
+}
+
+/// Changes the patient's settings and re-plans what is not yet due.
+///
+/// # Errors
+///
+/// 422 for a zone that takes effect before the last one; 412 when `when` names another version.
+pub fn patch_settings(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    patch: &SettingsPatch,
+    when: &Preconditions,
+) -> Result<(Settings, i64)> {
+    let first = changes::take(tx, access.patient(), 1)?;
+    let (before, version) = settings(tx, access)?;
+    let (mut after, now) = (before.clone(), access.now());
+    if let Some((zone, from)) = &patch.zone {
+        after.change_zone(zone.clone(), from.unwrap_or(now), now)?;
+    }
+    after.quiet_hours = patch.quiet_hours.unwrap_or(after.quiet_hours);
+    after.weekly_day = patch.weekly_day.unwrap_or(after.weekly_day);
+    after.country = patch.country.clone().over(after.country);
+    after.locale = patch.locale.clone().unwrap_or(after.locale);
+    after.notifications.enabled = patch.notifications.unwrap_or(after.notifications.enabled);
+    if after == before {
+        return Ok((before, version));
+    }
+    when.check(Some(&EntityTag::version(version)))?;
+    course::update_settings(tx, access, &after, version + 1)?;
+    let change = Changed::new(Entity::Settings, access.patient(), version + 1, Op::Update);
+    changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
+    replan(tx, access)?;
+    Ok((after, version + 1))
+}
+
+/// Sets a pause under the client's id. Answers it and whether it is new.
+///
+/// # Errors
+///
+/// [`Error::Deleted`] when it was ended before.
+pub fn put_pause(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Pause>,
+    pause: PauseDoc,
+) -> Result<(Stored<Pause, PauseDoc>, bool)> {
+    let first = changes::take(tx, access.patient(), 1)?;
+    let now = access.now();
+    let found = course::list_pauses(tx, access, true)?.into_iter().find(|(stored, _)| stored.id == id);
+    let (version, created_at) = match found {
+        Some((_, true)) => return Err(Error::Deleted),
+        Some((stored, false)) if stored.doc == pause => return Ok((stored, false)),
+        Some((stored, false)) => (stored.version + 1, stored.created_at),
+        None => (1, now),
+    };
+    course::put_pause(tx, access, id, &pause, version, false)?;
+    let op = if version == 1 { Op::Create } else { Op::Update };
+    let change = Changed::new(Entity::Pause, id, version, op);
+    changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
+    replan(tx, access)?;
+    Ok((Stored { id, doc: pause, version, created_at, updated_at: now }, version == 1))
+}
+
+/// Ends a pause. Ending it twice is ending it once.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there never was one.
+pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Result<()> {
+    let first = changes::take(tx, access.patient(), 1)?;
+    let found = course::list_pauses(tx, access, true)?.into_iter().find(|(stored, _)| stored.id == id);
+    let (stored, gone) = found.ok_or(Error::NotFound)?;
+    if gone {
+        return Ok(());
+    }
+    course::put_pause(tx, access, id, &stored.doc, stored.version + 1, true)?;
+    let change = Changed::new(Entity::Pause, id, stored.version + 1, Op::Delete);
+    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])?;
+    replan(tx, access)?;
+    Ok(())
+}
+
+/// Completes an infusion: `(started, ended, dose)`, each unless recorded before or said now.
+///
+/// # Errors
+///
+/// As [`patch_infusion`]. Ending a completed one with the same end is done already.
+pub fn end_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    (started, ended, dose): (Option<Timestamp>, Option<Timestamp>, Option<f64>),
+) -> Result<StoredInfusion> {
+    let current = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
+    let facts = &current.doc;
+    if facts.status == course::InfusionStatus::Completed && ended.is_none_or(|at| facts.ended_at == Some(at)) {
+        return Ok(current);
+    }
+    let keep = |value: Option<Timestamp>| value.map_or(Change::Keep, Change::Set);
+    let patch = InfusionPatch {
+        status: Some(course::InfusionStatus::Completed),
+        started_at: keep(started.or(facts.started_at).or(facts.planned_start)),
+        ended_at: keep(Some(ended.unwrap_or(access.now()))),
+        dose_mg: dose.map_or(Change::Keep, Change::Set),
+        ..InfusionPatch::default()
+    };
+    let when = Preconditions::matching(EntityTag::version(current.version));
+    patch_infusion(tx, access, id, &patch, &when)
+}

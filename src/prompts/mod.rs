@@ -1,0 +1,26 @@
+//! What is asked of a patient, and when.
+//!
+//! Owns the protocol (a versioned data file of prompt rules) and the plan: a pure function of the protocol, the
+//! [`Facts`] of one patient and the time. Promises that planning twice gives the same prompts under the same ids, that
+//! a plan holds every cap, spacing and quiet hour, and that applying one ([`diff()`]) touches only what lies in the
+//! future and has not gone out. No text of a patient belongs here: placeholders are filled when the owner reads.
+
+pub mod actions;
+pub mod diff;
+pub mod facts;
+pub mod infusions;
+pub mod model;
+pub mod plan;
+pub mod protocol;
+mod routes;
+pub mod store;
+pub mod words;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use diff::{Existing, Hold, Step, diff};
+pub use facts::{Facts, InfusionFact, Settled};
+pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan};
+pub use routes::{configure, configure_patient};
+pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};

@@ -1,0 +1,354 @@
+//! What the infusions, the coming sessions and the calendar call for.
+
+use std::collections::HashSet;
+
+use jiff::civil::{Date, Time};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use uuid::Uuid;
+
+use super::place::Calendar;
+use super::{DropReason, Dropped, Why, days};
+use crate::kernel::Id;
+use crate::kernel::id::{Infusion, Prompt};
+use crate::prompts::facts::{Facts, InfusionFact};
+use crate::prompts::protocol::{Anchor, Protocol, Rule};
+
+/// The dates that are planned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) first: Date,
+    pub(super) last: Date,
+}
+
+impl Range {
+    fn holds(self, date: Date) -> bool {
+        self.first <= date && date <= self.last
+    }
+}
+
+/// One infusion on the patient's calendar.
+pub(super) struct Session<'a> {
+    pub(super) fact: &'a InfusionFact,
+    /// Day 0: the date of its end, or of its planned start.
+    pub(super) date: Date,
+    /// The date of its start.
+    pub(super) start_date: Date,
+    start: Timestamp,
+}
+
+/// The infusions that count, by time.
+pub(super) struct Course<'a> {
+    pub(super) sessions: Vec<Session<'a>>,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(facts: &'a Facts, calendar: &Calendar<'_>) -> Self {
+        let mut sessions: Vec<_> = facts
+            .infusions
+            .iter()
+            .filter_map(|fact| {
+                let start = fact.started_at.or(fact.planned_start).or(fact.ended_at)?;
+                let start_date = calendar.date(start);
+                let date = fact.ended_at.map_or(start_date, |end| calendar.date(end));
+                Some(Session { fact, date, start_date, start })
+            })
+            .collect();
+        sessions.sort_by_key(|session| (session.start, session.fact.id));
+        Self { sessions }
+    }
+}
+
+/// A time in which a prompt may be placed.
+pub(super) struct Opening {
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    /// The day it belongs to.
+    pub(super) base: Date,
+    pub(super) why: Why,
+}
+
+/// A prompt that a rule calls for.
+pub(super) struct Candidate<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) id: Id<Prompt>,
+    pub(super) anchor: Option<Id<Infusion>>,
+    pub(super) occurrence: u32,
+    /// Day 0.
+    pub(super) zero: Option<Date>,
+    /// When its first window opens: the jitter in it decides nothing about who gets a place.
+    pub(super) opens: Timestamp,
+    /// In the order in which they are tried.
+    pub(super) openings: Vec<Opening>,
+    /// Not later than this.
+    pub(super) deadline: Option<Timestamp>,
+    /// When it was due, if it went out or was answered.
+    pub(super) settled: Option<Timestamp>,
+    /// Whether nothing calls for it any more; it went out and counts.
+    pub(super) orphan: bool,
+}
+
+/// Everything that is called for on the dates of `range`.
+pub(super) fn candidates<'a>(
+    protocol: &'a Protocol,
+    facts: &'a Facts,
+    calendar: &'a Calendar<'a>,
+    course: &Course<'a>,
+    range: Range,
+    dropped: &mut Vec<Dropped>,
+) -> Vec<Candidate<'a>> {
+    let mut calls = Calls { protocol, facts, calendar, range, found: Vec::with_capacity(64), dropped };
+    for (n, session) in course.sessions.iter().enumerate() {
+        let previous = n.checked_sub(1).and_then(|n| course.sessions.get(n));
+        let next = course.sessions.get(n + 1);
+        let near = range.first.saturating_sub(protocol.horizon_days.days()) <= session.date
+            && session.start_date <= range.last.saturating_add(7.days());
+        if near {
+            calls.preparation(session, previous);
+            calls.days_after(session, next);
+        }
+    }
+    calls.recurring(course);
+    calls.orphans();
+    calls.found
+}
+
+struct Calls<'a, 'b> {
+    protocol: &'a Protocol,
+    facts: &'a Facts,
+    calendar: &'a Calendar<'a>,
+    range: Range,
+    found: Vec<Candidate<'a>>,
+    dropped: &'b mut Vec<Dropped>,
+}
+
+impl<'a> Calls<'a, '_> {
+    /// Notes a candidate, or why it is none. `openings` is only asked if nothing speaks against it.
+    fn call(
+        &mut self,
+        rule: &'a Rule,
+        session: Option<&Session<'_>>,
+        occurrence: u32,
+        against: Option<DropReason>,
+        deadline: Option<Timestamp>,
+        openings: impl FnOnce(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
+    ) {
+        let anchor = session.map(|session| session.fact.id);
+        let id = prompt_id(self.facts, rule, anchor, occurrence);
+        let settled = self.facts.settled.iter().find(|settled| settled.id == id).map(|settled| settled.due_at);
+        let against = if settled.is_some() {
+            None
+        } else if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
+            Some(DropReason::Capability)
+        } else if against.is_some() {
+            against
+        } else if !rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted)) {
+            Some(DropReason::Prerequisite)
+        } else {
+            None
+        };
+        if let Some(reason) = against {
+            self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
+            return;
+        }
+        let jitter = jitter(id, self.protocol.jitter_minutes);
+        let openings = openings(self.calendar, jitter);
+        let first = openings.first().map_or(Timestamp::MAX, |opening| opening.from);
+        let opens = if rule.window.is_empty() { first } else { back(first, jitter) };
+        let zero = session.map(|session| session.date);
+        self.found.push(Candidate {
+            rule,
+            id,
+            anchor,
+            occurrence,
+            zero,
+            opens,
+            openings,
+            deadline,
+            settled,
+            orphan: false,
+        });
+    }
+
+    /// What is asked before `session`.
+    fn preparation(&mut self, session: &Session<'_>, previous: Option<&Session<'_>>) {
+        let Some(planned) = session.fact.planned_start else { return };
+        let date = self.calendar.date(planned);
+        let gap = previous.map(|previous| days(previous.date, date));
+        // What was to come before a session that began early comes no more.
+        let start = planned.min(session.start);
+        let protocol = self.protocol;
+        for rule in &protocol.rules {
+            let against = || match gap {
+                Some(..=0) => Some(DropReason::Merged),
+                Some(gap) => {
+                    let compact = protocol.series.iter().find(|compact| compact.gap_days == gap)?;
+                    (!compact.preparation.contains(&rule.key)).then_some(DropReason::Series)
+                }
+                None => None,
+            };
+            match &rule.anchor {
+                Anchor::BeforeNextDays(before) => {
+                    let dates = before.iter().map(|days| date.saturating_sub(days.days()));
+                    let dates: Vec<_> = dates.filter(|date| self.range.holds(*date)).collect();
+                    if dates.len() == before.len() {
+                        self.call(rule, Some(session), 0, against(), Some(start), |calendar, jitter| {
+                            let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::EarlierDay));
+                            let windows = dates.iter().zip(whys).flat_map(|(date, why)| {
+                                windows(protocol, rule, calendar, *date, jitter).into_iter().map(move |opening| {
+                                    Opening { why: if why == Why::Window { opening.why } else { why }, ..opening }
+                                })
+                            });
+                            windows.collect()
+                        });
+                    }
+                }
+                Anchor::BeforeStart { hours, earliest, at_least_minutes } if self.range.holds(date) => {
+                    let latest = back(start, SignedDuration::from_mins(*at_least_minutes));
+                    self.call(rule, Some(session), 0, against(), Some(latest), |calendar, _| {
+                        let earliest = calendar.instant(date, *earliest);
+                        let from = back(planned, SignedDuration::from_hours(*hours)).max(earliest);
+                        let why = Why::BeforeStart;
+                        if from > latest { Vec::new() } else { vec![Opening { from, until: latest, base: date, why }] }
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is asked on the days after `session`.
+    fn days_after(&mut self, session: &Session<'_>, next: Option<&Session<'_>>) {
+        let Some(end) = session.fact.ended_at else { return };
+        let gap = next.map(|next| days(session.date, next.start_date));
+        let protocol = self.protocol;
+        let compact = gap.and_then(|gap| protocol.series.iter().find(|compact| compact.gap_days == gap));
+        for rule in &protocol.rules {
+            let day = match rule.anchor {
+                Anchor::Day(day) => day,
+                Anchor::AfterEnd { .. } => 0,
+                _ => continue,
+            };
+            let date = session.date.saturating_add(day.days());
+            if !self.range.holds(date) {
+                continue;
+            }
+            let against = match (gap, compact) {
+                (Some(..=0), _) => Some(DropReason::Merged),
+                _ if day == 0 => None,
+                _ if session.fact.provisional && day > 1 => Some(DropReason::Provisional),
+                (_, Some(compact)) => (!compact.days.contains(&rule.key)).then_some(DropReason::Series),
+                (Some(gap), None) => (i64::from(day) >= gap).then_some(DropReason::Superseded),
+                (None, None) => None,
+            };
+            let deadline = next.map(|next| next.start).filter(|_| gap.is_some_and(|gap| i64::from(day) >= gap));
+            self.call(rule, Some(session), 0, against, deadline, |calendar, jitter| match rule.anchor {
+                Anchor::AfterEnd { hours } => {
+                    let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
+                    vec![Opening { from, until: Timestamp::MAX, base: date, why: Why::AfterEnd }]
+                }
+                _ => windows(protocol, rule, calendar, date, jitter),
+            });
+        }
+    }
+
+    /// What went out and is called for no more.
+    fn orphans(&mut self) {
+        let known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
+        for settled in self.facts.settled.iter().filter(|settled| !known.contains(&settled.id)) {
+            let Some(rule) = self.protocol.rule(&settled.rule_key) else { continue };
+            if self.range.holds(self.calendar.date(settled.due_at)) {
+                self.found.push(Candidate {
+                    rule,
+                    id: settled.id,
+                    anchor: None,
+                    occurrence: 0,
+                    zero: None,
+                    opens: settled.due_at,
+                    openings: Vec::new(),
+                    deadline: None,
+                    settled: Some(settled.due_at),
+                    orphan: true,
+                });
+            }
+        }
+    }
+
+    /// What is asked again and again.
+    fn recurring(&mut self, course: &Course<'_>) {
+        let protocol = self.protocol;
+        let origin = self.calendar.date(self.facts.care_start);
+        for rule in &protocol.rules {
+            let period = match rule.anchor {
+                Anchor::Weekly => 7,
+                Anchor::Monthly => 28,
+                _ => continue,
+            };
+            // The period before the range may still reach into it: a weekly day lies anywhere in its period.
+            let first = days(origin, self.range.first).div_euclid(period).max(0);
+            for occurrence in first.. {
+                let Ok(whole) = i32::try_from(occurrence * period) else { break };
+                let start = origin.saturating_add(whole.days());
+                if start > self.range.last {
+                    break;
+                }
+                let weekly = period == 7;
+                let date = if weekly { self.facts.weekly_day.on_or_after(start) } else { start };
+                let asked = if weekly { between_windows(course, protocol, date) } else { occurrence > 0 };
+                let Ok(occurrence) = u32::try_from(occurrence) else { break };
+                if asked && self.range.holds(date) {
+                    self.call(rule, None, occurrence, None, None, |calendar, jitter| {
+                        windows(protocol, rule, calendar, date, jitter)
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Whether `date` lies after the days of the last infusion, and no other session is known.
+fn between_windows(course: &Course<'_>, protocol: &Protocol, date: Date) -> bool {
+    course
+        .sessions
+        .last()
+        .is_some_and(|last| last.fact.ended_at.is_some() && days(last.date, date) > i64::from(protocol.horizon_days))
+}
+
+/// The windows of `rule` on `date`.
+fn windows(
+    protocol: &Protocol,
+    rule: &Rule,
+    calendar: &Calendar<'_>,
+    date: Date,
+    jitter: SignedDuration,
+) -> Vec<Opening> {
+    let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::LaterWindow));
+    let openings = rule.window.iter().zip(whys).map(|(part, why)| {
+        let span = protocol.windows.span(*part);
+        let from: Time = span.from.saturating_add(jitter);
+        // A change of the clock may take the whole window; its end is then no earlier than its start.
+        let from = calendar.instant(date, from);
+        Opening { from, until: calendar.instant(date, span.to).max(from), base: date, why }
+    });
+    openings.collect()
+}
+
+/// The id of an occurrence: the same however often and whenever it is planned.
+fn prompt_id(facts: &Facts, rule: &Rule, anchor: Option<Id<Infusion>>, occurrence: u32) -> Id<Prompt> {
+    let anchor = anchor.map_or(Uuid::nil(), Id::uuid);
+    let mut name = Vec::with_capacity(rule.key.len() + 24);
+    name.extend_from_slice(anchor.as_bytes());
+    name.extend_from_slice(&occurrence.to_be_bytes());
+    name.extend_from_slice(rule.key.as_bytes());
+    Id::from_uuid(Uuid::new_v5(&facts.patient.uuid(), &name))
+}
+
+/// The distance of a prompt from the start of its window: whole minutes, at most `most`.
+fn jitter(id: Id<Prompt>, most: u8) -> SignedDuration {
+    let minutes = id.uuid().as_u64_pair().0 % (u64::from(most) + 1);
+    SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(0))
+}
+
+/// `at` less `by`.
+fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_sub(by).unwrap_or(at)
+}

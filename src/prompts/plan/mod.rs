@@ -1,0 +1,176 @@
+//! Planning: a pure function of protocol, facts and time.
+//!
+//! 1. `anchor`: which prompts the infusions, the coming sessions and the calendar call for, and the openings in
+//!    which each may be placed.
+//! 2. `cap`: date by date, in order of priority, those are taken that leave every cap and spacing whole; then
+//!    reminders take the places that are left.
+//! 3. `place`: the instant of one prompt: zone history, spacing, quiet hours, pauses.
+//!
+//! The time decides only which dates are planned: those of the last sixteen days (so that a prompt that has gone out
+//! keeps its place) and of the protocol's horizon. All else follows from the facts, so planning tomorrow gives what
+//! planning today gave.
+
+mod anchor;
+mod cap;
+mod place;
+
+use jiff::civil::{Date, Time};
+use jiff::{Timestamp, ToSpan};
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+use super::protocol::{Kind, Protocol};
+use crate::kernel::id::{Infusion, Prompt};
+use crate::kernel::{Id, Zone};
+
+/// How many past days are planned again: a whole window and the days of preparation before it.
+const PAST_DAYS: i32 = 16;
+/// How many days after the horizon are looked at, because their prompts take the places of reminders of earlier ones.
+const MARGIN_DAYS: i32 = 3;
+
+/// Why a prompt sits where it sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The start of its window and its jitter.
+    Window,
+    /// Its first window was taken.
+    LaterWindow,
+    /// The day it was meant for was too close to an infusion.
+    EarlierDay,
+    /// Hours after the end of the infusion.
+    AfterEnd,
+    /// Hours before the start of the session.
+    BeforeStart,
+    /// The distance to the prompt before.
+    Spacing,
+    /// The end of the quiet hours.
+    QuietHours,
+}
+
+/// One prompt of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// `UUIDv5` of patient, rule key, anchor and occurrence.
+    pub id: Id<Prompt>,
+    /// The rule.
+    pub rule_key: String,
+    /// The protocol.
+    pub protocol: String,
+    /// Its version.
+    pub protocol_version: u32,
+    /// What it asks for.
+    pub kind: Kind,
+    /// 1 to 5.
+    pub priority: u8,
+    /// The infusion it hangs on; `None` for what recurs.
+    pub anchor: Option<Id<Infusion>>,
+    /// Which one, of those the rule makes for its anchor.
+    pub occurrence: u32,
+    /// The day after (or, below 0, before) the infusion that it belongs to.
+    pub day: Option<i32>,
+    /// The local date it is planned for.
+    pub local_date: Date,
+    /// The local time it is planned for.
+    pub local_time: Time,
+    /// The zone of both.
+    pub zone: Zone,
+    /// Their instant.
+    pub due_at: Timestamp,
+    /// When it is no longer of use.
+    pub expires_at: Timestamp,
+    /// When somebody is reminded of it, if at all.
+    pub reminder_at: Option<Timestamp>,
+    /// How long it takes.
+    pub minutes: u32,
+    /// A card in the app.
+    pub optional: bool,
+    /// Whether the phone may say that it is there.
+    pub push: bool,
+    /// Why it sits where it sits.
+    pub why: Why,
+}
+
+/// Why a prompt that a rule calls for is not planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// The server cannot serve it.
+    Capability,
+    /// Something it needs of the patient is missing.
+    Prerequisite,
+    /// It falls into a pause.
+    Paused,
+    /// The next infusion is on the same date.
+    Merged,
+    /// The next infusion follows so soon that only a part of the template is kept.
+    Series,
+    /// The next infusion comes first.
+    Superseded,
+    /// The end of the infusion is not confirmed.
+    Provisional,
+    /// The date holds no more.
+    Cap,
+    /// There is no room between its neighbours.
+    Spacing,
+    /// The quiet hours last until it is of no use.
+    QuietHours,
+    /// The moment it prepares for comes first.
+    TooLate,
+    /// A measure too soon after an infusion or after the last one.
+    TooSoon,
+    /// What it hung on is gone, or it lies beyond the horizon.
+    Withdrawn,
+    /// Its new time has passed already.
+    Past,
+}
+
+/// A prompt that a rule calls for and that is not planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// The id it would have.
+    pub id: Id<Prompt>,
+    /// The rule.
+    pub rule_key: String,
+    /// The infusion it hangs on.
+    pub anchor: Option<Id<Infusion>>,
+    /// Why not.
+    pub reason: DropReason,
+}
+
+/// A plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// What is planned, by time.
+    pub prompts: Vec<Planned>,
+    /// What is not.
+    pub dropped: Vec<Dropped>,
+}
+
+/// What is asked of one patient, from sixteen days before `now` to the protocol's horizon after it.
+pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
+    let calendar = place::Calendar::new(facts);
+    let today = calendar.date(now);
+    let range = anchor::Range {
+        first: today.saturating_sub(PAST_DAYS.days()),
+        last: today.saturating_add((protocol.horizon_days + MARGIN_DAYS).days()),
+    };
+    let course = anchor::Course::new(facts, &calendar);
+    let mut dropped = Vec::new();
+    let candidates = anchor::candidates(protocol, facts, &calendar, &course, range, &mut dropped);
+    let placer = place::Placer::new(protocol, facts, &calendar);
+    let taken = cap::take(&placer, &course, &candidates, &mut dropped);
+    let horizon = today.saturating_add(protocol.horizon_days.days());
+    let prompts = taken
+        .into_iter()
+        .filter(cap::Taken::is_called_for)
+        .map(|taken| taken.planned(protocol, &calendar))
+        .filter(|planned| planned.local_date <= horizon)
+        .collect();
+    Plan { prompts, dropped }
+}
+
+/// Whole days from one date to another.
+fn days(from: Date, to: Date) -> i64 {
+    to.duration_since(from).as_hours() / 24
+}

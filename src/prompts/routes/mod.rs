@@ -1,0 +1,48 @@
+//! The operations around infusions and what follows from them.
+
+mod infusions;
+mod me;
+mod pauses;
+mod prompts;
+mod protocols;
+mod window;
+
+use jiff::Timestamp;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::kernel::fields::Fields;
+
+/// Registers what lies below `/v1`.
+pub fn configure(config: &mut ServiceConfig) {
+    config.service(protocols::list_protocols).service(protocols::get_protocol).service(me::get_me).service(me::patch_me);
+}
+
+/// Registers what lies below `/v1/patients/{patient_id}`.
+pub fn configure_patient(config: &mut ServiceConfig) {
+    config
+        .service(infusions::list_infusions)
+        .service(infusions::put_infusion)
+        .service(infusions::get_infusion)
+        .service(infusions::patch_infusion)
+        .service(infusions::end_infusion)
+        .service(window::get_window)
+        .service(prompts::list_prompts)
+        .service(prompts::open_prompt)
+        .service(prompts::complete_prompt)
+        .service(prompts::snooze_prompt)
+        .service(prompts::skip_prompt)
+        .service(pauses::list_pauses)
+        .service(pauses::put_pause)
+        .service(pauses::delete_pause);
+}
+
+/// An instant of the wire: RFC 3339 with an offset, to the microsecond.
+fn instant(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
+    text.and_then(|text| fields.take(pointer, parse_instant(&text)))
+}
+
+fn parse_instant(text: &str) -> Result<Timestamp, &'static str> {
+    let at = text.parse::<Timestamp>().ok().map(crate::kernel::clock::micros);
+    let range = Timestamp::UNIX_EPOCH.as_second()..=4_102_444_800;
+    at.filter(|at| range.contains(&at.as_second())).ok_or("must be an instant in RFC 3339 with an offset, such as 2026-03-10T09:00:00Z")
+}

@@ -1,0 +1,364 @@
+//! Prompts, and what a patient does with one.
+
+use actix_web::{HttpRequest, get, post};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::instant;
+use crate::care::Door;
+use crate::care::door::{Own, Shared};
+use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, IdempotencyKey, MaybeBody, PathOf, PatientRef, Query, Reply};
+use crate::kernel::id::Prompt;
+use crate::kernel::page::{Limit, Page};
+use crate::kernel::{Error, Fields, Id, Result, Text};
+use crate::prompts::actions::{self, Act, Later};
+use crate::prompts::model::StoredPrompt;
+use crate::prompts::words::render;
+use crate::prompts::{Kind, Protocol, store};
+use crate::replay::Done;
+
+/// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PromptView {
+    /// Its id: the same however often the plan is made.
+    id: Uuid,
+    /// The rule that made it.
+    #[schema(example = "d1.tell")]
+    rule_key: String,
+    /// What it asks for: `safety`, `measure`, `reflection`, `exercise`, `preparation`, `habit`, `on_demand`.
+    #[schema(example = "reflection")]
+    kind: String,
+    /// Days since the infusion's last day; absent for recurring ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    day: Option<i32>,
+    /// How far it has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "planned", examples("planned", "due", "delivered", "opened", "completed", "skipped", "lapsed", "cancelled"))]
+    state: Option<&'static str>,
+    /// The rest; for the patient only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detail: Option<PromptDetail>,
+}
+
+/// What only the patient sees of a prompt.
+#[derive(Serialize, ToSchema)]
+struct PromptDetail {
+    /// The words.
+    text: String,
+    /// When it is due.
+    #[schema(value_type = String, format = DateTime)]
+    due_at: Timestamp,
+    /// The date where the patient lives.
+    #[schema(value_type = String, format = Date)]
+    local_date: jiff::civil::Date,
+    /// The time on the patient's wall.
+    #[schema(example = "11:40:00")]
+    local_time: String,
+    /// The zone it was planned in.
+    #[schema(example = "Europe/Berlin")]
+    zone: String,
+    /// When it is no longer of use.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// How long it takes.
+    minutes: u32,
+    /// A card in the app that nobody is reminded of.
+    optional: bool,
+    /// Exercises it offers, by key.
+    exercises: Vec<String>,
+    /// The infusion it hangs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    infusion_id: Option<Uuid>,
+    /// Why it sits where it sits.
+    #[schema(example = "window")]
+    why: String,
+    /// Why it was cancelled or skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cause: Option<String>,
+    /// When it left the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    delivered_at: Option<Timestamp>,
+    /// When it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    answered_at: Option<Timestamp>,
+    /// The entry or response that answers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    answer_id: Option<Uuid>,
+    /// Its version.
+    version: i64,
+}
+
+fn word<T: Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+impl PromptView {
+    fn for_owner(prompt: StoredPrompt, now: Timestamp) -> Self {
+        let state = prompt.state(now);
+        let cause = matches!(state, "cancelled" | "skipped").then(|| prompt.cause().map(str::to_owned)).flatten();
+        let planned = &prompt.doc.planned;
+        let rule = Protocol::default_v1().rule(&planned.rule_key);
+        let detail = PromptDetail {
+            text: rule.map(|rule| render(&rule.text)).unwrap_or_default(),
+            due_at: prompt.due_at,
+            local_date: planned.zone.date(prompt.due_at),
+            local_time: planned.zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),
+            zone: planned.zone.name().to_owned(),
+            expires_at: prompt.expires_at,
+            minutes: planned.minutes,
+            optional: planned.optional,
+            exercises: rule.map(|rule| rule.exercises.clone()).unwrap_or_default(),
+            infusion_id: planned.anchor.map(Id::uuid),
+            why: word(&planned.why),
+            cause,
+            delivered_at: prompt.delivered_at,
+            answered_at: prompt.doc.answered_at,
+            answer_id: prompt.doc.answer_id,
+            version: prompt.version,
+        };
+        Self {
+            id: prompt.id.uuid(),
+            rule_key: planned.rule_key.clone(),
+            kind: word(&planned.kind),
+            day: planned.day,
+            state: Some(state),
+            detail: Some(detail),
+        }
+    }
+
+    /// The schedule of the protocol; states of safety checks and measures only. Nothing adaptive, nothing paused.
+    fn for_reader(prompt: &StoredPrompt, now: Timestamp) -> Self {
+        let planned = &prompt.doc.planned;
+        let shown = matches!(planned.kind, Kind::Safety | Kind::Measure);
+        Self {
+            id: prompt.id.uuid(),
+            rule_key: planned.rule_key.clone(),
+            kind: word(&planned.kind),
+            day: planned.day,
+            state: shown.then(|| prompt.state(now)),
+            detail: None,
+        }
+    }
+}
+
+/// A page of prompts.
+#[derive(Serialize, ToSchema)]
+struct PromptPage {
+    /// The prompts, by time.
+    items: Vec<PromptView>,
+    /// Where the next page starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// Which prompts.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PromptQuery {
+    /// Due at or after; the beginning of the last 14 days unless said otherwise.
+    #[param(required = false, nullable = false, format = DateTime)]
+    from: Option<String>,
+    /// Due before; 15 days from now unless said otherwise.
+    #[param(required = false, nullable = false, format = DateTime)]
+    to: Option<String>,
+    /// In this state only; for the patient.
+    #[param(required = false, nullable = false, example = "due")]
+    state: Option<String>,
+    /// Items a page: 1 to 200, 20 unless said otherwise.
+    #[param(required = false, nullable = false, minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// Where the page starts: `next_cursor` of the page before.
+    #[param(required = false, nullable = false)]
+    cursor: Option<String>,
+}
+
+/// List prompts
+///
+/// By time. A therapist sees the schedule of the protocol, with the state of safety checks and measures only.
+#[utoipa::path(tag = "prompts", operation_id = "list_prompts",
+    params(("patient_id" = PatientRef, Path, description = "Whose"), PromptQuery),
+    responses((status = 200, description = "A page", body = PromptPage), ReadErrors))]
+#[get("/prompts")]
+pub(super) async fn list_prompts(door: Door<Shared>, query: Query<PromptQuery>, request: HttpRequest) -> Result<Reply> {
+    let query = query.into_inner();
+    let (mut f, now) = (Fields::new(), door.now());
+    let days = |n: i64| SignedDuration::from_hours(24 * n);
+    let shift = |by: SignedDuration| now.saturating_add(by).unwrap_or(now);
+    let from = instant(&mut f, "query/from", query.from).unwrap_or(shift(days(-14)));
+    let to = instant(&mut f, "query/to", query.to).unwrap_or(shift(days(15)));
+    f.done()?;
+    let limit = Limit::parse(query.limit)?;
+    let scope = door.cursor_scope("list_prompts", &format!("{from}|{to}|{:?}", query.state));
+    let mut after = match &query.cursor {
+        None => None,
+        Some(text) => {
+            let plain = door.state().vault.open_cursor(&scope, text);
+            let place = plain.and_then(|plain| serde_json::from_slice::<(Timestamp, Id<Prompt>)>(&plain).ok());
+            Some(place.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))?)
+        }
+    };
+    let owner = door.is_owner();
+    let mut found: Vec<StoredPrompt> = Vec::new();
+    loop {
+        let rows = door.read("list_prompts", move |tx, access| {
+            let rows = store::list(tx, access, (from, to), after, limit.rows())?;
+            rows.iter().for_each(|prompt| access.returns(prompt.id.uuid()));
+            Ok(rows)
+        });
+        let rows = rows.await?;
+        let (full, last) = (rows.len() >= limit.items(), rows.last().map(|last| (last.due_at, last.id)));
+        found.extend(rows.into_iter().filter(|prompt| match &query.state {
+            Some(wanted) if owner => prompt.state(now) == wanted,
+            _ => true,
+        }));
+        if found.len() > limit.items() || !full {
+            break;
+        }
+        after = last;
+    }
+    let page = Page::cut(found, limit, |prompt| (prompt.due_at, prompt.id));
+    let next = page.next.and_then(|place| serde_json::to_vec(&place).ok());
+    let next_cursor = next.map(|plain| door.state().vault.seal_cursor(&scope, &plain));
+    let view = |prompt: StoredPrompt| {
+        if owner { PromptView::for_owner(prompt, now) } else { PromptView::for_reader(&prompt, now) }
+    };
+    let page = PromptPage { items: page.items.into_iter().map(view).collect(), next_cursor };
+    Ok(Reply::ok(&page).next(&request, page.next_cursor.as_deref()))
+}
+
+async fn act(
+    door: Door<Own>,
+    name: &'static str,
+    id: Id<Prompt>,
+    key: &IdempotencyKey,
+    raw: &[u8],
+    command: Result<Act>,
+) -> Result<Reply> {
+    let once = door.once(key, raw);
+    let now = door.now();
+    let (_, prompt) = door
+        .write(
+            name,
+            once,
+            command,
+            move |tx, access, what| Ok((Done::ok(id.uuid()), actions::act(tx, access, id, what)?)),
+            move |tx, access, _| store::find(tx, access, id)?.ok_or(Error::NotFound),
+        )
+        .await?;
+    Ok(Reply::ok(&PromptView::for_owner(prompt, now)))
+}
+
+/// Open a prompt
+///
+/// The patient looked at it; nothing more is sent for it.
+#[utoipa::path(tag = "prompts", operation_id = "open_prompt",
+    params(("patient_id" = PatientRef, Path, description = "Whose"), ("prompt_id" = Uuid, Path, description = "Which"), OnceHeader),
+    responses((status = 200, description = "Opened", body = PromptView), ActionErrors))]
+#[post("/prompts/{prompt_id}/open")]
+pub(super) async fn open_prompt(door: Door<Own>, id: PathOf<Id<Prompt>>, key: IdempotencyKey) -> Result<Reply> {
+    act(door, "open_prompt", id.0, &key, &[], Ok(Act::Open)).await
+}
+
+/// When it was answered.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CompletePrompt {
+    /// By the patient's clock; now unless said otherwise. An answer in time counts, however late it arrives.
+    #[schema(format = DateTime)]
+    occurred_at: Option<String>,
+}
+
+/// Complete a prompt
+///
+/// For prompts without content. Writing an entry with `prompt_id` completes the prompt by itself.
+#[utoipa::path(tag = "prompts", operation_id = "complete_prompt", request_body(content = CompletePrompt, description = "May be absent"),
+    params(("patient_id" = PatientRef, Path, description = "Whose"), ("prompt_id" = Uuid, Path, description = "Which"), OnceHeader),
+    responses((status = 200, description = "Completed", body = PromptView), WriteErrors))]
+#[post("/prompts/{prompt_id}/complete")]
+pub(super) async fn complete_prompt(
+    door: Door<Own>,
+    id: PathOf<Id<Prompt>>,
+    key: IdempotencyKey,
+    body: Result<MaybeBody<CompletePrompt>, Error>,
+) -> Result<Reply> {
+    let now = door.now();
+    let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
+    let command = body.and_then(|body| {
+        let mut f = Fields::new();
+        let at = instant(&mut f, "/occurred_at", body.into_inner().and_then(|body| body.occurred_at));
+        f.done()?;
+        Ok(Act::Complete { occurred_at: at.unwrap_or(now).min(now), answer: None })
+    });
+    act(door, "complete_prompt", id.0, &key, &raw, command).await
+}
+
+/// Until when.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SnoozePrompt {
+    /// `hour`, `evening` or `tomorrow`. Never in quiet hours.
+    #[schema(example = "evening")]
+    until: String,
+}
+
+/// Snooze a prompt
+#[utoipa::path(tag = "prompts", operation_id = "snooze_prompt", request_body = SnoozePrompt,
+    params(("patient_id" = PatientRef, Path, description = "Whose"), ("prompt_id" = Uuid, Path, description = "Which"), OnceHeader),
+    responses((status = 200, description = "Snoozed", body = PromptView), WriteErrors))]
+#[post("/prompts/{prompt_id}/snooze")]
+pub(super) async fn snooze_prompt(
+    door: Door<Own>,
+    id: PathOf<Id<Prompt>>,
+    key: IdempotencyKey,
+    body: Result<Body<SnoozePrompt>, Error>,
+) -> Result<Reply> {
+    let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
+    let command = body.and_then(|body| {
+        let later = Later::parse(&body.into_inner().until);
+        later.map(Act::Snooze).map_err(|why| Error::field("/until", why))
+    });
+    act(door, "snooze_prompt", id.0, &key, &raw, command).await
+}
+
+/// Why not.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SkipPrompt {
+    /// In a few words; nobody else sees them.
+    #[schema(max_length = 200, example = "not today")]
+    reason: Option<String>,
+}
+
+/// Skip a prompt
+#[utoipa::path(tag = "prompts", operation_id = "skip_prompt", request_body(content = SkipPrompt, description = "May be absent"),
+    params(("patient_id" = PatientRef, Path, description = "Whose"), ("prompt_id" = Uuid, Path, description = "Which"), OnceHeader),
+    responses((status = 200, description = "Skipped", body = PromptView), WriteErrors))]
+#[post("/prompts/{prompt_id}/skip")]
+pub(super) async fn skip_prompt(
+    door: Door<Own>,
+    id: PathOf<Id<Prompt>>,
+    key: IdempotencyKey,
+    body: Result<MaybeBody<SkipPrompt>, Error>,
+) -> Result<Reply> {
+    let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
+    let command = body.and_then(|body| {
+        let mut f = Fields::new();
+        let reason = body.into_inner().and_then(|body| body.reason);
+        let reason = reason.and_then(|text| f.take("/reason", Text::<200>::parse(text)));
+        f.done()?;
+        Ok(Act::Skip { reason: reason.map(Text::into_string) })
+    });
+    act(door, "skip_prompt", id.0, &key, &raw, command).await
+}

@@ -1,0 +1,80 @@
+//! The window.
+
+use actix_web::get;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::instant;
+use crate::care::Door;
+use crate::care::door::Team;
+use crate::course;
+use crate::http::document::ReadErrors;
+use crate::http::{PatientRef, Query, Reply};
+use crate::kernel::{Code, Error, Fields, Result};
+use crate::prompts::Protocol;
+use crate::window::{ClinicalView, OwnerView, ReadinessFacts, window};
+
+/// Which window.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WindowQuery {
+    /// At which instant; now unless said otherwise.
+    #[param(required = false, nullable = false, format = DateTime, example = "2026-03-10T09:00:00Z")]
+    at: Option<String>,
+    /// `clinical` for numbers and boundaries; for staff only.
+    #[param(required = false, nullable = false, example = "clinical")]
+    view: Option<String>,
+    /// By the parameters of which protocol; the default one unless said otherwise.
+    #[param(required = false, nullable = false, example = "afterglow-default")]
+    protocol: Option<String>,
+}
+
+/// Either projection of the window: `index`, `curve` and instants come with `view=clinical` only.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum WindowAnswer {
+    Clinical(Box<ClinicalView>),
+    Owner(OwnerView),
+}
+
+/// Where in the window somebody is
+///
+/// A teaching picture, not a measurement: the `disclaimer` is to be shown with it. Patients see phases in words and
+/// days; numbers and boundary instants are for staff (`view=clinical`).
+#[utoipa::path(tag = "window", operation_id = "get_window",
+    params(("patient_id" = PatientRef, Path, description = "Whose"), WindowQuery),
+    responses((status = 200, description = "The window", body = WindowAnswer), ReadErrors))]
+#[get("/window")]
+pub(super) async fn get_window(door: Door<Team>, query: Query<WindowQuery>) -> Result<Reply> {
+    let query = query.into_inner();
+    let mut f = Fields::new();
+    let at = instant(&mut f, "query/at", query.at);
+    let clinical = match query.view.as_deref() {
+        None | Some("owner") => false,
+        Some("clinical") => true,
+        Some(_) => {
+            f.fault("query/view", "must be owner or clinical");
+            false
+        }
+    };
+    let protocol = Protocol::default_v1();
+    let known = query.protocol.as_deref().is_none_or(|key| key == protocol.key);
+    f.check(known, "query/protocol", "is not a protocol of this server");
+    f.done()?;
+    let at = at.unwrap_or(door.now());
+    let found = door.read("get_window", move |tx, access| {
+        if clinical && access.is_owner() {
+            return Err(Error::Forbidden(Code::Forbidden));
+        }
+        let (settings, _) = crate::prompts::actions::settings(tx, access)?;
+        Ok((course::doses(tx, access)?, settings.zone_at(at)))
+    });
+    let (doses, zone) = found.await?;
+    let found = window(&doses, &protocol.window, at, ReadinessFacts::default());
+    Ok(Reply::ok(&if clinical {
+        WindowAnswer::Clinical(Box::new(ClinicalView::of(&found, &zone)))
+    } else {
+        WindowAnswer::Owner(OwnerView::of(&found, &zone))
+    }))
+}

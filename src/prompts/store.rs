@@ -1,0 +1,162 @@
+//! Prompt rows: the sealed document, and in the clear what the workers scan for.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::model::{PromptDoc, Stage, StoredPrompt};
+use crate::care::{Access, Write};
+use crate::db::schema::{patients, prompts};
+use crate::db::{At, Tx};
+use crate::kernel::id::{Patient, Prompt};
+use crate::kernel::{Error, Id, Result};
+use crate::vault::{Place, Purpose};
+
+fn place(patient: Id<Patient>, id: Id<Prompt>, version: i64) -> Place {
+    Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
+}
+
+type Row = (Id<Prompt>, Vec<u8>, i32, At, At, Option<At>, Option<At>, i64);
+type Columns = (
+    prompts::id,
+    prompts::doc,
+    prompts::stage,
+    prompts::due_at,
+    prompts::expires_at,
+    prompts::fired_at,
+    prompts::delivered_at,
+    prompts::version,
+);
+const COLUMNS: Columns = (
+    prompts::id,
+    prompts::doc,
+    prompts::stage,
+    prompts::due_at,
+    prompts::expires_at,
+    prompts::fired_at,
+    prompts::delivered_at,
+    prompts::version,
+);
+
+fn open<A>(access: &Access<A>, row: Row) -> Result<StoredPrompt> {
+    let (id, doc, stage, due_at, expires_at, fired_at, delivered_at, version) = row;
+    let doc: PromptDoc = access.keys()?.open_json(&place(access.patient(), id, version), &doc)?;
+    Ok(StoredPrompt {
+        id,
+        doc,
+        stage: Stage::of(stage).ok_or_else(|| Error::corrupt("prompts", id))?,
+        due_at: due_at.0,
+        expires_at: expires_at.0,
+        fired_at: fired_at.map(|at| at.0),
+        delivered_at: delivered_at.map(|at| at.0),
+        version,
+    })
+}
+
+/// The prompts due in `[from, to)`, by time, at most `limit` after `after`.
+pub(super) fn list<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    (from, to): (Timestamp, Timestamp),
+    after: Option<(Timestamp, Id<Prompt>)>,
+    limit: i64,
+) -> Result<Vec<StoredPrompt>> {
+    let (after_at, after_id) = after.unwrap_or((Timestamp::MIN, Id::from_uuid(uuid::Uuid::nil())));
+    let after_at = At(after_at.max(Timestamp::UNIX_EPOCH));
+    let rows: Vec<Row> = prompts::table
+        .filter(prompts::patient_id.eq(access.patient()))
+        .filter(prompts::due_at.ge(At(from)))
+        .filter(prompts::due_at.lt(At(to)))
+        .filter(prompts::due_at.gt(after_at).or(prompts::due_at.eq(after_at).and(prompts::id.gt(after_id))))
+        .order((prompts::due_at, prompts::id))
+        .limit(limit)
+        .select(COLUMNS)
+        .load(tx.conn())?;
+    rows.into_iter().map(|row| open(access, row)).collect()
+}
+
+/// One prompt.
+pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Option<StoredPrompt>> {
+    let row: Option<Row> = prompts::table
+        .filter(prompts::patient_id.eq(access.patient()))
+        .filter(prompts::id.eq(id))
+        .select(COLUMNS)
+        .first(tx.conn())
+        .optional()?;
+    row.map(|row| open(access, row)).transpose()
+}
+
+/// When the workers look at it next: at its time while it waits, at no time once nothing is to be delivered.
+fn next_action(prompt: &StoredPrompt) -> Option<At> {
+    (prompt.stage == Stage::Planned).then_some(At(prompt.due_at))
+}
+
+/// Keeps a new prompt.
+pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
+    let patient = access.patient();
+    let place = place(patient, prompt.id, prompt.version);
+    let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
+    diesel::insert_into(prompts::table)
+        .values((
+            prompts::patient_id.eq(patient),
+            prompts::id.eq(prompt.id),
+            prompts::doc.eq(doc),
+            prompts::stage.eq(prompt.stage.number()),
+            prompts::due_at.eq(At(prompt.due_at)),
+            prompts::expires_at.eq(At(prompt.expires_at)),
+            prompts::next_action_at.eq(next_action(prompt)),
+            prompts::version.eq(prompt.version),
+            prompts::created_at.eq(At(access.now())),
+            prompts::updated_at.eq(At(access.now())),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Keeps a changed prompt; `prompt.version` is the new one.
+pub(super) fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
+    let patient = access.patient();
+    let place = place(patient, prompt.id, prompt.version);
+    let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
+    diesel::update(prompts::table.filter(prompts::patient_id.eq(patient)).filter(prompts::id.eq(prompt.id)))
+        .set((
+            prompts::doc.eq(doc),
+            prompts::stage.eq(prompt.stage.number()),
+            prompts::due_at.eq(At(prompt.due_at)),
+            prompts::expires_at.eq(At(prompt.expires_at)),
+            prompts::next_action_at.eq(next_action(prompt)),
+            prompts::fired_at.eq(prompt.fired_at.map(At)),
+            prompts::version.eq(prompt.version),
+            prompts::updated_at.eq(At(access.now())),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// When care of the patient began.
+pub(super) fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
+    let at: At =
+        patients::table.filter(patients::id.eq(access.patient())).select(patients::created_at).first(tx.conn())?;
+    Ok(at.0)
+}
+
+/// Notes that a plan was made, and when the horizon is to be extended.
+pub(super) fn mark_planned(tx: &mut Tx<'_>, access: &Access<Write>, next: Timestamp, changed: bool) -> Result<()> {
+    let by = i64::from(changed);
+    diesel::update(patients::table.filter(patients::id.eq(access.patient())))
+        .set((patients::next_plan_at.eq(At(next)), patients::plan_version.eq(patients::plan_version + by)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Patients whose horizon is to be extended at `now`, the longest waiting first.
+///
+/// Spans patients: rests on the partial index `patients_next_plan`.
+pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Id<Patient>>> {
+    Ok(patients::table
+        .filter(patients::next_plan_at.is_not_null())
+        .filter(patients::next_plan_at.le(At(now)))
+        .order(patients::next_plan_at)
+        .limit(limit)
+        .select(patients::id)
+        .load(tx.conn())?)
+}

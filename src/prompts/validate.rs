@@ -1,0 +1,66 @@
+//! What makes a protocol usable.
+
+use std::collections::HashSet;
+
+use super::protocol::{Anchor, Effort, Kind, Protocol, Rule};
+
+impl Protocol {
+    /// What is wrong with it, in words; empty when it can be used.
+    pub fn validate(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut fault = |right: bool, key: &str, what: &str| {
+            if !right {
+                faults.push(format!("{key}: {what}"));
+            }
+        };
+        let mut keys = HashSet::new();
+        for rule in &self.rules {
+            let key = rule.key.as_str();
+            fault(keys.insert(key), key, "the key is used twice");
+            fault((1..=5).contains(&rule.priority), key, "the priority is between 1 and 5");
+            fault(rule.optional == (rule.priority == 5), key, "priority 5 is what is optional");
+            fault(rule.push != rule.optional, key, "what is optional is not pushed, all else is");
+            fault(rule.text.chars().count() <= 240, key, "the text has at most 240 characters");
+            fault(!rule.text.is_empty(), key, "the text is empty");
+            fault(rule.minutes > 0, key, "it takes time");
+            let effortful = rule.kind == Kind::Exercise || (rule.kind == Kind::Reflection && rule.minutes > 5);
+            fault((rule.effort == Effort::Effortful) == effortful, key, "exercises and long writing are effortful");
+            let windowed =
+                matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly);
+            fault(windowed != rule.window.is_empty(), key, "a window goes with an anchor of days");
+            fault((rule.kind == Kind::OnDemand) == (rule.anchor == Anchor::Adaptive), key, "on demand is adaptive");
+            fault((rule.kind == Kind::Exercise) <= !rule.exercises.is_empty(), key, "an exercise names exercises");
+            fault(placeholders_known(rule), key, "a placeholder is unknown");
+            fault((rule.kind != Kind::Measure) == rule.min_days_since_last.is_none(), key, "measures keep a distance");
+        }
+        let w = &self.windows;
+        let spans = [w.morning, w.midday, w.afternoon, w.evening];
+        let ordered = spans.iter().all(|span| span.from < span.to)
+            && spans.iter().zip(spans.iter().skip(1)).all(|(one, next)| one.to <= next.from);
+        fault(ordered, "windows", "parts of the day follow each other");
+        let covered =
+            self.caps.days.iter().try_fold(0, |day, cap| {
+                (cap.first == day && cap.last >= day && cap.prompts > 0).then_some(cap.last + 1)
+            });
+        fault(covered.is_some_and(|days| days > self.horizon_days), "caps", "every day of the plan has a cap");
+        let recurring = |anchor: &Anchor| matches!(anchor, Anchor::Weekly | Anchor::Monthly);
+        let later = self.rules.iter().filter(|rule| rule.counts() && recurring(&rule.anchor)).count();
+        fault(u32::try_from(later).is_ok_and(|n| n <= self.caps.later.prompts), "caps", "too much between windows");
+        for compact in &self.series {
+            for key in compact.days.iter().chain(&compact.preparation) {
+                fault(keys.contains(key.as_str()), key, "a series keeps a rule that does not exist");
+            }
+        }
+        faults
+    }
+}
+
+/// Whether each `{…}` is an exercise that the rule offers or one of the words that are filled in.
+fn placeholders_known(rule: &Rule) -> bool {
+    rule.text.split('{').skip(1).all(|rest| {
+        rest.split_once('}').is_some_and(|(name, _)| match name.strip_prefix("ex:") {
+            Some(key) => rule.exercises.iter().any(|known| known == key),
+            None => matches!(name, "therapist_name" | "last_takeaway"),
+        })
+    })
+}

@@ -1,0 +1,233 @@
+//! A real server on a port of its own, and a client that holds every response against the API document.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use afterglow::app::{Server, openapi};
+use afterglow::config::Config;
+use afterglow::kernel::{Clock, Entropy};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::contract;
+use super::database::Database;
+
+/// When the tests begin: a Tuesday morning in Berlin.
+pub const START: &str = "2026-03-10T08:00:00Z";
+
+/// A server of this test's own, with a clock that the test moves.
+pub struct TestApp {
+    pub server: Server,
+    pub database: Database,
+    pub url: String,
+    pub clock: Clock,
+    http: reqwest::Client,
+    handle: actix_web::dev::ServerHandle,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl TestApp {
+    pub async fn start() -> Arc<Self> {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Arc<Self> {
+        Self::on(Database::fresh(), Clock::manual(START.parse().unwrap()), change).await
+    }
+
+    /// On a database that is there already, with the folder's keys.
+    pub async fn on(database: Database, clock: Clock, change: impl FnOnce(&mut Config)) -> Arc<Self> {
+        let mut config = Config::in_folder(database.folder.path().join("data"));
+        config.database = database.backend.clone();
+        config.auth_per_minute = None;
+        config.requests_per_minute = None;
+        // The least Argon2 allows: only tests of passphrases pay the real price.
+        config.passphrase_cost = (8, 1, 1);
+        change(&mut config);
+        let server = Server::open(config, clock.clone(), Entropy::System).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (give, take) = tokio::sync::oneshot::channel();
+        let listening = server.clone();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let running = listening.listen(listener, 1).unwrap();
+                let _ = give.send(running.handle());
+                running.await.unwrap();
+            });
+        });
+        let handle = take.await.unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Arc::new(Self { server, database, url, clock, http, handle, thread: Some(thread) })
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Moves the clock forward.
+    pub fn wait(&self, time: SignedDuration) {
+        self.clock.set(self.now().checked_add(time).unwrap());
+    }
+
+    pub fn set_clock(&self, at: &str) {
+        self.clock.set(at.parse().unwrap());
+    }
+
+    /// A request without a log-in.
+    pub fn request(self: &Arc<Self>, method: Method, path: &str) -> Call {
+        Call {
+            request: self.http.request(method.clone(), format!("{}{path}", self.url)),
+            app: Arc::clone(self),
+            method,
+            path: path.to_owned(),
+        }
+    }
+
+    pub fn get(self: &Arc<Self>, path: &str) -> Call {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(self: &Arc<Self>, path: &str, body: Value) -> Call {
+        self.request(Method::POST, path).json(body)
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.server.close();
+    }
+}
+
+/// A request that is being put together.
+#[must_use]
+pub struct Call {
+    request: reqwest::RequestBuilder,
+    app: Arc<TestApp>,
+    method: Method,
+    path: String,
+}
+
+impl Call {
+    pub fn json(mut self, body: Value) -> Self {
+        self.request = self.request.json(&body);
+        self
+    }
+
+    pub fn bytes(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.request = self.request.header("content-type", content_type).body(body.into());
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        self.request = self.request.header(name, value.as_ref());
+        self
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    pub fn key(self, key: &str) -> Self {
+        self.header("idempotency-key", key)
+    }
+
+    pub fn if_match(self, tag: &str) -> Self {
+        self.header("if-match", tag)
+    }
+
+    /// Sends it, and holds the response against the API document.
+    pub async fn send(self) -> Answer {
+        let response = self.request.send().await.unwrap();
+        let status = response.status();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+            .collect::<HashMap<_, _>>();
+        let bytes = response.bytes().await.unwrap().to_vec();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        contract::check(&self.method, &self.path, status, &headers, &bytes);
+        let _ = &self.app;
+        Answer { status, headers, body, bytes, said: format!("{} {}", self.method, self.path) }
+    }
+}
+
+/// What the server answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HashMap<String, String>,
+    pub body: Value,
+    pub bytes: Vec<u8>,
+    said: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}: {}", self.said, String::from_utf8_lossy(&self.bytes));
+        self
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.expect(200)
+    }
+
+    #[track_caller]
+    pub fn created(self) -> Self {
+        self.expect(201)
+    }
+
+    #[track_caller]
+    pub fn no_content(self) -> Self {
+        self.expect(204)
+    }
+
+    #[track_caller]
+    pub fn not_found(self) -> Self {
+        self.expect(404)
+    }
+
+    /// Refused with this code.
+    #[track_caller]
+    pub fn refused(self, code: &str) -> Self {
+        assert_eq!(self.body["code"], json!(code), "{}: {}", self.said, String::from_utf8_lossy(&self.bytes));
+        self
+    }
+
+    #[track_caller]
+    pub fn etag(&self) -> String {
+        self.headers.get("etag").unwrap_or_else(|| panic!("{}: no ETag", self.said)).clone()
+    }
+
+    #[track_caller]
+    pub fn text(&self, pointer: &str) -> String {
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{}: no {pointer} in {}", self.said, self.body)).to_owned()
+    }
+}
+
+/// A new id, as an app makes it.
+pub fn new_id(app: &TestApp) -> String {
+    Entropy::System.id::<afterglow::kernel::id::Any>(app.now()).to_string()
+}
+
+/// The committed document, parsed once.
+pub fn document() -> &'static Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(|| serde_json::from_str(&openapi::json()).unwrap())
+}
+
+/// What was seen of each operation, for the tests that ask whether all were.
+pub fn seen() -> &'static Mutex<HashMap<String, Vec<u16>>> {
+    static SEEN: OnceLock<Mutex<HashMap<String, Vec<u16>>>> = OnceLock::new();
+    SEEN.get_or_init(Mutex::default)
+}
