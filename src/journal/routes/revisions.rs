@@ -15,7 +15,7 @@ use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors}
 use crate::http::{IdempotencyKey, PatientRef, PathOf, Preconditions, Query, Reply};
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::journal::seal::Of;
-use crate::journal::{actions, store};
+use crate::journal::actions;
 use crate::care::grants::Sections;
 use crate::kernel::id::Entry;
 use crate::kernel::page::{Limit, Page};
