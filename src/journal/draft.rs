@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::model::{Content, Header, Kind, Markdown, Mood, TAGS, TextSection, instant};
-use crate::http::nullable;
+use crate::kernel::patch::Change;
 use crate::kernel::{Fields, Id, Result, Text, Zone};
 
 /// A whole entry. What is absent is empty.
@@ -103,37 +103,37 @@ pub struct EntryPatch {
     #[schema(nullable = false, format = DateTime)]
     pub occurred_at: Option<String>,
     /// The zone.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub zone: Option<Option<String>>,
+    pub zone: Change<String>,
     /// When it was taken down.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub recorded_at: Option<Option<String>>,
+    pub recorded_at: Change<String>,
     /// The infusion it is about.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
-    pub infusion_id: Option<Option<Uuid>>,
+    pub infusion_id: Change<Uuid>,
     /// The prompt it answers.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<Uuid>)]
-    pub prompt_id: Option<Option<Uuid>>,
+    pub prompt_id: Change<Uuid>,
     /// Title and body; `null` clears both.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<TextPatch>, nullable = false)]
-    pub text: Option<Option<TextPatch>>,
+    pub text: Change<TextPatch>,
     /// Dials; `null` clears all.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<MoodPatch>, nullable = false)]
-    pub mood: Option<Option<MoodPatch>>,
+    pub mood: Change<MoodPatch>,
     /// The tags, all of them.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
-    pub tags: Option<Option<Vec<String>>>,
+    pub tags: Change<Vec<String>>,
     /// The attachments, all of them.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<Vec<Uuid>>)]
-    pub attachments: Option<Option<Vec<Uuid>>>,
+    pub attachments: Change<Vec<Uuid>>,
 }
 
 /// A change of the section `text`.
@@ -142,13 +142,13 @@ pub struct EntryPatch {
 #[schema(as = PatchEntryText)]
 pub struct TextPatch {
     /// The title.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub title: Option<Option<String>>,
+    pub title: Change<String>,
     /// The body.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    pub body: Option<Option<String>>,
+    pub body: Change<String>,
 }
 
 /// A change of the section `mood`.
@@ -157,21 +157,21 @@ pub struct TextPatch {
 #[schema(as = PatchEntryMood)]
 pub struct MoodPatch {
     /// From unpleasant to pleasant.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<i64>)]
-    pub valence: Option<Option<i64>>,
+    pub valence: Change<i64>,
     /// From drained to lively.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<i64>)]
-    pub energy: Option<Option<i64>>,
+    pub energy: Change<i64>,
     /// From alone to connected.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<i64>)]
-    pub connection: Option<Option<i64>>,
+    pub connection: Change<i64>,
     /// From none to unbearable.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<i64>)]
-    pub distress: Option<Option<i64>>,
+    pub distress: Change<i64>,
 }
 
 // Their fields are what somebody wrote.
@@ -301,33 +301,32 @@ impl Content {
         set(&mut draft.kind, patch.kind);
         set(&mut draft.occurred_at, patch.occurred_at);
         set(&mut draft.status, patch.status.map(Some));
-        set(&mut draft.zone, patch.zone);
-        set(&mut draft.recorded_at, patch.recorded_at);
-        set(&mut draft.infusion_id, patch.infusion_id);
-        set(&mut draft.prompt_id, patch.prompt_id);
-        set(&mut draft.tags, patch.tags);
-        set(&mut draft.attachments, patch.attachments);
-        match patch.text {
-            Some(Some(change)) => {
-                let text = draft.text.get_or_insert_default();
-                set(&mut text.title, change.title);
-                set(&mut text.body, change.body);
-            }
-            Some(None) => draft.text = None,
-            None => {}
-        }
-        match patch.mood {
-            Some(Some(change)) => {
-                let mood = draft.mood.get_or_insert_default();
-                set(&mut mood.valence, change.valence);
-                set(&mut mood.energy, change.energy);
-                set(&mut mood.connection, change.connection);
-                set(&mut mood.distress, change.distress);
-            }
-            Some(None) => draft.mood = None,
-            None => {}
-        }
+        draft.zone = patch.zone.over(draft.zone);
+        draft.recorded_at = patch.recorded_at.over(draft.recorded_at);
+        draft.infusion_id = patch.infusion_id.over(draft.infusion_id);
+        draft.prompt_id = patch.prompt_id.over(draft.prompt_id);
+        draft.tags = patch.tags.over(draft.tags);
+        draft.attachments = patch.attachments.over(draft.attachments);
+        draft.text = merged(draft.text, patch.text, |text: TextFields, change: TextPatch| TextFields {
+            title: change.title.over(text.title),
+            body: change.body.over(text.body),
+        });
+        draft.mood = merged(draft.mood, patch.mood, |mood: MoodFields, change: MoodPatch| MoodFields {
+            valence: change.valence.over(mood.valence),
+            energy: change.energy.over(mood.energy),
+            connection: change.connection.over(mood.connection),
+            distress: change.distress.over(mood.distress),
+        });
         draft.parse()
+    }
+}
+
+/// A section after a patch: what is not there is patched as if it were empty.
+fn merged<S: Default, P>(section: Option<S>, change: Change<P>, merge: impl FnOnce(S, P) -> S) -> Option<S> {
+    match change {
+        Change::Keep => section,
+        Change::Clear => None,
+        Change::Set(change) => Some(merge(section.unwrap_or_default(), change)),
     }
 }
 

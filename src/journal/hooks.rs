@@ -8,10 +8,10 @@ use super::model::Header;
 use super::store;
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::course::{self, ZoneSince, zone_at};
+use crate::course::{self, ZoneSince};
 use crate::db::Tx;
 use crate::kernel::id::Entry;
-use crate::kernel::{Fields, Id, Result, Zone};
+use crate::kernel::{Error, Fields, Id, Result, Zone};
 use crate::prompts;
 use crate::window::{self, Context, Dose, WindowParams};
 
@@ -30,7 +30,7 @@ impl Surroundings {
 
     /// The zone the patient was in at `at`, as far as their settings say.
     pub fn zone_at(&self, at: Timestamp) -> Zone {
-        zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
+        course::zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
     }
 }
 
@@ -41,13 +41,9 @@ pub fn context_of(doses: &[Dose], occurred_at: Timestamp) -> Context {
 
 /// Reads what the context of the patient's entries is derived from.
 pub fn surroundings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Surroundings> {
+    let doses = course::doses(tx, access)?;
     let zones = course::find_settings(tx, access)?.map(|(settings, _)| settings.zones).unwrap_or_default();
-    Ok(Surroundings { doses: doses(tx, access)?, zones })
-}
-
-/// The patient's infusions, as the window sees them.
-fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
-    course::doses(tx, access)
+    Ok(Surroundings { doses, zones })
 }
 
 /// Refuses links to infusions and prompts that are not the patient's. `before` is what the entry said before: what it
@@ -64,25 +60,23 @@ pub(super) fn check_links(
     {
         fields.check(store::infusion_exists(tx, access, infusion)?, "/infusion_id", "is not an infusion of yours");
     }
-    if let Some(prompt) = header.prompt_id
+    // For what is done, completing the prompt tells.
+    if let Some(prompt) = header.prompt_id.filter(|_| header.draft)
         && before.and_then(|before| before.prompt_id) != Some(prompt)
     {
-        fields.check(store::prompt_exists(tx, access, prompt)?, "/prompt_id", "is not a prompt of yours");
+        fields.check(store::prompt_exists(tx, access, prompt)?, "/prompt_id", NOT_YOURS);
     }
     fields.done()
 }
 
-/// Called, in the unit that writes it, when a done entry has come to answer a prompt (`header.prompt_id`): completes
-/// the prompt. Not called for drafts, nor again for edits of an answer.
-pub(super) fn answered(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    entry: Id<Entry>,
-    header: &Header,
-) -> Result<()> {
-    debug_assert!(!header.draft, "a draft answers nothing");
-    if let Some(prompt) = header.prompt_id {
-        prompts::actions::answered(tx, access, prompt, header.occurred_at, entry.uuid())?;
+const NOT_YOURS: &str = "is not a prompt of yours";
+
+/// Completes the prompt that a done entry has come to answer, in the unit that writes the entry. Not called for drafts,
+/// nor again for edits of an answer.
+pub(super) fn answered(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, header: &Header) -> Result<()> {
+    let Some(prompt) = header.prompt_id else { return Ok(()) };
+    if prompts::actions::answered(tx, access, prompt, header.occurred_at, entry.uuid())? {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::field("/prompt_id", NOT_YOURS))
 }

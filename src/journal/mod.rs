@@ -17,12 +17,15 @@
 //! [`crate::care::grants`]), and the planning of prompts.
 
 pub mod actions;
+pub mod comments;
 pub mod draft;
 pub mod filter;
 pub mod hooks;
 pub mod model;
+mod routes;
 pub mod seal;
 pub mod store;
 pub mod view;
 
 pub use hooks::context_of;
+pub use routes::configure_patient;

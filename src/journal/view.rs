@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::draft::{MoodFields, TextFields};
 use super::hooks::Surroundings;
-use super::seal::Of;
+use super::seal::{Of, Opened};
 use super::store::Row;
 use crate::care::grants::Sections;
 use crate::kernel::id::{Account, Patient};
@@ -140,9 +140,15 @@ impl Found {
 
 /// Opens and renders an entry, after the unit.
 pub fn render(keys: &Keys, patient: Id<Patient>, found: &Found, around: &Surroundings) -> Result<EntryView> {
+    let open = found.shared.unwrap_or(Sections::ALL);
+    let opened = Of { patient, entry: found.row.id }.open(keys, &found.row.parts, open)?;
+    Ok(rendered(found, &opened, around))
+}
+
+/// Renders an entry of which the sections it may show were opened, and no others.
+pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings) -> EntryView {
     let row = &found.row;
     let open = found.shared.unwrap_or(Sections::ALL);
-    let opened = Of { patient, entry: row.id }.open(keys, &row.parts, open)?;
     let (content, header) = (&opened.content, &opened.content.header);
     let context = around.context(header.occurred_at);
     let shown = |section| open.has(section);
@@ -194,5 +200,5 @@ pub fn render(keys: &Keys, patient: Id<Patient>, found: &Found, around: &Surroun
         };
         view.seen_by = found.openings.as_ref().map(|list| list.iter().map(seen).collect());
     }
-    Ok(view)
+    view
 }

@@ -22,4 +22,3 @@ pub mod store;
 pub use actions::{drop_item, on_entry};
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};
 pub use routes::configure_patient;
-pub use store::close_for_link;

@@ -8,10 +8,9 @@ use jiff::Timestamp;
 use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::changes::{self, Change, Entity, Op};
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
 use crate::db::{At, Both, Tx};
-use crate::kernel::id::{Account, Any, CareLink, Grant, Patient, Session};
+use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
 use crate::locked;
 
@@ -292,57 +291,13 @@ pub(super) fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, it
 
 /// Ends a grant.
 pub(super) fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<()> {
-    close(tx, access.patient(), &[id], access.now())
-}
-
-fn close(tx: &mut Tx<'_>, patient: Id<Patient>, ids: &[Id<Grant>], now: Timestamp) -> Result<()> {
     diesel::update(
         grants::table
-            .filter(grants::patient_id.eq(patient))
-            .filter(grants::id.eq_any(ids.iter().copied()))
+            .filter(grants::patient_id.eq(access.patient()))
+            .filter(grants::id.eq(id))
             .filter(grants::closed_at.is_null()),
     )
-    .set((grants::closed_at.eq(At(now)), grants::version.eq(grants::version + 1)))
+    .set((grants::closed_at.eq(At(access.now())), grants::version.eq(grants::version + 1)))
     .execute(tx.conn())?;
     Ok(())
-}
-
-/// Ends, for good, the grants whose only readers were the holder of `link` and holders of links that have ended.
-///
-/// Called in the unit that ends the link, after it: grants to a care team go on for its other members, and the ended
-/// link itself opens nothing any more.
-pub fn close_for_link(
-    tx: &mut Tx<'_>,
-    patient: Id<Patient>,
-    link: Id<CareLink>,
-    actor: Option<(Id<Account>, Id<Session>)>,
-    now: Timestamp,
-) -> Result<()> {
-    let mut ids: Vec<Id<Grant>> = grant_readers::table
-        .inner_join(
-            grants::table
-                .on(grants::patient_id.eq(grant_readers::patient_id).and(grants::id.eq(grant_readers::grant_id))),
-        )
-        .filter(grant_readers::patient_id.eq(patient))
-        .filter(grant_readers::link_id.eq(link))
-        .filter(grants::closed_at.is_null())
-        .order(grants::id)
-        .select(grants::id)
-        .load(tx.conn())?;
-    let kept: Vec<Id<Grant>> = grant_readers::table
-        .inner_join(care_links::table.on(care_links::id.eq(grant_readers::link_id)))
-        .filter(grant_readers::patient_id.eq(patient))
-        .filter(grant_readers::grant_id.eq_any(ids.iter().copied()))
-        .filter(grant_readers::link_id.ne(link))
-        .filter(care_links::state.eq("active"))
-        .select(grant_readers::grant_id)
-        .load(tx.conn())?;
-    ids.retain(|id| !kept.contains(id));
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let first = changes::take(tx, patient, ids.len())?;
-    close(tx, patient, &ids, now)?;
-    let list: Vec<Change> = ids.iter().map(|id| Change::new(Entity::Grant, *id, 2, Op::Delete)).collect();
-    changes::insert(tx, patient, first, actor, now, &list)
 }
