@@ -24,8 +24,7 @@
 //! | [`course`] | the facts that planning reads: infusions, zones, quiet hours, pauses | plan |
 //! | [`prompts`] | the protocol, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
-//! | [`journal`] | entries, their sections and revisions, comments, openings | decide who may read |
-| [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
+//! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
 //! | [`cli`] | the command line | |
 //!
 //! Inside a slice: `model` (and other pure files) ← `store` (SQL only) ← `actions` (one function for each use case) ←
@@ -64,7 +63,6 @@ pub mod care;
 pub mod window;
 pub mod course;
 pub mod prompts;
-pub mod journal;
 pub mod journal;
 pub mod app;
 pub mod cli;

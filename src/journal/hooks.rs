@@ -8,10 +8,10 @@ use super::model::Header;
 use super::store;
 use crate::care::Access;
 use crate::care::access::Write;
+use crate::course::{self, ZoneSince};
 use crate::db::Tx;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Fields, Id, Result, Zone};
-use crate::course::{self, ZoneSince};
 use crate::prompts;
 use crate::window::{self, Context, Dose, WindowParams};
 

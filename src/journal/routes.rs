@@ -21,7 +21,7 @@ use crate::care::door::{Care, Lock, Own, Shared};
 use crate::care::{Access, Door};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PatientRef, PathOf, Preconditions, Reply};
+use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;

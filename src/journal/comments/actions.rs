@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use super::store::CommentRow;
 use super::store;
+pub use super::store::CommentRow;
 use crate::care::access::Write;
 use crate::care::{Access, grants};
 use crate::changes::{self, Change, Entity, Op};

@@ -11,7 +11,7 @@ use super::actions::{self, CommentRow, NewComment};
 use crate::care::Door;
 use crate::care::door::Shared;
 use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PatientRef, PathOf, Query, Reply};
+use crate::http::{Body, IdempotencyKey, PathOf, PatientRef, Query, Reply};
 use crate::kernel::id::{CareLink, Comment, Entry};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result, Text};

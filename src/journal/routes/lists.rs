@@ -242,9 +242,8 @@ async fn shared_page(door: &Door<Shared>, filter: Filter, limit: Limit, cursor: 
     let after = cursor.map(parse).transpose()?;
     let unit = move |tx: &mut Tx<'_>, access: &Access<_>| shelf(tx, access, &filter, limit, after);
     let shelf = door.read("list_entries", unit).await?;
-    let render = |(row, sections)| {
-        view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &shelf.around)
-    };
+    let render =
+        |(row, sections)| view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &shelf.around);
     let items = shelf.found.into_iter().map(render).collect::<Result<_>>()?;
     Ok(list(items, shelf.next.map(|id| vault.seal_cursor(&scope, id.uuid().as_bytes()))))
 }

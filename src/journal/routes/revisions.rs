@@ -8,15 +8,15 @@ use uuid::Uuid;
 
 use super::{again, changed, reply};
 use crate::care::door::Own;
+use crate::care::grants::Sections;
 use crate::care::{Access, Door};
 use crate::changes::{self, Entity, Recorded};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors};
-use crate::http::{IdempotencyKey, PatientRef, PathOf, Preconditions, Query, Reply};
+use crate::http::{IdempotencyKey, PathOf, PatientRef, Preconditions, Query, Reply};
+use crate::journal::actions;
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::journal::seal::Of;
-use crate::journal::actions;
-use crate::care::grants::Sections;
 use crate::kernel::id::Entry;
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Id, Result};
