@@ -15,4 +15,6 @@
 mod support;
 
 mod db;
+mod journal;
+mod sharing;
 mod server;

@@ -137,3 +137,25 @@ impl TestApp {
         patient
     }
 }
+
+/// One clinic with a therapist, a nurse and one linked patient.
+pub struct Clinic {
+    pub app: Arc<TestApp>,
+    pub admin: Person,
+    pub therapist: Person,
+    pub nurse: Person,
+    pub ann: Person,
+    pub link: String,
+}
+
+impl Clinic {
+    pub async fn open() -> Self {
+        let app = TestApp::start().await;
+        let admin = app.admin().await;
+        let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
+        let nurse = app.staff(&admin, "Noor Haddad", &["record"]).await;
+        let ann = app.register("Ann Walker", &therapist.code_for_patient().await).await;
+        let link = ann.linked_to(&therapist).await;
+        Self { app, admin, therapist, nurse, ann, link }
+    }
+}
