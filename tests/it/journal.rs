@@ -244,11 +244,11 @@ async fn search_looks_through_sealed_text() {
 async fn the_context_follows_the_infusion() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let before = ann.writes(with(reflection("Before"), json!({ "occurred_at": "2026-03-08T10:00:00+01:00" }))).await;
+    let before = ann.writes(with(reflection("Before"), json!({ "occurred_at": "2026-03-07T10:00:00+01:00" }))).await;
     let after = ann.writes(with(reflection("After"), json!({ "occurred_at": "2026-03-10T08:30:00+01:00" }))).await;
     let infusion = new_id(&app);
-    let body = json!({ "status": "completed", "route": "iv_infusion", "started_at": "2026-03-09T09:00:00+01:00",
-        "ended_at": "2026-03-09T09:40:00+01:00" });
+    let body = json!({ "status": "completed", "route": "iv_infusion", "started_at": "2026-03-08T09:00:00+01:00",
+        "ended_at": "2026-03-08T09:40:00+01:00" });
     theo.put(&ann.of_theirs(&format!("/infusions/{infusion}")), body).send().await.created();
     let seen = ann.entry(&after).await.ok();
     assert_eq!(seen.body["phase"], "peak");
