@@ -15,5 +15,7 @@
 mod support;
 
 mod db;
+mod journal;
+mod sharing;
 mod server;
 mod story;
