@@ -15,4 +15,5 @@
 mod support;
 
 mod db;
+mod joining;
 mod server;
