@@ -14,6 +14,7 @@
 
 mod support;
 
+mod care_links;
 mod db;
 mod joining;
 mod server;

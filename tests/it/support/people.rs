@@ -76,7 +76,11 @@ impl Person {
 
     /// Takes a therapist on and is confirmed by them; answers the link.
     pub async fn linked_to(&self, therapist: &Person) -> String {
-        let link = self.care_links().await.into_iter().find(|link| link["name"] == json!(therapist.name));
+        let link = self
+            .care_links()
+            .await
+            .into_iter()
+            .find(|link| link["name"] == json!(therapist.name) && link["state"] != "ended");
         let id = match link {
             Some(link) => link["id"].as_str().unwrap().to_owned(),
             None => {
@@ -135,5 +139,27 @@ impl TestApp {
         let patient = self.register(name, &therapist.code_for_patient().await).await;
         patient.linked_to(therapist).await;
         patient
+    }
+}
+
+/// One clinic with a therapist, a nurse and one linked patient.
+pub struct Clinic {
+    pub app: Arc<TestApp>,
+    pub admin: Person,
+    pub therapist: Person,
+    pub nurse: Person,
+    pub ann: Person,
+    pub link: String,
+}
+
+impl Clinic {
+    pub async fn open() -> Self {
+        let app = TestApp::start().await;
+        let admin = app.admin().await;
+        let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
+        let nurse = app.staff(&admin, "Noor Haddad", &["record"]).await;
+        let ann = app.register("Ann Walker", &therapist.code_for_patient().await).await;
+        let link = ann.linked_to(&therapist).await;
+        Self { app, admin, therapist, nurse, ann, link }
     }
 }
