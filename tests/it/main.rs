@@ -18,3 +18,4 @@ mod care_links;
 mod db;
 mod joining;
 mod server;
+mod story;
