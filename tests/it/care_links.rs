@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
@@ -68,7 +67,7 @@ async fn before_the_therapist_confirms_nothing_of_the_patient_is_open() {
     therapist.get(&team).send().await.not_found();
     let infusion = format!("{infusions}/{}", new_id(&app));
     let body = json!({ "status": "planned", "route": "iv_infusion", "planned_at": "2026-03-12T09:00:00Z" });
-    therapist.request(Method::PUT, &infusion).json(body).send().await.not_found();
+    therapist.put(&infusion, body).send().await.not_found();
     // The nurse cannot confirm for the therapist, nor the patient.
     let id = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
     let confirm = format!("/v1/care-links/{id}/confirm");
@@ -207,9 +206,7 @@ async fn an_admin_changes_what_staff_may_do_and_lets_them_go() {
     clinic.therapist.get(&members).send().await.expect(403);
     clinic.admin.get(&format!("/v1/clinics/{}/members", uuid::Uuid::nil())).send().await.not_found();
 
-    let patch = |who: &Person, body: Value| {
-        clinic.admin.request(Method::PATCH, &format!("{members}/{}", who.account)).json(body).send()
-    };
+    let patch = |who: &Person, body: Value| clinic.admin.patch(&format!("{members}/{}", who.account), body).send();
     let infusions = format!("/v1/patients/{}/infusions", clinic.ann.patient);
     clinic.nurse.get(&infusions).send().await.ok();
     let changed = patch(&clinic.nurse, json!({ "capabilities": ["duty"] })).await.ok();
@@ -250,10 +247,10 @@ async fn ending_a_link_closes_what_was_granted_over_it_alone() {
         let body =
             json!({ "kind": "reflection", "occurred_at": "2026-03-10T08:00:00Z", "text": { "body": "The lake." } });
         let path = format!("/v1/patients/me/entries/{entry}");
-        clinic.ann.request(Method::PUT, &path).json(body).send().await.created();
+        clinic.ann.put(&path, body).send().await.created();
         let grant = json!({ "target": { "type": "entry", "id": entry }, "sections": ["text"], "reader": reader });
         let path = format!("/v1/patients/me/grants/{}", new_id(&clinic.app));
-        clinic.ann.request(Method::PUT, &path).json(grant).send().await.created();
+        clinic.ann.put(&path, grant).send().await.created();
         granted.push(format!("/v1/patients/{}/entries/{entry}", clinic.ann.patient));
     }
     clinic.therapist.get(&granted[0]).send().await.ok();
@@ -285,7 +282,7 @@ async fn a_therapist_who_may_no_longer_care_is_shut_out_and_let_in_again() {
     let team = format!("/v1/patients/{}/care-team", clinic.ann.patient);
     for (capability, status) in [("duty", 404), ("care", 200)] {
         let change = json!({ "capabilities": [capability] });
-        clinic.admin.request(Method::PATCH, &member).json(change).send().await.ok();
+        clinic.admin.patch(&member, change).send().await.ok();
         clinic.therapist.get(&team).send().await.expect(status);
         let listed = clinic.therapist.care_links().await.len();
         assert_eq!(listed, usize::from(status == 200));
