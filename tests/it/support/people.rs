@@ -90,7 +90,11 @@ impl Person {
 
     /// Takes a therapist on and is confirmed by them; answers the link.
     pub async fn linked_to(&self, therapist: &Person) -> String {
-        let link = self.care_links().await.into_iter().find(|link| link["name"] == json!(therapist.name));
+        let link = self
+            .care_links()
+            .await
+            .into_iter()
+            .find(|link| link["name"] == json!(therapist.name) && link["state"] != "ended");
         let id = match link {
             Some(link) => link["id"].as_str().unwrap().to_owned(),
             None => {
