@@ -13,5 +13,7 @@ pub mod care;
 pub mod window;
 pub mod course;
 pub mod prompts;
+pub mod delivery;
+pub mod jobs;
 pub mod app;
 pub mod cli;
