@@ -36,6 +36,7 @@ fn mount(config: &mut ServiceConfig) {
         .service(scope("/v1/patients/{patient_id}").configure(mount_patient))
         .service(scope("/v1").configure(|config: &mut ServiceConfig| {
             crate::identity::configure(config);
+            crate::care::configure(config);
             crate::prompts::configure(config);
             config.service(health::get_meta);
         }));
@@ -43,7 +44,10 @@ fn mount(config: &mut ServiceConfig) {
 
 /// What lies below `/v1/patients/{patient_id}`: each handler has a door.
 fn mount_patient(config: &mut ServiceConfig) {
+    crate::care::configure_patient(config);
+    crate::care::grants::configure_patient(config);
     crate::prompts::configure_patient(config);
+    crate::journal::configure_patient(config);
 }
 
 /// A server that is ready to listen.

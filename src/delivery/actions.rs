@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 
 use super::channel::{Channel, ChannelError};
@@ -42,7 +42,7 @@ pub type KeyRing = Arc<HashMap<Id<Patient>, Option<Keys>>>;
 /// # Errors
 ///
 /// When the keyring cannot be read.
-pub async fn keys_of(state: &State, patients: impl IntoIterator<Item = Id<Patient>>) -> Result<KeyRing> {
+pub async fn keys_of(state: &State, patients: Vec<Id<Patient>>) -> Result<KeyRing> {
     let mut ring = HashMap::new();
     for patient in patients {
         if !ring.contains_key(&patient) {
@@ -64,7 +64,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     if leased.is_empty() {
         return Ok(Round::default());
     }
-    let keys = keys_of(state, leased.iter().map(|one| one.patient)).await?;
+    let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
     let (held, ring) = (leased.clone(), Arc::clone(&keys));
     let facts = state.db.read(move |tx| facts(tx, &held, &ring, now)).await?;
     let turns: Vec<_> = leased.iter().map(|one| (*one, verdict(one, &facts, &keys, now))).collect();
@@ -130,7 +130,7 @@ async fn send(channel: &dyn Channel, turns: Vec<(Leased, (Verdict, Timestamp))>,
             Verdict::Lapse => outcomes.lapsed.push(one.id),
         }
     }
-    let sends: Vec<_> = going.into_iter().map(|(one, expires_at)| send_one(channel, one, expires_at)).collect();
+    let sends: Vec<_> = going.into_iter().map(|(one, expires_at)| send_one(channel, one, expires_at).boxed()).collect();
     let mut done = futures_util::stream::iter(sends).buffer_unordered(AT_ONCE);
     while let Some((one, expires_at, sent)) = done.next().await {
         match (sent, retry_at(one.attempts, expires_at, now)) {

@@ -64,13 +64,13 @@ fn settle(
 
 /// Catches up with patients after an outage, each in a unit of their own.
 async fn catch_up(state: &State, channel: &'static str, late: Vec<Id<Patient>>, now: Timestamp) -> Result<usize> {
-    let keys = keys_of(state, late.iter().copied()).await?;
+    let keys = keys_of(state, late.clone()).await?;
     let units: Vec<_> = late
         .into_iter()
         .map(|patient| {
             let keys = keys.get(&patient).cloned().flatten();
             let unit = state.db.write_bulk(move |tx| catch_up_one(tx, channel, patient, keys.as_ref(), now));
-            unit.map(move |done| (patient, done))
+            unit.map(move |done| (patient, done)).boxed()
         })
         .collect();
     let mut units = futures_util::stream::iter(units).buffer_unordered(AT_ONCE);

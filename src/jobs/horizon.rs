@@ -1,6 +1,6 @@
 //! Plans grow with time.
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::care::Access;
@@ -22,10 +22,10 @@ const LATER: SignedDuration = SignedDuration::from_hours(1);
 /// Plans again for those whose horizon has moved, each in a unit of their own. Answers how many.
 pub(super) async fn extend(state: &State, now: Timestamp) -> Result<usize> {
     let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
-    let keys = keys_of(state, patients.iter().copied()).await?;
+    let keys = keys_of(state, patients.clone()).await?;
     let plans: Vec<_> = patients
         .into_iter()
-        .map(|patient| extend_one(state, patient, keys.get(&patient).cloned().flatten(), now))
+        .map(|patient| extend_one(state, patient, keys.get(&patient).cloned().flatten(), now).boxed())
         .collect();
     let mut plans = futures_util::stream::iter(plans).buffer_unordered(AT_ONCE);
     let mut count = 0;
