@@ -16,3 +16,4 @@ mod support;
 
 mod db;
 mod server;
+mod story;
