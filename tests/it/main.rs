@@ -15,5 +15,6 @@
 mod support;
 
 mod db;
+mod delivery;
 mod server;
 mod story;
