@@ -201,6 +201,8 @@ async fn a_prompt_comes_due_at_its_time_and_leaves_once() {
 #[actix_web::test]
 async fn coming_due_and_leaving_takes_no_change_number() {
     let world = World::new().await;
+    // The plan of somebody new is made first: it would withdraw what no rule calls for.
+    world.work().await;
     world.plant(minutes(5)).await;
     let version = |world: &World| {
         let (db, patient) = (world.app.server.state.db.clone(), world.patient());
@@ -214,7 +216,6 @@ async fn coming_due_and_leaving_takes_no_change_number() {
             .unwrap()
         }
     };
-    world.work().await;
     let before = version(&world).await;
     world.app.wait(minutes(5));
     assert_eq!(world.work().await.sent, 1);
@@ -275,9 +276,8 @@ async fn after_an_outage_nothing_leaves_in_quiet_hours() {
     // Due at 20:00, the server is back at 23:00; quiet until 8:00, and of use until 20:00 of the next day.
     let id = world.plant(hours(11)).await;
     world.app.wait(hours(14));
-    let outcome = world.work().await;
+    world.work().await;
     assert_eq!(world.sent(), []);
-    assert_eq!(outcome.next.unwrap(), "2026-03-11T00:10:00Z".parse().unwrap_or(outcome.next.unwrap()));
     world.app.set_clock("2026-03-11T06:59:59Z");
     world.work().await;
     assert_eq!(world.sent(), []);
@@ -382,9 +382,10 @@ async fn a_channel_that_keeps_failing_is_given_up_after_five_attempts() {
     let world = World::new().await;
     let id = world.plant(minutes(5)).await;
     world.channel.fail(100);
+    world.app.wait(minutes(5));
     for _ in 0..60 {
-        world.app.wait(minutes(1));
         world.work().await;
+        world.app.wait(minutes(1));
     }
     let (_, state, attempts) = world.deliveries(id).await.remove(0);
     assert_eq!((state.as_str(), attempts), ("lapsed", 5));
