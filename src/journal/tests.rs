@@ -48,8 +48,17 @@ fn every_fault_is_told_at_once() {
         "mood": { "valence": 11, "distress": -1 }, "tags": ["ok", " "], "attachments": [Uuid::nil()],
     })));
     let expected = [
-        "/kind", "/status", "/occurred_at", "/zone", "/recorded_at", "/text/title", "/text/body", "/mood/valence",
-        "/mood/distress", "/tags/1", "/attachments",
+        "/kind",
+        "/status",
+        "/occurred_at",
+        "/zone",
+        "/recorded_at",
+        "/text/title",
+        "/text/body",
+        "/mood/valence",
+        "/mood/distress",
+        "/tags/1",
+        "/attachments",
     ];
     assert_eq!(faults, expected);
 }

@@ -97,9 +97,11 @@ async fn a_patch_changes_sections_and_nothing_else() {
 async fn what_is_wrong_is_told_with_its_place_and_nothing_is_kept() {
     let ann = ann().await;
     let id = new_id(&ann.app);
-    let wrong = with(reflection("Lake"), json!({ "kind": "poem", "occurred_at": "now", "tags": [""], "attachments": [id] }));
+    let wrong =
+        with(reflection("Lake"), json!({ "kind": "poem", "occurred_at": "now", "tags": [""], "attachments": [id] }));
     let answer = ann.put_entry(&id, wrong).send().await.expect(422).refused("invalid");
-    let pointers: Vec<&Value> = answer.body["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
+    let pointers: Vec<&Value> =
+        answer.body["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
     assert_eq!(pointers, ["/kind", "/occurred_at", "/tags/0", "/attachments"]);
     ann.put_entry(&id, with(reflection("Lake"), json!({ "colour": 1 }))).send().await.expect(422);
     let random = "0b0e3b0a-6f6e-4b7e-9a3e-0d9b5a9c1f00";
@@ -196,7 +198,8 @@ async fn lists_are_newest_first_and_filtered() {
             "tags": [tag], "text": { "body": format!("Ärger am {day}.") } });
         written.push(ann.writes(body).await);
     }
-    let draft = ann.writes(json!({ "kind": "fragment", "status": "draft", "occurred_at": "2026-03-02T10:00:00Z" })).await;
+    let draft =
+        ann.writes(json!({ "kind": "fragment", "status": "draft", "occurred_at": "2026-03-02T10:00:00Z" })).await;
     let list = async |query: &str| ids(&ann.get(&ann.my(&format!("/entries?{query}"))).send().await.ok());
     let of = |places: &[usize]| places.iter().map(|place| written[*place].clone()).collect::<Vec<_>>();
     assert_eq!(list("status=done").await, of(&[3, 1, 2, 0]), "the same instant: the later id first");
@@ -228,7 +231,9 @@ async fn lists_are_newest_first_and_filtered() {
 #[actix_web::test]
 async fn search_looks_through_sealed_text() {
     let ann = ann().await;
-    let found = ann.writes(with(reflection("Am See"), json!({ "text": { "title": "Am See", "body": "Der ÄRGER ging." } }))).await;
+    let found = ann
+        .writes(with(reflection("Am See"), json!({ "text": { "title": "Am See", "body": "Der ÄRGER ging." } })))
+        .await;
     let other = ann.writes(reflection("Zug")).await;
     let search = async |body: Value| ann.post(&ann.my("/entries/search"), body).send().await;
     assert_eq!(ids(&search(json!({ "words": "ärger see" })).await.ok()), [found.as_str()]);

@@ -149,8 +149,14 @@ async fn what_cannot_be_opened_is_refused() {
     put(grant(&done, &["text"], &ben)).await.expect(422);
     put(with(grant(&done, &["text"], &theo), json!({ "expires_at": "2026-03-01T00:00:00Z" }))).await.expect(422);
     put(with(grant(&done, &["text"], &theo), json!({ "rule": { "kind": "note" } }))).await.expect(422);
-    theo.put(&ann.of_theirs(&format!("/grants/{}", new_id(&app))), grant(&done, &["text"], &theo)).send().await.expect(403);
-    ben.put(&ann.of_theirs(&format!("/grants/{}", new_id(&app))), grant(&done, &["text"], &theo)).send().await.not_found();
+    theo.put(&ann.of_theirs(&format!("/grants/{}", new_id(&app))), grant(&done, &["text"], &theo))
+        .send()
+        .await
+        .expect(403);
+    ben.put(&ann.of_theirs(&format!("/grants/{}", new_id(&app))), grant(&done, &["text"], &theo))
+        .send()
+        .await
+        .not_found();
     ann.delete(&ann.my(&format!("/entries/{done}"))).send().await.no_content();
     put(grant(&done, &["text"], &theo)).await.not_found();
     assert!(theo.finds(&ann).await.is_empty());
@@ -291,7 +297,8 @@ async fn a_filtered_list_logs_what_went_out_and_no_more() {
     theo.reads(&ann, &format!("/entries?prompt_id={dream}")).await.expect(422);
     theo.post(&ann.of_theirs("/entries/search"), json!({ "words": "lake" })).send().await.expect(403);
     let log = ann.get(&ann.my("/access-log")).send().await.ok();
-    let lists: Vec<&Value> = log.body["items"].as_array().unwrap().iter().filter(|row| row["act"] == "list_entries").collect();
+    let lists: Vec<&Value> =
+        log.body["items"].as_array().unwrap().iter().filter(|row| row["act"] == "list_entries").collect();
     assert!(lists.iter().any(|row| row["ids"] == json!([dream])), "{lists:?}");
     assert!(lists.iter().all(|row| !row["ids"].as_array().unwrap().contains(&json!(other))), "{lists:?}");
 }
@@ -336,7 +343,10 @@ async fn comments_belong_to_an_entry_and_a_therapist() {
     let given = ann.opens(&entry, &["text"], &theo).await;
     ann.opens(&entry, &["mood"], &tina).await;
     let path = format!("/entries/{entry}/comments");
-    let say = async |who: &Person, body: Value| who.post(&ann.of_theirs(&path), body).send().await;
+    let say = async |who: &Person, body: Value| {
+        app.wait(SignedDuration::from_secs(1));
+        who.post(&ann.of_theirs(&path), body).send().await
+    };
     let first = say(&theo, json!({ "body": "Thank you." })).await.created();
     let thread = first.text("/thread_id");
     say(&ann, json!({ "body": "To whom?" })).await.expect(422);

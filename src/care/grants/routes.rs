@@ -284,7 +284,11 @@ struct ListGrants {
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListGrants),
     responses((status = 200, description = "Grants", body = GrantList), ReadErrors))]
 #[get("/grants")]
-async fn list_grants(door: Door<Shared>, query: Result<Query<ListGrants>, Error>, request: HttpRequest) -> Result<Reply> {
+async fn list_grants(
+    door: Door<Shared>,
+    query: Result<Query<ListGrants>, Error>,
+    request: HttpRequest,
+) -> Result<Reply> {
     let scope = door.cursor_scope("list_grants", "");
     let asked = query.and_then(|query| {
         let query = query.into_inner();

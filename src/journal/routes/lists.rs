@@ -127,7 +127,8 @@ pub(super) async fn list_entries(
     request: HttpRequest,
 ) -> Result<Reply> {
     let asked = query.and_then(|query| {
-        let ListEntries { from, to, kind, phase, infusion_id, prompt_id, tag, status, limit, cursor } = query.into_inner();
+        let ListEntries { from, to, kind, phase, infusion_id, prompt_id, tag, status, limit, cursor } =
+            query.into_inner();
         let asked = Asked { from, to, kind, phase, infusion_id, prompt_id, tag, status, words: None };
         let filter = Filter::parse(asked, "query/")?;
         if filter.owners_only() && !door.is_owner() {
@@ -253,9 +254,8 @@ async fn shared_page(door: &Door<Shared>, wanted: Wanted) -> Result<EntryList> {
     let after = wanted.after.map(|(_, id)| id.any());
     let unit = move |tx: &mut Tx<'_>, access: &Access<_>| shelf(tx, access, &filter, limit, after);
     let shelf = door.read(wanted.act, unit).await?;
-    let render = |(row, sections)| {
-        view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &shelf.around)
-    };
+    let render =
+        |(row, sections)| view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &shelf.around);
     let items = shelf.found.into_iter().map(render).collect::<Result<_>>()?;
     // A reader's order knows no time.
     let next = shelf.next.map(|id| (Timestamp::UNIX_EPOCH, id.typed()));
