@@ -155,13 +155,13 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings) -> EntryV
     let row = &found.row;
     let open = found.shared.unwrap_or(Sections::ALL);
     let (content, header) = (&opened.content, &opened.content.header);
-    let context = around.context(header.occurred_at);
+    let place = around.context(header.occurred_at);
     let shown = |section| open.has(section);
     let mut view = EntryView {
         id: row.id.uuid(),
         kind: header.kind.name().to_owned(),
         local_date: header.local_date(|at| around.zone_at(at)),
-        phase: context.phase,
+        phase: place.phase,
         sections: found.shared.map(|open| open.names().into_iter().map(str::to_owned).collect()),
         text: content.text.as_ref().map(TextFields::of),
         mood: content.mood.map(MoodFields::of),
@@ -199,7 +199,7 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings) -> EntryV
         view.clock_suspect = Some(opened.clock_suspect);
         view.infusion_id = header.infusion_id.map(Id::uuid);
         view.prompt_id = header.prompt_id.map(Id::uuid);
-        view.context = Some(context);
+        view.context = Some(place);
         view.deleted_at = row.deleted_at;
         let seen = |(account, opened_at): &(Id<Account>, Timestamp)| SeenBy {
             account_id: account.uuid(),

@@ -18,3 +18,4 @@ mod db;
 mod journal;
 mod sharing;
 mod server;
+mod story;

@@ -35,10 +35,6 @@ impl Person {
         format!("/v1/patients/{}{rest}", self.patient)
     }
 
-    pub fn put(&self, path: &str, body: Value) -> Call {
-        self.request(Method::PUT, path).json(body)
-    }
-
     pub fn put_entry(&self, id: &str, body: Value) -> Call {
         self.put(&self.my(&format!("/entries/{id}")), body)
     }
@@ -53,7 +49,7 @@ impl Person {
     }
 
     /// Writes a new entry; its id.
-    pub async fn writes(&self, body: Value) -> String {
+    pub async fn writes_down(&self, body: Value) -> String {
         let id = new_id(&self.app);
         self.put_entry(&id, body).send().await.created();
         id

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::app::{Answer, Call, TestApp};
+use super::app::{Answer, Call, TestApp, new_id};
 
 /// Long enough and not easy to guess.
 pub const PASSPHRASE: &str = "a quiet river at dawn";
@@ -45,6 +46,19 @@ impl Person {
 
     pub fn post(&self, path: &str, body: Value) -> Call {
         self.request(Method::POST, path).json(body)
+    }
+
+    pub fn put(&self, path: &str, body: Value) -> Call {
+        self.request(Method::PUT, path).json(body)
+    }
+
+    pub fn patch(&self, path: &str, body: Value) -> Call {
+        self.request(Method::PATCH, path).json(body)
+    }
+
+    /// A POST without a body.
+    pub fn act(&self, path: &str) -> Call {
+        self.request(Method::POST, path)
     }
 
     pub fn delete(&self, path: &str) -> Call {
@@ -88,6 +102,64 @@ impl Person {
         therapist.post(&format!("/v1/care-links/{id}/confirm"), json!({})).send().await.ok();
         id
     }
+}
+
+impl Person {
+    /// An address below this patient, as others write it.
+    pub fn at(&self, path: &str) -> String {
+        format!("/v1/patients/{}{path}", self.patient)
+    }
+
+    /// Writes an entry; answers its id.
+    pub async fn writes(&self, title: &str, body: &str) -> String {
+        let id = new_id(&self.app);
+        self.put(&format!("/v1/patients/me/entries/{id}"), entry(&self.app, title, body)).send().await.created();
+        id
+    }
+
+    /// Opens sections of an entry to a therapist; answers the grant's id.
+    pub async fn shares(&self, entry: &str, sections: &[&str], with: &Person) -> String {
+        let id = new_id(&self.app);
+        let body = json!({
+            "target": { "type": "entry", "id": entry },
+            "sections": sections,
+            "reader": { "type": "therapist", "account_id": with.account },
+        });
+        self.put(&format!("/v1/patients/me/grants/{id}"), body).send().await.created();
+        id
+    }
+
+    /// Records an infusion of a patient's that ended at `ended_at`; answers its id.
+    pub async fn records(&self, patient: &Person, ended_at: Timestamp) -> String {
+        let id = new_id(&self.app);
+        self.put(&patient.at(&format!("/infusions/{id}")), completed(ended_at)).send().await.created();
+        id
+    }
+
+    /// This patient's prompts, all pages.
+    pub async fn prompts(&self) -> Vec<Value> {
+        self.get("/v1/patients/me/prompts?limit=200").send().await.ok().body["items"].as_array().unwrap().clone()
+    }
+}
+
+/// A reflection written now.
+pub fn entry(app: &TestApp, title: &str, body: &str) -> Value {
+    json!({
+        "kind": "reflection",
+        "occurred_at": app.now().to_string(),
+        "text": { "title": title, "body": body },
+        "mood": { "valence": 6, "energy": 4, "connection": 7, "distress": 2 },
+        "tags": ["takeaway"],
+    })
+}
+
+/// An infusion that ended at `ended_at` after forty minutes.
+pub fn completed(ended_at: Timestamp) -> Value {
+    let started = ended_at.checked_sub(SignedDuration::from_mins(40)).unwrap();
+    json!({
+        "status": "completed", "route": "iv_infusion", "dose_mg": 35.0, "weight_kg": 70.0,
+        "started_at": started.to_string(), "ended_at": ended_at.to_string(), "setting": "Room 2",
+    })
 }
 
 /// The body of a registration.
@@ -135,27 +207,5 @@ impl TestApp {
         let patient = self.register(name, &therapist.code_for_patient().await).await;
         patient.linked_to(therapist).await;
         patient
-    }
-}
-
-/// One clinic with a therapist, a nurse and one linked patient.
-pub struct Clinic {
-    pub app: Arc<TestApp>,
-    pub admin: Person,
-    pub therapist: Person,
-    pub nurse: Person,
-    pub ann: Person,
-    pub link: String,
-}
-
-impl Clinic {
-    pub async fn open() -> Self {
-        let app = TestApp::start().await;
-        let admin = app.admin().await;
-        let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
-        let nurse = app.staff(&admin, "Noor Haddad", &["record"]).await;
-        let ann = app.register("Ann Walker", &therapist.code_for_patient().await).await;
-        let link = ann.linked_to(&therapist).await;
-        Self { app, admin, therapist, nurse, ann, link }
     }
 }
