@@ -10,7 +10,7 @@
 //! outage (two that were snoozed until the evening) all go out.
 //!
 //! The scans span patients, each on a partial index: `prompts_next_action`, `deliveries_waiting`, `deliveries_leased`,
-//! `patients_next_plan`, and for used idempotency keys `replays_created`. When nothing is due, a round is one
+//! `patients_next_plan`, and for used idempotency keys `replays_created`, for deleted entries `entries_purge`. When nothing is due, a round is one
 //! statement.
 
 mod due;
@@ -55,8 +55,11 @@ pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Resul
         Ok(delivery::Round::default())
     };
     let planned = if is_due(agenda.plan) { horizon::extend(state, now).await } else { Ok(0) };
-    let swept =
-        if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) { sweep::sweep(state, now).await } else { Ok(0) };
+    let swept = if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) || is_due(agenda.purge) {
+        sweep::sweep(state, now).await
+    } else {
+        Ok(0)
+    };
     let (due, sent, planned, swept) = (due?, sent?, planned?, swept?);
     let busy = due + sent.seen + planned + swept > 0;
     metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));
