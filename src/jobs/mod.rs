@@ -48,14 +48,18 @@ pub struct Outcome {
 pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<Outcome> {
     let agenda = state.db.read(store::agenda).await?;
     let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-    let due = if is_due(agenda.prompt) { due::mark_due(state, channel.name(), now).await } else { Ok(0) };
+    let due = match agenda.prompt {
+        Some(oldest) if oldest <= now => due::mark_due(state, channel.name(), oldest, now).await,
+        _ => Ok(0),
+    };
     let sent = if is_due(agenda.delivery) || is_due(agenda.lease) || !matches!(due, Ok(0)) {
         delivery::deliver(state, channel, now).await
     } else {
         Ok(delivery::Round::default())
     };
     let planned = if is_due(agenda.plan) { horizon::extend(state, now).await } else { Ok(0) };
-    let swept = if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) { sweep::sweep(state, now).await } else { Ok(0) };
+    let swept =
+        if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) { sweep::sweep(state, now).await } else { Ok(0) };
     let (due, sent, planned, swept) = (due?, sent?, planned?, swept?);
     let busy = due + sent.seen + planned + swept > 0;
     metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));

@@ -66,14 +66,20 @@ pub(super) fn agenda(tx: &mut Tx<'_>) -> Result<Agenda> {
     Ok(Agenda { prompt: at(prompt), delivery: at(delivery), lease: at(lease), plan: at(plan), replay: at(replay) })
 }
 
-/// Up to `most` patients with a prompt that waits although its time was before `cutoff`.
-pub(super) fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
-    Ok(prompts::table
+/// Patients with a prompt that waits although its time was before `cutoff`, from the `most` prompts that wait longest;
+/// and whether these are all of them.
+pub(super) fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<(Vec<Id<Patient>>, bool)> {
+    // Not DISTINCT: it would have SQLite walk through every prompt in the order of patients.
+    let mut patients: Vec<Id<Patient>> = prompts::table
         .filter(prompts::next_action_at.lt(At(cutoff)))
-        .select(prompts::patient_id)
-        .distinct()
+        .order(prompts::next_action_at)
         .limit(most)
-        .load(tx.conn())?)
+        .select(prompts::patient_id)
+        .load(tx.conn())?;
+    let all = i64::try_from(patients.len()).is_ok_and(|count| count < most);
+    patients.sort_unstable();
+    patients.dedup();
+    Ok((patients, all))
 }
 
 /// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, but none of the
@@ -100,7 +106,10 @@ pub(super) fn claim(
         AnyConnection::Pg(conn) => due.for_update().skip_locked().load(conn)?,
         AnyConnection::Sqlite(conn) => due.load(conn)?,
     };
-    Ok(rows.into_iter().map(|(patient, prompt, expires_at, count)| outgoing(patient, prompt, expires_at, count)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(patient, prompt, expires_at, count)| outgoing(patient, prompt, expires_at, count))
+        .collect())
 }
 
 fn outgoing(patient: Id<Patient>, prompt: Id<Prompt>, expires_at: At, count: Option<i64>) -> Outgoing {
@@ -109,10 +118,7 @@ fn outgoing(patient: Id<Patient>, prompt: Id<Prompt>, expires_at: At, count: Opt
 }
 
 /// Everything of one patient that waits and is due, locked. What cannot be opened comes without a document.
-pub(super) fn list_waiting(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-) -> Result<Vec<(Outgoing, Result<StoredPrompt>)>> {
+pub(super) fn list_waiting(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<(Outgoing, Result<StoredPrompt>)>> {
     let patient = access.patient();
     let now = At(access.now());
     let rows: Vec<prompt_rows::Row> = locked!(
