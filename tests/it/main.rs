@@ -14,7 +14,11 @@
 
 mod support;
 
+mod care_links;
 mod db;
 mod delivery;
+mod joining;
+mod journal;
 mod server;
+mod sharing;
 mod story;

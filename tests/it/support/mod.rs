@@ -1,6 +1,7 @@
-//! What the tests share: a database of their own.
+//! What the tests share: a server, people, a database of their own.
 
 pub mod app;
 pub mod contract;
 pub mod database;
+pub mod journal;
 pub mod people;
