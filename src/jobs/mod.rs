@@ -36,7 +36,7 @@ pub struct Outcome {
     pub sent: usize,
     /// Patients whose plan was extended.
     pub planned: usize,
-    /// When there is something to do next; at once, if this round did anything.
+    /// When there is something to do next, as far as it is known; at once, if this round did anything.
     pub next: Option<Timestamp>,
 }
 
@@ -62,7 +62,9 @@ pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Resul
         if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) { sweep::sweep(state, now).await } else { Ok(0) };
     let (due, sent, planned, swept) = (due?, sent?, planned?, swept?);
     let busy = due + sent.seen + planned + swept > 0;
+    // What is due and was not done is in another worker's hands, or has just failed: to be looked at after a pause.
+    let next = if busy { Some(now) } else { agenda.next().filter(|at| *at > now) };
     metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));
     metrics::counter!("afterglow_deliveries_sent_total").increment(u64::try_from(sent.sent).unwrap_or(u64::MAX));
-    Ok(Outcome { due, sent: sent.sent, planned, next: if busy { Some(now) } else { agenda.next() } })
+    Ok(Outcome { due, sent: sent.sent, planned, next })
 }
