@@ -82,14 +82,20 @@ pub(super) fn agenda(tx: &mut Tx<'_>) -> Result<Agenda> {
     })
 }
 
-/// Up to `most` patients with a prompt that waits although its time was before `cutoff`.
-pub(super) fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
-    Ok(prompts::table
+/// Patients with a prompt that waits although its time was before `cutoff`, from the `most` prompts that wait longest;
+/// and whether these are all of them.
+pub(super) fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<(Vec<Id<Patient>>, bool)> {
+    // Not DISTINCT: it would have SQLite walk through every prompt in the order of patients.
+    let mut patients: Vec<Id<Patient>> = prompts::table
         .filter(prompts::next_action_at.lt(At(cutoff)))
-        .select(prompts::patient_id)
-        .distinct()
+        .order(prompts::next_action_at)
         .limit(most)
-        .load(tx.conn())?)
+        .select(prompts::patient_id)
+        .load(tx.conn())?;
+    let all = i64::try_from(patients.len()).is_ok_and(|count| count < most);
+    patients.sort_unstable();
+    patients.dedup();
+    Ok((patients, all))
 }
 
 /// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, but none of the
