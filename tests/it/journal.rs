@@ -38,7 +38,7 @@ async fn an_entry_is_created_once_however_often_it_is_sent() {
 #[actix_web::test]
 async fn the_creating_body_comes_late_and_finds_the_present_state() {
     let ann = ann().await;
-    let id = ann.writes_down(reflection("Lake")).await;
+    let id = ann.writes(reflection("Lake")).await;
     ann.edits(&id, json!({ "text": { "title": "Shore" }, "mood": null })).await;
     let late = ann.put_entry(&id, reflection("Lake")).send().await.ok();
     assert_eq!(late.body["text"]["title"], "Shore");
@@ -61,7 +61,7 @@ async fn twenty_at_once_make_one_entry() {
 #[actix_web::test]
 async fn a_change_names_the_version_it_changes() {
     let ann = ann().await;
-    let id = ann.writes_down(reflection("Lake")).await;
+    let id = ann.writes(reflection("Lake")).await;
     ann.put_entry(&id, reflection("Shore")).send().await.expect(428).refused("precondition_required");
     ann.put_entry(&id, reflection("Shore")).header("if-none-match", "*").send().await.expect(412);
     ann.put_entry(&id, reflection("Shore")).if_match("\"v9\"").send().await.expect(412).refused("stale");
@@ -78,7 +78,7 @@ async fn a_change_names_the_version_it_changes() {
 #[actix_web::test]
 async fn a_patch_changes_sections_and_nothing_else() {
     let ann = ann().await;
-    let id = ann.writes_down(reflection("Lake")).await;
+    let id = ann.writes(reflection("Lake")).await;
     ann.patch_entry(&id, json!({ "tags": ["shore"] })).send().await.expect(428);
     let answer = ann.edits(&id, json!({ "text": { "title": null }, "mood": { "energy": 4 }, "tags": ["shore"] })).await;
     assert_eq!(answer.body["text"], json!({ "body": "It was quiet, and I could stay." }));
@@ -120,17 +120,17 @@ async fn what_is_wrong_is_told_with_its_place_and_nothing_is_kept() {
 async fn an_odd_time_is_flagged_and_never_refused() {
     let ann = ann().await;
     for odd in ["2026-03-10T12:00:00+01:00", "2024-01-01T12:00:00+01:00"] {
-        let id = ann.writes_down(with(reflection("Lake"), json!({ "occurred_at": odd }))).await;
+        let id = ann.writes(with(reflection("Lake"), json!({ "occurred_at": odd }))).await;
         assert_eq!(ann.entry(&id).await.ok().body["clock_suspect"], true, "{odd}");
     }
-    let late = ann.writes_down(with(reflection("Lake"), json!({ "occurred_at": "2026-02-20T12:00:00+01:00" }))).await;
+    let late = ann.writes(with(reflection("Lake"), json!({ "occurred_at": "2026-02-20T12:00:00+01:00" }))).await;
     assert_eq!(ann.entry(&late).await.ok().body["clock_suspect"], false, "offline for weeks is not odd");
 }
 
 #[actix_web::test]
 async fn a_draft_is_finished_and_does_not_become_a_draft_again() {
     let ann = ann().await;
-    let id = ann.writes_down(with(reflection("Lake"), json!({ "status": "draft" }))).await;
+    let id = ann.writes(with(reflection("Lake"), json!({ "status": "draft" }))).await;
     assert_eq!(ann.entry(&id).await.ok().body["status"], "draft");
     assert_eq!(ann.edits(&id, json!({ "status": "done" })).await.body["status"], "done");
     let back = ann.patch_entry(&id, json!({ "status": "draft" })).if_match("\"v2\"").send().await.expect(422);
@@ -140,7 +140,7 @@ async fn a_draft_is_finished_and_does_not_become_a_draft_again() {
 #[actix_web::test]
 async fn a_deleted_entry_is_gone_and_comes_back_for_thirty_days() {
     let mut ann = ann().await;
-    let id = ann.writes_down(reflection("Lake")).await;
+    let id = ann.writes(reflection("Lake")).await;
     let path = ann.my(&format!("/entries/{id}"));
     ann.delete(&path).if_match("\"v7\"").send().await.expect(412);
     ann.delete(&path).send().await.no_content();
@@ -163,7 +163,7 @@ async fn a_deleted_entry_is_gone_and_comes_back_for_thirty_days() {
 #[actix_web::test]
 async fn every_revision_can_be_read_and_restored() {
     let ann = ann().await;
-    let id = ann.writes_down(reflection("One")).await;
+    let id = ann.writes(reflection("One")).await;
     ann.edits(&id, json!({ "text": { "title": "Two" } })).await;
     ann.edits(&id, json!({ "tags": ["late"], "mood": null })).await;
     ann.edits(&id, json!({ "text": null })).await;
@@ -196,12 +196,12 @@ async fn lists_are_newest_first_and_filtered() {
     for (day, kind, tag) in [(1, "note", "lake"), (5, "dream", "lake"), (3, "note", "shore"), (5, "note", "Lake")] {
         let body = json!({ "kind": kind, "occurred_at": format!("2026-03-0{day}T23:30:00Z"), "zone": "Europe/Berlin",
             "tags": [tag], "text": { "body": format!("Ärger am {day}.") } });
-        written.push(ann.writes_down(body).await);
+        written.push(ann.writes(body).await);
         // Ids are in the order of their making from one millisecond to the next.
         ann.app.wait(SignedDuration::from_secs(1));
     }
     let draft =
-        ann.writes_down(json!({ "kind": "fragment", "status": "draft", "occurred_at": "2026-03-02T10:00:00Z" })).await;
+        ann.writes(json!({ "kind": "fragment", "status": "draft", "occurred_at": "2026-03-02T10:00:00Z" })).await;
     let list = async |query: &str| ids(&ann.get(&ann.my(&format!("/entries?{query}"))).send().await.ok());
     let of = |places: &[usize]| places.iter().map(|place| written[*place].clone()).collect::<Vec<_>>();
     assert_eq!(list("status=done").await, of(&[3, 1, 2, 0]), "the same instant: the later id first");
@@ -234,9 +234,9 @@ async fn lists_are_newest_first_and_filtered() {
 async fn search_looks_through_sealed_text() {
     let ann = ann().await;
     let found = ann
-        .writes_down(with(reflection("Am See"), json!({ "text": { "title": "Am See", "body": "Der ÄRGER ging." } })))
+        .writes(with(reflection("Am See"), json!({ "text": { "title": "Am See", "body": "Der ÄRGER ging." } })))
         .await;
-    let other = ann.writes_down(reflection("Zug")).await;
+    let other = ann.writes(reflection("Zug")).await;
     let search = async |body: Value| ann.post(&ann.my("/entries/search"), body).send().await;
     assert_eq!(ids(&search(json!({ "words": "ärger see" })).await.ok()), [found.as_str()]);
     assert_eq!(ids(&search(json!({ "words": "quiet" })).await.ok()), [other.as_str()]);
@@ -251,9 +251,8 @@ async fn search_looks_through_sealed_text() {
 async fn the_context_follows_the_infusion() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let before =
-        ann.writes_down(with(reflection("Before"), json!({ "occurred_at": "2026-03-07T10:00:00+01:00" }))).await;
-    let after = ann.writes_down(with(reflection("After"), json!({ "occurred_at": "2026-03-10T08:30:00+01:00" }))).await;
+    let before = ann.writes(with(reflection("Before"), json!({ "occurred_at": "2026-03-07T10:00:00+01:00" }))).await;
+    let after = ann.writes(with(reflection("After"), json!({ "occurred_at": "2026-03-10T08:30:00+01:00" }))).await;
     let infusion = new_id(&app);
     let body = json!({ "status": "completed", "route": "iv_infusion", "started_at": "2026-03-08T09:00:00+01:00",
         "ended_at": "2026-03-08T09:40:00+01:00" });
@@ -266,7 +265,7 @@ async fn the_context_follows_the_infusion() {
     assert_eq!(ids(&ann.get(&ann.my("/entries?phase=peak")).send().await.ok()), [after.as_str()]);
     let of_it = ann.get(&ann.my(&format!("/entries?infusion_id={infusion}"))).send().await.ok();
     assert_eq!(ids(&of_it), [after.as_str()]);
-    let linked = ann.writes_down(with(reflection("About it"), json!({ "infusion_id": infusion }))).await;
+    let linked = ann.writes(with(reflection("About it"), json!({ "infusion_id": infusion }))).await;
     assert_eq!(ann.entry(&linked).await.ok().body["infusion_id"], infusion.as_str());
 }
 
@@ -284,7 +283,7 @@ async fn an_answer_completes_its_prompt() {
         list.into_iter().find(|item| item["id"] == prompt).unwrap()["state"].as_str().unwrap().to_owned()
     };
     let answer = with(reflection("Answer"), json!({ "prompt_id": prompt, "status": "draft" }));
-    let id = ann.writes_down(answer).await;
+    let id = ann.writes(answer).await;
     assert_ne!(state().await, "completed", "a draft answers nothing");
     ann.edits(&id, json!({ "status": "done" })).await;
     assert_eq!(state().await, "completed");
@@ -296,7 +295,7 @@ async fn nobody_else_finds_an_entry() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
     let ben = app.patient(&theo, "Ben Roth").await;
-    let id = ann.writes_down(reflection("Lake")).await;
+    let id = ann.writes(reflection("Lake")).await;
     for rest in ["", "/revisions", "/revisions/1", "/comments"] {
         let path = ann.of_theirs(&format!("/entries/{id}{rest}"));
         let expected = if rest.starts_with("/rev") { 403 } else { 404 };
@@ -309,7 +308,7 @@ async fn nobody_else_finds_an_entry() {
     theo.put(&ann.of_theirs(&format!("/entries/{id}")), reflection("Mine")).send().await.expect(403);
     ben.delete(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
     assert_eq!(ann.entry(&id).await.ok().body["text"]["title"], "Lake");
-    assert_eq!(ben.writes_down(reflection("Own")).await.len(), 36, "and everybody writes their own");
+    assert_eq!(ben.writes(reflection("Own")).await.len(), 36, "and everybody writes their own");
     ben.put_entry(&id, reflection("The same id")).send().await.created();
     assert_eq!(ann.entry(&id).await.ok().body["text"]["title"], "Lake");
 }

@@ -14,7 +14,9 @@
 
 mod support;
 
+mod care_links;
 mod db;
+mod joining;
 mod journal;
 mod sharing;
 mod server;

@@ -27,8 +27,8 @@ fn of_list(answer: &Answer) -> Value {
 async fn a_therapist_reads_what_was_opened_and_nothing_else() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let open = ann.writes_down(reflection("Lake")).await;
-    let closed = ann.writes_down(reflection("Secret")).await;
+    let open = ann.writes(reflection("Lake")).await;
+    let closed = ann.writes(reflection("Secret")).await;
     assert!(theo.finds(&ann).await.is_empty(), "nothing is open by default");
     theo.reads(&ann, &format!("/entries/{open}")).await.not_found();
     ann.opens(&open, &["text"], &theo).await;
@@ -55,8 +55,8 @@ async fn a_therapist_reads_what_was_opened_and_nothing_else() {
 async fn s14b_nothing_of_an_ungranted_edit_is_observable() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let older = ann.writes_down(reflection("Older")).await;
-    let entry = ann.writes_down(with(reflection("Lake"), json!({ "occurred_at": "2026-03-10T08:00:00+01:00" }))).await;
+    let older = ann.writes(reflection("Older")).await;
+    let entry = ann.writes(with(reflection("Lake"), json!({ "occurred_at": "2026-03-10T08:00:00+01:00" }))).await;
     for id in [&older, &entry] {
         ann.opens(id, &["text"], &theo).await;
     }
@@ -72,7 +72,7 @@ async fn s14b_nothing_of_an_ungranted_edit_is_observable() {
     ann.edits(&entry, json!({ "mood": { "distress": 9 }, "tags": ["secret", "lake"] })).await;
     ann.edits(&entry, json!({ "occurred_at": "2026-03-10T07:00:00+01:00", "zone": null })).await;
     ann.edits(&entry, json!({ "recorded_at": "2026-03-10T08:01:00+01:00" })).await;
-    let another = ann.writes_down(reflection("Another")).await;
+    let another = ann.writes(reflection("Another")).await;
     ann.edits(&another, json!({ "tags": ["x"] })).await;
     assert_eq!(look().await, before);
     ann.edits(&entry, json!({ "text": { "body": "It was loud." } })).await;
@@ -85,7 +85,7 @@ async fn s14b_nothing_of_an_ungranted_edit_is_observable() {
 async fn s14c_after_revoking_neither_a_tag_nor_a_replay_tells_anything() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let entry = ann.writes_down(reflection("Lake")).await;
+    let entry = ann.writes(reflection("Lake")).await;
     let path = ann.of_theirs(&format!("/entries/{entry}"));
     let given = ann.opens(&entry, &["text"], &theo).await;
     let tag = theo.get(&path).send().await.ok().etag();
@@ -115,7 +115,7 @@ async fn s14c_after_revoking_neither_a_tag_nor_a_replay_tells_anything() {
 async fn a_grant_is_made_once_and_ended_once() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let entry = ann.writes_down(reflection("Lake")).await;
+    let entry = ann.writes(reflection("Lake")).await;
     let id = new_id(&app);
     let body = grant(&entry, &["text"], &theo);
     let made = ann.put_grant(&id, body.clone()).key("g").send().await.created();
@@ -138,12 +138,12 @@ async fn what_cannot_be_opened_is_refused() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
     let ben = app.patient(&theo, "Ben Roth").await;
-    let draft = ann.writes_down(with(reflection("Draft"), json!({ "status": "draft" }))).await;
-    let done = ann.writes_down(reflection("Done")).await;
+    let draft = ann.writes(with(reflection("Draft"), json!({ "status": "draft" }))).await;
+    let done = ann.writes(reflection("Done")).await;
     let put = async |body: Value| ann.put_grant(&new_id(&app), body).send().await;
     put(grant(&draft, &["text"], &theo)).await.expect(409).refused("not_shareable");
     put(grant(&new_id(&app), &["text"], &theo)).await.not_found();
-    put(grant(&ben.writes_down(reflection("Ben's")).await, &["text"], &theo)).await.not_found();
+    put(grant(&ben.writes(reflection("Ben's")).await, &["text"], &theo)).await.not_found();
     put(grant(&done, &[], &theo)).await.expect(422);
     put(grant(&done, &["zone"], &theo)).await.expect(422);
     put(grant(&done, &["text"], &ben)).await.expect(422);
@@ -166,7 +166,7 @@ async fn what_cannot_be_opened_is_refused() {
 async fn a_grant_ends_at_its_time() {
     let app = TestApp::start().await;
     let (mut theo, ann) = two(&app).await;
-    let entry = ann.writes_down(reflection("Lake")).await;
+    let entry = ann.writes(reflection("Lake")).await;
     let id = new_id(&app);
     let body = with(grant(&entry, &["text"], &theo), json!({ "expires_at": "2026-03-10T10:00:00Z" }));
     ann.put_grant(&id, body).send().await.created();
@@ -185,7 +185,7 @@ async fn the_care_team_is_who_was_in_it_and_another_therapist_sees_nothing() {
     let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
     let tina = app.staff(&admin, "Tina Voss", &["care"]).await;
     let ann = app.patient(&theo, "Ann Lind").await;
-    let entry = ann.writes_down(reflection("Lake")).await;
+    let entry = ann.writes(reflection("Lake")).await;
     let team = with(grant(&entry, &["text"], &theo), json!({ "reader": { "type": "care_team" } }));
     let id = new_id(&app);
     ann.put_grant(&id, team.clone()).send().await.created();
@@ -201,7 +201,7 @@ async fn the_care_team_is_who_was_in_it_and_another_therapist_sees_nothing() {
 async fn ending_a_link_ends_its_grants_and_a_new_link_starts_empty() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let entry = ann.writes_down(reflection("Lake")).await;
+    let entry = ann.writes(reflection("Lake")).await;
     ann.opens(&entry, &["text"], &theo).await;
     let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
@@ -220,15 +220,15 @@ async fn ending_a_link_ends_its_grants_and_a_new_link_starts_empty() {
 async fn a_rule_opens_what_falls_under_it_now_and_later() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let first = ann.writes_down(reflection("First")).await;
-    ann.writes_down(with(reflection("A dream"), json!({ "kind": "dream" }))).await;
-    let draft = ann.writes_down(with(reflection("Draft"), json!({ "status": "draft" }))).await;
+    let first = ann.writes(reflection("First")).await;
+    ann.writes(with(reflection("A dream"), json!({ "kind": "dream" }))).await;
+    let draft = ann.writes(with(reflection("Draft"), json!({ "status": "draft" }))).await;
     let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
     let id = new_id(&app);
     ann.put_grant(&id, rule).send().await.created();
     assert_eq!(theo.finds(&ann).await, [first.as_str()]);
     app.wait(SignedDuration::from_secs(1));
-    let later = ann.writes_down(reflection("Later")).await;
+    let later = ann.writes(reflection("Later")).await;
     ann.edits(&draft, json!({ "status": "done" })).await;
     let mut all = vec![first.clone(), draft.clone(), later.clone()];
     all.sort();
@@ -238,7 +238,7 @@ async fn a_rule_opens_what_falls_under_it_now_and_later() {
     theo.reads(&ann, &format!("/entries/{later}")).await.not_found();
     ann.revokes(&id).await;
     assert!(theo.finds(&ann).await.is_empty());
-    ann.writes_down(reflection("After the end")).await;
+    ann.writes(reflection("After the end")).await;
     assert!(theo.finds(&ann).await.is_empty());
 }
 
@@ -246,7 +246,7 @@ async fn a_rule_opens_what_falls_under_it_now_and_later() {
 async fn restoring_and_undeleting_close_what_was_open() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let entry = ann.writes_down(reflection("First")).await;
+    let entry = ann.writes(reflection("First")).await;
     ann.edits(&entry, json!({ "text": { "title": "Second" } })).await;
     ann.opens(&entry, &["text"], &theo).await;
     ann.post(&ann.my(&format!("/entries/{entry}/revisions/1/restore")), json!({})).send().await.ok();
@@ -264,8 +264,8 @@ async fn restoring_and_undeleting_close_what_was_open() {
 async fn delivered_and_opened_are_two_facts_in_the_patients_log() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let entry = ann.writes_down(reflection("Lake")).await;
-    ann.writes_down(reflection("Closed")).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.writes(reflection("Closed")).await;
     ann.opens(&entry, &["text"], &theo).await;
     theo.finds(&ann).await;
     assert_eq!(ann.entry(&entry).await.ok().body["seen_by"], json!([]), "read is not opened");
@@ -287,8 +287,8 @@ async fn delivered_and_opened_are_two_facts_in_the_patients_log() {
 async fn a_filtered_list_logs_what_went_out_and_no_more() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let dream = ann.writes_down(with(reflection("A dream"), json!({ "kind": "dream" }))).await;
-    let other = ann.writes_down(reflection("Lake")).await;
+    let dream = ann.writes(with(reflection("A dream"), json!({ "kind": "dream" }))).await;
+    let other = ann.writes(reflection("Lake")).await;
     for entry in [&dream, &other] {
         ann.opens(entry, &["text"], &theo).await;
     }
@@ -309,7 +309,7 @@ async fn a_readers_list_has_pages() {
     let (theo, ann) = two(&app).await;
     let mut written = Vec::new();
     for number in 0..5 {
-        let entry = ann.writes_down(reflection(&number.to_string())).await;
+        let entry = ann.writes(reflection(&number.to_string())).await;
         ann.opens(&entry, &["text"], &theo).await;
         ann.opens(&entry, &["mood"], &theo).await;
         app.wait(SignedDuration::from_secs(1));
@@ -339,14 +339,11 @@ async fn comments_belong_to_an_entry_and_a_therapist() {
     let tina = app.staff(&admin, "Tina Voss", &["care"]).await;
     let ann = app.patient(&theo, "Ann Lind").await;
     ann.linked_to(&tina).await;
-    let entry = ann.writes_down(reflection("Lake")).await;
+    let entry = ann.writes(reflection("Lake")).await;
     let given = ann.opens(&entry, &["text"], &theo).await;
     ann.opens(&entry, &["mood"], &tina).await;
     let path = format!("/entries/{entry}/comments");
-    let say = async |who: &Person, body: Value| {
-        app.wait(SignedDuration::from_secs(1));
-        who.post(&ann.of_theirs(&path), body).send().await
-    };
+    let say = async |who: &Person, body: Value| who.post(&ann.of_theirs(&path), body).send().await;
     let first = say(&theo, json!({ "body": "Thank you." })).await.created();
     let thread = first.text("/thread_id");
     say(&ann, json!({ "body": "To whom?" })).await.expect(422);
@@ -372,7 +369,7 @@ async fn a_revoke_and_a_read_at_once_end_closed() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
     for _ in 0..5 {
-        let entry = ann.writes_down(reflection("Lake")).await;
+        let entry = ann.writes(reflection("Lake")).await;
         let given = ann.opens(&entry, &["text"], &theo).await;
         let path = format!("/entries/{entry}");
         let reads = (0..6).map(|_| theo.reads(&ann, &path));

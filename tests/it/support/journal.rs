@@ -49,7 +49,7 @@ impl Person {
     }
 
     /// Writes a new entry; its id.
-    pub async fn writes_down(&self, body: Value) -> String {
+    pub async fn writes(&self, body: Value) -> String {
         let id = new_id(&self.app);
         self.put_entry(&id, body).send().await.created();
         id

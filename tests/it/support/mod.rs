@@ -1,4 +1,4 @@
-//! What the tests share: a database of their own.
+//! What the tests share: a server, people, a database of their own.
 
 pub mod app;
 pub mod contract;

@@ -90,7 +90,11 @@ impl Person {
 
     /// Takes a therapist on and is confirmed by them; answers the link.
     pub async fn linked_to(&self, therapist: &Person) -> String {
-        let link = self.care_links().await.into_iter().find(|link| link["name"] == json!(therapist.name));
+        let link = self
+            .care_links()
+            .await
+            .into_iter()
+            .find(|link| link["name"] == json!(therapist.name) && link["state"] != "ended");
         let id = match link {
             Some(link) => link["id"].as_str().unwrap().to_owned(),
             None => {
@@ -105,34 +109,10 @@ impl Person {
 }
 
 impl Person {
-    /// An address below this patient, as others write it.
-    pub fn at(&self, path: &str) -> String {
-        format!("/v1/patients/{}{path}", self.patient)
-    }
-
-    /// Writes an entry; answers its id.
-    pub async fn writes(&self, title: &str, body: &str) -> String {
-        let id = new_id(&self.app);
-        self.put(&format!("/v1/patients/me/entries/{id}"), entry(&self.app, title, body)).send().await.created();
-        id
-    }
-
-    /// Opens sections of an entry to a therapist; answers the grant's id.
-    pub async fn shares(&self, entry: &str, sections: &[&str], with: &Person) -> String {
-        let id = new_id(&self.app);
-        let body = json!({
-            "target": { "type": "entry", "id": entry },
-            "sections": sections,
-            "reader": { "type": "therapist", "account_id": with.account },
-        });
-        self.put(&format!("/v1/patients/me/grants/{id}"), body).send().await.created();
-        id
-    }
-
     /// Records an infusion of a patient's that ended at `ended_at`; answers its id.
     pub async fn records(&self, patient: &Person, ended_at: Timestamp) -> String {
         let id = new_id(&self.app);
-        self.put(&patient.at(&format!("/infusions/{id}")), completed(ended_at)).send().await.created();
+        self.put(&patient.of_theirs(&format!("/infusions/{id}")), completed(ended_at)).send().await.created();
         id
     }
 
@@ -140,17 +120,6 @@ impl Person {
     pub async fn prompts(&self) -> Vec<Value> {
         self.get("/v1/patients/me/prompts?limit=200").send().await.ok().body["items"].as_array().unwrap().clone()
     }
-}
-
-/// A reflection written now.
-pub fn entry(app: &TestApp, title: &str, body: &str) -> Value {
-    json!({
-        "kind": "reflection",
-        "occurred_at": app.now().to_string(),
-        "text": { "title": title, "body": body },
-        "mood": { "valence": 6, "energy": 4, "connection": 7, "distress": 2 },
-        "tags": ["takeaway"],
-    })
 }
 
 /// An infusion that ended at `ended_at` after forty minutes.
@@ -207,5 +176,27 @@ impl TestApp {
         let patient = self.register(name, &therapist.code_for_patient().await).await;
         patient.linked_to(therapist).await;
         patient
+    }
+}
+
+/// One clinic with a therapist, a nurse and one linked patient.
+pub struct Clinic {
+    pub app: Arc<TestApp>,
+    pub admin: Person,
+    pub therapist: Person,
+    pub nurse: Person,
+    pub ann: Person,
+    pub link: String,
+}
+
+impl Clinic {
+    pub async fn open() -> Self {
+        let app = TestApp::start().await;
+        let admin = app.admin().await;
+        let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
+        let nurse = app.staff(&admin, "Noor Haddad", &["record"]).await;
+        let ann = app.register("Ann Walker", &therapist.code_for_patient().await).await;
+        let link = ann.linked_to(&therapist).await;
+        Self { app, admin, therapist, nurse, ann, link }
     }
 }
