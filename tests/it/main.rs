@@ -16,8 +16,9 @@ mod support;
 
 mod care_links;
 mod db;
+mod delivery;
 mod joining;
 mod journal;
-mod sharing;
 mod server;
+mod sharing;
 mod story;
