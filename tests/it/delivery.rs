@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afterglow::db::schema::{deliveries, patients, prompts};
 use afterglow::db::At;
+use afterglow::db::schema::{deliveries, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};
 use afterglow::jobs::{self, Outcome};
 use afterglow::kernel::id::{Delivery, Infusion, Patient, Prompt};
@@ -18,7 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
-use crate::support::people::{Person, entry};
+use crate::support::journal::{reflection, with};
+use crate::support::people::Person;
 
 fn minutes(count: i64) -> SignedDuration {
     SignedDuration::from_mins(count)
@@ -143,8 +144,7 @@ async fn plant(
     let state = &app.server.state;
     let keys = state.vault.keys(patient.uuid()).await.unwrap().unwrap();
     let (id, expires_at, now) = (planned.id, planned.expires_at, app.now());
-    let place =
-        Place { table: "prompts", column: "doc", subject: patient.uuid(), row: planned.id.uuid(), revision: 1 };
+    let place = Place { table: "prompts", column: "doc", subject: patient.uuid(), row: planned.id.uuid(), revision: 1 };
     let doc = PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None };
     let doc = keys.seal_json(Purpose::Clinical, &place, &doc).unwrap();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {
@@ -209,7 +209,8 @@ async fn coming_due_and_leaving_takes_no_change_number() {
         async move {
             db.read(move |tx| {
                 use afterglow::db::schema::patient_heads as heads;
-                let seq: i64 = heads::table.filter(heads::patient_id.eq(patient)).select(heads::change_seq).first(tx.conn())?;
+                let seq: i64 =
+                    heads::table.filter(heads::patient_id.eq(patient)).select(heads::change_seq).first(tx.conn())?;
                 Ok(seq)
             })
             .await
@@ -305,7 +306,7 @@ async fn what_was_answered_meanwhile_does_not_leave() {
     world.work().await;
     assert_eq!(world.deliveries(id).await[0].1, "waiting");
     world.refreshed().await;
-    let mut words = entry(&world.app, "The lake", "It was quiet.");
+    let mut words = with(reflection("The lake"), json!({ "occurred_at": world.app.now().to_string() }));
     words["prompt_id"] = json!(id.to_string());
     world.ann.put(&format!("/v1/patients/me/entries/{}", new_id(&world.app)), words).send().await.created();
     world.app.wait(minutes(1));
