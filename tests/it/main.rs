@@ -14,5 +14,6 @@
 
 mod support;
 
+mod architecture;
 mod db;
 mod server;
