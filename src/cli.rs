@@ -9,10 +9,12 @@ use base64::Engine as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{Server, openapi};
+use crate::audit;
 use crate::config::{Config, beside};
-use crate::db::Backend;
 use crate::db::migrate::{self, Family};
+use crate::db::{Backend, Db};
 use crate::kernel::{Clock, Entropy, Error, Result};
+use crate::vault::{Vault, VaultConfig};
 
 /// Backend of a companion app for ketamine therapy.
 #[derive(Debug, Parser)]
@@ -34,6 +36,17 @@ enum Command {
     Openapi,
     /// Check the configuration, and say what is wrong with it.
     CheckConfig,
+    /// The log of who looked at whose content.
+    Audit {
+        #[command(subcommand)]
+        what: Audit,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Audit {
+    /// Walk every chain and name the first row of each that does not fit.
+    Verify,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -131,6 +144,7 @@ pub fn run() -> ExitCode {
             say(openapi::json().trim_end());
             Ok(())
         }
+        Some(Command::Audit { what: Audit::Verify }) => actix_web::rt::System::new().block_on(verify_audit(config)),
         Some(Command::CheckConfig) => {
             say("the configuration is right");
             Ok(())
@@ -180,6 +194,30 @@ async fn serve(config: Config, options: &Options) -> Result<()> {
     });
     running.await.map_err(io)?;
     server.close();
+    Ok(())
+}
+
+/// Walks the audit chains. Reads only, so it may run beside a server.
+async fn verify_audit(config: Config) -> Result<()> {
+    let keys = VaultConfig { key_dir: config.key_dir, root_key: config.root_key, keyring: config.keyring };
+    let vault = Vault::open(keys, Entropy::System).await?;
+    let db = Db::open(config.database)?;
+    let subjects = db.read(audit::subjects).await?;
+    let count = subjects.len();
+    let mut faults = 0;
+    for (subject, last, head) in subjects {
+        let vault = vault.clone();
+        if let Some(fault) = db.read(move |tx| audit::verify(tx, &vault, subject, last, &head)).await? {
+            say(&format!("{subject:?}: row {}: {}", fault.seq, fault.why));
+            faults += 1;
+        }
+    }
+    db.close();
+    vault.close();
+    if faults > 0 {
+        return Err(Error::internal(format!("{faults} of {count} chains do not fit")));
+    }
+    say(&format!("{count} chains fit"));
     Ok(())
 }
 

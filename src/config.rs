@@ -65,7 +65,8 @@ impl Config {
         let mut faults = Vec::new();
         let (data, keys) = (absolute(&self.data_dir), absolute(&self.key_dir));
         if keys.starts_with(&data) {
-            faults.push("the key folder lies below the data folder: a backup of the data would hold the keys".to_owned());
+            faults
+                .push("the key folder lies below the data folder: a backup of the data would hold the keys".to_owned());
         }
         if !(self.public_url.starts_with("http://") || self.public_url.starts_with("https://"))
             || self.public_url.ends_with('/')
@@ -114,10 +115,14 @@ fn is_local(url: &str) -> bool {
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let local = |host: &str| {
         let host = host.trim();
-        let host = host.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or_else(|| {
-            host.rsplit_once(':').map_or(host, |(name, _port)| name)
-        });
-        matches!(host, "" | "localhost" | "::1") || host.starts_with("127.") || host.starts_with("%2F") || host.starts_with("%2f")
+        let host = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.split(']').next())
+            .unwrap_or_else(|| host.rsplit_once(':').map_or(host, |(name, _port)| name));
+        matches!(host, "" | "localhost" | "::1")
+            || host.starts_with("127.")
+            || host.starts_with("%2F")
+            || host.starts_with("%2f")
     };
     // A `host` or `hostaddr` in the query overrides the authority.
     let query = url.split_once('?').map_or("", |(_, query)| query);
@@ -141,9 +146,12 @@ mod tests {
         ] {
             assert!(is_local(local), "{local}");
         }
-        for far in
-            ["postgres://db.example.org/x", "postgres://127.0.0.1,db.example.org/x", "postgres:///x?host=10.0.0.1", "postgres://ann:p@10.1.2.3/x"]
-        {
+        for far in [
+            "postgres://db.example.org/x",
+            "postgres://127.0.0.1,db.example.org/x",
+            "postgres:///x?host=10.0.0.1",
+            "postgres://ann:p@10.1.2.3/x",
+        ] {
             assert!(!is_local(far), "{far}");
         }
     }

@@ -1,4 +1,53 @@
-//! x
+//! Afterglow: the backend of a companion phone app for ketamine therapy.
+//!
+//! An **infusion** opens a **window**; the window makes a **plan of prompts** for the days that follow; the patient,
+//! often offline, writes **reflections**; shares what they choose; the **therapist** reads it before the next session.
+//!
+//! # Architecture map
+//!
+//! Vertical slices on a kernel. The modules below stand in import order: `model` and `store` files import only what
+//! stands before them; `actions` may also call any slice's `store`. A test reads every path and holds the tree to this.
+//!
+//! | module | owns | never does |
+//! |---|---|---|
+//! | [`kernel`] | ids, clock, entropy, text, zones, errors | SQL, HTTP |
+//! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
+//! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |
+//! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
+//! | [`config`], [`state`] | how the server was started, what its parts share | |
+//! | [`audit`] | who looked at whose content: a chain for each patient | say what was in it |
+//! | [`replay`] | idempotency keys | keep a body |
+//! | [`changes`] | the per-patient sequence: commit order is number order | |
+//! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
+//! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
+//! | [`window`] | phases and index, pure | store anything |
+//! | [`course`] | the facts that planning reads: infusions, zones, quiet hours, pauses | plan |
+//! | [`prompts`] | the protocol, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
+//! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
+//! | [`cli`] | the command line | |
+//!
+//! Inside a slice: `model` (and other pure files) ← `store` (SQL only) ← `actions` (one function for each use case) ←
+//! `routes` (DTOs and handlers). The same names everywhere.
+//!
+//! # One request
+//!
+//! 1. **Layers**: request id, limits, headers, log.
+//! 2. **Extractors**: a [`care::Door`] (the lock is in the handler's signature), [`identity::Claimed`] or nothing;
+//!    typed path, bounded body. The token's signature is verified; nothing is believed yet.
+//! 3. **Parse**: the DTO becomes domain values; all field errors at once.
+//! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
+//!    [`care::Access`], which every storage function takes; replay record; the head row of the patient is locked and
+//!    gives the change its number; objects; change row; for anybody but the patient, the audit row.
+//! 5. **View**: sealed rows are opened after the unit, outside the database threads.
+//!
+//! # Adding an operation
+//!
+//! 1. Write the rule in `model`, the SQL in `store`, the use case in `actions`.
+//! 2. Write the handler: choose its door, give it an `operation_id` equal to its name, declare its errors with a set
+//!    of [`http::document`], register it in the slice's `configure`.
+//! 3. `cargo run -- openapi > openapi/openapi.json`.
+//! 4. Add its row to `tests/golden/authz_matrix.txt`: the test fails until each kind of caller has a status.
+
 pub mod kernel;
 pub mod db;
 pub mod vault;

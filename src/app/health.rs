@@ -82,7 +82,10 @@ pub(super) async fn get_problem(code: PathOf<String>) -> Result<HttpResponse> {
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
          <h1>{title}</h1><p><code>{name}</code>, status {status}</p><p>{help}</p></html>\n"
     );
-    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").insert_header((header::CACHE_CONTROL, "public, max-age=3600")).body(page))
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+        .body(page))
 }
 
 /// What the server takes.

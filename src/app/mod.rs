@@ -34,6 +34,7 @@ fn mount(config: &mut ServiceConfig) {
         .service(scope("/v1/patients/{patient_id}").configure(mount_patient))
         .service(scope("/v1").configure(|config: &mut ServiceConfig| {
             crate::identity::configure(config);
+            crate::care::configure(config);
             crate::prompts::configure(config);
             config.service(health::get_meta);
         }));

@@ -56,7 +56,7 @@ impl Modify for Rest {
 pub fn document() -> OpenApi {
     let (_, mut document) =
         actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(super::mount).split_for_parts();
-    document.info.version = "1".to_owned();
+    "1".clone_into(&mut document.info.version);
     document
 }
 

@@ -1,6 +1,14 @@
 //! Clinics, members, invitations, links and grants.
 
+mod clinics;
+mod invitations;
+mod links;
+
 use diesel::prelude::*;
+
+pub(super) use clinics::*;
+pub(super) use invitations::*;
+pub(super) use links::*;
 
 use super::model::Capabilities;
 use crate::db::Tx;

@@ -156,10 +156,7 @@ pub fn update_infusion(
 
 /// The patient's infusions as the window sees them.
 pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
-    Ok(list_infusions(tx, access)?
-        .into_iter()
-        .filter_map(|stored| stored.doc.dose(stored.id))
-        .collect())
+    Ok(list_infusions(tx, access)?.into_iter().filter_map(|stored| stored.doc.dose(stored.id)).collect())
 }
 
 /// The pauses that are not withdrawn, with withdrawn ones when `all`.
@@ -167,7 +164,11 @@ pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>, all: bool) -> Result<
     let patient = access.patient();
     let rows: Vec<(Row<Pause>, Option<At>)> = pauses::table
         .filter(pauses::patient_id.eq(patient))
-        .filter(pauses::deleted_at.is_null().or(diesel::expression::AsExpression::<diesel::sql_types::Bool>::as_expression(all)))
+        .filter(
+            pauses::deleted_at
+                .is_null()
+                .or(diesel::expression::AsExpression::<diesel::sql_types::Bool>::as_expression(all)),
+        )
         .select((
             (pauses::id, pauses::doc, pauses::version, pauses::created_at, pauses::updated_at),
             pauses::deleted_at,
@@ -221,8 +222,12 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(bool, bool, bool
         .select(care_links::id)
         .first(tx.conn())
         .optional()?;
-    let written =
-        || entries::table.filter(entries::patient_id.eq(patient)).filter(entries::deleted_at.is_null()).filter(entries::draft.eq(false));
+    let written = || {
+        entries::table
+            .filter(entries::patient_id.eq(patient))
+            .filter(entries::deleted_at.is_null())
+            .filter(entries::draft.eq(false))
+    };
     let entry: Option<Id<Any>> = written().select(entries::id).first::<Id<Any>>(tx.conn()).optional()?;
     let shared = grant_items::table.filter(grant_items::patient_id.eq(patient)).select(grant_items::item_id);
     let unshared: Option<Id<Any>> =

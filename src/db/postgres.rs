@@ -41,7 +41,9 @@ fn with_timeouts(url: &str) -> String {
     for (key, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "5000"), ("application_name", "afterglow")] {
         if !url.contains(key) {
             url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(&format!("{key}={value}"));
+            url.push_str(key);
+            url.push('=');
+            url.push_str(value);
         }
     }
     url

@@ -52,14 +52,14 @@ impl Queue {
         if lines.closed {
             return Err(Error::Unavailable("the server is stopping"));
         }
-        let line = match lane {
+        let own = match lane {
             Lane::Interactive => &mut lines.interactive,
             Lane::Bulk => &mut lines.bulk,
         };
-        if line.len() >= self.capacity {
+        if own.len() >= self.capacity {
             return Err(Error::Unavailable("the database queue is full"));
         }
-        line.push_back(waiting);
+        own.push_back(waiting);
         drop(lines);
         self.more.notify_one();
         Ok(())

@@ -12,6 +12,8 @@ use super::AnyConnection;
 use super::queue::{Queue, Waiting};
 use crate::kernel::{Error, Result};
 
+type Manager = <AnyConnection as Connection>::TransactionManager;
+
 /// The role of a connection decides its pragmas.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
@@ -73,7 +75,6 @@ pub(super) fn in_snapshot(
         return (Err(error), false);
     }
     let end = work(conn);
-    type Manager = <AnyConnection as Connection>::TransactionManager;
     let closed = if end.is_ok() { Manager::commit_transaction(conn) } else { Manager::rollback_transaction(conn) };
     match closed {
         Ok(()) => (end, true),

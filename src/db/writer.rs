@@ -49,7 +49,7 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
             match batch.run(&mut ready, first, &queue) {
                 Ok(()) => conn = Some(ready),
                 Err(error) => {
-                    tracing::error!(%error, units = batch.ran.len(), "a batch was lost; its units answer 503")
+                    tracing::error!(%error, units = batch.ran.len(), "a batch was lost; its units answer 503");
                 }
             }
             batch.answer(conn.is_some());

@@ -64,6 +64,8 @@ sets! {
     PublicErrors = [429, 431, 500, 503];
     /// Log-in, register, refresh: a body, no access token.
     AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
+    /// The first run: as [`AuthErrors`], and once only.
+    SetupErrors = [400, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A read with an access token.
     ReadErrors = [400, 401, 403, 404, 422, 429, 431, 500, 503];
     /// A read whose parameters come in a body (search).

@@ -37,8 +37,8 @@ use std::sync::Arc;
 use actix_web::error::JsonPayloadError;
 use actix_web::web;
 
-pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
 pub use crate::kernel::Change;
+pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
 pub use methods::Methods;

@@ -118,10 +118,9 @@ pub async fn draft(
 
 /// Inserts a drafted account; its keys may be remembered once that is durable. `None` when its address is taken.
 pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> Result<Option<Id<Account>>> {
-    if store::find_by_email(tx, &draft.new.email_key)?.is_some() {
+    if !store::insert_account(tx, &draft.new, now)? {
         return Ok(None);
     }
-    store::insert_account(tx, &draft.new, now)?;
     for keys in draft.keys.clone() {
         let vault = vault.clone();
         tx.after_commit(move || vault.remember(&keys));

@@ -107,7 +107,11 @@ impl Passphrase {
 
     /// Takes what was typed at a log-in, whatever it is: the check is whether it fits.
     pub fn typed(text: String) -> Self {
-        Self(Zeroizing::new(text.chars().take(MAX).collect()))
+        let mut text = Zeroizing::new(text);
+        if let Some((end, _)) = text.char_indices().nth(MAX) {
+            text.truncate(end);
+        }
+        Self(text)
     }
 
     /// The bytes to hash.

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use crate::db::schema::{account_heads, accounts, refresh_tokens, sessions};
-use crate::db::{At, Tx};
+use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::locked;
@@ -134,21 +134,28 @@ pub struct NewAccount {
     pub credential: Vec<u8>,
 }
 
-/// Inserts an account with the head of its audit chain.
-pub fn insert_account(tx: &mut Tx<'_>, new: &NewAccount, now: Timestamp) -> Result<()> {
-    diesel::insert_into(accounts::table)
-        .values((
-            accounts::id.eq(new.id),
-            accounts::kind.eq(new.kind),
-            accounts::patient_id.eq(new.patient),
-            accounts::email_key.eq(&new.email_key),
-            accounts::profile.eq(&new.profile),
-            accounts::credential.eq(&new.credential),
-            accounts::failures.eq(0),
-            accounts::version.eq(1_i64),
-            accounts::created_at.eq(At(now)),
-        ))
-        .execute(tx.conn())?;
+/// Inserts an account with the head of its audit chain. `false` when its address is taken, also by a unit at the same
+/// time.
+pub fn insert_account(tx: &mut Tx<'_>, new: &NewAccount, now: Timestamp) -> Result<bool> {
+    let inserted = Both(
+        diesel::insert_into(accounts::table)
+            .values((
+                accounts::id.eq(new.id),
+                accounts::kind.eq(new.kind),
+                accounts::patient_id.eq(new.patient),
+                accounts::email_key.eq(&new.email_key),
+                accounts::profile.eq(&new.profile),
+                accounts::credential.eq(&new.credential),
+                accounts::failures.eq(0),
+                accounts::version.eq(1_i64),
+                accounts::created_at.eq(At(now)),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    if inserted == 0 {
+        return Ok(false);
+    }
     diesel::insert_into(account_heads::table)
         .values((
             account_heads::account_id.eq(new.id),
@@ -156,7 +163,7 @@ pub fn insert_account(tx: &mut Tx<'_>, new: &NewAccount, now: Timestamp) -> Resu
             account_heads::audit_mac.eq(Vec::new()),
         ))
         .execute(tx.conn())?;
-    Ok(())
+    Ok(true)
 }
 
 pub(super) fn update_failures(tx: &mut Tx<'_>, id: Id<Account>, failures: i32, until: Option<Timestamp>) -> Result<()> {

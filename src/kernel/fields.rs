@@ -47,13 +47,11 @@ impl Fields {
         value: Option<V>,
         parse: impl FnOnce(V) -> std::result::Result<T, E>,
     ) -> Option<T> {
-        match value {
-            Some(value) => self.take(pointer, parse(value)),
-            None => {
-                self.fault(pointer, "is required");
-                None
-            }
-        }
+        let Some(value) = value else {
+            self.fault(pointer, "is required");
+            return None;
+        };
+        self.take(pointer, parse(value))
     }
 
     /// Ends the collection.

@@ -239,7 +239,9 @@ fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: La
     let local = zone.local(now);
     let wanted = match later {
         Later::Hour => shift(now, SignedDuration::from_hours(1)),
-        Later::Evening => zone.instant(local.date(), Time::constant(18, 30, 0, 0)).max(shift(now, SignedDuration::from_hours(1))),
+        Later::Evening => {
+            zone.instant(local.date(), Time::constant(18, 30, 0, 0)).max(shift(now, SignedDuration::from_hours(1)))
+        }
         Later::Tomorrow => zone.instant(local.date().saturating_add(1.day()), local.time()),
     };
     Ok(settings.quiet_hours.next_allowed(&zone, wanted))

@@ -62,7 +62,7 @@ pub fn put_infusion(
                 return Err(Error::conflict(Code::AlreadyExists));
             }
             when.require(&EntityTag::version(current.version))?;
-            Ok((store_change(tx, access, first, current, next?)?, false))
+            Ok((store_change(tx, access, first, &current, next?)?, false))
         }
     }
 }
@@ -86,14 +86,14 @@ pub fn patch_infusion(
         return Ok(current);
     }
     when.require(&EntityTag::version(current.version))?;
-    store_change(tx, access, first, current, next?)
+    store_change(tx, access, first, &current, next?)
 }
 
 fn store_change(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     first: i64,
-    current: StoredInfusion,
+    current: &StoredInfusion,
     next: InfusionFacts,
 ) -> Result<StoredInfusion> {
     refuse_overlap(tx, access, current.id, &next)?;
@@ -102,7 +102,7 @@ fn store_change(
     let change = Changed::new(Entity::Infusion, current.id, version, Op::Update);
     changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])?;
     replan(tx, access)?;
-    Ok(Stored { doc: next, version, updated_at: access.now(), ..current })
+    Ok(Stored { id: current.id, doc: next, version, created_at: current.created_at, updated_at: access.now() })
 }
 
 /// Whether two records say the same, whoever wrote them.

@@ -22,5 +22,5 @@ mod validate;
 pub use diff::{Existing, Hold, Step, diff};
 pub use facts::{Facts, InfusionFact, Settled};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan};
-pub use routes::{configure, configure_patient};
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
+pub use routes::{configure, configure_patient};

@@ -317,7 +317,9 @@ pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
     let list = door.read("list_infusions", |tx, access| {
         let mut list = course::list_infusions(tx, access)?;
         list.sort_by_key(|stored| (stored.doc.started_at.or(stored.doc.planned_start), stored.id));
-        list.iter().for_each(|stored| access.returns(stored.id.uuid()));
+        for stored in &list {
+            access.returns(stored.id.uuid());
+        }
         Ok(list)
     });
     Ok(Reply::ok(&InfusionList { items: list.await?.into_iter().map(InfusionView::from).collect() }))

@@ -14,7 +14,11 @@ use crate::kernel::fields::Fields;
 
 /// Registers what lies below `/v1`.
 pub fn configure(config: &mut ServiceConfig) {
-    config.service(protocols::list_protocols).service(protocols::get_protocol).service(me::get_me).service(me::patch_me);
+    config
+        .service(protocols::list_protocols)
+        .service(protocols::get_protocol)
+        .service(me::get_me)
+        .service(me::patch_me);
 }
 
 /// Registers what lies below `/v1/patients/{patient_id}`.
@@ -44,5 +48,6 @@ fn instant(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<T
 fn parse_instant(text: &str) -> Result<Timestamp, &'static str> {
     let at = text.parse::<Timestamp>().ok().map(crate::kernel::clock::micros);
     let range = Timestamp::UNIX_EPOCH.as_second()..=4_102_444_800;
-    at.filter(|at| range.contains(&at.as_second())).ok_or("must be an instant in RFC 3339 with an offset, such as 2026-03-10T09:00:00Z")
+    at.filter(|at| range.contains(&at.as_second()))
+        .ok_or("must be an instant in RFC 3339 with an offset, such as 2026-03-10T09:00:00Z")
 }

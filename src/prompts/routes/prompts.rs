@@ -37,7 +37,11 @@ pub(super) struct PromptView {
     day: Option<i32>,
     /// How far it has come.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "planned", examples("planned", "due", "delivered", "opened", "completed", "skipped", "lapsed", "cancelled"))]
+    #[schema(
+        nullable = false,
+        example = "planned",
+        examples("planned", "due", "delivered", "opened", "completed", "skipped", "lapsed", "cancelled")
+    )]
     state: Option<&'static str>,
     /// The rest; for the patient only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +107,7 @@ fn word<T: Serialize>(value: &T) -> String {
 }
 
 impl PromptView {
-    fn for_owner(prompt: StoredPrompt, now: Timestamp) -> Self {
+    fn for_owner(prompt: &StoredPrompt, now: Timestamp) -> Self {
         let state = prompt.state(now);
         let cause = matches!(state, "cancelled" | "skipped").then(|| prompt.cause().map(str::to_owned)).flatten();
         let planned = &prompt.doc.planned;
@@ -214,7 +218,9 @@ pub(super) async fn list_prompts(door: Door<Shared>, query: Query<PromptQuery>, 
     loop {
         let rows = door.read("list_prompts", move |tx, access| {
             let rows = store::list(tx, access, (from, to), after, limit.rows())?;
-            rows.iter().for_each(|prompt| access.returns(prompt.id.uuid()));
+            for prompt in &rows {
+                access.returns(prompt.id.uuid());
+            }
             Ok(rows)
         });
         let rows = rows.await?;
@@ -232,7 +238,7 @@ pub(super) async fn list_prompts(door: Door<Shared>, query: Query<PromptQuery>, 
     let next = page.next.and_then(|place| serde_json::to_vec(&place).ok());
     let next_cursor = next.map(|plain| door.state().vault.seal_cursor(&scope, &plain));
     let view = |prompt: StoredPrompt| {
-        if owner { PromptView::for_owner(prompt, now) } else { PromptView::for_reader(&prompt, now) }
+        if owner { PromptView::for_owner(&prompt, now) } else { PromptView::for_reader(&prompt, now) }
     };
     let page = PromptPage { items: page.items.into_iter().map(view).collect(), next_cursor };
     Ok(Reply::ok(&page).next(&request, page.next_cursor.as_deref()))
@@ -257,7 +263,7 @@ async fn act(
             move |tx, access, _| store::find(tx, access, id)?.ok_or(Error::NotFound),
         )
         .await?;
-    Ok(Reply::ok(&PromptView::for_owner(prompt, now)))
+    Ok(Reply::ok(&PromptView::for_owner(&prompt, now)))
 }
 
 /// Open a prompt

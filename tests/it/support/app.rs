@@ -211,7 +211,11 @@ impl Answer {
 
     #[track_caller]
     pub fn text(&self, pointer: &str) -> String {
-        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{}: no {pointer} in {}", self.said, self.body)).to_owned()
+        self.body
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("{}: no {pointer} in {}", self.said, self.body))
+            .to_owned()
     }
 }
 

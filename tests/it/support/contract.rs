@@ -41,7 +41,11 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
         return;
     }
     let response = &operation["responses"][status.as_str()];
-    assert!(!response.is_null(), "{said}: the document does not declare this status: {}", String::from_utf8_lossy(bytes));
+    assert!(
+        !response.is_null(),
+        "{said}: the document does not declare this status: {}",
+        String::from_utf8_lossy(bytes)
+    );
     let Some(content) = response["content"].as_object() else {
         assert!(bytes.is_empty(), "{said}: a body where the document has none");
         return;
@@ -67,7 +71,8 @@ fn validate(key: &str, schema: &Value, body: &Value, said: &str) {
         close(&mut whole);
         Box::leak(Box::new(jsonschema::draft202012::new(&whole).unwrap()))
     });
-    let faults: Vec<_> = validator.iter_errors(body).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
+    let faults: Vec<_> =
+        validator.iter_errors(body).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
     assert!(faults.is_empty(), "{said}: {faults:?} in {body}");
 }
 

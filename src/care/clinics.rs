@@ -1,0 +1,158 @@
+//! Clinics and their staff: who may do what where, and the changes an admin makes to it.
+
+use jiff::Timestamp;
+
+use super::access::Access;
+use super::model::Capabilities;
+use super::store::{self, Member};
+use super::{joining, links};
+use crate::db::Tx;
+use crate::identity::{Live, Staff};
+use crate::kernel::id::{Account, Clinic};
+use crate::kernel::{Code, Error, Id, Result};
+use crate::vault::Place;
+
+/// Where the document of a clinic is sealed.
+pub(super) fn clinic_place(clinic: Id<Clinic>, version: i64) -> Place {
+    Place { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: version }
+}
+
+/// The clinic somebody means: the one they name, or the only one where they may do this.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] for a clinic where they do not work; 403 where they may not do this; a fault of `/clinic_id`
+/// when it could be several.
+pub fn clinic_for(
+    memberships: &[(Id<Clinic>, Capabilities)],
+    named: Option<Id<Clinic>>,
+    may: impl Fn(Capabilities) -> bool,
+) -> Result<Id<Clinic>> {
+    let refused = Err(Error::Forbidden(Code::Forbidden));
+    if let Some(named) = named {
+        let found = memberships.iter().find(|(clinic, _)| *clinic == named).ok_or(Error::NotFound)?;
+        return if may(found.1) { Ok(named) } else { refused };
+    }
+    let mut fit = memberships.iter().filter(|(_, capabilities)| may(*capabilities)).map(|(clinic, _)| *clinic);
+    match (fit.next(), fit.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => refused,
+        (Some(_), Some(_)) => Err(Error::field("/clinic_id", "is required: you work at several clinics")),
+    }
+}
+
+/// The clinics of `memberships` where somebody may do something.
+pub fn where_may(memberships: &[(Id<Clinic>, Capabilities)], may: impl Fn(Capabilities) -> bool) -> Vec<Id<Clinic>> {
+    memberships.iter().filter(|(_, capabilities)| may(*capabilities)).map(|(clinic, _)| *clinic).collect()
+}
+
+/// Lets only admins of `clinic` pass.
+pub fn require_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
+    let memberships = store::memberships(tx, live.account())?;
+    clinic_for(&memberships, Some(clinic), Capabilities::admin).map(drop)
+}
+
+/// A page of those who work at a clinic, for its admins.
+pub fn list_members(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    clinic: Id<Clinic>,
+    after: Option<Id<Account>>,
+    limit: i64,
+) -> Result<Vec<Member>> {
+    require_admin(tx, live, clinic)?;
+    store::list_members(tx, clinic, after, limit)
+}
+
+/// What an admin changes about a member.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberChange {
+    /// What they may do from now on.
+    pub capabilities: Option<Capabilities>,
+    /// Whether they no longer work here.
+    pub ended: bool,
+}
+
+/// Changes what a member may do, or ends their work at the clinic and with it all their care links there.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when nobody would be left to administer
+/// the clinic.
+pub fn change_member(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    clinic: Id<Clinic>,
+    account: Id<Account>,
+    change: MemberChange,
+) -> Result<Member> {
+    require_admin(tx, live, clinic)?;
+    let members = store::hold_members(tx, clinic)?;
+    let mut member = *members.iter().find(|member| member.account == account).ok_or(Error::NotFound)?;
+    member.capabilities = change.capabilities.unwrap_or(member.capabilities);
+    let administers = |member: &Member| member.capabilities.admin();
+    let others = members.iter().any(|other| other.account != account && administers(other));
+    if !others && (change.ended || !administers(&member)) {
+        return Err(Error::conflict(Code::StateConflict));
+    }
+    let ended: Option<Timestamp> = change.ended.then_some(live.now());
+    if change.ended {
+        for link in store::hold_links_of(tx, clinic, account)? {
+            let access = Access::for_server(link.patient, None, live.now());
+            links::end(tx, &access, &link, Some((live.account(), live.session())))?;
+        }
+    }
+    store::update_member(tx, clinic, account, member.capabilities, ended)?;
+    Ok(member)
+}
+
+/// The member that a change was about, as they are now.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they do not work there any more.
+pub fn get_member(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Member> {
+    require_admin(tx, live, clinic)?;
+    let found = store::hold_members(tx, clinic)?;
+    found.into_iter().find(|member| member.account == account).ok_or(Error::NotFound)
+}
+
+/// Inserts a member.
+///
+/// # Errors
+///
+/// [`Code::StateConflict`] when they work there already.
+pub(super) fn join(
+    tx: &mut Tx<'_>,
+    clinic: Id<Clinic>,
+    account: Id<Account>,
+    capabilities: Capabilities,
+    now: Timestamp,
+) -> Result<joining::Joined> {
+    if !store::insert_member(tx, clinic, account, capabilities, now)? {
+        return Err(Error::conflict(Code::StateConflict));
+    }
+    Ok(joining::Joined::Clinic(clinic, capabilities))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Entropy;
+
+    #[test]
+    fn a_clinic_is_named_where_there_is_a_choice() {
+        let entropy = Entropy::seeded(1);
+        let (one, two, none) =
+            (entropy.id(Timestamp::UNIX_EPOCH), entropy.id(Timestamp::MAX), Id::from_uuid(entropy.opaque()));
+        let of = |names: &[&str]| Capabilities::parse(names.iter().copied()).unwrap();
+        let works = [(one, of(&["care"])), (two, of(&["care", "admin"]))];
+        assert!(matches!(clinic_for(&works, None, Capabilities::admin), Ok(found) if found == two));
+        assert!(matches!(clinic_for(&works, None, Capabilities::care), Err(Error::Invalid(_))));
+        assert!(matches!(clinic_for(&works, None, Capabilities::record), Err(Error::Forbidden(_))));
+        assert!(matches!(clinic_for(&works, Some(one), Capabilities::care), Ok(found) if found == one));
+        assert!(matches!(clinic_for(&works, Some(one), Capabilities::admin), Err(Error::Forbidden(_))));
+        assert!(matches!(clinic_for(&works, Some(none), Capabilities::care), Err(Error::NotFound)));
+        assert_eq!(where_may(&works, Capabilities::care), [one, two]);
+    }
+}

@@ -1,0 +1,137 @@
+//! Invitations: codes of one use, good for 72 hours.
+//!
+//! A code is a keyed hash of its invitation's id and is not stored: whoever has the database has no codes, and a
+//! retry of the request that made it is answered with the same one.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::clinics::{clinic_for, where_may};
+use super::code::JoinCode;
+use super::model::{Capabilities, InvitationDoc, Invitee};
+use super::store::{self, InvitationRow, NewInvitation};
+use crate::db::Tx;
+use crate::identity::actions::email_key;
+use crate::identity::{Claimed, Live, Staff};
+use crate::kernel::id::{Clinic, Invitation};
+use crate::kernel::{Code, Error, Id, Result};
+use crate::state::State;
+use crate::vault::{MacLabel, Place, Purpose, Vault};
+
+/// How long a code is good.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(72);
+
+/// The code of an invitation.
+pub fn code_of(vault: &Vault, id: Id<Invitation>) -> JoinCode {
+    JoinCode::of(vault.mac(MacLabel::Code, &[b"invitation", id.uuid().as_bytes()]))
+}
+
+/// The keyed hash under which a code is looked up.
+pub fn code_hash(vault: &Vault, code: &JoinCode) -> Vec<u8> {
+    vault.mac(MacLabel::Code, &[b"hash", code.bytes()]).to_vec()
+}
+
+fn place(clinic: Id<Clinic>, id: Id<Invitation>) -> Place {
+    Place { table: "invitations", column: "doc", subject: clinic.uuid(), row: id.uuid(), revision: 1 }
+}
+
+/// Whom somebody wants to invite.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// A patient, or staff.
+    pub invitee: Invitee,
+    /// Their name and address, as far as known.
+    pub doc: InvitationDoc,
+    /// To which clinic; needed where the inviter works at several.
+    pub clinic: Option<Id<Clinic>>,
+}
+
+/// Draws and seals an invitation, before the unit that inserts it.
+///
+/// # Errors
+///
+/// As [`clinic_for`].
+pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: Wish) -> Result<NewInvitation> {
+    let asking = *caller;
+    let (named, invitee) = (wish.clinic, wish.invitee);
+    let clinic = state.db.read(move |tx| {
+        let live = asking.live(tx)?;
+        clinic_for(&store::memberships(tx, live.account())?, named, |may| invitee.invited_by(may))
+    });
+    let clinic = clinic.await?;
+    let keys = state.vault.keys(clinic.uuid()).await?.ok_or(Error::NotFound)?;
+    let id = state.entropy.id(caller.now());
+    Ok(NewInvitation {
+        id,
+        code_hash: code_hash(&state.vault, &code_of(&state.vault, id)),
+        clinic,
+        invitee,
+        email_key: wish.doc.email.as_ref().map(|email| email_key(&state.vault, email)),
+        doc: keys.seal_json(Purpose::Clinic, &place(clinic, id), &wish.doc)?,
+        expires_at: caller.now().saturating_add(LIFETIME).unwrap_or(Timestamp::MAX),
+    })
+}
+
+/// Inserts a prepared invitation.
+pub fn invite(tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation) -> Result<InvitationRow> {
+    let works = store::memberships(tx, live.account())?;
+    clinic_for(&works, Some(new.clinic), |may| new.invitee.invited_by(may))?;
+    store::insert_invitation(tx, live.account(), new, live.now())?;
+    store::find_invitation(tx, new.id)?.ok_or_else(|| Error::corrupt("invitations", new.id))
+}
+
+/// The caller's own invitation, for the answer to a retry.
+pub fn get_own(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<InvitationRow> {
+    store::find_invitation(tx, id)?.filter(|row| row.inviter == live.account()).ok_or(Error::NotFound)
+}
+
+/// The caller's invitations, and all of those of clinics they administer, newest first.
+pub fn list(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    before: Option<Id<Invitation>>,
+    limit: i64,
+) -> Result<Vec<InvitationRow>> {
+    let works = store::memberships(tx, live.account())?;
+    let administered = where_may(&works, Capabilities::admin);
+    store::list_invitations(tx, &where_may(&works, |_| true), &administered, live.account(), before, limit)
+}
+
+/// Revokes an invitation. Again does nothing.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] for anybody but its inviter and the clinic's admins; [`Code::StateConflict`] when it was taken.
+pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
+    let works = store::memberships(tx, live.account())?;
+    let row = store::find_invitation(tx, id)?.filter(|row| {
+        let may = works.iter().find(|(clinic, _)| *clinic == row.clinic).map(|(_, may)| *may);
+        may.is_some_and(|may| may.admin() || row.inviter == live.account())
+    });
+    let row = row.ok_or(Error::NotFound)?;
+    if row.revoked_at.is_some() || store::mark_invitation_revoked(tx, id, live.now())? {
+        Ok(())
+    } else {
+        Err(Error::conflict(Code::StateConflict))
+    }
+}
+
+/// `open`, `used`, `revoked` or `expired`.
+pub fn state_of(row: &InvitationRow, now: Timestamp) -> &'static str {
+    if row.used_at.is_some() {
+        "used"
+    } else if row.revoked_at.is_some() {
+        "revoked"
+    } else if row.expires_at.0 <= now {
+        "expired"
+    } else {
+        "open"
+    }
+}
+
+/// Opens the document of an invitation, after the unit.
+pub async fn open_doc(vault: &Vault, row: &InvitationRow) -> Result<InvitationDoc> {
+    match vault.keys(row.clinic.uuid()).await? {
+        Some(keys) => keys.open_json(&place(row.clinic, row.id), &row.doc),
+        None => Ok(InvitationDoc::default()),
+    }
+}

@@ -1,0 +1,69 @@
+//! Whom a member of staff looks after.
+
+use std::collections::HashMap;
+
+use super::clinics::where_may;
+use super::links::note_shown;
+use super::model::{Capabilities, LinkState};
+use super::people::SealedNames;
+use super::store::{self, Link};
+use crate::db::Tx;
+use crate::identity::{Live, Staff};
+use crate::kernel::id::Patient;
+use crate::kernel::{Id, Result};
+use crate::vault::{Keys, Vault};
+
+/// The ids on the caller's roster after `after`: nothing anybody wrote, so nothing that leaves a trace.
+pub fn list(tx: &mut Tx<'_>, live: &Live<Staff>, after: Option<Id<Patient>>, limit: i64) -> Result<Vec<Id<Patient>>> {
+    let works = store::memberships(tx, live.account())?;
+    let (care, record) = (where_may(&works, Capabilities::care), where_may(&works, Capabilities::record));
+    store::list_roster(tx, live.account(), &care, &record, after, limit)
+}
+
+/// A patient on the roster.
+#[derive(Clone, Copy, Debug)]
+pub struct OnRoster {
+    /// The link that puts them there; a therapist's own one before a colleague's.
+    pub link: Link,
+    /// `therapist` or `record`.
+    pub role: &'static str,
+}
+
+/// Shows the caller those of `patients` who are still on their roster, and writes it into each patient's log.
+pub fn show(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    live: &Live<Staff>,
+    patients: &[Id<Patient>],
+    keys: &HashMap<Id<Patient>, Keys>,
+) -> Result<(Vec<OnRoster>, SealedNames)> {
+    let works = store::memberships(tx, live.account())?;
+    let may = |link: &Link| works.iter().find(|(clinic, _)| *clinic == link.clinic).map(|(_, may)| *may);
+    let links = store::hold_links_between(tx, patients, &where_may(&works, |_| true))?;
+    let mut shown: Vec<OnRoster> = Vec::new();
+    for link in links.into_iter().filter(|link| link.state == LinkState::Active && keys.contains_key(&link.patient)) {
+        let Some(may) = may(&link) else { continue };
+        let role = if may.care() && link.therapist == live.account() {
+            "therapist"
+        } else if may.record() {
+            "record"
+        } else {
+            continue;
+        };
+        match shown.last_mut() {
+            Some(last) if last.link.patient == link.patient => {
+                if role == "therapist" {
+                    *last = OnRoster { link, role };
+                }
+            }
+            _ => shown.push(OnRoster { link, role }),
+        }
+    }
+    for OnRoster { link, role } in &shown {
+        if let Some(keys) = keys.get(&link.patient) {
+            note_shown(tx, vault, keys, live, "list_my_patients", role, link)?;
+        }
+    }
+    let names = SealedNames::collect(tx, shown.iter().map(|at| at.link.person), shown.iter().map(|at| at.link.clinic))?;
+    Ok((shown, names))
+}

@@ -1,0 +1,222 @@
+//! Invitations.
+
+use actix_web::{HttpRequest, delete, get, post, web};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{PageQuery, cursor, scope};
+use crate::care::inviting::{self, Wish};
+use crate::care::model::{Capabilities, InvitationDoc, Invitee};
+use crate::care::store::{InvitationRow, NewInvitation};
+use crate::db::Tx;
+use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, IdempotencyKey, PathOf, Query, Reply};
+use crate::identity::{Claimed, Email, Live, Staff, once_of};
+use crate::kernel::id::Invitation;
+use crate::kernel::page::Page;
+use crate::kernel::{Error, Fields, Id, Result, Text};
+use crate::replay::Done;
+use crate::state::State;
+
+/// Whom to invite.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateInvitation {
+    /// `patient` (by a member with `care`, whose patient it will be) or `staff` (by a member with `admin`).
+    #[schema(pattern = "^(patient|staff)$", example = "patient")]
+    kind: String,
+    /// Staff: what they may do, of `care`, `record`, `duty`, `admin`.
+    #[schema(nullable = false, example = json!(["record"]))]
+    capabilities: Option<Vec<String>>,
+    /// What they are called, for the inviter's own list.
+    #[schema(nullable = false, min_length = 1, max_length = 120, example = "Ann Walker")]
+    name: Option<String>,
+    /// Their address. If given, the code is good for it alone.
+    #[schema(nullable = false, format = "email", max_length = 254, example = "ann@example.org")]
+    email: Option<String>,
+    /// To which clinic; needed by those who work at several.
+    #[schema(nullable = false)]
+    clinic_id: Option<Uuid>,
+}
+
+/// An invitation.
+#[derive(Serialize, ToSchema)]
+struct InvitationView {
+    /// Its id.
+    id: Uuid,
+    /// The clinic.
+    clinic_id: Uuid,
+    /// The account that invites.
+    inviter_id: Uuid,
+    /// `patient` or `staff`.
+    #[schema(example = "patient")]
+    kind: &'static str,
+    /// Staff: what they may do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = json!(["record"]))]
+    capabilities: Option<Vec<&'static str>>,
+    /// What they are called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Ann Walker")]
+    name: Option<String>,
+    /// The address the code is good for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ann@example.org")]
+    email: Option<String>,
+    /// `open`, `used`, `revoked` or `expired`.
+    #[schema(example = "open")]
+    state: &'static str,
+    /// The code to hand over. Only in the answer to the request that made the invitation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "7K2M-9XQ4-T0VB-HS3D")]
+    code: Option<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// Until when the code is good: 72 hours.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+/// A page of invitations.
+#[derive(Serialize, ToSchema)]
+struct InvitationPage {
+    items: Vec<InvitationView>,
+    /// Where the next page starts; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+impl CreateInvitation {
+    fn parse(self) -> Result<Wish> {
+        let mut fields = Fields::new();
+        let invitee = match (self.kind.as_str(), self.capabilities) {
+            ("patient", None) => Some(Invitee::Patient),
+            ("patient", Some(_)) => {
+                fields.fault("/capabilities", "are for staff");
+                None
+            }
+            ("staff", names) => fields.need("/capabilities", names, |names| {
+                Capabilities::parse(names.iter().map(String::as_str))
+                    .map(Invitee::Staff)
+                    .ok_or("must be one or more of care, record, duty, admin")
+            }),
+            _ => {
+                fields.fault("/kind", "must be patient or staff");
+                None
+            }
+        };
+        let name = self.name.and_then(|name| fields.take("/name", Text::parse(name)));
+        let email = self.email.and_then(|email| fields.take("/email", Email::parse(email)));
+        let invitee = fields.finish(invitee)?;
+        Ok(Wish { invitee, doc: InvitationDoc { name, email }, clinic: self.clinic_id.map(Id::from_uuid) })
+    }
+}
+
+impl InvitationView {
+    fn new(row: &InvitationRow, doc: InvitationDoc, now: Timestamp, code: Option<String>) -> Self {
+        let (kind, capabilities) = match Invitee::of(row.capabilities) {
+            Invitee::Patient => ("patient", None),
+            Invitee::Staff(may) => ("staff", Some(may.names())),
+        };
+        Self {
+            id: row.id.uuid(),
+            clinic_id: row.clinic.uuid(),
+            inviter_id: row.inviter.uuid(),
+            kind,
+            capabilities,
+            name: doc.name.map(Text::into_string),
+            email: doc.email.map(|email| email.as_str().to_owned()),
+            state: inviting::state_of(row, now),
+            code,
+            created_at: row.created_at.0,
+            expires_at: row.expires_at.0,
+        }
+    }
+}
+
+/// Invite somebody
+///
+/// Makes a code of one use, good for 72 hours, and shows it once. A therapist invites patients to a care link with
+/// themself; an admin invites staff. Hand the code over in person or by a channel you trust.
+#[utoipa::path(tag = "care", operation_id = "create_invitation", params(OnceHeader), request_body = CreateInvitation,
+    responses((status = 201, description = "The invitation with its code", body = InvitationView), WriteErrors))]
+#[post("/invitations")]
+pub(super) async fn create_invitation(
+    caller: Claimed<Staff>,
+    key: IdempotencyKey,
+    body: Result<Body<CreateInvitation>, Error>,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    let once = once_of(&state, &key, body.as_ref().map_or(b"", |body| body.raw()));
+    let command = match body.and_then(|body| body.into_inner().parse()) {
+        Ok(wish) => Ok(inviting::prepare(&state, &caller, wish).await?),
+        Err(fault) => Err(fault),
+    };
+    let work = |tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation| {
+        Ok((Done::created(new.id.uuid()), inviting::invite(tx, live, new)?))
+    };
+    let again = |tx: &mut Tx<'_>, live: &Live<Staff>, done: Done| {
+        inviting::get_own(tx, live, Id::from_uuid(done.reference.ok_or(Error::NotFound)?))
+    };
+    let (_, row) = caller.write(&state, once, command, work, again).await?;
+    let doc = inviting::open_doc(&state.vault, &row).await?;
+    let code = inviting::code_of(&state.vault, row.id).to_string();
+    let location = format!("/v1/invitations/{}", row.id);
+    Ok(Reply::ok(&InvitationView::new(&row, doc, caller.now(), Some(code))).created(&location).no_store())
+}
+
+/// List invitations
+///
+/// The caller's own, and all of those of the clinics they administer; newest first, without codes.
+#[utoipa::path(tag = "care", operation_id = "list_invitations", params(PageQuery),
+    responses((status = 200, description = "A page of invitations", body = InvitationPage), ReadErrors))]
+#[get("/invitations")]
+pub(super) async fn list_invitations(
+    caller: Claimed<Staff>,
+    query: Query<PageQuery>,
+    request: HttpRequest,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    let (query, scope) = (query.into_inner(), scope("list_invitations", caller.account()));
+    let (limit, before) = (query.limit()?, query.after(&state, &scope)?);
+    let unit = state.db.read(move |tx| {
+        let live = caller.live(tx)?;
+        inviting::list(tx, &live, before, limit.rows())
+    });
+    let rows = unit.await?;
+    let page = Page::cut(rows, limit, |row| row.id);
+    let mut items = Vec::with_capacity(page.items.len());
+    for row in &page.items {
+        let doc = inviting::open_doc(&state.vault, row).await?;
+        items.push(InvitationView::new(row, doc, caller.now(), None));
+    }
+    let view = InvitationPage { items, next_cursor: cursor(&state, &scope, page.next) };
+    Ok(Reply::ok(&view).next(&request, view.next_cursor.as_deref()))
+}
+
+/// Revoke an invitation
+///
+/// Its code is no longer good. By the inviter or an admin of the clinic; not possible once it is used. Twice is once.
+#[utoipa::path(tag = "care", operation_id = "revoke_invitation",
+    params(("invitation_id" = Uuid, Path, description = "The invitation"), OnceHeader),
+    responses((status = 204, description = "It is revoked"), ActionErrors))]
+#[delete("/invitations/{invitation_id}")]
+pub(super) async fn revoke_invitation(
+    caller: Claimed<Staff>,
+    path: PathOf<Id<Invitation>>,
+    key: IdempotencyKey,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    let id = path.into_inner();
+    let once = once_of(&state, &key, &[]);
+    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
+        inviting::revoke(tx, live, id)?;
+        Ok((Done::no_content(), ()))
+    };
+    caller.write(&state, once, Ok(()), work, |_, _, _| Ok(())).await?;
+    Ok(Reply::no_content())
+}

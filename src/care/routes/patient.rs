@@ -1,0 +1,166 @@
+//! Who cares for a patient, and who looked at what of theirs.
+
+use actix_web::{HttpRequest, get};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::PageQuery;
+use crate::audit::{self, Subject};
+use crate::care::door::{Door, Own, Shared};
+use crate::care::people::SealedNames;
+use crate::care::store;
+use crate::http::document::ReadErrors;
+use crate::http::{PatientRef, Query, Reply};
+use crate::kernel::page::Page;
+use crate::kernel::{Error, Id, Result};
+
+/// A therapist of a patient.
+#[derive(Serialize, ToSchema)]
+struct CareTeamMember {
+    /// The care link.
+    link_id: Uuid,
+    /// The therapist's account.
+    therapist_id: Uuid,
+    /// What they are called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Thea Brandt")]
+    name: Option<String>,
+    /// The clinic they work for.
+    clinic_id: Uuid,
+    /// What it is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Lakeside Clinic")]
+    clinic_name: Option<String>,
+    /// Since when the link is active.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+}
+
+/// The care team.
+#[derive(Serialize, ToSchema)]
+struct CareTeam {
+    items: Vec<CareTeamMember>,
+}
+
+/// One access to a patient's data by somebody else, or a refused one.
+#[derive(Serialize, ToSchema)]
+struct AccessLogItem {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// Whose account; absent for the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    actor_id: Option<Uuid>,
+    /// What they are called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Thea Brandt")]
+    actor_name: Option<String>,
+    /// As what they came: `therapist`, `record`, or `staff` where it was refused.
+    #[schema(example = "therapist")]
+    role: String,
+    /// The operation, or what happened.
+    #[schema(example = "list_entries")]
+    act: String,
+    /// Whether they were turned away. Refusals are kept once an hour for each person.
+    refused: bool,
+    /// The things whose content left the server.
+    ids: Vec<Uuid>,
+}
+
+/// A page of the access log.
+#[derive(Serialize, ToSchema)]
+struct AccessLogPage {
+    items: Vec<AccessLogItem>,
+    /// Where the next page starts; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// List the care team
+///
+/// The therapists with an active care link to this patient.
+#[utoipa::path(tag = "care", operation_id = "list_care_team",
+    params(("patient_id" = PatientRef, Path, description = "Whose")),
+    responses((status = 200, description = "The therapists", body = CareTeam), ReadErrors))]
+#[get("/care-team")]
+pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
+    let unit = door.read("list_care_team", |tx, access| {
+        let links = store::list_active_links(tx, access)?;
+        let people = links.iter().map(|link| link.therapist);
+        let names = SealedNames::collect(tx, people, links.iter().map(|link| link.clinic))?;
+        Ok((links, names))
+    });
+    let (links, names) = unit.await?;
+    let names = names.open(&door.state().vault).await?;
+    let items = links.iter().map(|link| CareTeamMember {
+        link_id: link.id.uuid(),
+        therapist_id: link.therapist.uuid(),
+        name: names.person(link.therapist),
+        clinic_id: link.clinic.uuid(),
+        clinic_name: names.clinic(link.clinic),
+        since: link.active_at.unwrap_or(link.accepted_at),
+    });
+    Ok(Reply::ok(&CareTeam { items: items.collect() }))
+}
+
+/// Read the access log
+///
+/// Who of others looked at this patient's data, when, and which things left the server; newest first. `delivered` is
+/// not `opened`: that a therapist opened an entry is an act of its own.
+#[utoipa::path(tag = "care", operation_id = "list_access_log",
+    params(("patient_id" = PatientRef, Path, description = "Whose"), PageQuery),
+    responses((status = 200, description = "A page of the log", body = AccessLogPage), ReadErrors))]
+#[get("/access-log")]
+pub(super) async fn list_access_log(
+    door: Door<Own>,
+    query: Result<Query<PageQuery>, Error>,
+    request: HttpRequest,
+) -> Result<Reply> {
+    let query = match query {
+        Ok(query) => query.into_inner(),
+        // What is wrong is told only to somebody whom the door lets in.
+        Err(fault) => return door.read("list_access_log", |_, _| Ok(())).await.and(Err(fault)),
+    };
+    let scope = door.cursor_scope("list_access_log", "");
+    let opened = (|| Ok((query.limit()?, before(&door, &scope, query.cursor.as_deref())?)))();
+    let (limit, before) = match opened {
+        Ok(asked) => asked,
+        Err(fault) => return door.read("list_access_log", |_, _| Ok(())).await.and(Err(fault)),
+    };
+    let unit = door.read("list_access_log", move |tx, access| {
+        let rows = audit::list(tx, Subject::Patient(access.patient()), before, limit.rows())?;
+        let page = Page::cut(rows, limit, |row| row.seq);
+        let names = SealedNames::collect(tx, page.items.iter().filter_map(|row| row.actor), [])?;
+        Ok((page, names))
+    });
+    let (page, names) = unit.await?;
+    let names = names.open(&door.state().vault).await?;
+    let (keys, subject) = (door.keys()?, Subject::Patient(door.patient()?));
+    let mut items = Vec::with_capacity(page.items.len());
+    for row in &page.items {
+        let record = row.open(keys, subject)?;
+        items.push(AccessLogItem {
+            at: row.at.0,
+            actor_id: row.actor.map(Id::uuid),
+            actor_name: row.actor.and_then(|actor| names.person(actor)),
+            role: record.role,
+            act: record.act,
+            refused: record.refused,
+            ids: record.ids,
+        });
+    }
+    let next_cursor = page.next.map(|seq| door.state().vault.seal_cursor(&scope, &seq.to_be_bytes()));
+    let view = AccessLogPage { items, next_cursor };
+    Ok(Reply::ok(&view).next(&request, view.next_cursor.as_deref()))
+}
+
+fn before(door: &Door<Own>, scope: &[u8], cursor: Option<&str>) -> Result<Option<i64>> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let bytes = door.state().vault.open_cursor(scope, cursor);
+    let seq = bytes.and_then(|bytes| bytes.as_slice().try_into().ok()).map(i64::from_be_bytes);
+    seq.map(Some).ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+}

@@ -1,0 +1,195 @@
+//! Invitations, looked up by the hash of their code (index `invitations_code`).
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use crate::care::model::{Capabilities, Invitee};
+use crate::db::schema::{accounts, invitations, staff_members};
+use crate::db::{At, Tx};
+use crate::kernel::id::{Account, Clinic, Invitation};
+use crate::kernel::{Id, Result};
+
+/// A new invitation, sealed.
+#[derive(Clone, Debug)]
+pub struct NewInvitation {
+    /// Its id.
+    pub id: Id<Invitation>,
+    /// The keyed hash of its code.
+    pub code_hash: Vec<u8>,
+    /// The clinic.
+    pub clinic: Id<Clinic>,
+    /// For whom.
+    pub invitee: Invitee,
+    /// The keyed hash of the address it is bound to.
+    pub email_key: Option<Vec<u8>>,
+    /// The sealed document.
+    pub doc: Vec<u8>,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+/// Inserts an invitation.
+pub fn insert_invitation(tx: &mut Tx<'_>, inviter: Id<Account>, new: &NewInvitation, now: Timestamp) -> Result<()> {
+    diesel::insert_into(invitations::table)
+        .values((
+            invitations::id.eq(new.id),
+            invitations::code_hash.eq(&new.code_hash),
+            invitations::clinic_id.eq(new.clinic),
+            invitations::inviter_id.eq(inviter),
+            invitations::capabilities.eq(new.invitee.bits()),
+            invitations::email_key.eq(&new.email_key),
+            invitations::doc.eq(&new.doc),
+            invitations::created_at.eq(At(now)),
+            invitations::expires_at.eq(At(new.expires_at)),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// An invitation that may be taken.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Its id.
+    pub id: Id<Invitation>,
+    /// The clinic.
+    pub clinic: Id<Clinic>,
+    /// Who invites.
+    pub inviter: Id<Account>,
+    /// Whom.
+    pub invitee: Invitee,
+    /// The keyed hash of the address it is bound to.
+    pub email_key: Option<Vec<u8>>,
+}
+
+type OpenRow = (Id<Invitation>, Id<Clinic>, Id<Account>, Option<i32>, Option<Vec<u8>>, i32);
+
+/// The invitation of a code: not used, revoked or expired, by somebody who may still invite such a person.
+pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<Open>> {
+    let row: Option<OpenRow> = invitations::table
+        .inner_join(
+            staff_members::table.on(staff_members::clinic_id
+                .eq(invitations::clinic_id)
+                .and(staff_members::account_id.eq(invitations::inviter_id))),
+        )
+        .filter(invitations::code_hash.eq(code_hash))
+        .filter(invitations::used_at.is_null())
+        .filter(invitations::revoked_at.is_null())
+        .filter(invitations::expires_at.gt(At(now)))
+        .filter(staff_members::ended_at.is_null())
+        .select((
+            invitations::id,
+            invitations::clinic_id,
+            invitations::inviter_id,
+            invitations::capabilities,
+            invitations::email_key,
+            staff_members::capabilities,
+        ))
+        .first(tx.conn())
+        .optional()?;
+    Ok(row.and_then(|(id, clinic, inviter, bits, email_key, may)| {
+        let invitee = Invitee::of(bits);
+        let honoured = invitee.invited_by(Capabilities::from_bits(may));
+        honoured.then_some(Open { id, clinic, inviter, invitee, email_key })
+    }))
+}
+
+/// Uses an invitation up. Of any number of units one hears `true`.
+pub fn mark_used(tx: &mut Tx<'_>, id: Id<Invitation>, by: Id<Account>, now: Timestamp) -> Result<bool> {
+    let open = invitations::table
+        .filter(invitations::id.eq(id))
+        .filter(invitations::used_at.is_null())
+        .filter(invitations::revoked_at.is_null());
+    let used =
+        diesel::update(open).set((invitations::used_at.eq(At(now)), invitations::used_by.eq(by))).execute(tx.conn())?;
+    Ok(used == 1)
+}
+
+/// Revokes an invitation that is not used. `false` when it is.
+pub fn mark_invitation_revoked(tx: &mut Tx<'_>, id: Id<Invitation>, now: Timestamp) -> Result<bool> {
+    let unused = invitations::table.filter(invitations::id.eq(id)).filter(invitations::used_at.is_null());
+    Ok(diesel::update(unused).set(invitations::revoked_at.eq(At(now))).execute(tx.conn())? == 1)
+}
+
+/// An invitation as it is stored.
+#[derive(Clone, Debug, Queryable)]
+pub struct InvitationRow {
+    /// Its id.
+    pub id: Id<Invitation>,
+    /// The clinic.
+    pub clinic: Id<Clinic>,
+    /// Who invites.
+    pub inviter: Id<Account>,
+    /// What the invited may do; nothing for patients.
+    pub capabilities: Option<i32>,
+    /// The sealed document.
+    pub doc: Vec<u8>,
+    /// Since when.
+    pub created_at: At,
+    /// Until when it is good.
+    pub expires_at: At,
+    /// When it was taken.
+    pub used_at: Option<At>,
+    /// When it was revoked.
+    pub revoked_at: Option<At>,
+}
+
+type Columns = (
+    invitations::id,
+    invitations::clinic_id,
+    invitations::inviter_id,
+    invitations::capabilities,
+    invitations::doc,
+    invitations::created_at,
+    invitations::expires_at,
+    invitations::used_at,
+    invitations::revoked_at,
+);
+
+const COLUMNS: Columns = (
+    invitations::id,
+    invitations::clinic_id,
+    invitations::inviter_id,
+    invitations::capabilities,
+    invitations::doc,
+    invitations::created_at,
+    invitations::expires_at,
+    invitations::used_at,
+    invitations::revoked_at,
+);
+
+/// The invitation of this id.
+pub fn find_invitation(tx: &mut Tx<'_>, id: Id<Invitation>) -> Result<Option<InvitationRow>> {
+    Ok(invitations::table.filter(invitations::id.eq(id)).select(COLUMNS).first(tx.conn()).optional()?)
+}
+
+/// The invitations of these clinics that `inviter` made, and all of those in `administered`, newest first, made before
+/// `before`.
+pub fn list_invitations(
+    tx: &mut Tx<'_>,
+    clinics: &[Id<Clinic>],
+    administered: &[Id<Clinic>],
+    inviter: Id<Account>,
+    before: Option<Id<Invitation>>,
+    limit: i64,
+) -> Result<Vec<InvitationRow>> {
+    Ok(invitations::table
+        .filter(invitations::clinic_id.eq_any(clinics.iter().copied()))
+        .filter(invitations::inviter_id.eq(inviter).or(invitations::clinic_id.eq_any(administered.iter().copied())))
+        .filter(invitations::id.lt(before.unwrap_or(Id::from_uuid(uuid::Uuid::max()))))
+        .order(invitations::id.desc())
+        .limit(limit)
+        .select(COLUMNS)
+        .load(tx.conn())?)
+}
+
+/// Whether somebody has the address with this keyed hash.
+pub fn address_taken(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<bool> {
+    let found: Option<Id<Account>> =
+        accounts::table.filter(accounts::email_key.eq(email_key)).select(accounts::id).first(tx.conn()).optional()?;
+    Ok(found.is_some())
+}
+
+/// The keyed hash of an account's address.
+pub fn address_of(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<u8>> {
+    Ok(accounts::table.filter(accounts::id.eq(account)).select(accounts::email_key).first(tx.conn())?)
+}
