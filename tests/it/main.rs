@@ -17,3 +17,4 @@ mod support;
 mod architecture;
 mod db;
 mod server;
+mod tokens;

@@ -1,5 +1,6 @@
 //! The sources of the server, read as text: without comments, the content of strings, and tests.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The kinds of file inside a slice, in import order.
@@ -51,7 +52,7 @@ impl Source {
             }
         }
         // What `use crate::slice;` brings in is named by its last part.
-        let whole: Vec<String> = found.iter().filter(|path| path.len() == 1).map(|path| path[0].clone()).collect();
+        let whole: BTreeSet<String> = found.iter().filter(|path| path.len() == 1).map(|path| path[0].clone()).collect();
         for slice in whole {
             let mark = format!("{slice}::");
             for (at, _) in self.code.match_indices(&mark).filter(|(at, _)| !continues(&self.code, *at)) {
@@ -238,6 +239,6 @@ fn the_reader_of_sources_sees_paths_and_nothing_else() {
     "##;
     let source = Source { name: "care/routes/me.rs".to_owned(), lines: 9, code: without_tests(&plain(text)) };
     let found: Vec<String> = source.paths().iter().map(|path| path.join("::")).collect();
-    assert_eq!(found, ["db", "db::Tx", "kernel::Id", "vault::open", "care::links", "db::unit", "care::store::find"]);
+    assert_eq!(found, ["db", "db::Tx", "kernel::Id", "vault::open", "care::links", "db", "db::Tx", "db::unit", "care::store::find"]);
     assert!(!source.code.contains("unwrap"));
 }
