@@ -23,6 +23,7 @@
 //! | [`window`] | phases and index, pure | store anything |
 //! | [`course`] | the facts that planning reads: infusions, zones, quiet hours, pauses | plan |
 //! | [`prompts`] | the protocol, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
+//! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
 //! | [`cli`] | the command line | |
 //!
@@ -62,5 +63,6 @@ pub mod care;
 pub mod window;
 pub mod course;
 pub mod prompts;
+pub mod journal;
 pub mod app;
 pub mod cli;

@@ -42,7 +42,10 @@ fn mount(config: &mut ServiceConfig) {
 
 /// What lies below `/v1/patients/{patient_id}`: each handler has a door.
 fn mount_patient(config: &mut ServiceConfig) {
+    crate::care::configure_patient(config);
+    crate::care::grants::configure_patient(config);
     crate::prompts::configure_patient(config);
+    crate::journal::configure_patient(config);
 }
 
 /// A server that is ready to listen.

@@ -18,6 +18,7 @@ pub mod access;
 pub mod clinics;
 mod code;
 pub mod door;
+pub mod grants;
 pub mod inviting;
 pub mod joining;
 pub mod links;

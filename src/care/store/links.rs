@@ -20,6 +20,8 @@ pub fn insert_patient(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
             patients::id.eq(patient),
             patients::account_id.eq(access.account()?),
             patients::plan_version.eq(0_i64),
+            // The workers make the first plan.
+            patients::next_plan_at.eq(At(access.now())),
             patients::created_at.eq(At(access.now())),
         ))
         .execute(tx.conn())?;
@@ -182,6 +184,14 @@ pub fn mark_active(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) ->
             care_links::active_at.eq(At(access.now())),
         ))
         .execute(tx.conn())?;
+    mark_plan_stale(tx, access)
+}
+
+/// Links are among the facts that a plan depends on: the workers plan again at once.
+fn mark_plan_stale(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+    diesel::update(patients::table.filter(patients::id.eq(access.patient())))
+        .set(patients::next_plan_at.eq(At(access.now())))
+        .execute(tx.conn())?;
     Ok(())
 }
 
@@ -194,7 +204,7 @@ pub fn mark_ended(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> 
             care_links::ended_at.eq(At(access.now())),
         ))
         .execute(tx.conn())?;
-    Ok(())
+    mark_plan_stale(tx, access)
 }
 
 /// Takes a link out of the readers of every grant, and closes the grants that nobody reads any more. Answers those,

@@ -1,0 +1,24 @@
+//! What a patient has opened to a reader: which entry or which kind of entries, which sections, to whom, until when.
+//!
+//! What holds:
+//!
+//! - Whether a reader may see an item is decided in one place, [`store::visible`]: the link is active, the grant is
+//!   neither closed nor expired, the reader's link is one of its readers, and the item is one of its items. Lists and
+//!   single reads use the same predicate.
+//! - Nothing is opened by default, drafts never are, and a grant does not change: it is ended, and another one made.
+//! - `care_team` means the links that were active when the grant was made. A link that ends takes its grants with it.
+//! - A grant by rule is kept as items, too: those that matched when it was made, and those that match when they are
+//!   written later.
+//! - Ending a grant waits for units of its readers that are under way (they hold their link), so that what starts
+//!   after the answer sees nothing.
+//!
+//! What must not go in: what the items say. Entries tell this slice only whether they are done, and their kind.
+
+pub mod actions;
+pub mod model;
+mod routes;
+pub mod store;
+
+pub use actions::{drop_item, on_entry};
+pub use model::{GrantDoc, Reader, Rule, Sections, Target};
+pub use routes::configure_patient;

@@ -1,0 +1,158 @@
+//! What a grant says.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::Id;
+use crate::kernel::id::{Account, Entry};
+
+/// The kinds of entries that a rule can name.
+pub const KINDS: [&str; 5] = ["reflection", "fragment", "note", "dream", "intention"];
+
+/// The sections of an item that are open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sections(i32);
+
+impl Sections {
+    /// Title and body.
+    pub const TEXT: Self = Self(1);
+    /// The dials.
+    pub const MOOD: Self = Self(2);
+    /// The tags.
+    pub const TAGS: Self = Self(4);
+    /// The attachments.
+    pub const ATTACHMENTS: Self = Self(8);
+
+    /// Every section.
+    pub const ALL: Self = Self(15);
+
+    const NAMES: [(&'static str, Self); 4] =
+        [("text", Self::TEXT), ("mood", Self::MOOD), ("tags", Self::TAGS), ("attachments", Self::ATTACHMENTS)];
+    /// Marks, in the database only, that a grant is one by rule: so that they are found without opening any.
+    const BY_RULE: i32 = 16;
+
+    /// The sections of these names; `None` when one is unknown or there is none.
+    pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
+        let mut bits = 0;
+        for name in names {
+            bits |= Self::NAMES.iter().find(|(known, _)| *known == name)?.1.0;
+        }
+        (bits != 0).then_some(Self(bits))
+    }
+
+    /// Reads stored bits; what is not a section is dropped.
+    pub const fn from_bits(bits: i32) -> Self {
+        Self(bits & 15)
+    }
+
+    /// The bits to store.
+    pub const fn bits(self, by_rule: bool) -> i32 {
+        if by_rule { self.0 | Self::BY_RULE } else { self.0 }
+    }
+
+    /// The least number that the bits of a grant by rule are.
+    pub(super) const fn least_by_rule() -> i32 {
+        Self::BY_RULE
+    }
+
+    /// Their names.
+    pub fn names(self) -> Vec<&'static str> {
+        Self::NAMES.iter().filter(|(_, section)| self.has(*section)).map(|(name, _)| *name).collect()
+    }
+
+    /// Whether `section` is open.
+    pub const fn has(self, section: Self) -> bool {
+        self.0 & section.0 != 0
+    }
+
+    /// What is open in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Which entries a grant by rule opens. Both conditions hold together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Entries of this kind; of every kind if it is absent.
+    pub kind: Option<String>,
+    /// Only entries that answer a prompt.
+    pub answers_prompt: bool,
+}
+
+impl Rule {
+    /// Whether an entry of this kind falls under the rule.
+    pub fn matches(&self, kind: &str, answers_prompt: bool) -> bool {
+        self.kind.as_deref().is_none_or(|wanted| wanted == kind) && (answers_prompt || !self.answers_prompt)
+    }
+}
+
+/// What a grant opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// One entry.
+    Entry(Id<Entry>),
+    /// Every entry that falls under a rule.
+    Rule(Rule),
+}
+
+/// To whom a grant opens it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reader {
+    /// A therapist with an active link.
+    Therapist(Id<Account>),
+    /// Every therapist whose link is active when the grant is made.
+    CareTeam,
+}
+
+/// The sealed document of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantDoc {
+    /// What is open.
+    pub target: Target,
+    /// Which sections of it.
+    pub sections: Sections,
+    /// To whom.
+    pub reader: Reader,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl GrantDoc {
+    /// The rule, if it is a grant by rule.
+    pub fn rule(&self) -> Option<&Rule> {
+        match &self.target {
+            Target::Rule(rule) => Some(rule),
+            Target::Entry(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_have_names() {
+        let both = Sections::parse(["mood", "text"]).unwrap();
+        assert_eq!(both.names(), ["text", "mood"]);
+        assert!(both.has(Sections::TEXT) && !both.has(Sections::TAGS));
+        assert_eq!(Sections::parse([]), None, "a grant of nothing is no grant");
+        assert_eq!(Sections::parse(["text", "zone"]), None);
+        assert_eq!(Sections::from_bits(both.bits(true)), both, "the mark of a rule is not a section");
+    }
+
+    #[test]
+    fn a_rule_matches_what_it_names() {
+        let answers = Rule { kind: Some("reflection".to_owned()), answers_prompt: true };
+        assert!(answers.matches("reflection", true));
+        assert!(!answers.matches("reflection", false));
+        assert!(!answers.matches("dream", true));
+        let dreams = Rule { kind: Some("dream".to_owned()), answers_prompt: false };
+        assert!(dreams.matches("dream", false) && dreams.matches("dream", true));
+    }
+}

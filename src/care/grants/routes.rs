@@ -1,0 +1,311 @@
+//! Grants over HTTP.
+
+use actix_web::{HttpRequest, delete, get, put};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use super::actions;
+use super::model::{GrantDoc, KINDS, Reader, Rule, Sections, Target};
+use super::store::{self, GrantRow};
+use crate::care::Door;
+use crate::care::door::{Own, Shared};
+use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, IdempotencyKey, PathOf, PatientRef, Query, Reply};
+use crate::kernel::id::{Account, Grant};
+use crate::kernel::page::{Limit, Page};
+use crate::kernel::{Error, Fields, Id, Result};
+use crate::replay::Done;
+
+/// Registers the operations below `/v1/patients/{patient_id}`.
+pub fn configure_patient(config: &mut ServiceConfig) {
+    config.service(put_grant).service(delete_grant).service(list_grants);
+}
+
+/// What is to be opened, to whom and until when. Exactly one of `target` and `rule` is there.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PutGrant {
+    /// One item.
+    #[schema(nullable = false)]
+    target: Option<GrantTarget>,
+    /// Every done entry that falls under a rule, now or later.
+    #[schema(nullable = false)]
+    rule: Option<GrantRule>,
+    /// `text`, `mood`, `tags`, `attachments`.
+    #[schema(min_items = 1, max_items = 4, example = json!(["text"]))]
+    sections: Vec<String>,
+    /// To whom.
+    reader: GrantReader,
+    /// Until when; without it, until it is ended.
+    #[schema(nullable = false, format = DateTime, example = "2026-12-24T00:00:00Z")]
+    expires_at: Option<String>,
+}
+
+/// One item.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GrantTarget {
+    /// `entry`.
+    #[serde(rename = "type")]
+    #[schema(example = "entry")]
+    type_: String,
+    /// Its id.
+    id: Uuid,
+}
+
+/// A rule; at least one of its fields says something.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GrantRule {
+    /// `reflection`, `fragment`, `note`, `dream` or `intention`; without it, entries of every kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "reflection")]
+    kind: Option<String>,
+    /// Only entries that answer a prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = true)]
+    answers_prompt: Option<bool>,
+}
+
+/// A therapist with an active link (`type` is `therapist`, with `account_id`), or every therapist whose link is active
+/// now (`care_team`).
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GrantReader {
+    /// `therapist` or `care_team`.
+    #[serde(rename = "type")]
+    #[schema(example = "care_team")]
+    type_: String,
+    /// The therapist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    account_id: Option<Uuid>,
+}
+
+impl PutGrant {
+    fn parse(self) -> Result<GrantDoc> {
+        let mut fields = Fields::new();
+        let target = match (self.target, self.rule) {
+            (Some(target), None) => {
+                fields.check(target.type_ == "entry", "/target/type", "must be `entry`");
+                Some(Target::Entry(Id::from_uuid(target.id)))
+            }
+            (None, Some(rule)) => {
+                let known = rule.kind.as_deref().is_none_or(|kind| KINDS.contains(&kind));
+                fields.check(known, "/rule/kind", "is not a kind of entry");
+                let answers_prompt = rule.answers_prompt.unwrap_or(false);
+                fields.check(answers_prompt || rule.kind.is_some(), "/rule", "must name a kind or `answers_prompt`");
+                Some(Target::Rule(Rule { kind: rule.kind, answers_prompt }))
+            }
+            _ => {
+                fields.fault("", "must have either `target` or `rule`");
+                None
+            }
+        };
+        let sections = Sections::parse(self.sections.iter().map(String::as_str));
+        let sections = fields.take("/sections", sections.ok_or("must name text, mood, tags or attachments"));
+        let reader = match (self.reader.type_.as_str(), self.reader.account_id) {
+            ("therapist", Some(account)) => Some(Reader::Therapist(Id::<Account>::from_uuid(account))),
+            ("therapist", None) => fields.take("/reader/account_id", Err("is required")),
+            ("care_team", None) => Some(Reader::CareTeam),
+            ("care_team", Some(_)) => fields.take("/reader/account_id", Err("does not go with `care_team`")),
+            _ => fields.take("/reader/type", Err("must be `therapist` or `care_team`")),
+        };
+        let instant = |text: String| text.parse::<Timestamp>().map(crate::kernel::clock::micros).ok();
+        let expires_at = self.expires_at.map(instant);
+        fields.check(expires_at != Some(None), "/expires_at", "must be an RFC 3339 time with an offset");
+        let all = target.zip(sections).zip(reader);
+        fields.finish(all.map(|((target, sections), reader)| GrantDoc {
+            target,
+            sections,
+            reader,
+            expires_at: expires_at.flatten(),
+        }))
+    }
+}
+
+/// A grant.
+#[derive(Serialize, ToSchema)]
+struct GrantView {
+    /// Its id.
+    id: Uuid,
+    /// The item it opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    target: Option<GrantTarget>,
+    /// The rule whose entries it opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rule: Option<GrantRule>,
+    /// What of it.
+    #[schema(example = json!(["text"]))]
+    sections: Vec<String>,
+    /// Whether it opens anything now.
+    live: bool,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// Until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    expires_at: Option<Timestamp>,
+    /// When it was ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    closed_at: Option<Timestamp>,
+    /// To whom; shown to the patient only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reader: Option<GrantReader>,
+    /// The therapists who may read by it now; shown to the patient only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    readers: Option<Vec<Uuid>>,
+}
+
+/// A page of grants.
+#[derive(Serialize, ToSchema)]
+struct GrantList {
+    /// The grants, newest id first.
+    items: Vec<GrantView>,
+    /// Where the next page starts; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// A grant with the therapists who may read by it, as a unit returns it.
+type Found = (GrantRow, Vec<Id<Account>>);
+
+fn view<L: crate::care::door::Lock>(door: &Door<L>, (row, readers): Found) -> Result<GrantView> {
+    let doc = actions::open(door.keys()?, door.patient()?, &row)?;
+    let live = row.live(door.now());
+    let (target, rule) = match doc.target {
+        Target::Entry(id) => (Some(GrantTarget { type_: "entry".to_owned(), id: id.uuid() }), None),
+        Target::Rule(rule) => {
+            (None, Some(GrantRule { kind: rule.kind, answers_prompt: rule.answers_prompt.then_some(true) }))
+        }
+    };
+    let reader = match doc.reader {
+        Reader::Therapist(id) => GrantReader { type_: "therapist".to_owned(), account_id: Some(id.uuid()) },
+        Reader::CareTeam => GrantReader { type_: "care_team".to_owned(), account_id: None },
+    };
+    let readers = if live { readers.into_iter().map(Id::uuid).collect() } else { Vec::new() };
+    Ok(GrantView {
+        id: row.id.uuid(),
+        target,
+        rule,
+        sections: doc.sections.names().into_iter().map(str::to_owned).collect(),
+        live,
+        created_at: row.created_at.0,
+        expires_at: row.expires_at.map(|at| at.0),
+        closed_at: row.closed_at.map(|at| at.0),
+        reader: door.is_owner().then_some(reader),
+        readers: door.is_owner().then_some(readers),
+    })
+}
+
+/// Open an entry to a reader
+///
+/// Opens sections of one entry, or of every done entry that falls under a rule, to one therapist or to the whole care
+/// team. A grant follows later edits; it does not change itself: end it and make another one. The same again answers
+/// 200. A draft cannot be opened (409 `not_shareable`); an id that was ended answers 410.
+#[utoipa::path(tag = "grants", operation_id = "put_grant", request_body = PutGrant,
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
+        ("grant_id" = Uuid, Path, description = "A new UUIDv7"), OnceHeader),
+    responses((status = 201, description = "Opened", body = GrantView),
+        (status = 200, description = "It was open already", body = GrantView), WriteErrors))]
+#[put("/grants/{grant_id}")]
+async fn put_grant(
+    door: Door<Own>,
+    id: PathOf<Id<Grant>>,
+    key: IdempotencyKey,
+    body: Result<Body<PutGrant>, Error>,
+    request: HttpRequest,
+) -> Result<Reply> {
+    let id = id.into_inner();
+    let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
+    let command = body.and_then(|body| body.into_inner().parse()).and_then(|doc| match id.is_v7() {
+        true => Ok(doc),
+        false => Err(Error::field("path/grant_id", "must be a UUIDv7")),
+    });
+    let write = move |tx: &mut crate::db::Tx<'_>, access: &crate::care::Access<_>, doc: &GrantDoc| {
+        let (done, row) = actions::put(tx, access, id, doc)?;
+        let readers = store::readers_of(tx, access, &[id])?;
+        Ok((done, (row, readers.into_iter().map(|(_, account)| account).collect())))
+    };
+    let again = move |tx: &mut crate::db::Tx<'_>, access: &crate::care::Access<_>, _: Done| {
+        let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+        let readers = store::readers_of(tx, access, &[id])?;
+        Ok((row, readers.into_iter().map(|(_, account)| account).collect()))
+    };
+    let (done, found) = door.write("put_grant", door.once(&key, &raw), command, write, again).await?;
+    Ok(Reply::ok(&view(&door, found)?).created_if(done.status == 201, request.path()))
+}
+
+/// End a grant
+///
+/// From the answer on, no read that starts sees anything by this grant. Ended again, nothing changes.
+#[utoipa::path(tag = "grants", operation_id = "delete_grant",
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
+        ("grant_id" = Uuid, Path, description = "The grant"), OnceHeader),
+    responses((status = 204, description = "Ended"), ActionErrors))]
+#[delete("/grants/{grant_id}")]
+async fn delete_grant(door: Door<Own>, id: PathOf<Id<Grant>>, key: IdempotencyKey) -> Result<Reply> {
+    let id = id.into_inner();
+    let write = move |tx: &mut crate::db::Tx<'_>, access: &crate::care::Access<_>, (): &()| {
+        actions::delete(tx, access, id)?;
+        Ok((Done::no_content(), ()))
+    };
+    door.write("delete_grant", door.once(&key, &[]), Ok(()), write, |_, _, _| Ok(())).await?;
+    Ok(Reply::no_content())
+}
+
+/// A page of a list.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListGrants {
+    /// How many items, 1 to 200; 20 unless said otherwise.
+    #[param(nullable = false, minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+}
+
+/// List grants
+///
+/// The patient sees all, also those that have ended. A therapist sees the live ones that name them.
+#[utoipa::path(tag = "grants", operation_id = "list_grants",
+    params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListGrants),
+    responses((status = 200, description = "Grants", body = GrantList), ReadErrors))]
+#[get("/grants")]
+async fn list_grants(door: Door<Shared>, query: Query<ListGrants>, request: HttpRequest) -> Result<Reply> {
+    let query = query.into_inner();
+    let limit = Limit::parse(query.limit)?;
+    let scope = door.cursor_scope("list_grants", "");
+    let after = query.cursor.map(|cursor| {
+        let bytes = door.state().vault.open_cursor(&scope, &cursor);
+        let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok()).map(Id::<Grant>::from_uuid);
+        id.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+    });
+    let after = after.transpose()?;
+    let rows = door
+        .read("list_grants", move |tx, access| {
+            let rows = store::list(tx, access, access.link(), after, limit.rows())?;
+            let ids: Vec<Id<Grant>> = rows.iter().map(|row| row.id).collect();
+            let readers = store::readers_of(tx, access, &ids)?;
+            let of = |id| readers.iter().filter(|(grant, _)| *grant == id).map(|(_, account)| *account).collect();
+            Ok(rows.into_iter().map(|row| (row.clone(), of(row.id))).collect::<Vec<Found>>())
+        })
+        .await?;
+    let page = Page::cut(rows, limit, |(row, _)| row.id);
+    let next_cursor = page.next.map(|id| door.state().vault.seal_cursor(&scope, id.uuid().as_bytes()));
+    let items = page.items.into_iter().map(|found| view(&door, found)).collect::<Result<_>>()?;
+    let list = GrantList { items, next_cursor };
+    Ok(Reply::ok(&list).next(&request, list.next_cursor.as_deref()))
+}

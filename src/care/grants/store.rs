@@ -1,0 +1,303 @@
+//! Grants, their readers and their items.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::model::Sections;
+use crate::care::Access;
+use crate::care::access::Write;
+use crate::db::schema::{care_links, grant_items, grant_readers, grants};
+use crate::db::{At, Both, Tx};
+use crate::kernel::id::{Account, Any, CareLink, Grant};
+use crate::kernel::{Id, Result};
+use crate::locked;
+
+/// What of which item a reader sees.
+pub type Open = BTreeMap<Id<Any>, Sections>;
+
+/// The items that the holder of `$link` may see at `$now`. The one place that says so.
+macro_rules! visible_items {
+    ($patient:expr, $link:expr, $now:expr) => {
+        grant_items::table
+            .inner_join(
+                grants::table
+                    .on(grants::patient_id.eq(grant_items::patient_id).and(grants::id.eq(grant_items::grant_id))),
+            )
+            .inner_join(
+                grant_readers::table.on(grant_readers::patient_id
+                    .eq(grant_items::patient_id)
+                    .and(grant_readers::grant_id.eq(grant_items::grant_id))),
+            )
+            .inner_join(
+                care_links::table.on(care_links::id
+                    .eq(grant_readers::link_id)
+                    .and(care_links::patient_id.eq(grant_items::patient_id))),
+            )
+            .filter(grant_items::patient_id.eq($patient))
+            .filter(grant_readers::link_id.eq($link))
+            .filter(care_links::state.eq("active"))
+            .filter(grants::closed_at.is_null())
+            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
+    };
+}
+
+/// What the holder of `link` may see of `items` now; what they may not see, or what is not there, is not in it.
+pub fn visible<A>(tx: &mut Tx<'_>, access: &Access<A>, link: Id<CareLink>, items: &[Id<Any>]) -> Result<Open> {
+    let rows: Vec<(Id<Any>, i32)> = visible_items!(access.patient(), link, access.now())
+        .filter(grant_items::item_id.eq_any(items.iter().copied()))
+        .select((grant_items::item_id, grants::sections))
+        .load(tx.conn())?;
+    Ok(folded(&rows))
+}
+
+fn folded(rows: &[(Id<Any>, i32)]) -> Open {
+    let mut open = Open::new();
+    for (item, bits) in rows {
+        let sections = open.entry(*item).or_default();
+        *sections = sections.or(Sections::from_bits(*bits));
+    }
+    open
+}
+
+/// What the holder of `link` may see now, by descending id after `after`: at least one item if there is one, and at
+/// most `items` of them; and whether there may be more.
+pub fn visible_page<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Id<CareLink>,
+    after: Option<Id<Any>>,
+    items: usize,
+) -> Result<(Open, bool)> {
+    // Several grants may open one item: room for two each.
+    let limit = items.saturating_mul(2).max(64);
+    let mut query = visible_items!(access.patient(), link, access.now())
+        .select((grant_items::item_id, grants::sections))
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(grant_items::item_id.lt(after));
+    }
+    let rows: Vec<(Id<Any>, i32)> =
+        query.order(grant_items::item_id.desc()).limit(i64::try_from(limit).unwrap_or(i64::MAX)).load(tx.conn())?;
+    let mut open = folded(&rows);
+    let mut more = false;
+    if rows.len() == limit {
+        more = true;
+        // The grants of the last item may have been cut off.
+        if open.len() > 1 {
+            open.pop_first();
+        } else if let Some((item, _)) = open.first_key_value() {
+            open = visible(tx, access, link, &[*item])?;
+        }
+    }
+    while open.len() > items {
+        more = true;
+        open.pop_first();
+    }
+    Ok((open, more))
+}
+
+/// A grant as it is stored.
+#[derive(Clone, Debug, Queryable)]
+pub struct GrantRow {
+    /// Its id.
+    pub id: Id<Grant>,
+    /// The sealed document.
+    pub doc: Vec<u8>,
+    /// Since when.
+    pub created_at: At,
+    /// Until when.
+    pub expires_at: Option<At>,
+    /// When it was ended.
+    pub closed_at: Option<At>,
+}
+
+impl GrantRow {
+    /// Whether it opens anything at `now`.
+    pub fn live(&self, now: Timestamp) -> bool {
+        self.closed_at.is_none() && self.expires_at.is_none_or(|until| until.0 > now)
+    }
+}
+
+type GrantColumns = (grants::id, grants::doc, grants::created_at, grants::expires_at, grants::closed_at);
+const GRANT: GrantColumns = (grants::id, grants::doc, grants::created_at, grants::expires_at, grants::closed_at);
+
+/// The grant of that id.
+pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Option<GrantRow>> {
+    Ok(grants::table
+        .filter(grants::patient_id.eq(access.patient()))
+        .filter(grants::id.eq(id))
+        .select(GRANT)
+        .first(tx.conn())
+        .optional()?)
+}
+
+/// The patient's grants, newest id first. For the holder of `link` only those that name them and are live.
+pub(super) fn list<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Option<Id<CareLink>>,
+    after: Option<Id<Grant>>,
+    rows: i64,
+) -> Result<Vec<GrantRow>> {
+    let mut query = grants::table.filter(grants::patient_id.eq(access.patient())).select(GRANT).into_boxed();
+    if let Some(link) = link {
+        let named = grant_readers::table
+            .filter(grant_readers::patient_id.eq(access.patient()))
+            .filter(grant_readers::link_id.eq(link))
+            .select(grant_readers::grant_id);
+        query = query
+            .filter(grants::id.eq_any(named))
+            .filter(grants::closed_at.is_null())
+            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))));
+    }
+    if let Some(after) = after {
+        query = query.filter(grants::id.lt(after));
+    }
+    Ok(query.order(grants::id.desc()).limit(rows).load(tx.conn())?)
+}
+
+/// The therapists whom `grants` name, over links that are still active.
+pub(super) fn readers_of<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    ids: &[Id<Grant>],
+) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
+    Ok(grant_readers::table
+        .inner_join(care_links::table.on(care_links::id.eq(grant_readers::link_id)))
+        .filter(grant_readers::patient_id.eq(access.patient()))
+        .filter(grant_readers::grant_id.eq_any(ids.iter().copied()))
+        .filter(care_links::state.eq("active"))
+        .order((grant_readers::grant_id, care_links::therapist_id))
+        .select((grant_readers::grant_id, care_links::therapist_id))
+        .load(tx.conn())?)
+}
+
+/// Live grants by rule.
+pub(super) fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantRow>> {
+    Ok(grants::table
+        .filter(grants::patient_id.eq(access.patient()))
+        .filter(grants::sections.ge(Sections::least_by_rule()))
+        .filter(grants::closed_at.is_null())
+        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
+        .select(GRANT)
+        .load(tx.conn())?)
+}
+
+/// The active links of the patient, or those of one therapist: held, so that none ends before this unit does.
+pub(super) fn hold_active(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    therapist: Option<Id<Account>>,
+) -> Result<Vec<Id<CareLink>>> {
+    let rows: Vec<(Id<CareLink>, Id<Account>)> = locked!(
+        tx,
+        for_share,
+        care_links::table
+            .filter(care_links::patient_id.eq(access.patient()))
+            .filter(care_links::state.eq("active"))
+            .order(care_links::id)
+            .select((care_links::id, care_links::therapist_id))
+    )?;
+    let wanted = |(link, holder): (Id<CareLink>, Id<Account>)| therapist.is_none_or(|id| id == holder).then_some(link);
+    Ok(rows.into_iter().filter_map(wanted).collect())
+}
+
+/// Waits for units of the readers of a grant that are under way, and holds back new ones until this unit ends.
+pub(super) fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> Result<()> {
+    let links = grant_readers::table
+        .filter(grant_readers::patient_id.eq(access.patient()))
+        .filter(grant_readers::grant_id.eq(grant))
+        .select(grant_readers::link_id);
+    let _held: Vec<Id<CareLink>> = locked!(
+        tx,
+        for_update,
+        care_links::table
+            .filter(care_links::patient_id.eq(access.patient()))
+            .filter(care_links::id.eq_any(links))
+            .order(care_links::id)
+            .select(care_links::id)
+    )?;
+    Ok(())
+}
+
+/// Inserts a grant with its readers.
+pub(super) fn insert(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: &GrantRow,
+    bits: i32,
+    links: &[Id<CareLink>],
+) -> Result<()> {
+    diesel::insert_into(grants::table)
+        .values((
+            grants::patient_id.eq(access.patient()),
+            grants::id.eq(row.id),
+            grants::doc.eq(&row.doc),
+            grants::sections.eq(bits),
+            grants::version.eq(1_i64),
+            grants::created_at.eq(row.created_at),
+            grants::expires_at.eq(row.expires_at),
+        ))
+        .execute(tx.conn())?;
+    for link in links {
+        diesel::insert_into(grant_readers::table)
+            .values((
+                grant_readers::patient_id.eq(access.patient()),
+                grant_readers::grant_id.eq(row.id),
+                grant_readers::link_id.eq(*link),
+            ))
+            .execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Adds an item to a grant, if it is not one of its items yet.
+pub(super) fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
+    Both(
+        diesel::insert_into(grant_items::table)
+            .values((
+                grant_items::patient_id.eq(access.patient()),
+                grant_items::item_id.eq(item),
+                grant_items::grant_id.eq(grant),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Takes an item out of one grant.
+pub(super) fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
+    diesel::delete(
+        grant_items::table
+            .filter(grant_items::patient_id.eq(access.patient()))
+            .filter(grant_items::item_id.eq(item))
+            .filter(grant_items::grant_id.eq(grant)),
+    )
+    .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Takes an item out of every grant.
+pub(super) fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
+    diesel::delete(
+        grant_items::table.filter(grant_items::patient_id.eq(access.patient())).filter(grant_items::item_id.eq(item)),
+    )
+    .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Ends a grant.
+pub(super) fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<()> {
+    diesel::update(
+        grants::table
+            .filter(grants::patient_id.eq(access.patient()))
+            .filter(grants::id.eq(id))
+            .filter(grants::closed_at.is_null()),
+    )
+    .set((grants::closed_at.eq(At(access.now())), grants::version.eq(grants::version + 1)))
+    .execute(tx.conn())?;
+    Ok(())
+}

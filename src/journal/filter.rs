@@ -1,0 +1,213 @@
+//! Which entries are asked for.
+//!
+//! Instants, prompts and states are found by the database; whatever is sealed (kind, tags, words, the local date) and
+//! whatever is derived (phase, infusion) is looked for in opened entries, page by page.
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::hooks::Surroundings;
+use super::model::{Content, Kind};
+use crate::kernel::id::{Entry, Infusion, Prompt};
+use crate::kernel::{Fields, Id, Result, Zone};
+use crate::window::Phase;
+
+/// How many rows are read in one unit when most of them may not be what is asked for.
+pub const CHUNK: i64 = 200;
+
+/// What is asked for, not yet checked.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// First local date.
+    pub from: Option<String>,
+    /// Last local date.
+    pub to: Option<String>,
+    /// Kind.
+    pub kind: Option<String>,
+    /// Phase.
+    pub phase: Option<String>,
+    /// The infusion that an entry names, or else follows.
+    pub infusion_id: Option<Uuid>,
+    /// The prompt it answers.
+    pub prompt_id: Option<Uuid>,
+    /// A tag.
+    pub tag: Option<String>,
+    /// `draft`, `done` or `deleted`.
+    pub status: Option<String>,
+    /// Words, all of which must be there.
+    pub words: Option<String>,
+}
+
+/// A state that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Being written.
+    Draft,
+    /// Written.
+    Done,
+    /// Deleted, and to be had back.
+    Deleted,
+}
+
+/// What is asked for.
+#[derive(Clone, Default)]
+pub struct Filter {
+    from: Option<Date>,
+    to: Option<Date>,
+    kind: Option<Kind>,
+    phase: Option<Phase>,
+    infusion: Option<Id<Infusion>>,
+    prompt: Option<Id<Prompt>>,
+    tag: Option<String>,
+    status: Option<Status>,
+    words: Vec<String>,
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Filter(***)")
+    }
+}
+
+/// The part of a filter that the database can answer, and where to go on.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// Deleted ones, or those that are not.
+    pub deleted: bool,
+    /// Drafts, done ones, or both.
+    pub draft: Option<bool>,
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// Answers to this prompt.
+    pub prompt: Option<Id<Prompt>>,
+    /// Only after this place in the order.
+    pub after: Option<(Timestamp, Id<Entry>)>,
+    /// How many rows at most.
+    pub rows: i64,
+}
+
+/// Simple lower case, so that case does not matter.
+pub fn folded(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl Filter {
+    /// The filter, if every field is right. `at` stands before the names of fields: `query/` or `/`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::kernel::Error::Invalid`] with every fault.
+    pub fn parse(asked: Asked, at: &str) -> Result<Self> {
+        let mut fields = Fields::new();
+        let mut date = |name: &str, text: Option<String>| {
+            let parsed = text.map(|text| text.parse::<Date>().map_err(|_| "must be a date such as 2026-11-02"));
+            parsed.and_then(|parsed| fields.take(&format!("{at}{name}"), parsed))
+        };
+        let (from, to) = (date("from", asked.from), date("to", asked.to));
+        let kind = asked.kind.and_then(|kind| fields.take(&format!("{at}kind"), Kind::parse(&kind)));
+        let phase = asked.phase.and_then(|phase| fields.take(&format!("{at}phase"), Phase::parse(&phase)));
+        let status = asked.status.and_then(|status| {
+            let parsed = match status.as_str() {
+                "draft" => Ok(Status::Draft),
+                "done" => Ok(Status::Done),
+                "deleted" => Ok(Status::Deleted),
+                _ => Err("must be draft, done or deleted"),
+            };
+            fields.take(&format!("{at}status"), parsed)
+        });
+        let long = |text: &Option<String>, most: usize| text.as_ref().is_some_and(|text| text.chars().count() > most);
+        fields.check(!long(&asked.tag, 40), &format!("{at}tag"), "must have at most 40 characters");
+        fields.check(!long(&asked.words, 200), &format!("{at}words"), "must have at most 200 characters");
+        fields.done()?;
+        Ok(Self {
+            from,
+            to,
+            kind,
+            phase,
+            infusion: asked.infusion_id.map(Id::from_uuid),
+            prompt: asked.prompt_id.map(Id::from_uuid),
+            tag: asked.tag.map(|tag| folded(tag.trim())),
+            status,
+            words: folded(asked.words.as_deref().unwrap_or_default()).split_whitespace().map(str::to_owned).collect(),
+        })
+    }
+
+    /// What the cursor of a list is bound to.
+    pub fn scope(&self) -> String {
+        let Self { from, to, kind, phase, infusion, prompt, tag, status, words } = self;
+        format!("{from:?}|{to:?}|{kind:?}|{phase:?}|{infusion:?}|{prompt:?}|{tag:?}|{status:?}|{words:?}")
+    }
+
+    /// Whether it asks for what only the patient may ask for.
+    pub fn owners_only(&self) -> bool {
+        self.infusion.is_some() || self.prompt.is_some()
+    }
+
+    /// Whether it can only be answered by opening entries.
+    pub fn needs_opening(&self) -> bool {
+        self.sparse() || self.from.is_some() || self.to.is_some()
+    }
+
+    /// Whether most entries may not be what it asks for, though the database cannot tell.
+    fn sparse(&self) -> bool {
+        self.kind.is_some()
+            || self.phase.is_some()
+            || self.infusion.is_some()
+            || self.tag.is_some()
+            || !self.words.is_empty()
+    }
+
+    /// What to ask of the database for a page of `rows`.
+    pub fn scan(&self, rows: i64, after: Option<(Timestamp, Id<Entry>)>) -> Scan {
+        // A local date begins and ends within a day of the same date in UTC.
+        let day = SignedDuration::from_hours(24);
+        let start = |date: Date| Zone::utc().instant(date, jiff::civil::Time::midnight());
+        Scan {
+            deleted: self.status == Some(Status::Deleted),
+            draft: match self.status {
+                Some(Status::Draft) => Some(true),
+                Some(Status::Done) => Some(false),
+                Some(Status::Deleted) | None => None,
+            },
+            from: self.from.and_then(|date| start(date).checked_sub(day).ok()),
+            until: self.to.and_then(|date| start(date).checked_add(day + day).ok()),
+            prompt: self.prompt,
+            after,
+            rows: if self.sparse() { CHUNK } else { rows },
+        }
+    }
+
+    /// Whether a reader, who sees done entries only, may find anything.
+    pub fn asks_for_done(&self) -> bool {
+        matches!(self.status, None | Some(Status::Done))
+    }
+
+    /// Whether an opened entry is what is asked for. Sections that were not opened are empty and match nothing.
+    pub fn admits(&self, content: &Content, around: &Surroundings) -> bool {
+        let header = &content.header;
+        let date = header.local_date(|at| around.zone_at(at));
+        let context = || around.context(header.occurred_at);
+        self.from.is_none_or(|from| from <= date)
+            && self.to.is_none_or(|to| date <= to)
+            && self.kind.is_none_or(|kind| kind == header.kind)
+            && self.phase.is_none_or(|phase| phase == context().phase)
+            && self.infusion.is_none_or(|id| header.infusion_id.or_else(|| context().infusion_id) == Some(id))
+            && self.tag.as_ref().is_none_or(|wanted| content.tags.iter().any(|tag| folded(tag.as_str()) == *wanted))
+            && self.says(content)
+    }
+
+    fn says(&self, content: &Content) -> bool {
+        if self.words.is_empty() {
+            return true;
+        }
+        let text = content.text.as_ref();
+        let title = text.and_then(|text| text.title.as_ref()).map(|title| folded(title.as_str()));
+        let body = text.and_then(|text| text.body.as_ref()).map(|body| folded(body.as_str()));
+        let tags = content.tags.iter().map(|tag| folded(tag.as_str()));
+        let all: Vec<String> = title.into_iter().chain(body).chain(tags).collect();
+        self.words.iter().all(|word| all.iter().any(|text| text.contains(word.as_str())))
+    }
+}

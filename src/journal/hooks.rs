@@ -1,0 +1,82 @@
+//! Where other slices come in: infusions and zones for the context of an entry, prompts for what it answers.
+//!
+//! Each function here is called from one place. They are the only parts of this slice that know anything of those.
+
+use jiff::Timestamp;
+
+use super::model::Header;
+use super::store;
+use crate::care::Access;
+use crate::care::access::Write;
+use crate::course::{self, ZoneSince};
+use crate::db::Tx;
+use crate::kernel::id::Entry;
+use crate::kernel::{Error, Fields, Id, Result, Zone};
+use crate::prompts;
+use crate::window::{self, Context, Dose, WindowParams};
+
+/// What the context of entries is derived from.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    doses: Vec<Dose>,
+    zones: Vec<ZoneSince>,
+}
+
+impl Surroundings {
+    /// The context of what happened at `occurred_at`.
+    pub fn context(&self, occurred_at: Timestamp) -> Context {
+        context_of(&self.doses, occurred_at)
+    }
+
+    /// The zone the patient was in at `at`, as far as their settings say.
+    pub fn zone_at(&self, at: Timestamp) -> Zone {
+        course::zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
+    }
+}
+
+/// The context of what happened at `occurred_at`, given the infusions.
+pub fn context_of(doses: &[Dose], occurred_at: Timestamp) -> Context {
+    window::context(doses, WindowParams::shipped(), occurred_at)
+}
+
+/// Reads what the context of the patient's entries is derived from.
+pub fn surroundings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Surroundings> {
+    let doses = course::doses(tx, access)?;
+    let zones = course::find_settings(tx, access)?.map(|(settings, _)| settings.zones).unwrap_or_default();
+    Ok(Surroundings { doses, zones })
+}
+
+/// Refuses links to infusions and prompts that are not the patient's. `before` is what the entry said before: what it
+/// has linked already is not asked for again.
+pub(super) fn check_links(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    header: &Header,
+    before: Option<&Header>,
+) -> Result<()> {
+    let mut fields = Fields::new();
+    if let Some(infusion) = header.infusion_id
+        && before.and_then(|before| before.infusion_id) != Some(infusion)
+    {
+        fields.check(store::infusion_exists(tx, access, infusion)?, "/infusion_id", "is not an infusion of yours");
+    }
+    // For what is done, completing the prompt tells.
+    if let Some(prompt) = header.prompt_id.filter(|_| header.draft)
+        && before.and_then(|before| before.prompt_id) != Some(prompt)
+    {
+        fields.check(store::prompt_exists(tx, access, prompt)?, "/prompt_id", NOT_YOURS);
+    }
+    fields.done()
+}
+
+const NOT_YOURS: &str = "is not a prompt of yours";
+
+/// Completes the prompt that a done entry has come to answer, in the unit that writes the entry. Not called for drafts,
+/// nor again for edits of an answer.
+pub(super) fn answered(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, header: &Header) -> Result<()> {
+    let Some(prompt) = header.prompt_id else { return Ok(()) };
+    if prompts::actions::answered(tx, access, prompt, header.occurred_at, entry.uuid())? {
+        return Ok(());
+    }
+    Err(Error::field("/prompt_id", NOT_YOURS))
+}

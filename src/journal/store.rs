@@ -1,0 +1,361 @@
+//! Entries, their history, and who opened them.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::filter::Scan;
+use super::model::{Header, Kind};
+use super::seal::{Of, Part, Parts, Section};
+use crate::care::Access;
+use crate::care::access::Write;
+use crate::db::schema::{entries, entry_history, infusions, openings, prompts};
+use crate::db::{At, Both, Tx};
+use crate::kernel::id::{Account, Any, Entry, Infusion, Prompt};
+use crate::kernel::{Error, Id, Result};
+
+/// An entry as it is stored.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its id.
+    pub id: Id<Entry>,
+    /// Its version.
+    pub version: i64,
+    /// Its sealed parts.
+    pub parts: Parts,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+type Flat = (
+    (Id<Entry>, i64, At, At, Option<At>),
+    (Vec<u8>, i64),
+    (Option<Vec<u8>>, i64),
+    (Option<Vec<u8>>, i64),
+    (Option<Vec<u8>>, i64),
+    (Option<Vec<u8>>, i64),
+);
+
+type EntryColumns = (
+    (entries::id, entries::version, entries::received_at, entries::updated_at, entries::deleted_at),
+    (entries::meta, entries::meta_rev),
+    (entries::text, entries::text_rev),
+    (entries::mood, entries::mood_rev),
+    (entries::tags, entries::tags_rev),
+    (entries::attachments, entries::attachments_rev),
+);
+const ENTRY: EntryColumns = (
+    (entries::id, entries::version, entries::received_at, entries::updated_at, entries::deleted_at),
+    (entries::meta, entries::meta_rev),
+    (entries::text, entries::text_rev),
+    (entries::mood, entries::mood_rev),
+    (entries::tags, entries::tags_rev),
+    (entries::attachments, entries::attachments_rev),
+);
+
+fn row((entry, header, text, mood, tags, attachments): Flat) -> Row {
+    let (id, version, received_at, updated_at, deleted_at) = entry;
+    let part = |(sealed, rev): (Option<Vec<u8>>, i64)| Part { rev, sealed };
+    Row {
+        id,
+        version,
+        parts: Parts {
+            header: Part { rev: header.1, sealed: Some(header.0) },
+            text: part(text),
+            mood: part(mood),
+            tags: part(tags),
+            attachments: part(attachments),
+        },
+        received_at: received_at.0,
+        updated_at: updated_at.0,
+        deleted_at: deleted_at.map(|at| at.0),
+    }
+}
+
+fn sealed_header(row: &Row) -> Result<&Vec<u8>> {
+    row.parts.header.sealed.as_ref().ok_or_else(|| Error::corrupt("entries", row.id))
+}
+
+/// Inserts an entry; `false` when its id is taken.
+pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, header: &Header) -> Result<bool> {
+    let parts = &row.parts;
+    let inserted = Both(
+        diesel::insert_into(entries::table)
+            .values((
+                (
+                    entries::patient_id.eq(access.patient()),
+                    entries::id.eq(row.id),
+                    entries::version.eq(row.version),
+                    entries::meta.eq(sealed_header(row)?),
+                    entries::meta_rev.eq(parts.header.rev),
+                    entries::text.eq(&parts.text.sealed),
+                    entries::text_rev.eq(parts.text.rev),
+                    entries::mood.eq(&parts.mood.sealed),
+                    entries::mood_rev.eq(parts.mood.rev),
+                    entries::tags.eq(&parts.tags.sealed),
+                ),
+                (
+                    entries::tags_rev.eq(parts.tags.rev),
+                    entries::attachments.eq(&parts.attachments.sealed),
+                    entries::attachments_rev.eq(parts.attachments.rev),
+                    entries::draft.eq(header.draft),
+                    entries::infusion_id.eq(header.infusion_id),
+                    entries::prompt_id.eq(header.prompt_id),
+                    entries::occurred_at.eq(At(header.occurred_at)),
+                    entries::received_at.eq(At(row.received_at)),
+                    entries::updated_at.eq(At(row.updated_at)),
+                ),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    Ok(inserted == 1)
+}
+
+/// Puts `row` in the place of what is stored.
+pub(super) fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, header: &Header) -> Result<()> {
+    let parts = &row.parts;
+    diesel::update(entries::table.filter(entries::patient_id.eq(access.patient())).filter(entries::id.eq(row.id)))
+        .set((
+            (
+                entries::version.eq(row.version),
+                entries::meta.eq(sealed_header(row)?),
+                entries::meta_rev.eq(parts.header.rev),
+                entries::text.eq(&parts.text.sealed),
+                entries::text_rev.eq(parts.text.rev),
+                entries::mood.eq(&parts.mood.sealed),
+                entries::mood_rev.eq(parts.mood.rev),
+                entries::tags.eq(&parts.tags.sealed),
+                entries::tags_rev.eq(parts.tags.rev),
+            ),
+            (
+                entries::attachments.eq(&parts.attachments.sealed),
+                entries::attachments_rev.eq(parts.attachments.rev),
+                entries::draft.eq(header.draft),
+                entries::infusion_id.eq(header.infusion_id),
+                entries::prompt_id.eq(header.prompt_id),
+                entries::occurred_at.eq(At(header.occurred_at)),
+                entries::updated_at.eq(At(row.updated_at)),
+            ),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Marks an entry deleted, or not deleted any more.
+pub(super) fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()> {
+    diesel::update(entries::table.filter(entries::patient_id.eq(access.patient())).filter(entries::id.eq(row.id)))
+        .set((
+            entries::version.eq(row.version),
+            entries::deleted_at.eq(row.deleted_at.map(At)),
+            entries::updated_at.eq(At(row.updated_at)),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// The entry of that id, deleted or not.
+pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Option<Row>> {
+    let found: Option<Flat> = entries::table
+        .filter(entries::patient_id.eq(access.patient()))
+        .filter(entries::id.eq(id))
+        .select(ENTRY)
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.map(row))
+}
+
+/// What others may need to know of an entry without opening it.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// Whether it is still being written.
+    pub draft: bool,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
+/// How far an entry has come.
+pub fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Option<State>> {
+    let found: Option<(bool, Option<At>)> = entries::table
+        .filter(entries::patient_id.eq(access.patient()))
+        .filter(entries::id.eq(id))
+        .select((entries::draft, entries::deleted_at))
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.map(|(draft, deleted)| State { draft, deleted: deleted.is_some() }))
+}
+
+/// Done entries with their kind and whether they answer a prompt; with `answers` only those that do.
+pub fn kinds(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool) -> Result<Vec<(Id<Entry>, Kind, bool)>> {
+    let mut query = entries::table
+        .filter(entries::patient_id.eq(access.patient()))
+        .filter(entries::deleted_at.is_null())
+        .filter(entries::draft.eq(false))
+        .select((entries::id, entries::meta, entries::meta_rev))
+        .into_boxed();
+    if answers {
+        query = query.filter(entries::prompt_id.is_not_null());
+    }
+    let rows: Vec<(Id<Entry>, Vec<u8>, i64)> = query.load(tx.conn())?;
+    rows.into_iter()
+        .map(|(entry, sealed, rev)| {
+            let part = Part { rev, sealed: Some(sealed) };
+            let header = Of { patient: access.patient(), entry }.open_header(access.keys()?, &part)?;
+            Ok((entry, header.kind, header.prompt_id.is_some()))
+        })
+        .collect()
+}
+
+/// The done entries among `ids`, in descending order of their ids.
+pub(super) fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Entry>]) -> Result<Vec<Row>> {
+    let rows: Vec<Flat> = entries::table
+        .filter(entries::patient_id.eq(access.patient()))
+        .filter(entries::id.eq_any(ids.iter().copied()))
+        .filter(entries::deleted_at.is_null())
+        .filter(entries::draft.eq(false))
+        .order(entries::id.desc())
+        .select(ENTRY)
+        .load(tx.conn())?;
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// The next entries of a scan, newest first.
+pub(super) fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>> {
+    let mut query = entries::table.filter(entries::patient_id.eq(access.patient())).select(ENTRY).into_boxed();
+    query = if scan.deleted {
+        query.filter(entries::deleted_at.is_not_null())
+    } else {
+        query.filter(entries::deleted_at.is_null())
+    };
+    if let Some(draft) = scan.draft {
+        query = query.filter(entries::draft.eq(draft));
+    }
+    if let Some(from) = scan.from {
+        query = query.filter(entries::occurred_at.ge(At(from)));
+    }
+    if let Some(until) = scan.until {
+        query = query.filter(entries::occurred_at.lt(At(until)));
+    }
+    if let Some(prompt) = scan.prompt {
+        query = query.filter(entries::prompt_id.eq(prompt));
+    }
+    if let Some((at, id)) = scan.after {
+        query = query
+            .filter(entries::occurred_at.le(At(at)))
+            .filter(entries::occurred_at.lt(At(at)).or(entries::id.lt(id)));
+    }
+    let rows: Vec<Flat> =
+        query.order((entries::occurred_at.desc(), entries::id.desc())).limit(scan.rows).load(tx.conn())?;
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Keeps a part that is being replaced by version `replaced_at`.
+pub(super) fn insert_history(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Entry>,
+    section: Section,
+    part: &Part,
+    replaced_at: i64,
+) -> Result<()> {
+    diesel::insert_into(entry_history::table)
+        .values((
+            entry_history::patient_id.eq(access.patient()),
+            entry_history::entry_id.eq(id),
+            entry_history::section.eq(section.number()),
+            entry_history::rev.eq(part.rev),
+            entry_history::sealed.eq(&part.sealed),
+            entry_history::replaced_at_version.eq(replaced_at),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// The replaced parts that were in force in `version`.
+pub(super) fn list_history<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    id: Id<Entry>,
+    version: i64,
+) -> Result<Vec<(Section, Part)>> {
+    let rows: Vec<(i32, i64, Option<Vec<u8>>)> = entry_history::table
+        .filter(entry_history::patient_id.eq(access.patient()))
+        .filter(entry_history::entry_id.eq(id))
+        .filter(entry_history::rev.le(version))
+        .filter(entry_history::replaced_at_version.gt(version))
+        .select((entry_history::section, entry_history::rev, entry_history::sealed))
+        .load(tx.conn())?;
+    rows.into_iter()
+        .map(|(number, rev, sealed)| {
+            let section = Section::ALL.into_iter().find(|section| section.number() == number);
+            Ok((section.ok_or_else(|| Error::corrupt("entry_history", id))?, Part { rev, sealed }))
+        })
+        .collect()
+}
+
+/// Notes that a person opened an item; the first time counts. Answers when that was.
+pub(super) fn insert_opening(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    item: Id<Any>,
+    account: Id<Account>,
+) -> Result<Timestamp> {
+    Both(
+        diesel::insert_into(openings::table)
+            .values((
+                openings::patient_id.eq(access.patient()),
+                openings::item_id.eq(item),
+                openings::account_id.eq(account),
+                openings::opened_at.eq(At(access.now())),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    let first: At = openings::table
+        .filter(openings::patient_id.eq(access.patient()))
+        .filter(openings::item_id.eq(item))
+        .filter(openings::account_id.eq(account))
+        .select(openings::opened_at)
+        .first(tx.conn())?;
+    Ok(first.0)
+}
+
+/// Who opened an item, and when first.
+pub(super) fn list_openings<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    item: Id<Any>,
+) -> Result<Vec<(Id<Account>, Timestamp)>> {
+    let rows: Vec<(Id<Account>, At)> = openings::table
+        .filter(openings::patient_id.eq(access.patient()))
+        .filter(openings::item_id.eq(item))
+        .order((openings::opened_at, openings::account_id))
+        .select((openings::account_id, openings::opened_at))
+        .load(tx.conn())?;
+    Ok(rows.into_iter().map(|(account, at)| (account, at.0)).collect())
+}
+
+/// Whether the infusion is one of the patient's.
+pub(super) fn infusion_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<bool> {
+    let found: Option<Id<Infusion>> = infusions::table
+        .filter(infusions::patient_id.eq(access.patient()))
+        .filter(infusions::id.eq(id))
+        .select(infusions::id)
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Whether the prompt is one of the patient's.
+pub(super) fn prompt_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>) -> Result<bool> {
+    let found: Option<Id<Prompt>> = prompts::table
+        .filter(prompts::patient_id.eq(access.patient()))
+        .filter(prompts::id.eq(id))
+        .select(prompts::id)
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.is_some())
+}
