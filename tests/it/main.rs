@@ -16,5 +16,8 @@ mod support;
 
 mod architecture;
 mod db;
+mod errors;
+mod hostile;
+mod openapi;
 mod server;
 mod tokens;
