@@ -251,6 +251,18 @@ impl<L: Lock> Door<L> {
         if self.owner { self.state.db.read(unit).await? } else { self.state.db.write(unit).await? }
     }
 
+    /// What was asked for, parsed; what is wrong with it is only told to somebody whom the door lets in.
+    ///
+    /// # Errors
+    ///
+    /// 401, 403 or 404 when the door stays shut; then what is wrong.
+    pub async fn first<T>(&self, act: &'static str, asked: Result<T>) -> Result<T> {
+        match asked {
+            Ok(asked) => Ok(asked),
+            Err(fault) => self.read(act, |_, _| Ok(())).await.and(Err(fault)),
+        }
+    }
+
     /// Opens the door to write, as operation `act`: once for each idempotency key.
     ///
     /// `command` is the parsed body: what is wrong with it is only told to somebody whom the door lets in. `f` does

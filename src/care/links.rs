@@ -1,6 +1,6 @@
 //! Care links: accepted by the patient, confirmed by the therapist, ended by either.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::access::{Access, Role, Write};
 use super::model::{Capabilities, LinkState};
@@ -9,7 +9,7 @@ use super::store::{self, Link};
 use crate::audit::{self, Record, Subject};
 use crate::changes::{self, Change, Entity, Op};
 use crate::db::Tx;
-use crate::identity::{AccountKind, Anyone, Live, Staff};
+use crate::identity::{Anyone, Live, Staff};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
@@ -119,8 +119,8 @@ pub async fn patient_of(state: &State, id: Id<CareLink>) -> Result<Option<Id<Pat
 pub async fn keys_of(
     vault: &Vault,
     patients: impl IntoIterator<Item = Id<Patient>>,
-) -> Result<HashMap<Id<Patient>, Keys>> {
-    let mut found = HashMap::new();
+) -> Result<BTreeMap<Id<Patient>, Keys>> {
+    let mut found = BTreeMap::new();
     for patient in patients {
         if let Some(keys) = vault.keys(patient.uuid()).await? {
             found.insert(patient, keys);
@@ -158,19 +158,15 @@ pub struct Listed {
 /// What a caller finds when they ask for their links: everything for a patient, the links alone for a therapist, who
 /// is shown them by [`show`].
 pub fn list(tx: &mut Tx<'_>, live: &Live<Anyone>, after: Option<Id<CareLink>>, limit: i64) -> Result<Listed> {
-    match (live.kind(), live.patient()) {
-        (AccountKind::Patient, Some(patient)) => {
-            let links = store::list_links_of_patient(tx, patient, after, limit)?;
-            let people = links.iter().map(|link| link.therapist);
-            let names = SealedNames::collect(tx, people, links.iter().map(|link| link.clinic))?;
-            Ok(Listed { links, owner: true, names })
-        }
-        _ => {
-            let care = super::clinics::where_may(&store::memberships(tx, live.account())?, Capabilities::care);
-            let links = store::list_links_of_therapist(tx, live.account(), &care, after, limit)?;
-            Ok(Listed { links, owner: false, names: SealedNames::default() })
-        }
+    if let Some(patient) = live.patient() {
+        let links = store::list_links_of_patient(tx, patient, after, limit)?;
+        let people = links.iter().map(|link| link.therapist);
+        let names = SealedNames::collect(tx, people, links.iter().map(|link| link.clinic))?;
+        return Ok(Listed { links, owner: true, names });
     }
+    let care = super::clinics::where_may(&store::memberships(tx, live.account())?, Capabilities::care);
+    let links = store::list_links_of_therapist(tx, live.account(), &care, after, limit)?;
+    Ok(Listed { links, owner: false, names: SealedNames::default() })
 }
 
 /// Shows a therapist those of `wanted` that are still theirs, and writes it into each patient's log.
@@ -179,7 +175,7 @@ pub fn show(
     vault: &Vault,
     live: &Live<Anyone>,
     wanted: &[Link],
-    keys: &HashMap<Id<Patient>, Keys>,
+    keys: &BTreeMap<Id<Patient>, Keys>,
 ) -> Result<Listed> {
     let patients: Vec<Id<Patient>> = wanted.iter().map(|link| link.patient).collect();
     let care = super::clinics::where_may(&store::memberships(tx, live.account())?, Capabilities::care);

@@ -1,6 +1,6 @@
 //! Whom a member of staff looks after.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::clinics::where_may;
 use super::links::note_shown;
@@ -35,7 +35,7 @@ pub fn show(
     vault: &Vault,
     live: &Live<Staff>,
     patients: &[Id<Patient>],
-    keys: &HashMap<Id<Patient>, Keys>,
+    keys: &BTreeMap<Id<Patient>, Keys>,
 ) -> Result<(Vec<OnRoster>, SealedNames)> {
     let works = store::memberships(tx, live.account())?;
     let may = |link: &Link| works.iter().find(|(clinic, _)| *clinic == link.clinic).map(|(_, may)| *may);

@@ -3,7 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::*;
-use crate::kernel::{Error, Id, Zone};
+use crate::kernel::{Change, Error, Id, Zone};
 use crate::window::Route;
 
 fn at(text: &str) -> Timestamp {

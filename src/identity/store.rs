@@ -232,6 +232,7 @@ pub(super) struct RefreshRow {
     pub account: Id<Account>,
     pub expires_at: At,
     pub revoked_at: Option<At>,
+    pub disabled_at: Option<At>,
 }
 
 /// The account a refresh token belongs to.
@@ -256,6 +257,7 @@ pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Refres
         locked!(tx, for_update, sessions::table.filter(sessions::id.eq(session)).select(sessions::id))?;
     Ok(refresh_tokens::table
         .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
+        .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
         .filter(refresh_tokens::hash.eq(hash))
         .select((
             refresh_tokens::session_id,
@@ -263,6 +265,7 @@ pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Refres
             sessions::account_id,
             sessions::expires_at,
             sessions::revoked_at,
+            accounts::disabled_at,
         ))
         .first(tx.conn())
         .optional()?)

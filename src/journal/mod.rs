@@ -25,6 +25,8 @@ pub mod model;
 mod routes;
 pub mod seal;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use hooks::context_of;

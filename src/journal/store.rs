@@ -158,7 +158,7 @@ pub(super) fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -
 }
 
 /// The entry of that id, deleted or not.
-pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Option<Row>> {
+pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Option<Row>> {
     let found: Option<Flat> = entries::table
         .filter(entries::patient_id.eq(access.patient()))
         .filter(entries::id.eq(id))
@@ -210,7 +210,7 @@ pub fn kinds(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool) -> Result<V
 }
 
 /// The done entries among `ids`, in descending order of their ids.
-pub(super) fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Entry>]) -> Result<Vec<Row>> {
+pub fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Entry>]) -> Result<Vec<Row>> {
     let rows: Vec<Flat> = entries::table
         .filter(entries::patient_id.eq(access.patient()))
         .filter(entries::id.eq_any(ids.iter().copied()))
@@ -223,7 +223,7 @@ pub(super) fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Entry>
 }
 
 /// The next entries of a scan, newest first.
-pub(super) fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>> {
+pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>> {
     let mut query = entries::table.filter(entries::patient_id.eq(access.patient())).select(ENTRY).into_boxed();
     query = if scan.deleted {
         query.filter(entries::deleted_at.is_not_null())
@@ -324,11 +324,7 @@ pub(super) fn insert_opening(
 }
 
 /// Who opened an item, and when first.
-pub(super) fn list_openings<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    item: Id<Any>,
-) -> Result<Vec<(Id<Account>, Timestamp)>> {
+pub fn list_openings<A>(tx: &mut Tx<'_>, access: &Access<A>, item: Id<Any>) -> Result<Vec<(Id<Account>, Timestamp)>> {
     let rows: Vec<(Id<Account>, At)> = openings::table
         .filter(openings::patient_id.eq(access.patient()))
         .filter(openings::item_id.eq(item))

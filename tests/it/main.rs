@@ -15,9 +15,17 @@
 mod support;
 
 mod architecture;
+mod care_links;
 mod db;
 mod errors;
 mod hostile;
+mod joining;
+mod journal;
+mod migrations;
 mod openapi;
+mod posture;
 mod server;
+mod sessions;
+mod sharing;
+mod story;
 mod tokens;

@@ -284,16 +284,22 @@ struct ListGrants {
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListGrants),
     responses((status = 200, description = "Grants", body = GrantList), ReadErrors))]
 #[get("/grants")]
-async fn list_grants(door: Door<Shared>, query: Query<ListGrants>, request: HttpRequest) -> Result<Reply> {
-    let query = query.into_inner();
-    let limit = Limit::parse(query.limit)?;
+async fn list_grants(
+    door: Door<Shared>,
+    query: Result<Query<ListGrants>, Error>,
+    request: HttpRequest,
+) -> Result<Reply> {
     let scope = door.cursor_scope("list_grants", "");
-    let after = query.cursor.map(|cursor| {
-        let bytes = door.state().vault.open_cursor(&scope, &cursor);
-        let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok()).map(Id::<Grant>::from_uuid);
-        id.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+    let asked = query.and_then(|query| {
+        let query = query.into_inner();
+        let after = query.cursor.map(|cursor| {
+            let bytes = door.state().vault.open_cursor(&scope, &cursor);
+            let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok()).map(Id::<Grant>::from_uuid);
+            id.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+        });
+        Ok((Limit::parse(query.limit)?, after.transpose()?))
     });
-    let after = after.transpose()?;
+    let (limit, after) = door.first("list_grants", asked).await?;
     let rows = door
         .read("list_grants", move |tx, access| {
             let rows = store::list(tx, access, access.link(), after, limit.rows())?;

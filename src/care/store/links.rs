@@ -208,7 +208,7 @@ pub fn mark_ended(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> 
 }
 
 /// Takes a link out of the readers of every grant, and closes the grants that nobody reads any more. Answers those,
-/// with their versions: the version is that of the sealed document, which closing does not change.
+/// with their new versions.
 pub fn close_grants(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> Result<Vec<(Id<Grant>, i64)>> {
     let patient = access.patient();
     let own = grant_readers::table.filter(grant_readers::patient_id.eq(patient));
@@ -233,9 +233,9 @@ pub fn close_grants(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -
     let closed: Vec<(Id<Grant>, i64)> = open.select((grants::id, grants::version)).load(tx.conn())?;
     let ids: Vec<Id<Grant>> = closed.iter().map(|(id, _)| *id).collect();
     diesel::update(grants::table.filter(grants::patient_id.eq(patient)).filter(grants::id.eq_any(ids)))
-        .set(grants::closed_at.eq(At(access.now())))
+        .set((grants::closed_at.eq(At(access.now())), grants::version.eq(grants::version + 1)))
         .execute(tx.conn())?;
-    Ok(closed)
+    Ok(closed.into_iter().map(|(id, version)| (id, version + 1)).collect())
 }
 
 /// The links of a patient, ended ones too, by id, after `after`.

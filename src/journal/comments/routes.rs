@@ -141,18 +141,21 @@ struct ListComments {
 async fn list_comments(
     door: Door<Shared>,
     entry: PathOf<Id<Entry>>,
-    query: Query<ListComments>,
+    query: Result<Query<ListComments>, Error>,
     request: HttpRequest,
 ) -> Result<Reply> {
-    let (entry, query) = (entry.into_inner(), query.into_inner());
-    let limit = Limit::parse(query.limit)?;
+    let entry = entry.into_inner();
     let scope = door.cursor_scope("list_comments", &entry.to_string());
-    let after = query.cursor.map(|cursor| {
-        let bytes = door.state().vault.open_cursor(&scope, &cursor);
-        let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok()).map(Id::<Comment>::from_uuid);
-        id.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+    let asked = query.and_then(|query| {
+        let query = query.into_inner();
+        let after = query.cursor.map(|cursor| {
+            let bytes = door.state().vault.open_cursor(&scope, &cursor);
+            let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok()).map(Id::<Comment>::from_uuid);
+            id.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+        });
+        Ok((Limit::parse(query.limit)?, after.transpose()?))
     });
-    let after = after.transpose()?;
+    let (limit, after) = door.first("list_comments", asked).await?;
     let read = door.read("list_comments", move |tx, access| {
         let page = Page::cut(actions::list(tx, access, entry, after, limit.rows())?, limit, |row| row.id);
         page.items.iter().for_each(|row| access.returns(row.id.uuid()));

@@ -121,17 +121,23 @@ struct SearchEntries {
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListEntries),
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]
 #[get("/entries")]
-pub(super) async fn list_entries(door: Door<Shared>, query: Query<ListEntries>, request: HttpRequest) -> Result<Reply> {
-    let query = query.into_inner();
-    let limit = Limit::parse(query.limit)?;
-    let ListEntries { from, to, kind, phase, infusion_id, prompt_id, tag, status, cursor, .. } = query;
-    let asked = Asked { from, to, kind, phase, infusion_id, prompt_id, tag, status, words: None };
-    let filter = Filter::parse(asked, "query/")?;
-    let list = if door.is_owner() {
-        own_page(&door, "list_entries", filter, limit, cursor, "query/cursor").await?
-    } else {
-        shared_page(&door, filter, limit, cursor).await?
-    };
+pub(super) async fn list_entries(
+    door: Door<Shared>,
+    query: Result<Query<ListEntries>, Error>,
+    request: HttpRequest,
+) -> Result<Reply> {
+    let asked = query.and_then(|query| {
+        let ListEntries { from, to, kind, phase, infusion_id, prompt_id, tag, status, limit, cursor } =
+            query.into_inner();
+        let asked = Asked { from, to, kind, phase, infusion_id, prompt_id, tag, status, words: None };
+        let filter = Filter::parse(asked, "query/")?;
+        if filter.owners_only() && !door.is_owner() {
+            return Err(Error::field("query", "infusion_id and prompt_id are for the patient"));
+        }
+        Wanted::new(&door, "list_entries", filter, Limit::parse(limit)?, cursor, "query/cursor")
+    });
+    let wanted = door.first("list_entries", asked).await?;
+    let list = if door.is_owner() { own_page(&door, wanted).await? } else { shared_page(&door, wanted).await? };
     Ok(Reply::ok(&list).next(&request, list.next_cursor.as_deref()))
 }
 
@@ -143,22 +149,52 @@ pub(super) async fn list_entries(door: Door<Shared>, query: Query<ListEntries>, 
     responses((status = 200, description = "Entries", body = EntryList), SearchErrors))]
 #[post("/entries/search")]
 pub(super) async fn search_entries(door: Door<Own>, body: Result<Body<SearchEntries>, Error>) -> Result<Reply> {
-    // What is wrong with the body is told only to somebody who may search at all.
-    let body = match body {
-        Ok(body) => body.into_inner(),
-        Err(fault) => return Err(door.read("search_entries", |_, _| Ok(())).await.err().unwrap_or(fault)),
-    };
-    let page = async |body: SearchEntries| {
-        let limit = Limit::parse(body.limit).map_err(|_| Error::field("/limit", "must be between 1 and 200"))?;
-        let SearchEntries { words, from, to, kind, phase, infusion_id, prompt_id, tag, status, cursor, .. } = body;
+    let asked = body.and_then(|body| {
+        let body = body.into_inner();
+        let SearchEntries { words, from, to, kind, phase, infusion_id, prompt_id, tag, status, limit, cursor } = body;
         if words.trim().is_empty() {
             return Err(Error::field("/words", "must not be empty"));
         }
         let words = Some(words);
         let asked = Asked { from, to, kind, phase, infusion_id, prompt_id, tag, status, words };
-        own_page(&door, "search_entries", Filter::parse(asked, "/")?, limit, cursor, "/cursor").await
-    };
-    Ok(Reply::ok(&page(body).await?))
+        let limit = Limit::parse(limit).map_err(|_range| Error::field("/limit", "must be between 1 and 200"))?;
+        Wanted::new(&door, "search_entries", Filter::parse(asked, "/")?, limit, cursor, "/cursor")
+    });
+    let wanted = door.first("search_entries", asked).await?;
+    Ok(Reply::ok(&own_page(&door, wanted).await?))
+}
+
+/// A page that is asked for.
+struct Wanted {
+    act: &'static str,
+    filter: Filter,
+    limit: Limit,
+    scope: Vec<u8>,
+    /// Where the page before ended: the opened cursor.
+    after: Option<Key>,
+}
+
+impl Wanted {
+    fn new<L: Lock>(
+        door: &Door<L>,
+        act: &'static str,
+        filter: Filter,
+        limit: Limit,
+        cursor: Option<String>,
+        pointer: &str,
+    ) -> Result<Self> {
+        let scope = door.cursor_scope(act, &filter.scope());
+        let after = cursor.map(|text| {
+            let key = door.state().vault.open_cursor(&scope, &text).and_then(|key| read_key(&key));
+            key.ok_or_else(|| Error::field(pointer, "is not a cursor of this list"))
+        });
+        Ok(Self { act, filter, limit, after: after.transpose()?, scope })
+    }
+
+    fn list<L: Lock>(&self, door: &Door<L>, items: Vec<EntryView>, next: Option<Key>) -> EntryList {
+        let next_cursor = next.map(|key| door.state().vault.seal_cursor(&self.scope, &write_key(key)));
+        EntryList { items, next_cursor }
+    }
 }
 
 type Key = (Timestamp, Id<Entry>);
@@ -174,19 +210,8 @@ fn read_key(bytes: &[u8]) -> Option<Key> {
 }
 
 /// The owner's entries: pages of rows, each its own unit, opened between the units until the page is full.
-async fn own_page<L: Lock>(
-    door: &Door<L>,
-    act: &'static str,
-    filter: Filter,
-    limit: Limit,
-    cursor: Option<String>,
-    pointer: &str,
-) -> Result<EntryList> {
-    let vault = &door.state().vault;
-    let scope = door.cursor_scope(act, &filter.scope());
-    let wrong = || Error::field(pointer, "is not a cursor of this list");
-    let parse = |text: String| vault.open_cursor(&scope, &text).and_then(|key| read_key(&key)).ok_or_else(wrong);
-    let mut after = cursor.map(parse).transpose()?;
+async fn own_page<L: Lock>(door: &Door<L>, wanted: Wanted) -> Result<EntryList> {
+    let (filter, limit, mut after) = (&wanted.filter, wanted.limit, wanted.after);
     let (mut items, mut looked_at) = (Vec::new(), 0);
     loop {
         let scan = filter.scan(limit.rows(), after);
@@ -194,12 +219,12 @@ async fn own_page<L: Lock>(
         let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
             Ok((store::list(tx, access, &scan)?, hooks::surroundings(tx, access)?))
         };
-        let (rows, around) = door.read(act, unit).await?;
+        let (rows, around) = door.read(wanted.act, unit).await?;
         let last = i64::try_from(rows.len()).is_ok_and(|read| read < asked);
         looked_at += rows.len();
         for row in rows {
             if items.len() == limit.items() {
-                return Ok(list(items, after.map(|key| vault.seal_cursor(&scope, &write_key(key)))));
+                return Ok(wanted.list(door, items, after));
             }
             let opened = actions::open(door.keys()?, door.patient()?, &row)?;
             after = Some((opened.content.header.occurred_at, row.id));
@@ -208,16 +233,12 @@ async fn own_page<L: Lock>(
             }
         }
         if last {
-            return Ok(list(items, None));
+            return Ok(wanted.list(door, items, None));
         }
         if looked_at >= BUDGET {
-            return Ok(list(items, after.map(|key| vault.seal_cursor(&scope, &write_key(key)))));
+            return Ok(wanted.list(door, items, after));
         }
     }
-}
-
-fn list(items: Vec<EntryView>, next_cursor: Option<String>) -> EntryList {
-    EntryList { items, next_cursor }
 }
 
 /// What one unit of a reader's list found.
@@ -228,24 +249,17 @@ struct Shelf {
 }
 
 /// What is open to a reader: one unit, with one row in the patient's log.
-async fn shared_page(door: &Door<Shared>, filter: Filter, limit: Limit, cursor: Option<String>) -> Result<EntryList> {
-    if filter.owners_only() {
-        return Err(Error::field("query", "infusion_id and prompt_id are for the patient"));
-    }
-    let vault = &door.state().vault;
-    let scope = door.cursor_scope("list_entries", &filter.scope());
-    let wrong = || Error::field("query/cursor", "is not a cursor of this list");
-    let parse = |text: String| {
-        let id = vault.open_cursor(&scope, &text).and_then(|id| Uuid::from_slice(&id).ok());
-        id.map(Id::<Any>::from_uuid).ok_or_else(wrong)
-    };
-    let after = cursor.map(parse).transpose()?;
+async fn shared_page(door: &Door<Shared>, wanted: Wanted) -> Result<EntryList> {
+    let (filter, limit) = (wanted.filter.clone(), wanted.limit);
+    let after = wanted.after.map(|(_, id)| id.any());
     let unit = move |tx: &mut Tx<'_>, access: &Access<_>| shelf(tx, access, &filter, limit, after);
-    let shelf = door.read("list_entries", unit).await?;
+    let shelf = door.read(wanted.act, unit).await?;
     let render =
         |(row, sections)| view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &shelf.around);
     let items = shelf.found.into_iter().map(render).collect::<Result<_>>()?;
-    Ok(list(items, shelf.next.map(|id| vault.seal_cursor(&scope, id.uuid().as_bytes()))))
+    // A reader's order knows no time.
+    let next = shelf.next.map(|id| (Timestamp::UNIX_EPOCH, id.typed()));
+    Ok(wanted.list(door, items, next))
 }
 
 fn shelf<A>(

@@ -98,18 +98,21 @@ struct ListRevisions {
 pub(super) async fn list_revisions(
     door: Door<Own>,
     entry: PathOf<Id<Entry>>,
-    query: Query<ListRevisions>,
+    query: Result<Query<ListRevisions>, Error>,
     request: HttpRequest,
 ) -> Result<Reply> {
-    let (entry, query) = (entry.into_inner(), query.into_inner());
-    let limit = Limit::parse(query.limit)?;
+    let entry = entry.into_inner();
     let scope = door.cursor_scope("list_revisions", &entry.to_string());
-    let after = query.cursor.map(|cursor| {
-        let bytes = door.state().vault.open_cursor(&scope, &cursor);
-        let version = bytes.and_then(|bytes| bytes.first_chunk().copied()).map(i64::from_be_bytes);
-        version.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+    let asked = query.and_then(|query| {
+        let query = query.into_inner();
+        let after = query.cursor.map(|cursor| {
+            let bytes = door.state().vault.open_cursor(&scope, &cursor);
+            let version = bytes.and_then(|bytes| bytes.first_chunk().copied()).map(i64::from_be_bytes);
+            version.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+        });
+        Ok((Limit::parse(query.limit)?, after.transpose()?.unwrap_or_default()))
     });
-    let after = after.transpose()?.unwrap_or_default();
+    let (limit, after) = door.first("list_revisions", asked).await?;
     let read = door.read("list_revisions", move |tx, access| {
         actions::get(tx, access, entry)?;
         changes::list_of(tx, access.patient(), Entity::Entry, entry.any(), after, limit.rows())

@@ -1,0 +1,162 @@
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::draft::{EntryDraft, EntryPatch};
+use super::filter::folded;
+use super::model::{Content, Kind, instant};
+use super::seal::{Part, Parts, Section};
+use crate::care::grants::model::KINDS;
+use crate::kernel::{Error, Zone};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn draft(value: Value) -> EntryDraft {
+    serde_json::from_value(value).unwrap()
+}
+
+fn entry(more: Value) -> Result<Content, Error> {
+    let mut whole = json!({ "kind": "reflection", "occurred_at": "2026-11-02T21:30:00+01:00" });
+    whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    draft(whole).parse()
+}
+
+fn pointers(result: Result<Content, Error>) -> Vec<String> {
+    match result {
+        Err(Error::Invalid(faults)) => faults.into_iter().map(|fault| fault.pointer).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn patch(value: Value) -> EntryPatch {
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn what_says_nothing_is_not_there() {
+    let empty = entry(json!({ "text": { "title": "", "body": "" }, "mood": {}, "tags": [], "attachments": [] }));
+    assert_eq!(empty.unwrap(), entry(json!({})).unwrap());
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let faults = pointers(entry(json!({
+        "kind": "poem", "status": "gone", "occurred_at": "2026-11-02T21:30:00", "zone": "Mars/Olympus",
+        "recorded_at": "yesterday", "text": { "title": "x".repeat(201), "body": "a\0b" },
+        "mood": { "valence": 11, "distress": -1 }, "tags": ["ok", " "], "attachments": [Uuid::nil()],
+    })));
+    let expected = [
+        "/kind",
+        "/status",
+        "/occurred_at",
+        "/zone",
+        "/recorded_at",
+        "/text/title",
+        "/text/body",
+        "/mood/valence",
+        "/mood/distress",
+        "/tags/1",
+        "/attachments",
+    ];
+    assert_eq!(faults, expected);
+}
+
+#[test]
+fn bodies_are_bounded_in_bytes_and_tags_in_number() {
+    let most = 256 * 1024;
+    assert!(entry(json!({ "text": { "body": "x".repeat(most) } })).is_ok());
+    assert_eq!(pointers(entry(json!({ "text": { "body": "x".repeat(most + 1) } }))), ["/text/body"]);
+    let tags: Vec<String> = (0..21).map(|n| n.to_string()).collect();
+    assert!(entry(json!({ "tags": tags.iter().take(20).collect::<Vec<_>>() })).is_ok());
+    assert_eq!(pointers(entry(json!({ "tags": tags }))), ["/tags"]);
+}
+
+#[test]
+fn an_instant_needs_its_offset_and_keeps_it() {
+    let (time, offset) = instant("2026-11-02T21:30:00.1234567+01:00").unwrap();
+    assert_eq!(time, at("2026-11-02T20:30:00.123456Z"), "whole microseconds");
+    assert_eq!(offset.seconds(), 3600);
+    for wrong in ["2026-11-02T21:30:00", "2026-11-02", "2026-11-02T21:30:00+01:00[Europe/Berlin]", "soon"] {
+        assert!(instant(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_patch_of_nothing_changes_nothing() {
+    let whole = entry(json!({
+        "status": "draft", "zone": "Europe/Berlin", "recorded_at": "2026-11-02T20:31:00Z", "infusion_id": Uuid::max(),
+        "text": { "title": "Lake", "body": "quiet" }, "mood": { "energy": 3 }, "tags": ["a", "b"],
+    }))
+    .unwrap();
+    assert_eq!(whole.patched(EntryPatch::default()).unwrap(), whole);
+}
+
+#[test]
+fn a_patch_merges_sections_and_replaces_lists() {
+    let whole = entry(json!({ "text": { "title": "Lake", "body": "quiet" }, "mood": { "energy": 3 }, "tags": ["a"] }));
+    let changed = whole.unwrap().patched(patch(json!({
+        "text": { "title": null }, "mood": { "valence": 7 }, "tags": ["b"], "status": "done",
+    })));
+    let expected =
+        entry(json!({ "text": { "body": "quiet" }, "mood": { "energy": 3, "valence": 7 }, "tags": ["b"] })).unwrap();
+    assert_eq!(changed.unwrap(), expected);
+    let cleared = expected.patched(patch(json!({ "text": null, "mood": null, "tags": null }))).unwrap();
+    assert_eq!(cleared, entry(json!({})).unwrap());
+    assert_eq!(pointers(expected.patched(patch(json!({ "mood": { "energy": 12 } })))), ["/mood/energy"]);
+}
+
+#[test]
+fn odd_times_are_suspect_and_no_others() {
+    let header = entry(json!({ "recorded_at": "2026-11-02T20:30:00Z" })).unwrap().header;
+    let arrived = at("2026-11-02T20:31:00Z");
+    assert!(!header.clock_suspect(arrived));
+    assert!(header.clock_suspect(arrived - SignedDuration::from_mins(7)), "from the future");
+    assert!(header.clock_suspect(arrived + SignedDuration::from_hours(24 * 400)), "long ago");
+    assert!(!header.clock_suspect(arrived + SignedDuration::from_hours(24 * 300)), "a late sync");
+    let early = entry(json!({ "recorded_at": "2026-10-30T20:30:00Z" })).unwrap().header;
+    assert!(early.clock_suspect(arrived), "taken down days before it happened");
+}
+
+#[test]
+fn the_local_date_is_that_of_the_device_else_of_home() {
+    let late = |more| {
+        let mut header = entry(more).unwrap().header;
+        header.occurred_at = at("2026-11-02T23:30:00Z");
+        header.local_date(|_| Zone::utc()).to_string()
+    };
+    assert_eq!(late(json!({ "zone": "Europe/Berlin" })), "2026-11-03");
+    assert_eq!(late(json!({})), "2026-11-02");
+}
+
+#[test]
+fn kinds_have_one_list() {
+    assert_eq!(Kind::ALL.map(Kind::name), KINDS);
+    assert!(KINDS.iter().all(|kind| Kind::parse(kind).is_ok()));
+}
+
+#[test]
+fn a_revision_is_put_together_from_what_is_left_and_what_was_replaced() {
+    let part = |rev| Part { rev, sealed: Some(vec![u8::try_from(rev).unwrap()]) };
+    // Version 1 had a text; 2 changed it; 3 added a mood; 4 changed the text again.
+    let now = Parts { header: part(1), text: part(4), mood: part(3), ..Parts::default() };
+    let second = now.clone().back_to(2, vec![(Section::Text, part(2))]);
+    assert_eq!(second, Parts { header: part(1), text: part(2), ..Parts::default() }, "no mood yet");
+    let third = now.clone().back_to(3, vec![(Section::Text, part(2))]);
+    assert_eq!(third, Parts { header: part(1), text: part(2), mood: part(3), ..Parts::default() });
+    assert_eq!(now.clone().back_to(4, Vec::new()), now);
+}
+
+#[test]
+fn case_does_not_matter_in_any_script() {
+    assert_eq!(folded("ÄRGER Ωμέγα"), folded("ärger ωΜΈΓΑ"));
+}
+
+#[test]
+fn what_somebody_wrote_is_in_no_log() {
+    let secret = "nobody may read this";
+    let content = entry(json!({ "text": { "title": secret, "body": secret }, "tags": [secret] })).unwrap();
+    let words = format!("{content:?} {:?} {:?}", content.to_draft(), content.text);
+    assert!(!words.contains("nobody"), "{words}");
+}

@@ -1,0 +1,103 @@
+//! The main journey, told once from beginning to end.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::support::app::{TestApp, new_id};
+use crate::support::journal::{reflection, with};
+use crate::support::people::completed;
+
+fn keys_of(prompts: &[Value]) -> Vec<String> {
+    prompts.iter().map(|prompt| prompt["rule_key"].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix_web::test]
+async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
+    let app = TestApp::start().await;
+
+    // A clinic, its people, and a care link that both sides have checked.
+    let ada = app.admin().await;
+    let tess = app.staff(&ada, "Tess Moreau", &["care"]).await;
+    let noor = app.staff(&ada, "Noor Haddad", &["record"]).await;
+    let mut ann = app.patient(&tess, "Ann Walker").await;
+
+    // Nobody has had an infusion: no window, nothing planned but what recurs.
+    let window = ann.get("/v1/patients/me/window").send().await.ok();
+    assert_eq!(window.body["phase"], "none");
+
+    // The nurse plans an infusion, and records it when it is over. The plan is there with the answer.
+    let infusion = new_id(&app);
+    let planned = json!({ "status": "planned", "route": "iv_infusion", "planned_start": "2026-03-10T09:00:00Z", "planned_minutes": 40 });
+    let tag = noor.put(&ann.of_theirs(&format!("/infusions/{infusion}")), planned).send().await.created().etag();
+    app.wait(SignedDuration::from_mins(110));
+    let (mut tess, mut noor) = (tess, noor);
+    for person in [&mut tess, &mut noor, &mut ann] {
+        person.refreshed().await;
+    }
+    let done = completed(app.now());
+    noor.put(&ann.of_theirs(&format!("/infusions/{infusion}")), done).if_match(&tag).send().await.ok();
+    let prompts = ann.prompts().await;
+    let keys = keys_of(&prompts);
+    for rule in ["d0.fragments", "d1.tell", "d1.exercise", "d2.step", "d4.ifthen", "d12.signs", "d13.letter"] {
+        assert!(keys.contains(&rule.to_owned()), "{rule} is missing in {keys:?}");
+    }
+    // Looking over the week makes sense once something was written.
+    assert!(!keys.contains(&"d8.review".to_owned()));
+    // What needs a capability that is not built is in the protocol and not in the plan.
+    assert!(!keys.iter().any(|key| matches!(key.as_str(), "d0.landing" | "d1.check" | "d7.measures" | "adapt.low")));
+    let window = ann.get("/v1/patients/me/window").send().await.ok();
+    assert_eq!(window.body["phase"], "acute");
+    assert!(window.body.get("index").is_none());
+    let clinical = tess.get(&ann.of_theirs("/window?view=clinical")).send().await.ok();
+    assert!(clinical.body["index"].is_number());
+
+    // The next day the patient answers a prompt by writing. They are at home; the words are theirs alone.
+    app.wait(SignedDuration::from_hours(27));
+    for person in [&mut tess, &mut noor, &mut ann] {
+        person.refreshed().await;
+    }
+    let tell =
+        prompts.iter().find(|prompt| prompt["rule_key"] == "d1.tell").unwrap()["id"].as_str().unwrap().to_owned();
+    let id = new_id(&app);
+    let words = with(reflection("The lake"), json!({ "prompt_id": tell, "occurred_at": app.now().to_string() }));
+    let written = ann.put(&format!("/v1/patients/me/entries/{id}"), words).send().await.created();
+    assert_eq!(written.body["context"]["phase"], "peak");
+    let answered = ann.prompts().await.into_iter().find(|prompt| prompt["id"] == json!(tell)).unwrap();
+    assert_eq!(answered["state"], "completed");
+    assert_eq!(answered["detail"]["answer_id"], json!(id));
+    assert!(keys_of(&ann.prompts().await).contains(&"d8.review".to_owned()));
+    tess.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
+    assert_eq!(tess.get(&ann.of_theirs("/entries")).send().await.ok().body["items"], json!([]));
+
+    // The patient opens one section of it to the therapist, who finds, opens and answers it.
+    let grant = ann.opens(&id, &["text"], &tess).await;
+    assert_eq!(tess.get("/v1/me/patients").send().await.ok().body["items"][0]["name"], "Ann Walker");
+    let seen = tess.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.ok();
+    assert_eq!(seen.text("/text/body"), "It was quiet, and I could stay.");
+    assert!(seen.body.get("mood").is_none());
+    tess.act(&ann.of_theirs(&format!("/entries/{id}/opened"))).send().await.ok();
+    tess.post(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you for this." }))
+        .send()
+        .await
+        .created();
+    let mine = ann.get(&format!("/v1/patients/me/entries/{id}")).send().await.ok();
+    assert_eq!(mine.body["seen_by"][0]["account_id"], json!(tess.account));
+    let log = ann.get("/v1/patients/me/access-log").send().await.ok();
+    let acts: Vec<&str> =
+        log.body["items"].as_array().unwrap().iter().map(|item| item["act"].as_str().unwrap()).collect();
+    assert!(acts.contains(&"get_entry") && acts.contains(&"mark_entry_opened"), "{acts:?}");
+    noor.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
+    let mut ada = ada;
+    ada.refreshed().await;
+    ada.get(&ann.of_theirs("/window")).send().await.not_found();
+
+    // And takes it back: at once, and with the link everything else.
+    ann.delete(&format!("/v1/patients/me/grants/{grant}")).send().await.no_content();
+    tess.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    tess.get(&ann.of_theirs("/window")).send().await.not_found();
+    tess.get(&ann.of_theirs("/infusions")).send().await.not_found();
+    assert_eq!(tess.get("/v1/me/patients").send().await.ok().body["items"], json!([]));
+    assert_eq!(ann.get(&format!("/v1/patients/me/entries/{id}")).send().await.ok().text("/text/title"), "The lake");
+}

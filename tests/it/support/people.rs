@@ -1,0 +1,202 @@
+//! Who acts in the tests: an admin, staff and patients, made over HTTP as the real ones are.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::app::{Answer, Call, TestApp, new_id};
+
+/// Long enough and not easy to guess.
+pub const PASSPHRASE: &str = "a quiet river at dawn";
+
+/// Somebody who is logged in.
+#[derive(Clone)]
+pub struct Person {
+    pub app: Arc<TestApp>,
+    pub name: String,
+    pub account: String,
+    /// The patient they are; empty for staff.
+    pub patient: String,
+    pub token: String,
+    pub refresh: String,
+}
+
+impl Person {
+    pub fn of(app: &Arc<TestApp>, answer: &Answer) -> Self {
+        let text = |pointer: &str| answer.text(pointer);
+        Self {
+            app: Arc::clone(app),
+            name: text("/account/name"),
+            account: text("/account/id"),
+            patient: answer.body["account"]["patient_id"].as_str().unwrap_or_default().to_owned(),
+            token: text("/tokens/access_token"),
+            refresh: text("/tokens/refresh_token"),
+        }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> Call {
+        self.app.request(method, path).bearer(&self.token)
+    }
+
+    pub fn get(&self, path: &str) -> Call {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Call {
+        self.request(Method::POST, path).json(body)
+    }
+
+    pub fn put(&self, path: &str, body: Value) -> Call {
+        self.request(Method::PUT, path).json(body)
+    }
+
+    pub fn patch(&self, path: &str, body: Value) -> Call {
+        self.request(Method::PATCH, path).json(body)
+    }
+
+    /// A POST without a body.
+    pub fn act(&self, path: &str) -> Call {
+        self.request(Method::POST, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Call {
+        self.request(Method::DELETE, path)
+    }
+
+    /// Takes fresh tokens: the clock may have moved past the old one's end.
+    pub async fn refreshed(&mut self) {
+        let answer = self.app.post("/v1/auth/refresh", json!({ "refresh_token": self.refresh })).send().await.ok();
+        self.token = answer.text("/access_token");
+        self.refresh = answer.text("/refresh_token");
+    }
+
+    /// A code for somebody to work at this admin's clinic.
+    pub async fn code_for_staff(&self, capabilities: &[&str]) -> String {
+        let wish = json!({ "kind": "staff", "capabilities": capabilities });
+        self.post("/v1/invitations", wish).send().await.created().text("/code")
+    }
+
+    /// A code for a patient of this therapist's.
+    pub async fn code_for_patient(&self) -> String {
+        self.post("/v1/invitations", json!({ "kind": "patient" })).send().await.created().text("/code")
+    }
+
+    /// The care links that this person sees.
+    pub async fn care_links(&self) -> Vec<Value> {
+        self.get("/v1/care-links").send().await.ok().body["items"].as_array().unwrap().clone()
+    }
+
+    /// Takes a therapist on and is confirmed by them; answers the link.
+    pub async fn linked_to(&self, therapist: &Person) -> String {
+        let link = self
+            .care_links()
+            .await
+            .into_iter()
+            .find(|link| link["name"] == json!(therapist.name) && link["state"] != "ended");
+        let id = match link {
+            Some(link) => link["id"].as_str().unwrap().to_owned(),
+            None => {
+                let code = therapist.code_for_patient().await;
+                let answer = self.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+                answer.text("/care_link/id")
+            }
+        };
+        therapist.post(&format!("/v1/care-links/{id}/confirm"), json!({})).send().await.ok();
+        id
+    }
+}
+
+impl Person {
+    /// Records an infusion of a patient's that ended at `ended_at`; answers its id.
+    pub async fn records(&self, patient: &Person, ended_at: Timestamp) -> String {
+        let id = new_id(&self.app);
+        self.put(&patient.of_theirs(&format!("/infusions/{id}")), completed(ended_at)).send().await.created();
+        id
+    }
+
+    /// This patient's prompts, all pages.
+    pub async fn prompts(&self) -> Vec<Value> {
+        self.get("/v1/patients/me/prompts?limit=200").send().await.ok().body["items"].as_array().unwrap().clone()
+    }
+}
+
+/// An infusion that ended at `ended_at` after forty minutes.
+pub fn completed(ended_at: Timestamp) -> Value {
+    let started = ended_at.checked_sub(SignedDuration::from_mins(40)).unwrap();
+    json!({
+        "status": "completed", "route": "iv_infusion", "dose_mg": 35.0, "weight_kg": 70.0,
+        "started_at": started.to_string(), "ended_at": ended_at.to_string(), "setting": "Room 2",
+    })
+}
+
+/// The body of a registration.
+pub fn registration(name: &str, code: &str) -> Value {
+    json!({
+        "code": code,
+        "name": name,
+        "email": format!("{}@example.org", name.to_lowercase().replace(' ', ".")),
+        "passphrase": PASSPHRASE,
+        "adult": true,
+        "time_zone": "Europe/Berlin",
+    })
+}
+
+impl TestApp {
+    /// The first-run code, as the server prints it.
+    pub async fn first_run_code(&self) -> Option<String> {
+        afterglow::care::setup::first_run_code(&self.server.state).await.unwrap()
+    }
+
+    /// Sets the server up; the admin of the first clinic.
+    pub async fn admin(self: &Arc<Self>) -> Person {
+        let body = json!({
+            "code": self.first_run_code().await.unwrap(),
+            "clinic_name": "Lakeside Clinic",
+            "name": "Ada Keller",
+            "email": "ada@lakeside.example",
+            "passphrase": PASSPHRASE,
+        });
+        Person::of(self, &self.post("/v1/setup", body).send().await.created())
+    }
+
+    /// Registers somebody with a code.
+    pub async fn register(self: &Arc<Self>, name: &str, code: &str) -> Person {
+        Person::of(self, &self.post("/v1/auth/register", registration(name, code)).send().await.created())
+    }
+
+    /// Somebody who works at the admin's clinic.
+    pub async fn staff(self: &Arc<Self>, admin: &Person, name: &str, capabilities: &[&str]) -> Person {
+        self.register(name, &admin.code_for_staff(capabilities).await).await
+    }
+
+    /// A patient with an active link to this therapist.
+    pub async fn patient(self: &Arc<Self>, therapist: &Person, name: &str) -> Person {
+        let patient = self.register(name, &therapist.code_for_patient().await).await;
+        patient.linked_to(therapist).await;
+        patient
+    }
+}
+
+/// One clinic with a therapist, a nurse and one linked patient.
+pub struct Clinic {
+    pub app: Arc<TestApp>,
+    pub admin: Person,
+    pub therapist: Person,
+    pub nurse: Person,
+    pub ann: Person,
+    pub link: String,
+}
+
+impl Clinic {
+    pub async fn open() -> Self {
+        let app = TestApp::start().await;
+        let admin = app.admin().await;
+        let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
+        let nurse = app.staff(&admin, "Noor Haddad", &["record"]).await;
+        let ann = app.register("Ann Walker", &therapist.code_for_patient().await).await;
+        let link = ann.linked_to(&therapist).await;
+        Self { app, admin, therapist, nurse, ann, link }
+    }
+}
