@@ -105,7 +105,10 @@ pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<
     Ok(accounts::table.filter(accounts::email_key.eq(email_key)).select(ACCOUNT).first(tx.conn()).optional()?)
 }
 
+/// Finds an account and locks it until the unit ends: log-ins at once count one after the other.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
+    let _held: Vec<Id<Account>> =
+        locked!(tx, for_update, accounts::table.filter(accounts::id.eq(id)).select(accounts::id))?;
     Ok(accounts::table.filter(accounts::id.eq(id)).select(ACCOUNT).first(tx.conn()).optional()?)
 }
 

@@ -10,9 +10,33 @@ use crate::support::sources::{self, Source, kind, rank, shipped};
 
 /// Everything below `src`, in import order: a slice imports only what stands before it.
 const ORDER: &[&str] = &[
-    "kernel", "db", "vault", "http", "config", "state", "audit", "replay", "changes", "identity", "care", "window", "course",
-    "safety", "prompts", "delivery", "exercises", "measures", "journal", "attachments", "sync", "digest", "privacy", "jobs",
-    "app", "demo", "cli",
+    "kernel",
+    "db",
+    "vault",
+    "http",
+    "config",
+    "state",
+    "audit",
+    "replay",
+    "changes",
+    "identity",
+    "care",
+    "window",
+    "course",
+    "safety",
+    "prompts",
+    "delivery",
+    "exercises",
+    "measures",
+    "journal",
+    "attachments",
+    "sync",
+    "digest",
+    "privacy",
+    "jobs",
+    "app",
+    "demo",
+    "cli",
 ];
 
 /// Considered exceptions: file, what it names, why. An entry that is no longer needed fails a test.
@@ -81,7 +105,8 @@ fn inside_a_slice_model_store_actions_and_routes_import_in_this_order() {
     let mut faults = Vec::new();
     for source in shipped() {
         let Some(own) = source.kind() else { continue };
-        for path in source.paths().into_iter().filter(|path| path.first().is_some_and(|slice| slice == source.slice())) {
+        for path in source.paths().into_iter().filter(|path| path.first().is_some_and(|slice| slice == source.slice()))
+        {
             if kind(path.iter().skip(1).map(String::as_str)).is_some_and(|other| rank(other) > rank(own)) {
                 faults.push(format!("src/{} names crate::{}", source.name, path.join("::")));
             }
@@ -94,7 +119,9 @@ fn inside_a_slice_model_store_actions_and_routes_import_in_this_order() {
 fn database_and_http_do_not_see_each_other() {
     let faults: Vec<String> = shipped()
         .iter()
-        .flat_map(|source| source.paths().into_iter().map(move |path| (source.name.clone(), source.slice().to_owned(), path)))
+        .flat_map(|source| {
+            source.paths().into_iter().map(move |path| (source.name.clone(), source.slice().to_owned(), path))
+        })
         .filter(|(_, slice, path)| {
             let target = path.first().map(String::as_str);
             (slice == "db" && target == Some("http")) || (slice == "http" && target == Some("db"))
@@ -164,7 +191,17 @@ fn what_decides_is_pure() {
 
 #[test]
 fn time_and_chance_come_from_the_kernel() {
-    let impure = ["Timestamp::now", "SystemTime", "Zoned::now", "new_v4", "now_v7", "rand::fill", "SystemRandom", "getrandom", "env::var"];
+    let impure = [
+        "Timestamp::now",
+        "SystemTime",
+        "Zoned::now",
+        "new_v4",
+        "now_v7",
+        "rand::fill",
+        "SystemRandom",
+        "getrandom",
+        "env::var",
+    ];
     let mut faults = Vec::new();
     for source in shipped().iter().filter(|source| !source.is(&["kernel/clock.rs", "kernel/entropy.rs"])) {
         let names = impure.iter().filter(|name| source.code.contains(*name)).map(ToString::to_string);
@@ -200,7 +237,10 @@ fn files_are_short_enough_to_read() {
     if !long.is_empty() {
         println!("note: past 400 lines, to be split by meaning: {long:?}");
     }
-    let faults: Vec<String> =
-        all.iter().filter(|source| source.lines > 600).map(|source| format!("src/{}: {}", source.name, source.lines)).collect();
+    let faults: Vec<String> = all
+        .iter()
+        .filter(|source| source.lines > 600)
+        .map(|source| format!("src/{}: {}", source.name, source.lines))
+        .collect();
     none(&faults, "Split it by meaning; 600 lines is the most.");
 }

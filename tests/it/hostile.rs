@@ -121,14 +121,17 @@ async fn a_body_past_the_limit_is_refused_before_it_is_read() {
     assert_eq!(send(&app, "application/json", large).await.refused("too_large").status, 413);
 
     // The head alone, with the promise of a gigabyte: the answer comes before any of it.
-    let head = format!("POST {LOGIN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n");
+    let head = format!(
+        "POST {LOGIN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n"
+    );
     let (status, answer) = raw_status(&app, head.into_bytes()).await;
     assert_eq!(status, 413, "{answer}");
 
     // Two megabytes in chunks that promise nothing.
-    let mut endless =
-        format!("POST {LOGIN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
-            .into_bytes();
+    let mut endless = format!(
+        "POST {LOGIN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    .into_bytes();
     for _ in 0..32 {
         endless.extend_from_slice(b"10000\r\n");
         endless.extend_from_slice(&[b' '; 0x10000]);
@@ -188,7 +191,8 @@ async fn only_plain_json_is_taken() {
     }
     // A small body that unpacks to a large one: never unpacked at all.
     for coding in ["gzip", "br", "deflate", "zstd", "gzip, gzip", "identity, gzip", "x"] {
-        let call = app.request(reqwest::Method::POST, LOGIN).bytes("application/json", vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+        let call =
+            app.request(reqwest::Method::POST, LOGIN).bytes("application/json", vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
         call.header("content-encoding", coding).send().await.expect(415).refused("unsupported_media_type");
     }
 }

@@ -56,7 +56,8 @@ impl Operation {
 fn operations() -> Vec<Operation> {
     let mut all = Vec::new();
     for (path, item) in document()["paths"].as_object().unwrap() {
-        for (method, operation) in item.as_object().unwrap().iter().filter(|(name, _)| METHODS.contains(&name.as_str())) {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(name, _)| METHODS.contains(&name.as_str()))
+        {
             let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
             let shared = [&item["parameters"], &operation["parameters"]];
             all.push(Operation {
@@ -90,7 +91,9 @@ fn everything(value: &'static Value, at: &str, found: &mut Vec<(String, &'static
     let step = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, inner)| everything(inner, &step(name), found)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(i, inner)| everything(inner, &step(&i.to_string()), found)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, inner)| everything(inner, &step(&i.to_string()), found))
+        }
         _ => {}
     }
 }
@@ -286,7 +289,8 @@ fn bodies_have_schemas() {
         if matches!(operation.method.as_str(), "put" | "patch") && body.is_null() {
             faults.push(format!("{}: no body", operation.name));
         }
-        let bodies = std::iter::once(("request", body)).chain(operation.responses().map(|(s, r)| (s.as_str(), resolved(r))));
+        let bodies =
+            std::iter::once(("request", body)).chain(operation.responses().map(|(s, r)| (s.as_str(), resolved(r))));
         for (what, body) in bodies {
             for (kind, media) in body["content"].as_object().into_iter().flatten() {
                 if !media["schema"].is_object() {
@@ -304,7 +308,8 @@ fn nothing_is_a_union_with_null_and_nothing_sent_is_null() {
     let sent = reached(true);
     let mut faults = Vec::new();
     for (at, value) in whole() {
-        let nulls = ["oneOf", "anyOf"].iter().any(|union| value[union].as_array().is_some_and(|list| list.iter().any(is_null)));
+        let nulls =
+            ["oneOf", "anyOf"].iter().any(|union| value[union].as_array().is_some_and(|list| list.iter().any(is_null)));
         if nulls || value.get("nullable").is_some_and(Value::is_boolean) {
             faults.push(format!("{at}: a union with null"));
         }
@@ -337,7 +342,8 @@ fn every_schema_is_used_and_those_with_fields_are_objects() {
     let mut faults = Vec::new();
     for (name, schema) in document()["components"]["schemas"].as_object().unwrap() {
         let named = format!("#/components/schemas/{name}");
-        let in_parameters = operations().iter().any(|o| o.parameters.iter().any(|p| p["schema"]["$ref"] == named.as_str()));
+        let in_parameters =
+            operations().iter().any(|o| o.parameters.iter().any(|p| p["schema"]["$ref"] == named.as_str()));
         if !used.contains(&named) && !in_parameters {
             faults.push(format!("{name} is used nowhere"));
         }

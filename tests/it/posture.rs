@@ -86,17 +86,19 @@ async fn keys_that_others_can_read_are_refused() {
 }
 
 #[actix_web::test]
-async fn data_that_others_can_read_is_closed_or_refused() {
+async fn files_in_a_folder_that_the_operator_made_are_closed_too() {
     let root = tempfile::tempdir().unwrap();
     let config = Config::in_folder(root.path().join("data"));
-    opened(config.clone()).await.unwrap().close();
+    // The folder's mode is the operator's business; what the server keeps in it is not.
+    std::fs::create_dir(&config.data_dir).unwrap();
     chmod(&config.data_dir, 0o755);
+    std::fs::write(config.data_dir.join("afterglow.sqlite"), b"").unwrap();
     chmod(&config.data_dir.join("afterglow.sqlite"), 0o644);
-    if let Ok(server) = opened(config.clone()).await {
-        assert_eq!(mode(&config.data_dir), 0o700);
-        assert_eq!(mode(&config.data_dir.join("afterglow.sqlite")), 0o600);
-        server.close();
+    let server = opened(config.clone()).await.unwrap();
+    for file in below(&config.data_dir) {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
+    server.close();
 }
 
 #[actix_web::test]
@@ -107,7 +109,7 @@ async fn keys_below_the_data_are_refused_also_over_a_link() {
     refused(opened(config.clone()).await, "below the data folder");
     config.key_dir = config.data_dir.clone();
     refused(opened(config.clone()).await, "below the data folder");
-    config.key_dir = root.path().join("data/../data/keys");
+    config.key_dir = root.path().join("not-there-yet/../data/keys");
     refused(opened(config.clone()).await, "below the data folder");
     std::fs::create_dir_all(root.path().join("data/keys")).unwrap();
     std::os::unix::fs::symlink(root.path().join("data/keys"), root.path().join("elsewhere")).unwrap();
@@ -198,7 +200,8 @@ fn the_command_listens_on_this_machine_only_unless_told() {
     // Secrets that come from the environment are not shown by it.
     let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
     let secret = "postgres://ann:canary@localhost/x";
-    let output = command.arg("--help").env("DATABASE_URL", secret).env("AFTERGLOW_ROOT_KEY", "canary").output().unwrap();
+    let output =
+        command.arg("--help").env("DATABASE_URL", secret).env("AFTERGLOW_ROOT_KEY", "canary").output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stdout).contains("canary"));
 }
 
@@ -231,7 +234,8 @@ async fn every_address_answers_with_the_security_headers() {
             let answer = http.request(method.clone(), format!("{}{path}", app.url)).send().await.unwrap();
             let said = format!("{method} {path} → {}", answer.status());
             assert!(answer.status().as_u16() < 500, "{said}");
-            let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let header =
+                |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
             assert_eq!(header("x-content-type-options"), "nosniff", "{said}");
             assert_eq!(header("referrer-policy"), "no-referrer", "{said}");
             assert!(header("strict-transport-security").starts_with("max-age="), "{said}");

@@ -113,7 +113,10 @@ impl Forge {
             with(&with(&self.head, "jwk", jwk), "kid", json!("other")),
             with(&self.head, "kid", json!("../../../../dev/null")),
         ];
-        heads.iter().map(|head| self.seal(&head.to_string(), &self.claims.to_string(), &key, Algorithm::EdDSA)).collect()
+        heads
+            .iter()
+            .map(|head| self.seal(&head.to_string(), &self.claims.to_string(), &key, Algorithm::EdDSA))
+            .collect()
     }
 
     /// The server's own signature over what it never said.
@@ -233,9 +236,8 @@ fn told(headers: &HeaderMap) -> String {
         let text = URL_SAFE_NO_PAD.decode(part).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         text.unwrap_or_else(|| part.chars().take(100).collect())
     };
-    let line = |value: &HeaderValue| {
-        value.to_str().unwrap_or("?").split(['.', ' ']).map(read).collect::<Vec<_>>().join(" . ")
-    };
+    let line =
+        |value: &HeaderValue| value.to_str().unwrap_or("?").split(['.', ' ']).map(read).collect::<Vec<_>>().join(" . ");
     headers.iter().map(|(name, value)| format!("{name}: {}", line(value))).collect::<Vec<_>>().join("\n    ")
 }
 
@@ -270,7 +272,9 @@ fn misplaced(token: &str) -> Vec<HeaderMap> {
     ];
     let mut all: Vec<HeaderMap> = lines.iter().filter_map(|line| alone(line)).collect();
     let bearer = format!("Bearer {token}");
-    for (first, second) in [(bearer.as_str(), "Bearer x"), ("Bearer x", &bearer), (&bearer, &bearer), (&bearer, "Basic x")] {
+    for (first, second) in
+        [(bearer.as_str(), "Bearer x"), ("Bearer x", &bearer), (&bearer, &bearer), (&bearer, "Basic x")]
+    {
         let mut two = alone(first).unwrap();
         two.append("authorization", HeaderValue::from_str(second).unwrap());
         all.push(two);

@@ -59,8 +59,11 @@ impl Source {
                 tree(&self.code[at + mark.len()..], std::slice::from_ref(&slice), &mut found);
             }
         }
-        let here: Vec<String> =
-            std::iter::once(self.slice()).chain(self.inside()).filter(|part| *part != "lib").map(str::to_owned).collect();
+        let here: Vec<String> = std::iter::once(self.slice())
+            .chain(self.inside())
+            .filter(|part| *part != "lib")
+            .map(str::to_owned)
+            .collect();
         for (at, _) in self.code.match_indices("super::") {
             if continues(&self.code, at) {
                 continue;
@@ -125,7 +128,10 @@ fn tree<'a>(mut rest: &'a str, from: &[String], found: &mut Vec<Vec<String>>) ->
     }
     found.push(path);
     // `as name` belongs to the leaf.
-    let renamed = rest.trim_start().strip_prefix("as ").map(|name| name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
+    let renamed = rest
+        .trim_start()
+        .strip_prefix("as ")
+        .map(|name| name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
     renamed.unwrap_or(rest)
 }
 
@@ -156,7 +162,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// What runs in the server: not the tests that lie beside it.
 pub fn shipped() -> Vec<Source> {
-    let tests = |source: &Source| source.inside().first() == Some(&"tests") || matches!(&*source.name, "lib.rs" | "main.rs");
+    let tests =
+        |source: &Source| source.inside().first() == Some(&"tests") || matches!(&*source.name, "lib.rs" | "main.rs");
     all().into_iter().filter(|source| !tests(source)).collect()
 }
 
@@ -239,6 +246,9 @@ fn the_reader_of_sources_sees_paths_and_nothing_else() {
     "##;
     let source = Source { name: "care/routes/me.rs".to_owned(), lines: 9, code: without_tests(&plain(text)) };
     let found: Vec<String> = source.paths().iter().map(|path| path.join("::")).collect();
-    assert_eq!(found, ["db", "db::Tx", "kernel::Id", "vault::open", "care::links", "db", "db::Tx", "db::unit", "care::store::find"]);
+    assert_eq!(
+        found,
+        ["db", "db::Tx", "kernel::Id", "vault::open", "care::links", "db", "db::Tx", "db::unit", "care::store::find"]
+    );
     assert!(!source.code.contains("unwrap"));
 }
