@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -13,6 +14,7 @@ use crate::audit;
 use crate::config::{Config, beside};
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
+use crate::delivery::LogChannel;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::vault::{Vault, VaultConfig};
 
@@ -30,6 +32,8 @@ struct Cli {
 enum Command {
     /// Answer requests and do the background work (what happens without a command).
     Serve,
+    /// Do the background work only, beside servers that share a PostgreSQL database.
+    Worker,
     /// Bring the tables up to date and stop.
     Migrate,
     /// Print the OpenAPI document.
@@ -139,6 +143,7 @@ pub fn run() -> ExitCode {
     log_to_stderr(&cli.options);
     let done = cli.options.config().map_err(Error::internal).and_then(|config| match cli.command {
         None | Some(Command::Serve) => actix_web::rt::System::new().block_on(serve(config, &cli.options)),
+        Some(Command::Worker) => actix_web::rt::System::new().block_on(work(config)),
         Some(Command::Migrate) => {
             let added = migrate::run(&config.database, Family::Main)?;
             say(&format!("{} migrations applied", added.len()));
@@ -190,13 +195,31 @@ async fn serve(config: Config, options: &Options) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let running = server.listen(listener, options.workers.unwrap_or(cores))?;
     tracing::info!("listening on http://{0}; the API reference is at http://{0}/docs", options.listen);
+    let worker = server.work(Arc::new(LogChannel));
     let handle = running.handle();
     actix_web::rt::spawn(async move {
         stop_asked().await;
         tracing::info!("stopping: what is acknowledged is finished first");
         handle.stop(true).await;
     });
-    running.await.map_err(io)?;
+    let answered = running.await.map_err(io);
+    worker.stop().await;
+    server.close();
+    answered
+}
+
+async fn work(config: Config) -> Result<()> {
+    if matches!(config.database, Backend::Sqlite(_)) {
+        return Err(Error::internal(
+            "`worker` needs PostgreSQL: an SQLite file belongs to one server, and `serve` does its background work",
+        ));
+    }
+    let server = Server::open(config, Clock::System, Entropy::System).await?;
+    let worker = server.work(Arc::new(LogChannel));
+    tracing::info!("doing the background work");
+    stop_asked().await;
+    tracing::info!("stopping: the round under way is finished first");
+    worker.stop().await;
     server.close();
     Ok(())
 }

@@ -23,7 +23,9 @@
 //! | [`window`] | phases and index, pure | store anything |
 //! | [`course`] | the facts that planning reads: infusions, zones, quiet hours, pauses | plan |
 //! | [`prompts`] | the protocol, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
+//! | [`delivery`] | the outbox, channels; what may still be sent | plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
+//! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
 //! | [`cli`] | the command line | |
 //!
@@ -63,6 +65,8 @@ pub mod care;
 pub mod window;
 pub mod course;
 pub mod prompts;
+pub mod delivery;
 pub mod journal;
+pub mod jobs;
 pub mod app;
 pub mod cli;

@@ -17,8 +17,10 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
+use crate::delivery::Channel;
 use crate::http::{self, LimitSettings, Limits, Methods, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
+use crate::jobs::{self, Worker};
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::state::State;
 use crate::vault::{Vault, VaultConfig};
@@ -156,6 +158,11 @@ impl Server {
             .listen(listener)
             .map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(server.disable_signals().run())
+    }
+
+    /// Starts the background work on the runtime of the caller: prompts come due, leave, and are planned.
+    pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
+        jobs::start(self.state.clone(), channel)
     }
 
     /// Finishes what waits and closes the databases. Blocks.

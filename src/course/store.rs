@@ -53,11 +53,13 @@ pub fn find_settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<(S
         .select((patient_settings::doc, patient_settings::version))
         .first(tx.conn())
         .optional()?;
-    row.map(|(doc, version)| {
-        let place = place("patient_settings", patient, patient, version);
-        Ok((access.keys()?.open_json(&place, &doc)?, version))
-    })
-    .transpose()
+    row.map(|(doc, version)| Ok((open_settings(access, &doc, version)?, version))).transpose()
+}
+
+/// Opens a settings row with the keys of `access`.
+pub fn open_settings<A>(access: &Access<A>, doc: &[u8], version: i64) -> Result<Settings> {
+    let patient = access.patient();
+    access.keys()?.open_json(&place("patient_settings", patient, patient, version), doc)
 }
 
 /// Keeps the first settings of somebody new.

@@ -107,7 +107,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, put: &Put) -> Result<(Done, 
         return Err(if put.if_.create_only() { Error::Stale } else { Error::PreconditionRequired });
     }
     put.if_.require(&EntityTag::version(row.version))?;
-    let row = revise(tx, access, number, row, &old.content, &put.content, Op::Update)?;
+    let row = revise(tx, access, number, &row, &old.content, &put.content, Op::Update)?;
     Ok((Done::ok(put.id.uuid()), row))
 }
 
@@ -131,7 +131,7 @@ pub fn patch(
         return Ok(row);
     }
     if_.require(&EntityTag::version(row.version))?;
-    revise(tx, access, number, row, &old, &new, Op::Update)
+    revise(tx, access, number, &row, &old, &new, Op::Update)
 }
 
 /// Makes `new` the present state, and keeps what it replaces.
@@ -139,7 +139,7 @@ fn revise(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     number: i64,
-    row: Row,
+    row: &Row,
     old: &Content,
     new: &Content,
     op: Op,
@@ -157,7 +157,7 @@ fn revise(
             store::insert_history(tx, access, row.id, section, part, version)?;
         }
     }
-    let row = Row { version, parts, updated_at: access.now(), ..row };
+    let row = Row { version, parts, updated_at: access.now(), ..row.clone() };
     store::update(tx, access, &row, &new.header)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id)?;
@@ -268,7 +268,7 @@ pub fn restore(
         return Ok(row);
     }
     if_.check(Some(&EntityTag::version(row.version)))?;
-    revise(tx, access, number, row, &old, &new, Op::Restore)
+    revise(tx, access, number, &row, &old, &new, Op::Restore)
 }
 
 /// What a reader sees of an entry: the row, and which sections are open to them.

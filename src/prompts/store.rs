@@ -1,12 +1,13 @@
 //! Prompt rows: the sealed document, and in the clear what the workers scan for.
 
 use diesel::prelude::*;
+use diesel::sql_types::Array;
 use jiff::Timestamp;
 
 use super::model::{PromptDoc, Stage, StoredPrompt};
 use crate::care::{Access, Write};
 use crate::db::schema::{patients, prompts};
-use crate::db::{At, Tx};
+use crate::db::{AnyConnection, At, Moment, Tx, Uid};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Place, Purpose};
@@ -15,8 +16,10 @@ fn place(patient: Id<Patient>, id: Id<Prompt>, version: i64) -> Place {
     Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
 }
 
-type Row = (Id<Prompt>, Vec<u8>, i32, At, At, Option<At>, Option<At>, i64);
-type Columns = (
+/// A prompt as it is stored, still sealed.
+pub type Row = (Id<Prompt>, Vec<u8>, i32, At, At, Option<At>, Option<At>, i64);
+/// The columns of [`COLUMNS`].
+pub type Columns = (
     prompts::id,
     prompts::doc,
     prompts::stage,
@@ -26,7 +29,8 @@ type Columns = (
     prompts::delivered_at,
     prompts::version,
 );
-const COLUMNS: Columns = (
+/// What a [`Row`] is read from.
+pub const COLUMNS: Columns = (
     prompts::id,
     prompts::doc,
     prompts::stage,
@@ -37,7 +41,8 @@ const COLUMNS: Columns = (
     prompts::version,
 );
 
-fn open<A>(access: &Access<A>, row: Row) -> Result<StoredPrompt> {
+/// Opens a prompt with the keys of `access`.
+pub fn open<A>(access: &Access<A>, row: Row) -> Result<StoredPrompt> {
     let (id, doc, stage, due_at, expires_at, fired_at, delivered_at, version) = row;
     let doc: PromptDoc = access.keys()?.open_json(&place(access.patient(), id, version), &doc)?;
     Ok(StoredPrompt {
@@ -148,6 +153,21 @@ pub(super) fn mark_planned(tx: &mut Tx<'_>, access: &Access<Write>, next: Timest
     Ok(())
 }
 
+/// Whether the horizon of the patient is still to be extended: another worker may have been faster.
+pub fn is_to_plan<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let next: Option<At> =
+        patients::table.filter(patients::id.eq(access.patient())).select(patients::next_plan_at).first(tx.conn())?;
+    Ok(next.is_some_and(|next| next.0 <= access.now()))
+}
+
+/// Looks at the patient's horizon again at `next`, or never.
+pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, next: Option<Timestamp>) -> Result<()> {
+    diesel::update(patients::table.filter(patients::id.eq(patient)))
+        .set(patients::next_plan_at.eq(next.map(At)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
 /// Patients whose horizon is to be extended at `now`, the longest waiting first.
 ///
 /// Spans patients: rests on the partial index `patients_next_plan`.
@@ -159,4 +179,63 @@ pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<I
         .limit(limit)
         .select(patients::id)
         .load(tx.conn())?)
+}
+
+/// How delivery moves a prompt on. None of it takes a change number: it says nothing that a client could not see from
+/// the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Its time has come.
+    Due,
+    /// It has left the server.
+    Delivered,
+    /// It lapses without a sound: nothing looks at it any more, and it is of no use from now on.
+    Lapsed,
+}
+
+impl Mark {
+    /// What is set at `$1`, and in which stage a prompt has to be.
+    const fn sql(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Due => ("stage = 1, fired_at = $1, next_action_at = NULL", "stage = 0"),
+            Self::Delivered => ("stage = 2, delivered_at = $1", "stage = 1"),
+            Self::Lapsed => (
+                "next_action_at = NULL, expires_at = CASE WHEN expires_at > $1 THEN $1 ELSE expires_at END",
+                "stage = 0",
+            ),
+        }
+    }
+}
+
+/// Moves prompts of many patients on at `now`, those that are still in the stage before. One statement on PostgreSQL.
+pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, now: Timestamp) -> Result<()> {
+    if prompts.is_empty() {
+        return Ok(());
+    }
+    let (set, stage) = mark.sql();
+    match tx.conn() {
+        AnyConnection::Pg(conn) => {
+            let (owners, ids): (Vec<_>, Vec<_>) = prompts.iter().copied().unzip();
+            let sql = format!(
+                "UPDATE prompts SET {set} FROM unnest($2, $3) AS these (patient, prompt) \
+                 WHERE patient_id = these.patient AND id = these.prompt AND {stage}"
+            );
+            diesel::sql_query(sql)
+                .bind::<Moment, _>(At(now))
+                .bind::<Array<Uid>, _>(owners)
+                .bind::<Array<Uid>, _>(ids)
+                .execute(conn)?;
+        }
+        AnyConnection::Sqlite(conn) => {
+            let sql = format!("UPDATE prompts SET {set} WHERE patient_id = $2 AND id = $3 AND {stage}");
+            for (owner, id) in prompts {
+                diesel::sql_query(sql.as_str())
+                    .bind::<Moment, _>(At(now))
+                    .bind::<Uid, _>(*owner)
+                    .bind::<Uid, _>(*id)
+                    .execute(conn)?;
+            }
+        }
+    }
+    Ok(())
 }

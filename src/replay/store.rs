@@ -56,8 +56,19 @@ pub fn settle(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, done: Done) ->
     Ok(())
 }
 
-/// Forgets keys older than 24 hours.
-pub fn sweep(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
-    let old = now.checked_sub(24.hours()).unwrap_or(now);
-    Ok(diesel::delete(replays::table.filter(replays::created_at.lt(At(old)))).execute(tx.conn())?)
+/// Forgets keys older than 24 hours, about `most` of them at a time. Answers how many.
+///
+/// Spans accounts: rests on the index `replays_created`.
+pub fn sweep(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+    let old = At(now.checked_sub(24.hours()).unwrap_or(now));
+    let last: Option<At> = replays::table
+        .filter(replays::created_at.lt(old))
+        .order(replays::created_at)
+        .offset(most)
+        .limit(1)
+        .select(replays::created_at)
+        .first(tx.conn())
+        .optional()?;
+    let upto = replays::created_at.lt(last.unwrap_or(old));
+    Ok(diesel::delete(replays::table.filter(upto)).execute(tx.conn())?)
 }

@@ -197,6 +197,8 @@ async fn lists_are_newest_first_and_filtered() {
         let body = json!({ "kind": kind, "occurred_at": format!("2026-03-0{day}T23:30:00Z"), "zone": "Europe/Berlin",
             "tags": [tag], "text": { "body": format!("Ärger am {day}.") } });
         written.push(ann.writes(body).await);
+        // Ids are in the order of their making from one millisecond to the next.
+        ann.app.wait(SignedDuration::from_secs(1));
     }
     let draft =
         ann.writes(json!({ "kind": "fragment", "status": "draft", "occurred_at": "2026-03-02T10:00:00Z" })).await;

@@ -17,6 +17,7 @@ mod support;
 mod architecture;
 mod care_links;
 mod db;
+mod delivery;
 mod errors;
 mod hostile;
 mod joining;

@@ -1,0 +1,160 @@
+//! One round of delivery: lease, judge, send, note.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+
+use super::channel::{Channel, ChannelError};
+use super::model::{ATTEMPTS, Push, TEXT, Verdict, is_late, judge, retry_at};
+use super::store::{self, Leased, Outcomes, Sealed};
+use crate::care::{Access, Write};
+use crate::course::{self, PauseDoc, Settings};
+use crate::db::Tx;
+use crate::kernel::id::{Delivery, Patient};
+use crate::kernel::{Id, Result, Zone};
+use crate::state::State;
+use crate::vault::Keys;
+
+/// Deliveries in one round. With the two numbers below a round takes 20 seconds at most, which a lease outlasts.
+const ROUND: i64 = 256;
+/// Sends that are under way at once.
+const AT_ONCE: usize = 64;
+/// How long a channel may take for one push.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What one round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// How many have left.
+    pub sent: usize,
+    /// How many were looked at; nothing more waited when there were none.
+    pub seen: usize,
+}
+
+/// The keys of each patient; `None` for one whose keys were destroyed.
+pub type KeyRing = Arc<HashMap<Id<Patient>, Option<Keys>>>;
+
+/// Fetches the keys of patients, before a unit that needs them.
+///
+/// # Errors
+///
+/// When the keyring cannot be read.
+pub async fn keys_of(state: &State, patients: Vec<Id<Patient>>) -> Result<KeyRing> {
+    let mut ring = HashMap::new();
+    for patient in patients {
+        if !ring.contains_key(&patient) {
+            ring.insert(patient, state.vault.keys(patient.uuid()).await?);
+        }
+    }
+    Ok(Arc::new(ring))
+}
+
+/// Leases a round of deliveries, sends what may still be sent, and notes what became of each.
+///
+/// # Errors
+///
+/// When database or keyring cannot be reached: what was leased comes back when the lease has run out.
+pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<Round> {
+    // A name for this round alone: who finishes it must be who leased it.
+    let holder = state.entropy.opaque();
+    let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND)).await?;
+    if leased.is_empty() {
+        return Ok(Round::default());
+    }
+    let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
+    let (held, ring) = (leased.clone(), Arc::clone(&keys));
+    let facts = state.db.read(move |tx| facts(tx, &held, &ring, now)).await?;
+    let turns: Vec<_> = leased.iter().map(|one| (*one, verdict(one, &facts, &keys, now))).collect();
+    let outcomes = send(channel, turns, now).await;
+    let round = Round { sent: outcomes.sent.len(), seen: leased.len() };
+    state.db.write(move |tx| store::finish(tx, holder, &outcomes, now)).await?;
+    Ok(round)
+}
+
+type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PauseDoc>)>;
+
+/// What the judgement rests on: prompt and settings, and the pauses of those who are served late.
+fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> Result<Facts> {
+    let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
+    let owners: HashMap<_, _> = leased.iter().map(|one| (one.id, one.patient)).collect();
+    let mut facts = Facts::new();
+    for sealed in store::list_sealed(tx, &ids)? {
+        let pauses = match owners.get(&sealed.id).and_then(|patient| access(keys, *patient, now)) {
+            Some(access) if is_late(sealed.due_at, now) => {
+                course::list_pauses(tx, &access, false)?.into_iter().map(|(pause, _)| pause.doc).collect()
+            }
+            _ => Vec::new(),
+        };
+        facts.insert(sealed.id, (sealed, pauses));
+    }
+    Ok(facts)
+}
+
+fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access<Write>> {
+    let keys = keys.get(&patient)?.clone()?;
+    Some(Access::for_server(patient, Some(keys), now))
+}
+
+fn verdict(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> (Verdict, Timestamp) {
+    let lapse = (Verdict::Lapse, now);
+    // Without keys nobody can know what it is, and nobody can answer it.
+    let (Some((sealed, pauses)), Some(access)) = (facts.get(&one.id), access(keys, one.patient, now)) else {
+        return lapse;
+    };
+    if one.attempts > ATTEMPTS {
+        tracing::warn!(delivery = %one.id, "a delivery is given up: no attempt came to an end");
+        return lapse;
+    }
+    match sealed.open(&access) {
+        Ok((prompt, settings)) => {
+            let settings = settings.unwrap_or_else(|| Settings::new(Zone::utc(), "en", Timestamp::UNIX_EPOCH));
+            (judge(&prompt, &settings, pauses, now), prompt.expires_at)
+        }
+        Err(error) => {
+            tracing::error!(delivery = %one.id, %error, "a delivery lapses: its prompt cannot be opened");
+            lapse
+        }
+    }
+}
+
+async fn send(channel: &dyn Channel, turns: Vec<(Leased, (Verdict, Timestamp))>, now: Timestamp) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    let mut going = Vec::new();
+    for (one, (verdict, expires_at)) in turns {
+        match verdict {
+            Verdict::Send => going.push((one, expires_at)),
+            Verdict::Wait(until) => outcomes.again.push((one.id, until, 0)),
+            Verdict::Lapse => outcomes.lapsed.push(one.id),
+        }
+    }
+    let sends: Vec<_> = going.into_iter().map(|(one, expires_at)| send_one(channel, one, expires_at).boxed()).collect();
+    let mut done = futures_util::stream::iter(sends).buffer_unordered(AT_ONCE);
+    while let Some((one, expires_at, sent)) = done.next().await {
+        match (sent, retry_at(one.attempts, expires_at, now)) {
+            (Ok(()), _) => outcomes.sent.push(one),
+            (Err(error), Some(at)) => {
+                tracing::warn!(delivery = %one.id, %error, "a delivery failed and is tried again");
+                outcomes.again.push((one.id, at, one.attempts));
+            }
+            (Err(error), None) => {
+                tracing::warn!(delivery = %one.id, %error, "a delivery is given up");
+                outcomes.lapsed.push(one.id);
+            }
+        }
+    }
+    outcomes
+}
+
+async fn send_one(
+    channel: &dyn Channel,
+    one: Leased,
+    expires_at: Timestamp,
+) -> (Leased, Timestamp, Result<(), ChannelError>) {
+    let Leased { id: delivery, patient, prompt, .. } = one;
+    let push = Push { delivery, patient, prompt, expires_at, text: TEXT };
+    let sent = tokio::time::timeout(PATIENCE, channel.send(&push)).await;
+    (one, expires_at, sent.unwrap_or(Err(ChannelError("took too long"))))
+}

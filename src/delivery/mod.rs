@@ -1,0 +1,19 @@
+//! What leaves the server, when, and that it leaves once.
+//!
+//! Owns the outbox (`deliveries`) and the channels. A delivery is inserted in the unit that marks its prompt due, under
+//! an id that follows from the prompt and a count: a receiver can drop repeats. A worker leases deliveries, sends them
+//! outside any unit, and notes what became of them; a lease that runs out comes back to whoever asks next, so delivery
+//! is at-least-once. What may be sent is judged from the opened prompt just before it is sent ([`model::judge`]). A
+//! push carries ids and one neutral sentence: no rule, no kind, no word of anybody's.
+//!
+//! The outbox is worked through across patients. Those statements rest on the partial indexes `deliveries_waiting`
+//! and `deliveries_leased`; all others name deliveries by id.
+
+pub mod actions;
+pub mod channel;
+pub mod model;
+pub mod store;
+
+pub use actions::{Round, deliver};
+pub use channel::{Channel, ChannelError, LogChannel, MemoryChannel};
+pub use model::{Push, TEXT};

@@ -1,0 +1,96 @@
+//! A push, the ids of deliveries, and whether something may still be sent.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::course::{PauseDoc, Settings};
+use crate::kernel::Id;
+use crate::kernel::id::{Delivery, Patient, Prompt};
+use crate::prompts::Kind;
+use crate::prompts::model::{Stage, StoredPrompt};
+
+/// All that a push ever says.
+pub const TEXT: &str = "A moment for you is ready";
+/// A delivery is tried this often.
+pub const ATTEMPTS: i32 = 5;
+/// How long a worker may hold a delivery. Longer than a batch can take, shorter than the minute in which the
+/// deliveries of a worker that died have to be back.
+pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// A prompt that goes out later than this is no longer where the plan put it.
+const PUNCTUAL: SignedDuration = SignedDuration::from_mins(1);
+/// How long to wait after the first, second … attempt that failed.
+const BACKOFF: [SignedDuration; 4] = [
+    SignedDuration::from_secs(5),
+    SignedDuration::from_secs(30),
+    SignedDuration::from_mins(2),
+    SignedDuration::from_mins(10),
+];
+
+/// What a channel is handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// The delivery: the same however often it is tried.
+    pub delivery: Id<Delivery>,
+    /// To whom.
+    pub patient: Id<Patient>,
+    /// What it announces.
+    pub prompt: Id<Prompt>,
+    /// When it is no longer of use.
+    pub expires_at: Timestamp,
+    /// [`TEXT`].
+    pub text: &'static str,
+}
+
+/// The id of the delivery number `ordinal` of a prompt; a prompt that was snoozed or moved is delivered again.
+pub fn delivery_id(prompt: Id<Prompt>, ordinal: i32) -> Id<Delivery> {
+    Id::from_uuid(Uuid::new_v5(&prompt.uuid(), &ordinal.to_be_bytes()))
+}
+
+/// What is to become of a delivery whose turn has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes out.
+    Send,
+    /// It waits until then.
+    Wait(Timestamp),
+    /// It never goes out.
+    Lapse,
+}
+
+/// What is to become of the delivery of `prompt` at `now`.
+///
+/// Nothing goes out for what was answered, opened, withdrawn or snoozed, has expired, or is only a card in the app;
+/// nor to somebody who wants no pushes. Quiet hours and pauses are in the plan already; what goes out late (after an
+/// outage, or because a channel failed) is held against them again.
+pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PauseDoc], now: Timestamp) -> Verdict {
+    let planned = &prompt.doc.planned;
+    let open = prompt.stage == Stage::Due && prompt.state(now) == "due";
+    if !open || !planned.push || !settings.notifications.enabled {
+        return Verdict::Lapse;
+    }
+    if !is_late(prompt.due_at, now) {
+        return Verdict::Send;
+    }
+    if planned.kind != Kind::Safety && pauses.iter().any(|pause| pause.contains(now)) {
+        return Verdict::Lapse;
+    }
+    let allowed = settings.quiet_hours.next_allowed(&settings.zone_at(now), now);
+    if allowed <= now {
+        Verdict::Send
+    } else if allowed < prompt.expires_at {
+        Verdict::Wait(allowed)
+    } else {
+        Verdict::Lapse
+    }
+}
+
+/// Whether something that was due at `due_at` is late at `now`.
+pub fn is_late(due_at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(due_at) > PUNCTUAL
+}
+
+/// When to try again after `attempts` failures; `None` when it is not worth it.
+pub fn retry_at(attempts: i32, expires_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let pause = usize::try_from(attempts - 1).ok().and_then(|turn| BACKOFF.get(turn))?;
+    now.checked_add(*pause).ok().filter(|at| *at < expires_at)
+}

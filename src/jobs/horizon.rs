@@ -1,0 +1,63 @@
+//! Plans grow with time.
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::care::Access;
+use crate::changes;
+use crate::delivery::actions::keys_of;
+use crate::kernel::id::Patient;
+use crate::kernel::{Error, Id, Result};
+use crate::prompts::{actions, store};
+use crate::state::State;
+use crate::vault::Keys;
+
+/// Patients planned for in one round.
+const ROUND: i64 = 100;
+/// Plans under way at once.
+const AT_ONCE: usize = 8;
+/// A plan that fails for a fault in its data is tried again after this.
+const LATER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Plans again for those whose horizon has moved, each in a unit of their own. Answers how many.
+pub(super) async fn extend(state: &State, now: Timestamp) -> Result<usize> {
+    let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
+    let keys = keys_of(state, patients.clone()).await?;
+    let plans: Vec<_> = patients
+        .into_iter()
+        .map(|patient| extend_one(state, patient, keys.get(&patient).cloned().flatten(), now).boxed())
+        .collect();
+    let mut plans = futures_util::stream::iter(plans).buffer_unordered(AT_ONCE);
+    let mut count = 0;
+    while let Some(done) = plans.next().await {
+        count += usize::from(done?);
+    }
+    Ok(count)
+}
+
+async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Result<bool> {
+    let Some(keys) = keys else {
+        // The keys are gone for good: there is nothing left to plan from.
+        state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, None)).await?;
+        return Ok(true);
+    };
+    let planned = state.db.write_bulk(move |tx| {
+        let access = Access::for_server(patient, Some(keys.clone()), now);
+        // No number is taken: this locks the head before anything is read.
+        changes::take(tx, patient, 0)?;
+        let wanted = store::is_to_plan(tx, &access)?;
+        if wanted {
+            actions::replan(tx, &access)?;
+        }
+        Ok(wanted)
+    });
+    match planned.await {
+        Err(error @ (Error::Internal(_) | Error::NotFound)) => {
+            tracing::error!(%patient, %error, "a plan could not be extended and is tried again in an hour");
+            let later = now.saturating_add(LATER).unwrap_or(now);
+            state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, Some(later))).await?;
+            Ok(false)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,22 @@
+//! Clearing away what has had its time.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::kernel::Result;
+use crate::replay;
+use crate::state::State;
+
+/// Rows of one kind cleared in one round.
+const ROUND: i64 = 100;
+/// Used keys are kept for a day; a few minutes more save a sweep for each of them.
+const KEPT: SignedDuration = SignedDuration::from_mins(24 * 60 + 5);
+
+/// Whether the used key of `oldest` is to be cleared at `now`.
+pub(super) fn is_due(oldest: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(oldest) > KEPT
+}
+
+/// Clears one round of each kind. Every slice whose rows have a time is called from here, with a bounded number.
+pub(super) async fn sweep(state: &State, now: Timestamp) -> Result<usize> {
+    state.db.write_bulk(move |tx| replay::sweep(tx, now, ROUND)).await
+}
