@@ -6,6 +6,7 @@
     clippy::pedantic,
     clippy::as_conversions,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test may stop"

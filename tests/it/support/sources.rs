@@ -81,7 +81,7 @@ impl Source {
     pub fn words(&self, word: &str) -> bool {
         self.code.match_indices(word).any(|(at, _)| {
             let after = self.code[at + word.len()..].chars().next().unwrap_or(' ');
-            !continues(&self.code, at) && !(after.is_alphanumeric() || after == '_')
+            !(continues(&self.code, at) || after.is_alphanumeric() || after == '_')
         })
     }
 }
