@@ -109,6 +109,10 @@ struct Options {
 
 impl Options {
     fn config(&self) -> Result<Config, String> {
+        let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none() {
+            return Err("the address to listen on is a host and a port, such as 127.0.0.1:8080".to_owned());
+        }
         let mut config = Config::in_folder(&self.data_dir);
         config.key_dir = self.key_dir.clone().unwrap_or_else(|| beside(&self.data_dir));
         if let Some(key) = &self.root_key {
