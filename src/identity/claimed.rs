@@ -72,6 +72,18 @@ impl<K> std::fmt::Debug for Claimed<K> {
     }
 }
 
+impl<K> Claimed<K> {
+    /// Whoever a genuine token names, at `now`. What comes by request is claimed by the extractor.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unauthenticated`].
+    pub fn by_token(tokens: &Tokens, token: &str, now: Timestamp) -> Result<Self> {
+        let claims = tokens.verify(token, now).ok_or(Error::Unauthenticated(Code::Unauthenticated))?;
+        Ok(Self { account: claims.account, session: claims.session, now, kind: PhantomData })
+    }
+}
+
 impl<K: Kind> Claimed<K> {
     /// The account the token names.
     pub fn account(&self) -> Id<Account> {
@@ -239,7 +251,5 @@ fn claim<K>(request: &HttpRequest) -> Result<Claimed<K>> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());
     }
-    let now = state.clock.now();
-    let claims = tokens.verify(token.trim_matches(' '), now).ok_or_else(missing)?;
-    Ok(Claimed { account: claims.account, session: claims.session, now, kind: PhantomData })
+    Claimed::by_token(tokens, token.trim_matches(' '), state.clock.now())
 }
