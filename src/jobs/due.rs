@@ -111,7 +111,9 @@ fn catch_up_one(
         }
     }
     let going: Vec<Outgoing> = chosen(&pushes).into_iter().collect();
-    lapsed.extend(pushes.iter().map(|(one, _)| *one).filter(|one| going.iter().all(|chosen| chosen.prompt != one.prompt)));
+    lapsed.extend(
+        pushes.iter().map(|(one, _)| *one).filter(|one| going.iter().all(|chosen| chosen.prompt != one.prompt)),
+    );
     cards.extend(going.iter().copied());
     settle(tx, channel, &going, &cards, &lapsed, now)?;
     Ok(count)

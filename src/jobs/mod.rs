@@ -55,7 +55,8 @@ pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Resul
         Ok(delivery::Round::default())
     };
     let planned = if is_due(agenda.plan) { horizon::extend(state, now).await } else { Ok(0) };
-    let swept = if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) { sweep::sweep(state, now).await } else { Ok(0) };
+    let swept =
+        if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) { sweep::sweep(state, now).await } else { Ok(0) };
     let (due, sent, planned, swept) = (due?, sent?, planned?, swept?);
     let busy = due + sent.seen + planned + swept > 0;
     metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));

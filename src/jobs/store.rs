@@ -100,7 +100,10 @@ pub(super) fn claim(
         AnyConnection::Pg(conn) => due.for_update().skip_locked().load(conn)?,
         AnyConnection::Sqlite(conn) => due.load(conn)?,
     };
-    Ok(rows.into_iter().map(|(patient, prompt, expires_at, count)| outgoing(patient, prompt, expires_at, count)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(patient, prompt, expires_at, count)| outgoing(patient, prompt, expires_at, count))
+        .collect())
 }
 
 fn outgoing(patient: Id<Patient>, prompt: Id<Prompt>, expires_at: At, count: Option<i64>) -> Outgoing {
@@ -109,10 +112,7 @@ fn outgoing(patient: Id<Patient>, prompt: Id<Prompt>, expires_at: At, count: Opt
 }
 
 /// Everything of one patient that waits and is due, locked. What cannot be opened comes without a document.
-pub(super) fn list_waiting(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-) -> Result<Vec<(Outgoing, Result<StoredPrompt>)>> {
+pub(super) fn list_waiting(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<(Outgoing, Result<StoredPrompt>)>> {
     let patient = access.patient();
     let now = At(access.now());
     let rows: Vec<prompt_rows::Row> = locked!(

@@ -199,9 +199,10 @@ impl Mark {
         match self {
             Self::Due => ("stage = 1, fired_at = $1, next_action_at = NULL", "stage = 0"),
             Self::Delivered => ("stage = 2, delivered_at = $1", "stage = 1"),
-            Self::Lapsed => {
-                ("next_action_at = NULL, expires_at = CASE WHEN expires_at > $1 THEN $1 ELSE expires_at END", "stage = 0")
-            }
+            Self::Lapsed => (
+                "next_action_at = NULL, expires_at = CASE WHEN expires_at > $1 THEN $1 ELSE expires_at END",
+                "stage = 0",
+            ),
         }
     }
 }

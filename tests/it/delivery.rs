@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afterglow::db::schema::{deliveries, patients, prompts};
 use afterglow::db::At;
+use afterglow::db::schema::{deliveries, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};
 use afterglow::jobs::{self, Outcome};
 use afterglow::kernel::id::{Delivery, Infusion, Patient, Prompt};
@@ -143,8 +143,7 @@ async fn plant(
     let state = &app.server.state;
     let keys = state.vault.keys(patient.uuid()).await.unwrap().unwrap();
     let (id, expires_at, now) = (planned.id, planned.expires_at, app.now());
-    let place =
-        Place { table: "prompts", column: "doc", subject: patient.uuid(), row: planned.id.uuid(), revision: 1 };
+    let place = Place { table: "prompts", column: "doc", subject: patient.uuid(), row: planned.id.uuid(), revision: 1 };
     let doc = PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None };
     let doc = keys.seal_json(Purpose::Clinical, &place, &doc).unwrap();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {
@@ -209,7 +208,8 @@ async fn coming_due_and_leaving_takes_no_change_number() {
         async move {
             db.read(move |tx| {
                 use afterglow::db::schema::patient_heads as heads;
-                let seq: i64 = heads::table.filter(heads::patient_id.eq(patient)).select(heads::change_seq).first(tx.conn())?;
+                let seq: i64 =
+                    heads::table.filter(heads::patient_id.eq(patient)).select(heads::change_seq).first(tx.conn())?;
                 Ok(seq)
             })
             .await
