@@ -17,6 +17,7 @@ mod support;
 mod care_links;
 mod db;
 mod delivery;
+mod demo;
 mod joining;
 mod journal;
 mod server;
