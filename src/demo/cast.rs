@@ -151,7 +151,11 @@ async fn welcome(stage: &Stage, therapist: &mut Actor, story: PatientStory) -> R
     let (mut actor, _) = register(stage, registration).await?;
     let patient = actor.patient.ok_or_else(|| unfit("a patient is not one"))?;
     let caller: Claimed<Anyone> = stage.claimed(&mut actor).await?;
-    let listed = stage.state().db.read(move |tx| links::list(tx, &caller.live(tx)?, None, 1)).await?;
+    let listed = stage.state().db.read(move |tx| {
+        let live = caller.live(tx)?;
+        links::list(tx, &live, None, 1)
+    });
+    let listed = listed.await?;
     let link = listed.links.first().ok_or_else(|| unfit("a registration made no link"))?.id;
     pass(stage, 15).await?;
     let keys = links::keys_of(&stage.state().vault, [patient]).await?;

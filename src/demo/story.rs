@@ -8,10 +8,11 @@ use serde::Deserialize;
 
 use super::cast::{Cast, PatientActor};
 use super::stage::{Actor, Stage, unfit};
-use crate::care::Door;
-use crate::care::door::{Care, Own, Record, Shared};
+use crate::care::door::{Care, Lock, Own, Record, Shared};
 use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
+use crate::care::{Access, Door, Write};
 use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus};
+use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::journal::actions::{self as journal, Put};
 use crate::journal::comments::actions::{self as comments, NewComment};
@@ -167,6 +168,21 @@ struct Known {
     grants: BTreeMap<String, Id<Grant>>,
 }
 
+/// One unit of work behind a door.
+async fn unit<L, C, F>(door: &Door<L>, act: &'static str, command: C, mut work: F) -> Result<()>
+where
+    L: Lock,
+    C: Send + 'static,
+    F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<()> + Send + 'static,
+{
+    let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| {
+        work(tx, access, command)?;
+        Ok((Done::no_content(), ()))
+    };
+    door.write(act, Once::none(), Ok(command), work, |_, _, _| Ok(())).await?;
+    Ok(())
+}
+
 fn named<K>(map: &BTreeMap<String, Id<K>>, key: &str) -> Result<Id<K>> {
     map.get(key).copied().ok_or_else(|| unfit(format!("nothing is called {key}")))
 }
@@ -204,19 +220,17 @@ impl Scene<'_> {
                 };
                 let id = self.new_id();
                 self.known.infusions.insert(key, id);
-                let work = move |tx: &mut _, access: &_, draft: &InfusionDraft| {
-                    infusions::put_infusion(tx, access, id, draft, &Preconditions::none())?;
-                    Ok((Done::created(id.uuid()), ()))
-                };
-                door.write("put_infusion", Once::none(), Ok(draft), work, |_, _, _| Ok(())).await?;
+                unit(&door, "put_infusion", draft, move |tx, access, draft| {
+                    infusions::put_infusion(tx, access, id, draft, &Preconditions::none()).map(drop)
+                })
+                .await?;
             }
             Deed::End { infusion } => {
                 let id = named(&self.known.infusions, &infusion)?;
-                let work = move |tx: &mut _, access: &_, (): &()| {
-                    infusions::end_infusion(tx, access, id, (None, None, None))?;
-                    Ok((Done::ok(id.uuid()), ()))
-                };
-                door.write("end_infusion", Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
+                unit(&door, "end_infusion", (), move |tx, access, ()| {
+                    infusions::end_infusion(tx, access, id, (None, None, None)).map(drop)
+                })
+                .await?;
             }
             Deed::Cancel { infusion, reason } => {
                 let id = named(&self.known.infusions, &infusion)?;
@@ -225,13 +239,12 @@ impl Scene<'_> {
                     cancel_reason: Change::Set(reason),
                     ..InfusionPatch::default()
                 };
-                let work = move |tx: &mut _, access: &_, patch: &InfusionPatch| {
+                unit(&door, "patch_infusion", patch, move |tx, access, patch| {
                     let now = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
                     let when = Preconditions::matching(EntityTag::version(now.version));
-                    infusions::patch_infusion(tx, access, id, patch, &when)?;
-                    Ok((Done::ok(id.uuid()), ()))
-                };
-                door.write("patch_infusion", Once::none(), Ok(patch), work, |_, _, _| Ok(())).await?;
+                    infusions::patch_infusion(tx, access, id, patch, &when).map(drop)
+                })
+                .await?;
             }
             _ => return Err(unfit("a nurse does not do this")),
         }
@@ -261,12 +274,8 @@ impl Scene<'_> {
             Act::Skip { .. } => "skip_prompt",
             Act::Snooze(_) => "snooze_prompt",
         };
-        let work = move |tx: &mut _, access: &_, act: &Act| {
-            prompts::act(tx, access, id, act)?;
-            Ok((Done::ok(id.uuid()), ()))
-        };
-        self.own().await?.write(name, Once::none(), Ok(act), work, |_, _, _| Ok(())).await?;
-        Ok(())
+        let door = self.own().await?;
+        unit(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
     }
 
     async fn write(&mut self, writing: Writing) -> Result<()> {
@@ -289,12 +298,8 @@ impl Scene<'_> {
             attachments: None,
         };
         let (id, door) = (self.new_id(), self.own().await?);
-        let put = Put::new(door.keys()?, door.patient()?, id, draft.parse()?, Preconditions::none(), now);
-        let work = move |tx: &mut _, access: &_, put: &Put| {
-            journal::put(tx, access, put)?;
-            Ok((Done::created(id.uuid()), ()))
-        };
-        door.write("put_entry", Once::none(), put, work, |_, _, _| Ok(())).await?;
+        let put = Put::new(door.keys()?, door.patient()?, id, draft.parse()?, Preconditions::none(), now)?;
+        unit(&door, "put_entry", put, move |tx, access, put| journal::put(tx, access, put).map(drop)).await?;
         if let Some(key) = writing.key {
             self.known.entries.insert(key, id);
         }
@@ -325,23 +330,20 @@ impl Scene<'_> {
             },
         };
         let id = self.new_id();
-        let work = move |tx: &mut _, access: &_, doc: &GrantDoc| {
-            let (done, _) = grants::actions::put(tx, access, id, doc)?;
-            Ok((done, ()))
-        };
-        self.own().await?.write("put_grant", Once::none(), Ok(doc), work, |_, _, _| Ok(())).await?;
+        unit(&self.own().await?, "put_grant", doc, move |tx, access, doc| {
+            grants::actions::put(tx, access, id, doc).map(drop)
+        })
+        .await?;
         self.known.grants.insert(sharing.key, id);
         Ok(())
     }
 
     async fn revoke(&mut self, share: &str) -> Result<()> {
         let id = named(&self.known.grants, share)?;
-        let work = move |tx: &mut _, access: &_, (): &()| {
-            grants::actions::delete(tx, access, id)?;
-            Ok((Done::no_content(), ()))
-        };
-        self.own().await?.write("delete_grant", Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-        Ok(())
+        unit(&self.own().await?, "delete_grant", (), move |tx, access, ()| {
+            grants::actions::delete(tx, access, id).map(drop)
+        })
+        .await
     }
 
     /// The therapist reads an entry: what a client does when a person has opened it.
@@ -350,11 +352,8 @@ impl Scene<'_> {
         let door: Door<Shared> = self.stage.door(therapist, Some(patient)).await?;
         door.read("get_entry", move |tx, access| journal::get_shared(tx, access, id).map(|_| ())).await?;
         let door: Door<Care> = self.stage.door(therapist, Some(patient)).await?;
-        let work = move |tx: &mut _, access: &_, (): &()| {
-            journal::mark_opened(tx, access, id)?;
-            Ok((Done::ok(id.uuid()), ()))
-        };
-        door.write("mark_entry_opened", Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
+        unit(&door, "mark_entry_opened", (), move |tx, access, ()| journal::mark_opened(tx, access, id).map(drop))
+            .await?;
         self.told.shared.get_or_insert((patient, id));
         Ok(())
     }
@@ -368,11 +367,6 @@ impl Scene<'_> {
             None => self.stage.door(&mut self.person.actor, None).await?,
         };
         let new = NewComment { id, entry, thread, body: Text::parse(body).map_err(unfit)? };
-        let work = move |tx: &mut _, access: &_, new: &NewComment| {
-            comments::create(tx, access, new)?;
-            Ok((Done::created(id.uuid()), ()))
-        };
-        door.write("post_comment", Once::none(), Ok(new), work, |_, _, _| Ok(())).await?;
-        Ok(())
+        unit(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
     }
 }

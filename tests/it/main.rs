@@ -19,6 +19,7 @@ mod architecture;
 mod care_links;
 mod db;
 mod delivery;
+mod demo;
 mod errors;
 mod hostile;
 mod joining;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use afterglow::app::{Server, openapi};
 use afterglow::config::Config;
@@ -247,10 +247,4 @@ pub fn new_id(app: &TestApp) -> String {
 pub fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(|| serde_json::from_str(&openapi::json()).unwrap())
-}
-
-/// What was seen of each operation, for the tests that ask whether all were.
-pub fn seen() -> &'static Mutex<HashMap<String, Vec<u16>>> {
-    static SEEN: OnceLock<Mutex<HashMap<String, Vec<u16>>>> = OnceLock::new();
-    SEEN.get_or_init(Mutex::default)
 }

@@ -6,4 +6,5 @@ pub mod contract;
 pub mod database;
 pub mod journal;
 pub mod people;
+pub mod shell;
 pub mod sources;
