@@ -306,6 +306,7 @@ diesel::table! {
         received_at -> Moment,
         updated_at -> Moment,
         deleted_at -> Nullable<Moment>,
+        purge_at -> Nullable<Moment>,
     }
 }
 

@@ -243,10 +243,13 @@ fn claim<K>(request: &HttpRequest) -> Result<Claimed<K>> {
     let missing = || Error::Unauthenticated(Code::Unauthenticated);
     let state = request.app_data::<web::Data<State>>().ok_or_else(|| Error::internal("no state"))?;
     let tokens = request.app_data::<web::Data<Arc<Tokens>>>().ok_or_else(|| Error::internal("no tokens"))?;
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    // Exactly one: of two, a proxy in front might judge the other.
+    let mut lines = request.headers().get_all(AUTHORIZATION);
+    let (Some(line), None) = (lines.next(), lines.next()) else { return Err(missing()) };
+    let Ok(header) = line.to_str() else { return Err(missing()) };
     let (scheme, token) = header.split_once(' ').ok_or_else(missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());
     }
-    Claimed::by_token(tokens, token.trim(), state.clock.now())
+    Claimed::by_token(tokens, token.trim_matches(' '), state.clock.now())
 }

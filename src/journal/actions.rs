@@ -1,6 +1,6 @@
 //! Writing, deleting, bringing back, restoring, opening.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::draft::EntryPatch;
 use super::hooks;
@@ -17,9 +17,6 @@ use crate::kernel::id::{Entry, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
 use crate::vault::Keys;
-
-/// How long what was deleted can be brought back.
-const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// An entry that somebody wants to exist, sealed as if it were new: most of them are.
 #[derive(Clone, Debug)]
@@ -65,7 +62,7 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Row>
 }
 
 fn gone(deleted_at: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(deleted_at) >= UNDO
+    now.duration_since(deleted_at) >= store::UNDO
 }
 
 /// Creates or replaces an entry. The body that created it, sent again, changes nothing; nor does the present state.
@@ -107,7 +104,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, put: &Put) -> Result<(Done, 
         return Err(if put.if_.create_only() { Error::Stale } else { Error::PreconditionRequired });
     }
     put.if_.require(&EntityTag::version(row.version))?;
-    let row = revise(tx, access, number, row, &old.content, &put.content, Op::Update)?;
+    let row = revise(tx, access, number, &row, &old.content, &put.content, Op::Update)?;
     Ok((Done::ok(put.id.uuid()), row))
 }
 
@@ -131,7 +128,7 @@ pub fn patch(
         return Ok(row);
     }
     if_.require(&EntityTag::version(row.version))?;
-    revise(tx, access, number, row, &old, &new, Op::Update)
+    revise(tx, access, number, &row, &old, &new, Op::Update)
 }
 
 /// Makes `new` the present state, and keeps what it replaces.
@@ -139,7 +136,7 @@ fn revise(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     number: i64,
-    row: Row,
+    row: &Row,
     old: &Content,
     new: &Content,
     op: Op,
@@ -157,7 +154,7 @@ fn revise(
             store::insert_history(tx, access, row.id, section, part, version)?;
         }
     }
-    let row = Row { version, parts, updated_at: access.now(), ..row };
+    let row = Row { version, parts, updated_at: access.now(), ..row.clone() };
     store::update(tx, access, &row, &new.header)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id)?;
@@ -268,7 +265,7 @@ pub fn restore(
         return Ok(row);
     }
     if_.check(Some(&EntityTag::version(row.version)))?;
-    revise(tx, access, number, row, &old, &new, Op::Restore)
+    revise(tx, access, number, &row, &old, &new, Op::Restore)
 }
 
 /// What a reader sees of an entry: the row, and which sections are open to them.

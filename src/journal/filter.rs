@@ -103,7 +103,7 @@ impl Filter {
     pub fn parse(asked: Asked, at: &str) -> Result<Self> {
         let mut fields = Fields::new();
         let mut date = |name: &str, text: Option<String>| {
-            let parsed = text.map(|text| text.parse::<Date>().map_err(|_| "must be a date such as 2026-11-02"));
+            let parsed = text.map(|text| text.parse::<Date>().map_err(|_why| "must be a date such as 2026-11-02"));
             parsed.and_then(|parsed| fields.take(&format!("{at}{name}"), parsed))
         };
         let (from, to) = (date("from", asked.from), date("to", asked.to));
@@ -189,12 +189,12 @@ impl Filter {
     pub fn admits(&self, content: &Content, around: &Surroundings) -> bool {
         let header = &content.header;
         let date = header.local_date(|at| around.zone_at(at));
-        let context = || around.context(header.occurred_at);
+        let place = || around.context(header.occurred_at);
         self.from.is_none_or(|from| from <= date)
             && self.to.is_none_or(|to| date <= to)
             && self.kind.is_none_or(|kind| kind == header.kind)
-            && self.phase.is_none_or(|phase| phase == context().phase)
-            && self.infusion.is_none_or(|id| header.infusion_id.or_else(|| context().infusion_id) == Some(id))
+            && self.phase.is_none_or(|phase| phase == place().phase)
+            && self.infusion.is_none_or(|id| header.infusion_id.or_else(|| place().infusion_id) == Some(id))
             && self.tag.as_ref().is_none_or(|wanted| content.tags.iter().any(|tag| folded(tag.as_str()) == *wanted))
             && self.says(content)
     }

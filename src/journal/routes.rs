@@ -64,13 +64,11 @@ fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Answer
 
 fn render<L: Lock>(door: &Door<L>, (found, around): &Answer) -> Result<(EntryView, EntityTag)> {
     let view = view::render(door.keys()?, door.patient()?, found, around)?;
-    let tag = match found.shared {
-        None => EntityTag::version(found.row.version),
-        Some(_) => {
-            let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
-            let mac = door.state().vault.mac(MacLabel::ReaderTag, &[&shown]);
-            EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))
-        }
+    let tag = if found.shared.is_none() {
+        EntityTag::version(found.row.version)
+    } else {
+        let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
+        EntityTag::opaque(&URL_SAFE_NO_PAD.encode(door.state().vault.mac(MacLabel::ReaderTag, &[&shown])))
     };
     Ok((view, tag))
 }

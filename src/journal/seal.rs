@@ -98,6 +98,7 @@ impl Parts {
 
     /// The parts as they were in `version`, from the present ones and those that were replaced after it. `kept` holds,
     /// of each part, the one with `rev <= version < replaced at`, if there is one.
+    #[must_use]
     pub fn back_to(mut self, version: i64, kept: Vec<(Section, Part)>) -> Self {
         for section in Section::ALL {
             if self.get(section).rev > version {

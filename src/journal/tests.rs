@@ -17,6 +17,7 @@ fn draft(value: Value) -> EntryDraft {
     serde_json::from_value(value).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better at the calls")]
 fn entry(more: Value) -> Result<Content, Error> {
     let mut whole = json!({ "kind": "reflection", "occurred_at": "2026-11-02T21:30:00+01:00" });
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -11,6 +11,7 @@ use super::hooks::Surroundings;
 use super::seal::{Of, Opened};
 use super::store::Row;
 use crate::care::grants::Sections;
+use crate::http::problem::ProblemField;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Id, Result};
 use crate::vault::Keys;
@@ -103,6 +104,10 @@ pub struct EntryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub seen_by: Option<Vec<SeenBy>>,
+    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub warnings: Option<Vec<ProblemField>>,
 }
 
 /// Who opened an entry.
@@ -150,13 +155,13 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings) -> EntryV
     let row = &found.row;
     let open = found.shared.unwrap_or(Sections::ALL);
     let (content, header) = (&opened.content, &opened.content.header);
-    let context = around.context(header.occurred_at);
+    let place = around.context(header.occurred_at);
     let shown = |section| open.has(section);
     let mut view = EntryView {
         id: row.id.uuid(),
         kind: header.kind.name().to_owned(),
         local_date: header.local_date(|at| around.zone_at(at)),
-        phase: context.phase,
+        phase: place.phase,
         sections: found.shared.map(|open| open.names().into_iter().map(str::to_owned).collect()),
         text: content.text.as_ref().map(TextFields::of),
         mood: content.mood.map(MoodFields::of),
@@ -175,6 +180,8 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings) -> EntryV
         context: None,
         deleted_at: None,
         seen_by: None,
+        // The reply adds them.
+        warnings: None,
     };
     if found.shared.is_none() {
         let status = match (row.deleted_at, header.draft) {
@@ -192,7 +199,7 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings) -> EntryV
         view.clock_suspect = Some(opened.clock_suspect);
         view.infusion_id = header.infusion_id.map(Id::uuid);
         view.prompt_id = header.prompt_id.map(Id::uuid);
-        view.context = Some(context);
+        view.context = Some(place);
         view.deleted_at = row.deleted_at;
         let seen = |(account, opened_at): &(Id<Account>, Timestamp)| SeenBy {
             account_id: account.uuid(),

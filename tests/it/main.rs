@@ -6,6 +6,7 @@
     clippy::pedantic,
     clippy::as_conversions,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test may stop"
@@ -14,12 +15,20 @@
 
 mod support;
 
+mod architecture;
 mod care_links;
 mod db;
 mod delivery;
 mod demo;
+mod errors;
+mod hostile;
 mod joining;
 mod journal;
+mod migrations;
+mod openapi;
+mod posture;
 mod server;
+mod sessions;
 mod sharing;
 mod story;
+mod tokens;

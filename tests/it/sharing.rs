@@ -343,7 +343,10 @@ async fn comments_belong_to_an_entry_and_a_therapist() {
     let given = ann.opens(&entry, &["text"], &theo).await;
     ann.opens(&entry, &["mood"], &tina).await;
     let path = format!("/entries/{entry}/comments");
-    let say = async |who: &Person, body: Value| who.post(&ann.of_theirs(&path), body).send().await;
+    let say = async |who: &Person, body: Value| {
+        app.wait(SignedDuration::from_secs(1));
+        who.post(&ann.of_theirs(&path), body).send().await
+    };
     let first = say(&theo, json!({ "body": "Thank you." })).await.created();
     let thread = first.text("/thread_id");
     say(&ann, json!({ "body": "To whom?" })).await.expect(422);

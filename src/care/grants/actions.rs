@@ -112,10 +112,11 @@ pub fn on_entry(
 ) -> Result<()> {
     for row in store::list_by_rule(tx, access)? {
         let doc = open(access.keys()?, access.patient(), &row)?;
-        match doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt)) {
-            true => store::insert_item(tx, access, row.id, entry.any())?,
-            false if before => store::delete_item(tx, access, row.id, entry.any())?,
-            false => {}
+        let falls = doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt));
+        if falls {
+            store::insert_item(tx, access, row.id, entry.any())?;
+        } else if before {
+            store::delete_item(tx, access, row.id, entry.any())?;
         }
     }
     Ok(())

@@ -228,10 +228,9 @@ async fn put_grant(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
-    let command = body.and_then(|body| body.into_inner().parse()).and_then(|doc| match id.is_v7() {
-        true => Ok(doc),
-        false => Err(Error::field("path/grant_id", "must be a UUIDv7")),
-    });
+    let command = body
+        .and_then(|body| body.into_inner().parse())
+        .and_then(|doc| if id.is_v7() { Ok(doc) } else { Err(Error::field("path/grant_id", "must be a UUIDv7")) });
     let write = move |tx: &mut crate::db::Tx<'_>, access: &crate::care::Access<_>, doc: &GrantDoc| {
         let (done, row) = actions::put(tx, access, id, doc)?;
         let readers = store::readers_of(tx, access, &[id])?;

@@ -66,9 +66,10 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
             let open = grants::store::visible(tx, access, asked, &[new.entry.any()])?;
             if open.is_empty() {
                 let known = !store::list(tx, access, new.entry, Some(asked), None, 1)?.is_empty();
-                return Err(match known {
-                    true => Error::conflict(Code::StateConflict),
-                    false => Error::field("/thread_id", "is not a thread of this entry"),
+                return Err(if known {
+                    Error::conflict(Code::StateConflict)
+                } else {
+                    Error::field("/thread_id", "is not a thread of this entry")
                 });
             }
             asked

@@ -96,13 +96,32 @@ impl TestApp {
     }
 }
 
-impl Drop for TestApp {
-    fn drop(&mut self) {
+impl TestApp {
+    /// Stops this server and starts another on what it leaves behind, at the same time of day.
+    pub async fn restart(self: Arc<Self>) -> Arc<Self> {
+        let clock = Clock::manual(self.now());
+        Self::on(self.stop(), clock, |_| {}).await
+    }
+
+    /// Stops this server; its database stays.
+    pub fn stop(self: Arc<Self>) -> Database {
+        let mut app = Arc::try_unwrap(self).ok().expect("nobody else holds the server");
+        app.halt();
+        app.database.take()
+    }
+
+    fn halt(&mut self) {
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
         self.server.close();
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.halt();
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the tests share: a server, people, a database of their own.
 
+pub mod accounts;
 pub mod app;
 pub mod contract;
 pub mod database;
 pub mod journal;
 pub mod people;
 pub mod shell;
+pub mod sources;
