@@ -217,18 +217,16 @@ async fn serve(config: Config, options: &Options) -> Result<()> {
 /// What somebody who has just started a server needs to know.
 async fn welcome(server: &Server) -> Result<String> {
     let url = &server.state.config.public_url;
-    let mut text = format!("API reference: {url}/docs");
-    if let Some(code) = setup::first_run_code(&server.state).await? {
-        text.push_str(&format!(
-            r#"
+    let docs = format!("API reference: {url}/docs");
+    let Some(code) = setup::first_run_code(&server.state).await? else { return Ok(docs) };
+    Ok(format!(
+        r#"{docs}
 
-There is no clinic yet. This makes the first one with its admin, once; put in your own words:
+There is no clinic yet. This makes the first one and its admin; it works once. Put in your own words:
 
 curl {url}/v1/setup -H 'content-type: application/json' -d '{{"code":"{code}","clinic_name":"Lakeside Clinic","name":"Ada Keller","email":"ada@lakeside.example","passphrase":"a passphrase of your own"}}'
 "#
-        ));
-    }
-    Ok(text)
+    ))
 }
 
 /// Fills a new database. On SQLite no server may be using it.

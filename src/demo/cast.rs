@@ -94,11 +94,11 @@ async fn pass(stage: &Stage, minutes: i64) -> Result<()> {
 }
 
 /// Invites somebody; the code.
-async fn invite(stage: &Stage, inviter: &mut Actor, invitee: Invitee, name: &str, email: &str) -> Result<JoinCode> {
+async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, email: &str) -> Result<JoinCode> {
     let caller: Claimed<Staff> = stage.claimed(inviter).await?;
     let person = person(name, email)?;
     let doc = InvitationDoc { name: Some(person.name), email: Some(person.email) };
-    let new = inviting::prepare(stage.state(), &caller, Wish { invitee, doc, clinic: None }).await?;
+    let new = inviting::prepare(stage.state(), &caller, Wish { invitee: whom, doc, clinic: None }).await?;
     let id = new.id;
     let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
         inviting::invite(tx, live, &new)?;

@@ -25,6 +25,8 @@ use crate::replay::{Done, Once};
 use crate::window::Route;
 
 const STORY: &str = include_str!("story.json");
+/// The entry of the first patient that the guide shows.
+const SHOWN: &str = "radio";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,6 +159,8 @@ pub(super) async fn play(stage: &mut Stage, cast: &mut Cast, now: Timestamp) -> 
             Deed::Reply { entry, body } => scene.comment(None, &entry, body).await?,
         }
     }
+    let first = cast.patients.first().zip(known.first()).ok_or_else(|| unfit("it has no patients"))?;
+    told.shared = Some((first.0.patient, named(&first.1.entries, SHOWN)?));
     Ok(told)
 }
 
@@ -352,10 +356,7 @@ impl Scene<'_> {
         let door: Door<Shared> = self.stage.door(therapist, Some(patient)).await?;
         door.read("get_entry", move |tx, access| journal::get_shared(tx, access, id).map(|_| ())).await?;
         let door: Door<Care> = self.stage.door(therapist, Some(patient)).await?;
-        unit(&door, "mark_entry_opened", (), move |tx, access, ()| journal::mark_opened(tx, access, id).map(drop))
-            .await?;
-        self.told.shared.get_or_insert((patient, id));
-        Ok(())
+        unit(&door, "mark_entry_opened", (), move |tx, access, ()| journal::mark_opened(tx, access, id).map(drop)).await
     }
 
     /// A comment by the therapist, or by the patient in the therapist's thread.

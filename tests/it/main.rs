@@ -27,6 +27,7 @@ mod journal;
 mod migrations;
 mod openapi;
 mod posture;
+mod readme;
 mod server;
 mod sessions;
 mod sharing;
