@@ -19,6 +19,8 @@ mod db;
 mod delivery;
 mod joining;
 mod journal;
+mod matrix;
+mod races;
 mod server;
 mod sharing;
 mod story;

@@ -5,3 +5,4 @@ pub mod contract;
 pub mod database;
 pub mod journal;
 pub mod people;
+pub mod world;
