@@ -8,3 +8,4 @@ pub mod journal;
 pub mod people;
 pub mod shell;
 pub mod sources;
+pub mod world;
