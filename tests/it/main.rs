@@ -14,11 +14,15 @@
 
 mod support;
 
+mod at_rest;
 mod care_links;
 mod db;
 mod delivery;
 mod joining;
 mod journal;
+mod kills;
+mod leaks;
+mod outage;
 mod server;
 mod sharing;
 mod story;
