@@ -23,6 +23,8 @@ mod journal;
 mod kills;
 mod leaks;
 mod outage;
+mod replanning;
+mod rules;
 mod server;
 mod sharing;
 mod story;
