@@ -16,6 +16,7 @@
 mod support;
 
 mod architecture;
+mod at_rest;
 mod care_links;
 mod db;
 mod delivery;
@@ -24,12 +25,17 @@ mod errors;
 mod hostile;
 mod joining;
 mod journal;
+mod kills;
+mod leaks;
 mod matrix;
 mod migrations;
 mod openapi;
+mod outage;
 mod posture;
 mod races;
 mod readme;
+mod replanning;
+mod rules;
 mod server;
 mod sessions;
 mod sharing;
