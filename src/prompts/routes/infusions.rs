@@ -11,6 +11,7 @@ use crate::care::Door;
 use crate::care::door::{Record, Team};
 use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus, Source};
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::problem::ProblemField;
 use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Change, Error, Fields, Id, Result};
@@ -82,6 +83,10 @@ pub(super) struct InfusionView {
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    warnings: Option<Vec<ProblemField>>,
 }
 
 impl From<StoredInfusion> for InfusionView {
@@ -116,6 +121,8 @@ impl From<StoredInfusion> for InfusionView {
             version: stored.version,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
+            // The reply adds them.
+            warnings: None,
         }
     }
 }
@@ -361,6 +368,7 @@ pub(super) async fn put_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse()).and_then(|draft| {
         if id.is_v7() { Ok(draft) } else { Err(Error::field("path/infusion_id", "must be a version 7 UUID")) }
     });
@@ -377,7 +385,7 @@ pub(super) async fn put_infusion(
         )
         .await?;
     let location = format!("/v1/patients/{}/infusions/{id}", path.0);
-    Ok(reply(stored).created_if(done.status == 201, &location))
+    Ok(reply(stored).created_if(done.status == 201, &location).warnings(&warnings))
 }
 
 /// Change an infusion
@@ -397,6 +405,7 @@ pub(super) async fn patch_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse());
     let (_, stored) = door
         .write(
@@ -409,7 +418,7 @@ pub(super) async fn patch_infusion(
             move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
         )
         .await?;
-    Ok(reply(stored))
+    Ok(reply(stored).warnings(&warnings))
 }
 
 /// End an infusion
@@ -427,6 +436,7 @@ pub(super) async fn end_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| {
         let body = body.into_inner();
         let mut f = Fields::new();
@@ -444,5 +454,5 @@ pub(super) async fn end_infusion(
             move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
         )
         .await?;
-    Ok(reply(stored))
+    Ok(reply(stored).warnings(&warnings))
 }
