@@ -14,9 +14,11 @@
 
 mod support;
 
+mod audit;
 mod care_links;
 mod db;
 mod delivery;
+mod idempotency;
 mod joining;
 mod journal;
 mod matrix;
