@@ -218,13 +218,14 @@ pub(super) async fn list_prompts(door: Door<Shared>, query: Query<PromptQuery>, 
     loop {
         let rows = door.read("list_prompts", move |tx, access| {
             let rows = store::list(tx, access, (from, to), after, limit.rows())?;
-            for prompt in &rows {
+            // The row beyond the page only says that there is one.
+            for prompt in rows.iter().take(limit.items()) {
                 access.returns(prompt.id.uuid());
             }
             Ok(rows)
         });
         let rows = rows.await?;
-        let (full, last) = (rows.len() >= limit.items(), rows.last().map(|last| (last.due_at, last.id)));
+        let (full, last) = (rows.len() > limit.items(), rows.last().map(|last| (last.due_at, last.id)));
         found.extend(rows.into_iter().filter(|prompt| match &query.state {
             Some(wanted) if owner => prompt.state(now) == wanted,
             _ => true,
