@@ -1,6 +1,7 @@
 //! One round of delivery: lease, judge, send, note.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ pub type KeyRing = Arc<HashMap<Id<Patient>, Option<Keys>>>;
 pub async fn keys_of(state: &State, patients: Vec<Id<Patient>>) -> Result<KeyRing> {
     let mut ring = HashMap::new();
     for patient in patients {
-        if !ring.contains_key(&patient) {
-            ring.insert(patient, state.vault.keys(patient.uuid()).await?);
+        if let Entry::Vacant(place) = ring.entry(patient) {
+            place.insert(state.vault.keys(patient.uuid()).await?);
         }
     }
     Ok(Arc::new(ring))

@@ -21,24 +21,30 @@ use crate::vault::Keys;
 const BATCH: i64 = 500;
 /// Who finds a prompt waiting longer than this after its time comes back from an outage.
 const OUTAGE: SignedDuration = SignedDuration::from_mins(30);
-/// Patients caught up with in one round.
-const PATIENTS: i64 = 200;
+/// Prompts whose patients are caught up with in one round.
+const LATE: i64 = 500;
 /// Patients caught up with at once.
 const AT_ONCE: usize = 16;
 
 /// Marks what is due: a delivery for what is still of use, nothing for the rest. Answers how many prompts.
-pub(super) async fn mark_due(state: &State, channel: &'static str, now: Timestamp) -> Result<usize> {
+///
+/// `oldest` is the earliest time that a prompt waits for.
+pub(super) async fn mark_due(state: &State, channel: &'static str, oldest: Timestamp, now: Timestamp) -> Result<usize> {
     let cutoff = now.saturating_sub(OUTAGE).unwrap_or(now);
-    let late = state.db.read(move |tx| store::list_late(tx, cutoff, PATIENTS)).await?;
-    let caught_up = catch_up(state, channel, late, now).await?;
+    let caught_up = if oldest < cutoff {
+        let (late, _) = state.db.read(move |tx| store::list_late(tx, cutoff, LATE)).await?;
+        catch_up(state, channel, late, now).await?
+    } else {
+        0
+    };
     let on_time = state.db.write(move |tx| on_time(tx, channel, cutoff, now)).await?;
     Ok(caught_up + on_time)
 }
 
 fn on_time(tx: &mut Tx<'_>, channel: &'static str, cutoff: Timestamp, now: Timestamp) -> Result<usize> {
     // Patients with something late are caught up with as a whole, by whoever comes first.
-    let late = store::list_late(tx, cutoff, PATIENTS)?;
-    if late.len() >= usize::try_from(PATIENTS).unwrap_or(usize::MAX) {
+    let (late, all) = store::list_late(tx, cutoff, LATE)?;
+    if !all {
         return Ok(0);
     }
     let claimed = store::claim(tx, (cutoff, now), &late, BATCH)?;

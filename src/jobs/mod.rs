@@ -10,7 +10,7 @@
 //! outage (two that were snoozed until the evening) all go out.
 //!
 //! The scans span patients, each on a partial index: `prompts_next_action`, `deliveries_waiting`, `deliveries_leased`,
-//! `patients_next_plan`, and for used idempotency keys `replays_created`. When nothing is due, a round is one
+//! `patients_next_plan`, and for used idempotency keys `replays_created`, for deleted entries `entries_purge`. When nothing is due, a round is one
 //! statement.
 
 mod due;
@@ -36,7 +36,7 @@ pub struct Outcome {
     pub sent: usize,
     /// Patients whose plan was extended.
     pub planned: usize,
-    /// When there is something to do next; at once, if this round did anything.
+    /// When there is something to do next, as far as it is known; at once, if this round did anything.
     pub next: Option<Timestamp>,
 }
 
@@ -48,18 +48,26 @@ pub struct Outcome {
 pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<Outcome> {
     let agenda = state.db.read(store::agenda).await?;
     let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-    let due = if is_due(agenda.prompt) { due::mark_due(state, channel.name(), now).await } else { Ok(0) };
+    let due = match agenda.prompt {
+        Some(oldest) if oldest <= now => due::mark_due(state, channel.name(), oldest, now).await,
+        _ => Ok(0),
+    };
     let sent = if is_due(agenda.delivery) || is_due(agenda.lease) || !matches!(due, Ok(0)) {
         delivery::deliver(state, channel, now).await
     } else {
         Ok(delivery::Round::default())
     };
     let planned = if is_due(agenda.plan) { horizon::extend(state, now).await } else { Ok(0) };
-    let swept =
-        if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) { sweep::sweep(state, now).await } else { Ok(0) };
+    let swept = if agenda.replay.is_some_and(|at| sweep::is_due(at, now)) || is_due(agenda.purge) {
+        sweep::sweep(state, now).await
+    } else {
+        Ok(0)
+    };
     let (due, sent, planned, swept) = (due?, sent?, planned?, swept?);
     let busy = due + sent.seen + planned + swept > 0;
+    // What is due and was not done is in another worker's hands, or has just failed: to be looked at after a pause.
+    let next = if busy { Some(now) } else { agenda.next().filter(|at| *at > now) };
     metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));
     metrics::counter!("afterglow_deliveries_sent_total").increment(u64::try_from(sent.sent).unwrap_or(u64::MAX));
-    Ok(Outcome { due, sent: sent.sent, planned, next: if busy { Some(now) } else { agenda.next() } })
+    Ok(Outcome { due, sent: sent.sent, planned, next })
 }

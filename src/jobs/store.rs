@@ -6,7 +6,7 @@ use diesel::sql_types::Bool;
 use jiff::Timestamp;
 
 use crate::care::{Access, Write};
-use crate::db::schema::{deliveries, patients, prompts, replays};
+use crate::db::schema::{deliveries, entries, patients, prompts, replays};
 use crate::db::{AnyConnection, At, Tx};
 use crate::delivery::store::Outgoing;
 use crate::kernel::id::{Patient, Prompt};
@@ -24,6 +24,8 @@ pub(super) struct Agenda {
     pub plan: Option<Timestamp>,
     /// When the oldest used key was used.
     pub replay: Option<Timestamp>,
+    /// When the first deleted entry is to lose its words.
+    pub purge: Option<Timestamp>,
 }
 
 impl Agenda {
@@ -33,7 +35,10 @@ impl Agenda {
     }
 }
 
-/// What is due next: five looks at the low end of an index, in one statement.
+/// The six times of an [`Agenda`], as they are read.
+type Times = (Option<At>, Option<At>, Option<At>, Option<At>, Option<At>, Option<At>);
+
+/// What is due next: six looks at the low end of an index, in one statement.
 pub(super) fn agenda(tx: &mut Tx<'_>) -> Result<Agenda> {
     let prompt = prompts::table
         .filter(prompts::next_action_at.is_not_null())
@@ -60,20 +65,39 @@ pub(super) fn agenda(tx: &mut Tx<'_>) -> Result<Agenda> {
         .limit(1)
         .single_value();
     let replay = replays::table.order(replays::created_at).select(replays::created_at).limit(1).single_value();
-    let (prompt, delivery, lease, plan, replay): (Option<At>, Option<At>, Option<At>, Option<At>, Option<At>) =
-        diesel::select((prompt, delivery, lease, plan, replay)).get_result(tx.conn())?;
+    let purge = entries::table
+        .filter(entries::purge_at.is_not_null())
+        .order(entries::purge_at)
+        .select(entries::purge_at)
+        .limit(1)
+        .single_value();
+    let (prompt, delivery, lease, plan, replay, purge): Times =
+        diesel::select((prompt, delivery, lease, plan, replay, purge)).get_result(tx.conn())?;
     let at = |at: Option<At>| at.map(|at| at.0);
-    Ok(Agenda { prompt: at(prompt), delivery: at(delivery), lease: at(lease), plan: at(plan), replay: at(replay) })
+    Ok(Agenda {
+        prompt: at(prompt),
+        delivery: at(delivery),
+        lease: at(lease),
+        plan: at(plan),
+        replay: at(replay),
+        purge: at(purge),
+    })
 }
 
-/// Up to `most` patients with a prompt that waits although its time was before `cutoff`.
-pub(super) fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
-    Ok(prompts::table
+/// Patients with a prompt that waits although its time was before `cutoff`, from the `most` prompts that wait longest;
+/// and whether these are all of them.
+pub(super) fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<(Vec<Id<Patient>>, bool)> {
+    // Not DISTINCT: it would have SQLite walk through every prompt in the order of patients.
+    let mut patients: Vec<Id<Patient>> = prompts::table
         .filter(prompts::next_action_at.lt(At(cutoff)))
-        .select(prompts::patient_id)
-        .distinct()
+        .order(prompts::next_action_at)
         .limit(most)
-        .load(tx.conn())?)
+        .select(prompts::patient_id)
+        .load(tx.conn())?;
+    let all = i64::try_from(patients.len()).is_ok_and(|count| count < most);
+    patients.sort_unstable();
+    patients.dedup();
+    Ok((patients, all))
 }
 
 /// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, but none of the

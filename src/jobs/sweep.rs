@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::journal;
 use crate::kernel::Result;
 use crate::replay;
 use crate::state::State;
@@ -18,5 +19,7 @@ pub(super) fn is_due(oldest: Timestamp, now: Timestamp) -> bool {
 
 /// Clears one round of each kind. Every slice whose rows have a time is called from here, with a bounded number.
 pub(super) async fn sweep(state: &State, now: Timestamp) -> Result<usize> {
-    state.db.write_bulk(move |tx| replay::sweep(tx, now, ROUND)).await
+    let keys = state.db.write_bulk(move |tx| replay::sweep(tx, now, ROUND)).await?;
+    let entries = state.db.write_bulk(move |tx| journal::store::purge(tx, now, ROUND)).await?;
+    Ok(keys + entries)
 }

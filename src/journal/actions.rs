@@ -1,6 +1,6 @@
 //! Writing, deleting, bringing back, restoring, opening.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::draft::EntryPatch;
 use super::hooks;
@@ -17,9 +17,6 @@ use crate::kernel::id::{Entry, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
 use crate::vault::Keys;
-
-/// How long what was deleted can be brought back.
-const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// An entry that somebody wants to exist, sealed as if it were new: most of them are.
 #[derive(Clone, Debug)]
@@ -65,7 +62,7 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Row>
 }
 
 fn gone(deleted_at: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(deleted_at) >= UNDO
+    now.duration_since(deleted_at) >= store::UNDO
 }
 
 /// Creates or replaces an entry. The body that created it, sent again, changes nothing; nor does the present state.

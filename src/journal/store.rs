@@ -1,17 +1,20 @@
 //! Entries, their history, and who opened them.
 
 use diesel::prelude::*;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::filter::Scan;
 use super::model::{Header, Kind};
 use super::seal::{Of, Part, Parts, Section};
-use crate::care::Access;
 use crate::care::access::Write;
-use crate::db::schema::{entries, entry_history, infusions, openings, prompts};
+use crate::care::{Access, grants};
+use crate::db::schema::{comments, entries, entry_history, infusions, openings, prompts};
 use crate::db::{At, Both, Tx};
-use crate::kernel::id::{Account, Any, Entry, Infusion, Prompt};
+use crate::kernel::id::{Account, Any, Entry, Infusion, Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
+
+/// How long a deleted entry can be brought back.
+pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// An entry as it is stored.
 #[derive(Clone, Debug)]
@@ -151,10 +154,48 @@ pub(super) fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -
         .set((
             entries::version.eq(row.version),
             entries::deleted_at.eq(row.deleted_at.map(At)),
+            entries::purge_at.eq(row.deleted_at.map(|at| At(at.saturating_add(UNDO).unwrap_or(at)))),
             entries::updated_at.eq(At(row.updated_at)),
         ))
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// Takes the words out of up to `most` entries that were deleted thirty days before `now`: sections, revisions,
+/// comments, who opened them. What is left says that there was an entry, for devices that have not heard.
+///
+/// Spans patients: rests on the partial index `entries_purge`.
+pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+    let old: Vec<(Id<Patient>, Id<Entry>)> = entries::table
+        .filter(entries::purge_at.le(At(now)))
+        .order(entries::purge_at)
+        .limit(most)
+        .select((entries::patient_id, entries::id))
+        .load(tx.conn())?;
+    for (patient, id) in &old {
+        let nothing: Option<Vec<u8>> = None;
+        diesel::update(entries::table.filter(entries::patient_id.eq(patient)).filter(entries::id.eq(id)))
+            .set((
+                entries::meta.eq(Vec::new()),
+                entries::text.eq(&nothing),
+                entries::mood.eq(&nothing),
+                entries::tags.eq(&nothing),
+                entries::attachments.eq(&nothing),
+                entries::infusion_id.eq(None::<Id<Infusion>>),
+                entries::prompt_id.eq(None::<Id<Prompt>>),
+                entries::purge_at.eq(None::<At>),
+            ))
+            .execute(tx.conn())?;
+        let revisions = entry_history::table.filter(entry_history::patient_id.eq(patient));
+        diesel::delete(revisions.filter(entry_history::entry_id.eq(id))).execute(tx.conn())?;
+        let thread = comments::table.filter(comments::patient_id.eq(patient));
+        diesel::delete(thread.filter(comments::entry_id.eq(id))).execute(tx.conn())?;
+        let seen = openings::table.filter(openings::patient_id.eq(patient));
+        diesel::delete(seen.filter(openings::item_id.eq(id.any()))).execute(tx.conn())?;
+        let access = Access::for_server(*patient, None, now);
+        grants::drop_item(tx, &access, *id)?;
+    }
+    Ok(old.len())
 }
 
 /// The entry of that id, deleted or not.
@@ -226,7 +267,7 @@ pub fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Entry>]) -> R
 pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>> {
     let mut query = entries::table.filter(entries::patient_id.eq(access.patient())).select(ENTRY).into_boxed();
     query = if scan.deleted {
-        query.filter(entries::deleted_at.is_not_null())
+        query.filter(entries::purge_at.is_not_null())
     } else {
         query.filter(entries::deleted_at.is_null())
     };

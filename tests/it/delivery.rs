@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afterglow::db::At;
-use afterglow::db::schema::{deliveries, patients, prompts};
+use afterglow::db::schema::{deliveries, patient_heads, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};
 use afterglow::jobs::{self, Outcome};
-use afterglow::kernel::id::{Delivery, Infusion, Patient, Prompt};
+use afterglow::kernel::id::{Account, Delivery, Infusion, Patient, Prompt};
 use afterglow::kernel::{Entropy, Id, Zone};
 use afterglow::prompts::model::PromptDoc;
 use afterglow::prompts::{Kind, Planned, Why};
@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::TestApp;
 use crate::support::journal::{reflection, with};
 use crate::support::people::Person;
 
@@ -168,6 +168,34 @@ async fn plant(
     id
 }
 
+/// A patient with keys and nothing else.
+async fn stranger(app: &TestApp) -> Id<Patient> {
+    let patient: Id<Patient> = Id::from_uuid(Entropy::System.opaque());
+    let (state, now) = (&app.server.state, app.now());
+    state.vault.create(patient.uuid(), &[Purpose::Journal, Purpose::Clinical], now).await.unwrap();
+    let unit = move |tx: &mut afterglow::db::Tx<'_>| {
+        diesel::insert_into(patients::table)
+            .values((
+                patients::id.eq(patient),
+                patients::account_id.eq(Id::<Account>::from_uuid(patient.uuid())),
+                patients::plan_version.eq(0_i64),
+                patients::created_at.eq(At(now)),
+            ))
+            .execute(tx.conn())?;
+        diesel::insert_into(patient_heads::table)
+            .values((
+                patient_heads::patient_id.eq(patient),
+                patient_heads::change_seq.eq(0_i64),
+                patient_heads::audit_seq.eq(0_i64),
+                patient_heads::audit_mac.eq(vec![0_u8; 32]),
+            ))
+            .execute(tx.conn())?;
+        Ok(())
+    };
+    state.db.write(unit).await.unwrap();
+    patient
+}
+
 fn keys_of(prompts: &[Value]) -> HashSet<String> {
     prompts.iter().map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect()
 }
@@ -208,9 +236,10 @@ async fn coming_due_and_leaving_takes_no_change_number() {
         let (db, patient) = (world.app.server.state.db.clone(), world.patient());
         async move {
             db.read(move |tx| {
-                use afterglow::db::schema::patient_heads as heads;
-                let seq: i64 =
-                    heads::table.filter(heads::patient_id.eq(patient)).select(heads::change_seq).first(tx.conn())?;
+                let seq: i64 = patient_heads::table
+                    .filter(patient_heads::patient_id.eq(patient))
+                    .select(patient_heads::change_seq)
+                    .first(tx.conn())?;
                 Ok(seq)
             })
             .await
@@ -306,9 +335,8 @@ async fn what_was_answered_meanwhile_does_not_leave() {
     world.work().await;
     assert_eq!(world.deliveries(id).await[0].1, "waiting");
     world.refreshed().await;
-    let mut words = with(reflection("The lake"), json!({ "occurred_at": world.app.now().to_string() }));
-    words["prompt_id"] = json!(id.to_string());
-    world.ann.put(&format!("/v1/patients/me/entries/{}", new_id(&world.app)), words).send().await.created();
+    let answer = json!({ "occurred_at": world.app.now().to_string(), "prompt_id": id.to_string() });
+    world.ann.writes(with(reflection("The lake"), answer)).await;
     world.app.wait(minutes(1));
     world.work().await;
     assert_eq!(world.sent(), []);
@@ -507,25 +535,10 @@ async fn the_horizon_moves_with_the_days_and_twice_is_once() {
 #[actix_web::test]
 async fn two_thousand_prompts_of_one_minute_leave_once_each_though_two_workers_share_them() {
     let app = TestApp::start().await;
-    let state = app.server.state.clone();
     let start = app.now() + hours(1);
     let mut all = HashSet::new();
     for _ in 0..20 {
-        let patient: Id<Patient> = Id::from_uuid(Entropy::System.opaque());
-        state.vault.create(patient.uuid(), &[Purpose::Journal, Purpose::Clinical], app.now()).await.unwrap();
-        let now = app.now();
-        let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-            diesel::insert_into(patients::table)
-                .values((
-                    patients::id.eq(patient),
-                    patients::account_id.eq(Id::<afterglow::kernel::id::Account>::from_uuid(patient.uuid())),
-                    patients::plan_version.eq(0_i64),
-                    patients::created_at.eq(At(now)),
-                ))
-                .execute(tx.conn())?;
-            Ok(())
-        };
-        state.db.write(unit).await.unwrap();
+        let patient = stranger(&app).await;
         for turn in 0..100 {
             all.insert(plant(&app, patient, start + SignedDuration::from_millis(turn * 600), |_| {}).await);
         }
@@ -541,6 +554,29 @@ async fn two_thousand_prompts_of_one_minute_leave_once_each_though_two_workers_s
     let sent: Vec<_> = one.sent().into_iter().chain(two.sent()).map(|push| push.prompt).collect();
     assert_eq!(sent.len(), 2000);
     assert_eq!(sent.into_iter().collect::<HashSet<_>>(), all);
+}
+
+#[actix_web::test]
+async fn after_a_large_outage_each_patient_gets_one_push_though_two_workers_catch_up() {
+    let app = TestApp::start().await;
+    let mut latest = HashSet::new();
+    for _ in 0..60 {
+        let patient = stranger(&app).await;
+        for turn in 0..10 {
+            let id = plant(&app, patient, app.now() + hours(turn), |_| {}).await;
+            if turn == 9 {
+                latest.insert(id);
+            }
+        }
+    }
+    // The last one is only a minute late: it belongs to the outage all the same.
+    app.wait(hours(9) + minutes(1));
+    let (one, two) = (MemoryChannel::default(), MemoryChannel::default());
+    tokio::join!(work(&app, &one), work(&app, &two));
+    work(&app, &one).await;
+    let sent: Vec<_> = one.sent().into_iter().chain(two.sent()).map(|push| push.prompt).collect();
+    assert_eq!(sent.len(), 60);
+    assert_eq!(sent.into_iter().collect::<HashSet<_>>(), latest);
 }
 
 #[actix_web::test]

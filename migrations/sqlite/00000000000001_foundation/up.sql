@@ -201,6 +201,7 @@ CREATE TABLE entries (
     received_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     deleted_at INTEGER,
+    purge_at INTEGER,
     UNIQUE (patient_id, id)
 );
 CREATE TABLE entry_history (
@@ -282,7 +283,7 @@ CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'leased
 CREATE INDEX deliveries_prompt ON deliveries (patient_id, prompt_id);
 CREATE INDEX entries_list ON entries (patient_id, occurred_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX entries_prompt ON entries (patient_id, prompt_id) WHERE prompt_id IS NOT NULL;
-CREATE INDEX entries_deleted ON entries (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX entries_purge ON entries (purge_at) WHERE purge_at IS NOT NULL;
 CREATE INDEX comments_entry ON comments (patient_id, entry_id, id);
 CREATE INDEX changes_entity ON changes (patient_id, entity_id, seq);
 CREATE INDEX replays_created ON replays (created_at);
