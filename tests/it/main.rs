@@ -37,7 +37,6 @@ mod posture;
 mod races;
 mod readme;
 mod replanning;
-mod rules;
 mod server;
 mod sessions;
 mod sharing;
