@@ -17,12 +17,14 @@ mod support;
 
 mod architecture;
 mod at_rest;
+mod audit;
 mod care_links;
 mod db;
 mod delivery;
 mod demo;
 mod errors;
 mod hostile;
+mod idempotency;
 mod joining;
 mod journal;
 mod kills;
