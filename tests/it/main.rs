@@ -35,7 +35,6 @@ mod posture;
 mod races;
 mod readme;
 mod replanning;
-mod rules;
 mod server;
 mod sessions;
 mod sharing;
