@@ -37,6 +37,7 @@ mod posture;
 mod races;
 mod readme;
 mod replanning;
+mod rules;
 mod server;
 mod sessions;
 mod sharing;
