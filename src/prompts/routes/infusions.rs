@@ -7,9 +7,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::parse_instant;
-use crate::care::Door;
 use crate::care::door::{Record, Team};
+use crate::care::{Access, Door};
 use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus, Source};
+use crate::db::Tx;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::problem::ProblemField;
 use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
@@ -308,6 +309,17 @@ pub(super) struct EndInfusion {
     dose_mg: Option<f64>,
 }
 
+/// The infusion, which is in the answer: that it was shown stands in the audit row of this access.
+fn shown<A>(access: &Access<A>, stored: StoredInfusion) -> StoredInfusion {
+    access.returns(stored.id.uuid());
+    stored
+}
+
+/// The infusion as it is now, for the answer to a retry.
+fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<StoredInfusion> {
+    Ok(shown(access, course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?))
+}
+
 fn reply(stored: StoredInfusion) -> Reply {
     let tag = EntityTag::version(stored.version);
     Reply::ok(&InfusionView::from(stored)).etag(&tag)
@@ -379,9 +391,9 @@ pub(super) async fn put_infusion(
             command,
             move |tx, access, draft| {
                 let (stored, new) = infusions::put_infusion(tx, access, id, draft, &when)?;
-                Ok((if new { Done::created(id.uuid()) } else { Done::ok(id.uuid()) }, stored))
+                Ok((if new { Done::created(id.uuid()) } else { Done::ok(id.uuid()) }, shown(access, stored)))
             },
-            move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
+            move |tx, access, _| again(tx, access, id),
         )
         .await?;
     let location = format!("/v1/patients/{}/infusions/{id}", path.0);
@@ -413,9 +425,9 @@ pub(super) async fn patch_infusion(
             once,
             command,
             move |tx, access, patch| {
-                Ok((Done::ok(id.uuid()), infusions::patch_infusion(tx, access, id, patch, &when)?))
+                Ok((Done::ok(id.uuid()), shown(access, infusions::patch_infusion(tx, access, id, patch, &when)?)))
             },
-            move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
+            move |tx, access, _| again(tx, access, id),
         )
         .await?;
     Ok(reply(stored).warnings(&warnings))
@@ -450,8 +462,10 @@ pub(super) async fn end_infusion(
             "end_infusion",
             once,
             command,
-            move |tx, access, end| Ok((Done::ok(id.uuid()), infusions::end_infusion(tx, access, id, *end)?)),
-            move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
+            move |tx, access, end| {
+                Ok((Done::ok(id.uuid()), shown(access, infusions::end_infusion(tx, access, id, *end)?)))
+            },
+            move |tx, access, _| again(tx, access, id),
         )
         .await?;
     Ok(reply(stored).warnings(&warnings))

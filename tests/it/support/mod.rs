@@ -1,5 +1,6 @@
 //! What the tests share: a server, people, a database of their own.
 
+pub mod accounts;
 pub mod app;
 pub mod canaries;
 pub mod child;
@@ -7,4 +8,7 @@ pub mod contract;
 pub mod database;
 pub mod journal;
 pub mod people;
+pub mod shell;
+pub mod sources;
 pub mod sql;
+pub mod world;
