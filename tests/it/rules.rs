@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::journal::{reflection, two, with};
@@ -340,7 +340,7 @@ async fn rule_a_patient_is_me_or_a_uuid() {
     let (theo, ann) = two(&app).await;
     ann.get("/v1/patients/me/entries").send().await.ok();
     ann.get(&ann.of_theirs("/entries")).send().await.ok();
-    for odd in ["ME", "mine", "self", "0", &ann.patient[1..], "%00"] {
+    for odd in ["ME", "mine", "self", "0", "019cd6c2-8c00-7715-a98e", "%00"] {
         let answer = ann.get(&format!("/v1/patients/{odd}/entries")).send().await;
         assert!([404, 422].contains(&answer.status.as_u16()), "{odd}: {}", answer.status);
     }
