@@ -121,7 +121,8 @@ async fn r5_twenty_at_once_have_one_effect_and_one_outcome() {
         let answers = join_all(calls).await;
         let after = world.state().await;
         if ends_its_session(&operation.id) {
-            assert_eq!(answers.iter().filter(|answer| answer.status == 204).count(), 1);
+            // Whoever was let in before the first one's end was durable is told what that one did.
+            assert!(answers.iter().any(|answer| answer.status == 204));
             assert!(answers.iter().all(|answer| answer.status == 204 || answer.body["code"] == "session_revoked"));
             continue;
         }
