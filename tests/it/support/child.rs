@@ -66,7 +66,8 @@ impl Child {
         let process = command(database, arguments)
             .args(["--listen", &listen, "serve"])
             .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
+            // The log goes to stderr. The words for whoever starts a server, with the first-run code, go to stdout.
+            .stdout(Stdio::null())
             .stderr(file)
             .spawn()
             .unwrap();
