@@ -66,8 +66,8 @@ impl Child {
         let process = command(database, arguments)
             .args(["--listen", &listen, "serve"])
             .stdin(Stdio::null())
-            // The log goes to stderr. The words for whoever starts a server, with the first-run code, go to stdout.
-            .stdout(Stdio::null())
+            // What is printed for the operator, such as the first-run code, is not the log.
+            .stdout(std::process::Stdio::null())
             .stderr(file)
             .spawn()
             .unwrap();
