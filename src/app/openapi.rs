@@ -1,8 +1,9 @@
 //! The OpenAPI document, made from the handlers.
 
+use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
-use utoipa::openapi::{OpenApi, SecurityRequirement};
+use utoipa::openapi::{Content, OpenApi, RefOr, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_actix_web::AppExt;
 
@@ -57,7 +58,37 @@ pub fn document() -> OpenApi {
     let (_, mut document) =
         actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(super::mount).split_for_parts();
     "1".clone_into(&mut document.info.version);
+    show_examples(&mut document);
     document
+}
+
+/// What a test was asked and answered, by operation: `{request?, response?, status}`. Written by the test.
+const EXAMPLES: &str = include_str!("../../openapi/examples.json");
+
+fn show_examples(document: &mut OpenApi) {
+    let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let Some(example) = operation.operation_id.as_ref().and_then(|id| examples.get(id)) else { continue };
+            if let (Some(RefOr::T(body)), Some(request)) = (&mut operation.request_body, example.get("request")) {
+                show(body.content.values_mut(), request);
+            }
+            let status = example.get("status").map(ToString::to_string).unwrap_or_default();
+            let response = operation.responses.responses.get_mut(&status);
+            if let (Some(RefOr::T(response)), Some(body)) = (response, example.get("response")) {
+                show(response.content.values_mut(), body);
+            }
+        }
+    }
+}
+
+fn show<'c>(contents: impl Iterator<Item = &'c mut RefOr<Content>>, example: &Value) {
+    for content in contents {
+        if let RefOr::T(content) = content {
+            content.example = Some(example.clone());
+        }
+    }
 }
 
 /// The document as it is committed: pretty, with a line break at the end.

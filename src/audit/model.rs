@@ -39,11 +39,12 @@ pub fn canonical(
     session: Option<Uuid>,
     doc: &[u8],
 ) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(doc.len() + 72);
+    let mut bytes = Vec::with_capacity(doc.len() + 74);
     bytes.extend_from_slice(subject.as_bytes());
     bytes.extend_from_slice(&seq.to_be_bytes());
     bytes.extend_from_slice(&at.as_microsecond().to_be_bytes());
     for id in [actor, session] {
+        bytes.push(u8::from(id.is_some()));
         bytes.extend_from_slice(id.unwrap_or_default().as_bytes());
     }
     bytes.extend_from_slice(doc);

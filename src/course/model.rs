@@ -1,5 +1,8 @@
 //! One administration: what is kept of it, and which commands are valid.
 
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +96,9 @@ pub struct InfusionFacts {
     pub distinct_from: Vec<Id<Infusion>>,
     /// Why it was cancelled.
     pub cancel_reason: Option<Text<500>>,
+    /// What it was created from ([`InfusionDraft::digest`]): the same body, sent again, is a retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation: Option<String>,
 }
 
 /// What a command to record an infusion says, not yet checked.
@@ -145,6 +151,12 @@ impl InfusionDraft {
             cancel_reason: None,
         }
     }
+
+    /// A digest of all it says, by which a creation that is sent again is known.
+    pub fn digest(&self) -> String {
+        let digest = digest::digest(&digest::SHA256, format!("{self:?}").as_bytes());
+        STANDARD_NO_PAD.encode(digest.as_ref())
+    }
 }
 
 /// What a command to change an infusion says, not yet checked.
@@ -187,7 +199,8 @@ impl InfusionFacts {
     pub fn create(draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let mut fields = Fields::new();
         fields.check(draft.status.is_live(), "/status", "a new infusion is `planned` or `completed`");
-        Self::checked(fields, draft, by, source, now)
+        let creation = Some(draft.digest());
+        Ok(Self { creation, ..Self::checked(fields, draft, by, source, now)? })
     }
 
     /// The infusion after a change.
@@ -216,7 +229,7 @@ impl InfusionFacts {
             distinct_from: patch.distinct_from.unwrap_or_else(|| self.distinct_from.clone()),
             cancel_reason: patch.cancel_reason.over(text(self.cancel_reason.as_ref().map(Text::as_str))),
         };
-        Self::checked(Fields::new(), draft, by, source, now)
+        Ok(Self { creation: self.creation.clone(), ..Self::checked(Fields::new(), draft, by, source, now)? })
     }
 
     fn checked(mut f: Fields, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
@@ -253,6 +266,7 @@ impl InfusionFacts {
             source,
             distinct_from: draft.distinct_from,
             cancel_reason,
+            creation: None,
         })
     }
 

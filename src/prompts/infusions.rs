@@ -51,6 +51,10 @@ pub fn put_infusion(
             replan(tx, access)?;
             Ok((Stored { id, doc: facts, version: 1, created_at: now, updated_at: now }, true))
         }
+        // The body that created it, sent again, changes nothing; nor does the present state.
+        Some(current) if !when.change_only() && current.doc.creation.as_ref() == Some(&draft.digest()) => {
+            Ok((current, false))
+        }
         Some(current) => {
             // Whatever its status was, a replacement has to be a step that the status allows.
             let patch = replacing(draft);
@@ -107,7 +111,8 @@ fn store_change(
 
 /// Whether two records say the same, whoever wrote them.
 fn same(one: &InfusionFacts, two: &InfusionFacts) -> bool {
-    *one == InfusionFacts { recorded_by: one.recorded_by, source: one.source, ..two.clone() }
+    let (recorded_by, source, creation) = (one.recorded_by, one.source, one.creation.clone());
+    *one == InfusionFacts { recorded_by, source, creation, ..two.clone() }
 }
 
 fn replacing(draft: &InfusionDraft) -> InfusionPatch {

@@ -1,0 +1,112 @@
+//! Every operation of the document carries an example, taken from a run of this test.
+//!
+//! `AFTERGLOW_WRITE_EXAMPLES=1 cargo test --test it examples` writes `openapi/examples.json`; without it the test asks
+//! everything again and holds the answers' shapes against the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::support::world::World;
+
+/// Secrets of a run that is over are worth nothing, and have no place in a repository all the same.
+const SECRETS: [(&str, &str); 3] = [
+    ("access_token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.…"),
+    ("refresh_token", "pHc1mQ…"),
+    ("code", "7K3M-Q2XV-9D4T-HW8B"),
+];
+
+/// The protocol itself is its own example: half a hundred kilobytes.
+const LONG: [&str; 1] = ["get_protocol"];
+
+fn cleaned(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let clean = |(name, value): (&String, &Value)| {
+                let secret = SECRETS.iter().find(|(secret, _)| secret == name && value.is_string());
+                (name.clone(), secret.map_or_else(|| cleaned(value), |(_, text)| json!(text)))
+            };
+            Value::Object(fields.iter().map(clean).collect::<Map<_, _>>())
+        }
+        // Two of a kind say as much as twenty.
+        Value::Array(items) => Value::Array(items.iter().take(2).map(cleaned).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Where there is something in a value, without how much of it.
+fn shape(value: &Value, at: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| shape(value, &format!("{at}/{name}"), into)),
+        Value::Array(items) => items.iter().take(1).for_each(|item| shape(item, &format!("{at}/*"), into)),
+        _ => drop(into.insert(at.to_owned())),
+    }
+}
+
+/// Each operation with the first person of the matrix to whom it answers with success.
+fn askers() -> BTreeMap<&'static str, &'static str> {
+    let mut lines =
+        include_str!("../golden/authz_matrix.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let people: Vec<&str> = lines.next().unwrap().split_whitespace().skip(1).collect();
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split_whitespace().collect();
+            let operation = cells[0];
+            let place = cells[1..].iter().position(|cell| cell.starts_with('2')).unwrap();
+            (operation, people[place])
+        })
+        .collect()
+}
+
+#[actix_web::test]
+async fn every_operation_carries_an_example_from_this_run() {
+    let world = World::open().await;
+    let mut fresh = Map::new();
+    for (operation, who) in askers() {
+        let ask = world.ask(operation, who).await;
+        let answer = ask.send(&world.app).await;
+        assert!(answer.status.is_success(), "{operation} as {who}: {}", String::from_utf8_lossy(&answer.bytes));
+        let mut example = Map::new();
+        example.insert("status".to_owned(), json!(answer.status.as_u16()));
+        if let Some(body) = &ask.body {
+            example.insert("request".to_owned(), cleaned(body));
+        }
+        let is_json = answer.headers.get("content-type").is_some_and(|kind| kind.ends_with("json"));
+        if is_json && !LONG.contains(&operation) {
+            example.insert("response".to_owned(), cleaned(&answer.body));
+        }
+        fresh.insert(operation.to_owned(), Value::Object(example));
+    }
+    #[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
+    let write = std::env::var("AFTERGLOW_WRITE_EXAMPLES").is_ok();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/examples.json");
+    if write {
+        std::fs::write(file, format!("{}\n", serde_json::to_string_pretty(&fresh).unwrap())).unwrap();
+        return;
+    }
+    let kept: Map<String, Value> = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let names = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&kept), names(&fresh), "write the examples anew");
+    for (operation, example) in &fresh {
+        let (mut now, mut then) = (BTreeSet::new(), BTreeSet::new());
+        shape(example, "", &mut now);
+        shape(&kept[operation], "", &mut then);
+        assert_eq!(now, then, "{operation} answers otherwise than its example: write the examples anew");
+    }
+}
+
+#[test]
+fn the_document_shows_the_examples() {
+    let document = crate::support::app::document();
+    let kept: Value = serde_json::from_str(include_str!("../../openapi/examples.json")).unwrap();
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            let id = operation["operationId"].as_str().unwrap();
+            let example = &kept[id];
+            let status = example["status"].to_string();
+            let Some(response) = example.get("response") else { continue };
+            let content = operation["responses"][&status]["content"].as_object().unwrap();
+            assert!(content.values().any(|media| media["example"] == *response), "{id} shows no example");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A denial and an absence run the same statements: whoever could listen to the database would learn nothing.
+
+use std::sync::{Arc, Mutex};
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use reqwest::Method;
+
+use crate::support::app::{TestApp, new_id};
+use crate::support::journal::reflection;
+use crate::support::people::Person;
+
+/// What ran, with the database it ran on: tests that share a process do not hear each other.
+static HEARD: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+struct Ear {
+    database: String,
+}
+
+impl Instrumentation for Ear {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.database),
+            InstrumentationEvent::StartQuery { query, .. } => {
+                let text = query.to_string();
+                let text = text.split("-- binds").next().unwrap().trim().to_owned();
+                HEARD.lock().unwrap().push((self.database.clone(), text));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn listen() {
+    set_default_instrumentation(|| Some(Box::new(Ear { database: String::new() }))).unwrap();
+}
+
+/// The statements on the data of this app since it was last asked, without those of the background.
+fn heard(app: &TestApp) -> Vec<String> {
+    let own = match &app.database.backend {
+        afterglow::db::Backend::Sqlite(path) => path.to_str().unwrap().to_owned(),
+        afterglow::db::Backend::Postgres(url) => url.clone(),
+    };
+    let mut all = HEARD.lock().unwrap();
+    let (mine, others) = std::mem::take(&mut *all).into_iter().partition(|(database, _)| database.starts_with(&own));
+    *all = others;
+    let mine: Vec<(String, String)> = mine;
+    mine.into_iter().map(|(_, text)| text).collect()
+}
+
+async fn statements(app: &Arc<TestApp>, who: &Person, method: Method, path: &str) -> Vec<String> {
+    heard(app);
+    who.request(method, path).send().await.not_found();
+    heard(app)
+}
+
+#[actix_web::test]
+async fn a_denial_and_an_absence_run_the_same_statements() {
+    listen();
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
+    let una = app.staff(&admin, "Una Falk", &["care"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    let bea = app.patient(&una, "Bea Roth").await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let nobody = new_id(&app);
+    // Once, so that what is remembered of the callers is remembered.
+    bea.get(&ann.of_theirs("/entries")).send().await.not_found();
+    theo.get(&ann.of_theirs("/entries")).send().await.ok();
+
+    // Another patient, and a patient that is not there.
+    let denied = statements(&app, &bea, Method::GET, &ann.of_theirs("/entries")).await;
+    let absent = statements(&app, &bea, Method::GET, &format!("/v1/patients/{nobody}/entries")).await;
+    assert!(!denied.is_empty(), "nothing was heard");
+    assert_eq!(denied, absent);
+
+    // A linked therapist: an entry that is not theirs to see, and one that is not there.
+    let denied = statements(&app, &theo, Method::GET, &ann.of_theirs(&format!("/entries/{entry}"))).await;
+    let absent = statements(&app, &theo, Method::GET, &ann.of_theirs(&format!("/entries/{nobody}"))).await;
+    assert!(!denied.is_empty(), "nothing was heard");
+    assert_eq!(denied, absent);
+    let denied = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{entry}/opened"))).await;
+    let absent = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{nobody}/opened"))).await;
+    assert_eq!(denied, absent);
+}
