@@ -1,3 +1,69 @@
-//! Load benchmarks.
+//! `cargo bench`: what the server costs, as ratios measured in one run on one machine.
+//!
+//! The baseline is PostgreSQL doing the same statements without a server in between (`create.sql`, frozen) and a
+//! handler that does nothing but send. The server is the real binary in a process of its own; patients are made
+//! through the library before it starts. Rounds alternate, medians are told. A benchmark is not a test: it ends with
+//! 0 and says what was missed.
+//!
+//! `cargo bench -- --quick` takes a few seconds and proves only that everything still runs.
 
-fn main() {}
+#![allow(
+    clippy::pedantic,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark may stop"
+)]
+#![allow(clippy::allow_attributes, reason = "the expectations above are not met in every module")]
+
+mod bare;
+mod client;
+mod people;
+mod planning;
+mod postgres;
+mod report;
+mod rounds;
+mod server;
+
+use std::time::Duration;
+
+/// How long and how often things are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Patients who write.
+    pub writers: usize,
+    /// Patients whose lists are read, by themselves and by their therapist.
+    pub shelves: usize,
+    /// How many rounds.
+    pub rounds: usize,
+    /// How long one measure of a round takes.
+    pub time: Duration,
+    /// How long pgbench runs in a round.
+    pub pgbench: u64,
+}
+
+const FULL: Scale = Scale { writers: 1000, shelves: 100, rounds: 3, time: Duration::from_secs(5), pgbench: 8 };
+const QUICK: Scale = Scale { writers: 64, shelves: 8, rounds: 1, time: Duration::from_millis(500), pgbench: 1 };
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [role, file] = arguments.as_slice()
+        && role == bare::ROLE
+    {
+        return bare::serve(file);
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let Some(url) = postgres::url(&arguments) else { return };
+    let scale = if quick { QUICK } else { FULL };
+    if quick {
+        println!("quick: the figures below mean nothing\n");
+    }
+    // One thread for everything the client does: what it costs is little, and the same in every measure.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut report = report::Report::default();
+    runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
+    planning::measure(&mut report);
+    report.print();
+}

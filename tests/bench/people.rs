@@ -1,0 +1,112 @@
+//! The people of the benchmark: a clinic, a therapist, patients. Made through the library, before the server starts.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use actix_web::FromRequest as _;
+use actix_web::dev::Payload;
+use actix_web::test::TestRequest;
+use actix_web::web::Data;
+use afterglow::app::Server;
+use afterglow::care::inviting::{self, Wish};
+use afterglow::care::joining::{self, Person, Registration};
+use afterglow::care::model::{Capabilities, InvitationDoc, Invitee};
+use afterglow::care::{JoinCode, setup};
+use afterglow::config::Config;
+use afterglow::db::Backend;
+use afterglow::identity::actions::Grant;
+use afterglow::identity::{Claimed, Email, Passphrase, Staff};
+use afterglow::kernel::{Clock, Entropy, Text, Zone};
+use futures_util::StreamExt as _;
+use uuid::Uuid;
+
+/// Somebody with a token.
+#[derive(Clone, Debug)]
+pub struct Someone {
+    /// Good for ten minutes.
+    pub token: String,
+    /// Their account.
+    pub account: Uuid,
+    /// The patient they are; nil for staff.
+    pub patient: Uuid,
+}
+
+/// Everybody.
+#[derive(Debug)]
+pub struct People {
+    /// Who is linked to nobody yet, and invited everybody.
+    pub therapist: Someone,
+    /// The patients.
+    pub patients: Vec<Someone>,
+}
+
+/// Makes a therapist and `count` patients in a new data folder.
+pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, count: usize) -> People {
+    let mut config = Config::in_folder(folder.join("data"));
+    if let Some(url) = database {
+        config.database = Backend::parse(url).unwrap();
+    }
+    // Tokens name their issuer.
+    config.public_url = format!("http://{address}");
+    // Nobody logs in, so nobody pays for a passphrase.
+    config.passphrase_cost = (8, 1, 1);
+    let server = Server::open(config, Clock::System, Entropy::System).await.unwrap();
+    let code = setup::first_run_code(&server.state).await.unwrap().unwrap();
+    let name = Text::parse("Lakeside").unwrap();
+    let (passwords, tokens) = (&server.passwords, || Arc::clone(&server.tokens));
+    let founded =
+        setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, person(usize::MAX)).await;
+    let admin = founded.unwrap().grant;
+    let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
+    let therapist = register(&server, &admin, care, usize::MAX - 1).await;
+    let therapist_grant = therapist.1;
+    let patients = futures_util::stream::iter(0..count)
+        .map(|n| register(&server, &therapist_grant, Invitee::Patient, n))
+        .buffered(64)
+        .map(|(someone, _)| someone)
+        .collect::<Vec<_>>()
+        .await;
+    let people = People { therapist: therapist.0, patients };
+    server.close();
+    people
+}
+
+async fn register(server: &Server, inviter: &Grant, invitee: Invitee, n: usize) -> (Someone, Grant) {
+    let state = &server.state;
+    let request = TestRequest::default()
+        .app_data(Data::new(state.clone()))
+        .app_data(Data::new(Arc::clone(&server.tokens)))
+        .insert_header(("authorization", format!("Bearer {}", inviter.access)))
+        .to_http_request();
+    let caller = Claimed::<Staff>::from_request(&request, &mut Payload::None).await.unwrap();
+    let wish = Wish { invitee, doc: InvitationDoc::default(), clinic: None };
+    let new = inviting::prepare(state, &caller, wish).await.unwrap();
+    let code = inviting::code_of(&state.vault, new.id);
+    let unit = state.db.write(move |tx| {
+        let live = caller.live(tx)?;
+        inviting::invite(tx, &live, &new).map(drop)
+    });
+    unit.await.unwrap();
+    let registration = Registration {
+        code: Some(code),
+        person: person(n),
+        adult: true,
+        zone: Some(Zone::parse("Europe/Berlin").unwrap()),
+        locale: "en".to_owned(),
+        country: None,
+    };
+    let joined = joining::register(state, &server.passwords, Arc::clone(&server.tokens), registration).await.unwrap();
+    let patient = joined.patient.map_or(Uuid::nil(), |id| id.uuid());
+    let someone = Someone { token: joined.grant.access.clone(), account: joined.grant.account.uuid(), patient };
+    (someone, joined.grant)
+}
+
+fn person(n: usize) -> Person {
+    let email = Email::parse(format!("p{n}@example.org")).unwrap();
+    Person {
+        name: Text::parse(format!("Person {n}")).unwrap(),
+        passphrase: Passphrase::new("a quiet river at dawn".to_owned(), Some(&email)).unwrap(),
+        email,
+    }
+}

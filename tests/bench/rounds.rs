@@ -1,0 +1,288 @@
+//! The rounds: each measures everything once, one after the other, so that what disturbs the machine disturbs all.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::bare::Bare;
+use super::client::{CONNECTIONS, Connection, Load, load, request};
+use super::people::{self, People, Someone};
+use super::report::{Goal, Report, median};
+use super::server::{Server, free_address};
+use super::{Scale, postgres};
+
+/// How many entries a list shows.
+const SHELF: usize = 20;
+
+/// The server on one database, with everybody and what they wrote.
+struct Site {
+    server: Server,
+    folder: TempDir,
+    database: Option<String>,
+    people: People,
+    scale: Scale,
+    creates: Vec<Load>,
+    lists: Vec<Load>,
+    audited: Vec<Load>,
+    create_cpu: Vec<f64>,
+    list_cpu: Vec<f64>,
+    audited_cpu: Vec<f64>,
+}
+
+/// Measures everything that needs a server.
+pub async fn run(scale: Scale, cluster: Option<&str>, report: &mut Report) {
+    idle(report).await;
+    println!("making {} patients", scale.writers + scale.shelves);
+    let mut sqlite = Site::open(scale, None).await;
+    let mut postgres = match cluster {
+        Some(cluster) => Some(Site::open(scale, Some(postgres::database(cluster, "afterglow_bench"))).await),
+        None => None,
+    };
+    let baseline = cluster.map(|cluster| postgres::database(cluster, "afterglow_baseline"));
+    if let Some(url) = &baseline {
+        postgres::prepare(url);
+    }
+    let shelf = sqlite.shelf_bytes().await;
+    let bare = Bare::start(sqlite.folder.path(), &shelf);
+    let (mut plain, mut sending) = (Vec::new(), Vec::new());
+    for round in 1..=scale.rounds {
+        if let Some(url) = &baseline {
+            plain.push(postgres::pgbench(url, scale.pgbench));
+        }
+        sqlite.round().await;
+        sending.push(load(bare.address, scale.time, 200, |_, _| request("GET", "/", "", b"", None)).await.rate);
+        if let Some(postgres) = &mut postgres {
+            postgres.round().await;
+        }
+        println!(
+            "round {round}: pgbench {:.0}/s, SQLite create {:.0}/s list {:.0}/s audited {:.0}/s, bare {:.0}/s{}",
+            plain.last().unwrap_or(&f64::NAN),
+            last(&sqlite.creates),
+            last(&sqlite.lists),
+            last(&sqlite.audited),
+            last_of(&sending),
+            postgres.as_ref().map_or_else(String::new, |site| format!(
+                ", PostgreSQL create {:.0}/s list {:.0}/s audited {:.0}/s",
+                last(&site.creates),
+                last(&site.lists),
+                last(&site.audited)
+            )),
+        );
+    }
+    drop(bare);
+
+    let (plain, sending) = (median(&plain), median(&sending));
+    report.note("pgbench, create.sql", format!("{plain:.0}/s"));
+    report.note("bare handler, the bytes of a list", format!("{sending:.0}/s, {} bytes", shelf.len()));
+    sqlite.tell("SQLite", (plain, 1.3), Some((sending, 0.10)), report);
+    if let Some(postgres) = &postgres {
+        postgres.tell("PostgreSQL", (plain, 0.55), None, report);
+    }
+    sqlite.again(report).await;
+}
+
+fn last(loads: &[Load]) -> f64 {
+    loads.last().map_or(f64::NAN, |load| load.rate)
+}
+
+fn last_of(rates: &[f64]) -> f64 {
+    rates.last().copied().unwrap_or(f64::NAN)
+}
+
+/// The server on a new data folder, before anybody comes.
+async fn idle(report: &mut Report) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), None, free_address()).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let memory = server.memory();
+    report.goal("idle memory before the first log-in, MB", format!("{memory:.1} MB"), memory, Goal::Most(40.0));
+    report.note("ready on a new data folder", format!("{} ms", server.ready.as_millis()));
+    server.stop();
+}
+
+impl Site {
+    async fn open(scale: Scale, database: Option<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let people = people::make(folder.path(), database.as_deref(), address, scale.writers + scale.shelves).await;
+        let server = Server::start(folder.path(), database.as_deref(), address).await;
+        let site = Self {
+            server,
+            folder,
+            database,
+            people,
+            scale,
+            creates: Vec::new(),
+            lists: Vec::new(),
+            audited: Vec::new(),
+            create_cpu: Vec::new(),
+            list_cpu: Vec::new(),
+            audited_cpu: Vec::new(),
+        };
+        for patient in site.readable() {
+            site.fill(patient).await;
+        }
+        site
+    }
+
+    /// Those who write.
+    fn writers(&self) -> &[Someone] {
+        &self.people.patients[..self.scale.writers]
+    }
+
+    /// Those whose lists are read.
+    fn readable(&self) -> &[Someone] {
+        &self.people.patients[self.scale.writers..]
+    }
+
+    /// Links a patient to the therapist, opens all reflections to them, and writes a shelf of them.
+    async fn fill(&self, patient: &Someone) {
+        let mut wire = Connection::to(self.server.address).await;
+        let links = ask(&mut wire, "GET", "/v1/care-links", patient, None, 200).await;
+        let link = links["items"][0]["id"].as_str().unwrap();
+        ask(&mut wire, "POST", &format!("/v1/care-links/{link}/confirm"), &self.people.therapist, None, 200).await;
+        let grant = json!({
+            "rule": { "kind": "reflection" }, "sections": ["text", "mood", "tags"],
+            "reader": { "type": "therapist", "account_id": self.people.therapist.account },
+        });
+        ask(&mut wire, "PUT", &format!("/v1/patients/me/grants/{}", Uuid::now_v7()), patient, Some(grant), 201).await;
+        for _ in 0..SHELF {
+            let (status, body) = wire.ask(&create(patient)).await;
+            assert_eq!(status, 201, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    /// What a list answers.
+    async fn shelf_bytes(&self) -> Vec<u8> {
+        let mut wire = Connection::to(self.server.address).await;
+        let (status, body) = wire.ask(&list(&self.readable()[0], "me")).await;
+        assert_eq!(status, 200);
+        let view: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!(view["items"].as_array().unwrap().len(), SHELF);
+        body.to_vec()
+    }
+
+    async fn round(&mut self) {
+        let (time, address) = (self.scale.time, self.server.address);
+        let before = self.server.cpu();
+        let writers = self.writers();
+        let each = |c: usize, n: usize| create(&writers[(c + n * CONNECTIONS) % writers.len()]);
+        let creates = load(address, time, 201, each).await;
+        self.create_cpu.push(self.spent(before, &creates));
+
+        let before = self.server.cpu();
+        let read = self.readable();
+        let each = |c: usize, n: usize| list(&read[(c + n * CONNECTIONS) % read.len()], "me");
+        let lists = load(address, time, 200, each).await;
+        self.list_cpu.push(self.spent(before, &lists));
+
+        let before = self.server.cpu();
+        let (read, therapist) = (self.readable(), &self.people.therapist);
+        let each = |c: usize, n: usize| list(therapist, &read[(c + n * CONNECTIONS) % read.len()].patient.to_string());
+        let audited = load(address, time, 200, each).await;
+        self.audited_cpu.push(self.spent(before, &audited));
+
+        self.creates.push(creates);
+        self.lists.push(lists);
+        self.audited.push(audited);
+    }
+
+    /// Microseconds of the server's processor for each request.
+    fn spent(&self, before: Duration, load: &Load) -> f64 {
+        (self.server.cpu() - before).as_secs_f64() * 1e6 / load.answered as f64
+    }
+
+    fn tell(&self, name: &str, create: (f64, f64), list: Option<(f64, f64)>, report: &mut Report) {
+        let rate = |loads: &[Load]| median(&loads.iter().map(|load| load.rate).collect::<Vec<_>>());
+        let words = |loads: &[Load], cpu: &[f64]| {
+            let of = |part: fn(&Load) -> f64| median(&loads.iter().map(part).collect::<Vec<_>>());
+            let (p50, p99) = (of(|load| load.p50), of(|load| load.p99));
+            let bytes = loads.last().map_or(0, |load| load.bytes);
+            format!(
+                "{:.0}/s, p50 {p50:.1} ms, p99 {p99:.1} ms, {:.0} µs of server CPU, {bytes} bytes",
+                rate(loads),
+                median(cpu)
+            )
+        };
+        let (creates, lists, audited) = (rate(&self.creates), rate(&self.lists), rate(&self.audited));
+        let figure = words(&self.creates, &self.create_cpu);
+        if create.0.is_nan() {
+            report.note(&format!("create on {name}"), figure);
+        } else {
+            let measure = format!("create on {name} / pgbench");
+            report.goal(&measure, figure, creates / create.0, Goal::Least(create.1));
+        }
+        let figure = words(&self.lists, &self.list_cpu);
+        match list {
+            Some((bare, goal)) => {
+                let measure = format!("list of {SHELF} on {name} / bare handler");
+                report.goal(&measure, figure, lists / bare, Goal::Least(goal));
+            }
+            None => report.note(&format!("list of {SHELF} on {name}"), figure),
+        }
+        let figure = words(&self.audited, &self.audited_cpu);
+        let measure = format!("therapist's audited list on {name} / owner's");
+        report.goal(&measure, figure, audited / lists, Goal::Least(0.4));
+    }
+
+    /// Stops and starts on what is there.
+    async fn again(self, report: &mut Report) {
+        let (folder, database, address) = (self.folder, self.database, self.server.address);
+        self.server.stop();
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let server = Server::start(folder.path(), database.as_deref(), address).await;
+            times.push(server.ready.as_secs_f64() * 1000.0);
+            server.stop();
+        }
+        let (middle, size) = (median(&times), size_of(folder.path()));
+        let figure = format!("{middle:.0} ms, {size} MB of database");
+        report.goal("ready on an existing database, ms", figure, middle, Goal::Most(300.0));
+    }
+}
+
+fn size_of(folder: &Path) -> u64 {
+    std::fs::metadata(folder.join("data/afterglow.sqlite")).map_or(0, |file| file.len() / 1_048_576)
+}
+
+/// A request whose answer is read.
+async fn ask(
+    wire: &mut Connection,
+    method: &str,
+    path: &str,
+    who: &Someone,
+    body: Option<Value>,
+    expected: u16,
+) -> Value {
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let key = Uuid::now_v7().to_string();
+    let key = (method != "GET").then_some(key.as_str());
+    let (status, answer) = wire.ask(&request(method, path, &who.token, body.as_bytes(), key)).await;
+    assert_eq!(status, expected, "{method} {path}: {}", String::from_utf8_lossy(answer));
+    serde_json::from_slice(answer).unwrap()
+}
+
+fn list(who: &Someone, patient: &str) -> Vec<u8> {
+    request("GET", &format!("/v1/patients/{patient}/entries?limit={SHELF}"), &who.token, b"", None)
+}
+
+/// A reflection of 2 KB under a new id, with a key of its own.
+fn create(who: &Someone) -> Vec<u8> {
+    static BODY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let body = BODY.get_or_init(|| {
+        let words = "It was quiet, and I could stay where I was for a while. ";
+        let text: String = words.chars().cycle().take(2048).collect();
+        json!({
+            "kind": "reflection",
+            "occurred_at": jiff::Timestamp::now().to_string(),
+            "zone": "Europe/Berlin",
+            "text": { "title": "The lake", "body": text },
+        })
+        .to_string()
+    });
+    let path = format!("/v1/patients/me/entries/{}", Uuid::now_v7());
+    request("PUT", &path, &who.token, body.as_bytes(), Some(&Uuid::now_v7().simple().to_string()))
+}
