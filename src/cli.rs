@@ -11,10 +11,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{Server, openapi};
 use crate::audit;
+use crate::care::setup;
 use crate::config::{Config, beside};
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::LogChannel;
+use crate::demo;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::vault::{Vault, VaultConfig};
 
@@ -34,6 +36,8 @@ enum Command {
     Serve,
     /// Do the background work only, beside servers that share a PostgreSQL database.
     Worker,
+    /// Fill a new database with a believable clinic to look around in, and say how to log in.
+    Demo,
     /// Bring the tables up to date and stop.
     Migrate,
     /// Print the OpenAPI document.
@@ -109,6 +113,10 @@ struct Options {
 
 impl Options {
     fn config(&self) -> Result<Config, String> {
+        let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none() {
+            return Err("the address to listen on is a host and a port, such as 127.0.0.1:8080".to_owned());
+        }
         let mut config = Config::in_folder(&self.data_dir);
         config.key_dir = self.key_dir.clone().unwrap_or_else(|| beside(&self.data_dir));
         if let Some(key) = &self.root_key {
@@ -140,6 +148,7 @@ pub fn run() -> ExitCode {
     let done = cli.options.config().map_err(Error::internal).and_then(|config| match cli.command {
         None | Some(Command::Serve) => actix_web::rt::System::new().block_on(serve(config, &cli.options)),
         Some(Command::Worker) => actix_web::rt::System::new().block_on(work(config)),
+        Some(Command::Demo) => actix_web::rt::System::new().block_on(fill_demo(config)),
         Some(Command::Migrate) => {
             let added = migrate::run(&config.database, Family::Main)?;
             say(&format!("{} migrations applied", added.len()));
@@ -190,7 +199,8 @@ async fn serve(config: Config, options: &Options) -> Result<()> {
     let server = Server::open(config, Clock::System, Entropy::System).await?;
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let running = server.listen(listener, options.workers.unwrap_or(cores))?;
-    tracing::info!("listening on http://{0}; the API reference is at http://{0}/docs", options.listen);
+    tracing::info!("listening on http://{}", options.listen);
+    say(&welcome(&server).await?);
     let worker = server.work(Arc::new(LogChannel));
     let handle = running.handle();
     actix_web::rt::spawn(async move {
@@ -202,6 +212,31 @@ async fn serve(config: Config, options: &Options) -> Result<()> {
     worker.stop().await;
     server.close();
     answered
+}
+
+/// What somebody who has just started a server needs to know.
+async fn welcome(server: &Server) -> Result<String> {
+    let url = &server.state.config.public_url;
+    let docs = format!("API reference: {url}/docs");
+    let Some(code) = setup::first_run_code(&server.state).await? else { return Ok(docs) };
+    Ok(format!(
+        r#"{docs}
+
+There is no clinic yet. This makes the first one and its admin; it works once. Put in your own words:
+
+curl {url}/v1/setup -H 'content-type: application/json' -d '{{"code":"{code}","clinic_name":"Lakeside Clinic","name":"Ada Keller","email":"ada@lakeside.example","passphrase":"a passphrase of your own"}}'
+"#
+    ))
+}
+
+/// Fills a new database. On SQLite no server may be using it.
+async fn fill_demo(config: Config) -> Result<()> {
+    let (now, url) = (Clock::System.now(), config.public_url.clone());
+    let server = Server::open(config, Clock::manual(demo::beginning(now)), Entropy::System).await?;
+    let filled = demo::fill(&server, now).await;
+    server.close();
+    say(&filled?.guide(&url));
+    Ok(())
 }
 
 async fn work(config: Config) -> Result<()> {

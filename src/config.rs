@@ -1,7 +1,7 @@
 //! How the server was started: flags and environment, read once, checked before anything is opened.
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::db::Backend;
 
@@ -92,6 +92,9 @@ impl Config {
         if self.root_key.as_ref().is_some_and(|key| key.len() != 32) {
             faults.push("the root key has 32 bytes, in base64".to_owned());
         }
+        if self.root_key.as_ref().is_some_and(|key| key.windows(2).all(|pair| pair.first() == pair.last())) {
+            faults.push("the root key is one byte over and over: take 32 random ones".to_owned());
+        }
         faults
     }
 }
@@ -102,10 +105,20 @@ pub fn beside(data_dir: &Path) -> PathBuf {
     data_dir.with_file_name(format!("{name}-keys"))
 }
 
+/// The path without links and `..`, as far as it exists already.
 fn absolute(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    // What exists may be reached over a link; what does not is compared as it is written.
-    path.canonicalize().unwrap_or(path)
+    let mut real = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        if part == Component::ParentDir {
+            real.pop();
+            continue;
+        }
+        real.push(part);
+        if let Ok(found) = real.canonicalize() {
+            real = found;
+        }
+    }
+    real
 }
 
 /// Whether the host of a PostgreSQL URL is a socket or this machine.

@@ -27,6 +27,7 @@
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
+//! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
 //! | [`cli`] | the command line | |
 //!
 //! Inside a slice: `model` (and other pure files) ← `store` (SQL only) ← `actions` (one function for each use case) ←
@@ -69,4 +70,5 @@ pub mod delivery;
 pub mod journal;
 pub mod jobs;
 pub mod app;
+pub mod demo;
 pub mod cli;

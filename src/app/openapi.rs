@@ -6,7 +6,7 @@ use utoipa::openapi::{OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_actix_web::AppExt;
 
-use crate::http::Problem;
+use crate::http::{PatientRef, Problem};
 
 /// The parts that no handler says.
 #[derive(utoipa::OpenApi)]
@@ -21,12 +21,12 @@ use crate::http::Problem;
             examples are open sets: an app must accept values it does not know.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, PatientRef)),
     modifiers(&Rest),
     tags(
         (name = "identity", description = "Logging in and out"),
         (name = "care", description = "Clinics, invitations, care links and the care team"),
-        (name = "sharing", description = "What a patient has opened to whom"),
+        (name = "grants", description = "What a patient has opened to whom"),
         (name = "infusions", description = "Administrations of ketamine"),
         (name = "window", description = "Phases after an infusion"),
         (name = "prompts", description = "What the app asks, and when"),

@@ -15,6 +15,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -178,6 +179,28 @@ fn hour_of(now: Timestamp) -> Timestamp {
 }
 
 impl<L: Lock> Door<L> {
+    /// Steps up to a patient's door; to the caller's own without a `patient`. Whether it opens is seen in the unit that
+    /// reads or writes.
+    ///
+    /// # Errors
+    ///
+    /// When database or keyring cannot be reached.
+    pub async fn knock(
+        caller: Caller,
+        state: Arc<State>,
+        directory: &Directory,
+        patient: Option<Id<Patient>>,
+    ) -> Result<Self> {
+        let own = directory.patient_of(&state.db, caller.account()).await?;
+        let patient = patient.or(own);
+        let owner = patient.is_some() && patient == own;
+        let keys = match patient {
+            Some(patient) => state.vault.keys(patient.uuid()).await?,
+            None => None,
+        };
+        Ok(Self { caller, patient, owner, keys, state: state.into(), of: PhantomData })
+    }
+
     /// The patient behind the door, once a unit has opened it; for rendering what it returned.
     ///
     /// # Errors
@@ -336,17 +359,11 @@ impl<L: Lock> FromRequest for Door<L> {
                     detail: "must be `me` or a UUID".to_owned(),
                 }])
             })?;
-            let own = directory.patient_of(&state.db, caller.account()).await?;
             let patient = match asked {
-                PatientRef::Me => own,
+                PatientRef::Me => None,
                 PatientRef::Id(id) => Some(id),
             };
-            let owner = patient.is_some() && patient == own;
-            let keys = match patient {
-                Some(patient) => state.vault.keys(patient.uuid()).await?,
-                None => None,
-            };
-            Ok(Self { caller, patient, owner, keys, state, of: PhantomData })
+            Self::knock(caller, state.into_inner(), directory, patient).await
         })
     }
 }

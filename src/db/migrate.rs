@@ -38,7 +38,10 @@ pub fn run(backend: &Backend, family: Family) -> Result<Vec<String>> {
     match backend {
         Backend::Sqlite(path) => {
             let mut conn = sqlite::connect(path, Role::Writer)?;
-            apply(&mut conn, if matches!(family, Family::Main) { SQLITE } else { KEYRING_SQLITE })
+            // All of it in one transaction that nobody else can begin: who comes second finds it done.
+            conn.immediate_transaction(|conn| {
+                apply(conn, if matches!(family, Family::Main) { SQLITE } else { KEYRING_SQLITE })
+            })
         }
         Backend::Postgres(url) => {
             let mut conn = postgres::connect(url)?;

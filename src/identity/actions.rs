@@ -245,7 +245,7 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
     let keys = state.vault.keys(owner.uuid()).await?;
     let verdict = state.db.write(move |tx| {
         let Some(row) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
-        if row.revoked_at.is_some() || row.expires_at.0 <= now {
+        if row.revoked_at.is_some() || row.disabled_at.is_some() || row.expires_at.0 <= now {
             return Ok(Err(refused()));
         }
         if let Some(spent) = row.spent_at {

@@ -105,7 +105,10 @@ pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<
     Ok(accounts::table.filter(accounts::email_key.eq(email_key)).select(ACCOUNT).first(tx.conn()).optional()?)
 }
 
+/// Finds an account and locks it until the unit ends: log-ins at once count one after the other.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
+    let _held: Vec<Id<Account>> =
+        locked!(tx, for_update, accounts::table.filter(accounts::id.eq(id)).select(accounts::id))?;
     Ok(accounts::table.filter(accounts::id.eq(id)).select(ACCOUNT).first(tx.conn()).optional()?)
 }
 
@@ -232,6 +235,7 @@ pub(super) struct RefreshRow {
     pub account: Id<Account>,
     pub expires_at: At,
     pub revoked_at: Option<At>,
+    pub disabled_at: Option<At>,
 }
 
 /// The account a refresh token belongs to.
@@ -256,6 +260,7 @@ pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Refres
         locked!(tx, for_update, sessions::table.filter(sessions::id.eq(session)).select(sessions::id))?;
     Ok(refresh_tokens::table
         .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
+        .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
         .filter(refresh_tokens::hash.eq(hash))
         .select((
             refresh_tokens::session_id,
@@ -263,6 +268,7 @@ pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Refres
             sessions::account_id,
             sessions::expires_at,
             sessions::revoked_at,
+            accounts::disabled_at,
         ))
         .first(tx.conn())
         .optional()?)

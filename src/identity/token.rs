@@ -14,12 +14,16 @@ use crate::vault::Vault;
 
 /// How long an access token is good.
 pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+/// How far the clocks of two servers may be apart.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// The most tokens remembered; past it the memory starts anew.
 const CAPACITY: usize = 20_000;
 /// Who the tokens are for.
 const AUDIENCE: &str = "afterglow";
 
+/// The claims of our tokens, and no others: a `nbf` or `act` that we do not judge must not pass unjudged.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Wire {
     iss: String,
     aud: String,
@@ -66,12 +70,17 @@ impl Tokens {
         Arc::new(Self { vault, issuer, validation, known: RwLock::default() })
     }
 
-    /// A token for a session.
-    pub fn issue(&self, account: Id<Account>, session: Id<Session>, now: Timestamp) -> Result<String> {
-        let exp = now.saturating_add(LIFETIME).map_err(|error| Error::Internal(Box::new(error)))?;
+    /// The one header our tokens have.
+    fn header(&self) -> Header {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some("at+jwt".to_owned());
         header.kid = Some(self.vault.signing_key().kid().to_owned());
+        header
+    }
+
+    /// A token for a session.
+    pub fn issue(&self, account: Id<Account>, session: Id<Session>, now: Timestamp) -> Result<String> {
+        let exp = now.saturating_add(LIFETIME).map_err(|error| Error::Internal(Box::new(error)))?;
         let claims = Wire {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
@@ -80,7 +89,7 @@ impl Tokens {
             iat: now.as_second(),
             exp: exp.as_second(),
         };
-        jsonwebtoken::encode(&header, &claims, self.vault.signing_key().encoding())
+        jsonwebtoken::encode(&self.header(), &claims, self.vault.signing_key().encoding())
             .map_err(|error| Error::Internal(Box::new(error)))
     }
 
@@ -95,7 +104,9 @@ impl Tokens {
             Some(claims) => claims,
             None => self.check(token)?,
         };
-        if claims.expires <= now.as_second() {
+        // A token is never issued for longer than its lifetime, so one that ends later is from the future.
+        let latest = now.as_second().saturating_add((LIFETIME + SKEW).as_secs());
+        if claims.expires <= now.as_second() || claims.expires > latest {
             return None;
         }
         if cached.is_none() {
@@ -111,12 +122,15 @@ impl Tokens {
     }
 
     fn check(&self, token: &str) -> Option<Claims> {
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        let signing = self.vault.signing_key();
-        if header.typ.as_deref() != Some("at+jwt") || header.kid.as_deref() != Some(signing.kid()) {
+        if jsonwebtoken::decode_header(token).ok()? != self.header() {
             return None;
         }
-        let wire = jsonwebtoken::decode::<Wire>(token, signing.decoding(), &self.validation).ok()?.claims;
+        let key = self.vault.signing_key().decoding();
+        let wire = jsonwebtoken::decode::<Wire>(token, key, &self.validation).ok()?.claims;
+        let lifetime = wire.exp.checked_sub(wire.iat)?;
+        if !(1..=LIFETIME.as_secs()).contains(&lifetime) {
+            return None;
+        }
         Some(Claims { account: wire.sub, session: wire.sid, expires: wire.exp })
     }
 

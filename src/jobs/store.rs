@@ -35,6 +35,9 @@ impl Agenda {
     }
 }
 
+/// The six times of an [`Agenda`], as they are read.
+type Times = (Option<At>, Option<At>, Option<At>, Option<At>, Option<At>, Option<At>);
+
 /// What is due next: six looks at the low end of an index, in one statement.
 pub(super) fn agenda(tx: &mut Tx<'_>) -> Result<Agenda> {
     let prompt = prompts::table
@@ -68,7 +71,6 @@ pub(super) fn agenda(tx: &mut Tx<'_>) -> Result<Agenda> {
         .select(entries::purge_at)
         .limit(1)
         .single_value();
-    type Times = (Option<At>, Option<At>, Option<At>, Option<At>, Option<At>, Option<At>);
     let (prompt, delivery, lease, plan, replay, purge): Times =
         diesel::select((prompt, delivery, lease, plan, replay, purge)).get_result(tx.conn())?;
     let at = |at: Option<At>| at.map(|at| at.0);

@@ -121,7 +121,7 @@ codes! {
     Malformed = "malformed", 400, "The request cannot be read", "The body, a header or the query is not well-formed. `detail` says where reading stopped. Mend the request; sending it again unchanged gives the same answer.";
     Unauthenticated = "unauthenticated", 401, "Log in first", "The access token is missing, expired or not one of this server's. Refresh it, or log in again. Keep local data.";
     CredentialsWrong = "credentials_wrong", 401, "E-mail or passphrase is wrong", "The answer is the same for an unknown address, a wrong passphrase and a disabled account.";
-    SessionRevoked = "session_revoked", 401, "This session was ended", "The session was revoked on purpose: by the account's owner, by an administrator, or because a spent refresh token was used again. Erase local data of this account and log in again.";
+    SessionRevoked = "session_revoked", 401, "This session was ended", "The session was ended on purpose, by the account's owner or by an administrator. Erase local data of this account and log in again.";
     RefreshInvalid = "refresh_invalid", 401, "The refresh token is not valid", "The refresh token is unknown or too old. Log in again. Keep local data.";
     Forbidden = "forbidden", 403, "Not allowed for this kind of account", "The operation is for another kind of account, whatever the object.";
     NotFound = "not_found", 404, "Not found", "There is nothing here that you may see.";

@@ -13,7 +13,7 @@ use super::protocol::{Prerequisite, Protocol};
 use super::store;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change, Entity, Op};
-use crate::course::{self, Settings};
+use crate::course::{self, QuietHours, Settings, Weekday};
 use crate::db::Tx;
 use crate::kernel::id::Prompt;
 use crate::kernel::{Code, Error, Id, Result};
@@ -59,6 +59,27 @@ fn facts(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt]) -> Re
         last_measure_at: None,
         capabilities: BTreeSet::new(),
     })
+}
+
+/// What the protocol schedules for the infusions of a patient who never wrote, answered, paused or moved: what others
+/// may see of the plan. It says nothing of the patient that the clinic does not know.
+pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Planned>> {
+    let (settings, _) = settings(tx, access)?;
+    let infusions = course::list_infusions(tx, access)?;
+    let facts = Facts {
+        patient: access.patient(),
+        care_start: store::care_start(tx, access)?,
+        zones: settings.zones.into_iter().take(1).collect(),
+        quiet_hours: QuietHours::default(),
+        weekly_day: Weekday::Sunday,
+        infusions: infusions.iter().filter_map(|stored| InfusionFact::of(stored.id, &stored.doc)).collect(),
+        pauses: Vec::new(),
+        settled: Vec::new(),
+        holds: Prerequisite::ALL.into(),
+        last_measure_at: None,
+        capabilities: BTreeSet::new(),
+    };
+    Ok(plan(Protocol::default_v1(), &facts, access.now()).prompts)
 }
 
 /// Plans again and stores the difference: only what is still to come and has not gone out is moved or withdrawn.
@@ -192,7 +213,7 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
     let state = prompt.state(now);
     let conflict = || Error::conflict(Code::StateConflict);
     match act {
-        Act::Open if matches!(state, "opened" | "completed") => return Ok(prompt),
+        Act::Open if matches!(state, "opened" | "completed") || prompt.is_opened() => return Ok(prompt),
         Act::Open if matches!(state, "planned" | "due" | "delivered" | "lapsed") => {
             prompt.note(Deed::Opened, now, None);
             prompt.stage = Stage::Settled;

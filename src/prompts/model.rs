@@ -126,6 +126,11 @@ impl StoredPrompt {
         self.doc.answered_at.is_some()
     }
 
+    /// Whether the patient looked at it last, though its time may have passed since.
+    pub fn is_opened(&self) -> bool {
+        self.deed() == Some(Deed::Opened)
+    }
+
     /// Whether the patient moved it.
     fn is_snoozed(&self) -> bool {
         self.doc.history.iter().any(|event| event.deed == Deed::Snoozed)

@@ -63,6 +63,12 @@ pub enum Prerequisite {
     Takeaway,
 }
 
+impl Prerequisite {
+    /// Every prerequisite.
+    pub const ALL: [Self; 6] =
+        [Self::LiveLink, Self::Entry, Self::UnsharedEntry, Self::IfThenResponse, Self::Response, Self::Takeaway];
+}
+
 /// How much it asks of somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -58,7 +58,7 @@ pub fn open<A>(access: &Access<A>, row: Row) -> Result<StoredPrompt> {
 }
 
 /// The prompts due in `[from, to)`, by time, at most `limit` after `after`.
-pub(super) fn list<A>(
+pub fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     (from, to): (Timestamp, Timestamp),

@@ -1,5 +1,12 @@
 //! Writing, changing, finding, deleting and restoring entries.
 
+use afterglow::db::Tx;
+use afterglow::db::schema::{entries, entry_history};
+use afterglow::delivery::LogChannel;
+use afterglow::jobs;
+use afterglow::kernel::Id;
+use afterglow::kernel::id::Entry;
+use diesel::prelude::*;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -158,6 +165,32 @@ async fn a_deleted_entry_is_gone_and_comes_back_for_thirty_days() {
     ann.post(&format!("{path}/undelete"), json!({})).send().await.not_found();
     ann.entry(&id).await.not_found();
     ann.delete(&ann.my(&format!("/entries/{}", new_id(&ann.app)))).send().await.not_found();
+}
+
+#[actix_web::test]
+async fn thirty_days_after_it_was_deleted_the_words_are_gone_from_the_database() {
+    let ann = ann().await;
+    let id = ann.writes(reflection("Lake")).await;
+    ann.edits(&id, json!({ "text": { "title": "Shore" } })).await;
+    ann.delete(&ann.my(&format!("/entries/{id}"))).send().await.no_content();
+    let state = &ann.app.server.state;
+    let entry: Id<Entry> = id.parse().unwrap();
+    let left = async || {
+        let words = move |tx: &mut Tx<'_>| {
+            let words: Option<Vec<u8>> =
+                entries::table.filter(entries::id.eq(entry)).select(entries::text).first(tx.conn())?;
+            let old: i64 =
+                entry_history::table.filter(entry_history::entry_id.eq(entry)).count().get_result(tx.conn())?;
+            Ok((words.is_some(), old > 0))
+        };
+        state.db.read(words).await.unwrap()
+    };
+    ann.app.wait(SignedDuration::from_hours(24 * 30 - 1));
+    jobs::tick(state, &LogChannel, ann.app.now()).await.unwrap();
+    assert_eq!(left().await, (true, true));
+    ann.app.wait(SignedDuration::from_hours(2));
+    jobs::tick(state, &LogChannel, ann.app.now()).await.unwrap();
+    assert_eq!(left().await, (false, false));
 }
 
 #[actix_web::test]

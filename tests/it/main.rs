@@ -6,6 +6,7 @@
     clippy::pedantic,
     clippy::as_conversions,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test may stop"
@@ -14,11 +15,28 @@
 
 mod support;
 
+mod architecture;
+mod at_rest;
 mod care_links;
 mod db;
 mod delivery;
+mod demo;
+mod errors;
+mod hostile;
 mod joining;
 mod journal;
+mod kills;
+mod leaks;
+mod matrix;
+mod migrations;
+mod openapi;
+mod outage;
+mod posture;
+mod races;
+mod readme;
+mod replanning;
 mod server;
+mod sessions;
 mod sharing;
 mod story;
+mod tokens;

@@ -160,6 +160,7 @@ struct PatchMe {
     #[schema(format = DateTime)]
     effective_at: Option<String>,
     /// When nothing is delivered.
+    #[schema(nullable = false)]
     quiet_hours: Option<QuietHoursDto>,
     /// `monday` to `sunday`.
     #[schema(example = "sunday")]

@@ -17,7 +17,7 @@ use crate::kernel::{Error, Fields, Id, Result, Text};
 use crate::prompts::actions::{self, Act, Later};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::words::render;
-use crate::prompts::{Kind, Protocol, store};
+use crate::prompts::{Kind, Planned, Protocol, store};
 use crate::replay::Done;
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
@@ -140,16 +140,14 @@ impl PromptView {
         }
     }
 
-    /// The schedule of the protocol; states of safety checks and measures only. Nothing adaptive, nothing paused.
-    fn for_reader(prompt: &StoredPrompt, now: Timestamp) -> Self {
-        let planned = &prompt.doc.planned;
-        let shown = matches!(planned.kind, Kind::Safety | Kind::Measure);
+    /// The schedule of the protocol; states of safety checks and measures only.
+    fn for_reader(planned: Planned, state: Option<&'static str>) -> Self {
         Self {
-            id: prompt.id.uuid(),
-            rule_key: planned.rule_key.clone(),
+            id: planned.id.uuid(),
             kind: word(&planned.kind),
+            rule_key: planned.rule_key,
             day: planned.day,
-            state: shown.then(|| prompt.state(now)),
+            state,
             detail: None,
         }
     }
@@ -195,53 +193,97 @@ struct PromptQuery {
     params(("patient_id" = PatientRef, Path, description = "Whose"), PromptQuery),
     responses((status = 200, description = "A page", body = PromptPage), ReadErrors))]
 #[get("/prompts")]
-pub(super) async fn list_prompts(door: Door<Shared>, query: Query<PromptQuery>, request: HttpRequest) -> Result<Reply> {
-    let query = query.into_inner();
-    let (mut f, now) = (Fields::new(), door.now());
-    let days = |n: i64| SignedDuration::from_hours(24 * n);
-    let shift = |by: SignedDuration| now.saturating_add(by).unwrap_or(now);
-    let from = instant(&mut f, "query/from", query.from).unwrap_or(shift(days(-14)));
-    let to = instant(&mut f, "query/to", query.to).unwrap_or(shift(days(15)));
-    f.done()?;
-    let limit = Limit::parse(query.limit)?;
-    let scope = door.cursor_scope("list_prompts", &format!("{from}|{to}|{:?}", query.state));
-    let mut after = match &query.cursor {
-        None => None,
-        Some(text) => {
-            let plain = door.state().vault.open_cursor(&scope, text);
-            let place = plain.and_then(|plain| serde_json::from_slice::<(Timestamp, Id<Prompt>)>(&plain).ok());
-            Some(place.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))?)
-        }
-    };
-    let owner = door.is_owner();
+pub(super) async fn list_prompts(
+    door: Door<Shared>,
+    query: Result<Query<PromptQuery>, Error>,
+    request: HttpRequest,
+) -> Result<Reply> {
+    let asked = query.and_then(|query| Asked::parse(&door, query.into_inner()));
+    let asked = door.first("list_prompts", asked).await?;
+    let page = if door.is_owner() { own_page(&door, &asked).await? } else { schedule_page(&door, &asked).await? };
+    Ok(Reply::ok(&page).next(&request, page.next_cursor.as_deref()))
+}
+
+/// Which prompts are asked for.
+struct Asked {
+    from: Timestamp,
+    to: Timestamp,
+    state: Option<String>,
+    limit: Limit,
+    scope: Vec<u8>,
+    after: Option<(Timestamp, Id<Prompt>)>,
+}
+
+impl Asked {
+    fn parse(door: &Door<Shared>, query: PromptQuery) -> Result<Self> {
+        let (mut f, now) = (Fields::new(), door.now());
+        // As it was asked: bounds that follow the clock would bind a cursor to its moment.
+        let filter = format!("{:?}|{:?}|{:?}", query.from, query.to, query.state);
+        let scope = door.cursor_scope("list_prompts", &filter);
+        let days = |n: i64| SignedDuration::from_hours(24 * n);
+        let shift = |by: SignedDuration| now.saturating_add(by).unwrap_or(now);
+        let from = instant(&mut f, "query/from", query.from).unwrap_or(shift(days(-14)));
+        let to = instant(&mut f, "query/to", query.to).unwrap_or(shift(days(15)));
+        f.done()?;
+        let limit = Limit::parse(query.limit)?;
+        let after = query.cursor.map(|text| {
+            let plain = door.state().vault.open_cursor(&scope, &text);
+            let place = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+            place.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+        });
+        Ok(Self { from, to, state: query.state, limit, after: after.transpose()?, scope })
+    }
+
+    fn page(&self, door: &Door<Shared>, items: Vec<PromptView>, next: Option<(Timestamp, Id<Prompt>)>) -> PromptPage {
+        let next = next.and_then(|place| serde_json::to_vec(&place).ok());
+        let next_cursor = next.map(|plain| door.state().vault.seal_cursor(&self.scope, &plain));
+        PromptPage { items, next_cursor }
+    }
+}
+
+/// The patient's own prompts.
+async fn own_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage> {
+    let (range, limit, mut after, now) = ((asked.from, asked.to), asked.limit, asked.after, door.now());
     let mut found: Vec<StoredPrompt> = Vec::new();
     loop {
-        let rows = door.read("list_prompts", move |tx, access| {
-            let rows = store::list(tx, access, (from, to), after, limit.rows())?;
-            for prompt in &rows {
-                access.returns(prompt.id.uuid());
-            }
-            Ok(rows)
-        });
+        let rows = door.read("list_prompts", move |tx, access| store::list(tx, access, range, after, limit.rows()));
         let rows = rows.await?;
         let (full, last) = (rows.len() >= limit.items(), rows.last().map(|last| (last.due_at, last.id)));
-        found.extend(rows.into_iter().filter(|prompt| match &query.state {
-            Some(wanted) if owner => prompt.state(now) == wanted,
-            _ => true,
-        }));
+        let wanted = |prompt: &StoredPrompt| asked.state.as_ref().is_none_or(|state| prompt.state(now) == state);
+        found.extend(rows.into_iter().filter(wanted));
         if found.len() > limit.items() || !full {
             break;
         }
         after = last;
     }
     let page = Page::cut(found, limit, |prompt| (prompt.due_at, prompt.id));
-    let next = page.next.and_then(|place| serde_json::to_vec(&place).ok());
-    let next_cursor = next.map(|plain| door.state().vault.seal_cursor(&scope, &plain));
-    let view = |prompt: StoredPrompt| {
-        if owner { PromptView::for_owner(&prompt, now) } else { PromptView::for_reader(&prompt, now) }
-    };
-    let page = PromptPage { items: page.items.into_iter().map(view).collect(), next_cursor };
-    Ok(Reply::ok(&page).next(&request, page.next_cursor.as_deref()))
+    let items = page.items.iter().map(|prompt| PromptView::for_owner(prompt, now)).collect();
+    Ok(asked.page(door, items, page.next))
+}
+
+/// What the protocol schedules after these infusions, whatever the patient did, wrote, shared or put off: an order, a
+/// gap or a new item in the patient's own list would tell.
+async fn schedule_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage> {
+    let (from, to, after, limit) = (asked.from, asked.to, asked.after, asked.limit);
+    let page = door.read("list_prompts", move |tx, access| {
+        let mut planned = actions::schedule(tx, access)?;
+        planned.retain(|prompt| {
+            let place = (prompt.due_at, prompt.id);
+            from <= prompt.due_at && prompt.due_at < to && after.is_none_or(|after| after < place)
+        });
+        planned.sort_by_key(|prompt| (prompt.due_at, prompt.id));
+        let page = Page::cut(planned, limit, |prompt| (prompt.due_at, prompt.id));
+        let mut items = Vec::with_capacity(page.items.len());
+        for prompt in page.items {
+            access.returns(prompt.id.uuid());
+            let shown = matches!(prompt.kind, Kind::Safety | Kind::Measure);
+            let stored = if shown { store::find(tx, access, prompt.id)? } else { None };
+            items.push(PromptView::for_reader(prompt, stored.map(|stored| stored.state(access.now()))));
+        }
+        Ok((items, page.next))
+    });
+    let (items, next) = page.await?;
+    Ok(asked.page(door, items, next))
 }
 
 async fn act(

@@ -1,6 +1,7 @@
 //! The window.
 
 use actix_web::get;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -46,22 +47,10 @@ enum WindowAnswer {
     params(("patient_id" = PatientRef, Path, description = "Whose"), WindowQuery),
     responses((status = 200, description = "The window", body = WindowAnswer), ReadErrors))]
 #[get("/window")]
-pub(super) async fn get_window(door: Door<Team>, query: Query<WindowQuery>) -> Result<Reply> {
-    let query = query.into_inner();
-    let mut f = Fields::new();
-    let at = instant(&mut f, "query/at", query.at);
-    let clinical = match query.view.as_deref() {
-        None | Some("owner") => false,
-        Some("clinical") => true,
-        Some(_) => {
-            f.fault("query/view", "must be owner or clinical");
-            false
-        }
-    };
+pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery>, Error>) -> Result<Reply> {
+    let asked = query.and_then(|query| parse(query.into_inner()));
+    let (at, clinical) = door.first("get_window", asked).await?;
     let protocol = Protocol::default_v1();
-    let known = query.protocol.as_deref().is_none_or(|key| key == protocol.key);
-    f.check(known, "query/protocol", "is not a protocol of this server");
-    f.done()?;
     let at = at.unwrap_or(door.now());
     let found = door.read("get_window", move |tx, access| {
         if clinical && access.is_owner() {
@@ -77,4 +66,22 @@ pub(super) async fn get_window(door: Door<Team>, query: Query<WindowQuery>) -> R
     } else {
         WindowAnswer::Owner(OwnerView::of(&found, &zone))
     }))
+}
+
+/// At which instant, and whether with numbers.
+fn parse(query: WindowQuery) -> Result<(Option<Timestamp>, bool)> {
+    let mut f = Fields::new();
+    let at = instant(&mut f, "query/at", query.at);
+    let clinical = match query.view.as_deref() {
+        None | Some("owner") => false,
+        Some("clinical") => true,
+        Some(_) => {
+            f.fault("query/view", "must be owner or clinical");
+            false
+        }
+    };
+    let known = query.protocol.as_deref().is_none_or(|key| key == Protocol::default_v1().key);
+    f.check(known, "query/protocol", "is not a protocol of this server");
+    f.done()?;
+    Ok((at, clinical))
 }

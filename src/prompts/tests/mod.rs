@@ -18,15 +18,6 @@ use crate::kernel::{Id, Zone};
 
 pub(super) const ALL_CAPABILITIES: [Capability; 4] =
     [Capability::Checks, Capability::Measures, Capability::Attachments, Capability::Adaptive];
-pub(super) const ALL_PREREQUISITES: [Prerequisite; 6] = [
-    Prerequisite::LiveLink,
-    Prerequisite::Entry,
-    Prerequisite::UnsharedEntry,
-    Prerequisite::IfThenResponse,
-    Prerequisite::Response,
-    Prerequisite::Takeaway,
-];
-
 pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -51,7 +42,7 @@ pub(super) fn facts(name: &str) -> Facts {
         infusions: Vec::new(),
         pauses: Vec::new(),
         settled: Vec::new(),
-        holds: BTreeSet::from(ALL_PREREQUISITES),
+        holds: Prerequisite::ALL.into(),
         last_measure_at: None,
         capabilities: BTreeSet::from(ALL_CAPABILITIES),
     }

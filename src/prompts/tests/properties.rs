@@ -53,7 +53,7 @@ prop_compose! {
                 .into_iter()
                 .map(|(from, length)| PauseDoc { from: origin + hours(from), until: origin + hours(from + length) })
                 .collect(),
-            holds: if all { BTreeSet::from(ALL_PREREQUISITES) } else { BTreeSet::new() },
+            holds: if all { Prerequisite::ALL.into() } else { BTreeSet::new() },
             ..base
         }
     }

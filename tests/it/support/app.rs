@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use afterglow::app::{Server, openapi};
 use afterglow::config::Config;
@@ -96,13 +96,32 @@ impl TestApp {
     }
 }
 
-impl Drop for TestApp {
-    fn drop(&mut self) {
+impl TestApp {
+    /// Stops this server and starts another on what it leaves behind, at the same time of day.
+    pub async fn restart(self: Arc<Self>) -> Arc<Self> {
+        let clock = Clock::manual(self.now());
+        Self::on(self.stop(), clock, |_| {}).await
+    }
+
+    /// Stops this server; its database stays.
+    pub fn stop(self: Arc<Self>) -> Database {
+        let mut app = Arc::try_unwrap(self).ok().expect("nobody else holds the server");
+        app.halt();
+        app.database.take()
+    }
+
+    fn halt(&mut self) {
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
         self.server.close();
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.halt();
     }
 }
 
@@ -228,10 +247,4 @@ pub fn new_id(app: &TestApp) -> String {
 pub fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(|| serde_json::from_str(&openapi::json()).unwrap())
-}
-
-/// What was seen of each operation, for the tests that ask whether all were.
-pub fn seen() -> &'static Mutex<HashMap<String, Vec<u16>>> {
-    static SEEN: OnceLock<Mutex<HashMap<String, Vec<u16>>>> = OnceLock::new();
-    SEEN.get_or_init(Mutex::default)
 }

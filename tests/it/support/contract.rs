@@ -61,7 +61,7 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
 fn validate(key: &str, schema: &Value, body: &Value, said: &str) {
     static KNOWN: OnceLock<Mutex<HashMap<String, &'static jsonschema::Validator>>> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
-    let validator: &'static jsonschema::Validator = *known.lock().unwrap().entry(key.to_owned()).or_insert_with(|| {
+    let validator: &'static jsonschema::Validator = known.lock().unwrap().entry(key.to_owned()).or_insert_with(|| {
         let mut whole = schema.clone();
         whole["components"] = document()["components"].clone();
         // A view that says more than its schema is a leak or a lie: closed for the tests, open on the wire.
@@ -77,9 +77,10 @@ fn validate(key: &str, schema: &Value, body: &Value, said: &str) {
 }
 
 fn close(schema: &mut Value) {
-    if let Some(object) = schema.as_object_mut() {
-        if object.contains_key("properties") && !object.contains_key("additionalProperties") {
-            object.insert("additionalProperties".to_owned(), json!(false));
-        }
+    if let Some(object) = schema.as_object_mut()
+        && object.contains_key("properties")
+        && !object.contains_key("additionalProperties")
+    {
+        object.insert("additionalProperties".to_owned(), json!(false));
     }
 }

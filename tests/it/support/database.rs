@@ -59,6 +59,12 @@ impl Database {
         Self { backend, folder, server: Some((server.to_owned(), name)) }
     }
 
+    /// Everything of this one; what is left has nothing to clean up.
+    pub fn take(&mut self) -> Self {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self { backend: self.backend.clone(), folder, server: self.server.take() }
+    }
+
     pub fn open(&self) -> Db {
         Db::open(self.backend.clone()).unwrap()
     }

@@ -1,7 +1,14 @@
 //! What the tests share: a server, people, a database of their own.
 
+pub mod accounts;
 pub mod app;
+pub mod canaries;
+pub mod child;
 pub mod contract;
 pub mod database;
 pub mod journal;
 pub mod people;
+pub mod shell;
+pub mod sources;
+pub mod sql;
+pub mod world;

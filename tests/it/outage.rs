@@ -1,0 +1,127 @@
+//! R3: PostgreSQL goes away under load and comes back. And a server that is asked to stop finishes what it took.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use afterglow::db::Backend;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::kills::{Ledger, resend, verify, write};
+use crate::support::child::{Child, Web, first_run_code, run};
+use crate::support::database::{Database, postgres_url};
+
+/// Ends every connection to the database but our own.
+fn terminate(admin: &mut PgConnection, name: &str) {
+    let end = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+    );
+    admin.batch_execute(&end).unwrap();
+}
+
+/// Asks `path` again and again until it answers 200; how long that took.
+async fn recovers(web: &Web, path: &str) -> Duration {
+    let started = Instant::now();
+    loop {
+        let asked = Instant::now();
+        let answer = web.send(web.call(Method::GET, path)).await;
+        assert!(asked.elapsed() < Duration::from_secs(11), "an answer after {:?}", asked.elapsed());
+        match answer.unwrap() {
+            (status, ..) if status == 200 => return started.elapsed(),
+            (status, body, _) => assert_eq!(status.as_u16(), 503, "{body}"),
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "it does not recover");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[actix_web::test]
+async fn r3_backends_killed_under_load_lose_nothing_acknowledged_and_come_back() {
+    let Some(server) = postgres_url() else { return };
+    let database = Database::fresh();
+    let Backend::Postgres(url) = &database.backend else { panic!("not on PostgreSQL") };
+    let name = url.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+    let code = first_run_code(&database).await;
+    let mut child = Child::serve(&database, &[]).await;
+    let (_therapist, patient, id) = Web::new(&child.url).found(&code).await;
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let mut admin = PgConnection::establish(&server).unwrap();
+    let until = Instant::now() + Duration::from_millis(6500);
+    let writers: Vec<_> = (0..4)
+        .map(|writer| actix_web::rt::spawn(write(patient.clone(), Arc::clone(&ledger), until, writer % 2 == 0)))
+        .collect();
+
+    // Killed again and again.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(70)).await;
+        terminate(&mut admin, &name);
+    }
+    let took = recovers(&patient, "/v1/patients/me/entries?limit=1").await;
+    assert!(took < Duration::from_secs(2), "recovered after {took:?}");
+
+    // Away for a while: nobody may connect.
+    let allow = |admin: &mut PgConnection, yes: bool| {
+        admin.batch_execute(&format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {yes}")).unwrap();
+    };
+    allow(&mut admin, false);
+    terminate(&mut admin, &name);
+    let refusing = Instant::now();
+    let mut refused = 0;
+    while refusing.elapsed() < Duration::from_secs(1) {
+        for path in ["/readyz", "/v1/patients/me/entries?limit=1"] {
+            let asked = Instant::now();
+            let (status, body, _) = patient.send(patient.call(Method::GET, path)).await.unwrap();
+            assert!(asked.elapsed() < Duration::from_secs(2), "{path} answered after {:?}", asked.elapsed());
+            assert_eq!(status.as_u16(), 503, "{path}: {body}");
+            assert_eq!((&body["code"], &body["retryable"]), (&Value::from("unavailable"), &Value::from(true)));
+            refused += 1;
+        }
+        let (status, ..) = patient.send(patient.call(Method::GET, "/healthz")).await.unwrap();
+        assert_eq!(status.as_u16(), 200, "the process lives");
+    }
+    assert!(refused > 5);
+    allow(&mut admin, true);
+    let took = recovers(&patient, "/readyz").await.max(recovers(&patient, "/v1/patients/me/entries?limit=1").await);
+    eprintln!("recovered after {took:?}");
+    assert!(took < Duration::from_secs(2), "recovered after {took:?}");
+
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    resend(&patient, &ledger).await;
+    verify(&patient, &database, &id, &ledger).await;
+    assert!(ledger.lock().unwrap().acknowledged.len() > 50);
+    child.kill();
+    let (status, said) = run(&database, &["audit", "verify"]);
+    assert!(status.success(), "{said}");
+}
+
+#[actix_web::test]
+async fn asked_to_stop_under_load_a_server_finishes_what_it_took() {
+    let database = Database::fresh();
+    let code = first_run_code(&database).await;
+    let mut child = Child::serve(&database, &[]).await;
+    let (_therapist, patient, id) = Web::new(&child.url).found(&code).await;
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    for _ in 0..3 {
+        let web = patient.at(&child.url);
+        let until = Instant::now() + Duration::from_millis(900);
+        let writers: Vec<_> = (0..4)
+            .map(|writer| actix_web::rt::spawn(write(web.clone(), Arc::clone(&ledger), until, writer % 2 == 0)))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        child.ask_to_stop();
+        let status = child.ended(Duration::from_secs(18)).await;
+        assert!(status.success(), "{}", child.logged());
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        child = Child::serve(&database, &[]).await;
+    }
+    let web = patient.at(&child.url);
+    resend(&web, &ledger).await;
+    verify(&web, &database, &id, &ledger).await;
+    assert!(ledger.lock().unwrap().acknowledged.len() > 20);
+}

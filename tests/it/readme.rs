@@ -1,0 +1,102 @@
+//! The README does what it says: its tour is pasted into a shell, its table is held against the command line.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use afterglow::db::Backend;
+
+use crate::support::database::Database;
+use crate::support::shell;
+
+const README: &str = include_str!("../../README.md");
+
+/// The blocks that a person is told to paste, one after the other.
+fn tour() -> String {
+    let blocks = README.split("\n```sh\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
+/// The program itself, on data of its own, by the machine's clock. Killed when dropped.
+struct Program {
+    child: Child,
+    code: String,
+    url: String,
+    _database: Database,
+}
+
+impl Program {
+    fn start() -> Self {
+        let database = Database::fresh();
+        // The port is free again at once: nobody was connected to it.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
+        command.env_clear().arg("--data-dir").arg(database.folder.path().join("data"));
+        command.args(["--listen", &address.to_string(), "--workers", "1", "--log", "warn"]);
+        if let Backend::Postgres(url) = &database.backend {
+            command.args(["--database-url", url]);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let url = format!("http://{address}");
+        let mut said = Vec::new();
+        let mut code = None;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            code = line
+                .split_once(r#""code":""#)
+                .and_then(|(_, rest)| rest.split_once('"'))
+                .map(|(code, _)| code.to_owned());
+            said.push(line);
+            if code.is_some() {
+                break;
+            }
+        }
+        assert!(said[0].ends_with(&format!("{url}/docs")), "{said:?}");
+        let code = code.unwrap_or_else(|| panic!("no code in {said:?}"));
+        Self { child, code, url, _database: database }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_tour_can_be_pasted_into_a_shell() {
+    if !shell::can_curl() {
+        return;
+    }
+    let program = Program::start();
+    let tour = tour();
+    assert!(tour.contains("0000-0000-0000-0000") && tour.contains("http://127.0.0.1:8080"));
+    let said =
+        shell::run(&tour.replace("0000-0000-0000-0000", &program.code).replace("http://127.0.0.1:8080", &program.url));
+    assert!(said.ends_with("the therapist now gets: 404\n"), "{said}");
+    for sign in [r#""phase":"acute""#, r#""rule_key":"d1.tell""#, r#""title":"The lake""#, r#""act":"get_entry""#] {
+        assert!(said.contains(sign), "no {sign} in {said}");
+    }
+    let read = said.lines().filter(|line| line.contains("It was quiet")).next_back().unwrap();
+    assert!(!read.contains("valence"), "the mood is not granted: {read}");
+}
+
+#[test]
+fn the_table_names_every_flag() {
+    let help = Command::new(env!("CARGO_BIN_EXE_afterglow")).env_clear().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags: Vec<&str> =
+        help.lines().filter_map(|line| line.trim().strip_prefix("--")?.split_whitespace().next()).collect();
+    assert!(flags.len() > 10, "{help}");
+    for flag in flags {
+        assert!(README.contains(&format!("| `--{flag}` |")), "README.md says nothing of --{flag}");
+    }
+    let variables = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+    for variable in variables {
+        assert!(README.contains(&format!("`{variable}`")), "README.md says nothing of {variable}");
+    }
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    for command in commands.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+        assert!(README.contains(command), "README.md says nothing of {command}");
+    }
+}

@@ -1,0 +1,259 @@
+//! The rules of planning over HTTP: what is planned, what a change of facts moves, and what a therapist sees of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::support::app::{TestApp, new_id};
+use crate::support::journal::{reflection, two, with};
+use crate::support::people::{Person, completed};
+
+fn after(at: Timestamp, hours: i64) -> Timestamp {
+    at.checked_add(SignedDuration::from_hours(hours)).unwrap()
+}
+
+fn due(prompt: &Value) -> Timestamp {
+    prompt["detail"]["due_at"].as_str().unwrap().parse().unwrap()
+}
+
+fn by_id(prompts: &[Value]) -> BTreeMap<String, Value> {
+    let by: BTreeMap<_, _> =
+        prompts.iter().map(|prompt| (prompt["id"].as_str().unwrap().to_owned(), prompt.clone())).collect();
+    assert_eq!(by.len(), prompts.len(), "no prompt twice");
+    by
+}
+
+fn waiting(prompts: &[Value]) -> Vec<Value> {
+    prompts.iter().filter(|prompt| prompt["state"] == "planned").cloned().collect()
+}
+
+/// Ann, an hour after an infusion at noon in Berlin, with a plan.
+async fn planned() -> (std::sync::Arc<TestApp>, Person, Person, String) {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let infusion = theo.records(&ann, after(app.now(), -1)).await;
+    (app, theo, ann, infusion)
+}
+
+#[actix_web::test]
+async fn rule_what_needs_a_capability_is_in_the_protocol_and_not_in_the_plan() {
+    let (app, _, ann, _) = planned().await;
+    let protocols = ann.get("/v1/protocols").send().await.ok();
+    let key = protocols.text("/items/0/key");
+    let protocol = ann.get(&format!("/v1/protocols/{key}")).send().await.ok();
+    let rules = protocol.body["rules"].as_array().unwrap();
+    let needing: BTreeSet<&str> = rules
+        .iter()
+        .filter(|rule| rule["needs"].as_array().is_some_and(|needs| !needs.is_empty()))
+        .map(|rule| rule["key"].as_str().unwrap())
+        .collect();
+    assert!(needing.contains("d1.check") && needing.contains("d7.measures"), "{needing:?}");
+    let planned: BTreeSet<String> =
+        ann.prompts().await.iter().map(|prompt| prompt["rule_key"].as_str().unwrap().to_owned()).collect();
+    assert!(planned.len() > 10);
+    assert!(planned.iter().all(|key| !needing.contains(key.as_str())), "{planned:?}");
+    // Nobody is asked about suicidality before somebody can answer.
+    assert!(ann.prompts().await.iter().all(|prompt| prompt["kind"] != "safety" && prompt["kind"] != "measure"));
+    drop(app);
+}
+
+#[actix_web::test]
+async fn rule_the_id_of_a_prompt_stays_the_same_however_often_it_is_planned() {
+    let (app, theo, ann, infusion) = planned().await;
+    let before = by_id(&ann.prompts().await);
+    let path = ann.of_theirs(&format!("/infusions/{infusion}"));
+    for minutes in [10, 25, 0] {
+        let tag = theo.get(&path).send().await.ok().etag();
+        let end = after(app.now(), -1).checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        theo.put(&path, completed(end)).if_match(&tag).send().await.ok();
+        let now = by_id(&ann.prompts().await);
+        assert_eq!(now.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "{minutes}");
+    }
+    let now = by_id(&ann.prompts().await);
+    for (id, prompt) in &before {
+        assert_eq!((due(&now[id]), &now[id]["rule_key"]), (due(prompt), &prompt["rule_key"]), "back where it was");
+    }
+}
+
+#[actix_web::test]
+async fn rule_quiet_hours_move_what_is_to_come_and_nothing_else() {
+    let (app, _, mut ann, _) = planned().await;
+    app.wait(SignedDuration::from_hours(30));
+    ann.refreshed().await;
+    let before = by_id(&ann.prompts().await);
+    let now = app.now();
+    let past: Vec<&Value> = before.values().filter(|prompt| due(prompt) <= now).collect();
+    assert!(!past.is_empty(), "something has come due meanwhile");
+    let answered = past[0]["id"].as_str().unwrap().to_owned();
+    ann.writes(with(reflection("Lake"), json!({ "prompt_id": answered, "occurred_at": now.to_string() }))).await;
+    let before = by_id(&ann.prompts().await);
+    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).send().await.ok();
+    let changed = by_id(&ann.prompts().await);
+    for (id, prompt) in &before {
+        if due(prompt) <= now || prompt["state"] == "completed" {
+            assert_eq!(&changed[id], prompt, "what is past or answered is left alone");
+        }
+    }
+    for prompt in waiting(&changed.into_values().collect::<Vec<_>>()) {
+        let local = prompt["detail"]["local_time"].as_str().unwrap();
+        assert!(("08:00:00".."18:00:00").contains(&local), "{} at {local}", prompt["rule_key"]);
+    }
+    // Said again, nothing changes; taken back, everything is where it was.
+    let settled = ann.prompts().await;
+    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).send().await.ok();
+    assert_eq!(ann.prompts().await, settled);
+    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "21:00", "to": "08:00" } })).send().await.ok();
+    let back = by_id(&ann.prompts().await);
+    for (id, prompt) in &before {
+        assert_eq!((due(&back[id]), &back[id]["state"]), (due(prompt), &prompt["state"]), "{}", prompt["rule_key"]);
+    }
+    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:01" } })).send().await.expect(422);
+}
+
+#[actix_web::test]
+async fn rule_another_zone_keeps_the_time_on_the_wall() {
+    let (app, _, ann, _) = planned().await;
+    let before = by_id(&ann.prompts().await);
+    ann.patch("/v1/me", json!({ "time_zone": "America/New_York" })).send().await.ok();
+    let now = by_id(&ann.prompts().await);
+    let mut moved = 0;
+    for prompt in waiting(&now.clone().into_values().collect::<Vec<_>>()) {
+        let old = &before[prompt["id"].as_str().unwrap()];
+        assert_eq!(prompt["detail"]["zone"], "America/New_York");
+        moved += usize::from(due(&prompt) != due(old));
+        assert!(due(&prompt) > app.now());
+    }
+    assert!(moved > 8, "only {moved} moved");
+    let early = json!({ "time_zone": "Asia/Tokyo", "effective_at": "2026-01-01T00:00:00Z" });
+    ann.patch("/v1/me", early).send().await.expect(422);
+}
+
+#[actix_web::test]
+async fn rule_a_pause_withdraws_and_its_end_brings_back() {
+    let (app, _, ann, _) = planned().await;
+    let before = by_id(&ann.prompts().await);
+    let id = new_id(&app);
+    let (from, until) = (after(app.now(), 24), after(app.now(), 24 * 5));
+    let pause = json!({ "from": from.to_string(), "until": until.to_string() });
+    ann.put(&ann.my(&format!("/pauses/{id}")), pause).send().await.created();
+    let paused = by_id(&ann.prompts().await);
+    let mut withdrawn = 0;
+    for (id, prompt) in &paused {
+        let inside = from <= due(prompt) && due(prompt) < until;
+        assert!(!(inside && prompt["state"] == "planned"), "{} is asked in the pause", prompt["rule_key"]);
+        if prompt["state"] == "cancelled" && before.get(id).is_some_and(|old| old["state"] == "planned") {
+            withdrawn += 1;
+        }
+    }
+    assert!(withdrawn > 3, "only {withdrawn} withdrawn");
+    ann.delete(&ann.my(&format!("/pauses/{id}"))).send().await.no_content();
+    let back = by_id(&ann.prompts().await);
+    for (id, prompt) in &before {
+        assert_eq!((due(&back[id]), &back[id]["state"]), (due(prompt), &prompt["state"]), "{}", prompt["rule_key"]);
+    }
+}
+
+#[actix_web::test]
+async fn rule_a_cancelled_infusion_withdraws_what_is_to_come_and_not_what_was_answered() {
+    let (app, theo, ann, infusion) = planned().await;
+    let first = waiting(&ann.prompts().await)[0]["id"].as_str().unwrap().to_owned();
+    let words = with(reflection("Lake"), json!({ "prompt_id": first, "occurred_at": app.now().to_string() }));
+    ann.writes(words).await;
+    let path = ann.of_theirs(&format!("/infusions/{infusion}"));
+    let tag = theo.get(&path).send().await.ok().etag();
+    theo.patch(&path, json!({ "status": "cancelled" })).if_match(&tag).send().await.ok();
+    let left = by_id(&ann.prompts().await);
+    assert_eq!(left[&first]["state"], "completed");
+    let of_it = left.values().filter(|prompt| prompt["detail"]["infusion_id"] == json!(infusion));
+    assert!(of_it.clone().count() > 5);
+    for prompt in of_it {
+        assert!(["completed", "cancelled"].contains(&prompt["state"].as_str().unwrap()), "{prompt}");
+    }
+}
+
+#[actix_web::test]
+async fn rule_open_complete_snooze_and_skip_are_four_operations_and_twice_is_once() {
+    let (app, _, mut ann, _) = planned().await;
+    let ids: Vec<String> =
+        waiting(&ann.prompts().await).iter().map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect();
+    for (place, (act, body, state)) in [
+        ("open", Value::Null, "opened"),
+        ("complete", json!({}), "completed"),
+        ("snooze", json!({ "until": "tomorrow" }), "planned"),
+        ("skip", json!({ "reason": "not today" }), "skipped"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = ann.my(&format!("/prompts/{}/{act}", ids[place]));
+        let call = || if body.is_null() { ann.act(&path) } else { ann.post(&path, body.clone()) };
+        let once = call().send().await.ok();
+        assert_eq!(once.body["state"], state, "{act}");
+        assert_eq!(call().send().await.ok().body, once.body, "{act} twice");
+        assert_eq!(call().key(act).send().await.ok().body, once.body, "{act} with a key");
+        let missing = ann.my(&format!("/prompts/{}/{act}", new_id(&app)));
+        ann.post(&missing, if body.is_null() { json!({}) } else { body.clone() }).send().await.not_found();
+    }
+    // Long after: opening what has lapsed is allowed, and twice is once.
+    app.wait(SignedDuration::from_hours(24 * 9));
+    ann.refreshed().await;
+    let lapsed = ann.prompts().await.into_iter().find(|prompt| prompt["state"] == "lapsed").unwrap();
+    let path = ann.my(&format!("/prompts/{}/open", lapsed["id"].as_str().unwrap()));
+    let once = ann.act(&path).send().await.ok();
+    assert_eq!(ann.act(&path).send().await.ok().body, once.body, "a lapsed one opened twice");
+}
+
+#[actix_web::test]
+async fn a_page_of_prompts_follows_another_though_time_passes() {
+    let (app, theo, ann, _) = planned().await;
+    for (who, path) in [(&ann, ann.my("/prompts?limit=5")), (&theo, ann.of_theirs("/prompts?limit=5"))] {
+        let (mut seen, mut next) = (Vec::new(), path.clone());
+        loop {
+            let page = who.get(&next).send().await.ok();
+            seen.extend(page.body["items"].as_array().unwrap().clone());
+            let Some(cursor) = page.body["next_cursor"].as_str() else { break };
+            next = format!("{path}&cursor={cursor}");
+            app.wait(SignedDuration::from_secs(1));
+        }
+        assert!(seen.len() > 10);
+        by_id(&seen);
+    }
+}
+
+#[actix_web::test]
+async fn rule_a_therapist_sees_the_protocol_and_nothing_that_the_patient_did() {
+    let (app, theo, ann, _) = planned().await;
+    let look = async |query: &str| {
+        let answer = theo.get(&ann.of_theirs(&format!("/prompts?limit=200{query}"))).send().await.ok();
+        answer.body["items"].clone()
+    };
+    let list = look("").await;
+    for prompt in list.as_array().unwrap() {
+        let fields: BTreeSet<&str> = prompt.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(fields.is_subset(&BTreeSet::from(["id", "rule_key", "kind", "day"])), "{prompt}");
+    }
+    let own = waiting(&ann.prompts().await);
+    let id = |place: usize| own[place]["id"].as_str().unwrap().to_owned();
+    let act = |place: usize, act: &str| ann.my(&format!("/prompts/{}/{act}", id(place)));
+    let narrow = format!("&from={}&to={}", due(&own[3]), after(due(&own[3]), 1));
+    let narrowed = look(&narrow).await;
+
+    // None of this is the therapist's business.
+    ann.post(&act(1, "snooze"), json!({ "until": "tomorrow" })).send().await.ok();
+    assert_eq!(look("").await, list, "a snooze");
+    ann.post(&act(3, "snooze"), json!({ "until": "tomorrow" })).send().await.ok();
+    assert_eq!(look(&narrow).await, narrowed, "a snooze, looked for by time");
+    ann.post(&act(2, "skip"), json!({ "reason": "not today" })).send().await.ok();
+    assert_eq!(look("").await, list, "a skip");
+    ann.act(&act(0, "open")).send().await.ok();
+    assert_eq!(look("").await, list, "an opening");
+    let pause = ann.my(&format!("/pauses/{}", new_id(&app)));
+    ann.put(&pause, json!({ "until": after(app.now(), 72).to_string() })).send().await.created();
+    assert_eq!(look("").await, list, "a pause");
+    ann.delete(&pause).send().await.no_content();
+    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "19:00", "to": "09:00" } })).send().await.ok();
+    assert_eq!(look("").await, list, "quiet hours");
+    ann.writes(reflection("Nobody's business")).await;
+    assert_eq!(look("").await, list, "an entry that was not shared");
+}
