@@ -1,5 +1,7 @@
 //! The OpenAPI document, made from the handlers.
 
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpResponse, Route};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::{OpenApi, SecurityRequirement};
@@ -58,6 +60,12 @@ pub fn document() -> OpenApi {
         actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(super::mount).split_for_parts();
     "1".clone_into(&mut document.info.version);
     document
+}
+
+/// Sends the written document.
+pub(super) fn route(document: Bytes) -> Route {
+    web::get()
+        .to(move || std::future::ready(HttpResponse::Ok().content_type("application/json").body(document.clone())))
 }
 
 /// The document as it is committed: pretty, with a line break at the end.
