@@ -70,7 +70,7 @@ struct Options {
     /// Where the data lives.
     #[arg(long, env = "AFTERGLOW_DATA_DIR", default_value = "afterglow-data", global = true)]
     data_dir: PathBuf,
-    /// Where the keys live; never below the data [default: <data-dir>-keys].
+    /// Where the keys live; never below the data [default: the data folder with `-keys` after its name].
     #[arg(long, env = "AFTERGLOW_KEY_DIR", global = true)]
     key_dir: Option<PathBuf>,
     /// 32 bytes in base64, instead of a file in the key folder.
@@ -88,7 +88,7 @@ struct Options {
     /// The address to listen on.
     #[arg(long, env = "AFTERGLOW_LISTEN", default_value = "127.0.0.1:8080", global = true)]
     listen: String,
-    /// The address clients use [default: http://<listen>].
+    /// The address clients use [default: `http://` and the address to listen on].
     #[arg(long, env = "AFTERGLOW_PUBLIC_URL", global = true)]
     public_url: Option<String>,
     /// How many threads answer requests [default: the cores].

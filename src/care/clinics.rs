@@ -106,15 +106,14 @@ pub fn change_member(
     Ok(member)
 }
 
-/// The member that a change was about, as they are now.
+/// The member that a change was about, as they are now, also when the change let them go.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there any more.
+/// [`Error::NotFound`] when they never worked there.
 pub fn get_member(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Member> {
     require_admin(tx, live, clinic)?;
-    let found = store::hold_members(tx, clinic)?;
-    found.into_iter().find(|member| member.account == account).ok_or(Error::NotFound)
+    store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
 }
 
 /// Inserts a member.

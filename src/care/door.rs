@@ -107,7 +107,7 @@ impl<L> std::fmt::Debug for Door<L> {
     }
 }
 
-/// What [`Door::open`] found: in, or a refusal that has left its trace and must be committed.
+/// What [`Pass::open`] found: in, or a refusal that has left its trace and must be committed.
 enum Opened<A> {
     In(Access<A>),
     Refused,

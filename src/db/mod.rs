@@ -5,8 +5,8 @@
 //! the database; what must happen after the commit is handed to [`Tx::after_commit`].
 //!
 //! Connections live on threads of their own, never on the HTTP workers. On SQLite one writer thread commits many
-//! units in one transaction ([`writer`]), each in a savepoint; on PostgreSQL each thread runs one unit at a time
-//! ([`postgres`]). Nothing outside `store.rs` files and this folder imports diesel.
+//! units in one transaction (`writer`), each in a savepoint; on PostgreSQL each thread runs one unit at a time
+//! (`postgres`). Nothing outside `store.rs` files and this folder imports diesel.
 
 mod connection;
 mod error;

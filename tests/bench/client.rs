@@ -63,7 +63,7 @@ impl Connection {
 fn head(read: &[u8]) -> Option<(u16, usize, usize)> {
     let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&read[..end]).unwrap();
-    let status = text[9..12].parse().unwrap();
+    let status = text.get(9..12)?.parse().ok()?;
     let length = text
         .lines()
         .find_map(|line| {

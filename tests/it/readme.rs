@@ -77,7 +77,7 @@ fn the_tour_can_be_pasted_into_a_shell() {
     for sign in [r#""phase":"acute""#, r#""rule_key":"d1.tell""#, r#""title":"The lake""#, r#""act":"get_entry""#] {
         assert!(said.contains(sign), "no {sign} in {said}");
     }
-    let read = said.lines().filter(|line| line.contains("It was quiet")).next_back().unwrap();
+    let read = said.lines().rfind(|line| line.contains("It was quiet")).unwrap();
     assert!(!read.contains("valence"), "the mood is not granted: {read}");
 }
 

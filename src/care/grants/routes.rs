@@ -13,6 +13,7 @@ use super::store::{self, GrantRow};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::problem::ProblemField;
 use crate::http::{Body, IdempotencyKey, PathOf, PatientRef, Query, Reply};
 use crate::kernel::id::{Account, Grant};
 use crate::kernel::page::{Limit, Page};
@@ -164,6 +165,10 @@ struct GrantView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     readers: Option<Vec<Uuid>>,
+    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    warnings: Option<Vec<ProblemField>>,
 }
 
 /// A page of grants.
@@ -205,6 +210,8 @@ fn view<L: crate::care::door::Lock>(door: &Door<L>, (row, readers): Found) -> Re
         closed_at: row.closed_at.map(|at| at.0),
         reader: door.is_owner().then_some(reader),
         readers: door.is_owner().then_some(readers),
+        // The reply adds them.
+        warnings: None,
     })
 }
 
@@ -228,6 +235,7 @@ async fn put_grant(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body
         .and_then(|body| body.into_inner().parse())
         .and_then(|doc| if id.is_v7() { Ok(doc) } else { Err(Error::field("path/grant_id", "must be a UUIDv7")) });
@@ -242,7 +250,7 @@ async fn put_grant(
         Ok((row, readers.into_iter().map(|(_, account)| account).collect()))
     };
     let (done, found) = door.write("put_grant", door.once(&key, &raw), command, write, again).await?;
-    Ok(Reply::ok(&view(&door, found)?).created_if(done.status == 201, request.path()))
+    Ok(Reply::ok(&view(&door, found)?).created_if(done.status == 201, request.path()).warnings(&warnings))
 }
 
 /// End a grant

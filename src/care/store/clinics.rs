@@ -90,6 +90,16 @@ pub fn hold_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Member>> 
     Ok(members(rows))
 }
 
+/// Somebody who works at a clinic, or has worked there.
+pub fn find_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Option<Member>> {
+    let rows: Vec<(Id<Account>, i32, At)> = staff_members::table
+        .filter(staff_members::clinic_id.eq(clinic))
+        .filter(staff_members::account_id.eq(account))
+        .select((staff_members::account_id, staff_members::capabilities, staff_members::created_at))
+        .load(tx.conn())?;
+    Ok(members(rows).pop())
+}
+
 /// A page of those who work at a clinic, by account, after `after`.
 pub fn list_members(
     tx: &mut Tx<'_>,

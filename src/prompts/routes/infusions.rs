@@ -7,10 +7,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::parse_instant;
-use crate::care::Door;
 use crate::care::door::{Record, Team};
+use crate::care::{Access, Door};
 use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus, Source};
+use crate::db::Tx;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::problem::ProblemField;
 use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Change, Error, Fields, Id, Result};
@@ -82,6 +84,10 @@ pub(super) struct InfusionView {
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    warnings: Option<Vec<ProblemField>>,
 }
 
 impl From<StoredInfusion> for InfusionView {
@@ -116,6 +122,8 @@ impl From<StoredInfusion> for InfusionView {
             version: stored.version,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
+            // The reply adds them.
+            warnings: None,
         }
     }
 }
@@ -301,6 +309,17 @@ pub(super) struct EndInfusion {
     dose_mg: Option<f64>,
 }
 
+/// The infusion, which is in the answer: that it was shown stands in the audit row of this access.
+fn shown<A>(access: &Access<A>, stored: StoredInfusion) -> StoredInfusion {
+    access.returns(stored.id.uuid());
+    stored
+}
+
+/// The infusion as it is now, for the answer to a retry.
+fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<StoredInfusion> {
+    Ok(shown(access, course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?))
+}
+
 fn reply(stored: StoredInfusion) -> Reply {
     let tag = EntityTag::version(stored.version);
     Reply::ok(&InfusionView::from(stored)).etag(&tag)
@@ -361,6 +380,7 @@ pub(super) async fn put_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse()).and_then(|draft| {
         if id.is_v7() { Ok(draft) } else { Err(Error::field("path/infusion_id", "must be a version 7 UUID")) }
     });
@@ -371,13 +391,13 @@ pub(super) async fn put_infusion(
             command,
             move |tx, access, draft| {
                 let (stored, new) = infusions::put_infusion(tx, access, id, draft, &when)?;
-                Ok((if new { Done::created(id.uuid()) } else { Done::ok(id.uuid()) }, stored))
+                Ok((if new { Done::created(id.uuid()) } else { Done::ok(id.uuid()) }, shown(access, stored)))
             },
-            move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
+            move |tx, access, _| again(tx, access, id),
         )
         .await?;
     let location = format!("/v1/patients/{}/infusions/{id}", path.0);
-    Ok(reply(stored).created_if(done.status == 201, &location))
+    Ok(reply(stored).created_if(done.status == 201, &location).warnings(&warnings))
 }
 
 /// Change an infusion
@@ -397,6 +417,7 @@ pub(super) async fn patch_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse());
     let (_, stored) = door
         .write(
@@ -404,12 +425,12 @@ pub(super) async fn patch_infusion(
             once,
             command,
             move |tx, access, patch| {
-                Ok((Done::ok(id.uuid()), infusions::patch_infusion(tx, access, id, patch, &when)?))
+                Ok((Done::ok(id.uuid()), shown(access, infusions::patch_infusion(tx, access, id, patch, &when)?)))
             },
-            move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
+            move |tx, access, _| again(tx, access, id),
         )
         .await?;
-    Ok(reply(stored))
+    Ok(reply(stored).warnings(&warnings))
 }
 
 /// End an infusion
@@ -427,6 +448,7 @@ pub(super) async fn end_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| {
         let body = body.into_inner();
         let mut f = Fields::new();
@@ -440,9 +462,11 @@ pub(super) async fn end_infusion(
             "end_infusion",
             once,
             command,
-            move |tx, access, end| Ok((Done::ok(id.uuid()), infusions::end_infusion(tx, access, id, *end)?)),
-            move |tx, access, _| course::find_infusion(tx, access, id)?.ok_or(Error::NotFound),
+            move |tx, access, end| {
+                Ok((Done::ok(id.uuid()), shown(access, infusions::end_infusion(tx, access, id, *end)?)))
+            },
+            move |tx, access, _| again(tx, access, id),
         )
         .await?;
-    Ok(reply(stored))
+    Ok(reply(stored).warnings(&warnings))
 }

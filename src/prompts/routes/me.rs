@@ -11,6 +11,7 @@ use super::instant;
 use crate::care::Access;
 use crate::course::{QuietHours, Settings, Weekday};
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::problem::ProblemField;
 use crate::http::{EntityTag, IdempotencyKey, PatchBody, Preconditions, Reply};
 use crate::identity::{self, AccountKind, Caller, Claimed, once_of};
 use crate::kernel::id::Patient;
@@ -66,6 +67,10 @@ struct SettingsView {
     notifications: bool,
     /// Their version, for `If-Match`.
     version: i64,
+    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    warnings: Option<Vec<ProblemField>>,
 }
 
 /// A zone and since when.
@@ -107,6 +112,8 @@ impl SettingsView {
             locale: settings.locale.clone(),
             notifications: settings.notifications.enabled,
             version,
+            // The reply adds them.
+            warnings: None,
         }
     }
 }
@@ -232,6 +239,7 @@ pub(super) async fn patch_me(
     body: Result<PatchBody<PatchMe>, Error>,
 ) -> Result<Reply> {
     let once = once_of(&state, &key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
+    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse());
     let keys = match directory.patient_of(&state.db, caller.account()).await? {
         Some(patient) => state.vault.keys(patient.uuid()).await?,
@@ -250,5 +258,5 @@ pub(super) async fn patch_me(
             move |tx, live, _| settings(tx, &Access::of_self(live, again_keys.clone())?),
         )
         .await?;
-    Ok(Reply::ok(&SettingsView::of(&found, version, now)).etag(&EntityTag::version(version)))
+    Ok(Reply::ok(&SettingsView::of(&found, version, now)).etag(&EntityTag::version(version)).warnings(&warnings))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -27,7 +27,6 @@ fn id() -> String {
 /// What is left after the journey, for those who look further.
 pub struct Left {
     pub patient: Web,
-    pub therapist: Web,
     /// The id of the patient.
     pub who: String,
     /// Two entries with text, mood and tags.
@@ -36,7 +35,7 @@ pub struct Left {
     pub codes: Vec<String>,
     /// Keys of idempotent requests.
     pub keys: Vec<String>,
-    /// The therapist's name for their own lists, e-mail addresses and passphrases.
+    /// The addresses people log in with.
     pub accounts: Vec<String>,
 }
 
@@ -107,7 +106,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     ann.expect(get.clone(), "/v1/me", Value::Null, 200).await;
 
     // An infusion yesterday, one planned and cancelled.
-    let now = Timestamp::now();
+    let now = Clock::System.now();
     let ago = |hours: i64| now.checked_sub(SignedDuration::from_hours(hours)).unwrap().to_string();
     let infusions = format!("/v1/patients/{who}/infusions");
     let first = id();
@@ -204,7 +203,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     ann.expect(delete.clone(), &grant, Value::Null, 204).await;
     theo.expect(get.clone(), &shared, Value::Null, 404).await;
     let accounts = ["ada", "theo", "ann"].map(email).to_vec();
-    Left { patient: ann, therapist: theo, who, entries, codes, keys, accounts }
+    Left { patient: ann, who, entries, codes, keys, accounts }
 }
 
 /// Requests that are wrong in every place a word can stand in.

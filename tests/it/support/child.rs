@@ -66,7 +66,8 @@ impl Child {
         let process = command(database, arguments)
             .args(["--listen", &listen, "serve"])
             .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
+            // What is printed for the operator, such as the first-run code, is not the log.
+            .stdout(std::process::Stdio::null())
             .stderr(file)
             .spawn()
             .unwrap();

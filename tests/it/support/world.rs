@@ -15,7 +15,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::app::{Answer, Call, TestApp, document, new_id};
-use super::database::Database;
 use super::journal::{grant, reflection, with};
 use super::people::{PASSPHRASE, Person, registration};
 
@@ -246,10 +245,7 @@ impl World {
                 (who, [name, account, patient, token, refresh])
             })
             .collect();
-        let mut old = Arc::into_inner(app).expect("nobody else holds the server");
-        let (clock, database) = (old.clock.clone(), std::mem::replace(&mut old.database, Database::sqlite()));
-        drop(old);
-        let app = TestApp::on(database, clock, |_| {}).await;
+        let app = app.restart().await;
         let person = |[name, account, patient, token, refresh]: [String; 5]| Person {
             app: Arc::clone(&app),
             name,
