@@ -1,6 +1,7 @@
 //! Whether the server lives, is ready, what it counts, and what its errors mean.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
@@ -20,14 +21,36 @@ pub fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER
         .get_or_init(|| {
-            let recorder = PrometheusBuilder::new().build_recorder();
+            // Buckets, so that a duration is counted and forgotten, and servers can be added up.
+            let recorder = PrometheusBuilder::new()
+                .set_buckets(&BUCKETS)
+                .unwrap_or_else(|_empty| PrometheusBuilder::new())
+                .build_recorder();
             let handle = recorder.handle();
+            keep_up(handle.clone());
             if metrics::set_global_recorder(recorder).is_err() {
                 tracing::warn!("another recorder counts already");
             }
             handle
         })
         .clone()
+}
+
+/// Upper bounds of durations, in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Counts what was measured every few seconds. Without it every request would be kept until somebody asks for
+/// `/metrics`, and where nobody does, for ever.
+fn keep_up(handle: PrometheusHandle) {
+    let work = move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(5));
+            handle.run_upkeep();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn(work) {
+        tracing::warn!(%error, "measures are only counted when somebody asks for them");
+    }
 }
 
 /// Whether something is well.

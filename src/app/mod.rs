@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
+use actix_web::web::Bytes;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
@@ -62,6 +63,8 @@ pub struct Server {
     /// Knows which patient an account is.
     pub directory: Directory,
     http: Settings,
+    /// The OpenAPI document, written once for all workers.
+    document: Bytes,
     /// Held while the server runs: one server for an SQLite file.
     _lock: Option<Arc<std::fs::File>>,
 }
@@ -106,7 +109,8 @@ impl Server {
             guarded: vec!["/v1/auth/login", "/v1/auth/register", "/v1/setup", "/v1/invitations/accept"],
             trusted_hops: config.trusted_hops,
         });
-        let methods = Methods::from_openapi(&openapi::document())
+        let document = openapi::document();
+        let methods = Methods::from_openapi(&document)
             .with("/openapi.json", &[Method::GET])
             .with("/docs", &[Method::GET])
             .with("/docs/{rest:.*}", &[Method::GET]);
@@ -116,6 +120,7 @@ impl Server {
             directory: Directory::default(),
             http: Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods)),
             state: State { db, vault, clock, entropy, config: Arc::new(config) },
+            document: Bytes::from(serde_json::to_vec(&document).map_err(|error| Error::Internal(Box::new(error)))?),
             _lock: lock,
         })
     }
@@ -127,7 +132,6 @@ impl Server {
     /// [`Error::Internal`] when the listener cannot be used.
     pub fn listen(&self, listener: TcpListener, workers: usize) -> Result<actix_web::dev::Server> {
         let server = self.clone();
-        let document = openapi::document();
         let metrics = health::recorder();
         let factory = move || {
             let (app, _) = App::new()
@@ -141,11 +145,10 @@ impl Server {
                 .split_for_parts();
             let settings = server.http.clone();
             app.service(web::redirect("/docs", "/docs/"))
-                .service(
-                    SwaggerUi::new("/docs/{_:.*}")
-                        .url("/openapi.json", document.clone())
-                        .config(utoipa_swagger_ui::Config::default().validator_url("none").try_it_out_enabled(true)),
-                )
+                .route("/openapi.json", openapi::route(server.document.clone()))
+                .service(SwaggerUi::new("/docs/{_:.*}").config(
+                    utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),
+                ))
                 .configure(|config| http::configure(config, &settings))
                 .wrap(from_fn(http::limits::throttle))
                 .wrap(from_fn(http::layers::outer))

@@ -1,5 +1,7 @@
 //! The OpenAPI document, made from the handlers.
 
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpResponse, Route};
 use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
@@ -89,6 +91,12 @@ fn show<'c>(contents: impl Iterator<Item = &'c mut RefOr<Content>>, example: &Va
             content.example = Some(example.clone());
         }
     }
+}
+
+/// Sends the written document.
+pub(super) fn route(document: Bytes) -> Route {
+    web::get()
+        .to(move || std::future::ready(HttpResponse::Ok().content_type("application/json").body(document.clone())))
 }
 
 /// The document as it is committed: pretty, with a line break at the end.

@@ -14,6 +14,6 @@ mod tests;
 pub use model::{InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, Source, clash};
 pub use settings::{Notifications, PauseDoc, QuietHours, Settings, Weekday, ZoneSince, zone_at};
 pub use store::{
-    Stored, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings, list_infusions, list_pauses,
-    open_settings, put_pause, update_infusion, update_settings,
+    Background, Stored, background, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings,
+    list_infusions, list_pauses, open_settings, put_pause, update_infusion, update_settings,
 };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::model::InfusionFacts;
-use super::settings::{PauseDoc, Settings};
+use super::settings::{PauseDoc, Settings, ZoneSince};
 use crate::care::{Access, Write};
 use crate::db::schema::{care_links, entries, grant_items, infusions, patient_settings, pauses};
 use crate::db::{At, Tx};
@@ -154,6 +154,48 @@ pub fn update_infusion(
         .set((infusions::doc.eq(doc), infusions::version.eq(version), infusions::updated_at.eq(At(access.now()))))
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// What says when the patient's infusions were and where they lived: rows still sealed, for opening after the unit.
+#[derive(Clone, Debug)]
+pub struct Background {
+    settings: Option<(Vec<u8>, i64)>,
+    infusions: Vec<SealedInfusion>,
+}
+
+type SealedInfusion = (Id<Infusion>, Vec<u8>, i64);
+
+/// Reads it in one statement: every answer about an entry needs it.
+pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> {
+    let of = infusions::table.on(infusions::patient_id.eq(patient_settings::patient_id));
+    let rows: Vec<((Vec<u8>, i64), Option<SealedInfusion>)> = patient_settings::table
+        .left_join(of)
+        .filter(patient_settings::patient_id.eq(access.patient()))
+        .select((
+            (patient_settings::doc, patient_settings::version),
+            (infusions::id, infusions::doc, infusions::version).nullable(),
+        ))
+        .load(tx.conn())?;
+    let mut found = Background { settings: None, infusions: Vec::new() };
+    for (settings, infusion) in rows {
+        found.settings.get_or_insert(settings);
+        found.infusions.extend(infusion);
+    }
+    Ok(found)
+}
+
+impl Background {
+    /// The infusions as the window sees them, and the zones lived in.
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<(Vec<Dose>, Vec<ZoneSince>)> {
+        let mut doses = Vec::new();
+        for (id, doc, version) in &self.infusions {
+            let facts: InfusionFacts = keys.open_json(&place("infusions", patient, *id, *version), doc)?;
+            doses.extend(facts.dose(*id));
+        }
+        let Some((doc, version)) = &self.settings else { return Ok((doses, Vec::new())) };
+        let settings: Settings = keys.open_json(&place("patient_settings", patient, patient, *version), doc)?;
+        Ok((doses, settings.zones))
+    }
 }
 
 /// The patient's infusions as the window sees them.

@@ -48,10 +48,16 @@ pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<
         .optional()?)
 }
 
-pub(super) fn find_patient_of(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<Id<Patient>>> {
-    let row: Option<Option<Id<Patient>>> =
-        accounts::table.filter(accounts::id.eq(account)).select(accounts::patient_id).first(tx.conn()).optional()?;
-    Ok(row.flatten())
+/// An account with the patient it is.
+pub(super) type Bond = (Id<Account>, Option<Id<Patient>>);
+
+/// An account, and the patient it is, if it is one; nothing when there is no such account.
+pub(super) fn find_bond(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<Bond>> {
+    Ok(accounts::table
+        .filter(accounts::id.eq(account))
+        .select((accounts::id, accounts::patient_id))
+        .first(tx.conn())
+        .optional()?)
 }
 
 /// An account as it is stored.

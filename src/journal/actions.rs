@@ -72,8 +72,9 @@ fn gone(deleted_at: Timestamp, now: Timestamp) -> bool {
 /// [`Error::Deleted`]; [`Error::PreconditionRequired`] and [`Error::Stale`] by the preconditions; [`Error::Invalid`]
 /// for links that are not the patient's, and for making a draft of what is done.
 pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, put: &Put) -> Result<(Done, Row)> {
-    let number = changes::take(tx, access.patient(), 1)?;
-    if !put.if_.change_only() {
+    let number = if put.if_.change_only() {
+        changes::take(tx, access.patient(), 1)?
+    } else {
         hooks::check_links(tx, access, &put.content.header, None)?;
         let row = Row {
             id: put.id,
@@ -83,12 +84,13 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, put: &Put) -> Result<(Done, 
             updated_at: access.now(),
             deleted_at: None,
         };
-        if store::insert(tx, access, &row, &put.content.header)? {
+        let (number, created) = store::create(tx, access, &row, &put.content.header)?;
+        if created {
             tell(tx, access, put.id, None, &put.content.header)?;
-            record(tx, access, number, &row, Op::Create)?;
             return Ok((Done::created(put.id.uuid()), row));
         }
-    }
+        number
+    };
     let row = store::find(tx, access, put.id)?.ok_or(Error::Stale)?;
     if row.deleted_at.is_some() {
         return Err(Error::Deleted);

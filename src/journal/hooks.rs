@@ -9,10 +9,12 @@ use super::store;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::course::{self, ZoneSince};
+pub use crate::course::{Background, background};
 use crate::db::Tx;
-use crate::kernel::id::Entry;
+use crate::kernel::id::{Entry, Patient};
 use crate::kernel::{Error, Fields, Id, Result, Zone};
 use crate::prompts;
+use crate::vault::Keys;
 use crate::window::{self, Context, Dose, WindowParams};
 
 /// What the context of entries is derived from.
@@ -39,10 +41,9 @@ pub fn context_of(doses: &[Dose], occurred_at: Timestamp) -> Context {
     window::context(doses, WindowParams::shipped(), occurred_at)
 }
 
-/// Reads what the context of the patient's entries is derived from.
-pub fn surroundings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Surroundings> {
-    let doses = course::doses(tx, access)?;
-    let zones = course::find_settings(tx, access)?.map(|(settings, _)| settings.zones).unwrap_or_default();
+/// Opens what the context of the patient's entries is derived from.
+pub fn surroundings(keys: &Keys, patient: Id<Patient>, background: &Background) -> Result<Surroundings> {
+    let (doses, zones) = background.open(keys, patient)?;
     Ok(Surroundings { doses, zones })
 }
 

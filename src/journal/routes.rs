@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::actions::{self, Put};
 use super::draft::{EntryDraft, EntryPatch};
-use super::hooks::{self, Surroundings};
+use super::hooks::{self, Background};
 use super::store::{self, Row};
 use super::view::{self, EntryView, Found};
 use crate::care::door::{Care, Lock, Own, Shared};
@@ -44,8 +44,8 @@ pub fn configure_patient(config: &mut ServiceConfig) {
     super::comments::configure_patient(config);
 }
 
-/// What a unit on one entry returns.
-type Answer = (Found, Surroundings);
+/// What a unit on one entry returns, still sealed.
+type Answer = (Found, Background);
 
 /// The answer of a change, for the owner.
 fn changed<A>(tx: &mut Tx<'_>, access: &Access<A>, row: Row) -> Result<Answer> {
@@ -53,7 +53,7 @@ fn changed<A>(tx: &mut Tx<'_>, access: &Access<A>, row: Row) -> Result<Answer> {
     // Nobody has opened what is new.
     let old = found.row.version > 1;
     found.openings = Some(if old { store::list_openings(tx, access, found.row.id.any())? } else { Vec::new() });
-    Ok((found, hooks::surroundings(tx, access)?))
+    Ok((found, hooks::background(tx, access)?))
 }
 
 /// The answer of a change that was made before: the present state.
@@ -62,8 +62,9 @@ fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Answer
     changed(tx, access, row)
 }
 
-fn render<L: Lock>(door: &Door<L>, (found, around): &Answer) -> Result<(EntryView, EntityTag)> {
-    let view = view::render(door.keys()?, door.patient()?, found, around)?;
+fn render<L: Lock>(door: &Door<L>, (found, background): &Answer) -> Result<(EntryView, EntityTag)> {
+    let around = hooks::surroundings(door.keys()?, door.patient()?, background)?;
+    let view = view::render(door.keys()?, door.patient()?, found, &around)?;
     let tag = if found.shared.is_none() {
         EntityTag::version(found.row.version)
     } else {
@@ -148,7 +149,7 @@ async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, preconditions: Pre
                 let (row, sections) = actions::get_shared(tx, access, id)?;
                 Found::shared(row, sections)
             };
-            Ok((found, hooks::surroundings(tx, access)?))
+            Ok((found, hooks::background(tx, access)?))
         })
         .await?;
     let (view, tag) = render(&door, &answer)?;

@@ -31,7 +31,7 @@ impl Server {
             command.arg("--database-url").arg(url);
         }
         let begin = Instant::now();
-        let child = command.stdin(Stdio::null()).spawn().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         while TcpStream::connect(address).is_err() {
             assert!(begin.elapsed() < Duration::from_secs(20), "the server does not listen");
             std::thread::sleep(Duration::from_millis(1));

@@ -14,7 +14,7 @@ use crate::http::document::{ReadErrors, SearchErrors};
 use crate::http::{Body, PatientRef, Query, Reply};
 use crate::journal::actions;
 use crate::journal::filter::{Asked, Filter};
-use crate::journal::hooks::{self, Surroundings};
+use crate::journal::hooks::{self, Background};
 use crate::journal::seal::Of;
 use crate::journal::store;
 use crate::journal::view::{self, EntryView, Found};
@@ -217,9 +217,10 @@ async fn own_page<L: Lock>(door: &Door<L>, wanted: Wanted) -> Result<EntryList> 
         let scan = filter.scan(limit.rows(), after);
         let asked = scan.rows;
         let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
-            Ok((store::list(tx, access, &scan)?, hooks::surroundings(tx, access)?))
+            Ok((store::list(tx, access, &scan)?, hooks::background(tx, access)?))
         };
-        let (rows, around) = door.read(wanted.act, unit).await?;
+        let (rows, background) = door.read(wanted.act, unit).await?;
+        let around = hooks::surroundings(door.keys()?, door.patient()?, &background)?;
         let last = i64::try_from(rows.len()).is_ok_and(|read| read < asked);
         looked_at += rows.len();
         for row in rows {
@@ -244,7 +245,7 @@ async fn own_page<L: Lock>(door: &Door<L>, wanted: Wanted) -> Result<EntryList> 
 /// What one unit of a reader's list found.
 struct Shelf {
     found: Vec<(store::Row, Sections)>,
-    around: Surroundings,
+    background: Background,
     next: Option<Id<Any>>,
 }
 
@@ -254,8 +255,8 @@ async fn shared_page(door: &Door<Shared>, wanted: Wanted) -> Result<EntryList> {
     let after = wanted.after.map(|(_, id)| id.any());
     let unit = move |tx: &mut Tx<'_>, access: &Access<_>| shelf(tx, access, &filter, limit, after);
     let shelf = door.read(wanted.act, unit).await?;
-    let render =
-        |(row, sections)| view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &shelf.around);
+    let around = hooks::surroundings(door.keys()?, door.patient()?, &shelf.background)?;
+    let render = |(row, sections)| view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &around);
     let items = shelf.found.into_iter().map(render).collect::<Result<_>>()?;
     // A reader's order knows no time.
     let next = shelf.next.map(|id| (Timestamp::UNIX_EPOCH, id.typed()));
@@ -273,19 +274,24 @@ fn shelf<A>(
     let (open, more) = grants::store::visible_page(tx, access, link, after, limit.items())?;
     let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
     let ids: Vec<Id<Entry>> = open.keys().map(|id| id.typed()).collect();
-    let around = hooks::surroundings(tx, access)?;
+    let background = hooks::background(tx, access)?;
+    // The log is to name what goes out and nothing else, so what a filter asks for is opened here, in the unit.
+    let around = filter.needs_opening().then(|| hooks::surroundings(access.keys()?, access.patient(), &background));
+    let around = around.transpose()?;
     let mut found = Vec::new();
     for row in store::list_done(tx, access, &ids)? {
         let sections = open.get(&row.id.any()).copied().unwrap_or_default();
-        // The log is to name what goes out and nothing else, so what a filter asks for is opened here, in the unit.
-        let wanted = !filter.needs_opening() || {
-            let of = Of { patient: access.patient(), entry: row.id };
-            filter.admits(&of.open(access.keys()?, &row.parts, sections)?.content, &around)
+        let wanted = match &around {
+            None => true,
+            Some(around) => {
+                let of = Of { patient: access.patient(), entry: row.id };
+                filter.admits(&of.open(access.keys()?, &row.parts, sections)?.content, around)
+            }
         };
         if wanted && filter.asks_for_done() {
             access.returns(row.id.uuid());
             found.push((row, sections));
         }
     }
-    Ok(Shelf { found, around, next })
+    Ok(Shelf { found, background, next })
 }
