@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::support::app::TestApp;
 use crate::support::world::World;
 
 /// Secrets of a run that is over are worth nothing, and have no place in a repository all the same.
@@ -18,6 +19,9 @@ const SECRETS: [(&str, &str); 3] = [
 
 /// The protocol itself is its own example: half a hundred kilobytes.
 const LONG: [&str; 1] = ["get_protocol"];
+
+/// They end what others need.
+const LAST: [&str; 3] = ["end_care_link", "log_out", "update_member"];
 
 fn cleaned(value: &Value) -> Value {
     match value {
@@ -34,26 +38,25 @@ fn cleaned(value: &Value) -> Value {
     }
 }
 
-/// Where there is something in a value, without how much of it.
+/// Where there is something in a value. What stands in a list differs from item to item; the schema holds it.
 fn shape(value: &Value, at: &str, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| shape(value, &format!("{at}/{name}"), into)),
-        Value::Array(items) => items.iter().take(1).for_each(|item| shape(item, &format!("{at}/*"), into)),
         _ => drop(into.insert(at.to_owned())),
     }
 }
 
-/// Each operation with the first person of the matrix to whom it answers with success.
+/// Each operation with the first person of the matrix to whom it answers with success. A server is set up once, which
+/// has happened by then: that one is asked of a new server.
 fn askers() -> BTreeMap<&'static str, &'static str> {
     let mut lines =
         include_str!("../golden/authz_matrix.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let people: Vec<&str> = lines.next().unwrap().split_whitespace().skip(1).collect();
     lines
-        .map(|line| {
+        .filter_map(|line| {
             let cells: Vec<&str> = line.split_whitespace().collect();
-            let operation = cells[0];
-            let place = cells[1..].iter().position(|cell| cell.starts_with('2')).unwrap();
-            (operation, people[place])
+            let place = cells[1..].iter().position(|cell| cell.starts_with('2'))?;
+            Some((cells[0], people[place]))
         })
         .collect()
 }
@@ -62,9 +65,18 @@ fn askers() -> BTreeMap<&'static str, &'static str> {
 async fn every_operation_carries_an_example_from_this_run() {
     let world = World::open().await;
     let mut fresh = Map::new();
-    for (operation, who) in askers() {
-        let ask = world.ask(operation, who).await;
-        let answer = ask.send(&world.app).await;
+    let empty = TestApp::start().await;
+    let code = empty.first_run_code().await.unwrap();
+    let mut asks: Vec<_> = askers().into_iter().chain([("set_up", "anonymous")]).collect();
+    asks.sort_by_key(|(operation, _)| LAST.contains(operation));
+    for (operation, who) in asks {
+        let mut ask = world.ask(operation, who).await;
+        let mut app = &world.app;
+        if operation == "set_up" {
+            ask.body.as_mut().unwrap()["code"] = json!(code);
+            app = &empty;
+        }
+        let answer = ask.send(app).await;
         assert!(answer.status.is_success(), "{operation} as {who}: {}", String::from_utf8_lossy(&answer.bytes));
         let mut example = Map::new();
         example.insert("status".to_owned(), json!(answer.status.as_u16()));
