@@ -26,9 +26,9 @@ use super::store::{self, Bond};
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
 use crate::http::{IdempotencyKey, PatientRef};
-use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Live, Staff, once_of, told};
+use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, once_of, told};
 use crate::kernel::fields::FieldError;
-use crate::kernel::id::Patient;
+use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::replay::{self, Claim, Done, Once};
 use crate::state::State;
@@ -139,21 +139,32 @@ impl<L: Lock> Pass<L> {
             }
             None if links.is_empty() || live.kind() != AccountKind::Staff => Err(Error::NotFound),
             None => {
-                self.trace_refusal(tx, &live, patient)?;
+                self.trace_refusal(tx, live.account(), patient, live.now())?;
                 Ok(Opened::Refused)
             }
         }
     }
 
-    fn trace_refusal<K>(&self, tx: &mut Tx<'_>, live: &Live<K>, patient: Id<Patient>) -> Result<()> {
+    /// Leaves the trace of a refusal, once an hour for each person.
+    fn trace_refusal(&self, tx: &mut Tx<'_>, who: Id<Account>, patient: Id<Patient>, now: Timestamp) -> Result<()> {
         let Some(keys) = &self.keys else { return Ok(()) };
-        if audit::refused_since(tx, patient, live.account(), hour_of(live.now()))? {
+        if audit::refused_since(tx, patient, who, hour_of(now))? {
             return Ok(());
         }
         let record = AuditRecord { act: self.act.to_owned(), role: "staff".to_owned(), refused: true, ids: Vec::new() };
         let subject = Subject::Patient(patient);
         // Without a session: that is how a refusal is found again without opening it.
-        audit::append(tx, &self.state.vault, keys, subject, Some(live.account()), None, live.now(), &record)
+        audit::append(tx, &self.state.vault, keys, subject, Some(who), None, now, &record)
+    }
+
+    /// Leaves the trace of a refusal by somebody who works at a clinic of the patient's.
+    fn refused(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let live = self.caller.live(tx)?;
+        let Some(patient) = self.patient else { return Ok(()) };
+        if store::bonds(tx, patient, live.account())?.is_empty() || live.kind() != AccountKind::Staff {
+            return Ok(());
+        }
+        self.trace_refusal(tx, live.account(), patient, live.now())
     }
 
     /// Writes the audit row of an access by anybody but the patient.
@@ -265,11 +276,18 @@ impl<L: Lock> Door<L> {
         let pass = self.pass(act);
         let unit = move |tx: &mut Tx<'_>| match pass.open::<Read>(tx)? {
             Opened::Refused => Ok(Err(Error::NotFound)),
-            Opened::In(access) => {
-                let value = f(tx, &access)?;
-                pass.trace(tx, &access)?;
-                Ok(Ok(value))
-            }
+            Opened::In(access) => match f(tx, &access) {
+                Ok(value) => {
+                    pass.trace(tx, &access)?;
+                    Ok(Ok(value))
+                }
+                // Not theirs to see, or not there: both leave the same trace.
+                Err(Error::NotFound) if !access.is_owner() => {
+                    pass.trace_refusal(tx, access.account()?, access.patient(), access.now())?;
+                    Ok(Err(Error::NotFound))
+                }
+                Err(error) => Err(error),
+            },
         };
         if self.owner { self.state.db.read(unit).await? } else { self.state.db.write(unit).await? }
     }
@@ -331,7 +349,13 @@ impl<L: Lock> Door<L> {
             pass.trace(tx, &access)?;
             Ok(Ok(answer))
         });
-        told(verdict.await, fault)?
+        let answer = told(verdict.await, fault).and_then(|answer| answer);
+        if !self.owner && matches!(answer, Err(Error::NotFound)) {
+            // What the unit did is rolled back; the trace of the refusal needs one of its own.
+            let pass = self.pass(act);
+            self.state.db.write(move |tx| pass.refused(tx)).await?;
+        }
+        answer
     }
 
     /// The idempotency key of this request with its fingerprint, a keyed hash of method, path and body.

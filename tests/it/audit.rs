@@ -119,7 +119,7 @@ async fn forget_refusals(app: &TestApp, ann: &Person) {
 }
 
 #[actix_web::test]
-async fn s2_a_read_that_fails_adds_nothing_and_a_page_names_what_is_on_it() {
+async fn s2_a_refused_read_is_one_refusal_an_hour_and_a_page_names_what_is_on_it() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
     let mut entries = Vec::new();
@@ -133,7 +133,12 @@ async fn s2_a_read_that_fails_adds_nothing_and_a_page_names_what_is_on_it() {
     theo.reads(&ann, &format!("/entries/{}", new_id(&app))).await.not_found();
     theo.reads(&ann, "/infusions/not-an-id").await;
     theo.reads(&ann, &format!("/infusions/{}", new_id(&app))).await.not_found();
-    assert_eq!(log(&app, &ann).await.len(), before);
+    theo.act(&ann.of_theirs(&format!("/entries/{}/opened", new_id(&app)))).send().await.not_found();
+    let rows = log(&app, &ann).await;
+    assert_eq!(rows.len(), before + 1, "whatever is asked for in vain, once an hour");
+    let (row, record) = rows.last().unwrap();
+    assert!(record.refused && record.ids.is_empty());
+    assert_eq!(row.actor.map(|actor| actor.to_string()), Some(theo.account.clone()));
     let all = theo.reads(&ann, "/prompts?limit=200").await.ok().body["items"].as_array().unwrap().len();
     // A page of fewer, of exactly as many, and of more than there are: one row each, with what went out.
     for (path, expected) in [

@@ -67,6 +67,8 @@ async fn a_denial_and_an_absence_run_the_same_statements() {
     // Once, so that what is remembered of the callers is remembered.
     bea.get(&ann.of_theirs("/entries")).send().await.not_found();
     theo.get(&ann.of_theirs("/entries")).send().await.ok();
+    // The first refusal of an hour leaves a row, whatever was asked for.
+    theo.get(&ann.of_theirs(&format!("/entries/{}", new_id(&app)))).send().await.not_found();
 
     // Another patient, and a patient that is not there.
     let denied = statements(&app, &bea, Method::GET, &ann.of_theirs("/entries")).await;

@@ -1,6 +1,6 @@
 //! Writing a new entry on PostgreSQL in one statement.
 //!
-//! It does what [`super::create`] does on SQLite in three: `made` reads from `head`, so the head is locked before
+//! It does what [`super::create()`] does on SQLite in three: `made` reads from `head`, so the head is locked before
 //! anything is inserted; a taken id inserts nothing and still takes its number.
 
 use diesel::pg::{Pg, PgConnection};
