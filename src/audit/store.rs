@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::model::{Fault, Record, canonical};
 use crate::db::schema::{account_heads, audit_log, patient_heads};
-use crate::db::{At, Tx};
+use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 use crate::locked;
@@ -59,17 +59,16 @@ pub fn append(
     let doc = keys.seal_json(subject.purpose(), &place(subject.uuid(), seq), record)?;
     let row = canonical(subject.uuid(), seq, now, actor.map(Id::uuid), session.map(Id::uuid), &doc);
     let mac = vault.mac(MacLabel::Audit, &[&before, &row]).to_vec();
-    diesel::insert_into(audit_log::table)
-        .values((
-            audit_log::subject_id.eq(Id::<Any>::from_uuid(subject.uuid())),
-            audit_log::seq.eq(seq),
-            audit_log::at.eq(At(now)),
-            audit_log::actor_id.eq(actor),
-            audit_log::session_id.eq(session),
-            audit_log::doc.eq(doc),
-            audit_log::mac.eq(&mac),
-        ))
-        .execute(tx.conn())?;
+    Both(diesel::insert_into(audit_log::table).values((
+        audit_log::subject_id.eq(Id::<Any>::from_uuid(subject.uuid())),
+        audit_log::seq.eq(seq),
+        audit_log::at.eq(At(now)),
+        audit_log::actor_id.eq(actor),
+        audit_log::session_id.eq(session),
+        audit_log::doc.eq(doc),
+        audit_log::mac.eq(&mac),
+    )))
+    .execute(tx.conn())?;
     match subject {
         Subject::Patient(id) => diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(id)))
             .set((patient_heads::audit_seq.eq(seq), patient_heads::audit_mac.eq(mac)))

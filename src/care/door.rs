@@ -26,11 +26,11 @@ use super::store::{self, Bond};
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
 use crate::http::{IdempotencyKey, PatientRef};
-use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, once_of, told};
+use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, once_of};
 use crate::kernel::fields::FieldError;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Code, Error, Id, Result};
-use crate::replay::{self, Claim, Done, Once};
+use crate::replay::{self, Done, Once};
 use crate::state::State;
 use crate::vault::Keys;
 
@@ -316,7 +316,7 @@ impl<L: Lock> Door<L> {
         &self,
         act: &'static str,
         once: Once,
-        command: Result<C>,
+        mut command: Result<C>,
         mut f: F,
         mut again: G,
     ) -> Result<(Done, V)>
@@ -327,29 +327,18 @@ impl<L: Lock> Door<L> {
         G: FnMut(&mut Tx<'_>, &Access<Write>, Done) -> Result<V> + Send + 'static,
     {
         let pass = self.pass(act);
-        let (command, fault) = match command {
-            Ok(command) => (Some(command), None),
-            Err(error) => (None, Some(error)),
-        };
         let verdict = self.state.db.write(move |tx| {
             let access = match pass.open::<Write>(tx)? {
                 Opened::Refused => return Ok(Err(Error::NotFound)),
                 Opened::In(access) => access,
             };
-            let account = pass.caller.account();
-            let answer = match replay::claim(tx, account, &once, access.now())? {
-                Claim::Done(done) => (done, again(tx, &access, done)?),
-                Claim::Fresh => {
-                    let Some(command) = &command else { return Err(Error::Invalid(Vec::new())) };
-                    let (done, value) = f(tx, &access, command)?;
-                    replay::settle(tx, account, &once, done)?;
-                    (done, value)
-                }
-            };
+            let once = (pass.caller.account(), &once, access.now());
+            let work = |tx: &mut Tx<'_>, command: &C| f(tx, &access, command);
+            let answer = replay::run(tx, once, &mut command, work, |tx, done| again(tx, &access, done))?;
             pass.trace(tx, &access)?;
             Ok(Ok(answer))
         });
-        let answer = told(verdict.await, fault).and_then(|answer| answer);
+        let answer = verdict.await.and_then(|answer| answer);
         if !self.owner && matches!(answer, Err(Error::NotFound)) {
             // What the unit did is rolled back; the trace of the refusal needs one of its own.
             let pass = self.pass(act);

@@ -1,11 +1,15 @@
 //! The head row of a patient and the change rows.
 
+use diesel::backend::Backend;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
 use super::model::{Change, Entity, Op, Recorded};
-use crate::db::schema::{changes, patient_heads};
-use crate::db::{At, Tx};
+use crate::db::schema::changes;
+use crate::db::{At, Both, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
@@ -16,12 +20,36 @@ use crate::kernel::{Error, Id, Result};
 /// [`Error::NotFound`] when there is no such patient.
 pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize) -> Result<i64> {
     let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
-    let last: i64 = diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(patient)))
-        .set(patient_heads::change_seq.eq(patient_heads::change_seq + count))
-        .returning(patient_heads::change_seq)
-        .get_result(tx.conn())?;
+    let last: i64 = Both(Take { patient, count }).get_result(tx.conn())?;
     Ok(last - count + 1)
 }
+
+/// The update that takes numbers, as a text of its own: diesel prepares an update anew for every run.
+#[derive(QueryId)]
+struct Take {
+    patient: Id<Patient>,
+    count: i64,
+}
+
+impl<DB: Backend> QueryFragment<DB> for Take
+where
+    DB: HasSqlType<Uid> + HasSqlType<BigInt>,
+    Id<Patient>: ToSql<Uid, DB>,
+    i64: ToSql<BigInt, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("UPDATE patient_heads SET change_seq = change_seq + ");
+        out.push_bind_param::<BigInt, _>(&self.count)?;
+        out.push_sql(" WHERE patient_id = ");
+        out.push_bind_param::<Uid, _>(&self.patient)?;
+        out.push_sql(" RETURNING change_seq");
+        Ok(())
+    }
+}
+impl Query for Take {
+    type SqlType = BigInt;
+}
+impl<C: Connection> RunQueryDsl<C> for Take {}
 
 /// Keeps `changes` under the numbers from `first` on.
 pub fn insert(
@@ -33,19 +61,18 @@ pub fn insert(
     list: &[Change],
 ) -> Result<()> {
     for (seq, change) in (first..).zip(list) {
-        diesel::insert_into(changes::table)
-            .values((
-                changes::patient_id.eq(patient),
-                changes::seq.eq(seq),
-                changes::entity.eq(change.entity.number()),
-                changes::entity_id.eq(Id::<Any>::from_uuid(change.id)),
-                changes::version.eq(change.version),
-                changes::op.eq(change.op.number()),
-                changes::actor_id.eq(actor.map(|(account, _)| account)),
-                changes::session_id.eq(actor.map(|(_, session)| session)),
-                changes::at.eq(At(now)),
-            ))
-            .execute(tx.conn())?;
+        Both(diesel::insert_into(changes::table).values((
+            changes::patient_id.eq(patient),
+            changes::seq.eq(seq),
+            changes::entity.eq(change.entity.number()),
+            changes::entity_id.eq(Id::<Any>::from_uuid(change.id)),
+            changes::version.eq(change.version),
+            changes::op.eq(change.op.number()),
+            changes::actor_id.eq(actor.map(|(account, _)| account)),
+            changes::session_id.eq(actor.map(|(_, session)| session)),
+            changes::at.eq(At(now)),
+        )))
+        .execute(tx.conn())?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::model::InfusionFacts;
 use super::settings::{PauseDoc, Settings, ZoneSince};
 use crate::care::{Access, Write};
 use crate::db::schema::{care_links, entries, grant_items, infusions, patient_settings, pauses};
-use crate::db::{At, Tx};
+use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Any, Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Place, Purpose};
@@ -168,13 +168,11 @@ type SealedInfusion = (Id<Infusion>, Vec<u8>, i64);
 /// Reads it in one statement: every answer about an entry needs it.
 pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> {
     let of = infusions::table.on(infusions::patient_id.eq(patient_settings::patient_id));
-    let rows: Vec<((Vec<u8>, i64), Option<SealedInfusion>)> = patient_settings::table
-        .left_join(of)
-        .filter(patient_settings::patient_id.eq(access.patient()))
-        .select((
+    let rows: Vec<((Vec<u8>, i64), Option<SealedInfusion>)> =
+        Both(patient_settings::table.left_join(of).filter(patient_settings::patient_id.eq(access.patient())).select((
             (patient_settings::doc, patient_settings::version),
             (infusions::id, infusions::doc, infusions::version).nullable(),
-        ))
+        )))
         .load(tx.conn())?;
     let mut found = Background { settings: None, infusions: Vec::new() };
     for (settings, infusion) in rows {

@@ -2,7 +2,7 @@
 
 use diesel::connection::AnsiTransactionManager;
 use diesel::pg::{Pg, PgConnection};
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{QueryResult, RunQueryDsl};
 
@@ -31,19 +31,52 @@ impl std::fmt::Debug for AnyConnection {
     }
 }
 
-/// A query that both databases understand as it is, though the enum does not know it (`ON CONFLICT`).
-#[derive(Debug, QueryId)]
+/// A query that both databases understand as it is, run past the enum: what the enum does not know (`ON CONFLICT`),
+/// and what runs often, for the enum writes the text of a statement anew for every run.
+#[derive(Debug)]
 pub struct Both<T>(pub T);
 
-impl<T: QueryFragment<Pg> + QueryFragment<Sqlite>> QueryFragment<MultiBackend> for Both<T> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
-        MultiBackend::walk_variant_ast(&self.0, out)
+impl<T> Both<T> {
+    /// Runs it; answers how many rows it touched.
+    pub fn execute(self, conn: &mut AnyConnection) -> QueryResult<usize>
+    where
+        T: RunQueryDsl<PgConnection> + ExecuteDsl<PgConnection, Pg>,
+        T: RunQueryDsl<SqliteConnection> + ExecuteDsl<SqliteConnection, Sqlite>,
+    {
+        match conn {
+            AnyConnection::Pg(conn) => RunQueryDsl::execute(self.0, conn),
+            AnyConnection::Sqlite(conn) => RunQueryDsl::execute(self.0, conn),
+        }
+    }
+
+    /// Runs it; answers its rows.
+    pub fn load<'q, U>(self, conn: &mut AnyConnection) -> QueryResult<Vec<U>>
+    where
+        T: LoadQuery<'q, PgConnection, U> + RunQueryDsl<PgConnection>,
+        T: LoadQuery<'q, SqliteConnection, U> + RunQueryDsl<SqliteConnection>,
+    {
+        match conn {
+            AnyConnection::Pg(conn) => RunQueryDsl::load(self.0, conn),
+            AnyConnection::Sqlite(conn) => RunQueryDsl::load(self.0, conn),
+        }
+    }
+
+    /// Runs it; answers its row.
+    ///
+    /// # Errors
+    ///
+    /// [`diesel::NotFound`] when there is none.
+    pub fn get_result<'q, U>(self, conn: &mut AnyConnection) -> QueryResult<U>
+    where
+        T: LoadQuery<'q, PgConnection, U> + RunQueryDsl<PgConnection>,
+        T: LoadQuery<'q, SqliteConnection, U> + RunQueryDsl<SqliteConnection>,
+    {
+        match conn {
+            AnyConnection::Pg(conn) => RunQueryDsl::get_result(self.0, conn),
+            AnyConnection::Sqlite(conn) => RunQueryDsl::get_result(self.0, conn),
+        }
     }
 }
-impl<T: Query> Query for Both<T> {
-    type SqlType = T::SqlType;
-}
-impl<T> RunQueryDsl<AnyConnection> for Both<T> {}
 
 /// Opens a transaction with `sql`, known to diesel's transaction manager.
 pub(super) fn begin(conn: &mut AnyConnection, sql: &str) -> Result<()> {

@@ -11,6 +11,9 @@ use super::problem;
 use crate::kernel::Error;
 use crate::kernel::fields::FieldError;
 
+/// Most replies fit in it; a longer one grows.
+const USUAL: usize = 4096;
+
 /// A JSON reply, or one without a body. Not kept by shared caches, and asked for again by private ones, unless said
 /// otherwise.
 #[derive(Debug)]
@@ -24,8 +27,10 @@ pub struct Reply {
 impl Reply {
     /// 200 with a view.
     pub fn ok<T: Serialize + ?Sized>(view: &T) -> Self {
-        let body =
-            serde_json::to_vec(view).map_err(|error| Error::internal(format!("a view cannot be written: {error}")));
+        let mut body = Vec::with_capacity(USUAL);
+        let body = serde_json::to_writer(&mut body, view)
+            .map(|()| body)
+            .map_err(|error| Error::internal(format!("a view cannot be written: {error}")));
         Self { status: StatusCode::OK, headers: Vec::new(), cache: "private, no-cache", body }
     }
 

@@ -16,7 +16,7 @@ use crate::db::Tx;
 use crate::http::IdempotencyKey;
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
-use crate::replay::{self, Claim, Done, Once};
+use crate::replay::{self, Done, Once};
 use crate::state::State;
 use crate::vault::MacLabel;
 
@@ -138,7 +138,7 @@ impl<K: Kind> Claimed<K> {
         &self,
         state: &State,
         once: Once,
-        command: Result<C>,
+        mut command: Result<C>,
         mut f: F,
         mut again: G,
     ) -> Result<(Done, V)>
@@ -149,32 +149,12 @@ impl<K: Kind> Claimed<K> {
         G: FnMut(&mut Tx<'_>, &Live<K>, Done) -> Result<V> + Send + 'static,
     {
         let caller = *self;
-        let (command, fault) = match command {
-            Ok(command) => (Some(command), None),
-            Err(error) => (None, Some(error)),
-        };
-        let answer = state.db.write(move |tx| {
+        let unit = move |tx: &mut Tx<'_>| {
             let live = caller.live(tx)?;
-            match replay::claim(tx, live.account(), &once, live.now())? {
-                Claim::Done(done) => Ok((done, again(tx, &live, done)?)),
-                Claim::Fresh => {
-                    let Some(command) = &command else { return Err(Error::Invalid(Vec::new())) };
-                    let (done, value) = f(tx, &live, command)?;
-                    replay::settle(tx, live.account(), &once, done)?;
-                    Ok((done, value))
-                }
-            }
-        });
-        told(answer.await, fault)
-    }
-}
-
-/// The answer of a unit whose command was wrong: it ends with an empty list of faults (and rolls back its claim), and
-/// the true `fault` is told instead.
-pub fn told<T>(answer: Result<T>, fault: Option<Error>) -> Result<T> {
-    match (answer, fault) {
-        (Err(Error::Invalid(list)), Some(fault)) if list.is_empty() => Err(fault),
-        (answer, _) => answer,
+            let work = |tx: &mut Tx<'_>, command: &C| f(tx, &live, command);
+            replay::run(tx, (live.account(), &once, live.now()), &mut command, work, |tx, done| again(tx, &live, done))
+        };
+        state.db.write(unit).await
     }
 }
 

@@ -33,19 +33,21 @@ impl LiveRow {
 }
 
 pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<LiveRow>> {
-    Ok(sessions::table
-        .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
-        .filter(sessions::id.eq(session))
-        .select((
-            sessions::account_id,
-            sessions::expires_at,
-            sessions::revoked_cause,
-            accounts::kind,
-            accounts::patient_id,
-            accounts::disabled_at,
-        ))
-        .first(tx.conn())
-        .optional()?)
+    Ok(Both(
+        sessions::table
+            .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
+            .filter(sessions::id.eq(session))
+            .select((
+                sessions::account_id,
+                sessions::expires_at,
+                sessions::revoked_cause,
+                accounts::kind,
+                accounts::patient_id,
+                accounts::disabled_at,
+            )),
+    )
+    .get_result(tx.conn())
+    .optional()?)
 }
 
 /// An account with the patient it is.

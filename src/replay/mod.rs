@@ -6,9 +6,14 @@
 
 mod store;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use store::{claim, settle, sweep};
+use crate::db::Tx;
+use crate::kernel::id::Account;
+use crate::kernel::{Error, Id, Result};
+
+pub use store::sweep;
 
 /// The key of a request and what the request was.
 #[derive(Clone, Debug)]
@@ -54,9 +59,36 @@ impl Done {
 
 /// What a claim found.
 #[derive(Clone, Copy, Debug)]
-pub enum Claim {
-    /// Nobody came with this key before: go on, and [`settle`].
+enum Claim {
+    /// Nobody came with this key before: go on, and settle.
     Fresh,
     /// It was done before: render this again.
     Done(Done),
+}
+
+/// Does what `command` asks for with `work`, once for the key of `account`; `again` renders what was done before.
+///
+/// What is wrong with the command is told only if nothing was done under the key.
+///
+/// # Errors
+///
+/// [`crate::kernel::Code::KeyReused`]; the fault of the command; what `work` or `again` answer.
+pub fn run<C, V>(
+    tx: &mut Tx<'_>,
+    (account, once, now): (Id<Account>, &Once, Timestamp),
+    command: &mut Result<C>,
+    work: impl FnOnce(&mut Tx<'_>, &C) -> Result<(Done, V)>,
+    again: impl FnOnce(&mut Tx<'_>, Done) -> Result<V>,
+) -> Result<(Done, V)> {
+    if let Claim::Done(done) = store::claim(tx, account, once, now)? {
+        return Ok((done, again(tx, done)?));
+    }
+    let command = match command {
+        Ok(command) => command,
+        // It ends the unit, which is not run again: nobody asks for it twice.
+        Err(fault) => return Err(std::mem::replace(fault, Error::Unavailable("the request was refused before"))),
+    };
+    let (done, value) = work(tx, command)?;
+    store::settle(tx, account, once, done, now)?;
+    Ok((done, value))
 }

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::{Claim, Done, Once};
 use crate::db::schema::replays;
-use crate::db::{At, Both, Tx};
+use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Account, Any};
 use crate::kernel::{Code, Error, Id, Result};
 
@@ -15,28 +15,20 @@ use crate::kernel::{Code, Error, Id, Result};
 /// # Errors
 ///
 /// [`Code::KeyReused`] when the key came with another request before.
-pub fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, now: Timestamp) -> Result<Claim> {
+pub(super) fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, now: Timestamp) -> Result<Claim> {
     let Some(key) = once.key else { return Ok(Claim::Fresh) };
-    let claimed = Both(
-        diesel::insert_into(replays::table)
-            .values((
-                replays::account_id.eq(account),
-                replays::key_hash.eq(key.to_vec()),
-                replays::fingerprint.eq(once.fingerprint.to_vec()),
-                replays::status.eq(0),
-                replays::created_at.eq(At(now)),
-            ))
-            .on_conflict_do_nothing(),
-    )
-    .execute(tx.conn())?;
-    if claimed == 1 {
+    if many_writers(tx) && insert(tx, account, &key, once, None, now)? {
         return Ok(Claim::Fresh);
     }
-    let (fingerprint, status, reference): (Vec<u8>, i32, Option<Id<Any>>) = replays::table
-        .filter(replays::account_id.eq(account))
-        .filter(replays::key_hash.eq(key.to_vec()))
-        .select((replays::fingerprint, replays::status, replays::reference))
-        .first(tx.conn())?;
+    let rows: Vec<(Vec<u8>, i32, Option<Id<Any>>)> = Both(
+        replays::table.filter(replays::account_id.eq(account)).filter(replays::key_hash.eq(key.to_vec())).select((
+            replays::fingerprint,
+            replays::status,
+            replays::reference,
+        )),
+    )
+    .load(tx.conn())?;
+    let Some((fingerprint, status, reference)) = rows.into_iter().next() else { return Ok(Claim::Fresh) };
     if !bool::from(fingerprint.as_slice().ct_eq(&once.fingerprint)) {
         return Err(Error::Malformed(Code::KeyReused, "the key came with another request before".to_owned()));
     }
@@ -45,8 +37,12 @@ pub fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, now: Timestamp)
 }
 
 /// Keeps what was done under the key.
-pub fn settle(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, done: Done) -> Result<()> {
+pub(super) fn settle(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, done: Done, now: Timestamp) -> Result<()> {
     let Some(key) = once.key else { return Ok(()) };
+    if !many_writers(tx) {
+        insert(tx, account, &key, once, Some(done), now)?;
+        return Ok(());
+    }
     diesel::update(replays::table.filter(replays::account_id.eq(account)).filter(replays::key_hash.eq(key.to_vec())))
         .set((
             replays::status.eq(i32::from(done.status)),
@@ -54,6 +50,37 @@ pub fn settle(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, done: Done) ->
         ))
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// Whether somebody could come with the same key between claim and settlement. The row that claims it makes them wait;
+/// on SQLite there is one writer, and the row is written once, when all is known.
+fn many_writers(tx: &mut Tx<'_>) -> bool {
+    matches!(tx.conn(), AnyConnection::Pg(_))
+}
+
+/// Inserts the row of a key; `false` when there is one.
+fn insert(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    key: &[u8; 32],
+    once: &Once,
+    done: Option<Done>,
+    now: Timestamp,
+) -> Result<bool> {
+    let inserted = Both(
+        diesel::insert_into(replays::table)
+            .values((
+                replays::account_id.eq(account),
+                replays::key_hash.eq(key.to_vec()),
+                replays::fingerprint.eq(once.fingerprint.to_vec()),
+                replays::status.eq(done.map_or(0, |done| i32::from(done.status))),
+                replays::reference.eq(done.and_then(|done| done.reference).map(Id::<Any>::from_uuid)),
+                replays::created_at.eq(At(now)),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    Ok(inserted == 1)
 }
 
 /// Forgets keys older than 24 hours, about `most` of them at a time. Answers how many.

@@ -176,13 +176,15 @@ pub(super) fn readers_of<A>(
 
 /// Live grants by rule.
 pub(super) fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantRow>> {
-    Ok(grants::table
-        .filter(grants::patient_id.eq(access.patient()))
-        .filter(grants::sections.ge(Sections::least_by_rule()))
-        .filter(grants::closed_at.is_null())
-        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
-        .select(GRANT)
-        .load(tx.conn())?)
+    Ok(Both(
+        grants::table
+            .filter(grants::patient_id.eq(access.patient()))
+            .filter(grants::sections.ge(Sections::least_by_rule()))
+            .filter(grants::closed_at.is_null())
+            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
+            .select(GRANT),
+    )
+    .load(tx.conn())?)
 }
 
 /// The active links of the patient, or those of one therapist: held, so that none ends before this unit does.
