@@ -91,6 +91,12 @@ struct Options {
     /// The address clients use [default: `http://` and the address to listen on].
     #[arg(long, env = "AFTERGLOW_PUBLIC_URL", global = true)]
     public_url: Option<String>,
+    /// Where to report weaknesses, for `/.well-known/security.txt`: `mailto:…` or `https://…`.
+    #[arg(long, env = "AFTERGLOW_SECURITY_CONTACT", global = true)]
+    security_contact: Option<String>,
+    /// The page where people change their passphrase, for `/.well-known/change-password`.
+    #[arg(long, env = "AFTERGLOW_CHANGE_PASSWORD_URL", global = true)]
+    change_password_url: Option<String>,
     /// How many threads answer requests [default: the cores].
     #[arg(long, env = "AFTERGLOW_WORKERS", global = true)]
     workers: Option<usize>,
@@ -130,6 +136,8 @@ impl Options {
             config.keyring = Some(Backend::parse(url)?);
         }
         config.public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        config.security_contact.clone_from(&self.security_contact);
+        config.change_password_url.clone_from(&self.change_password_url);
         config.auth_per_minute = NonZeroU32::new(self.auth_per_minute);
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;

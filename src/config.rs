@@ -20,6 +20,10 @@ pub struct Config {
     pub keyring: Option<Backend>,
     /// The address clients use, without a slash at the end. Issuer of tokens.
     pub public_url: String,
+    /// Where people report what is wrong with the security: `mailto:` or `https:`.
+    pub security_contact: Option<String>,
+    /// Where somebody changes their passphrase: a page of the app.
+    pub change_password_url: Option<String>,
     /// Attempts a minute and address where somebody may guess; `None` for no limit.
     pub auth_per_minute: Option<NonZeroU32>,
     /// Requests a minute and address in all; `None` for no limit.
@@ -52,6 +56,8 @@ impl Config {
             root_key: None,
             keyring: None,
             public_url: "http://127.0.0.1:8080".to_owned(),
+            security_contact: None,
+            change_password_url: None,
             auth_per_minute: NonZeroU32::new(10),
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
@@ -72,6 +78,15 @@ impl Config {
             || self.public_url.ends_with('/')
         {
             faults.push("the public URL starts with http:// or https:// and ends without a slash".to_owned());
+        }
+        let is_line = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !self.security_contact.as_deref().is_none_or(|contact| {
+            is_line(contact) && ["mailto:", "https://", "tel:"].iter().any(|start| contact.starts_with(start))
+        }) {
+            faults.push("the security contact starts with mailto:, https:// or tel:".to_owned());
+        }
+        if !self.change_password_url.as_deref().is_none_or(|url| is_line(url) && url.starts_with("https://")) {
+            faults.push("the address for changing a passphrase starts with https://".to_owned());
         }
         for backend in [Some(&self.database), self.keyring.as_ref()].into_iter().flatten() {
             if let Backend::Postgres(url) = backend

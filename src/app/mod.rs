@@ -3,6 +3,7 @@
 pub mod folder;
 pub mod health;
 pub mod openapi;
+mod wellknown;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ fn mount(config: &mut ServiceConfig) {
         .service(health::get_ready)
         .service(health::get_metrics)
         .service(health::get_problem)
+        .service(wellknown::get_security_txt)
+        .service(wellknown::get_change_password)
         .service(crate::identity::routes::get_jwks)
         .service(scope("/v1/patients/{patient_id}").configure(mount_patient))
         .service(scope("/v1").configure(|config: &mut ServiceConfig| {

@@ -3,9 +3,10 @@
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, Route};
 use serde_json::Value;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
-use utoipa::openapi::{Content, OpenApi, RefOr, SecurityRequirement};
+use utoipa::openapi::{ArrayBuilder, Content, OpenApi, PathItem, Ref, RefOr, Schema, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_actix_web::AppExt;
 
@@ -60,8 +61,36 @@ pub fn document() -> OpenApi {
     let (_, mut document) =
         actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(super::mount).split_for_parts();
     "1".clone_into(&mut document.info.version);
+    allow_warnings(&mut document);
     show_examples(&mut document);
     document
+}
+
+/// Adds `warnings` to what requests with a body are answered with: the reply puts it there for the lenient.
+fn allow_warnings(document: &mut OpenApi) {
+    let Some(components) = &mut document.components else { return };
+    let list = ArrayBuilder::new()
+        .items(Ref::from_schema_name("ProblemField"))
+        .description(Some("What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it."));
+    let warnings = RefOr::T(Schema::Array(list.build()));
+    for operation in document.paths.paths.values_mut().flat_map(operations).filter(|one| one.request_body.is_some()) {
+        let successes = operation.responses.responses.iter().filter(|(status, _)| status.starts_with('2'));
+        for (_, response) in successes {
+            let RefOr::T(response) = response else { continue };
+            for content in response.content.values() {
+                if let RefOr::T(Content { schema: Some(RefOr::Ref(view)), .. }) = content
+                    && let Some((_, name)) = view.ref_location.rsplit_once('/')
+                    && let Some(RefOr::T(Schema::Object(view))) = components.schemas.get_mut(name)
+                {
+                    view.properties.insert("warnings".to_owned(), warnings.clone());
+                }
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
 /// What a test was asked and answered, by operation: `{request?, response?, status}`. Written by the test.
@@ -69,18 +98,15 @@ const EXAMPLES: &str = include_str!("../../openapi/examples.json");
 
 fn show_examples(document: &mut OpenApi) {
     let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            let Some(example) = operation.operation_id.as_ref().and_then(|id| examples.get(id)) else { continue };
-            if let (Some(RefOr::T(body)), Some(request)) = (&mut operation.request_body, example.get("request")) {
-                show(body.content.values_mut(), request);
-            }
-            let status = example.get("status").map(ToString::to_string).unwrap_or_default();
-            let response = operation.responses.responses.get_mut(&status);
-            if let (Some(RefOr::T(response)), Some(body)) = (response, example.get("response")) {
-                show(response.content.values_mut(), body);
-            }
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        let Some(example) = operation.operation_id.as_ref().and_then(|id| examples.get(id)) else { continue };
+        if let (Some(RefOr::T(body)), Some(request)) = (&mut operation.request_body, example.get("request")) {
+            show(body.content.values_mut(), request);
+        }
+        let status = example.get("status").map(ToString::to_string).unwrap_or_default();
+        let response = operation.responses.responses.get_mut(&status);
+        if let (Some(RefOr::T(response)), Some(body)) = (response, example.get("response")) {
+            show(response.content.values_mut(), body);
         }
     }
 }

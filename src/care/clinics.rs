@@ -52,6 +52,12 @@ pub fn require_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) ->
     clinic_for(&memberships, Some(clinic), Capabilities::admin).map(drop)
 }
 
+/// How many patients have an active link at a clinic, for its admins. Not to be told below ten.
+pub fn count_patients(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<i64> {
+    require_admin(tx, live, clinic)?;
+    store::count_patients(tx, clinic)
+}
+
 /// A page of those who work at a clinic, for its admins.
 pub fn list_members(
     tx: &mut Tx<'_>,

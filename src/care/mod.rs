@@ -34,3 +34,4 @@ pub use access::{Access, Read, Role, Write};
 pub use code::JoinCode;
 pub use door::Door;
 pub use routes::{configure, configure_patient};
+pub use store::mark_plan_stale;

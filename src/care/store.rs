@@ -8,6 +8,7 @@ use diesel::prelude::*;
 
 pub(super) use clinics::*;
 pub(super) use invitations::*;
+pub use links::mark_plan_stale;
 pub(super) use links::*;
 
 use super::model::Capabilities;

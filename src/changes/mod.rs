@@ -10,4 +10,4 @@ mod model;
 mod store;
 
 pub use model::{Change, Entity, Op, Recorded};
-pub use store::{insert, list_of, take};
+pub use store::{insert, list_of, list_own, take};

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
 use super::model::{Change, Entity, Op, Recorded};
-use crate::db::schema::changes;
+use crate::db::schema::{changes, patients};
 use crate::db::{At, Both, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
@@ -20,8 +20,8 @@ use crate::kernel::{Error, Id, Result};
 /// [`Error::NotFound`] when there is no such patient.
 pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize) -> Result<i64> {
     let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
-    let last: i64 = Both(Take { patient, count }).get_result(tx.conn())?;
-    Ok(last - count + 1)
+    let last: Option<i64> = Both(Take { patient, count }).get_result(tx.conn()).optional()?;
+    Ok(last.ok_or(Error::NotFound)? - count + 1)
 }
 
 /// The update that takes numbers, as a text of its own: diesel prepares an update anew for every run.
@@ -75,6 +75,20 @@ pub fn insert(
         .execute(tx.conn())?;
     }
     Ok(())
+}
+
+/// When the patient changed something since `since`, newest first: at most `limit` instants.
+pub fn list_own(tx: &mut Tx<'_>, patient: Id<Patient>, since: Timestamp, limit: i64) -> Result<Vec<Timestamp>> {
+    let own = patients::table.filter(patients::id.eq(patient)).select(patients::account_id.nullable());
+    let rows: Vec<At> = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::actor_id.eq_any(own))
+        .filter(changes::at.ge(At(since)))
+        .order(changes::seq.desc())
+        .limit(limit)
+        .select(changes::at)
+        .load(tx.conn())?;
+    Ok(rows.into_iter().map(|at| at.0).collect())
 }
 
 type Row = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);

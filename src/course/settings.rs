@@ -131,6 +131,9 @@ pub struct Settings {
     pub locale: String,
     /// What may be sent.
     pub notifications: Notifications,
+    /// Whether linked therapists see on how many days the patient was active.
+    #[serde(default)]
+    pub share_activity: bool,
 }
 
 impl Settings {
@@ -143,6 +146,7 @@ impl Settings {
             country: None,
             locale: locale.into(),
             notifications: Notifications::default(),
+            share_activity: false,
         }
     }
 

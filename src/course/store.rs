@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::model::InfusionFacts;
 use super::settings::{PauseDoc, Settings, ZoneSince};
 use crate::care::{Access, Write};
-use crate::db::schema::{care_links, entries, grant_items, infusions, patient_settings, pauses};
+use crate::db::schema::{care_links, entries, grant_items, grants, infusions, patient_settings, pauses};
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Any, Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
@@ -271,8 +271,37 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(bool, bool, bool
             .filter(entries::draft.eq(false))
     };
     let entry: Option<Id<Any>> = written().select(entries::id).first::<Id<Any>>(tx.conn()).optional()?;
-    let shared = grant_items::table.filter(grant_items::patient_id.eq(patient)).select(grant_items::item_id);
+    let live = grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now())));
+    let shared = grant_items::table
+        .inner_join(grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(patient))))
+        .filter(grant_items::patient_id.eq(patient))
+        .filter(grants::closed_at.is_null())
+        .filter(live)
+        .select(grant_items::item_id);
     let unshared: Option<Id<Any>> =
         written().filter(entries::id.ne_all(shared)).select(entries::id).first::<Id<Any>>(tx.conn()).optional()?;
     Ok((link.is_some(), entry.is_some(), unshared.is_some()))
+}
+
+/// Whether writing, deleting or bringing back an entry may have changed what [`holds`] says: unless the newest two are
+/// closed to everybody, it may. Asked after every such write: cheap, and rather once too often.
+pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let opened = grant_items::table
+        .inner_join(
+            grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(grant_items::patient_id))),
+        )
+        .filter(grant_items::patient_id.eq(entries::patient_id))
+        .filter(grant_items::item_id.eq(entries::id))
+        .filter(grants::closed_at.is_null());
+    let newest: Vec<bool> = Both(
+        entries::table
+            .filter(entries::patient_id.eq(access.patient()))
+            .filter(entries::deleted_at.is_null())
+            .filter(entries::draft.eq(false))
+            .order((entries::occurred_at.desc(), entries::id.desc()))
+            .limit(2)
+            .select(diesel::dsl::exists(opened)),
+    )
+    .load(tx.conn())?;
+    Ok(newest.len() < 2 || newest.contains(&true))
 }

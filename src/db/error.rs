@@ -4,10 +4,11 @@ use diesel::result::{ConnectionError, DatabaseErrorKind, Error as Diesel};
 
 use crate::kernel::Error;
 
+/// A row that may be missing is asked for with `optional()`: one that is not there after all is a fault of ours, and
+/// never a 404.
 impl From<Diesel> for Error {
     fn from(error: Diesel) -> Self {
         let words = match &error {
-            Diesel::NotFound => return Self::NotFound,
             Diesel::DatabaseError(DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ClosedConnection, _) => {
                 return Self::Transient(Box::new(error));
             }

@@ -61,9 +61,11 @@ impl Media for MergePatch {
 pub struct Body<T, M = Json> {
     value: T,
     raw: Bytes,
-    warnings: Vec<FieldError>,
     media: PhantomData<M>,
 }
+
+/// What was ignored of a lenient request; the [`super::Reply`] tells it.
+pub(super) struct Warnings(pub Vec<FieldError>);
 
 /// The body of a PATCH. The fields of `T` are [`super::Change`]s.
 pub type PatchBody<T> = Body<T, MergePatch>;
@@ -83,16 +85,6 @@ impl<T, M> Body<T, M> {
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
-
-    /// What was ignored under `Prefer: handling=lenient`.
-    pub fn warnings(&self) -> &[FieldError] {
-        &self.warnings
-    }
-
-    /// All three.
-    pub fn into_parts(self) -> (T, Bytes, Vec<FieldError>) {
-        (self.value, self.raw, self.warnings)
-    }
 }
 
 impl<T, M> fmt::Debug for Body<T, M> {
@@ -107,12 +99,11 @@ impl<T: DeserializeOwned + 'static, M: Media + 'static> FromRequest for Body<T, 
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let checked = expect_json(request, M::TYPES).and_then(|()| expect_small(request));
-        let lenient = lenient(request);
+        let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = read(payload, checked?).await?;
-            let (value, warnings) = parse(&raw, lenient)?;
-            Ok(Self { value, raw, warnings, media: PhantomData })
+            Ok(Self { value: parsed(&raw, &request)?, raw, media: PhantomData })
         })
     }
 }
@@ -148,7 +139,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let typed = expect_json(request, Json::TYPES);
         let small = expect_small(request);
-        let lenient = lenient(request);
+        let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = read(payload, small?).await?;
@@ -156,8 +147,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
                 return Ok(Self { value: None, raw });
             }
             typed?;
-            let (value, _) = parse(&raw, lenient)?;
-            Ok(Self { value: Some(value), raw })
+            Ok(Self { value: Some(parsed(&raw, &request)?), raw })
         })
     }
 }
@@ -229,6 +219,15 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
 
 /// How many unknown fields are tolerated under `Prefer: handling=lenient`.
 const WARNINGS: usize = 64;
+
+/// Parses, and keeps what was ignored for the reply.
+fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
+    let (value, warnings) = parse(raw, lenient(request))?;
+    if !warnings.is_empty() {
+        request.extensions_mut().insert(Warnings(warnings));
+    }
+    Ok(value)
+}
 
 fn parse<T: DeserializeOwned>(raw: &[u8], lenient: bool) -> Result<(T, Vec<FieldError>)> {
     json::check(raw)?;

@@ -62,6 +62,8 @@ macro_rules! sets {
 sets! {
     /// A public read without parameters.
     PublicErrors = [429, 431, 500, 503];
+    /// A public read of what may not be there.
+    PublicFileErrors = [404, 429, 431, 500, 503];
     /// Log-in, register, refresh: a body, no access token.
     AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
     /// The first run: as [`AuthErrors`], and once only.

@@ -3,9 +3,10 @@
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, Responder};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
 
+use super::body::Warnings;
 use super::precondition::{EntityTag, Preconditions};
 use super::problem;
 use crate::kernel::Error;
@@ -87,11 +88,7 @@ impl Reply {
     }
 
     /// With what was ignored of a lenient request, as `warnings` in the object.
-    #[must_use]
-    pub fn warnings(mut self, warnings: &[FieldError]) -> Self {
-        if warnings.is_empty() {
-            return self;
-        }
+    fn warnings(mut self, warnings: &[FieldError]) -> Self {
         if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(warnings))
             && body.pop_if(|last| *last == b'}').is_some()
         {
@@ -128,7 +125,10 @@ impl Reply {
 impl Responder for Reply {
     type Body = BoxBody;
 
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+    fn respond_to(mut self, request: &HttpRequest) -> HttpResponse {
+        if let Some(Warnings(list)) = request.extensions_mut().remove() {
+            self = self.warnings(&list);
+        }
         let body = match self.body {
             Ok(body) => body,
             Err(error) => return problem::response(&error),

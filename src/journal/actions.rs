@@ -181,7 +181,7 @@ fn tell(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>, old: Option<&Hea
         let (kind, answers) = falls(new);
         grants::on_entry(tx, access, id, kind.name(), answers, before.is_some())?;
     }
-    Ok(())
+    if before.is_none() { hooks::plan_follows(tx, access) } else { Ok(()) }
 }
 
 fn record(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, row: &Row, op: Op) -> Result<()> {
@@ -204,6 +204,7 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>, if_: &Prec
     let now = access.now();
     let row = Row { version: row.version + 1, deleted_at: Some(now), updated_at: now, ..row };
     store::mark_deleted(tx, access, &row)?;
+    hooks::plan_follows(tx, access)?;
     record(tx, access, number, &row, Op::Delete)
 }
 
@@ -223,6 +224,7 @@ pub fn undelete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Resul
     let row = Row { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
     store::mark_deleted(tx, access, &row)?;
     grants::drop_item(tx, access, id)?;
+    hooks::plan_follows(tx, access)?;
     record(tx, access, number, &row, Op::Undelete)?;
     Ok(row)
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::model::Header;
 use super::store;
-use crate::care::Access;
 use crate::care::access::Write;
+use crate::care::{Access, mark_plan_stale};
 use crate::course::{self, ZoneSince};
 pub use crate::course::{Background, background};
 use crate::db::Tx;
@@ -80,4 +80,10 @@ pub(super) fn answered(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>
         return Ok(());
     }
     Err(Error::field("/prompt_id", NOT_YOURS))
+}
+
+/// Has the plan made again when the prompts that wait for an entry, or for one that nobody may read, may have to go or
+/// to come.
+pub(super) fn plan_follows(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+    if course::may_hold_otherwise(tx, access)? { mark_plan_stale(tx, access) } else { Ok(()) }
 }

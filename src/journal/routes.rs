@@ -101,14 +101,12 @@ async fn put_entry(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
-    let (mut warnings, once) = (Vec::new(), door.once(&key, &raw));
+    let once = door.once(&key, &raw);
     let command = body.and_then(|body| {
-        let (draft, _, ignored) = body.into_parts();
-        warnings = ignored;
         if !id.is_v7() {
             return Err(Error::field("path/entry_id", "must be a UUIDv7"));
         }
-        Put::new(door.keys()?, door.patient()?, id, draft.parse()?, preconditions, door.now())
+        Put::new(door.keys()?, door.patient()?, id, body.into_inner().parse()?, preconditions, door.now())
     });
     let (done, answer) = door
         .write(
@@ -122,7 +120,7 @@ async fn put_entry(
             move |tx, access, _| again(tx, access, id),
         )
         .await?;
-    Ok(reply(&door, &answer)?.created_if(done.status == 201, request.path()).warnings(&warnings))
+    Ok(reply(&door, &answer)?.created_if(done.status == 201, request.path()))
 }
 
 /// Read an entry
@@ -176,13 +174,7 @@ async fn patch_entry(
     let id = id.into_inner();
     let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
     let once = door.once(&key, &raw);
-    let (command, warnings) = match body {
-        Ok(body) => {
-            let (patch, _, warnings) = body.into_parts();
-            (Ok(patch), warnings)
-        }
-        Err(error) => (Err(error), Vec::new()),
-    };
+    let command = body.map(Body::into_inner);
     let (_, answer) = door
         .write(
             "patch_entry",
@@ -195,7 +187,7 @@ async fn patch_entry(
             move |tx, access, _| again(tx, access, id),
         )
         .await?;
-    Ok(reply(&door, &answer)?.warnings(&warnings))
+    reply(&door, &answer)
 }
 
 /// Delete an entry

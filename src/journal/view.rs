@@ -11,7 +11,6 @@ use super::hooks::Surroundings;
 use super::seal::{Of, Opened};
 use super::store::Row;
 use crate::care::grants::Sections;
-use crate::http::problem::ProblemField;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Id, Result};
 use crate::vault::Keys;
@@ -104,10 +103,6 @@ pub struct EntryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub seen_by: Option<Vec<SeenBy>>,
-    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub warnings: Option<Vec<ProblemField>>,
 }
 
 /// Who opened an entry.
@@ -181,7 +176,6 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings) -> EntryV
         deleted_at: None,
         seen_by: None,
         // The reply adds them.
-        warnings: None,
     };
     if found.shared.is_none() {
         let status = match (row.deleted_at, header.draft) {

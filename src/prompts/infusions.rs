@@ -152,6 +152,8 @@ pub struct SettingsPatch {
     pub locale: Option<String>,
     /// Whether prompts are pushed.
     pub notifications: Option<bool>,
+    /// Whether linked therapists see on how many days the patient was active.
+    pub share_activity: Option<bool>,
 }
 
 /// Changes the patient's settings and re-plans what is not yet due.
@@ -176,6 +178,7 @@ pub fn patch_settings(
     after.country = patch.country.clone().over(after.country);
     after.locale = patch.locale.clone().unwrap_or(after.locale);
     after.notifications.enabled = patch.notifications.unwrap_or(after.notifications.enabled);
+    after.share_activity = patch.share_activity.unwrap_or(after.share_activity);
     if after == before {
         return Ok((before, version));
     }

@@ -1,5 +1,7 @@
 //! R3: PostgreSQL goes away under load and comes back. And a server that is asked to stop finishes what it took.
 
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -89,6 +91,82 @@ async fn r3_backends_killed_under_load_lose_nothing_acknowledged_and_come_back()
 
     for writer in writers {
         writer.await.unwrap();
+    }
+    resend(&patient, &ledger).await;
+    verify(&patient, &database, &id, &ledger).await;
+    assert!(ledger.lock().unwrap().acknowledged.len() > 50);
+    child.kill();
+    let (status, said) = run(&database, &["audit", "verify"]);
+    assert!(status.success(), "{said}");
+}
+
+/// A cluster of its own: a test that restarts one would disturb all others. Gone when this is.
+struct Cluster {
+    process: std::process::Child,
+    orders: Option<ChildStdin>,
+    told: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let obey = r#"echo "$AFTERGLOW_TEST_POSTGRES"
+            while read -r order; do (cd / && $AFTERGLOW_TEST_PG_CTL $order) >/dev/null; echo "$?"; done"#;
+        let mut process = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/with-postgres"))
+            .args(["bash", "-c", obey])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let orders = process.stdin.take();
+        let mut told = BufReader::new(process.stdout.take().unwrap()).lines();
+        let url = told.next().unwrap().unwrap();
+        Self { process, orders, told, url }
+    }
+
+    /// As after a crash: nobody is waited for, nothing is written back; what is durable is recovered.
+    async fn crash(mut self) -> Self {
+        let restart = move || {
+            writeln!(self.orders.as_mut().unwrap(), "restart -m immediate").unwrap();
+            assert_eq!(self.told.next().unwrap().unwrap(), "0", "PostgreSQL did not start again");
+            self
+        };
+        actix_web::rt::task::spawn_blocking(restart).await.unwrap()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Without orders the script ends, and takes the cluster with it.
+        self.orders = None;
+        let _ = self.process.wait();
+    }
+}
+
+#[actix_web::test]
+async fn r3_postgresql_crashed_under_load_loses_nothing_acknowledged_and_the_server_comes_back_by_itself() {
+    if postgres_url().is_none() {
+        return;
+    }
+    let mut cluster = Cluster::start();
+    let database = Database::postgres(&cluster.url);
+    let code = first_run_code(&database).await;
+    let mut child = Child::serve(&database, &[]).await;
+    let (_therapist, patient, id) = Web::new(&child.url).found(&code).await;
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    for _ in 0..3 {
+        let until = Instant::now() + Duration::from_millis(2500);
+        let writers: Vec<_> = (0..4)
+            .map(|writer| actix_web::rt::spawn(write(patient.clone(), Arc::clone(&ledger), until, writer % 2 == 0)))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cluster = cluster.crash().await;
+        let took = recovers(&patient, "/readyz").await.max(recovers(&patient, "/v1/patients/me/entries?limit=1").await);
+        eprintln!("recovered after {took:?}");
+        assert!(took < Duration::from_secs(2), "recovered after {took:?}");
+        for writer in writers {
+            writer.await.unwrap();
+        }
     }
     resend(&patient, &ledger).await;
     verify(&patient, &database, &id, &ledger).await;

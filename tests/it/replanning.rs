@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use afterglow::delivery::LogChannel;
+use afterglow::jobs;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -256,4 +258,32 @@ async fn rule_a_therapist_sees_the_protocol_and_nothing_that_the_patient_did() {
     assert_eq!(look("").await, list, "quiet hours");
     ann.writes(reflection("Nobody's business")).await;
     assert_eq!(look("").await, list, "an entry that was not shared");
+}
+
+#[actix_web::test]
+async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is_shared() {
+    let (app, theo, mut ann, _) = planned().await;
+    app.set_clock("2026-03-13T09:00:00Z");
+    ann.refreshed().await;
+    let mut theo = theo;
+    theo.refreshed().await;
+    let state = async |ann: &Person| {
+        jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+        let prompts = ann.prompts().await;
+        ["d3.share", "d8.review"].map(|key| {
+            let found = prompts.iter().find(|prompt| prompt["rule_key"] == key);
+            found.map_or("absent".to_owned(), |prompt| prompt["state"].as_str().unwrap().to_owned())
+        })
+    };
+    assert_eq!(state(&ann).await, ["absent", "absent"], "nothing to share, nothing to look over");
+    let entry = ann.writes(reflection("Lake")).await;
+    assert_eq!(state(&ann).await, ["planned", "planned"]);
+    let grant = ann.opens(&entry, &["text"], &theo).await;
+    assert_eq!(state(&ann).await, ["cancelled", "planned"], "all is shared");
+    ann.revokes(&grant).await;
+    assert_eq!(state(&ann).await, ["planned", "planned"], "what was revoked is unshared");
+    ann.delete(&ann.my(&format!("/entries/{entry}"))).send().await.no_content();
+    assert_eq!(state(&ann).await, ["cancelled", "cancelled"]);
+    ann.act(&ann.my(&format!("/entries/{entry}/undelete"))).send().await.ok();
+    assert_eq!(state(&ann).await, ["planned", "planned"]);
 }

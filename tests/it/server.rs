@@ -32,3 +32,22 @@ async fn every_error_is_a_problem_with_a_page() {
     app.get("/problems/no_such_code").send().await.not_found();
     app.post("/v1/auth/logout", serde_json::json!({})).send().await.expect(401).refused("unauthenticated");
 }
+
+#[actix_web::test]
+async fn what_others_look_for_at_a_fixed_address_is_there_when_the_operator_said_so() {
+    let app = TestApp::start().await;
+    let file = app.get("/.well-known/security.txt").send().await.ok();
+    let text = String::from_utf8(file.bytes.to_vec()).unwrap();
+    assert!(text.starts_with("Contact: mailto:security@lakeside.example\nExpires: 2026-09-06T08:00:00Z\n"), "{text}");
+    assert!(text.contains("\nCanonical: http://"), "{text}");
+    let page = app.get("/.well-known/change-password").send().await.expect(303);
+    assert_eq!(page.headers["location"], "https://app.lakeside.example/passphrase");
+
+    let quiet = TestApp::start_with(|config| {
+        config.security_contact = None;
+        config.change_password_url = None;
+    })
+    .await;
+    quiet.get("/.well-known/security.txt").send().await.not_found();
+    quiet.get("/.well-known/change-password").send().await.not_found();
+}

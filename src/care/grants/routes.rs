@@ -13,7 +13,6 @@ use super::store::{self, GrantRow};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::problem::ProblemField;
 use crate::http::{Body, IdempotencyKey, PathOf, PatientRef, Query, Reply};
 use crate::kernel::id::{Account, Grant};
 use crate::kernel::page::{Limit, Page};
@@ -165,10 +164,6 @@ struct GrantView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     readers: Option<Vec<Uuid>>,
-    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    warnings: Option<Vec<ProblemField>>,
 }
 
 /// A page of grants.
@@ -211,7 +206,6 @@ fn view<L: crate::care::door::Lock>(door: &Door<L>, (row, readers): Found) -> Re
         reader: door.is_owner().then_some(reader),
         readers: door.is_owner().then_some(readers),
         // The reply adds them.
-        warnings: None,
     })
 }
 
@@ -235,7 +229,6 @@ async fn put_grant(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
-    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body
         .and_then(|body| body.into_inner().parse())
         .and_then(|doc| if id.is_v7() { Ok(doc) } else { Err(Error::field("path/grant_id", "must be a UUIDv7")) });
@@ -250,7 +243,7 @@ async fn put_grant(
         Ok((row, readers.into_iter().map(|(_, account)| account).collect()))
     };
     let (done, found) = door.write("put_grant", door.once(&key, &raw), command, write, again).await?;
-    Ok(Reply::ok(&view(&door, found)?).created_if(done.status == 201, request.path()).warnings(&warnings))
+    Ok(Reply::ok(&view(&door, found)?).created_if(done.status == 201, request.path()))
 }
 
 /// End a grant

@@ -82,6 +82,48 @@ fn view(member: &Member, names: &Names) -> ClinicMember {
     }
 }
 
+/// A clinic, as its admins see it.
+#[derive(Serialize, ToSchema)]
+struct ClinicSummary {
+    /// Its id.
+    id: Uuid,
+    /// What it is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Lakeside Clinic")]
+    name: Option<String>,
+    /// How many patients have an active care link here: from ten on the number, below that `< 10`, so that nobody can
+    /// be told by the difference.
+    #[schema(example = "< 10")]
+    patients: String,
+}
+
+/// Counts below this are not told.
+const TOLD_FROM: i64 = 10;
+
+/// Read a clinic
+///
+/// For its admins: what a clinic is called and how many patients it has, to the number only from ten on.
+#[utoipa::path(tag = "care", operation_id = "get_clinic",
+    params(("clinic_id" = Uuid, Path, description = "The clinic")),
+    responses((status = 200, description = "The clinic", body = ClinicSummary), ReadErrors))]
+#[get("/clinics/{clinic_id}")]
+pub(super) async fn get_clinic(
+    caller: Claimed<Staff>,
+    clinic: PathOf<Id<Clinic>>,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    let clinic = clinic.into_inner();
+    let unit = state.db.read(move |tx| {
+        let live = caller.live(tx)?;
+        let patients = clinics::count_patients(tx, &live, clinic)?;
+        Ok((patients, SealedNames::collect(tx, [], [clinic])?))
+    });
+    let (count, names) = unit.await?;
+    let names = names.open(&state.vault).await?;
+    let patients = if count < TOLD_FROM { format!("< {TOLD_FROM}") } else { count.to_string() };
+    Ok(Reply::ok(&ClinicSummary { id: clinic.uuid(), name: names.clinic(clinic), patients }))
+}
+
 /// List a clinic's staff
 ///
 /// For its admins.

@@ -29,6 +29,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(links::confirm_care_link)
         .service(links::end_care_link)
         .service(roster::list_my_patients)
+        .service(members::get_clinic)
         .service(members::list_members)
         .service(members::update_member);
 }

@@ -187,8 +187,8 @@ pub fn mark_active(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) ->
     mark_plan_stale(tx, access)
 }
 
-/// Links are among the facts that a plan depends on: the workers plan again at once.
-fn mark_plan_stale(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+/// Links, and whether an entry is shared, are among the facts that a plan depends on: the workers plan again at once.
+pub fn mark_plan_stale(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     diesel::update(patients::table.filter(patients::id.eq(access.patient())))
         .set(patients::next_plan_at.eq(At(access.now())))
         .execute(tx.conn())?;
@@ -300,6 +300,15 @@ pub fn list_roster(
         .select(care_links::patient_id)
         .distinct()
         .load(tx.conn())?)
+}
+
+/// How many patients have an active link at a clinic.
+pub fn count_patients(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<i64> {
+    Ok(care_links::table
+        .filter(care_links::clinic_id.eq(clinic))
+        .filter(care_links::state.eq(LinkState::Active.name()))
+        .select(diesel::dsl::count(care_links::patient_id).aggregate_distinct())
+        .get_result(tx.conn())?)
 }
 
 /// The links of these patients that have not ended, held until the unit ends, by patient and then by id.

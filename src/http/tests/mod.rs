@@ -74,10 +74,10 @@ async fn put_thing(
 ) -> Result<Reply> {
     let tag = EntityTag::version(3);
     preconditions.check(Some(&tag))?;
-    let (thing, raw, warnings) = body.into_parts();
-    let parts = once.parts(&raw).map(<[u8]>::len);
+    let parts = once.parts(body.raw()).map(<[u8]>::len);
+    let thing = body.into_inner();
     let view = json!({"id": id.into_inner(), "text": thing.text, "key": once.key(), "parts": parts});
-    Ok(Reply::ok(&view).warnings(&warnings).created_if(preconditions.create_only(), "/v1/x").etag(&tag))
+    Ok(Reply::ok(&view).created_if(preconditions.create_only(), "/v1/x").etag(&tag))
 }
 
 /// Get a thing

@@ -12,7 +12,6 @@ use crate::care::{Access, Door};
 use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus, Source};
 use crate::db::Tx;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::problem::ProblemField;
 use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Change, Error, Fields, Id, Result};
@@ -84,10 +83,6 @@ pub(super) struct InfusionView {
     /// When it was last changed.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
-    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    warnings: Option<Vec<ProblemField>>,
 }
 
 impl From<StoredInfusion> for InfusionView {
@@ -123,7 +118,6 @@ impl From<StoredInfusion> for InfusionView {
             created_at: stored.created_at,
             updated_at: stored.updated_at,
             // The reply adds them.
-            warnings: None,
         }
     }
 }
@@ -380,7 +374,6 @@ pub(super) async fn put_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse()).and_then(|draft| {
         if id.is_v7() { Ok(draft) } else { Err(Error::field("path/infusion_id", "must be a version 7 UUID")) }
     });
@@ -397,7 +390,7 @@ pub(super) async fn put_infusion(
         )
         .await?;
     let location = format!("/v1/patients/{}/infusions/{id}", path.0);
-    Ok(reply(stored).created_if(done.status == 201, &location).warnings(&warnings))
+    Ok(reply(stored).created_if(done.status == 201, &location))
 }
 
 /// Change an infusion
@@ -417,7 +410,6 @@ pub(super) async fn patch_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse());
     let (_, stored) = door
         .write(
@@ -430,7 +422,7 @@ pub(super) async fn patch_infusion(
             move |tx, access, _| again(tx, access, id),
         )
         .await?;
-    Ok(reply(stored).warnings(&warnings))
+    Ok(reply(stored))
 }
 
 /// End an infusion
@@ -448,7 +440,6 @@ pub(super) async fn end_infusion(
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| {
         let body = body.into_inner();
         let mut f = Fields::new();
@@ -468,5 +459,5 @@ pub(super) async fn end_infusion(
             move |tx, access, _| again(tx, access, id),
         )
         .await?;
-    Ok(reply(stored).warnings(&warnings))
+    Ok(reply(stored))
 }

@@ -11,7 +11,6 @@ use super::instant;
 use crate::care::Access;
 use crate::course::{QuietHours, Settings, Weekday};
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::problem::ProblemField;
 use crate::http::{EntityTag, IdempotencyKey, PatchBody, Preconditions, Reply};
 use crate::identity::{self, AccountKind, Caller, Claimed, once_of};
 use crate::kernel::id::Patient;
@@ -65,12 +64,10 @@ struct SettingsView {
     locale: String,
     /// Whether prompts are pushed.
     notifications: bool,
+    /// Whether linked therapists see on how many of the last seven days the patient was active.
+    share_activity: bool,
     /// Their version, for `If-Match`.
     version: i64,
-    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    warnings: Option<Vec<ProblemField>>,
 }
 
 /// A zone and since when.
@@ -111,9 +108,8 @@ impl SettingsView {
             country: settings.country.clone(),
             locale: settings.locale.clone(),
             notifications: settings.notifications.enabled,
+            share_activity: settings.share_activity,
             version,
-            // The reply adds them.
-            warnings: None,
         }
     }
 }
@@ -181,6 +177,8 @@ struct PatchMe {
     locale: Option<String>,
     /// Whether prompts are pushed.
     notifications: Option<bool>,
+    /// Whether linked therapists see on how many of the last seven days the patient was active; off at first.
+    share_activity: Option<bool>,
 }
 
 fn parse_time(text: &str) -> Result<Time, &'static str> {
@@ -218,6 +216,7 @@ impl PatchMe {
             country,
             locale,
             notifications: self.notifications,
+            share_activity: self.share_activity,
         })
     }
 }
@@ -239,7 +238,6 @@ pub(super) async fn patch_me(
     body: Result<PatchBody<PatchMe>, Error>,
 ) -> Result<Reply> {
     let once = once_of(&state, &key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| body.into_inner().parse());
     let keys = match directory.patient_of(&state.db, caller.account()).await? {
         Some(patient) => state.vault.keys(patient.uuid()).await?,
@@ -258,5 +256,5 @@ pub(super) async fn patch_me(
             move |tx, live, _| settings(tx, &Access::of_self(live, again_keys.clone())?),
         )
         .await?;
-    Ok(Reply::ok(&SettingsView::of(&found, version, now)).etag(&EntityTag::version(version)).warnings(&warnings))
+    Ok(Reply::ok(&SettingsView::of(&found, version, now)).etag(&EntityTag::version(version)))
 }

@@ -1,5 +1,6 @@
 //! The operations around infusions and what follows from them.
 
+mod activity;
 mod infusions;
 mod me;
 mod pauses;
@@ -30,6 +31,7 @@ pub fn configure_patient(config: &mut ServiceConfig) {
         .service(infusions::patch_infusion)
         .service(infusions::end_infusion)
         .service(window::get_window)
+        .service(activity::get_activity)
         .service(prompts::list_prompts)
         .service(prompts::open_prompt)
         .service(prompts::complete_prompt)

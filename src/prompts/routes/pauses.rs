@@ -11,7 +11,6 @@ use crate::care::Door;
 use crate::care::door::Own;
 use crate::course::{self, PauseDoc, Stored};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::problem::ProblemField;
 use crate::http::{Body, IdempotencyKey, PathOf, PatientRef, Reply};
 use crate::kernel::id::Pause;
 use crate::kernel::{Error, Fields, Id, Result};
@@ -31,10 +30,6 @@ struct PauseView {
     until: Timestamp,
     /// Its version.
     version: i64,
-    /// What was ignored of a request with `Prefer: handling=lenient`; only in the answer to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    warnings: Option<Vec<ProblemField>>,
 }
 
 impl From<Stored<Pause, PauseDoc>> for PauseView {
@@ -45,7 +40,6 @@ impl From<Stored<Pause, PauseDoc>> for PauseView {
             until: stored.doc.until,
             version: stored.version,
             // The reply adds them.
-            warnings: None,
         }
     }
 }
@@ -96,7 +90,6 @@ pub(super) async fn put_pause(
 ) -> Result<Reply> {
     let (id, now) = (id.0, door.now());
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let warnings = body.as_ref().map(|body| body.warnings().to_vec()).unwrap_or_default();
     let command = body.and_then(|body| {
         let body = body.into_inner();
         let mut f = Fields::new();
@@ -122,7 +115,7 @@ pub(super) async fn put_pause(
         )
         .await?;
     let location = format!("/v1/patients/{}/pauses/{id}", path.0);
-    Ok(Reply::ok(&PauseView::from(stored)).created_if(done.status == 201, &location).warnings(&warnings))
+    Ok(Reply::ok(&PauseView::from(stored)).created_if(done.status == 201, &location))
 }
 
 /// End a pause

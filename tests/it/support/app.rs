@@ -44,6 +44,8 @@ impl TestApp {
         config.database = database.backend.clone();
         config.auth_per_minute = None;
         config.requests_per_minute = None;
+        config.security_contact = Some("mailto:security@lakeside.example".to_owned());
+        config.change_password_url = Some("https://app.lakeside.example/passphrase".to_owned());
         // The least Argon2 allows: only tests of passphrases pay the real price.
         config.passphrase_cost = (8, 1, 1);
         change(&mut config);
@@ -60,7 +62,7 @@ impl TestApp {
             });
         });
         let handle = take.await.unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Arc::new(Self { server, database, url, clock, http, handle, thread: Some(thread) })
     }
 

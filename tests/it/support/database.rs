@@ -49,7 +49,7 @@ impl Database {
         Self { backend, folder, server: None }
     }
 
-    fn postgres(server: &str) -> Self {
+    pub fn postgres(server: &str) -> Self {
         let template = template(server);
         let name = format!("t_{}", uuid::Uuid::from_bytes(random()).simple());
         let mut admin = PgConnection::establish(server).unwrap();

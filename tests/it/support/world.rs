@@ -306,6 +306,8 @@ impl World {
         let (put, patch, delete) = (Method::PUT, Method::PATCH, Method::DELETE);
         match operation {
             "get_jwks" => Ask::get("/.well-known/jwks.json"),
+            "get_security_txt" => Ask::get("/.well-known/security.txt"),
+            "get_change_password" => Ask::get("/.well-known/change-password"),
             "get_health" => Ask::get("/healthz"),
             "get_metrics" => Ask::get("/metrics"),
             "get_problem" => Ask::get("/problems/not_found"),
@@ -361,6 +363,7 @@ impl World {
             }
             "end_care_link" => Ask::new(delete, format!("/v1/care-links/{}", ann.linked_to(granted).await)),
             "list_members" => Ask::get(format!("/v1/clinics/{}/members?limit=200", self.clinic)),
+            "get_clinic" => Ask::get(format!("/v1/clinics/{}", self.clinic)),
             "update_member" => {
                 let path = format!("/v1/clinics/{}/members/{}", self.clinic, self.person("duty").account);
                 let may = if n % 2 == 0 { json!(["duty"]) } else { json!(["duty", "admin"]) };
@@ -430,7 +433,7 @@ impl World {
             "list_infusions" => Ask::get(hers("/infusions".to_owned())),
             "get_infusion" => Ask::get(hers(format!("/infusions/{}", self.infusion))),
             "put_infusion" => {
-                let at = later(&self.app, SignedDuration::from_hours(24 * (40 + i64::try_from(n).unwrap())));
+                let at = later(&self.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
                 Ask::new(put, hers(format!("/infusions/{}", new_id(&self.app)))).with(planned_for(at))
             }
             "patch_infusion" => {
@@ -439,7 +442,7 @@ impl World {
                 Ask::new(patch, path).with(json!({ "note": format!("Note {n}") })).when(tag)
             }
             "end_infusion" => {
-                let at = earlier(&self.app, SignedDuration::from_hours(24 * (40 + i64::try_from(n).unwrap())));
+                let at = earlier(&self.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
                 let mut id = self.planned.clone();
                 if LINKED.contains(&who) || who == "nurse" {
                     id = new_id(&self.app);
@@ -450,6 +453,7 @@ impl World {
                     .with(json!({ "ended_at": ended.to_string(), "dose_mg": 35.0 }))
             }
             "get_window" => Ask::get(hers("/window".to_owned())),
+            "get_activity" => Ask::get(hers("/activity".to_owned())),
             "list_prompts" => Ask::get(hers("/prompts?limit=200".to_owned())),
             "open_prompt" | "complete_prompt" | "snooze_prompt" | "skip_prompt" => {
                 let id = if owner { self.fresh_prompt().await } else { self.prompt.clone() };

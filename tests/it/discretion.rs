@@ -1,0 +1,66 @@
+//! What is told of people only in part, and only if they want it.
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::support::app::TestApp;
+use crate::support::journal::{reflection, two};
+
+#[actix_web::test]
+async fn rule_an_admin_sees_counts_of_ten_or_more_only() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
+    let clinic = theo.get("/v1/me/patients").send().await.ok();
+    assert_eq!(clinic.body["items"], json!([]));
+    let mut path = String::new();
+    for count in 1..=11 {
+        let patient = app.patient(&theo, &format!("Patient {count}")).await;
+        if path.is_empty() {
+            path = format!("/v1/clinics/{}", patient.care_links().await[0]["clinic_id"].as_str().unwrap());
+            assert_eq!(admin.get(&path).send().await.ok().body["name"], "Lakeside Clinic");
+        }
+        let told = admin.get(&path).send().await.ok().body["patients"].clone();
+        assert_eq!(told, if count < 10 { json!("< 10") } else { json!(count.to_string()) }, "{count}");
+        if count == 9 {
+            // A second therapist of the same patient is not a second patient.
+            let una = app.staff(&admin, "Una Falk", &["care"]).await;
+            let code = una.code_for_patient().await;
+            patient.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+            let link = una.care_links().await[0]["id"].as_str().unwrap().to_owned();
+            una.post(&format!("/v1/care-links/{link}/confirm"), json!({})).send().await.ok();
+            assert_eq!(admin.get(&path).send().await.ok().body["patients"], "< 10");
+        }
+    }
+    theo.get(&path).send().await.expect(403);
+}
+
+#[actix_web::test]
+async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
+    let app = TestApp::start().await;
+    let (mut theo, mut ann) = two(&app).await;
+    let (mine, hers) = (ann.my("/activity"), ann.of_theirs("/activity"));
+    let hidden = json!({ "shared": false });
+    for title in ["One", "Two"] {
+        ann.writes(reflection(title)).await;
+    }
+    assert_eq!(theo.get(&hers).send().await.ok().body, hidden, "off at first");
+    assert_eq!(ann.get(&mine).send().await.ok().body, json!({ "shared": false, "days_active_of_7": 1 }));
+
+    app.wait(SignedDuration::from_hours(24));
+    (theo.refreshed().await, ann.refreshed().await);
+    ann.patch("/v1/me", json!({ "share_activity": true })).send().await.ok();
+    assert_eq!(theo.get(&hers).send().await.ok().body, json!({ "shared": true, "days_active_of_7": 2 }));
+    // What a therapist does with her record is not her activity.
+    app.wait(SignedDuration::from_hours(24));
+    (theo.refreshed().await, ann.refreshed().await);
+    theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;
+    assert_eq!(theo.get(&hers).send().await.ok().body["days_active_of_7"], 2);
+    // A week later she has been quiet.
+    app.wait(SignedDuration::from_hours(24 * 6));
+    (theo.refreshed().await, ann.refreshed().await);
+    assert_eq!(theo.get(&hers).send().await.ok().body, json!({ "shared": true, "days_active_of_7": 0 }));
+    // Switched off, it is gone at once.
+    ann.patch("/v1/me", json!({ "share_activity": false })).send().await.ok();
+    assert_eq!(theo.get(&hers).send().await.ok().body, hidden);
+}
