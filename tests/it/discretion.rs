@@ -48,17 +48,20 @@ async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
     assert_eq!(ann.get(&mine).send().await.ok().body, json!({ "shared": false, "days_active_of_7": 1 }));
 
     app.wait(SignedDuration::from_hours(24));
-    (theo.refreshed().await, ann.refreshed().await);
+    theo.refreshed().await;
+    ann.refreshed().await;
     ann.patch("/v1/me", json!({ "share_activity": true })).send().await.ok();
     assert_eq!(theo.get(&hers).send().await.ok().body, json!({ "shared": true, "days_active_of_7": 2 }));
     // What a therapist does with her record is not her activity.
     app.wait(SignedDuration::from_hours(24));
-    (theo.refreshed().await, ann.refreshed().await);
+    theo.refreshed().await;
+    ann.refreshed().await;
     theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;
     assert_eq!(theo.get(&hers).send().await.ok().body["days_active_of_7"], 2);
     // A week later she has been quiet.
     app.wait(SignedDuration::from_hours(24 * 6));
-    (theo.refreshed().await, ann.refreshed().await);
+    theo.refreshed().await;
+    ann.refreshed().await;
     assert_eq!(theo.get(&hers).send().await.ok().body, json!({ "shared": true, "days_active_of_7": 0 }));
     // Switched off, it is gone at once.
     ann.patch("/v1/me", json!({ "share_activity": false })).send().await.ok();
