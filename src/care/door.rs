@@ -5,7 +5,6 @@
 //! | `Door<Own>` | the patient |
 //! | `Door<Shared>` | the patient; a therapist over a live link |
 //! | `Door<Team>` | the patient; a therapist over a live link; `record` staff of a clinic of the patient's |
-//! | `Door<Record>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
 //!
 //! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
@@ -84,8 +83,6 @@ locks! {
     Shared for Anyone: bonds => bonds.owner().or_else(|| bonds.therapist());
     /// The patient, a linked therapist, or recording staff.
     Team for Anyone: bonds => bonds.owner().or_else(|| bonds.therapist()).or_else(|| bonds.recorder());
-    /// A linked therapist, or recording staff.
-    Record for Staff: bonds => bonds.therapist().or_else(|| bonds.recorder());
     /// A linked therapist.
     Care for Staff: bonds => bonds.therapist();
 }

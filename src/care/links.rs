@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{Access, Role, Write};
+use super::grants;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
 use super::store::{self, Link};
@@ -52,6 +53,8 @@ pub(super) fn end(
     let mut list = vec![Change::new(Entity::CareLink, link.id, link.version + 1, Op::Delete)];
     let closed = store::close_grants(tx, access, link.id)?;
     if !closed.is_empty() {
+        let ids: Vec<_> = closed.iter().map(|(grant, _)| *grant).collect();
+        grants::store::forget(tx, access, &ids)?;
         // The head is ours: the numbers follow the first.
         changes::take(tx, link.patient, closed.len())?;
         list.extend(closed.into_iter().map(|(grant, version)| Change::new(Entity::Grant, grant, version, Op::Delete)));

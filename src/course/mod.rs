@@ -2,7 +2,8 @@
 //!
 //! Owns what a sealed infusion, settings or pause document may say and how it may change. Promises that a stored
 //! document is valid at the time it was stored, and that an infusion only moves forward:
-//! `planned → completed | cancelled | no_show`, `completed → cancelled`. What follows from an infusion (phases,
+//! `planned → completed | cancelled | no_show`, `completed → cancelled`; what nobody said (`provisional`) may become
+//! anything. What follows from an infusion (phases,
 //! prompts) does not belong here.
 
 pub mod model;
@@ -11,7 +12,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use model::{InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, Source, clash};
+pub use model::{InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, Reported, Source, clash};
 pub use settings::{Notifications, PauseDoc, QuietHours, Settings, Weekday, ZoneSince, zone_at};
 pub use store::{
     Background, Stored, background, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings,

@@ -16,6 +16,8 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 const LONGEST: SignedDuration = SignedDuration::from_hours(12);
 /// Two administrations closer than this are taken for two reports of one.
 const APART: SignedDuration = SignedDuration::from_hours(6);
+/// If nobody has said within this time after the planned end that a session is over, it is taken to have gone as planned.
+const UNSAID: SignedDuration = SignedDuration::from_mins(60);
 /// Sessions are not planned further ahead (and a year typed wrong is noticed).
 const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 /// The length of a planned session of which no length is known, in minutes.
@@ -41,11 +43,12 @@ impl InfusionStatus {
         matches!(self, Self::Planned | Self::Completed)
     }
 
-    /// Whether an infusion that stands here may be changed to stand at `next`.
-    pub fn may_become(self, next: Self) -> bool {
+    /// Whether an infusion that stands here, on the word of `source`, may be changed to stand at `next`. What nobody
+    /// said may become anything.
+    pub fn may_become(self, next: Self, source: Source) -> bool {
         match self {
             Self::Planned => true,
-            Self::Completed => matches!(next, Self::Completed | Self::Cancelled),
+            Self::Completed => source == Source::Provisional || matches!(next, Self::Completed | Self::Cancelled),
             Self::Cancelled | Self::NoShow => false,
         }
     }
@@ -61,6 +64,15 @@ pub enum Source {
     Patient,
     /// Nobody: the planned end was taken for the end.
     Provisional,
+}
+
+/// What the patient said of an infusion, kept beside what the clinic says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// The sealed document of one infusion.
@@ -96,6 +108,12 @@ pub struct InfusionFacts {
     pub distinct_from: Vec<Id<Infusion>>,
     /// Why it was cancelled.
     pub cancel_reason: Option<Text<500>>,
+    /// What the patient said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Reported>,
+    /// The clinic's record of the same administration, which counts in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<Id<Infusion>>,
     /// What it was created from ([`InfusionDraft::digest`]): the same body, sent again, is a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation: Option<String>,
@@ -128,6 +146,8 @@ pub struct InfusionDraft {
     pub note: Option<String>,
     /// Infusions within six hours that this one is not.
     pub distinct_from: Vec<Id<Infusion>>,
+    /// The patient's report of the same administration, which a new record replaces.
+    pub same_as: Option<Id<Infusion>>,
     /// Why it was cancelled.
     pub cancel_reason: Option<String>,
 }
@@ -148,6 +168,7 @@ impl InfusionDraft {
             supervised: None,
             note: None,
             distinct_from: Vec::new(),
+            same_as: None,
             cancel_reason: None,
         }
     }
@@ -210,26 +231,32 @@ impl InfusionFacts {
     /// [`Error::Conflict`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
     pub fn change(&self, patch: InfusionPatch, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let status = patch.status.unwrap_or(self.status);
-        if !self.status.may_become(status) {
+        if !self.status.may_become(status, self.source) {
             return Err(Error::conflict(Code::StateConflict));
         }
         let text = |old: Option<&str>| old.map(str::to_owned);
+        // What was taken from the plan was never said.
+        let said = self.source != Source::Provisional || status == InfusionStatus::Completed;
+        let (started_at, ended_at) = (self.started_at.filter(|_| said), self.ended_at.filter(|_| said));
         let draft = InfusionDraft {
             status,
             route: patch.route.unwrap_or(self.route),
             planned_start: patch.planned_start.over(self.planned_start),
             planned_minutes: patch.planned_minutes.over(self.planned_minutes.map(i64::from)),
-            started_at: patch.started_at.over(self.started_at),
-            ended_at: patch.ended_at.over(self.ended_at),
+            started_at: patch.started_at.over(started_at),
+            ended_at: patch.ended_at.over(ended_at),
             dose_mg: patch.dose_mg.over(self.dose_mg),
             weight_kg: patch.weight_kg.over(self.weight_kg),
             setting: patch.setting.over(text(self.setting.as_ref().map(Text::as_str))),
             supervised: Some(patch.supervised.unwrap_or(self.supervised)),
             note: patch.note.over(text(self.note.as_ref().map(Text::as_str))),
             distinct_from: patch.distinct_from.unwrap_or_else(|| self.distinct_from.clone()),
+            same_as: None,
             cancel_reason: patch.cancel_reason.over(text(self.cancel_reason.as_ref().map(Text::as_str))),
         };
-        Ok(Self { creation: self.creation.clone(), ..Self::checked(Fields::new(), draft, by, source, now)? })
+        let kept = self.clone();
+        let next = Self::checked(Fields::new(), draft, by, source, now)?;
+        Ok(Self { creation: kept.creation, reported: kept.reported, same_as: kept.same_as, ..next })
     }
 
     fn checked(mut f: Fields, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
@@ -266,8 +293,29 @@ impl InfusionFacts {
             source,
             distinct_from: draft.distinct_from,
             cancel_reason,
+            reported: None,
+            same_as: None,
             creation: None,
         })
+    }
+
+    /// What the patient would have said of it.
+    pub fn report(&self) -> Reported {
+        Reported { started_at: self.started_at, ended_at: self.ended_at }
+    }
+
+    /// When the planned end is taken for the end, unless somebody says otherwise before; `None` when it is not
+    /// planned.
+    pub fn provisional_at(&self) -> Option<Timestamp> {
+        let (_, end) = self.span().filter(|_| self.status == InfusionStatus::Planned)?;
+        Some(shift(end, UNSAID))
+    }
+
+    /// The infusion as if it had gone as planned.
+    #[must_use]
+    pub fn provisional(&self) -> Self {
+        let (started_at, ended_at) = self.span().unzip();
+        Self { status: InfusionStatus::Completed, source: Source::Provisional, started_at, ended_at, ..self.clone() }
     }
 
     /// What the window needs of it; `None` when it does not count.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::cast::{Cast, PatientActor};
 use super::stage::{Actor, Stage, unfit};
-use crate::care::door::{Care, Lock, Own, Record, Shared};
+use crate::care::door::{Care, Lock, Own, Shared, Team};
 use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
 use crate::care::{Access, Door, Write};
 use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus};
@@ -209,7 +209,7 @@ impl Scene<'_> {
     }
 
     async fn treat(&mut self, nurse: &mut Actor, deed: Deed) -> Result<()> {
-        let door: Door<Record> = self.stage.door(nurse, Some(self.person.patient)).await?;
+        let door: Door<Team> = self.stage.door(nurse, Some(self.person.patient)).await?;
         match deed {
             Deed::Plan { key, in_days, start, minutes, dose_mg, weight_kg, setting } => {
                 let zone = Zone::parse(&self.person.story.time_zone).map_err(unfit)?;

@@ -11,17 +11,20 @@ use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
 use super::plan::{Planned, plan};
 use super::protocol::{Prerequisite, Protocol};
 use super::store;
+use super::unsaid::settle_unsaid;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change, Entity, Op};
-use crate::course::{self, QuietHours, Settings, Weekday};
+use crate::course::{self, InfusionFacts, QuietHours, Settings, Stored, Weekday};
 use crate::db::Tx;
-use crate::kernel::id::Prompt;
+use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Code, Error, Id, Result};
 
 /// How far back stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
 /// How far ahead a stored prompt can lie.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
+/// How often a prompt can be put off.
+const SNOOZES: usize = 3;
 /// More prompts than this in these sixty days cannot come from a plan.
 const MOST: i64 = 2000;
 
@@ -36,15 +39,27 @@ pub(super) fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settin
 }
 
 /// Everything a plan depends on, read under the lock on the patient's head.
-fn facts(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt]) -> Result<Facts> {
+fn facts(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    stored: &[StoredPrompt],
+    infusions: &[Stored<Infusion, InfusionFacts>],
+) -> Result<Facts> {
     let (settings, _) = settings(tx, access)?;
     let (link, entry, unshared) = course::holds(tx, access)?;
-    let holds: BTreeSet<Prerequisite> =
-        [(link, Prerequisite::LiveLink), (entry, Prerequisite::Entry), (unshared, Prerequisite::UnsharedEntry)]
-            .into_iter()
-            .filter_map(|(holds, what)| holds.then_some(what))
-            .collect();
-    let infusions = course::list_infusions(tx, access)?;
+    // The newest look back or letter is what to bring along to the next session.
+    let takeaway = stored.iter().any(|prompt| {
+        prompt.doc.answer_id.is_some() && ["d8.review", "d13.letter"].contains(&prompt.doc.planned.rule_key.as_str())
+    });
+    let holds: BTreeSet<Prerequisite> = [
+        (takeaway, Prerequisite::Takeaway),
+        (link, Prerequisite::LiveLink),
+        (entry, Prerequisite::Entry),
+        (unshared, Prerequisite::UnsharedEntry),
+    ]
+    .into_iter()
+    .filter_map(|(holds, what)| holds.then_some(what))
+    .collect();
     let pauses = course::list_pauses(tx, access, false)?;
     Ok(Facts {
         patient: access.patient(),
@@ -52,7 +67,10 @@ fn facts(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt]) -> Re
         zones: settings.zones,
         quiet_hours: settings.quiet_hours,
         weekly_day: settings.weekly_day,
-        infusions: infusions.iter().filter_map(|stored| InfusionFact::of(stored.id, &stored.doc)).collect(),
+        infusions: infusions
+            .iter()
+            .filter_map(|stored| InfusionFact::of(stored.id, &stored.doc, stored.updated_at))
+            .collect(),
         pauses: pauses.into_iter().map(|(stored, _)| stored.doc).collect(),
         settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
         holds,
@@ -72,7 +90,10 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
         zones: settings.zones.into_iter().take(1).collect(),
         quiet_hours: QuietHours::default(),
         weekly_day: Weekday::Sunday,
-        infusions: infusions.iter().filter_map(|stored| InfusionFact::of(stored.id, &stored.doc)).collect(),
+        infusions: infusions
+            .iter()
+            .filter_map(|stored| InfusionFact::of(stored.id, &stored.doc, stored.updated_at))
+            .collect(),
         pauses: Vec::new(),
         settled: Vec::new(),
         holds: Prerequisite::ALL.into(),
@@ -90,14 +111,16 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<usize> {
     let now = access.now();
     let range = (shift(now, -BACK), shift(now, AHEAD));
     let stored = store::list(tx, access, range, None, MOST)?;
-    let facts = facts(tx, access, &stored)?;
+    let (infusions, unsaid) = settle_unsaid(tx, access)?;
+    let facts = facts(tx, access, &stored, &infusions)?;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let plan = plan(Protocol::default_v1(), &facts, now);
     let steps = diff(&existing, &plan, now);
     let zone = course::settings::zone_at(&facts.zones, now).cloned().unwrap_or_else(crate::kernel::Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
-    let tomorrow = zone.date(now).saturating_add(1.day());
-    store::mark_planned(tx, access, zone.instant(tomorrow, Time::constant(0, 10, 0, 0)), !steps.is_empty())?;
+    let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
+    let next = unsaid.map_or(tomorrow, |unsaid| unsaid.min(tomorrow));
+    store::mark_planned(tx, access, next, !steps.is_empty())?;
     if steps.is_empty() {
         return Ok(0);
     }
@@ -230,6 +253,10 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
         Act::Skip { reason } if matches!(state, "planned" | "due" | "delivered" | "opened") => {
             prompt.note(Deed::Skipped, now, reason.clone());
             prompt.stage = Stage::Settled;
+        }
+        // Whoever has put it off three times does not want it.
+        Act::Snooze(_) if prompt.doc.history.iter().filter(|event| event.deed == Deed::Snoozed).count() >= SNOOZES => {
+            return Err(conflict());
         }
         Act::Snooze(later) if matches!(state, "planned" | "due" | "delivered" | "opened") => {
             let due = later_than(tx, access, now, *later)?;

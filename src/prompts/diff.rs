@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::plan::{DropReason, Plan, Planned};
+use super::plan::{DropReason, Dropped, Plan, Planned};
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
 
@@ -15,7 +15,9 @@ pub enum Hold {
     Waiting,
     /// Planning withdrew it before it went out; it may come back.
     Withdrawn,
-    /// It went out, was answered, skipped or lapsed: it belongs to the past.
+    /// It went out and nobody has answered it: only a correction takes it back.
+    Out,
+    /// It was answered, skipped or lapsed: it belongs to the past.
     Settled,
 }
 
@@ -66,8 +68,8 @@ pub enum Step {
     },
 }
 
-/// What to change at `now`. Touches only what is still to come and has not gone out, and lets nothing appear in the
-/// past; applied once, a second time there is nothing left to change.
+/// What to change at `now`. Touches only what is still to come and has not gone out (but for what a correction takes
+/// back), and lets nothing appear in the past; applied once, a second time there is nothing left to change.
 pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
     let stored: HashMap<_, _> = existing.iter().map(|prompt| (prompt.id, prompt)).collect();
     let planned: HashMap<_, _> = plan.prompts.iter().map(|prompt| (prompt.id, prompt)).collect();
@@ -85,11 +87,19 @@ pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
             }
         }
     }
+    for prompt in existing.iter().filter(|prompt| prompt.hold == Hold::Out && prompt.expires_at > now) {
+        let taken_back = |dropped: &&Dropped| {
+            dropped.id == prompt.id && matches!(dropped.reason, DropReason::Merged | DropReason::Corrected)
+        };
+        if let Some(dropped) = plan.dropped.iter().find(taken_back) {
+            steps.push(Step::Cancel { id: prompt.id, reason: dropped.reason });
+        }
+    }
     for to in plan.prompts.iter().filter(|prompt| prompt.due_at > now) {
         match stored.get(&to.id).map(|prompt| prompt.hold) {
             None => steps.push(Step::Insert(to.clone())),
             Some(Hold::Withdrawn) => steps.push(Step::Revive { id: to.id, to: to.clone() }),
-            Some(Hold::Waiting | Hold::Settled) => {}
+            Some(Hold::Waiting | Hold::Out | Hold::Settled) => {}
         }
     }
     steps

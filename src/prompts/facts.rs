@@ -9,12 +9,17 @@ use super::protocol::{Capability, Prerequisite};
 use crate::course::{InfusionFacts, InfusionStatus, PauseDoc, QuietHours, Source, Weekday, ZoneSince};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
+use crate::window::Route;
 
 /// What planning needs to know of one infusion that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InfusionFact {
     /// Its id.
     pub id: Id<Infusion>,
+    /// How ketamine is given: what follows takes longer after some routes.
+    pub route: Route,
+    /// Whether staff are there; if not, it is use at home.
+    pub supervised: bool,
     /// When it is, or was, to start: what the preparation hangs on.
     pub planned_start: Option<Timestamp>,
     /// When it started, if it did.
@@ -23,18 +28,23 @@ pub struct InfusionFact {
     pub ended_at: Option<Timestamp>,
     /// Whether the end is only the planned one.
     pub provisional: bool,
+    /// When its record last changed.
+    pub recorded_at: Timestamp,
 }
 
 impl InfusionFact {
     /// What planning needs of an infusion; `None` if it does not count (cancelled, or the patient did not come).
-    pub fn of(id: Id<Infusion>, facts: &InfusionFacts) -> Option<Self> {
+    pub fn of(id: Id<Infusion>, facts: &InfusionFacts, recorded_at: Timestamp) -> Option<Self> {
         let completed = facts.status == InfusionStatus::Completed;
         facts.status.is_live().then_some(Self {
             id,
+            route: facts.route,
+            supervised: facts.supervised,
             planned_start: facts.planned_start,
             started_at: facts.started_at,
             ended_at: facts.ended_at.filter(|_| completed),
             provisional: facts.source == Source::Provisional,
+            recorded_at,
         })
     }
 }
@@ -50,6 +60,8 @@ pub struct Settled {
     pub due_at: Timestamp,
     /// When it was answered, if it was.
     pub answered_at: Option<Timestamp>,
+    /// Whether nobody has answered or skipped it: what corrects an infusion may ask it again.
+    pub unanswered: bool,
 }
 
 /// The facts of one patient. A change of any field calls for a new plan.

@@ -6,7 +6,8 @@ use super::actions::{replan, settings};
 use crate::care::{Access, Write};
 use crate::changes::{self, Change as Changed, Entity, Op};
 use crate::course::{
-    self, InfusionDraft, InfusionFacts, InfusionPatch, PauseDoc, QuietHours, Settings, Source, Stored, Weekday, clash,
+    self, InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, PauseDoc, QuietHours, Settings, Source, Stored,
+    Weekday, clash,
 };
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
@@ -22,6 +23,39 @@ fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, fac
         Some(other) => Err(Error::Conflict(Code::InfusionOverlaps, Some(other.uuid()))),
         None => Ok(()),
     }
+}
+
+/// On whose word it stands.
+fn source(access: &Access<Write>) -> Source {
+    if access.is_owner() { Source::Patient } else { Source::Clinic }
+}
+
+/// What the clinic recorded is the clinic's: a patient says when it ended ([`end_infusion`]) and changes nothing else.
+fn refuse_foreign(access: &Access<Write>, current: &InfusionFacts) -> Result<()> {
+    if access.is_owner() && current.source != Source::Patient {
+        return Err(Error::conflict(Code::StateConflict));
+    }
+    Ok(())
+}
+
+/// Puts the clinic's record `id` in the place of the patient's `report` of the same administration: the clinic's
+/// values count, the patient's are kept beside them.
+fn join(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    report: Id<Infusion>,
+    facts: &mut InfusionFacts,
+) -> Result<Changed> {
+    let found = course::find_infusion(tx, access, report)?;
+    let found = found.filter(|found| found.doc.source == Source::Patient && found.doc.status.is_live());
+    let Some(found) = found.filter(|_| !access.is_owner()) else {
+        return Err(Error::field("/same_as", "is not a report of the patient's that counts"));
+    };
+    facts.reported = Some(found.doc.report());
+    let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..found.doc };
+    course::update_infusion(tx, access, report, &joined, found.version + 1)?;
+    Ok(Changed::new(Entity::Infusion, report, found.version + 1, Op::Update))
 }
 
 /// Records an infusion under the client's id, or replaces it. Answers it and whether it is new.
@@ -43,11 +77,16 @@ pub fn put_infusion(
             if when.change_only() {
                 return Err(Error::Stale);
             }
-            let facts = InfusionFacts::create(draft.clone(), by, Source::Clinic, now)?;
+            let mut facts = InfusionFacts::create(draft.clone(), by, source(access), now)?;
+            let mut list = vec![Changed::new(Entity::Infusion, id, 1, Op::Create)];
+            if let Some(report) = draft.same_as {
+                list.push(join(tx, access, id, report, &mut facts)?);
+                // The head is ours: the number follows the first.
+                changes::take(tx, access.patient(), 1)?;
+            }
             refuse_overlap(tx, access, id, &facts)?;
             course::insert_infusion(tx, access, id, &facts)?;
-            let change = Changed::new(Entity::Infusion, id, 1, Op::Create);
-            changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
+            changes::insert(tx, access.patient(), first, access.actor(), now, &list)?;
             replan(tx, access)?;
             Ok((Stored { id, doc: facts, version: 1, created_at: now, updated_at: now }, true))
         }
@@ -57,8 +96,9 @@ pub fn put_infusion(
         }
         Some(current) => {
             // Whatever its status was, a replacement has to be a step that the status allows.
+            refuse_foreign(access, &current.doc)?;
             let patch = replacing(draft);
-            let next = current.doc.change(patch, by, Source::Clinic, now);
+            let next = current.doc.change(patch, by, source(access), now);
             if next.as_ref().is_ok_and(|next| same(&current.doc, next)) {
                 return Ok((current, false));
             }
@@ -85,7 +125,8 @@ pub fn patch_infusion(
 ) -> Result<StoredInfusion> {
     let first = changes::take(tx, access.patient(), 1)?;
     let current = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
-    let next = current.doc.change(patch.clone(), access.account()?, Source::Clinic, access.now());
+    refuse_foreign(access, &current.doc)?;
+    let next = current.doc.change(patch.clone(), access.account()?, source(access), access.now());
     if next.as_ref().is_ok_and(|next| same(&current.doc, next)) {
         return Ok(current);
     }
@@ -109,10 +150,10 @@ fn store_change(
     Ok(Stored { id: current.id, doc: next, version, created_at: current.created_at, updated_at: access.now() })
 }
 
-/// Whether two records say the same, whoever wrote them.
+/// Whether two records say the same on the same word, whoever wrote them.
 fn same(one: &InfusionFacts, two: &InfusionFacts) -> bool {
-    let (recorded_by, source, creation) = (one.recorded_by, one.source, one.creation.clone());
-    *one == InfusionFacts { recorded_by, source, creation, ..two.clone() }
+    let (recorded_by, creation) = (one.recorded_by, one.creation.clone());
+    *one == InfusionFacts { recorded_by, creation, ..two.clone() }
 }
 
 fn replacing(draft: &InfusionDraft) -> InfusionPatch {
@@ -237,7 +278,33 @@ pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Resu
     Ok(())
 }
 
-/// Completes an infusion: `(started, ended, dose)`, each unless recorded before or said now.
+/// Notes that an infusion is under way since `started`.
+///
+/// # Errors
+///
+/// As [`patch_infusion`]; [`Code::StateConflict`] when it is not planned. Started already, it stays as it is.
+pub fn start_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    started: Option<Timestamp>,
+) -> Result<StoredInfusion> {
+    let first = changes::take(tx, access.patient(), 1)?;
+    let current = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
+    if current.doc.started_at.is_some() && started.is_none_or(|at| current.doc.started_at == Some(at)) {
+        return Ok(current);
+    }
+    if current.doc.status != InfusionStatus::Planned {
+        return Err(Error::conflict(Code::StateConflict));
+    }
+    let started_at = Change::Set(started.unwrap_or(access.now()));
+    let patch = InfusionPatch { started_at, ..InfusionPatch::default() };
+    let next = current.doc.change(patch, access.account()?, current.doc.source, access.now())?;
+    store_change(tx, access, first, &current, next)
+}
+
+/// Completes an infusion: `(started, ended, dose)`, each unless recorded before or said now. Whoever is nearest says it:
+/// after the clinic has, what the patient says is kept beside it; after the patient has, the clinic's word counts.
 ///
 /// # Errors
 ///
@@ -248,19 +315,33 @@ pub fn end_infusion(
     id: Id<Infusion>,
     (started, ended, dose): (Option<Timestamp>, Option<Timestamp>, Option<f64>),
 ) -> Result<StoredInfusion> {
+    let first = changes::take(tx, access.patient(), 1)?;
     let current = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
-    let facts = &current.doc;
-    if facts.status == course::InfusionStatus::Completed && ended.is_none_or(|at| facts.ended_at == Some(at)) {
+    let (facts, owner) = (&current.doc, access.is_owner());
+    let completed = facts.status == InfusionStatus::Completed;
+    if completed && facts.source == source(access) && ended.is_none_or(|at| facts.ended_at == Some(at)) {
         return Ok(current);
     }
     let keep = |value: Option<Timestamp>| value.map_or(Change::Keep, Change::Set);
+    // A report that the clinic confirms without a time of its own keeps its time.
+    let said = facts.ended_at.filter(|_| completed && facts.source == Source::Patient);
     let patch = InfusionPatch {
-        status: Some(course::InfusionStatus::Completed),
+        status: Some(InfusionStatus::Completed),
         started_at: keep(started.or(facts.started_at).or(facts.planned_start)),
-        ended_at: keep(Some(ended.unwrap_or(access.now()))),
-        dose_mg: dose.map_or(Change::Keep, Change::Set),
+        ended_at: keep(ended.or(said).or(Some(access.now()))),
+        dose_mg: dose.filter(|_| !owner).map_or(Change::Keep, Change::Set),
         ..InfusionPatch::default()
     };
-    let when = Preconditions::matching(EntityTag::version(current.version));
-    patch_infusion(tx, access, id, &patch, &when)
+    let mut next = facts.change(patch, access.account()?, source(access), access.now())?;
+    if owner {
+        next.reported = Some(next.report());
+        if completed && facts.source == Source::Clinic {
+            // The clinic's values win.
+            next = InfusionFacts { reported: next.reported, ..facts.clone() };
+        }
+    }
+    if same(facts, &next) {
+        return Ok(current);
+    }
+    store_change(tx, access, first, &current, next)
 }

@@ -11,9 +11,11 @@ pub mod facts;
 pub mod infusions;
 pub mod model;
 pub mod plan;
+pub mod preview;
 pub mod protocol;
 mod routes;
 pub mod store;
+mod unsaid;
 pub mod words;
 #[cfg(test)]
 mod tests;

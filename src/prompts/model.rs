@@ -171,7 +171,7 @@ impl StoredPrompt {
     /// The prompt as the past of its date, if it went out, was answered or its time has come.
     pub fn settled(&self, now: Timestamp) -> Option<Settled> {
         let gone = match self.existing().hold {
-            Hold::Settled => true,
+            Hold::Out | Hold::Settled => true,
             Hold::Waiting => self.due_at <= now,
             Hold::Withdrawn => false,
         };
@@ -180,14 +180,17 @@ impl StoredPrompt {
             rule_key: self.doc.planned.rule_key.clone(),
             due_at: self.due_at,
             answered_at: self.doc.answered_at,
+            unanswered: !self.is_completed() && self.deed() != Some(Deed::Skipped),
         })
     }
 
     /// The prompt as planning sees it.
     pub fn existing(&self) -> Existing {
         let withdrawn = self.deed() == Some(Deed::Cancelled) && self.fired_at.is_none();
+        let over = self.is_completed() || matches!(self.deed(), Some(Deed::Skipped | Deed::Cancelled));
         let hold = match self.stage {
             _ if withdrawn => Hold::Withdrawn,
+            _ if self.fired_at.is_some() && !over => Hold::Out,
             Stage::Planned if self.deed().is_none() && !self.is_snoozed() => Hold::Waiting,
             _ => Hold::Settled,
         };

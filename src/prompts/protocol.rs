@@ -203,6 +203,12 @@ pub struct Rule {
     /// For measures: not sooner after the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_days_since_last: Option<i64>,
+    /// For use at home alone: nobody trained is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_home: bool,
+    /// After a session that ended too late for a check in the evening: no later than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_late_session: Option<Time>,
     /// Keys of the exercises it offers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exercises: Vec<String>,

@@ -240,9 +240,14 @@ impl WindowParams {
         }
     }
 
+    /// How long the acute phase lasts after an infusion by `route`.
+    pub fn acute(&self, route: Route) -> SignedDuration {
+        duration(self.routes.of(route).acute_h)
+    }
+
     /// The phases after an infusion by `route`, in their order.
     pub(super) fn spans(&self, route: Route) -> impl Iterator<Item = Span> {
-        let acute = duration(self.routes.of(route).acute_h);
+        let acute = self.acute(route);
         self.phases.iter().map(move |hours| Span {
             phase: hours.key,
             start: if hours.key == Phase::Settling { acute } else { duration(hours.start_h) },

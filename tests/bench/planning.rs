@@ -24,10 +24,13 @@ pub fn measure(report: &mut Report) {
         weekly_day: Weekday::Sunday,
         infusions: vec![InfusionFact {
             id: Id::from_uuid(Entropy::System.opaque()),
+            route: afterglow::window::Route::IvInfusion,
+            supervised: true,
             planned_start: Some(before(2)),
             started_at: Some(before(2)),
             ended_at: Some(before(1)),
             provisional: false,
+            recorded_at: before(1),
         }],
         pauses: Vec::new(),
         settled: Vec::new(),

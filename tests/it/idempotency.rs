@@ -11,7 +11,8 @@ use crate::support::journal::{reflection, two};
 use crate::support::world::{Ask, Operation, World, operations};
 
 /// Those that change nothing, or that make or spend tokens: no key.
-const WITHOUT_KEY: [&str; 5] = ["log_in", "refresh_session", "register", "search_entries", "set_up"];
+const WITHOUT_KEY: [&str; 6] =
+    ["log_in", "preview_protocol", "refresh_session", "register", "search_entries", "set_up"];
 
 /// Every operation that takes a key; the one that takes the world apart comes last.
 fn mutating() -> Vec<Operation> {
@@ -24,7 +25,7 @@ fn mutating() -> Vec<Operation> {
 fn doer(operation: &str) -> &'static str {
     match operation {
         "create_invitation" | "revoke_invitation" | "confirm_care_link" | "mark_entry_opened" | "put_infusion"
-        | "patch_infusion" | "end_infusion" => "granted",
+        | "patch_infusion" | "start_infusion" | "end_infusion" => "granted",
         "update_member" => "admin",
         _ => "owner",
     }

@@ -27,6 +27,7 @@ mod errors;
 mod examples;
 mod hostile;
 mod idempotency;
+mod infusions;
 mod joining;
 mod journal;
 mod kills;

@@ -25,7 +25,7 @@ const PUBLIC: &[&str] = &[
 ];
 
 /// POST operations that change nothing: what to search for does not belong into an address.
-const READING: &[&str] = &["search_entries"];
+const READING: &[&str] = &["preview_protocol", "search_entries"];
 
 /// PATCH operations on what has no version: the command says the whole new state, and the last word wins.
 const UNVERSIONED: &[&str] = &["update_member"];

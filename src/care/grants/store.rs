@@ -301,5 +301,16 @@ pub(super) fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>
     )
     .set((grants::closed_at.eq(At(access.now())), grants::version.eq(grants::version + 1)))
     .execute(tx.conn())?;
+    forget(tx, access, &[id])
+}
+
+/// Takes out what closed grants opened, and to whom: a reader's every look would pass by it.
+pub fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Result<()> {
+    for id in closed {
+        let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
+        diesel::delete(items.filter(grant_items::grant_id.eq(id))).execute(tx.conn())?;
+        let readers = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
+        diesel::delete(readers.filter(grant_readers::grant_id.eq(id))).execute(tx.conn())?;
+    }
     Ok(())
 }

@@ -10,8 +10,13 @@ use super::place::Calendar;
 use super::{DropReason, Dropped, Why, days};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
-use crate::prompts::facts::{Facts, InfusionFact};
-use crate::prompts::protocol::{Anchor, Protocol, Rule};
+use crate::prompts::facts::{Facts, InfusionFact, Settled};
+use crate::prompts::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
+
+/// A check or measure that moves by this much after it went out is asked again.
+const CORRECTED: SignedDuration = SignedDuration::from_hours(6);
+/// How soon, if its new time has passed.
+const SOON: SignedDuration = SignedDuration::from_mins(5);
 
 /// The dates that are planned.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +84,10 @@ pub(super) struct Candidate<'a> {
     pub(super) opens: Timestamp,
     /// In the order in which they are tried.
     pub(super) openings: Vec<Opening>,
+    /// Whether it may go in quiet hours: a check in the evening of a late session.
+    pub(super) awake: bool,
+    /// A card in the app this time: the phone says nothing.
+    pub(super) card: bool,
     /// Not later than this.
     pub(super) deadline: Option<Timestamp>,
     /// When it was due, if it went out or was answered.
@@ -130,11 +139,23 @@ impl<'a> Calls<'a, '_> {
         occurrence: u32,
         against: Option<DropReason>,
         deadline: Option<Timestamp>,
-        openings: impl FnOnce(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
+        openings: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
     ) {
         let anchor = session.map(|session| session.fact.id);
         let id = prompt_id(self.facts, rule, anchor, occurrence);
-        let settled = self.facts.settled.iter().find(|settled| settled.id == id).map(|settled| settled.due_at);
+        let out = self.facts.settled.iter().find(|settled| settled.id == id);
+        let settled = out.map(|settled| settled.due_at);
+        if let Some(out) = out.filter(|out| out.unanswered) {
+            // What went out for nothing holds no place, and nobody is to answer it any more.
+            let merged = against == Some(DropReason::Merged);
+            let mut moved =
+                || session.is_some_and(|session| self.correct(rule, session, occurrence, out, deadline, &openings));
+            if merged || moved() {
+                let reason = if merged { DropReason::Merged } else { DropReason::Corrected };
+                self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
+                return;
+            }
+        }
         let against = if settled.is_some() {
             None
         } else if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
@@ -163,10 +184,54 @@ impl<'a> Calls<'a, '_> {
             zero,
             opens,
             openings,
+            awake: false,
+            card: false,
             deadline,
             settled,
             orphan: false,
         });
+    }
+
+    /// Whether a check or measure that went out was meant for a time that was corrected by six hours or more. Then it is
+    /// asked again: at its new time or, for a check whose new time has passed and which is still of use, in five
+    /// minutes.
+    fn correct(
+        &mut self,
+        rule: &'a Rule,
+        session: &Session<'_>,
+        occurrence: u32,
+        out: &Settled,
+        deadline: Option<Timestamp>,
+        openings: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
+    ) -> bool {
+        if !matches!(rule.kind, Kind::Safety | Kind::Measure) {
+            return false;
+        }
+        let Some(meant) = openings(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next()
+        else {
+            return false;
+        };
+        if out.due_at.duration_since(meant.from).abs() < CORRECTED {
+            return false;
+        }
+        let told = session.fact.recorded_at;
+        let soon = told.saturating_add(SOON).unwrap_or(told);
+        let useful = match rule.expires {
+            Expiry::Hours(hours) => meant.from.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(soon) > soon,
+            Expiry::Until { days, time } => self.calendar.instant(meant.base.saturating_add(days.days()), time) > soon,
+        };
+        let base = meant.base;
+        if meant.from > told {
+            self.call(rule, Some(session), occurrence + 1, None, deadline, |calendar, jitter| {
+                openings(calendar, jitter)
+            });
+        } else if rule.kind == Kind::Safety && useful {
+            let again = move |_: &Calendar<'_>, _| {
+                vec![Opening { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }]
+            };
+            self.call(rule, Some(session), occurrence + 1, None, None, again);
+        }
+        true
     }
 
     /// What is asked before `session`.
@@ -229,7 +294,7 @@ impl<'a> Calls<'a, '_> {
                 _ => continue,
             };
             let date = session.date.saturating_add(day.days());
-            if !self.range.holds(date) {
+            if !self.range.holds(date) || (rule.at_home && session.fact.supervised) {
                 continue;
             }
             let against = match (gap, compact) {
@@ -241,19 +306,47 @@ impl<'a> Calls<'a, '_> {
                 (None, None) => None,
             };
             let deadline = next.map(|next| next.start).filter(|_| gap.is_some_and(|gap| i64::from(day) >= gap));
-            self.call(rule, Some(session), 0, against, deadline, |calendar, jitter| match rule.anchor {
-                Anchor::AfterEnd { hours } => {
-                    let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
-                    vec![Opening { from, until: Timestamp::MAX, base: date, why: Why::AfterEnd }]
+            let after = |hours| evening_of(protocol, self.calendar, session, rule, end, hours);
+            let late = match rule.anchor {
+                Anchor::AfterEnd { hours } => after(hours).1,
+                _ => Evening::Usual,
+            };
+            let tomorrow = rule.after_late_session.filter(|_| ends_late(protocol, self.calendar, session, end));
+            let count = self.found.len();
+            self.call(rule, Some(session), 0, against, deadline, |calendar, jitter| {
+                match (rule.anchor.clone(), tomorrow) {
+                    (Anchor::AfterEnd { hours }, _) => {
+                        vec![evening_of(protocol, calendar, session, rule, end, hours).0]
+                    }
+                    (_, Some(time)) => {
+                        let mut openings = windows(protocol, rule, calendar, date, jitter);
+                        if let Some(first) = openings.first_mut() {
+                            *first = Opening { from: calendar.instant(date, time), why: Why::LateSession, ..*first };
+                        }
+                        openings
+                    }
+                    // The evening of day 0 begins when the session is over.
+                    _ if day == 0 => windows(protocol, rule, calendar, date, jitter)
+                        .into_iter()
+                        .filter(|opening| opening.until > end)
+                        .map(|opening| Opening { from: opening.from.max(end), ..opening })
+                        .collect(),
+                    _ if rule.kind == Kind::Measure => mornings(protocol, rule, calendar, date, jitter),
+                    _ => windows(protocol, rule, calendar, date, jitter),
                 }
-                _ => windows(protocol, rule, calendar, date, jitter),
             });
+            for candidate in self.found.iter_mut().skip(count) {
+                candidate.awake = late != Evening::Usual;
+                candidate.card = late == Evening::Over;
+            }
         }
     }
 
     /// What went out and is called for no more.
     fn orphans(&mut self) {
-        let known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
+        let mut known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
+        let taken_back = |one: &&Dropped| matches!(one.reason, DropReason::Merged | DropReason::Corrected);
+        known.extend(self.dropped.iter().filter(taken_back).map(|one| one.id));
         for settled in self.facts.settled.iter().filter(|settled| !known.contains(&settled.id)) {
             let Some(rule) = self.protocol.rule(&settled.rule_key) else { continue };
             if self.range.holds(self.calendar.date(settled.due_at)) {
@@ -265,6 +358,8 @@ impl<'a> Calls<'a, '_> {
                     zero: None,
                     opens: settled.due_at,
                     openings: Vec::new(),
+                    awake: false,
+                    card: false,
                     deadline: None,
                     settled: Some(settled.due_at),
                     orphan: true,
@@ -311,6 +406,74 @@ fn between_windows(course: &Course<'_>, protocol: &Protocol, date: Date) -> bool
         .sessions
         .last()
         .is_some_and(|last| last.fact.ended_at.is_some() && days(last.date, date) > i64::from(protocol.horizon_days))
+}
+
+/// How the evening of a session leaves room for a check some hours after its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evening {
+    /// By day, or in the small hours: as for any other prompt.
+    Usual,
+    /// It may go, though it is quiet.
+    Late,
+    /// It is too late to say anything: a card in the app.
+    Over,
+}
+
+/// Where a rule that counts hours from the end is placed. A check in the evening may go until half past ten; if its hour
+/// is later, it goes when the acute phase is over or at ten, whichever is later; if that is too late as well, nothing
+/// is said.
+fn evening_of(
+    protocol: &Protocol,
+    calendar: &Calendar<'_>,
+    session: &Session<'_>,
+    rule: &Rule,
+    end: Timestamp,
+    hours: i64,
+) -> (Opening, Evening) {
+    let base = session.date;
+    let wall = |hour, minute| calendar.instant(base, Time::constant(hour, minute, 0, 0));
+    let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
+    let usual = Opening { from, until: Timestamp::MAX, base, why: Why::AfterEnd };
+    if rule.kind != Kind::Safety || from < wall(12, 0) {
+        return (usual, Evening::Usual);
+    }
+    let last = wall(22, 30);
+    if from <= last {
+        return (usual, Evening::Late);
+    }
+    let acute = protocol.window.acute(session.fact.route);
+    let from = end.saturating_add(acute).unwrap_or(end).max(wall(22, 0));
+    let evening = if from <= last { Evening::Late } else { Evening::Over };
+    (Opening { from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
+}
+
+/// Whether a session ends too late for a check in the evening.
+fn ends_late(protocol: &Protocol, calendar: &Calendar<'_>, session: &Session<'_>, end: Timestamp) -> bool {
+    protocol.rules.iter().filter(|rule| !rule.at_home).any(|rule| match rule.anchor {
+        Anchor::AfterEnd { hours } => evening_of(protocol, calendar, session, rule, end, hours).1 == Evening::Over,
+        _ => false,
+    })
+}
+
+/// The windows of a measure: on its day, and on the days after it until it expires.
+fn mornings(
+    protocol: &Protocol,
+    rule: &Rule,
+    calendar: &Calendar<'_>,
+    date: Date,
+    jitter: SignedDuration,
+) -> Vec<Opening> {
+    let more = match rule.expires {
+        Expiry::Hours(hours) => i32::try_from(hours / 24).unwrap_or(0),
+        Expiry::Until { days, .. } => days,
+    };
+    let day = |days: i32| {
+        let openings = windows(protocol, rule, calendar, date.saturating_add(days.days()), jitter);
+        openings
+            .into_iter()
+            .map(move |opening| if days == 0 { opening } else { Opening { why: Why::LaterDay, ..opening } })
+    };
+    (0..=more).flat_map(day).collect()
 }
 
 /// The windows of `rule` on `date`.

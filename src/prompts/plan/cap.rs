@@ -46,7 +46,7 @@ impl Taken<'_, '_> {
             reminder_at: self.reminder,
             minutes: rule.minutes,
             optional: rule.optional,
-            push: rule.push,
+            push: rule.push && !self.candidate.card,
             why: self.spot.why,
         }
     }

@@ -38,14 +38,20 @@ pub enum Why {
     LaterWindow,
     /// The day it was meant for was too close to an infusion.
     EarlierDay,
+    /// On the day it was meant for it was too soon after an infusion.
+    LaterDay,
     /// Hours after the end of the infusion.
     AfterEnd,
+    /// The session ended late.
+    LateSession,
     /// Hours before the start of the session.
     BeforeStart,
     /// The distance to the prompt before.
     Spacing,
     /// The end of the quiet hours.
     QuietHours,
+    /// The time of the infusion was corrected after it had gone out.
+    Corrected,
 }
 
 /// One prompt of the plan.
@@ -119,6 +125,8 @@ pub enum DropReason {
     TooLate,
     /// A measure too soon after an infusion or after the last one.
     TooSoon,
+    /// It went out for a time that was corrected.
+    Corrected,
     /// What it hung on is gone, or it lies beyond the horizon.
     Withdrawn,
     /// Its new time has passed already.

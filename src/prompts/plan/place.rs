@@ -115,7 +115,8 @@ impl<'a> Placer<'a> {
                 continue;
             }
             let expires = self.expires(candidate, opening.base, from);
-            let Some(due) = self.calendar.next_allowed(from).filter(|due| *due < expires) else {
+            let allowed = if candidate.awake { Some(from) } else { self.calendar.next_allowed(from) };
+            let Some(due) = allowed.filter(|due| *due < expires) else {
                 reason = DropReason::QuietHours;
                 continue;
             };

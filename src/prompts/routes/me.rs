@@ -84,7 +84,7 @@ struct ZoneView {
 /// Local times between which nothing is delivered; they may cross midnight and last at most 14 hours.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct QuietHoursDto {
+pub(super) struct QuietHoursDto {
     /// Their beginning.
     #[schema(example = "21:00")]
     from: String,
@@ -186,20 +186,27 @@ fn parse_time(text: &str) -> Result<Time, &'static str> {
     five.then(|| Time::strptime("%H:%M", text).ok()).flatten().ok_or("must be a local time such as 21:00")
 }
 
+/// The quiet hours, if any are said; their length is the last thing that can be wrong with them.
+pub(super) fn parse_quiet_hours(f: &mut Fields, hours: Option<QuietHoursDto>) -> Result<Option<QuietHours>> {
+    let Some(hours) = hours else { return Ok(None) };
+    let from = f.take("/quiet_hours/from", parse_time(&hours.from));
+    let times = from.zip(f.take("/quiet_hours/to", parse_time(&hours.to)));
+    times.map(|(from, to)| QuietHours::parse(from, to)).transpose()
+}
+
+pub(super) fn parse_weekday(f: &mut Fields, name: Option<String>) -> Option<Weekday> {
+    let day = serde_json::from_value(serde_json::Value::String(name?));
+    f.take("/weekly_day", day.or(Err("must be monday to sunday")))
+}
+
 impl PatchMe {
     fn parse(self) -> Result<SettingsPatch> {
         let mut f = Fields::new();
         let zone = self.time_zone.and_then(|name| f.take("/time_zone", Zone::parse(&name)));
         let since = instant(&mut f, "/effective_at", self.effective_at);
         f.check(since.is_none() || zone.is_some(), "/effective_at", "goes with `time_zone`");
-        let quiet = self.quiet_hours.and_then(|hours| {
-            let from = f.take("/quiet_hours/from", parse_time(&hours.from));
-            from.zip(f.take("/quiet_hours/to", parse_time(&hours.to)))
-        });
-        let weekly_day = self.weekly_day.and_then(|name| {
-            let day = serde_json::from_value(serde_json::Value::String(name));
-            f.take("/weekly_day", day.or(Err("must be monday to sunday")))
-        });
+        let quiet = parse_quiet_hours(&mut f, self.quiet_hours);
+        let weekly_day = parse_weekday(&mut f, self.weekly_day);
         let country = self.country.parse("/country", &mut f, |code| {
             let right = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
             if right { Ok(code) } else { Err("must be two capital letters of ISO 3166, such as DE") }
@@ -211,7 +218,7 @@ impl PatchMe {
         f.done()?;
         Ok(SettingsPatch {
             zone: zone.map(|zone| (zone, since)),
-            quiet_hours: quiet.map(|(from, to)| QuietHours::parse(from, to)).transpose()?,
+            quiet_hours: quiet?,
             weekly_day,
             country,
             locale,

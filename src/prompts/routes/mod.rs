@@ -1,9 +1,11 @@
 //! The operations around infusions and what follows from them.
 
 mod activity;
+mod infusion;
 mod infusions;
 mod me;
 mod pauses;
+mod preview;
 mod prompts;
 mod protocols;
 mod window;
@@ -18,6 +20,7 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(protocols::list_protocols)
         .service(protocols::get_protocol)
+        .service(preview::preview_protocol)
         .service(me::get_me)
         .service(me::patch_me);
 }
@@ -29,6 +32,7 @@ pub fn configure_patient(config: &mut ServiceConfig) {
         .service(infusions::put_infusion)
         .service(infusions::get_infusion)
         .service(infusions::patch_infusion)
+        .service(infusions::start_infusion)
         .service(infusions::end_infusion)
         .service(window::get_window)
         .service(activity::get_activity)

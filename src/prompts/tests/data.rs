@@ -29,15 +29,16 @@ const EXERCISES: [&str; 22] = [
 ];
 
 #[test]
-fn the_default_protocol_holds_all_37_rules_and_no_fault() {
+fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_and_no_fault() {
     let protocol = Protocol::default_v1();
-    assert_eq!(protocol.rules.len(), 37);
+    assert_eq!(protocol.rules.len(), 37 + 2);
     assert_eq!(protocol.validate(), Vec::<String>::new());
     assert_eq!((protocol.key.as_str(), protocol.version), ("afterglow-default", 1));
     let per_kind = |kind| protocol.rules.iter().filter(|rule| rule.kind == kind).count();
     let kinds =
         [Kind::Safety, Kind::Measure, Kind::Preparation, Kind::Reflection, Kind::Exercise, Kind::Habit, Kind::OnDemand];
-    assert_eq!(kinds.map(per_kind), [6, 3, 3, 6, 11, 6, 2]);
+    assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6, 11, 6, 2]);
+    assert_eq!(protocol.rules.iter().filter(|rule| rule.at_home).count(), 2);
     let json = serde_json::to_string(protocol).unwrap();
     assert_eq!(&serde_json::from_str::<Protocol>(&json).unwrap(), protocol);
 }
@@ -114,7 +115,7 @@ fn the_burden_of_the_full_template_is_what_the_table_says() {
                 Anchor::AfterEnd { .. } => day == 0,
                 _ => false,
             })
-            .filter(|rule| rule.counts())
+            .filter(|rule| rule.counts() && !rule.at_home)
             .filter(|rule| {
                 let dial = rule.kind == Kind::Habit && rule.minutes <= protocol.caps.free_dial_minutes && free > 0;
                 free -= u32::from(dial);

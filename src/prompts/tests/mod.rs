@@ -1,5 +1,6 @@
 mod data;
 mod diffs;
+mod evenings;
 mod golden;
 mod plans;
 mod properties;
@@ -15,6 +16,7 @@ use super::protocol::{Capability, Prerequisite};
 use super::*;
 use crate::course::{QuietHours, Weekday, ZoneSince};
 use crate::kernel::{Id, Zone};
+use crate::window::Route;
 
 pub(super) const ALL_CAPABILITIES: [Capability; 4] =
     [Capability::Checks, Capability::Measures, Capability::Attachments, Capability::Adaptive];
@@ -58,10 +60,13 @@ pub(super) fn done(n: u128, start: &str) -> InfusionFact {
     let start = at(start);
     InfusionFact {
         id: Id::from_uuid(Uuid::from_u128(n)),
+        route: Route::IvInfusion,
+        supervised: true,
         planned_start: None,
         started_at: Some(start),
         ended_at: Some(start + SignedDuration::from_mins(40)),
         provisional: false,
+        recorded_at: Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -69,10 +74,13 @@ pub(super) fn done(n: u128, start: &str) -> InfusionFact {
 pub(super) fn coming(n: u128, start: &str) -> InfusionFact {
     InfusionFact {
         id: Id::from_uuid(Uuid::from_u128(n)),
+        route: Route::IvInfusion,
+        supervised: true,
         planned_start: Some(at(start)),
         started_at: None,
         ended_at: None,
         provisional: false,
+        recorded_at: Timestamp::UNIX_EPOCH,
     }
 }
 

@@ -371,6 +371,10 @@ impl World {
                 Ask::new(patch, path).with(json!({ "capabilities": may }))
             }
             "list_protocols" => Ask::get("/v1/protocols"),
+            "preview_protocol" => post("/v1/protocols/afterglow-default/preview".to_owned()).with(json!({
+                "infusions": [{ "planned_start": "2026-03-24T09:00:00+01:00", "ended_at": "2026-03-24T10:00:00+01:00" }],
+                "zones": [{ "time_zone": "Europe/Berlin" }],
+            })),
             "get_protocol" => Ask::get("/v1/protocols/afterglow-default"),
             "list_access_log" => Ask::get(hers("/access-log?limit=200".to_owned())),
             "list_care_team" => Ask::get(hers("/care-team".to_owned())),
@@ -441,10 +445,19 @@ impl World {
                 let tag = ann.get(&path).send().await.ok().etag();
                 Ask::new(patch, path).with(json!({ "note": format!("Note {n}") })).when(tag)
             }
+            "start_infusion" => {
+                let at = earlier(&self.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
+                let mut id = self.planned.clone();
+                if owner || LINKED.contains(&who) || who == "nurse" {
+                    id = new_id(&self.app);
+                    granted.put(&hers(format!("/infusions/{id}")), planned_for(at)).send().await.created();
+                }
+                post(hers(format!("/infusions/{id}/start"))).with(json!({ "started_at": at.to_string() }))
+            }
             "end_infusion" => {
                 let at = earlier(&self.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
                 let mut id = self.planned.clone();
-                if LINKED.contains(&who) || who == "nurse" {
+                if owner || LINKED.contains(&who) || who == "nurse" {
                     id = new_id(&self.app);
                     granted.put(&hers(format!("/infusions/{id}")), planned_for(at)).send().await.created();
                 }
