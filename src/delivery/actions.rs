@@ -9,8 +9,8 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 
 use super::channel::{Channel, ChannelError};
-use super::model::{ATTEMPTS, Push, TEXT, Verdict, is_late, judge, retry_at};
-use super::store::{self, Leased, Outcomes, Sealed};
+use super::model::{ATTEMPTS, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
+use super::store::{self, Leased, Outcomes, Outgoing, Sealed};
 use crate::care::{Access, Write};
 use crate::course::{self, PauseDoc, Settings};
 use crate::db::Tx;
@@ -69,9 +69,10 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let (held, ring) = (leased.clone(), Arc::clone(&keys));
     let facts = state.db.read(move |tx| facts(tx, &held, &ring, now)).await?;
     let turns: Vec<_> = leased.iter().map(|one| (*one, verdict(one, &facts, &keys, now))).collect();
-    let outcomes = send(channel, turns, now).await;
-    let round = Round { sent: outcomes.sent.len(), seen: leased.len() };
-    state.db.write(move |tx| store::finish(tx, holder, &outcomes, now)).await?;
+    let mut outcomes = send(channel, turns, now).await;
+    outcomes.reminders = outcomes.sent.iter().filter_map(|one| reminder(one, &facts, &keys, now)).collect();
+    let (round, name) = (Round { sent: outcomes.sent.len(), seen: leased.len() }, channel.name());
+    state.db.write(move |tx| store::finish(tx, name, holder, &outcomes, now)).await?;
     Ok(round)
 }
 
@@ -119,6 +120,15 @@ fn verdict(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> (Verd
             lapse
         }
     }
+}
+
+/// The reminder of what has just left, if there is to be one.
+fn reminder(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> Option<Outgoing> {
+    let (sealed, _) = facts.get(&one.id)?;
+    let (prompt, _) = sealed.open(&access(keys, one.patient, now)?).ok()?;
+    let due_at = remind_at(&prompt, now)?;
+    let Leased { patient, prompt: id, ordinal, .. } = *one;
+    Some(Outgoing { patient, prompt: id, ordinal: ordinal + 1, due_at, expires_at: prompt.expires_at })
 }
 
 async fn send(channel: &dyn Channel, turns: Vec<(Leased, (Verdict, Timestamp))>, now: Timestamp) -> Outcomes {

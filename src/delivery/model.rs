@@ -18,6 +18,8 @@ pub const ATTEMPTS: i32 = 5;
 pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// A prompt that goes out later than this is no longer where the plan put it.
 const PUNCTUAL: SignedDuration = SignedDuration::from_mins(1);
+/// A reminder that leaves within this time of its own is the first of two.
+const REMINDED: SignedDuration = SignedDuration::from_mins(30);
 /// How long to wait after the first, second … attempt that failed.
 const BACKOFF: [SignedDuration; 4] = [
     SignedDuration::from_secs(5),
@@ -64,9 +66,18 @@ pub enum Verdict {
 /// outage, or because a channel failed) is held against them again.
 pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PauseDoc], now: Timestamp) -> Verdict {
     let planned = &prompt.doc.planned;
-    let open = prompt.stage == Stage::Due && prompt.state(now) == "due";
+    let open = matches!((prompt.stage, prompt.state(now)), (Stage::Due, "due") | (Stage::Delivered, "delivered"));
     if !open || !planned.push || !settings.notifications.enabled {
         return Verdict::Lapse;
+    }
+    if prompt.stage == Stage::Delivered {
+        // A reminder: dropped in quiet hours and pauses, never moved.
+        let quiet = settings.quiet_hours.next_allowed(&settings.zone_at(now), now) > now;
+        let resting = planned.kind != Kind::Safety && pauses.iter().any(|pause| pause.contains(now));
+        // After an outage nobody needs reminders of everything at once.
+        let stale = planned.reminder_at.is_none_or(|at| now.duration_since(at) > REMINDED);
+        let stale = stale && planned.kind != Kind::Safety;
+        return if quiet || resting || stale { Verdict::Lapse } else { Verdict::Send };
     }
     if !is_late(prompt.due_at, now) {
         return Verdict::Send;
@@ -82,6 +93,19 @@ pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PauseDoc], no
     } else {
         Verdict::Lapse
     }
+}
+
+/// When somebody is reminded of `prompt`, which leaves at `now`: once, half-way to its expiry as the plan says; of a
+/// safety check once more, half-way to what is left.
+pub fn remind_at(prompt: &StoredPrompt, now: Timestamp) -> Option<Timestamp> {
+    let planned = &prompt.doc.planned;
+    let first = planned.reminder_at?;
+    if first > now {
+        return Some(first).filter(|at| *at < prompt.expires_at);
+    }
+    let again = planned.kind == Kind::Safety && now.duration_since(first) < REMINDED;
+    let left = SignedDuration::from_secs(prompt.expires_at.duration_since(now).as_secs() / 2);
+    now.checked_add(left).ok().filter(|at| again && *at > now)
 }
 
 /// Whether something that was due at `due_at` is late at `now`.

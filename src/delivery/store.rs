@@ -25,6 +25,8 @@ pub struct Outgoing {
     pub prompt: Id<Prompt>,
     /// How often it was delivered before.
     pub ordinal: i32,
+    /// When it is to leave.
+    pub due_at: Timestamp,
     /// When it is no longer of use.
     pub expires_at: Timestamp,
 }
@@ -56,7 +58,7 @@ pub fn insert(tx: &mut Tx<'_>, channel: &'static str, list: &[Outgoing], now: Ti
             channel,
             state: "waiting",
             attempts: 0,
-            due_at: At(now),
+            due_at: At(one.due_at),
             expires_at: At(one.expires_at),
             created_at: At(now),
         })
@@ -83,17 +85,21 @@ pub struct Leased {
     pub patient: Id<Patient>,
     /// Of what.
     pub prompt: Id<Prompt>,
+    /// How often its prompt was delivered before.
+    pub ordinal: i32,
     /// How often it was tried, this time included.
     pub attempts: i32,
 }
 
-type LeasedRow = (Id<Delivery>, Id<Patient>, Id<Prompt>, i32);
+type LeasedRow = (Id<Delivery>, Id<Patient>, Id<Prompt>, i32, i32);
 
 /// Takes up to `most` deliveries whose time has come for `holder`: those that wait, and those that a worker took and
 /// let go of. What another worker is taking is passed over.
 pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result<Vec<Leased>> {
-    const COLUMNS: (deliveries::id, deliveries::patient_id, deliveries::prompt_id, deliveries::attempts) =
-        (deliveries::id, deliveries::patient_id, deliveries::prompt_id, deliveries::attempts);
+    type Columns =
+        (deliveries::id, deliveries::patient_id, deliveries::prompt_id, deliveries::ordinal, deliveries::attempts);
+    const COLUMNS: Columns =
+        (deliveries::id, deliveries::patient_id, deliveries::prompt_id, deliveries::ordinal, deliveries::attempts);
     // The states stand in the text, so that the partial indexes fit.
     let waiting = deliveries::table
         .filter(sql::<Bool>("state = 'waiting'"))
@@ -127,7 +133,8 @@ pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result
             deliveries::attempts.eq(deliveries::attempts + 1),
         ))
         .execute(tx.conn())?;
-    let leased = |(id, patient, prompt, attempts)| Leased { id, patient, prompt, attempts: attempts + 1 };
+    let leased =
+        |(id, patient, prompt, ordinal, attempts)| Leased { id, patient, prompt, ordinal, attempts: attempts + 1 };
     Ok(rows.into_iter().map(leased).collect())
 }
 
@@ -179,6 +186,8 @@ pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<Sealed>>
 pub struct Outcomes {
     /// They have left.
     pub sent: Vec<Leased>,
+    /// What reminds of them.
+    pub reminders: Vec<Outgoing>,
     /// They never will.
     pub lapsed: Vec<Id<Delivery>>,
     /// They are to be tried again then, with this many attempts behind them.
@@ -187,7 +196,8 @@ pub struct Outcomes {
 
 /// Notes what became of deliveries, and that their prompts have left. What has left stays so though the lease ran out
 /// meanwhile; all else is noted only by who still holds it.
-pub fn finish(tx: &mut Tx<'_>, holder: Uuid, outcomes: &Outcomes, now: Timestamp) -> Result<()> {
+pub fn finish(tx: &mut Tx<'_>, channel: &'static str, holder: Uuid, outcomes: &Outcomes, now: Timestamp) -> Result<()> {
+    insert(tx, channel, &outcomes.reminders, now)?;
     let free = (deliveries::lease_until.eq(None::<At>), deliveries::leased_by.eq(None::<Id<Any>>));
     let held = || deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder)));
     if !outcomes.sent.is_empty() {

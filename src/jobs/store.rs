@@ -126,13 +126,18 @@ pub(super) fn claim(
     };
     Ok(rows
         .into_iter()
-        .map(|(patient, prompt, expires_at, count)| outgoing(patient, prompt, expires_at, count))
+        .map(|(patient, prompt, expires_at, count)| outgoing(patient, prompt, (now, expires_at), count))
         .collect())
 }
 
-fn outgoing(patient: Id<Patient>, prompt: Id<Prompt>, expires_at: At, count: Option<i64>) -> Outgoing {
+fn outgoing(
+    patient: Id<Patient>,
+    prompt: Id<Prompt>,
+    (due_at, expires_at): (Timestamp, At),
+    count: Option<i64>,
+) -> Outgoing {
     let ordinal = count.and_then(|count| i32::try_from(count).ok()).unwrap_or_default();
-    Outgoing { patient, prompt, ordinal, expires_at: expires_at.0 }
+    Outgoing { patient, prompt, ordinal, due_at, expires_at: expires_at.0 }
 }
 
 /// Everything of one patient that waits and is due, locked. What cannot be opened comes without a document.
@@ -156,7 +161,7 @@ pub(super) fn list_waiting(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Ve
             .filter(deliveries::prompt_id.eq(row.0))
             .count()
             .get_result(tx.conn())?;
-        list.push((outgoing(patient, row.0, row.4, Some(count)), prompt_rows::open(access, row)));
+        list.push((outgoing(patient, row.0, (access.now(), row.4), Some(count)), prompt_rows::open(access, row)));
     }
     Ok(list)
 }

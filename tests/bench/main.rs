@@ -20,6 +20,7 @@
 
 mod bare;
 mod client;
+mod course;
 mod people;
 mod planning;
 mod postgres;
@@ -42,10 +43,14 @@ pub struct Scale {
     pub time: Duration,
     /// How long pgbench runs in a round.
     pub pgbench: u64,
+    /// Prompts among which the worker finds what is due.
+    pub prompts: usize,
 }
 
-const FULL: Scale = Scale { writers: 1000, shelves: 100, rounds: 3, time: Duration::from_secs(5), pgbench: 8 };
-const QUICK: Scale = Scale { writers: 64, shelves: 8, rounds: 1, time: Duration::from_millis(500), pgbench: 1 };
+const FULL: Scale =
+    Scale { writers: 1000, shelves: 100, rounds: 3, time: Duration::from_secs(5), pgbench: 8, prompts: 1_000_000 };
+const QUICK: Scale =
+    Scale { writers: 64, shelves: 8, rounds: 1, time: Duration::from_millis(500), pgbench: 1, prompts: 12_000 };
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

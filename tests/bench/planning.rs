@@ -49,4 +49,28 @@ pub fn measure(report: &mut Report) {
     let middle = median(&times);
     let figure = format!("{middle:.0} µs for {planned} prompts");
     report.goal("plan 14 days, µs", figure, middle, Goal::Most(200.0));
+
+    // Six infusions, twice a week: three have been, three are to come.
+    let infusion = |n: i64| {
+        let start = before(24 * (10 - 3 * n - (n % 2)));
+        let done = start < now;
+        InfusionFact {
+            id: Id::from_uuid(Entropy::System.opaque()),
+            planned_start: Some(start),
+            started_at: done.then_some(start),
+            ended_at: done.then_some(start + SignedDuration::from_mins(40)),
+            ..facts.infusions[0].clone()
+        }
+    };
+    let course = Facts { infusions: (0..6).map(infusion).collect(), ..facts.clone() };
+    let planned = plan(protocol, &course, now).prompts.len();
+    let once = |_| {
+        let begin = Instant::now();
+        black_box(plan(protocol, black_box(&course), now));
+        begin.elapsed().as_secs_f64() * 1e6
+    };
+    let times: Vec<f64> = (0..2000).map(once).collect();
+    let middle = median(&times);
+    let figure = format!("{middle:.0} µs for {planned} prompts");
+    report.goal("plan a course of six infusions, µs", figure, middle, Goal::Most(300.0));
 }

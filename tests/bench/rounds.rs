@@ -12,7 +12,7 @@ use super::client::{CONNECTIONS, Connection, Load, load, request};
 use super::people::{self, People, Someone};
 use super::report::{Goal, Report, median};
 use super::server::{Server, free_address};
-use super::{Scale, postgres};
+use super::{Scale, course, postgres};
 
 /// How many entries a list shows.
 const SHELF: usize = 20;
@@ -81,7 +81,10 @@ pub async fn run(scale: Scale, cluster: Option<&str>, report: &mut Report) {
     if let Some(postgres) = &postgres {
         postgres.tell("PostgreSQL", (plain, 0.55), None, report);
     }
-    sqlite.again(report).await;
+    let mut wire = Connection::to(sqlite.server.address).await;
+    course::complete(&mut wire, &sqlite.writers()[..scale.writers.min(300)], report).await;
+    drop(wire);
+    sqlite.again(report, scale.prompts).await;
 }
 
 fn last(loads: &[Load]) -> f64 {
@@ -229,7 +232,7 @@ impl Site {
     }
 
     /// Stops and starts on what is there.
-    async fn again(self, report: &mut Report) {
+    async fn again(self, report: &mut Report, prompts: usize) {
         let (folder, database, address) = (self.folder, self.database, self.server.address);
         self.server.stop();
         let mut times = Vec::new();
@@ -241,6 +244,7 @@ impl Site {
         let (middle, size) = (median(&times), size_of(folder.path()));
         let figure = format!("{middle:.0} ms, {size} MB of database");
         report.goal("ready on an existing database, ms", figure, middle, Goal::Most(300.0));
+        course::work(folder.path(), &self.people.patients, prompts, report).await;
     }
 }
 

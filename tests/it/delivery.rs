@@ -21,24 +21,24 @@ use crate::support::app::TestApp;
 use crate::support::journal::{reflection, with};
 use crate::support::people::Person;
 
-fn minutes(count: i64) -> SignedDuration {
+pub fn minutes(count: i64) -> SignedDuration {
     SignedDuration::from_mins(count)
 }
 
-fn hours(count: i64) -> SignedDuration {
+pub fn hours(count: i64) -> SignedDuration {
     SignedDuration::from_hours(count)
 }
 
 /// A patient, and a channel that keeps what it is handed.
-struct World {
-    app: Arc<TestApp>,
-    ann: Person,
+pub struct World {
+    pub app: Arc<TestApp>,
+    pub ann: Person,
     tess: Person,
-    channel: MemoryChannel,
+    pub channel: MemoryChannel,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let app = TestApp::start().await;
         let ada = app.admin().await;
         let tess = app.staff(&ada, "Tess Moreau", &["care"]).await;
@@ -56,28 +56,28 @@ impl World {
     }
 
     /// Rounds until there is nothing to do.
-    async fn work(&self) -> Outcome {
+    pub async fn work(&self) -> Outcome {
         work(&self.app, &self.channel).await
     }
 
-    async fn refreshed(&mut self) {
+    pub async fn refreshed(&mut self) {
         self.ann.refreshed().await;
     }
 
     /// A prompt of Ann's that comes due in this time, and expires a day later.
-    async fn plant(&self, due_in: SignedDuration) -> Id<Prompt> {
+    pub async fn plant(&self, due_in: SignedDuration) -> Id<Prompt> {
         self.plant_as(due_in, |_| {}).await
     }
 
-    async fn plant_as(&self, due_in: SignedDuration, change: impl FnOnce(&mut Planned)) -> Id<Prompt> {
+    pub async fn plant_as(&self, due_in: SignedDuration, change: impl FnOnce(&mut Planned)) -> Id<Prompt> {
         plant(&self.app, self.patient(), self.app.now() + due_in, change).await
     }
 
-    fn sent(&self) -> Vec<Id<Prompt>> {
+    pub fn sent(&self) -> Vec<Id<Prompt>> {
         self.channel.sent().iter().map(|push| push.prompt).collect()
     }
 
-    async fn state(&self, id: Id<Prompt>) -> String {
+    pub async fn state(&self, id: Id<Prompt>) -> String {
         let prompts = self.ann.get("/v1/patients/me/prompts?limit=200").send().await.ok();
         let all = prompts.body["items"].as_array().unwrap().clone();
         let found = all.iter().find(|prompt| prompt["id"] == json!(id.to_string())).unwrap();

@@ -40,6 +40,7 @@ mod outage;
 mod posture;
 mod races;
 mod readme;
+mod reminders;
 mod replanning;
 mod rules;
 mod server;

@@ -1,0 +1,151 @@
+//! What a course costs: completing an infusion, planning again, and the worker among very many prompts.
+
+use std::path::Path;
+use std::time::Instant;
+
+use afterglow::app::Server;
+use afterglow::config::Config;
+use afterglow::db::schema::{patients, prompts};
+use afterglow::db::{At, Tx};
+use afterglow::delivery::LogChannel;
+use afterglow::jobs;
+use afterglow::kernel::id::Patient;
+use afterglow::kernel::{Clock, Entropy, Id, Zone};
+use afterglow::prompts::model::PromptDoc;
+use afterglow::prompts::{Kind, Planned, Why};
+use afterglow::vault::{Place, Purpose};
+use diesel::prelude::*;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::client::{Connection, request};
+use super::people::Someone;
+use super::report::{Goal, Report, median};
+
+/// Prompts that come due at once.
+const DUE: usize = 10_000;
+/// Rows of one unit.
+const ROWS: usize = 2000;
+
+/// Patients report an infusion, one after the other: two weeks are planned before each answer.
+pub async fn complete(wire: &mut Connection, patients: &[Someone], report: &mut Report) {
+    let now = Timestamp::now();
+    let at = |hours| (now - SignedDuration::from_hours(hours)).to_string();
+    let body =
+        json!({ "status": "completed", "route": "iv_infusion", "started_at": at(2), "ended_at": at(1) }).to_string();
+    let mut times = Vec::with_capacity(patients.len());
+    for patient in patients {
+        let path = format!("/v1/patients/me/infusions/{}", Uuid::now_v7());
+        let asked = request("PUT", &path, &patient.token, body.as_bytes(), None);
+        let begin = Instant::now();
+        let (status, answer) = wire.ask(&asked).await;
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+        assert_eq!(status, 201, "{}", String::from_utf8_lossy(answer));
+    }
+    let middle = median(&times);
+    let figure = format!("{middle:.1} ms, one after the other, {} patients", patients.len());
+    report.goal("complete an infusion on SQLite, p50, ms", figure, middle, Goal::Most(10.0));
+}
+
+/// The worker on what the server left behind: `rows` planned prompts, of which ten thousand are due.
+pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut Report) {
+    let server = Server::open(Config::in_folder(folder.join("data")), Clock::System, Entropy::System).await.unwrap();
+    let state = &server.state;
+
+    let now = Timestamp::now();
+    let all = move |tx: &mut Tx<'_>| {
+        Ok(diesel::update(patients::table).set(patients::next_plan_at.eq(At(now))).execute(tx.conn())?)
+    };
+    let count = state.db.write(all).await.unwrap();
+    let begin = Instant::now();
+    let mut planned = 0;
+    while planned < count {
+        planned += jobs::tick(state, &LogChannel, now).await.unwrap().planned;
+    }
+    let rate = planned as f64 / begin.elapsed().as_secs_f64();
+    let figure = format!("{rate:.0}/s, {planned} patients whose plan stays as it is");
+    report.goal("plan again on SQLite, patients/s", figure, rate, Goal::Least(1000.0));
+
+    let due = Timestamp::now();
+    plant(&server, people, rows, due).await;
+    let begin = Instant::now();
+    let mut sent = 0;
+    while sent < DUE.min(rows) {
+        sent += jobs::tick(state, &LogChannel, due).await.unwrap().sent;
+    }
+    let rate = sent as f64 / begin.elapsed().as_secs_f64();
+    let figure = format!("{rate:.0}/s, {sent} due among {rows}");
+    report.goal("deliver what is due on SQLite, prompts/s", figure, rate, Goal::Least(10_000.0));
+
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let begin = Instant::now();
+        jobs::tick(state, &LogChannel, due).await.unwrap();
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let middle = median(&times);
+    let figure = format!("{middle:.2} ms among {rows} planned prompts");
+    report.goal("idle round of the worker on SQLite, ms", figure, middle, Goal::Most(1.0));
+    server.close();
+}
+
+/// Plans `rows` prompts: the first ten thousand are due at `due`, the others in the days after it.
+async fn plant(server: &Server, people: &[Someone], rows: usize, due: Timestamp) {
+    let zone = Zone::parse("Europe/Berlin").unwrap();
+    for first in (0..rows).step_by(ROWS) {
+        let mut list = Vec::with_capacity(ROWS);
+        for n in first..rows.min(first + ROWS) {
+            let patient: Id<Patient> = Id::from_uuid(people[n % people.len()].patient);
+            let later = if n < DUE { 0 } else { 60 + (n % 18_000) as i64 };
+            let at = due + SignedDuration::from_mins(later);
+            let keys = server.state.vault.keys(patient.uuid()).await.unwrap().unwrap();
+            let id = Id::from_uuid(Entropy::System.opaque());
+            let local = zone.local(at);
+            let planned = Planned {
+                id,
+                rule_key: "d1.tell".to_owned(),
+                protocol: "afterglow-default".to_owned(),
+                protocol_version: 1,
+                kind: Kind::Reflection,
+                priority: 2,
+                anchor: None,
+                occurrence: 0,
+                day: Some(1),
+                local_date: local.date(),
+                local_time: local.time(),
+                zone: zone.clone(),
+                due_at: at,
+                expires_at: at + SignedDuration::from_hours(24),
+                reminder_at: None,
+                minutes: 5,
+                optional: false,
+                push: true,
+                why: Why::Window,
+            };
+            let place = Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 };
+            let doc = PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None };
+            list.push((patient, id, keys.seal_json(Purpose::Clinical, &place, &doc).unwrap(), at));
+        }
+        let unit = move |tx: &mut Tx<'_>| {
+            for (patient, id, doc, at) in &list {
+                diesel::insert_into(prompts::table)
+                    .values((
+                        prompts::patient_id.eq(patient),
+                        prompts::id.eq(id),
+                        prompts::doc.eq(doc),
+                        prompts::stage.eq(0),
+                        prompts::due_at.eq(At(*at)),
+                        prompts::expires_at.eq(At(*at + SignedDuration::from_hours(24))),
+                        prompts::next_action_at.eq(Some(At(*at))),
+                        prompts::version.eq(1_i64),
+                        prompts::created_at.eq(At(*at)),
+                        prompts::updated_at.eq(At(*at)),
+                    ))
+                    .execute(tx.conn())?;
+            }
+            Ok(())
+        };
+        server.state.db.write(unit).await.unwrap();
+    }
+}

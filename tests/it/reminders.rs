@@ -1,0 +1,81 @@
+//! Reminders: one, half-way to expiry, never at night, never once answered.
+
+use afterglow::prompts::{Kind, Planned};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::delivery::{World, hours, minutes};
+
+/// A prompt that comes due in ten minutes (09:10 in Berlin) and is reminded of `later` after that.
+fn reminded(due: Timestamp, later: i64) -> impl FnOnce(&mut Planned) {
+    move |planned| planned.reminder_at = Some(due + hours(later))
+}
+
+#[actix_web::test]
+async fn rule_one_reminder_goes_half_way_under_the_same_notification() {
+    let mut world = World::new().await;
+    let due = world.app.now() + minutes(10);
+    let id = world.plant_as(minutes(10), reminded(due, 3)).await;
+    world.app.wait(minutes(10));
+    world.work().await;
+    assert_eq!(world.sent(), [id]);
+    world.app.wait(hours(2));
+    world.work().await;
+    assert_eq!(world.sent(), [id], "not yet");
+    world.app.wait(hours(1));
+    world.work().await;
+    assert_eq!(world.sent(), [id, id]);
+    let [first, second] = &world.channel.sent()[..] else { panic!("two pushes") };
+    assert_eq!((first.prompt, first.text), (second.prompt, second.text), "the phone replaces one by the other");
+    assert_ne!(first.delivery, second.delivery);
+    world.app.wait(hours(12));
+    world.work().await;
+    assert_eq!(world.sent(), [id, id], "and no other");
+    world.refreshed().await;
+    assert_eq!(world.state(id).await, "delivered");
+}
+
+#[actix_web::test]
+async fn rule_a_safety_check_is_reminded_of_twice() {
+    let world = World::new().await;
+    let due = world.app.now() + minutes(10);
+    let change = |planned: &mut Planned| {
+        planned.kind = Kind::Safety;
+        reminded(due, 1)(planned);
+    };
+    let id = world.plant_as(minutes(10), change).await;
+    world.app.wait(minutes(10));
+    world.work().await;
+    world.app.wait(hours(1));
+    world.work().await;
+    assert_eq!(world.sent(), [id, id]);
+    // Half-way to what is left of the day that it is of use.
+    world.app.wait(minutes(23 * 30 + 1));
+    world.work().await;
+    assert_eq!(world.sent().len(), 2, "it falls into the quiet hours and is dropped, not moved");
+    world.app.wait(hours(11));
+    world.work().await;
+    assert_eq!(world.sent().len(), 2);
+}
+
+#[actix_web::test]
+async fn rule_nobody_is_reminded_of_what_was_answered_or_skipped_or_at_night() {
+    let mut world = World::new().await;
+    let due = world.app.now() + minutes(10);
+    let answered = world.plant_as(minutes(10), reminded(due, 3)).await;
+    let skipped = world.plant_as(minutes(10), reminded(due, 3)).await;
+    let late = world.plant_as(minutes(10), reminded(due, 13)).await;
+    world.app.wait(minutes(10));
+    world.work().await;
+    assert_eq!(world.sent().len(), 3);
+    world.refreshed().await;
+    world.ann.post(&world.ann.my(&format!("/prompts/{answered}/complete")), json!({})).send().await.ok();
+    world.ann.post(&world.ann.my(&format!("/prompts/{skipped}/skip")), json!({})).send().await.ok();
+    for _ in 0..20 {
+        world.app.wait(hours(1));
+        world.work().await;
+    }
+    assert_eq!(world.sent().len(), 3, "no reminder");
+    world.refreshed().await;
+    assert_eq!(world.state(late).await, "delivered");
+}
