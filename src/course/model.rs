@@ -254,9 +254,8 @@ impl InfusionFacts {
             same_as: None,
             cancel_reason: patch.cancel_reason.over(text(self.cancel_reason.as_ref().map(Text::as_str))),
         };
-        let kept = self.clone();
-        let next = Self::checked(Fields::new(), draft, by, source, now)?;
-        Ok(Self { creation: kept.creation, reported: kept.reported, same_as: kept.same_as, ..next })
+        let Self { reported, same_as, creation, .. } = self.clone();
+        Ok(Self { reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? })
     }
 
     fn checked(mut f: Fields, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {

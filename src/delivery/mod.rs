@@ -6,6 +6,9 @@
 //! is at-least-once. What may be sent is judged from the opened prompt just before it is sent ([`model::judge`]). A
 //! push carries ids and one neutral sentence: no rule, no kind, no word of anybody's.
 //!
+//! What has left and has a reminder puts it into the outbox in the unit that notes that it left: one, of a safety check
+//! two, under the same prompt. It is judged when its time comes: answered, quiet or paused, it lapses.
+//!
 //! The outbox is worked through across patients. Those statements rest on the partial indexes `deliveries_waiting`
 //! and `deliveries_leased`; all others name deliveries by id.
 

@@ -3,7 +3,9 @@
 //! Owns the protocol (a versioned data file of prompt rules) and the plan: a pure function of the protocol, the
 //! [`Facts`] of one patient and the time. Promises that planning twice gives the same prompts under the same ids, that
 //! a plan holds every cap, spacing and quiet hour, and that applying one ([`diff()`]) touches only what lies in the
-//! future and has not gone out. No text of a patient belongs here: placeholders are filled when the owner reads.
+//! future and has not gone out, but for what a correction of an infusion takes back. A session whose end nobody told is
+//! taken to have gone as planned when the plan is made an hour later ([`actions::replan`]). [`preview()`](preview::preview)
+//! plans for made-up facts. No text of a patient belongs here: placeholders are filled when the owner reads.
 
 pub mod actions;
 pub mod diff;

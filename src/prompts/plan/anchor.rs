@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use uuid::Uuid;
 
+use super::opening::{Evening, Opening, back, ends_late, evening_of, mornings, windows};
 use super::place::Calendar;
+use super::sessions::{Course, Session, between_windows};
 use super::{DropReason, Dropped, Why, days};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
-use crate::prompts::facts::{Facts, InfusionFact, Settled};
+use crate::prompts::facts::{Facts, Settled};
 use crate::prompts::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
 
 /// A check or measure that moves by this much after it went out is asked again.
@@ -29,47 +31,6 @@ impl Range {
     fn holds(self, date: Date) -> bool {
         self.first <= date && date <= self.last
     }
-}
-
-/// One infusion on the patient's calendar.
-pub(super) struct Session<'a> {
-    pub(super) fact: &'a InfusionFact,
-    /// Day 0: the date of its end, or of its planned start.
-    pub(super) date: Date,
-    /// The date of its start.
-    pub(super) start_date: Date,
-    start: Timestamp,
-}
-
-/// The infusions that count, by time.
-pub(super) struct Course<'a> {
-    pub(super) sessions: Vec<Session<'a>>,
-}
-
-impl<'a> Course<'a> {
-    pub(super) fn new(facts: &'a Facts, calendar: &Calendar<'_>) -> Self {
-        let mut sessions: Vec<_> = facts
-            .infusions
-            .iter()
-            .filter_map(|fact| {
-                let start = fact.started_at.or(fact.planned_start).or(fact.ended_at)?;
-                let start_date = calendar.date(start);
-                let date = fact.ended_at.map_or(start_date, |end| calendar.date(end));
-                Some(Session { fact, date, start_date, start })
-            })
-            .collect();
-        sessions.sort_by_key(|session| (session.start, session.fact.id));
-        Self { sessions }
-    }
-}
-
-/// A time in which a prompt may be placed.
-pub(super) struct Opening {
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
-    /// The day it belongs to.
-    pub(super) base: Date,
-    pub(super) why: Why,
 }
 
 /// A prompt that a rule calls for.
@@ -400,101 +361,6 @@ impl<'a> Calls<'a, '_> {
     }
 }
 
-/// Whether `date` lies after the days of the last infusion, and no other session is known.
-fn between_windows(course: &Course<'_>, protocol: &Protocol, date: Date) -> bool {
-    course
-        .sessions
-        .last()
-        .is_some_and(|last| last.fact.ended_at.is_some() && days(last.date, date) > i64::from(protocol.horizon_days))
-}
-
-/// How the evening of a session leaves room for a check some hours after its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Evening {
-    /// By day, or in the small hours: as for any other prompt.
-    Usual,
-    /// It may go, though it is quiet.
-    Late,
-    /// It is too late to say anything: a card in the app.
-    Over,
-}
-
-/// Where a rule that counts hours from the end is placed. A check in the evening may go until half past ten; if its hour
-/// is later, it goes when the acute phase is over or at ten, whichever is later; if that is too late as well, nothing
-/// is said.
-fn evening_of(
-    protocol: &Protocol,
-    calendar: &Calendar<'_>,
-    session: &Session<'_>,
-    rule: &Rule,
-    end: Timestamp,
-    hours: i64,
-) -> (Opening, Evening) {
-    let base = session.date;
-    let wall = |hour, minute| calendar.instant(base, Time::constant(hour, minute, 0, 0));
-    let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
-    let usual = Opening { from, until: Timestamp::MAX, base, why: Why::AfterEnd };
-    if rule.kind != Kind::Safety || from < wall(12, 0) {
-        return (usual, Evening::Usual);
-    }
-    let last = wall(22, 30);
-    if from <= last {
-        return (usual, Evening::Late);
-    }
-    let acute = protocol.window.acute(session.fact.route);
-    let from = end.saturating_add(acute).unwrap_or(end).max(wall(22, 0));
-    let evening = if from <= last { Evening::Late } else { Evening::Over };
-    (Opening { from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
-}
-
-/// Whether a session ends too late for a check in the evening.
-fn ends_late(protocol: &Protocol, calendar: &Calendar<'_>, session: &Session<'_>, end: Timestamp) -> bool {
-    protocol.rules.iter().filter(|rule| !rule.at_home).any(|rule| match rule.anchor {
-        Anchor::AfterEnd { hours } => evening_of(protocol, calendar, session, rule, end, hours).1 == Evening::Over,
-        _ => false,
-    })
-}
-
-/// The windows of a measure: on its day, and on the days after it until it expires.
-fn mornings(
-    protocol: &Protocol,
-    rule: &Rule,
-    calendar: &Calendar<'_>,
-    date: Date,
-    jitter: SignedDuration,
-) -> Vec<Opening> {
-    let more = match rule.expires {
-        Expiry::Hours(hours) => i32::try_from(hours / 24).unwrap_or(0),
-        Expiry::Until { days, .. } => days,
-    };
-    let day = |days: i32| {
-        let openings = windows(protocol, rule, calendar, date.saturating_add(days.days()), jitter);
-        openings
-            .into_iter()
-            .map(move |opening| if days == 0 { opening } else { Opening { why: Why::LaterDay, ..opening } })
-    };
-    (0..=more).flat_map(day).collect()
-}
-
-/// The windows of `rule` on `date`.
-fn windows(
-    protocol: &Protocol,
-    rule: &Rule,
-    calendar: &Calendar<'_>,
-    date: Date,
-    jitter: SignedDuration,
-) -> Vec<Opening> {
-    let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::LaterWindow));
-    let openings = rule.window.iter().zip(whys).map(|(part, why)| {
-        let span = protocol.windows.span(*part);
-        let from: Time = span.from.saturating_add(jitter);
-        // A change of the clock may take the whole window; its end is then no earlier than its start.
-        let from = calendar.instant(date, from);
-        Opening { from, until: calendar.instant(date, span.to).max(from), base: date, why }
-    });
-    openings.collect()
-}
-
 /// The id of an occurrence: the same however often and whenever it is planned.
 fn prompt_id(facts: &Facts, rule: &Rule, anchor: Option<Id<Infusion>>, occurrence: u32) -> Id<Prompt> {
     let anchor = anchor.map_or(Uuid::nil(), Id::uuid);
@@ -509,9 +375,4 @@ fn prompt_id(facts: &Facts, rule: &Rule, anchor: Option<Id<Infusion>>, occurrenc
 fn jitter(id: Id<Prompt>, most: u8) -> SignedDuration {
     let minutes = id.uuid().as_u64_pair().0 % (u64::from(most) + 1);
     SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(0))
-}
-
-/// `at` less `by`.
-fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.saturating_sub(by).unwrap_or(at)
 }

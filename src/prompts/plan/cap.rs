@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::anchor::{Candidate, Course};
+use super::anchor::Candidate;
 use super::place::{Calendar, Placer, Spot};
+use super::sessions::Course;
 use super::{DropReason, Dropped, Planned, days};
 use crate::prompts::protocol::{Caps, Kind, Protocol, Rule};
 

@@ -12,7 +12,9 @@
 
 mod anchor;
 mod cap;
+mod opening;
 mod place;
+mod sessions;
 
 use jiff::civil::{Date, Time};
 use jiff::{Timestamp, ToSpan};
@@ -163,7 +165,7 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
         first: today.saturating_sub(PAST_DAYS.days()),
         last: today.saturating_add((protocol.horizon_days + MARGIN_DAYS).days()),
     };
-    let course = anchor::Course::new(facts, &calendar);
+    let course = sessions::Course::new(facts, &calendar);
     let mut dropped = Vec::new();
     let candidates = anchor::candidates(protocol, facts, &calendar, &course, range, &mut dropped);
     let placer = place::Placer::new(protocol, facts, &calendar);
