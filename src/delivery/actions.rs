@@ -126,7 +126,7 @@ fn verdict(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> (Verd
 fn reminder(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> Option<Outgoing> {
     let (sealed, _) = facts.get(&one.id)?;
     let (prompt, _) = sealed.open(&access(keys, one.patient, now)?).ok()?;
-    let due_at = remind_at(&prompt, now)?;
+    let due_at = remind_at(&prompt, one.ordinal, now)?;
     let Leased { patient, prompt: id, ordinal, .. } = *one;
     Some(Outgoing { patient, prompt: id, ordinal: ordinal + 1, due_at, expires_at: prompt.expires_at })
 }

@@ -18,7 +18,7 @@ pub const ATTEMPTS: i32 = 5;
 pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// A prompt that goes out later than this is no longer where the plan put it.
 const PUNCTUAL: SignedDuration = SignedDuration::from_mins(1);
-/// A reminder that leaves within this time of its own is the first of two.
+/// A reminder that is later than this comes from an outage, and is not sent.
 const REMINDED: SignedDuration = SignedDuration::from_mins(30);
 /// How long to wait after the first, second … attempt that failed.
 const BACKOFF: [SignedDuration; 4] = [
@@ -95,17 +95,18 @@ pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PauseDoc], no
     }
 }
 
-/// When somebody is reminded of `prompt`, which leaves at `now`: once, half-way to its expiry as the plan says; of a
-/// safety check once more, half-way to what is left.
-pub fn remind_at(prompt: &StoredPrompt, now: Timestamp) -> Option<Timestamp> {
+/// When somebody is reminded of `prompt` after delivery number `ordinal`, which leaves at `now`: once, half-way to its
+/// expiry as the plan says; of a safety check once more, after three quarters, also if the first falls into the night.
+pub fn remind_at(prompt: &StoredPrompt, ordinal: i32, now: Timestamp) -> Option<Timestamp> {
     let planned = &prompt.doc.planned;
-    let first = planned.reminder_at?;
-    if first > now {
-        return Some(first).filter(|at| *at < prompt.expires_at);
-    }
-    let again = planned.kind == Kind::Safety && now.duration_since(first) < REMINDED;
-    let left = SignedDuration::from_secs(prompt.expires_at.duration_since(now).as_secs() / 2);
-    now.checked_add(left).ok().filter(|at| again && *at > now)
+    let quarter = SignedDuration::from_secs(prompt.expires_at.duration_since(prompt.due_at).as_secs() / 4);
+    let second = || prompt.expires_at.checked_sub(quarter).ok().filter(|_| planned.kind == Kind::Safety);
+    let next = match (ordinal, planned.reminder_at) {
+        (0, Some(first)) => Some(first),
+        (0, None) | (1, Some(_)) => second(),
+        _ => None,
+    };
+    next.filter(|at| now < *at && *at < prompt.expires_at)
 }
 
 /// Whether something that was due at `due_at` is late at `now`.

@@ -9,18 +9,20 @@ use super::diff::{Step, diff};
 use super::facts::{Facts, InfusionFact};
 use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
 use super::plan::{Planned, plan};
-use super::protocol::{Prerequisite, Protocol};
+use super::protocol::{Kind, Prerequisite, Protocol};
 use super::store;
 use super::unsaid::settle_unsaid;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change, Entity, Op};
-use crate::course::{self, InfusionFacts, QuietHours, Settings, Stored, Weekday};
+use crate::course::{self, InfusionFacts, InfusionStatus, QuietHours, Settings, Stored, Weekday};
 use crate::db::Tx;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Code, Error, Id, Result};
 
 /// How far back stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
+/// How far back an answer is looked for that a later session quotes.
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
 /// How far ahead a stored prompt can lie.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
 /// How often a prompt can be put off.
@@ -30,6 +32,11 @@ const MOST: i64 = 2000;
 
 fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
+}
+
+/// Whether something was written in answer to a prompt of one of `rules`.
+fn answers(prompt: &StoredPrompt, rules: &[&str]) -> bool {
+    prompt.doc.answer_id.is_some() && rules.contains(&prompt.doc.planned.rule_key.as_str())
 }
 
 /// The patient's settings; somebody without them lives in UTC.
@@ -47,12 +54,21 @@ fn facts(
 ) -> Result<Facts> {
     let (settings, _) = settings(tx, access)?;
     let (link, entry, unshared) = course::holds(tx, access)?;
-    // The newest look back or letter is what to bring along to the next session.
-    let takeaway = stored.iter().any(|prompt| {
-        prompt.doc.answer_id.is_some() && ["d8.review", "d13.letter"].contains(&prompt.doc.planned.rule_key.as_str())
-    });
+    // A look back or a letter is what to bring along to the next session, also if that is weeks later.
+    let from_last = |prompt: &StoredPrompt| answers(prompt, &["d8.review", "d13.letter"]);
+    let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
+    let takeaway = stored.iter().any(from_last)
+        || coming && {
+            let (oldest, newest) = (shift(access.now(), -KEPT), shift(access.now(), -BACK));
+            store::list(tx, access, (oldest, newest), None, MOST)?.iter().any(from_last)
+        };
+    let if_then = stored.iter().any(|prompt| answers(prompt, &["d4.ifthen"]));
+    let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
+    let response = stored.iter().any(practised);
     let holds: BTreeSet<Prerequisite> = [
         (takeaway, Prerequisite::Takeaway),
+        (if_then, Prerequisite::IfThenResponse),
+        (response, Prerequisite::Response),
         (link, Prerequisite::LiveLink),
         (entry, Prerequisite::Entry),
         (unshared, Prerequisite::UnsharedEntry),
@@ -243,7 +259,7 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
         }
         Act::Complete { .. } if prompt.is_completed() => return Ok(prompt),
         // An answer in time counts, however late it arrives and whatever became of the prompt meanwhile.
-        Act::Complete { occurred_at, answer } if *occurred_at <= prompt.expires_at => {
+        Act::Complete { occurred_at, answer } if *occurred_at < prompt.expires_at => {
             prompt.note(Deed::Completed, now, (state == "lapsed").then(|| "late_sync".to_owned()));
             prompt.doc.answered_at = Some(*occurred_at);
             prompt.doc.answer_id = *answer;
@@ -306,7 +322,7 @@ pub fn answered(
 ) -> Result<bool> {
     match store::find(tx, access, id)? {
         None => Ok(false),
-        Some(prompt) if prompt.is_completed() || occurred_at > prompt.expires_at => Ok(true),
+        Some(prompt) if prompt.is_completed() || occurred_at >= prompt.expires_at => Ok(true),
         Some(_) => act(tx, access, id, &Act::Complete { occurred_at, answer: Some(answer) }).map(|_| true),
     }
 }

@@ -60,6 +60,8 @@ pub struct Settled {
     pub due_at: Timestamp,
     /// When it was answered, if it was.
     pub answered_at: Option<Timestamp>,
+    /// The start or end of the infusion that its time followed from.
+    pub hangs_on: Option<Timestamp>,
     /// Whether nobody has answered or skipped it: what corrects an infusion may ask it again.
     pub unanswered: bool,
 }

@@ -180,6 +180,7 @@ impl StoredPrompt {
             rule_key: self.doc.planned.rule_key.clone(),
             due_at: self.due_at,
             answered_at: self.doc.answered_at,
+            hangs_on: self.doc.planned.hangs_on,
             unanswered: !self.is_completed() && self.deed() != Some(Deed::Skipped),
         })
     }

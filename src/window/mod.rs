@@ -18,6 +18,7 @@
 
 mod curve;
 mod dose;
+mod driving;
 mod model;
 mod params;
 mod projection;
@@ -27,6 +28,7 @@ mod words;
 
 pub use curve::CurvePoint;
 pub use dose::{Dose, DoseStatus, Route};
+pub use driving::driving;
 pub use model::{Context, Overlay, Phase, PhaseTime, Rating, ReadinessFacts, Window};
 pub use model::{context, window};
 pub use params::{

@@ -245,6 +245,11 @@ impl WindowParams {
         duration(self.routes.of(route).acute_h)
     }
 
+    /// How long not to drive, whatever the route.
+    pub(super) fn no_driving(&self) -> SignedDuration {
+        duration(self.no_driving.min_h)
+    }
+
     /// The phases after an infusion by `route`, in their order.
     pub(super) fn spans(&self, route: Route) -> impl Iterator<Item = Span> {
         let acute = self.acute(route);

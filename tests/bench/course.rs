@@ -121,6 +121,7 @@ async fn plant(server: &Server, people: &[Someone], rows: usize, due: Timestamp)
                 minutes: 5,
                 optional: false,
                 push: true,
+                hangs_on: None,
                 why: Why::Window,
             };
             let place = Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 };

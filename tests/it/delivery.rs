@@ -138,6 +138,7 @@ async fn plant(
         minutes: 5,
         optional: false,
         push: true,
+        hangs_on: None,
         why: Why::Window,
     };
     change(&mut planned);

@@ -52,6 +52,8 @@ async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
     assert_eq!((&done.body["status"], &done.body["source"]), (&json!("completed"), &json!("patient")));
     assert_eq!(done.text("/ended_at"), after(start, 45).to_string());
     assert!(days(&ann, &id).await.len() > 8, "all days are planned");
+    let driving = done.text("/driving");
+    assert!(driving.starts_with("Please do not drive before Wednesday 11 March, 09:45"), "{driving}");
     assert_eq!(ann.post(&format!("{path}/end"), json!({})).send().await.ok().body, done.body, "twice is once");
 
     // The clinic knows better, under the same id; what Ann said stays beside it.

@@ -41,21 +41,26 @@ async fn rule_a_safety_check_is_reminded_of_twice() {
     let due = world.app.now() + minutes(10);
     let change = |planned: &mut Planned| {
         planned.kind = Kind::Safety;
-        reminded(due, 1)(planned);
+        planned.expires_at = due + hours(8);
+        reminded(due, 4)(planned);
     };
     let id = world.plant_as(minutes(10), change).await;
     world.app.wait(minutes(10));
     world.work().await;
-    world.app.wait(hours(1));
+    world.app.wait(hours(4));
     world.work().await;
-    assert_eq!(world.sent(), [id, id]);
-    // Half-way to what is left of the day that it is of use.
-    world.app.wait(minutes(23 * 30 + 1));
-    world.work().await;
-    assert_eq!(world.sent().len(), 2, "it falls into the quiet hours and is dropped, not moved");
-    world.app.wait(hours(11));
+    assert_eq!(world.sent(), [id, id], "half-way");
+    world.app.wait(hours(2) - minutes(1));
     world.work().await;
     assert_eq!(world.sent().len(), 2);
+    world.app.wait(minutes(1));
+    world.work().await;
+    assert_eq!(world.sent(), [id, id, id], "and after three quarters");
+    for _ in 0..12 {
+        world.app.wait(minutes(10));
+        world.work().await;
+    }
+    assert_eq!(world.sent().len(), 3, "and never again");
 }
 
 #[actix_web::test]

@@ -49,6 +49,8 @@ pub(super) struct Candidate<'a> {
     pub(super) awake: bool,
     /// A card in the app this time: the phone says nothing.
     pub(super) card: bool,
+    /// The start or end of the infusion that its time follows from.
+    pub(super) hangs_on: Option<Timestamp>,
     /// Not later than this.
     pub(super) deadline: Option<Timestamp>,
     /// When it was due, if it went out or was answered.
@@ -147,6 +149,7 @@ impl<'a> Calls<'a, '_> {
             openings,
             awake: false,
             card: false,
+            hangs_on: session.and_then(|session| hangs_on(rule, session)),
             deadline,
             settled,
             orphan: false,
@@ -168,13 +171,13 @@ impl<'a> Calls<'a, '_> {
         if !matches!(rule.kind, Kind::Safety | Kind::Measure) {
             return false;
         }
-        let Some(meant) = openings(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next()
-        else {
-            return false;
+        let Some((now, then)) = hangs_on(rule, session).zip(out.hangs_on) else { return false };
+        let moved = match rule.anchor {
+            Anchor::Day(_) | Anchor::BeforeNextDays(_) => self.calendar.date(now) != self.calendar.date(then),
+            _ => now.duration_since(then).abs() >= CORRECTED,
         };
-        if out.due_at.duration_since(meant.from).abs() < CORRECTED {
-            return false;
-        }
+        let meant = openings(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next();
+        let Some(meant) = meant.filter(|_| moved) else { return false };
         let told = session.fact.recorded_at;
         let soon = told.saturating_add(SOON).unwrap_or(told);
         let useful = match rule.expires {
@@ -321,6 +324,7 @@ impl<'a> Calls<'a, '_> {
                     openings: Vec::new(),
                     awake: false,
                     card: false,
+                    hangs_on: None,
                     deadline: None,
                     settled: Some(settled.due_at),
                     orphan: true,
@@ -358,6 +362,14 @@ impl<'a> Calls<'a, '_> {
                 }
             }
         }
+    }
+}
+
+/// What the time of a rule hangs on: the start of the session that it prepares, or the end of the infusion.
+fn hangs_on(rule: &Rule, session: &Session<'_>) -> Option<Timestamp> {
+    match rule.anchor {
+        Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. } => session.fact.planned_start,
+        _ => session.fact.ended_at,
     }
 }
 

@@ -48,6 +48,7 @@ impl Taken<'_, '_> {
             minutes: rule.minutes,
             optional: rule.optional,
             push: rule.push && !self.candidate.card,
+            hangs_on: self.candidate.hangs_on,
             why: self.spot.why,
         }
     }

@@ -95,6 +95,9 @@ pub struct Planned {
     pub optional: bool,
     /// Whether the phone may say that it is there.
     pub push: bool,
+    /// The start or end of the infusion that its time follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hangs_on: Option<Timestamp>,
     /// Why it sits where it sits.
     pub why: Why,
 }

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::parse_instant;
 use crate::course::{InfusionDraft, InfusionPatch, InfusionStatus, Reported, Source};
-use crate::kernel::{Change, Fields, Id, Result};
+use crate::kernel::{Change, Fields, Id, Result, Zone};
+use crate::prompts::Protocol;
 use crate::prompts::infusions::StoredInfusion;
-use crate::window::Route;
+use crate::window::{Route, driving};
 
 /// One administration of ketamine.
 #[derive(Clone, Serialize, ToSchema)]
@@ -38,6 +39,13 @@ pub(super) struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
+    /// From when driving may be thought of again, in words to show until then; once it is completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        nullable = false,
+        example = "Please do not drive before Wednesday 11 March, 10:40, and not before a night's sleep. Your clinic may ask for longer."
+    )]
+    driving: Option<String>,
     /// Dose in milligrams.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 35.0)]
@@ -104,10 +112,13 @@ impl From<Reported> for ReportedView {
     }
 }
 
-impl From<StoredInfusion> for InfusionView {
-    fn from(stored: StoredInfusion) -> Self {
+impl InfusionView {
+    /// What is shown of `stored`, the infusion of a patient who was in `zone`.
+    pub(super) fn of(stored: StoredInfusion, zone: &Zone) -> Self {
         let facts = stored.doc;
+        let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);
         Self {
+            driving: ended.and_then(|end| driving(&Protocol::default_v1().window, end, zone)),
             id: stored.id.uuid(),
             status: match facts.status {
                 InfusionStatus::Planned => "planned",

@@ -9,12 +9,13 @@ use uuid::Uuid;
 use super::infusion::{EndInfusion, InfusionView, PatchInfusion, PutInfusion, StartInfusion};
 use crate::care::door::Team;
 use crate::care::{Access, Door, Write};
-use crate::course::{self, InfusionDraft, InfusionPatch};
+use crate::course::{self, InfusionDraft, InfusionPatch, Settings};
 use crate::db::Tx;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, EntityTag, IdempotencyKey, MaybeBody, PatchBody, PathOf, PatientRef, Preconditions, Reply};
 use crate::kernel::id::Infusion;
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Result, Zone};
+use crate::prompts::actions::settings;
 use crate::prompts::infusions::{self, StoredInfusion};
 use crate::replay::{Done, Once};
 
@@ -25,20 +26,24 @@ struct InfusionList {
     items: Vec<InfusionView>,
 }
 
+/// An infusion, and the zone its patient was in.
+type Shown = (StoredInfusion, Zone);
+
 /// The infusion, which is in the answer: that it was shown stands in the audit row of this access.
-fn shown<A>(access: &Access<A>, stored: StoredInfusion) -> StoredInfusion {
+fn shown<A>(settings: &Settings, access: &Access<A>, stored: StoredInfusion) -> Shown {
     access.returns(stored.id.uuid());
-    stored
+    let zone = settings.zone_at(stored.doc.ended_at.unwrap_or(stored.updated_at));
+    (stored, zone)
 }
 
-/// The infusion as it is now, for the answer to a retry.
-fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<StoredInfusion> {
-    Ok(shown(access, course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?))
+/// The infusion as it is now.
+fn found<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<Shown> {
+    let stored = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
+    Ok(shown(&settings(tx, access)?.0, access, stored))
 }
 
-fn reply(stored: StoredInfusion) -> Reply {
-    let tag = EntityTag::version(stored.version);
-    Reply::ok(&InfusionView::from(stored)).etag(&tag)
+fn reply((stored, zone): Shown) -> (EntityTag, Reply) {
+    (EntityTag::version(stored.version), Reply::ok(&InfusionView::of(stored, &zone)))
 }
 
 /// List a patient's infusions
@@ -52,12 +57,11 @@ pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
     let list = door.read("list_infusions", |tx, access| {
         let mut list = course::list_infusions(tx, access)?;
         list.sort_by_key(|stored| (stored.doc.started_at.or(stored.doc.planned_start), stored.id));
-        for stored in &list {
-            access.returns(stored.id.uuid());
-        }
-        Ok(list)
+        let (settings, _) = settings(tx, access)?;
+        Ok(list.into_iter().map(|stored| shown(&settings, access, stored)).collect::<Vec<_>>())
     });
-    Ok(Reply::ok(&InfusionList { items: list.await?.into_iter().map(InfusionView::from).collect() }))
+    let items = list.await?.into_iter().map(|(stored, zone)| InfusionView::of(stored, &zone)).collect();
+    Ok(Reply::ok(&InfusionList { items }))
 }
 
 /// Read an infusion
@@ -67,14 +71,8 @@ pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
     responses((status = 200, description = "The infusion", body = InfusionView), (status = 304, description = "You have it"), ReadErrors))]
 #[get("/infusions/{infusion_id}")]
 pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, when: Preconditions) -> Result<Reply> {
-    let stored = door.read("get_infusion", move |tx, access| {
-        let stored = course::find_infusion(tx, access, id.0)?.ok_or(Error::NotFound)?;
-        access.returns(stored.id.uuid());
-        Ok(stored)
-    });
-    let stored = stored.await?;
-    let tag = EntityTag::version(stored.version);
-    Ok(Reply::ok(&InfusionView::from(stored)).unless_known(&tag, &when))
+    let (tag, reply) = reply(door.read("get_infusion", move |tx, access| found(tx, access, id.0)).await?);
+    Ok(reply.unless_known(&tag, &when))
 }
 
 /// Does `work` with an infusion through the door, once for the key; the answer is the infusion.
@@ -86,10 +84,12 @@ async fn change<C: Send + 'static>(
 ) -> Result<(bool, Reply)> {
     let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| {
         let (stored, new) = work(tx, access, command)?;
-        Ok((if new { Done::created(id.uuid()) } else { Done::ok(id.uuid()) }, shown(access, stored)))
+        let done = if new { Done::created(id.uuid()) } else { Done::ok(id.uuid()) };
+        Ok((done, shown(&settings(tx, access)?.0, access, stored)))
     };
-    let (done, stored) = door.write(act, once, command, work, move |tx, access, _| again(tx, access, id)).await?;
-    Ok((done.status == 201, reply(stored)))
+    let (done, shown) = door.write(act, once, command, work, move |tx, access, _| found(tx, access, id)).await?;
+    let (tag, reply) = reply(shown);
+    Ok((done.status == 201, reply.etag(&tag)))
 }
 
 /// Record an infusion

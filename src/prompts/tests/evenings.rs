@@ -95,7 +95,14 @@ fn rule_measures_move_to_the_first_allowed_morning() {
 /// The facts after `prompt` has gone out and nobody has answered.
 fn out(facts: &Facts, prompt: &Planned) -> Facts {
     let Planned { id, due_at, .. } = *prompt;
-    let settled = Settled { id, rule_key: prompt.rule_key.clone(), due_at, answered_at: None, unanswered: true };
+    let settled = Settled {
+        id,
+        rule_key: prompt.rule_key.clone(),
+        due_at,
+        answered_at: None,
+        hangs_on: prompt.hangs_on,
+        unanswered: true,
+    };
     Facts { settled: vec![settled], ..facts.clone() }
 }
 
@@ -169,4 +176,27 @@ fn rule_two_on_one_date_what_went_out_for_the_first_is_taken_back() {
     let existing = [diffs::stored(&fragments, Hold::Settled)];
     let steps = diff(&existing, &plan, at("2026-09-07T15:00:00Z"));
     assert!(steps.iter().all(|step| !matches!(step, Step::Cancel { .. })));
+}
+
+#[test]
+fn what_was_not_corrected_is_not_asked_again() {
+    // A measure that was moved to a later morning, and went out then.
+    let last = Some(at("2026-09-07T12:00:00Z"));
+    let facts = Facts { last_measure_at: last, ..with(ended(1, "2026-09-07T08:40:00Z")) };
+    let measures = one(&planned(&facts, "2026-09-07T09:00:00Z"), "d7.measures").clone();
+    let gone = out(&facts, &measures);
+    let plan = planned(&gone, "2026-09-15T09:00:00Z");
+    assert_eq!(one(&plan, "d7.measures").id, measures.id);
+    // Another edit of the same infusion, long after a correction: the dose, say.
+    let before = with(ended(1, "2026-09-07T08:40:00Z"));
+    let check = one(&planned(&before, "2026-09-07T09:00:00Z"), "d1.check").clone();
+    let told = "2026-09-08T09:00:00Z";
+    let moved = corrected(&out(&before, &check), "2026-09-08T00:30:00Z", told);
+    let again = one(&planned(&moved, told), "d1.check").clone();
+    assert_eq!((again.occurrence, again.local_date), (1, "2026-09-09".parse().unwrap()));
+    let mut both = moved.clone();
+    both.settled.extend(out(&moved, &again).settled);
+    let edited = corrected(&both, "2026-09-08T00:30:00Z", "2026-09-09T15:00:00Z");
+    let plan = planned(&edited, "2026-09-09T15:00:00Z");
+    assert!(plan.prompts.iter().all(|prompt| prompt.rule_key != "d1.check" || prompt.occurrence <= 1), "{plan:?}");
 }

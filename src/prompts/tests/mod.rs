@@ -2,6 +2,7 @@ mod data;
 mod diffs;
 mod evenings;
 mod golden;
+mod histories;
 mod plans;
 mod properties;
 mod zones;
