@@ -6,13 +6,17 @@
 //! anything. What follows from an infusion (phases,
 //! prompts) does not belong here.
 
+pub mod draft;
 pub mod model;
+pub mod series;
 pub mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use model::{InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, Reported, Source, clash};
+pub use draft::{InfusionDraft, InfusionPatch};
+pub use model::{InfusionFacts, InfusionStatus, Reported, Source, clash};
+pub use series::{Course, CourseKind, courses};
 pub use settings::{Notifications, PauseDoc, QuietHours, Settings, Weekday, ZoneSince, zone_at};
 pub use store::{
     Background, Stored, background, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings,

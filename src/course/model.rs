@@ -1,13 +1,12 @@
 //! One administration: what is kept of it, and which commands are valid.
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::draft::{InfusionDraft, InfusionPatch};
+use super::series::CourseKind;
 use crate::kernel::id::{Account, Infusion};
-use crate::kernel::{Change, Code, Error, Fields, Id, Result, Text};
+use crate::kernel::{Code, Error, Fields, Id, Result, Text};
 use crate::window::{Dose, DoseStatus, Route};
 
 /// How far ahead of the server's clock an end may lie: clocks of devices differ.
@@ -106,6 +105,9 @@ pub struct InfusionFacts {
     pub source: Source,
     /// Infusions within six hours that this one is not.
     pub distinct_from: Vec<Id<Infusion>>,
+    /// Of what kind of course it is a part, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<CourseKind>,
     /// Why it was cancelled.
     pub cancel_reason: Option<Text<500>>,
     /// What the patient said of it.
@@ -117,98 +119,6 @@ pub struct InfusionFacts {
     /// What it was created from ([`InfusionDraft::digest`]): the same body, sent again, is a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation: Option<String>,
-}
-
-/// What a command to record an infusion says, not yet checked.
-#[derive(Clone, Debug)]
-pub struct InfusionDraft {
-    /// `planned` or `completed`.
-    pub status: InfusionStatus,
-    /// How it is given.
-    pub route: Route,
-    /// When it is to start.
-    pub planned_start: Option<Timestamp>,
-    /// How long it is to last.
-    pub planned_minutes: Option<i64>,
-    /// When it started.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// Dose in milligrams.
-    pub dose_mg: Option<f64>,
-    /// Body weight in kilograms.
-    pub weight_kg: Option<f64>,
-    /// Where and how, in words.
-    pub setting: Option<String>,
-    /// Whether somebody trained was there; `true` unless said otherwise.
-    pub supervised: Option<bool>,
-    /// A remark.
-    pub note: Option<String>,
-    /// Infusions within six hours that this one is not.
-    pub distinct_from: Vec<Id<Infusion>>,
-    /// The patient's report of the same administration, which a new record replaces.
-    pub same_as: Option<Id<Infusion>>,
-    /// Why it was cancelled.
-    pub cancel_reason: Option<String>,
-}
-
-impl InfusionDraft {
-    /// A draft that says nothing but where it stands and how it is given.
-    pub fn new(status: InfusionStatus, route: Route) -> Self {
-        Self {
-            status,
-            route,
-            planned_start: None,
-            planned_minutes: None,
-            started_at: None,
-            ended_at: None,
-            dose_mg: None,
-            weight_kg: None,
-            setting: None,
-            supervised: None,
-            note: None,
-            distinct_from: Vec::new(),
-            same_as: None,
-            cancel_reason: None,
-        }
-    }
-
-    /// A digest of all it says, by which a creation that is sent again is known.
-    pub fn digest(&self) -> String {
-        let digest = digest::digest(&digest::SHA256, format!("{self:?}").as_bytes());
-        STANDARD_NO_PAD.encode(digest.as_ref())
-    }
-}
-
-/// What a command to change an infusion says, not yet checked.
-#[derive(Clone, Debug, Default)]
-pub struct InfusionPatch {
-    /// The new status.
-    pub status: Option<InfusionStatus>,
-    /// The new route.
-    pub route: Option<Route>,
-    /// When it is to start.
-    pub planned_start: Change<Timestamp>,
-    /// How long it is to last.
-    pub planned_minutes: Change<i64>,
-    /// When it started.
-    pub started_at: Change<Timestamp>,
-    /// When it ended.
-    pub ended_at: Change<Timestamp>,
-    /// Dose in milligrams.
-    pub dose_mg: Change<f64>,
-    /// Body weight in kilograms.
-    pub weight_kg: Change<f64>,
-    /// Where and how, in words.
-    pub setting: Change<String>,
-    /// Whether somebody trained was there.
-    pub supervised: Option<bool>,
-    /// A remark.
-    pub note: Change<String>,
-    /// Infusions within six hours that this one is not; replaces the list.
-    pub distinct_from: Option<Vec<Id<Infusion>>>,
-    /// Why it was cancelled.
-    pub cancel_reason: Change<String>,
 }
 
 impl InfusionFacts {
@@ -252,6 +162,7 @@ impl InfusionFacts {
             note: patch.note.over(text(self.note.as_ref().map(Text::as_str))),
             distinct_from: patch.distinct_from.unwrap_or_else(|| self.distinct_from.clone()),
             same_as: None,
+            course: patch.course.over(self.course),
             cancel_reason: patch.cancel_reason.over(text(self.cancel_reason.as_ref().map(Text::as_str))),
         };
         let Self { reported, same_as, creation, .. } = self.clone();
@@ -291,6 +202,7 @@ impl InfusionFacts {
             recorded_by: by,
             source,
             distinct_from: draft.distinct_from,
+            course: draft.course,
             cancel_reason,
             reported: None,
             same_as: None,

@@ -8,7 +8,7 @@ use crate::changes;
 use crate::delivery::actions::keys_of;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
-use crate::prompts::{actions, store};
+use crate::prompts::{Protocol, actions, store};
 use crate::state::State;
 use crate::vault::Keys;
 
@@ -16,6 +16,8 @@ use crate::vault::Keys;
 const ROUND: i64 = 100;
 /// Plans under way at once.
 const AT_ONCE: usize = 8;
+/// Patients marked in one unit when the protocol has changed.
+const MARKED: i64 = 100;
 /// A plan that fails for a fault in its data is tried again after this.
 const LATER: SignedDuration = SignedDuration::from_hours(1);
 
@@ -33,6 +35,34 @@ pub(super) async fn extend(state: &State, now: Timestamp) -> Result<usize> {
         count += usize::from(done?);
     }
     Ok(count)
+}
+
+/// Has everybody planned for again if the protocol is newer than the one the plans were made by: at once, not when
+/// their day begins. An older server that starts beside a newer one changes nothing.
+///
+/// # Errors
+///
+/// When the database cannot be reached: what was not marked is marked the next time.
+pub async fn follow_protocol(state: &State, protocol: &Protocol, now: Timestamp) -> Result<()> {
+    let (key, version) = (protocol.key.clone(), protocol.version);
+    let known = state.db.read(move |tx| store::planned_version(tx, &key)).await?;
+    if known.is_some_and(|known| known >= version) {
+        return Ok(());
+    }
+    let mut after = None;
+    if known.is_some() {
+        loop {
+            let last = state.db.write_bulk(move |tx| store::mark_all_to_plan(tx, after, now, MARKED)).await?;
+            if last.is_none() {
+                break;
+            }
+            after = last;
+        }
+    }
+    let key = protocol.key.clone();
+    state.db.write_bulk(move |tx| store::note_version(tx, &key, version)).await?;
+    tracing::info!(protocol = %protocol.key, version, "plans follow this version of the protocol");
+    Ok(())
 }
 
 async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Result<bool> {

@@ -25,6 +25,7 @@ use crate::delivery::{self, Channel};
 use crate::kernel::Result;
 use crate::state::State;
 
+pub use horizon::follow_protocol;
 pub use worker::{Worker, run, start};
 
 /// What one round did.

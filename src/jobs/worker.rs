@@ -8,9 +8,10 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::tick;
+use super::{follow_protocol, tick};
 use crate::delivery::Channel;
 use crate::kernel::{Error, Result};
+use crate::prompts::Protocol;
 use crate::state::State;
 
 /// The longest the loop sleeps: what is planned for sooner meanwhile is found in time.
@@ -20,9 +21,11 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Does what is due until `stop` says so, and then finishes the round it is in.
 pub async fn run(state: State, channel: Arc<dyn Channel>, mut stop: watch::Receiver<bool>) {
-    let mut failing = false;
+    let (mut failing, mut followed) = (false, false);
     while !*stop.borrow() {
         let now = state.clock.now();
+        // Once: the protocol is a part of the program.
+        followed = followed || follow_protocol(&state, Protocol::default_v1(), now).await.is_ok();
         let round = AssertUnwindSafe(tick(&state, channel.as_ref(), now)).catch_unwind().await;
         let round: Result<_> = round.unwrap_or_else(|_payload| Err(Error::internal("a round of work panicked")));
         let pause = match &round {

@@ -6,9 +6,9 @@ use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::diff::{Step, diff};
-use super::facts::{Facts, InfusionFact};
+use super::facts::{Condition, Facts, InfusionFact};
 use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
-use super::plan::{Planned, plan};
+use super::plan::{Planned, plan, put_off};
 use super::protocol::{Kind, Prerequisite, Protocol};
 use super::store;
 use super::unsaid::settle_unsaid;
@@ -90,6 +90,7 @@ fn facts(
         pauses: pauses.into_iter().map(|(stored, _)| stored.doc).collect(),
         settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
         holds,
+        condition: Condition::default(),
         last_measure_at: None,
         capabilities: BTreeSet::new(),
     })
@@ -113,6 +114,7 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
         pauses: Vec::new(),
         settled: Vec::new(),
         holds: Prerequisite::ALL.into(),
+        condition: Condition::default(),
         last_measure_at: None,
         capabilities: BTreeSet::new(),
     };
@@ -124,14 +126,20 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
 /// To be called in the unit that changed a fact, after [`changes::take`] (which holds the patient's head). Answers how
 /// many prompts changed.
 pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<usize> {
+    replan_by(tx, access, Protocol::default_v1())
+}
+
+/// As [`replan`], by a protocol that is not the one in force.
+pub fn replan_by(tx: &mut Tx<'_>, access: &Access<Write>, protocol: &Protocol) -> Result<usize> {
     let now = access.now();
     let range = (shift(now, -BACK), shift(now, AHEAD));
     let stored = store::list(tx, access, range, None, MOST)?;
     let (infusions, unsaid) = settle_unsaid(tx, access)?;
     let facts = facts(tx, access, &stored, &infusions)?;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
-    let plan = plan(Protocol::default_v1(), &facts, now);
-    let steps = diff(&existing, &plan, now);
+    let plan = plan(protocol, &facts, now);
+    let mut steps = diff(&existing, &plan, now);
+    steps.extend(stored.iter().filter_map(|prompt| delay(protocol, prompt, &facts, now)));
     let zone = course::settings::zone_at(&facts.zones, now).cloned().unwrap_or_else(crate::kernel::Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
@@ -149,8 +157,19 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<usize> {
     Ok(list.len())
 }
 
+/// What becomes of a prompt that the patient put off to a time that does not fit any more.
+fn delay(protocol: &Protocol, prompt: &StoredPrompt, facts: &Facts, now: Timestamp) -> Option<Step> {
+    let rule = protocol.rule(&prompt.doc.planned.rule_key).filter(|_| prompt.is_put_off() && prompt.due_at > now)?;
+    let id = prompt.id;
+    match put_off(protocol, facts, rule, (prompt.due_at, prompt.expires_at)) {
+        Ok(due_at) => (due_at != prompt.due_at).then_some(Step::Delay { id, due_at }),
+        Err(reason) => Some(Step::Cancel { id, reason }),
+    }
+}
+
 fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step: Step) -> Result<Change> {
     let now = access.now();
+    let mut later = None;
     let (id, to, deed, cause) = match step {
         Step::Insert(planned) => {
             let prompt = StoredPrompt {
@@ -168,6 +187,10 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
         }
         Step::Move { id, to } => (id, Some(to), Deed::Moved, None),
         Step::Revive { id, to } => (id, Some(to), Deed::Revived, None),
+        Step::Delay { id, due_at } => {
+            later = Some(due_at);
+            (id, None, Deed::Moved, None)
+        }
         Step::Cancel { id, reason } => (id, None, Deed::Cancelled, Some(word(&reason)?)),
     };
     let found = stored.iter().find(|prompt| prompt.id == id);
@@ -177,6 +200,7 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
     if let Some(to) = to {
         place(&mut prompt, to);
     }
+    prompt.due_at = later.unwrap_or(prompt.due_at);
     prompt.version += 1;
     store::update(tx, access, &prompt)?;
     Ok(Change::new(Entity::Prompt, id, prompt.version, Op::Update))

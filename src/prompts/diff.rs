@@ -59,6 +59,13 @@ pub enum Step {
         /// What it becomes.
         to: Planned,
     },
+    /// Let a prompt that the patient put off come later.
+    Delay {
+        /// Which.
+        id: Id<Prompt>,
+        /// When it comes.
+        due_at: Timestamp,
+    },
     /// Withdraw a waiting prompt.
     Cancel {
         /// Which.

@@ -9,7 +9,7 @@ use super::protocol::{Capability, Prerequisite};
 use crate::course::{InfusionFacts, InfusionStatus, PauseDoc, QuietHours, Source, Weekday, ZoneSince};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
-use crate::window::Route;
+use crate::window::{Dose, DoseStatus, Rating, Route};
 
 /// What planning needs to know of one infusion that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +47,17 @@ impl InfusionFact {
             recorded_at,
         })
     }
+
+    /// As the window sees it.
+    pub(super) fn dose(&self) -> Dose {
+        let Self { id, route, started_at, ended_at, planned_start, .. } = *self;
+        let status = match (ended_at, started_at) {
+            (Some(_), _) => DoseStatus::Completed,
+            (None, Some(_)) => DoseStatus::InProgress,
+            (None, None) => DoseStatus::Planned,
+        };
+        Dose { infusion_id: id, route, started_at, ended_at, planned_start, status }
+    }
 }
 
 /// A prompt that went out or was answered: the past of its date, which a new plan counts and does not change.
@@ -64,6 +75,19 @@ pub struct Settled {
     pub hangs_on: Option<Timestamp>,
     /// Whether nobody has answered or skipped it: what corrects an infusion may ask it again.
     pub unanswered: bool,
+}
+
+/// How the patient is, as far as their answers and open alerts say; what is not known holds nothing back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// When they last said that they had slept.
+    pub slept_at: Option<Timestamp>,
+    /// The newest answer to how unreal things feel.
+    pub dissociation: Option<Rating>,
+    /// The newest answer to how drowsy they are.
+    pub drowsiness: Option<Rating>,
+    /// A time in which only safety is asked, because somebody has to look at an alert first.
+    pub suspended: Option<PauseDoc>,
 }
 
 /// The facts of one patient. A change of any field calls for a new plan.
@@ -87,6 +111,8 @@ pub struct Facts {
     pub settled: Vec<Settled>,
     /// What is true of the patient.
     pub holds: BTreeSet<Prerequisite>,
+    /// How they are.
+    pub condition: Condition,
     /// When the last measure was filled in.
     pub last_measure_at: Option<Timestamp>,
     /// What the server can do.

@@ -174,6 +174,7 @@ fn replacing(draft: &InfusionDraft) -> InfusionPatch {
         supervised: Some(draft.supervised.unwrap_or(true)),
         note: put(draft.note),
         distinct_from: Some(draft.distinct_from),
+        course: put(draft.course),
         cancel_reason: put(draft.cancel_reason),
     }
 }

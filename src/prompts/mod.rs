@@ -24,7 +24,7 @@ mod tests;
 mod validate;
 
 pub use diff::{Existing, Hold, Step, diff};
-pub use facts::{Facts, InfusionFact, Settled};
-pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan};
+pub use facts::{Condition, Facts, InfusionFact, Settled};
+pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
 pub use routes::{configure, configure_patient};

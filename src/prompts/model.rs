@@ -136,6 +136,11 @@ impl StoredPrompt {
         self.doc.history.iter().any(|event| event.deed == Deed::Snoozed)
     }
 
+    /// Whether it waits for the time to which the patient moved it.
+    pub fn is_put_off(&self) -> bool {
+        self.stage == Stage::Planned && self.deed().is_none() && self.is_snoozed()
+    }
+
     /// Its state in words: `planned, due, delivered, opened, completed, skipped, lapsed, cancelled`.
     pub fn state(&self, now: Timestamp) -> &'static str {
         if self.is_completed() {

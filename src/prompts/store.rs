@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::model::{PromptDoc, Stage, StoredPrompt};
 use crate::care::{Access, Write};
-use crate::db::schema::{patients, prompts};
-use crate::db::{AnyConnection, At, Moment, Tx, Uid};
+use crate::db::schema::{patients, prompts, settings};
+use crate::db::{AnyConnection, At, Both, Moment, Tx, Uid};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Place, Purpose};
@@ -179,6 +179,51 @@ pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<I
         .limit(limit)
         .select(patients::id)
         .load(tx.conn())?)
+}
+
+fn version_name(protocol: &str) -> String {
+    format!("protocol/{protocol}")
+}
+
+/// By which version of a protocol plans are made; `None` in a new database.
+pub fn planned_version(tx: &mut Tx<'_>, protocol: &str) -> Result<Option<u32>> {
+    let named = settings::table.filter(settings::name.eq(version_name(protocol)));
+    let value: Option<Vec<u8>> = named.select(settings::value).first(tx.conn()).optional()?;
+    let number = |bytes: Vec<u8>| bytes.try_into().map(u32::from_be_bytes);
+    value.map(|bytes| number(bytes).map_err(|_other| Error::internal("a version is no number"))).transpose()
+}
+
+/// Notes that plans are made by `version` of a protocol.
+pub fn note_version(tx: &mut Tx<'_>, protocol: &str, version: u32) -> Result<()> {
+    let (name, value) = (version_name(protocol), version.to_be_bytes().to_vec());
+    let set = diesel::update(settings::table.filter(settings::name.eq(&name))).set(settings::value.eq(&value));
+    if set.execute(tx.conn())? == 0 {
+        let row = diesel::insert_into(settings::table).values((settings::name.eq(name), settings::value.eq(value)));
+        // Two servers may start at once; they note the same.
+        Both(row.on_conflict_do_nothing()).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Has the next `most` patients after `after` planned for at `now`. Answers the last of them; `None` when there is none.
+pub fn mark_all_to_plan(
+    tx: &mut Tx<'_>,
+    after: Option<Id<Patient>>,
+    now: Timestamp,
+    most: i64,
+) -> Result<Option<Id<Patient>>> {
+    let after = after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()));
+    let next: Vec<Id<Patient>> = patients::table
+        .filter(patients::id.gt(after))
+        .filter(patients::next_plan_at.gt(At(now)))
+        .order(patients::id)
+        .limit(most)
+        .select(patients::id)
+        .load(tx.conn())?;
+    diesel::update(patients::table.filter(patients::id.eq_any(&next)))
+        .set(patients::next_plan_at.eq(At(now)))
+        .execute(tx.conn())?;
+    Ok(next.last().copied())
 }
 
 /// How delivery moves a prompt on. None of it takes a change number: it says nothing that a client could not see from

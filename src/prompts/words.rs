@@ -40,6 +40,7 @@ pub fn why_in_words(why: Why) -> &'static str {
         Why::BeforeStart => "hours before the session",
         Why::Spacing => "three hours after the prompt before",
         Why::QuietHours => "at the end of the quiet hours",
+        Why::Readiness => "before that it would have asked too much",
         Why::Corrected => "asked again: the time of the infusion was corrected after it had gone out",
     }
 }
@@ -50,6 +51,10 @@ pub fn dropped_in_words(reason: DropReason) -> &'static str {
         DropReason::Capability => "this server cannot do what it needs yet",
         DropReason::Prerequisite => "something it needs of the patient is missing",
         DropReason::Paused => "it falls into a pause",
+        DropReason::Suspended => "something else has to be looked at first",
+        DropReason::NotReady => {
+            "it would ask too much of somebody who has just landed, or who said that things feel unreal"
+        }
         DropReason::Merged => "another infusion on the same date takes its place",
         DropReason::Series => "the next infusion follows so soon that only a part of the template is kept",
         DropReason::Superseded => "the next infusion comes first",

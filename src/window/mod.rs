@@ -30,7 +30,7 @@ pub use curve::CurvePoint;
 pub use dose::{Dose, DoseStatus, Route};
 pub use driving::driving;
 pub use model::{Context, Overlay, Phase, PhaseTime, Rating, ReadinessFacts, Window};
-pub use model::{context, window};
+pub use model::{context, ready, window};
 pub use params::{
     Combine, CurveModel, CurveParams, NoDriving, PhaseHours, PrepHours, RouteParams, Routes, WindowParams,
 };

@@ -102,8 +102,17 @@ pub struct ReadinessFacts {
     pub suspended: bool,
 }
 
+impl ReadinessFacts {
+    /// When somebody whose infusion ended at `end` has slept, or is taken to have: when they said so, or at `dawn` (06:00
+    /// on the local day after it) if six hours have passed by then, else when they have.
+    pub fn first_sleep(end: Timestamp, dawn: Timestamp, answered: Option<Timestamp>) -> Timestamp {
+        let presumed = dawn.max(after(end, SignedDuration::from_hours(6)));
+        answered.filter(|at| *at >= end).map_or(presumed, |at| at.min(presumed))
+    }
+}
+
 /// An answer on a scale of 0 to 10.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rating {
     /// The answer.
     pub value: u8,
@@ -200,6 +209,12 @@ pub fn window(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: Readi
         curve: last_ended(doses, at).map(|(end, _)| curve.sample(doses, at, end)).unwrap_or_default(),
         disclaimer: params.disclaimer.clone(),
     }
+}
+
+/// Readiness for effort at `at`, from 0 to 1: what [`Window::readiness`] says, without the rest of the window.
+pub fn ready(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: ReadinessFacts) -> f64 {
+    let place = Place::find(doses, params, at);
+    readiness(place.phase, place.ended_at, at, facts)
 }
 
 /// The context of what happened at `occurred_at`.

@@ -285,3 +285,16 @@ fn the_curve_runs_from_the_last_end_to_the_horizon() {
     close(curve[84].index, 0.021);
     close(seen(&doses, plus(50.0)).curve[17].index, index_of_one(102.0));
 }
+
+#[test]
+fn rule_the_first_sleep_is_said_or_taken_to_be_over_at_six_in_the_morning() {
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let sleep = |end: &str, said: Option<&str>| {
+        ReadinessFacts::first_sleep(at(end), at("2026-03-11T06:00:00Z"), said.map(at)).to_string()
+    };
+    assert_eq!(sleep("2026-03-10T11:00:00Z", None), "2026-03-11T06:00:00Z");
+    assert_eq!(sleep("2026-03-10T23:30:00Z", None), "2026-03-11T06:00:00Z");
+    assert_eq!(sleep("2026-03-11T00:30:00Z", None), "2026-03-11T06:30:00Z", "not before six hours have passed");
+    assert_eq!(sleep("2026-03-10T11:00:00Z", Some("2026-03-11T05:10:00Z")), "2026-03-11T05:10:00Z");
+    assert_eq!(sleep("2026-03-10T11:00:00Z", Some("2026-03-10T07:00:00Z")), "2026-03-11T06:00:00Z", "the night before");
+}

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use afterglow::course::{QuietHours, Weekday, ZoneSince};
 use afterglow::kernel::{Entropy, Id, Zone};
-use afterglow::prompts::{Facts, InfusionFact, Prerequisite, Protocol, plan};
+use afterglow::prompts::{Condition, Facts, InfusionFact, Prerequisite, Protocol, plan};
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::{Goal, Report, median};
@@ -35,6 +35,7 @@ pub fn measure(report: &mut Report) {
         pauses: Vec::new(),
         settled: Vec::new(),
         holds: BTreeSet::from([Prerequisite::LiveLink]),
+        condition: Condition::default(),
         last_measure_at: None,
         capabilities: BTreeSet::new(),
     };

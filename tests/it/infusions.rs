@@ -218,3 +218,38 @@ async fn a_protocol_is_previewed_for_made_up_infusions_and_nothing_is_stored() {
     }
     ann.post("/v1/protocols/another/preview", body).send().await.not_found();
 }
+
+#[actix_web::test]
+async fn a_course_is_what_the_infusions_make_of_it() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let courses = async |who: &Person| {
+        who.get(&ann.of_theirs("/courses")).send().await.ok().body["items"].as_array().unwrap().clone()
+    };
+    assert!(courses(&ann).await.is_empty());
+    let (first, second, later) = (new_id(&app), new_id(&app), new_id(&app));
+    let path = |id: &str| ann.of_theirs(&format!("/infusions/{id}"));
+    let induction = with(completed(after(app.now(), -60)), json!({ "course": "induction" }));
+    let tag = theo.put(&path(&first), induction).send().await.created().etag();
+    theo.put(&path(&second), planned_for(after(app.now(), 3 * 24 * 60))).send().await.created();
+    let keeping = with(planned_for(after(app.now(), 30 * 24 * 60)), json!({ "course": "maintenance" }));
+    let kept = theo.put(&path(&later), keeping).send().await.created();
+    assert_eq!(kept.body["course"], "maintenance");
+    let told = courses(&theo).await;
+    assert_eq!(told, courses(&ann).await, "both see the same");
+    let brief: Vec<_> = told.iter().map(|one| (&one["kind"], &one["infusion_ids"], &one["completed"])).collect();
+    assert_eq!(
+        brief,
+        [
+            (&json!("induction"), &json!([first, second]), &json!(1)),
+            (&json!("maintenance"), &json!([later]), &json!(0))
+        ]
+    );
+    assert_eq!(told[0]["series_ends"], json!([second]));
+    let odd =
+        theo.patch(&path(&later), json!({ "course": "sometimes" })).if_match(&kept.etag()).send().await.expect(422);
+    assert_eq!(odd.body["errors"][0]["pointer"], "/course");
+    // Nobody has to say it twice: a kind that is taken back is that of its neighbours.
+    theo.patch(&path(&first), json!({ "course": null })).if_match(&tag).send().await.ok();
+    assert_eq!(courses(&theo).await[0].get("kind"), None);
+}

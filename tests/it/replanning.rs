@@ -2,8 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use afterglow::care::Access;
+use afterglow::db::Tx;
 use afterglow::delivery::LogChannel;
-use afterglow::jobs;
+use afterglow::kernel::Id;
+use afterglow::kernel::id::Patient;
+use afterglow::prompts::Protocol;
+use afterglow::{jobs, prompts};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -286,4 +291,64 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
     assert_eq!(state(&ann).await, ["cancelled", "cancelled"]);
     ann.act(&ann.my(&format!("/entries/{entry}/undelete"))).send().await.ok();
     assert_eq!(state(&ann).await, ["planned", "planned"]);
+}
+
+#[actix_web::test]
+async fn rule_what_was_put_off_keeps_out_of_a_night_or_a_pause_that_is_set_afterwards() {
+    let (app, _, ann, _) = planned().await;
+    let own = waiting(&ann.prompts().await);
+    let put_off = async |place: usize| {
+        let path = ann.my(&format!("/prompts/{}/snooze", own[place]["id"].as_str().unwrap()));
+        ann.post(&path, json!({ "until": "tomorrow" })).send().await.ok().body
+    };
+    let seen = async |prompt: &Value| by_id(&ann.prompts().await)[prompt["id"].as_str().unwrap()].clone();
+    let first = put_off(0).await;
+    assert_eq!(due(&first).to_string(), "2026-03-11T08:00:00Z", "nine in Berlin");
+    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "21:00", "to": "09:30" } })).send().await.ok();
+    let moved = seen(&first).await;
+    assert_eq!((due(&moved).to_string(), &moved["state"]), ("2026-03-11T08:30:00Z".to_owned(), &json!("planned")));
+    // Nothing else has happened to it: it can still be answered, and is put off three times at most.
+    assert_eq!(moved["detail"]["expires_at"], first["detail"]["expires_at"]);
+    let pause = ann.my(&format!("/pauses/{}", new_id(&app)));
+    ann.put(&pause, json!({ "until": after(app.now(), 72).to_string() })).send().await.created();
+    let paused = seen(&first).await;
+    assert_eq!((&paused["state"], &paused["detail"]["cause"]), (&json!("cancelled"), &json!("paused")));
+}
+
+#[actix_web::test]
+async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
+    let (app, _, mut ann, _) = planned().await;
+    let state = &app.server.state;
+    let patient: Id<Patient> = ann.patient.parse().unwrap();
+    // The plan of an older version, whose midday began half an hour later.
+    let mut older = Protocol { version: 0, ..Protocol::default_v1().clone() };
+    older.windows.midday.from = older.windows.midday.from.saturating_add(SignedDuration::from_mins(30));
+    let keys = state.vault.keys(patient.uuid()).await.unwrap();
+    let now = app.now();
+    let unit = move |tx: &mut Tx<'_>| {
+        let access = Access::for_server(patient, keys.clone(), now);
+        prompts::store::note_version(tx, "afterglow-default", 0)?;
+        prompts::actions::replan_by(tx, &access, &older)
+    };
+    state.db.write(unit).await.unwrap();
+    let before = by_id(&ann.prompts().await);
+    // A day and a half later some of it has gone out.
+    app.wait(SignedDuration::from_hours(36));
+    ann.refreshed().await;
+    while jobs::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
+    let version = async || state.db.read(|tx| prompts::store::planned_version(tx, "afterglow-default")).await.unwrap();
+    assert_eq!(version().await, Some(0));
+    jobs::follow_protocol(state, Protocol::default_v1(), app.now()).await.unwrap();
+    assert_eq!(version().await, Some(1));
+    while jobs::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
+    let after = by_id(&ann.prompts().await);
+    let of = |prompts: &BTreeMap<String, Value>, key: &str| {
+        prompts.values().find(|prompt| prompt["rule_key"] == key).map(due).unwrap()
+    };
+    assert_eq!(of(&after, "d1.tell"), of(&before, "d1.tell"), "what went out stays");
+    assert_eq!(of(&after, "d6.people"), of(&before, "d6.people") - SignedDuration::from_mins(30));
+    assert!(before.keys().all(|id| after.contains_key(id)), "the same prompts, under the same ids");
+    // Twice is once, and an older server beside it takes nothing back.
+    jobs::follow_protocol(state, &Protocol { version: 0, ..Protocol::default_v1().clone() }, app.now()).await.unwrap();
+    assert_eq!(version().await, Some(1));
 }

@@ -25,7 +25,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     let window = ann.get("/v1/patients/me/window").send().await.ok();
     assert_eq!(window.body["phase"], "none");
 
-    // The nurse plans an infusion, and records it when it is over. The plan is there with the answer.
+    // The nurse plans an infusion. When it is over the patient says so, and the plan is there with the answer.
     let infusion = new_id(&app);
     let planned = json!({ "status": "planned", "route": "iv_infusion", "planned_start": "2026-03-10T09:00:00Z", "planned_minutes": 40 });
     let tag = noor.put(&ann.of_theirs(&format!("/infusions/{infusion}")), planned).send().await.created().etag();
@@ -34,10 +34,24 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     for person in [&mut tess, &mut noor, &mut ann] {
         person.refreshed().await;
     }
+    let over = ann.act(&format!("/v1/patients/me/infusions/{infusion}/end")).send().await.ok();
+    assert_eq!((&over.body["status"], &over.body["source"]), (&json!("completed"), &json!("patient")));
+    assert!(over.text("/driving").starts_with("Please do not drive before"));
+    let told = ann.prompts().await;
+    // The nurse's record replaces her word, and no prompt is asked twice.
     let done = completed(app.now());
-    noor.put(&ann.of_theirs(&format!("/infusions/{infusion}")), done).if_match(&tag).send().await.ok();
+    let path = ann.of_theirs(&format!("/infusions/{infusion}"));
+    noor.put(&path, done.clone()).if_match(&tag).send().await.expect(412);
+    let recorded = noor.put(&path, done).if_match(&over.etag()).send().await.ok();
+    assert_eq!(
+        (&recorded.body["source"], &recorded.body["reported"]["ended_at"]),
+        (&json!("clinic"), &json!(app.now()))
+    );
     let prompts = ann.prompts().await;
     let keys = keys_of(&prompts);
+    assert_eq!(keys, keys_of(&told));
+    let course = tess.get(&ann.of_theirs("/courses")).send().await.ok();
+    assert_eq!((&course.body["items"][0]["completed"], &course.body["items"][1]), (&json!(1), &Value::Null));
     for rule in ["d0.fragments", "d1.tell", "d1.exercise", "d2.step", "d4.ifthen", "d12.signs", "d13.letter"] {
         assert!(keys.contains(&rule.to_owned()), "{rule} is missing in {keys:?}");
     }

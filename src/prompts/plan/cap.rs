@@ -225,7 +225,7 @@ fn remind(placer: &Placer<'_>, course: &Course<'_>, loads: &BTreeMap<Date, Load>
             let half = SignedDuration::from_secs(expires.duration_since(due).as_secs() / 2);
             let at = due.checked_add(half).ok().filter(|at| *at > due && !calendar.is_quiet(*at))?;
             let safety = taken.candidate.rule.kind == Kind::Safety;
-            (safety || !placer.is_paused(at)).then(|| (calendar.date(at), at, taken))
+            (safety || placer.rests(at).is_none()).then(|| (calendar.date(at), at, taken))
         })
         .collect();
     wanted.sort_by_key(|(date, at, taken)| (*date, taken.candidate.rule.priority, taken.candidate.rule.kind, *at));

@@ -14,6 +14,7 @@ mod anchor;
 mod cap;
 mod opening;
 mod place;
+mod ready;
 mod sessions;
 
 use jiff::civil::{Date, Time};
@@ -21,7 +22,7 @@ use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
-use super::protocol::{Kind, Protocol};
+use super::protocol::{Kind, Protocol, Rule};
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Id, Zone};
 
@@ -52,6 +53,8 @@ pub enum Why {
     Spacing,
     /// The end of the quiet hours.
     QuietHours,
+    /// Before that it would have asked too much.
+    Readiness,
     /// The time of the infusion was corrected after it had gone out.
     Corrected,
 }
@@ -112,6 +115,10 @@ pub enum DropReason {
     Prerequisite,
     /// It falls into a pause.
     Paused,
+    /// It falls into a time in which an open alert comes first.
+    Suspended,
+    /// It asks for effort, and the patient is not ready for it until its part of the day is over.
+    NotReady,
     /// The next infusion is on the same date.
     Merged,
     /// The next infusion follows so soon that only a part of the template is kept.
@@ -181,6 +188,17 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
         .filter(|planned| planned.local_date <= horizon)
         .collect();
     Plan { prompts, dropped }
+}
+
+/// When a prompt of `rule` that the patient put off until `due` may come, before `until`; or why it does not.
+pub fn put_off(
+    protocol: &Protocol,
+    facts: &Facts,
+    rule: &Rule,
+    (due, until): (Timestamp, Timestamp),
+) -> Result<Timestamp, DropReason> {
+    let calendar = place::Calendar::new(facts);
+    place::Placer::new(protocol, facts, &calendar).put_off(rule, due, until)
 }
 
 /// Whole days from one date to another.

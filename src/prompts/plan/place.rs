@@ -4,11 +4,12 @@ use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::anchor::Candidate;
+use super::ready::Ready;
 use super::{DropReason, Why};
 use crate::course::{QuietHours, ZoneSince, zone_at};
 use crate::kernel::Zone;
 use crate::prompts::facts::Facts;
-use crate::prompts::protocol::{Expiry, Kind, Protocol};
+use crate::prompts::protocol::{Effort, Expiry, Kind, Protocol, Rule};
 
 /// No measure is asked so soon after an infusion.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);
@@ -83,18 +84,48 @@ pub(super) struct Placer<'a> {
     pub(super) protocol: &'a Protocol,
     pub(super) facts: &'a Facts,
     pub(super) calendar: &'a Calendar<'a>,
+    ready: Ready<'a>,
     spacing: SignedDuration,
 }
 
 impl<'a> Placer<'a> {
     pub(super) fn new(protocol: &'a Protocol, facts: &'a Facts, calendar: &'a Calendar<'a>) -> Self {
         let spacing = SignedDuration::from_mins(protocol.spacing_minutes);
-        Self { protocol, facts, calendar, spacing }
+        let ready = Ready::new(protocol, facts, calendar);
+        Self { protocol, facts, calendar, ready, spacing }
     }
 
-    /// Whether nothing but safety may be asked at `at`.
-    pub(super) fn is_paused(&self, at: Timestamp) -> bool {
-        self.facts.pauses.iter().any(|pause| pause.contains(at))
+    /// Why nothing but safety may be asked at `at`.
+    pub(super) fn rests(&self, at: Timestamp) -> Option<DropReason> {
+        if self.facts.condition.suspended.as_ref().is_some_and(|time| time.contains(at)) {
+            return Some(DropReason::Suspended);
+        }
+        self.facts.pauses.iter().any(|pause| pause.contains(at)).then_some(DropReason::Paused)
+    }
+
+    /// When a prompt that the patient put off until `due` may come, before `until`: a night, a rest or a session may
+    /// have come between.
+    pub(super) fn put_off(&self, rule: &Rule, due: Timestamp, until: Timestamp) -> Result<Timestamp, DropReason> {
+        let due = self.calendar.next_allowed(due).filter(|due| *due < until).ok_or(DropReason::QuietHours)?;
+        if let Some(reason) = self.rests(due).filter(|_| rule.kind != Kind::Safety) {
+            return Err(reason);
+        }
+        self.when_ready(rule, due, until).filter(|due| *due < until).ok_or(DropReason::NotReady)
+    }
+
+    /// The first instant from `due` to `until` at which the patient is ready for `rule`, and it is not night.
+    fn when_ready(&self, rule: &Rule, due: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        if rule.effort == Effort::Light {
+            return Some(due);
+        }
+        let mut due = due;
+        loop {
+            let ready = self.ready.first(due, until)?;
+            if !self.calendar.is_quiet(ready) {
+                return Some(ready);
+            }
+            due = self.calendar.next_allowed(ready).filter(|due| *due <= until)?;
+        }
     }
 
     /// The first spot of `candidate` that keeps its distance to `previous`, the last prompt not for safety.
@@ -120,6 +151,16 @@ impl<'a> Placer<'a> {
                 reason = DropReason::QuietHours;
                 continue;
             };
+            if let Some(resting) = self.rests(due).filter(|_| candidate.rule.kind != Kind::Safety) {
+                reason = resting;
+                continue;
+            }
+            // What asks for effort waits until its part of the day is over.
+            let Some(ready) = self.when_ready(candidate.rule, due, opening.until.max(due)) else {
+                reason = DropReason::NotReady;
+                continue;
+            };
+            let (waited, due) = (ready > due, ready);
             if candidate.deadline.is_some_and(|deadline| due > deadline) {
                 reason = DropReason::TooLate;
                 continue;
@@ -129,6 +170,7 @@ impl<'a> Placer<'a> {
                 continue;
             }
             let why = match () {
+                () if waited => Why::Readiness,
                 () if due > from => Why::QuietHours,
                 () if from > opening.from => Why::Spacing,
                 () => opening.why,
@@ -140,8 +182,8 @@ impl<'a> Placer<'a> {
 
     /// What speaks against asking it at `due`.
     fn unfit(&self, candidate: &Candidate<'_>, due: Timestamp) -> Option<DropReason> {
-        if candidate.rule.kind != Kind::Safety && self.is_paused(due) {
-            return Some(DropReason::Paused);
+        if let Some(reason) = self.rests(due).filter(|_| candidate.rule.kind != Kind::Safety) {
+            return Some(reason);
         }
         let distance = SignedDuration::from_hours(24 * candidate.rule.min_days_since_last?);
         let since = |from: Timestamp| due.duration_since(from);

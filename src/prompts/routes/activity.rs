@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use actix_web::get;
-use jiff::ToSpan;
+use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,6 +13,8 @@ use crate::changes;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
 use crate::kernel::Result;
+use crate::prompts::model::StoredPrompt;
+use crate::prompts::store;
 
 /// The days that are looked at, today included.
 const DAYS: i32 = 7;
@@ -29,11 +31,44 @@ struct ActivityView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 7, example = 5)]
     days_active_of_7: Option<usize>,
+    /// What became of the prompts whose time came in these days. Absent when it is not shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    prompts: Option<AdherenceView>,
+}
+
+/// Of how many prompts how many were answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
+struct AdherenceView {
+    /// Those whose time came. What was withdrawn before that, or taken back, was not offered.
+    #[schema(example = 8)]
+    offered: u32,
+    /// Those of them that were answered in time, however late the answer arrived.
+    #[schema(example = 6)]
+    answered: u32,
+    /// `answered` of `offered`; absent when nothing was offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 0.75)]
+    share: Option<f64>,
+}
+
+impl AdherenceView {
+    fn of(prompts: &[StoredPrompt], now: Timestamp) -> Self {
+        let mut found = Self::default();
+        for prompt in prompts.iter().filter(|prompt| prompt.due_at <= now || prompt.is_completed()) {
+            let state = prompt.state(now);
+            found.offered += u32::from(state != "cancelled");
+            found.answered += u32::from(state == "completed");
+        }
+        let share = || (f64::from(found.answered) / f64::from(found.offered) * 1000.0).round() / 1000.0;
+        found.share = (found.offered > 0).then(share);
+        found
+    }
 }
 
 /// Read how active a patient was
 ///
-/// Days, not times, and nothing of what was done. A therapist sees it only if the patient switched `share_activity` on.
+/// Days and counts, not times, and nothing of what was done. A therapist sees it only if the patient switched `share_activity` on.
 #[utoipa::path(tag = "prompts", operation_id = "get_activity",
     params(("patient_id" = PatientRef, Path, description = "Whose")),
     responses((status = 200, description = "The last seven days", body = ActivityView), ReadErrors))]
@@ -42,7 +77,7 @@ pub(super) async fn get_activity(door: Door<Shared>) -> Result<Reply> {
     let found = door.read("get_activity", |tx, access| {
         let (settings, _) = crate::prompts::actions::settings(tx, access)?;
         if !settings.share_activity && !access.is_owner() {
-            return Ok(ActivityView { shared: false, days_active_of_7: None });
+            return Ok(ActivityView { shared: false, days_active_of_7: None, prompts: None });
         }
         let zone = settings.zone_at(access.now());
         let first = zone.date(access.now()).saturating_sub((DAYS - 1).days());
@@ -51,7 +86,13 @@ pub(super) async fn get_activity(door: Door<Shared>) -> Result<Reply> {
         let times = changes::list_own(tx, access.patient(), since, MOST)?;
         let days: BTreeSet<_> =
             times.into_iter().map(|at| settings.zone_at(at).date(at)).filter(|date| *date >= first).collect();
-        Ok(ActivityView { shared: settings.share_activity, days_active_of_7: Some(days.len().min(7)) })
+        let began = zone.instant(first, jiff::civil::Time::MIN);
+        let offered = store::list(tx, access, (began, access.now()), None, MOST)?;
+        Ok(ActivityView {
+            shared: settings.share_activity,
+            days_active_of_7: Some(days.len().min(7)),
+            prompts: Some(AdherenceView::of(&offered, access.now())),
+        })
     });
     Ok(Reply::ok(&found.await?))
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::parse_instant;
-use crate::course::{InfusionDraft, InfusionPatch, InfusionStatus, Reported, Source};
+use crate::course::{CourseKind, InfusionDraft, InfusionPatch, InfusionStatus, Reported, Source};
 use crate::kernel::{Change, Fields, Id, Result, Zone};
 use crate::prompts::Protocol;
 use crate::prompts::infusions::StoredInfusion;
@@ -79,6 +79,10 @@ pub(super) struct InfusionView {
     same_as: Option<Uuid>,
     /// Infusions within six hours that are other administrations.
     distinct_from: Vec<Uuid>,
+    /// Of what kind of course it is a part, if that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "induction", examples("induction", "maintenance"))]
+    course: Option<CourseKind>,
     /// Why it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -145,6 +149,7 @@ impl InfusionView {
             reported: facts.reported.map(ReportedView::from),
             same_as: facts.same_as.map(Id::uuid),
             distinct_from: facts.distinct_from.into_iter().map(Id::uuid).collect(),
+            course: facts.course,
             cancel_reason: facts.cancel_reason.map(crate::kernel::Text::into_string),
             version: stored.version,
             created_at: stored.created_at,
@@ -196,6 +201,9 @@ pub(super) struct PutInfusion {
     /// The patient's report of the same administration: a new record of the clinic's takes its place and keeps what the
     /// patient said as `reported`.
     same_as: Option<Uuid>,
+    /// `induction` or `maintenance`: of what kind of course it is a part. One of its infusions is enough.
+    #[schema(example = "induction")]
+    course: Option<String>,
     /// Why it was cancelled.
     #[schema(max_length = 500)]
     cancel_reason: Option<String>,
@@ -219,6 +227,7 @@ impl PutInfusion {
         let planned_start = super::instant(&mut f, "/planned_start", self.planned_start);
         let started_at = super::instant(&mut f, "/started_at", self.started_at);
         let ended_at = super::instant(&mut f, "/ended_at", self.ended_at);
+        let course = self.course.and_then(|name| f.take("/course", CourseKind::parse(&name)));
         let (status, route) = f.finish(status.zip(route))?;
         Ok(InfusionDraft {
             status,
@@ -234,6 +243,7 @@ impl PutInfusion {
             note: self.note,
             distinct_from: self.distinct_from.into_iter().map(Id::from_uuid).collect(),
             same_as: self.same_as.map(Id::from_uuid),
+            course,
             cancel_reason: self.cancel_reason,
         })
     }
@@ -284,6 +294,10 @@ pub(super) struct PatchInfusion {
     note: Change<String>,
     /// Infusions within six hours that are other administrations; replaces the list.
     distinct_from: Option<Vec<Uuid>>,
+    /// `induction` or `maintenance`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    course: Change<String>,
     /// Why it was cancelled.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -309,6 +323,7 @@ impl PatchInfusion {
             supervised: self.supervised,
             note: self.note,
             distinct_from: self.distinct_from.map(|list| list.into_iter().map(Id::from_uuid).collect()),
+            course: self.course.parse("/course", &mut f, |name| CourseKind::parse(&name)),
             cancel_reason: self.cancel_reason,
         };
         f.done()?;
@@ -317,7 +332,7 @@ impl PatchInfusion {
 }
 
 /// The end of an infusion.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndInfusion {
     /// When it started, if that was not recorded.

@@ -175,7 +175,7 @@ pub(super) async fn start_infusion(
 /// is nearest ends it: the clinic, or the patient ("I am done"). After a patient's end the clinic's word still counts,
 /// and what the patient said stays as `reported`. If nobody has said it an hour after the planned end, the planned end
 /// is taken (`source: provisional`) and only today and tomorrow are planned.
-#[utoipa::path(tag = "infusions", operation_id = "end_infusion", request_body = EndInfusion,
+#[utoipa::path(tag = "infusions", operation_id = "end_infusion", request_body(content = EndInfusion, description = "May be absent"),
     params(("patient_id" = PatientRef, Path, description = "Whose"), ("infusion_id" = Uuid, Path, description = "Which"), OnceHeader),
     responses((status = 200, description = "Ended", body = InfusionView), WriteErrors))]
 #[post("/infusions/{infusion_id}/end")]
@@ -183,11 +183,11 @@ pub(super) async fn end_infusion(
     door: Door<Team>,
     id: PathOf<Id<Infusion>>,
     key: IdempotencyKey,
-    body: Result<Body<EndInfusion>, Error>,
+    body: Result<MaybeBody<EndInfusion>, Error>,
 ) -> Result<Reply> {
     let id = id.0;
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let command = body.and_then(|body| body.into_inner().parse());
+    let command = body.and_then(|body| body.into_inner().unwrap_or_default().parse());
     let work = move |tx: &mut Tx<'_>, access: &Access<Write>, end: &(_, _, _)| {
         Ok((infusions::end_infusion(tx, access, id, *end)?, false))
     };

@@ -1,6 +1,7 @@
 //! The operations around infusions and what follows from them.
 
 mod activity;
+mod courses;
 mod infusion;
 mod infusions;
 mod me;
@@ -34,6 +35,7 @@ pub fn configure_patient(config: &mut ServiceConfig) {
         .service(infusions::patch_infusion)
         .service(infusions::start_infusion)
         .service(infusions::end_infusion)
+        .service(courses::list_courses)
         .service(window::get_window)
         .service(activity::get_activity)
         .service(prompts::list_prompts)

@@ -17,9 +17,9 @@ use crate::identity::Caller;
 use crate::kernel::{Error, Fields, Id, Result, Zone};
 use crate::prompts::preview::preview;
 use crate::prompts::words::{dropped_in_words, why_in_words};
-use crate::prompts::{Capability, DropReason, Facts, InfusionFact, Kind, Plan, Prerequisite, Protocol, Why};
+use crate::prompts::{Capability, Condition, DropReason, Facts, InfusionFact, Kind, Plan, Prerequisite, Protocol, Why};
 use crate::state::State;
-use crate::window::Route;
+use crate::window::{Rating, Route};
 
 /// The most days that are looked at: more than half a year.
 const DAYS: i64 = 200;
@@ -47,6 +47,9 @@ struct PreviewProtocol {
     #[serde(default)]
     #[schema(max_items = 20)]
     pauses: Vec<PreviewPause>,
+    /// How the patient is; nothing holds them back unless said.
+    #[schema(nullable = false)]
+    condition: Option<PreviewCondition>,
     /// What is true of the patient: `live_link`, `entry`, `unshared_entry`, `if_then_response`, `response`, `takeaway`.
     /// All of it unless said otherwise.
     #[schema(nullable = false, example = json!(["live_link", "entry"]))]
@@ -102,6 +105,37 @@ struct PreviewPause {
     /// The first moment after it.
     #[schema(format = DateTime)]
     until: String,
+}
+
+/// How a patient is: below a readiness of 0.5 what asks for effort waits, and is dropped when its part of the day is
+/// over.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewCondition {
+    /// When they last said that they had slept.
+    #[schema(format = DateTime)]
+    slept_at: Option<String>,
+    /// How unreal things felt, when last asked.
+    #[schema(nullable = false)]
+    dissociation: Option<PreviewRating>,
+    /// How drowsy they were, when last asked.
+    #[schema(nullable = false)]
+    drowsiness: Option<PreviewRating>,
+    /// A time in which only safety is asked, because an alert is open.
+    #[schema(nullable = false)]
+    suspended: Option<PreviewPause>,
+}
+
+/// An answer on a scale of 0 to 10: 4 or more weighs for 24 hours.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewRating {
+    /// The answer.
+    #[schema(minimum = 0, maximum = 10)]
+    value: u8,
+    /// When it was given.
+    #[schema(format = DateTime)]
+    answered_at: String,
 }
 
 /// What would be asked, and what not.
@@ -218,6 +252,35 @@ impl PreviewInfusion {
     }
 }
 
+impl PreviewPause {
+    fn parse(self, f: &mut Fields, pointer: &str) -> Option<PauseDoc> {
+        let from = instant(f, &format!("{pointer}/from"), Some(self.from));
+        let until = instant(f, &format!("{pointer}/until"), Some(self.until));
+        let (from, until) = from.zip(until)?;
+        f.check(from < until, &format!("{pointer}/until"), "must be later than `from`");
+        Some(PauseDoc { from, until })
+    }
+}
+
+impl PreviewRating {
+    fn parse(self, f: &mut Fields, pointer: &str) -> Option<Rating> {
+        f.check(self.value <= 10, &format!("{pointer}/value"), "must be 0 to 10");
+        let answered_at = instant(f, &format!("{pointer}/answered_at"), Some(self.answered_at))?;
+        Some(Rating { value: self.value, answered_at })
+    }
+}
+
+impl PreviewCondition {
+    fn parse(self, f: &mut Fields) -> Condition {
+        Condition {
+            slept_at: instant(f, "/condition/slept_at", self.slept_at),
+            dissociation: self.dissociation.and_then(|one| one.parse(f, "/condition/dissociation")),
+            drowsiness: self.drowsiness.and_then(|one| one.parse(f, "/condition/drowsiness")),
+            suspended: self.suspended.and_then(|one| one.parse(f, "/condition/suspended")),
+        }
+    }
+}
+
 impl PreviewProtocol {
     fn parse(self) -> Result<Facts> {
         let mut f = Fields::new();
@@ -236,15 +299,9 @@ impl PreviewProtocol {
             f.check(zones.last().is_none_or(|last| last.from < from), &pointer, "must be later than the one before");
             zones.extend(zone.map(|zone| ZoneSince { zone, from }));
         }
-        let mut pauses = Vec::new();
-        for (n, PreviewPause { from, until }) in self.pauses.into_iter().enumerate() {
-            let from = instant(&mut f, &format!("/pauses/{n}/from"), Some(from));
-            let until = instant(&mut f, &format!("/pauses/{n}/until"), Some(until));
-            let pause = from.zip(until).map(|(from, until)| PauseDoc { from, until });
-            let right = pause.is_none_or(|pause| pause.from < pause.until);
-            f.check(right, &format!("/pauses/{n}/until"), "must be later than `from`");
-            pauses.extend(pause);
-        }
+        let paused = self.pauses.into_iter().enumerate();
+        let pauses = paused.filter_map(|(n, pause)| pause.parse(&mut f, &format!("/pauses/{n}"))).collect();
+        let condition = self.condition.unwrap_or_default().parse(&mut f);
         let times = infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
         let (first, last) = (times.clone().min(), times.max());
         let span = first.zip(last).map(|(first, last)| last.duration_since(first).as_hours() / 24);
@@ -265,6 +322,7 @@ impl PreviewProtocol {
             pauses,
             settled: Vec::new(),
             holds,
+            condition,
             last_measure_at: None,
             capabilities,
         })

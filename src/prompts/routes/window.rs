@@ -1,7 +1,8 @@
 //! The window.
 
 use actix_web::get;
-use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -57,10 +58,18 @@ pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery
             return Err(Error::Forbidden(Code::Forbidden));
         }
         let (settings, _) = crate::prompts::actions::settings(tx, access)?;
-        Ok((course::doses(tx, access)?, settings.zone_at(at)))
+        Ok((course::doses(tx, access)?, settings))
     });
-    let (doses, zone) = found.await?;
-    let found = window(&doses, &protocol.window, at, ReadinessFacts::default());
+    let (doses, settings) = found.await?;
+    let zone = settings.zone_at(at);
+    let ended = doses.iter().filter_map(|dose| dose.ended_at).filter(|end| *end <= at).max();
+    let slept = ended.map(|end| {
+        let there = settings.zone_at(end);
+        let dawn = there.instant(there.date(end).saturating_add(1.day()), Time::constant(6, 0, 0, 0));
+        ReadinessFacts::first_sleep(end, dawn, None)
+    });
+    let known = ReadinessFacts { first_sleep: slept, ..ReadinessFacts::default() };
+    let found = window(&doses, &protocol.window, at, known);
     Ok(Reply::ok(&if clinical {
         WindowAnswer::Clinical(Box::new(ClinicalView::of(&found, &zone)))
     } else {

@@ -28,6 +28,7 @@ pub(super) fn apply(existing: &mut Vec<Existing>, steps: &[Step]) {
                 let prompt = existing.iter_mut().find(|prompt| prompt.id == *id).unwrap();
                 *prompt = stored(to, Hold::Waiting);
             }
+            Step::Delay { .. } => unreachable!("nothing was put off"),
             Step::Cancel { id, .. } => {
                 existing.iter_mut().find(|prompt| prompt.id == *id).unwrap().hold = Hold::Withdrawn;
             }

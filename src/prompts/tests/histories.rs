@@ -179,6 +179,7 @@ impl World {
                     let row = self.row(id);
                     (row.existing, row.planned) = (stored(&to, Hold::Waiting), to);
                 }
+                Step::Delay { .. } => unreachable!("nothing was put off"),
                 Step::Cancel { id, .. } => {
                     let row = self.row(id);
                     row.existing.hold = if row.existing.hold == Hold::Out { Hold::Settled } else { Hold::Withdrawn };

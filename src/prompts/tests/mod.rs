@@ -5,6 +5,7 @@ mod golden;
 mod histories;
 mod plans;
 mod properties;
+mod readiness;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ pub(super) fn facts(name: &str) -> Facts {
         pauses: Vec::new(),
         settled: Vec::new(),
         holds: Prerequisite::ALL.into(),
+        condition: Condition::default(),
         last_measure_at: None,
         capabilities: BTreeSet::from(ALL_CAPABILITIES),
     }

@@ -434,6 +434,7 @@ impl World {
                 let id = if owner { ann.opens(&self.entry, &["tags"], granted).await } else { self.grant.clone() };
                 Ask::new(delete, hers(format!("/grants/{id}")))
             }
+            "list_courses" => Ask::get(hers("/courses".to_owned())),
             "list_infusions" => Ask::get(hers("/infusions".to_owned())),
             "get_infusion" => Ask::get(hers(format!("/infusions/{}", self.infusion))),
             "put_infusion" => {

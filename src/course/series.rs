@@ -1,0 +1,164 @@
+//! Courses: the series that infusions make. Never stored, always derived.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::model::{InfusionFacts, InfusionStatus};
+use crate::kernel::Id;
+use crate::kernel::id::Infusion;
+
+/// Infusions further apart than this are not one induction.
+const APART: SignedDuration = SignedDuration::from_hours(24 * 28);
+/// An infusion after which none is known for so long is the end of a series: reviews and measures hang on it.
+const SERIES: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// What a course is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CourseKind {
+    /// The first infusions, days apart.
+    Induction,
+    /// Single infusions that keep what was reached, weeks apart.
+    Maintenance,
+}
+
+impl CourseKind {
+    /// The kind of that name.
+    ///
+    /// # Errors
+    ///
+    /// What it must be.
+    pub fn parse(name: &str) -> Result<Self, &'static str> {
+        match name {
+            "induction" => Ok(Self::Induction),
+            "maintenance" => Ok(Self::Maintenance),
+            _ => Err("must be induction or maintenance"),
+        }
+    }
+}
+
+/// A series of infusions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// What it is for, if the clinic said so of any of them.
+    pub kind: Option<CourseKind>,
+    /// Its infusions, by time.
+    pub infusions: Vec<Id<Infusion>>,
+    /// How many of them have taken place.
+    pub completed: usize,
+    /// When the first one started, or is to start.
+    pub first_at: Timestamp,
+    /// When the last one known starts.
+    pub last_at: Timestamp,
+    /// Those of them after which none follows within seven days.
+    pub series_ends: Vec<Id<Infusion>>,
+}
+
+/// The courses that a patient's infusions make, by time. A new one begins where the clinic says another kind, and after
+/// four weeks without an infusion unless both are maintenance. What was cancelled or missed belongs to none.
+pub fn courses<'a>(infusions: impl IntoIterator<Item = (Id<Infusion>, &'a InfusionFacts)>) -> Vec<Course> {
+    let mut live: Vec<_> = infusions.into_iter().filter_map(|(id, facts)| Some((facts.span()?.0, id, facts))).collect();
+    live.sort_by_key(|(start, id, _)| (*start, *id));
+    let next = |n: usize| live.get(n + 1).map(|(start, ..)| *start);
+    let mut list: Vec<Course> = Vec::new();
+    for (n, (start, id, facts)) in live.iter().enumerate() {
+        if list.last().is_none_or(|course| course.is_over(*start, facts.course)) {
+            let (first_at, last_at) = (*start, *start);
+            let kind = facts.course;
+            list.push(Course { kind, infusions: Vec::new(), completed: 0, first_at, last_at, series_ends: Vec::new() });
+        }
+        let Some(course) = list.last_mut() else { continue };
+        course.kind = course.kind.or(facts.course);
+        course.infusions.push(*id);
+        course.completed += usize::from(facts.status == InfusionStatus::Completed);
+        course.last_at = *start;
+        if next(n).is_none_or(|next| next.duration_since(*start) >= SERIES) {
+            course.series_ends.push(*id);
+        }
+    }
+    list
+}
+
+impl Course {
+    /// Whether an infusion that starts at `start` belongs to another course.
+    fn is_over(&self, start: Timestamp, kind: Option<CourseKind>) -> bool {
+        let gap = start.duration_since(self.last_at);
+        match (self.kind, kind) {
+            (Some(CourseKind::Maintenance), None | Some(CourseKind::Maintenance)) => false,
+            // One infusion of a series says what the series is.
+            (None, Some(_)) => gap >= SERIES,
+            (Some(known), Some(kind)) if known != kind => true,
+            _ => gap > APART,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::course::{InfusionDraft, Source};
+    use crate::window::Route;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * (20_000 + day))
+    }
+
+    /// An infusion of day `day`: past until day 10.
+    fn infusion(day: i64, course: Option<CourseKind>) -> (Id<Infusion>, InfusionFacts) {
+        let status = if day <= 10 { InfusionStatus::Completed } else { InfusionStatus::Planned };
+        let ended_at = (day <= 10).then(|| at(day) + SignedDuration::from_mins(40));
+        let (planned_start, started_at) = (Some(at(day)), ended_at.map(|_| at(day)));
+        let draft = InfusionDraft {
+            planned_start,
+            started_at,
+            ended_at,
+            course,
+            ..InfusionDraft::new(status, Route::IvInfusion)
+        };
+        let id = |n: i64| uuid::Uuid::from_u128(u128::try_from(n).unwrap());
+        let facts = InfusionFacts::create(draft, Id::from_uuid(id(1000)), Source::Clinic, at(11)).unwrap();
+        (Id::from_uuid(id(day)), facts)
+    }
+
+    fn of(infusions: &[(Id<Infusion>, InfusionFacts)]) -> Vec<Course> {
+        courses(infusions.iter().map(|(id, facts)| (*id, facts)))
+    }
+
+    #[test]
+    fn an_induction_of_six_is_followed_by_maintenance() {
+        use CourseKind::{Induction, Maintenance};
+        let mut all: Vec<_> = [0, 3, 7, 10, 14, 17].map(|day| infusion(day, None)).into();
+        all[0].1.course = Some(Induction);
+        all.extend([infusion(38, Some(Maintenance)), infusion(80, None)]);
+        let list = of(&all);
+        let told: Vec<_> = list.iter().map(|course| (course.kind, course.infusions.len(), course.completed)).collect();
+        assert_eq!(told, [(Some(Induction), 6, 4), (Some(Maintenance), 2, 0)]);
+        assert_eq!((list[0].first_at, list[0].last_at), (at(0), at(17)));
+        assert_eq!(list[0].series_ends, [all[5].0], "reviews and measures hang on the last");
+        assert_eq!(list[1].series_ends, [all[6].0, all[7].0], "each of them is a series of its own");
+    }
+
+    #[test]
+    fn what_nobody_named_is_told_apart_by_time() {
+        let list = of(&[infusion(9, None), infusion(2, None), infusion(60, None)]);
+        assert_eq!(list.iter().map(|course| course.infusions.len()).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(list[0].kind, None);
+    }
+
+    #[test]
+    fn one_infusion_says_what_its_series_is() {
+        let list = of(&[infusion(3, None), infusion(6, Some(CourseKind::Induction)), infusion(9, None)]);
+        assert_eq!((list.len(), list[0].kind), (1, Some(CourseKind::Induction)));
+        let list = of(&[infusion(3, None), infusion(30, Some(CourseKind::Maintenance))]);
+        assert_eq!(list.iter().map(|course| course.kind).collect::<Vec<_>>(), [None, Some(CourseKind::Maintenance)]);
+    }
+
+    #[test]
+    fn what_was_missed_belongs_to_none() {
+        let mut missed = infusion(20, None);
+        missed.1.status = InfusionStatus::NoShow;
+        let list = of(&[infusion(10, None), missed]);
+        assert_eq!((list.len(), list[0].infusions.len()), (1, 1));
+        assert!(of(&[]).is_empty());
+    }
+}
