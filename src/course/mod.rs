@@ -20,5 +20,6 @@ pub use series::{Course, CourseKind, courses};
 pub use settings::{Notifications, PauseDoc, QuietHours, Settings, Weekday, ZoneSince, zone_at};
 pub use store::{
     Background, Stored, background, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings,
-    list_infusions, list_pauses, may_hold_otherwise, open_settings, put_pause, update_infusion, update_settings,
+    is_takeaway, list_infusions, list_pauses, may_hold_otherwise, open_settings, put_pause, takeaway, update_infusion,
+    update_settings,
 };

@@ -1,5 +1,7 @@
 //! Infusions, settings and pauses, sealed under the patient's clinical key.
 
+mod takeaway;
+
 use diesel::prelude::*;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -13,6 +15,8 @@ use crate::kernel::id::{Any, Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Place, Purpose};
 use crate::window::Dose;
+
+pub use takeaway::{is_takeaway, takeaway};
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]

@@ -86,7 +86,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, put: &Put) -> Result<(Done, 
         };
         let (number, created) = store::create(tx, access, &row, &put.content.header)?;
         if created {
-            tell(tx, access, put.id, None, &put.content.header)?;
+            tell(tx, access, put.id, None, &put.content)?;
             return Ok((Done::created(put.id.uuid()), row));
         }
         number
@@ -161,27 +161,28 @@ fn revise(
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id)?;
     } else {
-        tell(tx, access, row.id, Some(&old.header), &new.header)?;
+        tell(tx, access, row.id, Some(old), new)?;
     }
     record(tx, access, number, &row, op)?;
     Ok(row)
 }
 
 /// Tells prompts and grants by rule what they need to know of an entry that has become `new`.
-fn tell(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>, old: Option<&Header>, new: &Header) -> Result<()> {
-    if new.draft {
+fn tell(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>, old: Option<&Content>, new: &Content) -> Result<()> {
+    if new.header.draft {
         return Ok(());
     }
-    let before = old.filter(|old| !old.draft);
-    if new.prompt_id.is_some() && before.and_then(|before| before.prompt_id) != new.prompt_id {
-        hooks::answered(tx, access, id, new)?;
+    let before = old.map(|old| &old.header).filter(|old| !old.draft);
+    if new.header.prompt_id.is_some() && before.and_then(|before| before.prompt_id) != new.header.prompt_id {
+        hooks::answered(tx, access, id, &new.header)?;
     }
     let falls = |header: &Header| (header.kind, header.prompt_id.is_some());
-    if before.map(falls) != Some(falls(new)) {
-        let (kind, answers) = falls(new);
+    if before.map(falls) != Some(falls(&new.header)) {
+        let (kind, answers) = falls(&new.header);
         grants::on_entry(tx, access, id, kind.name(), answers, before.is_some())?;
     }
-    if before.is_none() { hooks::plan_follows(tx, access) } else { Ok(()) }
+    let kept = hooks::is_takeaway(new) != old.is_some_and(hooks::is_takeaway);
+    if kept || before.is_none() { hooks::plan_follows(tx, access, kept) } else { Ok(()) }
 }
 
 fn record(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, row: &Row, op: Op) -> Result<()> {
@@ -204,7 +205,8 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>, if_: &Prec
     let now = access.now();
     let row = Row { version: row.version + 1, deleted_at: Some(now), updated_at: now, ..row };
     store::mark_deleted(tx, access, &row)?;
-    hooks::plan_follows(tx, access)?;
+    let takeaway = hooks::is_takeaway(&open(access.keys()?, access.patient(), &row)?.content);
+    hooks::plan_follows(tx, access, takeaway)?;
     record(tx, access, number, &row, Op::Delete)
 }
 
@@ -224,7 +226,8 @@ pub fn undelete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Resul
     let row = Row { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
     store::mark_deleted(tx, access, &row)?;
     grants::drop_item(tx, access, id)?;
-    hooks::plan_follows(tx, access)?;
+    let takeaway = hooks::is_takeaway(&open(access.keys()?, access.patient(), &row)?.content);
+    hooks::plan_follows(tx, access, takeaway)?;
     record(tx, access, number, &row, Op::Undelete)?;
     Ok(row)
 }

@@ -4,10 +4,10 @@
 
 use jiff::Timestamp;
 
-use super::model::Header;
+use super::model::{Content, Header};
 use super::store;
+use crate::care::Access;
 use crate::care::access::Write;
-use crate::care::{Access, mark_plan_stale};
 use crate::course::{self, ZoneSince};
 pub use crate::course::{Background, background};
 use crate::db::Tx;
@@ -82,8 +82,16 @@ pub(super) fn answered(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>
     Err(Error::field("/prompt_id", NOT_YOURS))
 }
 
-/// Has the plan made again when the prompts that wait for an entry, or for one that nobody may read, may have to go or
-/// to come.
-pub(super) fn plan_follows(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
-    if course::may_hold_otherwise(tx, access)? { mark_plan_stale(tx, access) } else { Ok(()) }
+/// Plans again, in the unit that changed an entry, when the prompts that wait for an entry, for one that nobody may read
+/// or for a takeaway may have to go or to come.
+pub(super) fn plan_follows(tx: &mut Tx<'_>, access: &Access<Write>, takeaway: bool) -> Result<()> {
+    if takeaway || course::may_hold_otherwise(tx, access)? {
+        prompts::actions::replan(tx, access)?;
+    }
+    Ok(())
+}
+
+/// Whether an entry says what the patient wants to bring along to the next session.
+pub(super) fn is_takeaway(content: &Content) -> bool {
+    !content.header.draft && content.tags.iter().any(|tag| course::is_takeaway(tag.as_str()))
 }

@@ -54,14 +54,9 @@ fn facts(
 ) -> Result<Facts> {
     let (settings, _) = settings(tx, access)?;
     let (link, entry, unshared) = course::holds(tx, access)?;
-    // A look back or a letter is what to bring along to the next session, also if that is weeks later.
-    let from_last = |prompt: &StoredPrompt| answers(prompt, &["d8.review", "d13.letter"]);
+    // Only before a session does anybody ask what to bring along to it.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
-    let takeaway = stored.iter().any(from_last)
-        || coming && {
-            let (oldest, newest) = (shift(access.now(), -KEPT), shift(access.now(), -BACK));
-            store::list(tx, access, (oldest, newest), None, MOST)?.iter().any(from_last)
-        };
+    let takeaway = coming && takeaway(tx, access)?.is_some();
     let if_then = stored.iter().any(|prompt| answers(prompt, &["d4.ifthen"]));
     let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
     let response = stored.iter().any(practised);
@@ -94,6 +89,16 @@ fn facts(
         last_measure_at: None,
         capabilities: BTreeSet::new(),
     })
+}
+
+/// What the patient wants to bring along, in their words: the newest entry that says so, or that answers a look back or a
+/// letter, also if that was weeks ago.
+pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<String>> {
+    let range = (shift(access.now(), -KEPT), access.now());
+    let looked_back = |prompt: &StoredPrompt| answers(prompt, &["d8.review", "d13.letter"]);
+    let prompts = store::list(tx, access, range, None, MOST)?;
+    let answers: Vec<_> = prompts.iter().filter(|one| looked_back(one)).filter_map(|one| one.doc.answer_id).collect();
+    course::takeaway(tx, access, &answers)
 }
 
 /// What the protocol schedules for the infusions of a patient who never wrote, answered, paused or moved: what others

@@ -2,9 +2,17 @@
 
 use super::plan::{DropReason, Why};
 
-/// Fills the placeholders of a rule's text. `{ex:key}` becomes the exercise's name in plain words; one that quotes the
-/// patient or names somebody becomes a neutral phrase, so that no text of a person is ever stored in a prompt.
-pub fn render(text: &str) -> String {
+/// The placeholder that quotes the patient.
+const TAKEAWAY: &str = "last_takeaway";
+
+/// Whether the text quotes the patient.
+pub fn quotes(text: &str) -> bool {
+    text.contains(&format!("{{{TAKEAWAY}}}"))
+}
+
+/// Fills the placeholders of a rule's text for the eyes of its owner; nothing of it is ever stored. `{ex:key}` becomes
+/// the exercise's name in plain words, what quotes the patient their `takeaway` or a neutral phrase.
+pub fn render(text: &str, takeaway: Option<&str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
@@ -18,7 +26,7 @@ pub fn render(text: &str) -> String {
             Some(("ex", key)) => out.push_str(&key.replace('-', " ")),
             _ => out.push_str(match name {
                 "therapist_name" => "your therapist",
-                "last_takeaway" => "what you took along",
+                TAKEAWAY => takeaway.unwrap_or("what you took along"),
                 _ => "…",
             }),
         }
@@ -78,9 +86,10 @@ mod tests {
     #[test]
     fn no_placeholder_is_left_in_any_text() {
         for rule in &Protocol::default_v1().rules {
-            let text = render(&rule.text);
+            let text = render(&rule.text, None);
             assert!(!text.contains(['{', '}']), "{}: {text}", rule.key);
         }
-        assert_eq!(render("a {ex:body-scan} b { c"), "a body scan b { c");
+        assert_eq!(render("a {ex:body-scan} b { c", None), "a body scan b { c");
+        assert_eq!(render("'{last_takeaway}'", Some("{ex:slow} is allowed")), "'{ex:slow} is allowed'");
     }
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::{Person, completed};
+use crate::support::world::planned_for;
 
 fn after(at: Timestamp, hours: i64) -> Timestamp {
     at.checked_add(SignedDuration::from_hours(hours)).unwrap()
@@ -351,4 +352,34 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     // Twice is once, and an older server beside it takes nothing back.
     jobs::follow_protocol(state, &Protocol { version: 0, ..Protocol::default_v1().clone() }, app.now()).await.unwrap();
     assert_eq!(version().await, Some(1));
+}
+
+#[actix_web::test]
+async fn rule_a_takeaway_is_brought_along_and_quoted_to_its_owner_alone() {
+    let (app, theo, ann, _) = planned().await;
+    let session = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
+    theo.put(&session, planned_for(after(app.now(), 12 * 24))).send().await.created();
+    let round = async |who: &Person| {
+        let list = who.get(&ann.of_theirs("/prompts?limit=200")).send().await.ok().body["items"].clone();
+        list.as_array().unwrap().iter().find(|prompt| prompt["rule_key"] == "prep.lastround").cloned()
+    };
+    let state = |prompt: &Option<Value>| prompt.as_ref().map_or(json!("absent"), |prompt| prompt["state"].clone());
+    assert_eq!(state(&round(&ann).await), "absent", "there is nothing to bring along");
+    ann.writes(reflection("Only a note")).await;
+    assert_eq!(state(&round(&ann).await), "absent");
+
+    let older = ann.writes(with(reflection("Slow is allowed"), json!({ "tags": ["Takeaway", "lake"] }))).await;
+    let asked = round(&ann).await.unwrap();
+    let text = asked["detail"]["text"].as_str().unwrap();
+    assert!(text.contains("'Slow is allowed'"), "{text}");
+    // The therapist's schedule says nothing of it, before and after.
+    assert!(!theo.get(&ann.of_theirs("/prompts?limit=200")).send().await.ok().body.to_string().contains("Slow"));
+    // An answer to the look back is newer.
+    let newer = json!({ "occurred_at": app.now().to_string(), "tags": ["takeaway"] });
+    let newer = ann.writes(with(reflection("Call my sister"), newer)).await;
+    assert!(round(&ann).await.unwrap()["detail"]["text"].as_str().unwrap().contains("'Call my sister'"));
+    ann.delete(&ann.my(&format!("/entries/{newer}"))).send().await.no_content();
+    assert!(round(&ann).await.unwrap()["detail"]["text"].as_str().unwrap().contains("'Slow is allowed'"));
+    ann.edits(&older, json!({ "tags": ["lake"] })).await.ok();
+    assert_eq!(state(&round(&ann).await), "cancelled", "in the unit that took the tag away");
 }

@@ -7,6 +7,7 @@ mod infusions;
 mod me;
 mod pauses;
 mod preview;
+mod prompt;
 mod prompts;
 mod protocols;
 mod window;

@@ -299,8 +299,8 @@ impl PreviewProtocol {
             f.check(zones.last().is_none_or(|last| last.from < from), &pointer, "must be later than the one before");
             zones.extend(zone.map(|zone| ZoneSince { zone, from }));
         }
-        let paused = self.pauses.into_iter().enumerate();
-        let pauses = paused.filter_map(|(n, pause)| pause.parse(&mut f, &format!("/pauses/{n}"))).collect();
+        let numbered = self.pauses.into_iter().enumerate();
+        let pauses = numbered.filter_map(|(n, pause)| pause.parse(&mut f, &format!("/pauses/{n}"))).collect();
         let condition = self.condition.unwrap_or_default().parse(&mut f);
         let times = infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
         let (first, last) = (times.clone().min(), times.max());

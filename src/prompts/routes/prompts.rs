@@ -4,11 +4,12 @@ use actix_web::{HttpRequest, get, post};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 use super::instant;
-use crate::care::Door;
+use super::prompt::PromptView;
 use crate::care::door::{Own, Shared};
+use crate::care::{Access, Door};
+use crate::db::Tx;
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, MaybeBody, PathOf, PatientRef, Query, Reply};
 use crate::kernel::id::Prompt;
@@ -16,142 +17,9 @@ use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result, Text};
 use crate::prompts::actions::{self, Act, Later};
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::words::render;
-use crate::prompts::{Kind, Planned, Protocol, store};
+use crate::prompts::words::quotes;
+use crate::prompts::{Kind, Protocol, store};
 use crate::replay::Done;
-
-/// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
-#[derive(Serialize, ToSchema)]
-pub(super) struct PromptView {
-    /// Its id: the same however often the plan is made.
-    id: Uuid,
-    /// The rule that made it.
-    #[schema(example = "d1.tell")]
-    rule_key: String,
-    /// What it asks for: `safety`, `measure`, `reflection`, `exercise`, `preparation`, `habit`, `on_demand`.
-    #[schema(example = "reflection")]
-    kind: String,
-    /// Days since the infusion's last day; absent for recurring ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = 1)]
-    day: Option<i32>,
-    /// How far it has come.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(
-        nullable = false,
-        example = "planned",
-        examples("planned", "due", "delivered", "opened", "completed", "skipped", "lapsed", "cancelled")
-    )]
-    state: Option<&'static str>,
-    /// The rest; for the patient only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    detail: Option<PromptDetail>,
-}
-
-/// What only the patient sees of a prompt.
-#[derive(Serialize, ToSchema)]
-struct PromptDetail {
-    /// The words.
-    text: String,
-    /// When it is due.
-    #[schema(value_type = String, format = DateTime)]
-    due_at: Timestamp,
-    /// The date where the patient lives.
-    #[schema(value_type = String, format = Date)]
-    local_date: jiff::civil::Date,
-    /// The time on the patient's wall.
-    #[schema(example = "11:40:00")]
-    local_time: String,
-    /// The zone it was planned in.
-    #[schema(example = "Europe/Berlin")]
-    zone: String,
-    /// When it is no longer of use.
-    #[schema(value_type = String, format = DateTime)]
-    expires_at: Timestamp,
-    /// How long it takes.
-    minutes: u32,
-    /// A card in the app that nobody is reminded of.
-    optional: bool,
-    /// Exercises it offers, by key.
-    exercises: Vec<String>,
-    /// The infusion it hangs on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    infusion_id: Option<Uuid>,
-    /// Why it sits where it sits.
-    #[schema(example = "window")]
-    why: String,
-    /// Why it was cancelled or skipped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    cause: Option<String>,
-    /// When it left the server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
-    delivered_at: Option<Timestamp>,
-    /// When it was answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
-    answered_at: Option<Timestamp>,
-    /// The entry or response that answers it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    answer_id: Option<Uuid>,
-    /// Its version.
-    version: i64,
-}
-
-fn word<T: Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-impl PromptView {
-    fn for_owner(prompt: &StoredPrompt, now: Timestamp) -> Self {
-        let state = prompt.state(now);
-        let cause = matches!(state, "cancelled" | "skipped").then(|| prompt.cause().map(str::to_owned)).flatten();
-        let planned = &prompt.doc.planned;
-        let rule = Protocol::default_v1().rule(&planned.rule_key);
-        let detail = PromptDetail {
-            text: rule.map(|rule| render(&rule.text)).unwrap_or_default(),
-            due_at: prompt.due_at,
-            local_date: planned.zone.date(prompt.due_at),
-            local_time: planned.zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),
-            zone: planned.zone.name().to_owned(),
-            expires_at: prompt.expires_at,
-            minutes: planned.minutes,
-            optional: planned.optional,
-            exercises: rule.map(|rule| rule.exercises.clone()).unwrap_or_default(),
-            infusion_id: planned.anchor.map(Id::uuid),
-            why: word(&planned.why),
-            cause,
-            delivered_at: prompt.delivered_at,
-            answered_at: prompt.doc.answered_at,
-            answer_id: prompt.doc.answer_id,
-            version: prompt.version,
-        };
-        Self {
-            id: prompt.id.uuid(),
-            rule_key: planned.rule_key.clone(),
-            kind: word(&planned.kind),
-            day: planned.day,
-            state: Some(state),
-            detail: Some(detail),
-        }
-    }
-
-    /// The schedule of the protocol; states of safety checks and measures only.
-    fn for_reader(planned: Planned, state: Option<&'static str>) -> Self {
-        Self {
-            id: planned.id.uuid(),
-            kind: word(&planned.kind),
-            rule_key: planned.rule_key,
-            day: planned.day,
-            state,
-            detail: None,
-        }
-    }
-}
 
 /// A page of prompts.
 #[derive(Serialize, ToSchema)]
@@ -257,8 +125,19 @@ async fn own_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage> {
         after = last;
     }
     let page = Page::cut(found, limit, |prompt| (prompt.due_at, prompt.id));
-    let items = page.items.iter().map(|prompt| PromptView::for_owner(prompt, now)).collect();
+    let takeaway = if page.items.iter().any(quotes_owner) {
+        door.read("list_prompts", |tx, access| actions::takeaway(tx, access)).await?
+    } else {
+        None
+    };
+    let view = |prompt| PromptView::for_owner(prompt, takeaway.as_deref(), now);
+    let items = page.items.iter().map(view).collect();
     Ok(asked.page(door, items, page.next))
+}
+
+/// Whether what is asked quotes the patient.
+fn quotes_owner(prompt: &StoredPrompt) -> bool {
+    Protocol::default_v1().rule(&prompt.doc.planned.rule_key).is_some_and(|rule| quotes(&rule.text))
 }
 
 /// What the protocol schedules after these infusions, whatever the patient did, wrote, shared or put off: an order, a
@@ -286,6 +165,12 @@ async fn schedule_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage>
     Ok(asked.page(door, items, next))
 }
 
+/// The prompt, with what it quotes.
+fn quoting<A>(tx: &mut Tx<'_>, access: &Access<A>, prompt: StoredPrompt) -> Result<(StoredPrompt, Option<String>)> {
+    let takeaway = if quotes_owner(&prompt) { actions::takeaway(tx, access)? } else { None };
+    Ok((prompt, takeaway))
+}
+
 async fn act(
     door: Door<Own>,
     name: &'static str,
@@ -301,11 +186,18 @@ async fn act(
             name,
             once,
             command,
-            move |tx, access, what| Ok((Done::ok(id.uuid()), actions::act(tx, access, id, what)?)),
-            move |tx, access, _| store::find(tx, access, id)?.ok_or(Error::NotFound),
+            move |tx, access, what| {
+                let prompt = actions::act(tx, access, id, what)?;
+                Ok((Done::ok(id.uuid()), quoting(tx, access, prompt)?))
+            },
+            move |tx, access, _| {
+                let prompt = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+                quoting(tx, access, prompt)
+            },
         )
         .await?;
-    Ok(Reply::ok(&PromptView::for_owner(&prompt, now)))
+    let (prompt, takeaway) = prompt;
+    Ok(Reply::ok(&PromptView::for_owner(&prompt, takeaway.as_deref(), now)))
 }
 
 /// Open a prompt
