@@ -84,3 +84,36 @@ async fn rule_nobody_is_reminded_of_what_was_answered_or_skipped_or_at_night() {
     world.refreshed().await;
     assert_eq!(world.state(late).await, "delivered");
 }
+
+#[actix_web::test]
+async fn fault_resends_come_out_of_order_after_expiry_or_as_spam() {
+    let mut world = World::new().await;
+    let due = world.app.now() + minutes(10);
+    let first = world.plant_as(minutes(10), reminded(due, 3)).await;
+    // The channel is down for a while: what it fails to take is tried again, a few times, in order.
+    world.channel.fail(2);
+    world.app.wait(minutes(10));
+    for _ in 0..10 {
+        world.work().await;
+        world.app.wait(minutes(1));
+    }
+    assert_eq!(world.sent(), [first]);
+    let second = world.plant_as(hours(4), |planned| planned.expires_at = due + hours(5)).await;
+    // Nobody works for five hours: the reminder and the second prompt, both late, do not all go at once.
+    world.app.wait(hours(5));
+    for _ in 0..10 {
+        world.work().await;
+        world.app.wait(minutes(1));
+    }
+    let sent = world.sent();
+    assert_eq!(sent, [first], "what has expired does not go, and nobody is reminded after an outage");
+    world.refreshed().await;
+    assert_eq!(world.state(second).await, "lapsed");
+    // Whatever else happens, a prompt is pushed twice at most, and never after it expired.
+    for _ in 0..48 {
+        world.work().await;
+        world.app.wait(hours(1));
+    }
+    assert_eq!(world.sent(), [first]);
+    assert!(world.channel.sent().iter().all(|push| push.expires_at > due));
+}

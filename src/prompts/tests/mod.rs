@@ -1,6 +1,7 @@
 mod data;
 mod diffs;
 mod evenings;
+mod faults;
 mod golden;
 mod histories;
 mod plans;
