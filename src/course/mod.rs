@@ -17,7 +17,9 @@ mod tests;
 pub use draft::{InfusionDraft, InfusionPatch};
 pub use model::{InfusionFacts, InfusionStatus, Reported, Source, clash};
 pub use series::{Course, CourseKind, courses};
-pub use settings::{Notifications, PauseDoc, QuietHours, Settings, Weekday, ZoneSince, zone_at};
+pub use settings::{
+    DayPart, Notifications, Override, PauseDoc, QuietHours, RuleChange, Settings, Weekday, ZoneSince, zone_at,
+};
 pub use store::{
     Background, Stored, background, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings,
     is_takeaway, list_infusions, list_pauses, may_hold_otherwise, open_settings, put_pause, takeaway, update_infusion,

@@ -103,6 +103,36 @@ impl Weekday {
     }
 }
 
+/// A part of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum DayPart {
+    Morning,
+    Midday,
+    Afternoon,
+    Evening,
+}
+
+/// What a therapist has changed in the protocol for one patient.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Override {
+    /// Which rule.
+    pub rule_key: String,
+    /// What became of it.
+    pub change: RuleChange,
+}
+
+/// What becomes of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleChange {
+    /// It is left out.
+    LeftOut,
+    /// It comes in this part of the day.
+    MovedTo(DayPart),
+}
+
 /// What may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notifications {
@@ -134,6 +164,9 @@ pub struct Settings {
     /// Whether linked therapists see on how many days the patient was active.
     #[serde(default)]
     pub share_activity: bool,
+    /// What therapists have changed in the protocol for this patient, by rule.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
 }
 
 impl Settings {
@@ -147,6 +180,7 @@ impl Settings {
             locale: locale.into(),
             notifications: Notifications::default(),
             share_activity: false,
+            overrides: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::protocol::{Capability, Prerequisite};
-use crate::course::{InfusionFacts, InfusionStatus, PauseDoc, QuietHours, Source, Weekday, ZoneSince};
+use crate::course::{InfusionFacts, InfusionStatus, Override, PauseDoc, QuietHours, Source, Weekday, ZoneSince};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
 use crate::window::{Dose, DoseStatus, Rating, Route};
@@ -109,6 +109,8 @@ pub struct Facts {
     pub pauses: Vec<PauseDoc>,
     /// What went out or was answered in the last weeks: it keeps its place whatever else changes.
     pub settled: Vec<Settled>,
+    /// What therapists have changed in the protocol for this patient.
+    pub overrides: Vec<Override>,
     /// What is true of the patient.
     pub holds: BTreeSet<Prerequisite>,
     /// How they are.

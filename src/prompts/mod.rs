@@ -12,6 +12,7 @@ pub mod diff;
 pub mod facts;
 pub mod infusions;
 pub mod model;
+pub mod overrides;
 pub mod plan;
 pub mod preview;
 pub mod protocol;

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
+pub use crate::course::DayPart;
+use crate::course::{Override, RuleChange};
 use crate::window::WindowParams;
 
 /// What a prompt asks for. The order is that in which places under a cap are given.
@@ -77,17 +79,6 @@ pub enum Effort {
     Light,
     /// An exercise, or writing for more than five minutes.
     Effortful,
-}
-
-/// A part of the day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum DayPart {
-    Morning,
-    Midday,
-    Afternoon,
-    Evening,
 }
 
 /// From when to when, as the clock on the wall shows it.
@@ -221,6 +212,11 @@ impl Rule {
     pub fn counts(&self) -> bool {
         self.push && !self.optional
     }
+
+    /// Whether a therapist may leave it out or move it: not what is for safety, nor what is never dropped.
+    pub fn may_change(&self) -> bool {
+        self.kind != Kind::Safety && self.priority > 1
+    }
 }
 
 /// How much may be asked on one date; `None` is no limit.
@@ -350,6 +346,20 @@ impl Protocol {
     /// The default protocol, version 1.
     pub fn default_v1() -> &'static Self {
         &DEFAULT
+    }
+
+    /// The protocol as therapists have changed it for one patient: rules in other parts of the day. What is left out stays
+    /// a rule, so that the plan can say why it is not asked.
+    #[must_use]
+    pub fn with(&self, overrides: &[Override]) -> Self {
+        let mut edited = self.clone();
+        for Override { rule_key, change } in overrides {
+            let rule = edited.rules.iter_mut().find(|rule| rule.key == *rule_key && rule.may_change());
+            if let (Some(rule), RuleChange::MovedTo(part)) = (rule, change) {
+                rule.window = vec![*part];
+            }
+        }
+        edited
     }
 
     /// The rule of that name.

@@ -57,6 +57,7 @@ pub fn why_in_words(why: Why) -> &'static str {
 pub fn dropped_in_words(reason: DropReason) -> &'static str {
     match reason {
         DropReason::Capability => "this server cannot do what it needs yet",
+        DropReason::LeftOut => "a therapist has left it out for this patient",
         DropReason::Prerequisite => "something it needs of the patient is missing",
         DropReason::Paused => "it falls into a pause",
         DropReason::Suspended => "something else has to be looked at first",

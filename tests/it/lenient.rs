@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::support::world::{World, operations};
 
 /// What stands for an account that is not there, or spends what can be spent once.
-const DOER: [(&str, &str); 8] = [
+const DOER: [(&str, &str); 9] = [
+    ("put_overrides", "granted"),
     ("start_infusion", "granted"),
     ("create_invitation", "granted"),
     ("end_infusion", "granted"),

@@ -37,6 +37,7 @@ mod matrix;
 mod migrations;
 mod openapi;
 mod outage;
+mod overrides;
 mod posture;
 mod races;
 mod readme;

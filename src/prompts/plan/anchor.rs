@@ -10,6 +10,7 @@ use super::opening::{Evening, Opening, back, ends_late, evening_of, mornings, wi
 use super::place::Calendar;
 use super::sessions::{Course, Session, between_windows};
 use super::{DropReason, Dropped, Why, days};
+use crate::course::RuleChange;
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::prompts::facts::{Facts, Settled};
@@ -123,6 +124,8 @@ impl<'a> Calls<'a, '_> {
             None
         } else if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
             Some(DropReason::Capability)
+        } else if self.facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut) {
+            Some(DropReason::LeftOut)
         } else if against.is_some() {
             against
         } else if !rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted)) {

@@ -111,6 +111,8 @@ pub struct Planned {
 pub enum DropReason {
     /// The server cannot serve it.
     Capability,
+    /// A therapist has left it out for this patient.
+    LeftOut,
     /// Something it needs of the patient is missing.
     Prerequisite,
     /// It falls into a pause.
@@ -169,6 +171,8 @@ pub struct Plan {
 
 /// What is asked of one patient, from sixteen days before `now` to the protocol's horizon after it.
 pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
+    let edited = (!facts.overrides.is_empty()).then(|| protocol.with(&facts.overrides));
+    let protocol = edited.as_ref().unwrap_or(protocol);
     let calendar = place::Calendar::new(facts);
     let today = calendar.date(now);
     let range = anchor::Range {

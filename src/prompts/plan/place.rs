@@ -56,15 +56,17 @@ impl<'a> Calendar<'a> {
         self.quiet.contains(self.zone(at).local(at).time())
     }
 
-    /// `at`, or the first instant after it that is not quiet. A change of zone may lead from one night into another.
+    /// `at`, or the first instant after it that is not quiet. A change of zone may end a night, or lead from one into
+    /// another.
     fn next_allowed(&self, at: Timestamp) -> Option<Timestamp> {
         let mut at = at;
-        for _ in 0..4 {
-            let next = self.quiet.next_allowed(self.zone(at), at);
-            if !self.is_quiet(next) {
-                return Some(next);
+        for _ in 0..8 {
+            if !self.is_quiet(at) {
+                return Some(at);
             }
-            at = next;
+            let over = self.quiet.next_allowed(self.zone(at), at);
+            let changes = self.zones.iter().map(|since| since.from);
+            at = changes.filter(|from| at < *from && *from < over).min().unwrap_or(over);
         }
         None
     }

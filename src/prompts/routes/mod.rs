@@ -5,6 +5,7 @@ mod courses;
 mod infusion;
 mod infusions;
 mod me;
+mod overrides;
 mod pauses;
 mod preview;
 mod prompt;
@@ -44,6 +45,8 @@ pub fn configure_patient(config: &mut ServiceConfig) {
         .service(prompts::complete_prompt)
         .service(prompts::snooze_prompt)
         .service(prompts::skip_prompt)
+        .service(overrides::get_overrides)
+        .service(overrides::put_overrides)
         .service(pauses::list_pauses)
         .service(pauses::put_pause)
         .service(pauses::delete_pause);

@@ -10,11 +10,13 @@ use uuid::Uuid;
 
 use super::instant;
 use super::me::{QuietHoursDto, parse_quiet_hours, parse_weekday};
+use super::overrides::PutOverride;
 use crate::course::{PauseDoc, QuietHours, Weekday, ZoneSince};
 use crate::http::document::SearchErrors;
 use crate::http::{Body, PathOf, Reply};
 use crate::identity::Caller;
 use crate::kernel::{Error, Fields, Id, Result, Zone};
+use crate::prompts::overrides;
 use crate::prompts::preview::preview;
 use crate::prompts::words::{dropped_in_words, why_in_words};
 use crate::prompts::{Capability, Condition, DropReason, Facts, InfusionFact, Kind, Plan, Prerequisite, Protocol, Why};
@@ -47,6 +49,10 @@ struct PreviewProtocol {
     #[serde(default)]
     #[schema(max_items = 20)]
     pauses: Vec<PreviewPause>,
+    /// What is left out or moved for this patient.
+    #[serde(default)]
+    #[schema(max_items = 64)]
+    overrides: Vec<PutOverride>,
     /// How the patient is; nothing holds them back unless said.
     #[schema(nullable = false)]
     condition: Option<PreviewCondition>,
@@ -283,6 +289,8 @@ impl PreviewCondition {
 
 impl PreviewProtocol {
     fn parse(self) -> Result<Facts> {
+        let edits = self.overrides.into_iter().map(PutOverride::draft).collect();
+        let overrides = overrides::parse(Protocol::default_v1(), "/overrides", edits)?;
         let mut f = Fields::new();
         f.check((1..=30).contains(&self.infusions.len()), "/infusions", "must be 1 to 30");
         f.check((1..=20).contains(&self.zones.len()), "/zones", "must be 1 to 20");
@@ -321,6 +329,7 @@ impl PreviewProtocol {
             infusions,
             pauses,
             settled: Vec::new(),
+            overrides,
             holds,
             condition,
             last_measure_at: None,

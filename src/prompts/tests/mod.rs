@@ -7,6 +7,7 @@ mod histories;
 mod plans;
 mod properties;
 mod readiness;
+mod reference;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -47,6 +48,7 @@ pub(super) fn facts(name: &str) -> Facts {
         infusions: Vec::new(),
         pauses: Vec::new(),
         settled: Vec::new(),
+        overrides: Vec::new(),
         holds: Prerequisite::ALL.into(),
         condition: Condition::default(),
         last_measure_at: None,

@@ -480,6 +480,14 @@ impl World {
                     _ => ask,
                 }
             }
+            "get_overrides" => Ask::get(hers("/overrides".to_owned())),
+            "put_overrides" => {
+                let tag = ann.get(&ann.my("/overrides")).send().await.ok().etag();
+                let parts = ["morning", "midday", "afternoon", "evening"];
+                let window = parts[usize::try_from(n).unwrap() % parts.len()];
+                let body = json!({ "items": [{ "rule_key": "d6.people", "window": window }] });
+                Ask::new(put, hers("/overrides".to_owned())).with(body).when(tag)
+            }
             "list_pauses" => Ask::get(hers("/pauses".to_owned())),
             "put_pause" => Ask::new(put, hers(format!("/pauses/{}", new_id(&self.app)))).with(self.far_pause(n)),
             "delete_pause" => {
@@ -506,7 +514,17 @@ impl World {
 
     /// Everything that requests about Ann and her clinic can change, as the people concerned read it.
     pub async fn state(&self) -> Value {
-        let all = ["/me", "/care-links", "/entries", "/grants", "/infusions", "/pauses", "/prompts", "/clinics"];
+        let all = [
+            "/me",
+            "/overrides",
+            "/care-links",
+            "/entries",
+            "/grants",
+            "/infusions",
+            "/pauses",
+            "/prompts",
+            "/clinics",
+        ];
         let mut state = json!({});
         for part in all.into_iter().chain(["/invitations"]) {
             state[part] = self.part(part).await;
@@ -517,7 +535,8 @@ impl World {
     /// What a request to `path` could have changed, as the people concerned read it; and the number of changes of
     /// Ann's data, which every change of it takes.
     pub async fn state_around(&self, path: &str) -> Value {
-        let parts = ["/care-links", "/entries", "/grants", "/infusions", "/pauses", "/prompts", "/clinics"];
+        let parts =
+            ["/overrides", "/care-links", "/entries", "/grants", "/infusions", "/pauses", "/prompts", "/clinics"];
         let part = parts.into_iter().chain(["/invitations", "/me"]).find(|part| path.contains(part));
         let read = match part {
             Some(part) => self.part(part).await,
