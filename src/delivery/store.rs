@@ -1,8 +1,9 @@
 //! The outbox.
 
 use diesel::dsl::sql;
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Array, BigInt, Bool, Integer};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use super::model::{LEASE, delivery_id};
 use crate::care::Access;
 use crate::course::{self, Settings};
 use crate::db::schema::{deliveries, patient_settings, prompts};
-use crate::db::{AnyConnection, At, Tx};
+use crate::db::{AnyConnection, At, Moment, Tx, Uid};
 use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
@@ -48,6 +49,9 @@ struct NewDelivery {
 
 /// Puts deliveries into the outbox. One that is there already stays as it is.
 pub fn insert(tx: &mut Tx<'_>, channel: &'static str, list: &[Outgoing], now: Timestamp) -> Result<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<NewDelivery> = list
         .iter()
         .map(|one| NewDelivery {
@@ -113,18 +117,16 @@ pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result
         .order(deliveries::lease_until)
         .limit(most)
         .select(COLUMNS);
-    let (mut rows, mut again): (Vec<LeasedRow>, Vec<LeasedRow>) = match tx.conn() {
-        AnyConnection::Pg(conn) => {
-            (waiting.for_update().skip_locked().load(conn)?, lost.for_update().skip_locked().load(conn)?)
-        }
-        AnyConnection::Sqlite(conn) => (waiting.load(conn)?, lost.load(conn)?),
+    let until = now.saturating_add(LEASE).unwrap_or(now);
+    let mut rows: Vec<LeasedRow> = match tx.conn() {
+        AnyConnection::Pg(conn) => return lease_at_once(conn, holder, (now, until), most),
+        AnyConnection::Sqlite(conn) => waiting.load(conn)?,
     };
-    rows.append(&mut again);
+    rows.append(&mut lost.load(tx.conn())?);
     rows.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let until = now.saturating_add(LEASE).unwrap_or(now);
     diesel::update(deliveries::table.filter(deliveries::id.eq_any(rows.iter().map(|row| row.0))))
         .set((
             deliveries::state.eq("leased"),
@@ -136,6 +138,53 @@ pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result
     let leased =
         |(id, patient, prompt, ordinal, attempts)| Leased { id, patient, prompt, ordinal, attempts: attempts + 1 };
     Ok(rows.into_iter().map(leased).collect())
+}
+
+/// The same in one statement, as PostgreSQL likes it.
+fn lease_at_once(
+    conn: &mut PgConnection,
+    holder: Uuid,
+    (now, until): (Timestamp, Timestamp),
+    most: i64,
+) -> Result<Vec<Leased>> {
+    const SQL: &str = "WITH waiting AS (SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1 \
+        ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+        lost AS (SELECT id FROM deliveries WHERE state = 'leased' AND lease_until <= $1 \
+        ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED) \
+        UPDATE deliveries SET state = 'leased', lease_until = $3, leased_by = $4, attempts = attempts + 1 \
+        WHERE id IN (SELECT id FROM waiting UNION ALL SELECT id FROM lost LIMIT $2) \
+        RETURNING id, patient_id, prompt_id, ordinal, attempts, due_at";
+    let mut rows: Vec<LeasedAtOnce> = diesel::sql_query(SQL)
+        .bind::<Moment, _>(At(now))
+        .bind::<BigInt, _>(most)
+        .bind::<Moment, _>(At(until))
+        .bind::<Uid, _>(Id::<Any>::from_uuid(holder))
+        .load(conn)?;
+    rows.sort_unstable_by_key(|row| (row.due_at.0, row.id));
+    let leased = |LeasedAtOnce { id, patient_id, prompt_id, ordinal, attempts, .. }| Leased {
+        id,
+        patient: patient_id,
+        prompt: prompt_id,
+        ordinal,
+        attempts,
+    };
+    Ok(rows.into_iter().map(leased).collect())
+}
+
+#[derive(QueryableByName)]
+struct LeasedAtOnce {
+    #[diesel(sql_type = Uid)]
+    id: Id<Delivery>,
+    #[diesel(sql_type = Uid)]
+    patient_id: Id<Patient>,
+    #[diesel(sql_type = Uid)]
+    prompt_id: Id<Prompt>,
+    #[diesel(sql_type = Integer)]
+    ordinal: i32,
+    #[diesel(sql_type = Integer)]
+    attempts: i32,
+    #[diesel(sql_type = Moment)]
+    due_at: At,
 }
 
 /// What the judgement of one delivery rests on, still sealed.
@@ -194,13 +243,29 @@ pub struct Outcomes {
     pub again: Vec<(Id<Delivery>, Timestamp, i32)>,
 }
 
+/// Notes that deliveries and their prompts have left, in one statement, if the database is PostgreSQL.
+fn sent_at_once(tx: &mut Tx<'_>, outcomes: &Outcomes, now: Timestamp) -> Result<bool> {
+    let AnyConnection::Pg(conn) = tx.conn() else { return Ok(false) };
+    let ids: Vec<_> = outcomes.sent.iter().map(|one| one.id).collect();
+    diesel::sql_query(
+        "WITH done AS (UPDATE deliveries SET state = 'sent', done_at = $1, lease_until = NULL, leased_by = NULL \
+         WHERE id = ANY($2) RETURNING patient_id, prompt_id) \
+         UPDATE prompts SET stage = 2, delivered_at = $1 FROM done \
+         WHERE prompts.patient_id = done.patient_id AND prompts.id = done.prompt_id AND stage = 1",
+    )
+    .bind::<Moment, _>(At(now))
+    .bind::<Array<Uid>, _>(ids)
+    .execute(conn)?;
+    Ok(true)
+}
+
 /// Notes what became of deliveries, and that their prompts have left. What has left stays so though the lease ran out
 /// meanwhile; all else is noted only by who still holds it.
 pub fn finish(tx: &mut Tx<'_>, channel: &'static str, holder: Uuid, outcomes: &Outcomes, now: Timestamp) -> Result<()> {
     insert(tx, channel, &outcomes.reminders, now)?;
     let free = (deliveries::lease_until.eq(None::<At>), deliveries::leased_by.eq(None::<Id<Any>>));
     let held = || deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder)));
-    if !outcomes.sent.is_empty() {
+    if !outcomes.sent.is_empty() && !sent_at_once(tx, outcomes, now)? {
         diesel::update(deliveries::table.filter(deliveries::id.eq_any(outcomes.sent.iter().map(|one| one.id))))
             .set((deliveries::state.eq("sent"), deliveries::done_at.eq(Some(At(now))), free))
             .execute(tx.conn())?;

@@ -31,19 +31,20 @@ const AT_ONCE: usize = 16;
 /// `oldest` is the earliest time that a prompt waits for.
 pub(super) async fn mark_due(state: &State, channel: &'static str, oldest: Timestamp, now: Timestamp) -> Result<usize> {
     let cutoff = now.saturating_sub(OUTAGE).unwrap_or(now);
-    let caught_up = if oldest < cutoff {
+    let any_late = oldest < cutoff;
+    let caught_up = if any_late {
         let (late, _) = state.db.read(move |tx| store::list_late(tx, cutoff, LATE)).await?;
         catch_up(state, channel, late, now).await?
     } else {
         0
     };
-    let on_time = state.db.write(move |tx| on_time(tx, channel, cutoff, now)).await?;
+    let on_time = state.db.write(move |tx| on_time(tx, channel, any_late, cutoff, now)).await?;
     Ok(caught_up + on_time)
 }
 
-fn on_time(tx: &mut Tx<'_>, channel: &'static str, cutoff: Timestamp, now: Timestamp) -> Result<usize> {
+fn on_time(tx: &mut Tx<'_>, channel: &'static str, any_late: bool, cutoff: Timestamp, now: Timestamp) -> Result<usize> {
     // Patients with something late are caught up with as a whole, by whoever comes first.
-    let (late, all) = store::list_late(tx, cutoff, LATE)?;
+    let (late, all) = if any_late { store::list_late(tx, cutoff, LATE)? } else { (Vec::new(), true) };
     if !all {
         return Ok(0);
     }

@@ -49,8 +49,8 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<Draft>) -> Result<Vec<Ov
         f.check(rule.is_none() || may, &at("rule_key"), "is for safety or ordered by the clinic, and stays as it is");
         f.check(overrides.iter().all(|one| one.rule_key != rule_key), &at("rule_key"), "is named twice");
         f.check(left_out != window.is_some(), &format!("{base}/{n}"), "needs either `left_out` or `window`");
-        let moves = rule.is_none_or(|rule| !rule.window.is_empty());
-        f.check(window.is_none() || moves, &at("window"), "its time hangs on a session, not on a part of the day");
+        let by_part = rule.is_none_or(|rule| !rule.window.is_empty());
+        f.check(window.is_none() || by_part, &at("window"), "its time hangs on a session, not on a part of the day");
         let moved = window.and_then(|name| f.take(&at("window"), part(&name)));
         let change = moved.map_or(RuleChange::LeftOut, RuleChange::MovedTo);
         overrides.push(Override { rule_key, change });

@@ -4,16 +4,21 @@ use std::path::Path;
 use std::time::Instant;
 
 use afterglow::app::Server;
+use afterglow::care::Access;
+use afterglow::changes;
 use afterglow::config::Config;
 use afterglow::db::schema::{patients, prompts};
-use afterglow::db::{At, Tx};
+use afterglow::db::{At, Backend, Tx};
 use afterglow::delivery::LogChannel;
 use afterglow::jobs;
 use afterglow::kernel::id::Patient;
 use afterglow::kernel::{Clock, Entropy, Id, Zone};
 use afterglow::prompts::model::PromptDoc;
-use afterglow::prompts::{Kind, Planned, Why};
+use afterglow::prompts::{Kind, Planned, Protocol, Why, actions, store};
 use afterglow::vault::{Place, Purpose};
+use diesel::Connection as _;
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -67,15 +72,12 @@ pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut R
     let figure = format!("{rate:.0}/s, {planned} patients whose plan stays as it is");
     report.goal("plan again on SQLite, patients/s", figure, rate, Goal::Least(1000.0));
 
+    follow(&server, people, report).await;
+
     let due = Timestamp::now();
     plant(&server, people, rows, due).await;
-    let begin = Instant::now();
-    let mut sent = 0;
-    while sent < DUE.min(rows) {
-        sent += jobs::tick(state, &LogChannel, due).await.unwrap().sent;
-    }
-    let rate = sent as f64 / begin.elapsed().as_secs_f64();
-    let figure = format!("{rate:.0}/s, {sent} due among {rows}");
+    let rate = deliver(&server, DUE.min(rows), due).await;
+    let figure = format!("{rate:.0}/s, {} due among {rows}", DUE.min(rows));
     report.goal("deliver what is due on SQLite, prompts/s", figure, rate, Goal::Least(10_000.0));
 
     let mut times = Vec::new();
@@ -87,6 +89,74 @@ pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut R
     let middle = median(&times);
     let figure = format!("{middle:.2} ms among {rows} planned prompts");
     report.goal("idle round of the worker on SQLite, ms", figure, middle, Goal::Most(1.0));
+    server.close();
+}
+
+/// Everybody's plan is one of an older version of the protocol, whose parts of the day began half an hour later: each of
+/// their prompts is moved.
+async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
+    let (state, now) = (&server.state, Timestamp::now());
+    let mut older = Protocol { version: 0, ..Protocol::default_v1().clone() };
+    let windows = &mut older.windows;
+    for span in [&mut windows.morning, &mut windows.midday, &mut windows.afternoon, &mut windows.evening] {
+        span.from += SignedDuration::from_mins(30);
+    }
+    let mut moved = 0;
+    for someone in people {
+        let patient: Id<Patient> = Id::from_uuid(someone.patient);
+        let (keys, older) = (state.vault.keys(patient.uuid()).await.unwrap(), older.clone());
+        let unit = move |tx: &mut Tx<'_>| {
+            changes::take(tx, patient, 0)?;
+            actions::replan_by(tx, &Access::for_server(patient, keys.clone(), now), &older)
+        };
+        moved += state.db.write(unit).await.unwrap();
+    }
+    state.db.write(|tx| store::note_version(tx, "afterglow-default", 0)).await.unwrap();
+    let begin = Instant::now();
+    jobs::follow_protocol(state, Protocol::default_v1(), now).await.unwrap();
+    let mut planned = 0;
+    while planned < people.len() {
+        planned += jobs::tick(state, &LogChannel, now).await.unwrap().planned;
+    }
+    let rate = planned as f64 / begin.elapsed().as_secs_f64();
+    let figure =
+        format!("{rate:.0}/s, {planned} patients, {:.0} prompts moved for each", moved as f64 / planned as f64);
+    report.goal("follow a new protocol on SQLite, patients/s", figure, rate, Goal::Least(1000.0));
+}
+
+/// Prompts a second until `count` have left.
+async fn deliver(server: &Server, count: usize, due: Timestamp) -> f64 {
+    let begin = Instant::now();
+    let mut sent = 0;
+    while sent < count {
+        sent += jobs::tick(&server.state, &LogChannel, due).await.unwrap().sent;
+    }
+    sent as f64 / begin.elapsed().as_secs_f64()
+}
+
+/// The same worker on PostgreSQL.
+pub async fn deliver_on_postgres(folder: &Path, url: &str, people: &[Someone], rows: usize, report: &mut Report) {
+    let mut config = Config::in_folder(folder.join("data"));
+    config.database = Backend::parse(url).unwrap();
+    let server = Server::open(config, Clock::System, Entropy::System).await.unwrap();
+    let due = Timestamp::now();
+    let real = DUE.min(rows);
+    plant(&server, people, real, due).await;
+    // Nobody opens what is not due: any bytes of that size do.
+    let mut conn = PgConnection::establish(url).unwrap();
+    let sql = format!(
+        "WITH whose AS (SELECT array_agg(id) AS ids FROM patients) \
+         INSERT INTO prompts (patient_id, id, doc, stage, due_at, expires_at, next_action_at, version, created_at, updated_at) \
+         SELECT ids[1 + n % cardinality(ids)], gen_random_uuid(), decode(repeat(md5(n::text), 40), 'hex'), 0, at, \
+         at + interval '1 day', at, 1, now(), now() \
+         FROM whose, generate_series(1, {}) AS n, LATERAL (SELECT now() + interval '1 hour' + n % 18000 * interval '1 minute' AS at) AS t",
+        rows - real
+    );
+    conn.batch_execute(&sql).unwrap();
+    conn.batch_execute("ANALYZE prompts").unwrap();
+    let rate = deliver(&server, real, due).await;
+    let figure = format!("{rate:.0}/s, {real} due among {rows}");
+    report.goal("deliver what is due on PostgreSQL, prompts/s", figure, rate, Goal::Least(5000.0));
     server.close();
 }
 

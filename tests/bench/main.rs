@@ -21,6 +21,7 @@
 mod bare;
 mod client;
 mod course;
+mod growth;
 mod people;
 mod planning;
 mod postgres;
@@ -45,12 +46,28 @@ pub struct Scale {
     pub pgbench: u64,
     /// Prompts among which the worker finds what is due.
     pub prompts: usize,
+    /// Entries of the large database.
+    pub entries: usize,
 }
 
-const FULL: Scale =
-    Scale { writers: 1000, shelves: 100, rounds: 3, time: Duration::from_secs(5), pgbench: 8, prompts: 1_000_000 };
-const QUICK: Scale =
-    Scale { writers: 64, shelves: 8, rounds: 1, time: Duration::from_millis(500), pgbench: 1, prompts: 12_000 };
+const FULL: Scale = Scale {
+    writers: 1000,
+    shelves: 100,
+    rounds: 3,
+    time: Duration::from_secs(5),
+    pgbench: 8,
+    prompts: 1_000_000,
+    entries: 1_000_000,
+};
+const QUICK: Scale = Scale {
+    writers: 64,
+    shelves: 8,
+    rounds: 1,
+    time: Duration::from_millis(500),
+    pgbench: 1,
+    prompts: 12_000,
+    entries: 2_000,
+};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,6 +86,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut report = report::Report::default();
     runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
+    runtime.block_on(growth::measure(scale, &mut report));
     planning::measure(&mut report);
     report.print();
 }

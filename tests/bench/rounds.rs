@@ -18,9 +18,11 @@ use super::{Scale, course, postgres};
 const SHELF: usize = 20;
 
 /// The server on one database, with everybody and what they wrote.
-struct Site {
-    server: Server,
-    folder: TempDir,
+pub struct Site {
+    /// The server.
+    pub server: Server,
+    /// Its data folder is in it.
+    pub folder: TempDir,
     database: Option<String>,
     people: People,
     scale: Scale,
@@ -82,9 +84,13 @@ pub async fn run(scale: Scale, cluster: Option<&str>, report: &mut Report) {
         postgres.tell("PostgreSQL", (plain, 0.55), None, report);
     }
     let mut wire = Connection::to(sqlite.server.address).await;
-    course::complete(&mut wire, &sqlite.writers()[..scale.writers.min(300)], report).await;
+    course::complete(&mut wire, sqlite.writers(), report).await;
     drop(wire);
     sqlite.again(report, scale.prompts).await;
+    if let Some(Site { server, folder, database, people, .. }) = postgres {
+        server.stop();
+        course::deliver_on_postgres(folder.path(), &database.unwrap(), &people.patients, scale.prompts, report).await;
+    }
 }
 
 fn last(loads: &[Load]) -> f64 {
@@ -107,7 +113,8 @@ async fn idle(report: &mut Report) {
 }
 
 impl Site {
-    async fn open(scale: Scale, database: Option<String>) -> Self {
+    /// Everybody, on a new database.
+    pub async fn open(scale: Scale, database: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
         let people = people::make(folder.path(), database.as_deref(), address, scale.writers + scale.shelves).await;
@@ -132,12 +139,12 @@ impl Site {
     }
 
     /// Those who write.
-    fn writers(&self) -> &[Someone] {
+    pub fn writers(&self) -> &[Someone] {
         &self.people.patients[..self.scale.writers]
     }
 
     /// Those whose lists are read.
-    fn readable(&self) -> &[Someone] {
+    pub fn readable(&self) -> &[Someone] {
         &self.people.patients[self.scale.writers..]
     }
 
@@ -269,12 +276,13 @@ async fn ask(
     serde_json::from_slice(answer).unwrap()
 }
 
-fn list(who: &Someone, patient: &str) -> Vec<u8> {
+/// The newest of a patient's entries.
+pub fn list(who: &Someone, patient: &str) -> Vec<u8> {
     request("GET", &format!("/v1/patients/{patient}/entries?limit={SHELF}"), &who.token, b"", None)
 }
 
 /// A reflection of 2 KB under a new id, with a key of its own.
-fn create(who: &Someone) -> Vec<u8> {
+pub fn create(who: &Someone) -> Vec<u8> {
     static BODY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let body = BODY.get_or_init(|| {
         let words = "It was quiet, and I could stay where I was for a while. ";

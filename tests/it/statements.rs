@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use reqwest::Method;
 
+use crate::delivery::{World, minutes};
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::reflection;
 use crate::support::people::Person;
@@ -84,4 +85,32 @@ async fn a_denial_and_an_absence_run_the_same_statements() {
     let denied = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{entry}/opened"))).await;
     let absent = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{nobody}/opened"))).await;
     assert_eq!(denied, absent);
+}
+
+#[actix_web::test]
+async fn a_batch_of_prompts_takes_six_statements_however_many_they_are() {
+    listen();
+    let mut world = World::new().await;
+    world.work().await;
+    for _ in 0..40 {
+        world.plant(minutes(5)).await;
+    }
+    world.app.wait(minutes(5));
+    heard(&world.app);
+    let state = &world.app.server.state;
+    let done = afterglow::jobs::tick(state, &afterglow::delivery::LogChannel, world.app.now()).await.unwrap();
+    assert_eq!((done.due, done.sent), (40, 40));
+    let bracket = ["BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK"];
+    let mut all = heard(&world.app);
+    all.retain(|text| !bracket.iter().any(|word| text.starts_with(word)));
+    let whole = all.len();
+    all.sort_unstable();
+    all.dedup();
+    // One more looks what there is to do. On SQLite, where a statement is a call and no journey, rows are marked and
+    // inserted one by one, by statements that stay prepared.
+    match &world.app.database.backend {
+        afterglow::db::Backend::Postgres(_) => assert!(whole <= 6 + 1, "{whole}: {all:#?}"),
+        afterglow::db::Backend::Sqlite(_) => assert!(all.len() <= 9 + 1, "{all:#?}"),
+    }
+    world.refreshed().await;
 }

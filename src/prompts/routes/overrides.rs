@@ -88,7 +88,7 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
     responses((status = 200, description = "What was changed", body = OverrideList), ReadErrors))]
 #[get("/overrides")]
 pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
-    let found = door.read("get_overrides", |tx, access| crate::prompts::actions::settings(tx, access));
+    let found = door.read("get_overrides", crate::prompts::actions::settings);
     reply(found.await?.0.overrides)
 }
 

@@ -125,11 +125,8 @@ async fn own_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage> {
         after = last;
     }
     let page = Page::cut(found, limit, |prompt| (prompt.due_at, prompt.id));
-    let takeaway = if page.items.iter().any(quotes_owner) {
-        door.read("list_prompts", |tx, access| actions::takeaway(tx, access)).await?
-    } else {
-        None
-    };
+    let takeaway =
+        if page.items.iter().any(quotes_owner) { door.read("list_prompts", actions::takeaway).await? } else { None };
     let view = |prompt| PromptView::for_owner(prompt, takeaway.as_deref(), now);
     let items = page.items.iter().map(view).collect();
     Ok(asked.page(door, items, page.next))

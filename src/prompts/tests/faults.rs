@@ -58,7 +58,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
     let infusions = vec![done(1, "2026-03-24T20:00:00Z")];
     let moved = ZoneSince { zone: zone("America/New_York"), from: at("2026-03-25T20:00:00Z") };
     let zones = facts.zones.iter().cloned().chain([moved]).collect();
-    let facts = Facts { infusions, zones, settled, ..facts };
+    let facts = Facts { zones, infusions, settled, ..facts };
     for day in 25..31 {
         let now = format!("2026-03-{day}T12:00:00Z");
         let steps = diff(&existing, &planned(&facts, &now), at(&now));

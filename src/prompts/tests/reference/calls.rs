@@ -120,12 +120,31 @@ struct Found<'w, 'a> {
     taken_back: Vec<Id<Prompt>>,
 }
 
+/// What speaks against something that a rule calls for.
+#[derive(Clone, Copy, PartialEq)]
+enum Against {
+    Nothing,
+    /// Another session on the same date takes its place.
+    Merged,
+    /// The template is cut.
+    Cut,
+}
+
+impl Against {
+    fn of(merged: bool, cut: bool) -> Self {
+        match (merged, cut) {
+            (true, _) => Self::Merged,
+            (false, true) => Self::Cut,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
 /// How something is called for.
 struct Wanted<'s, 'f> {
     session: Option<&'s Session<'s>>,
     hangs_on: Option<Timestamp>,
-    merged: bool,
-    dropped: bool,
+    against: Against,
     not_after: Option<Timestamp>,
     though_quiet: bool,
     card: bool,
@@ -140,14 +159,14 @@ impl<'a> Found<'_, 'a> {
         let times = (wanted.times)(jitter);
         let out = facts.settled.iter().find(|one| one.id == id);
         if let Some(out) = out.filter(|out| out.unanswered)
-            && (wanted.merged || self.corrected(rule, occurrence, wanted, out, &times))
+            && (wanted.against == Against::Merged || self.corrected(rule, occurrence, wanted, out, &times))
         {
             self.taken_back.push(id);
             return;
         }
         let can = rule.needs.iter().all(|need| facts.capabilities.contains(need));
         let has = rule.requires.iter().all(|need| facts.holds.contains(need));
-        if out.is_none() && (!can || !has || wanted.dropped || wanted.merged) {
+        if out.is_none() && (!can || !has || wanted.against != Against::Nothing) {
             return;
         }
         let opens = times.first().map_or(Timestamp::MAX, |time| time.from);
@@ -191,7 +210,7 @@ impl<'a> Found<'_, 'a> {
             Expiry::Hours(n) => plus(meant.from, hours(n)),
             Expiry::Until { days, time } => self.world.wall(meant.base.saturating_add(days.days()), time),
         };
-        let wanted = Wanted { merged: false, dropped: false, session: wanted.session, ..*wanted };
+        let wanted = Wanted { against: Against::Nothing, ..*wanted };
         if meant.from > told {
             self.call(rule, occurrence + 1, &wanted);
         } else if rule.kind == Kind::Safety && expires > soon {
@@ -221,8 +240,7 @@ impl<'a> Found<'_, 'a> {
         let wanted = Wanted {
             session: Some(session),
             hangs_on: Some(planned),
-            merged: gap.is_some_and(|gap| gap <= 0),
-            dropped,
+            against: Against::of(gap.is_some_and(|gap| gap <= 0), dropped),
             not_after: Some(start),
             though_quiet: false,
             card: false,
@@ -284,7 +302,9 @@ impl<'a> Found<'_, 'a> {
                 times[0].from = world.wall(date, early);
             } else if n == 0 {
                 times.retain(|time| time.until > end);
-                times.iter_mut().for_each(|time| time.from = time.from.max(end));
+                for time in &mut times {
+                    time.from = time.from.max(end);
+                }
             } else if let (Kind::Measure, Expiry::Hours(hours)) = (rule.kind, rule.expires) {
                 for more in 1..=hours / 24 {
                     times.extend(world.parts(rule, date.saturating_add(more.days()), jitter));
@@ -295,8 +315,7 @@ impl<'a> Found<'_, 'a> {
         let wanted = Wanted {
             session: Some(session),
             hangs_on: Some(end),
-            merged: gap.is_some_and(|gap| gap <= 0),
-            dropped: n > 0 && !(said && kept),
+            against: Against::of(gap.is_some_and(|gap| gap <= 0), n > 0 && !(said && kept)),
             not_after: next.filter(|_| gap.is_some_and(|gap| n >= gap)).map(|next| next.start),
             though_quiet,
             card,
@@ -330,8 +349,7 @@ impl<'a> Found<'_, 'a> {
         let wanted = Wanted {
             session: None,
             hangs_on: None,
-            merged: false,
-            dropped: false,
+            against: Against::Nothing,
             not_after: None,
             though_quiet: false,
             card: false,

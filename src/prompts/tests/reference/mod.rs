@@ -63,10 +63,10 @@ struct World<'a> {
     today: Date,
 }
 
-impl<'a> World<'a> {
+impl World<'_> {
     fn zone(&self, at: Timestamp) -> &Zone {
         let zones = &self.facts.zones;
-        let known = zones.iter().filter(|since| since.from <= at).next_back();
+        let known = zones.iter().rfind(|since| since.from <= at);
         &known.unwrap_or(&zones[0]).zone
     }
 
@@ -170,7 +170,7 @@ impl<'a> World<'a> {
     fn cap(&self, date: Date) -> (u32, u32) {
         let caps = &self.protocol.caps;
         let sessions = self.sessions();
-        let day = sessions.iter().filter(|one| one.day_zero <= date).next_back().map(|one| between(one.day_zero, date));
+        let day = sessions.iter().rfind(|one| one.day_zero <= date).map(|one| between(one.day_zero, date));
         let held = caps
             .days
             .iter()
