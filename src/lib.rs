@@ -21,8 +21,8 @@
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
 //! | [`window`] | phases and index, pure | store anything |
-//! | [`course`] | the facts that planning reads: infusions, zones, quiet hours, pauses | plan |
-//! | [`prompts`] | the protocol, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
+//! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
+//! | [`prompts`] | the protocol and what therapists change in it, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |

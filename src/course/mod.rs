@@ -3,7 +3,7 @@
 //! Owns what a sealed infusion, settings or pause document may say and how it may change. Promises that a stored
 //! document is valid at the time it was stored, and that an infusion only moves forward:
 //! `planned → completed | cancelled | no_show`, `completed → cancelled`; what nobody said (`provisional`) may become
-//! anything. What follows from an infusion (phases,
+//! anything. Courses are derived from the infusions each time. What follows from an infusion (phases,
 //! prompts) does not belong here.
 
 pub mod draft;

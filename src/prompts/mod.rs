@@ -5,7 +5,9 @@
 //! a plan holds every cap, spacing and quiet hour, and that applying one ([`diff()`]) touches only what lies in the
 //! future and has not gone out, but for what a correction of an infusion takes back. A session whose end nobody told is
 //! taken to have gone as planned when the plan is made an hour later ([`actions::replan`]). [`preview()`](preview::preview)
-//! plans for made-up facts. No text of a patient belongs here: placeholders are filled when the owner reads.
+//! plans for made-up facts. What asks for effort waits until the patient is ready for it. Therapists leave out or move
+//! rules for one patient ([`overrides`]), but none that is for safety. No text of a patient belongs here: placeholders are
+//! filled when the owner reads.
 
 pub mod actions;
 pub mod diff;
