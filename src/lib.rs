@@ -20,10 +20,12 @@
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
+//! | [`revisions`] | parts of sealed things that were replaced | know what a part says |
 //! | [`window`] | phases and index, pure | store anything |
 //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
 //! | [`prompts`] | the protocol and what therapists change in it, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
+//! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
@@ -63,10 +65,12 @@ pub mod replay;
 pub mod changes;
 pub mod identity;
 pub mod care;
+pub mod revisions;
 pub mod window;
 pub mod course;
 pub mod prompts;
 pub mod delivery;
+pub mod exercises;
 pub mod journal;
 pub mod jobs;
 pub mod app;

@@ -37,11 +37,13 @@ fn mount(config: &mut ServiceConfig) {
         .service(wellknown::get_security_txt)
         .service(wellknown::get_change_password)
         .service(crate::identity::routes::get_jwks)
+        .configure(crate::exercises::configure_public)
         .service(scope("/v1/patients/{patient_id}").configure(mount_patient))
         .service(scope("/v1").configure(|config: &mut ServiceConfig| {
             crate::identity::configure(config);
             crate::care::configure(config);
             crate::prompts::configure(config);
+            crate::exercises::configure(config);
             config.service(health::get_meta);
         }));
 }
@@ -51,6 +53,7 @@ fn mount_patient(config: &mut ServiceConfig) {
     crate::care::configure_patient(config);
     crate::care::grants::configure_patient(config);
     crate::prompts::configure_patient(config);
+    crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
 }
 

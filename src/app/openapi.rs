@@ -34,6 +34,7 @@ use crate::http::{PatientRef, Problem};
         (name = "infusions", description = "Administrations of ketamine"),
         (name = "window", description = "Phases after an infusion"),
         (name = "prompts", description = "What the app asks, and when"),
+        (name = "exercises", description = "Integration exercises: the library, what patients work on, what therapists ask for"),
         (name = "journal", description = "What the patient writes"),
         (name = "server", description = "The server itself"),
     ),

@@ -25,6 +25,10 @@ pub enum Entity {
     Pause = 7,
     /// A care link.
     CareLink = 8,
+    /// An exercise response.
+    Response = 9,
+    /// An assignment.
+    Assignment = 10,
 }
 
 impl Entity {
@@ -39,6 +43,8 @@ impl Entity {
             Self::Settings => 6,
             Self::Pause => 7,
             Self::CareLink => 8,
+            Self::Response => 9,
+            Self::Assignment => 10,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod model;
 pub mod series;
 pub mod settings;
 mod store;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -18,10 +19,12 @@ pub use draft::{InfusionDraft, InfusionPatch};
 pub use model::{InfusionFacts, InfusionStatus, Reported, Source, clash};
 pub use series::{Course, CourseKind, courses};
 pub use settings::{
-    DayPart, Notifications, Override, PauseDoc, QuietHours, RuleChange, Settings, Weekday, ZoneSince, zone_at,
+    CautionFlag, DayPart, Notifications, Override, PauseDoc, QuietHours, RuleChange, Settings, Weekday, ZoneSince,
+    zone_at,
 };
 pub use store::{
     Background, Stored, background, doses, find_infusion, find_settings, holds, insert_infusion, insert_settings,
     is_takeaway, list_infusions, list_pauses, may_hold_otherwise, open_settings, put_pause, takeaway, update_infusion,
     update_settings,
 };
+pub use surroundings::Surroundings;

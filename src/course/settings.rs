@@ -1,5 +1,7 @@
 //! Where and when a patient lives: zones, quiet hours, weekly day, pauses.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::{self, Date, Time};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -133,6 +135,52 @@ pub enum RuleChange {
     MovedTo(DayPart),
 }
 
+/// Something about a patient that speaks against some exercises: set by therapists, never named to the patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the clinical brief")]
+pub enum CautionFlag {
+    PsychosisMania,
+    AcuteSi,
+    PtsdActive,
+    Dissociation,
+    EatingBody,
+    Dv,
+    Pain,
+    Grief,
+    Substance,
+}
+
+impl CautionFlag {
+    /// Every flag, in the order of the library.
+    pub const ALL: [Self; 9] = [
+        Self::PsychosisMania,
+        Self::AcuteSi,
+        Self::PtsdActive,
+        Self::Dissociation,
+        Self::EatingBody,
+        Self::Dv,
+        Self::Pain,
+        Self::Grief,
+        Self::Substance,
+    ];
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PsychosisMania => "psychosis_mania",
+            Self::AcuteSi => "acute_si",
+            Self::PtsdActive => "ptsd_active",
+            Self::Dissociation => "dissociation",
+            Self::EatingBody => "eating_body",
+            Self::Dv => "dv",
+            Self::Pain => "pain",
+            Self::Grief => "grief",
+            Self::Substance => "substance",
+        }
+    }
+}
+
 /// What may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notifications {
@@ -167,6 +215,9 @@ pub struct Settings {
     /// What therapists have changed in the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
+    /// What speaks against some exercises, as therapists see it.
+    #[serde(default)]
+    pub cautions: BTreeSet<CautionFlag>,
 }
 
 impl Settings {
@@ -181,6 +232,7 @@ impl Settings {
             notifications: Notifications::default(),
             share_activity: false,
             overrides: Vec::new(),
+            cautions: BTreeSet::new(),
         }
     }
 

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::model::InfusionFacts;
-use super::settings::{PauseDoc, Settings, ZoneSince};
+use super::settings::{PauseDoc, Settings};
+use super::surroundings::Surroundings;
 use crate::care::{Access, Write};
 use crate::db::schema::{care_links, entries, grant_items, grants, infusions, patient_settings, pauses};
 use crate::db::{At, Both, Tx};
@@ -187,16 +188,18 @@ pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> 
 }
 
 impl Background {
-    /// The infusions as the window sees them, and the zones lived in.
-    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<(Vec<Dose>, Vec<ZoneSince>)> {
+    /// Opens it.
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Surroundings> {
         let mut doses = Vec::new();
         for (id, doc, version) in &self.infusions {
             let facts: InfusionFacts = keys.open_json(&place("infusions", patient, *id, *version), doc)?;
             doses.extend(facts.dose(*id));
         }
-        let Some((doc, version)) = &self.settings else { return Ok((doses, Vec::new())) };
+        let Some((doc, version)) = &self.settings else {
+            return Ok(Surroundings { doses, zones: Vec::new(), locale: "en".to_owned() });
+        };
         let settings: Settings = keys.open_json(&place("patient_settings", patient, patient, *version), doc)?;
-        Ok((doses, settings.zones))
+        Ok(Surroundings { doses, zones: settings.zones, locale: settings.locale })
     }
 }
 

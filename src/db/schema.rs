@@ -1,7 +1,7 @@
 //! The tables, in the portable types of this folder.
 //!
-//! Columns of [`Binary`](diesel::sql_types::Binary) named `doc`, `meta`, `text`, `mood`, `tags`, `attachments`, `profile`, `credential` or
-//! `sealed` hold sealed documents (see [`crate::vault`]); the rest is ids, numbers, instants and delivery state.
+//! Columns of [`Binary`](diesel::sql_types::Binary) named `doc`, `meta`, `text`, `mood`, `tags`, `attachments`, `answers`,
+//! `distress`, `profile`, `credential` or `sealed` hold sealed documents (see [`crate::vault`]); the rest is ids, numbers, instants and delivery state.
 
 #![expect(missing_docs, reason = "written by the macro; the module docs say what the columns hold")]
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the macro looks its types up by name"))]
@@ -314,9 +314,9 @@ diesel::table! {
     use crate::db::types::{Moment, Uid};
     use diesel::sql_types::*;
 
-    entry_history (patient_id, entry_id, section, rev) {
+    revisions (patient_id, item_id, section, rev) {
         patient_id -> Uid,
-        entry_id -> Uid,
+        item_id -> Uid,
         section -> Integer,
         rev -> BigInt,
         sealed -> Nullable<Binary>,
@@ -411,6 +411,47 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    exercise_responses (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        version -> BigInt,
+        meta -> Binary,
+        meta_rev -> BigInt,
+        answers -> Nullable<Binary>,
+        answers_rev -> BigInt,
+        distress -> Nullable<Binary>,
+        distress_rev -> BigInt,
+        draft -> Bool,
+        prompt_id -> Nullable<Uid>,
+        assignment_id -> Nullable<Uid>,
+        occurred_at -> Moment,
+        received_at -> Moment,
+        updated_at -> Moment,
+        deleted_at -> Nullable<Moment>,
+        purge_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{Moment, Uid};
+    use diesel::sql_types::*;
+
+    assignments (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        link_id -> Uid,
+        author_id -> Uid,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     settings,
     accounts,
@@ -432,7 +473,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     prompts,
     deliveries,
     entries,
-    entry_history,
+    revisions,
+    exercise_responses,
+    assignments,
     comments,
     openings,
     changes,

@@ -148,6 +148,7 @@ const fn client_action(code: Code) -> &'static str {
         | Code::NotFound
         | Code::RequestTimeout
         | Code::StateConflict
+        | Code::ExerciseWithheld
         | Code::AlreadyLinked
         | Code::SetupDone
         | Code::Deleted

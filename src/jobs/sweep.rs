@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::exercises;
 use crate::journal;
 use crate::kernel::Result;
 use crate::replay;
@@ -21,5 +22,6 @@ pub(super) fn is_due(oldest: Timestamp, now: Timestamp) -> bool {
 pub(super) async fn sweep(state: &State, now: Timestamp) -> Result<usize> {
     let keys = state.db.write_bulk(move |tx| replay::sweep(tx, now, ROUND)).await?;
     let entries = state.db.write_bulk(move |tx| journal::store::purge(tx, now, ROUND)).await?;
-    Ok(keys + entries)
+    let responses = state.db.write_bulk(move |tx| exercises::store::purge(tx, now, ROUND)).await?;
+    Ok(keys + entries + responses)
 }

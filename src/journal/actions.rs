@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::draft::EntryPatch;
 use super::hooks;
 use super::model::{Content, Header};
-use super::seal::{Of, Opened, Parts};
+use super::seal::{Of, Opened, Parts, Section};
 use super::store::{self, Row};
 use crate::care::Access;
 use crate::care::access::Write;
@@ -16,6 +16,7 @@ use crate::http::{EntityTag, Preconditions};
 use crate::kernel::id::{Entry, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
+use crate::revisions;
 use crate::vault::Keys;
 
 /// An entry that somebody wants to exist, sealed as if it were new: most of them are.
@@ -96,16 +97,10 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, put: &Put) -> Result<(Done, 
         return Err(Error::Deleted);
     }
     let old = open(access.keys()?, access.patient(), &row)?;
-    if old.content == put.content {
+    let first = || Ok(at_version(tx, access, &row, 1)?.content);
+    if !put.if_.replaces(&EntityTag::version(row.version), (&old.content, &put.content), first)? {
         return Ok((Done::ok(put.id.uuid()), row));
     }
-    if !put.if_.change_only() {
-        if at_version(tx, access, &row, 1)?.content == put.content {
-            return Ok((Done::ok(put.id.uuid()), row));
-        }
-        return Err(if put.if_.create_only() { Error::Stale } else { Error::PreconditionRequired });
-    }
-    put.if_.require(&EntityTag::version(row.version))?;
     let row = revise(tx, access, number, &row, &old.content, &put.content, Op::Update)?;
     Ok((Done::ok(put.id.uuid()), row))
 }
@@ -153,13 +148,13 @@ fn revise(
     for section in changed {
         let part = row.parts.get(section);
         if part.rev > 0 {
-            store::insert_history(tx, access, row.id, section, part, version)?;
+            revisions::store::insert(tx, access, row.id.any(), (section.number(), part), version)?;
         }
     }
     let row = Row { version, parts, updated_at: access.now(), ..row.clone() };
     store::update(tx, access, &row, &new.header)?;
     if op == Op::Restore {
-        grants::drop_item(tx, access, row.id)?;
+        grants::drop_item(tx, access, row.id.any())?;
     } else {
         tell(tx, access, row.id, Some(old), new)?;
     }
@@ -225,7 +220,7 @@ pub fn undelete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Resul
     }
     let row = Row { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
     store::mark_deleted(tx, access, &row)?;
-    grants::drop_item(tx, access, id)?;
+    grants::drop_item(tx, access, id.any())?;
     let takeaway = hooks::is_takeaway(&open(access.keys()?, access.patient(), &row)?.content);
     hooks::plan_follows(tx, access, takeaway)?;
     record(tx, access, number, &row, Op::Undelete)?;
@@ -241,7 +236,9 @@ pub fn parts_at<A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, version: i64)
     if !(1..=row.version).contains(&version) {
         return Err(Error::NotFound);
     }
-    let kept = store::list_history(tx, access, row.id, version)?;
+    let kept = revisions::store::list(tx, access, row.id.any(), version)?;
+    let known = |(number, part)| Some((Section::of(number)?, part));
+    let kept = kept.into_iter().filter_map(known).collect();
     Ok(row.parts.clone().back_to(version, kept))
 }
 
@@ -296,5 +293,5 @@ pub fn get_shared<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Resu
 /// [`Error::NotFound`] when they may not see it.
 pub fn mark_opened(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Result<Timestamp> {
     let _visible = get_shared(tx, access, id)?;
-    store::insert_opening(tx, access, id.any(), access.account()?)
+    grants::store::insert_opening(tx, access, id.any(), access.account()?)
 }

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::model::{Content, Header, Kind, Markdown, Mood, TAGS, TextSection, instant};
+use super::model::{Content, Header, Kind, Markdown, Mood, TAGS, TextSection};
 use crate::kernel::patch::Change;
+use crate::kernel::told::instant;
 use crate::kernel::{Fields, Id, Result, Text, Zone};
 
 /// A whole entry. What is absent is empty.

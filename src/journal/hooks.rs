@@ -2,50 +2,16 @@
 //!
 //! Each function here is called from one place. They are the only parts of this slice that know anything of those.
 
-use jiff::Timestamp;
-
 use super::model::{Content, Header};
 use super::store;
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::course::{self, ZoneSince};
-pub use crate::course::{Background, background};
+use crate::course;
+pub use crate::course::{Background, Surroundings, background};
 use crate::db::Tx;
-use crate::kernel::id::{Entry, Patient};
-use crate::kernel::{Error, Fields, Id, Result, Zone};
+use crate::kernel::id::Entry;
+use crate::kernel::{Error, Fields, Id, Result};
 use crate::prompts;
-use crate::vault::Keys;
-use crate::window::{self, Context, Dose, WindowParams};
-
-/// What the context of entries is derived from.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    doses: Vec<Dose>,
-    zones: Vec<ZoneSince>,
-}
-
-impl Surroundings {
-    /// The context of what happened at `occurred_at`.
-    pub fn context(&self, occurred_at: Timestamp) -> Context {
-        context_of(&self.doses, occurred_at)
-    }
-
-    /// The zone the patient was in at `at`, as far as their settings say.
-    pub fn zone_at(&self, at: Timestamp) -> Zone {
-        course::zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
-    }
-}
-
-/// The context of what happened at `occurred_at`, given the infusions.
-pub fn context_of(doses: &[Dose], occurred_at: Timestamp) -> Context {
-    window::context(doses, WindowParams::shipped(), occurred_at)
-}
-
-/// Opens what the context of the patient's entries is derived from.
-pub fn surroundings(keys: &Keys, patient: Id<Patient>, background: &Background) -> Result<Surroundings> {
-    let (doses, zones) = background.open(keys, patient)?;
-    Ok(Surroundings { doses, zones })
-}
 
 /// Refuses links to infusions and prompts that are not the patient's. `before` is what the entry said before: what it
 /// has linked already is not asked for again.
@@ -65,7 +31,7 @@ pub(super) fn check_links(
     if let Some(prompt) = header.prompt_id.filter(|_| header.draft)
         && before.and_then(|before| before.prompt_id) != Some(prompt)
     {
-        fields.check(store::prompt_exists(tx, access, prompt)?, "/prompt_id", NOT_YOURS);
+        fields.check(prompts::store::exists(tx, access, prompt)?, "/prompt_id", NOT_YOURS);
     }
     fields.done()
 }

@@ -29,5 +29,4 @@ pub mod store;
 mod tests;
 pub mod view;
 
-pub use hooks::context_of;
 pub use routes::configure_patient;

@@ -2,27 +2,17 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::fmt::temporal::Pieces;
-use jiff::tz::Offset;
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::kernel::clock::micros;
 use crate::kernel::id::{Attachment, Infusion, Prompt};
-use crate::kernel::{Id, Text, Zone};
+use crate::kernel::{Id, Text, Zone, told};
 
 /// How much Markdown a body holds, in bytes.
 pub const BODY_BYTES: usize = 256 * 1024;
 /// How many tags an entry has.
 pub const TAGS: usize = 20;
-/// How far ahead of the server's clock a device may be before its times are doubted.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// What happened longer ago than this is doubted.
-const LONG_AGO: SignedDuration = SignedDuration::from_hours(366 * 24);
-/// Nobody records something days before it happens.
-const BEFOREHAND: SignedDuration = SignedDuration::from_hours(24);
-
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -159,12 +149,7 @@ impl Header {
 
     /// Whether its times are odd, seen from when it arrived.
     pub fn clock_suspect(&self, received_at: Timestamp) -> bool {
-        let ahead = |at: Timestamp| at.duration_since(received_at) > SKEW;
-        let recorded = self.recorded_at;
-        ahead(self.occurred_at)
-            || received_at.duration_since(self.occurred_at) > LONG_AGO
-            || recorded.is_some_and(ahead)
-            || recorded.is_some_and(|at| self.occurred_at.duration_since(at) > BEFOREHAND)
+        told::is_odd(self.occurred_at, self.recorded_at, received_at)
     }
 }
 
@@ -181,18 +166,4 @@ pub struct Content {
     pub tags: Vec<Text<40>>,
     /// The attachments.
     pub attachments: Vec<Id<Attachment>>,
-}
-
-/// An instant as a device writes it, with its offset from UTC.
-///
-/// # Errors
-///
-/// A sentence for the person who sent it.
-pub fn instant(text: &str) -> Result<(Timestamp, Offset), &'static str> {
-    const WRONG: &str = "must be an RFC 3339 time with an offset, such as 2026-11-02T21:30:00+01:00";
-    let pieces = Pieces::parse(text).ok().filter(|pieces| pieces.time_zone_annotation().is_none());
-    let pieces = pieces.ok_or(WRONG)?;
-    let (time, offset) = pieces.time().zip(pieces.to_numeric_offset()).ok_or(WRONG)?;
-    let at = offset.to_timestamp(pieces.date().to_datetime(time)).ok().ok_or(WRONG)?;
-    Ok((micros(at), offset))
 }

@@ -15,10 +15,10 @@ use uuid::Uuid;
 use super::actions::{self, Put};
 use super::draft::{EntryDraft, EntryPatch};
 use super::hooks::{self, Background};
-use super::store::{self, Row};
+use super::store::Row;
 use super::view::{self, EntryView, Found};
 use crate::care::door::{Care, Lock, Own, Shared};
-use crate::care::{Access, Door};
+use crate::care::{Access, Door, grants};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
@@ -52,7 +52,7 @@ fn changed<A>(tx: &mut Tx<'_>, access: &Access<A>, row: Row) -> Result<Answer> {
     let mut found = Found::own(row);
     // Nobody has opened what is new.
     let old = found.row.version > 1;
-    found.openings = Some(if old { store::list_openings(tx, access, found.row.id.any())? } else { Vec::new() });
+    found.openings = Some(if old { grants::store::list_openings(tx, access, found.row.id.any())? } else { Vec::new() });
     Ok((found, hooks::background(tx, access)?))
 }
 
@@ -63,7 +63,7 @@ fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Answer
 }
 
 fn render<L: Lock>(door: &Door<L>, (found, background): &Answer) -> Result<(EntryView, EntityTag)> {
-    let around = hooks::surroundings(door.keys()?, door.patient()?, background)?;
+    let around = background.open(door.keys()?, door.patient()?)?;
     let view = view::render(door.keys()?, door.patient()?, found, &around)?;
     let tag = if found.shared.is_none() {
         EntityTag::version(found.row.version)
@@ -141,7 +141,7 @@ async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, preconditions: Pre
         .read("get_entry", move |tx, access| {
             let found = if access.is_owner() {
                 let mut found = Found::own(actions::get(tx, access, id)?);
-                found.openings = Some(store::list_openings(tx, access, id.any())?);
+                found.openings = Some(grants::store::list_openings(tx, access, id.any())?);
                 found
             } else {
                 let (row, sections) = actions::get_shared(tx, access, id)?;

@@ -7,6 +7,8 @@ use super::model::{Content, Header};
 use crate::care::grants::Sections;
 use crate::kernel::id::{Entry, Patient};
 use crate::kernel::{Error, Id, Result};
+pub use crate::revisions::Part;
+use crate::revisions::Stamped;
 use crate::vault::{Keys, Place, Purpose};
 
 /// One part of an entry. The numbers are stored.
@@ -39,6 +41,11 @@ impl Section {
         }
     }
 
+    /// The part of that number.
+    pub fn of(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|section| section.number() == number)
+    }
+
     const fn column(self) -> &'static str {
         match self {
             Self::Header => "meta",
@@ -48,15 +55,6 @@ impl Section {
             Self::Attachments => "attachments",
         }
     }
-}
-
-/// A sealed part, and the version of the row that last changed it; 0 and nothing when it never was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
-    /// Its revision.
-    pub rev: i64,
-    /// The sealed document.
-    pub sealed: Option<Vec<u8>>,
 }
 
 /// The parts of an entry.
@@ -110,13 +108,6 @@ impl Parts {
         }
         self
     }
-}
-
-/// What a part holds, with when the server took it.
-#[derive(Serialize, Deserialize)]
-struct Stamped<T> {
-    at: Timestamp,
-    value: T,
 }
 
 /// The header, with what the server thought of its times.

@@ -1,24 +1,22 @@
-//! Entries, their history, and who opened them.
+//! Entries.
 
 mod create;
-mod history;
 
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 
 use self::create::Create;
-pub use self::history::list_openings;
-pub(super) use self::history::{insert_history, insert_opening, list_history};
 use super::filter::Scan;
 use super::model::{Header, Kind};
-use super::seal::{Of, Part, Parts};
+use super::seal::{Of, Part, Parts, Section};
 use crate::care::access::Write;
 use crate::care::{Access, grants};
 use crate::changes::{self, Change, Entity, Op};
-use crate::db::schema::{comments, entries, entry_history, infusions, openings, prompts};
+use crate::db::schema::{comments, entries, infusions};
 use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Entry, Infusion, Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
+use crate::revisions;
 
 /// How long a deleted entry can be brought back.
 pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -208,14 +206,12 @@ pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
                 entries::purge_at.eq(None::<At>),
             ))
             .execute(tx.conn())?;
-        let revisions = entry_history::table.filter(entry_history::patient_id.eq(patient));
-        diesel::delete(revisions.filter(entry_history::entry_id.eq(id))).execute(tx.conn())?;
         let thread = comments::table.filter(comments::patient_id.eq(patient));
         diesel::delete(thread.filter(comments::entry_id.eq(id))).execute(tx.conn())?;
-        let seen = openings::table.filter(openings::patient_id.eq(patient));
-        diesel::delete(seen.filter(openings::item_id.eq(id.any()))).execute(tx.conn())?;
         let access = Access::for_server(*patient, None, now);
-        grants::drop_item(tx, &access, *id)?;
+        revisions::store::delete(tx, &access, id.any(), &Section::ALL.map(Section::number))?;
+        grants::store::delete_openings(tx, &access, id.any())?;
+        grants::drop_item(tx, &access, id.any())?;
     }
     Ok(old.len())
 }
@@ -321,17 +317,6 @@ pub(super) fn infusion_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<In
         .filter(infusions::patient_id.eq(access.patient()))
         .filter(infusions::id.eq(id))
         .select(infusions::id)
-        .first(tx.conn())
-        .optional()?;
-    Ok(found.is_some())
-}
-
-/// Whether the prompt is one of the patient's.
-pub(super) fn prompt_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>) -> Result<bool> {
-    let found: Option<Id<Prompt>> = prompts::table
-        .filter(prompts::patient_id.eq(access.patient()))
-        .filter(prompts::id.eq(id))
-        .select(prompts::id)
         .first(tx.conn())
         .optional()?;
     Ok(found.is_some())

@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::draft::{EntryDraft, EntryPatch};
 use super::filter::folded;
-use super::model::{Content, Kind, instant};
+use super::model::{Content, Kind};
 use super::seal::{Part, Parts, Section};
 use crate::care::grants::model::KINDS;
+use crate::kernel::told::instant;
 use crate::kernel::{Error, Zone};
 
 fn at(text: &str) -> Timestamp {

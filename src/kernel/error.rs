@@ -135,6 +135,7 @@ codes! {
     SetupDone = "setup_done", 409, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
     InfusionOverlaps = "infusion_overlaps", 409, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
     NotShareable = "not_shareable", 409, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
+    ExerciseWithheld = "exercise_withheld", 409, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
     Deleted = "deleted", 410, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
     CodeInvalid = "code_invalid", 422, "The code is not valid", "The code is unknown, used, revoked or expired, or is bound to another e-mail address. Ask for a new one.";
     Stale = "stale", 412, "Your copy is out of date", "The object has changed since you read it. Read it again, merge, and repeat with the new ETag.";

@@ -48,6 +48,10 @@ kinds! {
     Comment,
     /// An uploaded file.
     Attachment,
+    /// A patient's work on one exercise.
+    Response,
+    /// A therapist's request to do an exercise.
+    Assignment,
 }
 
 impl<K> Id<K> {

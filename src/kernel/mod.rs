@@ -11,6 +11,7 @@ pub mod id;
 pub mod page;
 pub mod patch;
 pub mod text;
+pub mod told;
 pub mod zone;
 
 pub use clock::Clock;

@@ -9,13 +9,14 @@ use super::diff::{Step, diff};
 use super::facts::{Condition, Facts, InfusionFact};
 use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
 use super::plan::{Planned, plan, put_off};
-use super::protocol::{Kind, Prerequisite, Protocol};
+use super::protocol::{Capability, Kind, Prerequisite, Protocol};
 use super::store;
 use super::unsaid::settle_unsaid;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change, Entity, Op};
 use crate::course::{self, InfusionFacts, InfusionStatus, QuietHours, Settings, Stored, Weekday};
 use crate::db::Tx;
+use crate::exercises;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Code, Error, Id, Result};
 
@@ -27,6 +28,10 @@ const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
 /// How often a prompt can be put off.
 const SNOOZES: usize = 3;
+/// The exercise that makes a when-then plan.
+const IF_THEN: &str = "if-then-habit";
+/// Responses that are looked through for one: the newest.
+const MOST_RESPONSES: i64 = 200;
 /// More prompts than this in these sixty days cannot come from a plan.
 const MOST: i64 = 2000;
 
@@ -40,7 +45,7 @@ fn answers(prompt: &StoredPrompt, rules: &[&str]) -> bool {
 }
 
 /// The patient's settings; somebody without them lives in UTC.
-pub(super) fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64)> {
+pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64)> {
     let found = course::find_settings(tx, access)?;
     Ok(found.unwrap_or_else(|| (Settings::new(crate::kernel::Zone::utc(), "en", Timestamp::UNIX_EPOCH), 0)))
 }
@@ -59,7 +64,9 @@ fn facts(
     let takeaway = coming && takeaway(tx, access)?.is_some();
     let if_then = stored.iter().any(|prompt| answers(prompt, &["d4.ifthen"]));
     let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
-    let response = stored.iter().any(practised);
+    let done = exercises::store::list_headers(tx, access, MOST_RESPONSES)?;
+    let if_then = if_then || done.iter().any(|(_, header)| header.exercise_key == IF_THEN);
+    let response = !done.is_empty() || stored.iter().any(practised);
     let holds: BTreeSet<Prerequisite> = [
         (takeaway, Prerequisite::Takeaway),
         (if_then, Prerequisite::IfThenResponse),
@@ -88,7 +95,7 @@ fn facts(
         holds,
         condition: Condition::default(),
         last_measure_at: None,
-        capabilities: BTreeSet::new(),
+        capabilities: Capability::SERVED.into(),
     })
 }
 
@@ -123,7 +130,7 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
         holds: Prerequisite::ALL.into(),
         condition: Condition::default(),
         last_measure_at: None,
-        capabilities: BTreeSet::new(),
+        capabilities: Capability::SERVED.into(),
     };
     Ok(plan(Protocol::default_v1(), &facts, access.now()).prompts)
 }

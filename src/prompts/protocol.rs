@@ -47,6 +47,16 @@ pub enum Capability {
     Adaptive,
 }
 
+impl Capability {
+    /// What this server can do.
+    pub const SERVED: [Self; 0] = [];
+
+    /// Whether this server can do it.
+    pub fn is_served(self) -> bool {
+        Self::SERVED.contains(&self)
+    }
+}
+
 /// What must be true of the patient before a rule makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -284,3 +284,14 @@ pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, 
     }
     Ok(())
 }
+
+/// Whether the prompt is one of the patient's.
+pub fn exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>) -> Result<bool> {
+    let found: Option<Id<Prompt>> = prompts::table
+        .filter(prompts::patient_id.eq(access.patient()))
+        .filter(prompts::id.eq(id))
+        .select(prompts::id)
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.is_some())
+}

@@ -37,7 +37,9 @@ async fn log(app: &TestApp, ann: &Person) -> Vec<(Sealed, Record)> {
 
 /// The ids of what an answer shows.
 fn shown(body: &Value) -> Vec<String> {
-    let of = |value: &Value| value["id"].as_str().or(value["entry_id"].as_str()).map(str::to_owned);
+    let of = |value: &Value| {
+        ["id", "entry_id", "response_id"].iter().find_map(|name| value[*name].as_str()).map(str::to_owned)
+    };
     match body["items"].as_array() {
         Some(items) => items.iter().filter_map(of).collect(),
         None => of(body).into_iter().collect(),
@@ -45,17 +47,24 @@ fn shown(body: &Value) -> Vec<String> {
 }
 
 /// What answers with content of the patient's, by id.
-const CONTENT: [&str; 11] = [
+const CONTENT: [&str; 18] = [
     "end_infusion",
+    "get_assignment",
     "get_entry",
+    "get_exercise_response",
     "get_infusion",
+    "list_assignments",
     "list_comments",
     "list_entries",
+    "list_exercise_responses",
     "list_infusions",
     "list_prompts",
     "mark_entry_opened",
+    "mark_response_opened",
+    "patch_assignment",
     "patch_infusion",
     "post_comment",
+    "put_assignment",
     "put_infusion",
 ];
 

@@ -17,8 +17,8 @@ const SECRETS: [(&str, &str); 3] = [
     ("code", "7K3M-Q2XV-9D4T-HW8B"),
 ];
 
-/// The protocol itself is its own example: half a hundred kilobytes.
-const LONG: [&str; 1] = ["get_protocol"];
+/// They are their own examples: tens of kilobytes.
+const LONG: [&str; 2] = ["get_exercise_schema", "get_protocol"];
 
 /// They end what others need.
 const LAST: [&str; 3] = ["end_care_link", "log_out", "update_member"];

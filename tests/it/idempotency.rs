@@ -24,8 +24,19 @@ fn mutating() -> Vec<Operation> {
 /// Who may do it, and does.
 fn doer(operation: &str) -> &'static str {
     match operation {
-        "create_invitation" | "revoke_invitation" | "confirm_care_link" | "mark_entry_opened" | "put_infusion"
-        | "patch_infusion" | "start_infusion" | "end_infusion" | "put_overrides" => "granted",
+        "create_invitation"
+        | "revoke_invitation"
+        | "confirm_care_link"
+        | "mark_entry_opened"
+        | "put_infusion"
+        | "patch_infusion"
+        | "start_infusion"
+        | "end_infusion"
+        | "put_overrides"
+        | "mark_response_opened"
+        | "put_assignment"
+        | "patch_assignment"
+        | "put_cautions" => "granted",
         "update_member" => "admin",
         _ => "owner",
     }
@@ -182,8 +193,18 @@ async fn r5_a_key_that_came_with_another_request_is_refused() {
 #[actix_web::test]
 async fn s14c_a_replay_after_access_was_lost_tells_nothing() {
     let world = World::open().await;
-    let theirs =
-        ["post_comment", "mark_entry_opened", "put_infusion", "patch_infusion", "end_infusion", "put_overrides"];
+    let theirs = [
+        "post_comment",
+        "mark_entry_opened",
+        "put_infusion",
+        "patch_infusion",
+        "end_infusion",
+        "put_overrides",
+        "mark_response_opened",
+        "put_assignment",
+        "patch_assignment",
+        "put_cautions",
+    ];
     let mut sent = Vec::new();
     for operation in theirs {
         let ask = world.ask(operation, "granted").await;

@@ -1,7 +1,7 @@
 //! Writing, changing, finding, deleting and restoring entries.
 
 use afterglow::db::Tx;
-use afterglow::db::schema::{entries, entry_history};
+use afterglow::db::schema::{entries, revisions};
 use afterglow::delivery::LogChannel;
 use afterglow::jobs;
 use afterglow::kernel::Id;
@@ -179,8 +179,7 @@ async fn thirty_days_after_it_was_deleted_the_words_are_gone_from_the_database()
         let words = move |tx: &mut Tx<'_>| {
             let words: Option<Vec<u8>> =
                 entries::table.filter(entries::id.eq(entry)).select(entries::text).first(tx.conn())?;
-            let old: i64 =
-                entry_history::table.filter(entry_history::entry_id.eq(entry)).count().get_result(tx.conn())?;
+            let old: i64 = revisions::table.filter(revisions::item_id.eq(entry)).count().get_result(tx.conn())?;
             Ok((words.is_some(), old > 0))
         };
         state.db.read(words).await.unwrap()

@@ -14,8 +14,9 @@ use crate::support::world::{Ask, CANARY, COLUMNS, World, operations};
 const GOLDEN: &str = include_str!("../golden/authz_matrix.txt");
 
 /// The operations that need no token: the whole list.
-const PUBLIC: [&str; 12] = [
+const PUBLIC: [&str; 13] = [
     "get_change_password",
+    "get_exercise_schema",
     "get_health",
     "get_jwks",
     "get_meta",

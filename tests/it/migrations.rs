@@ -91,6 +91,19 @@ fn declared(name: &str) -> Tables {
     for sql in written(name).values() {
         let bare: String = sql.lines().map(|line| line.split("--").next().unwrap()).collect::<Vec<_>>().join("\n");
         for statement in bare.split(';') {
+            let words: Vec<&str> = statement.split_whitespace().collect();
+            match words.as_slice() {
+                ["ALTER", "TABLE", old, "RENAME", "TO", new] => {
+                    let columns = tables.remove(*old).unwrap();
+                    tables.insert((*new).to_owned(), columns);
+                }
+                ["ALTER", "TABLE", table, "RENAME", "COLUMN", old, "TO", new] => {
+                    let columns = tables.get_mut(*table).unwrap();
+                    let nullable = columns.remove(*old).unwrap();
+                    columns.insert((*new).to_owned(), nullable);
+                }
+                _ => {}
+            }
             let Some(rest) = statement.trim().strip_prefix("CREATE TABLE ") else { continue };
             let (table, body) = rest.split_once('(').unwrap();
             let columns = tables.entry(table.trim().to_owned()).or_default();

@@ -11,6 +11,7 @@ use crate::support::app::document;
 /// Operations for anybody. An operation joins this list by decision, never by a forgotten extractor.
 const PUBLIC: &[&str] = &[
     "get_change_password",
+    "get_exercise_schema",
     "get_health",
     "get_jwks",
     "get_meta",

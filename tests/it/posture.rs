@@ -244,7 +244,7 @@ async fn every_address_answers_with_the_security_headers() {
             assert_eq!(policy.contains("script-src"), path.starts_with("/docs"), "{said}: {policy}");
             assert!(!policy.contains("unsafe-eval") && !policy.contains("http"), "{said}: {policy}");
             assert!(!header("x-request-id").is_empty(), "{said}");
-            let public = path.starts_with("/problems/") || path.starts_with("/.well-known/");
+            let public = ["/problems/", "/.well-known/", "/schemas/"].iter().any(|start| path.starts_with(start));
             let cache = header("cache-control");
             assert!(cache.contains("no-store") || cache.contains("private") || public, "{said}: {cache}");
             assert!(header("server").is_empty() && header("x-powered-by").is_empty(), "{said}");

@@ -6,8 +6,9 @@ use crate::care::access::Write;
 use crate::care::{Access, mark_plan_stale};
 use crate::changes::{self, Change, Entity, Op};
 use crate::db::{At, Tx};
+use crate::exercises;
 use crate::journal;
-use crate::kernel::id::{Entry, Grant, Patient};
+use crate::kernel::id::{Any, Entry, Grant, Patient};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::replay::Done;
 use crate::vault::{Keys, Place, Purpose};
@@ -26,7 +27,7 @@ pub fn open(keys: &Keys, patient: Id<Patient>, row: &GrantRow) -> Result<GrantDo
 /// # Errors
 ///
 /// [`Error::Deleted`] when it was ended, [`Code::AlreadyExists`] when it says something else, [`Error::NotFound`] for
-/// an entry that is not there, [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an active
+/// an item that is not there, [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an active
 /// link and for an end in the past.
 pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDoc) -> Result<(Done, GrantRow)> {
     let therapist = match doc.reader {
@@ -52,25 +53,36 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
         return Err(Error::field("/expires_at", "must be in the future"));
     }
     let items = match &doc.target {
-        Target::Entry(entry) => match journal::store::find_state(tx, access, *entry)? {
-            Some(state) if state.deleted => return Err(Error::NotFound),
-            Some(state) if state.draft => return Err(Error::conflict(Code::NotShareable)),
-            Some(_) => vec![*entry],
-            None => return Err(Error::NotFound),
-        },
-        Target::Rule(rule) => matching(tx, access, rule)?,
+        Target::Entry(entry) => {
+            let state = journal::store::find_state(tx, access, *entry)?;
+            vec![shareable(entry.any(), state.map(|state| (state.draft, state.deleted)))?]
+        }
+        Target::ExerciseResponse(response) => {
+            let state = exercises::store::find_state(tx, access, *response)?;
+            vec![shareable(response.any(), state.map(|state| (state.draft, state.deleted)))?]
+        }
+        Target::Rule(rule) => matching(tx, access, rule)?.into_iter().map(Id::any).collect(),
     };
     let sealed = access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), id), doc)?;
     let row =
         GrantRow { id, doc: sealed, created_at: At(access.now()), expires_at: doc.expires_at.map(At), closed_at: None };
     store::insert(tx, access, &row, doc.sections.bits(doc.rule().is_some()), &links)?;
     for item in items {
-        store::insert_item(tx, access, id, item.any())?;
+        store::insert_item(tx, access, id, item)?;
     }
     let change = Change::new(Entity::Grant, id, 1, Op::Create);
     changes::insert(tx, access.patient(), number, access.actor(), access.now(), &[change])?;
     mark_plan_stale(tx, access)?;
     Ok((Done::created(id.uuid()), row))
+}
+
+/// The item, if it can be opened to somebody: it is there and done. `state` is whether it is a draft, and deleted.
+fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
+    match state {
+        Some((false, false)) => Ok(item),
+        Some((true, false)) => Err(Error::conflict(Code::NotShareable)),
+        Some((_, true)) | None => Err(Error::NotFound),
+    }
 }
 
 /// The done entries that fall under a rule now.
@@ -124,7 +136,7 @@ pub fn on_entry(
     Ok(())
 }
 
-/// Takes an entry out of every grant: what it says now is not what was opened.
-pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>) -> Result<()> {
-    store::delete_item_everywhere(tx, access, entry.any())
+/// Takes an item out of every grant: what it says now is not what was opened.
+pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
+    store::delete_item_everywhere(tx, access, item)
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Id;
-use crate::kernel::id::{Account, Entry};
+use crate::kernel::id::{Account, Entry, Response};
 
 /// The kinds of entries that a rule can name.
 pub const KINDS: [&str; 5] = ["reflection", "fragment", "note", "dream", "intention"];
@@ -23,13 +23,28 @@ impl Sections {
     pub const TAGS: Self = Self(4);
     /// The attachments.
     pub const ATTACHMENTS: Self = Self(8);
+    /// The answers to an exercise.
+    pub const ANSWERS: Self = Self(32);
+    /// How an exercise felt.
+    pub const DISTRESS: Self = Self(64);
 
+    /// The sections of an entry.
+    pub const ENTRY: Self = Self(15);
+    /// The sections of an exercise response.
+    pub const RESPONSE: Self = Self(96);
     /// Every section.
-    pub const ALL: Self = Self(15);
+    pub const ALL: Self = Self(111);
 
-    const NAMES: [(&'static str, Self); 4] =
-        [("text", Self::TEXT), ("mood", Self::MOOD), ("tags", Self::TAGS), ("attachments", Self::ATTACHMENTS)];
-    /// Marks, in the database only, that a grant is one by rule: so that they are found without opening any.
+    const NAMES: [(&'static str, Self); 6] = [
+        ("text", Self::TEXT),
+        ("mood", Self::MOOD),
+        ("tags", Self::TAGS),
+        ("attachments", Self::ATTACHMENTS),
+        ("answers", Self::ANSWERS),
+        ("distress", Self::DISTRESS),
+    ];
+    /// Marks, in the database only, that a grant is one by rule: so that they are found without opening any. Rules are
+    /// about entries: with the mark the bits are at least 16 and less than 32.
     const BY_RULE: i32 = 16;
 
     /// The sections of these names; `None` when one is unknown or there is none.
@@ -43,7 +58,7 @@ impl Sections {
 
     /// Reads stored bits; what is not a section is dropped.
     pub const fn from_bits(bits: i32) -> Self {
-        Self(bits & 15)
+        Self(bits & Self::ALL.0)
     }
 
     /// The bits to store.
@@ -51,9 +66,20 @@ impl Sections {
         if by_rule { self.0 | Self::BY_RULE } else { self.0 }
     }
 
-    /// The least number that the bits of a grant by rule are.
-    pub(super) const fn least_by_rule() -> i32 {
-        Self::BY_RULE
+    /// The bits that a grant by rule can have: from the first number to below the second.
+    pub(super) const fn by_rule() -> (i32, i32) {
+        (Self::BY_RULE, 2 * Self::BY_RULE)
+    }
+
+    /// Those of these sections that are among `others`.
+    #[must_use]
+    pub const fn within(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// Whether nothing is open.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// Their names.
@@ -95,6 +121,8 @@ impl Rule {
 pub enum Target {
     /// One entry.
     Entry(Id<Entry>),
+    /// One exercise response.
+    ExerciseResponse(Id<Response>),
     /// Every entry that falls under a rule.
     Rule(Rule),
 }
@@ -127,7 +155,7 @@ impl GrantDoc {
     pub fn rule(&self) -> Option<&Rule> {
         match &self.target {
             Target::Rule(rule) => Some(rule),
-            Target::Entry(_) => None,
+            Target::Entry(_) | Target::ExerciseResponse(_) => None,
         }
     }
 }
@@ -144,6 +172,9 @@ mod tests {
         assert_eq!(Sections::parse([]), None, "a grant of nothing is no grant");
         assert_eq!(Sections::parse(["text", "zone"]), None);
         assert_eq!(Sections::from_bits(both.bits(true)), both, "the mark of a rule is not a section");
+        assert_eq!(Sections::ALL, Sections::ENTRY.or(Sections::RESPONSE));
+        let (least, more) = Sections::by_rule();
+        assert!((least..more).contains(&Sections::ENTRY.bits(true)) && Sections::ANSWERS.bits(false) >= more);
     }
 
     #[test]

@@ -34,7 +34,7 @@ struct PutGrant {
     /// Every done entry that falls under a rule, now or later.
     #[schema(nullable = false)]
     rule: Option<GrantRule>,
-    /// `text`, `mood`, `tags`, `attachments`.
+    /// Of an entry `text`, `mood`, `tags`, `attachments`; of an exercise response `answers`, `distress`.
     #[schema(min_items = 1, max_items = 4, example = json!(["text"]))]
     sections: Vec<String>,
     /// To whom.
@@ -48,7 +48,7 @@ struct PutGrant {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct GrantTarget {
-    /// `entry`.
+    /// `entry` or `exercise_response`.
     #[serde(rename = "type")]
     #[schema(example = "entry")]
     type_: String,
@@ -89,10 +89,11 @@ impl PutGrant {
     fn parse(self) -> Result<GrantDoc> {
         let mut fields = Fields::new();
         let target = match (self.target, self.rule) {
-            (Some(target), None) => {
-                fields.check(target.type_ == "entry", "/target/type", "must be `entry`");
-                Some(Target::Entry(Id::from_uuid(target.id)))
-            }
+            (Some(target), None) => match target.type_.as_str() {
+                "entry" => Some(Target::Entry(Id::from_uuid(target.id))),
+                "exercise_response" => Some(Target::ExerciseResponse(Id::from_uuid(target.id))),
+                _ => fields.take("/target/type", Err("must be `entry` or `exercise_response`")),
+            },
             (None, Some(rule)) => {
                 let known = rule.kind.as_deref().is_none_or(|kind| KINDS.contains(&kind));
                 fields.check(known, "/rule/kind", "is not a kind of entry");
@@ -106,7 +107,11 @@ impl PutGrant {
             }
         };
         let sections = Sections::parse(self.sections.iter().map(String::as_str));
-        let sections = fields.take("/sections", sections.ok_or("must name text, mood, tags or attachments"));
+        let (of, names) = match &target {
+            Some(Target::ExerciseResponse(_)) => (Sections::RESPONSE, "must name answers or distress"),
+            _ => (Sections::ENTRY, "must name text, mood, tags or attachments"),
+        };
+        let sections = fields.take("/sections", sections.filter(|named| named.within(of) == *named).ok_or(names));
         let reader = match (self.reader.type_.as_str(), self.reader.account_id) {
             ("therapist", Some(account)) => Some(Reader::Therapist(Id::<Account>::from_uuid(account))),
             ("therapist", None) => fields.take("/reader/account_id", Err("is required")),
@@ -185,6 +190,9 @@ fn view<L: crate::care::door::Lock>(door: &Door<L>, (row, readers): Found) -> Re
     let live = row.live(door.now());
     let (target, rule) = match doc.target {
         Target::Entry(id) => (Some(GrantTarget { type_: "entry".to_owned(), id: id.uuid() }), None),
+        Target::ExerciseResponse(id) => {
+            (Some(GrantTarget { type_: "exercise_response".to_owned(), id: id.uuid() }), None)
+        }
         Target::Rule(rule) => {
             (None, Some(GrantRule { kind: rule.kind, answers_prompt: rule.answers_prompt.then_some(true) }))
         }
@@ -209,10 +217,10 @@ fn view<L: crate::care::door::Lock>(door: &Door<L>, (row, readers): Found) -> Re
     })
 }
 
-/// Open an entry to a reader
+/// Open an entry or an exercise response to a reader
 ///
-/// Opens sections of one entry, or of every done entry that falls under a rule, to one therapist or to the whole care
-/// team. A grant follows later edits; it does not change itself: end it and make another one. The same again answers
+/// Opens sections of one entry or exercise response, or of every done entry that falls under a rule, to one therapist or
+/// to the whole care team. A grant follows later edits; it does not change itself: end it and make another one. The same again answers
 /// 200. A draft cannot be opened (409 `not_shareable`); an id that was ended answers 410.
 #[utoipa::path(tag = "grants", operation_id = "put_grant", request_body = PutGrant,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),

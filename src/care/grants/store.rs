@@ -1,10 +1,13 @@
 //! Grants, their readers and their items.
 
+mod openings;
+
 use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use jiff::Timestamp;
 
+pub use self::openings::{delete_openings, insert_opening, list_openings};
 use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
@@ -176,10 +179,12 @@ pub(super) fn readers_of<A>(
 
 /// Live grants by rule.
 pub(super) fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantRow>> {
+    let (least, more) = Sections::by_rule();
     Ok(Both(
         grants::table
             .filter(grants::patient_id.eq(access.patient()))
-            .filter(grants::sections.ge(Sections::least_by_rule()))
+            .filter(grants::sections.ge(least))
+            .filter(grants::sections.lt(more))
             .filter(grants::closed_at.is_null())
             .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
             .select(GRANT),

@@ -220,7 +220,7 @@ async fn own_page<L: Lock>(door: &Door<L>, wanted: Wanted) -> Result<EntryList> 
             Ok((store::list(tx, access, &scan)?, hooks::background(tx, access)?))
         };
         let (rows, background) = door.read(wanted.act, unit).await?;
-        let around = hooks::surroundings(door.keys()?, door.patient()?, &background)?;
+        let around = background.open(door.keys()?, door.patient()?)?;
         let last = i64::try_from(rows.len()).is_ok_and(|read| read < asked);
         looked_at += rows.len();
         for row in rows {
@@ -255,7 +255,7 @@ async fn shared_page(door: &Door<Shared>, wanted: Wanted) -> Result<EntryList> {
     let after = wanted.after.map(|(_, id)| id.any());
     let unit = move |tx: &mut Tx<'_>, access: &Access<_>| shelf(tx, access, &filter, limit, after);
     let shelf = door.read(wanted.act, unit).await?;
-    let around = hooks::surroundings(door.keys()?, door.patient()?, &shelf.background)?;
+    let around = shelf.background.open(door.keys()?, door.patient()?)?;
     let render = |(row, sections)| view::render(door.keys()?, door.patient()?, &Found::shared(row, sections), &around);
     let items = shelf.found.into_iter().map(render).collect::<Result<_>>()?;
     // A reader's order knows no time.
@@ -276,7 +276,7 @@ fn shelf<A>(
     let ids: Vec<Id<Entry>> = open.keys().map(|id| id.typed()).collect();
     let background = hooks::background(tx, access)?;
     // The log is to name what goes out and nothing else, so what a filter asks for is opened here, in the unit.
-    let around = filter.needs_opening().then(|| hooks::surroundings(access.keys()?, access.patient(), &background));
+    let around = filter.needs_opening().then(|| background.open(access.keys()?, access.patient()));
     let around = around.transpose()?;
     let mut found = Vec::new();
     for row in store::list_done(tx, access, &ids)? {

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, get, post};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::{again, changed, reply};
 use crate::care::door::Own;
 use crate::care::grants::Sections;
 use crate::care::{Access, Door};
-use crate::changes::{self, Entity, Recorded};
+use crate::changes::Entity;
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors};
 use crate::http::{IdempotencyKey, PathOf, PatientRef, Preconditions, Query, Reply};
@@ -18,34 +18,9 @@ use crate::journal::actions;
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::journal::seal::Of;
 use crate::kernel::id::Entry;
-use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
-
-/// A revision of an entry.
-#[derive(Serialize, ToSchema)]
-struct RevisionItem {
-    /// The version that it was.
-    #[schema(example = 1)]
-    revision: i64,
-    /// What made it: `created`, `updated`, `deleted`, `undeleted` or `restored`.
-    #[schema(example = "updated")]
-    change: String,
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    at: Timestamp,
-}
-
-/// A page of revisions.
-#[derive(Serialize, ToSchema)]
-struct RevisionList {
-    /// The revisions, oldest first.
-    items: Vec<RevisionItem>,
-    /// Where the next page starts; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    next_cursor: Option<String>,
-}
+use crate::revisions::routes::{self, ListRevisions, RevisionList};
 
 /// What an entry said.
 #[derive(Serialize, ToSchema)]
@@ -74,19 +49,6 @@ struct RevisionView {
     tags: Vec<String>,
 }
 
-/// A page of a list.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListRevisions {
-    /// How many items, 1 to 200; 20 unless said otherwise.
-    #[param(nullable = false, minimum = 1, maximum = 200)]
-    limit: Option<i64>,
-    /// `next_cursor` of the page before.
-    #[param(nullable = false)]
-    cursor: Option<String>,
-}
-
 /// List the revisions of an entry
 ///
 /// For the patient only: readers see the present version.
@@ -102,30 +64,8 @@ pub(super) async fn list_revisions(
     request: HttpRequest,
 ) -> Result<Reply> {
     let entry = entry.into_inner();
-    let scope = door.cursor_scope("list_revisions", &entry.to_string());
-    let asked = query.and_then(|query| {
-        let query = query.into_inner();
-        let after = query.cursor.map(|cursor| {
-            let bytes = door.state().vault.open_cursor(&scope, &cursor);
-            let version = bytes.and_then(|bytes| bytes.first_chunk().copied()).map(i64::from_be_bytes);
-            version.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
-        });
-        Ok((Limit::parse(query.limit)?, after.transpose()?.unwrap_or_default()))
-    });
-    let (limit, after) = door.first("list_revisions", asked).await?;
-    let read = door.read("list_revisions", move |tx, access| {
-        actions::get(tx, access, entry)?;
-        changes::list_of(tx, access.patient(), Entity::Entry, entry.any(), after, limit.rows())
-    });
-    let page = Page::cut(read.await?, limit, |change: &Recorded| change.version);
-    let next_cursor = page.next.map(|version| door.state().vault.seal_cursor(&scope, &version.to_be_bytes()));
-    let item = |change: &Recorded| RevisionItem {
-        revision: change.version,
-        change: change.op.name().to_owned(),
-        at: change.at,
-    };
-    let list = RevisionList { items: page.items.iter().map(item).collect(), next_cursor };
-    Ok(Reply::ok(&list).next(&request, list.next_cursor.as_deref()))
+    let there = move |tx: &mut Tx<'_>, access: &Access<_>| actions::get(tx, access, entry).map(|_| ());
+    routes::list(&door, "list_revisions", (Entity::Entry, entry.any()), query, &request, there).await
 }
 
 /// Read a revision of an entry

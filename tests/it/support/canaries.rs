@@ -185,6 +185,35 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     ann.expect(post.clone(), "/v1/patients/me/entries/search", wrong, 422).await;
     mistakes(&ann, &said("mistake")).await;
 
+    // An exercise: asked for, worked on, changed, brought back, opened.
+    let assignment = format!("/v1/patients/{who}/assignments/{}", id());
+    let asked = json!({ "exercise_key": "leaves-defusion", "note": said("assignment"), "due_on": now.to_string()[..10],
+        "request_share": true });
+    theo.expect(put.clone(), &assignment, asked, 201).await;
+    let flags = theo.call(put.clone(), &format!("/v1/patients/{who}/cautions")).header("if-match", "\"c.\"");
+    assert_eq!(theo.send(flags.json(&json!({ "flags": ["eating_body"] }))).await.unwrap().0.as_u16(), 200);
+    let response = id();
+    let own = format!("/v1/patients/me/exercise-responses/{response}");
+    let work = json!({ "exercise_key": "leaves-defusion", "occurred_at": ago(3), "zone": "Pacific/Chatham",
+        "assignment_id": assignment.rsplit('/').next(), "answers": { "hook": said("hook"), "grip": 7 },
+        "distress": { "before": 7, "after": 4, "usefulness": 3 } });
+    ann.expect(put.clone(), &own, work, 201).await;
+    let wrong =
+        json!({ "exercise_key": said("key"), "occurred_at": said("at"), "answers": { said("step"): said("answer") } });
+    ann.expect(put.clone(), &format!("/v1/patients/me/exercise-responses/{}", id()), wrong, 422).await;
+    let wrong = json!({ "answers": { "grip": said("grip"), said("step"): said("answer") } });
+    ann.expect(patch.clone(), &own, wrong, 422).await;
+    let change = json!({ "answers": { "reworded": said("reworded") }, "distress": { "after": 1 } });
+    let changed = ann.call(patch.clone(), &own).header("if-match", "\"v1\"").json(&change);
+    assert_eq!(ann.send(changed).await.unwrap().0.as_u16(), 200);
+    ann.expect(post.clone(), &format!("{own}/revisions/1/restore"), json!({}), 200).await;
+    ann.expect(get.clone(), "/v1/patients/me/exercises/suggested", Value::Null, 200).await;
+    let open = json!({ "target": { "type": "exercise_response", "id": response }, "sections": ["answers", "distress"],
+        "reader": { "type": "care_team" } });
+    ann.expect(put.clone(), &format!("/v1/patients/me/grants/{}", id()), open, 201).await;
+    let seen = theo.expect(get.clone(), &format!("/v1/patients/{who}/exercise-responses/{response}"), Value::Null, 200);
+    assert_eq!(text(&seen.await, "/answers/hook"), said("hook"));
+
     // Sharing, reading, commenting, revoking.
     let grant = format!("/v1/patients/me/grants/{}", id());
     let body = json!({ "target": { "type": "entry", "id": entries[0] }, "sections": ["text", "mood", "tags"],

@@ -15,6 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::app::{Answer, Call, TestApp, document, new_id};
+use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
 use super::people::{PASSPHRASE, Person, registration};
 
@@ -89,16 +90,16 @@ impl Ask {
         Self { method, path: path.into(), body: None, if_match: None, token: None }
     }
 
-    fn get(path: impl Into<String>) -> Self {
+    pub(super) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }
 
-    fn with(mut self, body: Value) -> Self {
+    pub(super) fn with(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
     }
 
-    fn when(mut self, tag: String) -> Self {
+    pub(super) fn when(mut self, tag: String) -> Self {
         self.if_match = Some(tag);
         self
     }
@@ -135,6 +136,11 @@ pub struct World {
     /// Was open to `granted` and is deleted.
     pub deleted: String,
     pub grant: String,
+    /// An exercise response: open as the entry is.
+    pub response: String,
+    pub deleted_response: String,
+    /// By `granted`.
+    pub assignment: String,
     pub infusion: String,
     pub planned: String,
     pub pause: String,
@@ -211,6 +217,23 @@ impl World {
         let thread = ann.of_theirs(&format!("/entries/{entry}/comments"));
         people["granted"].post(&thread, json!({ "body": "Thank you." })).send().await.created();
         ann.revokes(&revoked).await;
+
+        let assignment = people["granted"].assigns(&ann, "values-sort").await;
+        let response = ann.works(work()).await;
+        ann.resumes(&response, json!({ "answers": { "reworded": format!("A story of a {CANARY}") } })).await;
+        ann.opens_response(&response, &["answers", "distress"], &people["granted"]).await;
+        ann.opens_response(&response, &["distress"], &people["wrong_section"]).await;
+        for who in ["link_ended", "disabled"] {
+            ann.opens_response(&response, &["answers"], &people[who]).await;
+        }
+        let revoked = ann.opens_response(&response, &["answers"], &people["revoked"]).await;
+        let expiring = with(grant_response(&response, &["answers"], &people["expired"]), json!({ "expires_at": soon }));
+        ann.put_grant(&new_id(&app), expiring).send().await.created();
+        people["granted"].reads(&ann, &format!("/exercise-responses/{response}")).await.ok();
+        ann.revokes(&revoked).await;
+        let deleted_response = ann.works(work()).await;
+        ann.opens_response(&deleted_response, &["answers"], &people["granted"]).await;
+        ann.delete(&ann.my(&format!("/exercise-responses/{deleted_response}"))).send().await.no_content();
         ann.delete(&format!("/v1/care-links/{ended}")).send().await.no_content();
         disable(&app, &people["disabled"]).await;
         app.wait(SignedDuration::from_mins(2));
@@ -224,6 +247,9 @@ impl World {
             entry,
             deleted,
             grant: open,
+            response,
+            deleted_response,
+            assignment,
             infusion,
             planned,
             pause,
@@ -236,8 +262,7 @@ impl World {
 
     /// The same database and keys under a new server.
     pub async fn restarted(self) -> Self {
-        let Self { app, people, clinic, entry, deleted, grant, infusion, planned, pause, prompt, link, asked, taken } =
-            self;
+        let people = self.people;
         let kept: Vec<(&'static str, [String; 5])> = people
             .into_iter()
             .map(|(who, person)| {
@@ -245,7 +270,7 @@ impl World {
                 (who, [name, account, patient, token, refresh])
             })
             .collect();
-        let app = app.restart().await;
+        let app = self.app.restart().await;
         let person = |[name, account, patient, token, refresh]: [String; 5]| Person {
             app: Arc::clone(&app),
             name,
@@ -255,7 +280,7 @@ impl World {
             refresh,
         };
         let people = kept.into_iter().map(|(who, of)| (who, person(of))).collect();
-        Self { app, people, clinic, entry, deleted, grant, infusion, planned, pause, prompt, link, asked, taken }
+        Self { app, people, ..self }
     }
 
     pub fn ann(&self) -> &Person {
@@ -500,7 +525,10 @@ impl World {
                 };
                 Ask::new(delete, hers(format!("/pauses/{id}")))
             }
-            other => panic!("the document has an operation that no test knows: add {other} to World::ask"),
+            other => match self.ask_exercise(other, who, n).await {
+                Some(ask) => ask,
+                None => panic!("the document has an operation that no test knows: add {other} to World::ask"),
+            },
         }
     }
 
@@ -524,6 +552,9 @@ impl World {
             "/pauses",
             "/prompts",
             "/clinics",
+            "/exercise-responses",
+            "/assignments",
+            "/cautions",
         ];
         let mut state = json!({});
         for part in all.into_iter().chain(["/invitations"]) {
@@ -535,8 +566,19 @@ impl World {
     /// What a request to `path` could have changed, as the people concerned read it; and the number of changes of
     /// Ann's data, which every change of it takes.
     pub async fn state_around(&self, path: &str) -> Value {
-        let parts =
-            ["/overrides", "/care-links", "/entries", "/grants", "/infusions", "/pauses", "/prompts", "/clinics"];
+        let parts = [
+            "/overrides",
+            "/care-links",
+            "/entries",
+            "/grants",
+            "/infusions",
+            "/pauses",
+            "/prompts",
+            "/clinics",
+            "/exercise-responses",
+            "/assignments",
+            "/cautions",
+        ];
         let part = parts.into_iter().chain(["/invitations", "/me"]).find(|part| path.contains(part));
         let read = match part {
             Some(part) => self.part(part).await,
@@ -559,6 +601,13 @@ impl World {
                     list(ann, &comments).await,
                 ])
             }
+            "/exercise-responses" => {
+                json!([
+                    list(ann, &ann.my("/exercise-responses?limit=200")).await,
+                    list(ann, &ann.my("/exercise-responses?limit=200&status=deleted")).await,
+                ])
+            }
+            "/cautions" => list(self.person("ungranted"), &ann.of_theirs("/cautions")).await,
             "/clinics" => list(admin, &format!("/v1/clinics/{}/members?limit=200", self.clinic)).await,
             "/invitations" => list(granted, "/v1/invitations?limit=200").await,
             "/grants" | "/prompts" => list(ann, &ann.my(&format!("{part}?limit=200"))).await,

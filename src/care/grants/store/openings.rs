@@ -1,0 +1,56 @@
+//! Who opened what was opened to them: a person, not an app that fetched it.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use crate::care::Access;
+use crate::care::access::Write;
+use crate::db::schema::openings;
+use crate::db::{At, Both, Tx};
+use crate::kernel::id::{Account, Any};
+use crate::kernel::{Id, Result};
+
+/// Notes that a person opened an item; the first time counts. Answers when that was.
+pub fn insert_opening(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    item: Id<Any>,
+    account: Id<Account>,
+) -> Result<Timestamp> {
+    Both(
+        diesel::insert_into(openings::table)
+            .values((
+                openings::patient_id.eq(access.patient()),
+                openings::item_id.eq(item),
+                openings::account_id.eq(account),
+                openings::opened_at.eq(At(access.now())),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    let first: At = openings::table
+        .filter(openings::patient_id.eq(access.patient()))
+        .filter(openings::item_id.eq(item))
+        .filter(openings::account_id.eq(account))
+        .select(openings::opened_at)
+        .first(tx.conn())?;
+    Ok(first.0)
+}
+
+/// Who opened an item, and when first.
+pub fn list_openings<A>(tx: &mut Tx<'_>, access: &Access<A>, item: Id<Any>) -> Result<Vec<(Id<Account>, Timestamp)>> {
+    let rows: Vec<(Id<Account>, At)> = openings::table
+        .filter(openings::patient_id.eq(access.patient()))
+        .filter(openings::item_id.eq(item))
+        .order((openings::opened_at, openings::account_id))
+        .select((openings::account_id, openings::opened_at))
+        .load(tx.conn())?;
+    Ok(rows.into_iter().map(|(account, at)| (account, at.0)).collect())
+}
+
+/// Forgets who opened an item.
+pub fn delete_openings(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
+    let seen = openings::table.filter(openings::patient_id.eq(access.patient())).filter(openings::item_id.eq(item));
+    diesel::delete(seen).execute(tx.conn())?;
+    Ok(())
+}

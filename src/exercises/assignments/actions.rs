@@ -1,0 +1,175 @@
+//! Assigning, changing, taking back.
+
+use jiff::civil::Date;
+
+use super::model::{AssignmentDoc, Draft, Patch, State};
+use super::store::{self, DoneBy, Stored};
+use crate::care::Access;
+use crate::care::access::Write;
+use crate::care::grants::{self, Sections};
+use crate::changes::{self, Change, Entity, Op};
+use crate::db::Tx;
+use crate::http::{EntityTag, Preconditions};
+use crate::kernel::id::{Assignment, Response};
+use crate::kernel::{Code, Error, Id, Result};
+use crate::prompts;
+use crate::replay::Done;
+
+/// An assignment with what became of it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The assignment.
+    pub stored: Stored,
+    /// Where it stands.
+    pub state: State,
+    /// The day on which it was done, where the patient was.
+    pub done_on: Option<Date>,
+    /// The response, if the caller may see something of it.
+    pub response: Option<Id<Response>>,
+}
+
+impl Found {
+    /// Its tag: it changes with the version and when the assignment is done.
+    pub fn tag(&self) -> EntityTag {
+        let done = if self.state == State::Done { "-done" } else { "" };
+        EntityTag::opaque(&format!("v{}{done}", self.stored.version))
+    }
+}
+
+/// What became of `list`.
+fn found<A>(tx: &mut Tx<'_>, access: &Access<A>, list: Vec<Stored>) -> Result<Vec<Found>> {
+    let ids: Vec<Id<Assignment>> = list.iter().map(|stored| stored.id).collect();
+    let done = store::list_done_by(tx, access, &ids)?;
+    let (settings, _) = prompts::actions::settings(tx, access)?;
+    let responses: Vec<_> = done.iter().map(|done| done.response.any()).collect();
+    let open = match access.link() {
+        Some(link) => grants::store::visible(tx, access, link, &responses)?,
+        None => grants::store::Open::new(),
+    };
+    let seen = |done: &&DoneBy| {
+        let sections = open.get(&done.response.any()).copied().unwrap_or_default();
+        access.is_owner() || !sections.within(Sections::RESPONSE).is_empty()
+    };
+    let found = list.into_iter().map(|stored| {
+        let first = done.iter().find(|done| done.assignment == stored.id);
+        let response = done.iter().filter(seen).find(|done| done.assignment == stored.id);
+        Found {
+            state: State::of(&stored.doc, first.is_some(), stored.live),
+            done_on: first.map(|done| done.header.local_date(|at| settings.zone_at(at))),
+            response: response.map(|done| done.response),
+            stored,
+        }
+    });
+    Ok(found.collect())
+}
+
+/// The assignment, if the caller may know of it.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Found> {
+    let stored = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    access.returns(id.uuid());
+    found(tx, access, vec![stored])?.pop().ok_or(Error::NotFound)
+}
+
+/// A page of the assignments that the caller may know of, newest id first.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Assignment>>, rows: i64) -> Result<Vec<Found>> {
+    let list = store::list(tx, access, after, rows)?;
+    found(tx, access, list)
+}
+
+fn today<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Date> {
+    Ok(prompts::actions::settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
+}
+
+/// Assigns, or replaces what this therapist has assigned. What it said first, sent again, changes nothing.
+///
+/// # Errors
+///
+/// [`Error::Invalid`]; [`Code::AlreadyExists`] for an id that is taken; 428 and 412 by the preconditions.
+pub fn put(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Assignment>,
+    draft: &Draft,
+    if_: &Preconditions,
+) -> Result<(Done, Found)> {
+    let number = changes::take(tx, access.patient(), 1)?;
+    let link = access.link().ok_or(Error::NotFound)?;
+    let today = today(tx, access)?;
+    let Some(current) = store::find(tx, access, id)? else {
+        if store::is_taken(tx, access, id)? {
+            return Err(Error::conflict(Code::AlreadyExists));
+        }
+        if if_.change_only() {
+            return Err(Error::Stale);
+        }
+        let mut doc = AssignmentDoc::parse(draft.clone(), today)?;
+        doc.first = Some(Box::new(doc.clone()));
+        let (author, now) = (access.account()?, access.now());
+        let stored = Stored { id, link, live: true, author, doc, version: 1, created_at: now, updated_at: now };
+        store::put(tx, access, &stored)?;
+        record(tx, access, number, &stored, Op::Create)?;
+        return Ok((Done::created(id.uuid()), get(tx, access, id)?));
+    };
+    // A day that has passed since is the same day when it is sent again.
+    let due = current.doc.first.as_ref().and_then(|first| first.due_on).map_or(today, |due| due.min(today));
+    let mut new = AssignmentDoc::parse(draft.clone(), due)?;
+    if new.exercise_key != current.doc.exercise_key {
+        return Err(Error::field("/exercise_key", "does not change"));
+    }
+    new.withdrawn_at = current.doc.withdrawn_at;
+    let tag = get(tx, access, id)?.tag();
+    let old = current.doc.without_first();
+    let first = || {
+        let first = current.doc.first.as_ref().map(|first| first.without_first());
+        Ok(AssignmentDoc { withdrawn_at: old.withdrawn_at, ..first.unwrap_or_else(|| old.clone()) })
+    };
+    if !if_.replaces(&tag, (&old, &new), first)? {
+        return Ok((Done::ok(id.uuid()), get(tx, access, id)?));
+    }
+    Ok((Done::ok(id.uuid()), change(tx, access, number, &current, new)?))
+}
+
+/// Changes an assignment by a merge patch. A patch that changes nothing is done, whatever the precondition.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], [`Error::Invalid`]; 428 and 412 by the preconditions.
+pub fn patch(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Assignment>,
+    patch: &Patch,
+    if_: &Preconditions,
+) -> Result<Found> {
+    let number = changes::take(tx, access.patient(), 1)?;
+    let current = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    let old = current.doc.without_first();
+    let new = old.patched(patch.clone(), access.now(), today(tx, access)?)?;
+    let found = get(tx, access, id)?;
+    if new == old {
+        return Ok(found);
+    }
+    if_.require(&found.tag())?;
+    change(tx, access, number, &current, new)
+}
+
+fn change(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, current: &Stored, doc: AssignmentDoc) -> Result<Found> {
+    let doc = AssignmentDoc { first: current.doc.first.clone(), ..doc };
+    let stored = Stored { doc, version: current.version + 1, updated_at: access.now(), ..current.clone() };
+    store::put(tx, access, &stored)?;
+    record(tx, access, number, &stored, Op::Update)?;
+    get(tx, access, stored.id)
+}
+
+fn record(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, stored: &Stored, op: Op) -> Result<()> {
+    let change = Change::new(Entity::Assignment, stored.id, stored.version, op);
+    changes::insert(tx, access.patient(), number, access.actor(), access.now(), &[change])
+}

@@ -1,0 +1,86 @@
+//! What is known of somebody who asks what to do now: collected in the unit, judged by [`super::fit`].
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::assignments::store as assignments;
+use super::catalogue::Offer;
+use super::fit::{Moment, offer};
+use super::model::Header;
+use super::store;
+use crate::care::Access;
+use crate::course;
+use crate::db::Tx;
+use crate::kernel::Result;
+use crate::prompts::{self, Protocol};
+use crate::window::{self, WindowParams};
+
+/// Prompts that may still wait for an answer became due at most so long ago.
+const WAITING: SignedDuration = SignedDuration::from_hours(24 * 5);
+/// Responses that are looked at: when an exercise was last done before them is long ago.
+const RESPONSES: i64 = 400;
+/// More prompts than this in five days cannot come from a plan.
+const PROMPTS: i64 = 200;
+
+/// Everything that is known at `access.now()`.
+///
+/// # Errors
+///
+/// When something cannot be read.
+pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> Result<(Moment, String)> {
+    let now = access.now();
+    let (settings, _) = prompts::actions::settings(tx, access)?;
+    let zone = settings.zone_at(now);
+    let doses = course::doses(tx, access)?;
+    let mut done = BTreeMap::new();
+    for (_, header) in store::list_headers(tx, access, RESPONSES)? {
+        let on = header.local_date(|at| settings.zone_at(at));
+        let last = done.entry(header.exercise_key).or_insert(on);
+        *last = on.max(*last);
+    }
+    let moment = Moment {
+        phase: window::context(&doses, WindowParams::shipped(), now).phase,
+        today: zone.date(now),
+        minutes,
+        flags: settings.cautions.clone(),
+        done,
+        prompted: prompted(tx, access, now)?,
+        assigned: assignments::list_open(tx, access)?
+            .into_iter()
+            .rev()
+            .map(|open| (open.doc.exercise_key, (open.id.uuid(), open.doc.due_on)))
+            .collect(),
+    };
+    Ok((moment, settings.locale))
+}
+
+/// The exercises to which a prompt that waits for an answer points.
+fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, now: Timestamp) -> Result<BTreeMap<String, uuid::Uuid>> {
+    let from = now.saturating_sub(WAITING).unwrap_or(now);
+    let mut found = BTreeMap::new();
+    for prompt in prompts::store::list(tx, access, (from, now), None, PROMPTS)? {
+        if !matches!(prompt.state(now), "due" | "delivered" | "opened") {
+            continue;
+        }
+        let rule = Protocol::default_v1().rule(&prompt.doc.planned.rule_key);
+        for key in rule.into_iter().flat_map(|rule| &rule.exercises) {
+            found.insert(key.clone(), prompt.id.uuid());
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the exercise of a response was offered when it was worked on.
+///
+/// # Errors
+///
+/// When something cannot be read.
+pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Result<Offer> {
+    let (settings, _) = prompts::actions::settings(tx, access)?;
+    let doses = course::doses(tx, access)?;
+    let phase = window::context(&doses, WindowParams::shipped(), header.occurred_at).phase;
+    let open = assignments::list_open(tx, access)?;
+    let assigned = open.iter().any(|open| open.doc.exercise_key == header.exercise_key);
+    Ok(offer(header.exercise()?, &settings.cautions, assigned, phase))
+}

@@ -1,0 +1,186 @@
+//! Which exercises are offered to a patient, and what to do now.
+
+use actix_web::get;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Language;
+use super::library::ExerciseSummary;
+use crate::care::Door;
+use crate::care::door::Own;
+use crate::exercises::catalogue::Offer;
+use crate::exercises::fit::{Candidate, Moment, Reason};
+use crate::exercises::moment;
+use crate::exercises::words::Common;
+use crate::http::document::ReadErrors;
+use crate::http::{PatientRef, Query, Reply};
+use crate::kernel::{Error, Fields, Result};
+
+/// What the library holds for a patient now.
+#[derive(Serialize, ToSchema)]
+struct PatientExerciseList {
+    /// Every exercise, in the order of the library.
+    items: Vec<PatientExercise>,
+}
+
+/// An exercise, as it stands to a patient now.
+#[derive(Serialize, ToSchema)]
+struct PatientExercise {
+    /// The exercise.
+    exercise: ExerciseSummary,
+    /// `yes`, `with_therapist` (once a therapist has assigned it) or `not_now`. No reason is given.
+    #[schema(example = "yes")]
+    offer: String,
+    /// What to say when it is not offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    offer_text: Option<String>,
+    /// `good`, `early` or `late`: how it fits the days the patient is in. Advice only.
+    #[schema(example = "good")]
+    fit: String,
+    /// The advice in words.
+    fit_text: String,
+    /// Days since it was last done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
+    days_since_done: Option<i64>,
+}
+
+impl PatientExercise {
+    fn of(one: &Candidate, locale: &str) -> Self {
+        let common = Common::of(locale);
+        let withheld = one.offer != Offer::Yes;
+        Self {
+            exercise: ExerciseSummary::of(one.exercise, locale),
+            offer: one.offer.name().to_owned(),
+            offer_text: withheld.then(|| common.get(&format!("offer.{}", one.offer.name())).to_owned()),
+            fit: one.fit.name().to_owned(),
+            fit_text: common.get(&format!("fit.{}", one.fit.name())).to_owned(),
+            days_since_done: one.days_since,
+        }
+    }
+}
+
+/// List the exercises of a patient
+///
+/// The whole library as it stands to the patient now: what is offered, how it fits the days they are in, when they did it
+/// last. The words are in the language of `Accept-Language`, else in that of the patient.
+#[utoipa::path(tag = "exercises", operation_id = "list_patient_exercises",
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id")),
+    responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
+#[get("/exercises")]
+pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) -> Result<Reply> {
+    let read = door.read("list_patient_exercises", |tx, access| moment::collect(tx, access, None));
+    let (moment, locale) = read.await?;
+    let items = moment.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
+    Ok(Reply::ok(&PatientExerciseList { items }))
+}
+
+/// What somebody has at hand.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct SuggestExercises {
+    /// How many minutes there are, 1 to 240.
+    #[param(nullable = false, minimum = 1, maximum = 240, example = 10)]
+    minutes: Option<i64>,
+    /// How many suggestions, 1 to 22; 3 unless said otherwise.
+    #[param(nullable = false, minimum = 1, maximum = 22)]
+    limit: Option<i64>,
+}
+
+/// What to do now.
+#[derive(Serialize, ToSchema)]
+struct SuggestionList {
+    /// The best first. Empty when nothing fits: that is fine, too.
+    items: Vec<Suggestion>,
+}
+
+/// An exercise that is suggested.
+#[derive(Serialize, ToSchema)]
+struct Suggestion {
+    /// The exercise.
+    exercise: ExerciseSummary,
+    /// Why, the strongest reason first.
+    reasons: Vec<SuggestionReason>,
+    /// The prompt that points to it: send it with the response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    prompt_id: Option<Uuid>,
+    /// The assignment that asks for it: send it with the response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    assignment_id: Option<Uuid>,
+}
+
+/// Why an exercise is suggested.
+#[derive(Serialize, ToSchema)]
+struct SuggestionReason {
+    /// `assignment`, `prompt`, `phase`, `minutes`, `not_done_yet` or `done_before`.
+    #[schema(example = "phase")]
+    code: String,
+    /// In words, for the patient.
+    text: String,
+}
+
+impl SuggestionReason {
+    fn of(reason: Reason, common: Common) -> Self {
+        let code = match reason {
+            Reason::Assignment => "assignment",
+            Reason::Prompt => "prompt",
+            Reason::Phase => "phase",
+            Reason::Minutes => "minutes",
+            Reason::NotDoneYet => "not_done_yet",
+            Reason::DoneBefore(_) => "done_before",
+        };
+        let text = match reason {
+            Reason::DoneBefore(days) => common.done_before(days),
+            _ => common.get(&format!("reason.{code}")).to_owned(),
+        };
+        Self { code: code.to_owned(), text }
+    }
+}
+
+impl Suggestion {
+    fn of(moment: &Moment, one: &Candidate, reasons: Vec<Reason>, locale: &str) -> Self {
+        let key = &one.exercise.key;
+        Self {
+            exercise: ExerciseSummary::of(one.exercise, locale),
+            reasons: reasons.into_iter().map(|reason| SuggestionReason::of(reason, Common::of(locale))).collect(),
+            prompt_id: moment.prompted.get(key).copied(),
+            assignment_id: moment.assigned.get(key).map(|(assignment, _)| *assignment),
+        }
+    }
+}
+
+/// Suggest exercises for now
+///
+/// For the phase the patient is in, the minutes they have, what waits for them and what they did last. What a therapist
+/// has asked for comes first, then what a prompt points to. Nothing that was done today, and nothing that is not offered.
+#[utoipa::path(tag = "exercises", operation_id = "suggest_exercises",
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises),
+    responses((status = 200, description = "Suggestions", body = SuggestionList), ReadErrors))]
+#[get("/exercises/suggested")]
+pub(super) async fn suggest_exercises(
+    door: Door<Own>,
+    query: Result<Query<SuggestExercises>, Error>,
+    language: Language,
+) -> Result<Reply> {
+    let asked = query.and_then(|query| {
+        let SuggestExercises { minutes, limit } = query.into_inner();
+        let mut fields = Fields::new();
+        let whole = |value: i64, most: u32| u32::try_from(value).ok().filter(|value| (1..=most).contains(value));
+        let minutes =
+            minutes.map(|value| fields.take("query/minutes", whole(value, 240).ok_or("must be between 1 and 240")));
+        let limit = fields.take("query/limit", whole(limit.unwrap_or(3), 22).ok_or("must be between 1 and 22"));
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        fields.finish(limit.map(|limit| (minutes.flatten(), limit)))
+    });
+    let (minutes, most) = door.first("suggest_exercises", asked).await?;
+    let read = door.read("suggest_exercises", move |tx, access| moment::collect(tx, access, minutes));
+    let (moment, locale) = read.await?;
+    let found = moment.suggest(most).into_iter();
+    let items = found.map(|(one, reasons)| Suggestion::of(&moment, &one, reasons, language.or(&locale))).collect();
+    Ok(Reply::ok(&SuggestionList { items }))
+}

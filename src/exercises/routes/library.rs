@@ -1,0 +1,374 @@
+//! The library: for everybody with an account, the same for all.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, get, web};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Language;
+use crate::exercises::answers;
+use crate::exercises::catalogue::{self, Ask, Exercise, Guidance, Step};
+use crate::exercises::words::{Common, Words};
+use crate::http::document::{IfNoneMatchHeader, PublicErrors, ReadErrors};
+use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply};
+use crate::identity::Caller;
+use crate::kernel::{Error, Result};
+use crate::state::State;
+use crate::window::Phase;
+
+/// Read the JSON Schema of exercises
+///
+/// What an exercise is made of: every type of step with its parameters, and what its answer looks like.
+#[utoipa::path(tag = "exercises", operation_id = "get_exercise_schema", security(()),
+    responses((status = 200, description = "The schema", body = serde_json::Value, content_type = "application/schema+json"), PublicErrors))]
+#[get("/schemas/exercise.json")]
+pub(super) async fn get_exercise_schema() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/schema+json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .body(catalogue::SCHEMA)
+}
+
+/// An exercise in a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ExerciseSummary {
+    /// Its name.
+    #[schema(example = "if-then-habit")]
+    pub key: String,
+    /// Its newest version. Versions are never changed.
+    #[schema(example = 1)]
+    pub version: u32,
+    /// Its title.
+    #[schema(example = "When–then")]
+    pub title: String,
+    /// What it is for, in a sentence.
+    pub purpose: String,
+    /// The school it comes from.
+    #[schema(example = "implementation_intentions")]
+    pub modality: String,
+    /// The school in words.
+    pub modality_label: String,
+    /// How long it takes.
+    #[schema(example = 7)]
+    pub minutes: u32,
+    /// The phases it was made for.
+    #[schema(value_type = Vec<String>, example = json!(["peak", "consolidate"]))]
+    pub phases: Vec<Phase>,
+    /// `self`, `guided` (better with a therapist) or `therapist_only` (once a therapist has assigned it).
+    #[schema(value_type = String, example = "self")]
+    pub guidance: Guidance,
+    /// The language of the words.
+    #[schema(example = "en")]
+    pub locale: String,
+}
+
+impl ExerciseSummary {
+    pub(super) fn of(exercise: &Exercise, locale: &str) -> Self {
+        let words = Words::of(exercise, locale);
+        Self {
+            key: exercise.key.clone(),
+            version: exercise.version,
+            title: words.title().to_owned(),
+            purpose: words.find("purpose").unwrap_or_default().to_owned(),
+            modality: exercise.modality.clone(),
+            modality_label: words.common().get(&format!("modality.{}", exercise.modality)).to_owned(),
+            minutes: exercise.minutes,
+            phases: exercise.phases.clone(),
+            guidance: exercise.guidance,
+            locale: words.locale.to_owned(),
+        }
+    }
+}
+
+/// The library.
+#[derive(Serialize, ToSchema)]
+struct ExerciseList {
+    /// The newest version of each exercise, in a considered order.
+    items: Vec<ExerciseSummary>,
+}
+
+/// An exercise.
+#[derive(Serialize, ToSchema)]
+struct ExerciseView {
+    /// Its name.
+    #[schema(example = "if-then-habit")]
+    key: String,
+    /// The version. Versions are never changed.
+    #[schema(example = 1)]
+    version: u32,
+    /// Its title.
+    title: String,
+    /// What it is for, in a sentence.
+    purpose: String,
+    /// The school it comes from.
+    #[schema(example = "implementation_intentions")]
+    modality: String,
+    /// The school in words.
+    modality_label: String,
+    /// How long it takes.
+    #[schema(example = 7)]
+    minutes: u32,
+    /// The phases it was made for.
+    #[schema(value_type = Vec<String>, example = json!(["peak", "consolidate"]))]
+    phases: Vec<Phase>,
+    /// `self`, `guided` (better with a therapist) or `therapist_only` (once a therapist has assigned it).
+    #[schema(value_type = String, example = "self")]
+    guidance: Guidance,
+    /// The language of the words.
+    #[schema(example = "en")]
+    locale: String,
+    /// What is known of it in the days after ketamine: `tested_related`, `general` or `conventional`. None of them says
+    /// that it works.
+    #[schema(example = "general")]
+    evidence_in_window: String,
+    /// What to ask before the first step and after the last one.
+    around: AroundView,
+    /// The steps, in the order in which they are shown; answers are taken in any order.
+    steps: Vec<StepView>,
+}
+
+/// What is asked before and after every exercise.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExerciseAround)]
+struct AroundView {
+    /// Distress at the beginning, 0 to 10: `distress.before`.
+    before: String,
+    /// Distress at the end, 0 to 10: `distress.after`.
+    after: String,
+    /// The word at 0.
+    low: String,
+    /// The word at 10.
+    high: String,
+    /// Whether it was of use, 0 to 4: `distress.usefulness`.
+    usefulness: String,
+}
+
+/// Something to choose.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExerciseOption)]
+struct OptionView {
+    /// What goes into the answer.
+    #[schema(example = "calmer")]
+    key: String,
+    /// What is shown.
+    #[schema(example = "calmer")]
+    label: String,
+    /// The exercise stops here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    stops: bool,
+}
+
+/// A step.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExerciseStep)]
+struct StepView {
+    /// Its name: the key of its answer.
+    #[schema(example = "when")]
+    id: String,
+    /// `info`, `text_short`, `text_long`, `list`, `scale`, `single`, `multi`, `rank`, `card_sort`, `timer`, `audio`,
+    /// `drawing`, `person`, `date`, `time`, `confirm` or `pair`.
+    #[serde(rename = "type")]
+    #[schema(example = "text_short")]
+    type_: String,
+    /// What is shown.
+    label: String,
+    /// Without an answer the exercise cannot be done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    required: bool,
+    /// Asked so many hours after the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 24)]
+    after_hours: Option<u32>,
+    /// The most characters of each text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 280)]
+    max_length: Option<usize>,
+    /// How many fields of a list to show, cards to rank or pairs to write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
+    items: Option<usize>,
+    /// The options of a choice.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    options: Vec<OptionView>,
+    /// The piles of a sort.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    piles: Vec<OptionView>,
+    /// The cards of a sort.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    cards: Vec<OptionView>,
+    /// How many cards of their own somebody may add.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    own_cards: Option<usize>,
+    /// Where the cards to rank come from, as `step/pile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "sort/very_me")]
+    from: Option<String>,
+    /// How long to stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 180)]
+    seconds: Option<u32>,
+    /// The word at 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    low: Option<String>,
+    /// The word at 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    high: Option<String>,
+    /// From this number on the exercise stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 8)]
+    stop_at: Option<u8>,
+    /// What to say when it stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    stop: Option<String>,
+    /// What stands over the first text of a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    left: Option<String>,
+    /// What stands over the second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    right: Option<String>,
+}
+
+impl StepView {
+    fn of(step: &Step, words: Words) -> Self {
+        let word = |name: &str| words.find(&format!("{}.{name}", step.id)).map(str::to_owned);
+        let choices = |keys: &[&str], stops: &[String]| -> Vec<OptionView> {
+            let view = |key: &&str| OptionView {
+                key: (*key).to_owned(),
+                label: word(key).unwrap_or_default(),
+                stops: stops.iter().any(|stop| stop == key),
+            };
+            keys.iter().map(view).collect()
+        };
+        let mut view = Self {
+            id: step.id.clone(),
+            type_: step.ask.name().to_owned(),
+            label: words.find(&step.id).unwrap_or_default().to_owned(),
+            required: step.required,
+            after_hours: step.defer_h,
+            max_length: None,
+            items: None,
+            options: Vec::new(),
+            piles: Vec::new(),
+            cards: Vec::new(),
+            own_cards: None,
+            from: None,
+            seconds: None,
+            low: word("low"),
+            high: word("high"),
+            stop_at: None,
+            stop: word("stop"),
+            left: word("left"),
+            right: word("right"),
+        };
+        let keys = |list: &'_ [String]| list.iter().map(String::clone).collect::<Vec<_>>();
+        match &step.ask {
+            Ask::TextShort => view.max_length = Some(answers::SHORT),
+            Ask::TextLong => view.max_length = Some(answers::LONG),
+            Ask::Person => view.max_length = Some(answers::NAME),
+            Ask::List { items } => (view.items, view.max_length) = (Some(*items), Some(answers::SHORT)),
+            Ask::Pair { repeat } => (view.items, view.max_length) = (Some(*repeat), Some(answers::SHORT)),
+            Ask::Scale { stop_at } => view.stop_at = *stop_at,
+            Ask::Single { stop_on, .. } => view.options = choices(&step.ask.options(), stop_on),
+            Ask::Multi { .. } => view.options = choices(&step.ask.options(), &[]),
+            Ask::Rank { max, from } => {
+                (view.items, view.from) = (Some(*max), Some(format!("{}/{}", from.step, from.pile)));
+            }
+            Ask::CardSort { piles, cards, own_cards } => {
+                let (piles, cards) = (keys(piles), keys(cards));
+                let refs = |list: &'_ [String]| -> Vec<OptionView> {
+                    choices(&list.iter().map(String::as_str).collect::<Vec<_>>(), &[])
+                };
+                (view.piles, view.cards, view.own_cards) = (refs(&piles), refs(&cards), Some(*own_cards));
+            }
+            Ask::Timer { seconds } => view.seconds = Some(*seconds),
+            Ask::Info | Ask::Audio | Ask::Drawing | Ask::Date | Ask::Time | Ask::Confirm => {}
+        }
+        view
+    }
+}
+
+impl ExerciseView {
+    fn of(exercise: &Exercise, locale: &str) -> Self {
+        let words = Words::of(exercise, locale);
+        let common = |name| Common::get(words.common(), name).to_owned();
+        let summary = ExerciseSummary::of(exercise, locale);
+        Self {
+            key: summary.key,
+            version: summary.version,
+            title: summary.title,
+            purpose: summary.purpose,
+            modality: summary.modality,
+            modality_label: summary.modality_label,
+            minutes: summary.minutes,
+            phases: summary.phases,
+            guidance: summary.guidance,
+            locale: summary.locale,
+            evidence_in_window: exercise.evidence_in_window.clone(),
+            around: AroundView {
+                before: common("distress_before"),
+                after: common("distress_after"),
+                low: common("distress_low"),
+                high: common("distress_high"),
+                usefulness: common("usefulness"),
+            },
+            steps: exercise.steps.iter().map(|step| StepView::of(step, words)).collect(),
+        }
+    }
+}
+
+/// List exercises
+///
+/// The library, in the language of `Accept-Language` as far as it is translated, else in English. What is offered to a
+/// patient is in `/v1/patients/{patient_id}/exercises`.
+#[utoipa::path(tag = "exercises", operation_id = "list_exercises",
+    responses((status = 200, description = "The exercises", body = ExerciseList), ReadErrors))]
+#[get("/exercises")]
+pub(super) async fn list_exercises(caller: Caller, language: Language, state: web::Data<State>) -> Result<Reply> {
+    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
+    let items = catalogue::newest().map(|exercise| ExerciseSummary::of(exercise, language.or("en"))).collect();
+    Ok(Reply::ok(&ExerciseList { items }))
+}
+
+/// Which version.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct GetExercise {
+    /// The version; the newest unless said otherwise.
+    #[param(nullable = false, minimum = 1, example = 1)]
+    version: Option<u32>,
+}
+
+/// Read an exercise
+///
+/// Its steps with their words, in the language of `Accept-Language` if it is translated, else in English. Answers name
+/// keys, not words, so they are the same in every language. A version never changes.
+#[utoipa::path(tag = "exercises", operation_id = "get_exercise",
+    params(("key" = String, Path, description = "Its name", example = "if-then-habit"), GetExercise, IfNoneMatchHeader),
+    responses((status = 200, description = "The exercise", body = ExerciseView), (status = 304, description = "You have it"), ReadErrors))]
+#[get("/exercises/{key}")]
+pub(super) async fn get_exercise(
+    caller: Caller,
+    key: PathOf<(String,)>,
+    query: Result<Query<GetExercise>, Error>,
+    when: Preconditions,
+    language: Language,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
+    let exercise = catalogue::find(&key.0.0, query?.into_inner().version).ok_or(Error::NotFound)?;
+    let view = ExerciseView::of(exercise, language.or("en"));
+    let tag = EntityTag::opaque(&format!("{}.{}", exercise.reference(), view.locale));
+    Ok(Reply::ok(&view).header(header::CONTENT_LANGUAGE, &view.locale).unless_known(&tag, &when))
+}

@@ -1,0 +1,135 @@
+//! What is offered to whom, and what is suggested.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::date;
+use uuid::Uuid;
+
+use crate::exercises::catalogue::{self, Exercise, Flag, Guidance, Offer};
+use crate::exercises::fit::{Fit, Moment, Reason, offer};
+use crate::window::Phase;
+
+fn exercise(key: &str) -> &'static Exercise {
+    catalogue::find(key, None).unwrap()
+}
+
+/// Somebody in `phase`, of whom nothing is known.
+fn somebody(phase: Phase) -> Moment {
+    Moment {
+        phase,
+        today: date(2026, 3, 10),
+        minutes: None,
+        flags: BTreeSet::new(),
+        done: BTreeMap::new(),
+        prompted: BTreeMap::new(),
+        assigned: BTreeMap::new(),
+    }
+}
+
+fn keys(moment: &Moment, most: usize) -> Vec<&'static str> {
+    moment.suggest(most).into_iter().map(|(one, _)| one.exercise.key.as_str()).collect()
+}
+
+#[test]
+fn phase_fit_is_advice() {
+    let letter = exercise("kind-letter");
+    assert_eq!(Fit::of(letter, Phase::Settling), Fit::Early);
+    assert_eq!(Fit::of(letter, Phase::Peak), Fit::Good);
+    assert_eq!(Fit::of(letter, Phase::Maintenance), Fit::Late);
+    for phase in Phase::ALL.into_iter().filter(|phase| !matches!(phase, Phase::Acute | Phase::InSession)) {
+        assert_eq!(offer(letter, &BTreeSet::new(), false, phase), Offer::Yes, "{phase}: fit withholds nothing");
+    }
+}
+
+#[test]
+fn somebody_who_is_landing_is_offered_what_holds_them_and_nothing_else() {
+    for phase in [Phase::Acute, Phase::InSession] {
+        let offered = somebody(phase).library().into_iter().filter(|one| one.offer == Offer::Yes);
+        let offered: Vec<_> = offered.map(|one| one.exercise.key.as_str()).collect();
+        assert_eq!(offered, ["grounding-54321", "box-breath", "urge-surf"], "{phase}");
+    }
+    let assigned = offer(exercise("imagery-rescript"), &BTreeSet::new(), true, Phase::Acute);
+    assert_eq!(assigned, Offer::NotNow, "no assignment opens it while landing");
+}
+
+#[test]
+fn what_is_for_a_therapist_is_opened_by_an_assignment() {
+    let nobody = BTreeSet::new();
+    let therapist = exercise("imagery-rescript");
+    assert_eq!(therapist.guidance, Guidance::TherapistOnly);
+    assert_eq!(offer(therapist, &nobody, false, Phase::Peak), Offer::WithTherapist);
+    assert_eq!(offer(therapist, &nobody, true, Phase::Peak), Offer::Yes);
+    assert_eq!(offer(exercise("parts-letter"), &nobody, false, Phase::Closing), Offer::Yes, "guided is advice");
+}
+
+#[test]
+fn each_caution_withholds_what_the_library_says() {
+    for exercise in catalogue::newest() {
+        for caution in &exercise.cautions {
+            let flags = BTreeSet::from([caution.flag]);
+            let alone = offer(exercise, &flags, false, Phase::Consolidate);
+            let own = offer(exercise, &BTreeSet::new(), false, Phase::Consolidate);
+            assert_eq!(alone, caution.offer.max(own), "{}: {:?}", exercise.key, caution.flag);
+            let assigned = offer(exercise, &flags, true, Phase::Consolidate);
+            let wanted = if caution.offer == Offer::NotNow { Offer::NotNow } else { Offer::Yes };
+            assert_eq!(
+                assigned, wanted,
+                "{}: {:?}: what is not for now no assignment opens",
+                exercise.key, caution.flag
+            );
+        }
+    }
+    let others = BTreeSet::from([Flag::EatingBody]);
+    assert_eq!(offer(exercise("kind-letter"), &others, false, Phase::Peak), Offer::Yes, "a flag it does not name");
+}
+
+#[test]
+fn what_is_suggested_fits_the_days_and_the_minutes() {
+    let mut moment = somebody(Phase::Peak);
+    moment.minutes = Some(8);
+    for (one, reasons) in moment.suggest(22) {
+        assert!(one.exercise.minutes <= 8 && one.fit == Fit::Good, "{}", one.exercise.key);
+        assert_eq!(reasons, [Reason::Phase, Reason::Minutes, Reason::NotDoneYet]);
+    }
+    assert_eq!(moment.suggest(3).len(), 3);
+    moment.minutes = Some(1);
+    assert!(moment.suggest(22).is_empty(), "nothing takes a minute, and that is fine");
+}
+
+#[test]
+fn what_was_asked_for_comes_first_and_what_was_done_last_comes_last() {
+    let mut moment = somebody(Phase::Peak);
+    moment.prompted.insert("leaves-defusion".to_owned(), Uuid::from_u128(1));
+    moment.assigned.insert("if-then-habit".to_owned(), (Uuid::from_u128(2), None));
+    moment.assigned.insert("kind-letter".to_owned(), (Uuid::from_u128(3), Some(date(2026, 3, 12))));
+    assert_eq!(keys(&moment, 3), ["kind-letter", "if-then-habit", "leaves-defusion"], "the sooner due the earlier");
+    let mut moment = somebody(Phase::Peak);
+    for one in moment.library() {
+        moment.done.insert(one.exercise.key.clone(), date(2026, 3, 8));
+    }
+    moment.done.insert("box-breath".to_owned(), date(2026, 3, 1));
+    moment.done.remove("safe-place");
+    moment.done.insert("thought-record".to_owned(), date(2026, 3, 10));
+    let all = keys(&moment, 22);
+    assert_eq!(all[..2], ["safe-place", "box-breath"], "new, then longest ago");
+    assert!(!all.contains(&"thought-record"), "not twice on one day");
+    let reasons = moment.suggest(2).remove(1).1;
+    assert_eq!(reasons, [Reason::Phase, Reason::DoneBefore(9)]);
+}
+
+#[test]
+fn an_assignment_is_suggested_whatever_the_days_and_never_against_a_caution() {
+    let mut moment = somebody(Phase::Settling);
+    moment.assigned.insert("repair-letter".to_owned(), (Uuid::from_u128(1), None));
+    assert_eq!(keys(&moment, 1), ["repair-letter"], "early, and a therapist asked for it");
+    moment.assigned.insert("kind-letter".to_owned(), (Uuid::from_u128(2), None));
+    moment.flags.insert(Flag::AcuteSi);
+    assert!(!keys(&moment, 22).contains(&"kind-letter"));
+}
+
+#[test]
+fn without_an_infusion_it_is_as_between_windows() {
+    let first = keys(&somebody(Phase::None), 22);
+    assert_eq!(first, keys(&somebody(Phase::Maintenance), 22));
+    assert!(first.contains(&"early-signs"));
+}
