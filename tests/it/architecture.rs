@@ -36,6 +36,7 @@ const ORDER: &[&str] = &[
     "jobs",
     "app",
     "demo",
+    "sandbox",
     "cli",
 ];
 

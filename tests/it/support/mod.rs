@@ -8,6 +8,7 @@ pub mod contract;
 pub mod database;
 pub mod journal;
 pub mod people;
+pub mod playground;
 pub mod shell;
 pub mod sources;
 pub mod sql;
