@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use actix_web::rt::System;
 use base64::Engine as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 use crate::app::{Server, openapi};
 use crate::audit;
@@ -17,7 +19,9 @@ use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::LogChannel;
 use crate::demo;
+use crate::kernel::clock::micros;
 use crate::kernel::{Clock, Entropy, Error, Result};
+use crate::sandbox::{self, Sandbox};
 use crate::vault::{Vault, VaultConfig};
 
 /// Backend of a companion app for ketamine therapy.
@@ -30,7 +34,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, Subcommand)]
 enum Command {
     /// Answer requests and do the background work (what happens without a command).
     Serve,
@@ -38,6 +42,10 @@ enum Command {
     Worker,
     /// Fill a new database with a believable clinic to look around in, and say how to log in.
     Demo,
+    /// Serve a made-up clinic from memory, with a clock to move and faults to ask for: for those who build an app.
+    ///
+    /// Nothing is written. Where data and keys would lie does not matter, and requests are not limited.
+    Sandbox(SandboxOptions),
     /// Bring the tables up to date and stop.
     Migrate,
     /// Print the OpenAPI document.
@@ -49,6 +57,13 @@ enum Command {
         #[command(subcommand)]
         what: Audit,
     },
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+struct SandboxOptions {
+    /// Where its clock stands at first, such as 2026-03-10T08:00:00Z [default: the machine's time].
+    #[arg(long)]
+    at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -123,7 +138,7 @@ impl Options {
         if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none() {
             return Err("the address to listen on is a host and a port, such as 127.0.0.1:8080".to_owned());
         }
-        let mut config = Config::in_folder(&self.data_dir);
+        let mut config = self.without_places(&self.listen);
         config.key_dir = self.key_dir.clone().unwrap_or_else(|| beside(&self.data_dir));
         if let Some(key) = &self.root_key {
             let bytes = base64::engine::general_purpose::STANDARD.decode(key.trim());
@@ -135,17 +150,28 @@ impl Options {
         if let Some(url) = &self.keyring_url {
             config.keyring = Some(Backend::parse(url)?);
         }
-        config.public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        match config.faults().into_iter().next() {
+            Some(fault) => Err(fault),
+            None => Ok(config),
+        }
+    }
+
+    /// Everything but where data and keys lie, for a server that listens on `address`.
+    fn without_places(&self, address: &str) -> Config {
+        let mut config = Config::in_folder(&self.data_dir);
+        config.public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         config.security_contact.clone_from(&self.security_contact);
         config.change_password_url.clone_from(&self.change_password_url);
         config.auth_per_minute = NonZeroU32::new(self.auth_per_minute);
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;
         config.database_plaintext = self.database_plaintext;
-        match config.faults().into_iter().next() {
-            Some(fault) => Err(fault),
-            None => Ok(config),
-        }
+        config
+    }
+
+    /// How many threads answer requests.
+    fn workers(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
     }
 }
 
@@ -153,26 +179,7 @@ impl Options {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(&cli.options);
-    let done = cli.options.config().map_err(Error::internal).and_then(|config| match cli.command {
-        None | Some(Command::Serve) => actix_web::rt::System::new().block_on(serve(config, &cli.options)),
-        Some(Command::Worker) => actix_web::rt::System::new().block_on(work(config)),
-        Some(Command::Demo) => actix_web::rt::System::new().block_on(fill_demo(config)),
-        Some(Command::Migrate) => {
-            let added = migrate::run(&config.database, Family::Main)?;
-            say(&format!("{} migrations applied", added.len()));
-            Ok(())
-        }
-        Some(Command::Openapi) => {
-            say(openapi::json().trim_end());
-            Ok(())
-        }
-        Some(Command::Audit { what: Audit::Verify }) => actix_web::rt::System::new().block_on(verify_audit(config)),
-        Some(Command::CheckConfig) => {
-            say("the configuration is right");
-            Ok(())
-        }
-    });
-    match done {
+    match execute(cli.command, &cli.options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let why = match &error {
@@ -181,6 +188,31 @@ pub fn run() -> ExitCode {
             };
             tracing::error!("{why}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Option<Command>, options: &Options) -> Result<()> {
+    let config = || options.config().map_err(Error::internal);
+    match command {
+        None | Some(Command::Serve) => System::new().block_on(serve(config()?, options)),
+        Some(Command::Worker) => System::new().block_on(work(config()?)),
+        Some(Command::Demo) => System::new().block_on(fill_demo(config()?)),
+        Some(Command::Sandbox(how)) => System::new().block_on(sandbox(options, how)),
+        Some(Command::Migrate) => {
+            let added = migrate::run(&config()?.database, Family::Main)?;
+            say(&format!("{} migrations applied", added.len()));
+            Ok(())
+        }
+        Some(Command::Openapi) => {
+            say(openapi::json().trim_end());
+            Ok(())
+        }
+        Some(Command::Audit { what: Audit::Verify }) => System::new().block_on(verify_audit(config()?)),
+        Some(Command::CheckConfig) => {
+            config()?;
+            say("the configuration is right");
+            Ok(())
         }
     }
 }
@@ -205,21 +237,25 @@ async fn serve(config: Config, options: &Options) -> Result<()> {
     let io = |error: std::io::Error| Error::internal(format!("{}: {error}", options.listen));
     let listener = TcpListener::bind(&options.listen).map_err(io)?;
     let server = Server::open(config, Clock::System, Entropy::System).await?;
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let running = server.listen(listener, options.workers.unwrap_or(cores))?;
+    let running = server.listen(listener, options.workers())?;
     tracing::info!("listening on http://{}", options.listen);
     say(&welcome(&server).await?);
     let worker = server.work(Arc::new(LogChannel));
+    let answered = until_asked_to_stop(running).await.map_err(io);
+    worker.stop().await;
+    server.close();
+    answered
+}
+
+/// Lets a server answer until Ctrl-C or SIGTERM.
+async fn until_asked_to_stop(running: actix_web::dev::Server) -> std::io::Result<()> {
     let handle = running.handle();
     actix_web::rt::spawn(async move {
         stop_asked().await;
         tracing::info!("stopping: what is acknowledged is finished first");
         handle.stop(true).await;
     });
-    let answered = running.await.map_err(io);
-    worker.stop().await;
-    server.close();
-    answered
+    running.await
 }
 
 /// What somebody who has just started a server needs to know.
@@ -245,6 +281,24 @@ async fn fill_demo(config: Config) -> Result<()> {
     server.close();
     say(&filled?.guide(&url));
     Ok(())
+}
+
+/// Serves the demo's clinic from memory.
+async fn sandbox(options: &Options, how: SandboxOptions) -> Result<()> {
+    let io = |error: std::io::Error| Error::internal(format!("{}: {error}", options.listen));
+    let listener = sandbox::listener(&options.listen)?;
+    let address = listener.local_addr().map_err(io)?;
+    let config = options.without_places(&address.to_string());
+    let at = how.at.map_or_else(|| Clock::System.now(), micros);
+    // The same ids every time: what somebody writes for this clinic today fits the one of tomorrow.
+    let sandbox = Sandbox::open(config, at, Entropy::seeded(0)).await?;
+    let hands = Arc::new(sandbox::Hands(Arc::clone(&sandbox)));
+    let running = sandbox.server().listen_with(Some(hands), listener, options.workers())?;
+    tracing::info!("listening on http://{address}");
+    say(sandbox.guide());
+    let answered = until_asked_to_stop(running).await.map_err(io);
+    sandbox.server().close();
+    answered
 }
 
 async fn work(config: Config) -> Result<()> {

@@ -30,6 +30,7 @@
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
+//! | [`sandbox`] | that clinic in memory for integrators: the hand on the clock, what was delivered, faults | run in `serve` |
 //! | [`cli`] | the command line | |
 //!
 //! Inside a slice: `model` (and other pure files) ← `store` (SQL only) ← `actions` (one function for each use case) ←
@@ -75,4 +76,5 @@ pub mod journal;
 pub mod jobs;
 pub mod app;
 pub mod demo;
+pub mod sandbox;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! The one list of mounted slices, and the server around them.
 
 pub mod folder;
+mod guest;
 pub mod health;
 pub mod openapi;
 mod wellknown;
@@ -8,13 +9,17 @@ mod wellknown;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use actix_web::body::BoxBody;
+use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::Bytes;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::SwaggerUi;
+
+pub use guest::{Answer, Guest};
 
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
@@ -92,8 +97,10 @@ impl Server {
             return Err(Error::internal(fault));
         }
         let lock = match &config.database {
-            Backend::Sqlite(path) => Some(Arc::new(folder::prepare(&config.data_dir, path)?)),
-            Backend::Postgres(_) => None,
+            Backend::Sqlite(path) if !config.database.in_memory() => {
+                Some(Arc::new(folder::prepare(&config.data_dir, path)?))
+            }
+            Backend::Sqlite(_) | Backend::Postgres(_) => None,
         };
         let backend = config.database.clone();
         let added = tokio::task::spawn_blocking(move || migrate::run(&backend, Family::Main))
@@ -137,7 +144,24 @@ impl Server {
     ///
     /// [`Error::Internal`] when the listener cannot be used.
     pub fn listen(&self, listener: TcpListener, workers: usize) -> Result<actix_web::dev::Server> {
-        let server = self.clone();
+        self.listen_with(None, listener, workers)
+    }
+
+    /// [`Server::listen`], with operations beside those of the product.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::listen`].
+    pub fn listen_with(
+        &self,
+        guest: Option<Arc<dyn Guest>>,
+        listener: TcpListener,
+        workers: usize,
+    ) -> Result<actix_web::dev::Server> {
+        let mut server = self.clone();
+        if let Some(guest) = &guest {
+            server.http.methods = Arc::new(guest.methods(Methods::clone(&server.http.methods)));
+        }
         let metrics = health::recorder();
         let factory = move || {
             let (app, _) = App::new()
@@ -150,12 +174,24 @@ impl Server {
                 .configure(mount)
                 .split_for_parts();
             let settings = server.http.clone();
+            let (present, mounted, around) = (guest.is_some(), guest.clone(), guest.clone());
+            let around = move |request: ServiceRequest, next: Next<BoxBody>| {
+                let guest = around.clone();
+                async move {
+                    match guest {
+                        Some(guest) => guest.around(request, next).await,
+                        None => next.call(request).await,
+                    }
+                }
+            };
             app.service(web::redirect("/docs", "/docs/"))
                 .route("/openapi.json", openapi::route(server.document.clone()))
                 .service(SwaggerUi::new("/docs/{_:.*}").config(
                     utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),
                 ))
                 .configure(|config| http::configure(config, &settings))
+                .configure(|config| mounted.iter().for_each(|guest| guest.mount(config)))
+                .wrap(Condition::new(present, from_fn(around)))
                 .wrap(from_fn(http::limits::throttle))
                 .wrap(from_fn(http::layers::outer))
         };

@@ -10,6 +10,7 @@
 
 mod connection;
 mod error;
+mod memory;
 pub mod migrate;
 mod postgres;
 mod queue;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub use connection::{AnyConnection, Both, MultiBackend};
+pub use memory::Memory;
 pub use types::{At, Moment, Uid};
 pub use unit::Tx;
 
@@ -37,7 +39,7 @@ use unit::Unit;
 /// Which database a [`Db`] speaks to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// A file of our own.
+    /// A file of our own, or a [`Memory`].
     Sqlite(PathBuf),
     /// A PostgreSQL server, by URL.
     Postgres(String),
@@ -52,11 +54,18 @@ impl Backend {
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Ok(Self::Postgres(url.to_owned()))
-        } else if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+        } else if let Some(path) =
+            url.strip_prefix("sqlite:").filter(|path| !path.is_empty() && !path.starts_with("file:"))
+        {
             Ok(Self::Sqlite(Path::new(path).to_owned()))
         } else {
             Err("a database URL starts with postgres://, postgresql:// or sqlite:".to_owned())
         }
+    }
+
+    /// Whether it is a [`Memory`]: there is no file, and no other process can reach it.
+    pub fn in_memory(&self) -> bool {
+        matches!(self, Self::Sqlite(path) if path.to_str().is_some_and(|path| path.starts_with(memory::ADDRESS)))
     }
 
     /// The name of the kind of database.

@@ -48,15 +48,21 @@ pub(super) fn filled(cast: &Cast, told: Told) -> Result<Filled> {
 impl Filled {
     /// Who is there and what to try, for a server that will answer at `url`.
     pub fn guide(&self, url: &str) -> String {
-        let mut text = format!("{CLINIC} is open. Nobody in it is real.\n\nEverybody's passphrase: {PASSPHRASE}\n\n");
-        for LogIn { name, role, email } in &self.people {
-            let _infallible = writeln!(text, "  {role:<10} {name:<15} {email}");
-        }
+        let mut text = self.log_ins();
         let _infallible = write!(
             text,
             "\nStart the server on the same data (the same flags, without `demo`), and paste this into another shell:\n\n{}",
             self.script(url)
         );
+        text
+    }
+
+    /// Who can log in, and how.
+    pub fn log_ins(&self) -> String {
+        let mut text = format!("{CLINIC} is open. Nobody in it is real.\n\nEverybody's passphrase: {PASSPHRASE}\n\n");
+        for LogIn { name, role, email } in &self.people {
+            let _infallible = writeln!(text, "  {role:<10} {name:<15} {email}");
+        }
         text
     }
 

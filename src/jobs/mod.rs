@@ -1,7 +1,7 @@
 //! The work that nobody asks for: prompts come due, leave the server, and plans grow with time.
 //!
 //! [`tick`] does one round of everything that is due at a time it is told, so that tests move a clock instead of
-//! waiting; [`run`] repeats it. Any number of processes may do so on PostgreSQL. Nothing is held between two rounds:
+//! waiting; [`run`] repeats it, and [`pass`] does what is due while a clock is moved. Any number of processes may do so on PostgreSQL. Nothing is held between two rounds:
 //! a worker that dies loses nothing but the lease of what it was sending.
 //!
 //! **After an outage** (a prompt is found more than half an hour after its time) at most one prompt of a patient still
@@ -15,6 +15,7 @@
 
 mod due;
 mod horizon;
+mod passing;
 mod store;
 mod sweep;
 mod worker;
@@ -26,6 +27,7 @@ use crate::kernel::Result;
 use crate::state::State;
 
 pub use horizon::follow_protocol;
+pub use passing::pass;
 pub use worker::{Worker, run, start};
 
 /// What one round did.

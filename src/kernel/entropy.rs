@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Id;
 
-/// Gives random bytes: from the operating system, or repeatable ones for the demo and for tests.
+/// Gives random bytes: from the operating system, or repeatable ones for the sandbox and for tests.
 #[derive(Clone, Debug)]
 pub enum Entropy {
     /// The operating system's generator.

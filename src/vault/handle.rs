@@ -13,7 +13,7 @@ use super::cursor;
 use super::folder::{Folder, private_file};
 use super::keyring::{Keyring, Wrapped};
 use super::keys::{self, DataKey, Keys, Tag};
-use super::root::{self, MacLabel, Root};
+use super::root::{self, MacLabel, Root, RootKey};
 use super::seal::Purpose;
 use super::signing::SigningKey;
 use crate::db::migrate::{self, Family};
@@ -196,7 +196,30 @@ impl Vault {
 }
 
 fn open(config: VaultConfig, entropy: &Entropy) -> Result<(Root, SigningKey, Db)> {
-    let given = config.root_key.map(Zeroizing::new);
+    // The folder is locked until the keyring is there.
+    let (key, signing, _folder) = server_keys(&config, entropy)?;
+    let keyring = config.keyring.unwrap_or_else(|| Backend::Sqlite(config.key_dir.join("keyring.sqlite")));
+    if let Backend::Sqlite(path) = &keyring
+        && !keyring.in_memory()
+    {
+        // SQLite gives its other files the mode of this one.
+        drop(private_file(path)?);
+    }
+    migrate::run(&keyring, Family::Keyring)?;
+    Ok((Root::derive(&key)?, signing, Db::open(keyring)?))
+}
+
+/// The root key, the signing key, and the folder that holds what was not given.
+fn server_keys(config: &VaultConfig, entropy: &Entropy) -> Result<(RootKey, SigningKey, Option<Folder>)> {
+    let given = config.root_key.clone().map(Zeroizing::new);
+    if let Some(bytes) = &given
+        && config.keyring.as_ref().is_some_and(Backend::in_memory)
+    {
+        // Nothing is left that a folder would keep: none is made.
+        let key = root::given(bytes)?;
+        let signing = SigningKey::from_seed(&root::signing_seed(&key)?)?;
+        return Ok((key, signing, None));
+    }
     let folder = Folder::open(&config.key_dir)?;
     let (key, seed) = match &given {
         Some(bytes) => {
@@ -207,11 +230,5 @@ fn open(config: VaultConfig, entropy: &Entropy) -> Result<(Root, SigningKey, Db)
         None => (root::load(&folder, entropy)?, None),
     };
     let signing = SigningKey::load(&folder, seed.as_ref(), entropy)?;
-    let keyring = config.keyring.unwrap_or_else(|| Backend::Sqlite(config.key_dir.join("keyring.sqlite")));
-    if let Backend::Sqlite(path) = &keyring {
-        // SQLite gives its other files the mode of this one.
-        drop(private_file(path)?);
-    }
-    migrate::run(&keyring, Family::Keyring)?;
-    Ok((Root::derive(&key)?, signing, Db::open(keyring)?))
+    Ok((key, signing, Some(folder)))
 }

@@ -8,6 +8,8 @@
 //!   signing.pk8  Ed25519, signs access tokens
 //! ```
 //!
+//! A root key that was given and a keyring in memory leave nothing to keep, and no folder is made.
+//!
 //! Each subject (a patient, an account, a clinic) has data keys of its own, one for each [`Purpose`]. A document is
 //! sealed under the data key of its purpose and bound to its [`Place`]: moved to another row, column, subject or
 //! revision it does not open. Destroying a data key makes everything sealed under it unreadable, in backups too, once

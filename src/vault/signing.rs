@@ -57,14 +57,18 @@ impl SigningKey {
             let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).ok().ok_or_else(refused)?;
             return Ok(Self::new(&pair, &pkcs8));
         }
-        let refused = || Error::internal("the signing key cannot be made");
         let made = Zeroizing::new(entropy.bytes());
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.unwrap_or(&made).as_slice()).ok().ok_or_else(refused)?;
-        let pkcs8 = pair.to_pkcs8v1().ok().ok_or_else(refused)?;
+        let (pair, pkcs8) = pair_of(seed.unwrap_or(&made))?;
         if seed.is_none() {
-            folder.create(FILE, pkcs8.as_ref())?;
+            folder.create(FILE, &pkcs8)?;
         }
-        Ok(Self::new(&pair, pkcs8.as_ref()))
+        Ok(Self::new(&pair, &pkcs8))
+    }
+
+    /// The key of `seed`, which is kept elsewhere.
+    pub(super) fn from_seed(seed: &Zeroizing<[u8; 32]>) -> Result<Self> {
+        let (pair, pkcs8) = pair_of(seed)?;
+        Ok(Self::new(&pair, &pkcs8))
     }
 
     fn new(pair: &Ed25519KeyPair, pkcs8: &[u8]) -> Self {
@@ -76,4 +80,12 @@ impl SigningKey {
         let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "alg": "EdDSA", "use": "sig" });
         Self { encoding: EncodingKey::from_ed_der(pkcs8), decoding: DecodingKey::from_ed_der(public), kid, jwk }
     }
+}
+
+/// The key of a seed, also as PKCS #8.
+fn pair_of(seed: &Zeroizing<[u8; 32]>) -> Result<(Ed25519KeyPair, Zeroizing<Vec<u8>>)> {
+    let refused = || Error::internal("the signing key cannot be made");
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice()).ok().ok_or_else(refused)?;
+    let pkcs8 = Zeroizing::new(pair.to_pkcs8v1().ok().ok_or_else(refused)?.as_ref().to_vec());
+    Ok((pair, pkcs8))
 }

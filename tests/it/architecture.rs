@@ -37,6 +37,7 @@ const ORDER: &[&str] = &[
     "jobs",
     "app",
     "demo",
+    "sandbox",
     "cli",
 ];
 

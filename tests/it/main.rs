@@ -46,6 +46,8 @@ mod readme;
 mod reminders;
 mod replanning;
 mod rules;
+mod sandbox;
+mod sandbox_posture;
 mod server;
 mod sessions;
 mod sharing;

@@ -170,6 +170,7 @@ fn check_config_says_what_is_wrong_and_touches_nothing() {
     for (arguments, words) in [
         (vec!["--key-dir", "afterglow-data/keys"], "below the data folder"),
         (vec!["--database-url", "mysql://localhost/x"], "postgres://"),
+        (vec!["--database-url", "sqlite:file:/x?vfs=memdb"], "postgres://"),
         (vec!["--database-url", "postgres://db.example.org/x"], "no TLS"),
         (vec!["--keyring-url", "postgres://10.0.0.1/x"], "no TLS"),
         (vec!["--database-url", "postgres://localhost/x", "--keyring-url", "postgres://localhost/x"], "keyring"),

@@ -9,6 +9,7 @@ pub mod database;
 pub mod exercises;
 pub mod journal;
 pub mod people;
+pub mod playground;
 pub mod shell;
 pub mod sources;
 pub mod sql;

@@ -1,0 +1,51 @@
+//! SQLite databases that lie in memory, for a server that is to leave nothing behind.
+//!
+//! The connections of this process share one by its name (SQLite's `memdb`); no other process sees it. Units of work
+//! have the isolation that they have on a file. What differs: there is no write-ahead log, so a reader waits for the
+//! writer and the writer for readers, which is short since nothing waits for a disk; it holds a gigabyte at most; and
+//! it is durable as long as the process lives.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diesel::sqlite::SqliteConnection;
+
+use super::Backend;
+use super::sqlite::{Role, connect};
+use crate::kernel::Result;
+
+/// A database in memory. It is there as long as this is, also while nobody else is connected to it.
+pub struct Memory {
+    backend: Backend,
+    _held: Mutex<SqliteConnection>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
+impl Memory {
+    /// A new database without tables.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`](crate::kernel::Error::Internal) when SQLite has no memory for it.
+    pub fn new() -> Result<Self> {
+        // Each a name of its own: by the same name they would be one.
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let address = PathBuf::from(format!("{ADDRESS}{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed)));
+        let held = connect(&address, Role::Reader)?;
+        Ok(Self { backend: Backend::Sqlite(address), _held: Mutex::new(held) })
+    }
+
+    /// What to open it by.
+    pub fn backend(&self) -> Backend {
+        self.backend.clone()
+    }
+}
+
+/// How the address of a database in memory begins: SQLite shares those whose name begins with a slash.
+pub(super) const ADDRESS: &str = "file:/afterglow-";

@@ -1,0 +1,45 @@
+//! What the sandbox prints, and says of itself.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::demo::Filled;
+
+/// Who can log in, and how time, deliveries and faults are had.
+pub(super) fn written(filled: &Filled, url: &str, now: Timestamp) -> String {
+    format!(
+        r#"A sandbox: everything is in memory, and gone when it stops.
+
+{log_ins}
+API reference: {url}/docs
+This page: {url}/sandbox
+
+The clock starts at {now} and stands still until somebody moves it: by a time, or to an instant. What falls due on the
+way is done, each at its time. A day has 24 hours; access tokens last as long as this clock says.
+
+{post}/sandbox/clock {json} '{{"advance":"PT3H"}}'
+{post}/sandbox/clock {json} '{{"now":"{later}"}}'
+curl -s {url}/sandbox/clock
+
+What phones would have been sent, the newest last; go on with "next_after".
+
+curl -s '{url}/sandbox/outbox?after=0'
+curl -s -X DELETE {url}/sandbox/outbox
+
+Faults of the next requests below /v1: a reply is lost after the work is done; comes late; or 503 before anything is done.
+
+{post}/sandbox/fault {json} '{{"lose":1}}'
+{post}/sandbox/fault {json} '{{"delay_ms":2000,"for":3}}'
+{post}/sandbox/fault {json} '{{"unavailable":1}}'
+curl -s {url}/sandbox/fault
+curl -s -X DELETE {url}/sandbox/fault
+
+To begin with:
+
+{script}"#,
+        later = now.saturating_add(SignedDuration::from_hours(12)).unwrap_or(now),
+        log_ins = filled.log_ins(),
+        post = format_args!("curl -s {url}"),
+        json = "-H 'content-type: application/json' -d",
+        script = filled.script(url),
+    )
+}

@@ -1,0 +1,259 @@
+//! The sandbox over HTTP, and what its faults do to other operations.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpResponse, delete, get, post};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Sandbox;
+use super::model::{Fault, Faults, Move, Wish};
+use super::outbox::{KEPT, Sent};
+use crate::app::{Answer, Guest};
+use crate::http::{Body, Methods, Query, Reply, problem};
+use crate::kernel::id::{Delivery, Patient, Prompt};
+use crate::kernel::{Error, Id, Result};
+
+/// The sandbox as a guest of its own server.
+#[derive(Clone, Debug)]
+pub struct Hands(pub Arc<Sandbox>);
+
+impl Guest for Hands {
+    fn methods(&self, table: Methods) -> Methods {
+        table
+            .with("/sandbox", &[Method::GET])
+            .with("/sandbox/clock", &[Method::GET, Method::POST])
+            .with("/sandbox/outbox", &[Method::GET, Method::DELETE])
+            .with("/sandbox/fault", &[Method::GET, Method::POST, Method::DELETE])
+    }
+
+    fn mount(&self, config: &mut web::ServiceConfig) {
+        config
+            .app_data(web::Data::from(Arc::clone(&self.0)))
+            .service(get_guide)
+            .service(get_clock)
+            .service(move_clock)
+            .service(get_outbox)
+            .service(clear_outbox)
+            .service(get_faults)
+            .service(ask_for_faults)
+            .service(clear_faults);
+    }
+
+    fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> Answer {
+        let sandbox = Arc::clone(&self.0);
+        Box::pin(async move {
+            // The decoded path, as the router matches it.
+            if !request.match_info().as_str().starts_with("/v1/") {
+                return next.call(request).await;
+            }
+            let Fault::Reply { after, lost } = sandbox.strike() else {
+                let away = Error::Unavailable("the sandbox was asked to be away for this request");
+                return Ok(request.into_response(problem::response(&away)));
+            };
+            let changes = request.method() != Method::GET;
+            let answered = next.call(request).await;
+            if changes {
+                sandbox.settle().await;
+            }
+            tokio::time::sleep(after).await;
+            if lost { lose(answered) } else { answered }
+        })
+    }
+}
+
+/// An answer that never arrives: the connection ends instead.
+fn lose(answered: Result<ServiceResponse<BoxBody>, actix_web::Error>) -> Result<ServiceResponse, actix_web::Error> {
+    // Of the status nobody learns; a success is what no layer rewrites.
+    let nothing = HttpResponse::Ok().body(BoxBody::new(Lost));
+    match answered {
+        Ok(response) => Ok(response.into_response(nothing)),
+        Err(_) => Err(InternalError::from_response("a reply was lost", nothing).into()),
+    }
+}
+
+/// A body that fails before its first byte. The head waits for that byte, so not even the head is sent.
+struct Lost;
+
+// What the framework writes into the log.
+impl fmt::Debug for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the sandbox loses this reply, as it was asked to")
+    }
+}
+
+impl std::error::Error for Lost {}
+
+impl MessageBody for Lost {
+    type Error = Self;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self>>> {
+        Poll::Ready(Some(Err(Self)))
+    }
+}
+
+#[get("/sandbox")]
+async fn get_guide(sandbox: web::Data<Sandbox>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(sandbox.guide().to_owned())
+}
+
+#[derive(Serialize)]
+struct ClockView {
+    now: Timestamp,
+    /// After a move: how many deliveries were made on the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered: Option<usize>,
+}
+
+#[get("/sandbox/clock")]
+async fn get_clock(sandbox: web::Data<Sandbox>) -> Reply {
+    Reply::ok(&ClockView { now: sandbox.now(), delivered: None })
+}
+
+/// One of the two.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoveClock {
+    now: Option<String>,
+    advance: Option<String>,
+}
+
+#[post("/sandbox/clock")]
+async fn move_clock(sandbox: web::Data<Sandbox>, body: Body<MoveClock>) -> Result<Reply> {
+    let MoveClock { now, advance } = body.into_inner();
+    let step = Move::parse(now.as_deref(), advance.as_deref())?;
+    let moved = sandbox.into_inner().move_clock(step).await?;
+    Ok(Reply::ok(&ClockView { now: moved.now, delivered: Some(moved.delivered) }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutboxQuery {
+    after: Option<u64>,
+    limit: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct OutboxView {
+    items: Vec<DeliveryView>,
+    /// What to ask for next.
+    next_after: u64,
+    has_more: bool,
+    /// How many since `after` are no longer kept.
+    forgotten: u64,
+}
+
+#[derive(Serialize)]
+struct DeliveryView {
+    number: u64,
+    /// The same when a delivery is tried again.
+    delivery_id: Id<Delivery>,
+    patient_id: Id<Patient>,
+    prompt_id: Id<Prompt>,
+    /// How the phone shows it.
+    kind: &'static str,
+    text: &'static str,
+    sent_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl From<Sent> for DeliveryView {
+    fn from(Sent { number, push, at }: Sent) -> Self {
+        Self {
+            number,
+            delivery_id: push.delivery,
+            patient_id: push.patient,
+            prompt_id: push.prompt,
+            kind: "visible",
+            text: push.text,
+            sent_at: at,
+            expires_at: push.expires_at,
+        }
+    }
+}
+
+#[get("/sandbox/outbox")]
+async fn get_outbox(sandbox: web::Data<Sandbox>, query: Query<OutboxQuery>) -> Result<Reply> {
+    let OutboxQuery { after, limit } = query.into_inner();
+    let (after, limit) = (after.unwrap_or(0), limit.map_or(1000, usize::from));
+    if !(1..=KEPT).contains(&limit) {
+        return Err(Error::field("query/limit", format!("must be between 1 and {KEPT}")));
+    }
+    let part = sandbox.delivered(after, limit);
+    Ok(Reply::ok(&OutboxView {
+        next_after: part.sent.last().map_or(after, |sent| sent.number),
+        items: part.sent.into_iter().map(DeliveryView::from).collect(),
+        has_more: part.more,
+        forgotten: part.forgotten,
+    }))
+}
+
+#[delete("/sandbox/outbox")]
+async fn clear_outbox(sandbox: web::Data<Sandbox>) -> Reply {
+    sandbox.forget();
+    Reply::no_content()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskForFaults {
+    lose: Option<i64>,
+    delay_ms: Option<i64>,
+    #[serde(rename = "for")]
+    times: Option<i64>,
+    unavailable: Option<i64>,
+}
+
+/// What is left of what was asked for.
+#[derive(Serialize)]
+struct FaultsView {
+    lose: u16,
+    delay_ms: u128,
+    #[serde(rename = "for")]
+    times: u16,
+    unavailable: u16,
+}
+
+impl From<Faults> for FaultsView {
+    fn from(faults: Faults) -> Self {
+        let delay_ms = if faults.late > 0 { faults.delay.as_millis() } else { 0 };
+        Self { lose: faults.lose, delay_ms, times: faults.late, unavailable: faults.unavailable }
+    }
+}
+
+#[get("/sandbox/fault")]
+async fn get_faults(sandbox: web::Data<Sandbox>) -> Reply {
+    Reply::ok(&FaultsView::from(sandbox.faults()))
+}
+
+#[post("/sandbox/fault")]
+async fn ask_for_faults(sandbox: web::Data<Sandbox>, body: Body<AskForFaults>) -> Result<Reply> {
+    let AskForFaults { lose, delay_ms, times, unavailable } = body.into_inner();
+    let faults = sandbox.wish(&Wish { lose, delay_ms, times, unavailable })?;
+    Ok(Reply::ok(&FaultsView::from(faults)))
+}
+
+#[delete("/sandbox/fault")]
+async fn clear_faults(sandbox: web::Data<Sandbox>) -> Reply {
+    sandbox.mend();
+    Reply::no_content()
+}
