@@ -102,6 +102,7 @@ fn out(facts: &Facts, prompt: &Planned) -> Facts {
         answered_at: None,
         hangs_on: prompt.hangs_on,
         unanswered: true,
+        taken_back: false,
     };
     Facts { settled: vec![settled], ..facts.clone() }
 }
