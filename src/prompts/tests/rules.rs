@@ -178,6 +178,23 @@ fn rule_series_end_the_review_and_its_measures_hang_on_the_last_infusion() {
 }
 
 #[test]
+fn rule_series_from_seven_days_on_the_template_is_whole_until_the_next_infusion() {
+    for gap in 4..=9 {
+        let next = at("2026-09-07T12:00:00Z") + hours(24 * gap);
+        let plan = planned(&and_then(&next.to_string()), NOW);
+        for rule in &Protocol::default_v1().rules {
+            let Anchor::Day(day) = rule.anchor else { continue };
+            let reasons = why_not(&plan, &rule.key);
+            let cut = reasons.contains(&DropReason::Superseded);
+            assert_eq!(cut, i64::from(day) >= gap, "{} with a gap of {gap}: {reasons:?}", rule.key);
+            assert!(!reasons.contains(&DropReason::Series), "{}", rule.key);
+        }
+        let check = plan.prompts.iter().filter(|prompt| prompt.rule_key == "prep.safety");
+        assert_eq!(check.map(|prompt| prompt.day).collect::<Vec<_>>(), [Some(-1)], "with the preparation on it");
+    }
+}
+
+#[test]
 fn rule_maintenance_a_week_has_one_prompt_on_the_patients_day() {
     let now = "2026-09-25T08:00:00Z";
     let weekly = |facts: &Facts| -> Vec<Planned> {
