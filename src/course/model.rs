@@ -103,6 +103,9 @@ pub struct InfusionFacts {
     pub recorded_by: Id<Account>,
     /// On whose word it stands.
     pub source: Source,
+    /// Whether the clinic has recorded any of it. Then it is the clinic's: a patient says when it ended, and no more.
+    #[serde(default)]
+    pub of_clinic: bool,
     /// Infusions within six hours that this one is not.
     pub distinct_from: Vec<Id<Infusion>>,
     /// Of what kind of course it is a part, if that was said.
@@ -166,7 +169,8 @@ impl InfusionFacts {
             cancel_reason: patch.cancel_reason.over(text(self.cancel_reason.as_ref().map(Text::as_str))),
         };
         let Self { reported, same_as, creation, .. } = self.clone();
-        Ok(Self { reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? })
+        let of_clinic = self.of_clinic || source == Source::Clinic;
+        Ok(Self { of_clinic, reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? })
     }
 
     fn checked(mut f: Fields, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
@@ -201,6 +205,7 @@ impl InfusionFacts {
             note,
             recorded_by: by,
             source,
+            of_clinic: source == Source::Clinic,
             distinct_from: draft.distinct_from,
             course: draft.course,
             cancel_reason,

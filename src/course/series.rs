@@ -1,5 +1,6 @@
 //! Courses: the series that infusions make. Never stored, always derived.
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +10,9 @@ use crate::kernel::id::Infusion;
 
 /// Infusions further apart than this are not one induction.
 const APART: SignedDuration = SignedDuration::from_hours(24 * 28);
-/// An infusion after which none is known for so long is the end of a series: reviews and measures hang on it.
-const SERIES: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// An infusion after which none is known for more than so many local days is the end of a series: the review of the week
+/// and its measures hang on it.
+const WEEK: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// What a course is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +57,12 @@ pub struct Course {
 }
 
 /// The courses that a patient's infusions make, by time. A new one begins where the clinic says another kind, and after
-/// four weeks without an infusion unless both are maintenance. What was cancelled or missed belongs to none.
-pub fn courses<'a>(infusions: impl IntoIterator<Item = (Id<Infusion>, &'a InfusionFacts)>) -> Vec<Course> {
+/// four weeks without an infusion unless both are maintenance. What was cancelled or missed belongs to none. `date` is the
+/// patient's calendar.
+pub fn courses<'a>(
+    infusions: impl IntoIterator<Item = (Id<Infusion>, &'a InfusionFacts)>,
+    date: impl Fn(Timestamp) -> Date,
+) -> Vec<Course> {
     let mut live: Vec<_> = infusions.into_iter().filter_map(|(id, facts)| Some((facts.span()?.0, id, facts))).collect();
     live.sort_by_key(|(start, id, _)| (*start, *id));
     let next = |n: usize| live.get(n + 1).map(|(start, ..)| *start);
@@ -72,7 +78,8 @@ pub fn courses<'a>(infusions: impl IntoIterator<Item = (Id<Infusion>, &'a Infusi
         course.infusions.push(*id);
         course.completed += usize::from(facts.status == InfusionStatus::Completed);
         course.last_at = *start;
-        if next(n).is_none_or(|next| next.duration_since(*start) >= SERIES) {
+        let zero = date(facts.ended_at.unwrap_or(*start));
+        if next(n).is_none_or(|next| date(next).duration_since(zero) > WEEK) {
             course.series_ends.push(*id);
         }
     }
@@ -86,7 +93,7 @@ impl Course {
         match (self.kind, kind) {
             (Some(CourseKind::Maintenance), None | Some(CourseKind::Maintenance)) => false,
             // One infusion of a series says what the series is.
-            (None, Some(_)) => gap >= SERIES,
+            (None, Some(_)) => gap >= WEEK,
             (Some(known), Some(kind)) if known != kind => true,
             _ => gap > APART,
         }
@@ -121,7 +128,16 @@ mod tests {
     }
 
     fn of(infusions: &[(Id<Infusion>, InfusionFacts)]) -> Vec<Course> {
-        courses(infusions.iter().map(|(id, facts)| (*id, facts)))
+        courses(infusions.iter().map(|(id, facts)| (*id, facts)), |at| crate::kernel::Zone::utc().date(at))
+    }
+
+    #[test]
+    fn a_series_ends_where_the_plan_has_a_week_to_review() {
+        // On the eighth day after, or later: on the seventh the next infusion takes the place of the review.
+        for (gap, ends) in [(6, 1), (7, 1), (8, 2)] {
+            let list = of(&[infusion(2, None), infusion(2 + gap, None)]);
+            assert_eq!((list.len(), list[0].series_ends.len()), (1, ends), "{gap} days");
+        }
     }
 
     #[test]

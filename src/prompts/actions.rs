@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::diff::{Step, diff};
 use super::facts::{Condition, Facts, InfusionFact};
 use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
-use super::plan::{Planned, plan, put_off};
+use super::plan::{Dropped, Planned, plan, put_off};
 use super::protocol::{Capability, Kind, Prerequisite, Protocol};
 use super::store;
 use super::unsaid::settle_unsaid;
@@ -51,9 +51,9 @@ pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64
 }
 
 /// Everything a plan depends on, read under the lock on the patient's head.
-fn facts(
+fn facts<A>(
     tx: &mut Tx<'_>,
-    access: &Access<Write>,
+    access: &Access<A>,
     stored: &[StoredPrompt],
     infusions: &[Stored<Infusion, InfusionFacts>],
 ) -> Result<Facts> {
@@ -85,10 +85,7 @@ fn facts(
         zones: settings.zones,
         quiet_hours: settings.quiet_hours,
         weekly_day: settings.weekly_day,
-        infusions: infusions
-            .iter()
-            .filter_map(|stored| InfusionFact::of(stored.id, &stored.doc, stored.updated_at))
-            .collect(),
+        infusions: InfusionFact::all(infusions),
         pauses: pauses.into_iter().map(|(stored, _)| stored.doc).collect(),
         settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
         overrides: settings.overrides,
@@ -120,10 +117,7 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
         zones: settings.zones.into_iter().take(1).collect(),
         quiet_hours: QuietHours::default(),
         weekly_day: Weekday::Sunday,
-        infusions: infusions
-            .iter()
-            .filter_map(|stored| InfusionFact::of(stored.id, &stored.doc, stored.updated_at))
-            .collect(),
+        infusions: InfusionFact::all(&infusions),
         pauses: Vec::new(),
         settled: Vec::new(),
         overrides: settings.overrides,
@@ -133,6 +127,17 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
         capabilities: Capability::SERVED.into(),
     };
     Ok(plan(Protocol::default_v1(), &facts, access.now()).prompts)
+}
+
+/// What rules call for and is not asked of the patient, and never was, each with the reason.
+pub(super) fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dropped>> {
+    let range = (shift(access.now(), -BACK), shift(access.now(), AHEAD));
+    let stored = store::list(tx, access, range, None, MOST)?;
+    let infusions = course::list_infusions(tx, access)?;
+    let facts = facts(tx, access, &stored, &infusions)?;
+    let mut dropped = plan(Protocol::default_v1(), &facts, access.now()).dropped;
+    dropped.retain(|one| stored.iter().all(|prompt| prompt.id != one.id));
+    Ok(dropped)
 }
 
 /// Plans again and stores the difference: only what is still to come and has not gone out is moved or withdrawn.
@@ -153,7 +158,9 @@ pub fn replan_by(tx: &mut Tx<'_>, access: &Access<Write>, protocol: &Protocol) -
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let plan = plan(protocol, &facts, now);
     let mut steps = diff(&existing, &plan, now);
-    steps.extend(stored.iter().filter_map(|prompt| delay(protocol, prompt, &facts, now)));
+    let open = stored.iter().filter(|prompt| steps.iter().all(|step| step.id() != prompt.id));
+    let delays: Vec<_> = open.filter_map(|prompt| delay(protocol, prompt, &facts, now)).collect();
+    steps.extend(delays);
     let zone = course::settings::zone_at(&facts.zones, now).cloned().unwrap_or_else(crate::kernel::Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
@@ -176,7 +183,7 @@ fn delay(protocol: &Protocol, prompt: &StoredPrompt, facts: &Facts, now: Timesta
     let rule = protocol.rule(&prompt.doc.planned.rule_key).filter(|_| prompt.is_put_off() && prompt.due_at > now)?;
     let id = prompt.id;
     match put_off(protocol, facts, rule, (prompt.due_at, prompt.expires_at)) {
-        Ok(due_at) => (due_at != prompt.due_at).then_some(Step::Delay { id, due_at }),
+        Ok((due_at, why)) => (due_at != prompt.due_at).then_some(Step::Delay { id, due_at, why }),
         Err(reason) => Some(Step::Cancel { id, reason }),
     }
 }
@@ -199,11 +206,11 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
             store::insert(tx, access, &prompt)?;
             return Ok(Change::new(Entity::Prompt, prompt.id, 1, Op::Create));
         }
-        Step::Move { id, to } => (id, Some(to), Deed::Moved, None),
+        Step::Move { id, to, reason } => (id, Some(to), Deed::Moved, Some(word(&reason)?)),
         Step::Revive { id, to } => (id, Some(to), Deed::Revived, None),
-        Step::Delay { id, due_at } => {
+        Step::Delay { id, due_at, why } => {
             later = Some(due_at);
-            (id, None, Deed::Moved, None)
+            (id, None, Deed::Moved, Some(word(&why)?))
         }
         Step::Cancel { id, reason } => (id, None, Deed::Cancelled, Some(word(&reason)?)),
     };
@@ -278,7 +285,8 @@ impl Later {
     }
 }
 
-/// Does `act` with a prompt. Doing the same thing twice is done once.
+/// Does `act` with a prompt. Doing the same thing twice is done once. What was done is a fact that the plan rests on: its
+/// place is taken, what waited for it comes, and what it now crowds makes room.
 ///
 /// # Errors
 ///
@@ -297,7 +305,7 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
         }
         Act::Complete { .. } if prompt.is_completed() => return Ok(prompt),
         // An answer in time counts, however late it arrives and whatever became of the prompt meanwhile.
-        Act::Complete { occurred_at, answer } if *occurred_at < prompt.expires_at => {
+        Act::Complete { occurred_at, answer } if prompt.is_answered_by(*occurred_at) => {
             prompt.note(Deed::Completed, now, (state == "lapsed").then(|| "late_sync".to_owned()));
             prompt.doc.answered_at = Some(*occurred_at);
             prompt.doc.answer_id = *answer;
@@ -329,10 +337,8 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
     store::update(tx, access, &prompt)?;
     let change = Change::new(Entity::Prompt, id, prompt.version, Op::Update);
     changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
-    if matches!(act, Act::Complete { .. }) {
-        replan(tx, access)?;
-    }
-    Ok(prompt)
+    replan(tx, access)?;
+    store::find(tx, access, id)?.ok_or(Error::NotFound)
 }
 
 fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: Later) -> Result<Timestamp> {
@@ -360,7 +366,7 @@ pub fn answered(
 ) -> Result<bool> {
     match store::find(tx, access, id)? {
         None => Ok(false),
-        Some(prompt) if prompt.is_completed() || occurred_at >= prompt.expires_at => Ok(true),
+        Some(prompt) if prompt.is_completed() || !prompt.is_answered_by(occurred_at) => Ok(true),
         Some(_) => act(tx, access, id, &Act::Complete { occurred_at, answer: Some(answer) }).map(|_| true),
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::plan::{DropReason, Dropped, Plan, Planned};
+use super::plan::{DropReason, Dropped, Plan, Planned, Why};
 use crate::kernel::Id;
-use crate::kernel::id::Prompt;
+use crate::kernel::id::{Infusion, Prompt};
 
 /// What planning may do with a stored prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +16,10 @@ pub enum Hold {
     Waiting,
     /// Planning withdrew it before it went out; it may come back.
     Withdrawn,
-    /// It went out and nobody has answered it: only a correction takes it back.
+    /// The patient has it: it went out, or they opened it or put it off, and have not answered. Only what corrects or
+    /// merges an infusion takes it back.
     Out,
-    /// It was answered, skipped or lapsed: it belongs to the past.
+    /// It was answered, skipped or taken back: it belongs to the past.
     Settled,
 }
 
@@ -38,6 +40,29 @@ pub struct Existing {
     pub zone: String,
     /// The version of the protocol it was planned by.
     pub protocol_version: u32,
+    /// The infusion it hangs on.
+    pub anchor: Option<Id<Infusion>>,
+    /// The start or end of the infusion that its time follows from.
+    pub hangs_on: Option<Timestamp>,
+    /// Why it sits where it sits.
+    pub why: Why,
+}
+
+/// Why a waiting prompt moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveReason {
+    /// The patient lives in another zone.
+    Zone,
+    /// The time of the infusion is another, or another record of it counts.
+    Infusion,
+    /// There is a new version of the protocol.
+    Protocol,
+    /// Its reminder or its expiry is another; it stays where it is.
+    Reminder,
+    /// Something before it, or a rule of the day, gives it this place.
+    #[serde(untagged)]
+    Placed(Why),
 }
 
 /// One change.
@@ -51,6 +76,8 @@ pub enum Step {
         id: Id<Prompt>,
         /// What it becomes.
         to: Planned,
+        /// Why.
+        reason: MoveReason,
     },
     /// Let a withdrawn prompt wait again, under the same id.
     Revive {
@@ -65,6 +92,8 @@ pub enum Step {
         id: Id<Prompt>,
         /// When it comes.
         due_at: Timestamp,
+        /// Why not before.
+        why: Why,
     },
     /// Withdraw a waiting prompt.
     Cancel {
@@ -73,6 +102,16 @@ pub enum Step {
         /// Why.
         reason: DropReason,
     },
+}
+
+impl Step {
+    /// The prompt that it changes.
+    pub fn id(&self) -> Id<Prompt> {
+        match self {
+            Self::Insert(to) => to.id,
+            Self::Move { id, .. } | Self::Revive { id, .. } | Self::Delay { id, .. } | Self::Cancel { id, .. } => *id,
+        }
+    }
 }
 
 /// What to change at `now`. Touches only what is still to come and has not gone out (but for what a correction takes
@@ -85,8 +124,10 @@ pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
         let id = prompt.id;
         match planned.get(&id) {
             Some(to) if to.due_at <= now => steps.push(Step::Cancel { id, reason: DropReason::Past }),
-            Some(to) if prompt.differs(to) => steps.push(Step::Move { id, to: (*to).clone() }),
-            Some(_) => {}
+            Some(to) => {
+                let reason = prompt.moves(to);
+                steps.extend(reason.map(|reason| Step::Move { id, to: (*to).clone(), reason }));
+            }
             None => {
                 let dropped = plan.dropped.iter().find(|dropped| dropped.id == id);
                 let reason = dropped.map_or(DropReason::Withdrawn, |dropped| dropped.reason);
@@ -113,11 +154,18 @@ pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
 }
 
 impl Existing {
-    fn differs(&self, to: &Planned) -> bool {
-        self.due_at != to.due_at
-            || self.expires_at != to.expires_at
-            || self.reminder_at != to.reminder_at
-            || self.zone != to.zone.name()
-            || self.protocol_version != to.protocol_version
+    /// Why it has to become `to`; `None` if it is that already.
+    fn moves(&self, to: &Planned) -> Option<MoveReason> {
+        let times = (self.due_at, self.expires_at, self.reminder_at);
+        let moved = times != (to.due_at, to.expires_at, to.reminder_at);
+        match () {
+            () if self.zone != to.zone.name() => Some(MoveReason::Zone),
+            () if self.anchor != to.anchor => Some(MoveReason::Infusion),
+            () if moved && self.hangs_on != to.hangs_on => Some(MoveReason::Infusion),
+            () if self.protocol_version != to.protocol_version => Some(MoveReason::Protocol),
+            () if self.due_at != to.due_at => Some(MoveReason::Placed(to.why)),
+            () if moved => Some(MoveReason::Reminder),
+            () => None,
+        }
     }
 }

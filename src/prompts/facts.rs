@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::protocol::{Capability, Prerequisite};
-use crate::course::{InfusionFacts, InfusionStatus, Override, PauseDoc, QuietHours, Source, Weekday, ZoneSince};
+use crate::course::{
+    InfusionFacts, InfusionStatus, Override, PauseDoc, QuietHours, Source, Stored, Weekday, ZoneSince,
+};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
 use crate::window::{Dose, DoseStatus, Rating, Route};
@@ -30,6 +32,10 @@ pub struct InfusionFact {
     pub provisional: bool,
     /// When its record last changed.
     pub recorded_at: Timestamp,
+    /// The patient's report that it took the place of: its prompts keep the ids they had by that name, so that nothing
+    /// is asked twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_as: Option<Id<Infusion>>,
 }
 
 impl InfusionFact {
@@ -45,7 +51,20 @@ impl InfusionFact {
             ended_at: facts.ended_at.filter(|_| completed),
             provisional: facts.source == Source::Provisional,
             recorded_at,
+            reported_as: None,
         })
+    }
+
+    /// What planning needs of those that count in `list`, which is all of them.
+    pub fn all(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<Self> {
+        let report = |id| list.iter().filter(|one| one.doc.same_as == Some(id)).map(|one| one.id).min();
+        let facts = list.iter().filter_map(|stored| Self::of(stored.id, &stored.doc, stored.updated_at));
+        facts.map(|fact| Self { reported_as: report(fact.id), ..fact }).collect()
+    }
+
+    /// The name that the ids of its prompts are made of.
+    pub(super) fn name(&self) -> Id<Infusion> {
+        self.reported_as.unwrap_or(self.id)
     }
 
     /// As the window sees it.
@@ -75,6 +94,10 @@ pub struct Settled {
     pub hangs_on: Option<Timestamp>,
     /// Whether nobody has answered or skipped it: what corrects an infusion may ask it again.
     pub unanswered: bool,
+    /// Whether planning took it back after it went out. If the infusion turns out to have been right before, a check is
+    /// asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
 }
 
 /// How the patient is, as far as their answers and open alerts say; what is not known holds nothing back.

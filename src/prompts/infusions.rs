@@ -32,7 +32,7 @@ fn source(access: &Access<Write>) -> Source {
 
 /// What the clinic recorded is the clinic's: a patient says when it ended ([`end_infusion`]) and changes nothing else.
 fn refuse_foreign(access: &Access<Write>, current: &InfusionFacts) -> Result<()> {
-    if access.is_owner() && current.source != Source::Patient {
+    if access.is_owner() && current.of_clinic {
         return Err(Error::conflict(Code::StateConflict));
     }
     Ok(())
@@ -47,12 +47,12 @@ fn join(
     report: Id<Infusion>,
     facts: &mut InfusionFacts,
 ) -> Result<Changed> {
-    let found = course::find_infusion(tx, access, report)?;
-    let found = found.filter(|found| found.doc.source == Source::Patient && found.doc.status.is_live());
-    let Some(found) = found.filter(|_| !access.is_owner()) else {
+    let found = course::find_infusion(tx, access, report)?.filter(|_| !access.is_owner() && report != id);
+    let Some(found) = found.filter(|found| !found.doc.of_clinic && found.doc.status.is_live()) else {
         return Err(Error::field("/same_as", "is not a report of the patient's that counts"));
     };
-    facts.reported = Some(found.doc.report());
+    let said = found.doc.source == Source::Patient;
+    facts.reported = if said { Some(found.doc.report()) } else { found.doc.reported };
     let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..found.doc };
     course::update_infusion(tx, access, report, &joined, found.version + 1)?;
     Ok(Changed::new(Entity::Infusion, report, found.version + 1, Op::Update))
@@ -87,8 +87,7 @@ pub fn put_infusion(
             refuse_overlap(tx, access, id, &facts)?;
             course::insert_infusion(tx, access, id, &facts)?;
             changes::insert(tx, access.patient(), first, access.actor(), now, &list)?;
-            replan(tx, access)?;
-            Ok((Stored { id, doc: facts, version: 1, created_at: now, updated_at: now }, true))
+            Ok((planned_again(tx, access, id)?, true))
         }
         // The body that created it, sent again, changes nothing; nor does the present state.
         Some(current) if !when.change_only() && current.doc.creation.as_ref() == Some(&draft.digest()) => {
@@ -99,16 +98,34 @@ pub fn put_infusion(
             refuse_foreign(access, &current.doc)?;
             let patch = replacing(draft);
             let next = current.doc.change(patch, by, source(access), now);
-            if next.as_ref().is_ok_and(|next| same(&current.doc, next)) {
+            let report = to_join(tx, access, id, draft)?;
+            if report.is_none() && next.as_ref().is_ok_and(|next| same(&current.doc, next)) {
                 return Ok((current, false));
             }
             if when.create_only() {
                 return Err(Error::conflict(Code::AlreadyExists));
             }
             when.require(&EntityTag::version(current.version))?;
-            Ok((store_change(tx, access, first, &current, next?)?, false))
+            let mut next = next?;
+            let joined = report.map(|report| join(tx, access, id, report, &mut next)).transpose()?;
+            if joined.is_some() {
+                changes::take(tx, access.patient(), 1)?;
+            }
+            Ok((store_change(tx, access, first, &current, &next, joined)?, false))
         }
     }
+}
+
+/// The report that `draft` wants the record `id` to take the place of, unless it has already.
+fn to_join(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    draft: &InfusionDraft,
+) -> Result<Option<Id<Infusion>>> {
+    let Some(report) = draft.same_as else { return Ok(None) };
+    let found = course::find_infusion(tx, access, report)?;
+    Ok((found.and_then(|found| found.doc.same_as) != Some(id)).then_some(report))
 }
 
 /// Changes an infusion by a merge patch.
@@ -131,7 +148,7 @@ pub fn patch_infusion(
         return Ok(current);
     }
     when.require(&EntityTag::version(current.version))?;
-    store_change(tx, access, first, &current, next?)
+    store_change(tx, access, first, &current, &next?, None)
 }
 
 fn store_change(
@@ -139,15 +156,22 @@ fn store_change(
     access: &Access<Write>,
     first: i64,
     current: &StoredInfusion,
-    next: InfusionFacts,
+    next: &InfusionFacts,
+    joined: Option<Changed>,
 ) -> Result<StoredInfusion> {
-    refuse_overlap(tx, access, current.id, &next)?;
+    refuse_overlap(tx, access, current.id, next)?;
     let version = current.version + 1;
-    course::update_infusion(tx, access, current.id, &next, version)?;
+    course::update_infusion(tx, access, current.id, next, version)?;
     let change = Changed::new(Entity::Infusion, current.id, version, Op::Update);
-    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])?;
+    let list: Vec<_> = std::iter::once(change).chain(joined).collect();
+    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &list)?;
+    planned_again(tx, access, current.id)
+}
+
+/// Plans again. Answers the infusion as it is then: one whose planned end is long past has a provisional end.
+fn planned_again(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<StoredInfusion> {
     replan(tx, access)?;
-    Ok(Stored { id: current.id, doc: next, version, created_at: current.created_at, updated_at: access.now() })
+    course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)
 }
 
 /// Whether two records say the same on the same word, whoever wrote them.
@@ -279,7 +303,8 @@ pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Resu
     Ok(())
 }
 
-/// Notes that an infusion is under way since `started`.
+/// Notes that an infusion is under way since `started`. One that began so late that its planned end was taken for the
+/// end has not ended.
 ///
 /// # Errors
 ///
@@ -292,16 +317,19 @@ pub fn start_infusion(
 ) -> Result<StoredInfusion> {
     let first = changes::take(tx, access.patient(), 1)?;
     let current = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
-    if current.doc.started_at.is_some() && started.is_none_or(|at| current.doc.started_at == Some(at)) {
+    let unsaid = current.doc.source == Source::Provisional;
+    let known = current.doc.started_at;
+    if known.is_some() && started.map_or(!unsaid, |at| known == Some(at)) {
         return Ok(current);
     }
-    if current.doc.status != InfusionStatus::Planned {
+    if current.doc.status != InfusionStatus::Planned && !unsaid {
         return Err(Error::conflict(Code::StateConflict));
     }
     let started_at = Change::Set(started.unwrap_or(access.now()));
-    let patch = InfusionPatch { started_at, ..InfusionPatch::default() };
-    let next = current.doc.change(patch, access.account()?, current.doc.source, access.now())?;
-    store_change(tx, access, first, &current, next)
+    let patch = InfusionPatch { status: Some(InfusionStatus::Planned), started_at, ..InfusionPatch::default() };
+    let source = if unsaid { source(access) } else { current.doc.source };
+    let next = current.doc.change(patch, access.account()?, source, access.now())?;
+    store_change(tx, access, first, &current, &next, None)
 }
 
 /// Completes an infusion: `(started, ended, dose)`, each unless recorded before or said now. Whoever is nearest says it:
@@ -344,5 +372,5 @@ pub fn end_infusion(
     if same(facts, &next) {
         return Ok(current);
     }
-    store_change(tx, access, first, &current, next)
+    store_change(tx, access, first, &current, &next, None)
 }

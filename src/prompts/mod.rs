@@ -26,7 +26,7 @@ pub mod words;
 mod tests;
 mod validate;
 
-pub use diff::{Existing, Hold, Step, diff};
+pub use diff::{Existing, Hold, MoveReason, Step, diff};
 pub use facts::{Condition, Facts, InfusionFact, Settled};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};

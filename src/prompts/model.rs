@@ -126,14 +126,21 @@ impl StoredPrompt {
         self.doc.answered_at.is_some()
     }
 
+    /// Whether something that was written at `at` answers it in time. That the server let it lapse, after an outage, is
+    /// not the patient's fault: the expiry that the plan gave it counts, which their phone knows.
+    pub fn is_answered_by(&self, at: Timestamp) -> bool {
+        at < self.expires_at.max(self.doc.planned.expires_at)
+    }
+
     /// Whether the patient looked at it last, though its time may have passed since.
     pub fn is_opened(&self) -> bool {
         self.deed() == Some(Deed::Opened)
     }
 
-    /// Whether the patient moved it.
+    /// Whether the patient moved it, and planning has not put it back since.
     fn is_snoozed(&self) -> bool {
-        self.doc.history.iter().any(|event| event.deed == Deed::Snoozed)
+        let moved = |event: &&Event| matches!(event.deed, Deed::Snoozed | Deed::Revived);
+        self.doc.history.iter().rev().find(moved).is_some_and(|event| event.deed == Deed::Snoozed)
     }
 
     /// Whether it waits for the time to which the patient moved it.
@@ -163,9 +170,11 @@ impl StoredPrompt {
         }
     }
 
-    /// The last cause, where the state has one.
+    /// Why planning withdrew or moved it last, or why the patient skipped it, if that was the last that happened.
     pub fn cause(&self) -> Option<&str> {
-        self.doc.history.last().and_then(|event| event.cause.as_deref())
+        let last = self.doc.history.last()?;
+        let told = matches!(last.deed, Deed::Cancelled | Deed::Skipped | Deed::Moved);
+        last.cause.as_deref().filter(|_| told)
     }
 
     /// Adds to the history.
@@ -187,6 +196,7 @@ impl StoredPrompt {
             answered_at: self.doc.answered_at,
             hangs_on: self.doc.planned.hangs_on,
             unanswered: !self.is_completed() && self.deed() != Some(Deed::Skipped),
+            taken_back: !self.is_completed() && self.deed() == Some(Deed::Cancelled),
         })
     }
 
@@ -194,9 +204,10 @@ impl StoredPrompt {
     pub fn existing(&self) -> Existing {
         let withdrawn = self.deed() == Some(Deed::Cancelled) && self.fired_at.is_none();
         let over = self.is_completed() || matches!(self.deed(), Some(Deed::Skipped | Deed::Cancelled));
+        let open = self.fired_at.is_some() || self.is_put_off() || self.is_opened();
         let hold = match self.stage {
             _ if withdrawn => Hold::Withdrawn,
-            _ if self.fired_at.is_some() && !over => Hold::Out,
+            _ if open && !over => Hold::Out,
             Stage::Planned if self.deed().is_none() && !self.is_snoozed() => Hold::Waiting,
             _ => Hold::Settled,
         };
@@ -208,6 +219,9 @@ impl StoredPrompt {
             reminder_at: self.doc.planned.reminder_at,
             zone: self.doc.planned.zone.name().to_owned(),
             protocol_version: self.doc.planned.protocol_version,
+            anchor: self.doc.planned.anchor,
+            hangs_on: self.doc.planned.hangs_on,
+            why: self.doc.planned.why,
         }
     }
 }

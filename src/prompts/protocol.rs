@@ -309,8 +309,19 @@ pub struct Compact {
     pub gap_days: i64,
     /// The rules kept of day 1 and later.
     pub days: Vec<String>,
+    /// Of these the first that is not left out for the patient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
     /// The rules kept of the preparation of the next.
     pub preparation: Vec<String>,
+}
+
+impl Compact {
+    /// Whether `rule`, of day 1 or later, is kept for a patient for whom therapists have changed these.
+    pub fn keeps(&self, rule: &Rule, overrides: &[Override]) -> bool {
+        let out = |key: &str| overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut);
+        self.days.contains(&rule.key) || self.one_of.iter().find(|key| !out(key)) == Some(&rule.key)
+    }
 }
 
 /// A protocol.

@@ -47,7 +47,7 @@ impl Protocol {
         let later = self.rules.iter().filter(|rule| rule.counts() && recurring(&rule.anchor)).count();
         fault(u32::try_from(later).is_ok_and(|n| n <= self.caps.later.prompts), "caps", "too much between windows");
         for compact in &self.series {
-            for key in compact.days.iter().chain(&compact.preparation) {
+            for key in compact.days.iter().chain(&compact.one_of).chain(&compact.preparation) {
                 fault(keys.contains(key.as_str()), key, "a series keeps a rule that does not exist");
             }
         }

@@ -31,6 +31,7 @@ pub fn measure(report: &mut Report) {
             ended_at: Some(before(1)),
             provisional: false,
             recorded_at: before(1),
+            reported_as: None,
         }],
         pauses: Vec::new(),
         settled: Vec::new(),

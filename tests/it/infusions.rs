@@ -55,6 +55,9 @@ async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
     let driving = done.text("/driving");
     assert!(driving.starts_with("Please do not drive before Wednesday 11 March, 09:45"), "{driving}");
     assert_eq!(ann.post(&format!("{path}/end"), json!({})).send().await.ok().body, done.body, "twice is once");
+    // It is still the clinic's record: she says when it ended, and no more.
+    let dose = ann.patch(&path, json!({ "dose_mg": 50.0 })).if_match(&done.etag()).send().await;
+    dose.expect(409).refused("state_conflict");
 
     // The clinic knows better, under the same id; what Ann said stays beside it.
     let better = json!({ "started_at": start.to_string(), "ended_at": after(start, 38).to_string(), "dose_mg": 35.0 });
@@ -122,6 +125,7 @@ async fn rule_two_reports_of_one_administration_are_joined() {
     assert_eq!(report.body["source"], "patient");
     let answered = ann.prompts().await[0]["id"].as_str().unwrap().to_owned();
     ann.writes(with(reflection("Lake"), json!({ "prompt_id": answered, "occurred_at": app.now().to_string() }))).await;
+    let before = ann.prompts().await;
     let path = ann.of_theirs(&format!("/infusions/{theirs}"));
     let clash = theo.put(&path, completed(after(end, 5))).send().await.expect(409).refused("infusion_overlaps");
     assert_eq!(clash.body["conflicting_id"], json!(hers));
@@ -137,11 +141,121 @@ async fn rule_two_reports_of_one_administration_are_joined() {
     let prompts = ann.prompts().await;
     let done = prompts.iter().find(|prompt| prompt["id"] == json!(answered)).unwrap();
     assert_eq!(done["state"], "completed", "an answer stays an answer");
+    let ids = |prompts: &[Value]| -> Vec<Value> { prompts.iter().map(|prompt| prompt["id"].clone()).collect() };
+    assert_eq!(ids(&prompts), ids(&before), "what was asked for her report is what is asked for theirs");
     // Only the patient's report that counts can be joined, and only by the clinic.
     let other = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
     let again = with(completed(after(end, -60 * 24)), json!({ "same_as": hers }));
     theo.put(&other, again.clone()).send().await.expect(422);
     ann.put(&other, again).send().await.expect(422);
+}
+
+#[actix_web::test]
+async fn rule_a_planned_record_takes_the_place_of_a_report_too() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    // Planned for the evening, given in the morning; Ann was faster to say so.
+    let planned = new_id(&app);
+    let path = ann.of_theirs(&format!("/infusions/{planned}"));
+    let tag = theo.put(&path, planned_for(after(app.now(), 9 * 60))).send().await.created().etag();
+    let hers = new_id(&app);
+    ann.put(&ann.my(&format!("/infusions/{hers}")), completed(after(app.now(), -30))).send().await.created();
+    let held = completed(after(app.now(), -35));
+    let clash = theo.put(&path, held.clone()).if_match(&tag).send().await.expect(409).refused("infusion_overlaps");
+    assert_eq!(clash.body["conflicting_id"], json!(hers));
+    let joining = with(held, json!({ "same_as": hers }));
+    theo.put(&path, joining.clone()).send().await.expect(428).refused("precondition_required");
+    let joined = theo.put(&path, joining.clone()).if_match(&tag).send().await.ok();
+    assert_eq!(joined.text("/reported/ended_at"), after(app.now(), -30).to_string());
+    assert_eq!(infusion(&theo, &ann, &hers).await["same_as"], json!(planned));
+    assert_eq!(theo.put(&path, joining).if_match(&tag).send().await.ok().body, joined.body, "twice is once");
+    let itself = with(completed(after(app.now(), -35)), json!({ "same_as": planned }));
+    theo.put(&path, itself).if_match(&joined.etag()).send().await.expect(422);
+}
+
+#[actix_web::test]
+async fn rule_what_is_another_administration_within_six_hours_says_so() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let first = theo.records(&ann, after(app.now(), -300)).await;
+    let path = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
+    let clash = theo.put(&path, completed(app.now())).send().await.expect(409).refused("infusion_overlaps");
+    assert_eq!(clash.body["conflicting_id"], json!(first));
+    let other = with(completed(app.now()), json!({ "distinct_from": [new_id(&app)] }));
+    theo.put(&path, other).send().await.expect(409).refused("infusion_overlaps");
+    let named = with(completed(app.now()), json!({ "distinct_from": [first] }));
+    let kept = theo.put(&path, named).send().await.created();
+    // Nor may a correction bring two together that were apart, or take the name away.
+    let unnamed = theo.patch(&path, json!({ "distinct_from": [] })).if_match(&kept.etag()).send().await;
+    unnamed.expect(409).refused("infusion_overlaps");
+}
+
+#[actix_web::test]
+async fn rule_two_on_one_date_have_one_day_zero_and_what_waits_from_the_first_is_merged() {
+    let app = TestApp::start().await;
+    let (mut theo, mut ann) = two(&app).await;
+    let first = theo.records(&ann, app.now()).await;
+    let prompts = ann.prompts().await;
+    let key = |prompt: &&Value, key: &str| prompt["rule_key"] == key;
+    let fragments = prompts.iter().find(|prompt| key(prompt, "d0.fragments")).unwrap()["id"].clone();
+    let tell = prompts.iter().find(|prompt| key(prompt, "d1.tell")).unwrap()["id"].clone();
+    // Ann puts off what was asked of day 0; six hours later there is another infusion.
+    let put_off = ann.my(&format!("/prompts/{}/snooze", fragments.as_str().unwrap()));
+    ann.post(&put_off, json!({ "until": "tomorrow" })).send().await.ok();
+    app.wait(SignedDuration::from_mins(7 * 60));
+    for person in [&mut theo, &mut ann] {
+        person.refreshed().await;
+    }
+    let second = theo.records(&ann, app.now()).await;
+    let now = ann.prompts().await;
+    for id in [fragments, tell] {
+        let merged = now.iter().find(|prompt| prompt["id"] == id).unwrap();
+        assert_eq!((&merged["state"], &merged["detail"]["cause"]), (&json!("cancelled"), &json!("merged")));
+    }
+    assert!(days(&ann, &first).await.is_empty());
+    assert!(days(&ann, &second).await.len() > 8);
+}
+
+#[actix_web::test]
+async fn an_infusion_that_began_after_its_planned_end_has_not_ended() {
+    let app = TestApp::start().await;
+    let (mut theo, mut ann) = two(&app).await;
+    let id = session(&app, &theo, &ann).await;
+    app.wait(SignedDuration::from_mins(101));
+    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    theo.refreshed().await;
+    ann.refreshed().await;
+    assert_eq!(infusion(&theo, &ann, &id).await["source"], "provisional");
+    // The clinic was late: it begins only now.
+    let began = app.now();
+    let path = ann.of_theirs(&format!("/infusions/{id}"));
+    let started = theo.act(&format!("{path}/start")).send().await.ok();
+    assert_eq!((&started.body["status"], &started.body["source"]), (&json!("planned"), &json!("clinic")));
+    assert_eq!((started.text("/started_at"), started.body.get("ended_at")), (began.to_string(), None));
+    assert_eq!(theo.act(&format!("{path}/start")).send().await.ok().body, started.body, "twice is once");
+    assert!(days(&ann, &id).await.is_empty(), "what was planned for an end that was none is withdrawn");
+    let window = ann.get(&ann.my("/window")).send().await.ok();
+    assert_eq!(window.text("/phase"), "in_session");
+    app.wait(SignedDuration::from_mins(40));
+    ann.refreshed().await;
+    let over = ann.act(&ann.my(&format!("/infusions/{id}/end"))).send().await.ok();
+    assert_eq!((over.text("/started_at"), &over.body["source"]), (began.to_string(), &json!("patient")));
+    assert!(days(&ann, &id).await.len() > 8);
+}
+
+#[actix_web::test]
+async fn what_a_patient_planned_alone_stays_theirs_though_nobody_said_that_it_ended() {
+    let app = TestApp::start().await;
+    let (_, mut ann) = two(&app).await;
+    let path = ann.my(&format!("/infusions/{}", new_id(&app)));
+    ann.put(&path, planned_for(app.now())).send().await.created();
+    app.wait(SignedDuration::from_mins(101));
+    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    ann.refreshed().await;
+    let unsaid = ann.get(&path).send().await.ok();
+    assert_eq!(unsaid.body["source"], "provisional");
+    let missed = ann.patch(&path, json!({ "status": "no_show" })).if_match(&unsaid.etag()).send().await.ok();
+    assert_eq!((&missed.body["status"], &missed.body["source"]), (&json!("no_show"), &json!("patient")));
 }
 
 #[actix_web::test]
@@ -162,61 +276,6 @@ async fn a_patient_without_a_clinics_record_keeps_their_own() {
     ann.act(&format!("{path}/start")).send().await.ok();
     let odd = json!({ "started_at": after(app.now(), -90).to_string() });
     ann.post(&format!("{path}/start"), odd).send().await.expect(409).refused("state_conflict");
-}
-
-#[actix_web::test]
-async fn a_protocol_is_previewed_for_made_up_infusions_and_nothing_is_stored() {
-    let app = TestApp::start().await;
-    let (_, ann) = two(&app).await;
-    let path = "/v1/protocols/afterglow-default/preview";
-    let body = json!({
-        "infusions": [
-            { "planned_start": "2026-03-24T09:00:00+01:00", "ended_at": "2026-03-24T10:00:00+01:00" },
-            { "planned_start": "2026-03-27T09:00:00+01:00", "ended_at": "2026-03-27T10:00:00+01:00" },
-        ],
-        "zones": [{ "time_zone": "Europe/Berlin" }, { "time_zone": "America/New_York", "from": "2026-04-01T12:00:00Z" }],
-        "capabilities": ["checks", "measures"],
-        "quiet_hours": { "from": "20:00", "to": "09:00" },
-    });
-    let seen = ann.post(path, body.clone()).send().await.ok().body;
-    let prompts = seen["prompts"].as_array().unwrap();
-    let one = |key: &str, infusion: u64| {
-        prompts.iter().find(|prompt| prompt["rule_key"] == key && prompt["infusion"] == infusion)
-    };
-    assert!(one("d0.landing", 0).is_some() && one("d0.landing", 1).is_some());
-    assert!(one("prep.safety", 1).is_some_and(|prompt| prompt["local_date"] == "2026-03-26" && prompt["day"] == -1));
-    assert!(prompts.iter().any(|prompt| prompt["time_zone"] == "America/New_York"));
-    let dropped = seen["dropped"].as_array().unwrap();
-    let why = |key: &str, infusion: u64| {
-        let found = dropped.iter().find(|one| one["rule_key"] == key && one["infusion"] == infusion);
-        found.map(|one| one["reason"].as_str().unwrap().to_owned())
-    };
-    assert_eq!(why("d2.mood", 0).as_deref(), Some("series"));
-    assert_eq!(why("d4.ifthen", 0).as_deref(), Some("series"));
-    assert!(dropped.iter().all(|one| !one["reason_in_words"].as_str().unwrap().is_empty()));
-    let times: Vec<&str> = prompts.iter().map(|prompt| prompt["local_time"].as_str().unwrap()).collect();
-    let checks = ["d0.landing"];
-    for (prompt, time) in prompts.iter().zip(times) {
-        let awake = checks.contains(&prompt["rule_key"].as_str().unwrap());
-        assert!(awake || ("09:00:00".."20:00:00").contains(&time), "{} at {time}", prompt["rule_key"]);
-    }
-    assert!(ann.prompts().await.is_empty(), "nothing is stored");
-    assert_eq!(ann.post(path, body.clone()).send().await.ok().body, seen, "and it says the same again");
-    for (pointer, change) in [
-        ("/infusions", json!({ "infusions": [] })),
-        ("/infusions/0", json!({ "infusions": [{}] })),
-        (
-            "/infusions",
-            json!({ "infusions": [{ "ended_at": "2026-01-01T00:00:00Z" }, { "ended_at": "2026-12-01T00:00:00Z" }] }),
-        ),
-        ("/zones/0/time_zone", json!({ "zones": [{ "time_zone": "Mars/Olympus" }] })),
-        ("/holds/0", json!({ "holds": ["courage"] })),
-        ("/quiet_hours", json!({ "quiet_hours": { "from": "08:00", "to": "07:00" } })),
-    ] {
-        let refused = ann.post(path, with(body.clone(), change)).send().await.expect(422);
-        assert_eq!(refused.body["errors"][0]["pointer"], pointer);
-    }
-    ann.post("/v1/protocols/another/preview", body).send().await.not_found();
 }
 
 #[actix_web::test]

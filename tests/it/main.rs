@@ -15,6 +15,7 @@
 
 mod support;
 
+mod answers;
 mod architecture;
 mod at_rest;
 mod audit;
@@ -41,6 +42,7 @@ mod openapi;
 mod outage;
 mod overrides;
 mod posture;
+mod preview;
 mod races;
 mod readme;
 mod reminders;

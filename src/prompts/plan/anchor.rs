@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use uuid::Uuid;
 
-use super::opening::{Evening, Opening, back, ends_late, evening_of, mornings, windows};
+use super::opening::{Evening, Opening, back, before_an_early_start, ends_late, evening_of, mornings, windows};
 use super::place::Calendar;
 use super::sessions::{Course, Session, between_windows};
 use super::{DropReason, Dropped, Why, days};
@@ -106,7 +106,7 @@ impl<'a> Calls<'a, '_> {
         openings: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
     ) {
         let anchor = session.map(|session| session.fact.id);
-        let id = prompt_id(self.facts, rule, anchor, occurrence);
+        let id = prompt_id(self.facts, rule, session.map(|session| session.fact.name()), occurrence);
         let out = self.facts.settled.iter().find(|settled| settled.id == id);
         let settled = out.map(|settled| settled.due_at);
         if let Some(out) = out.filter(|out| out.unanswered) {
@@ -159,9 +159,9 @@ impl<'a> Calls<'a, '_> {
         });
     }
 
-    /// Whether a check or measure that went out was meant for a time that was corrected by six hours or more. Then it is
-    /// asked again: at its new time or, for a check whose new time has passed and which is still of use, in five
-    /// minutes.
+    /// Whether a check or measure that went out was meant for a time that was corrected by six hours or more, or was taken
+    /// back for a time that turned out to be right. Then it is asked again: at its new time or, for a check whose new
+    /// time has passed and which is still of use, in five minutes.
     fn correct(
         &mut self,
         rule: &'a Rule,
@@ -180,7 +180,7 @@ impl<'a> Calls<'a, '_> {
             _ => now.duration_since(then).abs() >= CORRECTED,
         };
         let meant = openings(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next();
-        let Some(meant) = meant.filter(|_| moved) else { return false };
+        let Some(meant) = meant.filter(|_| moved || out.taken_back) else { return false };
         let told = session.fact.recorded_at;
         let soon = told.saturating_add(SOON).unwrap_or(told);
         let useful = match rule.expires {
@@ -268,7 +268,7 @@ impl<'a> Calls<'a, '_> {
                 (Some(..=0), _) => Some(DropReason::Merged),
                 _ if day == 0 => None,
                 _ if session.fact.provisional && day > 1 => Some(DropReason::Provisional),
-                (_, Some(compact)) => (!compact.days.contains(&rule.key)).then_some(DropReason::Series),
+                (_, Some(compact)) => (!compact.keeps(rule, &self.facts.overrides)).then_some(DropReason::Series),
                 (Some(gap), None) => (i64::from(day) >= gap).then_some(DropReason::Superseded),
                 (None, None) => None,
             };
@@ -299,7 +299,11 @@ impl<'a> Calls<'a, '_> {
                         .map(|opening| Opening { from: opening.from.max(end), ..opening })
                         .collect(),
                     _ if rule.kind == Kind::Measure => mornings(protocol, rule, calendar, date, jitter),
-                    _ => windows(protocol, rule, calendar, date, jitter),
+                    _ => {
+                        let mut openings = windows(protocol, rule, calendar, date, jitter);
+                        openings.extend(deadline.and_then(|until| before_an_early_start(rule, calendar, date, until)));
+                        openings
+                    }
                 }
             });
             for candidate in self.found.iter_mut().skip(count) {

@@ -194,13 +194,14 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     Plan { prompts, dropped }
 }
 
-/// When a prompt of `rule` that the patient put off until `due` may come, before `until`; or why it does not.
+/// When a prompt of `rule` that the patient put off until `due` may come, before `until`, and what holds it back if that
+/// is later; or why it does not come.
 pub fn put_off(
     protocol: &Protocol,
     facts: &Facts,
     rule: &Rule,
     (due, until): (Timestamp, Timestamp),
-) -> Result<Timestamp, DropReason> {
+) -> Result<(Timestamp, Why), DropReason> {
     let calendar = place::Calendar::new(facts);
     place::Placer::new(protocol, facts, &calendar).put_off(rule, due, until)
 }

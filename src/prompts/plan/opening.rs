@@ -104,6 +104,17 @@ pub(super) fn windows(
     openings.collect()
 }
 
+/// The last resort of a check on the morning after a session, if the next one starts before that morning's window does.
+pub(super) fn before_an_early_start(
+    rule: &Rule,
+    calendar: &Calendar<'_>,
+    date: Date,
+    until: Timestamp,
+) -> Option<Opening> {
+    let from = calendar.instant(date, rule.after_late_session?);
+    (from <= until).then_some(Opening { from, until, base: date, why: Why::BeforeStart })
+}
+
 /// `at` less `by`.
 pub(super) fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_sub(by).unwrap_or(at)

@@ -107,12 +107,18 @@ impl<'a> Placer<'a> {
 
     /// When a prompt that the patient put off until `due` may come, before `until`: a night, a rest or a session may
     /// have come between.
-    pub(super) fn put_off(&self, rule: &Rule, due: Timestamp, until: Timestamp) -> Result<Timestamp, DropReason> {
+    pub(super) fn put_off(
+        &self,
+        rule: &Rule,
+        due: Timestamp,
+        until: Timestamp,
+    ) -> Result<(Timestamp, Why), DropReason> {
         let due = self.calendar.next_allowed(due).filter(|due| *due < until).ok_or(DropReason::QuietHours)?;
         if let Some(reason) = self.rests(due).filter(|_| rule.kind != Kind::Safety) {
             return Err(reason);
         }
-        self.when_ready(rule, due, until).filter(|due| *due < until).ok_or(DropReason::NotReady)
+        let ready = self.when_ready(rule, due, until).filter(|due| *due < until).ok_or(DropReason::NotReady)?;
+        Ok((ready, if ready > due { Why::Readiness } else { Why::QuietHours }))
     }
 
     /// The first instant from `due` to `until` at which the patient is ready for `rule`, and it is not night.

@@ -61,7 +61,9 @@ impl From<Course> for CourseView {
 pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
     let list = door.read("list_courses", |tx, access| {
         let list = course::list_infusions(tx, access)?;
-        let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)));
+        let (settings, _) = crate::prompts::actions::settings(tx, access)?;
+        let date = |at| settings.zone_at(at).date(at);
+        let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)), date);
         found.iter().flat_map(|course| &course.infusions).for_each(|id| access.returns(id.uuid()));
         Ok(found)
     });

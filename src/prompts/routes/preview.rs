@@ -229,11 +229,6 @@ fn words<T: serde::de::DeserializeOwned + Ord>(f: &mut Fields, pointer: &str, na
     names.into_iter().enumerate().filter_map(parse).collect()
 }
 
-/// The made-up infusion of this number.
-fn id_of(n: usize) -> Id<crate::kernel::id::Infusion> {
-    Id::from_uuid(Uuid::from_u128(u128::try_from(n).unwrap_or(0) + 1))
-}
-
 impl PreviewInfusion {
     fn parse(self, f: &mut Fields, n: usize) -> Option<InfusionFact> {
         let at = |name: &str| format!("/infusions/{n}/{name}");
@@ -246,7 +241,7 @@ impl PreviewInfusion {
         f.check(right, &at("ended_at"), "must be later than the start");
         let route = self.route.map_or(Some(Route::IvInfusion), |name| f.take(&at("route"), Route::parse(&name)))?;
         known.then_some(InfusionFact {
-            id: id_of(n),
+            id: Id::from_uuid(Uuid::from_u128(u128::try_from(n).unwrap_or(0) + 1)),
             route,
             supervised: self.supervised.unwrap_or(true),
             planned_start,
@@ -254,6 +249,7 @@ impl PreviewInfusion {
             ended_at,
             provisional: self.provisional,
             recorded_at: Timestamp::UNIX_EPOCH,
+            reported_as: None,
         })
     }
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::kernel::Id;
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::words::render;
-use crate::prompts::{Planned, Protocol};
+use crate::prompts::words::{dropped_in_words, render};
+use crate::prompts::{DropReason, Dropped, Planned, Protocol};
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]
@@ -72,7 +72,7 @@ struct PromptDetail {
     /// Why it sits where it sits.
     #[schema(example = "window")]
     why: String,
-    /// Why it was cancelled or skipped.
+    /// Why it was cancelled or skipped, or why it moved last: a word of planning, or the patient's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     cause: Option<String>,
@@ -92,6 +92,29 @@ struct PromptDetail {
     version: i64,
 }
 
+/// A prompt that a rule calls for and that was not planned.
+#[derive(Serialize, ToSchema)]
+pub(super) struct NotAsked {
+    /// The rule that calls for it.
+    #[schema(example = "d9.rehearse")]
+    rule_key: String,
+    /// The infusion it would hang on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    infusion_id: Option<Uuid>,
+    /// Why not.
+    #[schema(value_type = String, example = "prerequisite")]
+    reason: DropReason,
+    /// The same in words.
+    reason_in_words: &'static str,
+}
+
+impl From<Dropped> for NotAsked {
+    fn from(Dropped { rule_key, anchor, reason, .. }: Dropped) -> Self {
+        Self { rule_key, infusion_id: anchor.map(Id::uuid), reason, reason_in_words: dropped_in_words(reason) }
+    }
+}
+
 fn word<T: Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -99,7 +122,6 @@ fn word<T: Serialize>(value: &T) -> String {
 impl PromptView {
     pub(super) fn for_owner(prompt: &StoredPrompt, takeaway: Option<&str>, now: Timestamp) -> Self {
         let state = prompt.state(now);
-        let cause = matches!(state, "cancelled" | "skipped").then(|| prompt.cause().map(str::to_owned)).flatten();
         let planned = &prompt.doc.planned;
         let rule = Protocol::default_v1().rule(&planned.rule_key);
         let detail = PromptDetail {
@@ -114,7 +136,7 @@ impl PromptView {
             exercises: rule.map(|rule| rule.exercises.clone()).unwrap_or_default(),
             infusion_id: planned.anchor.map(Id::uuid),
             why: word(&planned.why),
-            cause,
+            cause: prompt.cause().map(str::to_owned),
             delivered_at: prompt.delivered_at,
             answered_at: prompt.doc.answered_at,
             answer_id: prompt.doc.answer_id,

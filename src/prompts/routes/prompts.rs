@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::instant;
-use super::prompt::PromptView;
+use super::prompt::{NotAsked, PromptView};
 use crate::care::door::{Own, Shared};
 use crate::care::{Access, Door};
 use crate::db::Tx;
@@ -30,6 +30,10 @@ struct PromptPage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,
+    /// What rules call for and was not planned, if the patient asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    not_asked: Option<Vec<NotAsked>>,
 }
 
 /// Which prompts.
@@ -43,6 +47,9 @@ struct PromptQuery {
     /// Due before; 15 days from now unless said otherwise.
     #[param(required = false, nullable = false, format = DateTime)]
     to: Option<String>,
+    /// Whether to tell what rules call for and was not planned, and why; for the patient.
+    #[param(required = false, nullable = false)]
+    not_asked: Option<bool>,
     /// In this state only; for the patient.
     #[param(required = false, nullable = false, example = "due")]
     state: Option<String>,
@@ -77,6 +84,7 @@ struct Asked {
     from: Timestamp,
     to: Timestamp,
     state: Option<String>,
+    with_dropped: bool,
     limit: Limit,
     scope: Vec<u8>,
     after: Option<(Timestamp, Id<Prompt>)>,
@@ -99,13 +107,14 @@ impl Asked {
             let place = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
             place.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
         });
-        Ok(Self { from, to, state: query.state, limit, after: after.transpose()?, scope })
+        let with_dropped = query.not_asked.unwrap_or(false);
+        Ok(Self { from, to, state: query.state, with_dropped, limit, after: after.transpose()?, scope })
     }
 
     fn page(&self, door: &Door<Shared>, items: Vec<PromptView>, next: Option<(Timestamp, Id<Prompt>)>) -> PromptPage {
         let next = next.and_then(|place| serde_json::to_vec(&place).ok());
         let next_cursor = next.map(|plain| door.state().vault.seal_cursor(&self.scope, &plain));
-        PromptPage { items, next_cursor }
+        PromptPage { items, next_cursor, not_asked: None }
     }
 }
 
@@ -129,7 +138,12 @@ async fn own_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage> {
         if page.items.iter().any(quotes_owner) { door.read("list_prompts", actions::takeaway).await? } else { None };
     let view = |prompt| PromptView::for_owner(prompt, takeaway.as_deref(), now);
     let items = page.items.iter().map(view).collect();
-    Ok(asked.page(door, items, page.next))
+    let mut page = asked.page(door, items, page.next);
+    if asked.with_dropped {
+        let dropped = door.read("list_prompts", actions::not_asked).await?;
+        page.not_asked = Some(dropped.into_iter().map(NotAsked::from).collect());
+    }
+    Ok(page)
 }
 
 /// Whether what is asked quotes the patient.

@@ -16,6 +16,9 @@ pub(super) fn stored(to: &Planned, hold: Hold) -> Existing {
         reminder_at: to.reminder_at,
         zone: to.zone.name().to_owned(),
         protocol_version: to.protocol_version,
+        anchor: to.anchor,
+        hangs_on: to.hangs_on,
+        why: to.why,
     }
 }
 
@@ -24,7 +27,7 @@ pub(super) fn apply(existing: &mut Vec<Existing>, steps: &[Step]) {
     for step in steps {
         match step {
             Step::Insert(to) => existing.push(stored(to, Hold::Waiting)),
-            Step::Move { id, to } | Step::Revive { id, to } => {
+            Step::Move { id, to, .. } | Step::Revive { id, to } => {
                 let prompt = existing.iter_mut().find(|prompt| prompt.id == *id).unwrap();
                 *prompt = stored(to, Hold::Waiting);
             }
@@ -87,7 +90,8 @@ fn a_correction_moves_and_a_pause_says_why() {
     apply(&mut existing, &steps);
     let later = Facts { infusions: vec![done(1, "2026-09-07T08:05:00Z")], ..one() };
     let steps = diff(&existing, &planned(&later, NOW), at(NOW));
-    assert!(matches!(&steps[..], [Step::Move { to, .. }] if to.rule_key == "d0.fragments"), "{steps:?}");
+    let moved = |to: &Planned, reason| to.rule_key == "d0.fragments" && reason == MoveReason::Infusion;
+    assert!(matches!(&steps[..], [Step::Move { to, reason, .. }] if moved(to, *reason)), "{steps:?}");
     let pause = PauseDoc { from: at("2026-09-08T00:00:00Z"), until: at("2026-09-09T00:00:00Z") };
     let steps = diff(&existing, &planned(&Facts { pauses: vec![pause], ..one() }, NOW), at(NOW));
     let paused = steps.iter().filter(|step| matches!(step, Step::Cancel { reason: DropReason::Paused, .. }));

@@ -74,6 +74,10 @@ fn rule_use_at_home_adds_two_checks() {
     let plan = planned(&with(home), "2026-09-07T08:45:00Z");
     assert_eq!(local(one(&plan, "home.plus1")), "2026-09-07 11:40");
     assert_eq!(local(one(&plan, "home.plus3")), "2026-09-07 13:40");
+    // Swallowed, it is acute for four hours: these two ask in the middle of it.
+    let swallowed = InfusionFact { route: Route::Oral, supervised: false, ..ended(1, "2026-09-07T08:40:00Z") };
+    let plan = planned(&with(swallowed), "2026-09-07T08:45:00Z");
+    assert_eq!(local(one(&plan, "home.plus3")), "2026-09-07 13:40");
     let plan = planned(&with(ended(1, "2026-09-07T08:40:00Z")), "2026-09-07T08:45:00Z");
     assert!(plan.prompts.iter().all(|prompt| !prompt.rule_key.starts_with("home.")));
     assert!(plan.dropped.iter().all(|dropped| !dropped.rule_key.starts_with("home.")));
@@ -102,6 +106,7 @@ fn out(facts: &Facts, prompt: &Planned) -> Facts {
         answered_at: None,
         hangs_on: prompt.hangs_on,
         unanswered: true,
+        taken_back: false,
     };
     Facts { settled: vec![settled], ..facts.clone() }
 }

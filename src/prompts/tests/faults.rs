@@ -47,6 +47,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
         answered_at: Some(prompt.due_at),
         hangs_on: prompt.hangs_on,
         unanswered: false,
+        taken_back: false,
     };
     let existing: Vec<_> = first
         .prompts

@@ -65,6 +65,10 @@ fn course(name: &str, city: &str, sessions: [&str; 8]) {
         writeln!(text, "  infusion {}  {} to {}", n + 1, local(infusion.started_at), local(infusion.ended_at)).unwrap();
     }
     let number = |id| facts.infusions.iter().position(|infusion| Some(infusion.id) == id).map(|n| n + 1);
+    let ahead =
+        |prompt: &Planned| zone.local(prompt.due_at).duration_since(jiff::tz::TimeZone::UTC.to_datetime(prompt.due_at));
+    let changes = plan.prompts.windows(2).filter(|pair| ahead(&pair[0]) != ahead(&pair[1])).count();
+    assert_eq!(changes, 1, "the clock changes once");
     let mut date = None;
     for prompt in &plan.prompts {
         if date != Some(prompt.local_date) {

@@ -7,10 +7,14 @@ use proptest::prelude::*;
 
 use super::diffs::stored;
 use super::*;
-use crate::course::PauseDoc;
+use crate::course::{Override, PauseDoc, RuleChange};
+use crate::prompts::protocol::DayPart;
+use crate::window::Rating;
 
 const ZONES: [&str; 6] =
     ["Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "Pacific/Apia", "America/St_Johns"];
+
+const PARTS: [DayPart; 4] = [DayPart::Morning, DayPart::Midday, DayPart::Afternoon, DayPart::Evening];
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -26,6 +30,8 @@ enum Event {
     Move(usize, i64),
     /// An infusion was recorded by mistake, or a session is called off.
     Withdraw(usize),
+    /// The clinic's record, with an end of its own, takes the place of the patient's report.
+    Join(usize, i64),
     /// The patient has moved.
     Zone(usize),
     /// The patient sleeps at other hours.
@@ -34,10 +40,20 @@ enum Event {
     Pause(i64),
     /// The pause ends.
     Resume,
+    /// The patient says how unreal things feel, or how drowsy they are.
+    Feels(u8, bool),
+    /// An alert is open for so many hours; none when none.
+    Alert(i64),
+    /// A therapist moves a rule to another part of the day, leaves it out, or takes that back.
+    Edit(usize, usize),
     /// A prompt is answered.
     Answer(usize),
     /// A prompt is skipped.
     Skip(usize),
+    /// A prompt is opened, and not answered yet.
+    Open(usize),
+    /// A prompt is put off for so many hours.
+    PutOff(usize, i64),
     /// Time passes.
     Wait(i64),
 }
@@ -50,12 +66,18 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (any::<usize>(), any::<bool>()).prop_map(|(which, said)| Event::End(which, said)),
         1 => (0..Prerequisite::ALL.len()).prop_map(Event::Holds),
         1 => any::<usize>().prop_map(Event::Withdraw),
+        1 => (any::<usize>(), -90_i64..90).prop_map(|(which, by)| Event::Join(which, by)),
         1 => (0..ZONES.len()).prop_map(Event::Zone),
         1 => (0_i8..24, 0_i64..=14).prop_map(|(from, length)| Event::Quiet(from, length)),
         1 => (1_i64..72).prop_map(Event::Pause),
         1 => Just(Event::Resume),
+        1 => (0_u8..=10, any::<bool>()).prop_map(|(value, drowsy)| Event::Feels(value, drowsy)),
+        1 => (0_i64..60).prop_map(Event::Alert),
+        1 => (any::<usize>(), 0_usize..7).prop_map(|(which, change)| Event::Edit(which, change)),
         3 => any::<usize>().prop_map(Event::Answer),
         1 => any::<usize>().prop_map(Event::Skip),
+        1 => any::<usize>().prop_map(Event::Open),
+        1 => (any::<usize>(), 1_i64..30).prop_map(|(which, by)| Event::PutOff(which, by)),
         6 => (1_i64..40).prop_map(Event::Wait),
     ]
 }
@@ -67,6 +89,7 @@ struct Row {
     planned: Planned,
     answered_at: Option<Timestamp>,
     skipped: bool,
+    taken_back: bool,
 }
 
 struct World {
@@ -136,6 +159,18 @@ impl World {
                     self.facts.infusions.remove(which);
                 }
             }
+            Event::Join(which, by) => {
+                self.infusions += 1;
+                let id = Id::from_uuid(Uuid::from_u128(self.infusions));
+                let count = self.facts.infusions.len().max(1);
+                let report = self.facts.infusions.get_mut(which % count);
+                if let Some(fact) = report.filter(|fact| fact.ended_at.is_some() && fact.reported_as.is_none()) {
+                    (fact.reported_as, fact.id, fact.recorded_at) = (Some(fact.id), id, now);
+                    fact.ended_at = fact.ended_at.map(|end| (end + minutes(by)).min(now));
+                    fact.started_at = fact.ended_at.map(|end| end - minutes(40));
+                    fact.provisional = false;
+                }
+            }
             Event::Zone(which) => self.facts.zones.push(ZoneSince { zone: zone(ZONES[which]), from: now }),
             Event::Quiet(from, length) => {
                 let from = Time::constant(from, 0, 0, 0);
@@ -143,8 +178,31 @@ impl World {
             }
             Event::Pause(length) => self.facts.pauses.push(PauseDoc { from: now, until: now + hours(length) }),
             Event::Resume => self.facts.pauses.clear(),
+            Event::Feels(value, drowsy) => {
+                let condition = &mut self.facts.condition;
+                let about = if drowsy { &mut condition.drowsiness } else { &mut condition.dissociation };
+                *about = Some(Rating { value, answered_at: now });
+            }
+            Event::Alert(length) => {
+                let open = PauseDoc { from: now, until: now + hours(length) };
+                self.facts.condition.suspended = (length > 0).then_some(open);
+            }
+            Event::Edit(which, change) => {
+                let rules: Vec<_> = Protocol::default_v1().rules.iter().filter(|rule| rule.may_change()).collect();
+                let rule = rules[which % rules.len()];
+                self.facts.overrides.retain(|one| one.rule_key != rule.key);
+                let part = PARTS.get(change).filter(|_| !rule.window.is_empty()).map(|part| RuleChange::MovedTo(*part));
+                let change = part.or((change == PARTS.len()).then_some(RuleChange::LeftOut));
+                let change = change.map(|change| Override { rule_key: rule.key.clone(), change });
+                self.facts.overrides.extend(change);
+            }
             Event::Answer(which) => self.act(which, |row, now| row.answered_at = Some(now)),
             Event::Skip(which) => self.act(which, |row, _| row.skipped = true),
+            Event::Open(which) => self.keep(which, |_| {}),
+            Event::PutOff(which, by) => self.keep(which, |existing| {
+                existing.due_at = now + hours(by);
+                existing.expires_at = existing.expires_at.max(existing.due_at + hours(2));
+            }),
             Event::Wait(time) => {
                 self.now = now + hours(time);
                 for row in &mut self.rows {
@@ -168,6 +226,17 @@ impl World {
         }
     }
 
+    /// The patient has one of the prompts that wait or are out in their hands.
+    fn keep(&mut self, which: usize, deed: impl Fn(&mut Existing)) {
+        let open = |row: &&mut Row| matches!(row.existing.hold, Hold::Out | Hold::Waiting);
+        let mut open: Vec<_> = self.rows.iter_mut().filter(open).collect();
+        let count = open.len().max(1);
+        if let Some(row) = open.get_mut(which % count) {
+            deed(&mut row.existing);
+            row.existing.hold = Hold::Out;
+        }
+    }
+
     /// The past as planning sees it.
     fn settle(&mut self) {
         let now = self.now;
@@ -183,6 +252,7 @@ impl World {
             answered_at: row.answered_at,
             hangs_on: row.planned.hangs_on,
             unanswered: row.answered_at.is_none() && !row.skipped,
+            taken_back: row.taken_back,
         });
         self.facts.settled = settled.collect();
     }
@@ -198,16 +268,17 @@ impl World {
             match step {
                 Step::Insert(to) => {
                     let existing = stored(&to, Hold::Waiting);
-                    self.rows.push(Row { existing, planned: to, answered_at: None, skipped: false });
+                    self.rows.push(Row { existing, planned: to, answered_at: None, skipped: false, taken_back: false });
                 }
-                Step::Move { id, to } | Step::Revive { id, to } => {
+                Step::Move { id, to, .. } | Step::Revive { id, to } => {
                     let row = self.row(id);
                     (row.existing, row.planned) = (stored(&to, Hold::Waiting), to);
                 }
                 Step::Delay { .. } => unreachable!("nothing was put off"),
                 Step::Cancel { id, .. } => {
                     let row = self.row(id);
-                    row.existing.hold = if row.existing.hold == Hold::Out { Hold::Settled } else { Hold::Withdrawn };
+                    row.taken_back = row.existing.hold == Hold::Out;
+                    row.existing.hold = if row.taken_back { Hold::Settled } else { Hold::Withdrawn };
                 }
             }
         }
@@ -238,7 +309,8 @@ fn keeps_its_promises(world: &mut World, before: &[Row]) -> Result<(), TestCaseE
         let quiet = world.facts.quiet_hours.contains(local_time);
         let awake = kind == Kind::Safety && (!push || local_time <= Time::constant(22, 30, 0, 0));
         prop_assert!(!quiet || awake, "at night: {:?}", row);
-        let paused = world.facts.pauses.iter().any(|pause| pause.contains(due_at));
+        let open = world.facts.condition.suspended.iter();
+        let paused = world.facts.pauses.iter().chain(open).any(|pause| pause.contains(due_at));
         prop_assert!(!paused || kind == Kind::Safety, "paused: {:?}", row);
         pushes.entry(row.planned.local_date).or_default().push(row);
     }

@@ -8,6 +8,7 @@ mod plans;
 mod properties;
 mod readiness;
 mod reference;
+mod rules;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -73,6 +74,7 @@ pub(super) fn done(n: u128, start: &str) -> InfusionFact {
         ended_at: Some(start + SignedDuration::from_mins(40)),
         provisional: false,
         recorded_at: Timestamp::UNIX_EPOCH,
+        reported_as: None,
     }
 }
 
@@ -87,6 +89,7 @@ pub(super) fn coming(n: u128, start: &str) -> InfusionFact {
         ended_at: None,
         provisional: false,
         recorded_at: Timestamp::UNIX_EPOCH,
+        reported_as: None,
     }
 }
 

@@ -39,6 +39,7 @@ prop_compose! {
                 route: Route::IvInfusion,
                 supervised: true,
                 recorded_at: Timestamp::UNIX_EPOCH,
+                reported_as: None,
                 id: Id::from_uuid(Uuid::from_u128(n.try_into().unwrap())),
                 planned_start: (announced || !ended).then_some(start),
                 started_at: ended.then_some(start),

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::super::*;
 use super::{World, between, minutes, plus};
+use crate::course::{Override, RuleChange};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::prompts::protocol::{Anchor, Expiry};
@@ -155,7 +156,9 @@ impl<'a> Found<'_, 'a> {
     fn call(&mut self, rule: &'a Rule, occurrence: u32, wanted: &Wanted<'_, '_>) {
         let facts = self.world.facts;
         let anchor = wanted.session.map(|session| session.fact.id);
-        let (id, jitter) = self.world.id(rule, anchor, occurrence);
+        // "Two reports of one administration are joined": what was asked for the report is not asked again.
+        let name = wanted.session.map(|session| session.fact.reported_as.unwrap_or(session.fact.id));
+        let (id, jitter) = self.world.id(rule, name, occurrence);
         let times = (wanted.times)(jitter);
         let out = facts.settled.iter().find(|one| one.id == id);
         if let Some(out) = out.filter(|out| out.unanswered)
@@ -166,7 +169,8 @@ impl<'a> Found<'_, 'a> {
         }
         let can = rule.needs.iter().all(|need| facts.capabilities.contains(need));
         let has = rule.requires.iter().all(|need| facts.holds.contains(need));
-        if out.is_none() && (!can || !has || wanted.against != Against::Nothing) {
+        let gone = facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut);
+        if out.is_none() && (!can || !has || gone || wanted.against != Against::Nothing) {
             return;
         }
         let opens = times.first().map_or(Timestamp::MAX, |time| time.from);
@@ -204,7 +208,8 @@ impl<'a> Found<'_, 'a> {
         let far = now.duration_since(then).abs() >= hours(6);
         let moved = if by_day { self.world.date(now) != self.world.date(then) } else { far };
         let asks = matches!(rule.kind, Kind::Safety | Kind::Measure);
-        let Some(meant) = times.first().filter(|_| moved && asks) else { return false };
+        let again = moved || out.taken_back;
+        let Some(meant) = times.first().filter(|_| again && asks) else { return false };
         let (told, soon) = (session.fact.recorded_at, plus(session.fact.recorded_at, minutes(5)));
         let expires = match rule.expires {
             Expiry::Hours(n) => plus(meant.from, hours(n)),
@@ -281,7 +286,12 @@ impl<'a> Found<'_, 'a> {
         let gap = next.map(|next| between(session.day_zero, next.starts_on));
         let compact = world.protocol.series.iter().find(|compact| Some(compact.gap_days) == gap);
         let kept = match compact {
-            Some(compact) => compact.days.contains(&rule.key),
+            Some(compact) => {
+                let out = |key: &str, one: &Override| one.rule_key == key && one.change == RuleChange::LeftOut;
+                let left_out = |key: &&String| world.facts.overrides.iter().any(|one| out(key, one));
+                let one = compact.one_of.iter().find(|key| !left_out(key));
+                compact.days.contains(&rule.key) || one.is_some_and(|one| *one == rule.key)
+            }
             None => gap.is_none_or(|gap| n < gap),
         };
         let said = !session.fact.provisional || n <= 1;
@@ -293,6 +303,7 @@ impl<'a> Found<'_, 'a> {
             let (_, though_quiet, card) = world.hours_after(rule, session, end, hours);
             (though_quiet, card)
         });
+        let not_after = next.filter(|_| gap.is_some_and(|gap| n >= gap)).map(|next| next.start);
         let times = |jitter| -> Vec<Chance> {
             if let Some(hours) = after_end {
                 return vec![world.hours_after(rule, session, end, hours).0];
@@ -309,6 +320,10 @@ impl<'a> Found<'_, 'a> {
                 for more in 1..=hours / 24 {
                     times.extend(world.parts(rule, date.saturating_add(more.days()), jitter));
                 }
+            } else if let (Some(early), Some(until)) = (rule.after_late_session, not_after) {
+                // "Next morning d1.check before the next start", also if that is early.
+                times.push(Chance { from: world.wall(date, early), until, base: date });
+                times.retain(|time| time.from <= time.until);
             }
             times
         };
@@ -316,7 +331,7 @@ impl<'a> Found<'_, 'a> {
             session: Some(session),
             hangs_on: Some(end),
             against: Against::of(gap.is_some_and(|gap| gap <= 0), n > 0 && !(said && kept)),
-            not_after: next.filter(|_| gap.is_some_and(|gap| n >= gap)).map(|next| next.start),
+            not_after,
             though_quiet,
             card,
             times: &times,

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use self::calls::{Call, calls};
 use super::*;
+use crate::course::{Override, RuleChange};
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Id, Zone};
 use crate::prompts::protocol::{Effort, Expiry};
@@ -97,11 +98,21 @@ impl World<'_> {
     }
 
     fn rests(&self, at: Timestamp) -> bool {
-        self.facts.pauses.iter().any(|pause| pause.from <= at && at < pause.until)
+        let open = self.facts.condition.suspended.iter();
+        self.facts.pauses.iter().chain(open).any(|pause| pause.from <= at && at < pause.until)
     }
 
-    /// "Readiness", without answers: nothing effortful in a session, in its acute phase, or before the first sleep.
+    /// "Readiness": nothing effortful in a session, in its acute phase, before the first sleep, while an alert is open, or
+    /// within 24 hours of an answer of four or more.
     fn ready(&self, at: Timestamp) -> bool {
+        let Condition { dissociation, drowsiness, suspended, .. } = &self.facts.condition;
+        let high = [dissociation, drowsiness]
+            .into_iter()
+            .flatten()
+            .any(|answer| answer.value >= 4 && answer.answered_at <= at && at <= plus(answer.answered_at, hours(24)));
+        if high || suspended.is_some_and(|open| open.from <= at && at < open.until) {
+            return false;
+        }
         let infusions = &self.facts.infusions;
         let under_way = infusions.iter().any(|one| {
             let start = one.started_at.or(one.planned_start);
@@ -146,7 +157,10 @@ impl World<'_> {
             }
             let last = time.until.max(due);
             while call.rule.effort == Effort::Effortful && (!self.ready(due) || self.quiet(due)) {
-                due = plus(due, minutes(1));
+                // Whole minutes but for one: "24 hours old" is over a moment after it.
+                let moment = plus(due, SignedDuration::from_micros(1));
+                let over = self.ready(moment) && !self.quiet(moment);
+                due = if over { moment } else { plus(due, minutes(1)) };
                 if due > last {
                     return None;
                 }
@@ -254,6 +268,13 @@ fn in_order<'c, 'a>(
 
 /// What is asked of a patient.
 pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Vec<Asked> {
+    let mut own = protocol.clone();
+    for Override { rule_key, change } in &facts.overrides {
+        if let RuleChange::MovedTo(part) = change {
+            own.rules.iter_mut().find(|rule| rule.key == *rule_key).unwrap().window = vec![*part];
+        }
+    }
+    let protocol = &own;
     let mut world = World { protocol, facts, today: Date::ZERO };
     world.today = world.date(now);
     let calls = calls(&world);
