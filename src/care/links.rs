@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{Access, Role, Write};
+use super::follow::plan_follows;
 use super::grants;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
@@ -59,15 +60,16 @@ pub(super) fn end(
         changes::take(tx, link.patient, closed.len())?;
         list.extend(closed.into_iter().map(|(grant, version)| Change::new(Entity::Grant, grant, version, Op::Delete)));
     }
-    changes::insert(tx, link.patient, first, actor, access.now(), &list)
+    changes::insert(tx, link.patient, first, actor, access.now(), &list)?;
+    plan_follows(tx, access)
 }
 
-/// Ends a link for one of its two sides.
+/// Ends a link for one of its two sides. `keys` are those of its patient.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] for everybody else.
-pub fn end_own(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<CareLink>) -> Result<()> {
+pub fn end_own(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<CareLink>, keys: Option<Keys>) -> Result<()> {
     let link = store::hold_link(tx, id)?.ok_or(Error::NotFound)?;
     let actor = (live.account(), live.session());
     let role = if link.person == live.account() {
@@ -77,28 +79,29 @@ pub fn end_own(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<CareLink>) -> Result
     } else {
         return Err(Error::NotFound);
     };
-    let access = Access::opened(link.patient, role, actor, None, live.now());
+    let access = Access::opened(link.patient, role, actor, keys, live.now());
     end(tx, &access, &link, Some(actor))
 }
 
-/// Confirms, as the therapist, that the patient is who was invited. Twice is once.
+/// Confirms, as the therapist, that the patient is who was invited. Twice is once. `keys` are those of the patient.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when the link has ended or is not the caller's.
-pub fn confirm(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>) -> Result<Link> {
+pub fn confirm(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>, keys: Option<Keys>) -> Result<Link> {
     let link = own_live(tx, live, id)?;
     if link.state == LinkState::Active {
         return Ok(link);
     }
     let actor = (live.account(), live.session());
     let role = Role::Therapist { link: link.id, clinic: link.clinic };
-    let access = Access::opened(link.patient, role, actor, None, live.now());
+    let access = Access::opened(link.patient, role, actor, keys, live.now());
     let first = changes::take(tx, link.patient, 1)?;
     store::mark_active(tx, &access, link.id)?;
     let version = link.version + 1;
     let change = Change::new(Entity::CareLink, link.id, version, Op::Update);
     changes::insert(tx, link.patient, first, Some(actor), live.now(), &[change])?;
+    plan_follows(tx, &access)?;
     Ok(Link { state: LinkState::Active, version, active_at: Some(live.now()), ..link })
 }
 
@@ -113,7 +116,7 @@ pub fn own_live(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>) -> Result
     .ok_or(Error::NotFound)
 }
 
-/// The patient of a link that the caller may confirm, for fetching keys before the unit that does.
+/// The patient of a link, for fetching keys before the unit that changes it.
 pub async fn patient_of(state: &State, id: Id<CareLink>) -> Result<Option<Id<Patient>>> {
     Ok(state.db.read(move |tx| store::find_link(tx, id)).await?.map(|link| link.patient))
 }

@@ -8,7 +8,6 @@ use diesel::prelude::*;
 
 pub(super) use clinics::*;
 pub(super) use invitations::*;
-pub use links::mark_plan_stale;
 pub(super) use links::*;
 
 use super::model::Capabilities;

@@ -2,6 +2,7 @@
 
 mod takeaway;
 
+use diesel::dsl::{exists, min};
 use diesel::prelude::*;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -12,7 +13,7 @@ use super::surroundings::Surroundings;
 use crate::care::{Access, Write};
 use crate::db::schema::{care_links, entries, grant_items, grants, infusions, patient_settings, pauses};
 use crate::db::{At, Both, Tx};
-use crate::kernel::id::{Any, Infusion, Patient, Pause};
+use crate::kernel::id::{Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Place, Purpose};
 use crate::window::Dose;
@@ -262,32 +263,46 @@ pub fn put_pause(
     Ok(())
 }
 
-/// What is true of the patient: an active link; an entry that is done; one that nobody may read.
-pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(bool, bool, bool)> {
-    let patient = access.patient();
-    let link: Option<Id<crate::kernel::id::CareLink>> = care_links::table
-        .filter(care_links::patient_id.eq(patient))
-        .filter(care_links::state.eq("active"))
-        .select(care_links::id)
-        .first(tx.conn())
-        .optional()?;
-    let written = || {
-        entries::table
-            .filter(entries::patient_id.eq(patient))
-            .filter(entries::deleted_at.is_null())
-            .filter(entries::draft.eq(false))
-    };
-    let entry: Option<Id<Any>> = written().select(entries::id).first::<Id<Any>>(tx.conn()).optional()?;
-    let live = grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now())));
+/// What is true of the patient, as far as the rows say it without being opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Holds {
+    /// There is an active care link.
+    pub link: bool,
+    /// Something has been written.
+    pub entry: bool,
+    /// Something has been written that nobody else may read.
+    pub unshared: bool,
+    /// When the next of the grants that open something runs out.
+    pub closing: Option<Timestamp>,
+}
+
+/// Reads it in one statement: every plan needs it.
+pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
+    let (patient, now) = (access.patient(), At(access.now()));
+    let links = care_links::table.filter(care_links::patient_id.eq(patient)).filter(care_links::state.eq("active"));
+    let written = entries::table
+        .filter(entries::patient_id.eq(patient))
+        .filter(entries::deleted_at.is_null())
+        .filter(entries::draft.eq(false));
     let shared = grant_items::table
         .inner_join(grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(patient))))
         .filter(grant_items::patient_id.eq(patient))
         .filter(grants::closed_at.is_null())
-        .filter(live)
+        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(now)))
         .select(grant_items::item_id);
-    let unshared: Option<Id<Any>> =
-        written().filter(entries::id.ne_all(shared)).select(entries::id).first::<Id<Any>>(tx.conn()).optional()?;
-    Ok((link.is_some(), entry.is_some(), unshared.is_some()))
+    let closing = grants::table
+        .filter(grants::patient_id.eq(patient))
+        .filter(grants::closed_at.is_null())
+        .filter(grants::expires_at.gt(now))
+        .select(min(grants::expires_at));
+    let (link, entry, unshared, closing): (bool, bool, bool, Option<At>) = Both(diesel::select((
+        exists(links),
+        exists(written),
+        exists(written.filter(entries::id.ne_all(shared))),
+        closing.single_value(),
+    )))
+    .get_result(tx.conn())?;
+    Ok(Holds { link, entry, unshared, closing: closing.map(|at| at.0) })
 }
 
 /// Whether writing, deleting or bringing back an entry may have changed what [`holds`] says: unless the newest two are
@@ -307,7 +322,7 @@ pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool
             .filter(entries::draft.eq(false))
             .order((entries::occurred_at.desc(), entries::id.desc()))
             .limit(2)
-            .select(diesel::dsl::exists(opened)),
+            .select(exists(opened)),
     )
     .load(tx.conn())?;
     Ok(newest.len() < 2 || newest.contains(&true))

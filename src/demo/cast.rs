@@ -161,7 +161,7 @@ async fn welcome(stage: &Stage, therapist: &mut Actor, story: PatientStory) -> R
     let keys = links::keys_of(&stage.state().vault, [patient]).await?;
     let vault = stage.state().vault.clone();
     let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
-        let link = links::confirm(tx, live, link)?;
+        let link = links::confirm(tx, live, link, keys.get(&patient).cloned())?;
         let keys = keys.get(&patient).ok_or(Error::NotFound)?;
         links::note_shown(tx, &vault, keys, live, "confirm_care_link", "therapist", &link)?;
         Ok((Done::ok(link.id.uuid()), ()))

@@ -50,15 +50,15 @@ pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64
     Ok(found.unwrap_or_else(|| (Settings::new(crate::kernel::Zone::utc(), "en", Timestamp::UNIX_EPOCH), 0)))
 }
 
-/// Everything a plan depends on, read under the lock on the patient's head.
+/// Everything a plan depends on, read under the lock on the patient's head; and when something of it changes by itself.
 fn facts<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     stored: &[StoredPrompt],
     infusions: &[Stored<Infusion, InfusionFacts>],
-) -> Result<Facts> {
+) -> Result<(Facts, Option<Timestamp>)> {
     let (settings, _) = settings(tx, access)?;
-    let (link, entry, unshared) = course::holds(tx, access)?;
+    let course::Holds { link, entry, unshared, closing } = course::holds(tx, access)?;
     // Only before a session does anybody ask what to bring along to it.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
     let takeaway = coming && takeaway(tx, access)?.is_some();
@@ -79,7 +79,7 @@ fn facts<A>(
     .filter_map(|(holds, what)| holds.then_some(what))
     .collect();
     let pauses = course::list_pauses(tx, access, false)?;
-    Ok(Facts {
+    let facts = Facts {
         patient: access.patient(),
         care_start: store::care_start(tx, access)?,
         zones: settings.zones,
@@ -93,7 +93,8 @@ fn facts<A>(
         condition: Condition::default(),
         last_measure_at: None,
         capabilities: Capability::SERVED.into(),
-    })
+    };
+    Ok((facts, closing))
 }
 
 /// What the patient wants to bring along, in their words: the newest entry that says so, or that answers a look back or a
@@ -134,7 +135,7 @@ pub(super) fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dr
     let range = (shift(access.now(), -BACK), shift(access.now(), AHEAD));
     let stored = store::list(tx, access, range, None, MOST)?;
     let infusions = course::list_infusions(tx, access)?;
-    let facts = facts(tx, access, &stored, &infusions)?;
+    let (facts, _) = facts(tx, access, &stored, &infusions)?;
     let mut dropped = plan(Protocol::default_v1(), &facts, access.now()).dropped;
     dropped.retain(|one| stored.iter().all(|prompt| prompt.id != one.id));
     Ok(dropped)
@@ -154,7 +155,7 @@ pub fn replan_by(tx: &mut Tx<'_>, access: &Access<Write>, protocol: &Protocol) -
     let range = (shift(now, -BACK), shift(now, AHEAD));
     let stored = store::list(tx, access, range, None, MOST)?;
     let (infusions, unsaid) = settle_unsaid(tx, access)?;
-    let facts = facts(tx, access, &stored, &infusions)?;
+    let (facts, closing) = facts(tx, access, &stored, &infusions)?;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let plan = plan(protocol, &facts, now);
     let mut steps = diff(&existing, &plan, now);
@@ -164,7 +165,7 @@ pub fn replan_by(tx: &mut Tx<'_>, access: &Access<Write>, protocol: &Protocol) -
     let zone = course::settings::zone_at(&facts.zones, now).cloned().unwrap_or_else(crate::kernel::Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
-    let next = unsaid.map_or(tomorrow, |unsaid| unsaid.min(tomorrow));
+    let next = unsaid.into_iter().chain(closing).fold(tomorrow, Timestamp::min);
     store::mark_planned(tx, access, next, !steps.is_empty())?;
     if steps.is_empty() {
         return Ok(0);

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
-use crate::support::journal::{reflection, two, with};
+use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Person, completed};
 use crate::support::world::planned_for;
 
@@ -273,8 +273,8 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
     ann.refreshed().await;
     let mut theo = theo;
     theo.refreshed().await;
+    // No round of the worker: the plan follows in the unit that changed something.
     let state = async |ann: &Person| {
-        jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
         let prompts = ann.prompts().await;
         ["d3.share", "d8.review"].map(|key| {
             let found = prompts.iter().find(|prompt| prompt["rule_key"] == key);
@@ -288,6 +288,20 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
     assert_eq!(state(&ann).await, ["cancelled", "planned"], "all is shared");
     ann.revokes(&grant).await;
     assert_eq!(state(&ann).await, ["planned", "planned"], "what was revoked is unshared");
+    let soon = after(app.now(), 1);
+    let hour = with(grant(&entry, &["text"], &theo), json!({ "expires_at": soon.to_string() }));
+    ann.put_grant(&new_id(&app), hour).send().await.created();
+    assert_eq!(state(&ann).await, ["cancelled", "planned"]);
+    app.wait(SignedDuration::from_mins(61));
+    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    ann.refreshed().await;
+    assert_eq!(state(&ann).await, ["planned", "planned"], "what ran out is unshared from that instant on");
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    assert_eq!(state(&ann).await, ["cancelled", "planned"], "nobody is there to read it");
+    theo.refreshed().await;
+    ann.linked_to(&theo).await;
+    assert_eq!(state(&ann).await, ["planned", "planned"], "and somebody is again");
     ann.delete(&ann.my(&format!("/entries/{entry}"))).send().await.no_content();
     assert_eq!(state(&ann).await, ["cancelled", "cancelled"]);
     ann.act(&ann.my(&format!("/entries/{entry}/undelete"))).send().await.ok();

@@ -2,8 +2,9 @@
 
 use super::model::{GrantDoc, Reader, Rule, Target};
 use super::store::{self, GrantRow};
+use crate::care::Access;
 use crate::care::access::Write;
-use crate::care::{Access, mark_plan_stale};
+use crate::care::follow::plan_follows;
 use crate::changes::{self, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::exercises;
@@ -72,7 +73,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     }
     let change = Change::new(Entity::Grant, id, 1, Op::Create);
     changes::insert(tx, access.patient(), number, access.actor(), access.now(), &[change])?;
-    mark_plan_stale(tx, access)?;
+    plan_follows(tx, access)?;
     Ok((Done::created(id.uuid()), row))
 }
 
@@ -111,7 +112,7 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<
     store::mark_closed(tx, access, id)?;
     let change = Change::new(Entity::Grant, id, 2, Op::Delete);
     changes::insert(tx, access.patient(), number, access.actor(), access.now(), &[change])?;
-    mark_plan_stale(tx, access)
+    plan_follows(tx, access)
 }
 
 /// Puts an entry under the rules that it falls under now. Called when it has become done, and when its kind or whether

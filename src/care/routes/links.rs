@@ -153,7 +153,7 @@ pub(super) async fn confirm_care_link(
     let keys = links::keys_of(&state.vault, patient).await?;
     let (vault, again_keys, again_vault) = (state.vault.clone(), keys.clone(), state.vault.clone());
     let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
-        let link = links::confirm(tx, live, id)?;
+        let link = links::confirm(tx, live, id, keys.values().next().cloned())?;
         let keys = keys.get(&link.patient).ok_or(Error::NotFound)?;
         links::note_shown(tx, &vault, keys, live, "confirm_care_link", "therapist", &link)?;
         Ok((Done::ok(id.uuid()), (link, SealedNames::collect(tx, [link.person], [link.clinic])?)))
@@ -186,8 +186,10 @@ pub(super) async fn end_care_link(
 ) -> Result<Reply> {
     let id = path.into_inner();
     let once = once_of(&state, &key, &[]);
+    let patient = links::patient_of(&state, id).await?;
+    let keys = links::keys_of(&state.vault, patient).await?.into_values().next();
     let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, (): &()| {
-        links::end_own(tx, live, id)?;
+        links::end_own(tx, live, id, keys.clone())?;
         Ok((Done::no_content(), ()))
     };
     caller.write(&state, once, Ok(()), work, |_, _, _| Ok(())).await?;

@@ -184,10 +184,10 @@ pub fn mark_active(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) ->
             care_links::active_at.eq(At(access.now())),
         ))
         .execute(tx.conn())?;
-    mark_plan_stale(tx, access)
+    Ok(())
 }
 
-/// Links, and whether an entry is shared, are among the facts that a plan depends on: the workers plan again at once.
+/// Has the workers plan again at once.
 pub fn mark_plan_stale(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     diesel::update(patients::table.filter(patients::id.eq(access.patient())))
         .set(patients::next_plan_at.eq(At(access.now())))
@@ -204,7 +204,7 @@ pub fn mark_ended(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> 
             care_links::ended_at.eq(At(access.now())),
         ))
         .execute(tx.conn())?;
-    mark_plan_stale(tx, access)
+    Ok(())
 }
 
 /// Takes a link out of the readers of every grant, and closes the grants that nobody reads any more. Answers those,
