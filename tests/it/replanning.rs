@@ -284,9 +284,9 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
     assert_eq!(state(&ann).await, ["absent", "absent"], "nothing to share, nothing to look over");
     let entry = ann.writes(reflection("Lake")).await;
     assert_eq!(state(&ann).await, ["planned", "planned"]);
-    let grant = ann.opens(&entry, &["text"], &theo).await;
+    let open = ann.opens(&entry, &["text"], &theo).await;
     assert_eq!(state(&ann).await, ["cancelled", "planned"], "all is shared");
-    ann.revokes(&grant).await;
+    ann.revokes(&open).await;
     assert_eq!(state(&ann).await, ["planned", "planned"], "what was revoked is unshared");
     let soon = after(app.now(), 1);
     let hour = with(grant(&entry, &["text"], &theo), json!({ "expires_at": soon.to_string() }));
