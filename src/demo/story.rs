@@ -14,7 +14,7 @@ use crate::care::{Access, Door, Write};
 use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
-use crate::journal::actions::{self as journal, Put};
+use crate::journal::actions::{self as journal, Entries, Put};
 use crate::journal::comments::actions::{self as comments, NewComment};
 use crate::journal::draft::{EntryDraft, MoodFields, TextFields};
 use crate::kernel::id::{Entry, Grant, Infusion, Patient, Prompt};
@@ -22,6 +22,7 @@ use crate::kernel::{Change, Error, Id, Result, Text, Zone};
 use crate::prompts::actions::{self as prompts, Act};
 use crate::prompts::{infusions, store};
 use crate::replay::{Done, Once};
+use crate::revisions::Kept as _;
 use crate::window::Route;
 
 const STORY: &str = include_str!("story.json");
@@ -354,9 +355,9 @@ impl Scene<'_> {
     async fn read(&mut self, therapist: &mut Actor, key: &str) -> Result<()> {
         let (patient, id) = (self.person.patient, named(&self.known.entries, key)?);
         let door: Door<Shared> = self.stage.door(therapist, Some(patient)).await?;
-        door.read("get_entry", move |tx, access| journal::get_shared(tx, access, id).map(|_| ())).await?;
+        door.read("get_entry", move |tx, access| Entries::get_shared(tx, access, id).map(|_| ())).await?;
         let door: Door<Care> = self.stage.door(therapist, Some(patient)).await?;
-        unit(&door, "mark_entry_opened", (), move |tx, access, ()| journal::mark_opened(tx, access, id).map(drop)).await
+        unit(&door, "mark_entry_opened", (), move |tx, access, ()| Entries::mark_opened(tx, access, id).map(drop)).await
     }
 
     /// A comment by the therapist, or by the patient in the therapist's thread.

@@ -1,24 +1,21 @@
-//! Working on an exercise: writing, deleting, bringing back, restoring, opening.
-
-use jiff::Timestamp;
+//! Working on an exercise; the rest is what is done to everything that keeps its revisions ([`Kept`]).
 
 use super::catalogue::Offer;
-use super::draft::ResponsePatch;
 use super::model::Content;
 use super::moment;
-use super::seal::{Of, Opened, Parts};
+use super::seal::{Of, Opened, Parts, Section};
 use super::store::{self, Row};
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::care::grants::{self, Sections};
-use crate::changes::{self, Change, Entity, Op};
+use crate::care::grants::Sections;
+use crate::changes::{self, Entity, Op};
 use crate::db::Tx;
-use crate::http::{EntityTag, Preconditions};
+use crate::http::Preconditions;
 use crate::kernel::id::{Patient, Response};
 use crate::kernel::{Code, Error, Fields, Id, Result};
 use crate::prompts;
 use crate::replay::Done;
-use crate::revisions;
+use crate::revisions::{self, Kept};
 use crate::vault::Keys;
 
 const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
@@ -26,24 +23,6 @@ const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 /// Opens all of a row.
 pub fn open(keys: &Keys, patient: Id<Patient>, row: &Row) -> Result<Opened> {
     Of { patient, response: row.id }.open(keys, &row.parts, Sections::ALL)
-}
-
-/// The response, for its owner.
-///
-/// # Errors
-///
-/// [`Error::Deleted`] while it can be brought back, [`Error::NotFound`] after that and when it never was.
-pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>) -> Result<Row> {
-    let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    match row.deleted_at {
-        None => Ok(row),
-        Some(at) if gone(at, access.now()) => Err(Error::NotFound),
-        Some(_) => Err(Error::Deleted),
-    }
-}
-
-fn gone(deleted_at: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(deleted_at) >= store::UNDO
 }
 
 /// Creates or replaces a response. The body that created it, sent again, changes nothing; nor does the present state.
@@ -61,22 +40,11 @@ pub fn put(
     if_: &Preconditions,
 ) -> Result<(Done, Row)> {
     let number = changes::take(tx, access.patient(), 1)?;
-    let Some(row) = store::find(tx, access, id)? else {
-        if if_.change_only() {
-            return Err(Error::Stale);
-        }
-        return Ok((Done::created(id.uuid()), create(tx, access, number, id, content)?));
-    };
-    if row.deleted_at.is_some() {
-        return Err(Error::Deleted);
+    match store::find(tx, access, id)? {
+        Some(row) => Ok((Done::ok(id.uuid()), Responses::replace(tx, access, number, row, content, if_)?)),
+        None if if_.change_only() => Err(Error::Stale),
+        None => Ok((Done::created(id.uuid()), create(tx, access, number, id, content)?)),
     }
-    let old = open(access.keys()?, access.patient(), &row)?.content;
-    let first = || at_version(tx, access, &row, 1);
-    if !if_.replaces(&EntityTag::version(row.version), (&old, content), first)? {
-        return Ok((Done::ok(id.uuid()), row));
-    }
-    let row = revise(tx, access, number, &row, (&old, content), Op::Update)?;
-    Ok((Done::ok(id.uuid()), row))
 }
 
 fn create(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, id: Id<Response>, content: &Content) -> Result<Row> {
@@ -90,63 +58,71 @@ fn create(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, id: Id<Response>
     let parts = Of { patient: access.patient(), response: id }.fresh(access.keys()?, content, now)?;
     let row = Row { id, version: 1, parts, received_at: now, updated_at: now, deleted_at: None };
     store::insert(tx, access, &row, &content.header)?;
-    record(tx, access, number, &row, Op::Create)?;
+    revisions::actions::record::<Responses>(tx, access, number, &row, Op::Create)?;
     tell(tx, access, id, None, content)?;
     Ok(row)
 }
 
-/// Changes a response by a merge patch. A patch that changes nothing is done, whatever the precondition.
-///
-/// # Errors
-///
-/// As [`put`].
-pub fn patch(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    id: Id<Response>,
-    patch: &ResponsePatch,
-    if_: &Preconditions,
-) -> Result<Row> {
-    let number = changes::take(tx, access.patient(), 1)?;
-    let row = get(tx, access, id)?;
-    let old = open(access.keys()?, access.patient(), &row)?.content;
-    let new = old.patched(patch.clone())?;
-    if old == new {
-        return Ok(row);
-    }
-    if_.require(&EntityTag::version(row.version))?;
-    revise(tx, access, number, &row, (&old, &new), Op::Update)
-}
+/// Responses, as things that keep their revisions.
+#[derive(Debug)]
+pub enum Responses {}
 
-/// Makes `new` the present state, and keeps what it replaces.
-fn revise(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    number: i64,
-    row: &Row,
-    (old, new): (&Content, &Content),
-    op: Op,
-) -> Result<Row> {
-    old.may_become(new)?;
-    check_links(tx, access, new, Some(old))?;
-    let version = row.version + 1;
-    let of = Of { patient: access.patient(), response: row.id };
-    let (parts, changed) = of.revised(access.keys()?, &row.parts, (old, new), version, access.now())?;
-    for section in changed {
-        let part = row.parts.get(section);
-        if part.rev > 0 {
-            revisions::store::insert(tx, access, row.id.any(), (section.number(), part), version)?;
-        }
+impl Kept for Responses {
+    type Kind = Response;
+    type Parts = Parts;
+    type Content = Content;
+
+    const ENTITY: Entity = Entity::Response;
+    const SECTIONS: Sections = Sections::RESPONSE;
+
+    fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>) -> Result<Option<Row>> {
+        store::find(tx, access, id)
     }
-    let row = Row { version, parts, updated_at: access.now(), ..row.clone() };
-    store::update(tx, access, &row, &new.header)?;
-    record(tx, access, number, &row, op)?;
-    if op == Op::Restore {
-        grants::drop_item(tx, access, row.id.any())?;
-    } else {
-        tell(tx, access, row.id, Some(old), new)?;
+
+    fn find_done<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>) -> Result<Option<Row>> {
+        Ok(store::list_done(tx, access, &[id])?.pop())
     }
-    Ok(row)
+
+    fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, content: &Content) -> Result<()> {
+        store::update(tx, access, row, &content.header)
+    }
+
+    fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()> {
+        store::mark_deleted(tx, access, row)
+    }
+
+    fn content(keys: &Keys, patient: Id<Patient>, response: Id<Response>, parts: &Parts) -> Result<Content> {
+        Ok(Of { patient, response }.open(keys, parts, Sections::ALL)?.content)
+    }
+
+    fn sealed(
+        access: &Access<Write>,
+        row: &Row,
+        change: (&Content, &Content),
+        version: i64,
+    ) -> Result<(Parts, Vec<Section>)> {
+        let of = Of { patient: access.patient(), response: row.id };
+        of.revised(access.keys()?, &row.parts, change, version, access.now())
+    }
+
+    fn check(tx: &mut Tx<'_>, access: &Access<Write>, old: &Content, new: &Content) -> Result<()> {
+        old.may_become(new)?;
+        check_links(tx, access, new, Some(old))
+    }
+
+    fn tell(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Response>, (old, new): (&Content, &Content)) -> Result<()> {
+        tell(tx, access, id, Some(old), new)
+    }
+
+    /// What it completed stays completed; what waits for a response may have to go or to come.
+    fn tell_gone(tx: &mut Tx<'_>, access: &Access<Write>, _: &Row) -> Result<()> {
+        prompts::actions::replan(tx, access).map(|_| ())
+    }
+
+    fn in_state_of(now: &Content, mut restored: Content) -> Content {
+        restored.header.draft = now.header.draft;
+        restored
+    }
 }
 
 /// Refuses links to prompts and assignments that are not the patient's; what is linked already is not asked for again.
@@ -184,117 +160,4 @@ fn tell(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Response>, old: Option<&
         prompts::actions::replan(tx, access)?;
     }
     Ok(())
-}
-
-fn record(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, row: &Row, op: Op) -> Result<()> {
-    let change = Change::new(Entity::Response, row.id, row.version, op);
-    changes::insert(tx, access.patient(), number, access.actor(), access.now(), &[change])
-}
-
-/// Deletes a response; deleted again, nothing changes. What it completed stays completed.
-///
-/// # Errors
-///
-/// [`Error::NotFound`]; [`Error::Stale`] when a precondition does not hold.
-pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Response>, if_: &Preconditions) -> Result<()> {
-    let number = changes::take(tx, access.patient(), 1)?;
-    let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    if row.deleted_at.is_some() {
-        return Ok(());
-    }
-    if_.check(Some(&EntityTag::version(row.version)))?;
-    let now = access.now();
-    let row = Row { version: row.version + 1, deleted_at: Some(now), updated_at: now, ..row };
-    store::mark_deleted(tx, access, &row)?;
-    record(tx, access, number, &row, Op::Delete)?;
-    prompts::actions::replan(tx, access).map(|_| ())
-}
-
-/// Brings a deleted response back, opened to nobody; one that is not deleted stays as it is.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when it never was, or was deleted too long ago.
-pub fn undelete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Response>) -> Result<Row> {
-    let number = changes::take(tx, access.patient(), 1)?;
-    let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    match row.deleted_at {
-        None => return Ok(row),
-        Some(at) if gone(at, access.now()) => return Err(Error::NotFound),
-        Some(_) => {}
-    }
-    let row = Row { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
-    store::mark_deleted(tx, access, &row)?;
-    grants::drop_item(tx, access, id.any())?;
-    record(tx, access, number, &row, Op::Undelete)?;
-    prompts::actions::replan(tx, access)?;
-    Ok(row)
-}
-
-/// The parts of a response as they were in `version`.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when there was no such version.
-pub fn parts_at<A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, version: i64) -> Result<Parts> {
-    if !(1..=row.version).contains(&version) {
-        return Err(Error::NotFound);
-    }
-    let kept = revisions::store::list(tx, access, row.id.any(), version)?;
-    Ok(row.parts.clone().back_to(version, &kept))
-}
-
-fn at_version(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, version: i64) -> Result<Content> {
-    let parts = parts_at(tx, access, row, version)?;
-    Ok(Of { patient: access.patient(), response: row.id }.open(access.keys()?, &parts, Sections::ALL)?.content)
-}
-
-/// Makes what a response said in `version` its present state, opened to nobody. It stays done if it is done.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does
-/// not hold.
-pub fn restore(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    id: Id<Response>,
-    version: i64,
-    if_: &Preconditions,
-) -> Result<Row> {
-    let number = changes::take(tx, access.patient(), 1)?;
-    let row = get(tx, access, id)?;
-    let old = open(access.keys()?, access.patient(), &row)?.content;
-    let mut new = at_version(tx, access, &row, version)?;
-    new.header.draft = old.header.draft;
-    if old == new {
-        return Ok(row);
-    }
-    if_.check(Some(&EntityTag::version(row.version)))?;
-    revise(tx, access, number, &row, (&old, &new), Op::Restore)
-}
-
-/// What a reader sees of a response: the row, and which sections are open to them.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when they may see nothing of it, or it is not there.
-pub fn get_shared<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>) -> Result<(Row, Sections)> {
-    let link = access.link().ok_or(Error::NotFound)?;
-    let open = grants::store::visible(tx, access, link, &[id.any()])?;
-    let sections = open.get(&id.any()).map(|open| open.within(Sections::RESPONSE)).unwrap_or_default();
-    let row = store::list_done(tx, access, &[id])?.pop();
-    let row = row.filter(|_| !sections.is_empty()).ok_or(Error::NotFound)?;
-    access.returns(id.uuid());
-    Ok((row, sections))
-}
-
-/// Notes that the therapist at work has opened a response; the first time counts.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when they may not see it.
-pub fn mark_opened(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Response>) -> Result<Timestamp> {
-    let _visible = get_shared(tx, access, id)?;
-    grants::store::insert_opening(tx, access, id.any(), access.account()?)
 }

@@ -9,7 +9,7 @@ use crate::care::grants::Sections;
 use crate::kernel::id::{Patient, Response};
 use crate::kernel::{Error, Id, Result};
 pub use crate::revisions::Part;
-use crate::revisions::Stamped;
+use crate::revisions::{self, Parts as _, Section as Named, Stamped};
 use crate::vault::{Keys, Place, Purpose};
 
 /// One part of a response. The numbers are stored, beside those of an entry's parts.
@@ -23,19 +23,19 @@ pub enum Section {
     Distress,
 }
 
-impl Section {
-    /// Every part.
-    pub const ALL: [Self; 3] = [Self::Header, Self::Answers, Self::Distress];
+impl Named for Section {
+    const ALL: &'static [Self] = &[Self::Header, Self::Answers, Self::Distress];
 
-    /// The stored number.
-    pub const fn number(self) -> i32 {
+    fn number(self) -> i32 {
         match self {
             Self::Header => 10,
             Self::Answers => 11,
             Self::Distress => 12,
         }
     }
+}
 
+impl Section {
     const fn column(self) -> &'static str {
         match self {
             Self::Header => "meta",
@@ -56,9 +56,10 @@ pub struct Parts {
     pub distress: Part,
 }
 
-impl Parts {
-    /// One of them.
-    pub fn get(&self, section: Section) -> &Part {
+impl revisions::Parts for Parts {
+    type Section = Section;
+
+    fn get(&self, section: Section) -> &Part {
         match section {
             Section::Header => &self.header,
             Section::Answers => &self.answers,
@@ -72,20 +73,6 @@ impl Parts {
             Section::Answers => &mut self.answers,
             Section::Distress => &mut self.distress,
         }
-    }
-
-    /// The parts as they were in `version`, from the present ones and the `kept` ones that were in force then.
-    #[must_use]
-    pub fn back_to(mut self, version: i64, kept: &[(i32, Part)]) -> Self {
-        for section in Section::ALL {
-            let old = kept.iter().find(|(number, _)| *number == section.number());
-            if let Some((_, old)) = old {
-                old.clone_into(self.get_mut(section));
-            } else if self.get(section).rev > version {
-                *self.get_mut(section) = Part::default();
-            }
-        }
-        self
     }
 }
 
@@ -143,7 +130,7 @@ impl Of {
         now: Timestamp,
     ) -> Result<(Parts, Vec<Section>)> {
         let (mut parts, mut changed) = (parts.clone(), Vec::new());
-        for section in Section::ALL {
+        for section in Section::ALL.iter().copied() {
             let same = match section {
                 Section::Header => old.header == new.header,
                 Section::Answers => old.answers == new.answers,

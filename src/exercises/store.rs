@@ -1,7 +1,7 @@
 //! Responses.
 
 use diesel::prelude::*;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::model::Header;
 use super::seal::{Of, Part, Parts, Section};
@@ -11,27 +11,10 @@ use crate::db::schema::{assignments, exercise_responses as responses};
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Assignment, Patient, Prompt, Response};
 use crate::kernel::{Error, Id, Result};
-use crate::revisions;
-
-/// How long a deleted response can be brought back.
-pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
+use crate::revisions::{self, Section as _};
 
 /// A response as it is stored.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Its id.
-    pub id: Id<Response>,
-    /// Its version.
-    pub version: i64,
-    /// Its sealed parts.
-    pub parts: Parts,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-    /// When it was deleted.
-    pub deleted_at: Option<Timestamp>,
-}
+pub type Row = revisions::Row<Response, Parts>;
 
 type Flat = ((Id<Response>, i64, At, At, Option<At>), (Vec<u8>, i64), (Option<Vec<u8>>, i64), (Option<Vec<u8>>, i64));
 type Columns = (
@@ -121,7 +104,7 @@ pub(super) fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -
     .set((
         responses::version.eq(row.version),
         responses::deleted_at.eq(row.deleted_at.map(At)),
-        responses::purge_at.eq(row.deleted_at.map(|at| At(at.saturating_add(UNDO).unwrap_or(at)))),
+        responses::purge_at.eq(row.deleted_at.map(|at| At(at.saturating_add(revisions::UNDO).unwrap_or(at)))),
         responses::updated_at.eq(At(row.updated_at)),
     ))
     .execute(tx.conn())?;
@@ -152,7 +135,12 @@ pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
             ))
             .execute(tx.conn())?;
         let access = Access::for_server(*patient, None, now);
-        revisions::store::delete(tx, &access, id.any(), &Section::ALL.map(Section::number))?;
+        revisions::store::delete(
+            tx,
+            &access,
+            id.any(),
+            &Section::ALL.iter().map(|section| section.number()).collect::<Vec<_>>(),
+        )?;
         grants::store::delete_openings(tx, &access, id.any())?;
         grants::drop_item(tx, &access, id.any())?;
     }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use super::actions::{self, Put};
+use super::actions::{self, Entries, Put};
 use super::draft::{EntryDraft, EntryPatch};
 use super::hooks::{self, Background};
 use super::store::Row;
@@ -25,6 +25,7 @@ use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
+use crate::revisions::Kept as _;
 use crate::vault::MacLabel;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
@@ -58,7 +59,7 @@ fn changed<A>(tx: &mut Tx<'_>, access: &Access<A>, row: Row) -> Result<Answer> {
 
 /// The answer of a change that was made before: the present state.
 fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Answer> {
-    let row = actions::get(tx, access, id)?;
+    let row = Entries::get(tx, access, id)?;
     changed(tx, access, row)
 }
 
@@ -140,11 +141,11 @@ async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, preconditions: Pre
     let answer = door
         .read("get_entry", move |tx, access| {
             let found = if access.is_owner() {
-                let mut found = Found::own(actions::get(tx, access, id)?);
+                let mut found = Found::own(Entries::get(tx, access, id)?);
                 found.openings = Some(grants::store::list_openings(tx, access, id.any())?);
                 found
             } else {
-                let (row, sections) = actions::get_shared(tx, access, id)?;
+                let (row, sections) = Entries::get_shared(tx, access, id)?;
                 Found::shared(row, sections)
             };
             Ok((found, hooks::background(tx, access)?))
@@ -181,7 +182,7 @@ async fn patch_entry(
             once,
             command,
             move |tx, access, patch| {
-                let row = actions::patch(tx, access, id, patch, &preconditions)?;
+                let row = Entries::patch(tx, access, id, |old| old.patched(patch.clone()), &preconditions)?;
                 Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
             },
             move |tx, access, _| again(tx, access, id),
@@ -207,7 +208,7 @@ async fn delete_entry(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        actions::delete(tx, access, id, &preconditions)?;
+        Entries::delete(tx, access, id, &preconditions)?;
         Ok((Done::no_content(), ()))
     };
     door.write("delete_entry", door.once(&key, &[]), Ok(()), write, |_, _, _| Ok(())).await?;
@@ -226,7 +227,7 @@ async fn delete_entry(
 async fn undelete_entry(door: Door<Own>, id: PathOf<Id<Entry>>, key: IdempotencyKey) -> Result<Reply> {
     let id = id.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        let row = actions::undelete(tx, access, id)?;
+        let row = Entries::undelete(tx, access, id)?;
         Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
     };
     let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| again(tx, access, id);
@@ -256,9 +257,9 @@ struct OpenedView {
 async fn mark_entry_opened(door: Door<Care>, id: PathOf<Id<Entry>>, key: IdempotencyKey) -> Result<Reply> {
     let id = id.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        Ok((Done::ok(id.uuid()), actions::mark_opened(tx, access, id)?))
+        Ok((Done::ok(id.uuid()), Entries::mark_opened(tx, access, id)?))
     };
-    let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| actions::mark_opened(tx, access, id);
+    let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| Entries::mark_opened(tx, access, id);
     let (_, opened_at) = door.write("mark_entry_opened", door.once(&key, &[]), Ok(()), write, replay).await?;
     Ok(Reply::ok(&OpenedView { entry_id: id.uuid(), opened_at }))
 }

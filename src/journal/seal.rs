@@ -8,7 +8,7 @@ use crate::care::grants::Sections;
 use crate::kernel::id::{Entry, Patient};
 use crate::kernel::{Error, Id, Result};
 pub use crate::revisions::Part;
-use crate::revisions::Stamped;
+use crate::revisions::{self, Parts as _, Section as Named, Stamped};
 use crate::vault::{Keys, Place, Purpose};
 
 /// One part of an entry. The numbers are stored.
@@ -26,12 +26,10 @@ pub enum Section {
     Attachments,
 }
 
-impl Section {
-    /// Every part.
-    pub const ALL: [Self; 5] = [Self::Header, Self::Text, Self::Mood, Self::Tags, Self::Attachments];
+impl Named for Section {
+    const ALL: &'static [Self] = &[Self::Header, Self::Text, Self::Mood, Self::Tags, Self::Attachments];
 
-    /// The stored number.
-    pub const fn number(self) -> i32 {
+    fn number(self) -> i32 {
         match self {
             Self::Header => 0,
             Self::Text => 1,
@@ -40,12 +38,9 @@ impl Section {
             Self::Attachments => 4,
         }
     }
+}
 
-    /// The part of that number.
-    pub fn of(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|section| section.number() == number)
-    }
-
+impl Section {
     const fn column(self) -> &'static str {
         match self {
             Self::Header => "meta",
@@ -72,9 +67,10 @@ pub struct Parts {
     pub attachments: Part,
 }
 
-impl Parts {
-    /// One of them.
-    pub fn get(&self, section: Section) -> &Part {
+impl revisions::Parts for Parts {
+    type Section = Section;
+
+    fn get(&self, section: Section) -> &Part {
         match section {
             Section::Header => &self.header,
             Section::Text => &self.text,
@@ -92,21 +88,6 @@ impl Parts {
             Section::Tags => &mut self.tags,
             Section::Attachments => &mut self.attachments,
         }
-    }
-
-    /// The parts as they were in `version`, from the present ones and those that were replaced after it. `kept` holds,
-    /// of each part, the one with `rev <= version < replaced at`, if there is one.
-    #[must_use]
-    pub fn back_to(mut self, version: i64, kept: Vec<(Section, Part)>) -> Self {
-        for section in Section::ALL {
-            if self.get(section).rev > version {
-                *self.get_mut(section) = Part::default();
-            }
-        }
-        for (section, part) in kept {
-            *self.get_mut(section) = part;
-        }
-        self
     }
 }
 
@@ -154,7 +135,7 @@ impl Of {
     /// The parts of a new entry. What it does not have is not there.
     pub fn fresh(self, keys: &Keys, content: &Content, now: Timestamp) -> Result<Parts> {
         let mut parts = Parts::default();
-        for section in Section::ALL {
+        for section in Section::ALL.iter().copied() {
             let there = match section {
                 Section::Header => true,
                 Section::Text => content.text.is_some(),
@@ -180,7 +161,7 @@ impl Of {
     ) -> Result<(Parts, Vec<Section>)> {
         let mut parts = parts.clone();
         let mut changed = Vec::new();
-        for section in Section::ALL {
+        for section in Section::ALL.iter().copied() {
             let same = match section {
                 Section::Header => old.header == new.header,
                 Section::Text => old.text == new.text,

@@ -3,7 +3,7 @@
 mod create;
 
 use diesel::prelude::*;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use self::create::Create;
 use super::filter::Scan;
@@ -16,27 +16,10 @@ use crate::db::schema::{comments, entries, infusions};
 use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Entry, Infusion, Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
-use crate::revisions;
-
-/// How long a deleted entry can be brought back.
-pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
+use crate::revisions::{self, Section as _};
 
 /// An entry as it is stored.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Its id.
-    pub id: Id<Entry>,
-    /// Its version.
-    pub version: i64,
-    /// Its sealed parts.
-    pub parts: Parts,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-    /// When it was deleted.
-    pub deleted_at: Option<Timestamp>,
-}
+pub type Row = revisions::Row<Entry, Parts>;
 
 type Flat = (
     (Id<Entry>, i64, At, At, Option<At>),
@@ -174,7 +157,7 @@ pub(super) fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -
         .set((
             entries::version.eq(row.version),
             entries::deleted_at.eq(row.deleted_at.map(At)),
-            entries::purge_at.eq(row.deleted_at.map(|at| At(at.saturating_add(UNDO).unwrap_or(at)))),
+            entries::purge_at.eq(row.deleted_at.map(|at| At(at.saturating_add(revisions::UNDO).unwrap_or(at)))),
             entries::updated_at.eq(At(row.updated_at)),
         ))
         .execute(tx.conn())?;
@@ -209,7 +192,12 @@ pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
         let thread = comments::table.filter(comments::patient_id.eq(patient));
         diesel::delete(thread.filter(comments::entry_id.eq(id))).execute(tx.conn())?;
         let access = Access::for_server(*patient, None, now);
-        revisions::store::delete(tx, &access, id.any(), &Section::ALL.map(Section::number))?;
+        revisions::store::delete(
+            tx,
+            &access,
+            id.any(),
+            &Section::ALL.iter().map(|section| section.number()).collect::<Vec<_>>(),
+        )?;
         grants::store::delete_openings(tx, &access, id.any())?;
         grants::drop_item(tx, &access, id.any())?;
     }

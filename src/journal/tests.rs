@@ -9,6 +9,7 @@ use super::seal::{Part, Parts, Section};
 use crate::care::grants::model::KINDS;
 use crate::kernel::told::instant;
 use crate::kernel::{Error, Zone};
+use crate::revisions::{Parts as _, Section as _};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -143,11 +144,11 @@ fn a_revision_is_put_together_from_what_is_left_and_what_was_replaced() {
     let part = |rev| Part { rev, sealed: Some(vec![u8::try_from(rev).unwrap()]) };
     // Version 1 had a text; 2 changed it; 3 added a mood; 4 changed the text again.
     let now = Parts { header: part(1), text: part(4), mood: part(3), ..Parts::default() };
-    let second = now.clone().back_to(2, vec![(Section::Text, part(2))]);
+    let second = now.clone().back_to(2, &[(Section::Text.number(), part(2))]);
     assert_eq!(second, Parts { header: part(1), text: part(2), ..Parts::default() }, "no mood yet");
-    let third = now.clone().back_to(3, vec![(Section::Text, part(2))]);
+    let third = now.clone().back_to(3, &[(Section::Text.number(), part(2))]);
     assert_eq!(third, Parts { header: part(1), text: part(2), mood: part(3), ..Parts::default() });
-    assert_eq!(now.clone().back_to(4, Vec::new()), now);
+    assert_eq!(now.clone().back_to(4, &[]), now);
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub struct Id<K>(Uuid, PhantomData<fn() -> K>);
 
 /// Names what an [`Id`] points to, where no type of a slice does.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => { $($(#[$doc])* #[derive(Debug)] pub enum $name {})* };
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => { $($(#[$doc])* #[derive(Clone, Copy, Debug)] pub enum $name {})* };
 }
 
 kinds! {

@@ -14,7 +14,7 @@ use crate::care::grants::Sections;
 use crate::care::{Access, Door};
 use crate::changes::Entity;
 use crate::db::Tx;
-use crate::exercises::actions;
+use crate::exercises::actions::Responses;
 use crate::exercises::draft::DistressFields;
 use crate::exercises::seal::Of;
 use crate::exercises::view::ResponseView;
@@ -23,6 +23,7 @@ use crate::http::{IdempotencyKey, PathOf, PatientRef, Preconditions, Query, Repl
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
+use crate::revisions::Kept as _;
 use crate::revisions::routes::{self, ListRevisions, RevisionList};
 
 /// What a response said.
@@ -61,7 +62,7 @@ pub(super) async fn list_response_revisions(
     request: HttpRequest,
 ) -> Result<Reply> {
     let id = id.into_inner();
-    let there = move |tx: &mut Tx<'_>, access: &Access<_>| actions::get(tx, access, id).map(|_| ());
+    let there = move |tx: &mut Tx<'_>, access: &Access<_>| Responses::get(tx, access, id).map(|_| ());
     routes::list(&door, "list_response_revisions", (Entity::Response, id.any()), query, &request, there).await
 }
 
@@ -78,8 +79,8 @@ pub(super) async fn get_response_revision(door: Door<Own>, path: PathOf<(Id<Resp
     let (response, revision) = path.into_inner();
     let parts = door
         .read("get_response_revision", move |tx, access| {
-            let row = actions::get(tx, access, response)?;
-            actions::parts_at(tx, access, &row, revision)
+            let row = Responses::get(tx, access, response)?;
+            Responses::parts_at(tx, access, &row, revision)
         })
         .await?;
     let content = Of { patient: door.patient()?, response }.open(door.keys()?, &parts, Sections::ALL)?.content;
@@ -111,7 +112,7 @@ pub(super) async fn restore_response_revision(
 ) -> Result<Reply> {
     let (id, revision) = path.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        let row = actions::restore(tx, access, id, revision, &preconditions)?;
+        let row = Responses::restore(tx, access, id, revision, &preconditions)?;
         Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
     };
     let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| again(tx, access, id);

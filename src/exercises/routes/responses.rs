@@ -13,7 +13,7 @@ use crate::care::door::{Care, Lock, Own, Shared};
 use crate::care::{Access, Door, grants};
 use crate::course::{self, Background};
 use crate::db::Tx;
-use crate::exercises::actions;
+use crate::exercises::actions::{self, Responses};
 use crate::exercises::draft::{ResponseDraft, ResponsePatch};
 use crate::exercises::store::Row;
 use crate::exercises::view::{self, Found, ResponseView};
@@ -22,6 +22,7 @@ use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
+use crate::revisions::Kept as _;
 use crate::vault::MacLabel;
 
 /// What a unit on one response returns, still sealed.
@@ -35,7 +36,7 @@ pub(super) fn changed<A>(tx: &mut Tx<'_>, access: &Access<A>, row: Row) -> Resul
 
 /// The answer of a change that was made before: the present state.
 pub(super) fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>) -> Result<Answer> {
-    let row = actions::get(tx, access, id)?;
+    let row = Responses::get(tx, access, id)?;
     changed(tx, access, row)
 }
 
@@ -131,7 +132,7 @@ pub(super) async fn get_exercise_response(
         if access.is_owner() {
             return again(tx, access, id);
         }
-        let (row, sections) = actions::get_shared(tx, access, id)?;
+        let (row, sections) = Responses::get_shared(tx, access, id)?;
         Ok((Found { row, shared: Some(sections), openings: None }, course::background(tx, access)?))
     });
     let (view, tag) = render(&door, &read.await?, language)?;
@@ -164,7 +165,7 @@ pub(super) async fn patch_exercise_response(
             once,
             body.map(Body::into_inner),
             move |tx, access, patch| {
-                let row = actions::patch(tx, access, id, patch, &preconditions)?;
+                let row = Responses::patch(tx, access, id, |old| old.patched(patch.clone()), &preconditions)?;
                 Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
             },
             move |tx, access, _| again(tx, access, id),
@@ -190,7 +191,7 @@ pub(super) async fn delete_exercise_response(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        actions::delete(tx, access, id, &preconditions)?;
+        Responses::delete(tx, access, id, &preconditions)?;
         Ok((Done::no_content(), ()))
     };
     door.write("delete_exercise_response", door.once(&key, &[]), Ok(()), write, |_, _, _| Ok(())).await?;
@@ -214,7 +215,7 @@ pub(super) async fn undelete_exercise_response(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        let row = actions::undelete(tx, access, id)?;
+        let row = Responses::undelete(tx, access, id)?;
         Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
     };
     let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| again(tx, access, id);
@@ -248,9 +249,9 @@ pub(super) async fn mark_response_opened(
 ) -> Result<Reply> {
     let id = id.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        Ok((Done::ok(id.uuid()), actions::mark_opened(tx, access, id)?))
+        Ok((Done::ok(id.uuid()), Responses::mark_opened(tx, access, id)?))
     };
-    let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| actions::mark_opened(tx, access, id);
+    let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| Responses::mark_opened(tx, access, id);
     let (_, opened_at) = door.write("mark_response_opened", door.once(&key, &[]), Ok(()), write, replay).await?;
     Ok(Reply::ok(&ResponseOpened { response_id: id.uuid(), opened_at }))
 }

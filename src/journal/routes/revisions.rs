@@ -14,12 +14,13 @@ use crate::changes::Entity;
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors};
 use crate::http::{IdempotencyKey, PathOf, PatientRef, Preconditions, Query, Reply};
-use crate::journal::actions;
+use crate::journal::actions::Entries;
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::journal::seal::Of;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
+use crate::revisions::Kept as _;
 use crate::revisions::routes::{self, ListRevisions, RevisionList};
 
 /// What an entry said.
@@ -64,7 +65,7 @@ pub(super) async fn list_revisions(
     request: HttpRequest,
 ) -> Result<Reply> {
     let entry = entry.into_inner();
-    let there = move |tx: &mut Tx<'_>, access: &Access<_>| actions::get(tx, access, entry).map(|_| ());
+    let there = move |tx: &mut Tx<'_>, access: &Access<_>| Entries::get(tx, access, entry).map(|_| ());
     routes::list(&door, "list_revisions", (Entity::Entry, entry.any()), query, &request, there).await
 }
 
@@ -81,8 +82,8 @@ pub(super) async fn get_revision(door: Door<Own>, path: PathOf<(Id<Entry>, i64)>
     let (entry, revision) = path.into_inner();
     let parts = door
         .read("get_revision", move |tx, access| {
-            let row = actions::get(tx, access, entry)?;
-            actions::parts_at(tx, access, &row, revision)
+            let row = Entries::get(tx, access, entry)?;
+            Entries::parts_at(tx, access, &row, revision)
         })
         .await?;
     let opened = Of { patient: door.patient()?, entry }.open(door.keys()?, &parts, Sections::ALL)?;
@@ -116,7 +117,7 @@ pub(super) async fn restore_revision(
 ) -> Result<Reply> {
     let (entry, revision) = path.into_inner();
     let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        let row = actions::restore(tx, access, entry, revision, &preconditions)?;
+        let row = Entries::restore(tx, access, entry, revision, &preconditions)?;
         Ok((Done::ok(entry.uuid()), changed(tx, access, row)?))
     };
     let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| again(tx, access, entry);
