@@ -1,7 +1,5 @@
 //! Where and when a patient lives: zones, quiet hours, weekly day, pauses.
 
-use std::collections::BTreeSet;
-
 use jiff::civil::{self, Date, Time};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -215,9 +213,6 @@ pub struct Settings {
     /// What therapists have changed in the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
-    /// What speaks against some exercises, as therapists see it.
-    #[serde(default)]
-    pub cautions: BTreeSet<CautionFlag>,
 }
 
 impl Settings {
@@ -232,7 +227,6 @@ impl Settings {
             notifications: Notifications::default(),
             share_activity: false,
             overrides: Vec::new(),
-            cautions: BTreeSet::new(),
         }
     }
 

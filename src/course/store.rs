@@ -2,13 +2,15 @@
 
 mod takeaway;
 
+use std::collections::BTreeSet;
+
 use diesel::dsl::{exists, min};
 use diesel::prelude::*;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::model::InfusionFacts;
-use super::settings::{PauseDoc, Settings};
+use super::settings::{CautionFlag, PauseDoc, Settings};
 use super::surroundings::Surroundings;
 use crate::care::{Access, Write};
 use crate::db::schema::{care_links, entries, grant_items, grants, infusions, patient_settings, pauses};
@@ -99,6 +101,33 @@ pub fn update_settings(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Setti
             patient_settings::version.eq(version),
             patient_settings::updated_at.eq(At(access.now())),
         ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// What speaks against some exercises, as therapists see it.
+pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<CautionFlag>> {
+    let patient = access.patient();
+    let row: Option<(Option<Vec<u8>>, i64)> = patient_settings::table
+        .filter(patient_settings::patient_id.eq(patient))
+        .select((patient_settings::cautions, patient_settings::cautions_rev))
+        .first(tx.conn())
+        .optional()?;
+    let Some((Some(sealed), revision)) = row else { return Ok(BTreeSet::new()) };
+    let place = Place { column: "cautions", ..place("patient_settings", patient, patient, revision) };
+    access.keys()?.open_json(&place, &sealed)
+}
+
+/// Keeps what speaks against some exercises. The settings stay as they are, version and all: the patient is not to see
+/// that something was said.
+pub fn update_cautions(tx: &mut Tx<'_>, access: &Access<Write>, flags: &BTreeSet<CautionFlag>) -> Result<()> {
+    let patient = access.patient();
+    let own = || patient_settings::table.filter(patient_settings::patient_id.eq(patient));
+    let revision: i64 = own().select(patient_settings::cautions_rev).first::<i64>(tx.conn())? + 1;
+    let place = Place { column: "cautions", ..place("patient_settings", patient, patient, revision) };
+    let sealed = access.keys()?.seal_json(Purpose::Clinical, &place, flags)?;
+    diesel::update(own())
+        .set((patient_settings::cautions.eq(sealed), patient_settings::cautions_rev.eq(revision)))
         .execute(tx.conn())?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The tables, in the portable types of this folder.
 //!
 //! Columns of [`Binary`](diesel::sql_types::Binary) named `doc`, `meta`, `text`, `mood`, `tags`, `attachments`, `answers`,
-//! `distress`, `profile`, `credential` or `sealed` hold sealed documents (see [`crate::vault`]); the rest is ids, numbers, instants and delivery state.
+//! `distress`, `cautions`, `profile`, `credential` or `sealed` hold sealed documents (see [`crate::vault`]); the rest is ids, numbers, instants and delivery state.
 
 #![expect(missing_docs, reason = "written by the macro; the module docs say what the columns hold")]
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the macro looks its types up by name"))]
@@ -152,6 +152,8 @@ diesel::table! {
         doc -> Binary,
         version -> BigInt,
         updated_at -> Moment,
+        cautions -> Nullable<Binary>,
+        cautions_rev -> BigInt,
     }
 }
 

@@ -55,9 +55,13 @@ pub struct At(pub Timestamp);
 /// Microseconds from 1970 to 2000, where PostgreSQL starts to count.
 const TO_2000: i64 = 946_684_800_000_000;
 
+/// The first microsecond that PostgreSQL can keep (4714 BC), on its own count. What a broken clock said before that is
+/// put there in the row; what was said stands in the sealed document.
+const FIRST: i64 = -211_813_488_000_000_000;
+
 impl ToSql<Moment, Pg> for At {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        out.write_all(&(self.0.as_microsecond() - TO_2000).to_be_bytes())?;
+        out.write_all(&(self.0.as_microsecond() - TO_2000).max(FIRST).to_be_bytes())?;
         Ok(IsNull::No)
     }
 }

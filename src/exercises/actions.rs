@@ -1,5 +1,7 @@
 //! Working on an exercise; the rest is what is done to everything that keeps its revisions ([`Kept`]).
 
+use super::assignments;
+use super::assignments::model::DoneBy;
 use super::catalogue::Offer;
 use super::model::Content;
 use super::moment;
@@ -50,7 +52,7 @@ pub fn put(
 fn create(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, id: Id<Response>, content: &Content) -> Result<Row> {
     check_links(tx, access, content, None)?;
     // What somebody has worked on is kept, whatever is offered to them; only beginning can be refused.
-    let begins = content.header.draft && content.answers.is_none();
+    let begins = content.header.draft && content.answers.is_none() && content.distress.is_none();
     if begins && moment::offer_of(tx, access, &content.header)? != Offer::Yes {
         return Err(Error::conflict(Code::ExerciseWithheld));
     }
@@ -132,8 +134,10 @@ fn check_links(tx: &mut Tx<'_>, access: &Access<Write>, new: &Content, old: Opti
     if let Some(id) = header.assignment_id
         && old.and_then(|old| old.assignment_id) != Some(id)
     {
-        let known = store::assignment_exists(tx, access, id)?;
-        fields.check(known, "/assignment_id", "is not an assignment of yours");
+        let asked = assignments::store::find(tx, access, id)?;
+        let right = asked.as_ref().is_none_or(|asked| asked.doc.exercise_key == header.exercise_key);
+        fields.check(asked.is_some(), "/assignment_id", "is not an assignment of yours");
+        fields.check(right, "/assignment_id", "asks for another exercise");
     }
     if let Some(id) = header.prompt_id
         && old.and_then(|old| old.prompt_id) != Some(id)
@@ -143,13 +147,20 @@ fn check_links(tx: &mut Tx<'_>, access: &Access<Write>, new: &Content, old: Opti
     fields.done()
 }
 
-/// Completes the prompt that a response has come to answer; plans again when there is one more that is done: some
+/// Completes the prompt and the assignment that a response has come to answer; plans again when there is one more that is done: some
 /// prompts wait for that.
 fn tell(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Response>, old: Option<&Content>, new: &Content) -> Result<()> {
     if new.header.draft {
         return Ok(());
     }
     let before = old.map(|old| &old.header).filter(|old| !old.draft);
+    if let Some(assignment) = new.header.assignment_id
+        && before.and_then(|before| before.assignment_id) != Some(assignment)
+    {
+        let (settings, _) = prompts::actions::settings(tx, access)?;
+        let on = new.header.local_date(|at| settings.zone_at(at));
+        assignments::actions::mark_done(tx, access, assignment, DoneBy { on, response: id })?;
+    }
     let answers = new.header.prompt_id.filter(|prompt| before.and_then(|before| before.prompt_id) != Some(*prompt));
     if let Some(prompt) = answers
         && !prompts::actions::answered(tx, access, prompt, new.header.occurred_at, id.uuid())?

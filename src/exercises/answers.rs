@@ -38,11 +38,10 @@ impl Answers {
     /// Checks `given` against the steps of `exercise`; faults go to `fields`, below `/answers`.
     pub fn parse(exercise: &Exercise, given: Map<String, Value>, fields: &mut Fields) -> Self {
         let mut kept = Map::new();
+        let known = given.keys().all(|id| exercise.step(id).is_some());
+        fields.check(known, "/answers", "has an answer to a step that this version of the exercise does not have");
         for (id, value) in given {
-            let Some(step) = exercise.step(&id) else {
-                fields.fault("/answers", "has an answer to a step that this version of the exercise does not have");
-                continue;
-            };
+            let Some(step) = exercise.step(&id) else { continue };
             let mut check = Check { fields, exercise };
             if let Some(value) = check.answer(&format!("/answers/{id}"), step, value) {
                 kept.insert(id, value);
@@ -90,7 +89,7 @@ impl Answers {
         })
     }
 
-    /// Notes what is missing for the exercise to be done: gates that are not passed, unless it stops before them.
+    /// Notes what is missing for the exercise to be done: gates that are not passed, unless it stops somewhere.
     pub fn check_done(&self, exercise: &Exercise, fields: &mut Fields) {
         if self.stopped_at(exercise).is_some() {
             return;
@@ -167,7 +166,7 @@ impl Check<'_> {
                 _ => self.wrong(at, "must be a date such as 2026-11-02"),
             },
             Ask::Time => {
-                let time = value.as_str().filter(|text| text.len() == 5).map(str::parse::<Time>);
+                let time = value.as_str().filter(|text| text.len() == 5).map(|text| Time::strptime("%H:%M", text));
                 if let Some(Ok(_)) = time { Some(value) } else { self.wrong(at, "must be a time such as 18:30") }
             }
             Ask::Confirm => {

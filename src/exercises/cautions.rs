@@ -1,24 +1,27 @@
 //! What speaks against some exercises for one patient, as their therapists see it.
 //!
-//! Sealed with the patient's settings. Never named to the patient: they only see what is offered to them.
+//! Never named to the patient, who only sees what is offered to them; nor can they see that it changed.
 
 use std::collections::BTreeSet;
 
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::changes::{self, Change, Entity, Op};
+use crate::changes;
 use crate::course::{self, CautionFlag};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
-use crate::kernel::{Fields, Result};
-use crate::prompts::actions::settings;
+use crate::kernel::{Error, Fields, Result};
+use crate::prompts;
 
 /// The flags of these names.
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Error::Invalid`] for each that is not known.
+/// [`Error::Invalid`] for each that is not known, and when there are more than there can be.
 pub fn parse(names: &[String]) -> Result<BTreeSet<CautionFlag>> {
+    if names.len() > CautionFlag::ALL.len() {
+        return Err(Error::field("/flags", format!("must be at most {}", CautionFlag::ALL.len())));
+    }
     let mut fields = Fields::new();
     let mut flags = BTreeSet::new();
     for (n, name) in names.iter().enumerate() {
@@ -28,26 +31,26 @@ pub fn parse(names: &[String]) -> Result<BTreeSet<CautionFlag>> {
     fields.finish(Some(flags))
 }
 
-/// The tag of a set of flags: whoever may see it sees all of it.
-pub fn tag(flags: &BTreeSet<CautionFlag>) -> EntityTag {
-    let names: Vec<&str> = flags.iter().map(|flag| flag.name()).collect();
-    EntityTag::opaque(&format!("c.{}", names.join(".")))
-}
-
-/// Puts these flags in the place of what was there.
+/// Puts these flags in the place of what was there, and plans again: what is withheld is not asked. `tag` makes the
+/// entity tag of a set.
 ///
 /// # Errors
 ///
 /// 428 and 412 for preconditions.
-pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, flags: &BTreeSet<CautionFlag>, when: &Preconditions) -> Result<()> {
-    let first = changes::take(tx, access.patient(), 1)?;
-    let (mut settings, version) = settings(tx, access)?;
-    if settings.cautions == *flags {
+pub fn put(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    flags: &BTreeSet<CautionFlag>,
+    when: &Preconditions,
+    tag: impl Fn(&BTreeSet<CautionFlag>) -> EntityTag,
+) -> Result<()> {
+    // The head is held, as for every change; its number is not used: the patient's devices have nothing to fetch.
+    changes::take(tx, access.patient(), 1)?;
+    let before = course::find_cautions(tx, access)?;
+    if before == *flags {
         return Ok(());
     }
-    when.require(&tag(&settings.cautions))?;
-    flags.clone_into(&mut settings.cautions);
-    course::update_settings(tx, access, &settings, version + 1)?;
-    let change = Change::new(Entity::Settings, access.patient(), version + 1, Op::Update);
-    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])
+    when.require(&tag(&before))?;
+    course::update_cautions(tx, access, flags)?;
+    prompts::actions::replan(tx, access).map(|_| ())
 }

@@ -63,7 +63,7 @@ impl Header {
 }
 
 /// How it felt: distress before and after (0 none to 10 as strong as it gets), and whether it was of use (0 to 4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distress {
     /// At the beginning.
     pub before: Option<u8>,
@@ -71,6 +71,12 @@ pub struct Distress {
     pub after: Option<u8>,
     /// Whether it was of use.
     pub usefulness: Option<u8>,
+}
+
+impl std::fmt::Debug for Distress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Distress(***)")
+    }
 }
 
 impl Distress {

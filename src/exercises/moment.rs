@@ -32,25 +32,30 @@ pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> 
     let now = access.now();
     let (settings, _) = prompts::actions::settings(tx, access)?;
     let zone = settings.zone_at(now);
+    let today = zone.date(now);
     let doses = course::doses(tx, access)?;
     let mut done = BTreeMap::new();
     for (_, header) in store::list_headers(tx, access, RESPONSES)? {
         let on = header.local_date(|at| settings.zone_at(at));
-        let last = done.entry(header.exercise_key).or_insert(on);
-        *last = on.max(*last);
+        // What a fast clock put into the future says nothing of today.
+        if on <= today {
+            let last = done.entry(header.exercise_key).or_insert(on);
+            *last = on.max(*last);
+        }
     }
+    let mut open = assignments::list_open(tx, access)?;
+    // Of two for one exercise the one that is due sooner is the last to be put in.
+    open.sort_by_key(|open| std::cmp::Reverse((open.doc.due_on.is_none(), open.doc.due_on)));
+    let asked = |open: assignments::Stored| (open.doc.exercise_key, (open.id.uuid(), open.doc.due_on));
+    let assigned = open.into_iter().map(asked).collect();
     let moment = Moment {
         phase: window::context(&doses, WindowParams::shipped(), now).phase,
-        today: zone.date(now),
+        today,
         minutes,
-        flags: settings.cautions.clone(),
+        flags: course::find_cautions(tx, access)?,
         done,
         prompted: prompted(tx, access, now)?,
-        assigned: assignments::list_open(tx, access)?
-            .into_iter()
-            .rev()
-            .map(|open| (open.doc.exercise_key, (open.id.uuid(), open.doc.due_on)))
-            .collect(),
+        assigned,
     };
     Ok((moment, settings.locale))
 }
@@ -77,10 +82,10 @@ fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, now: Timestamp) -> Result<BT
 ///
 /// When something cannot be read.
 pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Result<Offer> {
-    let (settings, _) = prompts::actions::settings(tx, access)?;
+    let flags = course::find_cautions(tx, access)?;
     let doses = course::doses(tx, access)?;
     let phase = window::context(&doses, WindowParams::shipped(), header.occurred_at).phase;
     let open = assignments::list_open(tx, access)?;
     let assigned = open.iter().any(|open| open.doc.exercise_key == header.exercise_key);
-    Ok(offer(header.exercise()?, &settings.cautions, assigned, phase))
+    Ok(offer(header.exercise()?, &flags, assigned, phase))
 }

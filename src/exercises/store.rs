@@ -7,8 +7,8 @@ use super::model::Header;
 use super::seal::{Of, Part, Parts, Section};
 use crate::care::access::Write;
 use crate::care::{Access, grants};
-use crate::db::schema::{assignments, exercise_responses as responses};
-use crate::db::{At, Both, Tx};
+use crate::db::schema::exercise_responses as responses;
+use crate::db::{At, Tx};
 use crate::kernel::id::{Assignment, Patient, Prompt, Response};
 use crate::kernel::{Error, Id, Result};
 use crate::revisions::{self, Section as _};
@@ -50,29 +50,26 @@ fn sealed_header(row: &Row) -> Result<&Vec<u8>> {
     row.parts.header.sealed.as_ref().ok_or_else(|| Error::corrupt("exercise_responses", row.id))
 }
 
-/// Inserts a response; `false` when its id is taken.
-pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, header: &Header) -> Result<bool> {
+/// Keeps a new response.
+pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, header: &Header) -> Result<()> {
     let parts = &row.parts;
-    let inserted = Both(
-        diesel::insert_into(responses::table)
-            .values((
-                responses::patient_id.eq(access.patient()),
-                responses::id.eq(row.id),
-                responses::version.eq(row.version),
-                (responses::meta.eq(sealed_header(row)?), responses::meta_rev.eq(parts.header.rev)),
-                (responses::answers.eq(&parts.answers.sealed), responses::answers_rev.eq(parts.answers.rev)),
-                (responses::distress.eq(&parts.distress.sealed), responses::distress_rev.eq(parts.distress.rev)),
-                responses::draft.eq(header.draft),
-                responses::prompt_id.eq(header.prompt_id),
-                responses::assignment_id.eq(header.assignment_id),
-                responses::occurred_at.eq(At(header.occurred_at)),
-                responses::received_at.eq(At(row.received_at)),
-                responses::updated_at.eq(At(row.updated_at)),
-            ))
-            .on_conflict_do_nothing(),
-    )
-    .execute(tx.conn())?;
-    Ok(inserted == 1)
+    diesel::insert_into(responses::table)
+        .values((
+            responses::patient_id.eq(access.patient()),
+            responses::id.eq(row.id),
+            responses::version.eq(row.version),
+            (responses::meta.eq(sealed_header(row)?), responses::meta_rev.eq(parts.header.rev)),
+            (responses::answers.eq(&parts.answers.sealed), responses::answers_rev.eq(parts.answers.rev)),
+            (responses::distress.eq(&parts.distress.sealed), responses::distress_rev.eq(parts.distress.rev)),
+            responses::draft.eq(header.draft),
+            responses::prompt_id.eq(header.prompt_id),
+            responses::assignment_id.eq(header.assignment_id),
+            responses::occurred_at.eq(At(header.occurred_at)),
+            responses::received_at.eq(At(row.received_at)),
+            responses::updated_at.eq(At(row.updated_at)),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
 }
 
 /// Puts `row` in the place of what is stored.
@@ -230,6 +227,18 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<R
     Ok(rows.into_iter().map(row).collect())
 }
 
+/// Whether anything has been done.
+pub fn any_done<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let found: Option<Id<Response>> = responses::table
+        .filter(responses::patient_id.eq(access.patient()))
+        .filter(responses::deleted_at.is_null())
+        .filter(responses::draft.eq(false))
+        .select(responses::id)
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// The headers of the newest done responses, at most `most`, newest first.
 pub fn list_headers<A>(tx: &mut Tx<'_>, access: &Access<A>, most: i64) -> Result<Vec<(Id<Response>, Header)>> {
     let rows: Vec<(Id<Response>, Vec<u8>, i64)> = responses::table
@@ -245,15 +254,4 @@ pub fn list_headers<A>(tx: &mut Tx<'_>, access: &Access<A>, most: i64) -> Result
         Ok((response, Of { patient: access.patient(), response }.open_header(access.keys()?, &part)?))
     };
     rows.into_iter().map(open).collect()
-}
-
-/// Whether the assignment is one of the patient's.
-pub(super) fn assignment_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>) -> Result<bool> {
-    let found: Option<Id<Assignment>> = assignments::table
-        .filter(assignments::patient_id.eq(access.patient()))
-        .filter(assignments::id.eq(id))
-        .select(assignments::id)
-        .first(tx.conn())
-        .optional()?;
-    Ok(found.is_some())
 }

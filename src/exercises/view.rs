@@ -11,7 +11,7 @@ use super::draft::DistressFields;
 use super::model::{Content, Distress};
 use super::seal::{Of, Opened};
 use super::store::Row;
-use super::words::Words;
+use super::words::{Common, Words};
 use crate::care::grants::Sections;
 use crate::course::Surroundings;
 use crate::kernel::id::{Account, Patient};
@@ -21,7 +21,7 @@ use crate::window::{Context, Phase};
 
 /// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that are
 /// open to them, and when those last changed; the patient sees the rest.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[schema(as = ExerciseResponseView)]
 pub struct ResponseView {
     /// Its id.
@@ -32,7 +32,7 @@ pub struct ResponseView {
     /// The version that was shown.
     #[schema(example = 1)]
     pub exercise_version: u32,
-    /// Its title, in the patient's language.
+    /// Its title, in the language of `Accept-Language`; without it, the patient reads it in theirs.
     #[schema(example = "When–then")]
     pub title: String,
     /// The date on which it was done, where the patient was.
@@ -229,7 +229,6 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings, locale: &
         context: None,
         deleted_at: None,
         seen_by: None,
-        // The reply adds them.
     };
     if found.shared.is_some() {
         return Ok(view);
@@ -253,7 +252,7 @@ pub fn rendered(found: &Found, opened: &Opened, around: &Surroundings, locale: &
     view.later = Some(later(content)?).filter(|list| !list.is_empty());
     view.support = content.distress.filter(|distress| distress.calls_for_grounding()).map(|_: Distress| SupportView {
         exercise_key: GENTLE.to_owned(),
-        text: words.common().get("grounding_offer").to_owned(),
+        text: Common::of(locale).get("grounding_offer").to_owned(),
     });
     view.context = Some(place);
     view.deleted_at = row.deleted_at;

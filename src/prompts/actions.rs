@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::diff::{Step, diff};
 use super::facts::{Condition, Facts, InfusionFact};
+use super::library::withheld;
 use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
 use super::plan::{Dropped, Planned, plan, put_off};
 use super::protocol::{Capability, Kind, Prerequisite, Protocol};
@@ -30,6 +31,8 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
 const SNOOZES: usize = 3;
 /// The exercise that makes a when-then plan.
 const IF_THEN: &str = "if-then-habit";
+/// How long after an infusion it is asked about, with room for what moves.
+const ASKED_ABOUT: SignedDuration = SignedDuration::from_hours(24 * 15);
 /// Responses that are looked through for one: the newest.
 const MOST_RESPONSES: i64 = 200;
 /// More prompts than this in these sixty days cannot come from a plan.
@@ -64,9 +67,8 @@ fn facts<A>(
     let takeaway = coming && takeaway(tx, access)?.is_some();
     let if_then = stored.iter().any(|prompt| answers(prompt, &["d4.ifthen"]));
     let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
-    let done = exercises::store::list_headers(tx, access, MOST_RESPONSES)?;
-    let if_then = if_then || done.iter().any(|(_, header)| header.exercise_key == IF_THEN);
-    let response = !done.is_empty() || stored.iter().any(practised);
+    let response = stored.iter().any(practised) || exercises::store::any_done(tx, access)?;
+    let if_then = if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access)?);
     let holds: BTreeSet<Prerequisite> = [
         (takeaway, Prerequisite::Takeaway),
         (if_then, Prerequisite::IfThenResponse),
@@ -93,18 +95,46 @@ fn facts<A>(
         condition: Condition::default(),
         last_measure_at: None,
         capabilities: Capability::SERVED.into(),
+        withheld: withheld(tx, access)?,
     };
     Ok((facts, closing))
 }
 
+/// Whether an infusion is so close that a when-then plan may be asked about: only then are responses looked through.
+fn asks_about_a_plan(infusions: &[Stored<Infusion, InfusionFacts>], now: Timestamp) -> bool {
+    let ends = infusions.iter().filter_map(|stored| stored.doc.ended_at);
+    ends.into_iter().any(|end| now.duration_since(end) < ASKED_ABOUT)
+}
+
+/// Whether the patient has made a when-then plan.
+fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let done = exercises::store::list_headers(tx, access, MOST_RESPONSES)?;
+    Ok(done.iter().any(|(_, header)| header.exercise_key == IF_THEN))
+}
+
 /// What the patient wants to bring along, in their words: the newest entry that says so, or that answers a look back or a
 /// letter, also if that was weeks ago.
-pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<String>> {
+fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<String>> {
     let range = (shift(access.now(), -KEPT), access.now());
     let looked_back = |prompt: &StoredPrompt| answers(prompt, &["d8.review", "d13.letter"]);
     let prompts = store::list(tx, access, range, None, MOST)?;
     let answers: Vec<_> = prompts.iter().filter(|one| looked_back(one)).filter_map(|one| one.doc.answer_id).collect();
     course::takeaway(tx, access, &answers)
+}
+
+/// What is filled into prompts for the eyes of their owner.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// What they want to bring along, if a prompt quotes it.
+    pub(super) takeaway: Option<String>,
+    /// The exercises that are not offered to them.
+    pub(super) withheld: BTreeSet<String>,
+}
+
+/// Reads it; what they want to bring along only if a prompt `quotes` it.
+pub(super) fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, quotes: bool) -> Result<Known> {
+    let takeaway = if quotes { takeaway(tx, access)? } else { None };
+    Ok(Known { takeaway, withheld: withheld(tx, access)? })
 }
 
 /// What the protocol schedules for the infusions of a patient who never wrote, answered, paused or moved: what others
@@ -126,6 +156,7 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
         condition: Condition::default(),
         last_measure_at: None,
         capabilities: Capability::SERVED.into(),
+        withheld: BTreeSet::new(),
     };
     Ok(plan(Protocol::default_v1(), &facts, access.now()).prompts)
 }

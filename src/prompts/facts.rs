@@ -136,6 +136,9 @@ pub struct Facts {
     pub overrides: Vec<Override>,
     /// What is true of the patient.
     pub holds: BTreeSet<Prerequisite>,
+    /// Exercises that are not offered to them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub withheld: BTreeSet<String>,
     /// How they are.
     pub condition: Condition,
     /// When the last measure was filled in.

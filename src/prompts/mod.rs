@@ -13,6 +13,7 @@ pub mod actions;
 pub mod diff;
 pub mod facts;
 pub mod infusions;
+mod library;
 pub mod model;
 pub mod overrides;
 pub mod plan;

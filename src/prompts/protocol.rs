@@ -4,6 +4,7 @@
 //! beside this file and holds every rule of the clinical brief, also those that the server cannot serve yet
 //! ([`Rule::needs`]).
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use jiff::civil::Time;
@@ -221,6 +222,11 @@ impl Rule {
     /// Whether it takes a place under the cap of its date (a dial may still be free).
     pub fn counts(&self) -> bool {
         self.push && !self.optional
+    }
+
+    /// Whether all of the exercises that it offers are among `withheld`.
+    pub fn is_withheld(&self, withheld: &BTreeSet<String>) -> bool {
+        !self.exercises.is_empty() && self.exercises.iter().all(|key| withheld.contains(key))
     }
 
     /// Whether a therapist may leave it out or move it: not what is for safety, nor what is never dropped.

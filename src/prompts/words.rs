@@ -1,5 +1,6 @@
 //! The words of a prompt, with their placeholders filled for the owner's eyes.
 
+use super::library::title;
 use super::plan::{DropReason, Why};
 
 /// The placeholder that quotes the patient.
@@ -11,7 +12,7 @@ pub fn quotes(text: &str) -> bool {
 }
 
 /// Fills the placeholders of a rule's text for the eyes of its owner; nothing of it is ever stored. `{ex:key}` becomes
-/// the exercise's name in plain words, what quotes the patient their `takeaway` or a neutral phrase.
+/// the exercise's title, what quotes the patient their `takeaway` or a neutral phrase.
 pub fn render(text: &str, takeaway: Option<&str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -23,7 +24,7 @@ pub fn render(text: &str, takeaway: Option<&str>) -> String {
             continue;
         };
         match name.split_once(':') {
-            Some(("ex", key)) => out.push_str(&key.replace('-', " ")),
+            Some(("ex", key)) => out.push_str(&title(key)),
             _ => out.push_str(match name {
                 "therapist_name" => "your therapist",
                 TAKEAWAY => takeaway.unwrap_or("what you took along"),
@@ -58,6 +59,7 @@ pub fn dropped_in_words(reason: DropReason) -> &'static str {
     match reason {
         DropReason::Capability => "this server cannot do what it needs yet",
         DropReason::LeftOut => "a therapist has left it out for this patient",
+        DropReason::Withheld => "it is set aside for now",
         DropReason::Prerequisite => "something it needs of the patient is missing",
         DropReason::Paused => "it falls into a pause",
         DropReason::Suspended => "something else has to be looked at first",
@@ -90,7 +92,7 @@ mod tests {
             let text = render(&rule.text, None);
             assert!(!text.contains(['{', '}']), "{}: {text}", rule.key);
         }
-        assert_eq!(render("a {ex:body-scan} b { c", None), "a body scan b { c");
+        assert_eq!(render("a {ex:body-scan} b { c", None), "a Slow tour of the body b { c");
         assert_eq!(render("'{last_takeaway}'", Some("{ex:slow} is allowed")), "'{ex:slow} is allowed'");
     }
 }

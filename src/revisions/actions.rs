@@ -80,7 +80,7 @@ pub trait Kept: Sized {
         id: Id<Self::Kind>,
         change: (&Self::Content, &Self::Content),
     ) -> Result<()>;
-    /// Tells others that it is gone, or back.
+    /// Tells others that it is gone, or back, or open to nobody any more.
     fn tell_gone(tx: &mut Tx<'_>, access: &Access<Write>, row: &RowOf<Self>) -> Result<()>;
     /// `restored` in the state (draft or done) in which it is now.
     fn in_state_of(now: &Self::Content, restored: Self::Content) -> Self::Content;
@@ -232,8 +232,8 @@ pub trait Kept: Sized {
     /// [`Error::NotFound`] when they may see nothing of it, or it is not there.
     fn get_shared<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Self::Kind>) -> Result<(RowOf<Self>, Sections)> {
         let link = access.link().ok_or(Error::NotFound)?;
-        let open = grants::store::visible(tx, access, link, &[id.any()])?;
-        let sections = open.get(&id.any()).map(|open| open.within(Self::SECTIONS)).unwrap_or_default();
+        let open = grants::store::visible(tx, access, link, Self::SECTIONS, &[id.any()])?;
+        let sections = open.get(&id.any()).copied().unwrap_or_default();
         let row = Self::find_done(tx, access, id)?;
         let row = row.filter(|_| !sections.is_empty()).ok_or(Error::NotFound)?;
         access.returns(id.uuid());
@@ -287,6 +287,7 @@ fn revise<T: Kept>(
     record::<T>(tx, access, number, &row, op)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id.any())?;
+        T::tell_gone(tx, access, &row)?;
     } else {
         T::tell(tx, access, row.id, (old, new))?;
     }

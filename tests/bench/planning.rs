@@ -36,6 +36,7 @@ pub fn measure(report: &mut Report) {
         pauses: Vec::new(),
         settled: Vec::new(),
         overrides: Vec::new(),
+        withheld: BTreeSet::new(),
         holds: BTreeSet::from([Prerequisite::LiveLink]),
         condition: Condition::default(),
         last_measure_at: None,

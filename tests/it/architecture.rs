@@ -45,6 +45,7 @@ const ORDER: &[&str] = &[
 const FORWARD: &[(&str, &str, &str)] = &[
     ("care/joining.rs", "course", "a patient who registers has settings from the first moment, in the same unit"),
     ("care/follow.rs", "prompts", "links and grants are facts of the plan, which follows in the same unit"),
+    ("prompts/library.rs", "exercises", "which exercises are withheld is a fact of the plan, and prompts name them"),
 ];
 
 /// What files outside the HTTP layer may name of it: a precondition is judged inside the unit that changes the object;

@@ -49,6 +49,7 @@ const SEALED: &[(&str, &str)] = &[
     ("clinics", "doc"),
     ("invitations", "doc"),
     ("patient_settings", "doc"),
+    ("patient_settings", "cautions"),
     ("grants", "doc"),
     ("infusions", "doc"),
     ("pauses", "doc"),

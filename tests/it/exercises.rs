@@ -310,116 +310,6 @@ async fn an_exercise_that_has_to_stop_says_so_and_asks_later_what_is_for_later()
 }
 
 #[actix_web::test]
-async fn cautions_withhold_without_a_word_of_why() {
-    let (ann, tess) = two().await;
-    let cautions = ann.of_theirs("/cautions");
-    let tag = tess.get(&cautions).send().await.ok().etag();
-    ann.get(&ann.my("/cautions")).send().await.refused("forbidden");
-    tess.put(&cautions, json!({ "flags": ["grief", "fear"] })).if_match(&tag).send().await.refused("invalid");
-    assert_eq!(tess.put(&cautions, json!({ "flags": ["grief"] })).send().await.status, 428);
-    tess.put(&cautions, json!({ "flags": ["grief", "acute_si"] })).if_match(&tag).send().await.ok();
-    let all = ann.get(&ann.my("/exercises")).send().await.ok();
-    let of = |key: &str| {
-        let items = all.body["items"].as_array().unwrap();
-        items.iter().find(|item| item["exercise"]["key"] == key).unwrap().clone()
-    };
-    assert_eq!(
-        (&of("kind-letter")["offer"], &of("gratitude-specific")["offer"]),
-        (&json!("not_now"), &json!("with_therapist"))
-    );
-    let said = all.body.to_string();
-    for word in ["grief", "acute_si", "caution"] {
-        assert!(!said.contains(word), "{word} is named");
-    }
-    // To begin is refused; what was worked on, perhaps without a network, is kept.
-    let begin = json!({ "exercise_key": "kind-letter", "status": "draft", "occurred_at": ann.app.now().to_string() });
-    let refused = ann.put(&ann.my(&format!("/exercise-responses/{}", new_id(&ann.app))), begin.clone()).send().await;
-    assert_eq!((refused.status.as_u16(), refused.text("/code")), (409, "exercise_withheld".to_owned()));
-    let mut words = begin;
-    words["answers"] = json!({ "who": "My grandmother" });
-    ann.works(words).await;
-}
-
-#[actix_web::test]
-async fn an_assignment_is_seen_done_and_shared_or_not() {
-    let Clinic { app, admin, ann, therapist: tess, .. } = Clinic::open().await;
-    let uma = app.staff(&admin, "Uma Beck", &["care"]).await;
-    ann.linked_to(&uma).await;
-    let id = new_id(&ann.app);
-    let at = format!("/assignments/{id}");
-    let body = json!({ "exercise_key": "values-sort", "note": "Take your time with the cards.", "due_on": "2026-03-20", "request_share": true });
-    let made = tess.put(&ann.of_theirs(&at), body.clone()).send().await.created();
-    assert_eq!((made.text("/state"), made.text("/therapist_id")), ("assigned".to_owned(), tess.account.clone()));
-    tess.put(&ann.of_theirs(&at), body.clone()).send().await.ok();
-    assert_eq!(ann.get(&ann.my(&at)).send().await.ok().text("/note"), "Take your time with the cards.");
-    uma.reads(&ann, &at).await.not_found();
-    assert_eq!(uma.reads(&ann, "/assignments").await.ok().body["items"], json!([]));
-    let now = ann.get(&ann.my("/exercises/suggested")).send().await.ok();
-    assert_eq!(
-        (now.text("/items/0/exercise/key"), now.text("/items/0/assignment_id")),
-        ("values-sort".to_owned(), id.clone())
-    );
-    assert_eq!(now.text("/items/0/reasons/0/code"), "assignment");
-
-    let work = json!({ "exercise_key": "values-sort", "occurred_at": "2026-03-10T22:30:00Z", "zone": "Europe/Berlin", "assignment_id": id, "answers": { "lived": 4 } });
-    let response = ann.works(work).await;
-    let seen = tess.reads(&ann, &at).await.ok();
-    assert_eq!((seen.text("/state"), seen.text("/done_on")), ("done".to_owned(), "2026-03-10".to_owned()));
-    assert!(seen.body.get("response_id").is_none(), "what was answered takes a grant");
-    assert_ne!(seen.etag(), made.etag(), "whoever has an older copy is told");
-    tess.reads(&ann, &format!("/exercise-responses/{response}")).await.not_found();
-    ann.opens_response(&response, &["answers"], &tess).await;
-    assert_eq!(tess.reads(&ann, &at).await.ok().text("/response_id"), response);
-    let now = ann.get(&ann.my("/exercises/suggested?limit=22")).send().await.ok();
-    assert!(!now.body.to_string().contains(&id), "what is done is not asked for again");
-}
-
-#[actix_web::test]
-async fn a_therapist_changes_and_takes_back_what_is_theirs() {
-    let Clinic { app, admin, ann, therapist: tess, .. } = Clinic::open().await;
-    let uma = app.staff(&admin, "Uma Beck", &["care"]).await;
-    ann.linked_to(&uma).await;
-    let id = tess.assigns(&ann, "imagery-rescript").await;
-    let at = ann.of_theirs(&format!("/assignments/{id}"));
-    let offer = async || {
-        let all = ann.get(&ann.my("/exercises")).send().await.ok().body;
-        all["items"].as_array().unwrap().iter().find(|item| item["exercise"]["key"] == "imagery-rescript").unwrap()["offer"].clone()
-    };
-    assert_eq!(offer().await, "yes", "a therapist has opened it");
-    let tag = tess.get(&at).send().await.ok().etag();
-    uma.patch(&at, json!({ "status": "withdrawn" })).if_match(&tag).send().await.not_found();
-    let refused = uma.put(&at, json!({ "exercise_key": "box-breath" })).send().await;
-    assert_eq!(refused.status, 409, "the id is taken, by whom is not said");
-    tess.patch(&at, json!({ "status": "gone", "due_on": "2020-01-01" })).if_match(&tag).send().await.refused("invalid");
-    tess.put(&at, json!({ "exercise_key": "box-breath" })).if_match(&tag).send().await.refused("invalid");
-    let back = tess.patch(&at, json!({ "status": "withdrawn", "note": null })).if_match(&tag).send().await.ok();
-    assert_eq!((back.text("/state"), back.body.get("note")), ("withdrawn".to_owned(), None));
-    assert_eq!(offer().await, "with_therapist");
-    assert_eq!(tess.patch(&at, json!({ "status": "assigned" })).if_match(&tag).send().await.status, 412);
-    tess.patch(&at, json!({ "status": "assigned" })).if_match(&back.etag()).send().await.ok();
-    assert_eq!(offer().await, "yes");
-}
-
-#[actix_web::test]
-async fn an_assignment_ends_with_its_link_and_stays_with_the_patient() {
-    let (ann, tess) = two().await;
-    let id = tess.assigns(&ann, "imagery-rescript").await;
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
-    ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
-    tess.reads(&ann, &format!("/assignments/{id}")).await.not_found();
-    let kept = ann.get(&ann.my(&format!("/assignments/{id}"))).send().await.ok();
-    assert_eq!((kept.text("/state"), kept.text("/note")), ("ended".to_owned(), "When it suits you.".to_owned()));
-    let all = ann.get(&ann.my("/exercises")).send().await.ok().body;
-    let offer =
-        all["items"].as_array().unwrap().iter().find(|item| item["exercise"]["key"] == "imagery-rescript").unwrap();
-    assert_eq!(offer["offer"], "with_therapist", "what it opened is closed");
-    // A new link starts empty.
-    ann.linked_to(&tess).await;
-    tess.reads(&ann, &format!("/assignments/{id}")).await.not_found();
-    assert_eq!(tess.reads(&ann, "/assignments").await.ok().body["items"], json!([]));
-}
-
-#[actix_web::test]
 async fn a_suggestion_says_why_in_words() {
     let (ann, tess) = two().await;
     tess.records(&ann, ann.app.now() - SignedDuration::from_hours(30)).await;
@@ -433,4 +323,57 @@ async fn a_suggestion_says_why_in_words() {
     for wrong in ["minutes=0", "minutes=241", "limit=23", "limit=0", "mood=low"] {
         ann.get(&ann.my(&format!("/exercises/suggested?{wrong}"))).send().await.refused("invalid");
     }
+}
+
+#[actix_web::test]
+async fn words_with_an_impossible_time_are_kept_and_flagged() {
+    let (ann, _) = two().await;
+    for early in ["-005000-01-01T00:00:00Z", "9999-12-30T00:00:00Z"] {
+        let id = ann.works(habit(json!({ "occurred_at": early }))).await;
+        let kept = ann.response(&id).await.ok();
+        assert_eq!(
+            (&kept.body["clock_suspect"], kept.text("/answers/then")),
+            (&json!(true), "three slow breaths".to_owned())
+        );
+        let entry = ann.writes(crate::support::journal::with(
+            crate::support::journal::reflection("Lake"),
+            json!({ "occurred_at": early }),
+        ));
+        entry.await;
+    }
+    let all = ann.get(&ann.my("/exercise-responses")).send().await.ok();
+    assert_eq!(all.body["items"].as_array().unwrap().len(), 2);
+    let odd = habit(json!({ "occurred_at": "2026-03-10T18:30:00+01:00:30" }));
+    ann.put(&ann.my(&format!("/exercise-responses/{}", new_id(&ann.app))), odd).send().await.refused("invalid");
+}
+
+#[actix_web::test]
+async fn an_entry_and_a_response_of_one_id_are_two_things() {
+    let (ann, tess) = two().await;
+    let id = ann.works(work()).await;
+    ann.put_entry(&id, crate::support::journal::reflection("Lake")).send().await.created();
+    ann.opens_response(&id, &["distress"], &tess).await;
+    tess.reads(&ann, &format!("/entries/{id}")).await.not_found();
+    assert!(tess.finds(&ann).await.is_empty(), "what opens one opens the other in no list");
+    let thread = ann.care_links().await[0]["id"].clone();
+    let words = json!({ "body": "Hello?", "thread_id": thread });
+    ann.post(&ann.my(&format!("/entries/{id}/comments")), words).send().await.refused("invalid");
+    ann.opens(&id, &["text"], &tess).await;
+    let seen = tess.reads(&ann, &format!("/entries/{id}")).await.ok();
+    assert_eq!(seen.body["sections"], json!(["text"]));
+    let seen = tess.reads(&ann, &format!("/exercise-responses/{id}")).await.ok();
+    assert_eq!(seen.body["sections"], json!(["distress"]));
+}
+
+#[actix_web::test]
+async fn a_grant_of_what_was_restored_or_brought_back_is_closed_and_says_so() {
+    let (ann, tess) = two().await;
+    let id = ann.works(work()).await;
+    ann.resumes(&id, json!({ "answers": { "hook": "Second" } })).await;
+    let grant = ann.opens_response(&id, &["answers"], &tess).await;
+    ann.act(&ann.my(&format!("/exercise-responses/{id}/revisions/1/restore"))).send().await.ok();
+    let all = ann.get(&ann.my("/grants")).send().await.ok();
+    assert_eq!((all.text("/items/0/id"), &all.body["items"][0]["live"]), (grant.clone(), &json!(false)));
+    let again = ann.put_grant(&grant, grant_response(&id, &["answers"], &tess)).send().await;
+    assert_eq!(again.status, 410, "and it is not taken for open");
 }

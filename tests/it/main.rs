@@ -17,6 +17,7 @@ mod support;
 
 mod answers;
 mod architecture;
+mod assignments;
 mod at_rest;
 mod audit;
 mod care_links;

@@ -97,6 +97,9 @@ fn declared(name: &str) -> Tables {
                     let columns = tables.remove(*old).unwrap();
                     tables.insert((*new).to_owned(), columns);
                 }
+                ["ALTER", "TABLE", table, "ADD", "COLUMN", name, rest @ ..] => {
+                    tables.get_mut(*table).unwrap().insert((*name).to_owned(), !rest.contains(&"NOT"));
+                }
                 ["ALTER", "TABLE", table, "RENAME", "COLUMN", old, "TO", new] => {
                     let columns = tables.get_mut(*table).unwrap();
                     let nullable = columns.remove(*old).unwrap();

@@ -2,6 +2,10 @@
 ALTER TABLE entry_history RENAME TO revisions;
 ALTER TABLE revisions RENAME COLUMN entry_id TO item_id;
 
+-- Beside the settings and with a revision of its own: nobody is to see that it changed.
+ALTER TABLE patient_settings ADD COLUMN cautions bytea;
+ALTER TABLE patient_settings ADD COLUMN cautions_rev bigint NOT NULL DEFAULT 0;
+
 CREATE TABLE exercise_responses (
     patient_id uuid NOT NULL,
     id uuid NOT NULL,

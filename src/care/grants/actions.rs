@@ -137,7 +137,17 @@ pub fn on_entry(
     Ok(())
 }
 
-/// Takes an item out of every grant: what it says now is not what was opened.
+/// Takes an item out of every grant: what it says now is not what was opened. A grant of that item alone is closed.
 pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
+    let alone = store::list_of_item_alone(tx, access, item)?;
+    if !alone.is_empty() {
+        let first = changes::take(tx, access.patient(), alone.len())?;
+        let mut list = Vec::with_capacity(alone.len());
+        for (id, version) in alone {
+            store::mark_closed(tx, access, id)?;
+            list.push(Change::new(Entity::Grant, id, version + 1, Op::Delete));
+        }
+        changes::insert(tx, access.patient(), first, access.actor(), access.now(), &list)?;
+    }
     store::delete_item_everywhere(tx, access, item)
 }

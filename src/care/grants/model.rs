@@ -71,6 +71,12 @@ impl Sections {
         (Self::BY_RULE, 2 * Self::BY_RULE)
     }
 
+    /// The stored bits that a grant of some of these sections has: from the first number to below the second. These are
+    /// the sections of one kind of thing.
+    pub(super) const fn range(self) -> (i32, i32) {
+        if self.0 & Self::ENTRY.0 == 0 { (2 * Self::BY_RULE, i32::MAX) } else { (0, 2 * Self::BY_RULE) }
+    }
+
     /// Those of these sections that are among `others`.
     #[must_use]
     pub const fn within(self, others: Self) -> Self {
@@ -174,6 +180,7 @@ mod tests {
         assert_eq!(Sections::from_bits(both.bits(true)), both, "the mark of a rule is not a section");
         assert_eq!(Sections::ALL, Sections::ENTRY.or(Sections::RESPONSE));
         let (least, more) = Sections::by_rule();
+        assert_eq!(Sections::ENTRY.range(), (0, more));
         assert!((least..more).contains(&Sections::ENTRY.bits(true)) && Sections::ANSWERS.bits(false) >= more);
     }
 

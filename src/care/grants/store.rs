@@ -20,9 +20,10 @@ use crate::locked;
 /// What of which item a reader sees.
 pub type Open = BTreeMap<Id<Any>, Sections>;
 
-/// The items that the holder of `$link` may see at `$now`. The one place that says so.
+/// The items of a kind with sections `$of` that the holder of `$link` may see at `$now`. The one place that says so. An
+/// entry and a response that share an id are two items.
 macro_rules! visible_items {
-    ($patient:expr, $link:expr, $now:expr) => {
+    ($patient:expr, $link:expr, $of:expr, $now:expr) => {
         grant_items::table
             .inner_join(
                 grants::table
@@ -41,14 +42,23 @@ macro_rules! visible_items {
             .filter(grant_items::patient_id.eq($patient))
             .filter(grant_readers::link_id.eq($link))
             .filter(care_links::state.eq("active"))
+            .filter(grants::sections.ge($of.range().0))
+            .filter(grants::sections.lt($of.range().1))
             .filter(grants::closed_at.is_null())
             .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
     };
 }
 
-/// What the holder of `link` may see of `items` now; what they may not see, or what is not there, is not in it.
-pub fn visible<A>(tx: &mut Tx<'_>, access: &Access<A>, link: Id<CareLink>, items: &[Id<Any>]) -> Result<Open> {
-    let rows: Vec<(Id<Any>, i32)> = visible_items!(access.patient(), link, access.now())
+/// What the holder of `link` may see now of `items`, which are of a kind with sections `of`; what they may not see, or
+/// what is not there, is not in it.
+pub fn visible<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Id<CareLink>,
+    of: Sections,
+    items: &[Id<Any>],
+) -> Result<Open> {
+    let rows: Vec<(Id<Any>, i32)> = visible_items!(access.patient(), link, of, access.now())
         .filter(grant_items::item_id.eq_any(items.iter().copied()))
         .select((grant_items::item_id, grants::sections))
         .load(tx.conn())?;
@@ -64,18 +74,19 @@ fn folded(rows: &[(Id<Any>, i32)]) -> Open {
     open
 }
 
-/// What the holder of `link` may see now, by descending id after `after`: at least one item if there is one, and at
+/// What the holder of `link` may see now of a kind with sections `of`, by descending id after `after`: at least one item if there is one, and at
 /// most `items` of them; and whether there may be more.
 pub fn visible_page<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     link: Id<CareLink>,
+    of: Sections,
     after: Option<Id<Any>>,
     items: usize,
 ) -> Result<(Open, bool)> {
     // Several grants may open one item: room for two each.
     let limit = items.saturating_mul(2).max(64);
-    let mut query = visible_items!(access.patient(), link, access.now())
+    let mut query = visible_items!(access.patient(), link, of, access.now())
         .select((grant_items::item_id, grants::sections))
         .into_boxed();
     if let Some(after) = after {
@@ -91,7 +102,7 @@ pub fn visible_page<A>(
         if open.len() > 1 {
             open.pop_first();
         } else if let Some((item, _)) = open.first_key_value() {
-            open = visible(tx, access, link, &[*item])?;
+            open = visible(tx, access, link, of, &[*item])?;
         }
     }
     while open.len() > items {
@@ -285,6 +296,26 @@ pub(super) fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Gra
     )
     .execute(tx.conn())?;
     Ok(())
+}
+
+/// Open grants that are not by rule and open this item, with their versions: it is all that they open.
+pub(super) fn list_of_item_alone(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    item: Id<Any>,
+) -> Result<Vec<(Id<Grant>, i64)>> {
+    let (least, more) = Sections::by_rule();
+    let of_item = grant_items::table
+        .filter(grant_items::patient_id.eq(access.patient()))
+        .filter(grant_items::item_id.eq(item))
+        .select(grant_items::grant_id);
+    Ok(grants::table
+        .filter(grants::patient_id.eq(access.patient()))
+        .filter(grants::id.eq_any(of_item))
+        .filter(grants::closed_at.is_null())
+        .filter(grants::sections.lt(least).or(grants::sections.ge(more)))
+        .select((grants::id, grants::version))
+        .load(tx.conn())?)
 }
 
 /// Takes an item out of every grant.

@@ -2,8 +2,8 @@
 
 use jiff::civil::Date;
 
-use super::model::{AssignmentDoc, Draft, Patch, State};
-use super::store::{self, DoneBy, Stored};
+use super::model::{AssignmentDoc, DoneBy, Draft, Patch, State};
+use super::store::{self, Stored};
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::care::grants::{self, Sections};
@@ -15,52 +15,55 @@ use crate::kernel::{Code, Error, Id, Result};
 use crate::prompts;
 use crate::replay::Done;
 
-/// An assignment with what became of it.
+/// An assignment, as the caller may know of it.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The assignment.
     pub stored: Stored,
     /// Where it stands.
     pub state: State,
-    /// The day on which it was done, where the patient was.
-    pub done_on: Option<Date>,
     /// The response, if the caller may see something of it.
     pub response: Option<Id<Response>>,
 }
 
 impl Found {
-    /// Its tag: it changes with the version and when the assignment is done.
+    /// Its tag: it changes with whatever the caller sees of it.
     pub fn tag(&self) -> EntityTag {
-        let done = if self.state == State::Done { "-done" } else { "" };
-        EntityTag::opaque(&format!("v{}{done}", self.stored.version))
+        let seen = if self.response.is_some() { "-seen" } else { "" };
+        EntityTag::opaque(&format!("v{}-{}{seen}", self.stored.version, self.state.name()))
     }
 }
 
-/// What became of `list`.
+/// `list`, as the caller may know of it.
 fn found<A>(tx: &mut Tx<'_>, access: &Access<A>, list: Vec<Stored>) -> Result<Vec<Found>> {
-    let ids: Vec<Id<Assignment>> = list.iter().map(|stored| stored.id).collect();
-    let done = store::list_done_by(tx, access, &ids)?;
-    let (settings, _) = prompts::actions::settings(tx, access)?;
-    let responses: Vec<_> = done.iter().map(|done| done.response.any()).collect();
+    let done = |stored: &Stored| stored.doc.done.map(|done| done.response);
+    let responses: Vec<_> = list.iter().filter_map(done).map(Id::any).collect();
     let open = match access.link() {
-        Some(link) => grants::store::visible(tx, access, link, &responses)?,
+        Some(link) => grants::store::visible(tx, access, link, Sections::RESPONSE, &responses)?,
         None => grants::store::Open::new(),
     };
-    let seen = |done: &&DoneBy| {
-        let sections = open.get(&done.response.any()).copied().unwrap_or_default();
-        access.is_owner() || !sections.within(Sections::RESPONSE).is_empty()
-    };
-    let found = list.into_iter().map(|stored| {
-        let first = done.iter().find(|done| done.assignment == stored.id);
-        let response = done.iter().filter(seen).find(|done| done.assignment == stored.id);
-        Found {
-            state: State::of(&stored.doc, first.is_some(), stored.live),
-            done_on: first.map(|done| done.header.local_date(|at| settings.zone_at(at))),
-            response: response.map(|done| done.response),
-            stored,
-        }
+    let found = list.into_iter().map(|stored| Found {
+        state: State::of(&stored.doc, stored.live),
+        response: done(&stored).filter(|response| access.is_owner() || open.contains_key(&response.any())),
+        stored,
     });
     Ok(found.collect())
+}
+
+/// Notes that a response has done what an assignment asks for; the first time counts.
+///
+/// # Errors
+///
+/// When it cannot be read or written.
+pub fn mark_done(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>, done: DoneBy) -> Result<()> {
+    let Some(current) = store::find(tx, access, id)?.filter(|stored| stored.doc.done.is_none()) else {
+        return Ok(());
+    };
+    let number = changes::take(tx, access.patient(), 1)?;
+    let doc = AssignmentDoc { done: Some(done), ..current.doc.clone() };
+    let stored = Stored { doc, version: current.version + 1, updated_at: access.now(), ..current };
+    store::put(tx, access, &stored)?;
+    record(tx, access, number, &stored, Op::Update)
 }
 
 /// The assignment, if the caller may know of it.
@@ -69,8 +72,13 @@ fn found<A>(tx: &mut Tx<'_>, access: &Access<A>, list: Vec<Stored>) -> Result<Ve
 ///
 /// [`Error::NotFound`].
 pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Found> {
-    let stored = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    let found = known(tx, access, id)?;
     access.returns(id.uuid());
+    Ok(found)
+}
+
+fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Found> {
+    let stored = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     found(tx, access, vec![stored])?.pop().ok_or(Error::NotFound)
 }
 
@@ -116,20 +124,19 @@ pub fn put(
         let stored = Stored { id, link, live: true, author, doc, version: 1, created_at: now, updated_at: now };
         store::put(tx, access, &stored)?;
         record(tx, access, number, &stored, Op::Create)?;
+        prompts::actions::replan(tx, access)?;
         return Ok((Done::created(id.uuid()), get(tx, access, id)?));
     };
-    // A day that has passed since is the same day when it is sent again.
-    let due = current.doc.first.as_ref().and_then(|first| first.due_on).map_or(today, |due| due.min(today));
-    let mut new = AssignmentDoc::parse(draft.clone(), due)?;
+    let mut new = AssignmentDoc::parse(draft.clone(), current.doc.not_past(today))?;
     if new.exercise_key != current.doc.exercise_key {
         return Err(Error::field("/exercise_key", "does not change"));
     }
-    new.withdrawn_at = current.doc.withdrawn_at;
-    let tag = get(tx, access, id)?.tag();
+    (new.withdrawn_at, new.done) = (current.doc.withdrawn_at, current.doc.done);
+    let tag = known(tx, access, id)?.tag();
     let old = current.doc.without_first();
     let first = || {
-        let first = current.doc.first.as_ref().map(|first| first.without_first());
-        Ok(AssignmentDoc { withdrawn_at: old.withdrawn_at, ..first.unwrap_or_else(|| old.clone()) })
+        let first = current.doc.first.as_ref().map_or_else(|| old.clone(), |first| first.without_first());
+        Ok(AssignmentDoc { withdrawn_at: old.withdrawn_at, done: old.done, ..first })
     };
     if !if_.replaces(&tag, (&old, &new), first)? {
         return Ok((Done::ok(id.uuid()), get(tx, access, id)?));
@@ -152,12 +159,11 @@ pub fn patch(
     let number = changes::take(tx, access.patient(), 1)?;
     let current = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     let old = current.doc.without_first();
-    let new = old.patched(patch.clone(), access.now(), today(tx, access)?)?;
-    let found = get(tx, access, id)?;
+    let new = old.patched(patch.clone(), access.now(), current.doc.not_past(today(tx, access)?))?;
     if new == old {
-        return Ok(found);
+        return get(tx, access, id);
     }
-    if_.require(&found.tag())?;
+    if_.require(&known(tx, access, id)?.tag())?;
     change(tx, access, number, &current, new)
 }
 
@@ -166,6 +172,7 @@ fn change(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, current: &Stored
     let stored = Stored { doc, version: current.version + 1, updated_at: access.now(), ..current.clone() };
     store::put(tx, access, &stored)?;
     record(tx, access, number, &stored, Op::Update)?;
+    prompts::actions::replan(tx, access)?;
     get(tx, access, stored.id)
 }
 

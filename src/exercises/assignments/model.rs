@@ -1,12 +1,15 @@
 //! What an assignment says.
 
+use std::fmt;
+
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use crate::exercises::catalogue;
+use crate::kernel::id::Response;
 use crate::kernel::patch::Change;
-use crate::kernel::{Fields, Result, Text};
+use crate::kernel::{Fields, Id, Result, Text};
 
 /// The latest due day, from today.
 const AHEAD_DAYS: i32 = 366;
@@ -24,8 +27,21 @@ pub struct AssignmentDoc {
     pub request_share: bool,
     /// When the therapist took it back.
     pub withdrawn_at: Option<Timestamp>,
+    /// When it was first done, and by which response. It stays done, whatever becomes of the response: nothing that the
+    /// patient does to what they have not opened is to be seen here.
+    #[serde(default)]
+    pub done: Option<DoneBy>,
     /// What it said when it was made: sent again, it changes nothing.
     pub first: Option<Box<AssignmentDoc>>,
+}
+
+/// How an assignment was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneBy {
+    /// The day, where the patient was.
+    pub on: Date,
+    /// The response.
+    pub response: Id<Response>,
 }
 
 /// Where an assignment stands.
@@ -52,22 +68,32 @@ impl State {
         }
     }
 
-    /// Where an assignment stands, of which it is known whether it was done and whether its link is active.
-    pub const fn of(doc: &AssignmentDoc, done: bool, live: bool) -> Self {
-        match (done, &doc.withdrawn_at, live) {
-            (true, _, _) => Self::Done,
-            (false, Some(_), _) => Self::Withdrawn,
-            (false, None, false) => Self::Ended,
-            (false, None, true) => Self::Assigned,
+    /// Where an assignment stands, of which it is known whether its link is active.
+    pub const fn of(doc: &AssignmentDoc, live: bool) -> Self {
+        match (&doc.done, &doc.withdrawn_at, live) {
+            (Some(_), _, _) => Self::Done,
+            (None, Some(_), _) => Self::Withdrawn,
+            (None, None, false) => Self::Ended,
+            (None, None, true) => Self::Assigned,
         }
     }
 }
 
-/// A whole assignment, not yet checked: `(exercise, note, due day, request to share)`.
-pub type Draft = (String, Option<String>, Option<String>, Option<bool>);
+/// A whole assignment, not yet checked.
+#[derive(Clone, Default)]
+pub struct Draft {
+    /// The exercise.
+    pub exercise_key: String,
+    /// The note.
+    pub note: Option<String>,
+    /// The due day.
+    pub due_on: Option<String>,
+    /// The request to share.
+    pub request_share: bool,
+}
 
 /// A change of an assignment, not yet checked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Patch {
     /// The note.
     pub note: Change<String>,
@@ -77,6 +103,18 @@ pub struct Patch {
     pub request_share: Option<bool>,
     /// `withdrawn`, or `assigned` again.
     pub status: Option<String>,
+}
+
+// They hold somebody's words.
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Draft(***)")
+    }
+}
+impl fmt::Debug for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Patch(***)")
+    }
 }
 
 /// A due day: not past (whatever the zone), at most a year ahead.
@@ -97,14 +135,22 @@ impl AssignmentDoc {
     /// # Errors
     ///
     /// [`crate::kernel::Error::Invalid`] with every fault.
-    pub fn parse((exercise_key, text, due_on, request_share): Draft, today: Date) -> Result<Self> {
+    pub fn parse(draft: Draft, today: Date) -> Result<Self> {
+        let Draft { exercise_key, note: text, due_on, request_share } = draft;
         let mut fields = Fields::new();
         let known = catalogue::find(&exercise_key, None).is_some();
         fields.check(known, "/exercise_key", "is not an exercise of the library");
         let note = text.and_then(|text| fields.take("/note", note(text))).flatten();
         let due_on = due_on.and_then(|text| fields.take("/due_on", due(&text, today)));
-        let request_share = request_share.unwrap_or(false);
-        fields.finish(Some(Self { exercise_key, note, due_on, request_share, withdrawn_at: None, first: None }))
+        fields.finish(Some(Self {
+            exercise_key,
+            note,
+            due_on,
+            request_share,
+            withdrawn_at: None,
+            done: None,
+            first: None,
+        }))
     }
 
     /// This, changed.
@@ -135,5 +181,13 @@ impl AssignmentDoc {
     #[must_use]
     pub fn without_first(&self) -> Self {
         Self { first: None, ..self.clone() }
+    }
+
+    /// The day from which a due day of this assignment is not past: what was said before may be said again, also when
+    /// its day has gone by.
+    #[must_use]
+    pub fn not_past(&self, today: Date) -> Date {
+        let said = self.first.iter().filter_map(|first| first.due_on).chain(self.due_on);
+        said.fold(today, Date::min)
     }
 }

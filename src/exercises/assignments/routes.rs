@@ -71,14 +71,14 @@ struct AssignmentView {
     /// The exercise.
     #[schema(example = "values-sort")]
     exercise_key: String,
-    /// `assigned`, `done`, `withdrawn` by the therapist, or `ended` with the care link. Not part of the version.
+    /// `assigned`, `done`, `withdrawn` by the therapist, or `ended` with the care link. What was done stays done.
     #[schema(example = "assigned")]
     state: String,
-    /// The day on which it was done, where the patient was.
+    /// The day on which it was first done, where the patient was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date, nullable = false)]
     done_on: Option<Date>,
-    /// The response; to the therapist only if something of it is open to them.
+    /// The response that did it; to the therapist only while something of it is open to them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     response_id: Option<Uuid>,
@@ -112,7 +112,7 @@ impl AssignmentView {
             id: stored.id.uuid(),
             exercise_key: stored.doc.exercise_key.clone(),
             state: found.state.name().to_owned(),
-            done_on: found.done_on,
+            done_on: stored.doc.done.map(|done| done.on),
             response_id: found.response.map(Id::uuid),
             note: stored.doc.note.as_ref().map(|note| note.as_str().to_owned()),
             due_on: stored.doc.due_on,
@@ -164,7 +164,7 @@ async fn put_assignment(
     let command = body.and_then(|body| {
         let PutAssignment { exercise_key, note, due_on, request_share } = body.into_inner();
         if id.is_v7() {
-            Ok((exercise_key, note, due_on, request_share))
+            Ok(Draft { exercise_key, note, due_on, request_share: request_share.unwrap_or(false) })
         } else {
             Err(Error::field("path/assignment_id", "must be a UUIDv7"))
         }

@@ -3,13 +3,12 @@
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use super::model::AssignmentDoc;
+use super::model::{AssignmentDoc, State};
 use crate::care::access::Write;
 use crate::care::{Access, Role};
-use crate::db::schema::{assignments, care_links, exercise_responses as responses};
+use crate::db::schema::{assignments, care_links};
 use crate::db::{At, Tx};
-use crate::exercises::seal::{Of, Part};
-use crate::kernel::id::{Account, Assignment, CareLink, Patient, Response};
+use crate::kernel::id::{Account, Assignment, CareLink, Patient};
 use crate::kernel::{Id, Result};
 use crate::vault::{Place, Purpose};
 
@@ -32,6 +31,13 @@ pub struct Stored {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+impl Stored {
+    /// Whether it is to be done.
+    pub fn is_open(&self) -> bool {
+        State::of(&self.doc, self.live) == State::Assigned
+    }
 }
 
 fn place(patient: Id<Patient>, id: Id<Assignment>, version: i64) -> Place {
@@ -96,19 +102,10 @@ pub(super) fn list<A>(
 
 /// Those over active links that are neither done nor taken back, newest id first.
 pub fn list_open<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Stored>> {
-    let done = responses::table
-        .filter(responses::patient_id.eq(access.patient()))
-        .filter(responses::deleted_at.is_null())
-        .filter(responses::draft.eq(false))
-        .filter(responses::assignment_id.is_not_null())
-        .select(responses::assignment_id.assume_not_null());
-    let rows: Vec<Flat> = known!(access)
-        .filter(care_links::state.eq("active"))
-        .filter(assignments::id.ne_all(done))
-        .order(assignments::id.desc())
-        .load(tx.conn())?;
+    let rows: Vec<Flat> =
+        known!(access).filter(care_links::state.eq("active")).order(assignments::id.desc()).load(tx.conn())?;
     let all: Result<Vec<Stored>> = rows.into_iter().map(|row| open(access, row)).collect();
-    Ok(all?.into_iter().filter(|stored| stored.doc.withdrawn_at.is_none()).collect())
+    Ok(all?.into_iter().filter(Stored::is_open).collect())
 }
 
 /// Keeps an assignment as `version`; the first one is inserted.
@@ -148,34 +145,4 @@ pub(super) fn is_taken(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignmen
     let found: Option<Id<Assignment>> =
         own.filter(assignments::id.eq(id)).select(assignments::id).first(tx.conn()).optional()?;
     Ok(found.is_some())
-}
-
-/// A done response to an assignment: when it was done, where.
-#[derive(Clone, Debug)]
-pub struct DoneBy {
-    /// The assignment.
-    pub assignment: Id<Assignment>,
-    /// The response.
-    pub response: Id<Response>,
-    /// Its header.
-    pub header: crate::exercises::model::Header,
-}
-
-/// The done responses to these assignments, first done first.
-pub(super) fn list_done_by<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Assignment>]) -> Result<Vec<DoneBy>> {
-    let rows: Vec<(Option<Id<Assignment>>, Id<Response>, Vec<u8>, i64)> = responses::table
-        .filter(responses::patient_id.eq(access.patient()))
-        .filter(responses::assignment_id.eq_any(ids.iter().copied().map(Some)))
-        .filter(responses::deleted_at.is_null())
-        .filter(responses::draft.eq(false))
-        .order((responses::occurred_at, responses::id))
-        .select((responses::assignment_id, responses::id, responses::meta, responses::meta_rev))
-        .load(tx.conn())?;
-    let mut found = Vec::with_capacity(rows.len());
-    for (assignment, response, sealed, rev) in rows {
-        let part = Part { rev, sealed: Some(sealed) };
-        let header = Of { patient: access.patient(), response }.open_header(access.keys()?, &part)?;
-        found.extend(assignment.map(|assignment| DoneBy { assignment, response, header }));
-    }
-    Ok(found)
 }

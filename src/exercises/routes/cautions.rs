@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 
 use actix_web::{get, put};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::care::Door;
 use crate::care::door::Care;
-use crate::course::CautionFlag;
+use crate::course::{self, CautionFlag};
 use crate::exercises::cautions;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
+use crate::http::{Body, EntityTag, IdempotencyKey, PatientRef, Preconditions, Reply};
 use crate::kernel::{Error, Result};
-use crate::prompts;
 use crate::replay::Done;
+use crate::vault::{MacLabel, Vault};
 
 /// What speaks against some exercises for a patient.
 #[derive(Serialize, ToSchema)]
@@ -33,9 +35,16 @@ struct PutCautions {
     flags: Vec<String>,
 }
 
-fn reply(flags: &BTreeSet<CautionFlag>) -> Reply {
+/// The tag of a set of flags: a keyed hash, since headers are logged by others.
+fn tag(vault: &Vault, flags: &BTreeSet<CautionFlag>) -> EntityTag {
+    let names: Vec<&str> = flags.iter().map(|flag| flag.name()).collect();
+    let mac = vault.mac(MacLabel::ReaderTag, &[b"cautions", names.join(" ").as_bytes()]);
+    EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))
+}
+
+fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
     let names = flags.iter().map(|flag| flag.name().to_owned()).collect();
-    Reply::ok(&CautionList { flags: names }).etag(&cautions::tag(flags))
+    Reply::ok(&CautionList { flags: names }).etag(&tag(&door.state().vault, flags))
 }
 
 /// Read what speaks against some exercises
@@ -46,7 +55,8 @@ fn reply(flags: &BTreeSet<CautionFlag>) -> Reply {
     responses((status = 200, description = "The flags", body = CautionList), ReadErrors))]
 #[get("/cautions")]
 pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
-    Ok(reply(&door.read("get_cautions", prompts::actions::settings).await?.0.cautions))
+    let flags = door.read("get_cautions", course::find_cautions).await?;
+    Ok(reply(&door, &flags))
 }
 
 /// Say what speaks against some exercises
@@ -65,17 +75,18 @@ pub(super) async fn put_cautions(
 ) -> Result<Reply> {
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
     let command = body.and_then(|body| cautions::parse(&body.into_inner().flags));
+    let vault = door.state().vault.clone();
     let (_, flags) = door
         .write(
             "put_cautions",
             once,
             command,
             move |tx, access, flags: &BTreeSet<CautionFlag>| {
-                cautions::put(tx, access, flags, &when)?;
+                cautions::put(tx, access, flags, &when, |flags| tag(&vault, flags))?;
                 Ok((Done::ok(access.patient().uuid()), flags.clone()))
             },
-            |tx, access, _| Ok(prompts::actions::settings(tx, access)?.0.cautions),
+            |tx, access, _| course::find_cautions(tx, access),
         )
         .await?;
-    Ok(reply(&flags))
+    Ok(reply(&door, &flags))
 }

@@ -2,6 +2,9 @@
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -369,6 +372,7 @@ pub(super) async fn get_exercise(
     state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
     let exercise = catalogue::find(&key.0.0, query?.into_inner().version).ok_or(Error::NotFound)?;
     let view = ExerciseView::of(exercise, language.or("en"));
-    let tag = EntityTag::opaque(&format!("{}.{}", exercise.reference(), view.locale));
+    let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
+    let tag = EntityTag::opaque(&URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &shown)));
     Ok(Reply::ok(&view).header(header::CONTENT_LANGUAGE, &view.locale).unless_known(&tag, &when))
 }

@@ -212,12 +212,12 @@ fn shelf<A>(
     after: Option<Id<Any>>,
 ) -> Result<Shelf> {
     let link = access.link().ok_or(Error::NotFound)?;
-    let (open, more) = grants::store::visible_page(tx, access, link, after, limit.items())?;
+    let (open, more) = grants::store::visible_page(tx, access, link, Sections::RESPONSE, after, limit.items())?;
     let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
     let ids: Vec<Id<Response>> = open.keys().map(|id| id.typed()).collect();
     let mut found = Vec::new();
     for row in store::list_done(tx, access, &ids)? {
-        let sections = open.get(&row.id.any()).map(|open| open.within(Sections::RESPONSE)).unwrap_or_default();
+        let sections = open.get(&row.id.any()).copied().unwrap_or_default();
         let wanted = match exercise {
             None => true,
             Some(wanted) => {

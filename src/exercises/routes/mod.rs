@@ -64,6 +64,6 @@ impl FromRequest for Language {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let header = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        ready(Ok(Self(header.filter(|header| !header.trim().is_empty()).map(words::negotiate))))
+        ready(Ok(Self(header.and_then(words::negotiate))))
     }
 }

@@ -68,8 +68,8 @@ pub(super) fn reply<L: Lock>(door: &Door<L>, answer: &Answer, language: Language
 /// The whole response; what is absent is empty. As a `draft` it may hold any of the answers and be finished later, on any
 /// device. Each answer is checked against its step, with a pointer to what is wrong. To replace one, send `If-Match` with
 /// its `ETag` (428 without it, 412 when it has changed since). The body that created it, sent again, answers 200 with the
-/// present state. Beginning an exercise that is not offered now (a draft without answers) answers 409
-/// `exercise_withheld`; what was worked on is kept in any case. A deleted id answers 410: undelete it.
+/// present state. Beginning an exercise that is not offered now (an empty draft) answers 409
+/// `exercise_withheld`; what was worked on or felt is kept in any case. A deleted id answers 410: undelete it.
 #[utoipa::path(tag = "exercises", operation_id = "put_exercise_response", request_body = ResponseDraft,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "A new UUIDv7, or that of the response to replace"),

@@ -106,7 +106,7 @@ fn wrong(ask: &Ask) -> Vec<Value> {
         Ask::Timer { .. } => vec![json!(-1), json!(1.5), json!(86_401), json!("60")],
         Ask::Audio | Ask::Drawing => vec![json!("a door"), json!({ "file": "x" }), json!({ "alt": 1 })],
         Ask::Date => vec![json!("soon"), json!("2026-02-30"), json!("2026-3-1"), json!(20_260_301)],
-        Ask::Time => vec![json!("25:00"), json!("7 pm"), json!("07:30:00"), json!(7)],
+        Ask::Time => vec![json!("25:00"), json!("T1830"), json!("18+01"), json!("7 pm"), json!("07:30:00"), json!(7)],
         Ask::Confirm => vec![json!("yes"), json!(1)],
         Ask::Pair { repeat } => vec![
             json!({ "left": "a", "right": "b" }),

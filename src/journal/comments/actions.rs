@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::store;
 pub use super::store::CommentRow;
+use crate::care::Access;
 use crate::care::access::Write;
-use crate::care::{Access, grants};
+use crate::care::grants::{self, Sections};
 use crate::changes::{self, Change, Entity, Op};
 use crate::db::Tx;
 use crate::journal::actions::Entries;
@@ -64,7 +65,7 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
         (Some(_), Some(_)) => return Err(Error::field("/thread_id", "is not a thread of yours")),
         (None, None) => return Err(Error::field("/thread_id", "is required")),
         (None, Some(asked)) => {
-            let open = grants::store::visible(tx, access, asked, &[new.entry.any()])?;
+            let open = grants::store::visible(tx, access, asked, Sections::ENTRY, &[new.entry.any()])?;
             if open.is_empty() {
                 let known = !store::list(tx, access, new.entry, Some(asked), None, 1)?.is_empty();
                 return Err(if known {

@@ -271,7 +271,7 @@ fn shelf<A>(
     after: Option<Id<Any>>,
 ) -> Result<Shelf> {
     let link = access.link().ok_or(Error::NotFound)?;
-    let (open, more) = grants::store::visible_page(tx, access, link, after, limit.items())?;
+    let (open, more) = grants::store::visible_page(tx, access, link, Sections::ENTRY, after, limit.items())?;
     let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
     let ids: Vec<Id<Entry>> = open.keys().map(|id| id.typed()).collect();
     let background = hooks::background(tx, access)?;

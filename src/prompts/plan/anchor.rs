@@ -126,6 +126,8 @@ impl<'a> Calls<'a, '_> {
             Some(DropReason::Capability)
         } else if self.facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut) {
             Some(DropReason::LeftOut)
+        } else if rule.is_withheld(&self.facts.withheld) {
+            Some(DropReason::Withheld)
         } else if against.is_some() {
             against
         } else if !rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted)) {

@@ -113,6 +113,8 @@ pub enum DropReason {
     Capability,
     /// A therapist has left it out for this patient.
     LeftOut,
+    /// The exercises that it offers are not offered to the patient now.
+    Withheld,
     /// Something it needs of the patient is missing.
     Prerequisite,
     /// It falls into a pause.

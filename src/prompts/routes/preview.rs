@@ -326,6 +326,7 @@ impl PreviewProtocol {
             pauses,
             settled: Vec::new(),
             overrides,
+            withheld: BTreeSet::new(),
             holds,
             condition,
             last_measure_at: None,

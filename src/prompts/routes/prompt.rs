@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::kernel::Id;
+use crate::prompts::actions::Known;
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::words::{dropped_in_words, render};
 use crate::prompts::{DropReason, Dropped, Planned, Protocol};
@@ -120,12 +121,13 @@ fn word<T: Serialize>(value: &T) -> String {
 }
 
 impl PromptView {
-    pub(super) fn for_owner(prompt: &StoredPrompt, takeaway: Option<&str>, now: Timestamp) -> Self {
+    pub(super) fn for_owner(prompt: &StoredPrompt, known: &Known, now: Timestamp) -> Self {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
         let rule = Protocol::default_v1().rule(&planned.rule_key);
+        let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !known.withheld.contains(*key));
         let detail = PromptDetail {
-            text: rule.map(|rule| render(&rule.text, takeaway)).unwrap_or_default(),
+            text: rule.map(|rule| render(&rule.text, known.takeaway.as_deref())).unwrap_or_default(),
             due_at: prompt.due_at,
             local_date: planned.zone.date(prompt.due_at),
             local_time: planned.zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),
@@ -133,7 +135,7 @@ impl PromptView {
             expires_at: prompt.expires_at,
             minutes: planned.minutes,
             optional: planned.optional,
-            exercises: rule.map(|rule| rule.exercises.clone()).unwrap_or_default(),
+            exercises: offered.cloned().collect(),
             infusion_id: planned.anchor.map(Id::uuid),
             why: word(&planned.why),
             cause: prompt.cause().map(str::to_owned),

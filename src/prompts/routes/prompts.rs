@@ -15,7 +15,7 @@ use crate::http::{Body, IdempotencyKey, MaybeBody, PathOf, PatientRef, Query, Re
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result, Text};
-use crate::prompts::actions::{self, Act, Later};
+use crate::prompts::actions::{self, Act, Known, Later};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::words::quotes;
 use crate::prompts::{Kind, Protocol, store};
@@ -134,9 +134,9 @@ async fn own_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage> {
         after = last;
     }
     let page = Page::cut(found, limit, |prompt| (prompt.due_at, prompt.id));
-    let takeaway =
-        if page.items.iter().any(quotes_owner) { door.read("list_prompts", actions::takeaway).await? } else { None };
-    let view = |prompt| PromptView::for_owner(prompt, takeaway.as_deref(), now);
+    let quotes = page.items.iter().any(quotes_owner);
+    let known = door.read("list_prompts", move |tx, access| actions::known(tx, access, quotes)).await?;
+    let view = |prompt| PromptView::for_owner(prompt, &known, now);
     let items = page.items.iter().map(view).collect();
     let mut page = asked.page(door, items, page.next);
     if asked.with_dropped {
@@ -176,10 +176,10 @@ async fn schedule_page(door: &Door<Shared>, asked: &Asked) -> Result<PromptPage>
     Ok(asked.page(door, items, next))
 }
 
-/// The prompt, with what it quotes.
-fn quoting<A>(tx: &mut Tx<'_>, access: &Access<A>, prompt: StoredPrompt) -> Result<(StoredPrompt, Option<String>)> {
-    let takeaway = if quotes_owner(&prompt) { actions::takeaway(tx, access)? } else { None };
-    Ok((prompt, takeaway))
+/// The prompt, with what is filled into it.
+fn quoting<A>(tx: &mut Tx<'_>, access: &Access<A>, prompt: StoredPrompt) -> Result<(StoredPrompt, Known)> {
+    let known = actions::known(tx, access, quotes_owner(&prompt))?;
+    Ok((prompt, known))
 }
 
 async fn act(
@@ -207,8 +207,8 @@ async fn act(
             },
         )
         .await?;
-    let (prompt, takeaway) = prompt;
-    Ok(Reply::ok(&PromptView::for_owner(&prompt, takeaway.as_deref(), now)))
+    let (prompt, known) = prompt;
+    Ok(Reply::ok(&PromptView::for_owner(&prompt, &known, now)))
 }
 
 /// Open a prompt

@@ -26,6 +26,8 @@ enum Event {
     End(usize, bool),
     /// Something that prompts wait for comes to be true, or is true no more.
     Holds(usize),
+    /// A therapist says something that speaks against an exercise, or takes it back.
+    Withhold(usize),
     /// The end of an infusion, or the start of a session, was another.
     Move(usize, i64),
     /// An infusion was recorded by mistake, or a session is called off.
@@ -65,6 +67,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (any::<usize>(), -20_i64 * 60..20 * 60).prop_map(|(which, by)| Event::Move(which, by)),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(which, said)| Event::End(which, said)),
         1 => (0..Prerequisite::ALL.len()).prop_map(Event::Holds),
+        1 => any::<usize>().prop_map(Event::Withhold),
         1 => any::<usize>().prop_map(Event::Withdraw),
         1 => (any::<usize>(), -90_i64..90).prop_map(|(which, by)| Event::Join(which, by)),
         1 => (0..ZONES.len()).prop_map(Event::Zone),
@@ -135,6 +138,14 @@ impl World {
                     let start = fact.planned_start.unwrap().min(now - minutes(40));
                     (fact.started_at, fact.ended_at) = (Some(start), Some(start + minutes(40)));
                     (fact.provisional, fact.recorded_at) = (!said, now);
+                }
+            }
+            Event::Withhold(which) => {
+                let keys: Vec<_> =
+                    Protocol::default_v1().rules.iter().flat_map(|rule| rule.exercises.clone()).collect();
+                let key = keys[which % keys.len()].clone();
+                if !self.facts.withheld.remove(&key) {
+                    self.facts.withheld.insert(key);
                 }
             }
             Event::Holds(which) => {

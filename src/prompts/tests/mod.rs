@@ -50,6 +50,7 @@ pub(super) fn facts(name: &str) -> Facts {
         pauses: Vec::new(),
         settled: Vec::new(),
         overrides: Vec::new(),
+        withheld: BTreeSet::new(),
         holds: Prerequisite::ALL.into(),
         condition: Condition::default(),
         last_measure_at: None,

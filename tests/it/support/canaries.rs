@@ -190,7 +190,9 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     let asked = json!({ "exercise_key": "leaves-defusion", "note": said("assignment"), "due_on": now.to_string()[..10],
         "request_share": true });
     theo.expect(put.clone(), &assignment, asked, 201).await;
-    let flags = theo.call(put.clone(), &format!("/v1/patients/{who}/cautions")).header("if-match", "\"c.\"");
+    let cautions = format!("/v1/patients/{who}/cautions");
+    let none = theo.expect(get.clone(), &cautions, Value::Null, 200).await;
+    let flags = theo.call(put.clone(), &cautions).header("if-match", text(&none, "/etag"));
     assert_eq!(theo.send(flags.json(&json!({ "flags": ["eating_body"] }))).await.unwrap().0.as_u16(), 200);
     let response = id();
     let own = format!("/v1/patients/me/exercise-responses/{response}");

@@ -170,7 +170,10 @@ impl<'a> Found<'_, 'a> {
         let can = rule.needs.iter().all(|need| facts.capabilities.contains(need));
         let has = rule.requires.iter().all(|need| facts.holds.contains(need));
         let gone = facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut);
-        if out.is_none() && (!can || !has || gone || wanted.against != Against::Nothing) {
+        // Nothing of what it would offer is offered.
+        let withheld = rule.exercises.iter().filter(|key| facts.withheld.contains(*key)).count();
+        let set_aside = withheld > 0 && withheld == rule.exercises.len();
+        if out.is_none() && (!can || !has || gone || set_aside || wanted.against != Against::Nothing) {
             return;
         }
         let opens = times.first().map_or(Timestamp::MAX, |time| time.from);
