@@ -20,6 +20,7 @@ mod architecture;
 mod at_rest;
 mod audit;
 mod care_links;
+mod clinic;
 mod copy;
 mod db;
 mod delivery;
