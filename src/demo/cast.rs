@@ -57,6 +57,8 @@ pub(super) struct Character {
     /// Where they live.
     pub(super) zone: Zone,
     country: String,
+    /// What is to be said of them in the place of the story's word, in these weeks.
+    stage: Option<String>,
     actor: Option<Actor>,
     /// Their links to therapists, the first one first.
     pub(super) links: Vec<(String, Id<CareLink>)>,
@@ -73,6 +75,11 @@ pub(super) struct Character {
 }
 
 impl Character {
+    /// A word on where they are in their treatment.
+    pub(super) fn stage(&self) -> String {
+        self.stage.as_ref().unwrap_or(&self.story.stage).clone()
+    }
+
     /// Them, once they have an account.
     pub(super) fn actor(&mut self) -> Result<&mut Actor> {
         self.actor.as_mut().ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
@@ -120,11 +127,12 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
 /// The patients, before they have joined.
 pub(super) fn patients(stories: Vec<PatientStory>, now: Timestamp) -> Result<Vec<Character>> {
     let character = |story: PatientStory| {
-        let (zone, country) = story.home(now)?;
+        let home = story.home(now)?;
         Ok(Character {
+            stage: home.changes.then(|| format!("{}, across a change of the clocks", story.stage)),
             story,
-            zone,
-            country,
+            zone: home.zone,
+            country: home.country,
             actor: None,
             links: Vec::new(),
             infusions: BTreeMap::new(),
@@ -201,20 +209,19 @@ pub(super) async fn join(
     let (name, email) = (patient.story.name.clone(), patient.story.email.clone());
     let code = invite(stage, &mut therapist.actor, Invitee::Patient, &name, &email).await?;
     pass(stage, 25).await?;
-    let link = match &mut patient.actor {
-        Some(actor) => accept(stage, actor, code).await?,
-        None => {
-            let registration = Registration {
-                code: Some(code),
-                person: person(&name, &email)?,
-                adult: true,
-                zone: Some(patient.zone.clone()),
-                locale: "en".to_owned(),
-                country: Some(patient.country.clone()),
-            };
-            let actor = patient.actor.insert(register(stage, registration).await?.0);
-            first_link(stage, actor).await?
-        }
+    let link = if let Some(actor) = &mut patient.actor {
+        accept(stage, actor, code).await?
+    } else {
+        let registration = Registration {
+            code: Some(code),
+            person: person(&name, &email)?,
+            adult: true,
+            zone: Some(patient.zone.clone()),
+            locale: "en".to_owned(),
+            country: Some(patient.country.clone()),
+        };
+        let actor = patient.actor.insert(register(stage, registration).await?.0);
+        first_link(stage, actor).await?
     };
     patient.links.push((therapist.who.key.clone(), link));
     if confirmed {

@@ -52,7 +52,7 @@ pub(super) fn filled(work: &Workplace, patients: &[Character], told: Told) -> Fi
         name: one.story.name.clone(),
         role: "patient",
         email: one.story.email.clone(),
-        stage: one.story.stage.clone(),
+        stage: one.stage(),
     }));
     let Told { entries, responses, shown } = told;
     Filled { clinic: work.name.clone(), people, entries, responses, shown }

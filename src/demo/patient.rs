@@ -180,7 +180,7 @@ impl Scene<'_> {
 
     pub(super) async fn set(&mut self, share_activity: Option<bool>, quiet: Option<(Time, Time)>) -> Result<()> {
         let quiet_hours = quiet.map(|(from, until)| QuietHours::parse(from, until)).transpose()?;
-        let patch = SettingsPatch { share_activity, quiet_hours, ..SettingsPatch::default() };
+        let patch = SettingsPatch { quiet_hours, share_activity, ..SettingsPatch::default() };
         let door = self.own().await?;
         unit(&door, "patch_me", patch, move |tx, access, patch| {
             infusions::patch_settings(tx, access, patch, &Preconditions::none()).map(drop)

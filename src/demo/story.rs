@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::stage::unfit;
-use super::zones;
+use super::zones::{self, Place};
 use crate::care::grants::Rule;
 use crate::exercises::draft::DistressFields;
 use crate::journal::draft::MoodFields;
@@ -72,11 +72,13 @@ enum Home {
 }
 
 impl PatientStory {
-    /// The zone and the country where they live, in a story that ends at `now`.
-    pub(super) fn home(&self, now: Timestamp) -> Result<(Zone, String)> {
+    /// Where they live, in a story that ends at `now`.
+    pub(super) fn home(&self, now: Timestamp) -> Result<Place> {
         match &self.home {
-            Home::WhereTheClocksChange => zones::across_a_change(now).map(|(zone, country)| (zone, country.to_owned())),
-            Home::In { time_zone, country } => Ok((time_zone.clone(), country.clone())),
+            Home::WhereTheClocksChange => zones::across_a_change(now),
+            Home::In { time_zone, country } => {
+                Ok(Place { zone: time_zone.clone(), country: country.clone(), changes: false })
+            }
         }
     }
 }
@@ -258,7 +260,7 @@ pub(super) fn timeline<'s>(
 ) -> Result<Vec<(Timestamp, usize, Deed)>> {
     let mut all = Vec::new();
     for (number, story) in stories.enumerate() {
-        let (zone, _) = story.home(now)?;
+        let zone = story.home(now)?.zone;
         for Event { day, at, deed } in &story.events {
             let date = zone.date(now).checked_add(day.days()).map_err(unfit)?;
             all.push((zone.instant(date, *at), number, deed.clone()));

@@ -21,7 +21,17 @@ const BEFORE: SignedDuration = SignedDuration::from_hours(27 * 24);
 /// How far ahead plans are made.
 const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// The zone, with its country, whose clocks change in the weeks of the story that ends at `now` or in the plan after it,
+/// Where somebody lives.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) zone: Zone,
+    /// ISO 3166.
+    pub(super) country: String,
+    /// Whether the story tells of a change of the clocks there.
+    pub(super) changes: bool,
+}
+
+/// The place whose clocks change in the weeks of the story that ends at `now` or in the plan after it,
 /// and closest to `now`.
 ///
 /// There are weeks in which no clocks change anywhere: around the turn of the year, and from May to August. Then it is the
@@ -30,27 +40,30 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// # Errors
 ///
 /// [`crate::kernel::Error::Internal`] when the machine knows none of these zones.
-pub(super) fn across_a_change(now: Timestamp) -> Result<(Zone, &'static str)> {
+pub(super) fn across_a_change(now: Timestamp) -> Result<Place> {
     let first = now.saturating_sub(BEFORE).unwrap_or(now);
     let last = now.saturating_add(AHEAD).unwrap_or(now);
     let days = |from: Timestamp, to: Timestamp| to.duration_since(from).as_hours().abs() / 24;
-    let known = ZONES.iter().filter_map(|(name, country)| Some((Zone::parse(name).ok()?, *country)));
-    let nearest = known.min_by_key(|(zone, _)| {
-        let (next, last_one) = zone.changes_around(now);
-        let found = next.into_iter().chain(last_one);
-        let distance = |at: Timestamp| {
-            let outside = if at < first {
-                days(at, first) + 1
-            } else if at > last {
-                days(last, at) + 1
-            } else {
-                0
-            };
-            (outside, days(at, now))
+    // How many days it lies outside of these weeks, and how far from now.
+    let distance = |at: Timestamp| {
+        let outside = if at < first {
+            days(at, first) + 1
+        } else if at > last {
+            days(last, at) + 1
+        } else {
+            0
         };
-        found.map(distance).min().unwrap_or((i64::MAX, 0))
+        (outside, days(at, now))
+    };
+    let known = ZONES.iter().filter_map(|(name, country)| {
+        let zone = Zone::parse(name).ok()?;
+        let (next, before) = zone.changes_around(now);
+        let nearest = next.into_iter().chain(before).map(distance).min()?;
+        let place = Place { zone, country: (*country).to_owned(), changes: nearest.0 == 0 };
+        Some((nearest, place))
     });
-    nearest.ok_or_else(|| unfit("this machine knows no time zones"))
+    let found = known.min_by_key(|(nearest, _)| *nearest).map(|(_, place)| place);
+    found.ok_or_else(|| unfit("this machine knows no time zones"))
 }
 
 #[cfg(test)]
@@ -59,10 +72,11 @@ mod tests {
 
     fn zone_on(now: &str) -> (String, bool) {
         let now: Timestamp = now.parse().unwrap();
-        let (zone, _) = across_a_change(now).unwrap();
-        let (next, last) = zone.changes_around(now);
-        let changes = last.is_some_and(|at| at >= now - BEFORE) || next.is_some_and(|at| at <= now + AHEAD);
-        (zone.name().to_owned(), changes)
+        let place = across_a_change(now).unwrap();
+        let (next, before) = place.zone.changes_around(now);
+        let changes = before.is_some_and(|at| at >= now - BEFORE) || next.is_some_and(|at| at <= now + AHEAD);
+        assert_eq!(place.changes, changes, "{now}");
+        (place.zone.name().to_owned(), changes)
     }
 
     #[test]
