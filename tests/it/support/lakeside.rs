@@ -49,7 +49,7 @@ pub struct Filling {
     _memory: [Memory; 2],
 }
 
-pub async fn in_memory(now: &str, seed: u64) -> Filling {
+pub async fn in_memory(now: &str, entropy: Entropy) -> Filling {
     let memory = [Memory::new().unwrap(), Memory::new().unwrap()];
     let mut config = Config::in_folder("/nowhere/at/all");
     config.database = memory[0].backend();
@@ -57,7 +57,7 @@ pub async fn in_memory(now: &str, seed: u64) -> Filling {
     config.root_key = Some(Entropy::System.bytes::<32>().to_vec());
     config.passphrase_cost = (8, 1, 1);
     let now: Timestamp = now.parse().unwrap();
-    let server = Server::open(config, Clock::manual(demo::beginning(now)), demo::entropy(seed)).await.unwrap();
+    let server = Server::open(config, Clock::manual(demo::beginning(now)), entropy).await.unwrap();
     let filled = demo::fill(&server, now).await.unwrap_or_else(|error| panic!("{now}: {error:?}"));
     Filling { server, filled, _memory: memory }
 }
