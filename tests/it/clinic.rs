@@ -72,8 +72,20 @@ async fn what_patients_do_with_prompts_and_exercises_is_all_there() {
     let path = format!("/v1/patients/me/exercise-responses/{}/revisions", values["id"].as_str().unwrap());
     assert_eq!(values["version"], 2);
     assert!(!mara.list(&path).await.is_empty(), "what she changed is kept");
+    let elif = Visitor::log_in(&app, ELIF).await;
+    let bridge = one(&elif.mine("entries").await, "/text/title", "Half a bridge").clone();
+    assert!(bridge["version"] == 2 && bridge["text"]["body"].as_str().unwrap().ends_with("uncle's hat."));
+    assert!(!elif.mine(&format!("entries/{}/revisions", bridge["id"].as_str().unwrap())).await.is_empty());
+
     let ida = Visitor::log_in(&app, IDA).await;
-    assert!(ida.get("/v1/patients/me/pauses").await["items"].as_array().unwrap().len() <= 1);
+    let pauses = ida.mine("pauses").await;
+    assert_eq!(pauses.len(), 1);
+    let due: Vec<String> = each(&ida.mine(ALL).await, "/detail/due_at").into_iter().map(str::to_owned).collect();
+    let (from, until) = (pauses[0]["from"].as_str().unwrap(), pauses[0]["until"].as_str().unwrap());
+    assert!(from < until && due.iter().any(|at| at.as_str() < from) && due.iter().any(|at| at.as_str() > until));
+    let jonah = Visitor::log_in(&app, JONAH).await;
+    let later = jonah.mine(ALL).await.into_iter().rfind(|one| one["rule_key"] == "d5.parts").unwrap();
+    assert_eq!(later["detail"]["local_date"], "2026-03-10", "put off until today: {later}");
 }
 
 #[actix_web::test]

@@ -90,7 +90,10 @@ impl Database {
                     std::fs::remove_dir_all(old).unwrap();
                 }
             }
-            copy(made.folder.path(), &folder);
+            // Whoever is killed while copying leaves nothing that looks whole.
+            let part = folder.with_extension("part");
+            copy(made.folder.path(), &part);
+            std::fs::rename(part, &folder).unwrap();
         }
         let copied = match &server {
             None => Self::in_folder(),
