@@ -41,7 +41,9 @@ enum Command {
     /// Do the background work only, beside servers that share a PostgreSQL database.
     Worker,
     /// Fill a new database with a believable clinic to look around in, and say how to log in.
-    Demo,
+    ///
+    /// The same seed and time give the same people, ids, entries and plans. Keys and tokens are new each time.
+    Demo(DemoOptions),
     /// Serve a made-up clinic from memory, with a clock to move and faults to ask for: for those who build an app.
     ///
     /// Nothing is written. Where data and keys would lie does not matter, and requests are not limited.
@@ -57,6 +59,16 @@ enum Command {
         #[command(subcommand)]
         what: Audit,
     },
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+struct DemoOptions {
+    /// What the ids are drawn from, and with them the minutes at which prompts come.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The last moment of the story, such as 2026-03-10T08:00:00Z [default: the machine's time].
+    #[arg(long)]
+    now: Option<Timestamp>,
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -197,7 +209,7 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
     match command {
         None | Some(Command::Serve) => System::new().block_on(serve(config()?, options)),
         Some(Command::Worker) => System::new().block_on(work(config()?)),
-        Some(Command::Demo) => System::new().block_on(fill_demo(config()?)),
+        Some(Command::Demo(how)) => System::new().block_on(fill_demo(config()?, how)),
         Some(Command::Sandbox(how)) => System::new().block_on(sandbox(options, how)),
         Some(Command::Migrate) => {
             let added = migrate::run(&config()?.database, Family::Main)?;
@@ -274,9 +286,9 @@ curl {url}/v1/setup -H 'content-type: application/json' -d '{{"code":"{code}","c
 }
 
 /// Fills a new database. On SQLite no server may be using it.
-async fn fill_demo(config: Config) -> Result<()> {
-    let (now, url) = (Clock::System.now(), config.public_url.clone());
-    let server = Server::open(config, Clock::manual(demo::beginning(now)), Entropy::System).await?;
+async fn fill_demo(config: Config, how: DemoOptions) -> Result<()> {
+    let (now, url) = (how.now.map_or_else(|| Clock::System.now(), micros), config.public_url.clone());
+    let server = Server::open(config, Clock::manual(demo::beginning(now)), demo::entropy(how.seed)).await?;
     let filled = demo::fill(&server, now).await;
     server.close();
     say(&filled?.guide(&url));

@@ -1,91 +1,158 @@
 //! Who is in the story, and how they came to the clinic.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::stage::{Actor, Stage, person, unfit};
-use super::story::{self, PatientStory};
+use super::story::{self, PatientStory, Worker};
 use crate::care::inviting::{self, Wish};
-use crate::care::joining::{self, Registration};
+use crate::care::joining::{self, Joined, Registration};
 use crate::care::model::{Capabilities, InvitationDoc, Invitee};
 use crate::care::{JoinCode, links, setup};
 use crate::db::Tx;
 use crate::identity::{Anyone, Claimed, Live, Staff};
-use crate::kernel::id::{Account, CareLink, Patient};
+use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::{Error, Id, Result, Text, Zone};
 use crate::replay::{Done, Once};
 
-/// The clinic.
-pub(super) const CLINIC: &str = "Lakeside Clinic";
-/// The admin.
-pub(super) const ADMIN: (&str, &str) = ("Ada Keller", "ada@lakeside.example");
-/// The therapist.
-pub(super) const THERAPIST: (&str, &str) = ("Tess Moreau", "tess@lakeside.example");
-/// The nurse.
-pub(super) const NURSE: (&str, &str) = ("Noor Haddad", "noor@lakeside.example");
-
-/// A patient of the story.
+/// Somebody who works at the clinic.
 #[derive(Debug)]
-pub(super) struct PatientActor {
-    /// What happens to them.
-    pub(super) story: PatientStory,
+pub(super) struct Colleague {
+    /// What the story says of them.
+    pub(super) who: Worker,
     /// Them.
     pub(super) actor: Actor,
-    /// The patient they are.
-    pub(super) patient: Id<Patient>,
-    /// Their link to the therapist.
-    pub(super) link: Id<CareLink>,
+    /// Their account.
+    pub(super) account: Id<Account>,
 }
 
-/// Everybody.
+/// Everybody who works at the clinic.
 #[derive(Debug)]
-pub(super) struct Cast {
-    admin: Actor,
-    /// The therapist.
-    pub(super) therapist: Actor,
-    /// The therapist's account.
-    pub(super) therapist_id: Id<Account>,
+pub(super) struct Workplace {
+    /// The clinic's name.
+    pub(super) name: String,
+    /// The admin.
+    pub(super) admin: Colleague,
     /// The nurse.
-    pub(super) nurse: Actor,
-    /// The patients.
-    pub(super) patients: Vec<PatientActor>,
+    pub(super) nurse: Colleague,
+    /// The therapists.
+    pub(super) therapists: Vec<Colleague>,
 }
 
-impl Cast {
-    /// Everybody logs out.
-    pub(super) async fn leave(&mut self, stage: &Stage) -> Result<()> {
-        let staff = [&mut self.admin, &mut self.therapist, &mut self.nurse];
-        for actor in staff.into_iter().chain(self.patients.iter_mut().map(|patient| &mut patient.actor)) {
-            stage.log_out(actor).await?;
-        }
-        Ok(())
+impl Workplace {
+    /// The therapist whom the story calls `key`.
+    pub(super) fn therapist(&mut self, key: &str) -> Result<&mut Colleague> {
+        let mut all = self.therapists.iter_mut();
+        all.find(|one| one.who.key == key).ok_or_else(|| unfit(format!("no therapist is called {key}")))
     }
 }
 
-/// Sets the clinic up: its admin, its staff, its patients with their care links.
+/// A patient of the story.
+#[derive(Debug)]
+pub(super) struct Character {
+    /// Who they are.
+    pub(super) story: PatientStory,
+    /// Where they live.
+    pub(super) zone: Zone,
+    country: String,
+    /// What is to be said of them in the place of the story's word, in these weeks.
+    stage: Option<String>,
+    actor: Option<Actor>,
+    /// Their links to therapists, the first one first.
+    pub(super) links: Vec<(String, Id<CareLink>)>,
+    /// Their infusions, by what the story calls them.
+    pub(super) infusions: BTreeMap<String, Id<Infusion>>,
+    /// Their entries.
+    pub(super) entries: BTreeMap<String, Id<Entry>>,
+    /// Their responses.
+    pub(super) responses: BTreeMap<String, Id<Response>>,
+    /// What was assigned to them.
+    pub(super) assignments: BTreeMap<String, Id<Assignment>>,
+    /// What they have opened.
+    pub(super) grants: BTreeMap<String, Id<Grant>>,
+}
+
+impl Character {
+    /// A word on where they are in their treatment.
+    pub(super) fn stage(&self) -> String {
+        self.stage.as_ref().unwrap_or(&self.story.stage).clone()
+    }
+
+    /// Them, once they have an account.
+    pub(super) fn actor(&mut self) -> Result<&mut Actor> {
+        self.actor.as_mut().ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
+    }
+
+    /// The patient they are.
+    pub(super) fn patient(&self) -> Result<Id<Patient>> {
+        let patient = self.actor.as_ref().and_then(|actor| actor.patient);
+        patient.ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
+    }
+
+    /// The name and the link of a therapist of theirs: of the first, if none is named.
+    pub(super) fn link(&self, therapist: Option<&str>) -> Result<(String, Id<CareLink>)> {
+        let found = self.links.iter().find(|(key, _)| therapist.is_none_or(|wanted| wanted == key));
+        found.cloned().ok_or_else(|| unfit(format!("{} has no such therapist", self.story.name)))
+    }
+}
+
+/// Sets the clinic up and takes on who works there.
 ///
 /// # Errors
 ///
 /// [`Error::Internal`] when there is a clinic already.
-pub(super) async fn gather(stage: &mut Stage) -> Result<Cast> {
-    let stories = story::patients()?;
+pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
+    let clinic = story::clinic()?;
     let Some(code) = setup::first_run_code(stage.state()).await? else {
         return Err(Error::internal("there is a clinic in this database already: the demo fills a new one only"));
     };
     let (server, tokens) = (stage.server(), Arc::clone(&stage.server().tokens));
-    let name = Text::parse(CLINIC).map_err(unfit)?;
-    let admin = person(ADMIN.0, ADMIN.1)?;
-    let founded = setup::set_up(stage.state(), &server.passwords, tokens, JoinCode::parse(&code), name, admin).await?;
-    let mut admin = stage.actor(founded.grant, None);
-    let (mut therapist, therapist_id) = hire(stage, &mut admin, THERAPIST, "care").await?;
-    let (nurse, _) = hire(stage, &mut admin, NURSE, "record").await?;
-    let mut patients = Vec::new();
-    for story in stories {
-        pass(stage, 3 * 60).await?;
-        patients.push(welcome(stage, &mut therapist, story).await?);
+    let name = Text::parse(clinic.name.clone()).map_err(unfit)?;
+    let first = person(&clinic.admin.name, &clinic.admin.email)?;
+    let founded = setup::set_up(stage.state(), &server.passwords, tokens, JoinCode::parse(&code), name, first).await?;
+    let account = founded.grant.account;
+    let mut admin = Colleague { who: clinic.admin, actor: stage.actor(founded.grant, None), account };
+    let nurse = hire(stage, &mut admin.actor, clinic.nurse, "record").await?;
+    let mut therapists = Vec::new();
+    for who in clinic.therapists {
+        therapists.push(hire(stage, &mut admin.actor, who, "care").await?);
     }
-    Ok(Cast { admin, therapist, therapist_id, nurse, patients })
+    // There is nothing more to do, and a session that lies idle for two months ends.
+    stage.log_out(&mut admin.actor).await?;
+    Ok(Workplace { name: clinic.name, admin, nurse, therapists })
+}
+
+/// The patients, before they have joined.
+pub(super) fn patients(stories: Vec<PatientStory>, now: Timestamp) -> Result<Vec<Character>> {
+    let character = |story: PatientStory| {
+        let home = story.home(now)?;
+        Ok(Character {
+            stage: home.changes.then(|| format!("{}, across a change of the clocks", story.stage)),
+            story,
+            zone: home.zone,
+            country: home.country,
+            actor: None,
+            links: Vec::new(),
+            infusions: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            responses: BTreeMap::new(),
+            assignments: BTreeMap::new(),
+            grants: BTreeMap::new(),
+        })
+    };
+    stories.into_iter().map(character).collect()
+}
+
+/// Everybody who is still logged in logs out.
+pub(super) async fn leave(stage: &Stage, work: &mut Workplace, patients: &mut [Character]) -> Result<()> {
+    let staff = std::iter::once(&mut work.nurse).chain(&mut work.therapists);
+    let people = patients.iter_mut().filter_map(|patient| patient.actor.as_mut());
+    for actor in staff.map(|one| &mut one.actor).chain(people) {
+        stage.log_out(actor).await?;
+    }
+    Ok(())
 }
 
 async fn pass(stage: &Stage, minutes: i64) -> Result<()> {
@@ -108,25 +175,20 @@ async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, e
     Ok(inviting::code_of(&stage.state().vault, id))
 }
 
-async fn hire(
-    stage: &Stage,
-    admin: &mut Actor,
-    (name, email): (&str, &str),
-    capability: &str,
-) -> Result<(Actor, Id<Account>)> {
+async fn hire(stage: &Stage, admin: &mut Actor, who: Worker, capability: &str) -> Result<Colleague> {
     let may = Capabilities::parse([capability]).ok_or_else(|| unfit("no such capability"))?;
-    let code = invite(stage, admin, Invitee::Staff(may), name, email).await?;
+    let code = invite(stage, admin, Invitee::Staff(may), &who.name, &who.email).await?;
     pass(stage, 40).await?;
     let registration = Registration {
         code: Some(code),
-        person: person(name, email)?,
+        person: person(&who.name, &who.email)?,
         adult: false,
         zone: None,
         locale: "en".to_owned(),
         country: None,
     };
     let (actor, account) = register(stage, registration).await?;
-    Ok((actor, account))
+    Ok(Colleague { who, actor, account })
 }
 
 async fn register(stage: &Stage, registration: Registration) -> Result<(Actor, Id<Account>)> {
@@ -136,28 +198,64 @@ async fn register(stage: &Stage, registration: Registration) -> Result<(Actor, I
     Ok((stage.actor(registered.grant, registered.patient), account))
 }
 
-/// A patient registers with the therapist's code, and the therapist confirms the link.
-async fn welcome(stage: &Stage, therapist: &mut Actor, story: PatientStory) -> Result<PatientActor> {
-    let code = invite(stage, therapist, Invitee::Patient, &story.name, &story.email).await?;
+/// A patient comes to a therapist with their code, as a new account or with the one they have; unless told otherwise the
+/// therapist confirms the link.
+pub(super) async fn join(
+    stage: &Stage,
+    patient: &mut Character,
+    therapist: &mut Colleague,
+    confirmed: bool,
+) -> Result<()> {
+    let (name, email) = (patient.story.name.clone(), patient.story.email.clone());
+    let code = invite(stage, &mut therapist.actor, Invitee::Patient, &name, &email).await?;
     pass(stage, 25).await?;
-    let registration = Registration {
-        code: Some(code),
-        person: person(&story.name, &story.email)?,
-        adult: true,
-        zone: Some(Zone::parse(&story.time_zone).map_err(unfit)?),
-        locale: "en".to_owned(),
-        country: Some(story.country.clone()),
+    let link = if let Some(actor) = &mut patient.actor {
+        accept(stage, actor, code).await?
+    } else {
+        let registration = Registration {
+            code: Some(code),
+            person: person(&name, &email)?,
+            adult: true,
+            zone: Some(patient.zone.clone()),
+            locale: "en".to_owned(),
+            country: Some(patient.country.clone()),
+        };
+        let actor = patient.actor.insert(register(stage, registration).await?.0);
+        first_link(stage, actor).await?
     };
-    let (mut actor, _) = register(stage, registration).await?;
-    let patient = actor.patient.ok_or_else(|| unfit("a patient is not one"))?;
-    let caller: Claimed<Anyone> = stage.claimed(&mut actor).await?;
+    patient.links.push((therapist.who.key.clone(), link));
+    if confirmed {
+        pass(stage, 15).await?;
+        confirm(stage, &mut therapist.actor, patient.patient()?, link).await?;
+    }
+    Ok(())
+}
+
+/// The link that registering with a code has made.
+async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
+    let caller: Claimed<Anyone> = stage.claimed(actor).await?;
     let listed = stage.state().db.read(move |tx| {
         let live = caller.live(tx)?;
         links::list(tx, &live, None, 1)
     });
-    let listed = listed.await?;
-    let link = listed.links.first().ok_or_else(|| unfit("a registration made no link"))?.id;
-    pass(stage, 15).await?;
+    Ok(listed.await?.links.first().ok_or_else(|| unfit("a registration made no link"))?.id)
+}
+
+/// Somebody with an account uses another therapist's code.
+async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<CareLink>> {
+    let caller: Claimed<Anyone> = stage.claimed(actor).await?;
+    let (vault, link) = (stage.state().vault.clone(), stage.state().entropy.id(stage.now()));
+    let work =
+        move |tx: &mut Tx<'_>, live: &Live<Anyone>, (): &()| match joining::accept(tx, &vault, live, Some(code), link)?
+        {
+            Joined::Link(link) => Ok((Done::ok(link.uuid()), link)),
+            Joined::Clinic(..) => Err(unfit("a patient joins a therapist")),
+        };
+    let (_, link) = caller.write(stage.state(), Once::none(), Ok(()), work, move |_, _, _| Ok(link)).await?;
+    Ok(link)
+}
+
+async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
     let keys = links::keys_of(&stage.state().vault, [patient]).await?;
     let vault = stage.state().vault.clone();
     let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
@@ -168,5 +266,17 @@ async fn welcome(stage: &Stage, therapist: &mut Actor, story: PatientStory) -> R
     };
     let caller: Claimed<Staff> = stage.claimed(therapist).await?;
     caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-    Ok(PatientActor { story, actor, patient, link })
+    Ok(())
+}
+
+/// A patient ends a link.
+pub(super) async fn part(stage: &Stage, patient: &mut Character, link: Id<CareLink>) -> Result<()> {
+    let caller: Claimed<Anyone> = stage.claimed(patient.actor()?).await?;
+    let keys = links::keys_of(&stage.state().vault, [patient.patient()?]).await?.into_values().next();
+    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, (): &()| {
+        links::end_own(tx, live, link, keys.clone())?;
+        Ok((Done::no_content(), ()))
+    };
+    caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
+    Ok(())
 }

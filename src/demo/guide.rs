@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::cast::{ADMIN, CLINIC, Cast, NURSE, THERAPIST};
-use super::stage::unfit;
-use super::story::Told;
-use crate::kernel::id::{Entry, Patient};
-use crate::kernel::{Id, Result};
+use super::cast::{Character, Colleague, Workplace};
+use super::play::Told;
+use crate::kernel::Id;
+use crate::kernel::id::{Assignment, Entry, Patient, Response};
 
 /// The passphrase of everybody in the demo.
 pub const PASSPHRASE: &str = "lanterns over the lake";
@@ -20,29 +19,43 @@ pub struct LogIn {
     pub role: &'static str,
     /// Their address.
     pub email: String,
+    /// A word on where they are in their treatment, or on whom they see.
+    pub stage: String,
 }
 
 /// A database that was filled.
 #[derive(Clone, Debug)]
 pub struct Filled {
+    /// The clinic's name.
+    pub clinic: String,
     /// Who can log in, with [`PASSPHRASE`].
     pub people: Vec<LogIn>,
     /// How many entries were written.
     pub entries: usize,
-    /// An entry that the therapist may read, and whose it is.
-    pub shared: (Id<Patient>, Id<Entry>),
+    /// How many responses to exercises were begun.
+    pub responses: usize,
+    /// What the first therapist may read of the first patient, and the assignment that the response answers.
+    pub shown: (Id<Patient>, Id<Entry>, Id<Response>, Id<Assignment>),
 }
 
-pub(super) fn filled(cast: &Cast, told: Told) -> Result<Filled> {
-    let log_in = |name: &str, role, email: &str| LogIn { name: name.to_owned(), role, email: email.to_owned() };
-    let mut people = vec![
-        log_in(ADMIN.0, "admin", ADMIN.1),
-        log_in(THERAPIST.0, "therapist", THERAPIST.1),
-        log_in(NURSE.0, "nurse", NURSE.1),
-    ];
-    people.extend(cast.patients.iter().map(|patient| log_in(&patient.story.name, "patient", &patient.story.email)));
-    let shared = told.shared.ok_or_else(|| unfit("nothing was shared"))?;
-    Ok(Filled { people, entries: told.entries, shared })
+pub(super) fn filled(work: &Workplace, patients: &[Character], told: Told) -> Filled {
+    let worker = |role, one: &Colleague| LogIn {
+        name: one.who.name.clone(),
+        role,
+        email: one.who.email.clone(),
+        stage: one.who.stage.clone(),
+    };
+    let mut people = vec![worker("admin", &work.admin)];
+    people.extend(work.therapists.iter().map(|one| worker("therapist", one)));
+    people.push(worker("nurse", &work.nurse));
+    people.extend(patients.iter().map(|one| LogIn {
+        name: one.story.name.clone(),
+        role: "patient",
+        email: one.story.email.clone(),
+        stage: one.stage(),
+    }));
+    let Told { entries, responses, shown } = told;
+    Filled { clinic: work.name.clone(), people, entries, responses, shown }
 }
 
 impl Filled {
@@ -59,14 +72,15 @@ impl Filled {
 
     /// Who can log in, and how.
     pub fn log_ins(&self) -> String {
-        let mut text = format!("{CLINIC} is open. Nobody in it is real.\n\nEverybody's passphrase: {PASSPHRASE}\n\n");
-        for LogIn { name, role, email } in &self.people {
-            let _infallible = writeln!(text, "  {role:<10} {name:<15} {email}");
+        let mut text =
+            format!("{} is open. Nobody in it is real.\n\nEverybody's passphrase: {PASSPHRASE}\n\n", self.clinic);
+        for LogIn { name, role, email, stage } in &self.people {
+            let _infallible = writeln!(text, "  {role:<10} {name:<16} {email:<23} {stage}");
         }
         text
     }
 
-    /// The part of the guide that a shell can run: two log-ins, and five requests.
+    /// The part of the guide that a shell can run: two log-ins, and nine requests.
     pub fn script(&self, url: &str) -> String {
         let email_of = |role| self.people.iter().find(|who| who.role == role).map_or("", |who| who.email.as_str());
         let log_in = |email: &str| {
@@ -76,22 +90,31 @@ impl Filled {
                  | sed -n 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/p')"
             )
         };
-        let (patient, entry) = self.shared;
-        format!(
-            "patient={patient_token}\n\
-             therapist={therapist_token}\n\n\
-             # What the app asks the patient today, and in the days around it.\n\
-             curl -sf {url}/v1/patients/me/prompts -H \"authorization: Bearer $patient\"; echo\n\
-             # Where the patient is in the window.\n\
-             curl -sf {url}/v1/patients/me/window -H \"authorization: Bearer $patient\"; echo\n\
-             # The therapist's roster.\n\
-             curl -sf {url}/v1/me/patients -H \"authorization: Bearer $therapist\"; echo\n\
-             # An entry that the patient has opened to the therapist.\n\
-             curl -sf {url}/v1/patients/{patient}/entries/{entry} -H \"authorization: Bearer $therapist\"; echo\n\
-             # Who looked, as the patient sees it: the line before is in it.\n\
-             curl -sf {url}/v1/patients/me/access-log -H \"authorization: Bearer $patient\"; echo\n",
-            patient_token = log_in(email_of("patient")),
-            therapist_token = log_in(email_of("therapist")),
-        )
+        let (patient, entry, response, assignment) = self.shown;
+        let mut text =
+            format!("patient={}\ntherapist={}\n\n", log_in(email_of("patient")), log_in(email_of("therapist")));
+        let theirs = format!("/v1/patients/{patient}");
+        for (why, path, who) in [
+            ("What the app asks the patient today, and in the days around it.", "/v1/patients/me/prompts", "patient"),
+            ("Where the patient is in the window.", "/v1/patients/me/window", "patient"),
+            ("What the patient could do now, and why.", "/v1/patients/me/exercises/suggested", "patient"),
+            ("What the patient has worked on.", "/v1/patients/me/exercise-responses", "patient"),
+            ("The therapist's roster.", "/v1/me/patients", "therapist"),
+            (
+                "What the therapist has asked the patient to do.",
+                &format!("{theirs}/assignments/{assignment}"),
+                "therapist",
+            ),
+            (
+                "The answers, which the patient has opened.",
+                &format!("{theirs}/exercise-responses/{response}"),
+                "therapist",
+            ),
+            ("An entry that the patient has opened.", &format!("{theirs}/entries/{entry}"), "therapist"),
+            ("Who looked, as the patient sees it: the line before is in it.", "/v1/patients/me/access-log", "patient"),
+        ] {
+            let _infallible = writeln!(text, "# {why}\ncurl -sf {url}{path} -H \"authorization: Bearer ${who}\"; echo");
+        }
+        text
     }
 }

@@ -1,30 +1,46 @@
-//! A believable clinic for somebody who wants to look around: people, infusions, entries, shares.
+//! A believable clinic for somebody who wants to look around: people, infusions, entries, exercises, shares.
 //!
-//! Owns the story (a data file of what happens on which day) and the stage on which it is played. The story is played
-//! against a clock that starts three weeks ago and is moved forward: people log in, doors are opened, actions are
-//! called and the background work is done at the time it is due. So what is stored is what the product itself would
-//! have stored, down to the access log and the change numbers. The story is the same every time; ids and keys are not.
+//! Owns the story (data files of what happens on which day) and the stage on which it is played. The story is played
+//! against a clock that starts ten weeks ago and is moved forward: people log in, doors are opened, actions are called
+//! and the background work is done at the time it is due. So what is stored is what the product itself would have
+//! stored, down to the access log and the change numbers.
+//!
+//! The same seed and the same present give the same people, ids, entries and plans. Keys, codes and tokens are drawn
+//! from the system all the same ([`entropy`]): the database of a demo lies on a disk, and `serve` answers for it.
+//!
+//! Everybody's times hang on the present. One patient lives where the clocks change in these weeks (`zones`); where in
+//! the year none do, it is the zone whose clocks change next or have last. One patient has no clinic: she registered with
+//! a therapist's code, as everybody must, and ended the link before it was confirmed. Nobody there ever saw anything.
 //!
 //! Nobody in it is real, and nothing in it is advice.
 
 mod cast;
 mod guide;
+mod patient;
+mod play;
+mod staff;
 mod stage;
 mod story;
+mod zones;
 
 pub use guide::{Filled, LogIn, PASSPHRASE};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::Server;
-use crate::kernel::{Clock, Error, Result};
+use crate::kernel::{Clock, Entropy, Error, Result};
 
 /// How long ago the story begins.
-const BEGINS: SignedDuration = SignedDuration::from_hours(22 * 24);
+const BEGINS: SignedDuration = SignedDuration::from_hours(70 * 24);
 
 /// When a story that ends at `now` begins: where the clock of the server to fill has to stand.
 pub fn beginning(now: Timestamp) -> Timestamp {
     now.saturating_sub(BEGINS).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// What a server draws from that is filled for good: ids that follow from `seed`, secrets that do not.
+pub fn entropy(seed: u64) -> Entropy {
+    Entropy::with_ids_of(seed)
 }
 
 /// Fills a new database with a clinic whose present is `now`.
@@ -37,10 +53,11 @@ pub async fn fill(server: &Server, now: Timestamp) -> Result<Filled> {
         return Err(Error::internal("the demo needs a clock that it can move"));
     };
     server.state.clock.set(beginning(now));
-    let mut stage = stage::Stage::new(server);
-    let mut cast = cast::gather(&mut stage).await?;
-    let told = story::play(&mut stage, &mut cast, now).await?;
+    let stage = stage::Stage::new(server);
+    let mut work = cast::found(&stage).await?;
+    let mut patients = cast::patients(story::patients()?, now)?;
+    let told = play::play(&stage, &mut work, &mut patients, now).await?;
     stage.advance(now).await?;
-    cast.leave(&stage).await?;
-    guide::filled(&cast, told)
+    cast::leave(&stage, &mut work, &mut patients).await?;
+    Ok(guide::filled(&work, &patients, told))
 }

@@ -1,374 +1,290 @@
-//! What happens, day by day; and how it is done.
+//! What the story's data files say: who there is, and what happens to each patient on which day.
 
 use std::collections::BTreeMap;
 
 use jiff::civil::Time;
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::cast::{Cast, PatientActor};
-use super::stage::{Actor, Stage, unfit};
-use crate::care::door::{Care, Lock, Own, Shared, Team};
-use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
-use crate::care::{Access, Door, Write};
-use crate::course::{self, InfusionDraft, InfusionPatch, InfusionStatus};
-use crate::db::Tx;
-use crate::http::{EntityTag, Preconditions};
-use crate::journal::actions::{self as journal, Entries, Put};
-use crate::journal::comments::actions::{self as comments, NewComment};
-use crate::journal::draft::{EntryDraft, MoodFields, TextFields};
-use crate::kernel::id::{Entry, Grant, Infusion, Patient, Prompt};
-use crate::kernel::{Change, Error, Id, Result, Text, Zone};
-use crate::prompts::actions::{self as prompts, Act};
-use crate::prompts::{infusions, store};
-use crate::replay::{Done, Once};
-use crate::revisions::Kept as _;
-use crate::window::Route;
+use super::stage::unfit;
+use super::zones::{self, Place};
+use crate::care::grants::Rule;
+use crate::exercises::draft::DistressFields;
+use crate::journal::draft::MoodFields;
+use crate::kernel::{Result, Zone};
 
-const STORY: &str = include_str!("story.json");
-/// The entry of the first patient that the guide shows.
-const SHOWN: &str = "radio";
+const CLINIC: &str = include_str!("story/clinic.json");
+/// The patient whom the guide shows comes first.
+const PATIENTS: [&str; 5] = [
+    include_str!("story/mara.json"),
+    include_str!("story/jonah.json"),
+    include_str!("story/ida.json"),
+    include_str!("story/elif.json"),
+    include_str!("story/niamh.json"),
+];
 
-#[derive(Deserialize)]
+/// The clinic and who works there.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Story {
-    patients: Vec<PatientStory>,
+pub(super) struct Clinic {
+    pub(super) name: String,
+    pub(super) admin: Worker,
+    pub(super) nurse: Worker,
+    pub(super) therapists: Vec<Worker>,
+}
+
+/// Somebody who works there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Worker {
+    /// What the story calls a therapist.
+    #[serde(default)]
+    pub(super) key: String,
+    pub(super) name: String,
+    pub(super) email: String,
+    /// A word on whom they see.
+    pub(super) stage: String,
 }
 
 /// One patient and what happens to them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatientStory {
+    /// What the story calls them.
+    pub(super) key: String,
     pub(super) name: String,
     pub(super) email: String,
-    pub(super) time_zone: String,
-    pub(super) country: String,
-    events: Vec<Event>,
+    home: Home,
+    /// A word on where they are in their treatment.
+    pub(super) stage: String,
+    pub(super) events: Vec<Event>,
+}
+
+/// Where somebody lives.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Home {
+    /// In a zone whose clocks change during the story.
+    WhereTheClocksChange,
+    /// There.
+    In { time_zone: Zone, country: String },
+}
+
+impl PatientStory {
+    /// Where they live, in a story that ends at `now`.
+    pub(super) fn home(&self, now: Timestamp) -> Result<Place> {
+        match &self.home {
+            Home::WhereTheClocksChange => zones::across_a_change(now),
+            Home::In { time_zone, country } => {
+                Ok(Place { zone: time_zone.clone(), country: country.clone(), changes: false })
+            }
+        }
+    }
 }
 
 /// Something that happens, `day` days from the last day of the story, at `at` where the patient lives.
 #[derive(Clone, Debug, Deserialize)]
-struct Event {
-    day: i32,
-    at: Time,
+pub(super) struct Event {
+    pub(super) day: i32,
+    pub(super) at: Time,
     #[serde(flatten)]
-    deed: Deed,
+    pub(super) deed: Deed,
 }
 
+/// What somebody does. A `key` is what the story calls it from then on; a therapist who is not named is the patient's
+/// first.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Deed {
+pub(super) enum Deed {
+    /// The therapist `with` invites the patient, who registers, or accepts if they have an account; the therapist
+    /// confirms, unless told not to.
+    Join {
+        with: String,
+        #[serde(default = "yes")]
+        confirmed: bool,
+    },
+    /// The patient ends the link to a therapist.
+    Leave { therapist: String },
     /// The nurse plans an infusion.
-    Plan { key: String, in_days: i32, start: Time, minutes: i64, dose_mg: f64, weight_kg: f64, setting: String },
+    Plan(Planning),
     /// The nurse records that an infusion has just ended.
     End { infusion: String },
     /// The nurse cancels an infusion.
     Cancel { infusion: String, reason: String },
+    /// The patient reports an infusion that has just ended, of which no clinic knows.
+    Report { route: String, minutes: i64, setting: String },
     /// The patient writes.
     Write(Box<Writing>),
+    /// The patient changes what they wrote.
+    Rewrite { entry: String, body: String },
+    /// The patient works on an exercise.
+    Practise(Box<Practice>),
+    /// The patient changes their answers, or adds some.
+    Resume { response: String, answers: Option<Map<String, Value>>, distress: Option<DistressFields> },
     /// The patient looks at a prompt.
     Open { rule: String },
     /// The patient does what a prompt asks, without writing.
     Finish { rule: String },
     /// The patient does not want a prompt.
     Skip { rule: String, reason: String },
-    /// The patient opens an entry, or every entry under a rule.
+    /// The patient wants a prompt later: in an `hour`, in the `evening`, `tomorrow`.
+    Snooze { rule: String, until: String },
+    /// The patient wants to be asked nothing for some days.
+    Pause { days: i64 },
+    /// The patient changes their settings.
+    Settings { share_activity: Option<bool>, quiet_from: Option<Time>, quiet_until: Option<Time> },
+    /// The patient opens an entry, a response, or every entry under a rule.
     Share(Sharing),
     /// The patient takes that back.
     Revoke { share: String },
-    /// The therapist opens an entry.
-    Read { entry: String },
-    /// The therapist comments on an entry.
-    Comment { entry: String, body: String },
-    /// The patient answers the therapist.
-    Reply { entry: String, body: String },
+    /// A therapist asks for an exercise.
+    Assign(Assigning),
+    /// The first therapist takes that back.
+    Withdraw { assignment: String },
+    /// The first therapist says what speaks against some exercises.
+    Cautions { flags: Vec<String> },
+    /// The first therapist changes the protocol.
+    Overrides { changes: Vec<RuleChange> },
+    /// A therapist opens an entry or a response.
+    Read { entry: Option<String>, response: Option<String>, by: Option<String> },
+    /// A therapist comments on an entry.
+    Comment { entry: String, body: String, by: Option<String> },
+    /// The patient answers a therapist.
+    Reply { entry: String, body: String, to: Option<String> },
 }
 
+const fn yes() -> bool {
+    true
+}
+
+/// An infusion to come.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Writing {
-    key: Option<String>,
-    kind: String,
-    title: Option<String>,
-    body: String,
-    mood: Option<MoodFields>,
+pub(super) struct Planning {
+    pub(super) key: String,
+    pub(super) in_days: i32,
+    pub(super) start: Time,
+    pub(super) minutes: i64,
+    pub(super) dose_mg: f64,
+    pub(super) weight_kg: f64,
+    pub(super) setting: String,
+    /// `induction` or `maintenance`, if the nurse says so.
+    pub(super) course: Option<String>,
+}
+
+/// An entry.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Writing {
+    pub(super) key: Option<String>,
+    pub(super) kind: String,
+    pub(super) title: Option<String>,
+    pub(super) body: String,
+    pub(super) mood: Option<MoodFields>,
     #[serde(default)]
-    tags: Vec<String>,
+    pub(super) tags: Vec<String>,
     #[serde(default)]
-    draft: bool,
+    pub(super) draft: bool,
     /// The rule of the prompt that it answers.
-    answers: Option<String>,
+    pub(super) answers: Option<String>,
 }
 
+/// A response. A text answer such as `+3 days` is the date so long after.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sharing {
-    key: String,
-    entry: Option<String>,
-    rule: Option<Rule>,
-    sections: Vec<String>,
-    /// `therapist`, unless it is `care_team`.
-    with: Option<String>,
-    for_days: Option<i64>,
+pub(super) struct Practice {
+    pub(super) key: Option<String>,
+    pub(super) exercise: String,
+    pub(super) answers: Map<String, Value>,
+    pub(super) distress: Option<DistressFields>,
+    #[serde(default)]
+    pub(super) draft: bool,
+    /// The rule of the prompt that it answers.
+    pub(super) answers_prompt: Option<String>,
+    /// The assignment that it answers.
+    pub(super) assignment: Option<String>,
 }
 
-/// What came of it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
-    /// How many entries were written.
-    pub(super) entries: usize,
-    /// An entry that the therapist may read, and whose it is.
-    pub(super) shared: Option<(Id<Patient>, Id<Entry>)>,
+/// A grant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sharing {
+    pub(super) key: String,
+    pub(super) entry: Option<String>,
+    pub(super) response: Option<String>,
+    pub(super) rule: Option<Rule>,
+    pub(super) sections: Vec<String>,
+    /// The first therapist, unless it is `care_team`.
+    pub(super) with: Option<String>,
+    pub(super) for_days: Option<i64>,
+}
+
+/// An assignment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Assigning {
+    pub(super) key: String,
+    pub(super) exercise: String,
+    pub(super) note: Option<String>,
+    pub(super) due_in_days: Option<i32>,
+    #[serde(default)]
+    pub(super) request_share: bool,
+    pub(super) by: Option<String>,
+}
+
+/// A change of the protocol.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleChange {
+    pub(super) rule: String,
+    #[serde(default)]
+    pub(super) left_out: bool,
+    pub(super) window: Option<String>,
+}
+
+/// The clinic of the story.
+pub(super) fn clinic() -> Result<Clinic> {
+    serde_json::from_str(CLINIC).map_err(unfit)
 }
 
 /// The patients of the story.
 pub(super) fn patients() -> Result<Vec<PatientStory>> {
-    Ok(serde_json::from_str::<Story>(STORY).map_err(unfit)?.patients)
+    PATIENTS.into_iter().map(|text| serde_json::from_str(text).map_err(unfit)).collect()
 }
 
-/// Tells the story of everybody, in the order of time.
-pub(super) async fn play(stage: &mut Stage, cast: &mut Cast, now: Timestamp) -> Result<Told> {
+/// Everything that happens, in the order of time: when, to which patient, what.
+pub(super) fn timeline<'s>(
+    stories: impl Iterator<Item = &'s PatientStory>,
+    now: Timestamp,
+) -> Result<Vec<(Timestamp, usize, Deed)>> {
     let mut all = Vec::new();
-    for (number, patient) in cast.patients.iter().enumerate() {
-        let zone = Zone::parse(&patient.story.time_zone).map_err(unfit)?;
-        for event in &patient.story.events {
-            let date = zone.date(now).checked_add(event.day.days()).map_err(unfit)?;
-            all.push((zone.instant(date, event.at), number, event.deed.clone()));
+    for (number, story) in stories.enumerate() {
+        let zone = story.home(now)?.zone;
+        for Event { day, at, deed } in &story.events {
+            let date = zone.date(now).checked_add(day.days()).map_err(unfit)?;
+            all.push((zone.instant(date, *at), number, deed.clone()));
         }
     }
     all.sort_by_key(|(at, number, _)| (*at, *number));
-    let mut known: Vec<Known> = cast.patients.iter().map(|_| Known::default()).collect();
-    let mut told = Told::default();
-    for (at, number, deed) in all {
-        stage.advance(at).await?;
-        let Cast { therapist, therapist_id, nurse, patients, .. } = cast;
-        let (Some(person), Some(known)) = (patients.get_mut(number), known.get_mut(number)) else { continue };
-        let mut scene = Scene { stage, person, known, told: &mut told };
-        match deed {
-            Deed::Plan { .. } | Deed::End { .. } | Deed::Cancel { .. } => scene.treat(nurse, deed).await?,
-            Deed::Write(writing) => scene.write(*writing).await?,
-            Deed::Open { rule } => scene.act(&rule, Act::Open).await?,
-            Deed::Finish { rule } => scene.act(&rule, Act::Complete { occurred_at: at, answer: None }).await?,
-            Deed::Skip { rule, reason } => scene.act(&rule, Act::Skip { reason: Some(reason) }).await?,
-            Deed::Share(sharing) => {
-                let therapist = Reader::Therapist(*therapist_id);
-                scene.share(sharing, therapist).await?;
-            }
-            Deed::Revoke { share } => scene.revoke(&share).await?,
-            Deed::Read { entry } => scene.read(therapist, &entry).await?,
-            Deed::Comment { entry, body } => scene.comment(Some(therapist), &entry, body).await?,
-            Deed::Reply { entry, body } => scene.comment(None, &entry, body).await?,
-        }
+    Ok(all)
+}
+
+/// The answers with dates in the place of what is said of days to come.
+pub(super) fn dated(answers: Map<String, Value>, zone: &Zone, now: Timestamp) -> Result<Map<String, Value>> {
+    let mut found = Map::new();
+    for (step, answer) in answers {
+        let ahead = answer.as_str().and_then(|text| text.strip_prefix('+')?.strip_suffix(" days")?.parse::<i32>().ok());
+        let answer = match ahead {
+            Some(days) => Value::String(zone.date(now).checked_add(days.days()).map_err(unfit)?.to_string()),
+            None => answer,
+        };
+        found.insert(step, answer);
     }
-    let first = cast.patients.first().zip(known.first()).ok_or_else(|| unfit("it has no patients"))?;
-    told.shared = Some((first.0.patient, named(&first.1.entries, SHOWN)?));
-    Ok(told)
+    Ok(found)
 }
 
-/// What the story calls by name.
-#[derive(Debug, Default)]
-struct Known {
-    infusions: BTreeMap<String, Id<Infusion>>,
-    entries: BTreeMap<String, Id<Entry>>,
-    grants: BTreeMap<String, Id<Grant>>,
-}
-
-/// One unit of work behind a door.
-async fn unit<L, C, F>(door: &Door<L>, act: &'static str, command: C, mut work: F) -> Result<()>
-where
-    L: Lock,
-    C: Send + 'static,
-    F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<()> + Send + 'static,
-{
-    let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| {
-        work(tx, access, command)?;
-        Ok((Done::no_content(), ()))
-    };
-    door.write(act, Once::none(), Ok(command), work, |_, _, _| Ok(())).await?;
-    Ok(())
-}
-
-fn named<K>(map: &BTreeMap<String, Id<K>>, key: &str) -> Result<Id<K>> {
+/// What is called `key`.
+pub(super) fn named<T: Copy>(map: &BTreeMap<String, T>, key: &str) -> Result<T> {
     map.get(key).copied().ok_or_else(|| unfit(format!("nothing is called {key}")))
-}
-
-/// One patient, at one moment.
-struct Scene<'s> {
-    stage: &'s Stage,
-    person: &'s mut PatientActor,
-    known: &'s mut Known,
-    told: &'s mut Told,
-}
-
-impl Scene<'_> {
-    async fn own(&mut self) -> Result<Door<Own>> {
-        self.stage.door(&mut self.person.actor, None).await
-    }
-
-    fn new_id<K>(&self) -> Id<K> {
-        self.stage.state().entropy.id(self.stage.now())
-    }
-
-    async fn treat(&mut self, nurse: &mut Actor, deed: Deed) -> Result<()> {
-        let door: Door<Team> = self.stage.door(nurse, Some(self.person.patient)).await?;
-        match deed {
-            Deed::Plan { key, in_days, start, minutes, dose_mg, weight_kg, setting } => {
-                let zone = Zone::parse(&self.person.story.time_zone).map_err(unfit)?;
-                let date = zone.date(self.stage.now()).checked_add(in_days.days()).map_err(unfit)?;
-                let draft = InfusionDraft {
-                    planned_start: Some(zone.instant(date, start)),
-                    planned_minutes: Some(minutes),
-                    dose_mg: Some(dose_mg),
-                    weight_kg: Some(weight_kg),
-                    setting: Some(setting),
-                    ..InfusionDraft::new(InfusionStatus::Planned, Route::IvInfusion)
-                };
-                let id = self.new_id();
-                self.known.infusions.insert(key, id);
-                unit(&door, "put_infusion", draft, move |tx, access, draft| {
-                    infusions::put_infusion(tx, access, id, draft, &Preconditions::none()).map(drop)
-                })
-                .await?;
-            }
-            Deed::End { infusion } => {
-                let id = named(&self.known.infusions, &infusion)?;
-                unit(&door, "end_infusion", (), move |tx, access, ()| {
-                    infusions::end_infusion(tx, access, id, (None, None, None)).map(drop)
-                })
-                .await?;
-            }
-            Deed::Cancel { infusion, reason } => {
-                let id = named(&self.known.infusions, &infusion)?;
-                let patch = InfusionPatch {
-                    status: Some(InfusionStatus::Cancelled),
-                    cancel_reason: Change::Set(reason),
-                    ..InfusionPatch::default()
-                };
-                unit(&door, "patch_infusion", patch, move |tx, access, patch| {
-                    let now = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
-                    let when = Preconditions::matching(EntityTag::version(now.version));
-                    infusions::patch_infusion(tx, access, id, patch, &when).map(drop)
-                })
-                .await?;
-            }
-            _ => return Err(unfit("a nurse does not do this")),
-        }
-        Ok(())
-    }
-
-    /// The prompt of `rule` that waits for an answer now. Plans differ a little from patient to patient and from date
-    /// to date: a prompt that a cap has dropped is no fault of the story.
-    async fn prompt(&mut self, rule: &str) -> Result<Option<Id<Prompt>>> {
-        let (door, now, rule) = (self.own().await?, self.stage.now(), rule.to_owned());
-        let days = |n: i64| now.saturating_add(SignedDuration::from_hours(24 * n)).unwrap_or(now);
-        let range = (days(-3), days(1));
-        let found = door.read("list_prompts", move |tx, access| {
-            let all = store::list(tx, access, range, None, 500)?;
-            let waiting = |state| matches!(state, "due" | "delivered" | "opened" | "planned");
-            let mut fit = all.into_iter().filter(|p| p.doc.planned.rule_key == rule && waiting(p.state(now)));
-            Ok(fit.next().map(|prompt| prompt.id))
-        });
-        found.await
-    }
-
-    async fn act(&mut self, rule: &str, act: Act) -> Result<()> {
-        let Some(id) = self.prompt(rule).await? else { return Ok(()) };
-        let name = match &act {
-            Act::Open => "open_prompt",
-            Act::Complete { .. } => "complete_prompt",
-            Act::Skip { .. } => "skip_prompt",
-            Act::Snooze(_) => "snooze_prompt",
-        };
-        let door = self.own().await?;
-        unit(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
-    }
-
-    async fn write(&mut self, writing: Writing) -> Result<()> {
-        let prompt = match &writing.answers {
-            Some(rule) => self.prompt(rule).await?,
-            None => None,
-        };
-        let now = self.stage.now();
-        let draft = EntryDraft {
-            kind: writing.kind,
-            status: writing.draft.then(|| "draft".to_owned()),
-            occurred_at: now.to_string(),
-            zone: Some(self.person.story.time_zone.clone()),
-            recorded_at: Some(now.to_string()),
-            infusion_id: None,
-            prompt_id: prompt.map(Id::uuid),
-            text: Some(TextFields { title: writing.title, body: Some(writing.body) }),
-            mood: writing.mood,
-            tags: Some(writing.tags),
-            attachments: None,
-        };
-        let (id, door) = (self.new_id(), self.own().await?);
-        let put = Put::new(door.keys()?, door.patient()?, id, draft.parse()?, Preconditions::none(), now)?;
-        unit(&door, "put_entry", put, move |tx, access, put| journal::put(tx, access, put).map(drop)).await?;
-        if let Some(key) = writing.key {
-            self.known.entries.insert(key, id);
-        }
-        self.told.entries += 1;
-        Ok(())
-    }
-
-    async fn share(&mut self, sharing: Sharing, therapist: Reader) -> Result<()> {
-        let target = match (sharing.entry, sharing.rule) {
-            (Some(key), None) => Target::Entry(named(&self.known.entries, &key)?),
-            (None, Some(rule)) => Target::Rule(rule),
-            _ => return Err(unfit("a share names an entry or a rule")),
-        };
-        let sections = Sections::parse(sharing.sections.iter().map(String::as_str));
-        let doc = GrantDoc {
-            target,
-            sections: sections.ok_or_else(|| unfit("no such section"))?,
-            reader: match sharing.with.as_deref() {
-                None => therapist,
-                Some("care_team") => Reader::CareTeam,
-                Some(other) => return Err(unfit(format!("nobody is called {other}"))),
-            },
-            expires_at: match sharing.for_days {
-                None => None,
-                Some(days) => {
-                    Some(self.stage.now().saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit)?)
-                }
-            },
-        };
-        let id = self.new_id();
-        unit(&self.own().await?, "put_grant", doc, move |tx, access, doc| {
-            grants::actions::put(tx, access, id, doc).map(drop)
-        })
-        .await?;
-        self.known.grants.insert(sharing.key, id);
-        Ok(())
-    }
-
-    async fn revoke(&mut self, share: &str) -> Result<()> {
-        let id = named(&self.known.grants, share)?;
-        unit(&self.own().await?, "delete_grant", (), move |tx, access, ()| {
-            grants::actions::delete(tx, access, id).map(drop)
-        })
-        .await
-    }
-
-    /// The therapist reads an entry: what a client does when a person has opened it.
-    async fn read(&mut self, therapist: &mut Actor, key: &str) -> Result<()> {
-        let (patient, id) = (self.person.patient, named(&self.known.entries, key)?);
-        let door: Door<Shared> = self.stage.door(therapist, Some(patient)).await?;
-        door.read("get_entry", move |tx, access| Entries::get_shared(tx, access, id).map(|_| ())).await?;
-        let door: Door<Care> = self.stage.door(therapist, Some(patient)).await?;
-        unit(&door, "mark_entry_opened", (), move |tx, access, ()| Entries::mark_opened(tx, access, id).map(drop)).await
-    }
-
-    /// A comment by the therapist, or by the patient in the therapist's thread.
-    async fn comment(&mut self, therapist: Option<&mut Actor>, key: &str, body: String) -> Result<()> {
-        let (id, entry) = (self.new_id(), named(&self.known.entries, key)?);
-        let thread = therapist.is_none().then_some(self.person.link);
-        let door: Door<Shared> = match therapist {
-            Some(therapist) => self.stage.door(therapist, Some(self.person.patient)).await?,
-            None => self.stage.door(&mut self.person.actor, None).await?,
-        };
-        let new = NewComment { id, entry, thread, body: Text::parse(body).map_err(unfit)? };
-        unit(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
-    }
 }

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes;
@@ -12,6 +15,7 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::kernel::{Error, Fields, Result};
 use crate::prompts;
+use crate::vault::{MacLabel, Vault};
 
 /// The flags of these names.
 ///
@@ -29,6 +33,13 @@ pub fn parse(names: &[String]) -> Result<BTreeSet<CautionFlag>> {
         flags.extend(fields.take(&format!("/flags/{n}"), known.ok_or("is not a caution flag")));
     }
     fields.finish(Some(flags))
+}
+
+/// The tag of a set of flags: a keyed hash, since headers are logged by others.
+pub fn tag(vault: &Vault, flags: &BTreeSet<CautionFlag>) -> EntityTag {
+    let names: Vec<&str> = flags.iter().map(|flag| flag.name()).collect();
+    let mac = vault.mac(MacLabel::ReaderTag, &[b"cautions", names.join(" ").as_bytes()]);
+    EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))
 }
 
 /// Puts these flags in the place of what was there, and plans again: what is withheld is not asked. `tag` makes the

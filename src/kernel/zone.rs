@@ -46,6 +46,12 @@ impl Zone {
         self.local(at).date()
     }
 
+    /// When the clocks here change next after `at`, and when they changed last before it; as far as is known.
+    pub fn changes_around(&self, at: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+        let next = self.0.following(at).next().map(|change| change.timestamp());
+        (next, self.0.preceding(at).next().map(|change| change.timestamp()))
+    }
+
     /// The instant of a local time, truncated to what a timestamp can hold.
     ///
     /// A time that does not exist (clocks go forward) is the first instant after the gap; one that exists twice

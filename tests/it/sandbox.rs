@@ -292,6 +292,6 @@ async fn what_it_prints_can_be_pasted() {
     let said = tokio::task::spawn_blocking(move || shell::run(&script)).await.unwrap();
     assert!(!said.contains("client_action"), "{said}");
     let answers: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    assert_eq!(answers.len(), lines.len() - 2 + 5, "all but the two DELETEs answer: {said}");
+    assert_eq!(answers.len(), lines.len() - 2 + 9, "all but the two DELETEs answer: {said}");
     assert_eq!(answers.last().unwrap()["items"][0]["act"], "get_entry");
 }

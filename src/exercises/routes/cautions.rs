@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use actix_web::{get, put};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,10 +11,9 @@ use crate::care::door::Care;
 use crate::course::{self, CautionFlag};
 use crate::exercises::cautions;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, IdempotencyKey, PatientRef, Preconditions, Reply};
+use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
 use crate::kernel::{Error, Result};
 use crate::replay::Done;
-use crate::vault::{MacLabel, Vault};
 
 /// What speaks against some exercises for a patient.
 #[derive(Serialize, ToSchema)]
@@ -35,16 +32,9 @@ struct PutCautions {
     flags: Vec<String>,
 }
 
-/// The tag of a set of flags: a keyed hash, since headers are logged by others.
-fn tag(vault: &Vault, flags: &BTreeSet<CautionFlag>) -> EntityTag {
-    let names: Vec<&str> = flags.iter().map(|flag| flag.name()).collect();
-    let mac = vault.mac(MacLabel::ReaderTag, &[b"cautions", names.join(" ").as_bytes()]);
-    EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))
-}
-
 fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
     let names = flags.iter().map(|flag| flag.name().to_owned()).collect();
-    Reply::ok(&CautionList { flags: names }).etag(&tag(&door.state().vault, flags))
+    Reply::ok(&CautionList { flags: names }).etag(&cautions::tag(&door.state().vault, flags))
 }
 
 /// Read what speaks against some exercises
@@ -82,7 +72,7 @@ pub(super) async fn put_cautions(
             once,
             command,
             move |tx, access, flags: &BTreeSet<CautionFlag>| {
-                cautions::put(tx, access, flags, &when, |flags| tag(&vault, flags))?;
+                cautions::put(tx, access, flags, &when, |flags| cautions::tag(&vault, flags))?;
                 Ok((Done::ok(access.patient().uuid()), flags.clone()))
             },
             |tx, access, _| course::find_cautions(tx, access),

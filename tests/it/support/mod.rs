@@ -8,6 +8,7 @@ pub mod contract;
 pub mod database;
 pub mod exercises;
 pub mod journal;
+pub mod lakeside;
 pub mod people;
 pub mod playground;
 pub mod shell;

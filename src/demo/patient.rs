@@ -1,0 +1,233 @@
+//! What patients do: write, practise, answer prompts, open what they wrote, and change what they are asked.
+
+use jiff::SignedDuration;
+use jiff::civil::Time;
+use serde_json::{Map, Value};
+
+use super::play::{Scene, unit};
+use super::stage::unfit;
+use super::story::{Practice, Sharing, Writing, dated, named};
+use crate::care::Door;
+use crate::care::door::{Own, Shared};
+use crate::care::grants::{self, GrantDoc, Reader, Sections, Target};
+use crate::course::{InfusionDraft, InfusionStatus, PauseDoc, QuietHours};
+use crate::exercises::actions::{self as exercises, Responses};
+use crate::exercises::draft::{DistressFields, DistressPatch, ResponseDraft, ResponsePatch};
+use crate::http::{EntityTag, Preconditions};
+use crate::journal::actions::{self as journal, Entries, Put};
+use crate::journal::comments::actions::{self as comments, NewComment};
+use crate::journal::draft::{EntryDraft, EntryPatch, TextFields, TextPatch};
+use crate::kernel::id::Prompt;
+use crate::kernel::{Change, Id, Result, Text};
+use crate::prompts::actions::{self as prompts, Act};
+use crate::prompts::infusions::{self, SettingsPatch};
+use crate::prompts::store;
+use crate::revisions::Kept as _;
+use crate::window::Route;
+
+impl Scene<'_> {
+    async fn own(&mut self) -> Result<Door<Own>> {
+        self.stage.door(self.person.actor()?, None).await
+    }
+
+    /// The prompt of `rule` that waits for an answer now. Plans differ a little from patient to patient and from date
+    /// to date: a prompt that a cap has dropped is no fault of the story.
+    async fn prompt(&mut self, rule: &str) -> Result<Option<Id<Prompt>>> {
+        let (door, now, rule) = (self.own().await?, self.stage.now(), rule.to_owned());
+        let days = |n: i64| now.saturating_add(SignedDuration::from_hours(24 * n)).unwrap_or(now);
+        let range = (days(-3), days(1));
+        let found = door.read("list_prompts", move |tx, access| {
+            let all = store::list(tx, access, range, None, 500)?;
+            let waiting = |state| matches!(state, "due" | "delivered" | "opened" | "planned");
+            let mut fit = all.into_iter().filter(|p| p.doc.planned.rule_key == rule && waiting(p.state(now)));
+            Ok(fit.next().map(|prompt| prompt.id))
+        });
+        found.await
+    }
+
+    /// Does something with the prompt of a rule, if there is one.
+    pub(super) async fn respond(&mut self, rule: &str, act: Act) -> Result<()> {
+        let Some(id) = self.prompt(rule).await? else { return Ok(()) };
+        let name = match &act {
+            Act::Open => "open_prompt",
+            Act::Complete { .. } => "complete_prompt",
+            Act::Skip { .. } => "skip_prompt",
+            Act::Snooze(_) => "snooze_prompt",
+        };
+        let door = self.own().await?;
+        unit(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
+    }
+
+    async fn answered(&mut self, rule: Option<&str>) -> Result<Option<uuid::Uuid>> {
+        match rule {
+            Some(rule) => Ok(self.prompt(rule).await?.map(Id::uuid)),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn write(&mut self, writing: Writing) -> Result<()> {
+        let prompt_id = self.answered(writing.answers.as_deref()).await?;
+        let now = self.stage.now();
+        let draft = EntryDraft {
+            kind: writing.kind,
+            status: writing.draft.then(|| "draft".to_owned()),
+            occurred_at: now.to_string(),
+            zone: Some(self.person.zone.name().to_owned()),
+            recorded_at: Some(now.to_string()),
+            infusion_id: None,
+            prompt_id,
+            text: Some(TextFields { title: writing.title, body: Some(writing.body) }),
+            mood: writing.mood,
+            tags: Some(writing.tags),
+            attachments: None,
+        };
+        let (id, door) = (self.new_id(), self.own().await?);
+        let put = Put::new(door.keys()?, door.patient()?, id, draft.parse()?, Preconditions::none(), now)?;
+        unit(&door, "put_entry", put, move |tx, access, put| journal::put(tx, access, put).map(drop)).await?;
+        if let Some(key) = writing.key {
+            self.person.entries.insert(key, id);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn rewrite(&mut self, key: &str, body: String) -> Result<()> {
+        let (id, door) = (named(&self.person.entries, key)?, self.own().await?);
+        let text = TextPatch { title: Change::Keep, body: Change::Set(body) };
+        let patch = EntryPatch { text: Change::Set(text), ..EntryPatch::default() };
+        unit(&door, "patch_entry", patch, move |tx, access, patch| {
+            let now = EntityTag::version(Entries::get(tx, access, id)?.version);
+            Entries::patch(tx, access, id, |old| old.patched(patch.clone()), &Preconditions::matching(now)).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn practise(&mut self, practice: Practice) -> Result<()> {
+        let prompt_id = self.answered(practice.answers_prompt.as_deref()).await?;
+        let now = self.stage.now();
+        let assignment = practice.assignment.map(|key| named(&self.person.assignments, &key)).transpose()?;
+        let draft = ResponseDraft {
+            exercise_key: practice.exercise,
+            exercise_version: None,
+            status: practice.draft.then(|| "draft".to_owned()),
+            occurred_at: now.to_string(),
+            zone: Some(self.person.zone.name().to_owned()),
+            recorded_at: Some(now.to_string()),
+            prompt_id,
+            assignment_id: assignment.map(Id::uuid),
+            answers: Some(dated(practice.answers, &self.person.zone, now)?),
+            distress: practice.distress,
+        };
+        let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
+        unit(&door, "put_exercise_response", content, move |tx, access, content| {
+            exercises::put(tx, access, id, content, &Preconditions::none()).map(drop)
+        })
+        .await?;
+        if let Some(key) = practice.key {
+            self.person.responses.insert(key, id);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn resume(
+        &mut self,
+        key: &str,
+        answers: Option<Map<String, Value>>,
+        distress: Option<DistressFields>,
+    ) -> Result<()> {
+        let dial = |value: Option<i64>| value.map_or(Change::Keep, Change::Set);
+        let distress = distress.map(|felt| DistressPatch {
+            before: dial(felt.before),
+            after: dial(felt.after),
+            usefulness: dial(felt.usefulness),
+        });
+        let patch = ResponsePatch {
+            answers: answers.map_or(Change::Keep, Change::Set),
+            distress: distress.map_or(Change::Keep, Change::Set),
+            ..ResponsePatch::default()
+        };
+        let (id, door) = (named(&self.person.responses, key)?, self.own().await?);
+        unit(&door, "patch_exercise_response", patch, move |tx, access, patch| {
+            let now = EntityTag::version(Responses::get(tx, access, id)?.version);
+            Responses::patch(tx, access, id, |old| old.patched(patch.clone()), &Preconditions::matching(now)).map(drop)
+        })
+        .await
+    }
+
+    /// Reports an infusion that has just ended.
+    pub(super) async fn report(&mut self, route: &str, minutes: i64, setting: String) -> Result<()> {
+        let ended_at = self.stage.now();
+        let started_at = ended_at.saturating_sub(SignedDuration::from_mins(minutes)).map_err(unfit)?;
+        let route = Route::parse(route).map_err(unfit)?;
+        let draft = InfusionDraft {
+            started_at: Some(started_at),
+            ended_at: Some(ended_at),
+            setting: Some(setting),
+            ..InfusionDraft::new(InfusionStatus::Completed, route)
+        };
+        let (id, door) = (self.new_id(), self.own().await?);
+        unit(&door, "put_infusion", draft, move |tx, access, draft| {
+            infusions::put_infusion(tx, access, id, draft, &Preconditions::none()).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn pause(&mut self, days: i64) -> Result<()> {
+        let from = self.stage.now();
+        let until = from.saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit)?;
+        let (id, pause, door) = (self.new_id(), PauseDoc::parse(from, until)?, self.own().await?);
+        unit(&door, "put_pause", pause, move |tx, access, pause| infusions::put_pause(tx, access, id, *pause).map(drop))
+            .await
+    }
+
+    pub(super) async fn set(&mut self, share_activity: Option<bool>, quiet: Option<(Time, Time)>) -> Result<()> {
+        let quiet_hours = quiet.map(|(from, until)| QuietHours::parse(from, until)).transpose()?;
+        let patch = SettingsPatch { quiet_hours, share_activity, ..SettingsPatch::default() };
+        let door = self.own().await?;
+        unit(&door, "patch_me", patch, move |tx, access, patch| {
+            infusions::patch_settings(tx, access, patch, &Preconditions::none()).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn share(&mut self, sharing: Sharing) -> Result<()> {
+        let target = match (sharing.entry, sharing.response, sharing.rule) {
+            (Some(key), None, None) => Target::Entry(named(&self.person.entries, &key)?),
+            (None, Some(key), None) => Target::ExerciseResponse(named(&self.person.responses, &key)?),
+            (None, None, Some(rule)) => Target::Rule(rule),
+            _ => return Err(unfit("a share names an entry, a response or a rule")),
+        };
+        let reader = match sharing.with.as_deref() {
+            Some("care_team") => Reader::CareTeam,
+            with => {
+                let (therapist, _) = self.person.link(with)?;
+                Reader::Therapist(self.work.therapist(&therapist)?.account)
+            }
+        };
+        let until = |days| self.stage.now().saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit);
+        let sections = Sections::parse(sharing.sections.iter().map(String::as_str));
+        let doc = GrantDoc {
+            target,
+            sections: sections.ok_or_else(|| unfit("no such section"))?,
+            reader,
+            expires_at: sharing.for_days.map(until).transpose()?,
+        };
+        let (id, door) = (self.new_id(), self.own().await?);
+        unit(&door, "put_grant", doc, move |tx, access, doc| grants::actions::put(tx, access, id, doc).map(drop))
+            .await?;
+        self.person.grants.insert(sharing.key, id);
+        Ok(())
+    }
+
+    pub(super) async fn revoke(&mut self, share: &str) -> Result<()> {
+        let (id, door) = (named(&self.person.grants, share)?, self.own().await?);
+        unit(&door, "delete_grant", (), move |tx, access, ()| grants::actions::delete(tx, access, id).map(drop)).await
+    }
+
+    /// An answer in a therapist's thread.
+    pub(super) async fn reply(&mut self, key: &str, body: String, to: Option<&str>) -> Result<()> {
+        let (id, entry, (_, link)) = (self.new_id(), named(&self.person.entries, key)?, self.person.link(to)?);
+        let new = NewComment { id, entry, thread: Some(link), body: Text::parse(body).map_err(unfit)? };
+        let door: Door<Shared> = self.stage.door(self.person.actor()?, None).await?;
+        unit(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
+    }
+}

@@ -1,0 +1,158 @@
+//! What those who work at the clinic do: plan, record, read, comment, assign.
+
+use jiff::ToSpan;
+
+use super::play::{Scene, unit};
+use super::stage::unfit;
+use super::story::{Assigning, Planning, RuleChange, named};
+use crate::care::Door;
+use crate::care::door::{Care, Lock, Shared, Team};
+use crate::course::{self, CourseKind, InfusionDraft, InfusionPatch, InfusionStatus};
+use crate::exercises::actions::Responses;
+use crate::exercises::assignments::actions as assignments;
+use crate::exercises::assignments::model::{Draft, Patch};
+use crate::exercises::cautions;
+use crate::http::{EntityTag, Preconditions};
+use crate::journal::actions::Entries;
+use crate::journal::comments::actions::{self as comments, NewComment};
+use crate::kernel::{Change, Error, Result, Text};
+use crate::prompts::actions::settings;
+use crate::prompts::{Protocol, infusions, overrides};
+use crate::revisions::Kept as _;
+use crate::window::Route;
+
+impl Scene<'_> {
+    async fn nurse(&mut self) -> Result<Door<Team>> {
+        self.stage.door(&mut self.work.nurse.actor, Some(self.person.patient()?)).await
+    }
+
+    /// The door to the patient, for a therapist of theirs.
+    async fn therapist<L: Lock>(&mut self, who: Option<&str>) -> Result<Door<L>> {
+        let (key, _) = self.person.link(who)?;
+        let patient = self.person.patient()?;
+        self.stage.door(&mut self.work.therapist(&key)?.actor, Some(patient)).await
+    }
+
+    pub(super) async fn plan(&mut self, planning: Planning) -> Result<()> {
+        let zone = &self.person.zone;
+        let date = zone.date(self.stage.now()).checked_add(planning.in_days.days()).map_err(unfit)?;
+        let course = planning.course.as_deref().map(CourseKind::parse).transpose().map_err(unfit)?;
+        let draft = InfusionDraft {
+            planned_start: Some(zone.instant(date, planning.start)),
+            planned_minutes: Some(planning.minutes),
+            dose_mg: Some(planning.dose_mg),
+            weight_kg: Some(planning.weight_kg),
+            setting: Some(planning.setting),
+            course,
+            ..InfusionDraft::new(InfusionStatus::Planned, Route::IvInfusion)
+        };
+        let (id, door) = (self.new_id(), self.nurse().await?);
+        self.person.infusions.insert(planning.key, id);
+        unit(&door, "put_infusion", draft, move |tx, access, draft| {
+            infusions::put_infusion(tx, access, id, draft, &Preconditions::none()).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn end(&mut self, infusion: &str) -> Result<()> {
+        let (id, door) = (named(&self.person.infusions, infusion)?, self.nurse().await?);
+        unit(&door, "end_infusion", (), move |tx, access, ()| {
+            infusions::end_infusion(tx, access, id, (None, None, None)).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn cancel(&mut self, infusion: &str, reason: String) -> Result<()> {
+        let (id, door) = (named(&self.person.infusions, infusion)?, self.nurse().await?);
+        let patch = InfusionPatch {
+            status: Some(InfusionStatus::Cancelled),
+            cancel_reason: Change::Set(reason),
+            ..InfusionPatch::default()
+        };
+        unit(&door, "patch_infusion", patch, move |tx, access, patch| {
+            let now = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
+            let when = Preconditions::matching(EntityTag::version(now.version));
+            infusions::patch_infusion(tx, access, id, patch, &when).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn assign(&mut self, assigning: Assigning) -> Result<()> {
+        let today = self.person.zone.date(self.stage.now());
+        let due = assigning.due_in_days.map(|days| today.checked_add(days.days())).transpose().map_err(unfit)?;
+        let draft = Draft {
+            exercise_key: assigning.exercise,
+            note: assigning.note,
+            due_on: due.map(|date| date.to_string()),
+            request_share: assigning.request_share,
+        };
+        let door: Door<Care> = self.therapist(assigning.by.as_deref()).await?;
+        let id = self.new_id();
+        self.person.assignments.insert(assigning.key, id);
+        unit(&door, "put_assignment", draft, move |tx, access, draft| {
+            assignments::put(tx, access, id, draft, &Preconditions::none()).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn withdraw(&mut self, assignment: &str) -> Result<()> {
+        let id = named(&self.person.assignments, assignment)?;
+        let patch = Patch { status: Some("withdrawn".to_owned()), ..Patch::default() };
+        let door: Door<Care> = self.therapist(None).await?;
+        unit(&door, "patch_assignment", patch, move |tx, access, patch| {
+            let now = assignments::get(tx, access, id)?.tag();
+            assignments::patch(tx, access, id, patch, &Preconditions::matching(now)).map(drop)
+        })
+        .await
+    }
+
+    pub(super) async fn caution(&mut self, flags: &[String]) -> Result<()> {
+        let flags = cautions::parse(flags)?;
+        let door: Door<Care> = self.therapist(None).await?;
+        let vault = door.state().vault.clone();
+        unit(&door, "put_cautions", flags, move |tx, access, flags| {
+            let now = cautions::tag(&vault, &course::find_cautions(tx, access)?);
+            cautions::put(tx, access, flags, &Preconditions::matching(now), |flags| cautions::tag(&vault, flags))
+        })
+        .await
+    }
+
+    pub(super) async fn change_protocol(&mut self, changes: Vec<RuleChange>) -> Result<()> {
+        let drafts = changes.into_iter().map(|change| (change.rule, change.left_out, change.window)).collect();
+        let list = overrides::parse(Protocol::default_v1(), "/items", drafts)?;
+        let door: Door<Care> = self.therapist(None).await?;
+        unit(&door, "put_overrides", list, move |tx, access, list| {
+            let now = overrides::tag(&settings(tx, access)?.0.overrides)?;
+            overrides::put(tx, access, list, &Preconditions::matching(now))
+        })
+        .await
+    }
+
+    /// A therapist reads an entry: what a client does when a person has opened it.
+    pub(super) async fn read_entry(&mut self, key: &str, by: Option<&str>) -> Result<()> {
+        let id = named(&self.person.entries, key)?;
+        let door: Door<Shared> = self.therapist(by).await?;
+        door.read("get_entry", move |tx, access| Entries::get_shared(tx, access, id).map(|_| ())).await?;
+        let door: Door<Care> = self.therapist(by).await?;
+        unit(&door, "mark_entry_opened", (), move |tx, access, ()| Entries::mark_opened(tx, access, id).map(drop)).await
+    }
+
+    /// A therapist reads a response.
+    pub(super) async fn read_response(&mut self, key: &str, by: Option<&str>) -> Result<()> {
+        let id = named(&self.person.responses, key)?;
+        let door: Door<Shared> = self.therapist(by).await?;
+        let read =
+            door.read("get_exercise_response", move |tx, access| Responses::get_shared(tx, access, id).map(|_| ()));
+        read.await?;
+        let door: Door<Care> = self.therapist(by).await?;
+        unit(&door, "mark_response_opened", (), move |tx, access, ()| Responses::mark_opened(tx, access, id).map(drop))
+            .await
+    }
+
+    pub(super) async fn comment(&mut self, key: &str, body: String, by: Option<&str>) -> Result<()> {
+        let (id, entry) = (self.new_id(), named(&self.person.entries, key)?);
+        let new = NewComment { id, entry, thread: None, body: Text::parse(body).map_err(unfit)? };
+        let door: Door<Shared> = self.therapist(by).await?;
+        unit(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
+    }
+}
