@@ -10,6 +10,7 @@ pub mod exercises;
 pub mod journal;
 pub mod people;
 pub mod playground;
+pub mod replies;
 pub mod shell;
 pub mod sources;
 pub mod sql;
