@@ -60,15 +60,14 @@ impl Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
         command.env_clear().args(arguments).args(["--listen", "127.0.0.1:0", "--workers", "1", "--log", "off"]);
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut said = Vec::new();
-        for line in BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        let url = lines.find_map(|line| {
             let url = line.strip_prefix("API reference: ").and_then(|url| url.strip_suffix("/docs")).map(str::to_owned);
             said.push(line);
-            if let Some(url) = url {
-                return Self { process, said, url };
-            }
-        }
-        panic!("it does not say where it listens: {said:?}");
+            url
+        });
+        Self { process, said, url: url.expect("it says where it listens") }
     }
 }
 
@@ -144,7 +143,7 @@ fn what_the_sandbox_prints_at_its_start_is_what_the_guide_shows_of_it() {
 fn operations(source: &str) -> Vec<(Method, String)> {
     let mut all = Vec::new();
     let words: Vec<&str> =
-        source.split_whitespace().map(|word| word.trim_matches(['"', '\'', '`', '(', ')', ','])).collect();
+        source.split_whitespace().map(|word| word.trim_matches(['"', '\'', '`', '(', ')', ',', ';'])).collect();
     for pair in words.windows(2) {
         let known = ["GET", "PUT", "POST", "PATCH", "DELETE"].contains(&pair[0]);
         if let Some(method) = known.then(|| pair[0].parse().unwrap()).filter(|_| pair[1].starts_with('/')) {

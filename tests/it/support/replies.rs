@@ -23,7 +23,7 @@ pub enum Node {
 }
 
 /// So wide is a line of a reply.
-const WIDTH: usize = 108;
+const WIDTH: usize = 116;
 /// Long and random: the page shows how they begin.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "next_cursor"];
 /// They depend on random ids, by some minutes.
@@ -272,7 +272,11 @@ impl Names {
             }
             (Node::Text(shown), Node::Text(came)) if self.stands_for(shown, came, name) => Ok(()),
             (Node::Plain(shown), Node::Plain(came)) if shown == came => Ok(()),
-            _ => Err(format!("{place}: {} is shown, {} came", on_a_line(page), on_a_line(run))),
+            _ => Err(format!(
+                "{place}: {} is shown, {} came; or one of them stood for something else before",
+                on_a_line(page),
+                on_a_line(run)
+            )),
         }
     }
 
