@@ -28,7 +28,7 @@
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
-//! | [`app`] | the one list of mounted operations, the OpenAPI document, health | rules |
+//! | [`app`] | the one list of mounted operations, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
 //! | [`sandbox`] | that clinic in memory for integrators: the hand on the clock, what was delivered, faults | run in `serve` |
 //! | [`cli`] | the command line | |

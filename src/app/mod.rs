@@ -2,6 +2,7 @@
 
 pub mod folder;
 mod guest;
+pub mod guide;
 pub mod health;
 pub mod openapi;
 mod wellknown;
@@ -76,6 +77,8 @@ pub struct Server {
     http: Settings,
     /// The OpenAPI document, written once for all workers.
     document: Bytes,
+    /// The guide as a page, likewise.
+    guide: Bytes,
     /// Held while the server runs: one server for an SQLite file.
     _lock: Option<Arc<std::fs::File>>,
 }
@@ -134,6 +137,7 @@ impl Server {
             http: Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods)),
             state: State { db, vault, clock, entropy, config: Arc::new(config) },
             document: Bytes::from(serde_json::to_vec(&document).map_err(|error| Error::Internal(Box::new(error)))?),
+            guide: Bytes::from(guide::page()),
             _lock: lock,
         })
     }
@@ -186,6 +190,8 @@ impl Server {
             };
             app.service(web::redirect("/docs", "/docs/"))
                 .route("/openapi.json", openapi::route(server.document.clone()))
+                .route("/docs/guide", guide::page_route(server.guide.clone()))
+                .route("/docs/guide.md", guide::source_route())
                 .service(SwaggerUi::new("/docs/{_:.*}").config(
                     utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),
                 ))

@@ -10,6 +10,7 @@ pub(super) fn written(filled: &Filled, url: &str, now: Timestamp) -> String {
         r#"A sandbox: everything is in memory, and gone when it stops.
 
 {log_ins}
+The first hour with it, request by request: {url}/docs/guide (for curl: {url}/docs/guide.md)
 API reference: {url}/docs
 This page: {url}/sandbox
 

@@ -30,6 +30,7 @@ mod discretion;
 mod errors;
 mod examples;
 mod exercises;
+mod guide;
 mod hostile;
 mod idempotency;
 mod infusions;

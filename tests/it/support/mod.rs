@@ -11,6 +11,7 @@ pub mod journal;
 pub mod lakeside;
 pub mod people;
 pub mod playground;
+pub mod replies;
 pub mod shell;
 pub mod sources;
 pub mod sql;

@@ -19,3 +19,16 @@ pub fn run(script: &str) -> String {
     assert!(output.status.success(), "{}\n{said}\n{wrong}", output.status);
     said.into_owned()
 }
+
+/// Pastes blocks into one `sh`, as a person does: what goes wrong in one does not stop the next. What each printed.
+/// Blocks.
+pub fn paste(blocks: &[String]) -> Vec<String> {
+    const MARK: &str = "\u{1e}";
+    let script: String = blocks.iter().map(|block| format!("{block}\nprintf '{MARK}'\n")).collect();
+    let output = Command::new("sh").args(["-c", &script]).env("no_proxy", "*").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut parts: Vec<String> = said.split(MARK).map(str::to_owned).collect();
+    assert_eq!(parts.pop().as_deref(), Some(""), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(parts.len(), blocks.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    parts
+}
