@@ -16,8 +16,6 @@ use actix_web::http::Method;
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::Bytes;
 use actix_web::{App, HttpServer, web};
-use utoipa_actix_web::service_config::ServiceConfig;
-use utoipa_actix_web::{AppExt, scope};
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use guest::{Answer, Guest};
@@ -26,7 +24,7 @@ use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::Channel;
-use crate::http::{self, LimitSettings, Limits, Methods, Settings};
+use crate::http::{self, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
 use crate::kernel::{Clock, Entropy, Error, Result};
@@ -34,7 +32,7 @@ use crate::state::State;
 use crate::vault::{Vault, VaultConfig};
 
 /// Every operation, in the order the router tries them.
-fn mount(config: &mut ServiceConfig) {
+fn mount(config: &mut Operations<'_, '_>) {
     config
         .service(health::get_health)
         .service(health::get_ready)
@@ -44,18 +42,18 @@ fn mount(config: &mut ServiceConfig) {
         .service(wellknown::get_change_password)
         .service(crate::identity::routes::get_jwks)
         .configure(crate::exercises::configure_public)
-        .service(scope("/v1/patients/{patient_id}").configure(mount_patient))
-        .service(scope("/v1").configure(|config: &mut ServiceConfig| {
+        .scope("/v1/patients/{patient_id}", mount_patient)
+        .scope("/v1", |config| {
             crate::identity::configure(config);
             crate::care::configure(config);
             crate::prompts::configure(config);
             crate::exercises::configure(config);
             config.service(health::get_meta);
-        }));
+        });
 }
 
 /// What lies below `/v1/patients/{patient_id}`: each handler has a door.
-fn mount_patient(config: &mut ServiceConfig) {
+fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::care::configure_patient(config);
     crate::care::grants::configure_patient(config);
     crate::prompts::configure_patient(config);
@@ -168,15 +166,13 @@ impl Server {
         }
         let metrics = health::recorder();
         let factory = move || {
-            let (app, _) = App::new()
-                .into_utoipa_app()
+            let app = App::new()
                 .app_data(web::Data::new(server.state.clone()))
                 .app_data(web::Data::new(Arc::clone(&server.tokens)))
                 .app_data(web::Data::new(server.passwords.clone()))
                 .app_data(web::Data::new(server.directory.clone()))
                 .app_data(web::Data::new(metrics.clone()))
-                .configure(mount)
-                .split_for_parts();
+                .configure(|config| mount(&mut Operations::served(config)));
             let settings = server.http.clone();
             let (present, mounted, around) = (guest.is_some(), guest.clone(), guest.clone());
             let around = move |request: ServiceRequest, next: Next<BoxBody>| {

@@ -9,8 +9,9 @@ use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::{ArrayBuilder, Content, OpenApi, PathItem, Ref, RefOr, Schema, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_actix_web::AppExt;
+use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::http::{PatientRef, Problem};
+use crate::http::{Operations, PatientRef, Problem};
 
 /// The parts that no handler says.
 #[derive(utoipa::OpenApi)]
@@ -59,10 +60,14 @@ impl Modify for Rest {
     }
 }
 
+fn describe(config: &mut ServiceConfig<'_>) {
+    super::mount(&mut Operations::described(config));
+}
+
 /// The document of every mounted operation.
 pub fn document() -> OpenApi {
     let (_, mut document) =
-        actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(super::mount).split_for_parts();
+        actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(describe).split_for_parts();
     "1".clone_into(&mut document.info.version);
     allow_warnings(&mut document);
     show_examples(&mut document);

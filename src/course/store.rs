@@ -13,7 +13,9 @@ use super::model::InfusionFacts;
 use super::settings::{CautionFlag, PauseDoc, Settings};
 use super::surroundings::Surroundings;
 use crate::care::{Access, Write};
-use crate::db::schema::{care_links, entries, grant_items, grants, infusions, patient_settings, pauses};
+use crate::db::schema::{
+    care_links, entries, exercise_responses, grant_items, grants, infusions, patient_settings, pauses,
+};
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
@@ -113,7 +115,13 @@ pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<
         .select((patient_settings::cautions, patient_settings::cautions_rev))
         .first(tx.conn())
         .optional()?;
-    let Some((Some(sealed), revision)) = row else { return Ok(BTreeSet::new()) };
+    let (sealed, revision) = row.unwrap_or_default();
+    open_cautions(access, sealed, revision)
+}
+
+fn open_cautions<A>(access: &Access<A>, sealed: Option<Vec<u8>>, revision: i64) -> Result<BTreeSet<CautionFlag>> {
+    let Some(sealed) = sealed else { return Ok(BTreeSet::new()) };
+    let patient = access.patient();
     let place = Place { column: "cautions", ..place("patient_settings", patient, patient, revision) };
     access.keys()?.open_json(&place, &sealed)
 }
@@ -292,8 +300,9 @@ pub fn put_pause(
     Ok(())
 }
 
-/// What is true of the patient, as far as the rows say it without being opened.
-#[derive(Clone, Copy, Debug)]
+/// What is true of the patient, as far as a plan asks.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts, each on its own")]
 pub struct Holds {
     /// There is an active care link.
     pub link: bool,
@@ -301,9 +310,16 @@ pub struct Holds {
     pub entry: bool,
     /// Something has been written that nobody else may read.
     pub unshared: bool,
+    /// An exercise has been done.
+    pub response: bool,
+    /// What speaks against some exercises.
+    pub cautions: BTreeSet<CautionFlag>,
     /// When the next of the grants that open something runs out.
     pub closing: Option<Timestamp>,
 }
+
+/// What the statement below answers.
+type Told = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
 
 /// Reads it in one statement: every plan needs it.
 pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
@@ -324,14 +340,23 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
         .filter(grants::closed_at.is_null())
         .filter(grants::expires_at.gt(now))
         .select(min(grants::expires_at));
-    let (link, entry, unshared, closing): (bool, bool, bool, Option<At>) = Both(diesel::select((
-        exists(links),
-        exists(written),
-        exists(written.filter(entries::id.ne_all(shared))),
+    let worked = exercise_responses::table
+        .filter(exercise_responses::patient_id.eq(patient))
+        .filter(exercise_responses::deleted_at.is_null())
+        .filter(exercise_responses::draft.eq(false));
+    let settings = patient_settings::table.filter(patient_settings::patient_id.eq(patient));
+    let found: Told = Both(diesel::select((
+        (exists(links), exists(written), exists(written.filter(entries::id.ne_all(shared))), exists(worked)),
         closing.single_value(),
+        (
+            settings.select(patient_settings::cautions).single_value(),
+            settings.select(patient_settings::cautions_rev).single_value(),
+        ),
     )))
     .get_result(tx.conn())?;
-    Ok(Holds { link, entry, unshared, closing: closing.map(|at| at.0) })
+    let ((link, entry, unshared, response), closing, (sealed, revision)) = found;
+    let cautions = open_cautions(access, sealed, revision.unwrap_or_default())?;
+    Ok(Holds { link, entry, unshared, response, cautions, closing: closing.map(|at| at.0) })
 }
 
 /// Whether writing, deleting or bringing back an entry may have changed what [`holds`] says: unless the newest two are

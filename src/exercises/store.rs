@@ -227,18 +227,6 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<R
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// Whether anything has been done.
-pub fn any_done<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
-    let found: Option<Id<Response>> = responses::table
-        .filter(responses::patient_id.eq(access.patient()))
-        .filter(responses::deleted_at.is_null())
-        .filter(responses::draft.eq(false))
-        .select(responses::id)
-        .first(tx.conn())
-        .optional()?;
-    Ok(found.is_some())
-}
-
 /// The headers of the newest done responses, at most `most`, newest first.
 pub fn list_headers<A>(tx: &mut Tx<'_>, access: &Access<A>, most: i64) -> Result<Vec<(Id<Response>, Header)>> {
     let rows: Vec<(Id<Response>, Vec<u8>, i64)> = responses::table

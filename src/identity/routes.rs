@@ -5,20 +5,19 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, get, post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::actions::{self, Grant};
 use super::model::{Email, Passphrase};
 use super::{Caller, Passwords, Tokens};
 use crate::http::document::{ActionErrors, AuthErrors, OnceHeader, PublicErrors};
-use crate::http::{Body, IdempotencyKey, Reply};
+use crate::http::{Body, IdempotencyKey, Operations, Reply};
 use crate::kernel::{Fields, Result};
 use crate::replay::Done;
 use crate::state::State;
 
 /// Registers the operations below `/v1`.
-pub fn configure(config: &mut ServiceConfig) {
+pub fn configure(config: &mut Operations<'_, '_>) {
     config.service(log_in).service(refresh_session).service(log_out);
 }
 

@@ -9,7 +9,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::actions::{self, Entries, Put};
@@ -21,7 +20,7 @@ use crate::care::door::{Care, Lock, Own, Shared};
 use crate::care::{Access, Door, grants};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
+use crate::http::{Body, EntityTag, IdempotencyKey, Operations, PatchBody, PathOf, PatientRef, Preconditions, Reply};
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
 use crate::replay::Done;
@@ -29,7 +28,7 @@ use crate::revisions::Kept as _;
 use crate::vault::MacLabel;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut ServiceConfig) {
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
         .service(lists::search_entries)
         .service(lists::list_entries)

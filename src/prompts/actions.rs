@@ -61,13 +61,13 @@ fn facts<A>(
     infusions: &[Stored<Infusion, InfusionFacts>],
 ) -> Result<(Facts, Option<Timestamp>)> {
     let (settings, _) = settings(tx, access)?;
-    let course::Holds { link, entry, unshared, closing } = course::holds(tx, access)?;
+    let course::Holds { link, entry, unshared, response, cautions, closing } = course::holds(tx, access)?;
     // Only before a session does anybody ask what to bring along to it.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
     let takeaway = coming && takeaway(tx, access)?.is_some();
     let if_then = stored.iter().any(|prompt| answers(prompt, &["d4.ifthen"]));
     let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
-    let response = stored.iter().any(practised) || exercises::store::any_done(tx, access)?;
+    let response = response || stored.iter().any(practised);
     let if_then = if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access)?);
     let holds: BTreeSet<Prerequisite> = [
         (takeaway, Prerequisite::Takeaway),
@@ -95,7 +95,7 @@ fn facts<A>(
         condition: Condition::default(),
         last_measure_at: None,
         capabilities: Capability::SERVED.into(),
-        withheld: withheld(tx, access)?,
+        withheld: withheld(tx, access, &cautions)?,
     };
     Ok((facts, closing))
 }
@@ -134,7 +134,8 @@ pub(super) struct Known {
 /// Reads it; what they want to bring along only if a prompt `quotes` it.
 pub(super) fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, quotes: bool) -> Result<Known> {
     let takeaway = if quotes { takeaway(tx, access)? } else { None };
-    Ok(Known { takeaway, withheld: withheld(tx, access)? })
+    let flags = course::find_cautions(tx, access)?;
+    Ok(Known { takeaway, withheld: withheld(tx, access, &flags)? })
 }
 
 /// What the protocol schedules for the infusions of a patient who never wrote, answered, paused or moved: what others

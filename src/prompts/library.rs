@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::care::Access;
-use crate::course;
+use crate::course::CautionFlag;
 use crate::db::Tx;
 use crate::exercises::assignments::store as assignments;
 use crate::exercises::catalogue::{self, Offer};
@@ -14,13 +14,16 @@ use crate::window::Phase;
 
 /// The exercises that are not offered to the patient on any day: a prompt for them alone is not asked, and no prompt
 /// points to them.
-pub(super) fn withheld<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<String>> {
-    let flags = course::find_cautions(tx, access)?;
+pub(super) fn withheld<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    flags: &BTreeSet<CautionFlag>,
+) -> Result<BTreeSet<String>> {
     let open = if flags.is_empty() { Vec::new() } else { assignments::list_open(tx, access)? };
     let is_withheld = |exercise: &&catalogue::Exercise| {
         let assigned = open.iter().any(|open| open.doc.exercise_key == exercise.key);
         // In no phase anything else speaks against it.
-        fit::offer(exercise, &flags, assigned, Phase::Maintenance) != Offer::Yes
+        fit::offer(exercise, flags, assigned, Phase::Maintenance) != Offer::Yes
     };
     Ok(catalogue::newest().filter(is_withheld).map(|exercise| exercise.key.clone()).collect())
 }

@@ -7,6 +7,7 @@ use reqwest::Method;
 
 use crate::delivery::{World, minutes};
 use crate::support::app::{TestApp, new_id};
+use crate::support::exercises::work;
 use crate::support::journal::reflection;
 use crate::support::people::Person;
 
@@ -85,6 +86,22 @@ async fn a_denial_and_an_absence_run_the_same_statements() {
     let denied = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{entry}/opened"))).await;
     let absent = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{nobody}/opened"))).await;
     assert_eq!(denied, absent);
+
+    // The same of what was worked on, and of what another therapist asks for.
+    let response = ann.works(work()).await;
+    ann.linked_to(&una).await;
+    let assignment = una.assigns(&ann, "values-sort").await;
+    for (method, there, end) in [
+        (Method::GET, format!("/exercise-responses/{response}"), ""),
+        (Method::POST, format!("/exercise-responses/{response}"), "/opened"),
+        (Method::GET, format!("/assignments/{assignment}"), ""),
+    ] {
+        let kind = there.rsplit_once('/').unwrap().0.to_owned();
+        let denied = statements(&app, &theo, method.clone(), &ann.of_theirs(&format!("{there}{end}"))).await;
+        let absent = statements(&app, &theo, method, &ann.of_theirs(&format!("{kind}/{nobody}{end}"))).await;
+        assert!(!denied.is_empty(), "nothing was heard");
+        assert_eq!(denied, absent, "{kind}{end}");
+    }
 }
 
 #[actix_web::test]

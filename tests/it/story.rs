@@ -105,6 +105,25 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     ada.refreshed().await;
     ada.get(&ann.of_theirs("/window")).send().await.not_found();
 
+    // The therapist asks for an exercise. The patient works on it step by step, and opens the answers, not how it felt.
+    let assignment = tess.assigns(&ann, "if-then-habit").await;
+    let now = ann.get("/v1/patients/me/exercises/suggested").send().await.ok();
+    assert_eq!(now.text("/items/0/assignment_id"), assignment);
+    let begin = json!({ "exercise_key": "if-then-habit", "status": "draft", "assignment_id": assignment,
+        "occurred_at": app.now().to_string(), "distress": { "before": 4 } });
+    let response = ann.works(begin).await;
+    ann.resumes(&response, json!({ "answers": { "when": "the kettle boils", "then": "three slow breaths" } })).await;
+    tess.get(&ann.of_theirs(&format!("/exercise-responses/{response}"))).send().await.not_found();
+    ann.resumes(&response, json!({ "status": "done", "distress": { "after": 2, "usefulness": 3 } })).await;
+    assert!(keys_of(&ann.prompts().await).contains(&"d5.habit".to_owned()), "there is a plan to ask about");
+    let asked = tess.get(&ann.of_theirs(&format!("/assignments/{assignment}"))).send().await.ok();
+    assert_eq!((asked.text("/state"), asked.body.get("response_id")), ("done".to_owned(), None));
+    ann.opens_response(&response, &["answers"], &tess).await;
+    let seen = tess.get(&ann.of_theirs(&format!("/exercise-responses/{response}"))).send().await.ok();
+    assert_eq!(seen.text("/answers/then"), "three slow breaths");
+    assert!(seen.body.get("distress").is_none());
+    noor.get(&ann.of_theirs(&format!("/exercise-responses/{response}"))).send().await.not_found();
+
     // And takes it back: at once, and with the link everything else.
     ann.delete(&format!("/v1/patients/me/grants/{grant}")).send().await.no_content();
     tess.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
@@ -112,6 +131,8 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     tess.get(&ann.of_theirs("/window")).send().await.not_found();
     tess.get(&ann.of_theirs("/infusions")).send().await.not_found();
+    tess.get(&ann.of_theirs(&format!("/exercise-responses/{response}"))).send().await.not_found();
+    tess.get(&ann.of_theirs(&format!("/assignments/{assignment}"))).send().await.not_found();
     assert_eq!(tess.get("/v1/me/patients").send().await.ok().body["items"], json!([]));
     assert_eq!(ann.get(&format!("/v1/patients/me/entries/{id}")).send().await.ok().text("/text/title"), "The lake");
 }

@@ -4,7 +4,6 @@ use actix_web::{HttpRequest, delete, get, put};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::actions;
@@ -13,14 +12,14 @@ use super::store::{self, GrantRow};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PathOf, PatientRef, Query, Reply};
+use crate::http::{Body, IdempotencyKey, Operations, PathOf, PatientRef, Query, Reply};
 use crate::kernel::id::{Account, Grant};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result};
 use crate::replay::Done;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut ServiceConfig) {
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config.service(put_grant).service(delete_grant).service(list_grants);
 }
 

@@ -9,15 +9,15 @@ mod roster;
 
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
+use crate::http::Operations;
 use crate::kernel::page::Limit;
 use crate::kernel::{Error, Id, Result};
 use crate::state::State;
 
 /// Registers the operations below `/v1`.
-pub fn configure(config: &mut ServiceConfig) {
+pub fn configure(config: &mut Operations<'_, '_>) {
     config
         .service(joining::set_up)
         .service(joining::register)
@@ -35,7 +35,7 @@ pub fn configure(config: &mut ServiceConfig) {
 }
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut ServiceConfig) {
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config.service(patient::list_care_team).service(patient::list_access_log);
 }
 

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::actions::{self, Found};
@@ -13,7 +12,7 @@ use super::model::{Draft, Patch};
 use crate::care::Door;
 use crate::care::door::{Care, Lock, Shared};
 use crate::http::document::{IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Query, Reply};
+use crate::http::{Body, IdempotencyKey, Operations, PatchBody, PathOf, PatientRef, Preconditions, Query, Reply};
 use crate::kernel::id::Assignment;
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::patch::Change;
@@ -21,7 +20,7 @@ use crate::kernel::{Error, Fields, Id, Result};
 use crate::replay::Done;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut ServiceConfig) {
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config.service(list_assignments).service(put_assignment).service(get_assignment).service(patch_assignment);
 }
 

@@ -12,23 +12,23 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
-use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::words;
+use crate::http::Operations;
 use crate::kernel::Error;
 
 /// Registers what needs no token.
-pub fn configure_public(config: &mut ServiceConfig) {
+pub fn configure_public(config: &mut Operations<'_, '_>) {
     config.service(library::get_exercise_schema);
 }
 
 /// Registers the operations of the library below `/v1`.
-pub fn configure(config: &mut ServiceConfig) {
+pub fn configure(config: &mut Operations<'_, '_>) {
     config.service(library::list_exercises).service(library::get_exercise);
 }
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut ServiceConfig) {
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
         .service(advice::suggest_exercises)
         .service(advice::list_patient_exercises)

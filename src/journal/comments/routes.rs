@@ -4,21 +4,20 @@ use actix_web::{HttpRequest, get, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::actions::{self, CommentRow, NewComment};
 use crate::care::Door;
 use crate::care::door::Shared;
 use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PathOf, PatientRef, Query, Reply};
+use crate::http::{Body, IdempotencyKey, Operations, PathOf, PatientRef, Query, Reply};
 use crate::kernel::id::{CareLink, Comment, Entry};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result, Text};
 use crate::replay::Done;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut ServiceConfig) {
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config.service(list_comments).service(post_comment);
 }
 

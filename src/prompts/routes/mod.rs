@@ -14,12 +14,12 @@ mod protocols;
 mod window;
 
 use jiff::Timestamp;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::http::Operations;
 use crate::kernel::fields::Fields;
 
 /// Registers what lies below `/v1`.
-pub fn configure(config: &mut ServiceConfig) {
+pub fn configure(config: &mut Operations<'_, '_>) {
     config
         .service(protocols::list_protocols)
         .service(protocols::get_protocol)
@@ -29,7 +29,7 @@ pub fn configure(config: &mut ServiceConfig) {
 }
 
 /// Registers what lies below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut ServiceConfig) {
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
         .service(infusions::list_infusions)
         .service(infusions::put_infusion)

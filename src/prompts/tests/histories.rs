@@ -114,6 +114,15 @@ impl World {
         self.facts.infusions.push(InfusionFact { id, recorded_at: self.now, ..fact.clone() });
     }
 
+    fn withhold(&mut self, which: usize) {
+        let rules = &Protocol::default_v1().rules;
+        let keys: Vec<_> = rules.iter().flat_map(|rule| rule.exercises.clone()).collect();
+        let key = keys[which % keys.len()].clone();
+        if !self.facts.withheld.remove(&key) {
+            self.facts.withheld.insert(key);
+        }
+    }
+
     fn happens(&mut self, event: &Event) {
         let now = self.now;
         let minutes = SignedDuration::from_mins;
@@ -140,14 +149,7 @@ impl World {
                     (fact.provisional, fact.recorded_at) = (!said, now);
                 }
             }
-            Event::Withhold(which) => {
-                let keys: Vec<_> =
-                    Protocol::default_v1().rules.iter().flat_map(|rule| rule.exercises.clone()).collect();
-                let key = keys[which % keys.len()].clone();
-                if !self.facts.withheld.remove(&key) {
-                    self.facts.withheld.insert(key);
-                }
-            }
+            Event::Withhold(which) => self.withhold(which),
             Event::Holds(which) => {
                 let what = Prerequisite::ALL[which];
                 if !self.facts.holds.remove(&what) {
