@@ -144,7 +144,8 @@ impl InfusionFacts {
     /// [`Error::Conflict`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
     pub fn change(&self, patch: InfusionPatch, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let status = patch.status.unwrap_or(self.status);
-        if !self.status.may_become(status, self.source) {
+        let may = self.status.may_become(status, self.source);
+        if !may && status != self.status {
             return Err(Error::conflict(Code::StateConflict));
         }
         let text = |old: Option<&str>| old.map(str::to_owned);
@@ -170,7 +171,13 @@ impl InfusionFacts {
         };
         let Self { reported, same_as, creation, .. } = self.clone();
         let of_clinic = self.of_clinic || source == Source::Clinic;
-        Ok(Self { of_clinic, reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? })
+        let next =
+            Self { of_clinic, reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? };
+        // What is called off stays as it is; saying so again says nothing new.
+        if !may && (Self { recorded_by: self.recorded_by, ..next.clone() }) != *self {
+            return Err(Error::conflict(Code::StateConflict));
+        }
+        Ok(next)
     }
 
     fn checked(mut f: Fields, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {

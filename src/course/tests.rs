@@ -106,11 +106,15 @@ fn an_infusion_only_moves_forward() {
         (&done, Planned, false),
         (&done, NoShow, false),
         (&gone, Planned, false),
-        (&gone, Cancelled, false),
+        // Said again, it is what it is: a change that changes nothing.
+        (&gone, Cancelled, true),
+        (&gone, NoShow, false),
     ] {
         let answer = change(facts, InfusionPatch { status: Some(status), ..Default::default() });
         assert_eq!(answer.is_ok(), fine, "{:?} to {status:?}", facts.status);
     }
+    let note = Change::Set("Ill.".to_owned());
+    assert!(change(&gone, InfusionPatch { note, ..Default::default() }).is_err(), "what is called off stays as it is");
     let json = serde_json::to_string(&done).unwrap();
     assert_eq!(serde_json::from_str::<InfusionFacts>(&json).unwrap(), done);
 }

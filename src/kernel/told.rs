@@ -22,8 +22,9 @@ pub fn instant(text: &str) -> Result<(Timestamp, Offset), &'static str> {
     const WRONG: &str = "must be an RFC 3339 time with an offset, such as 2026-11-02T21:30:00+01:00";
     let pieces = Pieces::parse(text).ok().filter(|pieces| pieces.time_zone_annotation().is_none());
     let pieces = pieces.ok_or(WRONG)?;
-    // RFC 3339 knows no seconds in an offset.
-    let offset = pieces.to_numeric_offset().filter(|offset| offset.seconds() % 60 == 0);
+    // RFC 3339 knows no seconds in an offset, and none of a day or more.
+    let offset =
+        pieces.to_numeric_offset().filter(|offset| offset.seconds() % 60 == 0 && offset.seconds().abs() < 86_400);
     let (time, offset) = pieces.time().zip(offset).ok_or(WRONG)?;
     let at = offset.to_timestamp(pieces.date().to_datetime(time)).ok().ok_or(WRONG)?;
     Ok((micros(at), offset))

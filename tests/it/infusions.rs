@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{reflection, two, with};
-use crate::support::people::{Person, completed};
+use crate::support::people::{Clinic, Person, completed};
 use crate::support::world::planned_for;
 
 fn after(at: Timestamp, minutes: i64) -> Timestamp {
@@ -34,6 +34,23 @@ async fn session(app: &TestApp, theo: &Person, ann: &Person) -> String {
     let id = new_id(app);
     theo.put(&ann.of_theirs(&format!("/infusions/{id}")), planned_for(app.now())).send().await.created();
     id
+}
+
+#[actix_web::test]
+async fn calling_a_session_off_twice_is_calling_it_off_once() {
+    let Clinic { app, ann, therapist, .. } = Clinic::open().await;
+    for (status, planned) in [("cancelled", "2026-03-20T09:00:00Z"), ("no_show", "2026-03-24T09:00:00Z")] {
+        let path = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
+        let session = json!({ "status": "planned", "route": "im", "planned_start": planned, "planned_minutes": 40 });
+        let tag = therapist.put(&path, session).send().await.created().etag();
+        let off = || therapist.patch(&path, json!({ "status": status })).if_match(&tag);
+        let first = off().send().await.ok();
+        // The reply was lost, and the nurse's phone says it again.
+        let again = off().send().await.ok();
+        assert_eq!((first.body, first.headers["etag"].clone()), (again.body.clone(), again.etag()));
+        let more = therapist.patch(&path, json!({ "status": status, "note": "Ill." })).if_match(&again.etag());
+        more.send().await.expect(409);
+    }
 }
 
 #[actix_web::test]
