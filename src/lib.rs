@@ -16,7 +16,7 @@
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | how the server was started, what its parts share | |
 //! | [`audit`] | who looked at whose content: a chain for each patient | say what was in it |
-//! | [`replay`] | idempotency keys | keep a body |
+//! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
@@ -60,10 +60,10 @@ pub mod db;
 pub mod vault;
 pub mod http;
 pub mod config;
+pub mod changes;
 pub mod state;
 pub mod audit;
-pub mod replay;
-pub mod changes;
+pub mod idempotency;
 pub mod identity;
 pub mod care;
 pub mod revisions;

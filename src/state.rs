@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::changes::Planner;
 use crate::config::Config;
 use crate::db::Db;
 use crate::kernel::{Clock, Entropy};
@@ -18,6 +19,8 @@ pub struct State {
     pub clock: Clock,
     /// The injected source of randomness.
     pub entropy: Entropy,
+    /// Makes plans follow what has changed.
+    pub planner: Arc<dyn Planner>,
     /// How the server was started.
     pub config: Arc<Config>,
 }

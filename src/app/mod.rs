@@ -28,6 +28,7 @@ use crate::http::{self, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
 use crate::kernel::{Clock, Entropy, Error, Result};
+use crate::prompts::Plans;
 use crate::state::State;
 use crate::vault::{Vault, VaultConfig};
 
@@ -133,7 +134,7 @@ impl Server {
             passwords: Passwords::with_cost(config.passphrase_cost),
             directory: Directory::default(),
             http: Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods)),
-            state: State { db, vault, clock, entropy, config: Arc::new(config) },
+            state: State { db, vault, clock, entropy, planner: Arc::new(Plans), config: Arc::new(config) },
             document: Bytes::from(serde_json::to_vec(&document).map_err(|error| Error::Internal(Box::new(error)))?),
             guide: Bytes::from(guide::page()),
             _lock: lock,

@@ -1,11 +1,13 @@
 //! The proof that a check was made.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::changes::{self, Change, FeedsPlan, PlanRequest, Planner};
+use crate::db::Tx;
 use crate::identity::Live;
 use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
@@ -60,10 +62,33 @@ pub struct Access<A> {
     keys: Option<Keys>,
     now: Timestamp,
     read: RefCell<Vec<Uuid>>,
+    /// The number for the next change, once the patient's head is locked.
+    number: Cell<Option<i64>>,
+    feeds: Cell<FeedsPlan>,
     of: PhantomData<fn() -> A>,
 }
 
 impl<A> Access<A> {
+    fn new(
+        patient: Id<Patient>,
+        role: Role,
+        actor: Option<(Id<Account>, Id<Session>)>,
+        keys: Option<Keys>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            patient,
+            role,
+            actor,
+            keys,
+            now,
+            read: RefCell::default(),
+            number: Cell::default(),
+            feeds: Cell::default(),
+            of: PhantomData,
+        }
+    }
+
     /// Made by the doors only, after the check.
     pub(super) fn opened(
         patient: Id<Patient>,
@@ -72,7 +97,7 @@ impl<A> Access<A> {
         keys: Option<Keys>,
         now: Timestamp,
     ) -> Self {
-        Self { patient, role, actor: Some(actor), keys, now, read: RefCell::default(), of: PhantomData }
+        Self::new(patient, role, Some(actor), keys, now)
     }
 
     /// Whose data.
@@ -138,13 +163,13 @@ impl<A> Access<A> {
     }
 }
 
-impl Access<Write> {
-    /// Leave for the server's own work on a patient's data: planning, delivery, clearing, the demo.
+impl Access<Read> {
+    /// Leave for the server to read a patient's data: to judge what may be delivered, to look for what is due.
     pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
-        Self { patient, role: Role::Server, actor: None, keys, now, read: RefCell::default(), of: PhantomData }
+        Self::new(patient, Role::Server, None, keys, now)
     }
 
-    /// Leave for a patient who is known to be themself, outside the operations that name a patient.
+    /// Leave for a patient who is known to be themself to read, outside the operations that name a patient.
     ///
     /// # Errors
     ///
@@ -152,5 +177,140 @@ impl Access<Write> {
     pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
         let patient = live.patient().ok_or(Error::Forbidden(Code::Forbidden))?;
         Ok(Self::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now()))
+    }
+}
+
+impl Access<Write> {
+    /// Leave for the server's own work on a patient's data. The plan follows at the end, see [`Self::follow`].
+    pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
+        Self::new(patient, Role::Server, None, keys, now)
+    }
+
+    /// Leave for the planner, in the unit of whoever changed something.
+    pub fn for_planner(request: &PlanRequest) -> Self {
+        Self::new(request.patient, Role::Server, request.actor, request.keys.clone(), request.now)
+    }
+
+    /// Leave for a patient who is known to be themself to write, outside the operations that name a patient.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] for an account that is no patient's.
+    pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
+        let patient = live.patient().ok_or(Error::Forbidden(Code::Forbidden))?;
+        Ok(Self::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now()))
+    }
+
+    /// Locks the patient's head, as the first write on their data in a unit, and takes the number of the first change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is no such patient.
+    pub fn lock(&self, tx: &mut Tx<'_>) -> Result<()> {
+        if self.number.get().is_none() {
+            self.number.set(Some(changes::take(tx, self.patient, 1)?));
+        }
+        Ok(())
+    }
+
+    /// Records a change under the next number of the patient. The plan follows as the kind of thing says.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
+    pub fn record(&self, tx: &mut Tx<'_>, change: Change) -> Result<()> {
+        self.record_feeding(tx, change, change.entity.feeds_plan())
+    }
+
+    /// Records a change whose own content says whether it feeds the plan.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
+    pub fn record_feeding(&self, tx: &mut Tx<'_>, change: Change, feeds: FeedsPlan) -> Result<()> {
+        self.lock(tx)?;
+        let Some(number) = self.number.take() else { return Err(Error::internal("a change has no number")) };
+        changes::insert(tx, self.patient, number, self.actor, self.now, &[change])?;
+        self.feed_plan(feeds);
+        Ok(())
+    }
+
+    /// Records many changes of one kind, under numbers that follow each other.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
+    pub fn record_all(&self, tx: &mut Tx<'_>, list: &[Change]) -> Result<()> {
+        let Some(kind) = list.first().map(|change| change.entity) else { return Ok(()) };
+        let first = changes::take(tx, self.patient, list.len())?;
+        changes::insert(tx, self.patient, first, self.actor, self.now, list)?;
+        self.feed_plan(kind.feeds_plan());
+        Ok(())
+    }
+
+    /// Notes that the unit changed what the plan depends on, where no change row says so.
+    pub fn feed_plan(&self, feeds: FeedsPlan) {
+        self.feeds.set(self.feeds.get().max(feeds));
+    }
+
+    /// Has the plan follow what the unit changed: the last step of every unit that writes, once.
+    ///
+    /// # Errors
+    ///
+    /// What the planner answers.
+    pub(super) fn follow(&self, tx: &mut Tx<'_>, planner: &dyn Planner) -> Result<()> {
+        let feeds = self.feeds.take();
+        if feeds == FeedsPlan::Never {
+            return Ok(());
+        }
+        let Self { patient, actor, now, .. } = *self;
+        planner.follow(tx, &PlanRequest { patient, keys: self.keys.clone(), actor, now, feeds })
+    }
+}
+
+/// Leave to write that was given outside a door. It is used up by a piece of work, after which the plan follows.
+#[derive(Debug)]
+pub struct Leave(Access<Write>);
+
+impl Leave {
+    /// For the server's own work on a patient's data.
+    pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
+        Self(Access::new(patient, Role::Server, None, keys, now))
+    }
+
+    /// For a patient who is known to be themself, outside the operations that name a patient.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] for an account that is no patient's.
+    pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
+        Access::<Write>::of_self(live, keys).map(Self)
+    }
+
+    /// For what this slice has checked itself.
+    pub(super) fn opened(
+        patient: Id<Patient>,
+        role: Role,
+        actor: (Id<Account>, Id<Session>),
+        keys: Option<Keys>,
+        now: Timestamp,
+    ) -> Self {
+        Self(Access::opened(patient, role, actor, keys, now))
+    }
+
+    /// Does `work`, and then has the plan follow what it changed.
+    ///
+    /// # Errors
+    ///
+    /// What `work` or the planner answer.
+    pub fn run<T>(
+        self,
+        tx: &mut Tx<'_>,
+        planner: &dyn Planner,
+        work: impl FnOnce(&mut Tx<'_>, &Access<Write>) -> Result<T>,
+    ) -> Result<T> {
+        let value = work(tx, &self.0)?;
+        self.0.follow(tx, planner)?;
+        Ok(value)
     }
 }

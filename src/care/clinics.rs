@@ -104,7 +104,7 @@ pub fn change_member(
     let ended: Option<Timestamp> = change.ended.then_some(live.now());
     if change.ended {
         for link in store::hold_links_of(tx, clinic, account)? {
-            let access = Access::for_server(link.patient, None, live.now());
+            let access = Access::<crate::care::Write>::for_server(link.patient, None, live.now());
             links::end(tx, &access, &link, Some((live.account(), live.session())))?;
         }
     }

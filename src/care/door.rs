@@ -1,4 +1,4 @@
-//! Doors: what stands in a handler's signature is the lock on it.
+//! Doors: the policy of an operation stands in the signature of its handler.
 //!
 //! | door | opens for |
 //! |---|---|
@@ -21,34 +21,35 @@ use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 
 use super::access::{Access, Read, Role, Write};
-use super::store::{self, Bond};
+use super::store::{self, Relation};
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
-use crate::http::{IdempotencyKey, PatientRef};
-use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, once_of};
+use crate::http::{Answer, Command, IdempotencyKey, Listing, PatientRef, Reply, Request};
+use crate::idempotency::{self, Done, Once, Outcome};
+use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, key_of, once_of};
 use crate::kernel::fields::FieldError;
 use crate::kernel::id::{Account, Patient};
+use crate::kernel::page::{CursorKey, Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
-use crate::replay::{self, Done, Once};
 use crate::state::State;
 use crate::vault::Keys;
 
-/// A lock: which accounts may try, and as whom they get in.
-pub trait Lock: 'static {
+/// A policy: which accounts may try, and as whom they get in.
+pub trait Policy: 'static {
     /// The kinds of account the operation is for; others get 403 whatever the patient.
     type For: Kind;
     /// As whom a caller gets in, by what binds them to the patient.
-    fn admits(bonds: &Bonds<'_>) -> Option<Role>;
+    fn admits(relations: &Relations<'_>) -> Option<Role>;
 }
 
 /// What binds a caller to a patient.
 #[derive(Debug)]
-pub struct Bonds<'b> {
+pub struct Relations<'b> {
     owner: bool,
-    links: &'b [Bond],
+    links: &'b [Relation],
 }
 
-impl Bonds<'_> {
+impl Relations<'_> {
     fn owner(&self) -> Option<Role> {
         self.owner.then_some(Role::Owner)
     }
@@ -64,113 +65,115 @@ impl Bonds<'_> {
     }
 }
 
-macro_rules! locks {
-    ($($(#[$doc:meta])* $name:ident for $kind:ty: $bonds:ident => $rule:expr;)*) => { $(
+macro_rules! policies {
+    ($($(#[$doc:meta])* $name:ident for $kind:ty: $relations:ident => $rule:expr;)*) => { $(
         $(#[$doc])*
         #[derive(Debug)]
         pub enum $name {}
-        impl Lock for $name {
+        impl Policy for $name {
             type For = $kind;
-            fn admits($bonds: &Bonds<'_>) -> Option<Role> { $rule }
+            fn admits($relations: &Relations<'_>) -> Option<Role> { $rule }
         }
     )* };
 }
 
-locks! {
+policies! {
     /// The patient.
-    Own for Patient: bonds => bonds.owner();
+    Own for Patient: relations => relations.owner();
     /// The patient, or a linked therapist.
-    Shared for Anyone: bonds => bonds.owner().or_else(|| bonds.therapist());
+    Shared for Anyone: relations => relations.owner().or_else(|| relations.therapist());
     /// The patient, a linked therapist, or recording staff.
-    Team for Anyone: bonds => bonds.owner().or_else(|| bonds.therapist()).or_else(|| bonds.recorder());
+    Team for Anyone: relations => relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
     /// A linked therapist.
-    Care for Staff: bonds => bonds.therapist();
+    Care for Staff: relations => relations.therapist();
 }
 
 /// A request for one patient's data, not opened yet.
 pub struct Door<L> {
-    caller: Caller,
-    /// `None`: staff said `me`.
-    patient: Option<Id<Patient>>,
-    owner: bool,
-    keys: Option<Keys>,
-    state: web::Data<State>,
+    parts: Arc<Parts>,
     of: PhantomData<fn() -> L>,
 }
 
 impl<L> std::fmt::Debug for Door<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Door({:?})", self.patient)
+        write!(f, "Door({:?})", self.parts.patient)
     }
 }
 
-/// What [`Pass::open`] found: in, or a refusal that has left its trace and must be committed.
+/// What a door takes into the unit.
+struct Parts {
+    caller: Caller,
+    /// `None`: staff said `me`.
+    patient: Option<Id<Patient>>,
+    owner: bool,
+    keys: Option<Keys>,
+    state: Arc<State>,
+}
+
+/// What [`Parts::open`] found: in, or a refusal that has left its trace and must be committed.
 enum Opened<A> {
     In(Access<A>),
     Refused,
 }
 
-/// The pieces of a door that go into the unit.
-struct Pass<L> {
-    caller: Caller,
-    patient: Option<Id<Patient>>,
-    keys: Option<Keys>,
-    state: web::Data<State>,
-    act: &'static str,
-    of: PhantomData<fn() -> L>,
-}
-
-impl<L: Lock> Pass<L> {
-    fn open<A>(&self, tx: &mut Tx<'_>) -> Result<Opened<A>> {
+impl Parts {
+    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<Opened<A>> {
         let live = self.caller.live(tx)?;
         if !L::For::admits(live.kind()) {
             return Err(Error::Forbidden(Code::Forbidden));
         }
         let patient = self.patient.ok_or(Error::Forbidden(Code::Forbidden))?;
         let owner = live.patient() == Some(patient);
-        let links = if owner { Vec::new() } else { store::bonds(tx, patient, live.account())? };
-        match L::admits(&Bonds { owner, links: &links }) {
+        let links = if owner { Vec::new() } else { store::relations(tx, patient, live.account())? };
+        match L::admits(&Relations { owner, links: &links }) {
             Some(role) => {
                 let actor = (live.account(), live.session());
                 Ok(Opened::In(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
             }
             None if links.is_empty() || live.kind() != AccountKind::Staff => Err(Error::NotFound),
             None => {
-                self.trace_refusal(tx, live.account(), patient, live.now())?;
+                self.trace_refusal(tx, act, live.account(), patient, live.now())?;
                 Ok(Opened::Refused)
             }
         }
     }
 
     /// Leaves the trace of a refusal, once an hour for each person.
-    fn trace_refusal(&self, tx: &mut Tx<'_>, who: Id<Account>, patient: Id<Patient>, now: Timestamp) -> Result<()> {
+    fn trace_refusal(
+        &self,
+        tx: &mut Tx<'_>,
+        act: &'static str,
+        who: Id<Account>,
+        patient: Id<Patient>,
+        now: Timestamp,
+    ) -> Result<()> {
         let Some(keys) = &self.keys else { return Ok(()) };
         if audit::refused_since(tx, patient, who, hour_of(now))? {
             return Ok(());
         }
-        let record = AuditRecord { act: self.act.to_owned(), role: "staff".to_owned(), refused: true, ids: Vec::new() };
+        let record = AuditRecord { act: act.to_owned(), role: "staff".to_owned(), refused: true, ids: Vec::new() };
         let subject = Subject::Patient(patient);
         // Without a session: that is how a refusal is found again without opening it.
         audit::append(tx, &self.state.vault, keys, subject, Some(who), None, now, &record)
     }
 
     /// Leaves the trace of a refusal by somebody who works at a clinic of the patient's.
-    fn refused(&self, tx: &mut Tx<'_>) -> Result<()> {
+    fn refused(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<()> {
         let live = self.caller.live(tx)?;
         let Some(patient) = self.patient else { return Ok(()) };
-        if store::bonds(tx, patient, live.account())?.is_empty() || live.kind() != AccountKind::Staff {
+        if store::relations(tx, patient, live.account())?.is_empty() || live.kind() != AccountKind::Staff {
             return Ok(());
         }
-        self.trace_refusal(tx, live.account(), patient, live.now())
+        self.trace_refusal(tx, act, live.account(), patient, live.now())
     }
 
     /// Writes the audit row of an access by anybody but the patient.
-    fn trace<A>(&self, tx: &mut Tx<'_>, access: &Access<A>) -> Result<()> {
+    fn trace<A>(&self, tx: &mut Tx<'_>, act: &'static str, access: &Access<A>) -> Result<()> {
         if access.is_owner() {
             return Ok(());
         }
         let record = AuditRecord {
-            act: self.act.to_owned(),
+            act: act.to_owned(),
             role: access.role().name().to_owned(),
             refused: false,
             ids: access.returned(),
@@ -186,14 +189,14 @@ fn hour_of(now: Timestamp) -> Timestamp {
     Timestamp::from_second(second - second.rem_euclid(3600)).unwrap_or(now)
 }
 
-impl<L: Lock> Door<L> {
-    /// Steps up to a patient's door; to the caller's own without a `patient`. Whether it opens is seen in the unit that
+impl<L: Policy> Door<L> {
+    /// The door to a patient's data; to the caller's own without a `patient`. Whether it opens is seen in the unit that
     /// reads or writes.
     ///
     /// # Errors
     ///
     /// When database or keyring cannot be reached.
-    pub async fn knock(
+    pub async fn for_patient(
         caller: Caller,
         state: Arc<State>,
         directory: &Directory,
@@ -206,7 +209,7 @@ impl<L: Lock> Door<L> {
             Some(patient) => state.vault.keys(patient.uuid()).await?,
             None => None,
         };
-        Ok(Self { caller, patient, owner, keys, state: state.into(), of: PhantomData })
+        Ok(Self { parts: Arc::new(Parts { caller, patient, owner, keys, state }), of: PhantomData })
     }
 
     /// The patient behind the door, once a unit has opened it; for rendering what it returned.
@@ -215,7 +218,7 @@ impl<L: Lock> Door<L> {
     ///
     /// [`Error::NotFound`] when there is none.
     pub fn patient(&self) -> Result<Id<Patient>> {
-        self.patient.ok_or(Error::NotFound)
+        self.parts.patient.ok_or(Error::NotFound)
     }
 
     /// The patient's keys, for opening what a unit returned.
@@ -224,39 +227,28 @@ impl<L: Lock> Door<L> {
     ///
     /// [`Error::NotFound`] when there are none.
     pub fn keys(&self) -> Result<&Keys> {
-        self.keys.as_ref().ok_or(Error::NotFound)
+        self.parts.keys.as_ref().ok_or(Error::NotFound)
     }
 
     /// Whether the caller is the patient.
     pub fn is_owner(&self) -> bool {
-        self.owner
+        self.parts.owner
     }
 
     /// When the request arrived.
     pub fn now(&self) -> Timestamp {
-        self.caller.now()
+        self.parts.caller.now()
     }
 
     /// The server's parts.
     pub fn state(&self) -> &State {
-        &self.state
+        &self.parts.state
     }
 
     /// Binds cursors to the caller and to what they asked for.
     pub fn cursor_scope(&self, act: &str, filter: &str) -> Vec<u8> {
-        let patient = self.patient.map(|id| id.to_string()).unwrap_or_default();
-        format!("{act}|{}|{patient}|{filter}", self.caller.account()).into_bytes()
-    }
-
-    fn pass(&self, act: &'static str) -> Pass<L> {
-        Pass {
-            caller: self.caller,
-            patient: self.patient,
-            keys: self.keys.clone(),
-            state: self.state.clone(),
-            act,
-            of: PhantomData,
-        }
+        let patient = self.parts.patient.map(|id| id.to_string()).unwrap_or_default();
+        format!("{act}|{}|{patient}|{filter}", self.parts.caller.account()).into_bytes()
     }
 
     /// Opens the door to read, as operation `act`. For the patient one snapshot; for anybody else a unit that also
@@ -270,23 +262,24 @@ impl<L: Lock> Door<L> {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>, &Access<Read>) -> Result<T> + Send + 'static,
     {
-        let pass = self.pass(act);
-        let unit = move |tx: &mut Tx<'_>| match pass.open::<Read>(tx)? {
+        let parts = Arc::clone(&self.parts);
+        let unit = move |tx: &mut Tx<'_>| match parts.open::<L, Read>(tx, act)? {
             Opened::Refused => Ok(Err(Error::NotFound)),
             Opened::In(access) => match f(tx, &access) {
                 Ok(value) => {
-                    pass.trace(tx, &access)?;
+                    parts.trace(tx, act, &access)?;
                     Ok(Ok(value))
                 }
                 // Not theirs to see, or not there: both leave the same trace.
                 Err(Error::NotFound) if !access.is_owner() => {
-                    pass.trace_refusal(tx, access.account()?, access.patient(), access.now())?;
+                    parts.trace_refusal(tx, act, access.account()?, access.patient(), access.now())?;
                     Ok(Err(Error::NotFound))
                 }
                 Err(error) => Err(error),
             },
         };
-        if self.owner { self.state.db.read(unit).await? } else { self.state.db.write(unit).await? }
+        let db = &self.state().db;
+        if self.is_owner() { db.read(unit).await? } else { db.write(unit).await? }
     }
 
     /// What was asked for, parsed; what is wrong with it is only told to somebody whom the door lets in.
@@ -301,6 +294,112 @@ impl<L: Lock> Door<L> {
         }
     }
 
+    /// Reads a page of a list, as operation `act`. `filter` names what the list is filtered by, for its cursors.
+    ///
+    /// # Errors
+    ///
+    /// 401, 403 or 404 when the door stays shut; what is wrong with the listing; what `read` answers.
+    pub async fn list<F, K, T>(
+        &self,
+        act: &'static str,
+        listing: Result<Listing<F>>,
+        filter: &str,
+        mut read: impl FnMut(&mut Tx<'_>, &Access<Read>, PageRequest<K>) -> Result<Page<T, K>> + Send + 'static,
+    ) -> Result<(Listing<F>, Page<T, K>)>
+    where
+        K: CursorKey + Copy + Send + 'static,
+        T: Send + 'static,
+    {
+        let scope = self.cursor_scope(act, filter);
+        let asked = listing.and_then(|listing| Ok((listing.page(&self.state().vault, &scope)?, listing)));
+        let (asked, listing) = self.first(act, asked).await?;
+        let page = self.read(act, move |tx, access| read(tx, access, asked)).await?;
+        Ok((listing, page))
+    }
+
+    /// Does what `request` asks for, as operation `act`: once for each idempotency key.
+    ///
+    /// `parse` makes the command; what is wrong with it is only told to somebody whom the door lets in. `work` does it;
+    /// the plan follows what it changed. Then `show` reads what the answer needs, the first time (the outcome then has a
+    /// value) and for a replay, for what the caller may see now.
+    ///
+    /// # Errors
+    ///
+    /// 401, 403 or 404 when the door stays shut; what is wrong with the request; what `work` or `show` answer.
+    pub async fn change<I, B, C, T, V>(
+        &self,
+        act: &'static str,
+        request: Request<I, B>,
+        parse: impl FnOnce(Command<I, B>) -> Result<C>,
+        work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<T>> + Send + 'static,
+        show: impl FnMut(&mut Tx<'_>, &Access<Write>, Outcome<T>) -> Result<V> + Send + 'static,
+    ) -> Result<Answer<V>>
+    where
+        C: Send + 'static,
+        V: Send + 'static,
+    {
+        let (key, path) = (key_of(self.state(), &request), request.path().to_owned());
+        let command = request.into_command().and_then(parse);
+        let (status, value) = self.write_with(act, key, command, work, show).await?;
+        Ok(Answer { created: status == 201, path, value })
+    }
+
+    /// Does what `request` asks for, as [`Door::change`] does, where there is nothing to show for it: 204.
+    ///
+    /// # Errors
+    ///
+    /// As [`Door::change`].
+    pub async fn delete<I>(
+        &self,
+        act: &'static str,
+        request: Request<I>,
+        mut work: impl FnMut(&mut Tx<'_>, &Access<Write>, &Command<I>) -> Result<()> + Send + 'static,
+    ) -> Result<Reply>
+    where
+        I: Send + 'static,
+    {
+        let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &_| {
+            work(tx, access, command).map(Outcome::no_content)
+        };
+        self.change(act, request, Ok, work, |_, _, _| Ok(())).await?;
+        Ok(Reply::no_content())
+    }
+
+    async fn write_with<C, T, V>(
+        &self,
+        act: &'static str,
+        key: Result<Once>,
+        mut command: Result<C>,
+        mut work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<T>> + Send + 'static,
+        mut show: impl FnMut(&mut Tx<'_>, &Access<Write>, Outcome<T>) -> Result<V> + Send + 'static,
+    ) -> Result<(u16, V)>
+    where
+        C: Send + 'static,
+        V: Send + 'static,
+    {
+        let parts = Arc::clone(&self.parts);
+        let verdict = self.state().db.write(move |tx| {
+            let access = match parts.open::<L, Write>(tx, act)? {
+                Opened::Refused => return Ok(Err(Error::NotFound)),
+                Opened::In(access) => access,
+            };
+            let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
+            let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
+            access.follow(tx, parts.state.planner.as_ref())?;
+            let status = outcome.done.status;
+            let value = show(tx, &access, outcome)?;
+            parts.trace(tx, act, &access)?;
+            Ok(Ok((status, value)))
+        });
+        let answer = verdict.await.and_then(|answer| answer);
+        if !self.is_owner() && matches!(answer, Err(Error::NotFound)) {
+            // What the unit did is rolled back; the trace of the refusal needs one of its own.
+            let parts = Arc::clone(&self.parts);
+            self.state().db.write(move |tx| parts.refused(tx, act)).await?;
+        }
+        answer
+    }
+
     /// Opens the door to write, as operation `act`: once for each idempotency key.
     ///
     /// `command` is the parsed body: what is wrong with it is only told to somebody whom the door lets in. `f` does
@@ -313,7 +412,7 @@ impl<L: Lock> Door<L> {
         &self,
         act: &'static str,
         once: Once,
-        mut command: Result<C>,
+        command: Result<C>,
         mut f: F,
         mut again: G,
     ) -> Result<(Done, V)>
@@ -323,34 +422,24 @@ impl<L: Lock> Door<L> {
         F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<(Done, V)> + Send + 'static,
         G: FnMut(&mut Tx<'_>, &Access<Write>, Done) -> Result<V> + Send + 'static,
     {
-        let pass = self.pass(act);
-        let verdict = self.state.db.write(move |tx| {
-            let access = match pass.open::<Write>(tx)? {
-                Opened::Refused => return Ok(Err(Error::NotFound)),
-                Opened::In(access) => access,
-            };
-            let once = (pass.caller.account(), &once, access.now());
-            let work = |tx: &mut Tx<'_>, command: &C| f(tx, &access, command);
-            let answer = replay::run(tx, once, &mut command, work, |tx, done| again(tx, &access, done))?;
-            pass.trace(tx, &access)?;
-            Ok(Ok(answer))
-        });
-        let answer = verdict.await.and_then(|answer| answer);
-        if !self.owner && matches!(answer, Err(Error::NotFound)) {
-            // What the unit did is rolled back; the trace of the refusal needs one of its own.
-            let pass = self.pass(act);
-            self.state.db.write(move |tx| pass.refused(tx)).await?;
-        }
-        answer
+        let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| {
+            let (done, value) = f(tx, access, command)?;
+            Ok(Outcome { done, value: Some(value) })
+        };
+        let show = move |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<V>| match outcome.value {
+            Some(value) => Ok((outcome.done, value)),
+            None => Ok((outcome.done, again(tx, access, outcome.done)?)),
+        };
+        Ok(self.write_with(act, Ok(once), command, work, show).await?.1)
     }
 
     /// The idempotency key of this request with its fingerprint, a keyed hash of method, path and body.
     pub fn once(&self, key: &IdempotencyKey, body: &[u8]) -> Once {
-        once_of(&self.state, key, body)
+        once_of(self.state(), key, body)
     }
 }
 
-impl<L: Lock> FromRequest for Door<L> {
+impl<L: Policy> FromRequest for Door<L> {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
@@ -373,7 +462,7 @@ impl<L: Lock> FromRequest for Door<L> {
                 PatientRef::Me => None,
                 PatientRef::Id(id) => Some(id),
             };
-            Self::knock(caller, state.into_inner(), directory, patient).await
+            Self::for_patient(caller, state.into_inner(), directory, patient).await
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::locked;
 
 /// A link of a patient at a clinic where the caller works.
 #[derive(Clone, Copy, Debug)]
-pub struct Bond {
+pub struct Relation {
     /// The link.
     pub link: Id<CareLink>,
     /// Its clinic.
@@ -34,7 +34,7 @@ pub struct Bond {
 
 /// Every link of `patient` at clinics where `account` works, held until the unit ends: one statement, the same
 /// whatever it finds.
-pub(super) fn bonds(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Bond>> {
+pub(super) fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
     let rows: Vec<(Id<CareLink>, Id<Clinic>, Id<Account>, String, i32)> = locked!(
         tx,
         for_share,
@@ -53,7 +53,7 @@ pub(super) fn bonds(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>)
     )?;
     Ok(rows
         .into_iter()
-        .map(|(link, clinic, therapist, state, capabilities)| Bond {
+        .map(|(link, clinic, therapist, state, capabilities)| Relation {
             link,
             clinic,
             own: therapist == account,

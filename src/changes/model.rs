@@ -10,25 +10,39 @@ use crate::kernel::id::{Account, Session};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entity {
     /// A journal entry.
-    Entry = 1,
+    Entry,
     /// An infusion.
-    Infusion = 2,
+    Infusion,
     /// A prompt.
-    Prompt = 3,
+    Prompt,
     /// A grant.
-    Grant = 4,
+    Grant,
     /// A comment on an entry.
-    Comment = 5,
+    Comment,
     /// The patient's settings.
-    Settings = 6,
+    Settings,
     /// A pause.
-    Pause = 7,
+    Pause,
     /// A care link.
-    CareLink = 8,
+    CareLink,
     /// An exercise response.
-    Response = 9,
+    Response,
     /// An assignment.
-    Assignment = 10,
+    Assignment,
+    /// A kind that is declared outside this crate. The plan knows nothing of it.
+    Extension(i32),
+}
+
+/// Whether a change of a thing calls for another plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FeedsPlan {
+    /// The plan does not depend on it.
+    #[default]
+    Never,
+    /// The planner looks, at little cost, whether what the plan depends on has changed.
+    Perhaps,
+    /// The plan is made again.
+    Always,
 }
 
 impl Entity {
@@ -45,6 +59,24 @@ impl Entity {
             Self::CareLink => 8,
             Self::Response => 9,
             Self::Assignment => 10,
+            Self::Extension(number) => number,
+        }
+    }
+
+    /// Whether its changes feed the plan. A new kind has to say so here, or it does not compile.
+    pub const fn feeds_plan(self) -> FeedsPlan {
+        match self {
+            Self::Infusion
+            | Self::Prompt
+            | Self::Grant
+            | Self::Settings
+            | Self::Pause
+            | Self::CareLink
+            | Self::Response
+            | Self::Assignment => FeedsPlan::Always,
+            // Most entries change nothing that a plan asks for, and each is written on the hottest path.
+            Self::Entry => FeedsPlan::Perhaps,
+            Self::Comment | Self::Extension(_) => FeedsPlan::Never,
         }
     }
 }

@@ -97,7 +97,7 @@ fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> 
 
 fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access<Write>> {
     let keys = keys.get(&patient)?.clone()?;
-    Some(Access::for_server(patient, Some(keys), now))
+    Some(Access::<crate::care::Write>::for_server(patient, Some(keys), now))
 }
 
 fn verdict(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> (Verdict, Timestamp) {

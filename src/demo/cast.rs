@@ -12,10 +12,10 @@ use crate::care::joining::{self, Joined, Registration};
 use crate::care::model::{Capabilities, InvitationDoc, Invitee};
 use crate::care::{JoinCode, links, setup};
 use crate::db::Tx;
+use crate::idempotency::{Done, Once};
 use crate::identity::{Anyone, Claimed, Live, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::{Error, Id, Result, Text, Zone};
-use crate::replay::{Done, Once};
 
 /// Somebody who works at the clinic.
 #[derive(Debug)]

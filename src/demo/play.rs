@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use super::cast::{self, Character, Workplace};
 use super::stage::{Stage, unfit};
 use super::story::{Deed, named, timeline};
-use crate::care::door::Lock;
+use crate::care::door::Policy;
 use crate::care::{Access, Door, Write};
 use crate::db::Tx;
+use crate::idempotency::{Done, Once};
 use crate::kernel::id::{Assignment, Entry, Patient, Response};
 use crate::kernel::{Id, Result};
 use crate::prompts::actions::{Act, Later};
-use crate::replay::{Done, Once};
 
 /// What the guide shows of the first patient: an entry that their therapist may read, a response that the therapist may
 /// read, and the assignment that it answers.
@@ -120,7 +120,7 @@ impl Scene<'_> {
 /// One unit of work behind a door.
 pub(super) async fn unit<L, C, F>(door: &Door<L>, act: &'static str, command: C, mut work: F) -> Result<()>
 where
-    L: Lock,
+    L: Policy,
     C: Send + 'static,
     F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<()> + Send + 'static,
 {

@@ -6,7 +6,7 @@ use super::play::{Scene, unit};
 use super::stage::unfit;
 use super::story::{Assigning, Planning, RuleChange, named};
 use crate::care::Door;
-use crate::care::door::{Care, Lock, Shared, Team};
+use crate::care::door::{Care, Policy, Shared, Team};
 use crate::course::{self, CourseKind, InfusionDraft, InfusionPatch, InfusionStatus};
 use crate::exercises::actions::Responses;
 use crate::exercises::assignments::actions as assignments;
@@ -27,7 +27,7 @@ impl Scene<'_> {
     }
 
     /// The door to the patient, for a therapist of theirs.
-    async fn therapist<L: Lock>(&mut self, who: Option<&str>) -> Result<Door<L>> {
+    async fn therapist<L: Policy>(&mut self, who: Option<&str>) -> Result<Door<L>> {
         let (key, _) = self.person.link(who)?;
         let patient = self.person.patient()?;
         self.stage.door(&mut self.work.therapist(&key)?.actor, Some(patient)).await

@@ -7,15 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::app::Server;
 use crate::care::Door;
-use crate::care::door::Lock;
+use crate::care::door::Policy;
 use crate::care::joining::Person;
 use crate::delivery::{Channel, ChannelError, Push};
+use crate::idempotency::{Done, Once};
 use crate::identity::actions::{self, Grant};
 use crate::identity::{Claimed, Email, Kind, Passphrase};
 use crate::jobs;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
-use crate::replay::{Done, Once};
 use crate::state::State;
 
 /// Tokens older than this are exchanged before they are used.
@@ -100,9 +100,9 @@ impl Stage {
     }
 
     /// The door to a patient's data, for `who`.
-    pub(super) async fn door<L: Lock>(&self, who: &mut Actor, patient: Option<Id<Patient>>) -> Result<Door<L>> {
+    pub(super) async fn door<L: Policy>(&self, who: &mut Actor, patient: Option<Id<Patient>>) -> Result<Door<L>> {
         let caller = self.claimed(who).await?;
-        Door::knock(caller, Arc::clone(&self.state), &self.server.directory, patient).await
+        Door::for_patient(caller, Arc::clone(&self.state), &self.server.directory, patient).await
     }
 
     /// Ends the session of somebody who has played their part.

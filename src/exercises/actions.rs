@@ -13,10 +13,10 @@ use crate::care::grants::Sections;
 use crate::changes::{self, Entity, Op};
 use crate::db::Tx;
 use crate::http::Preconditions;
+use crate::idempotency::Done;
 use crate::kernel::id::{Patient, Response};
 use crate::kernel::{Code, Error, Fields, Id, Result};
 use crate::prompts;
-use crate::replay::Done;
 use crate::revisions::{self, Kept};
 use crate::vault::Keys;
 

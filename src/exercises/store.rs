@@ -131,7 +131,7 @@ pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
                 responses::purge_at.eq(None::<At>),
             ))
             .execute(tx.conn())?;
-        let access = Access::for_server(*patient, None, now);
+        let access = Access::<crate::care::Write>::for_server(*patient, None, now);
         revisions::store::delete(
             tx,
             &access,

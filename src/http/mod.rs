@@ -18,6 +18,7 @@ pub mod document;
 mod json;
 pub mod layers;
 pub mod limits;
+mod listing;
 pub mod methods;
 mod objects;
 mod operations;
@@ -28,6 +29,7 @@ pub mod precondition;
 pub mod problem;
 pub mod query;
 pub mod reply;
+mod request;
 mod wording;
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub use crate::kernel::Change;
 pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
+pub use listing::{Listing, NoFilter, PageQuery};
 pub use methods::Methods;
 pub use once::IdempotencyKey;
 pub use operations::Operations;
@@ -50,6 +53,7 @@ pub use precondition::{EntityTag, Preconditions};
 pub use problem::Problem;
 pub use query::Query;
 pub use reply::Reply;
+pub use request::{Answer, Command, Content, NewId, Request};
 
 use crate::kernel::{Code, Entropy, Error};
 

@@ -76,6 +76,15 @@ impl Reply {
         self.etag(tag)
     }
 
+    /// With a `Link`, if there is one.
+    #[must_use]
+    pub fn link(self, link: Option<&str>) -> Self {
+        match link {
+            Some(link) => self.header(header::LINK, link),
+            None => self,
+        }
+    }
+
     /// With `Link: …; rel="next"`: this request's address with another `cursor`, if there is a next page.
     #[must_use]
     pub fn next(self, request: &HttpRequest, cursor: Option<&str>) -> Self {

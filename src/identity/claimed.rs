@@ -13,10 +13,10 @@ use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
-use crate::http::IdempotencyKey;
+use crate::http::{Answer, Command, IdempotencyKey, Request};
+use crate::idempotency::{self, Done, Once, Outcome};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
-use crate::replay::{self, Done, Once};
 use crate::state::State;
 use crate::vault::MacLabel;
 
@@ -126,6 +126,41 @@ impl<K: Kind> Claimed<K> {
 }
 
 impl<K: Kind> Claimed<K> {
+    /// Does what `request` asks for in one unit whose first statement makes the caller live, once for each idempotency
+    /// key.
+    ///
+    /// `parse` makes the command; what is wrong with it is told after the caller is known. `work` does it; `show` reads
+    /// what the answer needs, the first time (the outcome then has a value) and for a replay.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claimed::live`]; what is wrong with the request; what `work` or `show` answer.
+    pub async fn change<I, B, C, T, V>(
+        &self,
+        state: &State,
+        request: Request<I, B>,
+        parse: impl FnOnce(Command<I, B>) -> Result<C>,
+        mut work: impl FnMut(&mut Tx<'_>, &Live<K>, &C) -> Result<Outcome<T>> + Send + 'static,
+        mut show: impl FnMut(&mut Tx<'_>, &Live<K>, Outcome<T>) -> Result<V> + Send + 'static,
+    ) -> Result<Answer<V>>
+    where
+        C: Send + 'static,
+        V: Send + 'static,
+    {
+        let caller = *self;
+        let (key, path) = (key_of(state, &request), request.path().to_owned());
+        let mut command = request.into_command().and_then(parse);
+        let unit = move |tx: &mut Tx<'_>| {
+            let live = caller.live(tx)?;
+            let key = key.as_ref().map_err(Error::again)?;
+            let work = |tx: &mut Tx<'_>, command: &C| work(tx, &live, command);
+            let outcome = idempotency::run(tx, (live.account(), key, live.now()), &mut command, work)?;
+            Ok((outcome.done.status, show(tx, &live, outcome)?))
+        };
+        let (status, value) = state.db.write(unit).await?;
+        Ok(Answer { created: status == 201, path, value })
+    }
+
     /// Runs `f` in one unit whose first statement makes the caller live: once for each idempotency key.
     ///
     /// `command` is the parsed body: what is wrong with it is told after the caller is known. `again` renders an
@@ -151,8 +186,15 @@ impl<K: Kind> Claimed<K> {
         let caller = *self;
         let unit = move |tx: &mut Tx<'_>| {
             let live = caller.live(tx)?;
-            let work = |tx: &mut Tx<'_>, command: &C| f(tx, &live, command);
-            replay::run(tx, (live.account(), &once, live.now()), &mut command, work, |tx, done| again(tx, &live, done))
+            let work = |tx: &mut Tx<'_>, command: &C| {
+                let (done, value) = f(tx, &live, command)?;
+                Ok(Outcome { done, value: Some(value) })
+            };
+            let outcome = idempotency::run(tx, (live.account(), &once, live.now()), &mut command, work)?;
+            match outcome.value {
+                Some(value) => Ok((outcome.done, value)),
+                None => Ok((outcome.done, again(tx, &live, outcome.done)?)),
+            }
         };
         state.db.write(unit).await
     }
@@ -165,6 +207,15 @@ pub fn once_of(state: &State, key: &IdempotencyKey, body: &[u8]) -> Once {
         key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
         fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(body)),
     }
+}
+
+/// The idempotency key of a request with its fingerprint, or what is wrong with it.
+///
+/// # Errors
+///
+/// 422 for a malformed key.
+pub fn key_of<I, B>(state: &State, request: &Request<I, B>) -> Result<Once> {
+    request.key().map(|(key, raw)| once_of(state, key, raw))
 }
 
 /// A caller whose session lives, in the unit that made it.

@@ -12,8 +12,8 @@ use super::model::{Email, Passphrase};
 use super::{Caller, Passwords, Tokens};
 use crate::http::document::{ActionErrors, AuthErrors, OnceHeader, PublicErrors};
 use crate::http::{Body, IdempotencyKey, Operations, Reply};
+use crate::idempotency::Done;
 use crate::kernel::{Fields, Result};
-use crate::replay::Done;
 use crate::state::State;
 
 /// Registers the operations below `/v1`.

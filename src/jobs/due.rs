@@ -98,7 +98,7 @@ fn catch_up_one(
     keys: Option<&Keys>,
     now: Timestamp,
 ) -> Result<usize> {
-    let access = Access::for_server(patient, keys.cloned(), now);
+    let access = Access::<crate::care::Write>::for_server(patient, keys.cloned(), now);
     // No number is taken: this locks the head, so that two workers do not choose twice.
     changes::take(tx, patient, 0)?;
     let list = store::list_waiting(tx, &access)?;

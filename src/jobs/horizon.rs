@@ -72,7 +72,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now
         return Ok(true);
     };
     let planned = state.db.write_bulk(move |tx| {
-        let access = Access::for_server(patient, Some(keys.clone()), now);
+        let access = Access::<crate::care::Write>::for_server(patient, Some(keys.clone()), now);
         // No number is taken: this locks the head before anything is read.
         changes::take(tx, patient, 0)?;
         let wanted = store::is_to_plan(tx, &access)?;

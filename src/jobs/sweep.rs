@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::exercises;
+use crate::idempotency;
 use crate::journal;
 use crate::kernel::Result;
-use crate::replay;
 use crate::state::State;
 
 /// Rows of one kind cleared in one round.
@@ -20,7 +20,7 @@ pub(super) fn is_due(oldest: Timestamp, now: Timestamp) -> bool {
 
 /// Clears one round of each kind. Every slice whose rows have a time is called from here, with a bounded number.
 pub(super) async fn sweep(state: &State, now: Timestamp) -> Result<usize> {
-    let keys = state.db.write_bulk(move |tx| replay::sweep(tx, now, ROUND)).await?;
+    let keys = state.db.write_bulk(move |tx| idempotency::sweep(tx, now, ROUND)).await?;
     let entries = state.db.write_bulk(move |tx| journal::store::purge(tx, now, ROUND)).await?;
     let responses = state.db.write_bulk(move |tx| exercises::store::purge(tx, now, ROUND)).await?;
     Ok(keys + entries + responses)

@@ -12,9 +12,9 @@ use crate::care::grants::{self, Sections};
 use crate::changes::{self, Entity};
 use crate::db::Tx;
 use crate::http::Preconditions;
+use crate::idempotency::Done;
 use crate::kernel::id::{Entry, Patient};
 use crate::kernel::{Error, Id, Result};
-use crate::replay::Done;
 use crate::revisions::Kept;
 use crate::vault::Keys;
 

@@ -16,14 +16,14 @@ use super::draft::{EntryDraft, EntryPatch};
 use super::hooks::{self, Background};
 use super::store::Row;
 use super::view::{self, EntryView, Found};
-use crate::care::door::{Care, Lock, Own, Shared};
+use crate::care::door::{Care, Own, Policy, Shared};
 use crate::care::{Access, Door, grants};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, EntityTag, IdempotencyKey, Operations, PatchBody, PathOf, PatientRef, Preconditions, Reply};
+use crate::idempotency::Done;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
-use crate::replay::Done;
 use crate::revisions::Kept as _;
 use crate::vault::MacLabel;
 
@@ -62,7 +62,7 @@ fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Entry>) -> Result<Answer
     changed(tx, access, row)
 }
 
-fn render<L: Lock>(door: &Door<L>, (found, background): &Answer) -> Result<(EntryView, EntityTag)> {
+fn render<L: Policy>(door: &Door<L>, (found, background): &Answer) -> Result<(EntryView, EntityTag)> {
     let around = background.open(door.keys()?, door.patient()?)?;
     let view = view::render(door.keys()?, door.patient()?, found, &around)?;
     let tag = if found.shared.is_none() {
@@ -74,7 +74,7 @@ fn render<L: Lock>(door: &Door<L>, (found, background): &Answer) -> Result<(Entr
     Ok((view, tag))
 }
 
-fn reply<L: Lock>(door: &Door<L>, answer: &Answer) -> Result<Reply> {
+fn reply<L: Policy>(door: &Door<L>, answer: &Answer) -> Result<Reply> {
     let (view, tag) = render(door, answer)?;
     Ok(Reply::ok(&view).etag(&tag))
 }

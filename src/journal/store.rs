@@ -191,7 +191,7 @@ pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
             .execute(tx.conn())?;
         let thread = comments::table.filter(comments::patient_id.eq(patient));
         diesel::delete(thread.filter(comments::entry_id.eq(id))).execute(tx.conn())?;
-        let access = Access::for_server(*patient, None, now);
+        let access = Access::<crate::care::Write>::for_server(*patient, None, now);
         revisions::store::delete(
             tx,
             &access,

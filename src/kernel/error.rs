@@ -59,6 +59,15 @@ impl Error {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
     }
 
+    /// The same fault, to be told a second time: that of a form keeps its fields.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Invalid(fields) => Self::Invalid(fields.clone()),
+            other => Self::internal(other.to_string()),
+        }
+    }
+
     /// A conflict that names nothing.
     pub fn conflict(code: Code) -> Self {
         Self::Conflict(code, None)

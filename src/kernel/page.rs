@@ -1,6 +1,9 @@
 //! Pages of a list.
 
-use super::{Error, Result};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Error, Id, Result};
 use crate::kernel::fields::FieldError;
 
 /// How many items a page holds: 1 to 200, 20 unless asked otherwise.
@@ -60,5 +63,65 @@ impl<T, C> Page<T, C> {
         rows.truncate(limit.items());
         let next = if more { rows.last().map(key) } else { None };
         Self { items: rows, next }
+    }
+}
+
+/// A place in the order of a list, as a cursor carries it.
+pub trait CursorKey: Sized {
+    /// The bytes to seal.
+    fn to_bytes(&self) -> Vec<u8>;
+    /// The place that the bytes of an opened cursor say; `None` when they say none.
+    fn from_bytes(bytes: &[u8]) -> Option<Self>;
+}
+
+impl<K> CursorKey for Id<K> {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.uuid().as_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Uuid::from_slice(bytes).ok().map(Self::from_uuid)
+    }
+}
+
+impl CursorKey for i64 {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
+impl<K> CursorKey for (Timestamp, Id<K>) {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.0.as_microsecond().to_bytes(), self.1.to_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (at, id) = bytes.split_at_checked(8)?;
+        Some((Timestamp::from_microsecond(i64::from_bytes(at)?).ok()?, Id::from_bytes(id)?))
+    }
+}
+
+/// Which page of a list is asked for, with its cursor opened.
+#[derive(Clone, Copy, Debug)]
+pub struct PageRequest<K> {
+    /// How many items.
+    pub limit: Limit,
+    /// Where the page before ended.
+    pub after: Option<K>,
+}
+
+impl<K> PageRequest<K> {
+    /// The number of rows to ask for.
+    pub fn rows(&self) -> i64 {
+        self.limit.rows()
+    }
+
+    /// The page that `rows` make; `key` names the place of an item in the order.
+    pub fn cut<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T, K> {
+        Page::cut(rows, self.limit, key)
     }
 }

@@ -11,6 +11,7 @@ use crate::course::{
 };
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Outcome;
 use crate::kernel::id::{Infusion, Pause};
 use crate::kernel::{Change, Code, Error, Id, Result, Zone};
 
@@ -256,7 +257,7 @@ pub fn patch_settings(
     Ok((after, version + 1))
 }
 
-/// Sets a pause under the client's id. Answers it and whether it is new.
+/// Sets a pause under the client's id.
 ///
 /// # Errors
 ///
@@ -266,22 +267,31 @@ pub fn put_pause(
     access: &Access<Write>,
     id: Id<Pause>,
     pause: PauseDoc,
-) -> Result<(Stored<Pause, PauseDoc>, bool)> {
-    let first = changes::take(tx, access.patient(), 1)?;
+) -> Result<Outcome<Stored<Pause, PauseDoc>>> {
+    access.lock(tx)?;
     let now = access.now();
     let found = course::list_pauses(tx, access, true)?.into_iter().find(|(stored, _)| stored.id == id);
     let (version, created_at) = match found {
         Some((_, true)) => return Err(Error::Deleted),
-        Some((stored, false)) if stored.doc == pause => return Ok((stored, false)),
+        Some((stored, false)) if stored.doc == pause => return Ok(Outcome::ok(id, stored)),
         Some((stored, false)) => (stored.version + 1, stored.created_at),
         None => (1, now),
     };
     course::put_pause(tx, access, id, &pause, version, false)?;
     let op = if version == 1 { Op::Create } else { Op::Update };
-    let change = Changed::new(Entity::Pause, id, version, op);
-    changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
-    replan(tx, access)?;
-    Ok((Stored { id, doc: pause, version, created_at, updated_at: now }, version == 1))
+    access.record(tx, Changed::new(Entity::Pause, id, version, op))?;
+    let stored = Stored { id, doc: pause, version, created_at, updated_at: now };
+    Ok(if version == 1 { Outcome::created(id, stored) } else { Outcome::ok(id, stored) })
+}
+
+/// The pause of that id, unless it was ended.
+///
+/// # Errors
+///
+/// [`Error::Deleted`] when there is none any more.
+pub fn get_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Result<Stored<Pause, PauseDoc>> {
+    let list = course::list_pauses(tx, access, false)?;
+    list.into_iter().map(|(stored, _)| stored).find(|stored| stored.id == id).ok_or(Error::Deleted)
 }
 
 /// Ends a pause. Ending it twice is ending it once.
@@ -290,17 +300,14 @@ pub fn put_pause(
 ///
 /// [`Error::NotFound`] when there never was one.
 pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Result<()> {
-    let first = changes::take(tx, access.patient(), 1)?;
+    access.lock(tx)?;
     let found = course::list_pauses(tx, access, true)?.into_iter().find(|(stored, _)| stored.id == id);
     let (stored, gone) = found.ok_or(Error::NotFound)?;
     if gone {
         return Ok(());
     }
     course::put_pause(tx, access, id, &stored.doc, stored.version + 1, true)?;
-    let change = Changed::new(Entity::Pause, id, stored.version + 1, Op::Delete);
-    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])?;
-    replan(tx, access)?;
-    Ok(())
+    access.record(tx, Changed::new(Entity::Pause, id, stored.version + 1, Op::Delete))
 }
 
 /// Notes that an infusion is under way since `started`. One that began so late that its planned end was taken for the

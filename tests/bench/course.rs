@@ -107,7 +107,7 @@ async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
         let (keys, older) = (state.vault.keys(patient.uuid()).await.unwrap(), older.clone());
         let unit = move |tx: &mut Tx<'_>| {
             changes::take(tx, patient, 0)?;
-            actions::replan_by(tx, &Access::for_server(patient, keys.clone(), now), &older)
+            actions::replan_by(tx, &Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now), &older)
         };
         moved += state.db.write(unit).await.unwrap();
     }

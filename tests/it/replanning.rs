@@ -341,7 +341,7 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     let keys = state.vault.keys(patient.uuid()).await.unwrap();
     let now = app.now();
     let unit = move |tx: &mut Tx<'_>| {
-        let access = Access::for_server(patient, keys.clone(), now);
+        let access = Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now);
         prompts::store::note_version(tx, "afterglow-default", 0)?;
         prompts::actions::replan_by(tx, &access, &older)
     };

@@ -8,10 +8,10 @@ use crate::care::follow::plan_follows;
 use crate::changes::{self, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::exercises;
+use crate::idempotency::Done;
 use crate::journal;
 use crate::kernel::id::{Any, Entry, Grant, Patient};
 use crate::kernel::{Code, Error, Id, Result};
-use crate::replay::Done;
 use crate::vault::{Keys, Place, Purpose};
 
 fn place(patient: Id<Patient>, id: Id<Grant>) -> Place {

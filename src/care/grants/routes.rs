@@ -13,10 +13,10 @@ use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, Operations, PathOf, PatientRef, Query, Reply};
+use crate::idempotency::Done;
 use crate::kernel::id::{Account, Grant};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result};
-use crate::replay::Done;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -184,7 +184,7 @@ struct GrantList {
 /// A grant with the therapists who may read by it, as a unit returns it.
 type Found = (GrantRow, Vec<Id<Account>>);
 
-fn view<L: crate::care::door::Lock>(door: &Door<L>, (row, readers): Found) -> Result<GrantView> {
+fn view<L: crate::care::door::Policy>(door: &Door<L>, (row, readers): Found) -> Result<GrantView> {
     let doc = actions::open(door.keys()?, door.patient()?, &row)?;
     let live = row.live(door.now());
     let (target, rule) = match doc.target {

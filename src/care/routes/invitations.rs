@@ -13,11 +13,11 @@ use crate::care::store::{InvitationRow, NewInvitation};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, PathOf, Query, Reply};
+use crate::idempotency::Done;
 use crate::identity::{Claimed, Email, Live, Staff, once_of};
 use crate::kernel::id::Invitation;
 use crate::kernel::page::Page;
 use crate::kernel::{Error, Fields, Id, Result, Text};
-use crate::replay::Done;
 use crate::state::State;
 
 /// Whom to invite.

@@ -17,11 +17,11 @@ use crate::care::{setup, words};
 use crate::db::Tx;
 use crate::http::document::{AuthErrors, OnceHeader, SetupErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, Reply};
+use crate::idempotency::Done;
 use crate::identity::routes::TokensView;
 use crate::identity::{AccountKind, Anyone, Caller, Email, Live, Passphrase, Passwords, Tokens, once_of};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Error, Fields, Id, Result, Text, Zone};
-use crate::replay::Done;
 use crate::state::State;
 
 /// The first clinic and its admin.

@@ -14,11 +14,11 @@ use crate::care::words::words_of;
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors};
 use crate::http::{IdempotencyKey, PathOf, Query, Reply};
+use crate::idempotency::Done;
 use crate::identity::{Anyone, Caller, Claimed, Live, Staff, once_of};
 use crate::kernel::id::CareLink;
 use crate::kernel::page::Page;
 use crate::kernel::{Error, Id, Result};
-use crate::replay::Done;
 use crate::state::State;
 
 /// The bond of one patient and one therapist.

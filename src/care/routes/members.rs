@@ -14,11 +14,11 @@ use crate::care::store::Member;
 use crate::db::Tx;
 use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{IdempotencyKey, PatchBody, PathOf, Query, Reply};
+use crate::idempotency::Done;
 use crate::identity::{Claimed, Live, Staff, once_of};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::page::Page;
 use crate::kernel::{Error, Fields, Id, Result};
-use crate::replay::Done;
 use crate::state::State;
 
 /// What changes about a member.

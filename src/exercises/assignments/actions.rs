@@ -10,10 +10,10 @@ use crate::care::grants::{self, Sections};
 use crate::changes::{self, Change, Entity, Op};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Done;
 use crate::kernel::id::{Assignment, Response};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::prompts;
-use crate::replay::Done;
 
 /// An assignment, as the caller may know of it.
 #[derive(Clone, Debug)]

@@ -10,14 +10,14 @@ use uuid::Uuid;
 use super::actions::{self, Found};
 use super::model::{Draft, Patch};
 use crate::care::Door;
-use crate::care::door::{Care, Lock, Shared};
+use crate::care::door::{Care, Policy, Shared};
 use crate::http::document::{IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, Operations, PatchBody, PathOf, PatientRef, Preconditions, Query, Reply};
+use crate::idempotency::Done;
 use crate::kernel::id::Assignment;
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::patch::Change;
 use crate::kernel::{Error, Fields, Id, Result};
-use crate::replay::Done;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -243,7 +243,7 @@ struct ListAssignments {
     cursor: Option<String>,
 }
 
-fn after<L: Lock>(door: &Door<L>, scope: &[u8], cursor: Option<String>) -> Result<Option<Id<Assignment>>> {
+fn after<L: Policy>(door: &Door<L>, scope: &[u8], cursor: Option<String>) -> Result<Option<Id<Assignment>>> {
     let mut fields = Fields::new();
     let after = cursor.and_then(|cursor| {
         let bytes = door.state().vault.open_cursor(scope, &cursor);

@@ -12,8 +12,8 @@ use crate::course::{self, CautionFlag};
 use crate::exercises::cautions;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
+use crate::idempotency::Done;
 use crate::kernel::{Error, Result};
-use crate::replay::Done;
 
 /// What speaks against some exercises for a patient.
 #[derive(Serialize, ToSchema)]

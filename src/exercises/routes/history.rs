@@ -20,9 +20,9 @@ use crate::exercises::seal::Of;
 use crate::exercises::view::ResponseView;
 use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors};
 use crate::http::{IdempotencyKey, PathOf, PatientRef, Preconditions, Query, Reply};
+use crate::idempotency::Done;
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
-use crate::replay::Done;
 use crate::revisions::Kept as _;
 use crate::revisions::routes::{self, ListRevisions, RevisionList};
 

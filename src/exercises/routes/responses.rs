@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Language;
-use crate::care::door::{Care, Lock, Own, Shared};
+use crate::care::door::{Care, Own, Policy, Shared};
 use crate::care::{Access, Door, grants};
 use crate::course::{self, Background};
 use crate::db::Tx;
@@ -19,9 +19,9 @@ use crate::exercises::store::Row;
 use crate::exercises::view::{self, Found, ResponseView};
 use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
+use crate::idempotency::Done;
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
-use crate::replay::Done;
 use crate::revisions::Kept as _;
 use crate::vault::MacLabel;
 
@@ -40,7 +40,7 @@ pub(super) fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>) ->
     changed(tx, access, row)
 }
 
-fn render<L: Lock>(
+fn render<L: Policy>(
     door: &Door<L>,
     (found, background): &Answer,
     language: Language,
@@ -58,7 +58,7 @@ fn render<L: Lock>(
     Ok((view, tag))
 }
 
-pub(super) fn reply<L: Lock>(door: &Door<L>, answer: &Answer, language: Language) -> Result<Reply> {
+pub(super) fn reply<L: Policy>(door: &Door<L>, answer: &Answer, language: Language) -> Result<Reply> {
     let (view, tag) = render(door, answer, language)?;
     Ok(Reply::ok(&view).etag(&tag))
 }

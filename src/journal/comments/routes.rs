@@ -11,10 +11,10 @@ use crate::care::Door;
 use crate::care::door::Shared;
 use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, Operations, PathOf, PatientRef, Query, Reply};
+use crate::idempotency::Done;
 use crate::kernel::id::{CareLink, Comment, Entry};
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result, Text};
-use crate::replay::Done;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {

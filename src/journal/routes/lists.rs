@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::care::door::{Lock, Own, Shared};
+use crate::care::door::{Own, Policy, Shared};
 use crate::care::grants::Sections;
 use crate::care::{Access, Door, grants};
 use crate::db::Tx;
@@ -175,7 +175,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new<L: Lock>(
+    fn new<L: Policy>(
         door: &Door<L>,
         act: &'static str,
         filter: Filter,
@@ -191,7 +191,7 @@ impl Wanted {
         Ok(Self { act, filter, limit, after: after.transpose()?, scope })
     }
 
-    fn list<L: Lock>(&self, door: &Door<L>, items: Vec<EntryView>, next: Option<Key>) -> EntryList {
+    fn list<L: Policy>(&self, door: &Door<L>, items: Vec<EntryView>, next: Option<Key>) -> EntryList {
         let next_cursor = next.map(|key| door.state().vault.seal_cursor(&self.scope, &write_key(key)));
         EntryList { items, next_cursor }
     }
@@ -210,7 +210,7 @@ fn read_key(bytes: &[u8]) -> Option<Key> {
 }
 
 /// The owner's entries: pages of rows, each its own unit, opened between the units until the page is full.
-async fn own_page<L: Lock>(door: &Door<L>, wanted: Wanted) -> Result<EntryList> {
+async fn own_page<L: Policy>(door: &Door<L>, wanted: Wanted) -> Result<EntryList> {
     let (filter, limit, mut after) = (&wanted.filter, wanted.limit, wanted.after);
     let (mut items, mut looked_at) = (Vec::new(), 0);
     loop {

@@ -14,12 +14,12 @@ use crate::changes::Entity;
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors};
 use crate::http::{IdempotencyKey, PathOf, PatientRef, Preconditions, Query, Reply};
+use crate::idempotency::Done;
 use crate::journal::actions::Entries;
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::journal::seal::Of;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
-use crate::replay::Done;
 use crate::revisions::Kept as _;
 use crate::revisions::routes::{self, ListRevisions, RevisionList};
 

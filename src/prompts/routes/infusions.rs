@@ -13,11 +13,11 @@ use crate::course::{self, InfusionDraft, InfusionPatch, Settings};
 use crate::db::Tx;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, EntityTag, IdempotencyKey, MaybeBody, PatchBody, PathOf, PatientRef, Preconditions, Reply};
+use crate::idempotency::{Done, Once};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Error, Id, Result, Zone};
 use crate::prompts::actions::settings;
 use crate::prompts::infusions::{self, StoredInfusion};
-use crate::replay::{Done, Once};
 
 /// Every infusion of a patient, by time.
 #[derive(Serialize, ToSchema)]

@@ -12,12 +12,12 @@ use crate::care::Access;
 use crate::course::{QuietHours, Settings, Weekday};
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{EntityTag, IdempotencyKey, PatchBody, Preconditions, Reply};
+use crate::idempotency::Done;
 use crate::identity::{self, AccountKind, Caller, Claimed, once_of};
 use crate::kernel::id::Patient;
 use crate::kernel::{Change, Error, Fields, Result, Zone};
 use crate::prompts::actions::settings;
 use crate::prompts::infusions::{SettingsPatch, patch_settings};
-use crate::replay::Done;
 use crate::state::State;
 
 /// The caller's account.
@@ -129,7 +129,9 @@ pub(super) async fn get_me(caller: Caller, state: web::Data<State>) -> Result<Re
     let found = state.db.read(move |tx| {
         let live = caller.live(tx)?;
         let settings = match live.kind() {
-            AccountKind::Patient => Some(settings(tx, &Access::of_self(&live, patient_keys.clone())?)?),
+            AccountKind::Patient => {
+                Some(settings(tx, &Access::<crate::care::Write>::of_self(&live, patient_keys.clone())?)?)
+            }
             AccountKind::Staff => None,
         };
         let names = identity::names_of(tx, &[account])?;
@@ -257,10 +259,10 @@ pub(super) async fn patch_me(
             once,
             command,
             move |tx, live, patch| {
-                let access = Access::of_self(live, keys.clone())?;
+                let access = Access::<crate::care::Write>::of_self(live, keys.clone())?;
                 Ok((Done::ok(access.patient().uuid()), patch_settings(tx, &access, patch, &when)?))
             },
-            move |tx, live, _| settings(tx, &Access::of_self(live, again_keys.clone())?),
+            move |tx, live, _| settings(tx, &Access::<crate::care::Write>::of_self(live, again_keys.clone())?),
         )
         .await?;
     Ok(Reply::ok(&SettingsView::of(&found, version, now)).etag(&EntityTag::version(version)))

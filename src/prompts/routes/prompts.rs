@@ -12,6 +12,7 @@ use crate::care::{Access, Door};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, MaybeBody, PathOf, PatientRef, Query, Reply};
+use crate::idempotency::Done;
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result, Text};
@@ -19,7 +20,6 @@ use crate::prompts::actions::{self, Act, Known, Later};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::words::quotes;
 use crate::prompts::{Kind, Protocol, store};
-use crate::replay::Done;
 
 /// A page of prompts.
 #[derive(Serialize, ToSchema)]

@@ -57,6 +57,51 @@ impl Done {
     }
 }
 
+/// What a change did, and the thing as it is then. A replay has no value: it is read again for what the caller may see.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<T> {
+    /// What is kept under the key.
+    pub done: Done,
+    /// The thing, if this unit made or changed it.
+    pub value: Option<T>,
+}
+
+impl<T> Outcome<T> {
+    /// 201: it was made.
+    pub fn created<K>(id: Id<K>, value: T) -> Self {
+        Self { done: Done::created(id.uuid()), value: Some(value) }
+    }
+
+    /// 200: it is as asked.
+    pub fn ok<K>(id: Id<K>, value: T) -> Self {
+        Self { done: Done::ok(id.uuid()), value: Some(value) }
+    }
+
+    /// 204: nothing to say.
+    pub const fn no_content(value: T) -> Self {
+        Self { done: Done::no_content(), value: Some(value) }
+    }
+
+    /// The thing as the unit left it, or, for a replay, as `get` finds it by its id.
+    ///
+    /// # Errors
+    ///
+    /// What `get` answers.
+    pub fn or_get<K>(self, get: impl FnOnce(Id<K>) -> Result<T>) -> Result<T> {
+        let id = self.id();
+        self.value.map_or_else(|| get(id?), Ok)
+    }
+
+    /// The id of the thing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none.
+    pub fn id<K>(&self) -> Result<Id<K>> {
+        self.done.reference.map(Id::from_uuid).ok_or(Error::NotFound)
+    }
+}
+
 /// What a claim found.
 #[derive(Clone, Copy, Debug)]
 enum Claim {
@@ -66,29 +111,28 @@ enum Claim {
     Done(Done),
 }
 
-/// Does what `command` asks for with `work`, once for the key of `account`; `again` renders what was done before.
+/// Does what `command` asks for with `work`, once for the key of `account`.
 ///
 /// What is wrong with the command is told only if nothing was done under the key.
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Code::KeyReused`]; the fault of the command; what `work` or `again` answer.
-pub fn run<C, V>(
+/// [`crate::kernel::Code::KeyReused`]; the fault of the command; what `work` answers.
+pub fn run<C, T>(
     tx: &mut Tx<'_>,
     (account, once, now): (Id<Account>, &Once, Timestamp),
     command: &mut Result<C>,
-    work: impl FnOnce(&mut Tx<'_>, &C) -> Result<(Done, V)>,
-    again: impl FnOnce(&mut Tx<'_>, Done) -> Result<V>,
-) -> Result<(Done, V)> {
+    work: impl FnOnce(&mut Tx<'_>, &C) -> Result<Outcome<T>>,
+) -> Result<Outcome<T>> {
     if let Claim::Done(done) = store::claim(tx, account, once, now)? {
-        return Ok((done, again(tx, done)?));
+        return Ok(Outcome { done, value: None });
     }
     let command = match command {
         Ok(command) => command,
         // It ends the unit, which is not run again: nobody asks for it twice.
         Err(fault) => return Err(std::mem::replace(fault, Error::Unavailable("the request was refused before"))),
     };
-    let (done, value) = work(tx, command)?;
-    store::settle(tx, account, once, done, now)?;
-    Ok((done, value))
+    let outcome = work(tx, command)?;
+    store::settle(tx, account, once, outcome.done, now)?;
+    Ok(outcome)
 }

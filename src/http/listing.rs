@@ -1,0 +1,116 @@
+//! A page of a list as it was asked for.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use super::{Reply, pairs};
+use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
+use crate::kernel::{Code, Error, Result};
+use crate::vault::Vault;
+
+/// Which page of a list. In an operation: `params(PageQuery)`, beside the list's own filters.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// How many items, 1 to 200; 20 unless said otherwise.
+    #[param(required = false, nullable = false, minimum = 1, maximum = 200)]
+    pub limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    #[param(required = false, nullable = false)]
+    pub cursor: Option<String>,
+}
+
+/// A page of a list as it was asked for: a filter `F` (which derives `Deserialize` with `deny_unknown_fields`), how many
+/// items, and where to start.
+#[derive(Clone, Debug)]
+pub struct Listing<F = NoFilter> {
+    /// The filter.
+    pub filter: F,
+    /// How many items.
+    pub limit: Limit,
+    /// Where the page starts: `next_cursor` of the page before, not opened yet.
+    pub cursor: Option<String>,
+    path: String,
+    query: String,
+}
+
+/// A list without a filter.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoFilter {}
+
+impl<F> Listing<F> {
+    // The `Link` to the page that starts at `cursor`: this address with another cursor.
+    fn next_link(&self, cursor: &str) -> String {
+        let kept = self.query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+        let own = format!("cursor={cursor}");
+        let query: Vec<&str> = kept.chain([own.as_str()]).collect();
+        format!("<{}?{}>; rel=\"next\"", self.path, query.join("&"))
+    }
+
+    /// Opens the cursor, which is bound to `scope`: the caller, the list and its filter.
+    ///
+    /// # Errors
+    ///
+    /// 422 for a cursor of another caller, list or filter.
+    pub fn page<K: CursorKey>(&self, vault: &Vault, scope: &[u8]) -> Result<PageRequest<K>> {
+        let after = self.cursor.as_ref().map(|text| {
+            let key = vault.open_cursor(scope, text).and_then(|bytes| K::from_bytes(&bytes));
+            key.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+        });
+        Ok(PageRequest { limit: self.limit, after: after.transpose()? })
+    }
+
+    /// The reply with `page`, whose cursor is sealed for `scope`; `list` makes its view from the items and that cursor.
+    pub fn reply<T, K: CursorKey, L: serde::Serialize>(
+        &self,
+        vault: &Vault,
+        scope: &[u8],
+        page: Page<T, K>,
+        list: impl FnOnce(Vec<T>, Option<String>) -> L,
+    ) -> Reply {
+        let cursor = page.next.map(|key| vault.seal_cursor(scope, &key.to_bytes()));
+        let link = cursor.as_deref().map(|cursor| self.next_link(cursor));
+        Reply::ok(&list(page.items, cursor)).link(link.as_deref())
+    }
+
+    /// The same page with another filter.
+    pub fn map<G>(self, filter: impl FnOnce(F) -> Result<G>) -> Result<Listing<G>> {
+        let Self { filter: old, limit, cursor, path, query } = self;
+        Ok(Listing { filter: filter(old)?, limit, cursor, path, query })
+    }
+}
+
+impl<F: DeserializeOwned> FromRequest for Listing<F> {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(parse(request))
+    }
+}
+
+fn parse<F: DeserializeOwned>(request: &HttpRequest) -> Result<Listing<F>> {
+    #[derive(serde::Deserialize)]
+    struct Page {
+        limit: Option<i64>,
+        cursor: Option<String>,
+    }
+    let Ok(pairs) = web::Query::<Vec<(String, String)>>::from_query(request.query_string()) else {
+        return Err(Error::Malformed(Code::Malformed, "the query is not well-formed".to_owned()));
+    };
+    let (page, filter): (Vec<_>, Vec<_>) =
+        pairs.into_inner().into_iter().partition(|(name, _)| matches!(name.as_str(), "limit" | "cursor"));
+    let Page { limit, cursor } = pairs::parse("query", &page)?;
+    Ok(Listing {
+        filter: pairs::parse("query", &filter)?,
+        limit: Limit::parse(limit)?,
+        cursor,
+        path: request.path().to_owned(),
+        query: request.query_string().to_owned(),
+    })
+}

@@ -1,0 +1,183 @@
+//! A change as it was asked for.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+
+use super::{Body, IdempotencyKey, MaybeBody, PatchBody, PathOf, Preconditions, Reply};
+use crate::kernel::{Error, Id, Result};
+
+/// A change as it was asked for: the id in its address, preconditions, body and idempotency key.
+///
+/// Extraction never fails. What is wrong with any of them is told by [`Request::into_command`], which is asked once the
+/// caller has been let in: a stranger learns nothing from the faults of a form.
+///
+/// `I` is what [`PathOf`] reads, `B` is a [`Content`].
+#[derive(Debug)]
+pub struct Request<I = (), B = ()> {
+    id: Result<I>,
+    when: Result<Preconditions>,
+    key: Result<IdempotencyKey>,
+    body: Result<B>,
+    raw: Bytes,
+    path: String,
+}
+
+/// What is asked for, well-formed.
+#[derive(Clone, Debug)]
+pub struct Command<I = (), B = ()> {
+    /// The id in the address.
+    pub id: I,
+    /// The preconditions.
+    pub when: Preconditions,
+    /// The body.
+    pub body: B,
+}
+
+impl<I, B> Request<I, B> {
+    /// The path that was asked for: where a thing is that is created by it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The idempotency key and the bytes of the body, for the fingerprint.
+    ///
+    /// # Errors
+    ///
+    /// 422 for a malformed key.
+    pub fn key(&self) -> Result<(&IdempotencyKey, &[u8])> {
+        match &self.key {
+            Ok(key) => Ok((key, self.raw.as_ref())),
+            Err(error) => Err(error.again()),
+        }
+    }
+
+    /// What is asked for.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of its fields at once; before these, what made the body unreadable.
+    pub fn into_command(self) -> Result<Command<I, B>> {
+        let mut fields = Vec::new();
+        let mut faults = |error: Error| match error {
+            Error::Invalid(more) => {
+                fields.extend(more);
+                None
+            }
+            other => Some(other),
+        };
+        let (mut id, mut when, mut body, mut worst) = (None, None, None, None);
+        match self.id {
+            Ok(value) => id = Some(value),
+            Err(error) => worst = faults(error),
+        }
+        match self.when {
+            Ok(value) => when = Some(value),
+            Err(error) => worst = worst.or(faults(error)),
+        }
+        match self.body {
+            Ok(value) => body = Some(value),
+            Err(error) => worst = worst.or(faults(error)),
+        }
+        match (id, when, body) {
+            (Some(id), Some(when), Some(body)) => Ok(Command { id, when, body }),
+            _ => Err(worst.unwrap_or(Error::Invalid(fields))),
+        }
+    }
+}
+
+/// A body of a change, with the bytes as they came.
+pub trait Content: Sized + 'static {
+    /// Reads it.
+    fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self>;
+}
+
+/// A body that is being read.
+pub type Reading<B> = Pin<Box<dyn Future<Output = (Result<B>, Bytes)>>>;
+
+impl Content for () {
+    fn read(_: &HttpRequest, _: &mut Payload) -> Reading<Self> {
+        Box::pin(std::future::ready((Ok(()), Bytes::new())))
+    }
+}
+
+macro_rules! content {
+    ($($body:ident)*) => { $(
+        impl<T: DeserializeOwned + 'static> Content for $body<T> {
+            fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
+                let body = Self::from_request(request, payload);
+                Box::pin(async move {
+                    match body.await {
+                        Ok(body) => {
+                            let raw = body.raw().clone();
+                            (Ok(body), raw)
+                        }
+                        Err(error) => (Err(error), Bytes::new()),
+                    }
+                })
+            }
+        }
+    )* };
+}
+content!(Body MaybeBody PatchBody);
+
+impl<I: DeserializeOwned + 'static, B: Content> FromRequest for Request<I, B> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let id = PathOf::from_request(request, payload).into_inner().map(PathOf::into_inner);
+        let when = Preconditions::from_request(request, payload).into_inner();
+        let key = IdempotencyKey::from_request(request, payload).into_inner();
+        let body = B::read(request, payload);
+        let path = request.path().to_owned();
+        Box::pin(async move {
+            let (body, raw) = body.await;
+            Ok(Self { id, when, key, body, raw, path })
+        })
+    }
+}
+
+/// The id of a thing that a client creates: a version 7 UUID of its own making.
+#[derive(Debug)]
+pub struct NewId<K>(pub Id<K>);
+
+impl<K> Clone for NewId<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for NewId<K> {}
+
+impl<'de, K> Deserialize<'de> for NewId<K> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let id = Id::deserialize(from)?;
+        if id.is_v7() { Ok(Self(id)) } else { Err(serde::de::Error::custom("must be a UUIDv7")) }
+    }
+}
+
+/// What a change is answered with, before it is rendered.
+#[derive(Debug)]
+pub struct Answer<V> {
+    /// Whether the thing is new.
+    pub created: bool,
+    /// The path that was asked for.
+    pub path: String,
+    /// What the unit returned.
+    pub value: V,
+}
+
+impl<V> Answer<V> {
+    /// 201 with the location if the thing is new, else 200: the reply with what `view` makes of the value.
+    ///
+    /// # Errors
+    ///
+    /// What `view` answers.
+    pub fn reply(self, view: impl FnOnce(V) -> Result<Reply>) -> Result<Reply> {
+        Ok(view(self.value)?.created_if(self.created, &self.path))
+    }
+}
