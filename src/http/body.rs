@@ -154,7 +154,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
 
 /// Refuses another media type, another charset and any coding. Requests are never decompressed: a small body that
 /// unpacks to a large one is not worth what it saves.
-fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
+pub(super) fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
     let refuse = |detail: String| Err(Error::Malformed(Code::UnsupportedMediaType, detail));
     let identity = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
     if request.headers().get_all(header::CONTENT_ENCODING).any(|coding| !identity(coding.as_bytes())) {
@@ -172,7 +172,7 @@ fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
 }
 
 /// Refuses by `Content-Length`, before anything is read.
-fn expect_small(request: &HttpRequest) -> Result<BodyLimit> {
+pub(super) fn expect_small(request: &HttpRequest) -> Result<BodyLimit> {
     let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     match said.and_then(|length| length.parse::<usize>().ok()) {
@@ -191,7 +191,7 @@ fn lenient(request: &HttpRequest) -> bool {
     })
 }
 
-async fn read(payload: Payload, limit: BodyLimit) -> Result<Bytes> {
+pub(super) async fn read(payload: Payload, limit: BodyLimit) -> Result<Bytes> {
     let all = async {
         let mut payload = std::pin::pin!(payload);
         let mut bytes = BytesMut::new();
@@ -220,6 +220,11 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
 /// How many unknown fields are tolerated under `Prefer: handling=lenient`.
 const WARNINGS: usize = 64;
 
+/// A document of this server's own making as a `T`: the body that a merge patch makes.
+pub(super) fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T> {
+    deserialize_from(value).map_err(Fault::error)
+}
+
 /// Parses, and keeps what was ignored for the reply.
 fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
     let (value, warnings) = parse(raw, lenient(request))?;
@@ -227,6 +232,45 @@ fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
         request.extensions_mut().insert(Warnings(warnings));
     }
     Ok(value)
+}
+
+/// The object of a merge patch on a `T`, without fields that a `T` does not have: these are faults, or warnings to the
+/// lenient. Whether the values are right is seen when it is applied.
+pub(super) fn parse_patch<T: DeserializeOwned>(
+    raw: &[u8],
+    request: &HttpRequest,
+    fixed: &[&str],
+) -> Result<serde_json::Map<String, serde_json::Value>> {
+    json::check(raw)?;
+    let unreadable = |error: serde_json::Error| Error::Malformed(Code::Malformed, error.to_string());
+    let serde_json::Value::Object(mut patch) = serde_json::from_slice(raw).map_err(unreadable)? else {
+        return Err(Error::field("", "must be an object"));
+    };
+    let cleared = fixed.iter().filter(|name| patch.get(**name).is_some_and(serde_json::Value::is_null));
+    let faults: Vec<FieldError> = cleared
+        .map(|name| FieldError { pointer: format!("/{name}"), detail: "cannot be cleared".to_owned() })
+        .collect();
+    if !faults.is_empty() {
+        return Err(Error::Invalid(faults));
+    }
+    let mut warnings = Vec::new();
+    loop {
+        let fault = match deserialize_from::<T, _>(serde_json::Value::Object(patch.clone())) {
+            Err(fault) if fault.unknown => fault,
+            _ => break,
+        };
+        let mut document = serde_json::Value::Object(patch);
+        if !lenient(request) || warnings.len() == WARNINGS || !remove(&mut document, &fault.path) {
+            return Err(fault.error());
+        }
+        warnings.push(FieldError { pointer: pointer(&fault.path), detail: "is not known and was ignored".to_owned() });
+        let serde_json::Value::Object(rest) = document else { return Err(fault.error()) };
+        patch = rest;
+    }
+    if !warnings.is_empty() {
+        request.extensions_mut().insert(Warnings(warnings));
+    }
+    Ok(patch)
 }
 
 fn parse<T: DeserializeOwned>(raw: &[u8], lenient: bool) -> Result<(T, Vec<FieldError>)> {
@@ -265,8 +309,14 @@ impl Fault {
 }
 
 fn deserialize<T: DeserializeOwned>(raw: &[u8]) -> std::result::Result<T, Fault> {
-    let mut reader = serde_json::Deserializer::from_slice(raw);
-    serde_path_to_error::deserialize(Objects(&mut reader)).map_err(|error| {
+    deserialize_from(&mut serde_json::Deserializer::from_slice(raw))
+}
+
+fn deserialize_from<'de, T: DeserializeOwned, D>(reader: D) -> std::result::Result<T, Fault>
+where
+    D: serde::Deserializer<'de, Error = serde_json::Error>,
+{
+    serde_path_to_error::deserialize(Objects(reader)).map_err(|error| {
         let mut path: Vec<String> = error
             .path()
             .iter()
