@@ -47,6 +47,11 @@ impl<T> fmt::Debug for Patch<T> {
 }
 
 impl<T: Patchable> Patch<T> {
+    /// A patch that was not sent over HTTP.
+    pub fn of(members: Map<String, Value>) -> Self {
+        Self { members, raw: Bytes::new(), of: PhantomData }
+    }
+
     /// What `body` becomes.
     ///
     /// # Errors
@@ -118,7 +123,12 @@ impl<T: Patchable> PartialSchema for Patch<T> {
     fn schema() -> RefOr<Schema> {
         let mut parts = Vec::new();
         T::schemas(&mut parts);
-        patched(T::schema(), &fixed::<T>(), &parts)
+        let mut schema = patched(T::schema(), &fixed::<T>(), &parts);
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            let said = "A merge patch (RFC 7396): what is absent stays, `null` clears, arrays replace.";
+            object.description = Some(said.to_owned());
+        }
+        schema
     }
 }
 
@@ -132,9 +142,7 @@ impl<T: Patchable> ToSchema for Patch<T> {
         T::schemas(&mut parts);
         for (name, schema) in &parts {
             if let RefOr::T(Schema::Object(_)) = schema {
-                let RefOr::T(Schema::Object(mut object)) = patched(schema.clone(), &[], &parts) else { continue };
-                nullable(&mut object);
-                schemas.push((patch_name(name), RefOr::T(Schema::Object(object))));
+                schemas.push((patch_name(name), patched(schema.clone(), &[], &parts)));
             }
         }
     }

@@ -43,6 +43,7 @@ use actix_web::web;
 
 pub use crate::kernel::Change;
 pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
+pub(crate) use document::page;
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
 pub use listing::{Listing, NoFilter, PageQuery};

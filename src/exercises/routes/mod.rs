@@ -49,7 +49,7 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
 
 /// The language that a request asks for, of those that there are; `None` if it does not say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Language(Option<&'static str>);
+pub(super) struct Language(pub(super) Option<&'static str>);
 
 impl Language {
     /// The language asked for, or else `own`.
