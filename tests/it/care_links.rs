@@ -9,7 +9,7 @@ use crate::support::people::{Clinic, Person, registration};
 
 async fn access_log(patient: &Person) -> Vec<Value> {
     let answer = patient.get("/v1/patients/me/access-log?limit=200").send().await.ok();
-    answer.body["items"].as_array().unwrap().clone()
+    answer.items().to_vec()
 }
 
 #[actix_web::test]
@@ -153,7 +153,7 @@ async fn whoever_is_shown_a_patient_stands_in_their_access_log() {
     let (mut paged, mut path) = (Vec::new(), "/v1/patients/me/access-log?limit=2".to_owned());
     loop {
         let page = clinic.ann.get(&path).send().await.ok();
-        paged.extend(page.body["items"].as_array().unwrap().clone());
+        paged.extend(page.items().to_vec());
         let Some(next) = page.body["next_cursor"].as_str() else { break };
         assert!(page.headers["link"].contains(next));
         path = format!("/v1/patients/me/access-log?limit=2&cursor={next}");
@@ -265,7 +265,7 @@ async fn ending_a_link_closes_what_was_granted_over_it_alone() {
     theo.get(&granted[1]).send().await.ok();
     let grants = clinic.ann.get("/v1/patients/me/grants").send().await.ok();
     let open = |grant: &&Value| grant.get("closed_at").is_none();
-    assert_eq!(grants.body["items"].as_array().unwrap().iter().filter(open).count(), 1);
+    assert_eq!(grants.items().iter().filter(open).count(), 1);
 
     let renewed = clinic.ann.linked_to(&clinic.therapist).await;
     assert_ne!(renewed, clinic.link);
