@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::new_id;
+use crate::support::app::{id_of, new_id};
 use crate::support::people::{Clinic, Person};
 
 /// A clinic with a therapist, and a patient of theirs.
@@ -78,7 +78,7 @@ async fn a_therapist_changes_and_takes_back_what_is_theirs() {
 async fn an_assignment_ends_with_its_link_and_stays_with_the_patient() {
     let (ann, tess) = two().await;
     let id = tess.assigns(&ann, "imagery-rescript").await;
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     tess.reads(&ann, &format!("/assignments/{id}")).await.not_found();
     let kept = ann.get(&ann.my(&format!("/assignments/{id}"))).send().await.ok();

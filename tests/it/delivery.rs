@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, id_of};
 use crate::support::journal::{reflection, with};
 use crate::support::people::Person;
 
@@ -194,7 +194,7 @@ async fn stranger(app: &TestApp) -> Id<Patient> {
 }
 
 fn keys_of(prompts: &[Value]) -> HashSet<String> {
-    prompts.iter().map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect()
+    prompts.iter().map(id_of).collect()
 }
 
 #[actix_web::test]

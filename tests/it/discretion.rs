@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, id_of};
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
 
@@ -28,7 +28,7 @@ async fn rule_an_admin_sees_counts_of_ten_or_more_only() {
             let una = app.staff(&admin, "Una Falk", &["care"]).await;
             let code = una.code_for_patient().await;
             patient.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
-            let link = una.care_links().await[0]["id"].as_str().unwrap().to_owned();
+            let link = id_of(&una.care_links().await[0]);
             una.post(&format!("/v1/care-links/{link}/confirm"), json!({})).send().await.ok();
             assert_eq!(admin.get(&path).send().await.ok().body["patients"], "< 10");
         }

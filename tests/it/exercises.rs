@@ -4,7 +4,7 @@ use afterglow::delivery::LogChannel;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::new_id;
+use crate::support::app::{id_of, new_id};
 use crate::support::exercises::{grant_response, work};
 use crate::support::people::{Clinic, Person};
 
@@ -215,7 +215,7 @@ async fn lists_go_on_page_by_page_and_find_one_exercise() {
         let mut next = format!("{path}/exercise-responses?exercise_key=if-then-habit&limit=2");
         loop {
             let page = who.get(&next).send().await.ok();
-            found.extend(page.items().iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+            found.extend(page.items().iter().map(id_of));
             let Some(cursor) = page.body["next_cursor"].as_str() else { break };
             next = format!("{path}/exercise-responses?exercise_key=if-then-habit&limit=2&cursor={cursor}");
         }

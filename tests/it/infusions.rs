@@ -5,7 +5,7 @@ use afterglow::jobs;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::{Clinic, Person, completed};
 use crate::support::world::planned_for;
@@ -132,7 +132,7 @@ async fn rule_two_reports_of_one_administration_are_joined() {
     let end = after(app.now(), -60);
     let report = ann.put(&ann.my(&format!("/infusions/{hers}")), completed(end)).send().await.created();
     assert_eq!(report.body["source"], "patient");
-    let answered = ann.prompts().await[0]["id"].as_str().unwrap().to_owned();
+    let answered = id_of(&ann.prompts().await[0]);
     ann.writes(with(reflection("Lake"), json!({ "prompt_id": answered, "occurred_at": app.now().to_string() }))).await;
     let before = ann.prompts().await;
     let path = ann.of_theirs(&format!("/infusions/{theirs}"));

@@ -12,7 +12,7 @@ use afterglow::{jobs, prompts};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Person, completed};
 use crate::support::world::planned_for;
@@ -26,8 +26,7 @@ fn due(prompt: &Value) -> Timestamp {
 }
 
 fn by_id(prompts: &[Value]) -> BTreeMap<String, Value> {
-    let by: BTreeMap<_, _> =
-        prompts.iter().map(|prompt| (prompt["id"].as_str().unwrap().to_owned(), prompt.clone())).collect();
+    let by: BTreeMap<_, _> = prompts.iter().map(|prompt| (id_of(prompt), prompt.clone())).collect();
     assert_eq!(by.len(), prompts.len(), "no prompt twice");
     by
 }
@@ -92,7 +91,7 @@ async fn rule_quiet_hours_move_what_is_to_come_and_nothing_else() {
     let now = app.now();
     let past: Vec<&Value> = before.values().filter(|prompt| due(prompt) <= now).collect();
     assert!(!past.is_empty(), "something has come due meanwhile");
-    let answered = past[0]["id"].as_str().unwrap().to_owned();
+    let answered = id_of(past[0]);
     ann.writes(with(reflection("Lake"), json!({ "prompt_id": answered, "occurred_at": now.to_string() }))).await;
     let before = by_id(&ann.prompts().await);
     ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).send().await.ok();
@@ -164,7 +163,7 @@ async fn rule_a_pause_withdraws_and_its_end_brings_back() {
 #[actix_web::test]
 async fn rule_a_cancelled_infusion_withdraws_what_is_to_come_and_not_what_was_answered() {
     let (app, theo, ann, infusion) = planned().await;
-    let first = waiting(&ann.prompts().await)[0]["id"].as_str().unwrap().to_owned();
+    let first = id_of(&waiting(&ann.prompts().await)[0]);
     let words = with(reflection("Lake"), json!({ "prompt_id": first, "occurred_at": app.now().to_string() }));
     ann.writes(words).await;
     let path = ann.of_theirs(&format!("/infusions/{infusion}"));
@@ -182,8 +181,7 @@ async fn rule_a_cancelled_infusion_withdraws_what_is_to_come_and_not_what_was_an
 #[actix_web::test]
 async fn rule_open_complete_snooze_and_skip_are_four_operations_and_twice_is_once() {
     let (app, _, ann, _) = planned().await;
-    let ids: Vec<String> =
-        waiting(&ann.prompts().await).iter().map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<String> = waiting(&ann.prompts().await).iter().map(id_of).collect();
     for (place, (act, body, state)) in [
         ("open", Value::Null, "opened"),
         ("complete", json!({}), "completed"),
@@ -240,7 +238,7 @@ async fn rule_a_therapist_sees_the_protocol_and_nothing_that_the_patient_did() {
         assert!(fields.is_subset(&BTreeSet::from(["id", "rule_key", "kind", "day"])), "{prompt}");
     }
     let own = waiting(&ann.prompts().await);
-    let id = |place: usize| own[place]["id"].as_str().unwrap().to_owned();
+    let id = |place: usize| id_of(&own[place]);
     let act = |place: usize, act: &str| ann.my(&format!("/prompts/{}/{act}", id(place)));
     let narrow = format!("&from={}&to={}", due(&own[3]), after(due(&own[3]), 1));
     let narrowed = look(&narrow).await;
@@ -290,7 +288,7 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
     app.wait(SignedDuration::from_mins(61));
     jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     assert_eq!(state(&ann).await, ["planned", "planned"], "what ran out is unshared from that instant on");
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     assert_eq!(state(&ann).await, ["cancelled", "planned"], "nobody is there to read it");
     ann.linked_to(&theo).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::app::{Answer, TestApp, id_of, new_id};
 use crate::support::journal::{grant, ids, reflection, two, with};
 use crate::support::people::Person;
 
@@ -202,7 +202,7 @@ async fn ending_a_link_ends_its_grants_and_a_new_link_starts_empty() {
     let (theo, ann) = two(&app).await;
     let entry = ann.writes(reflection("Lake")).await;
     ann.opens(&entry, &["text"], &theo).await;
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     for rest in ["/entries", "/grants", &format!("/entries/{entry}")] {
         theo.reads(&ann, rest).await.not_found();

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::journal::{reflection, with};
 use crate::support::people::completed;
 
@@ -117,7 +117,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     // And takes it back: at once, and with the link everything else.
     ann.delete(&format!("/v1/patients/me/grants/{grant}")).send().await.no_content();
     tess.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     tess.get(&ann.of_theirs("/window")).send().await.not_found();
     tess.get(&ann.of_theirs("/infusions")).send().await.not_found();

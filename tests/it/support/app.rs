@@ -297,6 +297,12 @@ pub fn new_id(app: &TestApp) -> String {
     Entropy::System.id::<afterglow::kernel::id::Any>(app.now()).to_string()
 }
 
+/// The id of an item.
+#[track_caller]
+pub fn id_of(item: &Value) -> String {
+    item["id"].as_str().unwrap_or_else(|| panic!("no id in {item}")).to_owned()
+}
+
 /// The committed document, parsed once.
 pub fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();

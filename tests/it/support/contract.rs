@@ -8,28 +8,27 @@ use serde_json::{Value, json};
 
 use super::app::document;
 
-/// A path template of the document, its parts and its item.
-type Template = (&'static str, Vec<&'static str>, &'static Value);
+/// The parts of a path template of the document, and its item.
+type Template = (Vec<&'static str>, &'static Value);
 
 /// The templates of the document, those with the fewest parameters first: they are the most exact.
 fn templates() -> &'static [Template] {
     static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
     TEMPLATES.get_or_init(|| {
         let paths = document()["paths"].as_object().unwrap();
-        let mut all: Vec<Template> =
-            paths.iter().map(|(name, item)| (name.as_str(), name.split('/').collect(), item)).collect();
-        all.sort_by_key(|(name, ..)| name.matches('{').count());
+        let mut all: Vec<Template> = paths.iter().map(|(name, item)| (name.split('/').collect(), item)).collect();
+        all.sort_by_key(|(names, _)| names.iter().filter(|name| name.starts_with('{')).count());
         all
     })
 }
 
-/// The path template of the document that a path belongs to.
-pub fn template(path: &str) -> Option<(&'static str, &'static Value)> {
+/// The item of the document that a path belongs to.
+pub fn item(path: &str) -> Option<&'static Value> {
     let parts: Vec<_> = path.split(['?', '#']).next().unwrap_or_default().split('/').collect();
     let is = |name: &str, part: &str| name == part || name.starts_with('{') && !part.is_empty();
     let fits =
         |names: &[&str]| names.len() == parts.len() && names.iter().zip(&parts).all(|(name, part)| is(name, part));
-    templates().iter().find(|(_, names, _)| fits(names)).map(|(name, _, item)| (*name, *item))
+    templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| *item)
 }
 
 pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<String, String>, bytes: &[u8]) {
@@ -40,7 +39,7 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     if status.is_client_error() || status.is_server_error() {
         assert_eq!(content_type.as_deref(), Some("application/problem+json"), "{said}");
     }
-    let Some((_, item)) = template(path) else { return };
+    let Some(item) = item(path) else { return };
     let operation = &item[method.as_str().to_lowercase()];
     if operation.is_null() {
         return;

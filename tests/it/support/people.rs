@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::app::{Answer, Call, TestApp, new_id};
+use super::app::{Answer, Call, TestApp, id_of, new_id};
 
 /// Long enough and not easy to guess.
 pub const PASSPHRASE: &str = "a quiet river at dawn";
@@ -150,7 +150,7 @@ impl Person {
             .into_iter()
             .find(|link| link["name"] == json!(therapist.name) && link["state"] != "ended");
         let id = match link {
-            Some(link) => link["id"].as_str().unwrap().to_owned(),
+            Some(link) => id_of(&link),
             None => {
                 let code = therapist.code_for_patient().await;
                 let answer = self.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();

@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::app::{Answer, TestApp, new_id};
+use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
 use super::people::{PASSPHRASE, Person};
@@ -159,7 +159,7 @@ impl World {
         disable(&app, &people["disabled"]).await;
         app.wait(SignedDuration::from_mins(2));
 
-        let prompt = ann.prompts().await.last().unwrap()["id"].as_str().unwrap().to_owned();
+        let prompt = id_of(ann.prompts().await.last().unwrap());
         people.insert("owner", ann);
         Self {
             app,
@@ -211,7 +211,7 @@ impl World {
         let all = self.ann().prompts().await;
         let mut taken = self.taken.lock().unwrap();
         let open = |prompt: &&Value| ["planned", "due"].contains(&prompt["state"].as_str().unwrap());
-        let ids = all.iter().filter(open).map(|prompt| prompt["id"].as_str().unwrap().to_owned());
+        let ids = all.iter().filter(open).map(id_of);
         let found = ids.into_iter().find(|id| !taken.contains(id)).expect("a prompt is left");
         taken.insert(found.clone());
         found

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Ask, Asker};
+use crate::support::app::id_of;
 
 /// The request for `operation`, if it is one of these.
 pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
@@ -28,7 +29,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             // Somebody new, whom `granted` has not confirmed yet.
             let code = granted.code_for_patient().await;
             let dana = world.app.register(&format!("Dana {n}"), &code).await;
-            let id = dana.care_links().await[0]["id"].as_str().unwrap().to_owned();
+            let id = id_of(&dana.care_links().await[0]);
             Ask::post(format!("/v1/care-links/{id}/confirm"))
         }
         "end_care_link" => Ask::delete(format!("/v1/care-links/{}", ann.linked_to(granted).await)),
