@@ -13,10 +13,8 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
 
-use super::objects::Objects;
-use super::{json, wording};
+use super::{reader, strict_json};
 use crate::kernel::fields::FieldError;
 use crate::kernel::{Code, Error, Result};
 
@@ -217,93 +215,11 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
     }
 }
 
-/// How many unknown fields are tolerated under `Prefer: handling=lenient`.
-const WARNINGS: usize = 64;
-
 /// Parses, and keeps what was ignored for the reply.
 fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
-    let (value, warnings) = parse(raw, lenient(request))?;
+    let (value, warnings) = reader::document(strict_json::parse(raw)?, lenient(request))?;
     if !warnings.is_empty() {
         request.extensions_mut().insert(Warnings(warnings));
     }
     Ok(value)
-}
-
-fn parse<T: DeserializeOwned>(raw: &[u8], lenient: bool) -> Result<(T, Vec<FieldError>)> {
-    json::check(raw)?;
-    let first = match deserialize(raw) {
-        Ok(value) => return Ok((value, Vec::new())),
-        Err(fault) => fault,
-    };
-    if !(lenient && first.unknown) {
-        return Err(first.error());
-    }
-    let unreadable = |error: serde_json::Error| Error::Malformed(Code::Malformed, error.to_string());
-    let mut document: serde_json::Value = serde_json::from_slice(raw).map_err(unreadable)?;
-    let (mut fault, mut warnings) = (first, Vec::new());
-    while fault.unknown && warnings.len() < WARNINGS && remove(&mut document, &fault.path) {
-        warnings.push(FieldError { pointer: pointer(&fault.path), detail: "is not known and was ignored".to_owned() });
-        match deserialize(&serde_json::to_vec(&document).map_err(unreadable)?) {
-            Ok(value) => return Ok((value, warnings)),
-            Err(next) => fault = next,
-        }
-    }
-    Err(fault.error())
-}
-
-/// A field that does not parse.
-struct Fault {
-    path: Vec<String>,
-    detail: String,
-    unknown: bool,
-}
-
-impl Fault {
-    fn error(self) -> Error {
-        Error::field(pointer(&self.path), self.detail)
-    }
-}
-
-fn deserialize<T: DeserializeOwned>(raw: &[u8]) -> std::result::Result<T, Fault> {
-    let mut reader = serde_json::Deserializer::from_slice(raw);
-    serde_path_to_error::deserialize(Objects(&mut reader)).map_err(|error| {
-        let mut path: Vec<String> = error
-            .path()
-            .iter()
-            .filter_map(|segment| match segment {
-                Segment::Seq { index } => Some(index.to_string()),
-                Segment::Map { key } => Some(key.clone()),
-                Segment::Enum { variant } => Some(variant.clone()),
-                Segment::Unknown => None,
-            })
-            .collect();
-        match wording::read(&error.inner().to_string()) {
-            wording::Fault::Unknown => Fault { path, detail: "is not known".to_owned(), unknown: true },
-            wording::Fault::Missing(name) => {
-                path.push(name);
-                Fault { path, detail: "is required".to_owned(), unknown: false }
-            }
-            wording::Fault::Value(detail) => Fault { path, detail, unknown: false },
-        }
-    })
-}
-
-/// RFC 6901, cut to a length that is useful.
-fn pointer(path: &[String]) -> String {
-    path.iter()
-        .flat_map(|step| ["/".to_owned(), step.replace('~', "~0").replace('/', "~1")])
-        .collect::<String>()
-        .chars()
-        .take(200)
-        .collect()
-}
-
-fn remove(document: &mut serde_json::Value, path: &[String]) -> bool {
-    let Some((key, parents)) = path.split_last() else { return false };
-    let parent = parents.iter().try_fold(document, |at, step| match at {
-        serde_json::Value::Object(object) => object.get_mut(step),
-        serde_json::Value::Array(list) => step.parse::<usize>().ok().and_then(|index| list.get_mut(index)),
-        _ => None,
-    });
-    parent.and_then(serde_json::Value::as_object_mut).is_some_and(|object| object.remove(key).is_some())
 }
