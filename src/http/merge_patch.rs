@@ -16,6 +16,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::body::{self, Media, MergePatch};
+use super::reader;
 use crate::kernel::{Error, Result};
 
 /// A body that can be changed by a merge patch: what a PUT sends, also as it would have to be sent to make what is stored.
@@ -60,7 +61,7 @@ impl<T: Patchable> Patch<T> {
     pub fn apply(&self, body: &T) -> Result<T> {
         let mut value = serde_json::to_value(body).map_err(|error| Error::Internal(Box::new(error)))?;
         merge(&mut value, Value::Object(self.members.clone()));
-        body::from_value(value)
+        Ok(reader::document(value, self.raw.len(), false)?.0)
     }
 
     /// The bytes as they came.
@@ -98,9 +99,7 @@ impl<T: Patchable> FromRequest for Patch<T> {
         let payload = payload.take();
         Box::pin(async move {
             let raw = body::read(payload, checked?).await?;
-            let fixed = fixed::<T>();
-            let names: Vec<&str> = fixed.iter().map(String::as_str).collect();
-            let members = body::parse_patch::<T>(&raw, &request, &names)?;
+            let members = body::parse_patch::<T>(&raw, &request, &fixed::<T>())?;
             Ok(Self { members, raw, of: PhantomData })
         })
     }

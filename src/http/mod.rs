@@ -15,23 +15,22 @@
 
 pub mod body;
 pub mod document;
-mod json;
+mod faults;
 pub mod layers;
 pub mod limits;
 mod listing;
 mod merge_patch;
 pub mod methods;
-mod objects;
 mod operations;
 pub mod once;
-mod pairs;
 pub mod path;
 pub mod precondition;
 pub mod problem;
 pub mod query;
+mod reader;
 pub mod reply;
 mod request;
-mod wording;
+mod strict_json;
 
 #[cfg(test)]
 mod tests;
