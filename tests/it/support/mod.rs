@@ -6,6 +6,7 @@ pub mod canaries;
 pub mod child;
 pub mod contract;
 pub mod database;
+pub mod dreams;
 pub mod exercises;
 pub mod journal;
 pub mod lakeside;
