@@ -19,14 +19,16 @@
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
-//! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
+//! | [`care`] | clinics, their members, links, what grants show; the only maker of an `Access` | show content |
 //! | [`revisions`] | parts of sealed things that were replaced | know what a part says |
 //! | [`window`] | phases and index, pure | store anything |
 //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
+//! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
 //! | [`prompts`] | the protocol and what therapists change in it, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
+//! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
@@ -69,10 +71,12 @@ pub mod care;
 pub mod revisions;
 pub mod window;
 pub mod course;
+pub mod onboarding;
 pub mod prompts;
 pub mod delivery;
 pub mod exercises;
 pub mod journal;
+pub mod sharing;
 pub mod jobs;
 pub mod app;
 pub mod demo;

@@ -29,7 +29,7 @@ use crate::idempotency::{self, Done, Once, Outcome};
 use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, key_of, once_of};
 use crate::kernel::fields::FieldError;
 use crate::kernel::id::{Account, Patient};
-use crate::kernel::page::{CursorKey, Page, PageRequest};
+use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::Keys;
@@ -55,13 +55,13 @@ impl Relations<'_> {
     }
 
     fn therapist(&self) -> Option<Role> {
-        let own = self.links.iter().find(|bond| bond.own && bond.active && bond.capabilities.care());
-        own.map(|bond| Role::Therapist { link: bond.link, clinic: bond.clinic })
+        let own = self.links.iter().find(|link| link.own && link.active && link.capabilities.care());
+        own.map(|link| Role::Therapist { link: link.link, clinic: link.clinic })
     }
 
     fn recorder(&self) -> Option<Role> {
-        let at = self.links.iter().find(|bond| bond.active && bond.capabilities.record());
-        at.map(|bond| Role::Recorder { clinic: bond.clinic })
+        let at = self.links.iter().find(|link| link.active && link.capabilities.record());
+        at.map(|link| Role::Recorder { clinic: link.clinic })
     }
 }
 
@@ -294,27 +294,28 @@ impl<L: Policy> Door<L> {
         }
     }
 
-    /// Reads a page of a list, as operation `act`. `filter` names what the list is filtered by, for its cursors.
+    /// Reads a page of a list, as operation `act`. `filter` names what the list is filtered by, for its cursors. `V` is a
+    /// [`Page`](crate::kernel::page::Page), with what else its view needs.
     ///
     /// # Errors
     ///
     /// 401, 403 or 404 when the door stays shut; what is wrong with the listing; what `read` answers.
-    pub async fn list<F, K, T>(
+    pub async fn list<F, K, V>(
         &self,
         act: &'static str,
         listing: Result<Listing<F>>,
         filter: &str,
-        mut read: impl FnMut(&mut Tx<'_>, &Access<Read>, PageRequest<K>) -> Result<Page<T, K>> + Send + 'static,
-    ) -> Result<(Listing<F>, Page<T, K>)>
+        mut read: impl FnMut(&mut Tx<'_>, &Access<Read>, PageRequest<K>) -> Result<V> + Send + 'static,
+    ) -> Result<(Listing<F>, V)>
     where
         K: CursorKey + Copy + Send + 'static,
-        T: Send + 'static,
+        V: Send + 'static,
     {
         let scope = self.cursor_scope(act, filter);
         let asked = listing.and_then(|listing| Ok((listing.page(&self.state().vault, &scope)?, listing)));
         let (asked, listing) = self.first(act, asked).await?;
-        let page = self.read(act, move |tx, access| read(tx, access, asked)).await?;
-        Ok((listing, page))
+        let read = self.read(act, move |tx, access| read(tx, access, asked)).await?;
+        Ok((listing, read))
     }
 
     /// Does what `request` asks for, as operation `act`: once for each idempotency key.

@@ -8,14 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::Server;
 use crate::care::Door;
 use crate::care::door::Policy;
-use crate::care::joining::Person;
 use crate::delivery::{Channel, ChannelError, Push};
-use crate::idempotency::{Done, Once};
 use crate::identity::actions::{self, Grant};
-use crate::identity::{Claimed, Email, Kind, Passphrase};
+use crate::identity::{Anyone, Claimed, Email, Kind, Passphrase};
 use crate::jobs;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
+use crate::onboarding::model::Person;
 use crate::state::State;
 
 /// Tokens older than this are exchanged before they are used.
@@ -107,10 +106,11 @@ impl Stage {
 
     /// Ends the session of somebody who has played their part.
     pub(super) async fn log_out(&self, who: &mut Actor) -> Result<()> {
-        let caller: Claimed<crate::identity::Anyone> = self.claimed(who).await?;
-        let work =
-            |tx: &mut crate::db::Tx<'_>, live: &_, (): &()| Ok((Done::no_content(), actions::log_out(tx, live)?));
-        caller.write(&self.state, Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-        Ok(())
+        let caller: Claimed<Anyone> = self.claimed(who).await?;
+        let unit = self.state.db.write(move |tx| {
+            let live = caller.live(tx)?;
+            actions::log_out(tx, &live)
+        });
+        unit.await
     }
 }

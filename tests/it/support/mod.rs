@@ -13,6 +13,7 @@ pub mod people;
 pub mod playground;
 pub mod replies;
 pub mod shell;
+pub mod graph;
 pub mod sources;
 pub mod sql;
 pub mod world;
