@@ -5,8 +5,8 @@
 //!
 //! # Architecture map
 //!
-//! Vertical slices on a kernel. The modules below stand in import order: `model` and `store` files import only what
-//! stands before them; `actions` may also call any slice's `store`. A test reads every path and holds the tree to this.
+//! Vertical slices on a kernel. The modules below stand in import order: every file imports only what stands before its
+//! module, and no files name each other in a circle. A test reads every path and holds the tree to this.
 //!
 //! | module | owns | never does |
 //! |---|---|---|
@@ -20,12 +20,12 @@
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, their members, links, what grants show; the only maker of an `Access` | show content |
-//! | [`revisions`] | parts of sealed things that were replaced | know what a part says |
 //! | [`window`] | phases and index, pure | store anything |
 //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
 //! | [`prompts`] | the protocol and what therapists change in it, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
+//! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
@@ -68,12 +68,12 @@ pub mod audit;
 pub mod idempotency;
 pub mod identity;
 pub mod care;
-pub mod revisions;
 pub mod window;
 pub mod course;
 pub mod onboarding;
 pub mod prompts;
 pub mod delivery;
+pub mod items;
 pub mod exercises;
 pub mod journal;
 pub mod sharing;

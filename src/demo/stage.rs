@@ -17,6 +17,9 @@ use crate::kernel::{Error, Id, Result, Text};
 use crate::onboarding::model::Person;
 use crate::state::State;
 
+/// The passphrase of everybody in the demo.
+pub const PASSPHRASE: &str = "lanterns over the lake";
+
 /// Tokens older than this are exchanged before they are used.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
@@ -56,7 +59,7 @@ pub(super) fn unfit(why: impl std::fmt::Display) -> Error {
 /// A person of the story, with the demo's passphrase.
 pub(super) fn person(name: &str, email: &str) -> Result<Person> {
     let email = Email::parse(email).map_err(unfit)?;
-    let passphrase = Passphrase::new(super::PASSPHRASE.to_owned(), Some(&email)).map_err(unfit)?;
+    let passphrase = Passphrase::new(PASSPHRASE.to_owned(), Some(&email)).map_err(unfit)?;
     Ok(Person { name: Text::parse(name).map_err(unfit)?, email, passphrase })
 }
 

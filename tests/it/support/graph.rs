@@ -114,8 +114,18 @@ impl Modules<'_> {
     /// The file where the thing of this path stands; nothing for a whole module, or what is not of this crate.
     fn file_of(&self, path: &[String], depth: usize) -> Option<String> {
         let at = (1..=path.len()).take_while(|end| self.files.contains_key(&path[..*end])).last()?;
-        let (module, rest) = path.split_at(at);
+        let whole = at == path.len();
+        // A function may have the name of a module beside it.
+        let (module, rest) = path.split_at(if whole { at - 1 } else { at });
         let item = rest.first()?;
+        if whole {
+            let named = self
+                .reexports
+                .get(module)?
+                .iter()
+                .find(|(target, name)| name == item && !self.files.contains_key(target));
+            return self.file_of(&named?.0, depth + 1);
+        }
         let passed_on = &self.reexports[module];
         if depth < 8 {
             let named = passed_on.iter().find(|(_, name)| name == item).map(|(target, _)| target.clone());
@@ -150,15 +160,20 @@ fn the_graph_follows_what_is_passed_on_and_finds_circles() {
         source("a/model.rs", "pub struct Thing;"),
         source("a/store.rs", "use super::Thing; use crate::b; pub fn find() -> Thing { b::deep::look() }"),
         source("b/mod.rs", "pub mod deep; use deep::look; fn f() { look() }"),
-        source("b/deep.rs", "use crate::a::{self as first, find as seek}; pub fn look() { first::model::Thing; seek() }"),
-        source("c.rs", "use crate::a; fn g() { a::Thing }"),
+        source(
+            "b/deep.rs",
+            "use crate::a::{self as first, find as seek}; pub fn look() { first::model::Thing; seek() }",
+        ),
+        source("c.rs", "use crate::a; fn g() { a::Thing; crate::d::same() }"),
+        source("d/mod.rs", "mod same; pub use same::same;"),
+        source("d/same.rs", "pub fn same() {}"),
     ]);
     let of = |name: &str| graph.edges[name].iter().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(of("a/mod.rs"), Vec::<&str>::new(), "what is passed on is no use of it");
     assert_eq!(of("a/store.rs"), ["a/model.rs", "b/deep.rs"]);
     assert_eq!(of("b/mod.rs"), ["b/deep.rs"]);
     assert_eq!(of("b/deep.rs"), ["a/model.rs", "a/store.rs"]);
-    assert_eq!(of("c.rs"), ["a/model.rs"]);
+    assert_eq!(of("c.rs"), ["a/model.rs", "d/same.rs"]);
     let edge = |from: &str, to: &str| (from.to_owned(), to.to_owned());
     assert_eq!(graph.circles(), [vec![edge("a/store.rs", "b/deep.rs"), edge("b/deep.rs", "a/store.rs")]]);
 }
