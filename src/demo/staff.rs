@@ -17,9 +17,10 @@ use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::journal::comments::actions::{self as comments, NewComment};
 use crate::kernel::{Change, Error, Result, Text};
+use crate::planning::Protocol;
+use crate::planning::window::Route;
 use crate::prompts::actions::settings;
-use crate::prompts::{Protocol, infusions, overrides};
-use crate::window::Route;
+use crate::prompts::{infusions, overrides};
 
 impl Scene<'_> {
     async fn nurse(&mut self) -> Result<Door<Team>> {

@@ -16,8 +16,8 @@ use crate::care::grants::Sections;
 use crate::course::Surroundings;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Id, Result};
+use crate::planning::window::{Context, Phase};
 use crate::vault::Keys;
-use crate::window::{Context, Phase};
 
 /// An item as its caller may see it, still sealed.
 #[derive(Clone, Debug)]

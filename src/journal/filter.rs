@@ -13,7 +13,7 @@ use crate::items::pages;
 use crate::items::{Opened, Scan};
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Fields, Id, Result, Zone};
-use crate::window::Phase;
+use crate::planning::window::Phase;
 
 /// What is asked for, not yet checked.
 #[derive(Clone, Debug, Default)]

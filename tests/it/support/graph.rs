@@ -51,40 +51,33 @@ impl Graph {
         Self { edges }
     }
 
-    /// Whether something that `from` names leads to `to`.
+    /// Whether `from` leads to `to`, over whatever it names.
     pub fn leads(&self, from: &str, to: &str) -> bool {
+        self.reached(from).contains(to)
+    }
+
+    fn reached<'g>(&'g self, from: &'g str) -> BTreeSet<&'g str> {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(file) = next.pop() {
-            if file == to {
-                return true;
-            }
             if seen.insert(file) {
                 next.extend(self.edges.get(file).into_iter().flatten().map(String::as_str));
             }
         }
-        false
+        seen
     }
 
-    /// The files that lead to themselves, each circle as a list of its edges.
+    /// The circles of files that lead to each other, each as its edges.
     pub fn circles(&self) -> Vec<Vec<(String, String)>> {
-        let mut found: Vec<Vec<(String, String)>> = Vec::new();
-        let mut seen = BTreeSet::new();
-        for file in self.edges.keys() {
-            if !seen.insert(file.clone()) {
-                continue;
-            }
-            let with: BTreeSet<&String> =
-                self.edges.keys().filter(|other| self.leads(file, other) && self.leads(other, file)).collect();
-            if with.len() > 1 {
-                seen.extend(with.iter().map(ToString::to_string));
-                let inside = with.iter().flat_map(|from| {
-                    let targets = self.edges[*from].iter().filter(|to| with.contains(to));
-                    targets.map(|to| (from.to_string(), to.clone()))
-                });
-                found.push(inside.collect());
+        let reached: BTreeMap<&str, _> = self.edges.keys().map(|file| (file.as_str(), self.reached(file))).collect();
+        let together = |one: &str, other: &str| reached[one].contains(other) && reached[other].contains(one);
+        let mut found: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
+        for (from, targets) in &self.edges {
+            for to in targets.iter().filter(|to| together(from, to)) {
+                let first = self.edges.keys().find(|file| together(file, from)).unwrap();
+                found.entry(first).or_default().push((from.clone(), to.clone()));
             }
         }
-        found
+        found.into_values().collect()
     }
 }
 
