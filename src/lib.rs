@@ -52,8 +52,8 @@
 //! # Adding an operation
 //!
 //! 1. Write the rule in `model`, the SQL in `store`, the use case in `actions`.
-//! 2. Write the handler: choose its door, give it an `operation_id` equal to its name, declare its errors with a set
-//!    of [`http::document`], register it in the slice's `configure`.
+//! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a set
+//!    of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
 //! 4. Add its row to `tests/golden/authz_matrix.txt`: the test fails until each kind of caller has a status.
 

@@ -20,73 +20,21 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 
-use super::access::{Access, Read, Role, Write};
-use super::store::{self, Relation};
+use super::access::{Access, Read, Write};
+use super::policy::Relations;
+pub use super::policy::{Care, Own, Policy, Shared, Team};
+use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
 use crate::http::{Answer, Command, IdempotencyKey, Listing, PatientRef, Reply, Request};
 use crate::idempotency::{self, Done, Once, Outcome};
-use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, key_of, once_of};
+use crate::identity::{AccountKind, Caller, Directory, Kind as _, key_of, once_of};
 use crate::kernel::fields::FieldError;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::Keys;
-
-/// A policy: which accounts may try, and as whom they get in.
-pub trait Policy: 'static {
-    /// The kinds of account the operation is for; others get 403 whatever the patient.
-    type For: Kind;
-    /// As whom a caller gets in, by what binds them to the patient.
-    fn admits(relations: &Relations<'_>) -> Option<Role>;
-}
-
-/// What binds a caller to a patient.
-#[derive(Debug)]
-pub struct Relations<'b> {
-    owner: bool,
-    links: &'b [Relation],
-}
-
-impl Relations<'_> {
-    fn owner(&self) -> Option<Role> {
-        self.owner.then_some(Role::Owner)
-    }
-
-    fn therapist(&self) -> Option<Role> {
-        let own = self.links.iter().find(|link| link.own && link.active && link.capabilities.care());
-        own.map(|link| Role::Therapist { link: link.link, clinic: link.clinic })
-    }
-
-    fn recorder(&self) -> Option<Role> {
-        let at = self.links.iter().find(|link| link.active && link.capabilities.record());
-        at.map(|link| Role::Recorder { clinic: link.clinic })
-    }
-}
-
-macro_rules! policies {
-    ($($(#[$doc:meta])* $name:ident for $kind:ty: $relations:ident => $rule:expr;)*) => { $(
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub enum $name {}
-        impl Policy for $name {
-            type For = $kind;
-            fn admits($relations: &Relations<'_>) -> Option<Role> { $rule }
-        }
-    )* };
-}
-
-policies! {
-    /// The patient.
-    Own for Patient: relations => relations.owner();
-    /// The patient, or a linked therapist.
-    Shared for Anyone: relations => relations.owner().or_else(|| relations.therapist());
-    /// The patient, a linked therapist, or recording staff.
-    Team for Anyone: relations => relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
-    /// A linked therapist.
-    Care for Staff: relations => relations.therapist();
-}
 
 /// A request for one patient's data, not opened yet.
 pub struct Door<L> {

@@ -20,6 +20,7 @@ pub mod links;
 pub mod members;
 pub mod model;
 pub mod people;
+mod policy;
 pub mod roster;
 pub mod routes;
 pub mod store;

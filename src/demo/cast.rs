@@ -244,10 +244,10 @@ async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
 /// Somebody with an account uses another therapist's code.
 async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<CareLink>> {
     let caller: Claimed<Anyone> = stage.claimed(actor).await?;
-    let (state, link) = (State::clone(stage.state()), stage.state().entropy.id(stage.now()));
+    let (parts, link) = (State::clone(stage.state()), stage.state().entropy.id(stage.now()));
     let unit = stage.state().db.write(move |tx| {
         let live = caller.live(tx)?;
-        joining::accept(tx, &state, &live, Some(code), link)
+        joining::accept(tx, &parts, &live, Some(code), link)
     });
     match unit.await? {
         Joined::Link(link) => Ok(link.id),
@@ -256,13 +256,13 @@ async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<C
 }
 
 async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
-    let state = State::clone(stage.state());
-    let keys = state.vault.keys(patient.uuid()).await?;
+    let parts = State::clone(stage.state());
+    let keys = parts.vault.keys(patient.uuid()).await?;
     let caller: Claimed<Staff> = stage.claimed(therapist).await?;
     let unit = stage.state().db.write(move |tx| {
         let live = caller.live(tx)?;
-        let link = links::confirm(tx, state.planner.as_ref(), &live, link, keys.clone())?;
-        links::show_confirmed(tx, &state.vault, keys.as_ref(), &live, link).map(drop)
+        let link = links::confirm(tx, parts.planner.as_ref(), &live, link, keys.clone())?;
+        links::show_confirmed(tx, &parts.vault, keys.as_ref(), &live, link).map(drop)
     });
     unit.await
 }

@@ -95,6 +95,7 @@ const KINDS: &[(&str, &str)] = &[
     ("care/links.rs", "actions"),
     ("care/members.rs", "actions"),
     ("care/people.rs", "actions"),
+    ("care/policy.rs", "store"),
     ("care/roster.rs", "actions"),
     ("care/verification_words.rs", "model"),
     ("changes/planner.rs", "model"),
