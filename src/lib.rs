@@ -5,8 +5,8 @@
 //!
 //! # Architecture map
 //!
-//! Vertical slices on a kernel. The modules below stand in import order: `model` and `store` files import only what
-//! stands before them; `actions` may also call any slice's `store`. A test reads every path and holds the tree to this.
+//! Vertical slices on a kernel. The modules below stand in import order: every file imports only what stands before its
+//! module, and no files name each other in a circle. A test reads every path and holds the tree to this.
 //!
 //! | module | owns | never does |
 //! |---|---|---|
@@ -20,13 +20,15 @@
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
-//! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
+//! | [`care`] | clinics, their members, links, what grants show; the only maker of an `Access` | show content |
 //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
+//! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
 //! | [`prompts`] | prompts, what therapists change in the protocol; recording a fact re-plans in the same unit | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
 //! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
+//! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
@@ -50,8 +52,8 @@
 //! # Adding an operation
 //!
 //! 1. Write the rule in `model`, the SQL in `store`, the use case in `actions`.
-//! 2. Write the handler: choose its door, give it an `operation_id` equal to its name, declare its errors with a set
-//!    of [`http::document`], register it in the slice's `configure`.
+//! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a set
+//!    of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
 //! 4. Add its row to `tests/golden/authz_matrix.txt`: the test fails until each kind of caller has a status.
 
@@ -68,11 +70,13 @@ pub mod idempotency;
 pub mod identity;
 pub mod care;
 pub mod course;
+pub mod onboarding;
 pub mod prompts;
 pub mod delivery;
 pub mod items;
 pub mod exercises;
 pub mod journal;
+pub mod sharing;
 pub mod jobs;
 pub mod app;
 pub mod demo;

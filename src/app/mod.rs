@@ -47,6 +47,7 @@ fn mount(config: &mut Operations<'_, '_>) {
         .scope("/v1", |config| {
             crate::identity::configure(config);
             crate::care::configure(config);
+            crate::onboarding::configure(config);
             crate::prompts::configure(config);
             crate::exercises::configure(config);
             config.service(health::get_meta);
@@ -56,10 +57,10 @@ fn mount(config: &mut Operations<'_, '_>) {
 /// What lies below `/v1/patients/{patient_id}`: each handler has a door.
 fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::care::configure_patient(config);
-    crate::care::grants::configure_patient(config);
     crate::prompts::configure_patient(config);
     crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
+    crate::sharing::configure_patient(config);
 }
 
 /// A server that is ready to listen.

@@ -15,6 +15,7 @@ pub mod playground;
 pub mod replies;
 pub mod requests;
 pub mod shell;
+pub mod graph;
 pub mod sources;
 pub mod sql;
 pub mod world;
