@@ -112,7 +112,7 @@ pub(super) fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -
 /// there was one, for devices that have not heard.
 ///
 /// Spans patients: rests on the partial index `exercise_responses_purge`.
-pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+pub(super) fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
     let old: Vec<(Id<Patient>, Id<Response>)> = responses::table
         .filter(responses::purge_at.le(At(now)))
         .order(responses::purge_at)

@@ -22,6 +22,7 @@ pub mod draft;
 pub mod filter;
 pub mod hooks;
 pub mod model;
+pub mod purge;
 mod routes;
 pub mod seal;
 pub mod store;

@@ -168,7 +168,7 @@ pub(super) fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -
 /// comments, who opened them. What is left says that there was an entry, for devices that have not heard.
 ///
 /// Spans patients: rests on the partial index `entries_purge`.
-pub fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+pub(super) fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
     let old: Vec<(Id<Patient>, Id<Entry>)> = entries::table
         .filter(entries::purge_at.le(At(now)))
         .order(entries::purge_at)

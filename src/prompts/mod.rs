@@ -12,6 +12,7 @@
 pub mod actions;
 pub mod diff;
 pub mod facts;
+pub mod horizon;
 pub mod infusions;
 mod library;
 pub mod model;

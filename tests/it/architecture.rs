@@ -17,6 +17,7 @@ const ORDER: &[&str] = &[
     "config",
     "changes",
     "state",
+    "tasks",
     "audit",
     "idempotency",
     "identity",

@@ -142,7 +142,7 @@ async fn what_was_deleted_can_be_brought_back_for_thirty_days() {
     ann.delete(&path).send().await.no_content();
     ann.app.wait(SignedDuration::from_hours(24 * 30 + 1));
     let swept = ann.app.server.state.clone();
-    afterglow::jobs::tick(&swept, &LogChannel, ann.app.now()).await.unwrap();
+    afterglow::app::tick(&swept, &LogChannel, ann.app.now()).await.unwrap();
     ann.refreshed().await;
     ann.act(&format!("{path}/undelete")).send().await.not_found();
     ann.get(&path).send().await.not_found();

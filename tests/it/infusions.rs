@@ -1,7 +1,7 @@
 //! Infusions as they happen: who says that one is over, and whose word counts.
 
+use afterglow::app;
 use afterglow::delivery::LogChannel;
-use afterglow::jobs;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ async fn rule_an_end_that_nobody_told_is_the_planned_one_and_plans_two_days() {
     let (mut theo, mut ann) = two(&app).await;
     let id = session(&app, &theo, &ann).await;
     let start = app.now();
-    let tick = async || jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    let tick = async || app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     app.wait(SignedDuration::from_mins(99));
     tick().await;
     theo.refreshed().await;
@@ -239,7 +239,7 @@ async fn an_infusion_that_began_after_its_planned_end_has_not_ended() {
     let (mut theo, mut ann) = two(&app).await;
     let id = session(&app, &theo, &ann).await;
     app.wait(SignedDuration::from_mins(101));
-    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     theo.refreshed().await;
     ann.refreshed().await;
     assert_eq!(infusion(&theo, &ann, &id).await["source"], "provisional");
@@ -267,7 +267,7 @@ async fn what_a_patient_planned_alone_stays_theirs_though_nobody_said_that_it_en
     let path = ann.my(&format!("/infusions/{}", new_id(&app)));
     ann.put(&path, planned_for(app.now())).send().await.created();
     app.wait(SignedDuration::from_mins(101));
-    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     ann.refreshed().await;
     let unsaid = ann.get(&path).send().await.ok();
     assert_eq!(unsaid.body["source"], "provisional");

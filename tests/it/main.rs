@@ -58,4 +58,5 @@ mod sessions;
 mod sharing;
 mod statements;
 mod story;
+mod tasks;
 mod tokens;
