@@ -11,10 +11,11 @@ use super::channel::{Channel, ChannelError};
 use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
 use super::store::{self, Leased, Outcomes, Sealed};
 use crate::care::{Access, Read};
-use crate::course::{self, PauseDoc, Settings};
+use crate::course::{self, Settings};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result, Zone};
+use crate::planning::PausePeriod;
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
@@ -67,7 +68,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     Ok(round)
 }
 
-type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PauseDoc>)>;
+type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PausePeriod>)>;
 
 /// What the judgement rests on: prompt and settings, and the pauses of those who are served late.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> Result<Facts> {
@@ -94,7 +95,7 @@ fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access
 /// What is to become of a delivery, with its prompt; `None` for one that lapses because nobody can know what it is.
 fn verdict(
     one: &Leased,
-    facts: Option<(Sealed, Vec<PauseDoc>)>,
+    facts: Option<(Sealed, Vec<PausePeriod>)>,
     keys: &KeyRing,
     now: Timestamp,
 ) -> Option<(Verdict, StoredPrompt)> {

@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::model::Outgoing;
-use crate::prompts::Kind;
+use crate::planning::Kind;
 use crate::prompts::model::StoredPrompt;
 
 /// Who finds a prompt waiting longer than this after its time comes back from an outage.

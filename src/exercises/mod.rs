@@ -24,11 +24,11 @@ pub mod model;
 pub mod moment;
 pub mod purge;
 mod routes;
-pub mod seal;
 pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod view;
 pub mod words;
 
+pub use model::Responses;
 pub use routes::{configure, configure_patient, configure_public};

@@ -8,7 +8,7 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
-use super::{Body, IdempotencyKey, MaybeBody, PatchBody, PathOf, Preconditions, Reply};
+use super::{Body, IdempotencyKey, MaybeBody, Patch, PatchBody, Patchable, PathOf, Preconditions, Reply};
 use crate::kernel::{Error, Id, Result};
 
 /// A change as it was asked for: the id in its address, preconditions, body and idempotency key.
@@ -124,6 +124,17 @@ macro_rules! content {
     )* };
 }
 content!(Body MaybeBody PatchBody);
+
+impl<T: Patchable> Content for Patch<T> {
+    fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
+        let body = Self::from_request(request, payload);
+        Box::pin(async move {
+            let body = body.await;
+            let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
+            (body, raw)
+        })
+    }
+}
 
 impl<I: DeserializeOwned + 'static, B: Content> FromRequest for Request<I, B> {
     type Error = Error;

@@ -9,5 +9,8 @@ use crate::tasks::{Clearing, Due};
 const KEPT: SignedDuration = SignedDuration::from_mins(24 * 60 + 5);
 
 /// Forgets used keys.
-pub const TASK: Clearing =
-    Clearing { name: "used-keys", next_due: &[Due::at("replays", "created_at").after(KEPT)], clear: store::delete_old };
+pub const TASK: Clearing = Clearing {
+    name: "used-keys",
+    next_due: &[Due::at("replays", "created_at").after(KEPT)],
+    clear: |tx, _, now, most| store::delete_old(tx, now, most),
+};

@@ -12,5 +12,5 @@ pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 pub const TASK: Clearing = Clearing {
     name: "over-sessions",
     next_due: &[Due::at("sessions", "expires_at").after(KEPT)],
-    clear: store::delete_over,
+    clear: |tx, _, now, most| store::delete_over(tx, now, most),
 };

@@ -5,11 +5,12 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Protocol, store};
+use super::store;
 use crate::care::access::Leave;
 use crate::changes::{self, FeedsPlan};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
+use crate::planning::Protocol;
 use crate::state::State;
 use crate::tasks::{Done, Due, Round, Task, keys_of};
 use crate::vault::Keys;

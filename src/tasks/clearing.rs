@@ -1,9 +1,12 @@
 //! The common form of the tasks that clear away what has had its time.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::{Done, Due, Round, Task};
+use crate::changes::Planner;
 use crate::db::Tx;
 use crate::kernel::Result;
 
@@ -17,8 +20,9 @@ pub struct Clearing {
     pub name: &'static str,
     /// The columns that say when it is due.
     pub next_due: &'static [Due],
-    /// Clears up to so many rows whose time is over at that instant, and answers how many.
-    pub clear: fn(&mut Tx<'_>, Timestamp, i64) -> Result<usize>,
+    /// Clears up to so many rows whose time is over at that instant, and answers how many. Where patients' data are
+    /// written, their plans follow.
+    pub clear: fn(&mut Tx<'_>, &dyn Planner, Timestamp, i64) -> Result<usize>,
 }
 
 impl Task for Clearing {
@@ -31,7 +35,8 @@ impl Task for Clearing {
     }
 
     fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
-        let clear = self.clear;
-        Box::pin(async move { state.db.write_bulk(move |tx| clear(tx, now, MOST)).await.map(Done::rows) })
+        let (clear, planner) = (self.clear, Arc::clone(&state.planner));
+        let unit = state.db.write_bulk(move |tx| clear(tx, planner.as_ref(), now, MOST));
+        Box::pin(async move { unit.await.map(Done::rows) })
     }
 }

@@ -30,7 +30,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("pauses", "course"),
     ("prompts", "prompts"),
     ("deliveries", "delivery"),
-    ("revisions", "revisions"),
+    ("revisions", "items"),
     ("comments", "journal"),
     ("entries", "journal"),
     ("assignments", "exercises"),
@@ -50,8 +50,8 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
     ("delivery/store.rs", "patient_settings", "a batch is judged from one statement: prompts with settings"),
     ("delivery/store.rs", "prompts", "claiming what is due, and noting what has left, is one statement each"),
     ("exercises/assignments/store.rs", "care_links", "who may see an assignment is a condition of the same statement"),
-    ("journal/store/create.rs", "changes", "the hottest write is one statement on PostgreSQL"),
-    ("journal/store/create.rs", "patient_heads", "the hottest write is one statement on PostgreSQL"),
+    ("items/store/create.rs", "changes", "the hottest write is one statement on PostgreSQL"),
+    ("items/store/create.rs", "patient_heads", "the hottest write is one statement on PostgreSQL"),
 ];
 
 /// The same, for what is about to be mended.
@@ -67,8 +67,6 @@ const UNTIL_MOVED: &[(&str, &str, &str)] = &[
     ("course/store.rs", "exercise_responses", "the same"),
     ("course/store.rs", "grant_items", "the same"),
     ("course/store.rs", "grants", "the same"),
-    ("course/store/takeaway.rs", "entries", "it reads the journal's sealed JSON by hand"),
-    ("journal/store.rs", "infusions", "whether there is such an infusion is for course's store to say"),
     ("prompts/horizon.rs", "patients", "when a plan is due stands in the patient's row; the planner gets its own file"),
     ("prompts/store.rs", "patients", "the same"),
     ("prompts/store.rs", "settings", "the server's own values need one owner"),
@@ -85,8 +83,7 @@ const FOR_SERVER: &[(&str, &str, &str)] = &[
     ("delivery/actions.rs", "Access::<Read>", "what may still be sent is judged from the opened prompt"),
     ("delivery/due.rs", "Access::<Read>", "after an outage the one prompt that still goes out is chosen"),
     ("delivery/due.rs", "Leave", "the choice is stored under the lock on the patient's head"),
-    ("exercises/store.rs", "Access::<Write>", "purging spans patients"),
-    ("journal/store.rs", "Access::<Write>", "purging spans patients"),
+    ("items/actions.rs", "Leave", "purging spans patients"),
     ("prompts/horizon.rs", "Leave", "a plan grows with time"),
 ];
 
