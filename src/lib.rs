@@ -16,6 +16,7 @@
 //! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | how the server was started, what its parts share | |
+//! | [`tasks`] | what a task of the background work is, and when the first of several is due | know a slice |
 //! | [`audit`] | who looked at whose content: a chain for each patient | say what was in it |
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
@@ -24,13 +25,13 @@
 //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
 //! | [`prompts`] | prompts, what therapists change in the protocol; recording a fact re-plans in the same unit | deliver |
-//! | [`delivery`] | the outbox, channels; what may still be sent | plan |
+//! | [`delivery`] | what comes due, the outbox, channels; what may still be sent, also after an outage | plan |
 //! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
-//! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
-//! | [`app`] | the one list of mounted operations, the OpenAPI document, the guide, health | rules |
+//! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
+//! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
 //! | [`sandbox`] | that clinic in memory for integrators: the hand on the clock, what was delivered, faults | run in `serve` |
 //! | [`cli`] | the command line | |
@@ -56,6 +57,12 @@
 //!    of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
 //! 4. Add its row to `tests/golden/authz_matrix.txt`: the test fails until each kind of caller has a status.
+//!
+//! # Adding a task
+//!
+//! Background work is a file beside the slice whose rows it works on, which implements [`tasks::Task`] (or is a
+//! [`tasks::Clearing`]) and names the column that says when it is due, with an index that begins with it. `app::tasks`
+//! has the list. `tests/it/tasks.rs` fails until a test looks into the table after a round.
 
 pub mod kernel;
 pub mod planning;
@@ -65,6 +72,7 @@ pub mod http;
 pub mod config;
 pub mod changes;
 pub mod state;
+pub mod tasks;
 pub mod audit;
 pub mod idempotency;
 pub mod identity;

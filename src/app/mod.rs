@@ -1,10 +1,11 @@
-//! The one list of mounted slices, and the server around them.
+//! The one list of mounted slices, the one list of background work, and the server around them.
 
 pub mod folder;
 mod guest;
 pub mod guide;
 pub mod health;
 pub mod openapi;
+mod tasks;
 mod wellknown;
 
 use std::net::TcpListener;
@@ -19,6 +20,7 @@ use actix_web::{App, HttpServer, web};
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use guest::{Answer, Guest};
+pub use tasks::{pass, tasks, tick};
 
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
@@ -211,7 +213,7 @@ impl Server {
 
     /// Starts the background work on the runtime of the caller: prompts come due, leave, and are planned.
     pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
-        jobs::start(self.state.clone(), channel)
+        jobs::start(self.state.clone(), tasks(channel))
     }
 
     /// Finishes what waits and closes the databases. Blocks.

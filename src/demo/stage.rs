@@ -5,13 +5,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::Server;
+use crate::app::{self, Server};
 use crate::care::Door;
 use crate::care::door::Policy;
 use crate::delivery::{Channel, ChannelError, Push};
 use crate::identity::actions::{self, Grant};
 use crate::identity::{Anyone, Claimed, Email, Kind, Passphrase};
-use crate::jobs;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
 use crate::onboarding::model::Person;
@@ -87,7 +86,7 @@ impl Stage {
 
     /// Lets time pass until `to`, and does the background work of that time when it is due.
     pub(super) async fn advance(&self, to: Timestamp) -> Result<()> {
-        jobs::pass(&self.state, &Quiet, to).await?;
+        app::pass(&self.state, &Quiet, to).await?;
         Ok(())
     }
 

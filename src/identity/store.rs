@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use jiff::Timestamp;
 
+use super::clearing::KEPT;
 use crate::db::schema::{account_heads, accounts, refresh_tokens, sessions};
 use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
@@ -297,4 +298,29 @@ pub(super) fn mark_spent(tx: &mut Tx<'_>, hash: &[u8], now: Timestamp) -> Result
         .set(refresh_tokens::spent_at.eq(At(now)))
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// Deletes up to `most` refresh tokens of the sessions that ran out a while ago, and those sessions of which none is
+/// left. Answers how many rows.
+///
+/// Spans accounts: rests on the index `sessions_expires`.
+pub(super) fn delete_over(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+    let old = At(now.saturating_sub(KEPT).unwrap_or(now));
+    let over: Vec<Id<Session>> = sessions::table
+        .filter(sessions::expires_at.le(old))
+        .order(sessions::expires_at)
+        .limit(most)
+        .select(sessions::id)
+        .load(tx.conn())?;
+    let spent: Vec<Vec<u8>> = refresh_tokens::table
+        .filter(refresh_tokens::session_id.eq_any(&over))
+        .limit(most)
+        .select(refresh_tokens::hash)
+        .load(tx.conn())?;
+    let tokens =
+        diesel::delete(refresh_tokens::table.filter(refresh_tokens::hash.eq_any(&spent))).execute(tx.conn())?;
+    if usize::try_from(most).is_ok_and(|most| spent.len() >= most) {
+        return Ok(tokens);
+    }
+    Ok(tokens + diesel::delete(sessions::table.filter(sessions::id.eq_any(&over))).execute(tx.conn())?)
 }

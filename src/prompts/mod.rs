@@ -7,6 +7,7 @@
 
 pub mod actions;
 mod gather;
+pub mod horizon;
 pub mod infusions;
 mod library;
 pub mod model;

@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "config",
     "changes",
     "state",
+    "tasks",
     "audit",
     "idempotency",
     "identity",

@@ -59,4 +59,6 @@ mod sessions;
 mod sharing;
 mod statements;
 mod story;
+mod tables;
+mod tasks;
 mod tokens;
