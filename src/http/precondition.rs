@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::kernel::{Error, Result};
+use crate::kernel::{Creation, Error, Result};
 
 /// A strong entity tag. Clients treat it as opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +135,34 @@ impl Preconditions {
                 return Ok(false);
             }
             return Err(if self.create_only() { Error::Stale } else { Error::PreconditionRequired });
+        }
+        self.require(current)?;
+        Ok(true)
+    }
+
+    /// Whether a PUT of `sent` is the request that created the thing (`created`), come again from a client that has not seen
+    /// an answer: without `If-Match`, by the same body. It changes nothing and is answered with the present state.
+    pub fn is_creation(&self, created: Option<&Creation>, sent: &Creation) -> bool {
+        !self.change_only() && created == Some(sent)
+    }
+
+    /// Whether a PUT of a whole `new` changes `old`, whose tag is `current` and which was created by `created`; the body
+    /// of the PUT is `sent`. The present state changes nothing; nor does the creating request, come again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::require`]; [`Error::Stale`] when the request may only create.
+    pub fn puts<T: PartialEq>(
+        &self,
+        current: &EntityTag,
+        (old, new): (&T, &T),
+        (created, sent): (Option<&Creation>, &Creation),
+    ) -> Result<bool> {
+        if old == new || self.is_creation(created, sent) {
+            return Ok(false);
+        }
+        if self.create_only() {
+            return Err(Error::Stale);
         }
         self.require(current)?;
         Ok(true)

@@ -4,6 +4,7 @@
 //! the single permitted door to something impure.
 
 pub mod clock;
+pub mod creation;
 pub mod entropy;
 pub mod error;
 pub mod fields;
@@ -15,6 +16,7 @@ pub mod told;
 pub mod zone;
 
 pub use clock::Clock;
+pub use creation::Creation;
 pub use entropy::Entropy;
 pub use error::{Code, Error, Result};
 pub use fields::Fields;
