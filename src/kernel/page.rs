@@ -64,6 +64,16 @@ impl<T, C> Page<T, C> {
         let next = if more { rows.last().map(key) } else { None };
         Self { items: rows, next }
     }
+
+    /// The page with what `view` makes of each item.
+    ///
+    /// # Errors
+    ///
+    /// What `view` answers.
+    pub fn try_map<V>(self, view: impl FnMut(T) -> Result<V>) -> Result<Page<V, C>> {
+        let items = self.items.into_iter().map(view).collect::<Result<_>>()?;
+        Ok(Page { items, next: self.next })
+    }
 }
 
 /// A place in the order of a list, as a cursor carries it.
