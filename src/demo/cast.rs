@@ -1,4 +1,4 @@
-//! Who is in the story, and how they came to the clinic.
+//! The people of the story, and how they came to the clinic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +11,6 @@ use crate::care::inviting::{self, Wish};
 use crate::care::joining::{self, Joined, Registration};
 use crate::care::model::{Capabilities, InvitationDoc, Invitee};
 use crate::care::{JoinCode, links, setup};
-use crate::db::Tx;
-use crate::idempotency::{Done, Once};
 use crate::identity::{Anyone, Claimed, Live, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::{Error, Id, Result, Text, Zone};
@@ -20,9 +18,9 @@ use crate::kernel::{Error, Id, Result, Text, Zone};
 /// Somebody who works at the clinic.
 #[derive(Debug)]
 pub(super) struct Colleague {
-    /// What the story says of them.
+    /// Their part in the story.
     pub(super) who: Worker,
-    /// Them.
+    /// Their session.
     pub(super) actor: Actor,
     /// Their account.
     pub(super) account: Id<Account>,
@@ -52,12 +50,12 @@ impl Workplace {
 /// A patient of the story.
 #[derive(Debug)]
 pub(super) struct Character {
-    /// Who they are.
+    /// Their part in the story.
     pub(super) story: PatientStory,
-    /// Where they live.
+    /// The zone they live in.
     pub(super) zone: Zone,
     country: String,
-    /// What is to be said of them in the place of the story's word, in these weeks.
+    /// Words about them in these weeks, in the place of the story's.
     stage: Option<String>,
     actor: Option<Actor>,
     /// Their links to therapists, the first one first.
@@ -68,9 +66,9 @@ pub(super) struct Character {
     pub(super) entries: BTreeMap<String, Id<Entry>>,
     /// Their responses.
     pub(super) responses: BTreeMap<String, Id<Response>>,
-    /// What was assigned to them.
+    /// Their assignments.
     pub(super) assignments: BTreeMap<String, Id<Assignment>>,
-    /// What they have opened.
+    /// Their grants.
     pub(super) grants: BTreeMap<String, Id<Grant>>,
 }
 
@@ -80,7 +78,7 @@ impl Character {
         self.stage.as_ref().unwrap_or(&self.story.stage).clone()
     }
 
-    /// Them, once they have an account.
+    /// Their session, once they have an account.
     pub(super) fn actor(&mut self) -> Result<&mut Actor> {
         self.actor.as_mut().ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
     }
@@ -167,11 +165,7 @@ async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, e
     let doc = InvitationDoc { name: Some(person.name), email: Some(person.email) };
     let new = inviting::prepare(stage.state(), &caller, Wish { invitee: whom, doc, clinic: None }).await?;
     let id = new.id;
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
-        inviting::invite(tx, live, &new)?;
-        Ok((Done::created(id.uuid()), ()))
-    };
-    caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
+    stage.change(inviter, move |tx, live: &Live<Staff>| inviting::invite(tx, live, &new).map(drop)).await?;
     Ok(inviting::code_of(&stage.state().vault, id))
 }
 
@@ -243,40 +237,32 @@ async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
 
 /// Somebody with an account uses another therapist's code.
 async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<CareLink>> {
-    let caller: Claimed<Anyone> = stage.claimed(actor).await?;
     let (vault, link) = (stage.state().vault.clone(), stage.state().entropy.id(stage.now()));
-    let work =
-        move |tx: &mut Tx<'_>, live: &Live<Anyone>, (): &()| match joining::accept(tx, &vault, live, Some(code), link)?
-        {
-            Joined::Link(link) => Ok((Done::ok(link.uuid()), link)),
+    let accepted = stage.change(actor, move |tx, live: &Live<Anyone>| {
+        match joining::accept(tx, &vault, live, Some(code), link)? {
+            Joined::Link(link) => Ok(link),
             Joined::Clinic(..) => Err(unfit("a patient joins a therapist")),
-        };
-    let (_, link) = caller.write(stage.state(), Once::none(), Ok(()), work, move |_, _, _| Ok(link)).await?;
-    Ok(link)
+        }
+    });
+    accepted.await
 }
 
 async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
     let keys = links::keys_of(&stage.state().vault, [patient]).await?;
     let vault = stage.state().vault.clone();
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
+    let confirmed = stage.change(therapist, move |tx, live: &Live<Staff>| {
         let link = links::confirm(tx, live, link, keys.get(&patient).cloned())?;
         let keys = keys.get(&patient).ok_or(Error::NotFound)?;
-        links::note_shown(tx, &vault, keys, live, "confirm_care_link", "therapist", &link)?;
-        Ok((Done::ok(link.id.uuid()), ()))
-    };
-    let caller: Claimed<Staff> = stage.claimed(therapist).await?;
-    caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-    Ok(())
+        links::note_shown(tx, &vault, keys, live, "confirm_care_link", "therapist", &link)
+    });
+    confirmed.await
 }
 
 /// A patient ends a link.
 pub(super) async fn part(stage: &Stage, patient: &mut Character, link: Id<CareLink>) -> Result<()> {
-    let caller: Claimed<Anyone> = stage.claimed(patient.actor()?).await?;
     let keys = links::keys_of(&stage.state().vault, [patient.patient()?]).await?.into_values().next();
-    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, (): &()| {
-        links::end_own(tx, live, link, keys.clone())?;
-        Ok((Done::no_content(), ()))
-    };
-    caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-    Ok(())
+    let ended = stage.change(patient.actor()?, move |tx, live: &Live<Anyone>| {
+        links::end_own(tx, live, link, keys.clone()).map(drop)
+    });
+    ended.await
 }

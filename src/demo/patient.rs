@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use jiff::civil::Time;
 use serde_json::{Map, Value};
 
-use super::play::{Scene, unit};
-use super::stage::unfit;
+use super::play::Scene;
+use super::stage::{change, unfit};
 use super::story::{Practice, Sharing, Writing, dated, named};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
@@ -55,7 +55,7 @@ impl Scene<'_> {
             Act::Snooze(_) => "snooze_prompt",
         };
         let door = self.own().await?;
-        unit(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
+        change(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
     }
 
     async fn answered(&mut self, rule: Option<&str>) -> Result<Option<uuid::Uuid>> {
@@ -83,7 +83,7 @@ impl Scene<'_> {
         };
         let (id, door) = (self.new_id(), self.own().await?);
         let put = Put::new(door.keys()?, door.patient()?, id, draft.parse()?, Preconditions::none(), now)?;
-        unit(&door, "put_entry", put, move |tx, access, put| journal::put(tx, access, put).map(drop)).await?;
+        change(&door, "put_entry", put, move |tx, access, put| journal::put(tx, access, put).map(drop)).await?;
         if let Some(key) = writing.key {
             self.person.entries.insert(key, id);
         }
@@ -94,7 +94,7 @@ impl Scene<'_> {
         let (id, door) = (named(&self.person.entries, key)?, self.own().await?);
         let text = TextPatch { title: Change::Keep, body: Change::Set(body) };
         let patch = EntryPatch { text: Change::Set(text), ..EntryPatch::default() };
-        unit(&door, "patch_entry", patch, move |tx, access, patch| {
+        change(&door, "patch_entry", patch, move |tx, access, patch| {
             let now = EntityTag::version(Entries::get(tx, access, id)?.version);
             Entries::patch(tx, access, id, |old| old.patched(patch.clone()), &Preconditions::matching(now)).map(drop)
         })
@@ -118,7 +118,7 @@ impl Scene<'_> {
             distress: practice.distress,
         };
         let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
-        unit(&door, "put_exercise_response", content, move |tx, access, content| {
+        change(&door, "put_exercise_response", content, move |tx, access, content| {
             exercises::put(tx, access, id, content, &Preconditions::none()).map(drop)
         })
         .await?;
@@ -146,7 +146,7 @@ impl Scene<'_> {
             ..ResponsePatch::default()
         };
         let (id, door) = (named(&self.person.responses, key)?, self.own().await?);
-        unit(&door, "patch_exercise_response", patch, move |tx, access, patch| {
+        change(&door, "patch_exercise_response", patch, move |tx, access, patch| {
             let now = EntityTag::version(Responses::get(tx, access, id)?.version);
             Responses::patch(tx, access, id, |old| old.patched(patch.clone()), &Preconditions::matching(now)).map(drop)
         })
@@ -165,7 +165,7 @@ impl Scene<'_> {
             ..InfusionDraft::new(InfusionStatus::Completed, route)
         };
         let (id, door) = (self.new_id(), self.own().await?);
-        unit(&door, "put_infusion", draft, move |tx, access, draft| {
+        change(&door, "put_infusion", draft, move |tx, access, draft| {
             infusions::put_infusion(tx, access, id, draft, &Preconditions::none()).map(drop)
         })
         .await
@@ -175,15 +175,17 @@ impl Scene<'_> {
         let from = self.stage.now();
         let until = from.saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit)?;
         let (id, pause, door) = (self.new_id(), PauseDoc::parse(from, until)?, self.own().await?);
-        unit(&door, "put_pause", pause, move |tx, access, pause| infusions::put_pause(tx, access, id, *pause).map(drop))
-            .await
+        change(&door, "put_pause", pause, move |tx, access, pause| {
+            infusions::put_pause(tx, access, id, *pause).map(drop)
+        })
+        .await
     }
 
     pub(super) async fn set(&mut self, share_activity: Option<bool>, quiet: Option<(Time, Time)>) -> Result<()> {
         let quiet_hours = quiet.map(|(from, until)| QuietHours::parse(from, until)).transpose()?;
         let patch = SettingsPatch { quiet_hours, share_activity, ..SettingsPatch::default() };
         let door = self.own().await?;
-        unit(&door, "patch_me", patch, move |tx, access, patch| {
+        change(&door, "patch_me", patch, move |tx, access, patch| {
             infusions::patch_settings(tx, access, patch, &Preconditions::none()).map(drop)
         })
         .await
@@ -212,7 +214,7 @@ impl Scene<'_> {
             expires_at: sharing.for_days.map(until).transpose()?,
         };
         let (id, door) = (self.new_id(), self.own().await?);
-        unit(&door, "put_grant", doc, move |tx, access, doc| grants::actions::put(tx, access, id, doc).map(drop))
+        change(&door, "put_grant", doc, move |tx, access, doc| grants::actions::put(tx, access, id, doc).map(drop))
             .await?;
         self.person.grants.insert(sharing.key, id);
         Ok(())
@@ -220,7 +222,7 @@ impl Scene<'_> {
 
     pub(super) async fn revoke(&mut self, share: &str) -> Result<()> {
         let (id, door) = (named(&self.person.grants, share)?, self.own().await?);
-        unit(&door, "delete_grant", (), move |tx, access, ()| grants::actions::delete(tx, access, id).map(drop)).await
+        change(&door, "delete_grant", (), move |tx, access, ()| grants::actions::delete(tx, access, id).map(drop)).await
     }
 
     /// An answer in a therapist's thread.
@@ -228,6 +230,6 @@ impl Scene<'_> {
         let (id, entry, (_, link)) = (self.new_id(), named(&self.person.entries, key)?, self.person.link(to)?);
         let new = NewComment { id, entry, thread: Some(link), body: Text::parse(body).map_err(unfit)? };
         let door: Door<Shared> = self.stage.door(self.person.actor()?, None).await?;
-        unit(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
+        change(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
     }
 }

@@ -1,4 +1,4 @@
-//! Where the story is played: a server with a clock that is moved, and people who are logged in.
+//! The stage of the story: a server with a clock that is moved, and people who are logged in.
 
 use std::sync::Arc;
 
@@ -6,13 +6,15 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::Server;
-use crate::care::Door;
 use crate::care::door::Policy;
 use crate::care::joining::Person;
+use crate::care::{Access, Door, Write};
+use crate::db::Tx;
 use crate::delivery::{Channel, ChannelError, Push};
-use crate::idempotency::{Done, Once};
+use crate::http::Request;
+use crate::idempotency::Outcome;
 use crate::identity::actions::{self, Grant};
-use crate::identity::{Claimed, Email, Kind, Passphrase};
+use crate::identity::{Anyone, Claimed, Email, Kind, Live, Passphrase};
 use crate::jobs;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
@@ -49,7 +51,7 @@ pub(super) struct Stage {
     state: Arc<State>,
 }
 
-/// What the story says and the product refuses.
+/// An error of the story: the product refuses what it says.
 pub(super) fn unfit(why: impl std::fmt::Display) -> Error {
     Error::internal(format!("the story of the demo: {why}"))
 }
@@ -89,7 +91,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Who is calling, with a token that is good now.
+    /// The caller, with a token that is valid now.
     pub(super) async fn claimed<K: Kind>(&self, who: &mut Actor) -> Result<Claimed<K>> {
         if self.now().duration_since(who.since) > FRESH {
             let tokens = Arc::clone(&self.server.tokens);
@@ -105,12 +107,42 @@ impl Stage {
         Door::for_patient(caller, Arc::clone(&self.state), &self.server.directory, patient).await
     }
 
+    /// Does `work` as `who`, as an operation without a patient does it.
+    pub(super) async fn change<K: Kind, T: Send + 'static>(
+        &self,
+        who: &mut Actor,
+        mut work: impl FnMut(&mut Tx<'_>, &Live<K>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let caller = self.claimed::<K>(who).await?;
+        let answer = caller.change(
+            &self.state,
+            Request::of((), ()),
+            |_| Ok(()),
+            move |tx, live, ()| work(tx, live).map(Outcome::no_content),
+            |_, _, outcome| outcome.value.ok_or(Error::NotFound),
+        );
+        Ok(answer.await?.value)
+    }
+
     /// Ends the session of somebody who has played their part.
     pub(super) async fn log_out(&self, who: &mut Actor) -> Result<()> {
-        let caller: Claimed<crate::identity::Anyone> = self.claimed(who).await?;
-        let work =
-            |tx: &mut crate::db::Tx<'_>, live: &_, (): &()| Ok((Done::no_content(), actions::log_out(tx, live)?));
-        caller.write(&self.state, Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-        Ok(())
+        self.change(who, |tx, live: &Live<Anyone>| actions::log_out(tx, live)).await
     }
+}
+
+/// Does `work` behind a door, as operation `act`.
+pub(super) async fn change<L, C, F>(door: &Door<L>, act: &'static str, command: C, mut work: F) -> Result<()>
+where
+    L: Policy,
+    C: Send + 'static,
+    F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<()> + Send + 'static,
+{
+    let answer = door.change(
+        act,
+        Request::of((), command),
+        |command| Ok(command.body),
+        move |tx, access, command| work(tx, access, command).map(Outcome::no_content),
+        |_, _, _| Ok(()),
+    );
+    answer.await.map(drop)
 }

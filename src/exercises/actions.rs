@@ -4,9 +4,9 @@ use super::assignments;
 use super::assignments::model::DoneBy;
 use super::catalogue::Offer;
 use super::model::Content;
-use super::moment;
 use super::seal::{Of, Opened, Parts, Section};
 use super::store::{self, Row};
+use super::suggestions;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::care::grants::Sections;
@@ -53,7 +53,7 @@ fn create(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, id: Id<Response>
     check_links(tx, access, content, None)?;
     // What somebody has worked on is kept, whatever is offered to them; only beginning can be refused.
     let begins = content.header.draft && content.answers.is_none() && content.distress.is_none();
-    if begins && moment::offer_of(tx, access, &content.header)? != Offer::Yes {
+    if begins && suggestions::offer_of(tx, access, &content.header)? != Offer::Yes {
         return Err(Error::conflict(Code::ExerciseWithheld));
     }
     let now = access.now();
@@ -134,8 +134,8 @@ fn check_links(tx: &mut Tx<'_>, access: &Access<Write>, new: &Content, old: Opti
     if let Some(id) = header.assignment_id
         && old.and_then(|old| old.assignment_id) != Some(id)
     {
-        let asked = assignments::store::find(tx, access, id)?;
-        let right = asked.as_ref().is_none_or(|asked| asked.doc.exercise_key == header.exercise_key);
+        let asked = assignments::actions::find(tx, access, id)?;
+        let right = asked.as_ref().is_none_or(|asked| asked.exercise_key == header.exercise_key);
         fields.check(asked.is_some(), "/assignment_id", "is not an assignment of yours");
         fields.check(right, "/assignment_id", "asks for another exercise");
     }

@@ -11,7 +11,7 @@ use super::draft::DistressFields;
 use super::model::{Content, Distress};
 use super::seal::{Of, Opened};
 use super::store::Row;
-use super::words::{Common, Words};
+use super::translations::{Common, Words};
 use crate::care::grants::Sections;
 use crate::course::Surroundings;
 use crate::kernel::id::{Account, Patient};

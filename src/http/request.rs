@@ -39,6 +39,12 @@ pub struct Command<I = (), B = ()> {
 }
 
 impl<I, B> Request<I, B> {
+    /// A change that did not come over HTTP: without preconditions and key, and well-formed.
+    pub fn of(id: I, body: B) -> Self {
+        let (when, key) = (Ok(Preconditions::none()), Ok(IdempotencyKey::none()));
+        Self { id: Ok(id), when, key, body: Ok(body), raw: Bytes::new(), path: String::new() }
+    }
+
     /// The path that was asked for: where a thing is that is created by it.
     pub fn path(&self) -> &str {
         &self.path

@@ -1,11 +1,11 @@
 //! Exercises over HTTP: the library, advice, responses, assignments.
 
-mod advice;
 mod cautions;
 mod history;
 mod library;
 mod lists;
 mod responses;
+mod suggestions;
 
 use std::future::{Ready, ready};
 
@@ -13,7 +13,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
 
-use super::words;
+use super::translations;
 use crate::http::Operations;
 use crate::kernel::Error;
 
@@ -30,8 +30,8 @@ pub fn configure(config: &mut Operations<'_, '_>) {
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
-        .service(advice::suggest_exercises)
-        .service(advice::list_patient_exercises)
+        .service(suggestions::suggest_exercises)
+        .service(suggestions::list_patient_exercises)
         .service(lists::list_exercise_responses)
         .service(responses::put_exercise_response)
         .service(responses::get_exercise_response)
@@ -64,6 +64,6 @@ impl FromRequest for Language {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let header = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        ready(Ok(Self(header.and_then(words::negotiate))))
+        ready(Ok(Self(header.and_then(translations::negotiate))))
     }
 }
