@@ -156,7 +156,9 @@ pub fn list(
     page: PageRequest<Id<Assignment>>,
 ) -> Result<Page<KnownAssignment, Id<Assignment>>> {
     let Page { items, next } = page.cut(store::list(tx, access, page)?, |row| row.id);
-    items.iter().for_each(|row| access.returns(row.id.uuid()));
+    for row in &items {
+        access.returns(row.id.uuid());
+    }
     Ok(Page { items: known(tx, access, items)?, next })
 }
 

@@ -134,12 +134,11 @@ impl PutAssignment {
     /// [`crate::kernel::Error::Invalid`] with every fault.
     pub fn parse(&self, old: Option<&AssignmentDoc>, today: Date, now: Timestamp) -> Result<AssignmentDoc> {
         let mut fields = Fields::new();
-        match old {
-            Some(old) => fields.check(self.exercise_key == old.exercise_key, "/exercise_key", "does not change"),
-            None => {
-                let known = catalogue::find(&self.exercise_key, None).is_some();
-                fields.check(known, "/exercise_key", "is not an exercise of the library");
-            }
+        if let Some(old) = old {
+            fields.check(self.exercise_key == old.exercise_key, "/exercise_key", "does not change");
+        } else {
+            let known = catalogue::find(&self.exercise_key, None).is_some();
+            fields.check(known, "/exercise_key", "is not an exercise of the library");
         }
         let note = self.note.as_deref().and_then(|text| fields.take("/note", note(text))).flatten();
         let due_on = self.due_on.as_deref().and_then(|text| fields.take("/due_on", due(text, old, today)));

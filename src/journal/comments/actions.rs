@@ -127,6 +127,8 @@ pub fn list(
 ) -> Result<Page<CommentRow, Id<Comment>>> {
     let thread = thread_of(tx, access, entry)?;
     let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| row.id);
-    page.items.iter().for_each(|row| access.returns(row.id.uuid()));
+    for row in &page.items {
+        access.returns(row.id.uuid());
+    }
     Ok(page)
 }
