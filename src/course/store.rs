@@ -1,7 +1,5 @@
 //! Infusions, settings and pauses, sealed under the patient's clinical key.
 
-mod takeaway;
-
 use std::collections::BTreeSet;
 
 use diesel::dsl::{exists, min};
@@ -10,7 +8,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::model::InfusionFacts;
-use super::settings::{CautionFlag, PauseDoc, Settings};
+use super::settings::{CautionFlag, Settings};
 use super::surroundings::Surroundings;
 use crate::care::{Access, Write};
 use crate::db::schema::{
@@ -19,10 +17,9 @@ use crate::db::schema::{
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
+use crate::planning::PausePeriod;
+use crate::planning::window::Dose;
 use crate::vault::{Keys, Place, Purpose};
-use crate::window::Dose;
-
-pub use takeaway::{is_takeaway, takeaway};
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]
@@ -166,6 +163,12 @@ pub fn find_infusion<A>(
     row.map(|row| open(access.keys()?, "infusions", patient, row)).transpose()
 }
 
+/// Whether the infusion is one of the patient's.
+pub fn infusion_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<bool> {
+    let own = infusions::table.filter(infusions::patient_id.eq(access.patient())).filter(infusions::id.eq(id));
+    Ok(own.select(infusions::id).first::<Id<Infusion>>(tx.conn()).optional()?.is_some())
+}
+
 /// Keeps a new infusion.
 pub fn insert_infusion(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
     let patient = access.patient();
@@ -247,7 +250,11 @@ pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
 }
 
 /// The pauses that are not withdrawn, with withdrawn ones when `all`.
-pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>, all: bool) -> Result<Vec<(Stored<Pause, PauseDoc>, bool)>> {
+pub fn list_pauses<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    all: bool,
+) -> Result<Vec<(Stored<Pause, PausePeriod>, bool)>> {
     let patient = access.patient();
     let rows: Vec<(Row<Pause>, Option<At>)> = pauses::table
         .filter(pauses::patient_id.eq(patient))
@@ -269,7 +276,7 @@ pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     id: Id<Pause>,
-    pause: &PauseDoc,
+    pause: &PausePeriod,
     version: i64,
     gone: bool,
 ) -> Result<()> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::catalogue::{Exercise, Guidance, Offer, newest};
 use crate::course::CautionFlag;
-use crate::window::Phase;
+use crate::planning::window::Phase;
 
 /// The fit of an exercise to a phase: advice, never a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

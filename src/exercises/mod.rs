@@ -22,7 +22,6 @@ pub mod draft;
 pub mod fit;
 pub mod model;
 mod routes;
-pub mod seal;
 pub mod store;
 pub mod suggestions;
 #[cfg(test)]
@@ -30,4 +29,5 @@ mod tests;
 pub mod translations;
 pub mod view;
 
+pub use model::Responses;
 pub use routes::{configure, configure_patient, configure_public};

@@ -11,6 +11,7 @@ use crate::support::sources::{self, Source, kind, rank, shipped};
 /// Everything below `src`, in import order: a slice imports only what stands before it.
 const ORDER: &[&str] = &[
     "kernel",
+    "planning",
     "db",
     "vault",
     "http",
@@ -21,12 +22,11 @@ const ORDER: &[&str] = &[
     "idempotency",
     "identity",
     "care",
-    "revisions",
-    "window",
     "course",
     "safety",
     "prompts",
     "delivery",
+    "items",
     "exercises",
     "measures",
     "journal",
@@ -45,12 +45,14 @@ const ORDER: &[&str] = &[
 const FORWARD: &[(&str, &str, &str)] = &[
     ("care/joining.rs", "course", "a patient who registers has settings from the first moment, in the same unit"),
     ("care/follow.rs", "prompts", "links and grants are facts of the plan, which follows in the same unit"),
+    ("care/grants/actions.rs", "items", "what is opened has to be there and done"),
+    ("prompts/actions.rs", "journal", "a prompt before a session quotes what the patient wants to bring along"),
     ("prompts/library.rs", "exercises", "which exercises are withheld is a fact of the plan, and prompts name them"),
 ];
 
 /// What files outside the HTTP layer may name of it: a precondition is judged inside the unit that changes the object;
 /// a view tells what was ignored in the form in which a problem tells what was wrong.
-const OF_HTTP: &[&str] = &["EntityTag", "Preconditions", "ProblemField"];
+const OF_HTTP: &[&str] = &["EntityTag", "Patchable", "Preconditions", "ProblemField"];
 
 /// The one place that makes a request of its own, without HTTP: the demo does what requests do.
 const MAKES_REQUESTS: (&str, &str) = ("demo/stage.rs", "Request");
@@ -59,16 +61,8 @@ const MAKES_REQUESTS: (&str, &str) = ("demo/stage.rs", "Request");
 const FRAMEWORK: &[&str] = &["care/door.rs", "identity/claimed.rs", "cli.rs"];
 
 /// Files that decide and do nothing else, besides every `model.rs`.
-const PURE: &[&str] = &[
-    "window/",
-    "prompts/plan/",
-    "prompts/diff.rs",
-    "prompts/facts.rs",
-    "exercises/catalogue.rs",
-    "exercises/translations.rs",
-    "exercises/answers.rs",
-    "exercises/fit.rs",
-];
+const PURE: &[&str] =
+    &["planning/", "exercises/catalogue.rs", "exercises/translations.rs", "exercises/answers.rs", "exercises/fit.rs"];
 
 /// Where time that only measures (deadlines, durations) is read.
 const STOPWATCH: &[&str] = &["db/", "http/layers.rs", "vault/cache.rs"];

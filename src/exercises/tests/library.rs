@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use actix_web::FromRequest as _;
+use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
 use crate::course::CautionFlag;
 use crate::exercises::catalogue::{self, Ask, Exercise, SCHEMA};
-use crate::exercises::translations::{Words, languages, negotiate};
-use crate::prompts::Protocol;
+use crate::exercises::routes::Language;
+use crate::exercises::translations::{Words, languages};
+use crate::planning::Protocol;
 
 fn data() -> Value {
     serde_json::from_str(include_str!("../data/exercises.json")).unwrap()
@@ -193,7 +196,9 @@ fn the_language_is_the_one_that_somebody_reads_best() {
         ("*", None),
         ("de;q=x,,;", None),
     ] {
-        assert_eq!(negotiate(header), wanted, "{header}");
+        let request = TestRequest::default().insert_header(("accept-language", header)).to_http_request();
+        let language = Language::extract(&request).into_inner().unwrap();
+        assert_eq!(language.or("nothing"), wanted.unwrap_or("nothing"), "{header}");
     }
 }
 

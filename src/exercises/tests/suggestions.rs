@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::course::CautionFlag;
 use crate::exercises::catalogue::{self, Exercise, Guidance, Offer};
 use crate::exercises::fit::{Fit, Reason, Situation, offer};
-use crate::window::Phase;
+use crate::planning::window::Phase;
 
 fn exercise(key: &str) -> &'static Exercise {
     catalogue::find(key, None).unwrap()

@@ -6,7 +6,7 @@ use crate::care::Access;
 use crate::care::access::Write;
 use crate::db::schema::comments;
 use crate::db::{At, Tx};
-use crate::kernel::id::{Account, CareLink, Comment, Entry};
+use crate::kernel::id::{Account, Any, CareLink, Comment, Entry};
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Id, Result};
 
@@ -81,4 +81,11 @@ pub(super) fn exists<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>, t
         .first(tx.conn())
         .optional()?;
     Ok(found.is_some())
+}
+
+/// Deletes the comments of an entry.
+pub(in crate::journal) fn delete_all(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Any>) -> Result<()> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    diesel::delete(own.filter(comments::entry_id.eq(entry))).execute(tx.conn())?;
+    Ok(())
 }

@@ -1,0 +1,142 @@
+//! Everything a plan depends on, as one plain struct.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince};
+use super::protocol::{Capability, Prerequisite};
+use super::window::{Dose, DoseStatus, Rating, Route};
+use crate::kernel::Id;
+use crate::kernel::id::{Infusion, Patient, Prompt};
+
+/// What planning needs to know of one infusion that counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InfusionFact {
+    /// Its id.
+    pub id: Id<Infusion>,
+    /// How ketamine is given: what follows takes longer after some routes.
+    pub route: Route,
+    /// Whether staff are there; if not, it is use at home.
+    pub supervised: bool,
+    /// When it is, or was, to start: what the preparation hangs on.
+    pub planned_start: Option<Timestamp>,
+    /// When it started, if it did.
+    pub started_at: Option<Timestamp>,
+    /// When it ended: what the days after it hang on. `None` while it is only planned.
+    pub ended_at: Option<Timestamp>,
+    /// Whether the end is only the planned one.
+    pub provisional: bool,
+    /// When its record last changed.
+    pub recorded_at: Timestamp,
+    /// The patient's report that it took the place of: its prompts keep the ids they had by that name, so that nothing
+    /// is asked twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_as: Option<Id<Infusion>>,
+}
+
+impl InfusionFact {
+    /// The name that the ids of its prompts are made of.
+    pub(super) fn name(&self) -> Id<Infusion> {
+        self.reported_as.unwrap_or(self.id)
+    }
+
+    /// As the window sees it.
+    pub(super) fn dose(&self) -> Dose {
+        let Self { id, route, started_at, ended_at, planned_start, .. } = *self;
+        let status = match (ended_at, started_at) {
+            (Some(_), _) => DoseStatus::Completed,
+            (None, Some(_)) => DoseStatus::InProgress,
+            (None, None) => DoseStatus::Planned,
+        };
+        Dose { infusion_id: id, route, started_at, ended_at, planned_start, status }
+    }
+}
+
+/// A prompt that went out or was answered: the past of its date, which a new plan counts and does not change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// Which.
+    pub id: Id<Prompt>,
+    /// Its rule.
+    pub rule_key: String,
+    /// When it was due.
+    pub due_at: Timestamp,
+    /// When it was answered, if it was.
+    pub answered_at: Option<Timestamp>,
+    /// The start or end of the infusion that its time followed from.
+    pub hangs_on: Option<Timestamp>,
+    /// Whether nobody has answered or skipped it: what corrects an infusion may ask it again.
+    pub unanswered: bool,
+    /// Whether planning took it back after it went out. If the infusion turns out to have been right before, a check is
+    /// asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
+}
+
+/// How the patient is, as far as their answers and open alerts say; what is not known holds nothing back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// When they last said that they had slept.
+    pub slept_at: Option<Timestamp>,
+    /// The newest answer to how unreal things feel.
+    pub dissociation: Option<Rating>,
+    /// The newest answer to how drowsy they are.
+    pub drowsiness: Option<Rating>,
+    /// A time in which only safety is asked, because somebody has to look at an alert first.
+    pub suspended: Option<PausePeriod>,
+}
+
+/// What a therapist has changed in the protocol for one patient.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Override {
+    /// Which rule.
+    pub rule_key: String,
+    /// What became of it.
+    pub change: RuleChange,
+}
+
+/// What becomes of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleChange {
+    /// It is left out.
+    LeftOut,
+    /// It comes in this part of the day.
+    MovedTo(DayPart),
+}
+
+/// The facts of one patient. A change of any field calls for a new plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// Whose they are; part of every prompt's id.
+    pub patient: Id<Patient>,
+    /// When care started: what recurring prompts count from.
+    pub care_start: Timestamp,
+    /// The zones lived in, oldest first.
+    pub zones: Vec<ZoneSince>,
+    /// When nothing is delivered.
+    pub quiet_hours: QuietHours,
+    /// The day of the weekly prompt.
+    pub weekly_day: Weekday,
+    /// The infusions that count, in any order.
+    pub infusions: Vec<InfusionFact>,
+    /// The times in which only safety is asked.
+    pub pauses: Vec<PausePeriod>,
+    /// What went out or was answered in the last weeks: it keeps its place whatever else changes.
+    pub settled: Vec<Settled>,
+    /// What therapists have changed in the protocol for this patient.
+    pub overrides: Vec<Override>,
+    /// What is true of the patient.
+    pub holds: BTreeSet<Prerequisite>,
+    /// Exercises that are not offered to them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub withheld: BTreeSet<String>,
+    /// How they are.
+    pub condition: Condition,
+    /// When the last measure was filled in.
+    pub last_measure_at: Option<Timestamp>,
+    /// What the server can do.
+    pub capabilities: BTreeSet<Capability>,
+}

@@ -1,0 +1,399 @@
+//! What the infusions, the coming sessions and the calendar call for.
+
+use std::collections::HashSet;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use uuid::Uuid;
+
+use super::opening::{Evening, Opening, back, before_an_early_start, ends_late, evening_of, mornings, windows};
+use super::place::Calendar;
+use super::sessions::{Course, Session, between_windows};
+use super::{DropReason, Dropped, Why, days};
+use crate::kernel::Id;
+use crate::kernel::id::{Infusion, Prompt};
+use crate::planning::RuleChange;
+use crate::planning::facts::{Facts, Settled};
+use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
+
+/// A check or measure that moves by this much after it went out is asked again.
+const CORRECTED: SignedDuration = SignedDuration::from_hours(6);
+/// How soon, if its new time has passed.
+const SOON: SignedDuration = SignedDuration::from_mins(5);
+
+/// The dates that are planned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) first: Date,
+    pub(super) last: Date,
+}
+
+impl Range {
+    fn holds(self, date: Date) -> bool {
+        self.first <= date && date <= self.last
+    }
+}
+
+/// A prompt that a rule calls for.
+pub(super) struct Candidate<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) id: Id<Prompt>,
+    pub(super) anchor: Option<Id<Infusion>>,
+    pub(super) occurrence: u32,
+    /// Day 0.
+    pub(super) zero: Option<Date>,
+    /// When its first window opens: the jitter in it decides nothing about who gets a place.
+    pub(super) opens: Timestamp,
+    /// In the order in which they are tried.
+    pub(super) openings: Vec<Opening>,
+    /// Whether it may go in quiet hours: a check in the evening of a late session.
+    pub(super) awake: bool,
+    /// A card in the app this time: the phone says nothing.
+    pub(super) card: bool,
+    /// The start or end of the infusion that its time follows from.
+    pub(super) hangs_on: Option<Timestamp>,
+    /// Not later than this.
+    pub(super) deadline: Option<Timestamp>,
+    /// When it was due, if it went out or was answered.
+    pub(super) settled: Option<Timestamp>,
+    /// Whether nothing calls for it any more; it went out and counts.
+    pub(super) orphan: bool,
+}
+
+/// Everything that is called for on the dates of `range`.
+pub(super) fn candidates<'a>(
+    protocol: &'a Protocol,
+    facts: &'a Facts,
+    calendar: &'a Calendar<'a>,
+    course: &Course<'a>,
+    range: Range,
+    dropped: &mut Vec<Dropped>,
+) -> Vec<Candidate<'a>> {
+    let mut calls = Calls { protocol, facts, calendar, range, found: Vec::with_capacity(64), dropped };
+    for (n, session) in course.sessions.iter().enumerate() {
+        let previous = n.checked_sub(1).and_then(|n| course.sessions.get(n));
+        let next = course.sessions.get(n + 1);
+        let near = range.first.saturating_sub(protocol.horizon_days.days()) <= session.date
+            && session.start_date <= range.last.saturating_add(7.days());
+        if near {
+            calls.preparation(session, previous);
+            calls.days_after(session, next);
+        }
+    }
+    calls.recurring(course);
+    calls.orphans();
+    calls.found
+}
+
+struct Calls<'a, 'b> {
+    protocol: &'a Protocol,
+    facts: &'a Facts,
+    calendar: &'a Calendar<'a>,
+    range: Range,
+    found: Vec<Candidate<'a>>,
+    dropped: &'b mut Vec<Dropped>,
+}
+
+impl<'a> Calls<'a, '_> {
+    /// Notes a candidate, or why it is none. `openings` is only asked if nothing speaks against it.
+    fn call(
+        &mut self,
+        rule: &'a Rule,
+        session: Option<&Session<'_>>,
+        occurrence: u32,
+        against: Option<DropReason>,
+        deadline: Option<Timestamp>,
+        openings: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
+    ) {
+        let anchor = session.map(|session| session.fact.id);
+        let id = prompt_id(self.facts, rule, session.map(|session| session.fact.name()), occurrence);
+        let out = self.facts.settled.iter().find(|settled| settled.id == id);
+        let settled = out.map(|settled| settled.due_at);
+        if let Some(out) = out.filter(|out| out.unanswered) {
+            // What went out for nothing holds no place, and nobody is to answer it any more.
+            let merged = against == Some(DropReason::Merged);
+            let mut moved =
+                || session.is_some_and(|session| self.correct(rule, session, occurrence, out, deadline, &openings));
+            if merged || moved() {
+                let reason = if merged { DropReason::Merged } else { DropReason::Corrected };
+                self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
+                return;
+            }
+        }
+        let against = if settled.is_some() {
+            None
+        } else if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
+            Some(DropReason::Capability)
+        } else if self.facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut) {
+            Some(DropReason::LeftOut)
+        } else if rule.is_withheld(&self.facts.withheld) {
+            Some(DropReason::Withheld)
+        } else if against.is_some() {
+            against
+        } else if !rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted)) {
+            Some(DropReason::Prerequisite)
+        } else {
+            None
+        };
+        if let Some(reason) = against {
+            self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
+            return;
+        }
+        let jitter = jitter(id, self.protocol.jitter_minutes);
+        let openings = openings(self.calendar, jitter);
+        let first = openings.first().map_or(Timestamp::MAX, |opening| opening.from);
+        let opens = if rule.window.is_empty() { first } else { back(first, jitter) };
+        let zero = session.map(|session| session.date);
+        self.found.push(Candidate {
+            rule,
+            id,
+            anchor,
+            occurrence,
+            zero,
+            opens,
+            openings,
+            awake: false,
+            card: false,
+            hangs_on: session.and_then(|session| hangs_on(rule, session)),
+            deadline,
+            settled,
+            orphan: false,
+        });
+    }
+
+    /// Whether a check or measure that went out was meant for a time that was corrected by six hours or more, or was taken
+    /// back for a time that turned out to be right. Then it is asked again: at its new time or, for a check whose new
+    /// time has passed and which is still of use, in five minutes.
+    fn correct(
+        &mut self,
+        rule: &'a Rule,
+        session: &Session<'_>,
+        occurrence: u32,
+        out: &Settled,
+        deadline: Option<Timestamp>,
+        openings: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
+    ) -> bool {
+        if !matches!(rule.kind, Kind::Safety | Kind::Measure) {
+            return false;
+        }
+        let Some((now, then)) = hangs_on(rule, session).zip(out.hangs_on) else { return false };
+        let moved = match rule.anchor {
+            Anchor::Day(_) | Anchor::BeforeNextDays(_) => self.calendar.date(now) != self.calendar.date(then),
+            _ => now.duration_since(then).abs() >= CORRECTED,
+        };
+        let meant = openings(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next();
+        let Some(meant) = meant.filter(|_| moved || out.taken_back) else { return false };
+        let told = session.fact.recorded_at;
+        let soon = told.saturating_add(SOON).unwrap_or(told);
+        let useful = match rule.expires {
+            Expiry::Hours(hours) => meant.from.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(soon) > soon,
+            Expiry::Until { days, time } => self.calendar.instant(meant.base.saturating_add(days.days()), time) > soon,
+        };
+        let base = meant.base;
+        if meant.from > told {
+            self.call(rule, Some(session), occurrence + 1, None, deadline, |calendar, jitter| {
+                openings(calendar, jitter)
+            });
+        } else if rule.kind == Kind::Safety && useful {
+            let again = move |_: &Calendar<'_>, _| {
+                vec![Opening { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }]
+            };
+            self.call(rule, Some(session), occurrence + 1, None, None, again);
+        }
+        true
+    }
+
+    /// What is asked before `session`.
+    fn preparation(&mut self, session: &Session<'_>, previous: Option<&Session<'_>>) {
+        let Some(planned) = session.fact.planned_start else { return };
+        let date = self.calendar.date(planned);
+        let gap = previous.map(|previous| days(previous.date, date));
+        // What was to come before a session that began early comes no more.
+        let start = planned.min(session.start);
+        let protocol = self.protocol;
+        for rule in &protocol.rules {
+            let against = || match gap {
+                Some(..=0) => Some(DropReason::Merged),
+                Some(gap) => {
+                    let compact = protocol.series.iter().find(|compact| compact.gap_days == gap)?;
+                    (!compact.preparation.contains(&rule.key)).then_some(DropReason::Series)
+                }
+                None => None,
+            };
+            match &rule.anchor {
+                Anchor::BeforeNextDays(before) => {
+                    let dates = before.iter().map(|days| date.saturating_sub(days.days()));
+                    let dates: Vec<_> = dates.filter(|date| self.range.holds(*date)).collect();
+                    if dates.len() == before.len() {
+                        self.call(rule, Some(session), 0, against(), Some(start), |calendar, jitter| {
+                            let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::EarlierDay));
+                            let windows = dates.iter().zip(whys).flat_map(|(date, why)| {
+                                windows(protocol, rule, calendar, *date, jitter).into_iter().map(move |opening| {
+                                    Opening { why: if why == Why::Window { opening.why } else { why }, ..opening }
+                                })
+                            });
+                            windows.collect()
+                        });
+                    }
+                }
+                Anchor::BeforeStart { hours, earliest, at_least_minutes } if self.range.holds(date) => {
+                    let latest = back(start, SignedDuration::from_mins(*at_least_minutes));
+                    self.call(rule, Some(session), 0, against(), Some(latest), |calendar, _| {
+                        let earliest = calendar.instant(date, *earliest);
+                        let from = back(planned, SignedDuration::from_hours(*hours)).max(earliest);
+                        let why = Why::BeforeStart;
+                        if from > latest { Vec::new() } else { vec![Opening { from, until: latest, base: date, why }] }
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is asked on the days after `session`.
+    fn days_after(&mut self, session: &Session<'_>, next: Option<&Session<'_>>) {
+        let Some(end) = session.fact.ended_at else { return };
+        let gap = next.map(|next| days(session.date, next.start_date));
+        let protocol = self.protocol;
+        let compact = gap.and_then(|gap| protocol.series.iter().find(|compact| compact.gap_days == gap));
+        for rule in &protocol.rules {
+            let day = match rule.anchor {
+                Anchor::Day(day) => day,
+                Anchor::AfterEnd { .. } => 0,
+                _ => continue,
+            };
+            let date = session.date.saturating_add(day.days());
+            if !self.range.holds(date) || (rule.at_home && session.fact.supervised) {
+                continue;
+            }
+            let against = match (gap, compact) {
+                (Some(..=0), _) => Some(DropReason::Merged),
+                _ if day == 0 => None,
+                _ if session.fact.provisional && day > 1 => Some(DropReason::Provisional),
+                (_, Some(compact)) => (!compact.keeps(rule, &self.facts.overrides)).then_some(DropReason::Series),
+                (Some(gap), None) => (i64::from(day) >= gap).then_some(DropReason::Superseded),
+                (None, None) => None,
+            };
+            let deadline = next.map(|next| next.start).filter(|_| gap.is_some_and(|gap| i64::from(day) >= gap));
+            let after = |hours| evening_of(protocol, self.calendar, session, rule, end, hours);
+            let late = match rule.anchor {
+                Anchor::AfterEnd { hours } => after(hours).1,
+                _ => Evening::Usual,
+            };
+            let tomorrow = rule.after_late_session.filter(|_| ends_late(protocol, self.calendar, session, end));
+            let count = self.found.len();
+            self.call(rule, Some(session), 0, against, deadline, |calendar, jitter| {
+                match (rule.anchor.clone(), tomorrow) {
+                    (Anchor::AfterEnd { hours }, _) => {
+                        vec![evening_of(protocol, calendar, session, rule, end, hours).0]
+                    }
+                    (_, Some(time)) => {
+                        let mut openings = windows(protocol, rule, calendar, date, jitter);
+                        if let Some(first) = openings.first_mut() {
+                            *first = Opening { from: calendar.instant(date, time), why: Why::LateSession, ..*first };
+                        }
+                        openings
+                    }
+                    // The evening of day 0 begins when the session is over.
+                    _ if day == 0 => windows(protocol, rule, calendar, date, jitter)
+                        .into_iter()
+                        .filter(|opening| opening.until > end)
+                        .map(|opening| Opening { from: opening.from.max(end), ..opening })
+                        .collect(),
+                    _ if rule.kind == Kind::Measure => mornings(protocol, rule, calendar, date, jitter),
+                    _ => {
+                        let mut openings = windows(protocol, rule, calendar, date, jitter);
+                        openings.extend(deadline.and_then(|until| before_an_early_start(rule, calendar, date, until)));
+                        openings
+                    }
+                }
+            });
+            for candidate in self.found.iter_mut().skip(count) {
+                candidate.awake = late != Evening::Usual;
+                candidate.card = late == Evening::Over;
+            }
+        }
+    }
+
+    /// What went out and is called for no more.
+    fn orphans(&mut self) {
+        let mut known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
+        let taken_back = |one: &&Dropped| matches!(one.reason, DropReason::Merged | DropReason::Corrected);
+        known.extend(self.dropped.iter().filter(taken_back).map(|one| one.id));
+        for settled in self.facts.settled.iter().filter(|settled| !known.contains(&settled.id)) {
+            let Some(rule) = self.protocol.rule(&settled.rule_key) else { continue };
+            if self.range.holds(self.calendar.date(settled.due_at)) {
+                self.found.push(Candidate {
+                    rule,
+                    id: settled.id,
+                    anchor: None,
+                    occurrence: 0,
+                    zero: None,
+                    opens: settled.due_at,
+                    openings: Vec::new(),
+                    awake: false,
+                    card: false,
+                    hangs_on: None,
+                    deadline: None,
+                    settled: Some(settled.due_at),
+                    orphan: true,
+                });
+            }
+        }
+    }
+
+    /// What is asked again and again.
+    fn recurring(&mut self, course: &Course<'_>) {
+        let protocol = self.protocol;
+        let origin = self.calendar.date(self.facts.care_start);
+        for rule in &protocol.rules {
+            let period = match rule.anchor {
+                Anchor::Weekly => 7,
+                Anchor::Monthly => 28,
+                _ => continue,
+            };
+            // The period before the range may still reach into it: a weekly day lies anywhere in its period.
+            let first = days(origin, self.range.first).div_euclid(period).max(0);
+            for occurrence in first.. {
+                let Ok(whole) = i32::try_from(occurrence * period) else { break };
+                let start = origin.saturating_add(whole.days());
+                if start > self.range.last {
+                    break;
+                }
+                let weekly = period == 7;
+                let date = if weekly { self.facts.weekly_day.on_or_after(start) } else { start };
+                let asked = if weekly { between_windows(course, protocol, date) } else { occurrence > 0 };
+                let Ok(occurrence) = u32::try_from(occurrence) else { break };
+                if asked && self.range.holds(date) {
+                    self.call(rule, None, occurrence, None, None, |calendar, jitter| {
+                        windows(protocol, rule, calendar, date, jitter)
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// What the time of a rule hangs on: the start of the session that it prepares, or the end of the infusion.
+fn hangs_on(rule: &Rule, session: &Session<'_>) -> Option<Timestamp> {
+    match rule.anchor {
+        Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. } => session.fact.planned_start,
+        _ => session.fact.ended_at,
+    }
+}
+
+/// The id of an occurrence: the same however often and whenever it is planned.
+fn prompt_id(facts: &Facts, rule: &Rule, anchor: Option<Id<Infusion>>, occurrence: u32) -> Id<Prompt> {
+    let anchor = anchor.map_or(Uuid::nil(), Id::uuid);
+    let mut name = Vec::with_capacity(rule.key.len() + 24);
+    name.extend_from_slice(anchor.as_bytes());
+    name.extend_from_slice(&occurrence.to_be_bytes());
+    name.extend_from_slice(rule.key.as_bytes());
+    Id::from_uuid(Uuid::new_v5(&facts.patient.uuid(), &name))
+}
+
+/// The distance of a prompt from the start of its window: whole minutes, at most `most`.
+fn jitter(id: Id<Prompt>, most: u8) -> SignedDuration {
+    let minutes = id.uuid().as_u64_pair().0 % (u64::from(most) + 1);
+    SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(0))
+}

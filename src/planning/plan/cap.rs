@@ -1,0 +1,250 @@
+//! Which of the candidates are taken: date by date, by priority, as long as everything taken finds its place.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+use super::anchor::Candidate;
+use super::place::{Calendar, Placer, Spot};
+use super::sessions::Course;
+use super::{DropReason, Dropped, Planned, days};
+use crate::planning::protocol::{Caps, Kind, Protocol, Rule};
+
+/// A candidate in its place.
+pub(super) struct Taken<'c, 'a> {
+    candidate: &'c Candidate<'a>,
+    spot: Spot,
+    reminder: Option<Timestamp>,
+}
+
+impl Taken<'_, '_> {
+    /// Whether something calls for it.
+    pub(super) fn is_called_for(&self) -> bool {
+        !self.candidate.orphan
+    }
+
+    /// As the plan says it.
+    pub(super) fn planned(&self, protocol: &Protocol, calendar: &Calendar<'_>) -> Planned {
+        let Candidate { rule, id, anchor, occurrence, zero, .. } = *self.candidate;
+        let zone = calendar.zone(self.spot.due);
+        let local = zone.local(self.spot.due);
+        Planned {
+            id,
+            rule_key: rule.key.clone(),
+            protocol: protocol.key.clone(),
+            protocol_version: protocol.version,
+            kind: rule.kind,
+            priority: rule.priority,
+            anchor,
+            occurrence,
+            day: zero.and_then(|zero| i32::try_from(days(zero, self.spot.base)).ok()),
+            local_date: local.date(),
+            local_time: local.time(),
+            zone: zone.clone(),
+            due_at: self.spot.due,
+            expires_at: self.spot.expires,
+            reminder_at: self.reminder,
+            minutes: rule.minutes,
+            optional: rule.optional,
+            push: rule.push && !self.candidate.card,
+            hangs_on: self.candidate.hangs_on,
+            why: self.spot.why,
+        }
+    }
+}
+
+/// How much a date may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cap {
+    prompts: u32,
+    minutes: u32,
+}
+
+/// How much a date holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    prompts: u32,
+    minutes: u32,
+    free_dials: u32,
+}
+
+impl Load {
+    fn with(self, rule: &Rule, caps: &Caps) -> Self {
+        if !rule.counts() {
+            return self;
+        }
+        let dial = rule.kind == Kind::Habit && rule.minutes <= caps.free_dial_minutes;
+        if dial && self.free_dials < caps.free_dials_per_day {
+            return Self { free_dials: self.free_dials + 1, ..self };
+        }
+        Self { prompts: self.prompts + 1, minutes: self.minutes + rule.minutes, ..self }
+    }
+
+    fn within(self, cap: Cap) -> bool {
+        self.prompts <= cap.prompts && self.minutes <= cap.minutes
+    }
+}
+
+/// The cap of a date: that of its day after the last infusion, or that of a day of preparation if it is larger.
+fn cap_of(caps: &Caps, course: &Course<'_>, date: Date) -> Cap {
+    let limit = |minutes: Option<u32>| minutes.unwrap_or(u32::MAX);
+    let mut cap = Cap { prompts: caps.later.prompts, minutes: limit(caps.later.minutes) };
+    let last = course.sessions.iter().rev().find(|session| session.date <= date);
+    if let Some(last) = last {
+        let day = days(last.date, date);
+        let held = caps.days.iter().find(|cap| i64::from(cap.first) <= day && day <= i64::from(cap.last));
+        if let Some(held) = held {
+            cap = Cap { prompts: held.prompts, minutes: limit(held.minutes) };
+        }
+    }
+    let before = 1..=i64::from(caps.preparation.days_before);
+    if course.sessions.iter().any(|session| before.contains(&days(date, session.start_date))) {
+        cap.prompts = cap.prompts.max(caps.preparation.prompts);
+        cap.minutes = cap.minutes.max(limit(caps.preparation.minutes));
+    }
+    cap
+}
+
+/// Takes what fits, in order of time.
+pub(super) fn take<'c, 'a>(
+    placer: &Placer<'_>,
+    course: &Course<'_>,
+    candidates: &'c [Candidate<'a>],
+    dropped: &mut Vec<Dropped>,
+) -> Vec<Taken<'c, 'a>> {
+    let mut drop = |candidate: &Candidate<'_>, reason| {
+        let Candidate { id, anchor, .. } = *candidate;
+        dropped.push(Dropped { id, rule_key: candidate.rule.key.clone(), anchor, reason });
+    };
+    let mut wishes = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        match placer.place(candidate, None) {
+            Ok(spot) => wishes.push(Wish { candidate, spot, date: placer.calendar.date(spot.due) }),
+            Err(reason) => drop(candidate, reason),
+        }
+    }
+    wishes.sort_by_key(Wish::rank);
+
+    let caps = &placer.protocol.caps;
+    let mut loads = BTreeMap::new();
+    let mut taken: Vec<Taken<'c, 'a>> = Vec::with_capacity(wishes.len());
+    for date in wishes.chunk_by(|a, b| a.date == b.date) {
+        let Some(day) = date.first().map(|wish| wish.date) else { continue };
+        let cap = cap_of(caps, course, day);
+        let previous = taken.iter().rev().find(|taken| taken.candidate.rule.kind != Kind::Safety);
+        let previous = previous.map(|taken| taken.spot.due);
+        let mut load = Load::default();
+        let mut chosen: Vec<&Wish<'c, 'a>> = Vec::new();
+        let mut spots = Vec::new();
+        for wish in date {
+            let rule = wish.candidate.rule;
+            let held = rule.priority == 1 || wish.candidate.settled.is_some();
+            let heavier = load.with(rule, caps);
+            if !held && rule.counts() && !heavier.within(cap) {
+                drop(wish.candidate, DropReason::Cap);
+                continue;
+            }
+            let place = chosen.partition_point(|other| other.time() <= wish.time());
+            chosen.insert(place, wish);
+            match arrange(placer, &chosen, day, previous) {
+                Ok(found) => {
+                    load = heavier;
+                    spots = found;
+                }
+                Err(reason) => {
+                    chosen.remove(place);
+                    drop(wish.candidate, reason);
+                }
+            }
+        }
+        loads.insert(day, load);
+        let arranged = chosen.into_iter().zip(spots);
+        let from = taken.len();
+        taken.extend(arranged.map(|(wish, spot)| Taken { candidate: wish.candidate, spot, reminder: None }));
+        if let Some(today) = taken.get_mut(from..) {
+            today.sort_by_key(|taken| (taken.spot.due, &taken.candidate.rule.key));
+        }
+    }
+    remind(placer, course, &loads, &mut taken);
+    taken
+}
+
+/// A candidate, where it would sit alone.
+struct Wish<'c, 'a> {
+    candidate: &'c Candidate<'a>,
+    spot: Spot,
+    date: Date,
+}
+
+impl<'a> Wish<'_, 'a> {
+    /// The order in which places are given.
+    fn rank(&self) -> (Date, bool, u8, Kind, Timestamp, &'a str, u32) {
+        let Candidate { rule, occurrence, .. } = *self.candidate;
+        let open = self.candidate.settled.is_none();
+        (self.date, open, rule.priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
+    }
+
+    /// The order in which prompts of a date are placed.
+    fn time(&self) -> (Timestamp, &'a str) {
+        (self.spot.due, &self.candidate.rule.key)
+    }
+}
+
+/// A spot for each of `chosen`, all on `date`; or why one of them has none.
+fn arrange(
+    placer: &Placer<'_>,
+    chosen: &[&Wish<'_, '_>],
+    date: Date,
+    previous: Option<Timestamp>,
+) -> Result<Vec<Spot>, DropReason> {
+    let mut previous = previous;
+    let mut spots = Vec::with_capacity(chosen.len());
+    for wish in chosen {
+        let spot = placer.place(wish.candidate, previous)?;
+        if placer.calendar.date(spot.due) != date {
+            return Err(DropReason::Spacing);
+        }
+        if wish.candidate.rule.kind != Kind::Safety {
+            previous = Some(spot.due);
+        }
+        spots.push(spot);
+    }
+    Ok(spots)
+}
+
+/// Gives the places that are left to reminders: one each, half-way to expiry, never in quiet hours. Those of safety
+/// checks need no place.
+fn remind(placer: &Placer<'_>, course: &Course<'_>, loads: &BTreeMap<Date, Load>, taken: &mut [Taken<'_, '_>]) {
+    let calendar = placer.calendar;
+    let mut wanted: Vec<_> = taken
+        .iter_mut()
+        .filter(|taken| !taken.candidate.orphan && taken.candidate.rule.counts() && placer.protocol.reminders.each > 0)
+        .filter_map(|taken| {
+            let Spot { due, expires, .. } = taken.spot;
+            let half = SignedDuration::from_secs(expires.duration_since(due).as_secs() / 2);
+            let at = due.checked_add(half).ok().filter(|at| *at > due && !calendar.is_quiet(*at))?;
+            let safety = taken.candidate.rule.kind == Kind::Safety;
+            (safety || placer.rests(at).is_none()).then(|| (calendar.date(at), at, taken))
+        })
+        .collect();
+    wanted.sort_by_key(|(date, at, taken)| (*date, taken.candidate.rule.priority, taken.candidate.rule.kind, *at));
+    let mut left = None;
+    for (date, at, taken) in wanted {
+        if taken.candidate.rule.kind == Kind::Safety {
+            taken.reminder = Some(at);
+            continue;
+        }
+        let room = match left {
+            Some((known, room)) if known == date => room,
+            _ => {
+                let cap = cap_of(&placer.protocol.caps, course, date).prompts;
+                cap.saturating_sub(loads.get(&date).map_or(0, |load| load.prompts))
+            }
+        };
+        if room > 0 {
+            taken.reminder = Some(at);
+        }
+        left = Some((date, room.saturating_sub(1)));
+    }
+}

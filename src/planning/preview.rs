@@ -1,0 +1,40 @@
+//! A plan for facts that are made up: a whole course at once, stored nowhere.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
+
+use super::calendar::zone_at;
+use super::facts::Facts;
+use super::plan::{Plan, plan};
+use super::protocol::Protocol;
+use crate::kernel::Zone;
+
+/// Days whose prompts one plan answers for; a plan reaches further, so that what comes after is thought of.
+const STEP: i32 = 7;
+
+/// Everything that is asked from `first` to `last`, as it would be planned week by week if nothing were answered, and
+/// what is not asked.
+pub fn preview(protocol: &Protocol, facts: &Facts, first: Date, last: Date) -> Plan {
+    let noon = |date: Date| -> Timestamp {
+        let zone = facts.zones.first().map_or_else(Zone::utc, |since| since.zone.clone());
+        let at = zone.instant(date, jiff::civil::time(12, 0, 0, 0));
+        zone_at(&facts.zones, at).unwrap_or(&zone).instant(date, jiff::civil::time(0, 0, 0, 0))
+    };
+    let mut whole = Plan::default();
+    let mut dropped = BTreeMap::new();
+    let mut from = first;
+    while from <= last {
+        let until = from.saturating_add(STEP.days()).min(last.saturating_add(1.days()));
+        let week = plan(protocol, facts, noon(from));
+        whole.prompts.extend(week.prompts.into_iter().filter(|one| from <= one.local_date && one.local_date < until));
+        dropped.extend(week.dropped.into_iter().map(|one| (one.id, one)));
+        from = until;
+    }
+    let asked: HashSet<_> = whole.prompts.iter().map(|prompt| prompt.id).collect();
+    whole.dropped = dropped.into_values().filter(|one| !asked.contains(&one.id)).collect();
+    whole.dropped.sort_by(|one, two| (one.anchor, &one.rule_key, one.id).cmp(&(two.anchor, &two.rule_key, two.id)));
+    whole.prompts.sort_by(|one, two| (one.due_at, &one.rule_key).cmp(&(two.due_at, &two.rule_key)));
+    whole
+}

@@ -1,0 +1,401 @@
+//! What calls for which prompt, date by date.
+
+use jiff::civil::{Date, Time};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use uuid::Uuid;
+
+use super::super::*;
+use super::{World, between, minutes, plus};
+use crate::kernel::Id;
+use crate::kernel::id::{Infusion, Prompt};
+use crate::planning::protocol::{Anchor, Expiry};
+
+/// A time in which it may go.
+#[derive(Clone)]
+pub(super) struct Chance {
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    pub(super) base: Date,
+}
+
+/// A prompt that is called for.
+#[derive(Clone)]
+pub(super) struct Call<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) id: Id<Prompt>,
+    pub(super) anchor: Option<Id<Infusion>>,
+    pub(super) occurrence: u32,
+    pub(super) times: Vec<Chance>,
+    pub(super) opens: Timestamp,
+    pub(super) not_after: Option<Timestamp>,
+    pub(super) though_quiet: bool,
+    pub(super) card: bool,
+    pub(super) went_out: Option<Timestamp>,
+    pub(super) orphan: bool,
+}
+
+/// An infusion on the calendar.
+pub(super) struct Session<'a> {
+    pub(super) fact: &'a InfusionFact,
+    pub(super) start: Timestamp,
+    pub(super) starts_on: Date,
+    pub(super) day_zero: Date,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn sessions(&self) -> Vec<Session<'a>> {
+        let mut list: Vec<_> = self
+            .facts
+            .infusions
+            .iter()
+            .map(|fact| {
+                let start = fact.started_at.or(fact.planned_start).or(fact.ended_at).unwrap();
+                let day_zero = self.date(fact.ended_at.unwrap_or(start));
+                Session { fact, start, starts_on: self.date(start), day_zero }
+            })
+            .collect();
+        list.sort_by_key(|one| (one.start, one.fact.id));
+        list
+    }
+
+    fn id(&self, rule: &Rule, anchor: Option<Id<Infusion>>, occurrence: u32) -> (Id<Prompt>, SignedDuration) {
+        let mut name = anchor.map_or(Uuid::nil(), Id::uuid).as_bytes().to_vec();
+        name.extend(occurrence.to_be_bytes());
+        name.extend(rule.key.bytes());
+        let id = Uuid::new_v5(&self.facts.patient.uuid(), &name);
+        let first = u64::from_be_bytes(id.as_bytes()[..8].try_into().unwrap());
+        let jitter = first % (u64::from(self.protocol.jitter_minutes) + 1);
+        (Id::from_uuid(id), minutes(i64::try_from(jitter).unwrap()))
+    }
+
+    fn parts(&self, rule: &Rule, date: Date, jitter: SignedDuration) -> Vec<Chance> {
+        let chance = |part: &crate::planning::DayPart| {
+            let span = self.protocol.windows.span(*part);
+            let from = self.wall(date, span.from + jitter);
+            Chance { from, until: self.wall(date, span.to).max(from), base: date }
+        };
+        rule.window.iter().map(chance).collect()
+    }
+
+    /// Where a rule that counts hours from the end of a session goes, whether though it is quiet, and whether as a card.
+    fn hours_after(&self, rule: &Rule, session: &Session<'_>, end: Timestamp, n: i64) -> (Chance, bool, bool) {
+        let clock = |hour, minute| self.wall(session.day_zero, Time::constant(hour, minute, 0, 0));
+        let from = plus(end, hours(n));
+        let at = |from| Chance { from, until: Timestamp::MAX, base: session.day_zero };
+        if rule.kind != Kind::Safety || from < clock(12, 0) {
+            return (at(from), false, false);
+        }
+        if from <= clock(22, 30) {
+            return (at(from), true, false);
+        }
+        let from = plus(end, self.protocol.window.acute(session.fact.route)).max(clock(22, 0));
+        (at(from), true, from > clock(22, 30))
+    }
+}
+
+/// Everything that is called for from sixteen days ago to seventeen days ahead.
+pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
+    let (first, last) = (world.today.saturating_sub(16.days()), world.today.saturating_add(17.days()));
+    let mut found = Found { world, calls: Vec::new(), taken_back: Vec::new() };
+    let sessions = world.sessions();
+    let mut date = first;
+    while date <= last {
+        for rule in &world.protocol.rules {
+            for (n, session) in sessions.iter().enumerate() {
+                let previous = n.checked_sub(1).map(|n| &sessions[n]);
+                found.before(rule, date, first, session, previous);
+                found.after(rule, date, session, sessions.get(n + 1));
+            }
+            found.again_and_again(rule, date, sessions.last());
+        }
+        date = date.tomorrow().unwrap();
+    }
+    found.orphans(first, last);
+    found.calls
+}
+
+struct Found<'w, 'a> {
+    world: &'w World<'a>,
+    calls: Vec<Call<'a>>,
+    taken_back: Vec<Id<Prompt>>,
+}
+
+/// What speaks against something that a rule calls for.
+#[derive(Clone, Copy, PartialEq)]
+enum Against {
+    Nothing,
+    /// Another session on the same date takes its place.
+    Merged,
+    /// The template is cut.
+    Cut,
+}
+
+impl Against {
+    fn of(merged: bool, cut: bool) -> Self {
+        match (merged, cut) {
+            (true, _) => Self::Merged,
+            (false, true) => Self::Cut,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
+/// How something is called for.
+struct Wanted<'s, 'f> {
+    session: Option<&'s Session<'s>>,
+    hangs_on: Option<Timestamp>,
+    against: Against,
+    not_after: Option<Timestamp>,
+    though_quiet: bool,
+    card: bool,
+    times: &'f dyn Fn(SignedDuration) -> Vec<Chance>,
+}
+
+impl<'a> Found<'_, 'a> {
+    fn call(&mut self, rule: &'a Rule, occurrence: u32, wanted: &Wanted<'_, '_>) {
+        let facts = self.world.facts;
+        let anchor = wanted.session.map(|session| session.fact.id);
+        // "Two reports of one administration are joined": what was asked for the report is not asked again.
+        let name = wanted.session.map(|session| session.fact.reported_as.unwrap_or(session.fact.id));
+        let (id, jitter) = self.world.id(rule, name, occurrence);
+        let times = (wanted.times)(jitter);
+        let out = facts.settled.iter().find(|one| one.id == id);
+        if let Some(out) = out.filter(|out| out.unanswered)
+            && (wanted.against == Against::Merged || self.corrected(rule, occurrence, wanted, out, &times))
+        {
+            self.taken_back.push(id);
+            return;
+        }
+        let can = rule.needs.iter().all(|need| facts.capabilities.contains(need));
+        let has = rule.requires.iter().all(|need| facts.holds.contains(need));
+        let gone = facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut);
+        // Nothing of what it would offer is offered.
+        let withheld = rule.exercises.iter().filter(|key| facts.withheld.contains(*key)).count();
+        let set_aside = withheld > 0 && withheld == rule.exercises.len();
+        if out.is_none() && (!can || !has || gone || set_aside || wanted.against != Against::Nothing) {
+            return;
+        }
+        let opens = times.first().map_or(Timestamp::MAX, |time| time.from);
+        let opens = if rule.window.is_empty() { opens } else { opens - jitter };
+        let Wanted { not_after, though_quiet, card, .. } = *wanted;
+        let went_out = out.map(|out| out.due_at);
+        self.calls.push(Call {
+            rule,
+            id,
+            anchor,
+            occurrence,
+            times,
+            opens,
+            not_after,
+            though_quiet,
+            card,
+            went_out,
+            orphan: false,
+        });
+    }
+
+    /// "Correction after delivery."
+    fn corrected(
+        &mut self,
+        rule: &'a Rule,
+        occurrence: u32,
+        wanted: &Wanted<'_, '_>,
+        out: &Settled,
+        times: &[Chance],
+    ) -> bool {
+        let (Some(now), Some(then), Some(session)) = (wanted.hangs_on, out.hangs_on, wanted.session) else {
+            return false;
+        };
+        let by_day = matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_));
+        let far = now.duration_since(then).abs() >= hours(6);
+        let moved = if by_day { self.world.date(now) != self.world.date(then) } else { far };
+        let asks = matches!(rule.kind, Kind::Safety | Kind::Measure);
+        let again = moved || out.taken_back;
+        let Some(meant) = times.first().filter(|_| again && asks) else { return false };
+        let (told, soon) = (session.fact.recorded_at, plus(session.fact.recorded_at, minutes(5)));
+        let expires = match rule.expires {
+            Expiry::Hours(n) => plus(meant.from, hours(n)),
+            Expiry::Until { days, time } => self.world.wall(meant.base.saturating_add(days.days()), time),
+        };
+        let wanted = Wanted { against: Against::Nothing, ..*wanted };
+        if meant.from > told {
+            self.call(rule, occurrence + 1, &wanted);
+        } else if rule.kind == Kind::Safety && expires > soon {
+            let again = Chance { from: soon, until: Timestamp::MAX, base: meant.base };
+            let times = move |_| vec![again.clone()];
+            self.call(rule, occurrence + 1, &Wanted { not_after: None, times: &times, ..wanted });
+        }
+        true
+    }
+
+    /// "Preparation", "Series".
+    fn before(
+        &mut self,
+        rule: &'a Rule,
+        date: Date,
+        first: Date,
+        session: &Session<'_>,
+        previous: Option<&Session<'_>>,
+    ) {
+        let world = self.world;
+        let Some(planned) = session.fact.planned_start else { return };
+        let on = world.date(planned);
+        let gap = previous.map(|previous| between(previous.day_zero, on));
+        let compact = world.protocol.series.iter().find(|compact| Some(compact.gap_days) == gap);
+        let dropped = compact.is_some_and(|compact| !compact.preparation.contains(&rule.key));
+        let start = planned.min(session.start);
+        let wanted = Wanted {
+            session: Some(session),
+            hangs_on: Some(planned),
+            against: Against::of(gap.is_some_and(|gap| gap <= 0), dropped),
+            not_after: Some(start),
+            though_quiet: false,
+            card: false,
+            times: &|_| Vec::new(),
+        };
+        match &rule.anchor {
+            // Once, on the day before, if the earliest of its days is looked at.
+            Anchor::BeforeNextDays(before) if between(date, on) == 1 => {
+                let dates: Vec<_> = before.iter().map(|n| on.saturating_sub(n.days())).collect();
+                if dates.iter().all(|one| first <= *one) {
+                    let times = |jitter| dates.iter().flat_map(|one| world.parts(rule, *one, jitter)).collect();
+                    self.call(rule, 0, &Wanted { times: &times, ..wanted });
+                }
+            }
+            Anchor::BeforeStart { hours: n, earliest, at_least_minutes } if date == on => {
+                let until = start - minutes(*at_least_minutes);
+                let from = (planned - hours(*n)).max(world.wall(on, *earliest));
+                let times = |_| if from <= until { vec![Chance { from, until, base: on }] } else { Vec::new() };
+                self.call(rule, 0, &Wanted { times: &times, not_after: Some(until), ..wanted });
+            }
+            _ => {}
+        }
+    }
+
+    /// "Series", "Late sessions", "Ending".
+    fn after(&mut self, rule: &'a Rule, date: Date, session: &Session<'_>, next: Option<&Session<'_>>) {
+        let world = self.world;
+        let Some(end) = session.fact.ended_at else { return };
+        let n = between(session.day_zero, date);
+        let after_end = match rule.anchor {
+            Anchor::Day(day) if i64::from(day) == n => None,
+            Anchor::AfterEnd { hours } if n == 0 => Some(hours),
+            _ => return,
+        };
+        if rule.at_home && session.fact.supervised {
+            return;
+        }
+        let gap = next.map(|next| between(session.day_zero, next.starts_on));
+        let compact = world.protocol.series.iter().find(|compact| Some(compact.gap_days) == gap);
+        let kept = match compact {
+            Some(compact) => {
+                let out = |key: &str, one: &Override| one.rule_key == key && one.change == RuleChange::LeftOut;
+                let left_out = |key: &&String| world.facts.overrides.iter().any(|one| out(key, one));
+                let one = compact.one_of.iter().find(|key| !left_out(key));
+                compact.days.contains(&rule.key) || one.is_some_and(|one| *one == rule.key)
+            }
+            None => gap.is_none_or(|gap| n < gap),
+        };
+        let said = !session.fact.provisional || n <= 1;
+        let late = world.protocol.rules.iter().filter(|rule| !rule.at_home).any(|rule| match rule.anchor {
+            Anchor::AfterEnd { hours } => world.hours_after(rule, session, end, hours).2,
+            _ => false,
+        });
+        let (though_quiet, card) = after_end.map_or((false, false), |hours| {
+            let (_, though_quiet, card) = world.hours_after(rule, session, end, hours);
+            (though_quiet, card)
+        });
+        let not_after = next.filter(|_| gap.is_some_and(|gap| n >= gap)).map(|next| next.start);
+        let times = |jitter| -> Vec<Chance> {
+            if let Some(hours) = after_end {
+                return vec![world.hours_after(rule, session, end, hours).0];
+            }
+            let mut times = world.parts(rule, date, jitter);
+            if let Some(early) = rule.after_late_session.filter(|_| late) {
+                times[0].from = world.wall(date, early);
+            } else if n == 0 {
+                times.retain(|time| time.until > end);
+                for time in &mut times {
+                    time.from = time.from.max(end);
+                }
+            } else if let (Kind::Measure, Expiry::Hours(hours)) = (rule.kind, rule.expires) {
+                for more in 1..=hours / 24 {
+                    times.extend(world.parts(rule, date.saturating_add(more.days()), jitter));
+                }
+            } else if let (Some(early), Some(until)) = (rule.after_late_session, not_after) {
+                // "Next morning d1.check before the next start", also if that is early.
+                times.push(Chance { from: world.wall(date, early), until, base: date });
+                times.retain(|time| time.from <= time.until);
+            }
+            times
+        };
+        let wanted = Wanted {
+            session: Some(session),
+            hangs_on: Some(end),
+            against: Against::of(gap.is_some_and(|gap| gap <= 0), n > 0 && !(said && kept)),
+            not_after,
+            though_quiet,
+            card,
+            times: &times,
+        };
+        self.call(rule, 0, &wanted);
+    }
+
+    /// "Recurring rules anchor to the start of care, occurrence = whole periods since."
+    fn again_and_again(&mut self, rule: &'a Rule, date: Date, last: Option<&Session<'_>>) {
+        let world = self.world;
+        let origin = world.date(world.facts.care_start);
+        let period = match rule.anchor {
+            Anchor::Weekly => 7,
+            Anchor::Monthly => 28,
+            _ => return,
+        };
+        let since = between(origin, date);
+        let horizon = i64::from(world.protocol.horizon_days);
+        let between_windows =
+            last.is_some_and(|last| last.fact.ended_at.is_some() && between(last.day_zero, date) > horizon);
+        let asked = if period == 7 {
+            world.facts.weekly_day.on_or_after(date) == date && between_windows
+        } else {
+            since > 0 && since % 28 == 0
+        };
+        if since < 0 || !asked {
+            return;
+        }
+        let times = |jitter| world.parts(rule, date, jitter);
+        let wanted = Wanted {
+            session: None,
+            hangs_on: None,
+            against: Against::Nothing,
+            not_after: None,
+            though_quiet: false,
+            card: false,
+            times: &times,
+        };
+        self.call(rule, u32::try_from(since / period).unwrap(), &wanted);
+    }
+
+    /// What went out and is called for no more still was a burden on its date.
+    fn orphans(&mut self, first: Date, last: Date) {
+        for out in &self.world.facts.settled {
+            let date = self.world.date(out.due_at);
+            let known = self.calls.iter().any(|call| call.id == out.id) || self.taken_back.contains(&out.id);
+            let rule = self.world.protocol.rule(&out.rule_key);
+            if let Some(rule) = rule.filter(|_| !known && first <= date && date <= last) {
+                self.calls.push(Call {
+                    rule,
+                    id: out.id,
+                    anchor: None,
+                    occurrence: 0,
+                    times: Vec::new(),
+                    opens: out.due_at,
+                    not_after: None,
+                    though_quiet: false,
+                    card: false,
+                    went_out: Some(out.due_at),
+                    orphan: true,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The window that an infusion opens: its phases, its index, and what each reader is shown of it.
+//!
+//! Everything here is pure. A window is never stored: it follows from the infusions, the parameters of the protocol and
+//! an instant, so a corrected infusion corrects the window and the context of every entry with it.
+//!
+//! What holds:
+//!
+//! - Phases run on **elapsed hours since the end of the infusion**; no zone and no change of clocks moves them. A zone
+//!   only turns instants into days, in the [projections](OwnerView).
+//! - The index is a **teaching heuristic**, not a measurement: the disclaimer goes out with every answer, and nothing
+//!   may use the index to decide on treatment, dose or frequency.
+//! - Overlapping infusions combine by the **largest**, never by the sum: a number that climbs with every dose would
+//!   reward more dosing.
+//! - The owner sees words and days. Index, curve and the instants of boundaries are in the [`ClinicalView`] only:
+//!   whoever sees them can count down.
+//!
+//! What must not go in: SQL, HTTP, the clock, and the planning of prompts, which only asks for phase and readiness.
+
+mod curve;
+mod dose;
+mod driving;
+mod model;
+mod params;
+mod projection;
+#[cfg(test)]
+mod tests;
+mod phase_texts;
+
+pub use curve::CurvePoint;
+pub use dose::{Dose, DoseStatus, Route};
+pub use driving::driving;
+pub use model::{Context, Overlay, Phase, PhaseTime, Rating, ReadinessFacts, Window};
+pub use model::{context, ready, window};
+pub use params::{
+    Combine, CurveModel, CurveParams, NoDriving, PhaseHours, PrepHours, RouteParams, Routes, WindowParams,
+};
+pub use projection::{ClinicalPhase, ClinicalView, Days, OwnerPhase, OwnerView};
