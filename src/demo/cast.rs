@@ -1,4 +1,4 @@
-//! Who is in the story, and how they came to the clinic.
+//! The people of the story, and how they came to the clinic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::stage::{Actor, Stage, person, unfit};
 use super::story::{self, PatientStory, Worker};
 use crate::care::links;
 use crate::care::model::Capabilities;
-use crate::identity::{Anyone, Claimed, Staff};
+use crate::identity::{Anyone, Claimed, Live, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::page::{Limit, PageRequest};
 use crate::kernel::{Error, Id, Result, Text, Zone};
@@ -22,9 +22,9 @@ use crate::state::State;
 /// Somebody who works at the clinic.
 #[derive(Debug)]
 pub(super) struct Colleague {
-    /// What the story says of them.
+    /// Their part in the story.
     pub(super) who: Worker,
-    /// Them.
+    /// Their session.
     pub(super) actor: Actor,
     /// Their account.
     pub(super) account: Id<Account>,
@@ -54,12 +54,12 @@ impl Workplace {
 /// A patient of the story.
 #[derive(Debug)]
 pub(super) struct Character {
-    /// Who they are.
+    /// Their part in the story.
     pub(super) story: PatientStory,
-    /// Where they live.
+    /// The zone they live in.
     pub(super) zone: Zone,
     country: String,
-    /// What is to be said of them in the place of the story's word, in these weeks.
+    /// Words about them in these weeks, in the place of the story's.
     stage: Option<String>,
     actor: Option<Actor>,
     /// Their links to therapists, the first one first.
@@ -70,9 +70,9 @@ pub(super) struct Character {
     pub(super) entries: BTreeMap<String, Id<Entry>>,
     /// Their responses.
     pub(super) responses: BTreeMap<String, Id<Response>>,
-    /// What was assigned to them.
+    /// Their assignments.
     pub(super) assignments: BTreeMap<String, Id<Assignment>>,
-    /// What they have opened.
+    /// Their grants.
     pub(super) grants: BTreeMap<String, Id<Grant>>,
 }
 
@@ -82,7 +82,7 @@ impl Character {
         self.stage.as_ref().unwrap_or(&self.story.stage).clone()
     }
 
-    /// Them, once they have an account.
+    /// Their session, once they have an account.
     pub(super) fn actor(&mut self) -> Result<&mut Actor> {
         self.actor.as_mut().ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
     }
@@ -169,11 +169,7 @@ async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, e
     let doc = InvitationDoc { name: Some(person.name), email: Some(person.email) };
     let new = inviting::prepare(stage.state(), &caller, Wish { invitee: whom, doc, clinic: None }).await?;
     let id = new.id;
-    let unit = stage.state().db.write(move |tx| {
-        let live = caller.live(tx)?;
-        inviting::invite(tx, &live, &new)
-    });
-    unit.await?;
+    stage.change(inviter, move |tx, live: &Live<Staff>| inviting::invite(tx, live, &new).map(drop)).await?;
     Ok(inviting::code_of(&stage.state().vault, id))
 }
 
@@ -243,38 +239,32 @@ async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
 
 /// Somebody with an account uses another therapist's code.
 async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<CareLink>> {
-    let caller: Claimed<Anyone> = stage.claimed(actor).await?;
     let (parts, link) = (State::clone(stage.state()), stage.state().entropy.id(stage.now()));
-    let unit = stage.state().db.write(move |tx| {
-        let live = caller.live(tx)?;
-        joining::accept(tx, &parts, &live, Some(code), link)
+    let accepted = stage.change(actor, move |tx, live: &Live<Anyone>| {
+        match joining::accept(tx, &parts, live, Some(code), link)? {
+            Joined::Link(link) => Ok(link.id),
+            Joined::Clinic(..) => Err(unfit("a patient joins a therapist")),
+        }
     });
-    match unit.await? {
-        Joined::Link(link) => Ok(link.id),
-        Joined::Clinic(..) => Err(unfit("a patient joins a therapist")),
-    }
+    accepted.await
 }
 
 async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
     let parts = State::clone(stage.state());
     let keys = parts.vault.keys(patient.uuid()).await?;
-    let caller: Claimed<Staff> = stage.claimed(therapist).await?;
-    let unit = stage.state().db.write(move |tx| {
-        let live = caller.live(tx)?;
-        let link = links::confirm(tx, parts.planner.as_ref(), &live, link, keys.clone())?;
-        links::show_confirmed(tx, &parts.vault, keys.as_ref(), &live, link).map(drop)
+    let confirmed = stage.change(therapist, move |tx, live: &Live<Staff>| {
+        let link = links::confirm(tx, parts.planner.as_ref(), live, link, keys.clone())?;
+        links::show_confirmed(tx, &parts.vault, keys.as_ref(), live, link).map(drop)
     });
-    unit.await
+    confirmed.await
 }
 
 /// A patient ends a link.
 pub(super) async fn part(stage: &Stage, patient: &mut Character, link: Id<CareLink>) -> Result<()> {
-    let caller: Claimed<Anyone> = stage.claimed(patient.actor()?).await?;
     let keys = stage.state().vault.keys(patient.patient()?.uuid()).await?;
     let planner = Arc::clone(&stage.state().planner);
-    let unit = stage.state().db.write(move |tx| {
-        let live = caller.live(tx)?;
-        links::end_own(tx, planner.as_ref(), &live, link, keys.clone())
+    let ended = stage.change(patient.actor()?, move |tx, live: &Live<Anyone>| {
+        links::end_own(tx, planner.as_ref(), live, link, keys.clone())
     });
-    unit.await
+    ended.await
 }

@@ -1,9 +1,9 @@
-//! What the demo prints: how to log in, and what to try.
+//! The guide that the demo prints: log-ins, and things to try.
 
 use std::fmt::Write as _;
 
 use super::cast::{Character, Colleague, Workplace};
-use super::play::Told;
+use super::play::StorySummary;
 use super::stage::PASSPHRASE;
 use crate::kernel::Id;
 use crate::kernel::id::{Assignment, Entry, Patient, Response};
@@ -23,20 +23,20 @@ pub struct LogIn {
 
 /// A database that was filled.
 #[derive(Clone, Debug)]
-pub struct Filled {
+pub struct DemoClinic {
     /// The clinic's name.
     pub clinic: String,
     /// Who can log in, with [`PASSPHRASE`].
     pub people: Vec<LogIn>,
-    /// How many entries were written.
+    /// The number of entries.
     pub entries: usize,
-    /// How many responses to exercises were begun.
+    /// The number of exercise responses.
     pub responses: usize,
     /// What the first therapist may read of the first patient, and the assignment that the response answers.
     pub shown: (Id<Patient>, Id<Entry>, Id<Response>, Id<Assignment>),
 }
 
-pub(super) fn filled(work: &Workplace, patients: &[Character], told: Told) -> Filled {
+pub(super) fn filled(work: &Workplace, patients: &[Character], summary: StorySummary) -> DemoClinic {
     let worker = |role, one: &Colleague| LogIn {
         name: one.who.name.clone(),
         role,
@@ -52,12 +52,12 @@ pub(super) fn filled(work: &Workplace, patients: &[Character], told: Told) -> Fi
         email: one.story.email.clone(),
         stage: one.stage(),
     }));
-    let Told { entries, responses, shown } = told;
-    Filled { clinic: work.name.clone(), people, entries, responses, shown }
+    let StorySummary { entries, responses, shown } = summary;
+    DemoClinic { clinic: work.name.clone(), people, entries, responses, shown }
 }
 
-impl Filled {
-    /// Who is there and what to try, for a server that will answer at `url`.
+impl DemoClinic {
+    /// The guide, for a server that will answer at `url`.
     pub fn guide(&self, url: &str) -> String {
         let mut text = self.log_ins();
         let _infallible = write!(
@@ -68,7 +68,7 @@ impl Filled {
         text
     }
 
-    /// Who can log in, and how.
+    /// The log-ins, one a line.
     pub fn log_ins(&self) -> String {
         let mut text =
             format!("{} is open. Nobody in it is real.\n\nEverybody's passphrase: {PASSPHRASE}\n\n", self.clinic);

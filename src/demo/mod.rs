@@ -23,7 +23,7 @@ mod stage;
 mod story;
 mod zones;
 
-pub use guide::{Filled, LogIn};
+pub use guide::{DemoClinic, LogIn};
 pub use stage::PASSPHRASE;
 
 use jiff::{SignedDuration, Timestamp};
@@ -49,7 +49,7 @@ pub fn entropy(seed: u64) -> Entropy {
 /// # Errors
 ///
 /// [`Error::Internal`] with words for the operator when there is a clinic already.
-pub async fn fill(server: &Server, now: Timestamp) -> Result<Filled> {
+pub async fn fill(server: &Server, now: Timestamp) -> Result<DemoClinic> {
     let Clock::Manual(_) = &server.state.clock else {
         return Err(Error::internal("the demo needs a clock that it can move"));
     };
@@ -57,8 +57,8 @@ pub async fn fill(server: &Server, now: Timestamp) -> Result<Filled> {
     let stage = stage::Stage::new(server);
     let mut work = cast::found(&stage).await?;
     let mut patients = cast::patients(story::patients()?, now)?;
-    let told = play::play(&stage, &mut work, &mut patients, now).await?;
+    let summary = play::play(&stage, &mut work, &mut patients, now).await?;
     stage.advance(now).await?;
     cast::leave(&stage, &mut work, &mut patients).await?;
-    Ok(guide::filled(&work, &patients, told))
+    Ok(guide::filled(&work, &patients, summary))
 }

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use jiff::civil::Time;
 use serde_json::{Map, Value};
 
-use super::play::{Scene, unit};
-use super::stage::unfit;
+use super::play::Scene;
+use super::stage::{change, unfit};
 use super::story::{Practice, Sharing, Writing, dated, named};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
@@ -58,7 +58,7 @@ impl Scene<'_> {
             Act::Snooze(_) => "snooze_prompt",
         };
         let door = self.own().await?;
-        unit(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
+        change(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
     }
 
     async fn answered(&mut self, rule: Option<&str>) -> Result<Option<uuid::Uuid>> {
@@ -87,7 +87,7 @@ impl Scene<'_> {
         let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
         let at = (door.patient()?, id);
         let new = New::<Entries>::seal(door.keys()?, at, draft.parse()?, creation, now)?;
-        unit(&door, "put_entry", new, move |tx, access, new| {
+        change(&door, "put_entry", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })
         .await?;
@@ -99,7 +99,7 @@ impl Scene<'_> {
 
     pub(super) async fn rewrite(&mut self, key: &str, body: String) -> Result<()> {
         let (id, door) = (named(&self.person.entries, key)?, self.own().await?);
-        unit(&door, "patch_entry", body, move |tx, access, body| {
+        change(&door, "patch_entry", body, move |tx, access, body| {
             let now = EntityTag::version(items::get::<Entries, _>(tx, access, id)?.version);
             let patched = |old: &journal::Content| {
                 let mut entry = PutEntry::of(old);
@@ -130,7 +130,7 @@ impl Scene<'_> {
         let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
         let at = (door.patient()?, id);
         let new = New::<Responses>::seal(door.keys()?, at, draft.parse()?, creation, door.now())?;
-        unit(&door, "put_exercise_response", new, move |tx, access, new| {
+        change(&door, "put_exercise_response", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })
         .await?;
@@ -147,7 +147,7 @@ impl Scene<'_> {
         distress: Option<DistressFields>,
     ) -> Result<()> {
         let (id, door) = (named(&self.person.responses, key)?, self.own().await?);
-        unit(&door, "patch_exercise_response", (answers, distress), move |tx, access, (answers, distress)| {
+        change(&door, "patch_exercise_response", (answers, distress), move |tx, access, (answers, distress)| {
             let now = EntityTag::version(items::get::<Responses, _>(tx, access, id)?.version);
             let patched = |old: &exercises::Content| {
                 let mut response = PutExerciseResponse::of(old);
@@ -172,7 +172,7 @@ impl Scene<'_> {
             ..InfusionDraft::new(InfusionStatus::Completed, route)
         };
         let (id, door) = (self.new_id(), self.own().await?);
-        unit(&door, "put_infusion", draft, move |tx, access, draft| {
+        change(&door, "put_infusion", draft, move |tx, access, draft| {
             infusions::put_infusion(tx, access, id, draft, &Preconditions::none()).map(drop)
         })
         .await
@@ -182,15 +182,17 @@ impl Scene<'_> {
         let from = self.stage.now();
         let until = from.saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit)?;
         let (id, pause, door) = (self.new_id(), PausePeriod::parse(from, until)?, self.own().await?);
-        unit(&door, "put_pause", pause, move |tx, access, pause| infusions::put_pause(tx, access, id, *pause).map(drop))
-            .await
+        change(&door, "put_pause", pause, move |tx, access, pause| {
+            infusions::put_pause(tx, access, id, *pause).map(drop)
+        })
+        .await
     }
 
     pub(super) async fn set(&mut self, share_activity: Option<bool>, quiet: Option<(Time, Time)>) -> Result<()> {
         let quiet_hours = quiet.map(|(from, until)| QuietHours::parse(from, until)).transpose()?;
         let patch = SettingsPatch { quiet_hours, share_activity, ..SettingsPatch::default() };
         let door = self.own().await?;
-        unit(&door, "patch_me", patch, move |tx, access, patch| {
+        change(&door, "patch_me", patch, move |tx, access, patch| {
             infusions::patch_settings(tx, access, patch, &Preconditions::none()).map(drop)
         })
         .await
@@ -219,14 +221,14 @@ impl Scene<'_> {
             expires_at: sharing.for_days.map(until).transpose()?,
         };
         let (id, door) = (self.new_id(), self.own().await?);
-        unit(&door, "put_grant", doc, move |tx, access, doc| sharing::put(tx, access, id, doc).map(drop)).await?;
+        change(&door, "put_grant", doc, move |tx, access, doc| sharing::put(tx, access, id, doc).map(drop)).await?;
         self.person.grants.insert(sharing.key, id);
         Ok(())
     }
 
     pub(super) async fn revoke(&mut self, share: &str) -> Result<()> {
         let (id, door) = (named(&self.person.grants, share)?, self.own().await?);
-        unit(&door, "delete_grant", (), move |tx, access, ()| sharing::delete(tx, access, id).map(drop)).await
+        change(&door, "delete_grant", (), move |tx, access, ()| sharing::delete(tx, access, id).map(drop)).await
     }
 
     /// An answer in a therapist's thread.
@@ -234,6 +236,6 @@ impl Scene<'_> {
         let (id, entry, (_, link)) = (self.new_id(), named(&self.person.entries, key)?, self.person.link(to)?);
         let new = NewComment { id, entry, thread: Some(link), body: Text::parse(body).map_err(unfit)? };
         let door: Door<Shared> = self.stage.door(self.person.actor()?, None).await?;
-        unit(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
+        change(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
     }
 }

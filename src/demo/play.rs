@@ -1,31 +1,26 @@
-//! How the story is told: in the order of time, each deed by whoever does it.
+//! The playing of the story: in the order of time, each deed by the person who does it.
 
 use jiff::Timestamp;
 
 use super::cast::{self, Character, Workplace};
 use super::stage::{Stage, unfit};
 use super::story::{Deed, named, timeline};
-use crate::care::door::Policy;
-use crate::care::{Access, Door, Write};
-use crate::db::Tx;
-use crate::http::Request;
-use crate::idempotency::Outcome;
 use crate::kernel::id::{Assignment, Entry, Patient, Response};
 use crate::kernel::{Id, Result};
 use crate::prompts::actions::{Act, Later};
 
-/// What the guide shows of the first patient: an entry that their therapist may read, a response that the therapist may
+/// The things of the first patient that the guide shows: an entry that their therapist may read, a response that the therapist may
 /// read, and the assignment that it answers.
 const SHOWN: (&str, &str, &str) = ("radio", "place", "place");
 
-/// What came of it.
+/// A summary of the story that was played.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
-    /// How many entries were written.
+pub(super) struct StorySummary {
+    /// The number of entries.
     pub(super) entries: usize,
-    /// How many responses were begun.
+    /// The number of exercise responses.
     pub(super) responses: usize,
-    /// What the guide shows, and whose it is.
+    /// The patient, entry, response and assignment that the guide shows.
     pub(super) shown: (Id<Patient>, Id<Entry>, Id<Response>, Id<Assignment>),
 }
 
@@ -42,7 +37,7 @@ pub(super) async fn play(
     work: &mut Workplace,
     people: &mut [Character],
     now: Timestamp,
-) -> Result<Told> {
+) -> Result<StorySummary> {
     let (mut entries, mut responses) = (0, 0);
     for (at, number, deed) in timeline(people.iter().map(|person| &person.story), now)? {
         stage.advance(at).await?;
@@ -61,7 +56,7 @@ pub(super) async fn play(
         named(&first.responses, response)?,
         named(&first.assignments, assignment)?,
     );
-    Ok(Told { entries, responses, shown })
+    Ok(StorySummary { entries, responses, shown })
 }
 
 impl Scene<'_> {
@@ -116,17 +111,4 @@ impl Scene<'_> {
     pub(super) fn new_id<K>(&self) -> Id<K> {
         self.stage.state().entropy.id(self.stage.now())
     }
-}
-
-/// One unit of work behind a door.
-pub(super) async fn unit<L, C, F>(door: &Door<L>, act: &'static str, command: C, mut work: F) -> Result<()>
-where
-    L: Policy,
-    C: Send + 'static,
-    F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<()> + Send + 'static,
-{
-    let work =
-        move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| work(tx, access, command).map(Outcome::no_content);
-    let request = Request::internal((), command);
-    door.change(act, request, |command| Ok(command.body), work, |_, _, _| Ok(())).await.map(drop)
 }

@@ -2,15 +2,15 @@
 
 use jiff::ToSpan;
 
-use super::play::{Scene, unit};
-use super::stage::unfit;
+use super::play::Scene;
+use super::stage::{change, unfit};
 use super::story::{Assigning, Planning, RuleChange, named};
 use crate::care::Door;
 use crate::care::door::{Care, Policy, Shared, Team};
 use crate::course::{self, CourseKind, InfusionDraft, InfusionPatch, InfusionStatus};
 use crate::exercises::Responses;
 use crate::exercises::assignments::actions as assignments;
-use crate::exercises::assignments::model::{Draft, Patch};
+use crate::exercises::assignments::model::PutAssignment;
 use crate::exercises::cautions;
 use crate::http::{EntityTag, Preconditions};
 use crate::items::actions as items;
@@ -49,7 +49,7 @@ impl Scene<'_> {
         };
         let (id, door) = (self.new_id(), self.nurse().await?);
         self.person.infusions.insert(planning.key, id);
-        unit(&door, "put_infusion", draft, move |tx, access, draft| {
+        change(&door, "put_infusion", draft, move |tx, access, draft| {
             infusions::put_infusion(tx, access, id, draft, &Preconditions::none()).map(drop)
         })
         .await
@@ -57,7 +57,7 @@ impl Scene<'_> {
 
     pub(super) async fn end(&mut self, infusion: &str) -> Result<()> {
         let (id, door) = (named(&self.person.infusions, infusion)?, self.nurse().await?);
-        unit(&door, "end_infusion", (), move |tx, access, ()| {
+        change(&door, "end_infusion", (), move |tx, access, ()| {
             infusions::end_infusion(tx, access, id, (None, None, None)).map(drop)
         })
         .await
@@ -70,7 +70,7 @@ impl Scene<'_> {
             cancel_reason: Change::Set(reason),
             ..InfusionPatch::default()
         };
-        unit(&door, "patch_infusion", patch, move |tx, access, patch| {
+        change(&door, "patch_infusion", patch, move |tx, access, patch| {
             let now = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
             let when = Preconditions::matching(EntityTag::version(now.version));
             infusions::patch_infusion(tx, access, id, patch, &when).map(drop)
@@ -81,28 +81,30 @@ impl Scene<'_> {
     pub(super) async fn assign(&mut self, assigning: Assigning) -> Result<()> {
         let today = self.person.zone.date(self.stage.now());
         let due = assigning.due_in_days.map(|days| today.checked_add(days.days())).transpose().map_err(unfit)?;
-        let draft = Draft {
+        let body = PutAssignment {
             exercise_key: assigning.exercise,
             note: assigning.note,
             due_on: due.map(|date| date.to_string()),
-            request_share: assigning.request_share,
+            request_share: Some(assigning.request_share),
+            status: None,
         };
         let door: Door<Care> = self.therapist(assigning.by.as_deref()).await?;
         let id = self.new_id();
         self.person.assignments.insert(assigning.key, id);
-        unit(&door, "put_assignment", draft, move |tx, access, draft| {
-            assignments::put(tx, access, id, draft, &Preconditions::none()).map(drop)
+        change(&door, "put_assignment", body, move |tx, access, body| {
+            assignments::put(tx, access, id, body, &Preconditions::none()).map(drop)
         })
         .await
     }
 
     pub(super) async fn withdraw(&mut self, assignment: &str) -> Result<()> {
         let id = named(&self.person.assignments, assignment)?;
-        let patch = Patch { status: Some("withdrawn".to_owned()), ..Patch::default() };
         let door: Door<Care> = self.therapist(None).await?;
-        unit(&door, "patch_assignment", patch, move |tx, access, patch| {
-            let now = assignments::get(tx, access, id)?.tag();
-            assignments::patch(tx, access, id, patch, &Preconditions::matching(now)).map(drop)
+        change(&door, "patch_assignment", (), move |tx, access, ()| {
+            let now = assignments::get(tx, access, id)?.open(access.keys()?, access.patient())?.tag();
+            let withdrawn =
+                |body: &_| Ok(PutAssignment { status: Some("withdrawn".to_owned()), ..PutAssignment::clone(body) });
+            assignments::patch(tx, access, id, withdrawn, &Preconditions::matching(now)).map(drop)
         })
         .await
     }
@@ -111,7 +113,7 @@ impl Scene<'_> {
         let flags = cautions::parse(flags)?;
         let door: Door<Care> = self.therapist(None).await?;
         let vault = door.state().vault.clone();
-        unit(&door, "put_cautions", flags, move |tx, access, flags| {
+        change(&door, "put_cautions", flags, move |tx, access, flags| {
             let now = cautions::tag(&vault, &course::find_cautions(tx, access)?);
             cautions::put(tx, access, flags, &Preconditions::matching(now), |flags| cautions::tag(&vault, flags))
         })
@@ -122,7 +124,7 @@ impl Scene<'_> {
         let drafts = changes.into_iter().map(|change| (change.rule, change.left_out, change.window)).collect();
         let list = overrides::parse(Protocol::default_v1(), "/items", drafts)?;
         let door: Door<Care> = self.therapist(None).await?;
-        unit(&door, "put_overrides", list, move |tx, access, list| {
+        change(&door, "put_overrides", list, move |tx, access, list| {
             let now = overrides::tag(&settings(tx, access)?.0.overrides)?;
             overrides::put(tx, access, list, &Preconditions::matching(now))
         })
@@ -135,7 +137,7 @@ impl Scene<'_> {
         let door: Door<Shared> = self.therapist(by).await?;
         door.read("get_entry", move |tx, access| items::get_shared::<Entries, _>(tx, access, id).map(|_| ())).await?;
         let door: Door<Care> = self.therapist(by).await?;
-        unit(&door, "mark_entry_opened", (), move |tx, access, ()| {
+        change(&door, "mark_entry_opened", (), move |tx, access, ()| {
             items::mark_opened::<Entries>(tx, access, id).map(drop)
         })
         .await
@@ -150,7 +152,7 @@ impl Scene<'_> {
         });
         read.await?;
         let door: Door<Care> = self.therapist(by).await?;
-        unit(&door, "mark_response_opened", (), move |tx, access, ()| {
+        change(&door, "mark_response_opened", (), move |tx, access, ()| {
             items::mark_opened::<Responses>(tx, access, id).map(drop)
         })
         .await
@@ -160,6 +162,6 @@ impl Scene<'_> {
         let (id, entry) = (self.new_id(), named(&self.person.entries, key)?);
         let new = NewComment { id, entry, thread: None, body: Text::parse(body).map_err(unfit)? };
         let door: Door<Shared> = self.therapist(by).await?;
-        unit(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
+        change(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
     }
 }

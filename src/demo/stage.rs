@@ -1,4 +1,4 @@
-//! Where the story is played: a server with a clock that is moved, and people who are logged in.
+//! The stage of the story: a server with a clock that is moved, and people who are logged in.
 
 use std::sync::Arc;
 
@@ -6,11 +6,14 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::{self, Server};
-use crate::care::Door;
 use crate::care::door::Policy;
+use crate::care::{Access, Door, Write};
+use crate::db::Tx;
 use crate::delivery::{Channel, ChannelError, Push};
+use crate::http::Request;
+use crate::idempotency::Outcome;
 use crate::identity::actions::{self, Grant};
-use crate::identity::{Anyone, Claimed, Email, Kind, Passphrase};
+use crate::identity::{Anyone, Claimed, Email, Kind, Live, Passphrase};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
 use crate::onboarding::model::Person;
@@ -50,7 +53,7 @@ pub(super) struct Stage {
     state: Arc<State>,
 }
 
-/// What the story says and the product refuses.
+/// An error of the story: the product refuses what it says.
 pub(super) fn unfit(why: impl std::fmt::Display) -> Error {
     Error::internal(format!("the story of the demo: {why}"))
 }
@@ -90,7 +93,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Who is calling, with a token that is good now.
+    /// The caller, with a token that is valid now.
     pub(super) async fn claimed<K: Kind>(&self, who: &mut Actor) -> Result<Claimed<K>> {
         if self.now().duration_since(who.since) > FRESH {
             let tokens = Arc::clone(&self.server.tokens);
@@ -106,13 +109,42 @@ impl Stage {
         Door::for_patient(caller, Arc::clone(&self.state), &self.server.directory, patient).await
     }
 
+    /// Does `work` as `who`, as an operation without a patient does it.
+    pub(super) async fn change<K: Kind, T: Send + 'static>(
+        &self,
+        who: &mut Actor,
+        mut work: impl FnMut(&mut Tx<'_>, &Live<K>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let caller = self.claimed::<K>(who).await?;
+        let answer = caller.change(
+            &self.state,
+            Request::internal((), ()),
+            |_| Ok(()),
+            move |tx, live, ()| work(tx, live).map(Outcome::no_content),
+            |_, _, outcome| outcome.value.ok_or(Error::NotFound),
+        );
+        Ok(answer.await?.value)
+    }
+
     /// Ends the session of somebody who has played their part.
     pub(super) async fn log_out(&self, who: &mut Actor) -> Result<()> {
-        let caller: Claimed<Anyone> = self.claimed(who).await?;
-        let unit = self.state.db.write(move |tx| {
-            let live = caller.live(tx)?;
-            actions::log_out(tx, &live)
-        });
-        unit.await
+        self.change(who, |tx, live: &Live<Anyone>| actions::log_out(tx, live)).await
     }
+}
+
+/// Does `work` behind a door, as operation `act`.
+pub(super) async fn change<L, C, F>(door: &Door<L>, act: &'static str, command: C, mut work: F) -> Result<()>
+where
+    L: Policy,
+    C: Send + 'static,
+    F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<()> + Send + 'static,
+{
+    let answer = door.change(
+        act,
+        Request::internal((), command),
+        |command| Ok(command.body),
+        move |tx, access, command| work(tx, access, command).map(Outcome::no_content),
+        |_, _, _| Ok(()),
+    );
+    answer.await.map(drop)
 }

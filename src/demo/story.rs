@@ -1,4 +1,4 @@
-//! What the story's data files say: who there is, and what happens to each patient on which day.
+//! The data files of the story: the people, and the events of each patient by day.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub(super) struct Clinic {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Worker {
-    /// What the story calls a therapist.
+    /// A therapist's name in the story.
     #[serde(default)]
     pub(super) key: String,
     pub(super) name: String,
@@ -51,7 +51,7 @@ pub(super) struct Worker {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatientStory {
-    /// What the story calls them.
+    /// Their name in the story.
     pub(super) key: String,
     pub(super) name: String,
     pub(super) email: String,
@@ -61,7 +61,7 @@ pub(super) struct PatientStory {
     pub(super) events: Vec<Event>,
 }
 
-/// Where somebody lives.
+/// A home.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Home {
@@ -72,7 +72,7 @@ enum Home {
 }
 
 impl PatientStory {
-    /// Where they live, in a story that ends at `now`.
+    /// Their home, in a story that ends at `now`.
     pub(super) fn home(&self, now: Timestamp) -> Result<Place> {
         match &self.home {
             Home::WhereTheClocksChange => zones::across_a_change(now),
@@ -92,7 +92,7 @@ pub(super) struct Event {
     pub(super) deed: Deed,
 }
 
-/// What somebody does. A `key` is what the story calls it from then on; a therapist who is not named is the patient's
+/// A deed. A `key` is its name in the story from then on; a therapist who is not named is the patient's
 /// first.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -284,7 +284,7 @@ pub(super) fn dated(answers: Map<String, Value>, zone: &Zone, now: Timestamp) ->
     Ok(found)
 }
 
-/// What is called `key`.
+/// The thing of that name.
 pub(super) fn named<T: Copy>(map: &BTreeMap<String, T>, key: &str) -> Result<T> {
     map.get(key).copied().ok_or_else(|| unfit(format!("nothing is called {key}")))
 }

@@ -6,8 +6,8 @@ use super::assignments;
 use super::assignments::model::DoneBy;
 use super::catalogue::Offer;
 use super::model::{Content, Responses};
-use super::moment;
 use super::store::ResponseTable;
+use super::suggestions;
 use crate::care::{Access, Write};
 use crate::changes::{FeedsPlan, Planner};
 use crate::db::Tx;
@@ -47,8 +47,8 @@ impl Item for Responses {
         if let Some(id) = header.assignment_id
             && before.and_then(|before| before.assignment_id) != Some(id)
         {
-            let asked = assignments::store::find(tx, access, id)?;
-            let right = asked.as_ref().is_none_or(|asked| asked.doc.exercise_key == header.exercise_key);
+            let asked = assignments::actions::find(tx, access, id)?;
+            let right = asked.as_ref().is_none_or(|asked| asked.exercise_key == header.exercise_key);
             fields.check(asked.is_some(), "/assignment_id", "is not an assignment of yours");
             fields.check(right, "/assignment_id", "asks for another exercise");
         }
@@ -60,7 +60,7 @@ impl Item for Responses {
         fields.done()?;
         // A creation that comes again is no beginning.
         let begins = old.is_none() && new.begins() && ResponseTable::find_state(tx, access, id.any())?.is_none();
-        if begins && moment::offer_of(tx, access, header)? != Offer::Yes {
+        if begins && suggestions::offer_of(tx, access, header)? != Offer::Yes {
             return Err(Error::conflict(Code::ExerciseWithheld));
         }
         Ok(())

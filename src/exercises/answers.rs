@@ -1,4 +1,4 @@
-//! What somebody answers to the steps of an exercise, checked step by step.
+//! The answers to the steps of an exercise, checked step by step.
 //!
 //! Any subset of the steps in any order is fine until a response is done; an empty text is no answer. Faults point to
 //! the answer, never repeat it.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::course::CautionFlag as Flag;
+use crate::course::CautionFlag;
 use crate::planning::Capability;
 use crate::planning::window::Phase;
 
@@ -25,15 +25,15 @@ pub struct Exercise {
     pub version: u32,
     /// The school it comes from.
     pub modality: String,
-    /// How long it takes.
+    /// The minutes it takes.
     pub minutes: u32,
     /// The phases it was made for, in their order.
     pub phases: Vec<Phase>,
-    /// Whether somebody does it alone.
+    /// Whether patients do it alone.
     pub guidance: Guidance,
-    /// What is known of it in the days after ketamine: `tested_related`, `general` or `conventional`.
+    /// The evidence for it in the days after ketamine: `tested_related`, `general` or `conventional`.
     pub evidence_in_window: String,
-    /// Whom it may harm, and what is offered to them instead.
+    /// The caution flags that speak against it, and what is offered instead.
     pub cautions: Vec<Caution>,
     /// Its steps, in the order in which they are shown.
     pub steps: Vec<Step>,
@@ -75,13 +75,13 @@ impl Offer {
     }
 }
 
-/// What is offered to somebody of whom the flag is true.
+/// A caution: a flag, and what is offered to patients who have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Caution {
-    /// What may be true of somebody.
-    pub flag: Flag,
-    /// What is offered to them.
+    /// The flag.
+    pub flag: CautionFlag,
+    /// The offer to patients who have it.
     pub offer: Offer,
 }
 
@@ -90,7 +90,7 @@ pub struct Caution {
 pub struct Step {
     /// Its name within the exercise: answers and words are found by it.
     pub id: String,
-    /// What it asks for.
+    /// The question.
     #[serde(flatten)]
     pub ask: Ask,
     /// Asked so many hours after the others.
@@ -101,7 +101,7 @@ pub struct Step {
     pub required: bool,
 }
 
-/// What a step asks for, and within which bounds.
+/// The question of a step, with the bounds of its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Ask {
@@ -113,7 +113,7 @@ pub enum Ask {
     TextLong,
     /// Some short texts.
     List {
-        /// How many fields are shown.
+        /// The number of fields shown.
         items: usize,
     },
     /// A whole number from 0 to 10.
@@ -132,7 +132,7 @@ pub enum Ask {
         /// The safety rule that an option leads to.
         #[serde(default)]
         routes: BTreeMap<String, String>,
-        /// What the server must be able to do before it may offer an option.
+        /// The capability that the server needs before it may offer an option.
         #[serde(default)]
         needs: BTreeMap<String, Capability>,
     },
@@ -143,9 +143,9 @@ pub enum Ask {
     },
     /// Cards of a pile, in an order.
     Rank {
-        /// How many at most.
+        /// The most that there may be.
         max: usize,
-        /// Where the cards come from.
+        /// The source of the cards.
         from: Pile,
     },
     /// Cards, sorted into piles.
@@ -154,12 +154,12 @@ pub enum Ask {
         piles: Vec<String>,
         /// The cards.
         cards: Vec<String>,
-        /// How many cards of their own somebody may add.
+        /// The most cards of their own that a patient may add.
         own_cards: usize,
     },
     /// Some time to stay with something.
     Timer {
-        /// How long.
+        /// The time.
         seconds: u32,
     },
     /// Something said.
@@ -176,7 +176,7 @@ pub enum Ask {
     Confirm,
     /// Pairs of short texts.
     Pair {
-        /// How many at most.
+        /// The most that there may be.
         #[serde(default = "one")]
         repeat: usize,
     },

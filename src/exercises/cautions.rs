@@ -1,6 +1,6 @@
-//! What speaks against some exercises for one patient, as their therapists see it.
+//! Caution flags: what speaks against some exercises for one patient, as their therapists see it.
 //!
-//! Never named to the patient, who only sees what is offered to them; nor can they see that it changed.
+//! They are never named to the patient, who only sees what is offered to them; nor can they see that they changed.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::changes;
+use crate::changes::FeedsPlan;
 use crate::course::{self, CautionFlag};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::kernel::{Error, Fields, Result};
-use crate::prompts;
 use crate::vault::{MacLabel, Vault};
 
 /// The flags of these names.
@@ -42,8 +41,7 @@ pub fn tag(vault: &Vault, flags: &BTreeSet<CautionFlag>) -> EntityTag {
     EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))
 }
 
-/// Puts these flags in the place of what was there, and plans again: what is withheld is not asked. `tag` makes the
-/// entity tag of a set.
+/// Replaces the flags; the plan follows: what is withheld is not asked. `tag` makes the entity tag of a set.
 ///
 /// # Errors
 ///
@@ -55,13 +53,14 @@ pub fn put(
     when: &Preconditions,
     tag: impl Fn(&BTreeSet<CautionFlag>) -> EntityTag,
 ) -> Result<()> {
-    // The head is held, as for every change; its number is not used: the patient's devices have nothing to fetch.
-    changes::take(tx, access.patient(), 1)?;
+    access.lock(tx)?;
     let before = course::find_cautions(tx, access)?;
     if before == *flags {
         return Ok(());
     }
     when.require(&tag(&before))?;
     course::update_cautions(tx, access, flags)?;
-    prompts::actions::replan(tx, access).map(|_| ())
+    // No change row: the patient's devices have nothing to fetch.
+    access.feed_plan(FeedsPlan::Always);
+    Ok(())
 }

@@ -1,14 +1,15 @@
-//! Which exercises are offered, how well they fit the days somebody is in, and what is suggested.
+//! The rules of exercises: which are offered, how they fit the phase, which are suggested.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::catalogue::{Exercise, Flag, Guidance, Offer, newest};
+use super::catalogue::{Exercise, Guidance, Offer, newest};
+use crate::course::CautionFlag;
 use crate::planning::window::Phase;
 
-/// How an exercise fits a phase: advice, never a lock.
+/// The fit of an exercise to a phase: advice, never a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fit {
     /// It was made for it.
@@ -29,7 +30,7 @@ impl Fit {
         }
     }
 
-    /// How `exercise` fits `phase`. During an infusion it is as after landing, without one as between windows.
+    /// The fit of `exercise` to `phase`. During an infusion it is as after landing, without one as between windows.
     pub fn of(exercise: &Exercise, phase: Phase) -> Self {
         let phase = counted(phase);
         if exercise.phases.contains(&phase) {
@@ -53,7 +54,7 @@ fn counted(phase: Phase) -> Phase {
 
 /// Whether `exercise` is offered to somebody in `phase` of whom `flags` are true. An open assignment of a linked
 /// therapist (`assigned`) opens what is done together with one; nothing opens what is not for now.
-pub fn offer(exercise: &Exercise, flags: &BTreeSet<Flag>, assigned: bool, phase: Phase) -> Offer {
+pub fn offer(exercise: &Exercise, flags: &BTreeSet<CautionFlag>, assigned: bool, phase: Phase) -> Offer {
     let phase = counted(phase);
     if phase == Phase::Acute && !exercise.phases.contains(&phase) {
         return Offer::NotNow;
@@ -66,18 +67,18 @@ pub fn offer(exercise: &Exercise, flags: &BTreeSet<Flag>, assigned: bool, phase:
     }
 }
 
-/// What is known of somebody who asks what to do now.
+/// The situation of a patient who asks what to do now.
 #[derive(Clone, Debug)]
-pub struct Moment {
-    /// Where they are in the window.
+pub struct Situation {
+    /// The phase of the window.
     pub phase: Phase,
     /// The date where they are.
     pub today: Date,
-    /// How many minutes they have.
+    /// The minutes they have.
     pub minutes: Option<u32>,
-    /// What is true of them; never shown.
-    pub flags: BTreeSet<Flag>,
-    /// When they last did an exercise, by its key.
+    /// Their caution flags; never shown.
+    pub flags: BTreeSet<CautionFlag>,
+    /// The date on which they last did an exercise, by its key.
     pub done: BTreeMap<String, Date>,
     /// Exercises that a prompt of theirs, which waits for an answer, suggests, with the prompt.
     pub prompted: BTreeMap<String, Uuid>,
@@ -102,21 +103,21 @@ pub enum Reason {
     DoneBefore(i64),
 }
 
-/// An exercise for somebody at some moment.
+/// An exercise of the library in a situation.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Which.
+    /// The exercise.
     pub exercise: &'static Exercise,
     /// Whether it is offered.
     pub offer: Offer,
-    /// How it fits.
+    /// Its fit to the phase.
     pub fit: Fit,
     /// Days since it was last done.
     pub days_since: Option<i64>,
 }
 
-impl Moment {
-    /// Every exercise of the library, as it stands to this moment.
+impl Situation {
+    /// Every exercise of the library, in its order.
     pub fn library(&self) -> Vec<Candidate> {
         newest().map(|exercise| self.candidate(exercise)).collect()
     }
@@ -132,7 +133,7 @@ impl Moment {
         }
     }
 
-    /// What to do now, the best first, at most `most`, each with the reasons. What is not offered, takes longer than
+    /// The exercises to do now, the best first, at most `most`, each with the reasons. What is not offered, takes longer than
     /// there is time or was done today is not among it; what was neither asked for nor made for these days is not
     /// either.
     pub fn suggest(&self, most: usize) -> Vec<(Candidate, Vec<Reason>)> {
@@ -157,7 +158,7 @@ impl Moment {
         self.assigned.contains_key(key) || self.prompted.contains_key(key)
     }
 
-    /// What is assigned, the sooner due the earlier; what a prompt points to; what is new; what was done longest ago.
+    /// The order of suggestions: what is assigned, the sooner due the earlier; what a prompt points to; what is new; what was done longest ago.
     fn rank(&self, one: &Candidate) -> (bool, Date, bool, i64) {
         let key = &one.exercise.key;
         let assigned = self.assigned.get(key);

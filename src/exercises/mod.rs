@@ -2,7 +2,7 @@
 //!
 //! What holds:
 //!
-//! - The library is data ([`catalogue`], with its [`words`]): versioned, append-only, validated by a published schema. A
+//! - The library is data ([`catalogue`], with its [`translations`]): versioned, append-only, validated by a published schema. A
 //!   response keeps the version that was shown.
 //! - Answers are checked step by step ([`answers`]): any subset in any order is kept, and each fault points to its answer.
 //! - A response has three sealed parts: its header and the sections answers and distress, each with a revision of its own.
@@ -21,14 +21,14 @@ pub mod cautions;
 pub mod draft;
 pub mod fit;
 pub mod model;
-pub mod moment;
 pub mod purge;
 mod routes;
 pub mod store;
+pub mod suggestions;
 #[cfg(test)]
 mod tests;
+pub mod translations;
 pub mod view;
-pub mod words;
 
 pub use model::Responses;
 pub use routes::{configure, configure_patient, configure_public};

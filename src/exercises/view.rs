@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::draft::DistressFields;
 use super::model::{Content, Responses};
-use super::words::{Common, Words};
+use super::translations::{Common, Words};
 use crate::care::grants::Sections;
 use crate::course::Surroundings;
 use crate::items::Opened;

@@ -70,8 +70,9 @@ impl<T, C> Page<T, C> {
     /// # Errors
     ///
     /// What `view` answers.
-    pub fn try_map<U>(self, view: impl FnMut(T) -> Result<U>) -> Result<Page<U, C>> {
-        Ok(Page { items: self.items.into_iter().map(view).collect::<Result<_>>()?, next: self.next })
+    pub fn try_map<V>(self, view: impl FnMut(T) -> Result<V>) -> Result<Page<V, C>> {
+        let items = self.items.into_iter().map(view).collect::<Result<_>>()?;
+        Ok(Page { items, next: self.next })
     }
 }
 

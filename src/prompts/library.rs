@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use crate::care::Access;
 use crate::course::CautionFlag;
 use crate::db::Tx;
-use crate::exercises::assignments::store as assignments;
+use crate::exercises::assignments::actions as assignments;
 use crate::exercises::catalogue::{self, Offer};
 use crate::exercises::fit;
-use crate::exercises::words::Words;
+use crate::exercises::translations::Words;
 use crate::kernel::Result;
 use crate::planning::window::Phase;
 
@@ -21,7 +21,7 @@ pub(super) fn withheld<A>(
 ) -> Result<BTreeSet<String>> {
     let open = if flags.is_empty() { Vec::new() } else { assignments::list_open(tx, access)? };
     let is_withheld = |exercise: &&catalogue::Exercise| {
-        let assigned = open.iter().any(|open| open.doc.exercise_key == exercise.key);
+        let assigned = open.iter().any(|(_, open)| open.exercise_key == exercise.key);
         // In no phase anything else speaks against it.
         fit::offer(exercise, flags, assigned, Phase::Maintenance) != Offer::Yes
     };

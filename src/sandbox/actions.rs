@@ -1,4 +1,4 @@
-//! What can be done with a sandbox besides asking its server.
+//! The controls of a sandbox: clock, outbox, faults.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::guide;
-use super::model::{Fault, Faults, Move, Wish};
-use super::outbox::{Outbox, Part};
+use super::model::{Fault, FaultRequest, Faults, Move};
+use super::outbox::{Outbox, OutboxPage};
 use crate::app::{self, Server};
 use crate::config::Config;
 use crate::db::Memory;
@@ -27,12 +27,12 @@ pub struct Sandbox {
     _memory: [Memory; 2],
 }
 
-/// Where the clock stands after a move, and what happened on the way.
+/// The outcome of a move of the clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Moved {
-    /// Where the clock stands.
+pub struct MoveReport {
+    /// The time of the clock after it.
     pub now: Timestamp,
-    /// How many deliveries were made.
+    /// The number of deliveries made on the way.
     pub delivered: usize,
 }
 
@@ -86,12 +86,12 @@ impl Sandbox {
         &self.server
     }
 
-    /// How to use it, for people.
+    /// The guide, for people.
     pub fn guide(&self) -> &str {
         &self.guide
     }
 
-    /// Where the clock stands.
+    /// The time of the clock.
     pub fn now(&self) -> Timestamp {
         self.server.state.clock.now()
     }
@@ -101,7 +101,7 @@ impl Sandbox {
     /// # Errors
     ///
     /// [`Error::Invalid`] for a move back or too far.
-    pub async fn move_clock(self: Arc<Self>, step: Move) -> Result<Moved> {
+    pub async fn move_clock(self: Arc<Self>, step: Move) -> Result<MoveReport> {
         self.pass(move |now| step.target(now)).await
     }
 
@@ -115,19 +115,19 @@ impl Sandbox {
     async fn pass(
         self: Arc<Self>,
         target: impl FnOnce(Timestamp) -> Result<Timestamp> + Send + 'static,
-    ) -> Result<Moved> {
+    ) -> Result<MoveReport> {
         // A task of its own: a client that goes away does not leave the clock on the way.
         let moved = tokio::spawn(async move {
             let _turn = self.turn.lock().await;
             let to = target(self.now())?;
             let delivered = app::pass(&self.server.state, &self.outbox, to).await?;
-            Ok(Moved { now: self.now(), delivered })
+            Ok(MoveReport { now: self.now(), delivered })
         });
         moved.await.unwrap_or_else(|error| Err(Error::Internal(Box::new(error))))
     }
 
     /// Up to `limit` deliveries with numbers greater than `after`.
-    pub fn delivered(&self, after: u64, limit: usize) -> Part {
+    pub fn delivered(&self, after: u64, limit: usize) -> OutboxPage {
         self.outbox.read(after, limit)
     }
 
@@ -146,19 +146,19 @@ impl Sandbox {
     /// # Errors
     ///
     /// [`Error::Invalid`] with each wrong field.
-    pub fn wish(&self, wish: &Wish) -> Result<Faults> {
+    pub fn request_faults(&self, request: &FaultRequest) -> Result<Faults> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        *faults = faults.with(wish)?;
+        *faults = faults.with(request)?;
         Ok(*faults)
     }
 
     /// Asks for no more faults.
-    pub fn mend(&self) {
+    pub fn clear_faults(&self) {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = Faults::default();
     }
 
-    /// What happens to a request that has arrived.
-    pub fn strike(&self) -> Fault {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).strike()
+    /// The fault of the request that arrives now; it uses that up.
+    pub fn next_fault(&self) -> Fault {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).take_next()
     }
 }

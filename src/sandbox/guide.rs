@@ -1,11 +1,11 @@
-//! What the sandbox prints, and says of itself.
+//! The guide that a sandbox prints and serves.
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::demo::Filled;
+use crate::demo::DemoClinic;
 
-/// Who can log in, and how time, deliveries and faults are had.
-pub(super) fn written(filled: &Filled, url: &str, now: Timestamp) -> String {
+/// The guide: log-ins, and how to use clock, outbox and faults.
+pub(super) fn written(filled: &DemoClinic, url: &str, now: Timestamp) -> String {
     format!(
         r#"A sandbox: everything is in memory, and gone when it stops.
 

@@ -43,7 +43,7 @@ impl Move {
         }
     }
 
-    /// Where the move ends that begins at `now`. To where the clock stands already is a move, too.
+    /// The end of the move that begins at `now`. A move to where the clock stands is one, too.
     ///
     /// # Errors
     ///
@@ -68,16 +68,16 @@ fn elapsed(text: &str) -> Option<SignedDuration> {
     span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
 }
 
-/// What somebody asks for; what is not named stays as it is.
+/// A request for faults; what it does not name stays as it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wish {
-    /// How many replies are to be lost.
+pub struct FaultRequest {
+    /// The number of replies to lose.
     pub lose: Option<i64>,
-    /// By how many milliseconds replies are to be late.
+    /// The delay of a reply in milliseconds.
     pub delay_ms: Option<i64>,
-    /// How many replies are to be late; one, unless said otherwise.
+    /// The number of replies to delay; one, unless said otherwise.
     pub times: Option<i64>,
-    /// How many requests are to be refused.
+    /// The number of requests to refuse.
     pub unavailable: Option<i64>,
 }
 
@@ -94,14 +94,14 @@ pub struct Faults {
     pub unavailable: u16,
 }
 
-/// What happens to one request.
+/// The fate of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is refused before anything is done.
     Refuse,
     /// It is done; its reply is held back so long, and then lost or not.
     Reply {
-        /// How long the reply is held back.
+        /// The time for which the reply is held back.
         after: Duration,
         /// Whether it is then lost.
         lost: bool,
@@ -109,14 +109,14 @@ pub enum Fault {
 }
 
 impl Faults {
-    /// With what `wish` names.
+    /// These faults with those of `request`.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] with each wrong field; then nothing is changed.
-    pub fn with(mut self, wish: &Wish) -> Result<Self> {
+    pub fn with(mut self, request: &FaultRequest) -> Result<Self> {
         let mut fields = Fields::new();
-        let Wish { lose, delay_ms, times, unavailable } = *wish;
+        let FaultRequest { lose, delay_ms, times, unavailable } = *request;
         if lose.is_none() && delay_ms.is_none() && unavailable.is_none() {
             fields.fault("", "names one of `lose`, `delay_ms` and `unavailable` at least");
         }
@@ -139,8 +139,8 @@ impl Faults {
         Ok(self)
     }
 
-    /// What happens to the request that arrives now; it uses that up.
-    pub fn strike(&mut self) -> Fault {
+    /// The fate of the request that arrives now; it uses up the fault.
+    pub fn take_next(&mut self) -> Fault {
         if use_up(&mut self.unavailable) {
             return Fault::Refuse;
         }
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn each_fault_hits_as_many_requests_as_was_asked_for() {
-        let wish = Wish { lose: Some(1), delay_ms: Some(250), times: Some(2), unavailable: Some(1) };
+        let wish = FaultRequest { lose: Some(1), delay_ms: Some(250), times: Some(2), unavailable: Some(1) };
         let mut faults = Faults::default().with(&wish).unwrap();
         let late = Duration::from_millis(250);
         let expected = [
@@ -207,28 +207,28 @@ mod tests {
             Fault::Reply { after: late, lost: false },
             Fault::Reply { after: Duration::ZERO, lost: false },
         ];
-        assert_eq!([(); 4].map(|()| faults.strike()), expected);
+        assert_eq!([(); 4].map(|()| faults.take_next()), expected);
     }
 
     #[test]
     fn a_wish_changes_what_it_names_and_nothing_else() {
-        let lose = |count| Wish { lose: Some(count), ..Wish::default() };
+        let lose = |count| FaultRequest { lose: Some(count), ..FaultRequest::default() };
         let faults = Faults::default().with(&lose(3)).unwrap();
-        let faults = faults.with(&Wish { delay_ms: Some(5), ..Wish::default() }).unwrap();
+        let faults = faults.with(&FaultRequest { delay_ms: Some(5), ..FaultRequest::default() }).unwrap();
         assert_eq!((faults.lose, faults.late), (3, 1), "one reply is late unless said otherwise");
         assert_eq!(faults.with(&lose(0)).unwrap().lose, 0);
-        assert_eq!(faults.with(&Wish { delay_ms: Some(0), ..Wish::default() }).unwrap().late, 0);
+        assert_eq!(faults.with(&FaultRequest { delay_ms: Some(0), ..FaultRequest::default() }).unwrap().late, 0);
     }
 
     #[test]
     fn wishes_out_of_bounds_are_refused_with_every_field() {
-        let pointers = |wish: Wish| match Faults::default().with(&wish) {
+        let pointers = |wish: FaultRequest| match Faults::default().with(&wish) {
             Err(Error::Invalid(fields)) => fields.into_iter().map(|field| field.pointer).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
-        let all = Wish { lose: Some(1001), delay_ms: Some(60_001), times: Some(-1), unavailable: Some(-1) };
+        let all = FaultRequest { lose: Some(1001), delay_ms: Some(60_001), times: Some(-1), unavailable: Some(-1) };
         assert_eq!(pointers(all), ["/lose", "/unavailable", "/for", "/delay_ms"]);
-        assert_eq!(pointers(Wish::default()), [""]);
-        assert_eq!(pointers(Wish { times: Some(2), lose: Some(1), ..Wish::default() }), ["/for"]);
+        assert_eq!(pointers(FaultRequest::default()), [""]);
+        assert_eq!(pointers(FaultRequest { times: Some(2), lose: Some(1), ..FaultRequest::default() }), ["/for"]);
     }
 }

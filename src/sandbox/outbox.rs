@@ -1,4 +1,4 @@
-//! What a phone would have been sent.
+//! The outbox of a sandbox: the pushes that phones would have been sent.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,10 +14,10 @@ pub const KEPT: usize = 10_000;
 
 /// A push, and when it left.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct SentPush {
     /// Its place among all that left, from 1.
     pub number: u64,
-    /// What a phone would have got.
+    /// The push.
     pub push: Push,
     /// When.
     pub at: Timestamp,
@@ -25,12 +25,12 @@ pub struct Sent {
 
 /// A part of what was sent.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct OutboxPage {
     /// In the order in which they left.
-    pub sent: Vec<Sent>,
+    pub sent: Vec<SentPush>,
     /// Whether there are more.
     pub more: bool,
-    /// How many between the last that was read and the first here are no longer kept.
+    /// The number of pushes between the last that was read and the first here that are no longer kept.
     pub forgotten: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Kept {
-    sent: VecDeque<Sent>,
+    sent: VecDeque<SentPush>,
     /// The number of the newest.
     last: u64,
 }
@@ -59,12 +59,16 @@ impl Outbox {
     }
 
     /// Up to `limit` pushes with numbers greater than `after`.
-    pub fn read(&self, after: u64, limit: usize) -> Part {
+    pub fn read(&self, after: u64, limit: usize) -> OutboxPage {
         let kept = self.kept();
         let newer = || kept.sent.iter().filter(|sent| sent.number > after);
-        let sent: Vec<Sent> = newer().take(limit).cloned().collect();
+        let sent: Vec<SentPush> = newer().take(limit).cloned().collect();
         let oldest = newer().next().map_or(kept.last + 1, |sent| sent.number);
-        Part { more: newer().nth(limit).is_some(), forgotten: oldest.saturating_sub(after.saturating_add(1)), sent }
+        OutboxPage {
+            more: newer().nth(limit).is_some(),
+            forgotten: oldest.saturating_sub(after.saturating_add(1)),
+            sent,
+        }
     }
 
     /// Forgets what was sent; numbers go on.
@@ -82,7 +86,7 @@ impl Channel for Outbox {
         let mut kept = self.kept();
         kept.last += 1;
         let number = kept.last;
-        kept.sent.push_back(Sent { number, push: push.clone(), at: self.clock.now() });
+        kept.sent.push_back(SentPush { number, push: push.clone(), at: self.clock.now() });
         if kept.sent.len() > KEPT {
             kept.sent.pop_front();
         }
@@ -108,7 +112,7 @@ mod tests {
         outbox
     }
 
-    fn numbers(part: &Part) -> Vec<u64> {
+    fn numbers(part: &OutboxPage) -> Vec<u64> {
         part.sent.iter().map(|sent| sent.number).collect()
     }
 

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
-use super::model::{Fault, Faults, Move, Wish};
-use super::outbox::{KEPT, Sent};
+use super::model::{Fault, FaultRequest, Faults, Move};
+use super::outbox::{KEPT, SentPush};
 use crate::app::{Answer, Guest};
 use crate::http::{Body, Methods, Query, Reply, problem};
 use crate::kernel::id::{Delivery, Patient, Prompt};
@@ -56,7 +56,7 @@ impl Guest for Hands {
             if !request.match_info().as_str().starts_with("/v1/") {
                 return next.call(request).await;
             }
-            let Fault::Reply { after, lost } = sandbox.strike() else {
+            let Fault::Reply { after, lost } = sandbox.next_fault() else {
                 let away = Error::Unavailable("the sandbox was asked to be away for this request");
                 return Ok(request.into_response(problem::response(&away)));
             };
@@ -74,7 +74,7 @@ impl Guest for Hands {
 /// An answer that never arrives: the connection ends instead.
 fn lose(answered: Result<ServiceResponse<BoxBody>, actix_web::Error>) -> Result<ServiceResponse, actix_web::Error> {
     // Of the status nobody learns; a success is what no layer rewrites.
-    let nothing = HttpResponse::Ok().body(BoxBody::new(Lost));
+    let nothing = HttpResponse::Ok().body(BoxBody::new(LostBody));
     match answered {
         Ok(response) => Ok(response.into_response(nothing)),
         Err(_) => Err(InternalError::from_response("a reply was lost", nothing).into()),
@@ -82,24 +82,24 @@ fn lose(answered: Result<ServiceResponse<BoxBody>, actix_web::Error>) -> Result<
 }
 
 /// A body that fails before its first byte. The head waits for that byte, so not even the head is sent.
-struct Lost;
+struct LostBody;
 
 // What the framework writes into the log.
-impl fmt::Debug for Lost {
+impl fmt::Debug for LostBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LostBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the sandbox loses this reply, as it was asked to")
     }
 }
 
-impl std::error::Error for Lost {}
+impl std::error::Error for LostBody {}
 
-impl MessageBody for Lost {
+impl MessageBody for LostBody {
     type Error = Self;
 
     fn size(&self) -> BodySize {
@@ -155,10 +155,10 @@ struct OutboxQuery {
 #[derive(Serialize)]
 struct OutboxView {
     items: Vec<DeliveryView>,
-    /// What to ask for next.
+    /// The `after` of the next page.
     next_after: u64,
     has_more: bool,
-    /// How many since `after` are no longer kept.
+    /// The number of deliveries since `after` that are no longer kept.
     forgotten: u64,
 }
 
@@ -169,15 +169,15 @@ struct DeliveryView {
     delivery_id: Id<Delivery>,
     patient_id: Id<Patient>,
     prompt_id: Id<Prompt>,
-    /// How the phone shows it.
+    /// The kind of push: `visible`.
     kind: &'static str,
     text: &'static str,
     sent_at: Timestamp,
     expires_at: Timestamp,
 }
 
-impl From<Sent> for DeliveryView {
-    fn from(Sent { number, push, at }: Sent) -> Self {
+impl From<SentPush> for DeliveryView {
+    fn from(SentPush { number, push, at }: SentPush) -> Self {
         Self {
             number,
             delivery_id: push.delivery,
@@ -223,7 +223,7 @@ struct AskForFaults {
     unavailable: Option<i64>,
 }
 
-/// What is left of what was asked for.
+/// The faults that are left.
 #[derive(Serialize)]
 struct FaultsView {
     lose: u16,
@@ -248,12 +248,12 @@ async fn get_faults(sandbox: web::Data<Sandbox>) -> Reply {
 #[post("/sandbox/fault")]
 async fn ask_for_faults(sandbox: web::Data<Sandbox>, body: Body<AskForFaults>) -> Result<Reply> {
     let AskForFaults { lose, delay_ms, times, unavailable } = body.into_inner();
-    let faults = sandbox.wish(&Wish { lose, delay_ms, times, unavailable })?;
+    let faults = sandbox.request_faults(&FaultRequest { lose, delay_ms, times, unavailable })?;
     Ok(Reply::ok(&FaultsView::from(faults)))
 }
 
 #[delete("/sandbox/fault")]
 async fn clear_faults(sandbox: web::Data<Sandbox>) -> Reply {
-    sandbox.mend();
+    sandbox.clear_faults();
     Reply::no_content()
 }

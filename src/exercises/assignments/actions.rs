@@ -2,52 +2,122 @@
 
 use jiff::civil::Date;
 
-use super::model::{AssignmentDoc, DoneBy, Draft, Patch, State};
-use super::store::{self, Stored};
+use super::model::{AssignmentDoc, DoneBy, PutAssignment, State};
+use super::store::{self, AssignmentRow};
 use crate::care::Access;
-use crate::care::access::Write;
+use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
-use crate::changes::{self, Change, Entity, Op};
-use crate::db::Tx;
+use crate::changes::{Change, Entity, Op};
+use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
-use crate::idempotency::Done;
-use crate::kernel::id::{Assignment, Response};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::idempotency::Outcome;
+use crate::kernel::id::{Assignment, Patient, Response};
+use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::{Code, Creation, Error, Id, Result};
 use crate::prompts;
+use crate::vault::{Keys, Place, Purpose};
 
-/// An assignment, as the caller may know of it.
+/// A sealed assignment, as the caller may know of it.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct KnownAssignment {
     /// The assignment.
-    pub stored: Stored,
-    /// Where it stands.
-    pub state: State,
-    /// The response, if the caller may see something of it.
-    pub response: Option<Id<Response>>,
+    pub row: AssignmentRow,
+    /// Whether the caller may know by which response it was done.
+    pub response_visible: bool,
 }
 
-impl Found {
-    /// Its tag: it changes with whatever the caller sees of it.
-    pub fn tag(&self) -> EntityTag {
-        let seen = if self.response.is_some() { "-seen" } else { "" };
-        EntityTag::opaque(&format!("v{}-{}{seen}", self.stored.version, self.state.name()))
+/// An assignment that was opened, as the caller may know of it.
+#[derive(Clone, Debug)]
+pub struct OpenedAssignment {
+    /// What it says.
+    pub doc: AssignmentDoc,
+    /// Where it stands.
+    pub state: State,
+    /// The response that did it, if the caller may see something of that.
+    pub response: Option<Id<Response>>,
+    version: i64,
+}
+
+impl KnownAssignment {
+    /// Opens it with the patient's keys.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened with them.
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<OpenedAssignment> {
+        let doc = open(keys, patient, &self.row)?;
+        let response = doc.done.filter(|_| self.response_visible).map(|done| done.response);
+        let state = State::of(&doc, self.row.is_live());
+        Ok(OpenedAssignment { doc, state, response, version: self.row.version })
     }
 }
 
-/// `list`, as the caller may know of it.
-fn found<A>(tx: &mut Tx<'_>, access: &Access<A>, list: Vec<Stored>) -> Result<Vec<Found>> {
-    let done = |stored: &Stored| stored.doc.done.map(|done| done.response);
-    let responses: Vec<_> = list.iter().filter_map(done).map(Id::any).collect();
-    let open = match access.link() {
-        Some(link) => grants::store::visible(tx, access, link, Sections::RESPONSE, &responses)?,
-        None => grants::store::Open::new(),
+impl OpenedAssignment {
+    /// Its tag: it changes with whatever the caller sees of it.
+    pub fn tag(&self) -> EntityTag {
+        let seen = if self.response.is_some() { "-seen" } else { "" };
+        EntityTag::opaque(&format!("v{}-{}{seen}", self.version, self.state.name()))
+    }
+}
+
+fn place(patient: Id<Patient>, id: Id<Assignment>, version: i64) -> Place {
+    Place { table: "assignments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
+}
+
+fn open(keys: &Keys, patient: Id<Patient>, row: &AssignmentRow) -> Result<AssignmentDoc> {
+    keys.open_json(&place(patient, row.id, row.version), &row.doc)
+}
+
+fn seal(access: &Access<Write>, id: Id<Assignment>, version: i64, doc: &AssignmentDoc) -> Result<Vec<u8>> {
+    access.keys()?.seal_json(Purpose::Clinical, &place(access.patient(), id, version), doc)
+}
+
+/// `rows`, as the caller may know of them. Only for a therapist are they opened here: which responses did them is what
+/// the check of grants asks for.
+fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<AssignmentRow>) -> Result<Vec<KnownAssignment>> {
+    let Some(link) = access.link() else {
+        let response_visible = access.is_owner();
+        return Ok(rows.into_iter().map(|row| KnownAssignment { row, response_visible }).collect());
     };
-    let found = list.into_iter().map(|stored| Found {
-        state: State::of(&stored.doc, stored.live),
-        response: done(&stored).filter(|response| access.is_owner() || open.contains_key(&response.any())),
-        stored,
-    });
-    Ok(found.collect())
+    let response =
+        |row: &AssignmentRow| Ok(open(access.keys()?, access.patient(), row)?.done.map(|done| done.response));
+    let responses = rows.iter().map(response).collect::<Result<Vec<_>>>()?;
+    let done: Vec<_> = responses.iter().flatten().map(|response| response.any()).collect();
+    let visible = grants::store::visible(tx, access, link, Sections::RESPONSE, &done)?;
+    let sees = |response: Option<Id<Response>>| response.is_some_and(|response| visible.contains_key(&response.any()));
+    let known = rows.into_iter().zip(responses);
+    Ok(known.map(|(row, response)| KnownAssignment { row, response_visible: sees(response) }).collect())
+}
+
+fn find_known<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Option<KnownAssignment>> {
+    let row = store::find(tx, access, id)?;
+    Ok(known(tx, access, row.into_iter().collect())?.pop())
+}
+
+/// What an assignment says, for checks, if the caller may know of it.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Option<AssignmentDoc>> {
+    let row = store::find(tx, access, id)?;
+    row.map(|row| open(access.keys()?, access.patient(), &row)).transpose()
+}
+
+/// The assignments over active links that are neither done nor taken back, newest id first.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_open<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Assignment>, AssignmentDoc)>> {
+    let mut found = Vec::new();
+    for row in store::list_live(tx, access)? {
+        let doc = open(access.keys()?, access.patient(), &row)?;
+        if State::of(&doc, row.is_live()) == State::Assigned {
+            found.push((row.id, doc));
+        }
+    }
+    Ok(found)
 }
 
 /// Notes that a response has done what an assignment asks for; the first time counts.
@@ -56,14 +126,12 @@ fn found<A>(tx: &mut Tx<'_>, access: &Access<A>, list: Vec<Stored>) -> Result<Ve
 ///
 /// When it cannot be read or written.
 pub fn mark_done(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>, done: DoneBy) -> Result<()> {
-    let Some(current) = store::find(tx, access, id)?.filter(|stored| stored.doc.done.is_none()) else {
-        return Ok(());
-    };
-    let number = changes::take(tx, access.patient(), 1)?;
-    let doc = AssignmentDoc { done: Some(done), ..current.doc.clone() };
-    let stored = Stored { doc, version: current.version + 1, updated_at: access.now(), ..current };
-    store::put(tx, access, &stored)?;
-    record(tx, access, number, &stored, Op::Update)
+    let Some(row) = store::find(tx, access, id)? else { return Ok(()) };
+    let doc = open(access.keys()?, access.patient(), &row)?;
+    if doc.done.is_none() {
+        update(tx, access, row, &AssignmentDoc { done: Some(done), ..doc })?;
+    }
+    Ok(())
 }
 
 /// The assignment, if the caller may know of it.
@@ -71,15 +139,10 @@ pub fn mark_done(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>, do
 /// # Errors
 ///
 /// [`Error::NotFound`].
-pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Found> {
-    let found = known(tx, access, id)?;
+pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<KnownAssignment> {
+    let known = find_known(tx, access, id)?.ok_or(Error::NotFound)?;
     access.returns(id.uuid());
-    Ok(found)
-}
-
-fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Found> {
-    let stored = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    found(tx, access, vec![stored])?.pop().ok_or(Error::NotFound)
+    Ok(known)
 }
 
 /// A page of the assignments that the caller may know of, newest id first.
@@ -87,16 +150,23 @@ fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<F
 /// # Errors
 ///
 /// When they cannot be read.
-pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Assignment>>, rows: i64) -> Result<Vec<Found>> {
-    let list = store::list(tx, access, after, rows)?;
-    found(tx, access, list)
+pub fn list(
+    tx: &mut Tx<'_>,
+    access: &Access<Read>,
+    page: PageRequest<Id<Assignment>>,
+) -> Result<Page<KnownAssignment, Id<Assignment>>> {
+    let Page { items, next } = page.cut(store::list(tx, access, page)?, |row| row.id);
+    for row in &items {
+        access.returns(row.id.uuid());
+    }
+    Ok(Page { items: known(tx, access, items)?, next })
 }
 
 fn today<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Date> {
     Ok(prompts::actions::settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
 }
 
-/// Assigns, or replaces what this therapist has assigned. What it said first, sent again, changes nothing.
+/// Assigns, or replaces what this therapist has assigned. The creating body, sent again, changes nothing.
 ///
 /// # Errors
 ///
@@ -105,46 +175,61 @@ pub fn put(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     id: Id<Assignment>,
-    draft: &Draft,
-    if_: &Preconditions,
-) -> Result<(Done, Found)> {
-    let number = changes::take(tx, access.patient(), 1)?;
-    let link = access.link().ok_or(Error::NotFound)?;
-    let today = today(tx, access)?;
-    let Some(current) = store::find(tx, access, id)? else {
-        if store::is_taken(tx, access, id)? {
-            return Err(Error::conflict(Code::AlreadyExists));
-        }
-        if if_.change_only() {
-            return Err(Error::Stale);
-        }
-        let mut doc = AssignmentDoc::parse(draft.clone(), today)?;
-        doc.first = Some(Box::new(doc.clone()));
-        let (author, now) = (access.account()?, access.now());
-        let stored = Stored { id, link, live: true, author, doc, version: 1, created_at: now, updated_at: now };
-        store::put(tx, access, &stored)?;
-        record(tx, access, number, &stored, Op::Create)?;
-        prompts::actions::replan(tx, access)?;
-        return Ok((Done::created(id.uuid()), get(tx, access, id)?));
+    body: &PutAssignment,
+    when: &Preconditions,
+) -> Result<Outcome<KnownAssignment>> {
+    access.lock(tx)?;
+    access.returns(id.uuid());
+    let sent = Creation::of(body)?;
+    let Some(known) = find_known(tx, access, id)? else {
+        return Ok(Outcome::created(id, create(tx, access, id, (body, sent), when)?));
     };
-    let mut new = AssignmentDoc::parse(draft.clone(), current.doc.not_past(today))?;
-    if new.exercise_key != current.doc.exercise_key {
-        return Err(Error::field("/exercise_key", "does not change"));
+    let current = known.open(access.keys()?, access.patient())?;
+    let created = current.doc.created_by.as_ref();
+    if when.is_creation(created, &sent) {
+        return Ok(Outcome::ok(id, known));
     }
-    (new.withdrawn_at, new.done) = (current.doc.withdrawn_at, current.doc.done);
-    let tag = known(tx, access, id)?.tag();
-    let old = current.doc.without_first();
-    let first = || {
-        let first = current.doc.first.as_ref().map_or_else(|| old.clone(), |first| first.without_first());
-        Ok(AssignmentDoc { withdrawn_at: old.withdrawn_at, done: old.done, ..first })
-    };
-    if !if_.replaces(&tag, (&old, &new), first)? {
-        return Ok((Done::ok(id.uuid()), get(tx, access, id)?));
+    let new = body.parse(Some(&current.doc), today(tx, access)?, access.now())?;
+    if !when.puts(&current.tag(), (&current.doc, &new), (created, &sent))? {
+        return Ok(Outcome::ok(id, known));
     }
-    Ok((Done::ok(id.uuid()), change(tx, access, number, &current, new)?))
+    let row = update(tx, access, known.row, &new)?;
+    Ok(Outcome::ok(id, KnownAssignment { row, ..known }))
 }
 
-/// Changes an assignment by a merge patch. A patch that changes nothing is done, whatever the precondition.
+fn create(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Assignment>,
+    (body, sent): (&PutAssignment, Creation),
+    when: &Preconditions,
+) -> Result<KnownAssignment> {
+    let link_id = access.link().ok_or(Error::NotFound)?;
+    if store::is_taken(tx, access, id)? {
+        return Err(Error::conflict(Code::AlreadyExists));
+    }
+    if when.change_only() {
+        return Err(Error::Stale);
+    }
+    let doc = body.parse(None, today(tx, access)?, access.now())?;
+    let doc = AssignmentDoc { created_by: Some(sent), ..doc };
+    let row = AssignmentRow {
+        id,
+        link_id,
+        author_id: access.account()?,
+        doc: seal(access, id, 1, &doc)?,
+        version: 1,
+        created_at: At(access.now()),
+        updated_at: At(access.now()),
+        link_state: store::ACTIVE.to_owned(),
+    };
+    store::insert(tx, access, &row)?;
+    access.record(tx, Change::new(Entity::Assignment, id, 1, Op::Create))?;
+    Ok(KnownAssignment { row, response_visible: false })
+}
+
+/// Changes an assignment: `patch` makes another body of the present one. A patch that changes nothing is done, whatever
+/// the precondition.
 ///
 /// # Errors
 ///
@@ -153,30 +238,28 @@ pub fn patch(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     id: Id<Assignment>,
-    patch: &Patch,
-    if_: &Preconditions,
-) -> Result<Found> {
-    let number = changes::take(tx, access.patient(), 1)?;
-    let current = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    let old = current.doc.without_first();
-    let new = old.patched(patch.clone(), access.now(), current.doc.not_past(today(tx, access)?))?;
-    if new == old {
-        return get(tx, access, id);
+    patch: impl FnOnce(&PutAssignment) -> Result<PutAssignment>,
+    when: &Preconditions,
+) -> Result<Outcome<KnownAssignment>> {
+    access.lock(tx)?;
+    let known = get(tx, access, id)?;
+    let current = known.open(access.keys()?, access.patient())?;
+    let body = patch(&PutAssignment::of(&current.doc))?;
+    let new = body.parse(Some(&current.doc), today(tx, access)?, access.now())?;
+    if new == current.doc {
+        return Ok(Outcome::ok(id, known));
     }
-    if_.require(&known(tx, access, id)?.tag())?;
-    change(tx, access, number, &current, new)
+    when.require(&current.tag())?;
+    let row = update(tx, access, known.row, &new)?;
+    Ok(Outcome::ok(id, KnownAssignment { row, ..known }))
 }
 
-fn change(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, current: &Stored, doc: AssignmentDoc) -> Result<Found> {
-    let doc = AssignmentDoc { first: current.doc.first.clone(), ..doc };
-    let stored = Stored { doc, version: current.version + 1, updated_at: access.now(), ..current.clone() };
-    store::put(tx, access, &stored)?;
-    record(tx, access, number, &stored, Op::Update)?;
-    prompts::actions::replan(tx, access)?;
-    get(tx, access, stored.id)
-}
-
-fn record(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, stored: &Stored, op: Op) -> Result<()> {
-    let change = Change::new(Entity::Assignment, stored.id, stored.version, op);
-    changes::insert(tx, access.patient(), number, access.actor(), access.now(), &[change])
+/// Keeps `doc` as the next version of `row`.
+fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: AssignmentRow, doc: &AssignmentDoc) -> Result<AssignmentRow> {
+    let version = row.version + 1;
+    let doc = seal(access, row.id, version, doc)?;
+    let row = AssignmentRow { doc, version, updated_at: At(access.now()), ..row };
+    store::update(tx, access, &row)?;
+    access.record(tx, Change::new(Entity::Assignment, row.id, version, Op::Update))?;
+    Ok(row)
 }

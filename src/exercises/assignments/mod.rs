@@ -7,6 +7,6 @@
 pub mod actions;
 pub mod model;
 mod routes;
-pub mod store;
+mod store;
 
 pub use routes::configure_patient;

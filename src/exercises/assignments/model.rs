@@ -5,11 +5,11 @@ use std::fmt;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::exercises::catalogue;
 use crate::kernel::id::Response;
-use crate::kernel::patch::Change;
-use crate::kernel::{Fields, Id, Result, Text};
+use crate::kernel::{Creation, Fields, Id, Result, Text};
 
 /// The latest due day, from today.
 const AHEAD_DAYS: i32 = 366;
@@ -19,10 +19,13 @@ const AHEAD_DAYS: i32 = 366;
 pub struct AssignmentDoc {
     /// The exercise.
     pub exercise_key: String,
-    /// A word to the patient.
+    /// The therapist's note to the patient.
     pub note: Option<Text<1000>>,
-    /// The day by which it may be done, where the patient is.
+    /// The due day, where the patient is.
     pub due_on: Option<Date>,
+    /// The earliest due day of the versions before: it may be said again, although it has passed.
+    #[serde(default)]
+    pub earlier_due_on: Option<Date>,
     /// Whether the therapist asks to see what comes of it.
     pub request_share: bool,
     /// When the therapist took it back.
@@ -31,8 +34,9 @@ pub struct AssignmentDoc {
     /// patient does to what they have not opened is to be seen here.
     #[serde(default)]
     pub done: Option<DoneBy>,
-    /// What it said when it was made: sent again, it changes nothing.
-    pub first: Option<Box<AssignmentDoc>>,
+    /// The request that created it: sent again, it changes nothing.
+    #[serde(default)]
+    pub created_by: Option<Creation>,
 }
 
 /// How an assignment was done.
@@ -68,7 +72,7 @@ impl State {
         }
     }
 
-    /// Where an assignment stands, of which it is known whether its link is active.
+    /// The state of an assignment, of which it is known whether its link is active.
     pub const fn of(doc: &AssignmentDoc, live: bool) -> Self {
         match (&doc.done, &doc.withdrawn_at, live) {
             (Some(_), _, _) => Self::Done,
@@ -79,115 +83,110 @@ impl State {
     }
 }
 
-/// A whole assignment, not yet checked.
-#[derive(Clone, Default)]
-pub struct Draft {
-    /// The exercise.
+/// What a therapist asks for.
+#[derive(Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PutAssignment {
+    /// The exercise. It does not change afterwards.
+    #[schema(example = "values-sort")]
     pub exercise_key: String,
-    /// The note.
+    /// A word to the patient, at most 1000 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 1000, example = "Take your time with the cards.")]
     pub note: Option<String>,
-    /// The due day.
+    /// The day by which it may be done, where the patient is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = Date, example = "2026-11-09")]
     pub due_on: Option<String>,
-    /// The request to share.
-    pub request_share: bool,
-}
-
-/// A change of an assignment, not yet checked.
-#[derive(Clone, Default)]
-pub struct Patch {
-    /// The note.
-    pub note: Change<String>,
-    /// The due day.
-    pub due_on: Change<String>,
-    /// The request to share.
+    /// Whether you ask to see what comes of it. The patient decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = true)]
     pub request_share: Option<bool>,
-    /// `withdrawn`, or `assigned` again.
+    /// `withdrawn`, to take it back; `assigned`, to ask again. Without it the state stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "assigned")]
     pub status: Option<String>,
 }
 
-// They hold somebody's words.
-impl fmt::Debug for Draft {
+// It holds somebody's words.
+impl fmt::Debug for PutAssignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Draft(***)")
-    }
-}
-impl fmt::Debug for Patch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Patch(***)")
+        f.write_str("PutAssignment(***)")
     }
 }
 
-/// A due day: not past (whatever the zone), at most a year ahead.
-fn due(text: &str, today: Date) -> Result<Date, &'static str> {
-    let date: Date = text.parse().ok().filter(|_| text.len() == 10).ok_or("must be a date such as 2026-11-02")?;
-    let first = today.saturating_sub(1.days());
-    let last = today.saturating_add(AHEAD_DAYS.days());
-    if (first..=last).contains(&date) { Ok(date) } else { Err("must not be past, and at most a year ahead") }
-}
+impl PutAssignment {
+    /// The body that would make `doc` what it is.
+    pub fn of(doc: &AssignmentDoc) -> Self {
+        Self {
+            exercise_key: doc.exercise_key.clone(),
+            note: doc.note.as_ref().map(|note| note.as_str().to_owned()),
+            due_on: doc.due_on.map(|date| date.to_string()),
+            request_share: Some(doc.request_share),
+            status: None,
+        }
+    }
 
-fn note(text: String) -> Result<Option<Text<1000>>, String> {
-    if text.trim().is_empty() { Ok(None) } else { Text::parse(text).map(Some) }
-}
-
-impl AssignmentDoc {
-    /// The assignment, if every field is right.
+    /// The assignment that this makes at `now`, on the patient's `today`: a new one, or another version of `old`.
     ///
     /// # Errors
     ///
     /// [`crate::kernel::Error::Invalid`] with every fault.
-    pub fn parse(draft: Draft, today: Date) -> Result<Self> {
-        let Draft { exercise_key, note: text, due_on, request_share } = draft;
+    pub fn parse(&self, old: Option<&AssignmentDoc>, today: Date, now: Timestamp) -> Result<AssignmentDoc> {
         let mut fields = Fields::new();
-        let known = catalogue::find(&exercise_key, None).is_some();
-        fields.check(known, "/exercise_key", "is not an exercise of the library");
-        let note = text.and_then(|text| fields.take("/note", note(text))).flatten();
-        let due_on = due_on.and_then(|text| fields.take("/due_on", due(&text, today)));
-        fields.finish(Some(Self {
-            exercise_key,
+        if let Some(old) = old {
+            fields.check(self.exercise_key == old.exercise_key, "/exercise_key", "does not change");
+        } else {
+            let known = catalogue::find(&self.exercise_key, None).is_some();
+            fields.check(known, "/exercise_key", "is not an exercise of the library");
+        }
+        let note = self.note.as_deref().and_then(|text| fields.take("/note", note(text))).flatten();
+        let due_on = self.due_on.as_deref().and_then(|text| fields.take("/due_on", due(text, old, today)));
+        let before = old.and_then(|old| old.withdrawn_at);
+        let withdrawn_at = match self.status.as_deref() {
+            None => before,
+            Some("assigned") => None,
+            Some("withdrawn") => before.or(Some(now)),
+            Some(_) => {
+                fields.fault("/status", "must be `assigned` or `withdrawn`");
+                None
+            }
+        };
+        let earlier_due_on = match old {
+            Some(old) if old.due_on == due_on => old.earlier_due_on,
+            old => earliest(old),
+        };
+        fields.finish(Some(AssignmentDoc {
+            exercise_key: self.exercise_key.clone(),
             note,
             due_on,
-            request_share,
-            withdrawn_at: None,
-            done: None,
-            first: None,
+            earlier_due_on,
+            request_share: self.request_share.unwrap_or(false),
+            withdrawn_at,
+            done: old.and_then(|old| old.done),
+            created_by: old.and_then(|old| old.created_by.clone()),
         }))
     }
+}
 
-    /// This, changed.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::kernel::Error::Invalid`] with every fault.
-    pub fn patched(&self, patch: Patch, now: Timestamp, today: Date) -> Result<Self> {
-        let mut fields = Fields::new();
-        let mut doc = self.clone();
-        match patch.note.parse("/note", &mut fields, note) {
-            Change::Keep => {}
-            Change::Clear => doc.note = None,
-            Change::Set(note) => doc.note = note,
-        }
-        doc.due_on = patch.due_on.parse("/due_on", &mut fields, |text| due(&text, today)).over(doc.due_on);
-        doc.request_share = patch.request_share.unwrap_or(doc.request_share);
-        match patch.status.as_deref() {
-            None => {}
-            Some("assigned") => doc.withdrawn_at = None,
-            Some("withdrawn") => doc.withdrawn_at = doc.withdrawn_at.or(Some(now)),
-            Some(_) => fields.fault("/status", "must be `assigned` or `withdrawn`"),
-        }
-        fields.finish(Some(doc))
-    }
+/// The earliest due day that an assignment has had.
+fn earliest(old: Option<&AssignmentDoc>) -> Option<Date> {
+    old.and_then(|old| old.due_on.into_iter().chain(old.earlier_due_on).min())
+}
 
-    /// What it says, without what it said first.
-    #[must_use]
-    pub fn without_first(&self) -> Self {
-        Self { first: None, ..self.clone() }
+/// A due day: at most a year ahead, and not past (whatever the zone) unless it was said before.
+fn due(text: &str, old: Option<&AssignmentDoc>, today: Date) -> Result<Date, &'static str> {
+    let date: Date = text.parse().ok().filter(|_| text.len() == 10).ok_or("must be a date such as 2026-11-02")?;
+    let first = earliest(old).map_or(today, |said| said.min(today)).saturating_sub(1.days());
+    let last = today.saturating_add(AHEAD_DAYS.days());
+    let unchanged = old.is_some_and(|old| old.due_on == Some(date));
+    if unchanged || (first..=last).contains(&date) {
+        Ok(date)
+    } else {
+        Err("must not be past, and at most a year ahead")
     }
+}
 
-    /// The day from which a due day of this assignment is not past: what was said before may be said again, also when
-    /// its day has gone by.
-    #[must_use]
-    pub fn not_past(&self, today: Date) -> Date {
-        let said = self.first.iter().filter_map(|first| first.due_on).chain(self.due_on);
-        said.fold(today, Date::min)
-    }
+fn note(text: &str) -> Result<Option<Text<1000>>, String> {
+    if text.trim().is_empty() { Ok(None) } else { Text::parse(text.to_owned()).map(Some) }
 }

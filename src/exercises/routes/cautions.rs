@@ -1,4 +1,4 @@
-//! What speaks against some exercises: for therapists only.
+//! Caution flags over HTTP: for therapists only.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,10 @@ use crate::care::door::Care;
 use crate::course::{self, CautionFlag};
 use crate::exercises::cautions;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
-use crate::idempotency::Done;
-use crate::kernel::{Error, Result};
+use crate::http::{Body, PatientRef, Reply, Request};
+use crate::idempotency::Outcome;
+use crate::kernel::id::Patient;
+use crate::kernel::{Id, Result};
 
 /// What speaks against some exercises for a patient.
 #[derive(Serialize, ToSchema)]
@@ -40,7 +41,7 @@ fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
 /// Read what speaks against some exercises
 ///
 /// For linked therapists. The patient sees what is offered to them and what is not, and never why.
-#[utoipa::path(tag = "exercises", operation_id = "get_cautions",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "A patient's id")),
     responses((status = 200, description = "The flags", body = CautionList), ReadErrors))]
 #[get("/cautions")]
@@ -53,30 +54,21 @@ pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
 ///
 /// Replaces the whole set, with `If-Match`. Exercises that a flag speaks against are offered together with a therapist
 /// only (an assignment opens them), or not for now.
-#[utoipa::path(tag = "exercises", operation_id = "put_cautions", request_body = PutCautions,
+#[utoipa::path(tag = "exercises", request_body = PutCautions,
     params(("patient_id" = PatientRef, Path, description = "A patient's id"), OnceHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = CautionList), WriteErrors))]
 #[put("/cautions")]
-pub(super) async fn put_cautions(
-    door: Door<Care>,
-    when: Preconditions,
-    key: IdempotencyKey,
-    body: Result<Body<PutCautions>, Error>,
-) -> Result<Reply> {
-    let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let command = body.and_then(|body| cautions::parse(&body.into_inner().flags));
+pub(super) async fn put_cautions(door: Door<Care>, request: Request<(), Body<PutCautions>>) -> Result<Reply> {
     let vault = door.state().vault.clone();
-    let (_, flags) = door
-        .write(
-            "put_cautions",
-            once,
-            command,
-            move |tx, access, flags: &BTreeSet<CautionFlag>| {
-                cautions::put(tx, access, flags, &when, |flags| cautions::tag(&vault, flags))?;
-                Ok((Done::ok(access.patient().uuid()), flags.clone()))
-            },
-            |tx, access, _| course::find_cautions(tx, access),
-        )
-        .await?;
-    Ok(reply(&door, &flags))
+    let answer = door.change(
+        "put_cautions",
+        request,
+        |command| Ok((cautions::parse(&command.body.into_inner().flags)?, command.when)),
+        move |tx, access, (flags, when)| {
+            cautions::put(tx, access, flags, when, |flags| cautions::tag(&vault, flags))?;
+            Ok(Outcome::ok(access.patient(), flags.clone()))
+        },
+        |tx, access, outcome| outcome.or_get(|_: Id<Patient>| course::find_cautions(tx, access)),
+    );
+    answer.await?.reply(|flags| Ok(reply(&door, &flags)))
 }

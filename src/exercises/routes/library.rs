@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::Language;
 use crate::exercises::answers;
 use crate::exercises::catalogue::{self, Ask, Exercise, Guidance, Step};
-use crate::exercises::words::{Common, Words};
+use crate::exercises::translations::{Common, Words};
 use crate::http::document::{IfNoneMatchHeader, PublicErrors, ReadErrors};
 use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply};
 use crate::identity::Caller;
@@ -22,7 +22,7 @@ use crate::state::State;
 /// Read the JSON Schema of exercises
 ///
 /// What an exercise is made of: every type of step with its parameters, and what its answer looks like.
-#[utoipa::path(tag = "exercises", operation_id = "get_exercise_schema", security(()),
+#[utoipa::path(tag = "exercises", security(()),
     responses((status = 200, description = "The schema", body = serde_json::Value, content_type = "application/schema+json"), PublicErrors))]
 #[get("/schemas/exercise.json")]
 pub(super) async fn get_exercise_schema() -> HttpResponse {
@@ -334,7 +334,7 @@ impl ExerciseView {
 ///
 /// The library, in the language of `Accept-Language` as far as it is translated, else in English. What is offered to a
 /// patient is in `/v1/patients/{patient_id}/exercises`.
-#[utoipa::path(tag = "exercises", operation_id = "list_exercises",
+#[utoipa::path(tag = "exercises",
     responses((status = 200, description = "The exercises", body = ExerciseList), ReadErrors))]
 #[get("/exercises")]
 pub(super) async fn list_exercises(caller: Caller, language: Language, state: web::Data<State>) -> Result<Reply> {
@@ -343,7 +343,7 @@ pub(super) async fn list_exercises(caller: Caller, language: Language, state: we
     Ok(Reply::ok(&ExerciseList { items }))
 }
 
-/// Which version.
+/// The version of an exercise.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -357,7 +357,7 @@ pub(super) struct GetExercise {
 ///
 /// Its steps with their words, in the language of `Accept-Language` if it is translated, else in English. Answers name
 /// keys, not words, so they are the same in every language. A version never changes.
-#[utoipa::path(tag = "exercises", operation_id = "get_exercise",
+#[utoipa::path(tag = "exercises",
     params(("key" = String, Path, description = "Its name", example = "if-then-habit"), GetExercise, IfNoneMatchHeader),
     responses((status = 200, description = "The exercise", body = ExerciseView), (status = 304, description = "You have it"), ReadErrors))]
 #[get("/exercises/{key}")]

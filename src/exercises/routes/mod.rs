@@ -1,11 +1,11 @@
 //! Exercises over HTTP: the library, advice, responses, assignments.
 
-mod advice;
 mod cautions;
 mod history;
 mod library;
 mod lists;
 mod responses;
+mod suggestions;
 
 use std::future::{Ready, ready};
 
@@ -13,7 +13,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{AcceptLanguage, Header as _, Quality};
 use actix_web::{FromRequest, HttpRequest};
 
-use super::words;
+use super::translations;
 use crate::http::Operations;
 use crate::kernel::Error;
 
@@ -30,8 +30,8 @@ pub fn configure(config: &mut Operations<'_, '_>) {
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
-        .service(advice::suggest_exercises)
-        .service(advice::list_patient_exercises)
+        .service(suggestions::suggest_exercises)
+        .service(suggestions::list_patient_exercises)
         .service(lists::list_exercise_responses)
         .service(responses::put_exercise_response)
         .service(responses::get_exercise_response)
@@ -54,10 +54,9 @@ pub(super) struct Language(pub(super) Option<&'static str>);
 impl Language {
     /// The one with the highest weight, and of those the first.
     pub(super) fn negotiate(accepted: &AcceptLanguage) -> Self {
-        let known = accepted
-            .iter()
-            .filter(|wanted| wanted.quality > Quality::ZERO)
-            .filter_map(|wanted| Some((words::language(wanted.item.item()?.primary_language())?, wanted.quality)));
+        let known = accepted.iter().filter(|wanted| wanted.quality > Quality::ZERO).filter_map(|wanted| {
+            Some((translations::language(wanted.item.item()?.primary_language())?, wanted.quality))
+        });
         // Of equals, `max_by_key` takes the last.
         Self(known.rev().max_by_key(|(_, weight)| *weight).map(|(language, _)| language))
     }

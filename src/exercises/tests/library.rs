@@ -6,9 +6,10 @@ use actix_web::FromRequest as _;
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
-use crate::exercises::catalogue::{self, Ask, Exercise, Flag, SCHEMA};
+use crate::course::CautionFlag;
+use crate::exercises::catalogue::{self, Ask, Exercise, SCHEMA};
 use crate::exercises::routes::Language;
-use crate::exercises::words::{Words, languages};
+use crate::exercises::translations::{Words, languages};
 use crate::planning::Protocol;
 
 fn data() -> Value {
@@ -207,5 +208,5 @@ fn what_the_server_cannot_answer_is_not_offered() {
     let Some(Ask::Single { options, needs, .. }) = urge.steps.first().map(|step| &step.ask) else { panic!() };
     assert!(options.iter().any(|option| option == "self_harm") && needs.contains_key("self_harm"));
     assert!(!urge.steps[0].ask.options().contains(&"self_harm"), "before the rules and the crisis card exist");
-    assert!(Flag::ALL.len() == 9);
+    assert!(CautionFlag::ALL.len() == 9);
 }

@@ -1,5 +1,5 @@
 //! The library and its words, and what may be answered.
 
-mod advice;
 mod answered;
 mod library;
+mod suggestions;

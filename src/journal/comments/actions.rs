@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::store;
 pub use super::store::CommentRow;
 use crate::care::Access;
-use crate::care::access::Write;
+use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
-use crate::changes::{self, Change, Entity, Op};
-use crate::db::Tx;
+use crate::changes::{Change, Entity, Op};
+use crate::db::{At, Tx};
 use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::kernel::id::{CareLink, Comment, Entry, Patient};
+use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result, Text};
 use crate::vault::{Keys, Place, Purpose};
 
@@ -38,11 +39,15 @@ fn place(patient: Id<Patient>, id: Id<Comment>) -> Place {
 }
 
 /// Opens the text of a comment.
+///
+/// # Errors
+///
+/// When it cannot be opened with the patient's keys.
 pub fn open(keys: &Keys, patient: Id<Patient>, row: &CommentRow) -> Result<Text<4000>> {
     Ok(keys.open_json::<Doc>(&place(patient, row.id), &row.doc)?.body)
 }
 
-/// The thread that the caller may see of an entry; `None` is all of them.
+/// The thread of an entry that the caller may see; `None` is all of them.
 fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result<Option<Id<CareLink>>> {
     if access.is_owner() {
         items::get::<Entries, _>(tx, access, entry)?;
@@ -59,39 +64,39 @@ fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result
 /// [`Error::NotFound`] when the caller may not see the entry, [`Code::StateConflict`] when the patient writes in a
 /// thread whose therapist may see it no longer.
 pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<CommentRow> {
-    let link = match (thread_of(tx, access, new.entry)?, new.thread) {
+    access.lock(tx)?;
+    let link_id = match (thread_of(tx, access, new.entry)?, new.thread) {
         (Some(own), None) => own,
         (Some(own), Some(asked)) if own == asked => own,
         (Some(_), Some(_)) => return Err(Error::field("/thread_id", "is not a thread of yours")),
         (None, None) => return Err(Error::field("/thread_id", "is required")),
-        (None, Some(asked)) => {
-            let open = grants::store::visible(tx, access, asked, Sections::ENTRY, &[new.entry.any()])?;
-            if open.is_empty() {
-                let known = !store::list(tx, access, new.entry, Some(asked), None, 1)?.is_empty();
-                return Err(if known {
-                    Error::conflict(Code::StateConflict)
-                } else {
-                    Error::field("/thread_id", "is not a thread of this entry")
-                });
-            }
-            asked
-        }
+        (None, Some(asked)) => open_thread(tx, access, new.entry, asked)?,
     };
-    let number = changes::take(tx, access.patient(), 1)?;
     let doc = Doc { body: new.body.clone() };
     let row = CommentRow {
         id: new.id,
-        entry: new.entry,
-        link,
-        author: access.account()?,
+        entry_id: new.entry,
+        link_id,
+        author_id: access.account()?,
         doc: access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?,
-        created_at: access.now(),
+        created_at: At(access.now()),
     };
     store::insert(tx, access, &row)?;
-    let change = Change::new(Entity::Comment, new.id, 1, Op::Create);
-    changes::insert(tx, access.patient(), number, access.actor(), access.now(), &[change])?;
+    access.record(tx, Change::new(Entity::Comment, new.id, 1, Op::Create))?;
     access.returns(new.id.uuid());
     Ok(row)
+}
+
+/// The thread that the patient asks for, if its therapist may see the entry.
+fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked: Id<CareLink>) -> Result<Id<CareLink>> {
+    if !grants::store::visible(tx, access, asked, Sections::ENTRY, &[entry.any()])?.is_empty() {
+        return Ok(asked);
+    }
+    Err(if store::exists(tx, access, entry, asked)? {
+        Error::conflict(Code::StateConflict)
+    } else {
+        Error::field("/thread_id", "is not a thread of this entry")
+    })
 }
 
 /// A comment, if the caller may see it now.
@@ -99,10 +104,12 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
 /// # Errors
 ///
 /// [`Error::NotFound`].
-pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>, id: Id<Comment>) -> Result<CommentRow> {
-    let thread = thread_of(tx, access, entry)?;
-    let row = store::find(tx, access, id)?.filter(|row| row.entry == entry);
-    let row = row.filter(|row| thread.is_none_or(|link| link == row.link)).ok_or(Error::NotFound)?;
+pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<CommentRow> {
+    let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    let thread = thread_of(tx, access, row.entry_id)?;
+    if thread.is_some_and(|own| own != row.link_id) {
+        return Err(Error::NotFound);
+    }
     access.returns(id.uuid());
     Ok(row)
 }
@@ -112,13 +119,16 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>, id: Id<Comm
 /// # Errors
 ///
 /// [`Error::NotFound`] when they may not see the entry.
-pub fn list<A>(
+pub fn list(
     tx: &mut Tx<'_>,
-    access: &Access<A>,
+    access: &Access<Read>,
     entry: Id<Entry>,
-    after: Option<Id<Comment>>,
-    rows: i64,
-) -> Result<Vec<CommentRow>> {
+    page: PageRequest<Id<Comment>>,
+) -> Result<Page<CommentRow, Id<Comment>>> {
     let thread = thread_of(tx, access, entry)?;
-    store::list(tx, access, entry, thread, after, rows)
+    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| row.id);
+    for row in &page.items {
+        access.returns(row.id.uuid());
+    }
+    Ok(page)
 }

@@ -1,40 +1,31 @@
 //! Comments.
 
 use diesel::prelude::*;
-use jiff::Timestamp;
 
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::db::schema::comments;
 use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Any, CareLink, Comment, Entry};
+use crate::kernel::page::PageRequest;
 use crate::kernel::{Id, Result};
 
 /// A comment as it is stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = comments)]
 pub struct CommentRow {
     /// Its id.
     pub id: Id<Comment>,
     /// The entry.
-    pub entry: Id<Entry>,
+    pub entry_id: Id<Entry>,
     /// The link whose thread it is in.
-    pub link: Id<CareLink>,
-    /// Who wrote it.
-    pub author: Id<Account>,
+    pub link_id: Id<CareLink>,
+    /// The account that wrote it.
+    pub author_id: Id<Account>,
     /// The sealed text.
     pub doc: Vec<u8>,
-    /// When.
-    pub created_at: Timestamp,
-}
-
-type Flat = (Id<Comment>, Id<Entry>, Id<CareLink>, Id<Account>, Vec<u8>, At);
-type Columns =
-    (comments::id, comments::entry_id, comments::link_id, comments::author_id, comments::doc, comments::created_at);
-const COMMENT: Columns =
-    (comments::id, comments::entry_id, comments::link_id, comments::author_id, comments::doc, comments::created_at);
-
-fn row((id, entry, link, author, doc, created_at): Flat) -> CommentRow {
-    CommentRow { id, entry, link, author, doc, created_at: created_at.0 }
+    /// When it was written.
+    pub created_at: At,
 }
 
 pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &CommentRow) -> Result<()> {
@@ -42,25 +33,20 @@ pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &CommentRow) 
         .values((
             comments::patient_id.eq(access.patient()),
             comments::id.eq(row.id),
-            comments::entry_id.eq(row.entry),
-            comments::link_id.eq(row.link),
-            comments::author_id.eq(row.author),
+            comments::entry_id.eq(row.entry_id),
+            comments::link_id.eq(row.link_id),
+            comments::author_id.eq(row.author_id),
             comments::doc.eq(&row.doc),
             comments::version.eq(1_i64),
-            comments::created_at.eq(At(row.created_at)),
+            comments::created_at.eq(row.created_at),
         ))
         .execute(tx.conn())?;
     Ok(())
 }
 
 pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Option<CommentRow>> {
-    let found: Option<Flat> = comments::table
-        .filter(comments::patient_id.eq(access.patient()))
-        .filter(comments::id.eq(id))
-        .select(COMMENT)
-        .first(tx.conn())
-        .optional()?;
-    Ok(found.map(row))
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    Ok(own.filter(comments::id.eq(id)).select(CommentRow::as_select()).first(tx.conn()).optional()?)
 }
 
 /// The comments of an entry, oldest first; of one thread, or of all.
@@ -69,22 +55,32 @@ pub(super) fn list<A>(
     access: &Access<A>,
     entry: Id<Entry>,
     thread: Option<Id<CareLink>>,
-    after: Option<Id<Comment>>,
-    rows: i64,
+    page: PageRequest<Id<Comment>>,
 ) -> Result<Vec<CommentRow>> {
     let mut query = comments::table
         .filter(comments::patient_id.eq(access.patient()))
         .filter(comments::entry_id.eq(entry))
-        .select(COMMENT)
+        .select(CommentRow::as_select())
         .into_boxed();
     if let Some(link) = thread {
         query = query.filter(comments::link_id.eq(link));
     }
-    if let Some(after) = after {
+    if let Some(after) = page.after {
         query = query.filter(comments::id.gt(after));
     }
-    let rows: Vec<Flat> = query.order(comments::id).limit(rows).load(tx.conn())?;
-    Ok(rows.into_iter().map(row).collect())
+    Ok(query.order(comments::id).limit(page.rows()).load(tx.conn())?)
+}
+
+/// Whether an entry has comments in a thread.
+pub(super) fn exists<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>, thread: Id<CareLink>) -> Result<bool> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    let found: Option<Id<Comment>> = own
+        .filter(comments::entry_id.eq(entry))
+        .filter(comments::link_id.eq(thread))
+        .select(comments::id)
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.is_some())
 }
 
 /// Deletes the comments of an entry.

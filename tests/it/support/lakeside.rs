@@ -5,7 +5,7 @@ use std::sync::Arc;
 use afterglow::app::Server;
 use afterglow::config::Config;
 use afterglow::db::Memory;
-use afterglow::demo::{self, Filled, PASSPHRASE};
+use afterglow::demo::{self, DemoClinic, PASSPHRASE};
 use afterglow::kernel::{Clock, Entropy};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub const PATIENTS: [&str; 5] = [MARA, JONAH, IDA, ELIF, NIAMH];
 pub const ALL: &str = "prompts?from=2025-12-01T00:00:00Z&to=2026-06-01T00:00:00Z";
 
 /// Fills a database as `afterglow demo` does.
-pub async fn fill(database: &Database, now: &str) -> Result<Filled, String> {
+pub async fn fill(database: &Database, now: &str) -> Result<DemoClinic, String> {
     let mut config = Config::in_folder(database.folder.path().join("data"));
     config.database = database.backend.clone();
     config.passphrase_cost = (8, 1, 1);
@@ -45,7 +45,7 @@ pub async fn fill(database: &Database, now: &str) -> Result<Filled, String> {
 /// A filled clinic in memory: what a story needs that nobody visits over HTTP.
 pub struct Filling {
     pub server: Server,
-    pub filled: Filled,
+    pub filled: DemoClinic,
     _memory: [Memory; 2],
 }
 

@@ -1,4 +1,4 @@
-//! The words of the library, by key and language.
+//! The translations of the library, by key and language.
 //!
 //! English is complete. Another language gives an exercise all of its words or none: nobody reads half an exercise in
 //! another language.
@@ -16,7 +16,7 @@ use super::catalogue::Exercise;
 pub struct Texts {
     /// The language, as a BCP 47 tag.
     pub locale: String,
-    /// What many exercises share.
+    /// The texts that many exercises share.
     pub common: HashMap<String, String>,
     /// By version of an exercise, then by step.
     pub exercises: HashMap<String, HashMap<String, String>>,
@@ -78,13 +78,13 @@ impl Words {
         self.own.and_then(|own| own.get(name)).map(String::as_str)
     }
 
-    /// What many exercises share.
+    /// The texts that many exercises share.
     pub fn common(self) -> Common {
         self.common
     }
 }
 
-/// The words that many exercises share, in one language.
+/// The texts that many exercises share, in one language.
 #[derive(Clone, Copy, Debug)]
 pub struct Common(Option<&'static Texts>);
 
@@ -99,7 +99,7 @@ impl Common {
         self.0.and_then(|texts| texts.common.get(name)).map_or("", String::as_str)
     }
 
-    /// How many days ago something was done, in words.
+    /// The days since something was done, in words.
     pub fn done_before(self, days: i64) -> String {
         if days <= 0 {
             self.get("reason.done_today").to_owned()

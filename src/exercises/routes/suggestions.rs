@@ -10,9 +10,9 @@ use super::library::ExerciseSummary;
 use crate::care::Door;
 use crate::care::door::Own;
 use crate::exercises::catalogue::Offer;
-use crate::exercises::fit::{Candidate, Moment, Reason};
-use crate::exercises::moment;
-use crate::exercises::words::Common;
+use crate::exercises::fit::{Candidate, Reason, Situation};
+use crate::exercises::suggestions;
+use crate::exercises::translations::Common;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
 use crate::kernel::{Error, Fields, Result};
@@ -66,18 +66,17 @@ impl PatientExercise {
 ///
 /// The whole library as it stands to the patient now: what is offered, how it fits the days they are in, when they did it
 /// last. The words are in the language of `Accept-Language`, else in that of the patient.
-#[utoipa::path(tag = "exercises", operation_id = "list_patient_exercises",
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id")),
+#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id")),
     responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
 #[get("/exercises")]
 pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) -> Result<Reply> {
-    let read = door.read("list_patient_exercises", |tx, access| moment::collect(tx, access, None));
-    let (moment, locale) = read.await?;
-    let items = moment.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
+    let read = door.read("list_patient_exercises", |tx, access| suggestions::situation(tx, access, None));
+    let (situation, locale) = read.await?;
+    let items = situation.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
     Ok(Reply::ok(&PatientExerciseList { items }))
 }
 
-/// What somebody has at hand.
+/// The time that the patient has, and how many suggestions they want.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -88,6 +87,18 @@ struct SuggestExercises {
     /// How many suggestions, 1 to 22; 3 unless said otherwise.
     #[param(nullable = false, minimum = 1, maximum = 22)]
     limit: Option<i64>,
+}
+
+impl SuggestExercises {
+    /// The minutes, if they are limited, and the most suggestions.
+    fn parse(&self) -> Result<(Option<u32>, usize)> {
+        let mut fields = Fields::new();
+        let whole = |value: i64, most: u32| u32::try_from(value).ok().filter(|value| (1..=most).contains(value));
+        let minutes = self.minutes.map(|value| whole(value, 240).ok_or("must be between 1 and 240"));
+        let minutes = minutes.and_then(|minutes| fields.take("query/minutes", minutes));
+        let limit = fields.take("query/limit", whole(self.limit.unwrap_or(3), 22).ok_or("must be between 1 and 22"));
+        fields.finish(limit.and_then(|limit| Some((minutes, usize::try_from(limit).ok()?))))
+    }
 }
 
 /// What to do now.
@@ -143,13 +154,13 @@ impl SuggestionReason {
 }
 
 impl Suggestion {
-    fn of(moment: &Moment, one: &Candidate, reasons: Vec<Reason>, locale: &str) -> Self {
+    fn of(situation: &Situation, one: &Candidate, reasons: Vec<Reason>, locale: &str) -> Self {
         let key = &one.exercise.key;
         Self {
             exercise: ExerciseSummary::of(one.exercise, locale),
             reasons: reasons.into_iter().map(|reason| SuggestionReason::of(reason, Common::of(locale))).collect(),
-            prompt_id: moment.prompted.get(key).copied(),
-            assignment_id: moment.assigned.get(key).map(|(assignment, _)| *assignment),
+            prompt_id: situation.prompted.get(key).copied(),
+            assignment_id: situation.assigned.get(key).map(|(assignment, _)| *assignment),
         }
     }
 }
@@ -158,8 +169,7 @@ impl Suggestion {
 ///
 /// For the phase the patient is in, the minutes they have, what waits for them and what they did last. What a therapist
 /// has asked for comes first, then what a prompt points to. Nothing that was done today, and nothing that is not offered.
-#[utoipa::path(tag = "exercises", operation_id = "suggest_exercises",
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises),
+#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises),
     responses((status = 200, description = "Suggestions", body = SuggestionList), ReadErrors))]
 #[get("/exercises/suggested")]
 pub(super) async fn suggest_exercises(
@@ -167,20 +177,11 @@ pub(super) async fn suggest_exercises(
     query: Result<Query<SuggestExercises>, Error>,
     language: Language,
 ) -> Result<Reply> {
-    let asked = query.and_then(|query| {
-        let SuggestExercises { minutes, limit } = query.into_inner();
-        let mut fields = Fields::new();
-        let whole = |value: i64, most: u32| u32::try_from(value).ok().filter(|value| (1..=most).contains(value));
-        let minutes =
-            minutes.map(|value| fields.take("query/minutes", whole(value, 240).ok_or("must be between 1 and 240")));
-        let limit = fields.take("query/limit", whole(limit.unwrap_or(3), 22).ok_or("must be between 1 and 22"));
-        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-        fields.finish(limit.map(|limit| (minutes.flatten(), limit)))
-    });
+    let asked = query.and_then(|query| query.0.parse());
     let (minutes, most) = door.first("suggest_exercises", asked).await?;
-    let read = door.read("suggest_exercises", move |tx, access| moment::collect(tx, access, minutes));
-    let (moment, locale) = read.await?;
-    let found = moment.suggest(most).into_iter();
-    let items = found.map(|(one, reasons)| Suggestion::of(&moment, &one, reasons, language.or(&locale))).collect();
+    let read = door.read("suggest_exercises", move |tx, access| suggestions::situation(tx, access, minutes));
+    let (situation, locale) = read.await?;
+    let best = situation.suggest(most).into_iter();
+    let items = best.map(|(one, reasons)| Suggestion::of(&situation, &one, reasons, language.or(&locale))).collect();
     Ok(Reply::ok(&SuggestionList { items }))
 }

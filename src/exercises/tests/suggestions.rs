@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::date;
 use uuid::Uuid;
 
-use crate::exercises::catalogue::{self, Exercise, Flag, Guidance, Offer};
-use crate::exercises::fit::{Fit, Moment, Reason, offer};
+use crate::course::CautionFlag;
+use crate::exercises::catalogue::{self, Exercise, Guidance, Offer};
+use crate::exercises::fit::{Fit, Reason, Situation, offer};
 use crate::planning::window::Phase;
 
 fn exercise(key: &str) -> &'static Exercise {
@@ -14,8 +15,8 @@ fn exercise(key: &str) -> &'static Exercise {
 }
 
 /// Somebody in `phase`, of whom nothing is known.
-fn somebody(phase: Phase) -> Moment {
-    Moment {
+fn somebody(phase: Phase) -> Situation {
+    Situation {
         phase,
         today: date(2026, 3, 10),
         minutes: None,
@@ -26,8 +27,8 @@ fn somebody(phase: Phase) -> Moment {
     }
 }
 
-fn keys(moment: &Moment, most: usize) -> Vec<&'static str> {
-    moment.suggest(most).into_iter().map(|(one, _)| one.exercise.key.as_str()).collect()
+fn keys(situation: &Situation, most: usize) -> Vec<&'static str> {
+    situation.suggest(most).into_iter().map(|(one, _)| one.exercise.key.as_str()).collect()
 }
 
 #[test]
@@ -79,52 +80,52 @@ fn each_caution_withholds_what_the_library_says() {
             );
         }
     }
-    let others = BTreeSet::from([Flag::EatingBody]);
+    let others = BTreeSet::from([CautionFlag::EatingBody]);
     assert_eq!(offer(exercise("kind-letter"), &others, false, Phase::Peak), Offer::Yes, "a flag it does not name");
 }
 
 #[test]
 fn what_is_suggested_fits_the_days_and_the_minutes() {
-    let mut moment = somebody(Phase::Peak);
-    moment.minutes = Some(8);
-    for (one, reasons) in moment.suggest(22) {
+    let mut situation = somebody(Phase::Peak);
+    situation.minutes = Some(8);
+    for (one, reasons) in situation.suggest(22) {
         assert!(one.exercise.minutes <= 8 && one.fit == Fit::Good, "{}", one.exercise.key);
         assert_eq!(reasons, [Reason::Phase, Reason::Minutes, Reason::NotDoneYet]);
     }
-    assert_eq!(moment.suggest(3).len(), 3);
-    moment.minutes = Some(1);
-    assert!(moment.suggest(22).is_empty(), "nothing takes a minute, and that is fine");
+    assert_eq!(situation.suggest(3).len(), 3);
+    situation.minutes = Some(1);
+    assert!(situation.suggest(22).is_empty(), "nothing takes a minute, and that is fine");
 }
 
 #[test]
 fn what_was_asked_for_comes_first_and_what_was_done_last_comes_last() {
-    let mut moment = somebody(Phase::Peak);
-    moment.prompted.insert("leaves-defusion".to_owned(), Uuid::from_u128(1));
-    moment.assigned.insert("if-then-habit".to_owned(), (Uuid::from_u128(2), None));
-    moment.assigned.insert("kind-letter".to_owned(), (Uuid::from_u128(3), Some(date(2026, 3, 12))));
-    assert_eq!(keys(&moment, 3), ["kind-letter", "if-then-habit", "leaves-defusion"], "the sooner due the earlier");
-    let mut moment = somebody(Phase::Peak);
-    for one in moment.library() {
-        moment.done.insert(one.exercise.key.clone(), date(2026, 3, 8));
+    let mut situation = somebody(Phase::Peak);
+    situation.prompted.insert("leaves-defusion".to_owned(), Uuid::from_u128(1));
+    situation.assigned.insert("if-then-habit".to_owned(), (Uuid::from_u128(2), None));
+    situation.assigned.insert("kind-letter".to_owned(), (Uuid::from_u128(3), Some(date(2026, 3, 12))));
+    assert_eq!(keys(&situation, 3), ["kind-letter", "if-then-habit", "leaves-defusion"], "the sooner due the earlier");
+    let mut situation = somebody(Phase::Peak);
+    for one in situation.library() {
+        situation.done.insert(one.exercise.key.clone(), date(2026, 3, 8));
     }
-    moment.done.insert("box-breath".to_owned(), date(2026, 3, 1));
-    moment.done.remove("safe-place");
-    moment.done.insert("thought-record".to_owned(), date(2026, 3, 10));
-    let all = keys(&moment, 22);
+    situation.done.insert("box-breath".to_owned(), date(2026, 3, 1));
+    situation.done.remove("safe-place");
+    situation.done.insert("thought-record".to_owned(), date(2026, 3, 10));
+    let all = keys(&situation, 22);
     assert_eq!(all[..2], ["safe-place", "box-breath"], "new, then longest ago");
     assert!(!all.contains(&"thought-record"), "not twice on one day");
-    let reasons = moment.suggest(2).remove(1).1;
+    let reasons = situation.suggest(2).remove(1).1;
     assert_eq!(reasons, [Reason::Phase, Reason::DoneBefore(9)]);
 }
 
 #[test]
 fn an_assignment_is_suggested_whatever_the_days_and_never_against_a_caution() {
-    let mut moment = somebody(Phase::Settling);
-    moment.assigned.insert("repair-letter".to_owned(), (Uuid::from_u128(1), None));
-    assert_eq!(keys(&moment, 1), ["repair-letter"], "early, and a therapist asked for it");
-    moment.assigned.insert("kind-letter".to_owned(), (Uuid::from_u128(2), None));
-    moment.flags.insert(Flag::AcuteSi);
-    assert!(!keys(&moment, 22).contains(&"kind-letter"));
+    let mut situation = somebody(Phase::Settling);
+    situation.assigned.insert("repair-letter".to_owned(), (Uuid::from_u128(1), None));
+    assert_eq!(keys(&situation, 1), ["repair-letter"], "early, and a therapist asked for it");
+    situation.assigned.insert("kind-letter".to_owned(), (Uuid::from_u128(2), None));
+    situation.flags.insert(CautionFlag::AcuteSi);
+    assert!(!keys(&situation, 22).contains(&"kind-letter"));
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! What is known of somebody who asks what to do now: collected in the unit, judged by [`super::fit`].
+//! The situation of a patient who asks what to do now: read in the unit, judged by [`super::fit`].
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::assignments::store as assignments;
+use super::assignments::actions as assignments;
 use super::catalogue::Offer;
-use super::fit::{Moment, offer};
+use super::fit::{Situation, offer};
 use super::model::Header;
 use super::store;
 use crate::care::Access;
@@ -17,19 +17,19 @@ use crate::planning::Protocol;
 use crate::planning::window::{self, WindowParams};
 use crate::prompts;
 
-/// Prompts that may still wait for an answer became due at most so long ago.
+/// How long ago a prompt that may still wait for an answer became due at most.
 const WAITING: SignedDuration = SignedDuration::from_hours(24 * 5);
-/// Responses that are looked at: when an exercise was last done before them is long ago.
+/// The most responses that are read: when an exercise was last done before them is long ago.
 const RESPONSES: i64 = 400;
-/// More prompts than this in five days cannot come from a plan.
+/// The most prompts that are read: a plan has fewer in five days.
 const PROMPTS: i64 = 200;
 
-/// Everything that is known at `access.now()`.
+/// The situation at `access.now()`, and the patient's language.
 ///
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> Result<(Moment, String)> {
+pub fn situation<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> Result<(Situation, String)> {
     let now = access.now();
     let (settings, _) = prompts::actions::settings(tx, access)?;
     let zone = settings.zone_at(now);
@@ -46,10 +46,9 @@ pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> 
     }
     let mut open = assignments::list_open(tx, access)?;
     // Of two for one exercise the one that is due sooner is the last to be put in.
-    open.sort_by_key(|open| std::cmp::Reverse((open.doc.due_on.is_none(), open.doc.due_on)));
-    let asked = |open: assignments::Stored| (open.doc.exercise_key, (open.id.uuid(), open.doc.due_on));
-    let assigned = open.into_iter().map(asked).collect();
-    let moment = Moment {
+    open.sort_by_key(|(_, doc)| std::cmp::Reverse((doc.due_on.is_none(), doc.due_on)));
+    let assigned = open.into_iter().map(|(id, doc)| (doc.exercise_key, (id.uuid(), doc.due_on))).collect();
+    let situation = Situation {
         phase: window::context(&doses, WindowParams::shipped(), now).phase,
         today,
         minutes,
@@ -58,7 +57,7 @@ pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> 
         prompted: prompted(tx, access, now)?,
         assigned,
     };
-    Ok((moment, settings.locale))
+    Ok((situation, settings.locale))
 }
 
 /// The exercises to which a prompt that waits for an answer points.
@@ -87,6 +86,6 @@ pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Resu
     let doses = course::doses(tx, access)?;
     let phase = window::context(&doses, WindowParams::shipped(), header.circumstances.occurred_at).phase;
     let open = assignments::list_open(tx, access)?;
-    let assigned = open.iter().any(|open| open.doc.exercise_key == header.exercise_key);
+    let assigned = open.iter().any(|(_, open)| open.exercise_key == header.exercise_key);
     Ok(offer(header.exercise()?, &flags, assigned, phase))
 }
