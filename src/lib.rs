@@ -11,6 +11,7 @@
 //! | module | owns | never does |
 //! |---|---|---|
 //! | [`kernel`] | ids, clock, entropy, text, zones, errors | SQL, HTTP |
+//! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
 //! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
@@ -21,9 +22,8 @@
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
 //! | [`revisions`] | parts of sealed things that were replaced | know what a part says |
-//! | [`window`] | phases and index, pure | store anything |
-//! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
-//! | [`prompts`] | the protocol and what therapists change in it, the pure plan, prompts; recording a fact re-plans in the same unit | deliver |
+//! //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
+//! | [`prompts`] | prompts, what therapists change in the protocol; recording a fact re-plans in the same unit | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
@@ -56,6 +56,7 @@
 //! 4. Add its row to `tests/golden/authz_matrix.txt`: the test fails until each kind of caller has a status.
 
 pub mod kernel;
+pub mod planning;
 pub mod db;
 pub mod vault;
 pub mod http;
@@ -67,7 +68,6 @@ pub mod idempotency;
 pub mod identity;
 pub mod care;
 pub mod revisions;
-pub mod window;
 pub mod course;
 pub mod prompts;
 pub mod delivery;

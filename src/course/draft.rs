@@ -9,7 +9,7 @@ use super::model::InfusionStatus;
 use super::series::CourseKind;
 use crate::kernel::id::Infusion;
 use crate::kernel::{Change, Id};
-use crate::window::Route;
+use crate::planning::window::Route;
 
 /// What a command to record an infusion says, not yet checked.
 #[derive(Clone, Debug)]

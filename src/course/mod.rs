@@ -18,10 +18,7 @@ mod tests;
 pub use draft::{InfusionDraft, InfusionPatch};
 pub use model::{InfusionFacts, InfusionStatus, Reported, Source, clash};
 pub use series::{Course, CourseKind, courses};
-pub use settings::{
-    CautionFlag, DayPart, Notifications, Override, PauseDoc, QuietHours, RuleChange, Settings, Weekday, ZoneSince,
-    zone_at,
-};
+pub use settings::{CautionFlag, Notifications, Settings};
 pub use store::{
     Background, Holds, Stored, background, doses, find_cautions, find_infusion, find_settings, holds, insert_infusion,
     insert_settings, is_takeaway, list_infusions, list_pauses, may_hold_otherwise, open_settings, put_pause, takeaway,

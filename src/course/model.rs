@@ -7,7 +7,7 @@ use super::draft::{InfusionDraft, InfusionPatch};
 use super::series::CourseKind;
 use crate::kernel::id::{Account, Infusion};
 use crate::kernel::{Code, Error, Fields, Id, Result, Text};
-use crate::window::{Dose, DoseStatus, Route};
+use crate::planning::window::{Dose, DoseStatus, Route};
 
 /// How far ahead of the server's clock an end may lie: clocks of devices differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);

@@ -104,7 +104,7 @@ impl Course {
 mod tests {
     use super::*;
     use crate::course::{InfusionDraft, Source};
-    use crate::window::Route;
+    use crate::planning::window::Route;
 
     fn at(day: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * (20_000 + day))

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::model::InfusionFacts;
-use super::settings::{CautionFlag, PauseDoc, Settings};
+use super::settings::{CautionFlag, Settings};
 use super::surroundings::Surroundings;
 use crate::care::{Access, Write};
 use crate::db::schema::{
@@ -19,8 +19,9 @@ use crate::db::schema::{
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Infusion, Patient, Pause};
 use crate::kernel::{Id, Result};
+use crate::planning::PausePeriod;
+use crate::planning::window::Dose;
 use crate::vault::{Keys, Place, Purpose};
-use crate::window::Dose;
 
 pub use takeaway::{is_takeaway, takeaway};
 
@@ -247,7 +248,11 @@ pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
 }
 
 /// The pauses that are not withdrawn, with withdrawn ones when `all`.
-pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>, all: bool) -> Result<Vec<(Stored<Pause, PauseDoc>, bool)>> {
+pub fn list_pauses<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    all: bool,
+) -> Result<Vec<(Stored<Pause, PausePeriod>, bool)>> {
     let patient = access.patient();
     let rows: Vec<(Row<Pause>, Option<At>)> = pauses::table
         .filter(pauses::patient_id.eq(patient))
@@ -269,7 +274,7 @@ pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     id: Id<Pause>,
-    pause: &PauseDoc,
+    pause: &PausePeriod,
     version: i64,
     gone: bool,
 ) -> Result<()> {

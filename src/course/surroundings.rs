@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::settings::{ZoneSince, zone_at};
 use crate::kernel::Zone;
-use crate::window::{self, Context, Dose, WindowParams};
+use crate::planning::window::{self, Context, Dose, WindowParams};
+use crate::planning::{ZoneSince, zone_at};
 
 /// The infusions of a patient and the zones they lived in.
 #[derive(Clone, Debug)]

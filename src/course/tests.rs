@@ -1,10 +1,9 @@
-use jiff::civil::time;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::*;
 use crate::kernel::{Change, Error, Id, Zone};
-use crate::window::Route;
+use crate::planning::window::Route;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -137,25 +136,6 @@ fn one_administration_is_one_infusion() {
 }
 
 #[test]
-fn quiet_hours_cross_midnight() {
-    let quiet = QuietHours::default();
-    for (hour, inside) in [(20, false), (21, true), (0, true), (7, true), (8, false)] {
-        assert_eq!(quiet.contains(time(hour, 0, 0, 0)), inside, "{hour}");
-    }
-    assert!(!QuietHours::parse(time(9, 0, 0, 0), time(9, 0, 0, 0)).unwrap().contains(time(9, 0, 0, 0)));
-    assert!(QuietHours::parse(time(18, 0, 0, 0), time(8, 0, 0, 0)).is_ok());
-    assert_eq!(faults(QuietHours::parse(time(17, 59, 0, 0), time(8, 0, 0, 0))), ["/quiet_hours"]);
-    let berlin = Zone::parse("Europe/Berlin").unwrap();
-    for (from, to) in [
-        ("2026-10-24T20:30:00Z", "2026-10-25T07:00:00Z"),
-        ("2026-10-25T00:30:00Z", "2026-10-25T07:00:00Z"),
-        ("2026-10-25T07:00:00Z", "2026-10-25T07:00:00Z"),
-    ] {
-        assert_eq!(quiet.next_allowed(&berlin, at(from)), at(to));
-    }
-}
-
-#[test]
 fn the_zone_history_answers() {
     let [berlin, tokyo] = ["Europe/Berlin", "Asia/Tokyo"].map(|name| Zone::parse(name).unwrap());
     let now = at(NOW);
@@ -169,19 +149,4 @@ fn the_zone_history_answers() {
     assert_eq!(settings.zone_at(now - hours(5)), tokyo);
     let json = serde_json::to_string(&settings).unwrap();
     assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
-}
-
-#[test]
-fn a_pause_lasts_at_most_sixty_days() {
-    let now = at(NOW);
-    assert!(PauseDoc::parse(now, now + hours(60 * 24)).is_ok());
-    assert_eq!(faults(PauseDoc::parse(now, now + hours(60 * 24 + 1))), ["/until"]);
-    assert_eq!(faults(PauseDoc::parse(now, now)), ["/until"]);
-}
-
-#[test]
-fn a_week_has_its_day() {
-    let date = "2026-03-02".parse().unwrap(); // a Monday
-    assert_eq!(Weekday::Monday.on_or_after(date).to_string(), "2026-03-02");
-    assert_eq!(Weekday::Sunday.on_or_after(date).to_string(), "2026-03-08");
 }

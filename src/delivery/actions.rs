@@ -12,10 +12,11 @@ use super::channel::{Channel, ChannelError};
 use super::model::{ATTEMPTS, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
 use super::store::{self, Leased, Outcomes, Outgoing, Sealed};
 use crate::care::{Access, Write};
-use crate::course::{self, PauseDoc, Settings};
+use crate::course::{self, Settings};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result, Zone};
+use crate::planning::PausePeriod;
 use crate::state::State;
 use crate::vault::Keys;
 
@@ -76,7 +77,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     Ok(round)
 }
 
-type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PauseDoc>)>;
+type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PausePeriod>)>;
 
 /// What the judgement rests on: prompt and settings, and the pauses of those who are served late.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> Result<Facts> {

@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::course::{PauseDoc, Settings};
+use crate::course::Settings;
 use crate::kernel::Id;
 use crate::kernel::id::{Delivery, Patient, Prompt};
-use crate::prompts::Kind;
+use crate::planning::{Kind, PausePeriod};
 use crate::prompts::model::{Stage, StoredPrompt};
 
 /// All that a push ever says.
@@ -64,7 +64,7 @@ pub enum Verdict {
 /// Nothing goes out for what was answered, opened, withdrawn or snoozed, has expired, or is only a card in the app;
 /// nor to somebody who wants no pushes. Quiet hours and pauses are in the plan already; what goes out late (after an
 /// outage, or because a channel failed) is held against them again.
-pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PauseDoc], now: Timestamp) -> Verdict {
+pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PausePeriod], now: Timestamp) -> Verdict {
     let planned = &prompt.doc.planned;
     let open = matches!((prompt.stage, prompt.state(now)), (Stage::Due, "due") | (Stage::Delivered, "delivered"));
     if !open || !planned.push || !settings.notifications.enabled {

@@ -10,7 +10,7 @@ use super::story::{Practice, Sharing, Writing, dated, named};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::care::grants::{self, GrantDoc, Reader, Sections, Target};
-use crate::course::{InfusionDraft, InfusionStatus, PauseDoc, QuietHours};
+use crate::course::{InfusionDraft, InfusionStatus};
 use crate::exercises::actions::{self as exercises, Responses};
 use crate::exercises::draft::{DistressFields, DistressPatch, ResponseDraft, ResponsePatch};
 use crate::http::{EntityTag, Preconditions};
@@ -19,11 +19,12 @@ use crate::journal::comments::actions::{self as comments, NewComment};
 use crate::journal::draft::{EntryDraft, EntryPatch, TextFields, TextPatch};
 use crate::kernel::id::Prompt;
 use crate::kernel::{Change, Id, Result, Text};
+use crate::planning::window::Route;
+use crate::planning::{PausePeriod, QuietHours};
 use crate::prompts::actions::{self as prompts, Act};
 use crate::prompts::infusions::{self, SettingsPatch};
 use crate::prompts::store;
 use crate::revisions::Kept as _;
-use crate::window::Route;
 
 impl Scene<'_> {
     async fn own(&mut self) -> Result<Door<Own>> {
@@ -174,7 +175,7 @@ impl Scene<'_> {
     pub(super) async fn pause(&mut self, days: i64) -> Result<()> {
         let from = self.stage.now();
         let until = from.saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit)?;
-        let (id, pause, door) = (self.new_id(), PauseDoc::parse(from, until)?, self.own().await?);
+        let (id, pause, door) = (self.new_id(), PausePeriod::parse(from, until)?, self.own().await?);
         unit(&door, "put_pause", pause, move |tx, access, pause| infusions::put_pause(tx, access, id, *pause).map(drop))
             .await
     }

@@ -16,10 +16,11 @@ use crate::http::{EntityTag, Preconditions};
 use crate::journal::actions::Entries;
 use crate::journal::comments::actions::{self as comments, NewComment};
 use crate::kernel::{Change, Error, Result, Text};
+use crate::planning::Protocol;
+use crate::planning::window::Route;
 use crate::prompts::actions::settings;
-use crate::prompts::{Protocol, infusions, overrides};
+use crate::prompts::{infusions, overrides};
 use crate::revisions::Kept as _;
-use crate::window::Route;
 
 impl Scene<'_> {
     async fn nurse(&mut self) -> Result<Door<Team>> {

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 pub use crate::course::CautionFlag as Flag;
-use crate::prompts::Capability;
-use crate::window::Phase;
+use crate::planning::Capability;
+use crate::planning::window::Phase;
 
 /// The JSON Schema of the data, as it is published.
 pub const SCHEMA: &str = include_str!("data/schema.json");

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::catalogue::{Exercise, Flag, Guidance, Offer, newest};
-use crate::window::Phase;
+use crate::planning::window::Phase;
 
 /// How an exercise fits a phase: advice, never a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

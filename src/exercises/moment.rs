@@ -13,8 +13,9 @@ use crate::care::Access;
 use crate::course;
 use crate::db::Tx;
 use crate::kernel::Result;
-use crate::prompts::{self, Protocol};
-use crate::window::{self, WindowParams};
+use crate::planning::Protocol;
+use crate::planning::window::{self, WindowParams};
+use crate::prompts;
 
 /// Prompts that may still wait for an answer became due at most so long ago.
 const WAITING: SignedDuration = SignedDuration::from_hours(24 * 5);

@@ -16,8 +16,8 @@ use crate::care::grants::Sections;
 use crate::course::Surroundings;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Id, Result};
+use crate::planning::window::{Context, Phase};
 use crate::vault::Keys;
-use crate::window::{Context, Phase};
 
 /// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that are
 /// open to them, and when those last changed; the patient sees the rest.

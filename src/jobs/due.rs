@@ -11,7 +11,7 @@ use crate::delivery::actions::keys_of;
 use crate::delivery::store::{self as outbox, Outgoing};
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
-use crate::prompts::Kind;
+use crate::planning::Kind;
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{Mark, mark};
 use crate::state::State;

@@ -8,7 +8,8 @@ use crate::changes;
 use crate::delivery::actions::keys_of;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
-use crate::prompts::{Protocol, actions, store};
+use crate::planning::Protocol;
+use crate::prompts::{actions, store};
 use crate::state::State;
 use crate::vault::Keys;
 

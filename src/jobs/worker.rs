@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::{follow_protocol, tick};
 use crate::delivery::Channel;
 use crate::kernel::{Error, Result};
-use crate::prompts::Protocol;
+use crate::planning::Protocol;
 use crate::state::State;
 
 /// The longest the loop sleeps: what is planned for sooner meanwhile is found in time.

@@ -11,7 +11,7 @@ use super::hooks::Surroundings;
 use super::model::{Content, Kind};
 use crate::kernel::id::{Entry, Infusion, Prompt};
 use crate::kernel::{Fields, Id, Result, Zone};
-use crate::window::Phase;
+use crate::planning::window::Phase;
 
 /// How many rows are read in one unit when most of them may not be what is asked for.
 pub const CHUNK: i64 = 200;

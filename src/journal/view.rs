@@ -13,8 +13,8 @@ use super::store::Row;
 use crate::care::grants::Sections;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Id, Result};
+use crate::planning::window::{Context, Phase};
 use crate::vault::Keys;
-use crate::window::{Context, Phase};
 
 /// An entry. A therapist sees `id`, `kind`, `local_date`, `phase`, `sections`, the sections that are open to them, and
 /// when those last changed; the patient sees the rest.

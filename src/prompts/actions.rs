@@ -5,21 +5,22 @@ use std::collections::BTreeSet;
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::diff::{Step, diff};
-use super::facts::{Condition, Facts, InfusionFact};
+use super::gather::infusion_facts;
 use super::library::withheld;
 use super::model::{Deed, PromptDoc, Stage, StoredPrompt};
-use super::plan::{Dropped, Planned, plan, put_off};
-use super::protocol::{Capability, Kind, Prerequisite, Protocol};
 use super::store;
 use super::unsaid::settle_unsaid;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change, Entity, Op};
-use crate::course::{self, InfusionFacts, InfusionStatus, QuietHours, Settings, Stored, Weekday};
+use crate::course::{self, InfusionFacts, InfusionStatus, Settings, Stored};
 use crate::db::Tx;
 use crate::exercises;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Code, Error, Id, Result};
+use crate::planning::{
+    Capability, Condition, Dropped, Facts, Kind, Planned, Prerequisite, Protocol, QuietHours, Step, Weekday, diff,
+    plan, put_off, zone_at,
+};
 
 /// How far back stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
@@ -87,7 +88,7 @@ fn facts<A>(
         zones: settings.zones,
         quiet_hours: settings.quiet_hours,
         weekly_day: settings.weekly_day,
-        infusions: InfusionFact::all(infusions),
+        infusions: infusion_facts(infusions),
         pauses: pauses.into_iter().map(|(stored, _)| stored.doc).collect(),
         settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
         overrides: settings.overrides,
@@ -149,7 +150,7 @@ pub(super) fn schedule<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pla
         zones: settings.zones.into_iter().take(1).collect(),
         quiet_hours: QuietHours::default(),
         weekly_day: Weekday::Sunday,
-        infusions: InfusionFact::all(&infusions),
+        infusions: infusion_facts(&infusions),
         pauses: Vec::new(),
         settled: Vec::new(),
         overrides: settings.overrides,
@@ -194,7 +195,7 @@ pub fn replan_by(tx: &mut Tx<'_>, access: &Access<Write>, protocol: &Protocol) -
     let open = stored.iter().filter(|prompt| steps.iter().all(|step| step.id() != prompt.id));
     let delays: Vec<_> = open.filter_map(|prompt| delay(protocol, prompt, &facts, now)).collect();
     steps.extend(delays);
-    let zone = course::settings::zone_at(&facts.zones, now).cloned().unwrap_or_else(crate::kernel::Zone::utc);
+    let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(crate::kernel::Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
     let next = unsaid.into_iter().chain(closing).fold(tomorrow, Timestamp::min);

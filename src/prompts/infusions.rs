@@ -6,14 +6,14 @@ use super::actions::{replan, settings};
 use crate::care::{Access, Write};
 use crate::changes::{self, Change as Changed, Entity, Op};
 use crate::course::{
-    self, InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, PauseDoc, QuietHours, Settings, Source, Stored,
-    Weekday, clash,
+    self, InfusionDraft, InfusionFacts, InfusionPatch, InfusionStatus, Settings, Source, Stored, clash,
 };
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Infusion, Pause};
 use crate::kernel::{Change, Code, Error, Id, Result, Zone};
+use crate::planning::{PausePeriod, QuietHours, Weekday};
 
 /// An infusion as it is stored.
 pub type StoredInfusion = Stored<Infusion, InfusionFacts>;
@@ -266,8 +266,8 @@ pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     id: Id<Pause>,
-    pause: PauseDoc,
-) -> Result<Outcome<Stored<Pause, PauseDoc>>> {
+    pause: PausePeriod,
+) -> Result<Outcome<Stored<Pause, PausePeriod>>> {
     access.lock(tx)?;
     let now = access.now();
     let found = course::list_pauses(tx, access, true)?.into_iter().find(|(stored, _)| stored.id == id);
@@ -289,7 +289,7 @@ pub fn put_pause(
 /// # Errors
 ///
 /// [`Error::Deleted`] when there is none any more.
-pub fn get_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Result<Stored<Pause, PauseDoc>> {
+pub fn get_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Result<Stored<Pause, PausePeriod>> {
     let list = course::list_pauses(tx, access, false)?;
     list.into_iter().map(|(stored, _)| stored).find(|stored| stored.id == id).ok_or(Error::Deleted)
 }

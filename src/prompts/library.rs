@@ -10,7 +10,7 @@ use crate::exercises::catalogue::{self, Offer};
 use crate::exercises::fit;
 use crate::exercises::words::Words;
 use crate::kernel::Result;
-use crate::window::Phase;
+use crate::planning::window::Phase;
 
 /// The exercises that are not offered to the patient on any day: a prompt for them alone is not asked, and no prompt
 /// points to them.

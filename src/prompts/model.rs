@@ -3,11 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::diff::{Existing, Hold};
-use super::facts::Settled;
-use super::plan::Planned;
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
+use crate::planning::{Existing, Hold, Planned, Settled};
 
 /// How far delivery has come: in the clear, because workers scan for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::actions::{replan, settings};
-use super::protocol::Protocol;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change, Entity, Op};
-use crate::course::{self, DayPart, Override, RuleChange};
+use crate::course;
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::kernel::{Error, Fields, Result};
+use crate::planning::{DayPart, Override, Protocol, Rule, RuleChange};
 
 /// The most that can be changed: the whole protocol.
 const MOST: usize = 64;
@@ -44,7 +44,7 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<Draft>) -> Result<Vec<Ov
     for (n, (rule_key, left_out, window)) in list.into_iter().enumerate() {
         let at = |name: &str| format!("{base}/{n}/{name}");
         let rule = protocol.rule(&rule_key);
-        let may = rule.is_some_and(super::protocol::Rule::may_change);
+        let may = rule.is_some_and(Rule::may_change);
         f.check(rule.is_some(), &at("rule_key"), "is not a rule of the protocol");
         f.check(rule.is_none() || may, &at("rule_key"), "is for safety or ordered by the clinic, and stays as it is");
         f.check(overrides.iter().all(|one| one.rule_key != rule_key), &at("rule_key"), "is named twice");

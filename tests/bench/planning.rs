@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Instant;
 
-use afterglow::course::{QuietHours, Weekday, ZoneSince};
 use afterglow::kernel::{Entropy, Id, Zone};
-use afterglow::prompts::{Condition, Facts, InfusionFact, Prerequisite, Protocol, plan};
+use afterglow::planning::{
+    Condition, Facts, InfusionFact, Prerequisite, Protocol, QuietHours, Weekday, ZoneSince, plan,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::{Goal, Report, median};
@@ -24,7 +25,7 @@ pub fn measure(report: &mut Report) {
         weekly_day: Weekday::Sunday,
         infusions: vec![InfusionFact {
             id: Id::from_uuid(Entropy::System.opaque()),
-            route: afterglow::window::Route::IvInfusion,
+            route: afterglow::planning::window::Route::IvInfusion,
             supervised: true,
             planned_start: Some(before(2)),
             started_at: Some(before(2)),

@@ -11,6 +11,7 @@ use crate::support::sources::{self, Source, kind, rank, shipped};
 /// Everything below `src`, in import order: a slice imports only what stands before it.
 const ORDER: &[&str] = &[
     "kernel",
+    "planning",
     "db",
     "vault",
     "http",
@@ -22,7 +23,6 @@ const ORDER: &[&str] = &[
     "identity",
     "care",
     "revisions",
-    "window",
     "course",
     "safety",
     "prompts",
@@ -56,16 +56,8 @@ const OF_HTTP: &[&str] = &["EntityTag", "Preconditions", "ProblemField"];
 const FRAMEWORK: &[&str] = &["care/door.rs", "identity/claimed.rs", "cli.rs"];
 
 /// Files that decide and do nothing else, besides every `model.rs`.
-const PURE: &[&str] = &[
-    "window/",
-    "prompts/plan/",
-    "prompts/diff.rs",
-    "prompts/facts.rs",
-    "exercises/catalogue.rs",
-    "exercises/words.rs",
-    "exercises/answers.rs",
-    "exercises/fit.rs",
-];
+const PURE: &[&str] =
+    &["planning/", "exercises/catalogue.rs", "exercises/words.rs", "exercises/answers.rs", "exercises/fit.rs"];
 
 /// Where time that only measures (deadlines, durations) is read.
 const STOPWATCH: &[&str] = &["db/", "http/layers.rs", "vault/cache.rs"];

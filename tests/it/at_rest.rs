@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use afterglow::db::Backend;
-use afterglow::prompts::Protocol;
+use afterglow::planning::Protocol;
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Nullable, Text};
 use serde_json::json;

@@ -10,8 +10,8 @@ use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push
 use afterglow::jobs::{self, Outcome};
 use afterglow::kernel::id::{Account, Delivery, Infusion, Patient, Prompt};
 use afterglow::kernel::{Entropy, Id, Zone};
+use afterglow::planning::{Kind, Planned, Why};
 use afterglow::prompts::model::PromptDoc;
-use afterglow::prompts::{Kind, Planned, Why};
 use afterglow::vault::{Place, Purpose};
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};

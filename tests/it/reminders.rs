@@ -1,6 +1,6 @@
 //! Reminders: one, half-way to expiry, never at night, never once answered.
 
-use afterglow::prompts::{Kind, Planned};
+use afterglow::planning::{Kind, Planned};
 use jiff::Timestamp;
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use afterglow::db::Tx;
 use afterglow::delivery::LogChannel;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Patient;
-use afterglow::prompts::Protocol;
+use afterglow::planning::Protocol;
 use afterglow::{jobs, prompts};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

@@ -16,8 +16,8 @@ use crate::http::document::{IfNoneMatchHeader, PublicErrors, ReadErrors};
 use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply};
 use crate::identity::Caller;
 use crate::kernel::{Error, Result};
+use crate::planning::window::Phase;
 use crate::state::State;
-use crate::window::Phase;
 
 /// Read the JSON Schema of exercises
 ///

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::exercises::catalogue::{self, Exercise, Flag, Guidance, Offer};
 use crate::exercises::fit::{Fit, Moment, Reason, offer};
-use crate::window::Phase;
+use crate::planning::window::Phase;
 
 fn exercise(key: &str) -> &'static Exercise {
     catalogue::find(key, None).unwrap()

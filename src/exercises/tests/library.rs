@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::exercises::catalogue::{self, Ask, Exercise, Flag, SCHEMA};
 use crate::exercises::words::{Words, languages, negotiate};
-use crate::prompts::Protocol;
+use crate::planning::Protocol;
 
 fn data() -> Value {
     serde_json::from_str(include_str!("../data/exercises.json")).unwrap()

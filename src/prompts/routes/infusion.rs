@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::parse_instant;
 use crate::course::{CourseKind, InfusionDraft, InfusionPatch, InfusionStatus, Reported, Source};
 use crate::kernel::{Change, Fields, Id, Result, Zone};
-use crate::prompts::Protocol;
+use crate::planning::Protocol;
+use crate::planning::window::{Route, driving};
 use crate::prompts::infusions::StoredInfusion;
-use crate::window::{Route, driving};
 
 /// One administration of ketamine.
 #[derive(Clone, Serialize, ToSchema)]

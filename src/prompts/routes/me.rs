@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::instant;
 use crate::care::Access;
-use crate::course::{QuietHours, Settings, Weekday};
+use crate::course::Settings;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{EntityTag, IdempotencyKey, PatchBody, Preconditions, Reply};
 use crate::idempotency::Done;
 use crate::identity::{self, AccountKind, Caller, Claimed, once_of};
 use crate::kernel::id::Patient;
 use crate::kernel::{Change, Error, Fields, Result, Zone};
+use crate::planning::{QuietHours, Weekday};
 use crate::prompts::actions::settings;
 use crate::prompts::infusions::{SettingsPatch, patch_settings};
 use crate::state::State;

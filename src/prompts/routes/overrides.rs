@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 
 use crate::care::Door;
 use crate::care::door::{Care, Shared};
-use crate::course::{DayPart, Override, RuleChange};
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
 use crate::idempotency::Done;
 use crate::kernel::{Error, Result};
-use crate::prompts::{Protocol, overrides};
+use crate::planning::{DayPart, Override, Protocol, RuleChange};
+use crate::prompts::overrides;
 
 /// What was changed in the protocol for a patient.
 #[derive(Serialize, ToSchema)]

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::instant;
 use crate::care::Door;
 use crate::care::door::Own;
-use crate::course::{self, PauseDoc, Stored};
+use crate::course::{self, Stored};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, NewId, PatientRef, Reply, Request};
 use crate::kernel::id::Pause;
 use crate::kernel::{Fields, Id, Result};
+use crate::planning::PausePeriod;
 use crate::prompts::infusions;
 
 /// A pause.
@@ -31,8 +32,8 @@ struct PauseView {
     version: i64,
 }
 
-impl From<Stored<Pause, PauseDoc>> for PauseView {
-    fn from(stored: Stored<Pause, PauseDoc>) -> Self {
+impl From<Stored<Pause, PausePeriod>> for PauseView {
+    fn from(stored: Stored<Pause, PausePeriod>) -> Self {
         Self { id: stored.id.uuid(), from: stored.doc.from, until: stored.doc.until, version: stored.version }
     }
 }
@@ -57,11 +58,11 @@ pub(super) struct PutPause {
 }
 
 impl PutPause {
-    fn parse(self, now: Timestamp) -> Result<PauseDoc> {
+    fn parse(self, now: Timestamp) -> Result<PausePeriod> {
         let mut f = Fields::new();
         let from = instant(&mut f, "/from", self.from).unwrap_or(now);
         let until = instant(&mut f, "/until", Some(self.until));
-        PauseDoc::parse(from, f.finish(until)?)
+        PausePeriod::parse(from, f.finish(until)?)
     }
 }
 

@@ -11,17 +11,19 @@ use uuid::Uuid;
 use super::instant;
 use super::me::{QuietHoursDto, parse_quiet_hours, parse_weekday};
 use super::overrides::PutOverride;
-use crate::course::{PauseDoc, QuietHours, Weekday, ZoneSince};
 use crate::http::document::SearchErrors;
 use crate::http::{Body, PathOf, Reply};
 use crate::identity::Caller;
 use crate::kernel::{Error, Fields, Id, Result, Zone};
+use crate::planning::preview::preview;
+use crate::planning::reasons::{dropped_in_words, why_in_words};
+use crate::planning::window::{Rating, Route};
+use crate::planning::{
+    Capability, Condition, DropReason, Facts, InfusionFact, Kind, PausePeriod, Plan, Prerequisite, Protocol,
+    QuietHours, Weekday, Why, ZoneSince,
+};
 use crate::prompts::overrides;
-use crate::prompts::preview::preview;
-use crate::prompts::words::{dropped_in_words, why_in_words};
-use crate::prompts::{Capability, Condition, DropReason, Facts, InfusionFact, Kind, Plan, Prerequisite, Protocol, Why};
 use crate::state::State;
-use crate::window::{Rating, Route};
 
 /// The most days that are looked at: more than half a year.
 const DAYS: i64 = 200;
@@ -255,12 +257,12 @@ impl PreviewInfusion {
 }
 
 impl PreviewPause {
-    fn parse(self, f: &mut Fields, pointer: &str) -> Option<PauseDoc> {
+    fn parse(self, f: &mut Fields, pointer: &str) -> Option<PausePeriod> {
         let from = instant(f, &format!("{pointer}/from"), Some(self.from));
         let until = instant(f, &format!("{pointer}/until"), Some(self.until));
         let (from, until) = from.zip(until)?;
         f.check(from < until, &format!("{pointer}/until"), "must be later than `from`");
-        Some(PauseDoc { from, until })
+        Some(PausePeriod { from, until })
     }
 }
 
@@ -388,7 +390,7 @@ pub(super) async fn preview_protocol(
     let view = web::block(move || {
         let times = facts.infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
         let date =
-            |at: Timestamp| crate::course::zone_at(&facts.zones, at).map_or(jiff::civil::Date::MIN, |z| z.date(at));
+            |at: Timestamp| crate::planning::zone_at(&facts.zones, at).map_or(jiff::civil::Date::MIN, |z| z.date(at));
         let first = times.clone().min().map(date)?.saturating_sub(3.days());
         let last = times.max().map(date)?.saturating_add(protocol.horizon_days.days());
         Some(PreviewView::of(protocol, &facts, preview(protocol, &facts, first, last)))

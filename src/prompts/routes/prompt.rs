@@ -6,10 +6,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::kernel::Id;
+use crate::planning::reasons::dropped_in_words;
+use crate::planning::{DropReason, Dropped, Planned, Protocol};
 use crate::prompts::actions::Known;
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::words::{dropped_in_words, render};
-use crate::prompts::{DropReason, Dropped, Planned, Protocol};
+use crate::prompts::words::render;
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]

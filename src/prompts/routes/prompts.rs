@@ -16,10 +16,11 @@ use crate::idempotency::Done;
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Limit, Page};
 use crate::kernel::{Error, Fields, Id, Result, Text};
+use crate::planning::{Kind, Protocol};
 use crate::prompts::actions::{self, Act, Known, Later};
 use crate::prompts::model::StoredPrompt;
+use crate::prompts::store;
 use crate::prompts::words::quotes;
-use crate::prompts::{Kind, Protocol, store};
 
 /// A page of prompts.
 #[derive(Serialize, ToSchema)]

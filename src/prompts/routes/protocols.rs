@@ -8,7 +8,7 @@ use crate::http::document::ReadErrors;
 use crate::http::{EntityTag, PathOf, Preconditions, Reply};
 use crate::identity::Caller;
 use crate::kernel::{Error, Result};
-use crate::prompts::Protocol;
+use crate::planning::Protocol;
 use crate::state::State;
 
 /// A protocol in a list.

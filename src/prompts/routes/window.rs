@@ -13,8 +13,8 @@ use crate::course;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
 use crate::kernel::{Code, Error, Fields, Result};
-use crate::prompts::Protocol;
-use crate::window::{ClinicalView, OwnerView, ReadinessFacts, window};
+use crate::planning::Protocol;
+use crate::planning::window::{ClinicalView, OwnerView, ReadinessFacts, window};
 
 /// Which window.
 #[derive(Deserialize, IntoParams)]

@@ -162,8 +162,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// What runs in the server: not the tests that lie beside it.
 pub fn shipped() -> Vec<Source> {
-    let tests =
-        |source: &Source| source.inside().first() == Some(&"tests") || matches!(&*source.name, "lib.rs" | "main.rs");
+    let tests = |source: &Source| source.inside().contains(&"tests") || matches!(&*source.name, "lib.rs" | "main.rs");
     all().into_iter().filter(|source| !tests(source)).collect()
 }
 

@@ -6,10 +6,9 @@ use uuid::Uuid;
 
 use super::super::*;
 use super::{World, between, minutes, plus};
-use crate::course::{Override, RuleChange};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
-use crate::prompts::protocol::{Anchor, Expiry};
+use crate::planning::protocol::{Anchor, Expiry};
 
 /// A time in which it may go.
 #[derive(Clone)]
@@ -70,7 +69,7 @@ impl<'a> World<'a> {
     }
 
     fn parts(&self, rule: &Rule, date: Date, jitter: SignedDuration) -> Vec<Chance> {
-        let chance = |part: &crate::course::DayPart| {
+        let chance = |part: &crate::planning::DayPart| {
             let span = self.protocol.windows.span(*part);
             let from = self.wall(date, span.from + jitter);
             Chance { from, until: self.wall(date, span.to).max(from), base: date }

@@ -1,3 +1,4 @@
+mod calendar;
 mod data;
 mod diffs;
 mod evenings;
@@ -19,9 +20,8 @@ use uuid::Uuid;
 
 use super::protocol::{Capability, Prerequisite};
 use super::*;
-use crate::course::{QuietHours, Weekday, ZoneSince};
 use crate::kernel::{Id, Zone};
-use crate::window::Route;
+use crate::planning::window::Route;
 
 pub(super) const ALL_CAPABILITIES: [Capability; 4] =
     [Capability::Checks, Capability::Measures, Capability::Attachments, Capability::Adaptive];

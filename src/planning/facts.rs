@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince};
 use super::protocol::{Capability, Prerequisite};
-use crate::course::{
-    InfusionFacts, InfusionStatus, Override, PauseDoc, QuietHours, Source, Stored, Weekday, ZoneSince,
-};
+use super::window::{Dose, DoseStatus, Rating, Route};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
-use crate::window::{Dose, DoseStatus, Rating, Route};
 
 /// What planning needs to know of one infusion that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,29 +37,6 @@ pub struct InfusionFact {
 }
 
 impl InfusionFact {
-    /// What planning needs of an infusion; `None` if it does not count (cancelled, or the patient did not come).
-    pub fn of(id: Id<Infusion>, facts: &InfusionFacts, recorded_at: Timestamp) -> Option<Self> {
-        let completed = facts.status == InfusionStatus::Completed;
-        facts.status.is_live().then_some(Self {
-            id,
-            route: facts.route,
-            supervised: facts.supervised,
-            planned_start: facts.planned_start,
-            started_at: facts.started_at,
-            ended_at: facts.ended_at.filter(|_| completed),
-            provisional: facts.source == Source::Provisional,
-            recorded_at,
-            reported_as: None,
-        })
-    }
-
-    /// What planning needs of those that count in `list`, which is all of them.
-    pub fn all(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<Self> {
-        let report = |id| list.iter().filter(|one| one.doc.same_as == Some(id)).map(|one| one.id).min();
-        let facts = list.iter().filter_map(|stored| Self::of(stored.id, &stored.doc, stored.updated_at));
-        facts.map(|fact| Self { reported_as: report(fact.id), ..fact }).collect()
-    }
-
     /// The name that the ids of its prompts are made of.
     pub(super) fn name(&self) -> Id<Infusion> {
         self.reported_as.unwrap_or(self.id)
@@ -110,7 +85,26 @@ pub struct Condition {
     /// The newest answer to how drowsy they are.
     pub drowsiness: Option<Rating>,
     /// A time in which only safety is asked, because somebody has to look at an alert first.
-    pub suspended: Option<PauseDoc>,
+    pub suspended: Option<PausePeriod>,
+}
+
+/// What a therapist has changed in the protocol for one patient.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Override {
+    /// Which rule.
+    pub rule_key: String,
+    /// What became of it.
+    pub change: RuleChange,
+}
+
+/// What becomes of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleChange {
+    /// It is left out.
+    LeftOut,
+    /// It comes in this part of the day.
+    MovedTo(DayPart),
 }
 
 /// The facts of one patient. A change of any field calls for a new plan.
@@ -129,7 +123,7 @@ pub struct Facts {
     /// The infusions that count, in any order.
     pub infusions: Vec<InfusionFact>,
     /// The times in which only safety is asked.
-    pub pauses: Vec<PauseDoc>,
+    pub pauses: Vec<PausePeriod>,
     /// What went out or was answered in the last weeks: it keeps its place whatever else changes.
     pub settled: Vec<Settled>,
     /// What therapists have changed in the protocol for this patient.

@@ -5,8 +5,8 @@ use jiff::civil::Date;
 
 use super::days;
 use super::place::Calendar;
-use crate::prompts::facts::{Facts, InfusionFact};
-use crate::prompts::protocol::Protocol;
+use crate::planning::facts::{Facts, InfusionFact};
+use crate::planning::protocol::Protocol;
 
 /// One infusion on the patient's calendar.
 pub(super) struct Session<'a> {

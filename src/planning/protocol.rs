@@ -10,9 +10,9 @@ use std::sync::LazyLock;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
-pub use crate::course::DayPart;
-use crate::course::{Override, RuleChange};
-use crate::window::WindowParams;
+use super::calendar::DayPart;
+use super::facts::{Override, RuleChange};
+use super::window::WindowParams;
 
 /// What a prompt asks for. The order is that in which places under a cap are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,11 +10,11 @@ use super::opening::{Evening, Opening, back, before_an_early_start, ends_late, e
 use super::place::Calendar;
 use super::sessions::{Course, Session, between_windows};
 use super::{DropReason, Dropped, Why, days};
-use crate::course::RuleChange;
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
-use crate::prompts::facts::{Facts, Settled};
-use crate::prompts::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
+use crate::planning::RuleChange;
+use crate::planning::facts::{Facts, Settled};
+use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
 
 /// A check or measure that moves by this much after it went out is asked again.
 const CORRECTED: SignedDuration = SignedDuration::from_hours(6);

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::Why;
 use super::place::Calendar;
 use super::sessions::Session;
-use crate::prompts::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
+use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
 
 /// A time in which a prompt may be placed.
 pub(super) struct Opening {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::course::PauseDoc;
 
 const NOW: &str = "2026-09-07T08:50:00Z";
 
@@ -92,7 +91,7 @@ fn a_correction_moves_and_a_pause_says_why() {
     let steps = diff(&existing, &planned(&later, NOW), at(NOW));
     let moved = |to: &Planned, reason| to.rule_key == "d0.fragments" && reason == MoveReason::Infusion;
     assert!(matches!(&steps[..], [Step::Move { to, reason, .. }] if moved(to, *reason)), "{steps:?}");
-    let pause = PauseDoc { from: at("2026-09-08T00:00:00Z"), until: at("2026-09-09T00:00:00Z") };
+    let pause = PausePeriod { from: at("2026-09-08T00:00:00Z"), until: at("2026-09-09T00:00:00Z") };
     let steps = diff(&existing, &planned(&Facts { pauses: vec![pause], ..one() }, NOW), at(NOW));
     let paused = steps.iter().filter(|step| matches!(step, Step::Cancel { reason: DropReason::Paused, .. }));
     assert_eq!(paused.count(), 3, "{steps:?}");

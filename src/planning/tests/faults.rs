@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::diffs::stored;
 use super::*;
-use crate::prompts::preview::preview;
+use crate::planning::preview::preview;
 
 const NOW: &str = "2026-03-24T09:00:00Z";
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::course::PauseDoc;
 
 const NOW: &str = "2026-09-07T08:50:00Z";
 
@@ -85,7 +84,7 @@ fn quiet_hours_move_what_is_still_of_use_and_drop_the_rest() {
 
 #[test]
 fn a_pause_silences_all_but_safety() {
-    let pause = PauseDoc { from: at("2026-09-07T00:00:00Z"), until: at("2026-09-10T00:00:00Z") };
+    let pause = PausePeriod { from: at("2026-09-07T00:00:00Z"), until: at("2026-09-10T00:00:00Z") };
     let plan = planned(&Facts { pauses: vec![pause], ..one() }, NOW);
     assert_eq!(on(&plan, "2026-09-07"), ["d0.landing", "d0.evening"]);
     assert_eq!(on(&plan, "2026-09-08"), ["d1.check"]);
@@ -97,7 +96,7 @@ fn a_pause_silences_all_but_safety() {
 #[test]
 fn what_is_answered_keeps_its_place_through_a_pause() {
     let tell = planned(&one(), NOW).prompts.into_iter().find(|prompt| prompt.rule_key == "d1.tell").unwrap();
-    let pause = PauseDoc { from: at("2026-09-07T00:00:00Z"), until: at("2026-09-10T00:00:00Z") };
+    let pause = PausePeriod { from: at("2026-09-07T00:00:00Z"), until: at("2026-09-10T00:00:00Z") };
     let plan = planned(&Facts { pauses: vec![pause], settled: vec![settled(&tell)], ..one() }, NOW);
     assert_eq!(on(&plan, "2026-09-08"), ["d1.check", "d1.tell"]);
 }

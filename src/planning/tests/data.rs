@@ -1,6 +1,6 @@
 use super::*;
-use crate::prompts::protocol::Anchor;
-use crate::window::WindowParams;
+use crate::planning::protocol::Anchor;
+use crate::planning::window::WindowParams;
 
 /// `clinical.md` §3.
 const EXERCISES: [&str; 22] = [

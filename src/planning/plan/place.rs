@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::anchor::Candidate;
 use super::ready::Ready;
 use super::{DropReason, Why};
-use crate::course::{QuietHours, ZoneSince, zone_at};
 use crate::kernel::Zone;
-use crate::prompts::facts::Facts;
-use crate::prompts::protocol::{Effort, Expiry, Kind, Protocol, Rule};
+use crate::planning::facts::Facts;
+use crate::planning::protocol::{Effort, Expiry, Kind, Protocol, Rule};
+use crate::planning::{QuietHours, ZoneSince, zone_at};
 
 /// No measure is asked so soon after an infusion.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);

@@ -9,7 +9,7 @@ use super::anchor::Candidate;
 use super::place::{Calendar, Placer, Spot};
 use super::sessions::Course;
 use super::{DropReason, Dropped, Planned, days};
-use crate::prompts::protocol::{Caps, Kind, Protocol, Rule};
+use crate::planning::protocol::{Caps, Kind, Protocol, Rule};
 
 /// A candidate in its place.
 pub(super) struct Taken<'c, 'a> {

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::diffs::apply;
 use super::*;
-use crate::course::PauseDoc;
 
 const ZONES: [&str; 8] = [
     "Europe/Berlin",
@@ -55,7 +54,7 @@ prop_compose! {
             quiet_hours: QuietHours { from, to: from.wrapping_add(hours(quiet.1)) },
             pauses: pauses
                 .into_iter()
-                .map(|(from, length)| PauseDoc { from: origin + hours(from), until: origin + hours(from + length) })
+                .map(|(from, length)| PausePeriod { from: origin + hours(from), until: origin + hours(from + length) })
                 .collect(),
             holds: if all { Prerequisite::ALL.into() } else { BTreeSet::new() },
             ..base
@@ -81,7 +80,7 @@ proptest! {
             prop_assert!(ids.insert(prompt.id), "twice: {:?}", prompt);
             prop_assert!(prompt.due_at < prompt.expires_at, "{:?}", prompt);
             let quiet = |at: Timestamp| {
-                facts.quiet_hours.contains(crate::course::zone_at(&facts.zones, at).unwrap().local(at).time())
+                facts.quiet_hours.contains(crate::planning::zone_at(&facts.zones, at).unwrap().local(at).time())
             };
             // A check of day 0 may go until half past ten, or it is a card that says nothing.
             let late = prompt.kind == Kind::Safety
@@ -118,7 +117,7 @@ proptest! {
             let first_rank = counted.iter().all(|prompt| prompt.priority == 1);
             prop_assert!(counted.len() <= 3 || first_rank, "{}: {:?}", date, counted);
             let reminders = plan.prompts.iter().filter(|prompt| prompt.kind != Kind::Safety).filter(|prompt| {
-                prompt.reminder_at.is_some_and(|at| crate::course::zone_at(&facts.zones, at).unwrap().date(at) == *date)
+                prompt.reminder_at.is_some_and(|at| crate::planning::zone_at(&facts.zones, at).unwrap().date(at) == *date)
             });
             let all = counted.len() + reminders.count();
             prop_assert!(all <= 3 || first_rank, "{}: {} with reminders", date, all);
@@ -173,7 +172,7 @@ proptest! {
         let steps = diff(&existing, &plan(protocol, &facts, now), now);
     apply(&mut existing, &steps);
         let steps = diff(&existing, &plan(protocol, &facts, later), later);
-        let same = crate::course::zone_at(&facts.zones, now) == crate::course::zone_at(&facts.zones, later);
+        let same = crate::planning::zone_at(&facts.zones, now) == crate::planning::zone_at(&facts.zones, later);
         if same {
             prop_assert!(steps.iter().all(|step| matches!(step, Step::Insert(_))), "{:?}", steps);
         }

@@ -10,10 +10,9 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use self::calls::{Call, calls};
 use super::*;
-use crate::course::{Override, RuleChange};
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Id, Zone};
-use crate::prompts::protocol::{Effort, Expiry};
+use crate::planning::protocol::{Effort, Expiry};
 
 /// What is compared of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

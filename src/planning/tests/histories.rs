@@ -7,9 +7,8 @@ use proptest::prelude::*;
 
 use super::diffs::stored;
 use super::*;
-use crate::course::{Override, PauseDoc, RuleChange};
-use crate::prompts::protocol::DayPart;
-use crate::window::Rating;
+
+use crate::planning::window::Rating;
 
 const ZONES: [&str; 6] =
     ["Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "Pacific/Apia", "America/St_Johns"];
@@ -189,7 +188,7 @@ impl World {
                 let from = Time::constant(from, 0, 0, 0);
                 self.facts.quiet_hours = QuietHours { from, to: from.wrapping_add(hours(length)) };
             }
-            Event::Pause(length) => self.facts.pauses.push(PauseDoc { from: now, until: now + hours(length) }),
+            Event::Pause(length) => self.facts.pauses.push(PausePeriod { from: now, until: now + hours(length) }),
             Event::Resume => self.facts.pauses.clear(),
             Event::Feels(value, drowsy) => {
                 let condition = &mut self.facts.condition;
@@ -197,7 +196,7 @@ impl World {
                 *about = Some(Rating { value, answered_at: now });
             }
             Event::Alert(length) => {
-                let open = PauseDoc { from: now, until: now + hours(length) };
+                let open = PausePeriod { from: now, until: now + hours(length) };
                 self.facts.condition.suspended = (length > 0).then_some(open);
             }
             Event::Edit(which, change) => {

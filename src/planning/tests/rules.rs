@@ -1,8 +1,7 @@
 //! The `[plan]` rules of `RULES.md` that are decided by arithmetic, each by its name.
 
 use super::*;
-use crate::course::{Override, RuleChange};
-use crate::prompts::protocol::{Anchor, DayPart, Effort};
+use crate::planning::protocol::{Anchor, Effort};
 
 /// Monday, 7 September 2026, ten to eleven in Berlin.
 const NOW: &str = "2026-09-07T08:50:00Z";

@@ -4,9 +4,9 @@ use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::place::Calendar;
-use crate::prompts::facts::Facts;
-use crate::prompts::protocol::Protocol;
-use crate::window::{Dose, ReadinessFacts, WindowParams, ready};
+use crate::planning::facts::{Facts, InfusionFact};
+use crate::planning::protocol::Protocol;
+use crate::planning::window::{Dose, ReadinessFacts, WindowParams, ready};
 
 /// From here on effort may be asked.
 const ENOUGH: f64 = 0.5;
@@ -47,7 +47,7 @@ impl<'a> Ready<'a> {
         let resumed = condition.suspended.as_ref().map(|time| time.until);
         let mut steps: Vec<_> = slept.chain(awake).chain(faded).chain(resumed).collect();
         steps.sort_unstable();
-        let doses = facts.infusions.iter().map(super::super::facts::InfusionFact::dose).collect();
+        let doses = facts.infusions.iter().map(InfusionFact::dose).collect();
         Self { facts, params: &protocol.window, doses, sleeps, steps }
     }
 

@@ -55,7 +55,7 @@ fn course(name: &str, city: &str, sessions: [&str; 8]) {
     let last = date(infusions[7].ended_at).saturating_add(jiff::ToSpan::days(16));
     let facts = Facts { care_start: infusions[0].planned_start.unwrap() - hours(24 * 3), infusions, ..facts(city) };
     let protocol = Protocol::default_v1();
-    let plan = crate::prompts::preview::preview(protocol, &facts, first, last);
+    let plan = crate::planning::preview::preview(protocol, &facts, first, last);
     let mut text = format!(
         "Protocol {} version {}, {city}\nRead and found right by: ____________________  on: ______________\n",
         protocol.key, protocol.version
@@ -92,7 +92,7 @@ fn course(name: &str, city: &str, sessions: [&str; 8]) {
             format!("{:?}", prompt.kind).to_lowercase(),
             prompt.minutes,
             if prompt.push { "" } else { ", card" },
-            crate::prompts::words::why_in_words(prompt.why),
+            crate::planning::reasons::why_in_words(prompt.why),
         )
         .unwrap();
     }
@@ -114,7 +114,7 @@ fn not_asked(
     let mut by_reason: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for dropped in &plan.dropped {
         let of = number(dropped.anchor).map_or(String::new(), |n| format!(" #{n}"));
-        let words = crate::prompts::words::dropped_in_words(dropped.reason);
+        let words = crate::planning::reasons::dropped_in_words(dropped.reason);
         by_reason.entry(words).or_default().push(format!("{}{of}", dropped.rule_key));
     }
     by_reason

@@ -1,8 +1,7 @@
 //! Effort waits until somebody is ready for it.
 
 use super::*;
-use crate::course::PauseDoc;
-use crate::window::Rating;
+use crate::planning::window::Rating;
 
 /// Day 0 is Monday, 7 September 2026, in Berlin; the plan is made on Tuesday at half past nine.
 const NOW: &str = "2026-09-08T07:30:00Z";
@@ -60,7 +59,7 @@ fn a_low_answer_holds_nothing_back() {
 #[test]
 fn rule_while_an_alert_is_open_only_safety_is_asked() {
     let until = at("2026-09-11T08:00:00Z");
-    let suspended = Some(PauseDoc { from: at("2026-09-08T07:00:00Z"), until });
+    let suspended = Some(PausePeriod { from: at("2026-09-08T07:00:00Z"), until });
     let facts = Facts { condition: Condition { suspended, ..Condition::default() }, ..one() };
     let plan = planned(&facts, NOW);
     let during = |prompt: &&Planned| prompt.due_at > at(NOW) && prompt.due_at < until;
@@ -88,6 +87,6 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
     assert_eq!(told.unwrap().1, Why::Readiness, "and it says why");
     let soon = put_off(Protocol::default_v1(), &again, kindness, (due, at("2026-09-11T20:00:00Z")));
     assert_eq!(soon, Err(DropReason::NotReady));
-    let pauses = vec![PauseDoc { from: at("2026-09-11T07:00:00Z"), until: at("2026-09-13T07:00:00Z") }];
+    let pauses = vec![PausePeriod { from: at("2026-09-11T07:00:00Z"), until: at("2026-09-13T07:00:00Z") }];
     assert_eq!(wait(&Facts { pauses, ..one() }, kindness), Err(DropReason::Paused));
 }

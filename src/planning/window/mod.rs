@@ -24,7 +24,7 @@ mod params;
 mod projection;
 #[cfg(test)]
 mod tests;
-mod words;
+mod phase_texts;
 
 pub use curve::CurvePoint;
 pub use dose::{Dose, DoseStatus, Route};

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
+use super::calendar::zone_at;
 use super::facts::Facts;
 use super::plan::{Plan, plan};
 use super::protocol::Protocol;
-use crate::course::zone_at;
 use crate::kernel::Zone;
 
 /// Days whose prompts one plan answers for; a plan reaches further, so that what comes after is thought of.

@@ -1,0 +1,28 @@
+//! Planning: what is asked of a patient, and when. Pure: the protocol, the facts of one patient and the time are
+//! arguments, and nothing here reads a clock, a row or a request.
+//!
+//! Owns the [window](window::window) that an infusion opens, the protocol (a versioned data file of prompt rules) and
+//! the plan: a function of the protocol, the [`Facts`] of one patient and the time. Promises that planning twice gives
+//! the same prompts under the same ids, that a plan holds every cap, spacing and quiet hour, and that applying one
+//! ([`diff()`]) touches only what lies in the future and has not gone out, but for what a correction of an infusion takes
+//! back. [`preview()`] plans for made-up facts. What asks for effort waits until the patient is ready for it. No text of
+//! a patient belongs here.
+
+pub mod calendar;
+pub mod diff;
+pub mod facts;
+pub mod plan;
+pub mod preview;
+pub mod protocol;
+pub mod reasons;
+#[cfg(test)]
+mod tests;
+mod validate;
+pub mod window;
+
+pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
+pub use diff::{Existing, Hold, MoveReason, Step, diff};
+pub use facts::{Condition, Facts, InfusionFact, Override, RuleChange, Settled};
+pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
+pub use preview::preview;
+pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
