@@ -21,10 +21,10 @@
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
-//! | [`revisions`] | parts of sealed things that were replaced | know what a part says |
-//! //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
+//! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
 //! | [`prompts`] | prompts, what therapists change in the protocol; recording a fact re-plans in the same unit | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
+//! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
@@ -67,10 +67,10 @@ pub mod audit;
 pub mod idempotency;
 pub mod identity;
 pub mod care;
-pub mod revisions;
 pub mod course;
 pub mod prompts;
 pub mod delivery;
+pub mod items;
 pub mod exercises;
 pub mod journal;
 pub mod jobs;

@@ -213,6 +213,11 @@ impl Access<Write> {
         Ok(())
     }
 
+    /// Notes that a statement has locked the patient's head and taken `number`, and whether it recorded a change under it.
+    pub fn locked(&self, number: i64, used: bool) {
+        self.number.set(Some(number).filter(|_| !used));
+    }
+
     /// Records a change under the next number of the patient. The plan follows as the kind of thing says.
     ///
     /// # Errors

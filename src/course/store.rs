@@ -1,7 +1,5 @@
 //! Infusions, settings and pauses, sealed under the patient's clinical key.
 
-mod takeaway;
-
 use std::collections::BTreeSet;
 
 use diesel::dsl::{exists, min};
@@ -22,8 +20,6 @@ use crate::kernel::{Id, Result};
 use crate::planning::PausePeriod;
 use crate::planning::window::Dose;
 use crate::vault::{Keys, Place, Purpose};
-
-pub use takeaway::{is_takeaway, takeaway};
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]
@@ -165,6 +161,12 @@ pub fn find_infusion<A>(
         .first(tx.conn())
         .optional()?;
     row.map(|row| open(access.keys()?, "infusions", patient, row)).transpose()
+}
+
+/// Whether the infusion is one of the patient's.
+pub fn infusion_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<bool> {
+    let own = infusions::table.filter(infusions::patient_id.eq(access.patient())).filter(infusions::id.eq(id));
+    Ok(own.select(infusions::id).first::<Id<Infusion>>(tx.conn()).optional()?.is_some())
 }
 
 /// Keeps a new infusion.

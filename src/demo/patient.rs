@@ -11,20 +11,21 @@ use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::care::grants::{self, GrantDoc, Reader, Sections, Target};
 use crate::course::{InfusionDraft, InfusionStatus};
-use crate::exercises::actions::{self as exercises, Responses};
-use crate::exercises::draft::{DistressFields, DistressPatch, ResponseDraft, ResponsePatch};
+use crate::exercises::draft::{DistressFields, PutExerciseResponse};
+use crate::exercises::model::{self as exercises, Responses};
 use crate::http::{EntityTag, Preconditions};
-use crate::journal::actions::{self as journal, Entries, Put};
+use crate::items::New;
+use crate::items::actions as items;
 use crate::journal::comments::actions::{self as comments, NewComment};
-use crate::journal::draft::{EntryDraft, EntryPatch, TextFields, TextPatch};
+use crate::journal::draft::{PutEntry, TextFields};
+use crate::journal::model::{self as journal, Entries};
 use crate::kernel::id::Prompt;
-use crate::kernel::{Change, Id, Result, Text};
+use crate::kernel::{Creation, Id, Result, Text};
 use crate::planning::window::Route;
 use crate::planning::{PausePeriod, QuietHours};
 use crate::prompts::actions::{self as prompts, Act};
 use crate::prompts::infusions::{self, SettingsPatch};
 use crate::prompts::store;
-use crate::revisions::Kept as _;
 
 impl Scene<'_> {
     async fn own(&mut self) -> Result<Door<Own>> {
@@ -69,7 +70,7 @@ impl Scene<'_> {
     pub(super) async fn write(&mut self, writing: Writing) -> Result<()> {
         let prompt_id = self.answered(writing.answers.as_deref()).await?;
         let now = self.stage.now();
-        let draft = EntryDraft {
+        let draft = PutEntry {
             kind: writing.kind,
             status: writing.draft.then(|| "draft".to_owned()),
             occurred_at: now.to_string(),
@@ -82,9 +83,13 @@ impl Scene<'_> {
             tags: Some(writing.tags),
             attachments: None,
         };
-        let (id, door) = (self.new_id(), self.own().await?);
-        let put = Put::new(door.keys()?, door.patient()?, id, draft.parse()?, Preconditions::none(), now)?;
-        unit(&door, "put_entry", put, move |tx, access, put| journal::put(tx, access, put).map(drop)).await?;
+        let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
+        let at = (door.patient()?, id);
+        let new = New::<Entries>::seal(door.keys()?, at, draft.parse()?, creation, now)?;
+        unit(&door, "put_entry", new, move |tx, access, new| {
+            items::put(tx, access, new, &Preconditions::none()).map(drop)
+        })
+        .await?;
         if let Some(key) = writing.key {
             self.person.entries.insert(key, id);
         }
@@ -93,11 +98,14 @@ impl Scene<'_> {
 
     pub(super) async fn rewrite(&mut self, key: &str, body: String) -> Result<()> {
         let (id, door) = (named(&self.person.entries, key)?, self.own().await?);
-        let text = TextPatch { title: Change::Keep, body: Change::Set(body) };
-        let patch = EntryPatch { text: Change::Set(text), ..EntryPatch::default() };
-        unit(&door, "patch_entry", patch, move |tx, access, patch| {
-            let now = EntityTag::version(Entries::get(tx, access, id)?.version);
-            Entries::patch(tx, access, id, |old| old.patched(patch.clone()), &Preconditions::matching(now)).map(drop)
+        unit(&door, "patch_entry", body, move |tx, access, body| {
+            let now = EntityTag::version(items::get::<Entries, _>(tx, access, id)?.version);
+            let patched = |old: &journal::Content| {
+                let mut entry = PutEntry::of(old);
+                entry.text.get_or_insert_default().body = Some(body.clone());
+                entry.parse()
+            };
+            items::patch::<Entries>(tx, access, id, patched, &Preconditions::matching(now)).map(drop)
         })
         .await
     }
@@ -106,7 +114,7 @@ impl Scene<'_> {
         let prompt_id = self.answered(practice.answers_prompt.as_deref()).await?;
         let now = self.stage.now();
         let assignment = practice.assignment.map(|key| named(&self.person.assignments, &key)).transpose()?;
-        let draft = ResponseDraft {
+        let draft = PutExerciseResponse {
             exercise_key: practice.exercise,
             exercise_version: None,
             status: practice.draft.then(|| "draft".to_owned()),
@@ -118,9 +126,11 @@ impl Scene<'_> {
             answers: Some(dated(practice.answers, &self.person.zone, now)?),
             distress: practice.distress,
         };
-        let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
-        unit(&door, "put_exercise_response", content, move |tx, access, content| {
-            exercises::put(tx, access, id, content, &Preconditions::none()).map(drop)
+        let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
+        let at = (door.patient()?, id);
+        let new = New::<Responses>::seal(door.keys()?, at, draft.parse()?, creation, door.now())?;
+        unit(&door, "put_exercise_response", new, move |tx, access, new| {
+            items::put(tx, access, new, &Preconditions::none()).map(drop)
         })
         .await?;
         if let Some(key) = practice.key {
@@ -135,21 +145,16 @@ impl Scene<'_> {
         answers: Option<Map<String, Value>>,
         distress: Option<DistressFields>,
     ) -> Result<()> {
-        let dial = |value: Option<i64>| value.map_or(Change::Keep, Change::Set);
-        let distress = distress.map(|felt| DistressPatch {
-            before: dial(felt.before),
-            after: dial(felt.after),
-            usefulness: dial(felt.usefulness),
-        });
-        let patch = ResponsePatch {
-            answers: answers.map_or(Change::Keep, Change::Set),
-            distress: distress.map_or(Change::Keep, Change::Set),
-            ..ResponsePatch::default()
-        };
         let (id, door) = (named(&self.person.responses, key)?, self.own().await?);
-        unit(&door, "patch_exercise_response", patch, move |tx, access, patch| {
-            let now = EntityTag::version(Responses::get(tx, access, id)?.version);
-            Responses::patch(tx, access, id, |old| old.patched(patch.clone()), &Preconditions::matching(now)).map(drop)
+        unit(&door, "patch_exercise_response", (answers, distress), move |tx, access, (answers, distress)| {
+            let now = EntityTag::version(items::get::<Responses, _>(tx, access, id)?.version);
+            let patched = |old: &exercises::Content| {
+                let mut response = PutExerciseResponse::of(old);
+                response.answers.get_or_insert_default().extend(answers.clone().unwrap_or_default());
+                response.distress = distress.or(response.distress);
+                response.parse()
+            };
+            items::patch::<Responses>(tx, access, id, patched, &Preconditions::matching(now)).map(drop)
         })
         .await
     }

@@ -8,19 +8,19 @@ use super::story::{Assigning, Planning, RuleChange, named};
 use crate::care::Door;
 use crate::care::door::{Care, Policy, Shared, Team};
 use crate::course::{self, CourseKind, InfusionDraft, InfusionPatch, InfusionStatus};
-use crate::exercises::actions::Responses;
+use crate::exercises::Responses;
 use crate::exercises::assignments::actions as assignments;
 use crate::exercises::assignments::model::{Draft, Patch};
 use crate::exercises::cautions;
 use crate::http::{EntityTag, Preconditions};
-use crate::journal::actions::Entries;
+use crate::items::actions as items;
+use crate::journal::Entries;
 use crate::journal::comments::actions::{self as comments, NewComment};
 use crate::kernel::{Change, Error, Result, Text};
 use crate::planning::Protocol;
 use crate::planning::window::Route;
 use crate::prompts::actions::settings;
 use crate::prompts::{infusions, overrides};
-use crate::revisions::Kept as _;
 
 impl Scene<'_> {
     async fn nurse(&mut self) -> Result<Door<Team>> {
@@ -133,21 +133,27 @@ impl Scene<'_> {
     pub(super) async fn read_entry(&mut self, key: &str, by: Option<&str>) -> Result<()> {
         let id = named(&self.person.entries, key)?;
         let door: Door<Shared> = self.therapist(by).await?;
-        door.read("get_entry", move |tx, access| Entries::get_shared(tx, access, id).map(|_| ())).await?;
+        door.read("get_entry", move |tx, access| items::get_shared::<Entries, _>(tx, access, id).map(|_| ())).await?;
         let door: Door<Care> = self.therapist(by).await?;
-        unit(&door, "mark_entry_opened", (), move |tx, access, ()| Entries::mark_opened(tx, access, id).map(drop)).await
+        unit(&door, "mark_entry_opened", (), move |tx, access, ()| {
+            items::mark_opened::<Entries>(tx, access, id).map(drop)
+        })
+        .await
     }
 
     /// A therapist reads a response.
     pub(super) async fn read_response(&mut self, key: &str, by: Option<&str>) -> Result<()> {
         let id = named(&self.person.responses, key)?;
         let door: Door<Shared> = self.therapist(by).await?;
-        let read =
-            door.read("get_exercise_response", move |tx, access| Responses::get_shared(tx, access, id).map(|_| ()));
+        let read = door.read("get_exercise_response", move |tx, access| {
+            items::get_shared::<Responses, _>(tx, access, id).map(|_| ())
+        });
         read.await?;
         let door: Door<Care> = self.therapist(by).await?;
-        unit(&door, "mark_response_opened", (), move |tx, access, ()| Responses::mark_opened(tx, access, id).map(drop))
-            .await
+        unit(&door, "mark_response_opened", (), move |tx, access, ()| {
+            items::mark_opened::<Responses>(tx, access, id).map(drop)
+        })
+        .await
     }
 
     pub(super) async fn comment(&mut self, key: &str, body: String, by: Option<&str>) -> Result<()> {

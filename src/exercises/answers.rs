@@ -65,13 +65,6 @@ impl Answers {
         &self.0
     }
 
-    /// The answers after a merge patch (RFC 7396), not yet checked.
-    pub fn patched(&self, patch: Map<String, Value>) -> Map<String, Value> {
-        let mut merged = self.0.clone();
-        merge(&mut merged, patch);
-        merged
-    }
-
     /// The step at which the exercise stops, because of what was answered to it.
     pub fn stopped_at<'e>(&self, exercise: &'e Exercise) -> Option<&'e Step> {
         exercise.steps.iter().find(|step| {
@@ -96,26 +89,6 @@ impl Answers {
         }
         for step in exercise.steps.iter().filter(|step| step.required && self.get(&step.id).is_none()) {
             fields.fault(format!("/answers/{}", step.id), "is required before this is done");
-        }
-    }
-}
-
-/// A merge patch (RFC 7396): `null` takes out, objects are merged, the rest replaces.
-fn merge(target: &mut Map<String, Value>, patch: Map<String, Value>) {
-    for (name, value) in patch {
-        match (value, target.get_mut(&name)) {
-            (Value::Null, _) => {
-                target.remove(&name);
-            }
-            (Value::Object(patch), Some(Value::Object(inner))) => merge(inner, patch),
-            (Value::Object(patch), _) => {
-                let mut inner = Map::new();
-                merge(&mut inner, patch);
-                target.insert(name, Value::Object(inner));
-            }
-            (value, _) => {
-                target.insert(name, value);
-            }
         }
     }
 }

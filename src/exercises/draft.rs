@@ -1,6 +1,5 @@
-//! What a command says, not yet checked; and how a merge patch changes what a response says.
+//! The body of a PUT, not yet checked.
 
-use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -9,44 +8,51 @@ use uuid::Uuid;
 use super::answers::Answers;
 use super::catalogue::{Exercise, find};
 use super::model::{Content, Distress, Header};
-use crate::kernel::patch::Change;
-use crate::kernel::told::instant;
-use crate::kernel::{Fields, Id, Result, Zone};
+use crate::http::Patchable;
+use crate::items::Told;
+use crate::kernel::{Fields, Id, Result};
 
 /// A whole response. What is absent is empty.
-#[derive(Clone, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = PutExerciseResponse)]
-pub struct ResponseDraft {
+pub struct PutExerciseResponse {
     /// The exercise. It does not change afterwards.
     #[schema(example = "if-then-habit")]
     pub exercise_key: String,
     /// The version that was shown; the newest unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     pub exercise_version: Option<u32>,
     /// `done` (unless said otherwise) or `draft`. A draft is seen by nobody else, and can be finished later. What is done
     /// does not become a draft again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "done")]
     pub status: Option<String>,
     /// When it was done, with an offset. Odd times are flagged, not refused.
     #[schema(format = DateTime, example = "2026-11-02T21:30:00+01:00")]
     pub occurred_at: String,
     /// The IANA zone the device is in. Without it, the patient's zone at that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Europe/Berlin")]
     pub zone: Option<String>,
     /// When it was taken down, by the clock of the device.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-11-02T21:34:10+01:00")]
     pub recorded_at: Option<String>,
     /// The prompt that suggested it. Once the response is done, so is the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub prompt_id: Option<Uuid>,
     /// The assignment that asked for it. Once the response is done, so is the assignment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub assignment_id: Option<Uuid>,
     /// Answers by step: any of them, in any order. What each looks like is in `/schemas/exercise.json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>, example = json!({"when": "the kettle boils", "then": "three slow breaths"}))]
     pub answers: Option<Map<String, Value>>,
     /// How it felt.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub distress: Option<DistressFields>,
 }
@@ -70,62 +76,6 @@ pub struct DistressFields {
     pub usefulness: Option<i64>,
 }
 
-/// A merge patch (RFC 7396): what is absent stays, `null` clears, arrays replace.
-#[derive(Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = PatchExerciseResponse)]
-pub struct ResponsePatch {
-    /// `done`, to finish a draft.
-    #[schema(nullable = false, example = "done")]
-    pub status: Option<String>,
-    /// When it was done.
-    #[schema(nullable = false, format = DateTime)]
-    pub occurred_at: Option<String>,
-    /// The zone.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub zone: Change<String>,
-    /// When it was taken down.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub recorded_at: Change<String>,
-    /// The prompt that suggested it.
-    #[serde(default)]
-    #[schema(value_type = Option<Uuid>)]
-    pub prompt_id: Change<Uuid>,
-    /// The assignment that asked for it.
-    #[serde(default)]
-    #[schema(value_type = Option<Uuid>)]
-    pub assignment_id: Change<Uuid>,
-    /// Answers by step: those that change; `null` takes one out.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>, example = json!({"plan_b": "one breath", "start": null}))]
-    pub answers: Change<Map<String, Value>>,
-    /// How it felt; `null` clears all.
-    #[serde(default)]
-    #[schema(value_type = Option<DistressPatch>, nullable = false)]
-    pub distress: Change<DistressPatch>,
-}
-
-/// A change of how it felt.
-#[derive(Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = PatchExerciseDistress)]
-pub struct DistressPatch {
-    /// Distress at the beginning.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    pub before: Change<i64>,
-    /// Distress at the end.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    pub after: Change<i64>,
-    /// Whether it was of use.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    pub usefulness: Change<i64>,
-}
-
 // Their fields are what somebody wrote.
 macro_rules! quiet {
     ($($name:ident),*) => { $(
@@ -136,9 +86,13 @@ macro_rules! quiet {
         }
     )* };
 }
-quiet!(ResponseDraft, DistressFields, ResponsePatch, DistressPatch);
+quiet!(PutExerciseResponse, DistressFields);
 
-impl ResponseDraft {
+impl Patchable for PutExerciseResponse {
+    const FIXED: &'static [&'static str] = &["exercise_version", "status"];
+}
+
+impl PutExerciseResponse {
     /// The response, if every field is right.
     ///
     /// # Errors
@@ -147,17 +101,15 @@ impl ResponseDraft {
     pub fn parse(self) -> Result<Content> {
         let mut fields = Fields::new();
         let exercise = exercise(&self.exercise_key, self.exercise_version, &mut fields);
-        let draft = match self.status.as_deref() {
-            None | Some("done") => false,
-            Some("draft") => true,
-            Some(_) => {
-                fields.fault("/status", "must be `draft` or `done`");
-                false
-            }
+        let draft = self.status.as_deref() == Some("draft");
+        let told = Told {
+            status: self.status,
+            occurred_at: self.occurred_at,
+            zone: self.zone,
+            recorded_at: self.recorded_at,
+            prompt_id: self.prompt_id,
         };
-        let occurred = fields.take("/occurred_at", instant(&self.occurred_at));
-        let zone = self.zone.and_then(|name| fields.take("/zone", Zone::parse(&name)));
-        let recorded = self.recorded_at.and_then(|text| fields.take("/recorded_at", instant(&text)));
+        let circumstances = told.parse(&mut fields);
         let distress = self.distress.and_then(|distress| distress.parse(&mut fields));
         let given = self.answers.unwrap_or_default();
         let answers = exercise.map(|exercise| {
@@ -167,22 +119,32 @@ impl ResponseDraft {
             }
             answers
         });
-        let content = exercise.zip(occurred).map(|(exercise, (occurred_at, offset))| Content {
-            header: Header {
-                exercise_key: exercise.key.clone(),
-                exercise_version: exercise.version,
-                draft,
-                occurred_at,
-                offset: offset.seconds(),
-                zone,
-                recorded_at: recorded.map(|(at, _)| at),
-                prompt_id: self.prompt_id.map(Id::from_uuid),
-                assignment_id: self.assignment_id.map(Id::from_uuid),
-            },
-            answers: answers.filter(|answers| !answers.is_empty()),
-            distress,
+        let header = exercise.zip(circumstances).map(|(exercise, circumstances)| Header {
+            exercise_key: exercise.key.clone(),
+            exercise_version: exercise.version,
+            circumstances,
+            assignment_id: self.assignment_id.map(Id::from_uuid),
         });
-        fields.finish(content)
+        let answers = answers.filter(|answers| !answers.is_empty());
+        fields.finish(header.map(|header| Content { header, answers, distress }))
+    }
+
+    /// The body that would say `content`.
+    pub fn of(content: &Content) -> Self {
+        let header = &content.header;
+        let Told { status, occurred_at, zone, recorded_at, prompt_id } = Told::of(&header.circumstances);
+        Self {
+            exercise_key: header.exercise_key.clone(),
+            exercise_version: Some(header.exercise_version),
+            status,
+            occurred_at,
+            zone,
+            recorded_at,
+            prompt_id,
+            assignment_id: header.assignment_id.map(Id::uuid),
+            answers: content.answers.as_ref().map(|answers| answers.as_map().clone()),
+            distress: content.distress.map(DistressFields::of),
+        }
     }
 }
 
@@ -218,72 +180,5 @@ impl DistressFields {
     pub fn of(distress: Distress) -> Self {
         let dial = |value: Option<u8>| value.map(i64::from);
         Self { before: dial(distress.before), after: dial(distress.after), usefulness: dial(distress.usefulness) }
-    }
-}
-
-impl Content {
-    /// What a command would have to say to make this.
-    fn to_draft(&self) -> ResponseDraft {
-        let header = &self.header;
-        let offset = Offset::from_seconds(header.offset).unwrap_or(Offset::UTC);
-        ResponseDraft {
-            exercise_key: header.exercise_key.clone(),
-            exercise_version: Some(header.exercise_version),
-            status: Some(if header.draft { "draft" } else { "done" }.to_owned()),
-            occurred_at: header.occurred_at.display_with_offset(offset).to_string(),
-            zone: header.zone.as_ref().map(|zone| zone.name().to_owned()),
-            recorded_at: header.recorded_at.map(|at| at.to_string()),
-            prompt_id: header.prompt_id.map(Id::uuid),
-            assignment_id: header.assignment_id.map(Id::uuid),
-            answers: self.answers.as_ref().map(|answers| answers.as_map().clone()),
-            distress: self.distress.map(DistressFields::of),
-        }
-    }
-
-    /// This, changed by a merge patch.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::kernel::Error::Invalid`] with every fault of the result.
-    pub fn patched(&self, patch: ResponsePatch) -> Result<Self> {
-        let mut draft = self.to_draft();
-        draft.occurred_at = patch.occurred_at.unwrap_or(draft.occurred_at);
-        draft.status = patch.status.or(draft.status);
-        draft.zone = patch.zone.over(draft.zone);
-        draft.recorded_at = patch.recorded_at.over(draft.recorded_at);
-        draft.prompt_id = patch.prompt_id.over(draft.prompt_id);
-        draft.assignment_id = patch.assignment_id.over(draft.assignment_id);
-        draft.answers = match patch.answers {
-            Change::Keep => draft.answers,
-            Change::Clear => None,
-            Change::Set(patch) => Some(self.answers.clone().unwrap_or_default().patched(patch)),
-        };
-        draft.distress = match patch.distress {
-            Change::Keep => draft.distress,
-            Change::Clear => None,
-            Change::Set(change) => {
-                let before = draft.distress.unwrap_or_default();
-                Some(DistressFields {
-                    before: change.before.over(before.before),
-                    after: change.after.over(before.after),
-                    usefulness: change.usefulness.over(before.usefulness),
-                })
-            }
-        };
-        draft.parse()
-    }
-
-    /// Refuses to become a response to another exercise, or a draft again.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::kernel::Error::Invalid`].
-    pub fn may_become(&self, new: &Self) -> Result<()> {
-        let mut fields = Fields::new();
-        let same = |header: &Header| (header.exercise_key.clone(), header.exercise_version);
-        fields.check(same(&self.header) == same(&new.header), "/exercise_key", "does not change");
-        let again = new.header.draft && !self.header.draft;
-        fields.check(!again, "/status", "what is done does not become a draft again");
-        fields.done()
     }
 }

@@ -23,11 +23,11 @@ pub mod fit;
 pub mod model;
 pub mod moment;
 mod routes;
-pub mod seal;
 pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod view;
 pub mod words;
 
+pub use model::Responses;
 pub use routes::{configure, configure_patient, configure_public};

@@ -1,13 +1,15 @@
 //! What a response says.
 
-use jiff::Timestamp;
-use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::answers::Answers;
 use super::catalogue::{Exercise, find};
-use crate::kernel::id::{Assignment, Prompt};
-use crate::kernel::{Error, Id, Result, Zone, told};
+use crate::care::grants::Sections;
+use crate::changes::Entity;
+use crate::items::{self, Circumstances, Section, section};
+use crate::kernel::id::{Any, Assignment, Response};
+use crate::kernel::{Error, Fields, Id, Result};
 
 /// How much more distress at the end than at the beginning calls for something gentle.
 const ROSE: u8 = 3;
@@ -21,20 +23,21 @@ pub struct Header {
     pub exercise_key: String,
     /// In which version.
     pub exercise_version: u32,
-    /// Whether it is still being worked on.
-    pub draft: bool,
-    /// When it was done.
-    pub occurred_at: Timestamp,
-    /// The offset from UTC that the device gave with it, in seconds.
-    pub offset: i32,
-    /// The zone the device said it was in.
-    pub zone: Option<Zone>,
-    /// When the device took it down, by its own clock.
-    pub recorded_at: Option<Timestamp>,
-    /// The prompt that suggested it.
-    pub prompt_id: Option<Id<Prompt>>,
+    /// When and where.
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
     /// The assignment that asked for it.
     pub assignment_id: Option<Id<Assignment>>,
+}
+
+impl items::Header for Header {
+    fn circumstances(&self) -> &Circumstances {
+        &self.circumstances
+    }
+
+    fn circumstances_mut(&mut self) -> &mut Circumstances {
+        &mut self.circumstances
+    }
 }
 
 impl Header {
@@ -47,29 +50,19 @@ impl Header {
         find(&self.exercise_key, Some(self.exercise_version))
             .ok_or_else(|| Error::internal("a response names an exercise that the library does not have"))
     }
-
-    /// The date on which it was done, where the patient was: in the zone the device named, else in `home`.
-    pub fn local_date(&self, home: impl FnOnce(Timestamp) -> Zone) -> Date {
-        match &self.zone {
-            Some(zone) => zone.date(self.occurred_at),
-            None => home(self.occurred_at).date(self.occurred_at),
-        }
-    }
-
-    /// Whether its times are odd, seen from when it arrived.
-    pub fn clock_suspect(&self, received_at: Timestamp) -> bool {
-        told::is_odd(self.occurred_at, self.recorded_at, received_at)
-    }
 }
 
 /// How it felt: distress before and after (0 none to 10 as strong as it gets), and whether it was of use (0 to 4).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distress {
     /// At the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u8>,
     /// At the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u8>,
     /// Whether it was of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usefulness: Option<u8>,
 }
 
@@ -96,4 +89,61 @@ pub struct Content {
     pub answers: Option<Answers>,
     /// How it felt.
     pub distress: Option<Distress>,
+}
+
+impl Content {
+    /// Refuses to become a response to another exercise.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::kernel::Error::Invalid`].
+    pub fn may_become(&self, new: &Self) -> Result<()> {
+        let same = |header: &Header| (header.exercise_key.clone(), header.exercise_version);
+        let mut fields = Fields::new();
+        fields.check(same(&self.header) == same(&new.header), "/exercise_key", "does not change");
+        fields.done()
+    }
+
+    /// Whether the exercise is only begun: nothing was answered or felt yet.
+    pub fn begins(&self) -> bool {
+        self.header.circumstances.draft && self.answers.is_none() && self.distress.is_none()
+    }
+}
+
+/// Exercise responses, as a kind of item.
+#[derive(Debug)]
+pub enum Responses {}
+
+impl items::Kind for Responses {
+    type Id = Response;
+    type Header = Header;
+    type Content = Content;
+
+    const ENTITY: Entity = Entity::Response;
+    const TABLE: &'static str = "exercise_responses";
+    const HEADER: i32 = 10;
+    const SECTIONS: &'static [Section] = &[
+        Section { number: 11, column: "answers", grant: Sections::ANSWERS },
+        Section { number: 12, column: "distress", grant: Sections::DISTRESS },
+    ];
+
+    fn header(content: &Content) -> &Header {
+        &content.header
+    }
+
+    fn header_mut(content: &mut Content) -> &mut Header {
+        &mut content.header
+    }
+
+    fn sections(content: &Content) -> Result<Vec<Option<Box<RawValue>>>> {
+        Ok(vec![section(&content.answers)?, section(&content.distress)?])
+    }
+
+    fn content(header: Header, sections: &[Option<&RawValue>]) -> serde_json::Result<Content> {
+        Ok(Content { header, answers: items::read(sections, 0)?, distress: items::read(sections, 1)? })
+    }
+
+    fn links(header: &Header) -> Vec<Option<Id<Any>>> {
+        vec![header.circumstances.prompt_id.map(Id::any), header.assignment_id.map(Id::any)]
+    }
 }

@@ -37,7 +37,7 @@ pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> 
     let doses = course::doses(tx, access)?;
     let mut done = BTreeMap::new();
     for (_, header) in store::list_headers(tx, access, RESPONSES)? {
-        let on = header.local_date(|at| settings.zone_at(at));
+        let on = header.circumstances.local_date(|at| settings.zone_at(at));
         // What a fast clock put into the future says nothing of today.
         if on <= today {
             let last = done.entry(header.exercise_key).or_insert(on);
@@ -85,7 +85,7 @@ fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, now: Timestamp) -> Result<BT
 pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Result<Offer> {
     let flags = course::find_cautions(tx, access)?;
     let doses = course::doses(tx, access)?;
-    let phase = window::context(&doses, WindowParams::shipped(), header.occurred_at).phase;
+    let phase = window::context(&doses, WindowParams::shipped(), header.circumstances.occurred_at).phase;
     let open = assignments::list_open(tx, access)?;
     let assigned = open.iter().any(|open| open.doc.exercise_key == header.exercise_key);
     Ok(offer(header.exercise()?, &flags, assigned, phase))

@@ -41,21 +41,9 @@ fn texts(locale: &str) -> Option<&'static Texts> {
     languages().iter().find(|texts| base(&texts.locale) == wanted)
 }
 
-/// The first of the languages of an `Accept-Language` header that there is.
-pub fn negotiate(header: &str) -> Option<&'static str> {
-    let weighed = |part: &'_ str| {
-        let (tag, rest) = part.split_once(';').unwrap_or((part, ""));
-        let weight = rest.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.trim().parse::<f32>().ok());
-        let known = texts(tag.trim()).map(|texts| texts.locale.as_str());
-        known.zip(weight.filter(|weight| *weight > 0.0))
-    };
-    let mut best: Option<(&str, f32)> = None;
-    for (tag, weight) in header.split(',').filter_map(weighed) {
-        if best.is_none_or(|(_, other)| weight > other) {
-            best = Some((tag, weight));
-        }
-    }
-    best.map(|(tag, _)| tag)
+/// The language of the library that fits a BCP 47 tag.
+pub fn language(tag: &str) -> Option<&'static str> {
+    texts(tag).map(|texts| texts.locale.as_str())
 }
 
 /// The words of one exercise.

@@ -13,12 +13,11 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
+use serde_json::{Map, Value};
 
-use super::objects::Objects;
-use super::{json, wording};
+use super::{reader, strict_json};
 use crate::kernel::fields::FieldError;
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::{Code, Error, Fields, Result};
 
 /// How large a body may be, and how long it may take to arrive. Put another one into the app data of a scope to
 /// change it there.
@@ -217,21 +216,18 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
     }
 }
 
-/// How many unknown fields are tolerated under `Prefer: handling=lenient`.
-const WARNINGS: usize = 64;
-
-/// A document of this server's own making as a `T`: the body that a merge patch makes.
-pub(super) fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T> {
-    deserialize_from(value).map_err(Fault::error)
-}
-
 /// Parses, and keeps what was ignored for the reply.
 fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
-    let (value, warnings) = parse(raw, lenient(request))?;
+    let (value, warnings) = reader::document(strict_json::parse(raw)?, raw.len(), lenient(request))?;
+    warn(request, warnings);
+    Ok(value)
+}
+
+/// Keeps what was ignored for the reply.
+fn warn(request: &HttpRequest, warnings: Vec<FieldError>) {
     if !warnings.is_empty() {
         request.extensions_mut().insert(Warnings(warnings));
     }
-    Ok(value)
 }
 
 /// The object of a merge patch on a `T`, without fields that a `T` does not have: these are faults, or warnings to the
@@ -239,121 +235,18 @@ fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
 pub(super) fn parse_patch<T: DeserializeOwned>(
     raw: &[u8],
     request: &HttpRequest,
-    fixed: &[&str],
-) -> Result<serde_json::Map<String, serde_json::Value>> {
-    json::check(raw)?;
-    let unreadable = |error: serde_json::Error| Error::Malformed(Code::Malformed, error.to_string());
-    let serde_json::Value::Object(mut patch) = serde_json::from_slice(raw).map_err(unreadable)? else {
-        return Err(Error::field("", "must be an object"));
-    };
-    let cleared = fixed.iter().filter(|name| patch.get(**name).is_some_and(serde_json::Value::is_null));
-    let faults: Vec<FieldError> = cleared
-        .map(|name| FieldError { pointer: format!("/{name}"), detail: "cannot be cleared".to_owned() })
-        .collect();
-    if !faults.is_empty() {
-        return Err(Error::Invalid(faults));
+    fixed: &[String],
+) -> Result<Map<String, Value>> {
+    let mut patch = strict_json::parse(raw)?;
+    let Some(members) = patch.as_object() else { return Err(Error::field("", "must be an object")) };
+    let mut fields = Fields::new();
+    for name in fixed.iter().filter(|name| members.get(*name).is_some_and(Value::is_null)) {
+        fields.fault(format!("/{name}"), "cannot be cleared");
     }
-    let mut warnings = Vec::new();
-    loop {
-        let fault = match deserialize_from::<T, _>(serde_json::Value::Object(patch.clone())) {
-            Err(fault) if fault.unknown => fault,
-            _ => break,
-        };
-        let mut document = serde_json::Value::Object(patch);
-        if !lenient(request) || warnings.len() == WARNINGS || !remove(&mut document, &fault.path) {
-            return Err(fault.error());
-        }
-        warnings.push(FieldError { pointer: pointer(&fault.path), detail: "is not known and was ignored".to_owned() });
-        let serde_json::Value::Object(rest) = document else { return Err(fault.error()) };
-        patch = rest;
+    fields.done()?;
+    warn(request, reader::without_unknown::<T>(&mut patch, lenient(request))?);
+    match patch {
+        Value::Object(members) => Ok(members),
+        _ => Err(Error::field("", "must be an object")),
     }
-    if !warnings.is_empty() {
-        request.extensions_mut().insert(Warnings(warnings));
-    }
-    Ok(patch)
-}
-
-fn parse<T: DeserializeOwned>(raw: &[u8], lenient: bool) -> Result<(T, Vec<FieldError>)> {
-    json::check(raw)?;
-    let first = match deserialize(raw) {
-        Ok(value) => return Ok((value, Vec::new())),
-        Err(fault) => fault,
-    };
-    if !(lenient && first.unknown) {
-        return Err(first.error());
-    }
-    let unreadable = |error: serde_json::Error| Error::Malformed(Code::Malformed, error.to_string());
-    let mut document: serde_json::Value = serde_json::from_slice(raw).map_err(unreadable)?;
-    let (mut fault, mut warnings) = (first, Vec::new());
-    while fault.unknown && warnings.len() < WARNINGS && remove(&mut document, &fault.path) {
-        warnings.push(FieldError { pointer: pointer(&fault.path), detail: "is not known and was ignored".to_owned() });
-        match deserialize(&serde_json::to_vec(&document).map_err(unreadable)?) {
-            Ok(value) => return Ok((value, warnings)),
-            Err(next) => fault = next,
-        }
-    }
-    Err(fault.error())
-}
-
-/// A field that does not parse.
-struct Fault {
-    path: Vec<String>,
-    detail: String,
-    unknown: bool,
-}
-
-impl Fault {
-    fn error(self) -> Error {
-        Error::field(pointer(&self.path), self.detail)
-    }
-}
-
-fn deserialize<T: DeserializeOwned>(raw: &[u8]) -> std::result::Result<T, Fault> {
-    deserialize_from(&mut serde_json::Deserializer::from_slice(raw))
-}
-
-fn deserialize_from<'de, T: DeserializeOwned, D>(reader: D) -> std::result::Result<T, Fault>
-where
-    D: serde::Deserializer<'de, Error = serde_json::Error>,
-{
-    serde_path_to_error::deserialize(Objects(reader)).map_err(|error| {
-        let mut path: Vec<String> = error
-            .path()
-            .iter()
-            .filter_map(|segment| match segment {
-                Segment::Seq { index } => Some(index.to_string()),
-                Segment::Map { key } => Some(key.clone()),
-                Segment::Enum { variant } => Some(variant.clone()),
-                Segment::Unknown => None,
-            })
-            .collect();
-        match wording::read(&error.inner().to_string()) {
-            wording::Fault::Unknown => Fault { path, detail: "is not known".to_owned(), unknown: true },
-            wording::Fault::Missing(name) => {
-                path.push(name);
-                Fault { path, detail: "is required".to_owned(), unknown: false }
-            }
-            wording::Fault::Value(detail) => Fault { path, detail, unknown: false },
-        }
-    })
-}
-
-/// RFC 6901, cut to a length that is useful.
-fn pointer(path: &[String]) -> String {
-    path.iter()
-        .flat_map(|step| ["/".to_owned(), step.replace('~', "~0").replace('/', "~1")])
-        .collect::<String>()
-        .chars()
-        .take(200)
-        .collect()
-}
-
-fn remove(document: &mut serde_json::Value, path: &[String]) -> bool {
-    let Some((key, parents)) = path.split_last() else { return false };
-    let parent = parents.iter().try_fold(document, |at, step| match at {
-        serde_json::Value::Object(object) => object.get_mut(step),
-        serde_json::Value::Array(list) => step.parse::<usize>().ok().and_then(|index| list.get_mut(index)),
-        _ => None,
-    });
-    parent.and_then(serde_json::Value::as_object_mut).is_some_and(|object| object.remove(key).is_some())
 }

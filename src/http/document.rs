@@ -108,3 +108,33 @@ pub struct IfNoneMatchHeader {
     #[param(required = false, nullable = false, example = "\"v3\"")]
     pub if_none_match: Option<String>,
 }
+
+/// Declares a page of a list: `items` and `next_cursor`.
+///
+/// ```ignore
+/// page! {
+///     /// A page of grants.
+///     GrantList: "The grants, newest id first." of GrantView
+/// }
+/// ```
+macro_rules! page {
+    ($(#[$doc:meta])* $name:ident: $items:literal of $item:ty) => {
+        $(#[$doc])*
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        pub(crate) struct $name {
+            #[doc = $items]
+            items: Vec<$item>,
+            /// Where the next page starts; absent at the end.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(nullable = false)]
+            next_cursor: Option<String>,
+        }
+
+        impl $name {
+            pub(crate) fn of(items: Vec<$item>, next_cursor: Option<String>) -> Self {
+                Self { items, next_cursor }
+            }
+        }
+    };
+}
+pub(crate) use page;

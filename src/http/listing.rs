@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use super::{Reply, pairs};
+use super::{Reply, reader};
 use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
 use crate::kernel::{Code, Error, Result};
 use crate::vault::Vault;
@@ -105,9 +105,9 @@ fn parse<F: DeserializeOwned>(request: &HttpRequest) -> Result<Listing<F>> {
     };
     let (page, filter): (Vec<_>, Vec<_>) =
         pairs.into_inner().into_iter().partition(|(name, _)| matches!(name.as_str(), "limit" | "cursor"));
-    let Page { limit, cursor } = pairs::parse("query", &page)?;
+    let Page { limit, cursor } = reader::parameters("query", &page)?;
     Ok(Listing {
-        filter: pairs::parse("query", &filter)?,
+        filter: reader::parameters("query", &filter)?,
         limit: Limit::parse(limit)?,
         cursor,
         path: request.path().to_owned(),

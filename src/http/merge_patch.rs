@@ -16,6 +16,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::body::{self, Media, MergePatch};
+use super::reader;
 use crate::kernel::{Error, Result};
 
 /// A body that can be changed by a merge patch: what a PUT sends, also as it would have to be sent to make what is stored.
@@ -47,6 +48,11 @@ impl<T> fmt::Debug for Patch<T> {
 }
 
 impl<T: Patchable> Patch<T> {
+    /// A patch that was not sent over HTTP.
+    pub fn of(members: Map<String, Value>) -> Self {
+        Self { members, raw: Bytes::new(), of: PhantomData }
+    }
+
     /// What `body` becomes.
     ///
     /// # Errors
@@ -55,7 +61,7 @@ impl<T: Patchable> Patch<T> {
     pub fn apply(&self, body: &T) -> Result<T> {
         let mut value = serde_json::to_value(body).map_err(|error| Error::Internal(Box::new(error)))?;
         merge(&mut value, Value::Object(self.members.clone()));
-        body::from_value(value)
+        Ok(reader::document(value, self.raw.len(), false)?.0)
     }
 
     /// The bytes as they came.
@@ -93,9 +99,7 @@ impl<T: Patchable> FromRequest for Patch<T> {
         let payload = payload.take();
         Box::pin(async move {
             let raw = body::read(payload, checked?).await?;
-            let fixed = fixed::<T>();
-            let names: Vec<&str> = fixed.iter().map(String::as_str).collect();
-            let members = body::parse_patch::<T>(&raw, &request, &names)?;
+            let members = body::parse_patch::<T>(&raw, &request, &fixed::<T>())?;
             Ok(Self { members, raw, of: PhantomData })
         })
     }
@@ -118,7 +122,12 @@ impl<T: Patchable> PartialSchema for Patch<T> {
     fn schema() -> RefOr<Schema> {
         let mut parts = Vec::new();
         T::schemas(&mut parts);
-        patched(T::schema(), &fixed::<T>(), &parts)
+        let mut schema = patched(T::schema(), &fixed::<T>(), &parts);
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            let said = "A merge patch (RFC 7396): what is absent stays, `null` clears, arrays replace.";
+            object.description = Some(said.to_owned());
+        }
+        schema
     }
 }
 
@@ -132,9 +141,7 @@ impl<T: Patchable> ToSchema for Patch<T> {
         T::schemas(&mut parts);
         for (name, schema) in &parts {
             if let RefOr::T(Schema::Object(_)) = schema {
-                let RefOr::T(Schema::Object(mut object)) = patched(schema.clone(), &[], &parts) else { continue };
-                nullable(&mut object);
-                schemas.push((patch_name(name), RefOr::T(Schema::Object(object))));
+                schemas.push((patch_name(name), patched(schema.clone(), &[], &parts)));
             }
         }
     }

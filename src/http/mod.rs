@@ -15,23 +15,22 @@
 
 pub mod body;
 pub mod document;
-mod json;
+mod faults;
 pub mod layers;
 pub mod limits;
 mod listing;
 mod merge_patch;
 pub mod methods;
-mod objects;
 mod operations;
 pub mod once;
-mod pairs;
 pub mod path;
 pub mod precondition;
 pub mod problem;
 pub mod query;
+mod reader;
 pub mod reply;
 mod request;
-mod wording;
+mod strict_json;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +42,7 @@ use actix_web::web;
 
 pub use crate::kernel::Change;
 pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
+pub(crate) use document::page;
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
 pub use listing::{Listing, NoFilter, PageQuery};

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use super::pairs;
+use super::reader;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 
@@ -48,7 +48,7 @@ fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T> {
         return Err(Error::field("path", "is not valid"));
     };
     let names = found.iter().map(|(name, _)| name.to_owned());
-    pairs::parse("path", &names.zip(texts).collect::<Vec<_>>())
+    reader::parameters("path", &names.zip(texts).collect::<Vec<_>>())
 }
 
 /// Whose data: `me`, or a patient's id.

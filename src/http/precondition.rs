@@ -11,34 +11,30 @@ use crate::kernel::{Creation, Error, Result};
 
 /// A strong entity tag. Clients treat it as opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntityTag(String);
+pub struct EntityTag(header::EntityTag);
 
 impl EntityTag {
     /// The tag of a row's version: what the owner sees.
     pub fn version(version: i64) -> Self {
-        Self(format!("v{version}"))
+        Self(header::EntityTag::new_strong(format!("v{version}")))
     }
 
     /// A tag of other making, e.g. the keyed hash of what a reader may see. Characters that do not fit are dropped.
     pub fn opaque(text: &str) -> Self {
-        Self(text.chars().filter(|c| fits(*c)).collect())
+        let fits = |c: &char| c.is_ascii_graphic() && *c != '"';
+        Self(header::EntityTag::new_strong(text.chars().filter(fits).collect()))
     }
 
     /// The version inside, if it is the tag of one.
     pub fn as_version(&self) -> Option<i64> {
-        self.0.strip_prefix('v')?.parse().ok()
+        self.0.tag().strip_prefix('v')?.parse().ok()
     }
 }
 
 impl fmt::Display for EntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0)
+        self.0.fmt(f)
     }
-}
-
-/// The characters of a tag; bytes above ASCII are left out.
-fn fits(c: char) -> bool {
-    c.is_ascii_graphic() && c != '"'
 }
 
 /// What one of the two headers names.
@@ -47,14 +43,15 @@ enum Condition {
     /// `*`: any present state.
     Any,
     /// One of these.
-    Tags(Vec<EntityTag>),
+    Tags(Vec<header::EntityTag>),
 }
 
 impl Condition {
     fn names(&self, current: &EntityTag) -> bool {
         match self {
             Self::Any => true,
-            Self::Tags(tags) => tags.contains(current),
+            // `If-Match` holds no weak tags, so that the weak comparison is right for both headers.
+            Self::Tags(tags) => tags.iter().any(|tag| tag.weak_eq(&current.0)),
         }
     }
 }
@@ -74,7 +71,7 @@ impl Preconditions {
 
     /// As with `If-Match: <tag>`.
     pub fn matching(tag: EntityTag) -> Self {
-        Self { if_match: Some(Condition::Tags(vec![tag])), if_none_match: None }
+        Self { if_match: Some(Condition::Tags(vec![tag.0])), if_none_match: None }
     }
 
     /// As with `If-None-Match: *`.
@@ -190,59 +187,39 @@ fn parse(request: &HttpRequest) -> Result<Preconditions> {
     })
 }
 
-/// The most tags in one header.
+/// The most tags in one header, and the most bytes in one tag.
 const TAGS: usize = 32;
+const LENGTH: usize = 200;
 
+/// The framework's `IfMatch` and `IfNoneMatch` are not used: they cut tags at the commas inside their quotes and leave
+/// out what they cannot read, which makes a broken condition one that names nothing.
 fn condition(request: &HttpRequest, name: &HeaderName, pointer: &str, weak: bool) -> Result<Option<Condition>> {
     let fault = || Error::field(pointer, "must be `*` or a list of entity tags in double quotes");
-    let mut tags = Vec::new();
-    let mut any = false;
+    let (mut tags, mut any) = (Vec::new(), false);
     for line in request.headers().get_all(name) {
-        let Ok(line) = line.to_str().map(str::trim) else { return Err(fault()) };
+        let Some(line) = line.to_str().ok().map(str::trim) else { return Err(fault()) };
         if line == "*" {
             any = true;
             continue;
         }
-        for tag in list(line).ok_or_else(fault)? {
-            match tag {
-                Tag { weak: true, .. } if !weak => {
-                    return Err(Error::field(pointer, "must be a strong entity tag, not one that begins with W/"));
-                }
-                Tag { text, .. } => tags.push(EntityTag(text.to_owned())),
+        let mut quoted = false;
+        for item in line.split(|c| {
+            quoted ^= c == '"';
+            c == ',' && !quoted
+        }) {
+            let Ok(tag) = item.trim().parse::<header::EntityTag>() else { return Err(fault()) };
+            if tag.weak && !weak {
+                return Err(Error::field(pointer, "must be a strong entity tag, not one that begins with W/"));
             }
+            tags.push(tag);
         }
     }
-    match (any, tags.is_empty()) {
-        (false, true) => Ok(None),
-        (true, true) => Ok(Some(Condition::Any)),
-        (false, false) if tags.len() <= TAGS => Ok(Some(Condition::Tags(tags))),
+    match (any, tags.as_slice()) {
+        (false, []) => Ok(None),
+        (true, []) => Ok(Some(Condition::Any)),
+        (false, all) if all.len() <= TAGS && all.iter().all(|tag| tag.tag().len() <= LENGTH) => {
+            Ok(Some(Condition::Tags(tags)))
+        }
         _ => Err(fault()),
-    }
-}
-
-struct Tag<'a> {
-    weak: bool,
-    text: &'a str,
-}
-
-/// `[W/]"…"`, separated by commas; a comma inside the quotes belongs to the tag.
-fn list(line: &str) -> Option<Vec<Tag<'_>>> {
-    let mut tags = Vec::new();
-    let mut rest = line;
-    loop {
-        let (weak, quoted) = match rest.strip_prefix("W/") {
-            Some(quoted) => (true, quoted),
-            None => (false, rest),
-        };
-        let (text, after) = quoted.strip_prefix('"')?.split_once('"')?;
-        if !text.chars().all(fits) || text.len() > 200 {
-            return None;
-        }
-        tags.push(Tag { weak, text });
-        let after = after.trim_start();
-        if after.is_empty() {
-            return Some(tags);
-        }
-        rest = after.strip_prefix(',')?.trim_start();
     }
 }

@@ -6,7 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
-use super::pairs;
+use super::reader;
 use crate::kernel::{Code, Error, Result};
 
 /// A query as a `T` that derives `Deserialize` with `deny_unknown_fields`; faults point to `query/<name>`.
@@ -35,5 +35,5 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     let Ok(pairs) = web::Query::<Vec<(String, String)>>::from_query(text) else {
         return Err(Error::Malformed(Code::Malformed, "the query is not well-formed".to_owned()));
     };
-    pairs::parse("query", &pairs)
+    reader::parameters("query", &pairs)
 }

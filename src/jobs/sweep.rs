@@ -21,7 +21,9 @@ pub(super) fn is_due(oldest: Timestamp, now: Timestamp) -> bool {
 /// Clears one round of each kind. Every slice whose rows have a time is called from here, with a bounded number.
 pub(super) async fn sweep(state: &State, now: Timestamp) -> Result<usize> {
     let keys = state.db.write_bulk(move |tx| idempotency::sweep(tx, now, ROUND)).await?;
-    let entries = state.db.write_bulk(move |tx| journal::store::purge(tx, now, ROUND)).await?;
-    let responses = state.db.write_bulk(move |tx| exercises::store::purge(tx, now, ROUND)).await?;
+    let planner = state.planner.clone();
+    let entries = state.db.write_bulk(move |tx| journal::purge(tx, planner.as_ref(), now, ROUND)).await?;
+    let planner = state.planner.clone();
+    let responses = state.db.write_bulk(move |tx| exercises::actions::purge(tx, planner.as_ref(), now, ROUND)).await?;
     Ok(keys + entries + responses)
 }

@@ -3,18 +3,17 @@
 //! Instants, prompts and states are found by the database; whatever is sealed (kind, tags, words, the local date) and
 //! whatever is derived (phase, infusion) is looked for in opened entries, page by page.
 
+use jiff::SignedDuration;
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::hooks::Surroundings;
-use super::model::{Content, Kind};
-use crate::kernel::id::{Entry, Infusion, Prompt};
+use super::model::{Content, Entries, Kind};
+use crate::course::Surroundings;
+use crate::items::pages;
+use crate::items::{Opened, Scan};
+use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Fields, Id, Result, Zone};
 use crate::planning::window::Phase;
-
-/// How many rows are read in one unit when most of them may not be what is asked for.
-pub const CHUNK: i64 = 200;
 
 /// What is asked for, not yet checked.
 #[derive(Clone, Debug, Default)]
@@ -68,25 +67,6 @@ impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Filter(***)")
     }
-}
-
-/// The part of a filter that the database can answer, and where to go on.
-#[derive(Clone, Debug)]
-pub struct Scan {
-    /// Deleted ones, or those that are not.
-    pub deleted: bool,
-    /// Drafts, done ones, or both.
-    pub draft: Option<bool>,
-    /// Not before.
-    pub from: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
-    /// Answers to this prompt.
-    pub prompt: Option<Id<Prompt>>,
-    /// Only after this place in the order.
-    pub after: Option<(Timestamp, Id<Entry>)>,
-    /// How many rows at most.
-    pub rows: i64,
 }
 
 /// Simple lower case, so that case does not matter.
@@ -146,22 +126,21 @@ impl Filter {
         self.infusion.is_some() || self.prompt.is_some()
     }
 
-    /// Whether it can only be answered by opening entries.
-    pub fn needs_opening(&self) -> bool {
-        self.sparse() || self.from.is_some() || self.to.is_some()
+    fn says(&self, content: &Content) -> bool {
+        if self.words.is_empty() {
+            return true;
+        }
+        let text = content.text.as_ref();
+        let title = text.and_then(|text| text.title.as_ref()).map(|title| folded(title.as_str()));
+        let body = text.and_then(|text| text.body.as_ref()).map(|body| folded(body.as_str()));
+        let tags = content.tags.iter().map(|tag| folded(tag.as_str()));
+        let all: Vec<String> = title.into_iter().chain(body).chain(tags).collect();
+        self.words.iter().all(|word| all.iter().any(|text| text.contains(word.as_str())))
     }
+}
 
-    /// Whether most entries may not be what it asks for, though the database cannot tell.
-    fn sparse(&self) -> bool {
-        self.kind.is_some()
-            || self.phase.is_some()
-            || self.infusion.is_some()
-            || self.tag.is_some()
-            || !self.words.is_empty()
-    }
-
-    /// What to ask of the database for a page of `rows`.
-    pub fn scan(&self, rows: i64, after: Option<(Timestamp, Id<Entry>)>) -> Scan {
+impl pages::Filter<Entries> for Filter {
+    fn scan(&self) -> Scan {
         // A local date begins and ends within a day of the same date in UTC.
         let day = SignedDuration::from_hours(24);
         let start = |date: Date| Zone::utc().instant(date, jiff::civil::Time::midnight());
@@ -174,40 +153,37 @@ impl Filter {
             },
             from: self.from.and_then(|date| start(date).checked_sub(day).ok()),
             until: self.to.and_then(|date| start(date).checked_add(day + day).ok()),
-            prompt: self.prompt,
-            after,
-            rows: if self.sparse() { CHUNK } else { rows },
+            link: self.prompt.map(|id| ("prompt_id", id.any())),
+            ..Scan::default()
         }
     }
 
-    /// Whether a reader, who sees done entries only, may find anything.
-    pub fn asks_for_done(&self) -> bool {
-        matches!(self.status, None | Some(Status::Done))
+    fn is_sparse(&self) -> bool {
+        self.kind.is_some()
+            || self.phase.is_some()
+            || self.infusion.is_some()
+            || self.tag.is_some()
+            || !self.words.is_empty()
     }
 
-    /// Whether an opened entry is what is asked for. Sections that were not opened are empty and match nothing.
-    pub fn admits(&self, content: &Content, around: &Surroundings) -> bool {
-        let header = &content.header;
-        let date = header.local_date(|at| around.zone_at(at));
-        let place = || around.context(header.occurred_at);
-        self.from.is_none_or(|from| from <= date)
+    fn needs_opening(&self) -> bool {
+        self.is_sparse() || self.from.is_some() || self.to.is_some()
+    }
+
+    fn admits(&self, opened: &Opened<Entries>, around: &Surroundings) -> Result<bool> {
+        let (header, circumstances) = (&opened.header, &opened.header.circumstances);
+        let date = circumstances.local_date(|at| around.zone_at(at));
+        let context = || around.context(circumstances.occurred_at);
+        let fits = self.from.is_none_or(|from| from <= date)
             && self.to.is_none_or(|to| date <= to)
             && self.kind.is_none_or(|kind| kind == header.kind)
-            && self.phase.is_none_or(|phase| phase == place().phase)
-            && self.infusion.is_none_or(|id| header.infusion_id.or_else(|| place().infusion_id) == Some(id))
-            && self.tag.as_ref().is_none_or(|wanted| content.tags.iter().any(|tag| folded(tag.as_str()) == *wanted))
-            && self.says(content)
-    }
-
-    fn says(&self, content: &Content) -> bool {
-        if self.words.is_empty() {
-            return true;
+            && self.phase.is_none_or(|phase| phase == context().phase)
+            && self.infusion.is_none_or(|id| header.infusion_id.or_else(|| context().infusion_id) == Some(id));
+        if !fits || (self.tag.is_none() && self.words.is_empty()) {
+            return Ok(fits);
         }
-        let text = content.text.as_ref();
-        let title = text.and_then(|text| text.title.as_ref()).map(|title| folded(title.as_str()));
-        let body = text.and_then(|text| text.body.as_ref()).map(|body| folded(body.as_str()));
-        let tags = content.tags.iter().map(|tag| folded(tag.as_str()));
-        let all: Vec<String> = title.into_iter().chain(body).chain(tags).collect();
-        self.words.iter().all(|word| all.iter().any(|text| text.contains(word.as_str())))
+        let content = opened.content()?;
+        let tagged = |wanted: &String| content.tags.iter().any(|tag| folded(tag.as_str()) == *wanted);
+        Ok(self.tag.as_ref().is_none_or(tagged) && self.says(&content))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
-use crate::kernel::id::{Attachment, Infusion, Prompt};
-use crate::kernel::{Id, Text, Zone, told};
+use crate::care::grants::Sections;
+use crate::changes::Entity;
+use crate::items::{self, Circumstances, Section, section};
+use crate::kernel::id::{Any, Attachment, Entry, Infusion};
+use crate::kernel::{Id, Result, Text};
 
 /// How much Markdown a body holds, in bytes.
 pub const BODY_BYTES: usize = 256 * 1024;
@@ -99,8 +101,10 @@ impl<'de> Deserialize<'de> for Markdown {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextSection {
     /// The title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Text<200>>,
     /// The body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Markdown>,
 }
 
@@ -108,12 +112,16 @@ pub struct TextSection {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mood {
     /// From unpleasant to pleasant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valence: Option<u8>,
     /// From drained to lively.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub energy: Option<u8>,
     /// From alone to connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<u8>,
     /// From none to unbearable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distress: Option<u8>,
 }
 
@@ -122,34 +130,20 @@ pub struct Mood {
 pub struct Header {
     /// The kind.
     pub kind: Kind,
-    /// Whether it is still being written.
-    pub draft: bool,
-    /// When it happened.
-    pub occurred_at: Timestamp,
-    /// The offset from UTC that the device gave with it, in seconds.
-    pub offset: i32,
-    /// The zone the device said it was in.
-    pub zone: Option<Zone>,
-    /// When the device took it down, by its own clock.
-    pub recorded_at: Option<Timestamp>,
+    /// When and where.
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
     /// The infusion that it is about.
     pub infusion_id: Option<Id<Infusion>>,
-    /// The prompt that it answers.
-    pub prompt_id: Option<Id<Prompt>>,
 }
 
-impl Header {
-    /// The date on which it happened, where the patient was: in the zone the device named, else in `home`.
-    pub fn local_date(&self, home: impl FnOnce(Timestamp) -> Zone) -> Date {
-        match &self.zone {
-            Some(zone) => zone.date(self.occurred_at),
-            None => home(self.occurred_at).date(self.occurred_at),
-        }
+impl items::Header for Header {
+    fn circumstances(&self) -> &Circumstances {
+        &self.circumstances
     }
 
-    /// Whether its times are odd, seen from when it arrived.
-    pub fn clock_suspect(&self, received_at: Timestamp) -> bool {
-        told::is_odd(self.occurred_at, self.recorded_at, received_at)
+    fn circumstances_mut(&mut self) -> &mut Circumstances {
+        &mut self.circumstances
     }
 }
 
@@ -166,4 +160,63 @@ pub struct Content {
     pub tags: Vec<Text<40>>,
     /// The attachments.
     pub attachments: Vec<Id<Attachment>>,
+}
+
+impl Content {
+    /// Whether it says what the patient wants to bring along to the next session.
+    pub fn is_takeaway(&self) -> bool {
+        !self.header.circumstances.draft && self.tags.iter().any(|tag| is_takeaway(tag.as_str()))
+    }
+}
+
+/// Whether a tag marks what the patient wants to bring along to the next session.
+pub fn is_takeaway(tag: &str) -> bool {
+    tag.trim().to_lowercase() == "takeaway"
+}
+
+/// Entries, as a kind of item.
+#[derive(Debug)]
+pub enum Entries {}
+
+impl items::Kind for Entries {
+    type Id = Entry;
+    type Header = Header;
+    type Content = Content;
+
+    const ENTITY: Entity = Entity::Entry;
+    const TABLE: &'static str = "entries";
+    const HEADER: i32 = 0;
+    const SECTIONS: &'static [Section] = &[
+        Section { number: 1, column: "text", grant: Sections::TEXT },
+        Section { number: 2, column: "mood", grant: Sections::MOOD },
+        Section { number: 3, column: "tags", grant: Sections::TAGS },
+        Section { number: 4, column: "attachments", grant: Sections::ATTACHMENTS },
+    ];
+
+    fn header(content: &Content) -> &Header {
+        &content.header
+    }
+
+    fn header_mut(content: &mut Content) -> &mut Header {
+        &mut content.header
+    }
+
+    fn sections(content: &Content) -> Result<Vec<Option<Box<RawValue>>>> {
+        let Content { text, mood, tags, attachments, .. } = content;
+        Ok(vec![section(text)?, section(mood)?, section(tags)?, section(attachments)?])
+    }
+
+    fn content(header: Header, sections: &[Option<&RawValue>]) -> serde_json::Result<Content> {
+        Ok(Content {
+            header,
+            text: items::read(sections, 0)?,
+            mood: items::read(sections, 1)?,
+            tags: items::read(sections, 2)?,
+            attachments: items::read(sections, 3)?,
+        })
+    }
+
+    fn links(header: &Header) -> Vec<Option<Id<Any>>> {
+        vec![header.infusion_id.map(Id::any), header.circumstances.prompt_id.map(Id::any)]
+    }
 }

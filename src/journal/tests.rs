@@ -2,20 +2,19 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::draft::{EntryDraft, EntryPatch};
+use super::draft::PutEntry;
 use super::filter::folded;
 use super::model::{Content, Kind};
-use super::seal::{Part, Parts, Section};
 use crate::care::grants::model::KINDS;
+use crate::http::Patch;
 use crate::kernel::told::instant;
 use crate::kernel::{Error, Zone};
-use crate::revisions::{Parts as _, Section as _};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn draft(value: Value) -> EntryDraft {
+fn draft(value: Value) -> PutEntry {
     serde_json::from_value(value).unwrap()
 }
 
@@ -33,8 +32,10 @@ fn pointers(result: Result<Content, Error>) -> Vec<String> {
     }
 }
 
-fn patch(value: Value) -> EntryPatch {
-    serde_json::from_value(value).unwrap()
+#[expect(clippy::needless_pass_by_value, reason = "reads better at the calls")]
+fn patched(content: &Content, patch: Value) -> Result<Content, Error> {
+    let patch = Patch::<PutEntry>::of(patch.as_object().unwrap().clone());
+    patch.apply(&PutEntry::of(content)).and_then(PutEntry::parse)
 }
 
 #[test]
@@ -93,39 +94,38 @@ fn a_patch_of_nothing_changes_nothing() {
         "text": { "title": "Lake", "body": "quiet" }, "mood": { "energy": 3 }, "tags": ["a", "b"],
     }))
     .unwrap();
-    assert_eq!(whole.patched(EntryPatch::default()).unwrap(), whole);
+    assert_eq!(patched(&whole, json!({})).unwrap(), whole);
 }
 
 #[test]
 fn a_patch_merges_sections_and_replaces_lists() {
     let whole = entry(json!({ "text": { "title": "Lake", "body": "quiet" }, "mood": { "energy": 3 }, "tags": ["a"] }));
-    let changed = whole.unwrap().patched(patch(json!({
-        "text": { "title": null }, "mood": { "valence": 7 }, "tags": ["b"], "status": "done",
-    })));
+    let change = json!({ "text": { "title": null }, "mood": { "valence": 7 }, "tags": ["b"], "status": "done" });
+    let changed = patched(&whole.unwrap(), change);
     let expected =
         entry(json!({ "text": { "body": "quiet" }, "mood": { "energy": 3, "valence": 7 }, "tags": ["b"] })).unwrap();
     assert_eq!(changed.unwrap(), expected);
-    let cleared = expected.patched(patch(json!({ "text": null, "mood": null, "tags": null }))).unwrap();
+    let cleared = patched(&expected, json!({ "text": null, "mood": null, "tags": null })).unwrap();
     assert_eq!(cleared, entry(json!({})).unwrap());
-    assert_eq!(pointers(expected.patched(patch(json!({ "mood": { "energy": 12 } })))), ["/mood/energy"]);
+    assert_eq!(pointers(patched(&expected, json!({ "mood": { "energy": 12 } }))), ["/mood/energy"]);
 }
 
 #[test]
 fn odd_times_are_suspect_and_no_others() {
-    let header = entry(json!({ "recorded_at": "2026-11-02T20:30:00Z" })).unwrap().header;
+    let header = entry(json!({ "recorded_at": "2026-11-02T20:30:00Z" })).unwrap().header.circumstances;
     let arrived = at("2026-11-02T20:31:00Z");
     assert!(!header.clock_suspect(arrived));
     assert!(header.clock_suspect(arrived - SignedDuration::from_mins(7)), "from the future");
     assert!(header.clock_suspect(arrived + SignedDuration::from_hours(24 * 400)), "long ago");
     assert!(!header.clock_suspect(arrived + SignedDuration::from_hours(24 * 300)), "a late sync");
-    let early = entry(json!({ "recorded_at": "2026-10-30T20:30:00Z" })).unwrap().header;
+    let early = entry(json!({ "recorded_at": "2026-10-30T20:30:00Z" })).unwrap().header.circumstances;
     assert!(early.clock_suspect(arrived), "taken down days before it happened");
 }
 
 #[test]
 fn the_local_date_is_that_of_the_device_else_of_home() {
     let late = |more| {
-        let mut header = entry(more).unwrap().header;
+        let mut header = entry(more).unwrap().header.circumstances;
         header.occurred_at = at("2026-11-02T23:30:00Z");
         header.local_date(|_| Zone::utc()).to_string()
     };
@@ -140,18 +140,6 @@ fn kinds_have_one_list() {
 }
 
 #[test]
-fn a_revision_is_put_together_from_what_is_left_and_what_was_replaced() {
-    let part = |rev| Part { rev, sealed: Some(vec![u8::try_from(rev).unwrap()]) };
-    // Version 1 had a text; 2 changed it; 3 added a mood; 4 changed the text again.
-    let now = Parts { header: part(1), text: part(4), mood: part(3), ..Parts::default() };
-    let second = now.clone().back_to(2, &[(Section::Text.number(), part(2))]);
-    assert_eq!(second, Parts { header: part(1), text: part(2), ..Parts::default() }, "no mood yet");
-    let third = now.clone().back_to(3, &[(Section::Text.number(), part(2))]);
-    assert_eq!(third, Parts { header: part(1), text: part(2), mood: part(3), ..Parts::default() });
-    assert_eq!(now.clone().back_to(4, &[]), now);
-}
-
-#[test]
 fn case_does_not_matter_in_any_script() {
     assert_eq!(folded("ÄRGER Ωμέγα"), folded("ärger ωΜΈΓΑ"));
 }
@@ -160,6 +148,6 @@ fn case_does_not_matter_in_any_script() {
 fn what_somebody_wrote_is_in_no_log() {
     let secret = "nobody may read this";
     let content = entry(json!({ "text": { "title": secret, "body": secret }, "tags": [secret] })).unwrap();
-    let words = format!("{content:?} {:?} {:?}", content.to_draft(), content.text);
+    let words = format!("{content:?} {:?} {:?}", PutEntry::of(&content), content.text);
     assert!(!words.contains("nobody"), "{words}");
 }

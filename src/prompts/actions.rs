@@ -120,7 +120,7 @@ fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<String>> {
     let looked_back = |prompt: &StoredPrompt| answers(prompt, &["d8.review", "d13.letter"]);
     let prompts = store::list(tx, access, range, None, MOST)?;
     let answers: Vec<_> = prompts.iter().filter(|one| looked_back(one)).filter_map(|one| one.doc.answer_id).collect();
-    course::takeaway(tx, access, &answers)
+    crate::journal::takeaway(tx, access, &answers)
 }
 
 /// What is filled into prompts for the eyes of their owner.

@@ -26,7 +26,7 @@ async fn snooze(ann: &Person, id: &str, until: &str) -> Answer {
 
 #[actix_web::test]
 async fn rule_an_answer_is_always_stored_and_one_in_time_completes_from_any_state() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let start = world.app.now();
     let mut ids = Vec::new();
     for due in [1, 1, 1, 1, 1, 90] {
@@ -49,7 +49,6 @@ async fn rule_an_answer_is_always_stored_and_one_in_time_completes_from_any_stat
     }
     world.app.wait(hours(5));
     world.work().await;
-    world.refreshed().await;
 
     // Hours later the phone finds a network: it was written in time.
     for id in [lapsed, skipped, opened, put_off, withdrawn] {
@@ -65,24 +64,22 @@ async fn rule_an_answer_is_always_stored_and_one_in_time_completes_from_any_stat
 
 #[actix_web::test]
 async fn rule_an_answer_in_time_counts_though_the_server_was_away_and_let_the_prompt_lapse() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let start = world.app.now();
     let first = world.plant_as(minutes(10), |planned| planned.expires_at = start + hours(8)).await;
     let second = world.plant_as(hours(1), |planned| planned.expires_at = start + hours(8)).await;
     world.app.wait(hours(4));
     world.work().await;
-    world.refreshed().await;
     assert_eq!((world.sent(), world.state(first).await), (vec![second], "lapsed".to_owned()), "one of them goes");
     // The phone asked by its own plan, and knows that there is time until five.
     world.app.wait(hours(1));
-    world.refreshed().await;
     answer(&world.ann, &first.to_string(), world.app.now()).await;
     assert_eq!(world.state(first).await, "completed");
 }
 
 #[actix_web::test]
 async fn rule_a_prompt_is_put_off_three_times_at_most_and_never_into_the_night() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let id = world.plant_as(minutes(10), |planned| planned.minutes = 1).await.to_string();
     for time in ["2026-03-10T09:00:00Z", "2026-03-10T17:30:00Z"] {
         let until = if time.contains("T09") { "hour" } else { "evening" };
@@ -90,7 +87,6 @@ async fn rule_a_prompt_is_put_off_three_times_at_most_and_never_into_the_night()
     }
     // At a quarter past eight in the evening an hour later is night.
     world.app.set_clock("2026-03-10T19:15:00Z");
-    world.refreshed().await;
     assert_eq!(snooze(&world.ann, &id, "hour").await.ok().text("/detail/due_at"), "2026-03-11T07:00:00Z");
     snooze(&world.ann, &id, "tomorrow").await.expect(409).refused("state_conflict");
     assert_eq!(of(&world.ann, &id).await["detail"]["due_at"], "2026-03-11T07:00:00Z");
@@ -167,12 +163,9 @@ async fn rule_a_prompt_that_was_never_planned_says_why_to_its_owner_alone() {
 #[actix_web::test]
 async fn rule_the_weekly_prompt_comes_on_the_patients_day() {
     let app = TestApp::start().await;
-    let (mut theo, mut ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     theo.records(&ann, app.now()).await;
     app.wait(hours(24 * 16));
-    for person in [&mut theo, &mut ann] {
-        person.refreshed().await;
-    }
     let weekly = async |day: &str| {
         ann.patch("/v1/me", json!({ "weekly_day": day })).send().await.ok();
         let prompts = ann.prompts().await.into_iter();

@@ -22,11 +22,11 @@ const ORDER: &[&str] = &[
     "idempotency",
     "identity",
     "care",
-    "revisions",
     "course",
     "safety",
     "prompts",
     "delivery",
+    "items",
     "exercises",
     "measures",
     "journal",
@@ -45,12 +45,14 @@ const ORDER: &[&str] = &[
 const FORWARD: &[(&str, &str, &str)] = &[
     ("care/joining.rs", "course", "a patient who registers has settings from the first moment, in the same unit"),
     ("care/follow.rs", "prompts", "links and grants are facts of the plan, which follows in the same unit"),
+    ("care/grants/actions.rs", "items", "what is opened has to be there and done"),
+    ("prompts/actions.rs", "journal", "a prompt before a session quotes what the patient wants to bring along"),
     ("prompts/library.rs", "exercises", "which exercises are withheld is a fact of the plan, and prompts name them"),
 ];
 
 /// What files outside the HTTP layer may name of it: a precondition is judged inside the unit that changes the object;
 /// a view tells what was ignored in the form in which a problem tells what was wrong.
-const OF_HTTP: &[&str] = &["EntityTag", "Preconditions", "ProblemField"];
+const OF_HTTP: &[&str] = &["EntityTag", "Patchable", "Preconditions", "ProblemField"];
 
 /// Where the framework is used besides `http`, `app` and the routes: the two makers of extractors, and the command line.
 const FRAMEWORK: &[&str] = &["care/door.rs", "identity/claimed.rs", "cli.rs"];

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::new_id;
+use crate::support::app::{id_of, new_id};
 use crate::support::people::{Clinic, Person};
 
 /// A clinic with a therapist, and a patient of theirs.
@@ -78,7 +78,7 @@ async fn a_therapist_changes_and_takes_back_what_is_theirs() {
 async fn an_assignment_ends_with_its_link_and_stays_with_the_patient() {
     let (ann, tess) = two().await;
     let id = tess.assigns(&ann, "imagery-rescript").await;
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     tess.reads(&ann, &format!("/assignments/{id}")).await.not_found();
     let kept = ann.get(&ann.my(&format!("/assignments/{id}"))).send().await.ok();
@@ -104,7 +104,7 @@ async fn cautions_withhold_without_a_word_of_why() {
     tess.put(&cautions, json!({ "flags": ["grief", "acute_si"] })).if_match(&tag).send().await.ok();
     let all = ann.get(&ann.my("/exercises")).send().await.ok();
     let of = |key: &str| {
-        let items = all.body["items"].as_array().unwrap();
+        let items = all.items();
         items.iter().find(|item| item["exercise"]["key"] == key).unwrap().clone()
     };
     assert_eq!(
@@ -165,14 +165,13 @@ async fn whoever_has_an_older_copy_of_an_assignment_is_told_of_every_change_they
 
 #[actix_web::test]
 async fn what_a_therapist_said_may_be_said_again_when_its_day_has_passed() {
-    let (ann, mut tess) = two().await;
+    let (ann, tess) = two().await;
     let at = ann.of_theirs(&format!("/assignments/{}", new_id(&ann.app)));
     let made = json!({ "exercise_key": "values-sort", "due_on": "2026-03-12" });
     let tag = tess.put(&at, made.clone()).send().await.created().etag();
     let sooner = json!({ "exercise_key": "values-sort", "due_on": "2026-03-11" });
     tess.put(&at, sooner.clone()).if_match(&tag).send().await.ok();
     ann.app.wait(SignedDuration::from_hours(24 * 10));
-    tess.refreshed().await;
     tess.put(&at, made).send().await.ok();
     tess.put(&at, sooner).send().await.ok();
     let now = tess.patch(&at, json!({ "due_on": "2026-03-11" })).send().await.ok();

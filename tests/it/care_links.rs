@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::people::{Clinic, Person, registration};
 
 async fn access_log(patient: &Person) -> Vec<Value> {
     let answer = patient.get("/v1/patients/me/access-log?limit=200").send().await.ok();
-    answer.body["items"].as_array().unwrap().clone()
+    answer.items().to_vec()
 }
 
 #[actix_web::test]
@@ -69,7 +69,7 @@ async fn before_the_therapist_confirms_nothing_of_the_patient_is_open() {
     let body = json!({ "status": "planned", "route": "iv_infusion", "planned_at": "2026-03-12T09:00:00Z" });
     therapist.put(&infusion, body).send().await.not_found();
     // The nurse cannot confirm for the therapist, nor the patient.
-    let id = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let id = id_of(&ann.care_links().await[0]);
     let confirm = format!("/v1/care-links/{id}/confirm");
     nurse.post(&confirm, json!({})).send().await.not_found();
     ann.post(&confirm, json!({})).send().await.expect(403);
@@ -153,7 +153,7 @@ async fn whoever_is_shown_a_patient_stands_in_their_access_log() {
     let (mut paged, mut path) = (Vec::new(), "/v1/patients/me/access-log?limit=2".to_owned());
     loop {
         let page = clinic.ann.get(&path).send().await.ok();
-        paged.extend(page.body["items"].as_array().unwrap().clone());
+        paged.extend(page.items().to_vec());
         let Some(next) = page.body["next_cursor"].as_str() else { break };
         assert!(page.headers["link"].contains(next));
         path = format!("/v1/patients/me/access-log?limit=2&cursor={next}");
@@ -173,13 +173,7 @@ async fn the_roster_comes_in_pages() {
         let (mut found, mut path) = (Vec::new(), "/v1/me/patients?limit=3".to_owned());
         loop {
             let page = staff.get(&path).send().await.ok();
-            found.extend(
-                page.body["items"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|item| item["patient_id"].as_str().unwrap().to_owned()),
-            );
+            found.extend(page.items().iter().map(|item| item["patient_id"].as_str().unwrap().to_owned()));
             let Some(next) = page.body["next_cursor"].as_str() else { break };
             path = format!("/v1/me/patients?limit=3&cursor={next}");
         }
@@ -196,12 +190,7 @@ async fn an_admin_changes_what_staff_may_do_and_lets_them_go() {
     let id = admin_works.text("/items/0/clinic_id");
     let members = format!("/v1/clinics/{id}/members");
     let listed = clinic.admin.get(&members).send().await.ok();
-    let names: HashSet<_> = listed.body["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|member| member["name"].as_str().unwrap().to_owned())
-        .collect();
+    let names: HashSet<_> = listed.items().iter().map(|member| member["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(names, HashSet::from(["Ada Keller", "Thea Brandt", "Noor Haddad"].map(str::to_owned)));
     clinic.therapist.get(&members).send().await.expect(403);
     clinic.admin.get(&format!("/v1/clinics/{}/members", uuid::Uuid::nil())).send().await.not_found();
@@ -265,7 +254,7 @@ async fn ending_a_link_closes_what_was_granted_over_it_alone() {
     theo.get(&granted[1]).send().await.ok();
     let grants = clinic.ann.get("/v1/patients/me/grants").send().await.ok();
     let open = |grant: &&Value| grant.get("closed_at").is_none();
-    assert_eq!(grants.body["items"].as_array().unwrap().iter().filter(open).count(), 1);
+    assert_eq!(grants.items().iter().filter(open).count(), 1);
 
     let renewed = clinic.ann.linked_to(&clinic.therapist).await;
     assert_ne!(renewed, clinic.link);

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::support::app::id_of;
 use crate::support::child;
 use crate::support::lakeside::{
     ADA, ALL, ELIF, IDA, JONAH, MARA, NIAMH, NOOR, NOW, PATIENTS, SAMIR, TESS, Visitor, deeds, each, in_state,
@@ -132,7 +133,7 @@ async fn comments_stay_in_the_thread_of_their_therapist() {
     let app = lakeside().await;
     let (jonah, tess, samir) =
         (Visitor::log_in(&app, JONAH).await, Visitor::log_in(&app, TESS).await, Visitor::log_in(&app, SAMIR).await);
-    let soup = one(&jonah.mine("entries").await, "/text/title", "Soup")["id"].as_str().unwrap().to_owned();
+    let soup = id_of(one(&jonah.mine("entries").await, "/text/title", "Soup"));
     let thread = format!("entries/{soup}/comments");
     let mine = jonah.mine(&thread).await;
     assert_eq!(each(&mine, "/author_id").into_iter().collect::<BTreeSet<_>>().len(), 2, "both sides wrote");

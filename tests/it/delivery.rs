@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, id_of};
 use crate::support::journal::{reflection, with};
 use crate::support::people::Person;
 
@@ -60,10 +60,6 @@ impl World {
         work(&self.app, &self.channel).await
     }
 
-    pub async fn refreshed(&mut self) {
-        self.ann.refreshed().await;
-    }
-
     /// A prompt of Ann's that comes due in this time, and expires a day later.
     pub async fn plant(&self, due_in: SignedDuration) -> Id<Prompt> {
         self.plant_as(due_in, |_| {}).await
@@ -79,7 +75,7 @@ impl World {
 
     pub async fn state(&self, id: Id<Prompt>) -> String {
         let prompts = self.ann.get("/v1/patients/me/prompts?limit=200").send().await.ok();
-        let all = prompts.body["items"].as_array().unwrap().clone();
+        let all = prompts.items().to_vec();
         let found = all.iter().find(|prompt| prompt["id"] == json!(id.to_string())).unwrap();
         found["state"].as_str().unwrap().to_owned()
     }
@@ -198,12 +194,12 @@ async fn stranger(app: &TestApp) -> Id<Patient> {
 }
 
 fn keys_of(prompts: &[Value]) -> HashSet<String> {
-    prompts.iter().map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect()
+    prompts.iter().map(id_of).collect()
 }
 
 #[actix_web::test]
 async fn a_prompt_comes_due_at_its_time_and_leaves_once() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     world.tess.records(&world.ann, world.app.now()).await;
     world.work().await;
     let prompts = world.ann.prompts().await;
@@ -218,7 +214,6 @@ async fn a_prompt_comes_due_at_its_time_and_leaves_once() {
     world.app.clock.set(due);
     world.tick().await;
     assert_eq!(world.sent().iter().filter(|sent| **sent == id).count(), 1);
-    world.refreshed().await;
     assert_eq!(world.state(id).await, "delivered");
     for _ in 0..3 {
         world.work().await;
@@ -255,19 +250,18 @@ async fn coming_due_and_leaving_takes_no_change_number() {
 
 #[actix_web::test]
 async fn nothing_leaves_after_it_expired() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let id = world.plant_as(minutes(5), |planned| planned.expires_at = planned.due_at + minutes(10)).await;
     world.app.wait(minutes(15));
     world.work().await;
     assert_eq!(world.sent(), []);
     assert_eq!(world.deliveries(id).await, []);
-    world.refreshed().await;
     assert_eq!(world.state(id).await, "lapsed");
 }
 
 #[actix_web::test]
 async fn after_an_outage_of_three_days_the_latest_valid_prompt_leaves_and_the_rest_lapse() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     // It is 9:00 in Berlin. Due at 10:00, then every 10 hours for three days; each is of use for a day.
     let mut all = Vec::new();
     for turn in 0..8 {
@@ -282,7 +276,6 @@ async fn after_an_outage_of_three_days_the_latest_valid_prompt_leaves_and_the_re
     world.app.wait(hours(72));
     world.work().await;
     assert_eq!(world.sent(), [all[7]]);
-    world.refreshed().await;
     for id in &all[..7] {
         assert_eq!(world.state(*id).await, "lapsed");
     }
@@ -329,13 +322,12 @@ async fn two_prompts_that_come_due_together_both_leave() {
 
 #[actix_web::test]
 async fn what_was_answered_meanwhile_does_not_leave() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let id = world.plant(minutes(5)).await;
     world.channel.fail(1);
     world.app.wait(minutes(5));
     world.work().await;
     assert_eq!(world.deliveries(id).await[0].1, "waiting");
-    world.refreshed().await;
     let answer = json!({ "occurred_at": world.app.now().to_string(), "prompt_id": id.to_string() });
     world.ann.writes(with(reflection("The lake"), answer)).await;
     world.app.wait(minutes(1));
@@ -347,11 +339,10 @@ async fn what_was_answered_meanwhile_does_not_leave() {
 
 #[actix_web::test]
 async fn a_snoozed_prompt_leaves_again_under_a_delivery_of_its_own() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let id = world.plant(minutes(5)).await;
     world.app.wait(minutes(5));
     world.work().await;
-    world.refreshed().await;
     world.ann.post(&format!("/v1/patients/me/prompts/{id}/snooze"), json!({ "until": "hour" })).send().await.ok();
     world.app.wait(minutes(59));
     world.work().await;
@@ -365,7 +356,7 @@ async fn a_snoozed_prompt_leaves_again_under_a_delivery_of_its_own() {
 
 #[actix_web::test]
 async fn a_card_and_somebody_without_notifications_get_no_push() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let card = world
         .plant_as(minutes(5), |planned| {
             planned.push = false;
@@ -374,7 +365,6 @@ async fn a_card_and_somebody_without_notifications_get_no_push() {
         .await;
     world.app.wait(minutes(5));
     world.work().await;
-    world.refreshed().await;
     assert_eq!(world.state(card).await, "due");
     let tag = world.ann.get("/v1/me").send().await.ok().etag();
     world.ann.patch("/v1/me", json!({ "notifications": false })).if_match(&tag).send().await.ok();
@@ -509,19 +499,18 @@ async fn the_log_channel_writes_ids_and_the_neutral_sentence() {
 
 #[actix_web::test]
 async fn the_horizon_moves_with_the_days_and_twice_is_once() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     world.tess.records(&world.ann, world.app.now()).await;
     world.work().await;
     let (from, to) = ("2026-03-24T22:00:00Z", "2026-05-10T00:00:00Z");
     let path = format!("/v1/patients/me/prompts?limit=200&from={from}&to={to}");
-    let items = |answer: crate::support::app::Answer| answer.body["items"].as_array().unwrap().clone();
+    let items = |answer: crate::support::app::Answer| answer.items().to_vec();
     let before = keys_of(&items(world.ann.get(&path).send().await.ok()));
     // Day by day, as a worker lives through them.
     for _ in 0..14 {
         world.app.wait(hours(24));
         world.work().await;
     }
-    world.refreshed().await;
     let after = keys_of(&items(world.ann.get(&path).send().await.ok()));
     assert!(before.is_subset(&after) && after.len() > before.len(), "nothing was planned for later: {before:?}");
     let sent = world.sent().len();

@@ -20,7 +20,7 @@ use crate::support::shell;
 
 #[actix_web::test]
 async fn a_database_that_has_a_clinic_is_refused() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_disk().await;
     app.admin().await;
     let database = app.stop();
     let again = fill(&database, NOW).await.unwrap_err();

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, id_of};
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
 
@@ -28,7 +28,7 @@ async fn rule_an_admin_sees_counts_of_ten_or_more_only() {
             let una = app.staff(&admin, "Una Falk", &["care"]).await;
             let code = una.code_for_patient().await;
             patient.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
-            let link = una.care_links().await[0]["id"].as_str().unwrap().to_owned();
+            let link = id_of(&una.care_links().await[0]);
             una.post(&format!("/v1/care-links/{link}/confirm"), json!({})).send().await.ok();
             assert_eq!(admin.get(&path).send().await.ok().body["patients"], "< 10");
         }
@@ -39,7 +39,7 @@ async fn rule_an_admin_sees_counts_of_ten_or_more_only() {
 #[actix_web::test]
 async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
     let app = TestApp::start().await;
-    let (mut theo, mut ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     let (mine, hers) = (ann.my("/activity"), ann.of_theirs("/activity"));
     let hidden = json!({ "shared": false });
     // Nothing asked is not everything answered.
@@ -54,8 +54,6 @@ async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
     );
 
     app.wait(SignedDuration::from_hours(24));
-    theo.refreshed().await;
-    ann.refreshed().await;
     ann.patch("/v1/me", json!({ "share_activity": true })).send().await.ok();
     assert_eq!(
         theo.get(&hers).send().await.ok().body,
@@ -63,14 +61,10 @@ async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
     );
     // What a therapist does with her record is not her activity.
     app.wait(SignedDuration::from_hours(24));
-    theo.refreshed().await;
-    ann.refreshed().await;
     theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;
     assert_eq!(theo.get(&hers).send().await.ok().body["days_active_of_7"], 2);
     // A week later she has been quiet.
     app.wait(SignedDuration::from_hours(24 * 6));
-    theo.refreshed().await;
-    ann.refreshed().await;
     assert_eq!(theo.get(&hers).send().await.ok().body["days_active_of_7"], 0);
     // Switched off, it is gone at once.
     ann.patch("/v1/me", json!({ "share_activity": false })).send().await.ok();
@@ -80,7 +74,7 @@ async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
 #[actix_web::test]
 async fn fault_nothing_offered_is_no_hundred_percent_and_an_answer_in_time_counts_however_late_it_arrives() {
     let app = TestApp::start().await;
-    let (mut theo, mut ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     ann.patch("/v1/me", json!({ "share_activity": true })).send().await.ok();
     let prompts = async |theo: &Person, ann: &Person| {
         theo.get(&ann.of_theirs("/activity")).send().await.ok().body["prompts"].clone()
@@ -91,8 +85,6 @@ async fn fault_nothing_offered_is_no_hundred_percent_and_an_answer_in_time_count
     // Three days later: nine or so were asked. Offline, Ann has answered two of them in time, and one too late.
     let planned = ann.prompts().await;
     app.wait(SignedDuration::from_hours(72));
-    theo.refreshed().await;
-    ann.refreshed().await;
     let due = |prompt: &Value| prompt["detail"]["due_at"].as_str().unwrap().parse::<Timestamp>().unwrap();
     let asked: Vec<_> = planned.iter().filter(|prompt| due(prompt) <= app.now()).collect();
     let offered = asked.len();

@@ -4,7 +4,7 @@ use afterglow::delivery::LogChannel;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::new_id;
+use crate::support::app::{id_of, new_id};
 use crate::support::exercises::{grant_response, work};
 use crate::support::people::{Clinic, Person};
 
@@ -29,7 +29,7 @@ fn habit(more: Value) -> Value {
 async fn a_patient_reads_the_library_in_their_language() {
     let (ann, _) = two().await;
     let list = ann.get("/v1/exercises").send().await.ok();
-    assert_eq!(list.body["items"].as_array().unwrap().len(), 22);
+    assert_eq!(list.items().len(), 22);
     let values = ann.get("/v1/exercises/values-sort").header("accept-language", "de-AT, en;q=0.5").send().await.ok();
     assert_eq!(values.body["locale"], "de");
     assert_eq!(values.headers["content-language"], "de");
@@ -114,7 +114,7 @@ async fn what_was_said_before_can_be_read_and_brought_back_and_is_then_open_to_n
     ann.opens_response(&id, &["answers"], &tess).await;
     tess.reads(&ann, &format!("/exercise-responses/{id}")).await.ok();
     let list = ann.get(&ann.my(&format!("/exercise-responses/{id}/revisions"))).send().await.ok();
-    assert_eq!(list.body["items"].as_array().unwrap().len(), 2);
+    assert_eq!(list.items().len(), 2);
     let first = ann.get(&ann.my(&format!("/exercise-responses/{id}/revisions/1"))).send().await.ok();
     assert_eq!(first.body["answers"]["then"], "three slow breaths");
     assert!(first.body.get("distress").is_none(), "there was none then");
@@ -126,7 +126,7 @@ async fn what_was_said_before_can_be_read_and_brought_back_and_is_then_open_to_n
 
 #[actix_web::test]
 async fn what_was_deleted_can_be_brought_back_for_thirty_days() {
-    let (mut ann, tess) = two().await;
+    let (ann, tess) = two().await;
     let id = ann.works(habit(json!({}))).await;
     let path = ann.my(&format!("/exercise-responses/{id}"));
     ann.opens_response(&id, &["answers"], &tess).await;
@@ -143,7 +143,6 @@ async fn what_was_deleted_can_be_brought_back_for_thirty_days() {
     ann.app.wait(SignedDuration::from_hours(24 * 30 + 1));
     let swept = ann.app.server.state.clone();
     afterglow::jobs::tick(&swept, &LogChannel, ann.app.now()).await.unwrap();
-    ann.refreshed().await;
     ann.act(&format!("{path}/undelete")).send().await.not_found();
     ann.get(&path).send().await.not_found();
 }
@@ -216,9 +215,7 @@ async fn lists_go_on_page_by_page_and_find_one_exercise() {
         let mut next = format!("{path}/exercise-responses?exercise_key=if-then-habit&limit=2");
         loop {
             let page = who.get(&next).send().await.ok();
-            found.extend(
-                page.body["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()),
-            );
+            found.extend(page.items().iter().map(id_of));
             let Some(cursor) = page.body["next_cursor"].as_str() else { break };
             next = format!("{path}/exercise-responses?exercise_key=if-then-habit&limit=2&cursor={cursor}");
         }
@@ -314,7 +311,7 @@ async fn a_suggestion_says_why_in_words() {
     let (ann, tess) = two().await;
     tess.records(&ann, ann.app.now() - SignedDuration::from_hours(30)).await;
     let now = ann.get(&ann.my("/exercises/suggested?minutes=8&limit=22")).send().await.ok();
-    for item in now.body["items"].as_array().unwrap() {
+    for item in now.items() {
         assert!(item["exercise"]["minutes"].as_i64().unwrap() <= 8);
         assert!(item["reasons"].as_array().unwrap().iter().all(|reason| reason["text"].as_str().unwrap().len() > 10));
     }
@@ -342,7 +339,7 @@ async fn words_with_an_impossible_time_are_kept_and_flagged() {
         entry.await;
     }
     let all = ann.get(&ann.my("/exercise-responses")).send().await.ok();
-    assert_eq!(all.body["items"].as_array().unwrap().len(), 2);
+    assert_eq!(all.items().len(), 2);
     let odd = habit(json!({ "occurred_at": "2026-03-10T18:30:00+01:00:30" }));
     ann.put(&ann.my(&format!("/exercise-responses/{}", new_id(&ann.app))), odd).send().await.refused("invalid");
 }

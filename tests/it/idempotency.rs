@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 use crate::support::journal::{reflection, two};
-use crate::support::world::{Ask, Operation, World, operations};
+use crate::support::requests::{Ask, Operation, operations};
+use crate::support::world::World;
 
 /// Those that change nothing, or that make or spend tokens: no key.
 const WITHOUT_KEY: [&str; 6] =
@@ -86,7 +87,7 @@ fn every_mutating_operation_takes_a_key() {
 
 #[actix_web::test]
 async fn r5_sent_twice_there_is_one_effect_and_one_outcome_also_after_a_restart() {
-    let mut world = World::open().await;
+    let mut world = World::on(TestApp::start_on_disk().await).await;
     let mut sent: Vec<(String, Ask, Answer)> = Vec::new();
     for operation in mutating() {
         if operation.id == "end_care_link" {

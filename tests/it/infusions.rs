@@ -5,7 +5,7 @@ use afterglow::jobs;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::{Clinic, Person, completed};
 use crate::support::world::planned_for;
@@ -56,15 +56,13 @@ async fn calling_a_session_off_twice_is_calling_it_off_once() {
 #[actix_web::test]
 async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
     let app = TestApp::start().await;
-    let (mut theo, mut ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     let id = session(&app, &theo, &ann).await;
     let start = app.now();
     let path = ann.my(&format!("/infusions/{id}"));
     let started = ann.act(&format!("{path}/start")).send().await.ok();
     assert_eq!((&started.body["status"], started.text("/started_at")), (&json!("planned"), start.to_string()));
     app.wait(SignedDuration::from_mins(45));
-    theo.refreshed().await;
-    ann.refreshed().await;
     let done = ann.post(&format!("{path}/end"), json!({})).send().await.ok();
     assert_eq!((&done.body["status"], &done.body["source"]), (&json!("completed"), &json!("patient")));
     assert_eq!(done.text("/ended_at"), after(start, 45).to_string());
@@ -94,21 +92,18 @@ async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
 #[actix_web::test]
 async fn rule_an_end_that_nobody_told_is_the_planned_one_and_plans_two_days() {
     let app = TestApp::start().await;
-    let (mut theo, mut ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     let id = session(&app, &theo, &ann).await;
     let start = app.now();
     let tick = async || jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     app.wait(SignedDuration::from_mins(99));
     tick().await;
-    theo.refreshed().await;
     assert_eq!(infusion(&theo, &ann, &id).await["status"], "planned", "an hour has not passed since the planned end");
     app.wait(SignedDuration::from_mins(2));
     tick().await;
-    theo.refreshed().await;
     let found = infusion(&theo, &ann, &id).await;
     assert_eq!((&found["status"], &found["source"]), (&json!("completed"), &json!("provisional")));
     assert_eq!(found["ended_at"], after(start, 40).to_string());
-    ann.refreshed().await;
     assert_eq!(days(&ann, &id).await, [0, 1]);
 
     // The true end takes its place under the same id, and the rest is planned.
@@ -119,16 +114,13 @@ async fn rule_an_end_that_nobody_told_is_the_planned_one_and_plans_two_days() {
 
     // Another one, of which it turns out that nobody came.
     app.wait(SignedDuration::from_hours(24 * 20));
-    theo.refreshed().await;
     let id = session(&app, &theo, &ann).await;
     app.wait(SignedDuration::from_mins(101));
     tick().await;
-    theo.refreshed().await;
     let path = ann.of_theirs(&format!("/infusions/{id}"));
     let tag = theo.get(&path).send().await.ok().etag();
     let missed = theo.patch(&path, json!({ "status": "no_show" })).if_match(&tag).send().await.ok();
     assert_eq!((&missed.body["status"], missed.body.get("ended_at")), (&json!("no_show"), None));
-    ann.refreshed().await;
     assert_eq!(days(&ann, &id).await, Vec::<i64>::new());
 }
 
@@ -140,7 +132,7 @@ async fn rule_two_reports_of_one_administration_are_joined() {
     let end = after(app.now(), -60);
     let report = ann.put(&ann.my(&format!("/infusions/{hers}")), completed(end)).send().await.created();
     assert_eq!(report.body["source"], "patient");
-    let answered = ann.prompts().await[0]["id"].as_str().unwrap().to_owned();
+    let answered = id_of(&ann.prompts().await[0]);
     ann.writes(with(reflection("Lake"), json!({ "prompt_id": answered, "occurred_at": app.now().to_string() }))).await;
     let before = ann.prompts().await;
     let path = ann.of_theirs(&format!("/infusions/{theirs}"));
@@ -210,7 +202,7 @@ async fn rule_what_is_another_administration_within_six_hours_says_so() {
 #[actix_web::test]
 async fn rule_two_on_one_date_have_one_day_zero_and_what_waits_from_the_first_is_merged() {
     let app = TestApp::start().await;
-    let (mut theo, mut ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     let first = theo.records(&ann, app.now()).await;
     let prompts = ann.prompts().await;
     let key = |prompt: &&Value, key: &str| prompt["rule_key"] == key;
@@ -220,9 +212,6 @@ async fn rule_two_on_one_date_have_one_day_zero_and_what_waits_from_the_first_is
     let put_off = ann.my(&format!("/prompts/{}/snooze", fragments.as_str().unwrap()));
     ann.post(&put_off, json!({ "until": "tomorrow" })).send().await.ok();
     app.wait(SignedDuration::from_mins(7 * 60));
-    for person in [&mut theo, &mut ann] {
-        person.refreshed().await;
-    }
     let second = theo.records(&ann, app.now()).await;
     let now = ann.prompts().await;
     for id in [fragments, tell] {
@@ -236,12 +225,10 @@ async fn rule_two_on_one_date_have_one_day_zero_and_what_waits_from_the_first_is
 #[actix_web::test]
 async fn an_infusion_that_began_after_its_planned_end_has_not_ended() {
     let app = TestApp::start().await;
-    let (mut theo, mut ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     let id = session(&app, &theo, &ann).await;
     app.wait(SignedDuration::from_mins(101));
     jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
-    theo.refreshed().await;
-    ann.refreshed().await;
     assert_eq!(infusion(&theo, &ann, &id).await["source"], "provisional");
     // The clinic was late: it begins only now.
     let began = app.now();
@@ -254,7 +241,6 @@ async fn an_infusion_that_began_after_its_planned_end_has_not_ended() {
     let window = ann.get(&ann.my("/window")).send().await.ok();
     assert_eq!(window.text("/phase"), "in_session");
     app.wait(SignedDuration::from_mins(40));
-    ann.refreshed().await;
     let over = ann.act(&ann.my(&format!("/infusions/{id}/end"))).send().await.ok();
     assert_eq!((over.text("/started_at"), &over.body["source"]), (began.to_string(), &json!("patient")));
     assert!(days(&ann, &id).await.len() > 8);
@@ -263,12 +249,11 @@ async fn an_infusion_that_began_after_its_planned_end_has_not_ended() {
 #[actix_web::test]
 async fn what_a_patient_planned_alone_stays_theirs_though_nobody_said_that_it_ended() {
     let app = TestApp::start().await;
-    let (_, mut ann) = two(&app).await;
+    let (_, ann) = two(&app).await;
     let path = ann.my(&format!("/infusions/{}", new_id(&app)));
     ann.put(&path, planned_for(app.now())).send().await.created();
     app.wait(SignedDuration::from_mins(101));
     jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
-    ann.refreshed().await;
     let unsaid = ann.get(&path).send().await.ok();
     assert_eq!(unsaid.body["source"], "provisional");
     let missed = ann.patch(&path, json!({ "status": "no_show" })).if_match(&unsaid.etag()).send().await.ok();
@@ -278,7 +263,7 @@ async fn what_a_patient_planned_alone_stays_theirs_though_nobody_said_that_it_en
 #[actix_web::test]
 async fn a_patient_without_a_clinics_record_keeps_their_own() {
     let app = TestApp::start().await;
-    let (_, mut ann) = two(&app).await;
+    let (_, ann) = two(&app).await;
     let path = ann.my(&format!("/infusions/{}", new_id(&app)));
     let mine =
         ann.put(&path, with(planned_for(after(app.now(), 60)), json!({ "supervised": false }))).send().await.created();
@@ -286,7 +271,6 @@ async fn a_patient_without_a_clinics_record_keeps_their_own() {
     let moved = json!({ "planned_start": after(app.now(), 120).to_string() });
     ann.patch(&path, moved).if_match(&mine.etag()).send().await.ok();
     app.wait(SignedDuration::from_mins(180));
-    ann.refreshed().await;
     ann.act(&format!("{path}/start")).send().await.ok();
     app.wait(SignedDuration::from_mins(4));
     ann.post(&format!("{path}/end"), json!({})).send().await.ok();
@@ -299,9 +283,7 @@ async fn a_patient_without_a_clinics_record_keeps_their_own() {
 async fn a_course_is_what_the_infusions_make_of_it() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let courses = async |who: &Person| {
-        who.get(&ann.of_theirs("/courses")).send().await.ok().body["items"].as_array().unwrap().clone()
-    };
+    let courses = async |who: &Person| who.get(&ann.of_theirs("/courses")).send().await.ok().items().to_vec();
     assert!(courses(&ann).await.is_empty());
     let (first, second, later) = (new_id(&app), new_id(&app), new_id(&app));
     let path = |id: &str| ann.of_theirs(&format!("/infusions/{id}"));

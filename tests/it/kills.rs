@@ -11,6 +11,7 @@ use diesel::sql_types::{BigInt, Text};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::app::id_of;
 use crate::support::child::{Child, Web, first_run_code, run};
 use crate::support::database::{Count, Database, on_postgres};
 use crate::support::sql::Sql;
@@ -93,7 +94,7 @@ pub async fn verify(web: &Web, database: &Database, patient: &str, ledger: &Mute
     loop {
         let page = web.expect(Method::GET, &path, Value::Null, 200).await;
         for item in page["items"].as_array().unwrap() {
-            let id = item["id"].as_str().unwrap().to_owned();
+            let id = id_of(item);
             assert_eq!(item["text"], body_of(&id)["text"], "{id} is torn");
             assert_eq!(item["version"], json!(1), "{id} was written twice");
             assert_eq!(found.insert(id, ()), None, "listed twice");

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::world::{World, operations};
+use crate::support::requests::operations;
+use crate::support::world::World;
 
 /// What stands for an account that is not there, or spends what can be spent once.
 const DOER: [(&str, &str); 12] = [

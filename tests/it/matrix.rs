@@ -9,7 +9,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::app::{Answer, new_id};
-use crate::support::world::{Ask, CANARY, COLUMNS, World, operations};
+use crate::support::requests::{Ask, operations};
+use crate::support::world::{CANARY, COLUMNS, World};
 
 const GOLDEN: &str = include_str!("../golden/authz_matrix.txt");
 

@@ -13,7 +13,7 @@ fn reminded(due: Timestamp, later: i64) -> impl FnOnce(&mut Planned) {
 
 #[actix_web::test]
 async fn rule_one_reminder_goes_half_way_under_the_same_notification() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let due = world.app.now() + minutes(10);
     let id = world.plant_as(minutes(10), reminded(due, 3)).await;
     world.app.wait(minutes(10));
@@ -31,7 +31,6 @@ async fn rule_one_reminder_goes_half_way_under_the_same_notification() {
     world.app.wait(hours(12));
     world.work().await;
     assert_eq!(world.sent(), [id, id], "and no other");
-    world.refreshed().await;
     assert_eq!(world.state(id).await, "delivered");
 }
 
@@ -65,7 +64,7 @@ async fn rule_a_safety_check_is_reminded_of_twice() {
 
 #[actix_web::test]
 async fn rule_nobody_is_reminded_of_what_was_answered_or_skipped_or_at_night() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let due = world.app.now() + minutes(10);
     let answered = world.plant_as(minutes(10), reminded(due, 3)).await;
     let skipped = world.plant_as(minutes(10), reminded(due, 3)).await;
@@ -73,7 +72,6 @@ async fn rule_nobody_is_reminded_of_what_was_answered_or_skipped_or_at_night() {
     world.app.wait(minutes(10));
     world.work().await;
     assert_eq!(world.sent().len(), 3);
-    world.refreshed().await;
     world.ann.post(&world.ann.my(&format!("/prompts/{answered}/complete")), json!({})).send().await.ok();
     world.ann.post(&world.ann.my(&format!("/prompts/{skipped}/skip")), json!({})).send().await.ok();
     for _ in 0..20 {
@@ -81,13 +79,12 @@ async fn rule_nobody_is_reminded_of_what_was_answered_or_skipped_or_at_night() {
         world.work().await;
     }
     assert_eq!(world.sent().len(), 3, "no reminder");
-    world.refreshed().await;
     assert_eq!(world.state(late).await, "delivered");
 }
 
 #[actix_web::test]
 async fn fault_resends_come_out_of_order_after_expiry_or_as_spam() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let due = world.app.now() + minutes(10);
     let first = world.plant_as(minutes(10), reminded(due, 3)).await;
     // The channel is down for a while: what it fails to take is tried again, a few times, in order.
@@ -107,7 +104,6 @@ async fn fault_resends_come_out_of_order_after_expiry_or_as_spam() {
     }
     let sent = world.sent();
     assert_eq!(sent, [first], "what has expired does not go, and nobody is reminded after an outage");
-    world.refreshed().await;
     assert_eq!(world.state(second).await, "lapsed");
     // Whatever else happens, a prompt is pushed twice at most, and never after it expired.
     for _ in 0..48 {

@@ -12,7 +12,7 @@ use afterglow::{jobs, prompts};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Person, completed};
 use crate::support::world::planned_for;
@@ -26,8 +26,7 @@ fn due(prompt: &Value) -> Timestamp {
 }
 
 fn by_id(prompts: &[Value]) -> BTreeMap<String, Value> {
-    let by: BTreeMap<_, _> =
-        prompts.iter().map(|prompt| (prompt["id"].as_str().unwrap().to_owned(), prompt.clone())).collect();
+    let by: BTreeMap<_, _> = prompts.iter().map(|prompt| (id_of(prompt), prompt.clone())).collect();
     assert_eq!(by.len(), prompts.len(), "no prompt twice");
     by
 }
@@ -86,14 +85,13 @@ async fn rule_the_id_of_a_prompt_stays_the_same_however_often_it_is_planned() {
 
 #[actix_web::test]
 async fn rule_quiet_hours_move_what_is_to_come_and_nothing_else() {
-    let (app, _, mut ann, _) = planned().await;
+    let (app, _, ann, _) = planned().await;
     app.wait(SignedDuration::from_hours(30));
-    ann.refreshed().await;
     let before = by_id(&ann.prompts().await);
     let now = app.now();
     let past: Vec<&Value> = before.values().filter(|prompt| due(prompt) <= now).collect();
     assert!(!past.is_empty(), "something has come due meanwhile");
-    let answered = past[0]["id"].as_str().unwrap().to_owned();
+    let answered = id_of(past[0]);
     ann.writes(with(reflection("Lake"), json!({ "prompt_id": answered, "occurred_at": now.to_string() }))).await;
     let before = by_id(&ann.prompts().await);
     ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).send().await.ok();
@@ -165,7 +163,7 @@ async fn rule_a_pause_withdraws_and_its_end_brings_back() {
 #[actix_web::test]
 async fn rule_a_cancelled_infusion_withdraws_what_is_to_come_and_not_what_was_answered() {
     let (app, theo, ann, infusion) = planned().await;
-    let first = waiting(&ann.prompts().await)[0]["id"].as_str().unwrap().to_owned();
+    let first = id_of(&waiting(&ann.prompts().await)[0]);
     let words = with(reflection("Lake"), json!({ "prompt_id": first, "occurred_at": app.now().to_string() }));
     ann.writes(words).await;
     let path = ann.of_theirs(&format!("/infusions/{infusion}"));
@@ -182,9 +180,8 @@ async fn rule_a_cancelled_infusion_withdraws_what_is_to_come_and_not_what_was_an
 
 #[actix_web::test]
 async fn rule_open_complete_snooze_and_skip_are_four_operations_and_twice_is_once() {
-    let (app, _, mut ann, _) = planned().await;
-    let ids: Vec<String> =
-        waiting(&ann.prompts().await).iter().map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect();
+    let (app, _, ann, _) = planned().await;
+    let ids: Vec<String> = waiting(&ann.prompts().await).iter().map(id_of).collect();
     for (place, (act, body, state)) in [
         ("open", Value::Null, "opened"),
         ("complete", json!({}), "completed"),
@@ -205,7 +202,6 @@ async fn rule_open_complete_snooze_and_skip_are_four_operations_and_twice_is_onc
     }
     // Long after: opening what has lapsed is allowed, and twice is once.
     app.wait(SignedDuration::from_hours(24 * 9));
-    ann.refreshed().await;
     let lapsed = ann.prompts().await.into_iter().find(|prompt| prompt["state"] == "lapsed").unwrap();
     let path = ann.my(&format!("/prompts/{}/open", lapsed["id"].as_str().unwrap()));
     let once = ann.act(&path).send().await.ok();
@@ -219,7 +215,7 @@ async fn a_page_of_prompts_follows_another_though_time_passes() {
         let (mut seen, mut next) = (Vec::new(), path.clone());
         loop {
             let page = who.get(&next).send().await.ok();
-            seen.extend(page.body["items"].as_array().unwrap().clone());
+            seen.extend(page.items().to_vec());
             let Some(cursor) = page.body["next_cursor"].as_str() else { break };
             next = format!("{path}&cursor={cursor}");
             app.wait(SignedDuration::from_secs(1));
@@ -242,7 +238,7 @@ async fn rule_a_therapist_sees_the_protocol_and_nothing_that_the_patient_did() {
         assert!(fields.is_subset(&BTreeSet::from(["id", "rule_key", "kind", "day"])), "{prompt}");
     }
     let own = waiting(&ann.prompts().await);
-    let id = |place: usize| own[place]["id"].as_str().unwrap().to_owned();
+    let id = |place: usize| id_of(&own[place]);
     let act = |place: usize, act: &str| ann.my(&format!("/prompts/{}/{act}", id(place)));
     let narrow = format!("&from={}&to={}", due(&own[3]), after(due(&own[3]), 1));
     let narrowed = look(&narrow).await;
@@ -268,11 +264,8 @@ async fn rule_a_therapist_sees_the_protocol_and_nothing_that_the_patient_did() {
 
 #[actix_web::test]
 async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is_shared() {
-    let (app, theo, mut ann, _) = planned().await;
+    let (app, theo, ann, _) = planned().await;
     app.set_clock("2026-03-13T09:00:00Z");
-    ann.refreshed().await;
-    let mut theo = theo;
-    theo.refreshed().await;
     // No round of the worker: the plan follows in the unit that changed something.
     let state = async |ann: &Person| {
         let prompts = ann.prompts().await;
@@ -294,12 +287,10 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
     assert_eq!(state(&ann).await, ["cancelled", "planned"]);
     app.wait(SignedDuration::from_mins(61));
     jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
-    ann.refreshed().await;
     assert_eq!(state(&ann).await, ["planned", "planned"], "what ran out is unshared from that instant on");
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     assert_eq!(state(&ann).await, ["cancelled", "planned"], "nobody is there to read it");
-    theo.refreshed().await;
     ann.linked_to(&theo).await;
     assert_eq!(state(&ann).await, ["planned", "planned"], "and somebody is again");
     ann.delete(&ann.my(&format!("/entries/{entry}"))).send().await.no_content();
@@ -332,7 +323,7 @@ async fn rule_what_was_put_off_keeps_out_of_a_night_or_a_pause_that_is_set_after
 
 #[actix_web::test]
 async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
-    let (app, _, mut ann, _) = planned().await;
+    let (app, _, ann, _) = planned().await;
     let state = &app.server.state;
     let patient: Id<Patient> = ann.patient.parse().unwrap();
     // The plan of an older version, whose midday began half an hour later.
@@ -349,7 +340,6 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     let before = by_id(&ann.prompts().await);
     // A day and a half later some of it has gone out.
     app.wait(SignedDuration::from_hours(36));
-    ann.refreshed().await;
     while jobs::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
     let version = async || state.db.read(|tx| prompts::store::planned_version(tx, "afterglow-default")).await.unwrap();
     assert_eq!(version().await, Some(0));

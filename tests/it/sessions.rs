@@ -75,7 +75,7 @@ async fn each_refresh_gives_the_next_token_and_new_access() {
 
 #[actix_web::test]
 async fn a_lost_reply_is_given_again_within_a_minute_and_does_not_log_out() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_disk().await;
     let ann = account(&app, ANN).await;
     let first = refresh(&app, &ann.refresh).await.ok().text("/refresh_token");
     app.wait(SignedDuration::from_secs(59));
@@ -89,7 +89,7 @@ async fn a_lost_reply_is_given_again_within_a_minute_and_does_not_log_out() {
 
 #[actix_web::test]
 async fn a_spent_token_after_a_minute_ends_the_session_and_a_restart_does_not_revive_it() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_disk().await;
     let ann = account(&app, ANN).await;
     let next = refresh(&app, &ann.refresh).await.ok();
     app.wait(SignedDuration::from_secs(61));
@@ -99,7 +99,7 @@ async fn a_spent_token_after_a_minute_ends_the_session_and_a_restart_does_not_re
 
 #[actix_web::test]
 async fn a_spent_token_after_its_successor_was_used_ends_the_session_at_once() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_disk().await;
     let ann = account(&app, ANN).await;
     let next = refresh(&app, &ann.refresh).await.ok();
     let third = refresh(&app, &next.text("/refresh_token")).await.ok();
@@ -132,7 +132,7 @@ async fn twenty_refreshes_at_once_leave_one_family_alive() {
 
 #[actix_web::test]
 async fn a_log_out_is_felt_at_once_by_this_session_and_no_other() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_disk().await;
     let ann = account(&app, ANN).await;
     let phone = log_in(&app, ANN, PASSPHRASE).await.ok();
     me(&app, &ann.access).await.ok();
@@ -216,7 +216,7 @@ async fn a_stranger_cannot_tell_an_unknown_address_from_a_wrong_passphrase_or_a_
 
 #[actix_web::test]
 async fn ten_failures_rest_the_account_for_a_quarter_of_an_hour_and_other_devices_go_on() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_disk().await;
     let phone = account(&app, ANN).await;
     for _ in 0..4 {
         log_in(&app, ANN, "a loud river at noon").await.expect(401);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::app::{Answer, TestApp, id_of, new_id};
 use crate::support::journal::{grant, ids, reflection, two, with};
 use crate::support::people::Person;
 
@@ -108,7 +108,7 @@ async fn s14c_after_revoking_neither_a_tag_nor_a_replay_tells_anything() {
     ann.opens(&entry, &["text"], &theo).await;
     comment().send().await.created();
     let thread = theo.get(&format!("{path}/comments")).send().await.ok();
-    assert_eq!(thread.body["items"].as_array().unwrap().len(), 1, "one effect");
+    assert_eq!(thread.items().len(), 1, "one effect");
 }
 
 #[actix_web::test]
@@ -165,13 +165,12 @@ async fn what_cannot_be_opened_is_refused() {
 #[actix_web::test]
 async fn a_grant_ends_at_its_time() {
     let app = TestApp::start().await;
-    let (mut theo, ann) = two(&app).await;
+    let (theo, ann) = two(&app).await;
     let entry = ann.writes(reflection("Lake")).await;
     let id = new_id(&app);
     let body = with(grant(&entry, &["text"], &theo), json!({ "expires_at": "2026-03-10T10:00:00Z" }));
     ann.put_grant(&id, body).send().await.created();
     app.set_clock("2026-03-10T09:59:59Z");
-    theo.refreshed().await;
     assert_eq!(theo.finds(&ann).await, [entry.as_str()]);
     app.set_clock("2026-03-10T10:00:00Z");
     assert!(theo.finds(&ann).await.is_empty());
@@ -203,7 +202,7 @@ async fn ending_a_link_ends_its_grants_and_a_new_link_starts_empty() {
     let (theo, ann) = two(&app).await;
     let entry = ann.writes(reflection("Lake")).await;
     ann.opens(&entry, &["text"], &theo).await;
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     for rest in ["/entries", "/grants", &format!("/entries/{entry}")] {
         theo.reads(&ann, rest).await.not_found();
@@ -277,8 +276,7 @@ async fn delivered_and_opened_are_two_facts_in_the_patients_log() {
     assert_eq!(seen.body["seen_by"], json!([{ "account_id": theo.account, "opened_at": first.body["opened_at"] }]));
     ann.post(&ann.my(&format!("/entries/{entry}/opened")), json!({})).send().await.expect(403);
     let log = ann.get(&ann.my("/access-log")).send().await.ok();
-    let acts: Vec<(&str, &Value)> =
-        log.body["items"].as_array().unwrap().iter().map(|row| (row["act"].as_str().unwrap(), &row["ids"])).collect();
+    let acts: Vec<(&str, &Value)> = log.items().iter().map(|row| (row["act"].as_str().unwrap(), &row["ids"])).collect();
     assert!(acts.contains(&("list_entries", &json!([entry]))), "{acts:?}");
     assert!(acts.contains(&("mark_entry_opened", &json!([entry]))), "{acts:?}");
 }
@@ -297,8 +295,7 @@ async fn a_filtered_list_logs_what_went_out_and_no_more() {
     theo.reads(&ann, &format!("/entries?prompt_id={dream}")).await.expect(422);
     theo.post(&ann.of_theirs("/entries/search"), json!({ "words": "lake" })).send().await.expect(403);
     let log = ann.get(&ann.my("/access-log")).send().await.ok();
-    let lists: Vec<&Value> =
-        log.body["items"].as_array().unwrap().iter().filter(|row| row["act"] == "list_entries").collect();
+    let lists: Vec<&Value> = log.items().iter().filter(|row| row["act"] == "list_entries").collect();
     assert!(lists.iter().any(|row| row["ids"] == json!([dream])), "{lists:?}");
     assert!(lists.iter().all(|row| !row["ids"].as_array().unwrap().contains(&json!(other))), "{lists:?}");
 }
@@ -319,7 +316,7 @@ async fn a_readers_list_has_pages() {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = theo.reads(&ann, &format!("/entries?limit=2{cursor}")).await.ok();
-        assert!(page.body["items"].as_array().unwrap().iter().all(|item| item["sections"] == json!(["text", "mood"])));
+        assert!(page.items().iter().all(|item| item["sections"] == json!(["text", "mood"])));
         seen.extend(ids(&page));
         match page.body["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -355,7 +352,7 @@ async fn comments_belong_to_an_entry_and_a_therapist() {
     say(&tina, json!({ "body": "Let me in.", "thread_id": thread })).await.expect(422);
     say(&theo, json!({ "body": " " })).await.expect(422);
     let bodies = |list: &Answer| -> Vec<String> {
-        list.body["items"].as_array().unwrap().iter().map(|item| item["body"].as_str().unwrap().to_owned()).collect()
+        list.items().iter().map(|item| item["body"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(bodies(&theo.reads(&ann, &path).await.ok()), ["Thank you.", "You are welcome."]);
     assert_eq!(bodies(&tina.reads(&ann, &path).await.ok()), ["Hello."]);

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::journal::{reflection, with};
 use crate::support::people::completed;
 
@@ -19,7 +19,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     let ada = app.admin().await;
     let tess = app.staff(&ada, "Tess Moreau", &["care"]).await;
     let noor = app.staff(&ada, "Noor Haddad", &["record"]).await;
-    let mut ann = app.patient(&tess, "Ann Walker").await;
+    let ann = app.patient(&tess, "Ann Walker").await;
 
     // Nobody has had an infusion: no window, nothing planned but what recurs.
     let window = ann.get("/v1/patients/me/window").send().await.ok();
@@ -30,10 +30,6 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     let planned = json!({ "status": "planned", "route": "iv_infusion", "planned_start": "2026-03-10T09:00:00Z", "planned_minutes": 40 });
     let tag = noor.put(&ann.of_theirs(&format!("/infusions/{infusion}")), planned).send().await.created().etag();
     app.wait(SignedDuration::from_mins(110));
-    let (mut tess, mut noor) = (tess, noor);
-    for person in [&mut tess, &mut noor, &mut ann] {
-        person.refreshed().await;
-    }
     let over = ann.act(&format!("/v1/patients/me/infusions/{infusion}/end")).send().await.ok();
     assert_eq!((&over.body["status"], &over.body["source"]), (&json!("completed"), &json!("patient")));
     assert!(over.text("/driving").starts_with("Please do not drive before"));
@@ -67,9 +63,6 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
 
     // The next day the patient answers a prompt by writing. They are at home; the words are theirs alone.
     app.wait(SignedDuration::from_hours(27));
-    for person in [&mut tess, &mut noor, &mut ann] {
-        person.refreshed().await;
-    }
     let tell =
         prompts.iter().find(|prompt| prompt["rule_key"] == "d1.tell").unwrap()["id"].as_str().unwrap().to_owned();
     let id = new_id(&app);
@@ -97,12 +90,9 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     let mine = ann.get(&format!("/v1/patients/me/entries/{id}")).send().await.ok();
     assert_eq!(mine.body["seen_by"][0]["account_id"], json!(tess.account));
     let log = ann.get("/v1/patients/me/access-log").send().await.ok();
-    let acts: Vec<&str> =
-        log.body["items"].as_array().unwrap().iter().map(|item| item["act"].as_str().unwrap()).collect();
+    let acts: Vec<&str> = log.items().iter().map(|item| item["act"].as_str().unwrap()).collect();
     assert!(acts.contains(&"get_entry") && acts.contains(&"mark_entry_opened"), "{acts:?}");
     noor.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
-    let mut ada = ada;
-    ada.refreshed().await;
     ada.get(&ann.of_theirs("/window")).send().await.not_found();
 
     // The therapist asks for an exercise. The patient works on it step by step, and opens the answers, not how it felt.
@@ -127,7 +117,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     // And takes it back: at once, and with the link everything else.
     ann.delete(&format!("/v1/patients/me/grants/{grant}")).send().await.no_content();
     tess.get(&ann.of_theirs(&format!("/entries/{id}"))).send().await.not_found();
-    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     tess.get(&ann.of_theirs("/window")).send().await.not_found();
     tess.get(&ann.of_theirs("/infusions")).send().await.not_found();

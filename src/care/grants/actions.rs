@@ -9,6 +9,7 @@ use crate::changes::{self, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::exercises;
 use crate::idempotency::Done;
+use crate::items::ItemTable as _;
 use crate::journal;
 use crate::kernel::id::{Any, Entry, Grant, Patient};
 use crate::kernel::{Code, Error, Id, Result};
@@ -55,11 +56,11 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     }
     let items = match &doc.target {
         Target::Entry(entry) => {
-            let state = journal::store::find_state(tx, access, *entry)?;
+            let state = journal::store::EntryTable::find_state(tx, access, entry.any())?;
             vec![shareable(entry.any(), state.map(|state| (state.draft, state.deleted)))?]
         }
         Target::ExerciseResponse(response) => {
-            let state = exercises::store::find_state(tx, access, *response)?;
+            let state = exercises::store::ResponseTable::find_state(tx, access, response.any())?;
             vec![shareable(response.any(), state.map(|state| (state.draft, state.deleted)))?]
         }
         Target::Rule(rule) => matching(tx, access, rule)?.into_iter().map(Id::any).collect(),
@@ -89,7 +90,7 @@ fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
 /// The done entries that fall under a rule now.
 fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<Id<Entry>>> {
     let mut found = Vec::new();
-    for (entry, kind, answers_prompt) in journal::store::kinds(tx, access, rule.answers_prompt)? {
+    for (entry, kind, answers_prompt) in journal::store::list_kinds(tx, access, rule.answers_prompt)? {
         if rule.matches(kind.name(), answers_prompt) {
             found.push(entry);
         }

@@ -1,30 +1,23 @@
-//! What a response said before.
+//! What an exercise response said before.
 
-use actix_web::{HttpRequest, get, post};
+use actix_web::{get, post};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Language;
-use super::responses::{again, changed, reply};
+use crate::care::Door;
 use crate::care::door::Own;
-use crate::care::grants::Sections;
-use crate::care::{Access, Door};
-use crate::changes::Entity;
-use crate::db::Tx;
-use crate::exercises::actions::Responses;
 use crate::exercises::draft::DistressFields;
-use crate::exercises::seal::Of;
+use crate::exercises::model::Responses;
 use crate::exercises::view::ResponseView;
 use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors};
-use crate::http::{IdempotencyKey, PathOf, PatientRef, Preconditions, Query, Reply};
-use crate::idempotency::Done;
+use crate::http::{Listing, PageQuery, PathOf, PatientRef, Reply, Request};
+use crate::items::routes::{self as items, RevisionList};
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
-use crate::revisions::Kept as _;
-use crate::revisions::routes::{self, ListRevisions, RevisionList};
 
 /// What a response said.
 #[derive(Serialize, ToSchema)]
@@ -40,56 +33,47 @@ struct ResponseRevision {
     /// Answers by step.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
-    answers: Option<Map<String, Value>>,
+    answers: Option<Box<RawValue>>,
     /// How it felt.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    distress: Option<DistressFields>,
+    #[schema(value_type = Option<DistressFields>, nullable = false)]
+    distress: Option<Box<RawValue>>,
 }
 
 /// List the revisions of an exercise response
 ///
 /// For the patient only: readers see the present version.
-#[utoipa::path(tag = "exercises", operation_id = "list_response_revisions",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("response_id" = Uuid, Path, description = "The response"), ListRevisions),
+        ("response_id" = Uuid, Path, description = "The response"), PageQuery),
     responses((status = 200, description = "Revisions", body = RevisionList), ReadErrors))]
 #[get("/exercise-responses/{response_id}/revisions")]
 pub(super) async fn list_response_revisions(
     door: Door<Own>,
     id: PathOf<Id<Response>>,
-    query: Result<Query<ListRevisions>, Error>,
-    request: HttpRequest,
+    listing: Result<Listing, Error>,
 ) -> Result<Reply> {
-    let id = id.into_inner();
-    let there = move |tx: &mut Tx<'_>, access: &Access<_>| Responses::get(tx, access, id).map(|_| ());
-    routes::list(&door, "list_response_revisions", (Entity::Response, id.any()), query, &request, there).await
+    items::list_revisions::<Responses>(door, "list_response_revisions", id.0, listing).await
 }
 
 /// Read a revision of an exercise response
 ///
 /// What the response said in that version.
-#[utoipa::path(tag = "exercises", operation_id = "get_response_revision",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"),
         ("revision" = i64, Path, description = "The version", minimum = 1)),
     responses((status = 200, description = "The revision", body = ResponseRevision), ReadErrors))]
 #[get("/exercise-responses/{response_id}/revisions/{revision}")]
 pub(super) async fn get_response_revision(door: Door<Own>, path: PathOf<(Id<Response>, i64)>) -> Result<Reply> {
-    let (response, revision) = path.into_inner();
-    let parts = door
-        .read("get_response_revision", move |tx, access| {
-            let row = Responses::get(tx, access, response)?;
-            Responses::parts_at(tx, access, &row, revision)
-        })
-        .await?;
-    let content = Of { patient: door.patient()?, response }.open(door.keys()?, &parts, Sections::ALL)?.content;
+    let (response, revision) = path.0;
+    let mut opened = items::get_revision::<Responses>(&door, "get_response_revision", path.0).await?;
     Ok(Reply::ok(&ResponseRevision {
         response_id: response.uuid(),
         revision,
-        occurred_at: content.header.occurred_at,
-        answers: content.answers.map(|answers| answers.as_map().clone()),
-        distress: content.distress.map(DistressFields::of),
+        occurred_at: opened.header.circumstances.occurred_at,
+        answers: opened.take(0),
+        distress: opened.take(1),
     }))
 }
 
@@ -97,7 +81,7 @@ pub(super) async fn get_response_revision(door: Door<Own>, path: PathOf<(Id<Resp
 ///
 /// What the response said in that version becomes its newest version. Nobody but the patient sees it then: what was
 /// opened before is not open any more. A done response stays done. `If-Match` is heeded and not required.
-#[utoipa::path(tag = "exercises", operation_id = "restore_response_revision",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"),
         ("revision" = i64, Path, description = "The version", minimum = 1), OnceHeader, IfMatchHeader),
@@ -105,17 +89,8 @@ pub(super) async fn get_response_revision(door: Door<Own>, path: PathOf<(Id<Resp
 #[post("/exercise-responses/{response_id}/revisions/{revision}/restore")]
 pub(super) async fn restore_response_revision(
     door: Door<Own>,
-    path: PathOf<(Id<Response>, i64)>,
-    key: IdempotencyKey,
-    preconditions: Preconditions,
+    request: Request<(Id<Response>, i64)>,
     language: Language,
 ) -> Result<Reply> {
-    let (id, revision) = path.into_inner();
-    let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        let row = Responses::restore(tx, access, id, revision, &preconditions)?;
-        Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
-    };
-    let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| again(tx, access, id);
-    let (_, answer) = door.write("restore_response_revision", door.once(&key, &[]), Ok(()), write, replay).await?;
-    reply(&door, &answer, language)
+    items::restore::<Responses>(door, "restore_response_revision", request, language.0).await
 }

@@ -10,7 +10,7 @@ mod responses;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{AcceptLanguage, Header as _, Quality};
 use actix_web::{FromRequest, HttpRequest};
 
 use super::words;
@@ -49,9 +49,19 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
 
 /// The language that a request asks for, of those that there are; `None` if it does not say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Language(Option<&'static str>);
+pub(super) struct Language(pub(super) Option<&'static str>);
 
 impl Language {
+    /// The one with the highest weight, and of those the first.
+    pub(super) fn negotiate(accepted: &AcceptLanguage) -> Self {
+        let known = accepted
+            .iter()
+            .filter(|wanted| wanted.quality > Quality::ZERO)
+            .filter_map(|wanted| Some((words::language(wanted.item.item()?.primary_language())?, wanted.quality)));
+        // Of equals, `max_by_key` takes the last.
+        Self(known.rev().max_by_key(|(_, weight)| *weight).map(|(language, _)| language))
+    }
+
     /// The language asked for, or else `own`.
     pub(super) fn or(self, own: &str) -> &str {
         self.0.unwrap_or(own)
@@ -63,7 +73,7 @@ impl FromRequest for Language {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let header = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        ready(Ok(Self(header.and_then(words::negotiate))))
+        // A header that cannot be read asks for nothing.
+        ready(Ok(AcceptLanguage::parse(request).map_or(Self(None), |accepted| Self::negotiate(&accepted))))
     }
 }

@@ -1,66 +1,36 @@
-//! One response.
+//! One exercise response.
 
-use actix_web::{HttpRequest, delete, get, patch, post, put};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use actix_web::{delete, get, patch, post, put};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Language;
-use crate::care::door::{Care, Own, Policy, Shared};
-use crate::care::{Access, Door, grants};
-use crate::course::{self, Background};
-use crate::db::Tx;
-use crate::exercises::actions::{self, Responses};
-use crate::exercises::draft::{ResponseDraft, ResponsePatch};
-use crate::exercises::store::Row;
-use crate::exercises::view::{self, Found, ResponseView};
+use crate::care::Door;
+use crate::care::door::{Care, Own, Shared};
+use crate::exercises::draft::PutExerciseResponse;
+use crate::exercises::model::{Content, Responses};
+use crate::exercises::view::ResponseView;
 use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, IdempotencyKey, PatchBody, PathOf, PatientRef, Preconditions, Reply};
-use crate::idempotency::Done;
+use crate::http::{Body, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
+use crate::items::routes::{self as items, Written};
 use crate::kernel::id::Response;
-use crate::kernel::{Error, Id, Result};
-use crate::revisions::Kept as _;
-use crate::vault::MacLabel;
+use crate::kernel::{Id, Result};
 
-/// What a unit on one response returns, still sealed.
-pub(super) type Answer = (Found, Background);
+/// A merge patch on an exercise response.
+type PatchExerciseResponse = Patch<PutExerciseResponse>;
 
-/// The answer of a change, for the owner.
-pub(super) fn changed<A>(tx: &mut Tx<'_>, access: &Access<A>, row: Row) -> Result<Answer> {
-    let openings = Some(grants::store::list_openings(tx, access, row.id.any())?);
-    Ok((Found { row, shared: None, openings }, course::background(tx, access)?))
-}
+impl Written for Responses {
+    type Body = PutExerciseResponse;
 
-/// The answer of a change that was made before: the present state.
-pub(super) fn again<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>) -> Result<Answer> {
-    let row = Responses::get(tx, access, id)?;
-    changed(tx, access, row)
-}
+    fn parse(body: PutExerciseResponse) -> Result<Content> {
+        body.parse()
+    }
 
-fn render<L: Policy>(
-    door: &Door<L>,
-    (found, background): &Answer,
-    language: Language,
-) -> Result<(ResponseView, EntityTag)> {
-    let around = background.open(door.keys()?, door.patient()?)?;
-    // A reader's words are in the language of their request: the patient's is not theirs to know.
-    let own = if found.shared.is_none() { around.locale.clone() } else { "en".to_owned() };
-    let view = view::render(door.keys()?, door.patient()?, found, &around, language.or(&own))?;
-    let tag = if found.shared.is_none() {
-        EntityTag::version(found.row.version)
-    } else {
-        let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
-        EntityTag::opaque(&URL_SAFE_NO_PAD.encode(door.state().vault.mac(MacLabel::ReaderTag, &[&shown])))
-    };
-    Ok((view, tag))
-}
-
-pub(super) fn reply<L: Policy>(door: &Door<L>, answer: &Answer, language: Language) -> Result<Reply> {
-    let (view, tag) = render(door, answer, language)?;
-    Ok(Reply::ok(&view).etag(&tag))
+    fn body(content: &Content) -> PutExerciseResponse {
+        PutExerciseResponse::of(content)
+    }
 }
 
 /// Create or replace an exercise response
@@ -70,7 +40,7 @@ pub(super) fn reply<L: Policy>(door: &Door<L>, answer: &Answer, language: Langua
 /// its `ETag` (428 without it, 412 when it has changed since). The body that created it, sent again, answers 200 with the
 /// present state. Beginning an exercise that is not offered now (an empty draft) answers 409
 /// `exercise_withheld`; what was worked on or felt is kept in any case. A deleted id answers 410: undelete it.
-#[utoipa::path(tag = "exercises", operation_id = "put_exercise_response", request_body = ResponseDraft,
+#[utoipa::path(tag = "exercises", request_body = PutExerciseResponse,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "A new UUIDv7, or that of the response to replace"),
         OnceHeader, IfMatchHeader, IfNoneMatchHeader),
@@ -79,41 +49,17 @@ pub(super) fn reply<L: Policy>(door: &Door<L>, answer: &Answer, language: Langua
 #[put("/exercise-responses/{response_id}")]
 pub(super) async fn put_exercise_response(
     door: Door<Own>,
-    id: PathOf<Id<Response>>,
-    key: IdempotencyKey,
-    preconditions: Preconditions,
-    body: Result<Body<ResponseDraft>, Error>,
+    request: Request<NewId<Response>, Body<PutExerciseResponse>>,
     language: Language,
-    request: HttpRequest,
 ) -> Result<Reply> {
-    let id = id.into_inner();
-    let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let command = body.and_then(|body| {
-        if !id.is_v7() {
-            return Err(Error::field("path/response_id", "must be a UUIDv7"));
-        }
-        body.into_inner().parse()
-    });
-    let (done, answer) = door
-        .write(
-            "put_exercise_response",
-            once,
-            command,
-            move |tx, access, content| {
-                let (done, row) = actions::put(tx, access, id, content, &preconditions)?;
-                Ok((done, changed(tx, access, row)?))
-            },
-            move |tx, access, _| again(tx, access, id),
-        )
-        .await?;
-    Ok(reply(&door, &answer, language)?.created_if(done.status == 201, request.path()))
+    items::put::<Responses>(door, "put_exercise_response", request, language.0).await
 }
 
 /// Read an exercise response
 ///
 /// The patient reads all of it. A therapist reads the sections that are open to them, and gets 404 without any; their
 /// `ETag` changes with what they see and with nothing else. `seen_by` and `context` are not part of the `ETag`.
-#[utoipa::path(tag = "exercises", operation_id = "get_exercise_response",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"),
         ("response_id" = Uuid, Path, description = "The response"), IfNoneMatchHeader),
     responses((status = 200, description = "The response", body = ResponseView),
@@ -123,104 +69,59 @@ pub(super) async fn put_exercise_response(
 #[get("/exercise-responses/{response_id}")]
 pub(super) async fn get_exercise_response(
     door: Door<Shared>,
-    id: PathOf<Id<Response>>,
-    preconditions: Preconditions,
+    path: (PathOf<Id<Response>>, Preconditions),
     language: Language,
 ) -> Result<Reply> {
-    let id = id.into_inner();
-    let read = door.read("get_exercise_response", move |tx, access| {
-        if access.is_owner() {
-            return again(tx, access, id);
-        }
-        let (row, sections) = Responses::get_shared(tx, access, id)?;
-        Ok((Found { row, shared: Some(sections), openings: None }, course::background(tx, access)?))
-    });
-    let (view, tag) = render(&door, &read.await?, language)?;
-    Ok(Reply::ok(&view).unless_known(&tag, &preconditions))
+    let (id, when) = path;
+    items::get::<Responses>(door, "get_exercise_response", (id.0, when), language.0).await
 }
 
 /// Change an exercise response
 ///
 /// A merge patch: what is absent stays, `null` clears, arrays replace; `answers` are merged step by step, so an app can
 /// save each step as it is answered. A patch that changes nothing answers 200 whatever `If-Match` says.
-#[utoipa::path(tag = "exercises", operation_id = "patch_exercise_response",
-    request_body(content = ResponsePatch, content_type = "application/merge-patch+json"),
+#[utoipa::path(tag = "exercises",
+    request_body(content = PatchExerciseResponse, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"), OnceHeader, IfMatchHeader),
     responses((status = 200, description = "Changed", body = ResponseView), WriteErrors))]
 #[patch("/exercise-responses/{response_id}")]
 pub(super) async fn patch_exercise_response(
     door: Door<Own>,
-    id: PathOf<Id<Response>>,
-    key: IdempotencyKey,
-    preconditions: Preconditions,
-    body: Result<PatchBody<ResponsePatch>, Error>,
+    request: Request<Id<Response>, PatchExerciseResponse>,
     language: Language,
 ) -> Result<Reply> {
-    let id = id.into_inner();
-    let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let (_, answer) = door
-        .write(
-            "patch_exercise_response",
-            once,
-            body.map(Body::into_inner),
-            move |tx, access, patch| {
-                let row = Responses::patch(tx, access, id, |old| old.patched(patch.clone()), &preconditions)?;
-                Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
-            },
-            move |tx, access, _| again(tx, access, id),
-        )
-        .await?;
-    reply(&door, &answer, language)
+    items::patch::<Responses>(door, "patch_exercise_response", request, language.0).await
 }
 
 /// Delete an exercise response
 ///
 /// It can be brought back for 30 days. Nobody else sees it from the answer on. A prompt that it answered stays answered.
 /// Deleted again, nothing changes. `If-Match` is heeded and not required.
-#[utoipa::path(tag = "exercises", operation_id = "delete_exercise_response",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"), OnceHeader, IfMatchHeader),
     responses((status = 204, description = "Deleted"), ActionErrors))]
 #[delete("/exercise-responses/{response_id}")]
-pub(super) async fn delete_exercise_response(
-    door: Door<Own>,
-    id: PathOf<Id<Response>>,
-    key: IdempotencyKey,
-    preconditions: Preconditions,
-) -> Result<Reply> {
-    let id = id.into_inner();
-    let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        Responses::delete(tx, access, id, &preconditions)?;
-        Ok((Done::no_content(), ()))
-    };
-    door.write("delete_exercise_response", door.once(&key, &[]), Ok(()), write, |_, _, _| Ok(())).await?;
-    Ok(Reply::no_content())
+pub(super) async fn delete_exercise_response(door: Door<Own>, request: Request<Id<Response>>) -> Result<Reply> {
+    items::delete::<Responses>(door, "delete_exercise_response", request).await
 }
 
 /// Bring a deleted exercise response back
 ///
 /// Within 30 days. Nobody but the patient sees it then: what was opened before is not open any more. One that is not
 /// deleted stays as it is.
-#[utoipa::path(tag = "exercises", operation_id = "undelete_exercise_response",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"), OnceHeader),
     responses((status = 200, description = "It is back", body = ResponseView), ActionErrors))]
 #[post("/exercise-responses/{response_id}/undelete")]
 pub(super) async fn undelete_exercise_response(
     door: Door<Own>,
-    id: PathOf<Id<Response>>,
-    key: IdempotencyKey,
+    request: Request<Id<Response>>,
     language: Language,
 ) -> Result<Reply> {
-    let id = id.into_inner();
-    let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        let row = Responses::undelete(tx, access, id)?;
-        Ok((Done::ok(id.uuid()), changed(tx, access, row)?))
-    };
-    let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| again(tx, access, id);
-    let (_, answer) = door.write("undelete_exercise_response", door.once(&key, &[]), Ok(()), write, replay).await?;
-    reply(&door, &answer, language)
+    items::undelete::<Responses>(door, "undelete_exercise_response", request, language.0).await
 }
 
 /// That a response was opened.
@@ -237,21 +138,12 @@ struct ResponseOpened {
 ///
 /// Say it when a person has opened the response, not when an app has fetched it. The patient sees who opened it and when.
 /// The first time counts.
-#[utoipa::path(tag = "exercises", operation_id = "mark_response_opened",
+#[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
         ("response_id" = Uuid, Path, description = "The response"), OnceHeader),
     responses((status = 200, description = "Noted", body = ResponseOpened), ActionErrors))]
 #[post("/exercise-responses/{response_id}/opened")]
-pub(super) async fn mark_response_opened(
-    door: Door<Care>,
-    id: PathOf<Id<Response>>,
-    key: IdempotencyKey,
-) -> Result<Reply> {
-    let id = id.into_inner();
-    let write = move |tx: &mut Tx<'_>, access: &Access<_>, (): &()| {
-        Ok((Done::ok(id.uuid()), Responses::mark_opened(tx, access, id)?))
-    };
-    let replay = move |tx: &mut Tx<'_>, access: &Access<_>, _: Done| Responses::mark_opened(tx, access, id);
-    let (_, opened_at) = door.write("mark_response_opened", door.once(&key, &[]), Ok(()), write, replay).await?;
+pub(super) async fn mark_response_opened(door: Door<Care>, request: Request<Id<Response>>) -> Result<Reply> {
+    let (id, opened_at) = items::mark_opened::<Responses>(door, "mark_response_opened", request).await?;
     Ok(Reply::ok(&ResponseOpened { response_id: id.uuid(), opened_at }))
 }

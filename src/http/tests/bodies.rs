@@ -78,6 +78,29 @@ async fn wrong_fields_are_pointed_to_and_their_values_not_repeated() {
 }
 
 #[actix_web::test]
+async fn all_faults_of_a_body_are_told_at_once() {
+    let faults = |answer: &Answer| -> Vec<(String, String)> {
+        let told = |fault: &Value, name: &str| fault[name].as_str().unwrap().to_owned();
+        let list = answer.json()["errors"].as_array().unwrap().clone();
+        list.iter().map(|fault| (told(fault, "pointer"), told(fault, "detail"))).collect()
+    };
+    let expect = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(pointer, detail)| ((*pointer).to_owned(), (*detail).to_owned())).collect()
+    };
+    let body = r#"{"text":{"title":7,"font":"canary"},"mood":"canary","links":[1,"canary"],"colour":1}"#;
+    let wrong = [("/links/0", "must be a UUID"), ("/mood", "must be a number"), ("/text/title", "must be a string")];
+    let unknown = [("/colour", "is not known"), ("/text/font", "is not known")];
+    let strict = ask(put(body)).await;
+    assert_eq!((strict.status, strict.code().as_str()), (422, "invalid"));
+    assert_eq!(faults(&strict), expect(&[&unknown[..], &wrong].concat()));
+    let lenient = ask(put(body).insert_header(("prefer", "handling=lenient"))).await;
+    assert_eq!(faults(&lenient), expect(&wrong));
+    // What is missing in one object does not hide what is wrong in another.
+    let missing = ask(put(r#"{"text":{},"mood":"canary"}"#)).await;
+    assert_eq!(faults(&missing), expect(&[("/mood", "must be a number"), ("/text/title", "is required")]));
+}
+
+#[actix_web::test]
 async fn a_lenient_client_is_told_what_was_ignored() {
     let lenient = ("prefer", "respond-async, handling=lenient");
     let body = r#"{"text":{"title":"t","body":"b","font":"x"},"colour":{"a":[1]}}"#;

@@ -71,6 +71,15 @@ async fn changes_name_the_version_they_change() {
 }
 
 #[actix_web::test]
+async fn conditions_are_bounded() {
+    let known = |text: String| ask(get(THING).insert_header(("if-none-match", text)));
+    let tags = |count: usize| vec!["W/\"x\""; count].join(",");
+    assert_eq!((known(tags(32)).await.status, known(tags(33)).await.status), (200, 422));
+    let long = |length: usize| format!("\"{}\"", "x".repeat(length));
+    assert_eq!((known(long(200)).await.status, known(long(201)).await.status), (200, 422));
+}
+
+#[actix_web::test]
 async fn a_known_state_is_not_sent_again() {
     for known in ["\"a1,b2\"", "W/\"a1,b2\"", "\"x\", \"a1,b2\"", "*"] {
         let answer = ask(get(THING).insert_header(("if-none-match", known))).await;

@@ -9,10 +9,10 @@ use crate::care::access::Write;
 use crate::care::grants::{self, Sections};
 use crate::changes::{self, Change, Entity, Op};
 use crate::db::Tx;
-use crate::journal::actions::Entries;
+use crate::items::actions as items;
+use crate::journal::Entries;
 use crate::kernel::id::{CareLink, Comment, Entry, Patient};
 use crate::kernel::{Code, Error, Id, Result, Text};
-use crate::revisions::Kept as _;
 use crate::vault::{Keys, Place, Purpose};
 
 /// A new comment.
@@ -45,10 +45,10 @@ pub fn open(keys: &Keys, patient: Id<Patient>, row: &CommentRow) -> Result<Text<
 /// The thread that the caller may see of an entry; `None` is all of them.
 fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result<Option<Id<CareLink>>> {
     if access.is_owner() {
-        Entries::get(tx, access, entry)?;
+        items::get::<Entries, _>(tx, access, entry)?;
         return Ok(None);
     }
-    Entries::get_shared(tx, access, entry)?;
+    items::get_shared::<Entries, _>(tx, access, entry)?;
     Ok(access.link())
 }
 

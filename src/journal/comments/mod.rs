@@ -8,3 +8,4 @@ mod routes;
 mod store;
 
 pub use routes::configure_patient;
+pub(super) use store::delete_all;

@@ -7,7 +7,7 @@ use crate::care::Access;
 use crate::care::access::Write;
 use crate::db::schema::comments;
 use crate::db::{At, Tx};
-use crate::kernel::id::{Account, CareLink, Comment, Entry};
+use crate::kernel::id::{Account, Any, CareLink, Comment, Entry};
 use crate::kernel::{Id, Result};
 
 /// A comment as it is stored.
@@ -85,4 +85,11 @@ pub(super) fn list<A>(
     }
     let rows: Vec<Flat> = query.order(comments::id).limit(rows).load(tx.conn())?;
     Ok(rows.into_iter().map(row).collect())
+}
+
+/// Deletes the comments of an entry.
+pub(in crate::journal) fn delete_all(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Any>) -> Result<()> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    diesel::delete(own.filter(comments::entry_id.eq(entry))).execute(tx.conn())?;
+    Ok(())
 }

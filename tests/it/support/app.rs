@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use afterglow::app::{Server, openapi};
 use afterglow::config::Config;
+use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, StatusCode};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::contract;
 use super::database::Database;
+use super::people::Session;
 
 /// When the tests begin: a Tuesday morning in Berlin.
 pub const START: &str = "2026-03-10T08:00:00Z";
@@ -21,6 +23,8 @@ pub const START: &str = "2026-03-10T08:00:00Z";
 pub struct TestApp {
     pub server: Server,
     pub database: Database,
+    /// The keys, unless they lie in a folder.
+    keyring: Option<Memory>,
     pub url: String,
     pub clock: Clock,
     http: reqwest::Client,
@@ -35,13 +39,32 @@ impl TestApp {
 
     /// With other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Arc<Self> {
-        Self::on(Database::fresh(), Clock::manual(START.parse().unwrap()), change).await
+        let clock = Clock::manual(START.parse().unwrap());
+        Self::serve(Database::fresh(), clock, Some(Memory::new().unwrap()), change).await
+    }
+
+    /// With a key folder, which a server that is started again needs.
+    pub async fn start_on_disk() -> Arc<Self> {
+        Self::on(Database::fresh(), Clock::manual(START.parse().unwrap()), |_| {}).await
     }
 
     /// On a database that is there already, with the folder's keys.
     pub async fn on(database: Database, clock: Clock, change: impl FnOnce(&mut Config)) -> Arc<Self> {
+        Self::serve(database, clock, None, change).await
+    }
+
+    async fn serve(
+        database: Database,
+        clock: Clock,
+        keyring: Option<Memory>,
+        change: impl FnOnce(&mut Config),
+    ) -> Arc<Self> {
         let mut config = Config::in_folder(database.folder.path().join("data"));
         config.database = database.backend.clone();
+        if let Some(keyring) = &keyring {
+            config.keyring = Some(keyring.backend());
+            config.root_key = Some(Entropy::System.bytes::<32>().to_vec());
+        }
         config.auth_per_minute = None;
         config.requests_per_minute = None;
         config.security_contact = Some("mailto:security@lakeside.example".to_owned());
@@ -63,7 +86,7 @@ impl TestApp {
         });
         let handle = take.await.unwrap();
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Arc::new(Self { server, database, url, clock, http, handle, thread: Some(thread) })
+        Arc::new(Self { server, database, keyring, url, clock, http, handle, thread: Some(thread) })
     }
 
     pub fn now(&self) -> Timestamp {
@@ -86,6 +109,7 @@ impl TestApp {
             app: Arc::clone(self),
             method,
             path: path.to_owned(),
+            session: None,
         }
     }
 
@@ -105,9 +129,10 @@ impl TestApp {
         Self::on(self.stop(), clock, |_| {}).await
     }
 
-    /// Stops this server; its database stays.
+    /// Stops this server; its database and its key folder stay.
     pub fn stop(self: Arc<Self>) -> Database {
         let mut app = Arc::try_unwrap(self).ok().expect("nobody else holds the server");
+        assert!(app.keyring.is_none(), "its keys go with it: start it on disk");
         app.halt();
         app.database.take()
     }
@@ -134,6 +159,7 @@ pub struct Call {
     app: Arc<TestApp>,
     method: Method,
     path: String,
+    session: Option<Arc<Session>>,
 }
 
 impl Call {
@@ -156,6 +182,12 @@ impl Call {
         self.header("authorization", format!("Bearer {token}"))
     }
 
+    /// Within a session, whose token is good when the request is sent.
+    pub fn within(mut self, session: &Arc<Session>) -> Self {
+        self.session = Some(Arc::clone(session));
+        self
+    }
+
     pub fn key(self, key: &str) -> Self {
         self.header("idempotency-key", key)
     }
@@ -165,7 +197,16 @@ impl Call {
     }
 
     /// Sends it, and holds the response against the API document.
-    pub async fn send(self) -> Answer {
+    pub async fn send(mut self) -> Answer {
+        if let Some(session) = self.session.take() {
+            let token = session.access(&self.app).await;
+            self = self.bearer(&token);
+        }
+        self.transmit().await
+    }
+
+    /// [`Call::send`] with the tokens that are there, also if they have expired.
+    pub(super) async fn transmit(self) -> Answer {
         let response = self.request.send().await.unwrap();
         let status = response.status();
         let headers = response
@@ -176,7 +217,6 @@ impl Call {
         let bytes = response.bytes().await.unwrap().to_vec();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         contract::check(&self.method, &self.path, status, &headers, &bytes);
-        let _ = &self.app;
         Answer { status, headers, body, bytes, said: format!("{} {}", self.method, self.path) }
     }
 }
@@ -238,11 +278,29 @@ impl Answer {
             .unwrap_or_else(|| panic!("{}: no {pointer} in {}", self.said, self.body))
             .to_owned()
     }
+
+    /// The id of the object in the body.
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.text("/id")
+    }
+
+    /// The items of the list in the body.
+    #[track_caller]
+    pub fn items(&self) -> &[Value] {
+        self.body["items"].as_array().unwrap_or_else(|| panic!("{}: no list in {}", self.said, self.body))
+    }
 }
 
 /// A new id, as an app makes it.
 pub fn new_id(app: &TestApp) -> String {
     Entropy::System.id::<afterglow::kernel::id::Any>(app.now()).to_string()
+}
+
+/// The id of an item.
+#[track_caller]
+pub fn id_of(item: &Value) -> String {
+    item["id"].as_str().unwrap_or_else(|| panic!("no id in {item}")).to_owned()
 }
 
 /// The committed document, parsed once.

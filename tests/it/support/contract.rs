@@ -8,19 +8,27 @@ use serde_json::{Value, json};
 
 use super::app::document;
 
-/// The path template of the document that a path belongs to.
-pub fn template(path: &str) -> Option<(&'static str, &'static Value)> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let parts: Vec<_> = path.split('/').collect();
-    let fits = |template: &str| {
-        let names: Vec<_> = template.split('/').collect();
-        names.len() == parts.len()
-            && names.iter().zip(&parts).all(|(name, part)| name.starts_with('{') && !part.is_empty() || name == part)
-    };
-    let mut found: Vec<_> = document()["paths"].as_object().unwrap().iter().filter(|(name, _)| fits(name)).collect();
-    // The one with the fewest parameters is the most exact.
-    found.sort_by_key(|(name, _)| name.matches('{').count());
-    found.into_iter().next().map(|(name, item)| (name.as_str(), item))
+/// The parts of a path template of the document, and its item.
+type Template = (Vec<&'static str>, &'static Value);
+
+/// The templates of the document, those with the fewest parameters first: they are the most exact.
+fn templates() -> &'static [Template] {
+    static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
+    TEMPLATES.get_or_init(|| {
+        let paths = document()["paths"].as_object().unwrap();
+        let mut all: Vec<Template> = paths.iter().map(|(name, item)| (name.split('/').collect(), item)).collect();
+        all.sort_by_key(|(names, _)| names.iter().filter(|name| name.starts_with('{')).count());
+        all
+    })
+}
+
+/// The item of the document that a path belongs to.
+pub fn item(path: &str) -> Option<&'static Value> {
+    let parts: Vec<_> = path.split(['?', '#']).next().unwrap_or_default().split('/').collect();
+    let is = |name: &str, part: &str| name == part || name.starts_with('{') && !part.is_empty();
+    let fits =
+        |names: &[&str]| names.len() == parts.len() && names.iter().zip(&parts).all(|(name, part)| is(name, part));
+    templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| *item)
 }
 
 pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<String, String>, bytes: &[u8]) {
@@ -31,7 +39,7 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     if status.is_client_error() || status.is_server_error() {
         assert_eq!(content_type.as_deref(), Some("application/problem+json"), "{said}");
     }
-    let Some((name, item)) = template(path) else { return };
+    let Some(item) = item(path) else { return };
     let operation = &item[method.as_str().to_lowercase()];
     if operation.is_null() {
         return;
@@ -54,26 +62,34 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     let media = content.get(&kind).unwrap_or_else(|| panic!("{said}: {kind} is not declared"));
     if kind.ends_with("json") {
         let body: Value = serde_json::from_slice(bytes).unwrap();
-        validate(&format!("{name} {method} {status} {kind}"), &media["schema"], &body, &said);
+        validate(&media["schema"], &body, &said);
     }
 }
 
-fn validate(key: &str, schema: &Value, body: &Value, said: &str) {
+fn validate(schema: &Value, body: &Value, said: &str) {
+    // By what a schema says: most operations answer the same few problems, and compiling one takes longest.
     static KNOWN: OnceLock<Mutex<HashMap<String, &'static jsonschema::Validator>>> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
-    let validator: &'static jsonschema::Validator = known.lock().unwrap().entry(key.to_owned()).or_insert_with(|| {
-        let mut whole = schema.clone();
-        whole["components"] = document()["components"].clone();
-        // A view that says more than its schema is a leak or a lie: closed for the tests, open on the wire.
-        for component in whole["components"]["schemas"].as_object_mut().unwrap().values_mut() {
-            close(component);
-        }
-        close(&mut whole);
-        Box::leak(Box::new(jsonschema::draft202012::new(&whole).unwrap()))
-    });
+    let validator: &'static jsonschema::Validator =
+        known.lock().unwrap().entry(schema.to_string()).or_insert_with(|| {
+            let mut whole = schema.clone();
+            close(&mut whole);
+            whole["components"] = closed_components().clone();
+            Box::leak(Box::new(jsonschema::draft202012::new(&whole).unwrap()))
+        });
     let faults: Vec<_> =
         validator.iter_errors(body).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
     assert!(faults.is_empty(), "{said}: {faults:?} in {body}");
+}
+
+/// A view that says more than its schema is a leak or a lie: closed for the tests, open on the wire.
+fn closed_components() -> &'static Value {
+    static COMPONENTS: OnceLock<Value> = OnceLock::new();
+    COMPONENTS.get_or_init(|| {
+        let mut components = document()["components"].clone();
+        components["schemas"].as_object_mut().unwrap().values_mut().for_each(close);
+        components
+    })
 }
 
 fn close(schema: &mut Value) {

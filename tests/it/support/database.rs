@@ -1,7 +1,7 @@
-//! A fresh, migrated database for each test.
+//! A fresh, migrated database for each test: a copy of one that was migrated once for this build.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use afterglow::db::migrate::{self, Family};
@@ -45,62 +45,50 @@ impl Database {
     }
 
     pub fn sqlite() -> Self {
-        let made = Self::in_folder();
-        migrate::run(&made.backend, Family::Main).unwrap();
-        made
+        Self::migrated(None)
     }
 
     pub fn postgres(server: &str) -> Self {
-        Self::postgres_like(server, &template(server))
+        Self::migrated(Some(server.to_owned()))
     }
 
-    fn postgres_like(server: &str, template: &str) -> Self {
+    fn migrated(server: Option<String>) -> Self {
+        let template = Template::of("migrated", server);
+        template.copy_or_lock().unwrap_or_else(|_locked| {
+            let made = Self::empty(template.server.as_deref());
+            migrate::run(&made.backend, Family::Main).unwrap();
+            template.keep(&made);
+            made
+        })
+    }
+
+    /// A copy of the database that `fill` makes, keys and all: it is filled once for this build, and once for each
+    /// PostgreSQL server.
+    pub async fn made_once(name: &str, fill: impl AsyncFnOnce(&Self)) -> Self {
+        let template = Template::of(name, postgres_url());
+        match template.copy_or_lock() {
+            Ok(copy) => copy,
+            Err(_locked) => {
+                let made = Self::fresh();
+                fill(&made).await;
+                template.keep(&made);
+                made
+            }
+        }
+    }
+
+    /// A database without tables.
+    fn empty(server: Option<&str>) -> Self {
+        server.map_or_else(Self::in_folder, |server| Self::on_server(server, "template1"))
+    }
+
+    fn on_server(server: &str, template: &str) -> Self {
         let name = format!("t_{}", uuid::Uuid::from_bytes(random()).simple());
         let mut admin = PgConnection::establish(server).unwrap();
         admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).unwrap();
         let backend = Backend::Postgres(with_database(server, &name));
         let folder = tempfile::tempdir().unwrap();
         Self { backend, folder, server: Some((server.to_owned(), name)) }
-    }
-
-    /// A copy of the database that `fill` makes, keys and all: it is filled once for this build, and once for each
-    /// PostgreSQL server.
-    pub async fn made_once(name: &str, fill: impl AsyncFnOnce(&Self)) -> Self {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let lock = File::create(place.join(format!("{name}.lock"))).unwrap();
-        lock.lock().unwrap();
-        let server = postgres_url();
-        let kept = format!("{name}_{}", build_stamp());
-        let of = server.as_deref().map_or("sqlite", |url| url.rsplit_once(':').map_or(url, |(_, port)| port));
-        let folder = place.join(format!("{kept}_{}", of.replace(|c: char| !c.is_alphanumeric(), "_")));
-        let there =
-            server.as_deref().is_none_or(|url| database_exists(&mut PgConnection::establish(url).unwrap(), &kept));
-        if !there || !folder.exists() {
-            let made = Self::fresh();
-            fill(&made).await;
-            if let Some((server, full)) = &made.server {
-                let mut admin = PgConnection::establish(server).unwrap();
-                admin.batch_execute(&format!("DROP DATABASE IF EXISTS {kept}")).unwrap();
-                admin.batch_execute(&format!("CREATE DATABASE {kept} TEMPLATE {full}")).unwrap();
-            }
-            // What earlier builds have left.
-            for old in std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()) {
-                let stale = old.file_name().unwrap().to_string_lossy().starts_with(&format!("{name}_"));
-                if stale && (old == folder || server.is_none()) {
-                    std::fs::remove_dir_all(old).unwrap();
-                }
-            }
-            // Whoever is killed while copying leaves nothing that looks whole.
-            let part = folder.with_extension("part");
-            copy(made.folder.path(), &part);
-            std::fs::rename(part, &folder).unwrap();
-        }
-        let copied = match &server {
-            None => Self::in_folder(),
-            Some(url) => Self::postgres_like(url, &kept),
-        };
-        copy(&folder, copied.folder.path());
-        copied
     }
 
     fn in_folder() -> Self {
@@ -127,6 +115,73 @@ impl Drop for Database {
         {
             let _ = admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         }
+    }
+}
+
+/// What databases are copied from: made once for each build and server, kept below `CARGO_TARGET_TMPDIR`.
+struct Template {
+    name: String,
+    /// The name of this build's, which is the database's on PostgreSQL.
+    kept: String,
+    /// Files of SQLite and keys. While it is missing, there is no template.
+    folder: PathBuf,
+    server: Option<String>,
+}
+
+impl Template {
+    fn of(name: &str, server: Option<String>) -> Self {
+        let kept = format!("{name}_{}", build_stamp());
+        let of = server.as_deref().map_or("sqlite", |url| url.rsplit_once(':').map_or(url, |(_, port)| port));
+        let of = of.replace(|c: char| !c.is_alphanumeric(), "_");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{kept}_{of}"));
+        Self { name: name.to_owned(), kept, folder, server }
+    }
+
+    /// A copy, or the lock under which the template is to be made.
+    fn copy_or_lock(&self) -> Result<Database, File> {
+        let lock = File::create(self.folder.with_file_name(format!("{}.lock", self.name))).unwrap();
+        // Copies are made at the same time, and not while another build clears this one's template away.
+        lock.lock_shared().unwrap();
+        if let Some(copy) = self.copied() {
+            return Ok(copy);
+        }
+        lock.unlock().unwrap();
+        lock.lock().unwrap();
+        self.copied().ok_or(lock)
+    }
+
+    fn copied(&self) -> Option<Database> {
+        let there = |url: &str| database_exists(&mut PgConnection::establish(url).unwrap(), &self.kept);
+        if !self.folder.exists() || !self.server.as_deref().is_none_or(there) {
+            return None;
+        }
+        let copied = match &self.server {
+            None => Database::in_folder(),
+            Some(server) => Database::on_server(server, &self.kept),
+        };
+        copy(&self.folder, copied.folder.path());
+        Some(copied)
+    }
+
+    /// Makes the template from a database that nobody is connected to.
+    fn keep(&self, made: &Database) {
+        if let Some((server, full)) = &made.server {
+            let mut admin = PgConnection::establish(server).unwrap();
+            admin.batch_execute(&format!("DROP DATABASE IF EXISTS {}", self.kept)).unwrap();
+            admin.batch_execute(&format!("CREATE DATABASE {} TEMPLATE {full}", self.kept)).unwrap();
+        }
+        // Clears away what earlier builds, and killed runs of this one, have left.
+        let (family, own) = (format!("{}_", self.name), self.folder.file_name().unwrap().to_str().unwrap());
+        for old in std::fs::read_dir(self.folder.parent().unwrap()).unwrap().map(Result::unwrap) {
+            let file = old.file_name().into_string().unwrap();
+            if file.starts_with(own) || file.starts_with(&family) && !file.starts_with(&self.kept) {
+                std::fs::remove_dir_all(old.path()).unwrap();
+            }
+        }
+        // Killed while it copies, a test leaves nothing that looks whole.
+        let part = self.folder.with_extension("part");
+        copy(made.folder.path(), &part);
+        std::fs::rename(part, &self.folder).unwrap();
     }
 }
 
@@ -160,22 +215,6 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
-}
-
-/// A migrated database to clone from, made once per server and build.
-fn template(server: &str) -> String {
-    let name = format!("template_{}", build_stamp());
-    let mut admin = PgConnection::establish(server).unwrap();
-    diesel::sql_query("SELECT pg_advisory_lock(77)").execute(&mut admin).unwrap();
-    if !database_exists(&mut admin, &name) {
-        let building = format!("{name}_building");
-        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {building} WITH (FORCE)")).unwrap();
-        admin.batch_execute(&format!("CREATE DATABASE {building}")).unwrap();
-        migrate::run(&Backend::Postgres(with_database(server, &building)), Family::Main).unwrap();
-        admin.batch_execute(&format!("ALTER DATABASE {building} RENAME TO {name}")).unwrap();
-    }
-    diesel::sql_query("SELECT pg_advisory_unlock(77)").execute(&mut admin).unwrap();
-    name
 }
 
 fn with_database(server: &str, name: &str) -> String {

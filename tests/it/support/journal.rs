@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::app::{Answer, Call, TestApp, new_id};
+use super::app::{Answer, Call, TestApp, id_of, new_id};
 use super::people::Person;
 
 /// A reflection, done.
@@ -98,7 +98,7 @@ pub fn grant(entry: &str, sections: &[&str], reader: &Person) -> Value {
 
 /// The ids of the items of a list.
 pub fn ids(list: &Answer) -> Vec<String> {
-    list.body["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    list.items().iter().map(id_of).collect()
 }
 
 /// A therapist and a patient of theirs.

@@ -12,6 +12,7 @@ pub mod lakeside;
 pub mod people;
 pub mod playground;
 pub mod replies;
+pub mod requests;
 pub mod shell;
 pub mod sources;
 pub mod sql;

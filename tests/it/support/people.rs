@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::app::{Answer, Call, TestApp, new_id};
+use super::app::{Answer, Call, TestApp, id_of, new_id};
 
 /// Long enough and not easy to guess.
 pub const PASSPHRASE: &str = "a quiet river at dawn";
@@ -19,8 +19,65 @@ pub struct Person {
     pub account: String,
     /// The patient they are; empty for staff.
     pub patient: String,
-    pub token: String,
-    pub refresh: String,
+    pub(super) session: Arc<Session>,
+}
+
+/// Somebody whose server has stopped.
+pub struct Absent {
+    name: String,
+    account: String,
+    patient: String,
+    session: Arc<Session>,
+}
+
+impl Absent {
+    /// The same person, in the same session, at another server on the same data.
+    pub fn at(self, app: &Arc<TestApp>) -> Person {
+        let Self { name, account, patient, session } = self;
+        Person { app: Arc::clone(app), name, account, patient, session }
+    }
+}
+
+/// The tokens of somebody who is logged in. They are refreshed when a request would be sent with an expired one.
+#[derive(Debug)]
+pub struct Session(tokio::sync::Mutex<Tokens>);
+
+#[derive(Debug)]
+struct Tokens {
+    access: String,
+    refresh: String,
+    expires_at: Timestamp,
+}
+
+impl Session {
+    /// The session that an answer to a log-in has opened; its tokens stand at `pointer`.
+    pub fn of(app: &TestApp, answer: &Answer, pointer: &str) -> Arc<Self> {
+        Arc::new(Self(tokio::sync::Mutex::new(Tokens::of(app, answer, pointer))))
+    }
+
+    /// An access token that is good at the app's time, unless the session has ended.
+    pub async fn access(&self, app: &Arc<TestApp>) -> String {
+        let mut tokens = self.0.lock().await;
+        if tokens.expires_at <= app.now() {
+            let body = json!({ "refresh_token": tokens.refresh });
+            let answer = app.post("/v1/auth/refresh", body).transmit().await;
+            if answer.status == 200 {
+                *tokens = Tokens::of(app, &answer, "");
+            }
+        }
+        tokens.access.clone()
+    }
+}
+
+impl Tokens {
+    fn of(app: &TestApp, answer: &Answer, pointer: &str) -> Self {
+        let lifetime = answer.body.pointer(&format!("{pointer}/expires_in")).and_then(Value::as_i64).unwrap();
+        Self {
+            access: answer.text(&format!("{pointer}/access_token")),
+            refresh: answer.text(&format!("{pointer}/refresh_token")),
+            expires_at: app.now() + SignedDuration::from_secs(lifetime),
+        }
+    }
 }
 
 impl Person {
@@ -31,13 +88,17 @@ impl Person {
             name: text("/account/name"),
             account: text("/account/id"),
             patient: answer.body["account"]["patient_id"].as_str().unwrap_or_default().to_owned(),
-            token: text("/tokens/access_token"),
-            refresh: text("/tokens/refresh_token"),
+            session: Session::of(app, answer, "/tokens"),
         }
     }
 
+    /// Who this is, without the server.
+    pub fn absent(self) -> Absent {
+        Absent { name: self.name, account: self.account, patient: self.patient, session: self.session }
+    }
+
     pub fn request(&self, method: Method, path: &str) -> Call {
-        self.app.request(method, path).bearer(&self.token)
+        self.app.request(method, path).within(&self.session)
     }
 
     pub fn get(&self, path: &str) -> Call {
@@ -65,13 +126,6 @@ impl Person {
         self.request(Method::DELETE, path)
     }
 
-    /// Takes fresh tokens: the clock may have moved past the old one's end.
-    pub async fn refreshed(&mut self) {
-        let answer = self.app.post("/v1/auth/refresh", json!({ "refresh_token": self.refresh })).send().await.ok();
-        self.token = answer.text("/access_token");
-        self.refresh = answer.text("/refresh_token");
-    }
-
     /// A code for somebody to work at this admin's clinic.
     pub async fn code_for_staff(&self, capabilities: &[&str]) -> String {
         let wish = json!({ "kind": "staff", "capabilities": capabilities });
@@ -85,7 +139,7 @@ impl Person {
 
     /// The care links that this person sees.
     pub async fn care_links(&self) -> Vec<Value> {
-        self.get("/v1/care-links").send().await.ok().body["items"].as_array().unwrap().clone()
+        self.get("/v1/care-links").send().await.ok().items().to_vec()
     }
 
     /// Takes a therapist on and is confirmed by them; answers the link.
@@ -96,7 +150,7 @@ impl Person {
             .into_iter()
             .find(|link| link["name"] == json!(therapist.name) && link["state"] != "ended");
         let id = match link {
-            Some(link) => link["id"].as_str().unwrap().to_owned(),
+            Some(link) => id_of(&link),
             None => {
                 let code = therapist.code_for_patient().await;
                 let answer = self.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
@@ -118,7 +172,7 @@ impl Person {
 
     /// This patient's prompts, all pages.
     pub async fn prompts(&self) -> Vec<Value> {
-        self.get("/v1/patients/me/prompts?limit=200").send().await.ok().body["items"].as_array().unwrap().clone()
+        self.get("/v1/patients/me/prompts?limit=200").send().await.ok().items().to_vec()
     }
 }
 

@@ -1,7 +1,7 @@
-//! Everybody who may or may not see Ann, and a request for each operation of the document.
+//! Everybody who may or may not see Ann, and the things of hers that requests are about.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use afterglow::db::At;
@@ -11,13 +11,12 @@ use afterglow::kernel::id::{Account, Clinic, Patient};
 use afterglow::vault::{Place, Purpose};
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::app::{Answer, Call, TestApp, document, new_id};
+use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
-use super::people::{PASSPHRASE, Person, registration};
+use super::people::{PASSPHRASE, Person};
 
 /// Who asks. `anonymous` sends no token; the rest are people of [`World::people`].
 pub const COLUMNS: [&str; 15] = [
@@ -44,88 +43,6 @@ pub const LINKED: [&str; 5] = ["granted", "ungranted", "wrong_section", "revoked
 /// A word that stands in every section of Ann's entry that can hold one, and nowhere else.
 pub const CANARY: &str = "zanzibarine";
 
-/// An operation of the document.
-#[derive(Clone, Debug)]
-pub struct Operation {
-    pub id: String,
-    pub method: Method,
-    pub public: bool,
-    pub takes_key: bool,
-    pub takes_body: bool,
-}
-
-/// Every operation of the document, by id.
-pub fn operations() -> Vec<Operation> {
-    let mut all = Vec::new();
-    for item in document()["paths"].as_object().unwrap().values() {
-        for (method, operation) in item.as_object().unwrap() {
-            let Some(id) = operation["operationId"].as_str() else { continue };
-            let empty = Vec::new();
-            let parameters = operation["parameters"].as_array().unwrap_or(&empty);
-            all.push(Operation {
-                id: id.to_owned(),
-                method: method.to_uppercase().parse().unwrap(),
-                public: operation["security"] == json!([{}]),
-                takes_key: parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key"),
-                takes_body: operation.get("requestBody").is_some(),
-            });
-        }
-    }
-    all.sort_by(|one, two| one.id.cmp(&two.id));
-    all
-}
-
-/// A request that is ready to be sent, again and again.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    pub method: Method,
-    pub path: String,
-    pub body: Option<Value>,
-    pub if_match: Option<String>,
-    pub token: Option<String>,
-}
-
-impl Ask {
-    pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: None, if_match: None, token: None }
-    }
-
-    pub(super) fn get(path: impl Into<String>) -> Self {
-        Self::new(Method::GET, path)
-    }
-
-    pub(super) fn with(mut self, body: Value) -> Self {
-        self.body = Some(body);
-        self
-    }
-
-    pub(super) fn when(mut self, tag: String) -> Self {
-        self.if_match = Some(tag);
-        self
-    }
-
-    pub fn call(&self, app: &Arc<TestApp>) -> Call {
-        let mut call = app.request(self.method.clone(), &self.path);
-        if let Some(token) = &self.token {
-            call = call.bearer(token);
-        }
-        if let Some(tag) = &self.if_match {
-            call = call.if_match(tag);
-        }
-        match &self.body {
-            Some(body) if self.method == Method::PATCH => {
-                call.bytes("application/merge-patch+json", body.to_string().into_bytes())
-            }
-            Some(body) => call.json(body.clone()),
-            None => call,
-        }
-    }
-
-    pub async fn send(&self, app: &Arc<TestApp>) -> Answer {
-        self.call(app).send().await
-    }
-}
-
 /// One clinic with everybody in it, another one, and Ann.
 pub struct World {
     pub app: Arc<TestApp>,
@@ -146,13 +63,17 @@ pub struct World {
     pub pause: String,
     pub prompt: String,
     pub link: String,
-    asked: AtomicU64,
+    pub(super) asked: AtomicU64,
     taken: Mutex<HashSet<String>>,
 }
 
 impl World {
     pub async fn open() -> Self {
-        let app = TestApp::start().await;
+        Self::on(TestApp::start().await).await
+    }
+
+    /// The same on an empty server.
+    pub async fn on(app: Arc<TestApp>) -> Self {
         let admin = app.admin().await;
         let mut people = BTreeMap::new();
         for (who, name) in [
@@ -238,7 +159,7 @@ impl World {
         disable(&app, &people["disabled"]).await;
         app.wait(SignedDuration::from_mins(2));
 
-        let prompt = ann.prompts().await.last().unwrap()["id"].as_str().unwrap().to_owned();
+        let prompt = id_of(ann.prompts().await.last().unwrap());
         people.insert("owner", ann);
         Self {
             app,
@@ -262,24 +183,10 @@ impl World {
 
     /// The same database and keys under a new server.
     pub async fn restarted(self) -> Self {
-        let people = self.people;
-        let kept: Vec<(&'static str, [String; 5])> = people
-            .into_iter()
-            .map(|(who, person)| {
-                let Person { name, account, patient, token, refresh, .. } = person;
-                (who, [name, account, patient, token, refresh])
-            })
-            .collect();
+        // A person holds the server they ask: it stops when none is left.
+        let people: Vec<_> = self.people.into_iter().map(|(who, person)| (who, person.absent())).collect();
         let app = self.app.restart().await;
-        let person = |[name, account, patient, token, refresh]: [String; 5]| Person {
-            app: Arc::clone(&app),
-            name,
-            account,
-            patient,
-            token,
-            refresh,
-        };
-        let people = kept.into_iter().map(|(who, of)| (who, person(of))).collect();
+        let people = people.into_iter().map(|(who, person)| (who, person.at(&app))).collect();
         Self { app, people, ..self }
     }
 
@@ -291,11 +198,8 @@ impl World {
         &self.people[who]
     }
 
-    fn number(&self) -> u64 {
-        self.asked.fetch_add(1, Ordering::Relaxed)
-    }
-
-    async fn logged_in(&self, who: &str) -> Answer {
+    /// The answer to another log-in of theirs.
+    pub(super) async fn logged_in(&self, who: &str) -> Answer {
         let name = self.person(who).name.to_lowercase().replace(' ', ".");
         let email = if who == "admin" { "ada@lakeside.example".to_owned() } else { format!("{name}@example.org") };
         let body = json!({ "email": email, "passphrase": PASSPHRASE });
@@ -303,241 +207,14 @@ impl World {
     }
 
     /// A prompt of Ann's that no request was made for yet, and that she may still act on.
-    async fn fresh_prompt(&self) -> String {
+    pub(super) async fn fresh_prompt(&self) -> String {
         let all = self.ann().prompts().await;
         let mut taken = self.taken.lock().unwrap();
         let open = |prompt: &&Value| ["planned", "due"].contains(&prompt["state"].as_str().unwrap());
-        let ids = all.iter().filter(open).map(|prompt| prompt["id"].as_str().unwrap().to_owned());
+        let ids = all.iter().filter(open).map(id_of);
         let found = ids.into_iter().find(|id| !taken.contains(id)).expect("a prompt is left");
         taken.insert(found.clone());
         found
-    }
-
-    /// A request for `operation` as `who` would send it, about Ann's things. Whoever may make a difference gets an
-    /// object of their own to make it to, so that requests do not get in each other's way.
-    pub async fn ask(&self, operation: &str, who: &str) -> Ask {
-        let mut ask = self.put_together(operation, who).await;
-        if ask.token.is_none() && who != "anonymous" {
-            ask.token = Some(self.person(who).token.clone());
-        }
-        ask
-    }
-
-    async fn put_together(&self, operation: &str, who: &str) -> Ask {
-        let (ann, granted, n) = (self.ann(), self.person("granted"), self.number());
-        let owner = who == "owner";
-        let hers = |rest: String| ann.of_theirs(&rest);
-        let post = |path: String| Ask::new(Method::POST, path);
-        let (put, patch, delete) = (Method::PUT, Method::PATCH, Method::DELETE);
-        match operation {
-            "get_jwks" => Ask::get("/.well-known/jwks.json"),
-            "get_security_txt" => Ask::get("/.well-known/security.txt"),
-            "get_change_password" => Ask::get("/.well-known/change-password"),
-            "get_health" => Ask::get("/healthz"),
-            "get_metrics" => Ask::get("/metrics"),
-            "get_problem" => Ask::get("/problems/not_found"),
-            "get_ready" => Ask::get("/readyz"),
-            "get_meta" => Ask::get("/v1/meta"),
-            "log_in" => post("/v1/auth/login".to_owned())
-                .with(json!({ "email": "ann.walker@example.org", "passphrase": PASSPHRASE })),
-            "refresh_session" => {
-                let token = self.logged_in("owner").await.text("/refresh_token");
-                post("/v1/auth/refresh".to_owned()).with(json!({ "refresh_token": token }))
-            }
-            "register" => {
-                let code = self.person("admin").code_for_staff(&["duty"]).await;
-                post("/v1/auth/register".to_owned()).with(registration(&format!("Newcomer {n}"), &code))
-            }
-            "set_up" => post("/v1/setup".to_owned()).with(json!({
-                "code": "7K2M-9XQ4-T0VB-HS3D", "clinic_name": "Another", "name": "Mallory",
-                "email": "mallory@example.org", "passphrase": PASSPHRASE,
-            })),
-            "log_out" => {
-                let mut ask = post("/v1/auth/logout".to_owned());
-                if !["anonymous", "disabled"].contains(&who) {
-                    ask.token = Some(self.logged_in(who).await.text("/access_token"));
-                }
-                ask
-            }
-            "get_me" => Ask::get("/v1/me"),
-            "patch_me" => {
-                let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-                Ask::new(patch, "/v1/me").with(json!({ "weekly_day": days[(n % 6) as usize] }))
-            }
-            "list_my_patients" => Ask::get("/v1/me/patients?limit=200"),
-            "list_invitations" => Ask::get("/v1/invitations?limit=200"),
-            "create_invitation" => {
-                post("/v1/invitations".to_owned()).with(json!({ "kind": "patient", "name": format!("Somebody {n}") }))
-            }
-            "revoke_invitation" => {
-                let body = json!({ "kind": "patient" });
-                let id = granted.post("/v1/invitations", body).send().await.created().text("/id");
-                Ask::new(delete, format!("/v1/invitations/{id}"))
-            }
-            "accept_invitation" => {
-                let spare = self.app.staff(self.person("admin"), &format!("Spare {n}"), &["care"]).await;
-                post("/v1/invitations/accept".to_owned()).with(json!({ "code": spare.code_for_patient().await }))
-            }
-            "list_care_links" => Ask::get("/v1/care-links?limit=200"),
-            "confirm_care_link" => {
-                // Somebody new, whom `granted` has not confirmed yet.
-                let code = granted.code_for_patient().await;
-                let dana = self.app.register(&format!("Dana {n}"), &code).await;
-                let id = dana.care_links().await[0]["id"].as_str().unwrap().to_owned();
-                post(format!("/v1/care-links/{id}/confirm"))
-            }
-            "end_care_link" => Ask::new(delete, format!("/v1/care-links/{}", ann.linked_to(granted).await)),
-            "list_members" => Ask::get(format!("/v1/clinics/{}/members?limit=200", self.clinic)),
-            "get_clinic" => Ask::get(format!("/v1/clinics/{}", self.clinic)),
-            "update_member" => {
-                let path = format!("/v1/clinics/{}/members/{}", self.clinic, self.person("duty").account);
-                let may = if n % 2 == 0 { json!(["duty"]) } else { json!(["duty", "admin"]) };
-                let may = if who == "admin" { may } else { json!(["duty", "record"]) };
-                Ask::new(patch, path).with(json!({ "capabilities": may }))
-            }
-            "list_protocols" => Ask::get("/v1/protocols"),
-            "preview_protocol" => post("/v1/protocols/afterglow-default/preview".to_owned()).with(json!({
-                "infusions": [{ "planned_start": "2026-03-24T09:00:00+01:00", "ended_at": "2026-03-24T10:00:00+01:00" }],
-                "zones": [{ "time_zone": "Europe/Berlin" }],
-            })),
-            "get_protocol" => Ask::get("/v1/protocols/afterglow-default"),
-            "list_access_log" => Ask::get(hers("/access-log?limit=200".to_owned())),
-            "list_care_team" => Ask::get(hers("/care-team".to_owned())),
-            "list_entries" => Ask::get(hers("/entries?limit=200".to_owned())),
-            "search_entries" => post(hers("/entries/search".to_owned())).with(json!({ "words": CANARY })),
-            "get_entry" => Ask::get(hers(format!("/entries/{}", self.entry))),
-            "put_entry" => Ask::new(put, hers(format!("/entries/{}", new_id(&self.app)))).with(words()),
-            "patch_entry" => {
-                let id = if owner { ann.writes(words()).await } else { self.entry.clone() };
-                let tag = ann.entry(&id).await.ok().etag();
-                let body = json!({ "text": { "title": format!("Changed {n}") } });
-                Ask::new(patch, hers(format!("/entries/{id}"))).with(body).when(tag)
-            }
-            "delete_entry" => {
-                let id = if owner { ann.writes(words()).await } else { self.entry.clone() };
-                Ask::new(delete, hers(format!("/entries/{id}")))
-            }
-            "undelete_entry" => {
-                let id = if owner {
-                    let id = ann.writes(words()).await;
-                    ann.delete(&ann.my(&format!("/entries/{id}"))).send().await.no_content();
-                    id
-                } else {
-                    self.deleted.clone()
-                };
-                post(hers(format!("/entries/{id}/undelete")))
-            }
-            "list_revisions" => Ask::get(hers(format!("/entries/{}/revisions", self.entry))),
-            "get_revision" => Ask::get(hers(format!("/entries/{}/revisions/1", self.entry))),
-            "restore_revision" => {
-                let id = if owner {
-                    let id = ann.writes(words()).await;
-                    ann.edits(&id, json!({ "text": { "title": "Second" } })).await;
-                    id
-                } else {
-                    self.entry.clone()
-                };
-                post(hers(format!("/entries/{id}/revisions/1/restore")))
-            }
-            "list_comments" => Ask::get(hers(format!("/entries/{}/comments", self.entry))),
-            "post_comment" => {
-                let mut body = json!({ "body": format!("Number {n}") });
-                if owner {
-                    body["thread_id"] = json!(self.link);
-                }
-                post(hers(format!("/entries/{}/comments", self.entry))).with(body)
-            }
-            "mark_entry_opened" => post(hers(format!("/entries/{}/opened", self.entry))),
-            "list_grants" => Ask::get(hers("/grants?limit=200".to_owned())),
-            "put_grant" => {
-                let body = grant(&self.entry, &["text"], self.person("ungranted"));
-                let body =
-                    with(body, json!({ "expires_at": later(&self.app, SignedDuration::from_secs(1)).to_string() }));
-                Ask::new(put, hers(format!("/grants/{}", new_id(&self.app)))).with(body)
-            }
-            "delete_grant" => {
-                let id = if owner { ann.opens(&self.entry, &["tags"], granted).await } else { self.grant.clone() };
-                Ask::new(delete, hers(format!("/grants/{id}")))
-            }
-            "list_courses" => Ask::get(hers("/courses".to_owned())),
-            "list_infusions" => Ask::get(hers("/infusions".to_owned())),
-            "get_infusion" => Ask::get(hers(format!("/infusions/{}", self.infusion))),
-            "put_infusion" => {
-                let at = later(&self.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
-                Ask::new(put, hers(format!("/infusions/{}", new_id(&self.app)))).with(planned_for(at))
-            }
-            "patch_infusion" => {
-                let path = hers(format!("/infusions/{}", self.infusion));
-                let tag = ann.get(&path).send().await.ok().etag();
-                Ask::new(patch, path).with(json!({ "note": format!("Note {n}") })).when(tag)
-            }
-            "start_infusion" => {
-                let at = earlier(&self.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
-                let mut id = self.planned.clone();
-                if owner || LINKED.contains(&who) || who == "nurse" {
-                    id = new_id(&self.app);
-                    granted.put(&hers(format!("/infusions/{id}")), planned_for(at)).send().await.created();
-                }
-                post(hers(format!("/infusions/{id}/start"))).with(json!({ "started_at": at.to_string() }))
-            }
-            "end_infusion" => {
-                let at = earlier(&self.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
-                let mut id = self.planned.clone();
-                if owner || LINKED.contains(&who) || who == "nurse" {
-                    id = new_id(&self.app);
-                    granted.put(&hers(format!("/infusions/{id}")), planned_for(at)).send().await.created();
-                }
-                let ended = at.checked_add(SignedDuration::from_mins(40)).unwrap();
-                post(hers(format!("/infusions/{id}/end")))
-                    .with(json!({ "ended_at": ended.to_string(), "dose_mg": 35.0 }))
-            }
-            "get_window" => Ask::get(hers("/window".to_owned())),
-            "get_activity" => Ask::get(hers("/activity".to_owned())),
-            "list_prompts" => Ask::get(hers("/prompts?limit=200".to_owned())),
-            "open_prompt" | "complete_prompt" | "snooze_prompt" | "skip_prompt" => {
-                let id = if owner { self.fresh_prompt().await } else { self.prompt.clone() };
-                let verb = operation.strip_suffix("_prompt").unwrap();
-                let ask = post(hers(format!("/prompts/{id}/{verb}")));
-                match verb {
-                    "snooze" => ask.with(json!({ "until": "tomorrow" })),
-                    "skip" => ask.with(json!({ "reason": "not today" })),
-                    "complete" => ask.with(json!({ "occurred_at": self.app.now().to_string() })),
-                    _ => ask,
-                }
-            }
-            "get_overrides" => Ask::get(hers("/overrides".to_owned())),
-            "put_overrides" => {
-                let tag = ann.get(&ann.my("/overrides")).send().await.ok().etag();
-                let parts = ["morning", "midday", "afternoon", "evening"];
-                let window = parts[usize::try_from(n).unwrap() % parts.len()];
-                let body = json!({ "items": [{ "rule_key": "d6.people", "window": window }] });
-                Ask::new(put, hers("/overrides".to_owned())).with(body).when(tag)
-            }
-            "list_pauses" => Ask::get(hers("/pauses".to_owned())),
-            "put_pause" => Ask::new(put, hers(format!("/pauses/{}", new_id(&self.app)))).with(self.far_pause(n)),
-            "delete_pause" => {
-                let id = if owner {
-                    let id = new_id(&self.app);
-                    ann.put(&ann.my(&format!("/pauses/{id}")), self.far_pause(n)).send().await.created();
-                    id
-                } else {
-                    self.pause.clone()
-                };
-                Ask::new(delete, hers(format!("/pauses/{id}")))
-            }
-            other => match self.ask_exercise(other, who, n).await {
-                Some(ask) => ask,
-                None => panic!("the document has an operation that no test knows: add {other} to World::ask"),
-            },
-        }
-    }
-
-    fn far_pause(&self, n: u64) -> Value {
-        let from = SignedDuration::from_hours(24 * (500 + i64::try_from(n).unwrap()));
-        json!({
-            "from": later(&self.app, from).to_string(),
-            "until": later(&self.app, from + SignedDuration::from_hours(24)).to_string(),
-        })
     }
 
     /// Everything that requests about Ann and her clinic can change, as the people concerned read it.
@@ -636,11 +313,11 @@ pub fn planned_for(at: Timestamp) -> Value {
     json!({ "status": "planned", "route": "iv_infusion", "planned_start": at.to_string(), "planned_minutes": 40 })
 }
 
-fn later(app: &TestApp, by: SignedDuration) -> Timestamp {
+pub(super) fn later(app: &TestApp, by: SignedDuration) -> Timestamp {
     app.now().checked_add(by).unwrap()
 }
 
-fn earlier(app: &TestApp, by: SignedDuration) -> Timestamp {
+pub(super) fn earlier(app: &TestApp, by: SignedDuration) -> Timestamp {
     app.now().checked_sub(by).unwrap()
 }
 

@@ -1,0 +1,116 @@
+//! What is wrong with a value, and where: in the words of this API, and never with the value, which may be somebody's
+//! own words.
+
+use std::fmt::{self, Display};
+
+use serde::de::{Error, Expected, Unexpected};
+
+/// Where a value is.
+pub(super) enum At<'n> {
+    Root(&'n str),
+    In(&'n At<'n>, Step<'n>),
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Step<'n> {
+    Key(&'n str),
+    Index(usize),
+}
+
+impl At<'_> {
+    /// RFC 6901, cut to a length that is useful.
+    pub(super) fn pointer(&self) -> String {
+        self.to_string().chars().take(200).collect()
+    }
+}
+
+impl Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Root(place) => f.write_str(place),
+            At::In(parent, Step::Key(key)) => write!(f, "{parent}/{}", key.replace('~', "~0").replace('/', "~1")),
+            At::In(parent, Step::Index(index)) => write!(f, "{parent}/{index}"),
+        }
+    }
+}
+
+/// What is wrong, and where as soon as that is known.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub pointer: Option<String>,
+    field: Option<String>,
+    pub detail: String,
+}
+
+impl Fault {
+    pub(super) fn of(detail: impl Into<String>) -> Self {
+        Self { pointer: None, field: None, detail: detail.into() }
+    }
+    fn field(name: &str, detail: &str) -> Self {
+        Self { field: Some(name.to_owned()), ..Self::of(detail) }
+    }
+    pub(super) fn located(mut self, at: &At<'_>) -> Self {
+        let found = || self.field.as_ref().map_or_else(|| at.pointer(), |name| At::In(at, Step::Key(name)).pointer());
+        self.pointer = Some(self.pointer.take().unwrap_or_else(found));
+        self
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+impl std::error::Error for Fault {}
+impl Error for Fault {
+    /// A type's own message is passed on if it starts as this API's details do: another may quote the value.
+    fn custom<M: Display>(message: M) -> Self {
+        let message = message.to_string();
+        match message {
+            _ if message.starts_with("must ") || message.starts_with("is ") => Self::of(message),
+            _ if message.starts_with("UUID parsing failed") => Self::of("must be a UUID"),
+            _ => Self::of("is not valid"),
+        }
+    }
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::of(format!("must be {}", plain(&expected.to_string())))
+    }
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::of(format!("must be {}", plain(&expected.to_string())))
+    }
+    fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
+        Self::of(format!("must be {}", plain(&expected.to_string())))
+    }
+    fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
+        Self::of(match known {
+            [] => "is not one of the known values".to_owned(),
+            [only] => format!("must be `{only}`"),
+            [one, other] => format!("must be `{one}` or `{other}`"),
+            all => format!("must be one of `{}`", all.join("`, `")),
+        })
+    }
+    fn unknown_field(name: &str, _: &'static [&'static str]) -> Self {
+        Self::field(name, "is not known")
+    }
+    fn missing_field(name: &'static str) -> Self {
+        Self::field(name, "is required")
+    }
+    fn duplicate_field(name: &'static str) -> Self {
+        Self::field(name, "is given twice")
+    }
+}
+
+/// Rust's words for a shape, in the words of JSON.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number in range",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other if other.starts_with("enum ") => "one of the known values",
+        other if other.starts_with("a formatted UUID") || other.starts_with("UUID") => "a UUID",
+        other => other,
+    }
+}

@@ -1,0 +1,330 @@
+//! What is done with items: creating, replacing, patching, deleting, undeleting, restoring, sharing.
+
+use jiff::Timestamp;
+
+use super::model::{Header as _, Kind, Part, Row, stays_done};
+use super::seal::{self, Opened};
+use super::store::{self, Columns, ItemTable};
+use crate::care::grants::{self, Sections};
+use crate::care::{Access, Write};
+use crate::changes::{Change, FeedsPlan, Op};
+use crate::db::Tx;
+use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Outcome;
+use crate::kernel::id::{Any, Patient};
+use crate::kernel::{Creation, Error, Id, Result};
+use crate::vault::Keys;
+
+/// The rules of a kind of item.
+pub trait Item: Kind {
+    /// Its table.
+    type Table: ItemTable;
+
+    /// Refuses what may not be created (`old` is `None`), or what the old content may not become.
+    ///
+    /// # Errors
+    ///
+    /// What the kind refuses.
+    fn check(
+        tx: &mut Tx<'_>,
+        access: &Access<Write>,
+        id: Id<Self::Id>,
+        change: (Option<&Self::Content>, &Self::Content),
+    ) -> Result<()>;
+
+    /// Does what follows from a creation (`old` is `None`) or a change, and says whether it feeds the plan.
+    ///
+    /// # Errors
+    ///
+    /// What the kind refuses.
+    fn on_changed(
+        tx: &mut Tx<'_>,
+        access: &Access<Write>,
+        id: Id<Self::Id>,
+        change: (Option<&Self::Content>, &Self::Content),
+    ) -> Result<FeedsPlan>;
+
+    /// Whether it feeds the plan that an item with this content is gone, is back, or is open to nobody any more.
+    fn on_removed(content: &Self::Content) -> FeedsPlan;
+}
+
+/// A new item, sealed before the unit as if its id were free: most are.
+#[derive(Clone, Debug)]
+pub struct New<T: Kind> {
+    /// Its id.
+    pub id: Id<T::Id>,
+    content: T::Content,
+    creation: Creation,
+    parts: Vec<Part>,
+}
+
+impl<T: Kind> New<T> {
+    /// Seals a new item; `creation` says which body it came from.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be sealed.
+    pub fn seal(
+        keys: &Keys,
+        (patient, id): (Id<Patient>, Id<T::Id>),
+        content: T::Content,
+        creation: Creation,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, Some(creation.clone()), now)?;
+        Ok(Self { id, content, creation, parts })
+    }
+}
+
+fn columns<T: Kind>(content: &T::Content) -> Columns {
+    let header = T::header(content);
+    let circumstances = header.circumstances();
+    Columns { draft: circumstances.draft, occurred_at: circumstances.occurred_at, links: T::links(header) }
+}
+
+/// Opens all of an item.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn open<T: Kind, A>(access: &Access<A>, row: &Row) -> Result<Opened<T>> {
+    seal::open(access.keys()?, access.patient(), (row.id, &row.parts), T::grants())
+}
+
+/// Creates or replaces an item. Neither the body that created it nor the present state changes anything.
+///
+/// # Errors
+///
+/// [`Error::Deleted`]; [`Error::PreconditionRequired`] and [`Error::Stale`] by the preconditions; what [`Item::check`]
+/// refuses.
+pub fn put<T: Item>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    new: &New<T>,
+    when: &Preconditions,
+) -> Result<Outcome<Row>> {
+    if when.change_only() {
+        access.lock(tx)?;
+    } else {
+        T::check(tx, access, new.id, (None, &new.content))?;
+        let (id, version, parts, now) = (new.id.any(), 1, new.parts.clone(), access.now());
+        let row = Row { id, version, parts, received_at: now, updated_at: now, deleted_at: None };
+        let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
+        if store::create::<T, T::Table>(tx, access, (&row, &columns::<T>(&new.content)), change)? {
+            access.feed_plan(T::on_changed(tx, access, new.id, (None, &new.content))?);
+            return Ok(Outcome::created(new.id, row));
+        }
+    }
+    let row = T::Table::find(tx, access, new.id.any())?.ok_or(Error::Stale)?;
+    if row.deleted_at.is_some() {
+        return Err(Error::Deleted);
+    }
+    let old = open::<T, _>(access, &row)?;
+    let before = old.content()?;
+    let tag = EntityTag::version(row.version);
+    if !when.puts(&tag, (&before, &new.content), (old.creation(), &new.creation))? {
+        return Ok(Outcome::ok(new.id, row));
+    }
+    Ok(Outcome::ok(new.id, revise::<T>(tx, access, &row, (&old, &before, &new.content), Op::Update)?))
+}
+
+/// The item, for its owner.
+///
+/// # Errors
+///
+/// [`Error::Deleted`] while it can be undeleted, [`Error::NotFound`] after that and when it never was.
+pub fn get<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<Row> {
+    let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
+    match row.deleted_at {
+        None => Ok(row),
+        Some(_) if row.is_gone(access.now()) => Err(Error::NotFound),
+        Some(_) => Err(Error::Deleted),
+    }
+}
+
+/// Changes an item by what `patched` makes of its content. A patch that changes nothing is done, whatever the precondition.
+///
+/// # Errors
+///
+/// [`Error::PreconditionRequired`] and [`Error::Stale`]; as [`get`]; what `patched` and [`Item::check`] refuse.
+pub fn patch<T: Item>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<T::Id>,
+    patched: impl FnOnce(&T::Content) -> Result<T::Content>,
+    when: &Preconditions,
+) -> Result<Outcome<Row>> {
+    access.lock(tx)?;
+    let row = get::<T, _>(tx, access, id)?;
+    let old = open::<T, _>(access, &row)?;
+    let before = old.content()?;
+    let after = patched(&before)?;
+    if before == after {
+        return Ok(Outcome::ok(id, row));
+    }
+    when.require(&EntityTag::version(row.version))?;
+    Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Update)?))
+}
+
+/// Deletes an item; deleted again, nothing changes.
+///
+/// # Errors
+///
+/// [`Error::NotFound`]; [`Error::Stale`] when a precondition does not hold.
+pub fn delete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>, when: &Preconditions) -> Result<()> {
+    access.lock(tx)?;
+    let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
+    if row.deleted_at.is_some() {
+        return Ok(());
+    }
+    when.check(Some(&EntityTag::version(row.version)))?;
+    let now = access.now();
+    let row = Row { version: row.version + 1, deleted_at: Some(now), updated_at: now, ..row };
+    T::Table::mark_deleted(tx, access, &row)?;
+    record_removal::<T>(tx, access, &row, Op::Delete)
+}
+
+/// Undeletes an item, opened to nobody; what is not deleted stays as it is.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when it never was, or was deleted too long ago.
+pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>) -> Result<Outcome<Row>> {
+    access.lock(tx)?;
+    let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
+    if row.deleted_at.is_none() {
+        return Ok(Outcome::ok(id, row));
+    }
+    if row.is_gone(access.now()) {
+        return Err(Error::NotFound);
+    }
+    let row = Row { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
+    T::Table::mark_deleted(tx, access, &row)?;
+    record_removal::<T>(tx, access, &row, Op::Undelete)?;
+    grants::drop_item(tx, access, row.id)?;
+    Ok(Outcome::ok(id, row))
+}
+
+fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, op: Op) -> Result<()> {
+    let feeds = T::on_removed(&open::<T, _>(access, row)?.content()?);
+    access.record_feeding(tx, Change::new(T::ENTITY, row.id, row.version, op), feeds)
+}
+
+/// The parts of an item as they were in `version`.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there was no such version.
+pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, version: i64) -> Result<Vec<Part>> {
+    if !(1..=row.version).contains(&version) {
+        return Err(Error::NotFound);
+    }
+    let kept = store::list_revisions(tx, access, row.id, version)?;
+    Ok(row.back_to::<T>(version, &kept))
+}
+
+/// Makes what an item said in `version` its present state, opened to nobody. It stays a draft or done.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does not
+/// hold.
+pub fn restore<T: Item>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (id, version): (Id<T::Id>, i64),
+    when: &Preconditions,
+) -> Result<Outcome<Row>> {
+    access.lock(tx)?;
+    let row = get::<T, _>(tx, access, id)?;
+    let old = open::<T, _>(access, &row)?;
+    let before = old.content()?;
+    let parts = parts_at::<T, _>(tx, access, &row, version)?;
+    let mut after = seal::open::<T>(access.keys()?, access.patient(), (row.id, &parts), T::grants())?.content()?;
+    T::header_mut(&mut after).circumstances_mut().draft = T::header(&before).circumstances().draft;
+    if before == after {
+        return Ok(Outcome::ok(id, row));
+    }
+    when.check(Some(&EntityTag::version(row.version)))?;
+    Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Restore)?))
+}
+
+/// Makes `after` the present state, and keeps what it replaces.
+fn revise<T: Item>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: &Row,
+    (old, before, after): (&Opened<T>, &T::Content, &T::Content),
+    op: Op,
+) -> Result<Row> {
+    let id = row.id.typed();
+    stays_done::<T>(before, after)?;
+    T::check(tx, access, id, (Some(before), after))?;
+    let version = row.version + 1;
+    let at = (version, access.now());
+    let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), at)?;
+    for (number, part) in &replaced {
+        store::insert_revision(tx, access, row.id, (*number, part), version)?;
+    }
+    let row = Row { version, parts, updated_at: access.now(), ..row.clone() };
+    T::Table::update(tx, access, &row, &columns::<T>(after))?;
+    access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
+    if op == Op::Restore {
+        grants::drop_item(tx, access, row.id)?;
+        access.feed_plan(T::on_removed(before).max(T::on_removed(after)));
+    } else {
+        access.feed_plan(T::on_changed(tx, access, id, (Some(before), after))?);
+    }
+    Ok(row)
+}
+
+/// What a reader may see of an item: the row, and which sections are open to them.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they may see nothing of it, or it is not there.
+pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<(Row, Sections)> {
+    let link = access.link().ok_or(Error::NotFound)?;
+    let open = grants::store::visible(tx, access, link, T::grants(), &[id.any()])?;
+    let sections = open.get(&id.any()).copied().unwrap_or_default();
+    let row = T::Table::list_done(tx, access, &[id.any()])?.pop();
+    let row = row.filter(|_| !sections.is_empty()).ok_or(Error::NotFound)?;
+    access.returns(id.uuid());
+    Ok((row, sections))
+}
+
+/// Notes that the therapist at work has opened an item; the first time counts.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they may not see it.
+pub fn mark_opened<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>) -> Result<Timestamp> {
+    let _visible = get_shared::<T, _>(tx, access, id)?;
+    grants::store::insert_opening(tx, access, id.any(), access.account()?)
+}
+
+/// Takes the words out of up to `most` items that were deleted thirty days before `now`: sections, revisions, who opened
+/// them. `also` takes out what else hangs on one.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn purge<T: Item>(
+    tx: &mut Tx<'_>,
+    planner: &dyn crate::changes::Planner,
+    (now, most): (Timestamp, i64),
+    also: impl Fn(&mut Tx<'_>, &Access<Write>, Id<Any>) -> Result<()>,
+) -> Result<usize> {
+    let old = T::Table::purge(tx, now, most)?;
+    let numbers: Vec<i32> =
+        std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number)).collect();
+    for (patient, id) in &old {
+        crate::care::access::Leave::for_server(*patient, None, now).run(tx, planner, |tx, access| {
+            store::delete_revisions(tx, access, *id, &numbers)?;
+            grants::store::delete_openings(tx, access, *id)?;
+            grants::drop_item(tx, access, *id)?;
+            also(tx, access, *id)
+        })?;
+    }
+    Ok(old.len())
+}

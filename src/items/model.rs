@@ -1,0 +1,266 @@
+//! What an item is made of.
+
+use std::fmt;
+
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use crate::care::grants::Sections;
+use crate::changes::Entity;
+use crate::kernel::id::{Any, Prompt};
+use crate::kernel::{Error, Fields, Id, Result, Zone, told};
+
+/// How long what was deleted can be undeleted.
+pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A section of an item: one sealed column.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// The number that is stored with replaced revisions: no two sections of all kinds share one.
+    pub number: i32,
+    /// The column, and what the seal is bound to.
+    pub column: &'static str,
+    /// The section in a grant.
+    pub grant: Sections,
+}
+
+/// A kind of item: what it says, and in which sections.
+pub trait Kind: fmt::Debug + Sized + Send + Sync + 'static {
+    /// What its ids point to.
+    type Id: 'static;
+    /// What is neither written nor felt: times, links.
+    type Header: Header;
+    /// All that it says.
+    type Content: Clone + PartialEq + fmt::Debug + Send + Sync + 'static;
+
+    /// The kind in the change sequence.
+    const ENTITY: Entity;
+    /// The table.
+    const TABLE: &'static str;
+    /// The number of the header among the sections.
+    const HEADER: i32;
+    /// The sections besides the header, in the order of the columns.
+    const SECTIONS: &'static [Section];
+
+    /// The header.
+    fn header(content: &Self::Content) -> &Self::Header;
+    /// The header, to be changed.
+    fn header_mut(content: &mut Self::Content) -> &mut Self::Header;
+    /// The sections as they are stored, in the order of [`Self::SECTIONS`]; `None` for an empty one ([`section`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when one is no JSON.
+    fn sections(content: &Self::Content) -> Result<Vec<Option<Box<RawValue>>>>;
+    /// The content, from its header and the sections that were opened.
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`] when a section does not have its shape.
+    fn content(header: Self::Header, sections: &[Option<&RawValue>]) -> serde_json::Result<Self::Content>;
+    /// The links that stand in the clear, in the order of the columns.
+    fn links(header: &Self::Header) -> Vec<Option<Id<Any>>>;
+
+    /// Every section that can be opened to a reader.
+    fn grants() -> Sections {
+        Self::SECTIONS.iter().fold(Sections::default(), |all, section| all.or(section.grant))
+    }
+}
+
+/// The stored form of a section; `None` when it says nothing.
+///
+/// # Errors
+///
+/// [`Error::Internal`] when it is no JSON.
+pub fn section<S: Serialize>(value: &S) -> Result<Option<Box<RawValue>>> {
+    let raw = to_raw_value(value).map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok(if matches!(raw.get(), "null" | "[]" | "{}") { None } else { Some(raw) })
+}
+
+/// A section from its stored form, by its place among [`Kind::SECTIONS`]; an empty one is the default.
+///
+/// # Errors
+///
+/// [`serde_json::Error`] when it does not have its shape.
+pub fn read<S: Default + DeserializeOwned>(sections: &[Option<&RawValue>], place: usize) -> serde_json::Result<S> {
+    let section = sections.get(place).copied().flatten();
+    section.map_or_else(|| Ok(S::default()), |raw| serde_json::from_str(raw.get()))
+}
+
+/// When something was written, on which device, and in answer to what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// Whether it is still being worked on.
+    pub draft: bool,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// The offset from UTC that the device gave with it, in seconds.
+    pub offset: i32,
+    /// The zone the device said it was in.
+    pub zone: Option<Zone>,
+    /// When the device took it down, by its own clock.
+    pub recorded_at: Option<Timestamp>,
+    /// The prompt that it answers.
+    pub prompt_id: Option<Id<Prompt>>,
+}
+
+impl Circumstances {
+    /// The date on which it happened, where the patient was: in the zone the device named, else in `home`.
+    pub fn local_date(&self, home: impl FnOnce(Timestamp) -> Zone) -> Date {
+        match &self.zone {
+            Some(zone) => zone.date(self.occurred_at),
+            None => home(self.occurred_at).date(self.occurred_at),
+        }
+    }
+
+    /// Whether its times are odd, seen from when it arrived: they are kept, and flagged.
+    pub fn clock_suspect(&self, received_at: Timestamp) -> bool {
+        told::is_odd(self.occurred_at, self.recorded_at, received_at)
+    }
+}
+
+/// What a body says of the circumstances, not yet checked.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// `done` (unless said otherwise) or `draft`.
+    pub status: Option<String>,
+    /// When it happened, with an offset.
+    pub occurred_at: String,
+    /// The IANA zone of the device.
+    pub zone: Option<String>,
+    /// When the device took it down.
+    pub recorded_at: Option<String>,
+    /// The prompt that it answers.
+    pub prompt_id: Option<Uuid>,
+}
+
+impl Told {
+    /// The circumstances; what is wrong with them goes to `fields`.
+    pub fn parse(self, fields: &mut Fields) -> Option<Circumstances> {
+        let draft = match self.status.as_deref() {
+            None | Some("done") => false,
+            Some("draft") => true,
+            Some(_) => {
+                fields.fault("/status", "must be `draft` or `done`");
+                false
+            }
+        };
+        let occurred = fields.take("/occurred_at", told::instant(&self.occurred_at));
+        let zone = self.zone.and_then(|name| fields.take("/zone", Zone::parse(&name)));
+        let recorded = self.recorded_at.and_then(|text| fields.take("/recorded_at", told::instant(&text)));
+        let (occurred_at, offset) = occurred?;
+        Some(Circumstances {
+            draft,
+            occurred_at,
+            offset: offset.seconds(),
+            zone,
+            recorded_at: recorded.map(|(at, _)| at),
+            prompt_id: self.prompt_id.map(Id::from_uuid),
+        })
+    }
+
+    /// What a body would have to say for these circumstances.
+    pub fn of(circumstances: &Circumstances) -> Self {
+        let offset = Offset::from_seconds(circumstances.offset).unwrap_or(Offset::UTC);
+        Self {
+            status: Some(if circumstances.draft { "draft" } else { "done" }.to_owned()),
+            occurred_at: circumstances.occurred_at.display_with_offset(offset).to_string(),
+            zone: circumstances.zone.as_ref().map(|zone| zone.name().to_owned()),
+            recorded_at: circumstances.recorded_at.map(|at| at.to_string()),
+            prompt_id: circumstances.prompt_id.map(Id::uuid),
+        }
+    }
+}
+
+/// The header of a kind of item.
+pub trait Header: Clone + PartialEq + fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The part that every header has.
+    fn circumstances(&self) -> &Circumstances;
+    /// The same, to be changed.
+    fn circumstances_mut(&mut self) -> &mut Circumstances;
+}
+
+/// Refuses to make a draft of what is done.
+///
+/// # Errors
+///
+/// [`Error::Invalid`].
+pub fn stays_done<T: Kind>(old: &T::Content, new: &T::Content) -> Result<()> {
+    let draft = |content| T::header(content).circumstances().draft;
+    let mut fields = Fields::new();
+    fields.check(draft(old) || !draft(new), "/status", "what is done does not become a draft again");
+    fields.done()
+}
+
+/// A sealed section or header, and the version of the row that last changed it; 0 and nothing when it never was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Its revision.
+    pub rev: i64,
+    /// The sealed document.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// An item as it is stored.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its id.
+    pub id: Id<Any>,
+    /// Its version.
+    pub version: i64,
+    /// The sealed header, then the sealed sections.
+    pub parts: Vec<Part>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Row {
+    /// The parts as they were in `version`, from the present ones and those that were replaced after it. `kept` holds, by
+    /// number, the one with `rev <= version < replaced at` of each, if there is one.
+    pub fn back_to<T: Kind>(&self, version: i64, kept: &[(i32, Part)]) -> Vec<Part> {
+        let numbers = std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number));
+        let part = |(number, part): (i32, &Part)| match kept.iter().find(|(kept, _)| *kept == number) {
+            Some((_, old)) => old.clone(),
+            None if part.rev > version => Part::default(),
+            None => part.clone(),
+        };
+        numbers.zip(&self.parts).map(part).collect()
+    }
+
+    /// Whether it was deleted so long ago that it cannot be undeleted.
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        self.deleted_at.is_some_and(|at| now.duration_since(at) >= UNDO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Entries;
+
+    #[test]
+    fn a_revision_is_put_together_from_what_is_left_and_what_was_replaced() {
+        let part = |rev| match rev {
+            0 => Part::default(),
+            _ => Part { rev, sealed: Some(rev.to_be_bytes().to_vec()) },
+        };
+        let parts = |revs: [i64; 5]| revs.map(part).to_vec();
+        let at = Timestamp::UNIX_EPOCH;
+        // Version 1 had a text; 2 changed it; 3 added a mood; 4 changed the text again.
+        let (id, version, parts_now) = (Id::from_uuid(Uuid::nil()), 4, parts([1, 4, 3, 0, 0]));
+        let now = Row { id, version, parts: parts_now, received_at: at, updated_at: at, deleted_at: None };
+        let text = Entries::SECTIONS[0].number;
+        assert_eq!(now.back_to::<Entries>(2, &[(text, part(2))]), parts([1, 2, 0, 0, 0]), "no mood yet");
+        assert_eq!(now.back_to::<Entries>(3, &[(text, part(2))]), parts([1, 2, 3, 0, 0]));
+        assert_eq!(now.back_to::<Entries>(4, &[]), now.parts);
+    }
+}

@@ -1,0 +1,178 @@
+//! Lists of items: the owner's, newest first; a reader's, by id.
+
+use jiff::Timestamp;
+
+use super::actions;
+use super::model::{Header as _, Row};
+use super::seal::Opened;
+use super::store::{ItemTable as _, Scan};
+use super::view::{self, ItemView, Shown, Visible};
+use crate::care::door::Policy;
+use crate::care::grants::{self, Sections};
+use crate::care::{Access, Door};
+use crate::course::{self, Background, Surroundings};
+use crate::db::Tx;
+use crate::kernel::id::Any;
+use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::{Error, Id, Result};
+
+/// How many rows are looked at for one answer. A page that has fewer items than asked for and a cursor says: go on.
+const BUDGET: usize = 2000;
+/// How many rows are read in one unit when most of them may not be what is asked for.
+const CHUNK: i64 = 200;
+
+/// A place in a list. A reader's order knows no time.
+pub type Place = (Timestamp, Id<Any>);
+
+/// Which items of a list are asked for.
+pub trait Filter<T: Shown>: Clone + Send + 'static {
+    /// What the database can find; `rows` and `after` are filled in by the list.
+    fn scan(&self) -> Scan;
+    /// Whether most items may not be what is asked for, though the database cannot tell.
+    fn is_sparse(&self) -> bool;
+    /// Whether an item has to be opened to see whether it is what is asked for.
+    fn needs_opening(&self) -> bool;
+    /// Whether an opened item is what is asked for. Sections that were not opened are empty and match nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a section does not have its shape.
+    fn admits(&self, opened: &Opened<T>, around: &Surroundings) -> Result<bool>;
+}
+
+/// A page of the owner's items: pages of rows, each its own unit, opened between the units until the page is full.
+///
+/// # Errors
+///
+/// What [`Door::read`] answers; when an item cannot be opened.
+pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
+    door: &Door<P>,
+    act: &'static str,
+    filter: &F,
+    page: PageRequest<Place>,
+    manner: T::Manner,
+) -> Result<Page<ItemView<T::Fields>, Place>> {
+    let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
+    let (mut items, mut looked_at, mut after) = (Vec::new(), 0, page.after);
+    loop {
+        let scan = Scan { rows, after, ..filter.scan() };
+        let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
+            Ok((T::Table::list(tx, access, &scan)?, course::background(tx, access)?))
+        };
+        let (found, background) = door.read(act, unit).await?;
+        let around = background.open(door.keys()?, door.patient()?)?;
+        let last = i64::try_from(found.len()).is_ok_and(|read| read < rows);
+        looked_at += found.len();
+        for row in found {
+            if items.len() == page.limit.items() {
+                return Ok(Page { items, next: after });
+            }
+            let parts = (row.id, row.parts.as_slice());
+            let opened = super::seal::open::<T>(door.keys()?, door.patient()?, parts, T::grants())?;
+            after = Some((opened.header.circumstances().occurred_at, row.id));
+            if filter.admits(&opened, &around)? {
+                let item = Visible { row, shared: None, openings: None };
+                items.push(view::rendered::<T>(&item, opened, &around, manner)?);
+            }
+        }
+        if last || looked_at >= BUDGET {
+            return Ok(Page { items, next: after.filter(|_| !last) });
+        }
+    }
+}
+
+/// What one unit of a reader's list found, still sealed.
+struct Found {
+    rows: Vec<(Row, Sections)>,
+    background: Background,
+    next: Option<Id<Any>>,
+}
+
+/// A page of what is open to a reader: one unit, with one row in the patient's log.
+///
+/// # Errors
+///
+/// What [`Door::read`] answers; when an item cannot be opened.
+pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
+    door: &Door<P>,
+    act: &'static str,
+    filter: &F,
+    page: PageRequest<Place>,
+    manner: T::Manner,
+) -> Result<Page<ItemView<T::Fields>, Place>> {
+    let filter = filter.clone();
+    let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
+    let around = found.background.open(door.keys()?, door.patient()?)?;
+    let at = (door.keys()?, door.patient()?);
+    let render = |(row, sections)| {
+        view::render::<T>(at, &Visible { row, shared: Some(sections), openings: None }, &around, manner)
+    };
+    let items = found.rows.into_iter().map(render).collect::<Result<_>>()?;
+    Ok(Page { items, next: found.next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
+}
+
+fn find_shared<T: Shown, F: Filter<T>, A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    filter: &F,
+    page: PageRequest<Place>,
+) -> Result<Found> {
+    let link = access.link().ok_or(Error::NotFound)?;
+    let after = page.after.map(|(_, id)| id);
+    let (open, more) = grants::store::visible_page(tx, access, link, T::grants(), after, page.limit.items())?;
+    let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
+    let ids: Vec<Id<Any>> = open.keys().copied().collect();
+    let background = course::background(tx, access)?;
+    // The log is to name what goes out and nothing else, so what a filter asks for is opened here, in the unit.
+    let around = filter.needs_opening().then(|| background.open(access.keys()?, access.patient())).transpose()?;
+    // A reader sees done items only.
+    let scan = filter.scan();
+    let ids = if scan.deleted || scan.draft == Some(true) { Vec::new() } else { ids };
+    let mut rows = Vec::new();
+    for row in T::Table::list_done(tx, access, &ids)? {
+        let sections = open.get(&row.id).copied().unwrap_or_default();
+        let wanted = match &around {
+            None => true,
+            Some(around) => {
+                let parts = (row.id, row.parts.as_slice());
+                let opened = super::seal::open::<T>(access.keys()?, access.patient(), parts, sections)?;
+                filter.admits(&opened, around)?
+            }
+        };
+        if wanted && !sections.is_empty() {
+            access.returns(row.id.uuid());
+            rows.push((row, sections));
+        }
+    }
+    Ok(Found { rows, background, next })
+}
+
+/// What a unit on one item returns, still sealed.
+pub type Answer = (Visible, Background);
+
+/// The answer of a change, for the owner: what the unit left, or for a replay the present state.
+///
+/// # Errors
+///
+/// As [`actions::get`].
+pub fn own_answer<T: Shown, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>, row: Option<Row>) -> Result<Answer> {
+    let row = row.map_or_else(|| actions::get::<T, _>(tx, access, id), Ok)?;
+    // Nobody has opened what is new.
+    let openings = if row.version > 1 { grants::store::list_openings(tx, access, row.id)? } else { Vec::new() };
+    Ok((Visible { row, shared: None, openings: Some(openings) }, course::background(tx, access)?))
+}
+
+/// The answer of a read, for the owner or a reader.
+///
+/// # Errors
+///
+/// As [`actions::get`] and [`actions::get_shared`].
+pub fn answer<T: Shown, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<Answer> {
+    if access.is_owner() {
+        let row = actions::get::<T, _>(tx, access, id)?;
+        let openings = Some(grants::store::list_openings(tx, access, id.any())?);
+        return Ok((Visible { row, shared: None, openings }, course::background(tx, access)?));
+    }
+    let (row, sections) = actions::get_shared::<T, _>(tx, access, id)?;
+    Ok((Visible { row, shared: Some(sections), openings: None }, course::background(tx, access)?))
+}

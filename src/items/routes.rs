@@ -1,0 +1,289 @@
+//! The bodies of the handlers of items. A slice declares its operations, each with its door, and calls these.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::actions::{self, New};
+use super::model::Part;
+use super::pages::{self, Answer, Filter};
+use super::seal::{self, Opened};
+use super::view::{ItemView, Shown, render};
+use crate::care::Door;
+use crate::care::door::{Care, Own, Policy, Shared};
+use crate::changes::{self, Recorded};
+use crate::http::{Body, Command, EntityTag, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page};
+use crate::kernel::page::PageRequest;
+use crate::kernel::{Creation, Error, Id, Result};
+use crate::vault::MacLabel;
+
+/// A kind of item that is written over HTTP.
+pub trait Written: Shown {
+    /// The body of a PUT.
+    type Body: Patchable + Send;
+
+    /// The content that a body says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with every fault.
+    fn parse(body: Self::Body) -> Result<Self::Content>;
+    /// The body that would say the content.
+    fn body(content: &Self::Content) -> Self::Body;
+}
+
+fn show<T: Shown, P: Policy>(
+    door: &Door<P>,
+    (item, background): &Answer,
+    manner: T::Manner,
+) -> Result<(ItemView<T::Fields>, EntityTag)> {
+    let around = background.open(door.keys()?, door.patient()?)?;
+    let view = render::<T>((door.keys()?, door.patient()?), item, &around, manner)?;
+    if item.shared.is_none() {
+        return Ok((view, EntityTag::version(item.row.version)));
+    }
+    let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
+    let mac = door.state().vault.mac(MacLabel::ReaderTag, &[&shown]);
+    Ok((view, EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))))
+}
+
+fn reply<T: Shown, P: Policy>(door: &Door<P>, answer: &Answer, manner: T::Manner) -> Result<Reply> {
+    let (view, tag) = show::<T, P>(door, answer, manner)?;
+    Ok(Reply::ok(&view).etag(&tag))
+}
+
+/// Creates or replaces an item.
+///
+/// # Errors
+///
+/// As [`Door::change`] and [`actions::put`].
+pub async fn put<T: Written>(
+    door: Door<Own>,
+    act: &'static str,
+    request: Request<NewId<T::Id>, Body<T::Body>>,
+    manner: T::Manner,
+) -> Result<Reply> {
+    let parse = |Command { id, when, body }: Command<NewId<T::Id>, Body<T::Body>>| {
+        let body = body.into_inner();
+        let creation = Creation::of(&body)?;
+        let new = New::<T>::seal(door.keys()?, (door.patient()?, id.0), T::parse(body)?, creation, door.now())?;
+        Ok((new, when))
+    };
+    let answer = door.change(
+        act,
+        request,
+        parse,
+        |tx, access, (new, when): &(New<T>, Preconditions)| actions::put::<T>(tx, access, new, when),
+        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
+    );
+    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+}
+
+/// Reads an item.
+///
+/// # Errors
+///
+/// As [`Door::read`] and [`pages::answer`].
+pub async fn get<T: Shown>(
+    door: Door<Shared>,
+    act: &'static str,
+    (id, when): (Id<T::Id>, Preconditions),
+    manner: T::Manner,
+) -> Result<Reply> {
+    let answer = door.read(act, move |tx, access| pages::answer::<T, _>(tx, access, id)).await?;
+    let (view, tag) = show::<T, _>(&door, &answer, manner)?;
+    Ok(Reply::ok(&view).unless_known(&tag, &when))
+}
+
+/// Changes an item by a merge patch.
+///
+/// # Errors
+///
+/// As [`Door::change`] and [`actions::patch`].
+pub async fn patch<T: Written>(
+    door: Door<Own>,
+    act: &'static str,
+    request: Request<Id<T::Id>, Patch<T::Body>>,
+    manner: T::Manner,
+) -> Result<Reply> {
+    let answer = door.change(
+        act,
+        request,
+        Ok,
+        |tx, access, Command { id, when, body }: &Command<Id<T::Id>, Patch<T::Body>>| {
+            let patched = |content: &T::Content| T::parse(body.apply(&T::body(content))?);
+            actions::patch::<T>(tx, access, *id, patched, when)
+        },
+        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
+    );
+    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+}
+
+/// Deletes an item.
+///
+/// # Errors
+///
+/// As [`Door::change`] and [`actions::delete`].
+pub async fn delete<T: Shown>(door: Door<Own>, act: &'static str, request: Request<Id<T::Id>>) -> Result<Reply> {
+    door.delete(act, request, |tx, access, command| actions::delete::<T>(tx, access, command.id, &command.when)).await
+}
+
+/// Undeletes an item.
+///
+/// # Errors
+///
+/// As [`Door::change`] and [`actions::undelete`].
+pub async fn undelete<T: Shown>(
+    door: Door<Own>,
+    act: &'static str,
+    request: Request<Id<T::Id>>,
+    manner: T::Manner,
+) -> Result<Reply> {
+    let answer = door.change(
+        act,
+        request,
+        Ok,
+        |tx, access, command: &Command<Id<T::Id>>| actions::undelete::<T>(tx, access, command.id),
+        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
+    );
+    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+}
+
+/// Notes that a therapist has opened an item. Answers when they first did.
+///
+/// # Errors
+///
+/// As [`Door::change`] and [`actions::mark_opened`].
+pub async fn mark_opened<T: Shown>(
+    door: Door<Care>,
+    act: &'static str,
+    request: Request<Id<T::Id>>,
+) -> Result<(Id<T::Id>, Timestamp)> {
+    let answer = door.change(
+        act,
+        request,
+        Ok,
+        |tx, access, command: &Command<Id<T::Id>>| {
+            Ok(crate::idempotency::Outcome::ok(command.id, actions::mark_opened::<T>(tx, access, command.id)?))
+        },
+        |tx, access, outcome| {
+            let id = outcome.id()?;
+            Ok((id, outcome.or_get(|id| actions::mark_opened::<T>(tx, access, id))?))
+        },
+    );
+    Ok(answer.await?.value)
+}
+
+/// A page of a list of items: the owner's, or what is open to a reader.
+///
+/// # Errors
+///
+/// As [`Door::read`]; what is wrong with the listing.
+pub async fn list<T: Shown, F: Filter<T>, L: Serialize>(
+    door: Door<Shared>,
+    act: &'static str,
+    (listing, scope): (Result<Listing<F>>, String),
+    manner: T::Manner,
+    list: impl FnOnce(Vec<ItemView<T::Fields>>, Option<String>) -> L,
+) -> Result<Reply> {
+    let scope = door.cursor_scope(act, &scope);
+    let asked = listing.and_then(|listing| Ok((listing.page(&door.state().vault, &scope)?, listing)));
+    let (asked, listing): (PageRequest<pages::Place>, _) = door.first(act, asked).await?;
+    let page = if door.is_owner() {
+        pages::own::<T, F, _>(&door, act, &listing.filter, asked, manner).await?
+    } else {
+        pages::shared::<T, F, _>(&door, act, &listing.filter, asked, manner).await?
+    };
+    Ok(listing.reply(&door.state().vault, &scope, page, list))
+}
+
+/// A change of an item.
+#[derive(Serialize, ToSchema)]
+pub struct RevisionItem {
+    /// The version that the change made.
+    #[schema(example = 2)]
+    revision: i64,
+    /// `created`, `updated`, `deleted`, `undeleted` or `restored`.
+    #[schema(example = "updated")]
+    change: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl From<Recorded> for RevisionItem {
+    fn from(change: Recorded) -> Self {
+        Self { revision: change.version, change: change.op.name().to_owned(), at: change.at }
+    }
+}
+
+page! {
+    /// A page of revisions.
+    RevisionList: "The revisions, oldest first." of RevisionItem
+}
+
+/// A page of the revisions of an item.
+///
+/// # Errors
+///
+/// As [`Door::read`]; what is wrong with the listing.
+pub async fn list_revisions<T: Shown>(
+    door: Door<Own>,
+    act: &'static str,
+    id: Id<T::Id>,
+    listing: Result<Listing>,
+) -> Result<Reply> {
+    let id_text = id.to_string();
+    let read = door.list(act, listing, &id_text, move |tx, access, page: PageRequest<i64>| {
+        actions::get::<T, _>(tx, access, id)?;
+        let after = page.after.unwrap_or_default();
+        let rows = changes::list_of(tx, access.patient(), T::ENTITY, id.any(), after, page.rows())?;
+        Ok(page.cut(rows, |change| change.version))
+    });
+    let (listing, page) = read.await?;
+    let scope = door.cursor_scope(act, &id_text);
+    Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| {
+        RevisionList::of(items.into_iter().map(RevisionItem::from).collect(), next_cursor)
+    }))
+}
+
+/// What an item said in a version, opened.
+///
+/// # Errors
+///
+/// As [`Door::read`] and [`actions::parts_at`].
+pub async fn get_revision<T: Shown>(
+    door: &Door<Own>,
+    act: &'static str,
+    (id, revision): (Id<T::Id>, i64),
+) -> Result<Opened<T>> {
+    let read = door.read(act, move |tx, access| {
+        let row = actions::get::<T, _>(tx, access, id)?;
+        actions::parts_at::<T, _>(tx, access, &row, revision)
+    });
+    let parts: Vec<Part> = read.await?;
+    seal::open::<T>(door.keys()?, door.patient()?, (id.any(), &parts), T::grants())
+}
+
+/// Makes what an item said in a version its present state.
+///
+/// # Errors
+///
+/// As [`Door::change`] and [`actions::restore`].
+pub async fn restore<T: Shown>(
+    door: Door<Own>,
+    act: &'static str,
+    request: Request<(Id<T::Id>, i64)>,
+    manner: T::Manner,
+) -> Result<Reply> {
+    let answer = door.change(
+        act,
+        request,
+        Ok,
+        |tx, access, command: &Command<(Id<T::Id>, i64)>| actions::restore::<T>(tx, access, command.id, &command.when),
+        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
+    );
+    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+}

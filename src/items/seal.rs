@@ -1,0 +1,211 @@
+//! Sealing and opening items, section by section.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::model::{Header as _, Kind, Part, Row};
+use crate::care::grants::Sections;
+use crate::kernel::id::{Any, Patient};
+use crate::kernel::{Creation, Error, Id, Result};
+use crate::vault::{Keys, Place, Purpose};
+
+/// A section, with when the server took it. One that was emptied says `null`.
+#[derive(Serialize, Deserialize)]
+struct Stamped<V> {
+    at: Timestamp,
+    value: V,
+}
+
+/// A header, with what the server knows of it.
+#[derive(Serialize, Deserialize)]
+struct Kept<H> {
+    #[serde(flatten)]
+    header: H,
+    #[serde(default)]
+    clock_suspect: bool,
+    /// The body that created the item, if it was created by PUT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    creation: Option<Creation>,
+}
+
+fn place<T: Kind>(patient: Id<Patient>, id: Id<Any>, column: &'static str, revision: i64) -> Place {
+    Place { table: T::TABLE, column, subject: patient.uuid(), row: id.uuid(), revision }
+}
+
+fn seal_header<T: Kind>(
+    (keys, place, rev, at): (&Keys, &Place, i64, Timestamp),
+    header: &T::Header,
+    creation: Option<Creation>,
+) -> Result<Part> {
+    let value = Kept { header: header.clone(), clock_suspect: header.circumstances().clock_suspect(at), creation };
+    Ok(Part { rev, sealed: Some(keys.seal_json(Purpose::Journal, place, &Stamped { at, value })?) })
+}
+
+/// Seals a new item, as version 1.
+///
+/// # Errors
+///
+/// When it cannot be sealed.
+pub fn seal<T: Kind>(
+    keys: &Keys,
+    (patient, id): (Id<Patient>, Id<Any>),
+    content: &T::Content,
+    creation: Option<Creation>,
+    at: Timestamp,
+) -> Result<Vec<Part>> {
+    let header = seal_header::<T>((keys, &place::<T>(patient, id, "meta", 1), 1, at), T::header(content), creation)?;
+    let mut parts = vec![header];
+    for (section, value) in T::SECTIONS.iter().zip(T::sections(content)?) {
+        let sealed = value.map(|value| {
+            keys.seal_json(Purpose::Journal, &place::<T>(patient, id, section.column, 1), &Stamped { at, value })
+        });
+        let sealed = sealed.transpose()?;
+        parts.push(Part { rev: i64::from(sealed.is_some()), sealed });
+    }
+    Ok(parts)
+}
+
+/// Seals what a change from `old` to `new` makes of `row` as `version`. Answers the parts, and the numbers of those that
+/// were replaced.
+///
+/// # Errors
+///
+/// When it cannot be sealed.
+pub fn reseal<T: Kind>(
+    keys: &Keys,
+    patient: Id<Patient>,
+    row: &Row,
+    (old, new): (&Opened<T>, &T::Content),
+    (version, at): (i64, Timestamp),
+) -> Result<(Vec<Part>, Vec<(i32, Part)>)> {
+    let mut parts = row.parts.clone();
+    let mut replaced = Vec::new();
+    let mut put = |number: i32, slot: Option<&mut Part>, part: Part| {
+        if let Some(slot) = slot {
+            let before = std::mem::replace(slot, part);
+            if before.rev > 0 {
+                replaced.push((number, before));
+            }
+        }
+    };
+    let mut slots = parts.iter_mut();
+    let header = slots.next();
+    if old.header != *T::header(new) {
+        let at = (keys, &place::<T>(patient, row.id, "meta", version), version, at);
+        put(T::HEADER, header, seal_header::<T>(at, T::header(new), old.creation.clone())?);
+    }
+    for ((section, value), (before, slot)) in
+        T::SECTIONS.iter().zip(T::sections(new)?).zip(old.sections.iter().zip(slots))
+    {
+        let before = before.as_ref().and_then(|part| part.value.as_ref()).map(|value| value.get());
+        if before == value.as_ref().map(|value| value.get()) {
+            continue;
+        }
+        let place = place::<T>(patient, row.id, section.column, version);
+        let sealed = keys.seal_json(Purpose::Journal, &place, &Stamped { at, value })?;
+        put(section.number, Some(slot), Part { rev: version, sealed: Some(sealed) });
+    }
+    Ok((parts, replaced))
+}
+
+/// An opened item, or what of it was opened. Sections are kept as they are stored.
+pub struct Opened<T: Kind> {
+    /// The header.
+    pub header: T::Header,
+    /// Whether its times were odd when it arrived.
+    pub clock_suspect: bool,
+    creation: Option<Creation>,
+    sections: Vec<Option<Stamped<Option<Box<RawValue>>>>>,
+}
+
+impl<T: Kind> fmt::Debug for Opened<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({} sections)", self.sections.len())
+    }
+}
+
+impl<T: Kind> Opened<T> {
+    /// A section as it is stored, which is as it is shown, taken out; `None` when it is empty or was not opened.
+    pub fn take(&mut self, section: usize) -> Option<Box<RawValue>> {
+        self.sections.get_mut(section)?.as_mut()?.value.take()
+    }
+
+    /// The body that created it.
+    pub fn creation(&self) -> Option<&Creation> {
+        self.creation.as_ref()
+    }
+
+    /// When one of the opened sections last changed.
+    pub fn sections_at(&self) -> Option<Timestamp> {
+        self.sections.iter().flatten().map(|part| part.at).max()
+    }
+
+    /// What it says; sections that were not opened look empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when a section does not have its shape.
+    pub fn content(&self) -> Result<T::Content> {
+        let sections: Vec<_> = self.sections.iter().map(|part| part.as_ref()?.value.as_deref()).collect();
+        // The reason is left out: it may quote what somebody wrote.
+        T::content(self.header.clone(), &sections).ok().ok_or_else(|| Error::corrupt(T::TABLE, "a section"))
+    }
+}
+
+/// Opens the header of an item alone.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn open_header<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, header: &Part) -> Result<T::Header> {
+    Ok(kept::<T>(keys, patient, id, header)?.header)
+}
+
+fn kept<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) -> Result<Kept<T::Header>> {
+    let sealed = part.sealed.as_ref().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
+    let stamped: Stamped<Kept<T::Header>> = keys.open_json(&place::<T>(patient, id, "meta", part.rev), sealed)?;
+    Ok(stamped.value)
+}
+
+/// Opens the header of an item and those of its `sections`; the others stay closed and look empty.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn open<T: Kind>(
+    keys: &Keys,
+    patient: Id<Patient>,
+    (id, parts): (Id<Any>, &[Part]),
+    sections: Sections,
+) -> Result<Opened<T>> {
+    let (header, rest) = parts.split_first().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
+    let Kept { header, clock_suspect, creation } = kept::<T>(keys, patient, id, header)?;
+    let mut opened = Vec::with_capacity(rest.len());
+    for (section, part) in T::SECTIONS.iter().zip(rest) {
+        let sealed = part.sealed.as_ref().filter(|_| sections.has(section.grant));
+        let open = |sealed: &Vec<u8>| keys.open_json(&place::<T>(patient, id, section.column, part.rev), sealed);
+        let stamped: Option<Stamped<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
+        opened.push(stamped);
+    }
+    Ok(Opened { header, clock_suspect, creation, sections: opened })
+}
+
+/// Opens one section of an item; `None` when it is empty.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn open_section<T: Kind, V: DeserializeOwned>(
+    keys: &Keys,
+    (patient, id): (Id<Patient>, Id<Any>),
+    column: &'static str,
+    part: &Part,
+) -> Result<Option<V>> {
+    let Some(sealed) = &part.sealed else { return Ok(None) };
+    let stamped: Stamped<Option<V>> = keys.open_json(&place::<T>(patient, id, column, part.rev), sealed)?;
+    Ok(stamped.value)
+}

@@ -1,0 +1,222 @@
+//! What goes out of an item: all of it to the owner, the granted sections to a reader.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
+
+use super::actions::Item;
+use super::model::{Header as _, Row};
+use super::seal::{self, Opened};
+use crate::care::grants::Sections;
+use crate::course::Surroundings;
+use crate::kernel::id::{Account, Patient};
+use crate::kernel::{Id, Result};
+use crate::planning::window::{Context, Phase};
+use crate::vault::Keys;
+
+/// An item as its caller may see it, still sealed.
+#[derive(Clone, Debug)]
+pub struct Visible {
+    /// The row.
+    pub row: Row,
+    /// The sections that a reader may see; `None` for the owner, who sees all.
+    pub shared: Option<Sections>,
+    /// Who opened it, if that was asked for.
+    pub openings: Option<Vec<(Id<Account>, Timestamp)>>,
+}
+
+/// How a kind of item is shown.
+pub trait Shown: Item {
+    /// What its view has besides what every item's has.
+    type Fields: Serialize + ToSchema + Send;
+    /// What the caller said of how they want to read it, e.g. in which language.
+    type Manner: Copy + Send + 'static;
+
+    /// Renders an item of which the sections it may show were opened, and no others.
+    ///
+    /// # Errors
+    ///
+    /// When a section does not have its shape.
+    fn fields(
+        opened: &mut Opened<Self>,
+        shared: Option<Sections>,
+        around: &Surroundings,
+        manner: Self::Manner,
+    ) -> Result<Self::Fields>;
+}
+
+/// The view of an item. The schema of the document is one flat object with the name of `F`'s.
+#[derive(Debug, Serialize)]
+pub struct ItemView<F> {
+    #[serde(flatten)]
+    common: Common,
+    #[serde(flatten)]
+    fields: F,
+    #[serde(flatten)]
+    own: Option<Own>,
+}
+
+/// What the view of every item has.
+#[derive(Debug, Serialize, ToSchema)]
+struct Common {
+    /// Its id.
+    id: Uuid,
+    /// The date on which it happened, where the patient was.
+    #[schema(value_type = String, format = Date, example = "2026-11-02")]
+    local_date: Date,
+    /// The phase in which it happened. Corrected infusions change it; it is not part of the version.
+    #[schema(value_type = String, example = "peak")]
+    phase: Phase,
+    /// The sections that are open to you; shown to a therapist only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = json!(["text"]))]
+    sections: Option<Vec<&'static str>>,
+    /// When it last changed; to a therapist, when one of the sections they see did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    updated_at: Option<Timestamp>,
+}
+
+/// What its owner alone sees of an item.
+#[derive(Debug, Serialize, ToSchema)]
+struct Own {
+    /// `draft`, `done` or `deleted`.
+    #[schema(example = "done")]
+    status: &'static str,
+    /// Its version.
+    #[schema(example = 1)]
+    version: i64,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    occurred_at: Timestamp,
+    /// The zone the device was in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Europe/Berlin")]
+    zone: Option<String>,
+    /// When the device took it down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    recorded_at: Option<Timestamp>,
+    /// When it arrived.
+    #[schema(value_type = String, format = DateTime)]
+    received_at: Timestamp,
+    /// Whether its times were odd when it arrived.
+    #[schema(example = false)]
+    clock_suspect: bool,
+    /// The prompt it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    prompt_id: Option<Uuid>,
+    /// Where it lies in relation to the infusions. Not part of the version.
+    context: Context,
+    /// When it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    deleted_at: Option<Timestamp>,
+    /// Who opened it, and when first; not in lists. Not part of the version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    seen_by: Option<Vec<SeenBy>>,
+}
+
+/// A person who opened an item.
+#[derive(Debug, Serialize, ToSchema)]
+struct SeenBy {
+    /// The account.
+    account_id: Uuid,
+    /// When they first opened it.
+    #[schema(value_type = String, format = DateTime)]
+    opened_at: Timestamp,
+}
+
+impl<F: ToSchema> PartialSchema for ItemView<F> {
+    fn schema() -> RefOr<Schema> {
+        let (RefOr::T(Schema::Object(mut whole)), RefOr::T(Schema::Object(common)), RefOr::T(Schema::Object(own))) =
+            (F::schema(), Common::schema(), Own::schema())
+        else {
+            return F::schema();
+        };
+        whole.properties.extend(common.properties);
+        whole.required.extend(common.required);
+        // A reader is shown none of these.
+        whole.properties.extend(own.properties);
+        RefOr::T(Schema::Object(whole))
+    }
+}
+
+impl<F: ToSchema> ToSchema for ItemView<F> {
+    fn name() -> Cow<'static, str> {
+        F::name()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        F::schemas(schemas);
+        Common::schemas(schemas);
+        Own::schemas(schemas);
+    }
+}
+
+/// Opens and renders an item, after the unit.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn render<T: Shown>(
+    (keys, patient): (&Keys, Id<Patient>),
+    item: &Visible,
+    around: &Surroundings,
+    manner: T::Manner,
+) -> Result<ItemView<T::Fields>> {
+    let sections = item.shared.unwrap_or(T::grants());
+    let opened = seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), sections)?;
+    rendered(item, opened, around, manner)
+}
+
+/// Renders an item of which the sections it may show were opened, and no others.
+///
+/// # Errors
+///
+/// When a section does not have its shape.
+pub fn rendered<T: Shown>(
+    item: &Visible,
+    mut opened: Opened<T>,
+    around: &Surroundings,
+    manner: T::Manner,
+) -> Result<ItemView<T::Fields>> {
+    let (row, owner) = (&item.row, item.shared.is_none());
+    let fields = T::fields(&mut opened, item.shared, around, manner)?;
+    let circumstances = opened.header.circumstances();
+    let context = around.context(circumstances.occurred_at);
+    let common = Common {
+        id: row.id.uuid(),
+        local_date: circumstances.local_date(|at| around.zone_at(at)),
+        phase: context.phase,
+        sections: item.shared.map(Sections::names),
+        updated_at: if owner { Some(row.updated_at) } else { opened.sections_at() },
+    };
+    let seen =
+        |(account, opened_at): &(Id<Account>, Timestamp)| SeenBy { account_id: account.uuid(), opened_at: *opened_at };
+    let own = owner.then(|| Own {
+        status: match (row.deleted_at, circumstances.draft) {
+            (Some(_), _) => "deleted",
+            (None, true) => "draft",
+            (None, false) => "done",
+        },
+        version: row.version,
+        occurred_at: circumstances.occurred_at,
+        zone: circumstances.zone.as_ref().map(|zone| zone.name().to_owned()),
+        recorded_at: circumstances.recorded_at,
+        received_at: row.received_at,
+        clock_suspect: opened.clock_suspect,
+        prompt_id: circumstances.prompt_id.map(Id::uuid),
+        context,
+        deleted_at: row.deleted_at,
+        seen_by: item.openings.as_ref().map(|list| list.iter().map(seen).collect()),
+    });
+    Ok(ItemView { common, fields, own })
+}

@@ -1,0 +1,73 @@
+//! What the patient wants to bring along to the next session, in their own words.
+
+use super::model::{Entries, TextSection, is_takeaway};
+use super::store::{EntryTable, list_tagged};
+use crate::care::Access;
+use crate::db::Tx;
+use crate::items::{ItemTable as _, seal::open_section};
+use crate::kernel::id::Entry;
+use crate::kernel::{Id, Result};
+
+/// Entries that are looked through: the newest.
+const MOST: i64 = 200;
+/// The most characters that are quoted.
+const QUOTED: usize = 140;
+
+/// The words of the newest entry that is tagged as a takeaway or is one of `answers`, cut to a line; `None` when there is
+/// none. Drafts and deleted entries are none.
+///
+/// # Errors
+///
+/// When an entry cannot be opened.
+pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[uuid::Uuid]) -> Result<Option<String>> {
+    let (keys, patient) = (access.keys()?, access.patient());
+    let answers: Vec<Id<Entry>> = answers.iter().copied().map(Id::from_uuid).collect();
+    for (id, tags) in list_tagged(tx, access, &answers, MOST)? {
+        let tags = || open_section::<Entries, Vec<String>>(keys, (patient, id.any()), "tags", &tags);
+        if !answers.contains(&id) && !tags()?.unwrap_or_default().iter().any(|tag| is_takeaway(tag)) {
+            continue;
+        }
+        let Some(row) = EntryTable::find(tx, access, id.any())? else { continue };
+        let Some(text) = row.parts.get(1) else { continue };
+        let text: Option<TextSection> = open_section::<Entries, _>(keys, (patient, id.any()), "text", text)?;
+        let words = text.and_then(|text| {
+            let title = text.title.map(|title| title.into_string());
+            title.or_else(|| text.body.map(|body| body.as_str().to_owned()))
+        });
+        let line = words.map(|words| cut(&words)).filter(|line| !line.is_empty());
+        if line.is_some() {
+            return Ok(line);
+        }
+    }
+    Ok(None)
+}
+
+/// The first line of `words`, at a word's end.
+fn cut(words: &str) -> String {
+    let line = words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    if line.chars().count() <= QUOTED {
+        return line.to_owned();
+    }
+    let start: String = line.chars().take(QUOTED).collect();
+    let whole = start.rsplit_once(' ').map_or(start.as_str(), |(whole, _)| whole);
+    format!("{whole} …")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_is_one_line_and_ends_with_a_word() {
+        assert_eq!(cut("\n  Slow is allowed. \nAnd more."), "Slow is allowed.");
+        let long = "ebb and flow ".repeat(20);
+        let cut = cut(&long);
+        assert!(cut.chars().count() <= QUOTED + 2 && cut.ends_with("and …"), "{cut}");
+    }
+
+    #[test]
+    fn a_tag_is_read_as_people_write_it() {
+        assert!(is_takeaway(" Takeaway"));
+        assert!(!is_takeaway("take away"));
+    }
+}
