@@ -21,8 +21,9 @@
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
-//! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
-//! | [`prompts`] | prompts, what therapists change in the protocol; recording a fact re-plans in the same unit | deliver |
+//! | [`settings`] | where and when a patient lives, what their therapists set for them | plan |
+//! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
+//! | [`prompts`] | prompts; planning again at the end of a unit that changed a fact | deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
 //! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
@@ -45,7 +46,8 @@
 //! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
 //!    [`care::Access`], which every storage function takes; replay record; the head row of the patient is locked and
 //!    gives the change its number; objects; change row; for anybody but the patient, the audit row.
-//! 5. **View**: sealed rows are opened after the unit, outside the database threads.
+//! 5. **View**: sealed rows are opened after the unit, outside the database threads. Within it only what planning or a
+//!    check needs is opened, by store functions that say so.
 //!
 //! # Adding an operation
 //!
@@ -67,6 +69,7 @@ pub mod audit;
 pub mod idempotency;
 pub mod identity;
 pub mod care;
+pub mod settings;
 pub mod course;
 pub mod prompts;
 pub mod delivery;

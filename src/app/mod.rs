@@ -48,6 +48,7 @@ fn mount(config: &mut Operations<'_, '_>) {
             crate::identity::configure(config);
             crate::care::configure(config);
             crate::prompts::configure(config);
+            crate::settings::configure(config);
             crate::exercises::configure(config);
             config.service(health::get_meta);
         });
@@ -57,7 +58,9 @@ fn mount(config: &mut Operations<'_, '_>) {
 fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::care::configure_patient(config);
     crate::care::grants::configure_patient(config);
+    crate::course::configure_patient(config);
     crate::prompts::configure_patient(config);
+    crate::settings::configure_patient(config);
     crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
 }

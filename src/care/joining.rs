@@ -11,12 +11,12 @@ use super::inviting::code_hash;
 use super::model::{Capabilities, Invitee};
 use super::store::{self, Open};
 use super::{clinics, links};
-use crate::course::{Settings, insert_settings};
 use crate::db::Tx;
 use crate::identity::actions::{self, Grant, Opening, email_key};
 use crate::identity::{AccountKind, Anyone, Email, Live, Passphrase, Passwords, Profile, Tokens};
 use crate::kernel::id::{CareLink, Clinic, Patient};
 use crate::kernel::{Code, Error, Fields, Id, Result, Text, Zone};
+use crate::settings::{Settings, insert_settings};
 use crate::state::State;
 use crate::vault::{Purpose, Vault};
 

@@ -12,10 +12,10 @@ use super::channel::{Channel, ChannelError};
 use super::model::{ATTEMPTS, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
 use super::store::{self, Leased, Outcomes, Outgoing, Sealed};
 use crate::care::{Access, Write};
-use crate::course::{self, Settings};
+use crate::course;
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
-use crate::kernel::{Id, Result, Zone};
+use crate::kernel::{Id, Result};
 use crate::planning::PausePeriod;
 use crate::state::State;
 use crate::vault::Keys;
@@ -86,9 +86,7 @@ fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> 
     let mut facts = Facts::new();
     for sealed in store::list_sealed(tx, &ids)? {
         let pauses = match owners.get(&sealed.id).and_then(|patient| access(keys, *patient, now)) {
-            Some(access) if is_late(sealed.due_at, now) => {
-                course::list_pauses(tx, &access, false)?.into_iter().map(|(pause, _)| pause.doc).collect()
-            }
+            Some(access) if is_late(sealed.due_at, now) => course::pause_periods(tx, &access)?,
             _ => Vec::new(),
         };
         facts.insert(sealed.id, (sealed, pauses));
@@ -113,7 +111,7 @@ fn verdict(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> (Verd
     }
     match sealed.open(&access) {
         Ok((prompt, settings)) => {
-            let settings = settings.unwrap_or_else(|| Settings::new(Zone::utc(), "en", Timestamp::UNIX_EPOCH));
+            let settings = settings.unwrap_or_default();
             (judge(&prompt, &settings, pauses, now), prompt.expires_at)
         }
         Err(error) => {

@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::model::{LEASE, delivery_id};
 use crate::care::Access;
-use crate::course::{self, Settings};
 use crate::db::schema::{deliveries, patient_settings, prompts};
 use crate::db::{AnyConnection, At, Moment, Tx, Uid};
 use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompt_rows, Mark};
+use crate::settings::{Settings, SettingsRow};
 
 /// A prompt that is to be delivered.
 #[derive(Clone, Copy, Debug)]
@@ -195,38 +195,27 @@ pub struct Sealed {
     /// When its prompt was due.
     pub due_at: Timestamp,
     prompt: prompt_rows::Row,
-    settings: Option<(Vec<u8>, i64)>,
+    settings: Option<SettingsRow>,
 }
 
 impl Sealed {
     /// Opens prompt and settings; somebody without settings has none.
     pub fn open<A>(&self, access: &Access<A>) -> Result<(StoredPrompt, Option<Settings>)> {
-        let settings = self.settings.as_ref();
-        let settings = settings.map(|(doc, version)| course::open_settings(access, doc, *version)).transpose()?;
-        Ok((prompt_rows::open(access, self.prompt.clone())?, settings))
+        let settings = self.settings.as_ref().map(|row| row.open(access.keys()?, access.patient())).transpose()?;
+        Ok((prompt_rows::open(access, self.prompt.clone())?, settings.map(|(settings, _)| settings)))
     }
 }
 
 /// The prompts of these deliveries, with their patients' settings, in one statement.
 pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<Sealed>> {
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
-    let rows: Vec<(Id<Delivery>, prompt_rows::Row, Option<Vec<u8>>, Option<i64>)> = deliveries::table
+    let rows: Vec<(Id<Delivery>, prompt_rows::Row, Option<SettingsRow>)> = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
         .filter(deliveries::id.eq_any(ids))
-        .select((
-            deliveries::id,
-            prompt_rows::COLUMNS,
-            patient_settings::doc.nullable(),
-            patient_settings::version.nullable(),
-        ))
+        .select((deliveries::id, prompt_rows::COLUMNS, Option::<SettingsRow>::as_select()))
         .load(tx.conn())?;
-    let sealed = |(id, prompt, doc, version): (_, prompt_rows::Row, Option<_>, Option<_>)| Sealed {
-        id,
-        due_at: prompt.3.0,
-        prompt,
-        settings: doc.zip(version),
-    };
+    let sealed = |(id, prompt, settings): (_, prompt_rows::Row, _)| Sealed { id, due_at: prompt.3.0, prompt, settings };
     Ok(rows.into_iter().map(sealed).collect())
 }
 

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::course::CautionFlag as Flag;
 use crate::planning::Capability;
 use crate::planning::window::Phase;
+pub use crate::settings::CautionFlag as Flag;
 
 /// The JSON Schema of the data, as it is published.
 pub const SCHEMA: &str = include_str!("data/schema.json");

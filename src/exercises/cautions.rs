@@ -10,11 +10,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes;
-use crate::course::{self, CautionFlag};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::kernel::{Error, Fields, Result};
 use crate::prompts;
+use crate::settings::{CautionFlag, find_cautions, update_cautions};
 use crate::vault::{MacLabel, Vault};
 
 /// The flags of these names.
@@ -57,11 +57,11 @@ pub fn put(
 ) -> Result<()> {
     // The head is held, as for every change; its number is not used: the patient's devices have nothing to fetch.
     changes::take(tx, access.patient(), 1)?;
-    let before = course::find_cautions(tx, access)?;
+    let before = find_cautions(tx, access)?;
     if before == *flags {
         return Ok(());
     }
     when.require(&tag(&before))?;
-    course::update_cautions(tx, access, flags)?;
+    update_cautions(tx, access, flags)?;
     prompts::actions::replan(tx, access).map(|_| ())
 }

@@ -16,6 +16,7 @@ use crate::kernel::Result;
 use crate::planning::Protocol;
 use crate::planning::window::{self, WindowParams};
 use crate::prompts;
+use crate::settings;
 
 /// Prompts that may still wait for an answer became due at most so long ago.
 const WAITING: SignedDuration = SignedDuration::from_hours(24 * 5);
@@ -31,7 +32,7 @@ const PROMPTS: i64 = 200;
 /// When something cannot be read.
 pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> Result<(Moment, String)> {
     let now = access.now();
-    let (settings, _) = prompts::actions::settings(tx, access)?;
+    let (settings, _) = settings::settings(tx, access)?;
     let zone = settings.zone_at(now);
     let today = zone.date(now);
     let doses = course::doses(tx, access)?;
@@ -53,7 +54,7 @@ pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> 
         phase: window::context(&doses, WindowParams::shipped(), now).phase,
         today,
         minutes,
-        flags: course::find_cautions(tx, access)?,
+        flags: settings::find_cautions(tx, access)?,
         done,
         prompted: prompted(tx, access, now)?,
         assigned,
@@ -83,7 +84,7 @@ fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, now: Timestamp) -> Result<BT
 ///
 /// When something cannot be read.
 pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Result<Offer> {
-    let flags = course::find_cautions(tx, access)?;
+    let flags = settings::find_cautions(tx, access)?;
     let doses = course::doses(tx, access)?;
     let phase = window::context(&doses, WindowParams::shipped(), header.circumstances.occurred_at).phase;
     let open = assignments::list_open(tx, access)?;

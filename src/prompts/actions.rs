@@ -12,7 +12,7 @@ use super::store;
 use super::unsaid::settle_unsaid;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change, Entity, Op};
-use crate::course::{self, InfusionFacts, InfusionStatus, Settings, Stored};
+use crate::course::{self, InfusionFacts, InfusionStatus, Stored};
 use crate::db::Tx;
 use crate::exercises;
 use crate::kernel::id::{Infusion, Prompt};
@@ -21,6 +21,7 @@ use crate::planning::{
     Capability, Condition, Dropped, Facts, Kind, Planned, Prerequisite, Protocol, QuietHours, Step, Weekday, diff,
     plan, put_off, zone_at,
 };
+use crate::settings::{find_cautions, settings};
 
 /// How far back stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
@@ -46,12 +47,6 @@ fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
 /// Whether something was written in answer to a prompt of one of `rules`.
 fn answers(prompt: &StoredPrompt, rules: &[&str]) -> bool {
     prompt.doc.answer_id.is_some() && rules.contains(&prompt.doc.planned.rule_key.as_str())
-}
-
-/// The patient's settings; somebody without them lives in UTC.
-pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64)> {
-    let found = course::find_settings(tx, access)?;
-    Ok(found.unwrap_or_else(|| (Settings::new(crate::kernel::Zone::utc(), "en", Timestamp::UNIX_EPOCH), 0)))
 }
 
 /// Everything a plan depends on, read under the lock on the patient's head; and when something of it changes by itself.
@@ -81,7 +76,6 @@ fn facts<A>(
     .into_iter()
     .filter_map(|(holds, what)| holds.then_some(what))
     .collect();
-    let pauses = course::list_pauses(tx, access, false)?;
     let facts = Facts {
         patient: access.patient(),
         care_start: store::care_start(tx, access)?,
@@ -89,7 +83,7 @@ fn facts<A>(
         quiet_hours: settings.quiet_hours,
         weekly_day: settings.weekly_day,
         infusions: infusion_facts(infusions),
-        pauses: pauses.into_iter().map(|(stored, _)| stored.doc).collect(),
+        pauses: course::pause_periods(tx, access)?,
         settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
         overrides: settings.overrides,
         holds,
@@ -135,7 +129,7 @@ pub(super) struct Known {
 /// Reads it; what they want to bring along only if a prompt `quotes` it.
 pub(super) fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, quotes: bool) -> Result<Known> {
     let takeaway = if quotes { takeaway(tx, access)? } else { None };
-    let flags = course::find_cautions(tx, access)?;
+    let flags = find_cautions(tx, access)?;
     Ok(Known { takeaway, withheld: withheld(tx, access, &flags)? })
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::care::Access;
-use crate::course::CautionFlag;
 use crate::db::Tx;
 use crate::exercises::assignments::store as assignments;
 use crate::exercises::catalogue::{self, Offer};
@@ -11,6 +10,7 @@ use crate::exercises::fit;
 use crate::exercises::words::Words;
 use crate::kernel::Result;
 use crate::planning::window::Phase;
+use crate::settings::CautionFlag;
 
 /// The exercises that are not offered to the patient on any day: a prompt for them alone is not asked, and no prompt
 /// points to them.

@@ -1,16 +1,13 @@
 //! Prompts: what is asked of a patient, and what they do with it.
 //!
 //! Owns the rows of prompts; when they are asked is for [`crate::planning`] to say. A session whose end nobody told is
-//! taken to have gone as planned when the plan is made an hour later ([`actions::replan`]). Therapists leave out or move
-//! rules for one patient ([`overrides`]), but none that is for safety. No text of a patient belongs here: placeholders are
-//! filled when the owner reads.
+//! taken to have gone as planned when the plan is made an hour later ([`actions::replan`]). No text of a patient belongs
+//! here: placeholders are filled when the owner reads.
 
 pub mod actions;
 mod gather;
-pub mod infusions;
 mod library;
 pub mod model;
-pub mod overrides;
 mod planner;
 mod routes;
 pub mod store;

@@ -21,7 +21,7 @@ use crate::idempotency::Done;
 use crate::identity::routes::TokensView;
 use crate::identity::{AccountKind, Anyone, Caller, Email, Live, Passphrase, Passwords, Tokens, once_of};
 use crate::kernel::id::Clinic;
-use crate::kernel::{Error, Fields, Id, Result, Text, Zone};
+use crate::kernel::{Error, Fields, Id, Result, Text, Zone, locale};
 use crate::state::State;
 
 /// The first clinic and its admin.
@@ -170,23 +170,13 @@ impl SetUp {
     }
 }
 
-fn locale(text: String) -> std::result::Result<String, String> {
-    let right = (2..=35).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if right { Ok(text) } else { Err("must be a language tag such as en or de-AT".to_owned()) }
-}
-
-fn country(text: String) -> std::result::Result<String, String> {
-    let right = text.len() == 2 && text.chars().all(|c| c.is_ascii_uppercase());
-    if right { Ok(text) } else { Err("must be a country of ISO 3166 such as DE".to_owned()) }
-}
-
 impl Register {
     fn parse(self) -> Result<Registration> {
         let mut fields = Fields::new();
         let person = person(&mut fields, self.name, self.email, self.passphrase);
         let zone = self.time_zone.and_then(|zone| fields.take("/time_zone", Zone::parse(&zone)));
-        let locale = fields.take("/locale", locale(self.locale.unwrap_or_else(|| "en".to_owned())));
-        let country = self.country.and_then(|text| fields.take("/country", country(text)));
+        let locale = fields.take("/locale", locale::language(self.locale.unwrap_or_else(|| "en".to_owned())));
+        let country = self.country.and_then(|text| fields.take("/country", locale::country(text)));
         let (person, locale) = fields.finish(person.zip(locale))?;
         let code = JoinCode::parse(&self.code);
         Ok(Registration { code, person, adult: self.adult, zone, locale, country })

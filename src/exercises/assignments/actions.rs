@@ -14,6 +14,7 @@ use crate::idempotency::Done;
 use crate::kernel::id::{Assignment, Response};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::prompts;
+use crate::settings::settings;
 
 /// An assignment, as the caller may know of it.
 #[derive(Clone, Debug)]
@@ -93,7 +94,7 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Assignment>
 }
 
 fn today<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Date> {
-    Ok(prompts::actions::settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
+    Ok(settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
 }
 
 /// Assigns, or replaces what this therapist has assigned. What it said first, sent again, changes nothing.

@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 
 use crate::care::Door;
 use crate::care::door::Care;
-use crate::course::{self, CautionFlag};
 use crate::exercises::cautions;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
 use crate::idempotency::Done;
 use crate::kernel::{Error, Result};
+use crate::settings::{CautionFlag, find_cautions};
 
 /// What speaks against some exercises for a patient.
 #[derive(Serialize, ToSchema)]
@@ -45,7 +45,7 @@ fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
     responses((status = 200, description = "The flags", body = CautionList), ReadErrors))]
 #[get("/cautions")]
 pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
-    let flags = door.read("get_cautions", course::find_cautions).await?;
+    let flags = door.read("get_cautions", find_cautions).await?;
     Ok(reply(&door, &flags))
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn put_cautions(
                 cautions::put(tx, access, flags, &when, |flags| cautions::tag(&vault, flags))?;
                 Ok((Done::ok(access.patient().uuid()), flags.clone()))
             },
-            |tx, access, _| course::find_cautions(tx, access),
+            |tx, access, _| find_cautions(tx, access),
         )
         .await?;
     Ok(reply(&door, &flags))

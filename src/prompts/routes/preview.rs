@@ -8,13 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::instant;
-use super::me::{QuietHoursDto, parse_quiet_hours, parse_weekday};
-use super::overrides::PutOverride;
 use crate::http::document::SearchErrors;
 use crate::http::{Body, PathOf, Reply};
 use crate::identity::Caller;
-use crate::kernel::{Error, Fields, Id, Result, Zone};
+use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
 use crate::planning::preview::preview;
 use crate::planning::reasons::{dropped_in_words, why_in_words};
 use crate::planning::window::{Rating, Route};
@@ -22,7 +19,7 @@ use crate::planning::{
     Capability, Condition, DropReason, Facts, InfusionFact, Kind, PausePeriod, Plan, Prerequisite, Protocol,
     QuietHours, Weekday, Why, ZoneSince,
 };
-use crate::prompts::overrides;
+use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
 use crate::state::State;
 
 /// The most days that are looked at: more than half a year.
@@ -234,9 +231,9 @@ fn words<T: serde::de::DeserializeOwned + Ord>(f: &mut Fields, pointer: &str, na
 impl PreviewInfusion {
     fn parse(self, f: &mut Fields, n: usize) -> Option<InfusionFact> {
         let at = |name: &str| format!("/infusions/{n}/{name}");
-        let planned_start = instant(f, &at("planned_start"), self.planned_start);
-        let started_at = instant(f, &at("started_at"), self.started_at);
-        let ended_at = instant(f, &at("ended_at"), self.ended_at);
+        let planned_start = device_time::take(f, &at("planned_start"), self.planned_start);
+        let started_at = device_time::take(f, &at("started_at"), self.started_at);
+        let ended_at = device_time::take(f, &at("ended_at"), self.ended_at);
         let known = planned_start.or(started_at).or(ended_at).is_some();
         f.check(known, &format!("/infusions/{n}"), "needs `planned_start` or `ended_at`");
         let right = started_at.zip(ended_at).is_none_or(|(start, end)| start < end);
@@ -258,8 +255,8 @@ impl PreviewInfusion {
 
 impl PreviewPause {
     fn parse(self, f: &mut Fields, pointer: &str) -> Option<PausePeriod> {
-        let from = instant(f, &format!("{pointer}/from"), Some(self.from));
-        let until = instant(f, &format!("{pointer}/until"), Some(self.until));
+        let from = device_time::take(f, &format!("{pointer}/from"), Some(self.from));
+        let until = device_time::take(f, &format!("{pointer}/until"), Some(self.until));
         let (from, until) = from.zip(until)?;
         f.check(from < until, &format!("{pointer}/until"), "must be later than `from`");
         Some(PausePeriod { from, until })
@@ -269,7 +266,7 @@ impl PreviewPause {
 impl PreviewRating {
     fn parse(self, f: &mut Fields, pointer: &str) -> Option<Rating> {
         f.check(self.value <= 10, &format!("{pointer}/value"), "must be 0 to 10");
-        let answered_at = instant(f, &format!("{pointer}/answered_at"), Some(self.answered_at))?;
+        let answered_at = device_time::take(f, &format!("{pointer}/answered_at"), Some(self.answered_at))?;
         Some(Rating { value: self.value, answered_at })
     }
 }
@@ -277,7 +274,7 @@ impl PreviewRating {
 impl PreviewCondition {
     fn parse(self, f: &mut Fields) -> Condition {
         Condition {
-            slept_at: instant(f, "/condition/slept_at", self.slept_at),
+            slept_at: device_time::take(f, "/condition/slept_at", self.slept_at),
             dissociation: self.dissociation.and_then(|one| one.parse(f, "/condition/dissociation")),
             drowsiness: self.drowsiness.and_then(|one| one.parse(f, "/condition/drowsiness")),
             suspended: self.suspended.and_then(|one| one.parse(f, "/condition/suspended")),
@@ -301,7 +298,7 @@ impl PreviewProtocol {
         for (n, PreviewZone { time_zone, from }) in self.zones.into_iter().enumerate() {
             let zone = f.take(&format!("/zones/{n}/time_zone"), Zone::parse(&time_zone));
             let pointer = format!("/zones/{n}/from");
-            let from = instant(&mut f, &pointer, from).unwrap_or(Timestamp::UNIX_EPOCH);
+            let from = device_time::take(&mut f, &pointer, from).unwrap_or(Timestamp::UNIX_EPOCH);
             f.check(zones.last().is_none_or(|last| last.from < from), &pointer, "must be later than the one before");
             zones.extend(zone.map(|zone| ZoneSince { zone, from }));
         }
@@ -312,7 +309,7 @@ impl PreviewProtocol {
         let (first, last) = (times.clone().min(), times.max());
         let span = first.zip(last).map(|(first, last)| last.duration_since(first).as_hours() / 24);
         f.check(span.is_none_or(|days| days <= DAYS), "/infusions", "must lie within 200 days");
-        let care_start = instant(&mut f, "/care_start", self.care_start).or(first);
+        let care_start = device_time::take(&mut f, "/care_start", self.care_start).or(first);
         let weekly_day = parse_weekday(&mut f, self.weekly_day).unwrap_or(Weekday::Sunday);
         let quiet = parse_quiet_hours(&mut f, self.quiet_hours);
         let holds = self.holds.map_or_else(|| Prerequisite::ALL.into(), |names| words(&mut f, "/holds", names));

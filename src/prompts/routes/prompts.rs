@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::instant;
 use super::prompt::{NotAsked, PromptView};
 use crate::care::door::{Own, Shared};
 use crate::care::{Access, Door};
@@ -15,7 +14,7 @@ use crate::http::{Body, IdempotencyKey, MaybeBody, PathOf, PatientRef, Query, Re
 use crate::idempotency::Done;
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Limit, Page};
-use crate::kernel::{Error, Fields, Id, Result, Text};
+use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
 use crate::planning::{Kind, Protocol};
 use crate::prompts::actions::{self, Act, Known, Later};
 use crate::prompts::model::StoredPrompt;
@@ -99,8 +98,8 @@ impl Asked {
         let scope = door.cursor_scope("list_prompts", &filter);
         let days = |n: i64| SignedDuration::from_hours(24 * n);
         let shift = |by: SignedDuration| now.saturating_add(by).unwrap_or(now);
-        let from = instant(&mut f, "query/from", query.from).unwrap_or(shift(days(-14)));
-        let to = instant(&mut f, "query/to", query.to).unwrap_or(shift(days(15)));
+        let from = device_time::take(&mut f, "query/from", query.from).unwrap_or(shift(days(-14)));
+        let to = device_time::take(&mut f, "query/to", query.to).unwrap_or(shift(days(15)));
         f.done()?;
         let limit = Limit::parse(query.limit)?;
         let after = query.cursor.map(|text| {
@@ -249,7 +248,7 @@ pub(super) async fn complete_prompt(
     let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
     let command = body.and_then(|body| {
         let mut f = Fields::new();
-        let at = instant(&mut f, "/occurred_at", body.into_inner().and_then(|body| body.occurred_at));
+        let at = device_time::take(&mut f, "/occurred_at", body.into_inner().and_then(|body| body.occurred_at));
         f.done()?;
         Ok(Act::Complete { occurred_at: at.unwrap_or(now).min(now), answer: None })
     });

@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::instant;
 use crate::care::Door;
 use crate::care::door::Own;
-use crate::course::{self, Stored};
+use crate::course::model::PauseDoc;
+use crate::course::pauses;
+use crate::course::store::{self, PauseRow};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, NewId, PatientRef, Reply, Request};
 use crate::kernel::id::Pause;
-use crate::kernel::{Fields, Id, Result};
+use crate::kernel::{Creation, Fields, Id, Result, device_time};
 use crate::planning::PausePeriod;
-use crate::prompts::infusions;
 
 /// A pause.
 #[derive(Serialize, ToSchema)]
@@ -32,9 +32,11 @@ struct PauseView {
     version: i64,
 }
 
-impl From<Stored<Pause, PausePeriod>> for PauseView {
-    fn from(stored: Stored<Pause, PausePeriod>) -> Self {
-        Self { id: stored.id.uuid(), from: stored.doc.from, until: stored.doc.until, version: stored.version }
+impl PauseView {
+    fn open(door: &Door<Own>, row: &PauseRow) -> Result<Self> {
+        let stored = row.open(door.keys()?, door.patient()?)?;
+        let PausePeriod { from, until } = stored.doc.period;
+        Ok(Self { id: stored.id.uuid(), from, until, version: stored.version })
     }
 }
 
@@ -46,7 +48,7 @@ struct PauseList {
 }
 
 /// A pause to be.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutPause {
     /// Its first moment; now unless said otherwise.
@@ -58,21 +60,22 @@ pub(super) struct PutPause {
 }
 
 impl PutPause {
-    fn parse(self, now: Timestamp) -> Result<PausePeriod> {
+    fn parse(self, now: Timestamp) -> Result<PauseDoc> {
+        let creation = Some(Creation::of(&self)?);
         let mut f = Fields::new();
-        let from = instant(&mut f, "/from", self.from).unwrap_or(now);
-        let until = instant(&mut f, "/until", Some(self.until));
-        PausePeriod::parse(from, f.finish(until)?)
+        let from = device_time::take(&mut f, "/from", self.from).unwrap_or(now);
+        let until = device_time::take(&mut f, "/until", Some(self.until));
+        Ok(PauseDoc { period: PausePeriod::parse(from, f.finish(until)?)?, creation })
     }
 }
 
 /// List pauses
-#[utoipa::path(tag = "prompts", operation_id = "list_pauses", params(("patient_id" = PatientRef, Path, description = "Whose")),
+#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The pauses", body = PauseList), ReadErrors))]
 #[get("/pauses")]
 pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
-    let list = door.read("list_pauses", |tx, access| course::list_pauses(tx, access, false)).await?;
-    let mut items: Vec<PauseView> = list.into_iter().map(|(stored, _)| stored.into()).collect();
+    let rows = door.read("list_pauses", store::list_pauses).await?;
+    let mut items = rows.iter().map(|row| PauseView::open(&door, row)).collect::<Result<Vec<_>>>()?;
     items.sort_by_key(|pause| (pause.from, pause.id));
     Ok(Reply::ok(&PauseList { items }))
 }
@@ -80,8 +83,8 @@ pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
 /// Pause everything but safety
 ///
 /// Prompts in the pause are withdrawn, and come back if it ends early.
-#[utoipa::path(tag = "prompts", operation_id = "put_pause", request_body = PutPause,
-    params(("patient_id" = PatientRef, Path, description = "Whose"), ("pause_id" = Uuid, Path, description = "A UUIDv7 of the client"), OnceHeader),
+#[utoipa::path(tag = "prompts", request_body = PutPause,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUIDv7 of the client"), OnceHeader),
     responses((status = 201, description = "Paused", body = PauseView), (status = 200, description = "As asked", body = PauseView), WriteErrors))]
 #[put("/pauses/{pause_id}")]
 pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Body<PutPause>>) -> Result<Reply> {
@@ -89,18 +92,18 @@ pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Bo
     let answer = door.change(
         "put_pause",
         request,
-        |command| Ok((command.id.0, command.body.into_inner().parse(now)?)),
-        |tx, access, (id, pause)| infusions::put_pause(tx, access, *id, *pause),
-        |tx, access, outcome| outcome.or_get(|id| infusions::get_pause(tx, access, id)),
+        |command| Ok((command.id.0, command.body.into_inner().parse(now)?, command.when)),
+        |tx, access, (id, pause, when)| pauses::put_pause(tx, access, *id, pause, when),
+        |tx, access, outcome| outcome.or_get(|id| pauses::get_pause(tx, access, id)),
     );
-    answer.await?.reply(|stored| Ok(Reply::ok(&PauseView::from(stored))))
+    answer.await?.reply(|row| Ok(Reply::ok(&PauseView::open(&door, &row)?)))
 }
 
 /// End a pause
-#[utoipa::path(tag = "prompts", operation_id = "delete_pause",
-    params(("patient_id" = PatientRef, Path, description = "Whose"), ("pause_id" = Uuid, Path, description = "Which"), OnceHeader),
+#[utoipa::path(tag = "prompts",
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id"), OnceHeader),
     responses((status = 204, description = "Ended"), ActionErrors))]
 #[delete("/pauses/{pause_id}")]
 pub(super) async fn delete_pause(door: Door<Own>, request: Request<Id<Pause>>) -> Result<Reply> {
-    door.delete("delete_pause", request, |tx, access, command| infusions::end_pause(tx, access, command.id)).await
+    door.delete("delete_pause", request, |tx, access, command| pauses::end_pause(tx, access, command.id)).await
 }

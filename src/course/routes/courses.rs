@@ -8,10 +8,12 @@ use uuid::Uuid;
 
 use crate::care::Door;
 use crate::care::door::Team;
-use crate::course::{self, Course, CourseKind, courses};
+use crate::course::series::{Course, CourseKind, courses};
+use crate::course::store::list_infusions;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
 use crate::kernel::{Id, Result};
+use crate::settings::settings;
 
 /// A patient's courses, by time.
 #[derive(Serialize, ToSchema)]
@@ -54,14 +56,14 @@ impl From<Course> for CourseView {
 ///
 /// Derived from the infusions each time, never stored: a new course begins where the clinic says another kind, and after
 /// four weeks without an infusion unless both are maintenance.
-#[utoipa::path(tag = "infusions", operation_id = "list_courses",
-    params(("patient_id" = PatientRef, Path, description = "Whose")),
+#[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The courses", body = CourseList), ReadErrors))]
 #[get("/courses")]
 pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
     let list = door.read("list_courses", |tx, access| {
-        let list = course::list_infusions(tx, access)?;
-        let (settings, _) = crate::prompts::actions::settings(tx, access)?;
+        // Opened in the unit: which infusions the courses hold, and the audit row names, stands in the documents.
+        let list = list_infusions(tx, access)?;
+        let (settings, _) = settings(tx, access)?;
         let date = |at| settings.zone_at(at).date(at);
         let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)), date);
         found.iter().flat_map(|course| &course.infusions).for_each(|id| access.returns(id.uuid()));

@@ -7,11 +7,13 @@ use utoipa::ToSchema;
 use crate::care::Door;
 use crate::care::door::{Care, Shared};
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
-use crate::idempotency::Done;
-use crate::kernel::{Error, Result};
+use crate::http::{Body, PatientRef, Reply, Request};
+use crate::idempotency::Outcome;
+use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocol, RuleChange};
-use crate::prompts::overrides;
+use crate::settings::actions::{put_overrides as replace, settings};
+use crate::settings::overrides::{self, Draft};
+use crate::settings::store::{find_settings, open_settings};
 
 /// What was changed in the protocol for a patient.
 #[derive(Serialize, ToSchema)]
@@ -54,9 +56,9 @@ pub(super) struct PutOverrides {
 }
 
 /// A rule to be changed: `left_out`, or another `window`.
-#[derive(Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PutOverride {
+pub struct PutOverride {
     /// Which; not one that is for safety or has priority 1.
     #[schema(example = "d5.parts")]
     rule_key: String,
@@ -69,7 +71,8 @@ pub(super) struct PutOverride {
 }
 
 impl PutOverride {
-    pub(super) fn draft(self) -> overrides::Draft {
+    /// What it says, not yet checked.
+    pub fn draft(self) -> Draft {
         (self.rule_key, self.left_out, self.window)
     }
 }
@@ -83,45 +86,35 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
 ///
 /// What therapists have left out of the protocol or moved to another part of the day for this patient. The patient sees it
 /// too.
-#[utoipa::path(tag = "prompts", operation_id = "get_overrides",
-    params(("patient_id" = PatientRef, Path, description = "Whose")),
+#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "What was changed", body = OverrideList), ReadErrors))]
 #[get("/overrides")]
 pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
-    let found = door.read("get_overrides", crate::prompts::actions::settings);
-    reply(found.await?.0.overrides)
+    let row = door.read("get_overrides", find_settings).await?;
+    reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0.overrides)
 }
 
 /// Change the protocol for a patient
 ///
 /// Replaces the whole list, with `If-Match`; the plan follows before the answer is sent. Safety checks and what is never
 /// dropped stay as they are (422), and no cap is raised.
-#[utoipa::path(tag = "prompts", operation_id = "put_overrides", request_body = PutOverrides,
-    params(("patient_id" = PatientRef, Path, description = "Whose"), OnceHeader, IfMatchHeader),
+#[utoipa::path(tag = "prompts", request_body = PutOverrides,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), OnceHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = OverrideList), WriteErrors))]
 #[put("/overrides")]
-pub(super) async fn put_overrides(
-    door: Door<Care>,
-    when: Preconditions,
-    key: IdempotencyKey,
-    body: Result<Body<PutOverrides>, Error>,
-) -> Result<Reply> {
-    let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
-    let command = body.and_then(|body| {
-        let drafts = body.into_inner().items.into_iter().map(PutOverride::draft);
-        overrides::parse(Protocol::default_v1(), "/items", drafts.collect())
-    });
-    let (_, list) = door
-        .write(
-            "put_overrides",
-            once,
-            command,
-            move |tx, access, list: &Vec<Override>| {
-                overrides::put(tx, access, list, &when)?;
-                Ok((Done::ok(access.patient().uuid()), list.clone()))
-            },
-            |tx, access, _| Ok(crate::prompts::actions::settings(tx, access)?.0.overrides),
-        )
-        .await?;
-    reply(list)
+pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<PutOverrides>>) -> Result<Reply> {
+    let answer = door.change(
+        "put_overrides",
+        request,
+        |command| {
+            let drafts = command.body.into_inner().items.into_iter().map(PutOverride::draft);
+            Ok((overrides::parse(Protocol::default_v1(), "/items", drafts.collect())?, command.when))
+        },
+        |tx, access, (list, when)| {
+            replace(tx, access, list, when)?;
+            Ok(Outcome::ok(access.patient(), list.clone()))
+        },
+        |tx, access, outcome| outcome.value.map_or_else(|| Ok(settings(tx, access)?.0.overrides), Ok),
+    );
+    reply(answer.await?.value)
 }

@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::parse_instant;
-use crate::course::{CourseKind, InfusionDraft, InfusionPatch, InfusionStatus, Reported, Source};
-use crate::kernel::{Change, Fields, Id, Result, Zone};
+use crate::course::draft::InfusionDraft;
+use crate::course::model::{InfusionFacts, InfusionStatus, Reported, Source};
+use crate::course::series::CourseKind;
+use crate::course::store::Stored;
+use crate::http::{Patch, Patchable};
+use crate::kernel::id::Infusion;
+use crate::kernel::{Error, Fields, Id, Result, Text, Zone, device_time};
 use crate::planning::Protocol;
 use crate::planning::window::{Route, driving};
-use crate::prompts::infusions::StoredInfusion;
 
 /// One administration of ketamine.
 #[derive(Clone, Serialize, ToSchema)]
@@ -117,8 +120,13 @@ impl From<Reported> for ReportedView {
 }
 
 impl InfusionView {
+    /// Where it stands in a list by time.
+    pub(super) fn place(&self) -> (Option<Timestamp>, Uuid) {
+        (self.started_at.or(self.planned_start), self.id)
+    }
+
     /// What is shown of `stored`, the infusion of a patient who was in `zone`.
-    pub(super) fn of(stored: StoredInfusion, zone: &Zone) -> Self {
+    pub(super) fn of(stored: Stored<Infusion, InfusionFacts>, zone: &Zone) -> Self {
         let facts = stored.doc;
         let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);
         Self {
@@ -137,9 +145,9 @@ impl InfusionView {
             ended_at: facts.ended_at,
             dose_mg: facts.dose_mg,
             weight_kg: facts.weight_kg,
-            setting: facts.setting.map(crate::kernel::Text::into_string),
+            setting: facts.setting.map(Text::into_string),
             supervised: facts.supervised,
-            note: facts.note.map(crate::kernel::Text::into_string),
+            note: facts.note.map(Text::into_string),
             recorded_by: facts.recorded_by.uuid(),
             source: match facts.source {
                 Source::Clinic => "clinic",
@@ -150,7 +158,7 @@ impl InfusionView {
             same_as: facts.same_as.map(Id::uuid),
             distinct_from: facts.distinct_from.into_iter().map(Id::uuid).collect(),
             course: facts.course,
-            cancel_reason: facts.cancel_reason.map(crate::kernel::Text::into_string),
+            cancel_reason: facts.cancel_reason.map(Text::into_string),
             version: stored.version,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
@@ -159,7 +167,7 @@ impl InfusionView {
 }
 
 /// An infusion as it is recorded.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutInfusion {
     /// `planned` or `completed`; a recorded one may also become `cancelled` or `no_show`.
@@ -219,14 +227,29 @@ fn parse_status(name: &str) -> Result<InfusionStatus, &'static str> {
     }
 }
 
+impl Patchable for PutInfusion {
+    const FIXED: &'static [&'static str] = &["supervised"];
+}
+
 impl PutInfusion {
+    /// The body that gives the command `draft`.
+    fn of(draft: &InfusionDraft) -> Result<Self> {
+        let value = serde_json::to_value(draft).and_then(serde_json::from_value);
+        value.map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    /// The command `draft`, changed by `patch`.
+    pub(super) fn patched(draft: &InfusionDraft, patch: &Patch<Self>) -> Result<InfusionDraft> {
+        patch.apply(&Self::of(draft)?)?.parse()
+    }
+
     pub(super) fn parse(self) -> Result<InfusionDraft> {
         let mut f = Fields::new();
         let status = f.take("/status", parse_status(&self.status));
         let route = f.take("/route", Route::parse(&self.route));
-        let planned_start = super::instant(&mut f, "/planned_start", self.planned_start);
-        let started_at = super::instant(&mut f, "/started_at", self.started_at);
-        let ended_at = super::instant(&mut f, "/ended_at", self.ended_at);
+        let planned_start = device_time::take(&mut f, "/planned_start", self.planned_start);
+        let started_at = device_time::take(&mut f, "/started_at", self.started_at);
+        let ended_at = device_time::take(&mut f, "/ended_at", self.ended_at);
         let course = self.course.and_then(|name| f.take("/course", CourseKind::parse(&name)));
         let (status, route) = f.finish(status.zip(route))?;
         Ok(InfusionDraft {
@@ -249,88 +272,6 @@ impl PutInfusion {
     }
 }
 
-/// What changes of an infusion; `null` clears a field.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PatchInfusion {
-    /// `planned → completed | cancelled | no_show`, `completed → cancelled`.
-    #[schema(example = "cancelled")]
-    status: Option<String>,
-    /// How ketamine was given.
-    route: Option<String>,
-    /// When it is to start.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    planned_start: Change<String>,
-    /// How long it is to take.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    planned_minutes: Change<i64>,
-    /// When it started.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    started_at: Change<String>,
-    /// When it ended.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    ended_at: Change<String>,
-    /// Dose in milligrams.
-    #[serde(default)]
-    #[schema(value_type = Option<f64>)]
-    dose_mg: Change<f64>,
-    /// Body weight in kilograms.
-    #[serde(default)]
-    #[schema(value_type = Option<f64>)]
-    weight_kg: Change<f64>,
-    /// Where and how.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    setting: Change<String>,
-    /// Whether staff were there.
-    supervised: Option<bool>,
-    /// A note of the clinic.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    note: Change<String>,
-    /// Infusions within six hours that are other administrations; replaces the list.
-    distinct_from: Option<Vec<Uuid>>,
-    /// `induction` or `maintenance`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    course: Change<String>,
-    /// Why it was cancelled.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    cancel_reason: Change<String>,
-}
-
-impl PatchInfusion {
-    pub(super) fn parse(self) -> Result<InfusionPatch> {
-        let mut f = Fields::new();
-        let status = self.status.and_then(|name| f.take("/status", parse_status(&name)));
-        let route = self.route.and_then(|name| f.take("/route", Route::parse(&name)));
-        let at = |text: String| parse_instant(&text);
-        let patch = InfusionPatch {
-            status,
-            route,
-            planned_start: self.planned_start.parse("/planned_start", &mut f, at),
-            planned_minutes: self.planned_minutes,
-            started_at: self.started_at.parse("/started_at", &mut f, at),
-            ended_at: self.ended_at.parse("/ended_at", &mut f, at),
-            dose_mg: self.dose_mg,
-            weight_kg: self.weight_kg,
-            setting: self.setting,
-            supervised: self.supervised,
-            note: self.note,
-            distinct_from: self.distinct_from.map(|list| list.into_iter().map(Id::from_uuid).collect()),
-            course: self.course.parse("/course", &mut f, |name| CourseKind::parse(&name)),
-            cancel_reason: self.cancel_reason,
-        };
-        f.done()?;
-        Ok(patch)
-    }
-}
-
 /// The end of an infusion.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -349,8 +290,8 @@ pub(super) struct EndInfusion {
 impl EndInfusion {
     pub(super) fn parse(self) -> Result<(Option<Timestamp>, Option<Timestamp>, Option<f64>)> {
         let mut f = Fields::new();
-        let started = super::instant(&mut f, "/started_at", self.started_at);
-        let ended = super::instant(&mut f, "/ended_at", self.ended_at);
+        let started = device_time::take(&mut f, "/started_at", self.started_at);
+        let ended = device_time::take(&mut f, "/ended_at", self.ended_at);
         f.done()?;
         Ok((started, ended, self.dose_mg))
     }
@@ -368,7 +309,7 @@ pub(super) struct StartInfusion {
 impl StartInfusion {
     pub(super) fn parse(self) -> Result<Option<Timestamp>> {
         let mut f = Fields::new();
-        let started = super::instant(&mut f, "/started_at", self.started_at);
+        let started = device_time::take(&mut f, "/started_at", self.started_at);
         f.done()?;
         Ok(started)
     }

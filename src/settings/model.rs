@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::{Error, Result, Zone};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
-/// Something about a patient that speaks against some exercises: set by therapists, never named to the patient.
+/// A caution: it speaks against some exercises. Set by therapists, never named to the patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are those of the clinical brief")]
@@ -86,6 +86,12 @@ pub struct Settings {
     /// What therapists have changed in the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(Zone::utc(), "en", Timestamp::UNIX_EPOCH)
+    }
 }
 
 impl Settings {

@@ -4,12 +4,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::actions::{replan, settings};
-use crate::care::{Access, Write};
-use crate::changes::{self, Change, Entity, Op};
-use crate::course;
-use crate::db::Tx;
-use crate::http::{EntityTag, Preconditions};
+use crate::http::EntityTag;
 use crate::kernel::{Error, Fields, Result};
 use crate::planning::{DayPart, Override, Protocol, Rule, RuleChange};
 
@@ -30,7 +25,8 @@ fn part(name: &str) -> Result<DayPart, &'static str> {
     }
 }
 
-/// Checks a list of changes, which stands at `base` in the request: each of a rule that may be changed, none twice. Answers them by rule.
+/// Checks a list of changes, which stands at `base` in the request: each of a rule that may be changed, none twice.
+/// Answers them by rule.
 ///
 /// # Errors
 ///
@@ -60,32 +56,12 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<Draft>) -> Result<Vec<Ov
     Ok(overrides)
 }
 
-/// The tag of a list: whoever may see it sees all of it.
+/// The entity tag of a list: whoever may see it sees all of it.
 ///
 /// # Errors
 ///
-/// Never, as far as anybody knows.
+/// When the list is not representable as JSON.
 pub fn tag(overrides: &[Override]) -> Result<EntityTag> {
     let bytes = serde_json::to_vec(overrides).map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(EntityTag::opaque(&URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &bytes).as_ref())))
-}
-
-/// Changes the protocol for this patient, and plans again.
-///
-/// # Errors
-///
-/// 428 and 412 for preconditions.
-pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, list: &[Override], when: &Preconditions) -> Result<()> {
-    let first = changes::take(tx, access.patient(), 1)?;
-    let (mut settings, version) = settings(tx, access)?;
-    if settings.overrides == list {
-        return Ok(());
-    }
-    when.require(&tag(&settings.overrides)?)?;
-    list.clone_into(&mut settings.overrides);
-    course::update_settings(tx, access, &settings, version + 1)?;
-    let change = Change::new(Entity::Settings, access.patient(), version + 1, Op::Update);
-    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])?;
-    replan(tx, access)?;
-    Ok(())
 }

@@ -6,28 +6,27 @@ use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::instant;
 use crate::care::Door;
 use crate::care::door::Team;
-use crate::course;
+use crate::course::store::background;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
-use crate::kernel::{Code, Error, Fields, Result};
+use crate::kernel::{Code, Error, Fields, Result, device_time};
 use crate::planning::Protocol;
 use crate::planning::window::{ClinicalView, OwnerView, ReadinessFacts, window};
 
-/// Which window.
+/// The window that is asked for.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct WindowQuery {
-    /// At which instant; now unless said otherwise.
+    /// The instant; now unless said otherwise.
     #[param(required = false, nullable = false, format = DateTime, example = "2026-03-10T09:00:00Z")]
     at: Option<String>,
     /// `clinical` for numbers and boundaries; for staff only.
     #[param(required = false, nullable = false, example = "clinical")]
     view: Option<String>,
-    /// By the parameters of which protocol; the default one unless said otherwise.
+    /// The protocol whose parameters count; the default one unless said otherwise.
     #[param(required = false, nullable = false, example = "afterglow-default")]
     protocol: Option<String>,
 }
@@ -44,8 +43,7 @@ enum WindowAnswer {
 ///
 /// A teaching picture, not a measurement: the `disclaimer` is to be shown with it. Patients see phases in words and
 /// days; numbers and boundary instants are for staff (`view=clinical`).
-#[utoipa::path(tag = "window", operation_id = "get_window",
-    params(("patient_id" = PatientRef, Path, description = "Whose"), WindowQuery),
+#[utoipa::path(tag = "window", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), WindowQuery),
     responses((status = 200, description = "The window", body = WindowAnswer), ReadErrors))]
 #[get("/window")]
 pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery>, Error>) -> Result<Reply> {
@@ -57,19 +55,18 @@ pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery
         if clinical && access.is_owner() {
             return Err(Error::Forbidden(Code::Forbidden));
         }
-        let (settings, _) = crate::prompts::actions::settings(tx, access)?;
-        Ok((course::doses(tx, access)?, settings))
+        background(tx, access)
     });
-    let (doses, settings) = found.await?;
-    let zone = settings.zone_at(at);
-    let ended = doses.iter().filter_map(|dose| dose.ended_at).filter(|end| *end <= at).max();
+    let known = found.await?.open(door.keys()?, door.patient()?)?;
+    let zone = known.zone_at(at);
+    let ended = known.doses.iter().filter_map(|dose| dose.ended_at).filter(|end| *end <= at).max();
     let slept = ended.map(|end| {
-        let there = settings.zone_at(end);
+        let there = known.zone_at(end);
         let dawn = there.instant(there.date(end).saturating_add(1.day()), Time::constant(6, 0, 0, 0));
         ReadinessFacts::first_sleep(end, dawn, None)
     });
-    let known = ReadinessFacts { first_sleep: slept, ..ReadinessFacts::default() };
-    let found = window(&doses, &protocol.window, at, known);
+    let readiness = ReadinessFacts { first_sleep: slept, ..ReadinessFacts::default() };
+    let found = window(&known.doses, &protocol.window, at, readiness);
     Ok(Reply::ok(&if clinical {
         WindowAnswer::Clinical(Box::new(ClinicalView::of(&found, &zone)))
     } else {
@@ -80,7 +77,7 @@ pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery
 /// At which instant, and whether with numbers.
 fn parse(query: WindowQuery) -> Result<(Option<Timestamp>, bool)> {
     let mut f = Fields::new();
-    let at = instant(&mut f, "query/at", query.at);
+    let at = device_time::take(&mut f, "query/at", query.at);
     let clinical = match query.view.as_deref() {
         None | Some("owner") => false,
         Some("clinical") => true,
