@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 
 use super::draft::InfusionDraft;
-use super::model::{InfusionFacts, InfusionStatus, Source, clash};
+use super::model::{InfusionFacts, clash};
+use super::status::{InfusionStatus, Source};
 use super::store::{self, InfusionRow, Stored};
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};

@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::model::InfusionStatus;
-use super::series::CourseKind;
+use super::status::{CourseKind, InfusionStatus};
 use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 use crate::planning::window::Route;

@@ -12,15 +12,17 @@ pub mod model;
 pub mod pauses;
 mod routes;
 pub mod series;
+pub mod status;
 mod store;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 
 pub use draft::InfusionDraft;
-pub use model::{InfusionFacts, InfusionStatus, PauseDoc, Reported, Source, clash};
+pub use model::{InfusionFacts, PauseDoc, Reported, clash};
 pub use routes::configure_patient;
-pub use series::{Course, CourseKind, courses};
+pub use series::{Course, courses};
+pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
     Background, Holds, InfusionRow, PauseRow, Stored, background, doses, find_infusion, holds, infusion_exists,
     list_infusions, may_hold_otherwise, pause_periods, update_infusion,

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::draft::InfusionDraft;
-use super::series::CourseKind;
+use super::status::{CourseKind, InfusionStatus, Source};
 use crate::kernel::id::{Account, Infusion};
 use crate::kernel::{Code, Creation, Error, Fields, Id, Result, Text};
 use crate::planning::PausePeriod;
@@ -22,49 +22,6 @@ const UNSAID: SignedDuration = SignedDuration::from_mins(60);
 const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 /// The length of a planned session of which no length is known, in minutes.
 const USUAL_MINUTES: u32 = 60;
-
-/// Where an infusion stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InfusionStatus {
-    /// It is to take place.
-    Planned,
-    /// It took place.
-    Completed,
-    /// It will not take place, or was recorded by mistake.
-    Cancelled,
-    /// The patient did not come.
-    NoShow,
-}
-
-impl InfusionStatus {
-    /// Whether it counts: it took place or is to take place.
-    pub fn is_live(self) -> bool {
-        matches!(self, Self::Planned | Self::Completed)
-    }
-
-    /// Whether an infusion that stands here, on the word of `source`, may be changed to stand at `next`. What nobody
-    /// said may become anything.
-    pub fn may_become(self, next: Self, source: Source) -> bool {
-        match self {
-            Self::Planned => true,
-            Self::Completed => source == Source::Provisional || matches!(next, Self::Completed | Self::Cancelled),
-            Self::Cancelled | Self::NoShow => false,
-        }
-    }
-}
-
-/// Who said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Staff of the clinic.
-    Clinic,
-    /// The patient.
-    Patient,
-    /// Nobody: the planned end was taken for the end.
-    Provisional,
-}
 
 /// What the patient said of an infusion, kept beside what the clinic says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 
 pub mod actions;
 mod gather;
+pub mod horizon;
 mod library;
 pub mod model;
 mod planner;

@@ -7,6 +7,7 @@ use serde_json::Value;
 const WORD_FILES: &[&str] = &[
     "src/planning/window/phase_texts.rs",
     "src/planning/window/driving.rs",
+    "src/planning/reasons.rs",
     "src/prompts/words.rs",
     "src/delivery/model.rs",
 ];

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::care::Door;
 use crate::care::door::Team;
-use crate::course::series::{Course, CourseKind, courses};
+use crate::course::series::{Course, courses};
+use crate::course::status::CourseKind;
 use crate::course::store::list_infusions;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};

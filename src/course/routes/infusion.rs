@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::course::draft::InfusionDraft;
-use crate::course::model::{InfusionFacts, InfusionStatus, Reported, Source};
-use crate::course::series::CourseKind;
+use crate::course::model::{InfusionFacts, Reported};
+use crate::course::status::{CourseKind, InfusionStatus, Source};
 use crate::course::store::Stored;
 use crate::http::{Patch, Patchable};
 use crate::kernel::id::Infusion;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
-use afterglow::app::{Server, openapi};
+use afterglow::app::{Guest, Server, openapi};
 use afterglow::config::Config;
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
@@ -43,6 +43,12 @@ impl TestApp {
         Self::serve(Database::fresh(), clock, Some(Memory::new().unwrap()), change).await
     }
 
+    /// With operations beside those of the product.
+    pub async fn start_with_guest(guest: Arc<dyn Guest>) -> Arc<Self> {
+        let clock = Clock::manual(START.parse().unwrap());
+        Self::serve_with(Some(guest), Database::fresh(), clock, Some(Memory::new().unwrap()), |_| {}).await
+    }
+
     /// With a key folder, which a server that is started again needs.
     pub async fn start_on_disk() -> Arc<Self> {
         Self::on(Database::fresh(), Clock::manual(START.parse().unwrap()), |_| {}).await
@@ -54,6 +60,16 @@ impl TestApp {
     }
 
     async fn serve(
+        database: Database,
+        clock: Clock,
+        keyring: Option<Memory>,
+        change: impl FnOnce(&mut Config),
+    ) -> Arc<Self> {
+        Self::serve_with(None, database, clock, keyring, change).await
+    }
+
+    async fn serve_with(
+        guest: Option<Arc<dyn Guest>>,
         database: Database,
         clock: Clock,
         keyring: Option<Memory>,
@@ -79,7 +95,7 @@ impl TestApp {
         let listening = server.clone();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let running = listening.listen(listener, 1).unwrap();
+                let running = listening.listen_with(guest, listener, 1).unwrap();
                 let _ = give.send(running.handle());
                 running.await.unwrap();
             });
