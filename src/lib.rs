@@ -22,11 +22,12 @@
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
 //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
-//! | [`prompts`] | prompts, what therapists change in the protocol; recording a fact re-plans in the same unit | deliver |
+//! | [`prompts`] | prompts and what patients do with them, what therapists change in the protocol | plan, deliver |
 //! | [`delivery`] | the outbox, channels; what may still be sent | plan |
 //! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
+//! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
 //! | [`app`] | the one list of mounted operations, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
@@ -73,6 +74,7 @@ pub mod delivery;
 pub mod items;
 pub mod exercises;
 pub mod journal;
+pub mod schedule;
 pub mod jobs;
 pub mod app;
 pub mod demo;

@@ -4,7 +4,8 @@ use super::access::{Access, Write};
 use super::store::mark_plan_stale;
 use crate::db::Tx;
 use crate::kernel::Result;
-use crate::prompts;
+use crate::planning::Protocols;
+use crate::schedule;
 
 /// Plans again, in the unit that changed a link or a grant. Where a unit changes the links of many patients (somebody
 /// leaves a clinic) it has no keys to plan with: the workers do it at once.
@@ -12,5 +13,5 @@ pub(super) fn plan_follows(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()
     if access.keys().is_err() {
         return mark_plan_stale(tx, access);
     }
-    prompts::actions::replan(tx, access).map(|_| ())
+    schedule::replan(tx, access, &Protocols::shipped()).map(|_| ())
 }

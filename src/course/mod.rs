@@ -20,8 +20,8 @@ pub use model::{InfusionFacts, InfusionStatus, Reported, Source, clash};
 pub use series::{Course, CourseKind, courses};
 pub use settings::{CautionFlag, Notifications, Settings};
 pub use store::{
-    Background, Holds, Stored, background, doses, find_cautions, find_infusion, find_settings, holds, infusion_exists,
-    insert_infusion, insert_settings, list_infusions, list_pauses, may_hold_otherwise, open_settings, put_pause,
+    Background, Stored, background, doses, find_cautions, find_infusion, find_settings, infusion_exists,
+    insert_infusion, insert_settings, list_infusions, list_pauses, open_cautions, open_settings, put_pause,
     update_cautions, update_infusion, update_settings,
 };
 pub use surroundings::Surroundings;

@@ -1,15 +1,17 @@
 //! Plans grow with time.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::care::Access;
-use crate::changes;
+use crate::care::access::Leave;
+use crate::changes::{self, FeedsPlan};
 use crate::delivery::actions::keys_of;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::Protocol;
-use crate::prompts::{actions, store};
+use crate::schedule::store;
 use crate::state::State;
 use crate::vault::Keys;
 
@@ -72,15 +74,15 @@ async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now
         state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, None)).await?;
         return Ok(true);
     };
+    let planner = Arc::clone(&state.planner);
     let planned = state.db.write_bulk(move |tx| {
-        let access = Access::<crate::care::Write>::for_server(patient, Some(keys.clone()), now);
-        // No number is taken: this locks the head before anything is read.
-        changes::take(tx, patient, 0)?;
-        let wanted = store::is_to_plan(tx, &access)?;
-        if wanted {
-            actions::replan(tx, &access)?;
-        }
-        Ok(wanted)
+        Leave::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
+            // No number is taken: this locks the head before anything is read.
+            changes::take(tx, patient, 0)?;
+            let wanted = store::is_to_plan(tx, access)?;
+            access.feed_plan(if wanted { FeedsPlan::Always } else { FeedsPlan::Never });
+            Ok(wanted)
+        })
     });
     match planned.await {
         Err(error @ (Error::Internal(_) | Error::NotFound)) => {

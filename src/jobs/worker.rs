@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use super::{follow_protocol, tick};
 use crate::delivery::Channel;
 use crate::kernel::{Error, Result};
-use crate::planning::Protocol;
 use crate::state::State;
 
 /// The longest the loop sleeps: what is planned for sooner meanwhile is found in time.
@@ -25,7 +24,7 @@ pub async fn run(state: State, channel: Arc<dyn Channel>, mut stop: watch::Recei
     while !*stop.borrow() {
         let now = state.clock.now();
         // Once: the protocol is a part of the program.
-        followed = followed || follow_protocol(&state, Protocol::default_v1(), now).await.is_ok();
+        followed = followed || follow_protocol(&state, state.protocols.current(), now).await.is_ok();
         let round = AssertUnwindSafe(tick(&state, channel.as_ref(), now)).catch_unwind().await;
         let round: Result<_> = round.unwrap_or_else(|_payload| Err(Error::internal("a round of work panicked")));
         let pause = match &round {

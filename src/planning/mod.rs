@@ -14,6 +14,7 @@ pub mod facts;
 pub mod plan;
 pub mod preview;
 pub mod protocol;
+pub mod protocols;
 pub mod reasons;
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,4 @@ pub use facts::{Condition, Facts, InfusionFact, Override, RuleChange, Settled};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use preview::preview;
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
+pub use protocols::Protocols;

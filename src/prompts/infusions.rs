@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::actions::{replan, settings};
+use super::actions::settings;
 use crate::care::{Access, Write};
 use crate::changes::{self, Change as Changed, Entity, Op};
 use crate::course::{
@@ -13,7 +13,7 @@ use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Infusion, Pause};
 use crate::kernel::{Change, Code, Error, Id, Result, Zone};
-use crate::planning::{PausePeriod, QuietHours, Weekday};
+use crate::planning::{PausePeriod, Protocols, QuietHours, Weekday};
 
 /// An infusion as it is stored.
 pub type StoredInfusion = Stored<Infusion, InfusionFacts>;
@@ -171,7 +171,8 @@ fn store_change(
 
 /// Plans again. Answers the infusion as it is then: one whose planned end is long past has a provisional end.
 fn planned_again(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<StoredInfusion> {
-    replan(tx, access)?;
+    // Until the answer is made at the end of the unit, as every other is.
+    crate::schedule::replan(tx, access, &Protocols::shipped())?;
     course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)
 }
 
@@ -253,7 +254,7 @@ pub fn patch_settings(
     course::update_settings(tx, access, &after, version + 1)?;
     let change = Changed::new(Entity::Settings, access.patient(), version + 1, Op::Update);
     changes::insert(tx, access.patient(), first, access.actor(), now, &[change])?;
-    replan(tx, access)?;
+    crate::schedule::replan(tx, access, &Protocols::shipped())?;
     Ok((after, version + 1))
 }
 

@@ -4,9 +4,9 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::actions::{replan, settings};
+use super::actions::settings;
 use crate::care::{Access, Write};
-use crate::changes::{self, Change, Entity, Op};
+use crate::changes::{self, Change, Entity, FeedsPlan, Op};
 use crate::course;
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
@@ -86,6 +86,6 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, list: &[Override], when: &Pr
     course::update_settings(tx, access, &settings, version + 1)?;
     let change = Change::new(Entity::Settings, access.patient(), version + 1, Op::Update);
     changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])?;
-    replan(tx, access)?;
+    access.feed_plan(FeedsPlan::Always);
     Ok(())
 }

@@ -34,6 +34,7 @@ const ORDER: &[&str] = &[
     "sync",
     "digest",
     "privacy",
+    "schedule",
     "jobs",
     "app",
     "demo",
@@ -44,10 +45,9 @@ const ORDER: &[&str] = &[
 /// Considered exceptions: file, what it names, why. An entry that is no longer needed fails a test.
 const FORWARD: &[(&str, &str, &str)] = &[
     ("care/joining.rs", "course", "a patient who registers has settings from the first moment, in the same unit"),
-    ("care/follow.rs", "prompts", "links and grants are facts of the plan, which follows in the same unit"),
+    ("prompts/infusions.rs", "schedule", "until infusions and settings answer at the end of the unit"),
+    ("care/follow.rs", "schedule", "links and grants are facts of the plan, which follows in the same unit"),
     ("care/grants/actions.rs", "items", "what is opened has to be there and done"),
-    ("prompts/actions.rs", "journal", "a prompt before a session quotes what the patient wants to bring along"),
-    ("prompts/library.rs", "exercises", "which exercises are withheld is a fact of the plan, and prompts name them"),
 ];
 
 /// What files outside the HTTP layer may name of it: a precondition is judged inside the unit that changes the object;

@@ -4,8 +4,13 @@
 use serde_json::Value;
 
 /// Where patients are addressed from code; all of it in English.
-const WORD_FILES: &[&str] =
-    &["src/window/words.rs", "src/window/driving.rs", "src/prompts/words.rs", "src/delivery/model.rs"];
+const WORD_FILES: &[&str] = &[
+    "src/planning/window/phase_texts.rs",
+    "src/planning/window/driving.rs",
+    "src/planning/reasons.rs",
+    "src/schedule/rendering.rs",
+    "src/delivery/model.rs",
+];
 
 /// A language, what it would do, and what is never said: whole words, or beginnings where a star follows.
 const NEVER: &str = "\
@@ -40,7 +45,7 @@ fn json(file: &str) -> Value {
 }
 
 fn protocol() -> Value {
-    json("src/prompts/protocol.json")
+    json("src/planning/protocol.json")
 }
 
 /// The key and the text of each rule.

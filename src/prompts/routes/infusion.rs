@@ -8,8 +8,7 @@ use uuid::Uuid;
 use super::parse_instant;
 use crate::course::{CourseKind, InfusionDraft, InfusionPatch, InfusionStatus, Reported, Source};
 use crate::kernel::{Change, Fields, Id, Result, Zone};
-use crate::planning::Protocol;
-use crate::planning::window::{Route, driving};
+use crate::planning::window::{Route, WindowParams, driving};
 use crate::prompts::infusions::StoredInfusion;
 
 /// One administration of ketamine.
@@ -122,7 +121,7 @@ impl InfusionView {
         let facts = stored.doc;
         let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);
         Self {
-            driving: ended.and_then(|end| driving(&Protocol::default_v1().window, end, zone)),
+            driving: ended.and_then(|end| driving(WindowParams::shipped(), end, zone)),
             id: stored.id.uuid(),
             status: match facts.status {
                 InfusionStatus::Planned => "planned",

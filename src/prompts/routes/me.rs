@@ -85,7 +85,7 @@ struct ZoneView {
 /// Local times between which nothing is delivered; they may cross midnight and last at most 14 hours.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct QuietHoursDto {
+pub(crate) struct QuietHoursDto {
     /// Their beginning.
     #[schema(example = "21:00")]
     from: String,
@@ -119,7 +119,7 @@ impl SettingsView {
 #[utoipa::path(tag = "identity", operation_id = "get_me",
     responses((status = 200, description = "The account", body = MeView), ReadErrors))]
 #[get("/me")]
-pub(super) async fn get_me(caller: Caller, state: web::Data<State>) -> Result<Reply> {
+pub(crate) async fn get_me(caller: Caller, state: web::Data<State>) -> Result<Reply> {
     let (account, now) = (caller.account(), caller.now());
     let patient = state.db.read(move |tx| Ok(caller.live(tx)?.patient())).await?;
     let patient_keys = match patient {
@@ -190,14 +190,14 @@ fn parse_time(text: &str) -> Result<Time, &'static str> {
 }
 
 /// The quiet hours, if any are said; their length is the last thing that can be wrong with them.
-pub(super) fn parse_quiet_hours(f: &mut Fields, hours: Option<QuietHoursDto>) -> Result<Option<QuietHours>> {
+pub(crate) fn parse_quiet_hours(f: &mut Fields, hours: Option<QuietHoursDto>) -> Result<Option<QuietHours>> {
     let Some(hours) = hours else { return Ok(None) };
     let from = f.take("/quiet_hours/from", parse_time(&hours.from));
     let times = from.zip(f.take("/quiet_hours/to", parse_time(&hours.to)));
     times.map(|(from, to)| QuietHours::parse(from, to)).transpose()
 }
 
-pub(super) fn parse_weekday(f: &mut Fields, name: Option<String>) -> Option<Weekday> {
+pub(crate) fn parse_weekday(f: &mut Fields, name: Option<String>) -> Option<Weekday> {
     let day = serde_json::from_value(serde_json::Value::String(name?));
     f.take("/weekly_day", day.or(Err("must be monday to sunday")))
 }
@@ -239,7 +239,7 @@ impl PatchMe {
     params(OnceHeader, IfMatchHeader),
     responses((status = 200, description = "Changed", body = SettingsView), WriteErrors))]
 #[patch("/me")]
-pub(super) async fn patch_me(
+pub(crate) async fn patch_me(
     caller: Claimed<Patient>,
     when: Preconditions,
     key: IdempotencyKey,

@@ -4,13 +4,9 @@ mod activity;
 mod courses;
 mod infusion;
 mod infusions;
-mod me;
-mod overrides;
+pub(crate) mod me;
+pub(crate) mod overrides;
 mod pauses;
-mod preview;
-mod prompt;
-mod prompts;
-mod protocols;
 mod window;
 
 use jiff::Timestamp;
@@ -20,12 +16,7 @@ use crate::kernel::fields::Fields;
 
 /// Registers what lies below `/v1`.
 pub fn configure(config: &mut Operations<'_, '_>) {
-    config
-        .service(protocols::list_protocols)
-        .service(protocols::get_protocol)
-        .service(preview::preview_protocol)
-        .service(me::get_me)
-        .service(me::patch_me);
+    config.service(me::get_me).service(me::patch_me);
 }
 
 /// Registers what lies below `/v1/patients/{patient_id}`.
@@ -40,11 +31,6 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
         .service(courses::list_courses)
         .service(window::get_window)
         .service(activity::get_activity)
-        .service(prompts::list_prompts)
-        .service(prompts::open_prompt)
-        .service(prompts::complete_prompt)
-        .service(prompts::snooze_prompt)
-        .service(prompts::skip_prompt)
         .service(overrides::get_overrides)
         .service(overrides::put_overrides)
         .service(pauses::list_pauses)
@@ -53,7 +39,7 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
 }
 
 /// An instant of the wire: RFC 3339 with an offset, to the microsecond.
-fn instant(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
+pub(crate) fn instant(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
     text.and_then(|text| fields.take(pointer, parse_instant(&text)))
 }
 

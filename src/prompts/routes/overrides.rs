@@ -10,7 +10,7 @@ use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, IdempotencyKey, PatientRef, Preconditions, Reply};
 use crate::idempotency::Done;
 use crate::kernel::{Error, Result};
-use crate::planning::{DayPart, Override, Protocol, RuleChange};
+use crate::planning::{DayPart, Override, RuleChange};
 use crate::prompts::overrides;
 
 /// What was changed in the protocol for a patient.
@@ -47,7 +47,7 @@ impl OverrideList {
 /// What is to be changed in the protocol for a patient: all of it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PutOverrides {
+pub(crate) struct PutOverrides {
     /// By rule, each once.
     #[schema(max_items = 64)]
     items: Vec<PutOverride>,
@@ -56,7 +56,7 @@ pub(super) struct PutOverrides {
 /// A rule to be changed: `left_out`, or another `window`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PutOverride {
+pub(crate) struct PutOverride {
     /// Which; not one that is for safety or has priority 1.
     #[schema(example = "d5.parts")]
     rule_key: String,
@@ -69,7 +69,7 @@ pub(super) struct PutOverride {
 }
 
 impl PutOverride {
-    pub(super) fn draft(self) -> overrides::Draft {
+    pub(crate) fn draft(self) -> overrides::Draft {
         (self.rule_key, self.left_out, self.window)
     }
 }
@@ -87,7 +87,7 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
     params(("patient_id" = PatientRef, Path, description = "Whose")),
     responses((status = 200, description = "What was changed", body = OverrideList), ReadErrors))]
 #[get("/overrides")]
-pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
+pub(crate) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     let found = door.read("get_overrides", crate::prompts::actions::settings);
     reply(found.await?.0.overrides)
 }
@@ -100,7 +100,7 @@ pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     params(("patient_id" = PatientRef, Path, description = "Whose"), OnceHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = OverrideList), WriteErrors))]
 #[put("/overrides")]
-pub(super) async fn put_overrides(
+pub(crate) async fn put_overrides(
     door: Door<Care>,
     when: Preconditions,
     key: IdempotencyKey,
@@ -109,7 +109,7 @@ pub(super) async fn put_overrides(
     let once = door.once(&key, body.as_ref().map_or(&[], |body| body.raw().as_ref()));
     let command = body.and_then(|body| {
         let drafts = body.into_inner().items.into_iter().map(PutOverride::draft);
-        overrides::parse(Protocol::default_v1(), "/items", drafts.collect())
+        overrides::parse(door.state().protocols.current(), "/items", drafts.collect())
     });
     let (_, list) = door
         .write(

@@ -8,6 +8,7 @@ use afterglow::app::{Server, openapi};
 use afterglow::config::Config;
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
+use afterglow::planning::Protocols;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ impl TestApp {
     /// With other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Arc<Self> {
         let clock = Clock::manual(START.parse().unwrap());
-        Self::serve(Database::fresh(), clock, Some(Memory::new().unwrap()), change).await
+        Self::serve(Database::fresh(), clock, Some(Memory::new().unwrap()), Protocols::shipped(), change).await
     }
 
     /// With a key folder, which a server that is started again needs.
@@ -50,13 +51,19 @@ impl TestApp {
 
     /// On a database that is there already, with the folder's keys.
     pub async fn on(database: Database, clock: Clock, change: impl FnOnce(&mut Config)) -> Arc<Self> {
-        Self::serve(database, clock, None, change).await
+        Self::serve(database, clock, None, Protocols::shipped(), change).await
+    }
+
+    /// With other protocols than those that are shipped, and a key folder.
+    pub async fn start_planning_by(protocols: Protocols) -> Arc<Self> {
+        Self::serve(Database::fresh(), Clock::manual(START.parse().unwrap()), None, protocols, |_| {}).await
     }
 
     async fn serve(
         database: Database,
         clock: Clock,
         keyring: Option<Memory>,
+        protocols: Protocols,
         change: impl FnOnce(&mut Config),
     ) -> Arc<Self> {
         let mut config = Config::in_folder(database.folder.path().join("data"));
@@ -72,7 +79,7 @@ impl TestApp {
         // The least Argon2 allows: only tests of passphrases pay the real price.
         config.passphrase_cost = (8, 1, 1);
         change(&mut config);
-        let server = Server::open(config, clock.clone(), Entropy::System).await.unwrap();
+        let server = Server::open_with(protocols, config, clock.clone(), Entropy::System).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (give, take) = tokio::sync::oneshot::channel();
@@ -127,6 +134,12 @@ impl TestApp {
     pub async fn restart(self: Arc<Self>) -> Arc<Self> {
         let clock = Clock::manual(self.now());
         Self::on(self.stop(), clock, |_| {}).await
+    }
+
+    /// [`TestApp::restart`], with other protocols.
+    pub async fn restart_planning_by(self: Arc<Self>, protocols: Protocols) -> Arc<Self> {
+        let clock = Clock::manual(self.now());
+        Self::serve(self.stop(), clock, None, protocols, |_| {}).await
     }
 
     /// Stops this server; its database and its key folder stay.
