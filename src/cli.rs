@@ -13,7 +13,6 @@ use jiff::Timestamp;
 
 use crate::app::{Server, openapi};
 use crate::audit;
-use crate::care::setup;
 use crate::config::{Config, beside};
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
@@ -21,6 +20,7 @@ use crate::delivery::LogChannel;
 use crate::demo;
 use crate::kernel::clock::micros;
 use crate::kernel::{Clock, Entropy, Error, Result};
+use crate::onboarding::setup;
 use crate::sandbox::{self, Sandbox};
 use crate::vault::{Vault, VaultConfig};
 

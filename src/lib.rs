@@ -5,8 +5,8 @@
 //!
 //! # Architecture map
 //!
-//! Vertical slices on a kernel. The modules below stand in import order: `model` and `store` files import only what
-//! stands before them; `actions` may also call any slice's `store`. A test reads every path and holds the tree to this.
+//! Vertical slices on a kernel. The modules below stand in import order: every file imports only what stands before its
+//! module, and no files name each other in a circle. A test reads every path and holds the tree to this.
 //!
 //! | module | owns | never does |
 //! |---|---|---|
@@ -16,20 +16,23 @@
 //! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | how the server was started, what its parts share | |
+//! | [`tasks`] | what a task of the background work is, and when the first of several is due | know a slice |
 //! | [`audit`] | who looked at whose content: a chain for each patient | say what was in it |
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
-//! | [`care`] | clinics, invitations, links, grants; the only maker of an `Access` | show content |
+//! | [`care`] | clinics, their members, links, what grants show; the only maker of an `Access` | show content |
 //! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
+//! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
 //! | [`prompts`] | prompts and what patients do with them, what therapists change in the protocol | plan, deliver |
-//! | [`delivery`] | the outbox, channels; what may still be sent | plan |
+//! | [`delivery`] | what comes due, the outbox, channels; what may still be sent, also after an outage | plan |
 //! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
+//! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
-//! | [`jobs`] | the work nobody asks for: what is due, delivery, growing plans, clearing | rules |
-//! | [`app`] | the one list of mounted operations, the OpenAPI document, the guide, health | rules |
+//! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
+//! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
 //! | [`sandbox`] | that clinic in memory for integrators: the hand on the clock, what was delivered, faults | run in `serve` |
 //! | [`cli`] | the command line | |
@@ -51,10 +54,16 @@
 //! # Adding an operation
 //!
 //! 1. Write the rule in `model`, the SQL in `store`, the use case in `actions`.
-//! 2. Write the handler: choose its door, give it an `operation_id` equal to its name, declare its errors with a set
-//!    of [`http::document`], register it in the slice's `configure`.
+//! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a set
+//!    of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
 //! 4. Add its row to `tests/golden/authz_matrix.txt`: the test fails until each kind of caller has a status.
+//!
+//! # Adding a task
+//!
+//! Background work is a file beside the slice whose rows it works on, which implements [`tasks::Task`] (or is a
+//! [`tasks::Clearing`]) and names the column that says when it is due, with an index that begins with it. `app::tasks`
+//! has the list. `tests/it/tasks.rs` fails until a test looks into the table after a round.
 
 pub mod kernel;
 pub mod planning;
@@ -64,16 +73,19 @@ pub mod http;
 pub mod config;
 pub mod changes;
 pub mod state;
+pub mod tasks;
 pub mod audit;
 pub mod idempotency;
 pub mod identity;
 pub mod care;
 pub mod course;
+pub mod onboarding;
 pub mod prompts;
 pub mod delivery;
 pub mod items;
 pub mod exercises;
 pub mod journal;
+pub mod sharing;
 pub mod schedule;
 pub mod jobs;
 pub mod app;

@@ -62,7 +62,7 @@ struct HealthView {
 }
 
 /// Does the process live?
-#[utoipa::path(tag = "server", operation_id = "get_health", security(()),
+#[utoipa::path(tag = "server", security(()),
     responses((status = 200, description = "It does", body = HealthView), PublicErrors))]
 #[get("/healthz")]
 pub(super) async fn get_health() -> Reply {
@@ -72,7 +72,7 @@ pub(super) async fn get_health() -> Reply {
 /// Can it do its work?
 ///
 /// Asks the database and the keyring; 503 while one is away.
-#[utoipa::path(tag = "server", operation_id = "get_ready", security(()),
+#[utoipa::path(tag = "server", security(()),
     responses((status = 200, description = "It can", body = HealthView), PublicErrors))]
 #[get("/readyz")]
 pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
@@ -84,7 +84,7 @@ pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
 /// What the process counts
 ///
 /// Prometheus text. Counts and durations by route; nothing about anybody.
-#[utoipa::path(tag = "server", operation_id = "get_metrics", security(()),
+#[utoipa::path(tag = "server", security(()),
     responses((status = 200, description = "The counts", body = String, content_type = "text/plain"), PublicErrors))]
 #[get("/metrics")]
 pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResponse {
@@ -94,7 +94,7 @@ pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResp
 /// What an error means
 ///
 /// The page that `type` of a problem points to.
-#[utoipa::path(tag = "server", operation_id = "get_problem", security(()),
+#[utoipa::path(tag = "server", security(()),
     params(("code" = String, Path, description = "The `code` of the problem", example = "stale")),
     responses((status = 200, description = "The page", body = String, content_type = "text/html"), ReadErrors))]
 #[get("/problems/{code}")]
@@ -145,7 +145,7 @@ struct LimitsView {
 }
 
 /// Limits, versions and the server's time
-#[utoipa::path(tag = "server", operation_id = "get_meta", security(()),
+#[utoipa::path(tag = "server", security(()),
     responses((status = 200, description = "What the server takes", body = MetaView), PublicErrors))]
 #[get("/meta")]
 pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::http::Settings>) -> Reply {

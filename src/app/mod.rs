@@ -1,10 +1,11 @@
-//! The one list of mounted slices, and the server around them.
+//! The one list of mounted slices, the one list of background work, and the server around them.
 
 pub mod folder;
 mod guest;
 pub mod guide;
 pub mod health;
 pub mod openapi;
+mod tasks;
 mod wellknown;
 
 use std::net::TcpListener;
@@ -19,6 +20,7 @@ use actix_web::{App, HttpServer, web};
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use guest::{Answer, Guest};
+pub use tasks::{pass, tasks, tick};
 
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
@@ -48,6 +50,7 @@ fn mount(config: &mut Operations<'_, '_>) {
         .scope("/v1", |config| {
             crate::identity::configure(config);
             crate::care::configure(config);
+            crate::onboarding::configure(config);
             crate::schedule::configure(config);
             crate::prompts::configure(config);
             crate::exercises::configure(config);
@@ -58,11 +61,11 @@ fn mount(config: &mut Operations<'_, '_>) {
 /// What lies below `/v1/patients/{patient_id}`: each handler has a door.
 fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::care::configure_patient(config);
-    crate::care::grants::configure_patient(config);
     crate::prompts::configure_patient(config);
     crate::schedule::configure_patient(config);
     crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
+    crate::sharing::configure_patient(config);
 }
 
 /// A server that is ready to listen.
@@ -231,7 +234,7 @@ impl Server {
 
     /// Starts the background work on the runtime of the caller: prompts come due, leave, and are planned.
     pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
-        jobs::start(self.state.clone(), channel)
+        jobs::start(self.state.clone(), tasks(channel))
     }
 
     /// Finishes what waits and closes the databases. Blocks.

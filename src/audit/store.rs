@@ -101,15 +101,18 @@ fn lock(tx: &mut Tx<'_>, subject: Subject) -> Result<Option<(i64, Vec<u8>)>> {
 }
 
 /// A row of the log, still sealed.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit_log)]
 pub struct Sealed {
     /// Its number in the chain.
     pub seq: i64,
     /// When.
     pub at: At,
     /// Who.
+    #[diesel(column_name = actor_id)]
     pub actor: Option<Id<Account>>,
     /// From which session.
+    #[diesel(column_name = session_id)]
     pub session: Option<Id<Session>>,
     /// The sealed [`Record`].
     pub doc: Vec<u8>,
@@ -131,14 +134,7 @@ pub fn list(tx: &mut Tx<'_>, subject: Subject, before: Option<i64>, limit: i64) 
         .filter(audit_log::seq.lt(before.unwrap_or(i64::MAX)))
         .order(audit_log::seq.desc())
         .limit(limit)
-        .select((
-            audit_log::seq,
-            audit_log::at,
-            audit_log::actor_id,
-            audit_log::session_id,
-            audit_log::doc,
-            audit_log::mac,
-        ))
+        .select(Sealed::as_select())
         .load(tx.conn())?)
 }
 
@@ -166,14 +162,7 @@ pub fn verify(tx: &mut Tx<'_>, vault: &Vault, subject: Subject, last: i64, head:
             .filter(audit_log::seq.ge(expected))
             .order(audit_log::seq)
             .limit(1000)
-            .select((
-                audit_log::seq,
-                audit_log::at,
-                audit_log::actor_id,
-                audit_log::session_id,
-                audit_log::doc,
-                audit_log::mac,
-            ))
+            .select(Sealed::as_select())
             .load(tx.conn())?;
         if rows.is_empty() {
             break;

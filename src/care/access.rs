@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::changes::{self, Change, FeedsPlan, PlanRequest, Planner};
 use crate::db::Tx;
 use crate::identity::Live;
+use crate::identity::actions::Draft;
 use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::Keys;
@@ -240,15 +241,22 @@ impl Access<Write> {
         Ok(())
     }
 
-    /// Records many changes of one kind, under numbers that follow each other.
+    /// Records many changes of one kind, the first of them under the number that is held.
     ///
     /// # Errors
     ///
     /// When the database cannot be written.
     pub fn record_all(&self, tx: &mut Tx<'_>, list: &[Change]) -> Result<()> {
         let Some(kind) = list.first().map(|change| change.entity) else { return Ok(()) };
-        let first = changes::take(tx, self.patient, list.len())?;
-        changes::insert(tx, self.patient, first, self.actor, self.now, list)?;
+        let held = self.number.take();
+        let (first, rest) = list.split_at(usize::from(held.is_some()));
+        if let Some(number) = held {
+            changes::insert(tx, self.patient, number, self.actor, self.now, first)?;
+        }
+        if !rest.is_empty() {
+            let number = changes::take(tx, self.patient, rest.len())?;
+            changes::insert(tx, self.patient, number, self.actor, self.now, rest)?;
+        }
         self.feed_plan(kind.feeds_plan());
         Ok(())
     }
@@ -290,6 +298,17 @@ impl Leave {
     /// [`Error::Forbidden`] for an account that is no patient's.
     pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
         Access::<Write>::of_self(live, keys).map(Self)
+    }
+
+    /// For the patient of an account that this unit makes, in the session that it opens for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] for an account that is no patient's.
+    pub fn for_new(account: &Draft, session: Id<Session>, now: Timestamp) -> Result<Self> {
+        let patient = account.patient.zip(account.patient_keys());
+        let (patient, keys) = patient.ok_or_else(|| Error::internal("a new account is no patient's"))?;
+        Ok(Self::opened(patient, Role::Owner, (account.id, session), Some(keys.clone()), now))
     }
 
     /// For what this slice has checked itself.

@@ -1,19 +1,15 @@
-//! Clinics and their staff: who may do what where, and the changes an admin makes to it.
+//! Clinics: which one somebody means, and what they may do there.
 
-use jiff::Timestamp;
-
-use super::access::Access;
 use super::model::Capabilities;
-use super::store::{self, Member};
-use super::{joining, links};
+use super::store;
 use crate::db::Tx;
 use crate::identity::{Live, Staff};
-use crate::kernel::id::{Account, Clinic};
+use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::Place;
 
 /// Where the document of a clinic is sealed.
-pub(super) fn clinic_place(clinic: Id<Clinic>, version: i64) -> Place {
+pub fn clinic_place(clinic: Id<Clinic>, version: i64) -> Place {
     Place { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: version }
 }
 
@@ -58,90 +54,10 @@ pub fn count_patients(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -
     store::count_patients(tx, clinic)
 }
 
-/// A page of those who work at a clinic, for its admins.
-pub fn list_members(
-    tx: &mut Tx<'_>,
-    live: &Live<Staff>,
-    clinic: Id<Clinic>,
-    after: Option<Id<Account>>,
-    limit: i64,
-) -> Result<Vec<Member>> {
-    require_admin(tx, live, clinic)?;
-    store::list_members(tx, clinic, after, limit)
-}
-
-/// What an admin changes about a member.
-#[derive(Clone, Copy, Debug)]
-pub struct MemberChange {
-    /// What they may do from now on.
-    pub capabilities: Option<Capabilities>,
-    /// Whether they no longer work here.
-    pub ended: bool,
-}
-
-/// Changes what a member may do, or ends their work at the clinic and with it all their care links there.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when nobody would be left to administer
-/// the clinic.
-pub fn change_member(
-    tx: &mut Tx<'_>,
-    live: &Live<Staff>,
-    clinic: Id<Clinic>,
-    account: Id<Account>,
-    change: MemberChange,
-) -> Result<Member> {
-    require_admin(tx, live, clinic)?;
-    let members = store::hold_members(tx, clinic)?;
-    let mut member = *members.iter().find(|member| member.account == account).ok_or(Error::NotFound)?;
-    member.capabilities = change.capabilities.unwrap_or(member.capabilities);
-    let administers = |member: &Member| member.capabilities.admin();
-    let others = members.iter().any(|other| other.account != account && administers(other));
-    if !others && (change.ended || !administers(&member)) {
-        return Err(Error::conflict(Code::StateConflict));
-    }
-    let ended: Option<Timestamp> = change.ended.then_some(live.now());
-    if change.ended {
-        for link in store::hold_links_of(tx, clinic, account)? {
-            let access = Access::<crate::care::Write>::for_server(link.patient, None, live.now());
-            links::end(tx, &access, &link, Some((live.account(), live.session())))?;
-        }
-    }
-    store::update_member(tx, clinic, account, member.capabilities, ended)?;
-    Ok(member)
-}
-
-/// The member that a change was about, as they are now, also when the change let them go.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when they never worked there.
-pub fn get_member(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Member> {
-    require_admin(tx, live, clinic)?;
-    store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
-}
-
-/// Inserts a member.
-///
-/// # Errors
-///
-/// [`Code::StateConflict`] when they work there already.
-pub(super) fn join(
-    tx: &mut Tx<'_>,
-    clinic: Id<Clinic>,
-    account: Id<Account>,
-    capabilities: Capabilities,
-    now: Timestamp,
-) -> Result<joining::Joined> {
-    if !store::insert_member(tx, clinic, account, capabilities, now)? {
-        return Err(Error::conflict(Code::StateConflict));
-    }
-    Ok(joining::Joined::Clinic(clinic, capabilities))
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::kernel::Entropy;
 

@@ -20,73 +20,21 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 
-use super::access::{Access, Read, Role, Write};
-use super::store::{self, Relation};
+use super::access::{Access, Read, Write};
+use super::policy::Relations;
+pub use super::policy::{Care, Own, Policy, Shared, Team};
+use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
 use crate::http::{Answer, Command, IdempotencyKey, Listing, PatientRef, Reply, Request};
 use crate::idempotency::{self, Done, Once, Outcome};
-use crate::identity::{AccountKind, Anyone, Caller, Directory, Kind, Staff, key_of, once_of};
+use crate::identity::{AccountKind, Caller, Directory, Kind as _, key_of, once_of};
 use crate::kernel::fields::FieldError;
 use crate::kernel::id::{Account, Patient};
-use crate::kernel::page::{CursorKey, Page, PageRequest};
+use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::Keys;
-
-/// A policy: which accounts may try, and as whom they get in.
-pub trait Policy: 'static {
-    /// The kinds of account the operation is for; others get 403 whatever the patient.
-    type For: Kind;
-    /// As whom a caller gets in, by what binds them to the patient.
-    fn admits(relations: &Relations<'_>) -> Option<Role>;
-}
-
-/// What binds a caller to a patient.
-#[derive(Debug)]
-pub struct Relations<'b> {
-    owner: bool,
-    links: &'b [Relation],
-}
-
-impl Relations<'_> {
-    fn owner(&self) -> Option<Role> {
-        self.owner.then_some(Role::Owner)
-    }
-
-    fn therapist(&self) -> Option<Role> {
-        let own = self.links.iter().find(|bond| bond.own && bond.active && bond.capabilities.care());
-        own.map(|bond| Role::Therapist { link: bond.link, clinic: bond.clinic })
-    }
-
-    fn recorder(&self) -> Option<Role> {
-        let at = self.links.iter().find(|bond| bond.active && bond.capabilities.record());
-        at.map(|bond| Role::Recorder { clinic: bond.clinic })
-    }
-}
-
-macro_rules! policies {
-    ($($(#[$doc:meta])* $name:ident for $kind:ty: $relations:ident => $rule:expr;)*) => { $(
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub enum $name {}
-        impl Policy for $name {
-            type For = $kind;
-            fn admits($relations: &Relations<'_>) -> Option<Role> { $rule }
-        }
-    )* };
-}
-
-policies! {
-    /// The patient.
-    Own for Patient: relations => relations.owner();
-    /// The patient, or a linked therapist.
-    Shared for Anyone: relations => relations.owner().or_else(|| relations.therapist());
-    /// The patient, a linked therapist, or recording staff.
-    Team for Anyone: relations => relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
-    /// A linked therapist.
-    Care for Staff: relations => relations.therapist();
-}
 
 /// A request for one patient's data, not opened yet.
 pub struct Door<L> {
@@ -294,27 +242,28 @@ impl<L: Policy> Door<L> {
         }
     }
 
-    /// Reads a page of a list, as operation `act`. `filter` names what the list is filtered by, for its cursors.
+    /// Reads a page of a list, as operation `act`. `filter` names what the list is filtered by, for its cursors. `V` is a
+    /// [`Page`](crate::kernel::page::Page), with what else its view needs.
     ///
     /// # Errors
     ///
     /// 401, 403 or 404 when the door stays shut; what is wrong with the listing; what `read` answers.
-    pub async fn list<F, K, T>(
+    pub async fn list<F, K, V>(
         &self,
         act: &'static str,
         listing: Result<Listing<F>>,
         filter: &str,
-        mut read: impl FnMut(&mut Tx<'_>, &Access<Read>, PageRequest<K>) -> Result<Page<T, K>> + Send + 'static,
-    ) -> Result<(Listing<F>, Page<T, K>)>
+        mut read: impl FnMut(&mut Tx<'_>, &Access<Read>, PageRequest<K>) -> Result<V> + Send + 'static,
+    ) -> Result<(Listing<F>, V)>
     where
         K: CursorKey + Copy + Send + 'static,
-        T: Send + 'static,
+        V: Send + 'static,
     {
         let scope = self.cursor_scope(act, filter);
         let asked = listing.and_then(|listing| Ok((listing.page(&self.state().vault, &scope)?, listing)));
         let (asked, listing) = self.first(act, asked).await?;
-        let page = self.read(act, move |tx, access| read(tx, access, asked)).await?;
-        Ok((listing, page))
+        let read = self.read(act, move |tx, access| read(tx, access, asked)).await?;
+        Ok((listing, read))
     }
 
     /// Does what `request` asks for, as operation `act`: once for each idempotency key.

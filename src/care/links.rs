@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::access::{Access, Role, Write};
-use super::follow::plan_follows;
+use super::access::{Access, Leave, Role, Write};
+use super::clinics::where_may;
 use super::grants;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
 use super::store::{self, Link};
 use crate::audit::{self, Record, Subject};
-use crate::changes::{self, Change, Entity, Op};
-use crate::db::Tx;
+use crate::changes::{Change, Entity, FeedsPlan, Op, Planner};
+use crate::db::{At, Tx};
 use crate::identity::{Anyone, Live, Staff};
-use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
+use crate::kernel::id::{Account, CareLink, Clinic, Patient};
+use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
@@ -30,38 +31,26 @@ pub fn accept(
     therapist: Id<Account>,
 ) -> Result<()> {
     // The head is locked first: two invitations of one therapist, accepted at once, make one link.
-    let first = changes::take(tx, access.patient(), 1)?;
+    access.lock(tx)?;
     if let Some(there) = store::find_live_link(tx, access, therapist)? {
         return Err(Error::Conflict(Code::AlreadyLinked, Some(there.uuid())));
     }
     store::insert_link(tx, access, id, clinic, therapist)?;
-    let change = Change::new(Entity::CareLink, id, 1, Op::Create);
-    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &[change])
+    // Until it is confirmed the plan does not depend on it.
+    access.record_feeding(tx, Change::new(Entity::CareLink, id, 1, Op::Create), FeedsPlan::Never)
 }
 
-/// Ends a link that the caller holds, and closes what was granted over it alone. Again does nothing.
-pub(super) fn end(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    link: &Link,
-    actor: Option<(Id<Account>, Id<Session>)>,
-) -> Result<()> {
+/// Ends a link that is held, and closes what was granted over it alone. Again does nothing.
+pub(super) fn end(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Result<()> {
     if !link.state.live() {
         return Ok(());
     }
-    let first = changes::take(tx, link.patient, 1)?;
+    access.lock(tx)?;
     store::mark_ended(tx, access, link.id)?;
-    let mut list = vec![Change::new(Entity::CareLink, link.id, link.version + 1, Op::Delete)];
-    let closed = store::close_grants(tx, access, link.id)?;
-    if !closed.is_empty() {
-        let ids: Vec<_> = closed.iter().map(|(grant, _)| *grant).collect();
-        grants::store::forget(tx, access, &ids)?;
-        // The head is ours: the numbers follow the first.
-        changes::take(tx, link.patient, closed.len())?;
-        list.extend(closed.into_iter().map(|(grant, version)| Change::new(Entity::Grant, grant, version, Op::Delete)));
-    }
-    changes::insert(tx, link.patient, first, actor, access.now(), &list)?;
-    plan_follows(tx, access)
+    access.record(tx, Change::new(Entity::CareLink, link.id, link.version + 1, Op::Delete))?;
+    let closed = grants::store::close_unread(tx, access, link.id)?;
+    let closed = closed.into_iter().map(|(grant, version)| Change::new(Entity::Grant, grant, version, Op::Delete));
+    access.record_all(tx, &closed.collect::<Vec<_>>())
 }
 
 /// Ends a link for one of its two sides. `keys` are those of its patient.
@@ -69,9 +58,14 @@ pub(super) fn end(
 /// # Errors
 ///
 /// [`Error::NotFound`] for everybody else.
-pub fn end_own(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<CareLink>, keys: Option<Keys>) -> Result<()> {
+pub fn end_own(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    live: &Live<Anyone>,
+    id: Id<CareLink>,
+    keys: Option<Keys>,
+) -> Result<()> {
     let link = store::hold_link(tx, id)?.ok_or(Error::NotFound)?;
-    let actor = (live.account(), live.session());
     let role = if link.person == live.account() {
         Role::Owner
     } else if link.therapist == live.account() {
@@ -79,8 +73,8 @@ pub fn end_own(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<CareLink>, keys: Opt
     } else {
         return Err(Error::NotFound);
     };
-    let access = Access::opened(link.patient, role, actor, keys, live.now());
-    end(tx, &access, &link, Some(actor))
+    let leave = Leave::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
+    leave.run(tx, planner, |tx, access| end(tx, access, &link))
 }
 
 /// Confirms, as the therapist, that the patient is who was invited. Twice is once. `keys` are those of the patient.
@@ -88,21 +82,26 @@ pub fn end_own(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<CareLink>, keys: Opt
 /// # Errors
 ///
 /// [`Error::NotFound`] when the link has ended or is not the caller's.
-pub fn confirm(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>, keys: Option<Keys>) -> Result<Link> {
+pub fn confirm(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    live: &Live<Staff>,
+    id: Id<CareLink>,
+    keys: Option<Keys>,
+) -> Result<Link> {
     let link = own_live(tx, live, id)?;
     if link.state == LinkState::Active {
         return Ok(link);
     }
-    let actor = (live.account(), live.session());
     let role = Role::Therapist { link: link.id, clinic: link.clinic };
-    let access = Access::opened(link.patient, role, actor, keys, live.now());
-    let first = changes::take(tx, link.patient, 1)?;
-    store::mark_active(tx, &access, link.id)?;
+    let leave = Leave::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
     let version = link.version + 1;
-    let change = Change::new(Entity::CareLink, link.id, version, Op::Update);
-    changes::insert(tx, link.patient, first, Some(actor), live.now(), &[change])?;
-    plan_follows(tx, &access)?;
-    Ok(Link { state: LinkState::Active, version, active_at: Some(live.now()), ..link })
+    leave.run(tx, planner, |tx, access| {
+        access.lock(tx)?;
+        store::mark_active(tx, access, link.id)?;
+        access.record(tx, Change::new(Entity::CareLink, link.id, version, Op::Update))
+    })?;
+    Ok(Link { state: LinkState::Active, version, active_at: Some(At(live.now())), ..link })
 }
 
 /// The caller's own link that has not ended, held until the unit ends.
@@ -116,9 +115,13 @@ pub fn own_live(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>) -> Result
     .ok_or(Error::NotFound)
 }
 
-/// The patient of a link, for fetching keys before the unit that changes it.
-pub async fn patient_of(state: &State, id: Id<CareLink>) -> Result<Option<Id<Patient>>> {
-    Ok(state.db.read(move |tx| store::find_link(tx, id)).await?.map(|link| link.patient))
+/// The keys of the patient of a link, fetched before the unit that changes it.
+pub async fn keys_of_link(state: &State, id: Option<&Id<CareLink>>) -> Result<Option<Keys>> {
+    let Some(id) = id.copied() else { return Ok(None) };
+    match state.db.read(move |tx| store::find_link(tx, id)).await? {
+        Some(link) => state.vault.keys(link.patient.uuid()).await,
+        None => Ok(None),
+    }
 }
 
 /// The keys of patients, fetched before the unit that writes their audit rows.
@@ -150,6 +153,22 @@ pub fn note_shown<K>(
     audit::append(tx, vault, keys, subject, Some(live.account()), Some(live.session()), live.now(), &record)
 }
 
+/// Writes into the patient's log that the therapist was told who they are, and collects the name.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when the patient's keys were destroyed.
+pub fn show_confirmed(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    keys: Option<&Keys>,
+    live: &Live<Staff>,
+    link: Link,
+) -> Result<(Link, SealedNames)> {
+    note_shown(tx, vault, keys.ok_or(Error::NotFound)?, live, "confirm_care_link", "therapist", &link)?;
+    Ok((link, SealedNames::collect(tx, [link.person], [link.clinic])?))
+}
+
 /// Links with the names of the other side.
 #[derive(Debug)]
 pub struct Listed {
@@ -161,18 +180,25 @@ pub struct Listed {
     pub names: SealedNames,
 }
 
-/// What a caller finds when they ask for their links: everything for a patient, the links alone for a therapist, who
-/// is shown them by [`show`].
-pub fn list(tx: &mut Tx<'_>, live: &Live<Anyone>, after: Option<Id<CareLink>>, limit: i64) -> Result<Listed> {
+/// A page of the caller's links, and where the next one starts: with names for a patient, the links alone for a
+/// therapist, who is shown them by [`show`].
+pub fn list(
+    tx: &mut Tx<'_>,
+    live: &Live<Anyone>,
+    asked: PageRequest<Id<CareLink>>,
+) -> Result<(Listed, Option<Id<CareLink>>)> {
+    let key = |link: &Link| link.id;
     if let Some(patient) = live.patient() {
-        let links = store::list_links_of_patient(tx, patient, after, limit)?;
+        let links = store::list_links_of_patient(tx, patient, asked.after, asked.rows())?;
+        let Page { items: links, next } = asked.cut(links, key);
         let people = links.iter().map(|link| link.therapist);
         let names = SealedNames::collect(tx, people, links.iter().map(|link| link.clinic))?;
-        return Ok(Listed { links, owner: true, names });
+        return Ok((Listed { links, owner: true, names }, next));
     }
-    let care = super::clinics::where_may(&store::memberships(tx, live.account())?, Capabilities::care);
-    let links = store::list_links_of_therapist(tx, live.account(), &care, after, limit)?;
-    Ok(Listed { links, owner: false, names: SealedNames::default() })
+    let care = where_may(&store::memberships(tx, live.account())?, Capabilities::care);
+    let links = store::list_links_of_therapist(tx, live.account(), &care, asked.after, asked.rows())?;
+    let Page { items: links, next } = asked.cut(links, key);
+    Ok((Listed { links, owner: false, names: SealedNames::default() }, next))
 }
 
 /// Shows a therapist those of `wanted` that are still theirs, and writes it into each patient's log.
@@ -184,7 +210,7 @@ pub fn show(
     keys: &BTreeMap<Id<Patient>, Keys>,
 ) -> Result<Listed> {
     let patients: Vec<Id<Patient>> = wanted.iter().map(|link| link.patient).collect();
-    let care = super::clinics::where_may(&store::memberships(tx, live.account())?, Capabilities::care);
+    let care = where_may(&store::memberships(tx, live.account())?, Capabilities::care);
     let mut links = store::hold_links_between(tx, &patients, &care)?;
     links.retain(|link| {
         link.therapist == live.account()

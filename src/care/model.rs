@@ -1,8 +1,7 @@
-//! What staff may do, whom they invite, and the states of a care link.
+//! What staff may do, and the states of a care link.
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::Email;
 use crate::kernel::Text;
 
 /// What a member of staff may do at one clinic.
@@ -101,49 +100,6 @@ pub struct ClinicDoc {
     pub name: Text<120>,
 }
 
-/// The sealed document of an invitation: whom the inviter had in mind.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct InvitationDoc {
-    /// Their name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<Text<120>>,
-    /// Their address; the code is good for it alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<Email>,
-}
-
-/// Whom an invitation is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Invitee {
-    /// A patient, for the therapist who invites.
-    Patient,
-    /// Somebody who will work at the clinic, and what they may do there.
-    Staff(Capabilities),
-}
-
-impl Invitee {
-    /// Of the stored bits.
-    pub fn of(bits: Option<i32>) -> Self {
-        bits.map_or(Self::Patient, |bits| Self::Staff(Capabilities::from_bits(bits)))
-    }
-
-    /// The bits to store.
-    pub fn bits(self) -> Option<i32> {
-        match self {
-            Self::Patient => None,
-            Self::Staff(capabilities) => Some(capabilities.bits()),
-        }
-    }
-
-    /// Whether somebody of these capabilities may invite them: a therapist their patients, an admin the staff.
-    pub fn invited_by(self, inviter: Capabilities) -> bool {
-        match self {
-            Self::Patient => inviter.care(),
-            Self::Staff(_) => inviter.admin(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,16 +111,6 @@ mod tests {
         assert_eq!(both.names(), ["care", "record"]);
         assert_eq!(Capabilities::parse([]), None);
         assert_eq!(Capabilities::parse(["care", "everything"]), None);
-    }
-
-    #[test]
-    fn therapists_invite_patients_and_admins_invite_staff() {
-        let (care, admin) = (Capabilities::parse(["care"]).unwrap(), Capabilities::parse(["admin"]).unwrap());
-        let nurse = Invitee::Staff(Capabilities::parse(["record"]).unwrap());
-        assert!(Invitee::Patient.invited_by(care) && !Invitee::Patient.invited_by(admin));
-        assert!(nurse.invited_by(admin) && !nurse.invited_by(care));
-        assert_eq!(Invitee::of(nurse.bits()), nurse);
-        assert_eq!(Invitee::of(Invitee::Patient.bits()), Invitee::Patient);
     }
 
     #[test]

@@ -10,14 +10,20 @@ use super::store::{self, Link};
 use crate::db::Tx;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::Patient;
+use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Vault};
 
-/// The ids on the caller's roster after `after`: nothing anybody wrote, so nothing that leaves a trace.
-pub fn list(tx: &mut Tx<'_>, live: &Live<Staff>, after: Option<Id<Patient>>, limit: i64) -> Result<Vec<Id<Patient>>> {
+/// A page of the ids on the caller's roster: nothing anybody wrote, so nothing that leaves a trace.
+pub fn list(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    asked: PageRequest<Id<Patient>>,
+) -> Result<Page<Id<Patient>, Id<Patient>>> {
     let works = store::memberships(tx, live.account())?;
     let (care, record) = (where_may(&works, Capabilities::care), where_may(&works, Capabilities::record));
-    store::list_roster(tx, live.account(), &care, &record, after, limit)
+    let ids = store::list_roster(tx, live.account(), &care, &record, asked.after, asked.rows())?;
+    Ok(asked.cut(ids, |id| *id))
 }
 
 /// A patient on the roster.

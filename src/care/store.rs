@@ -1,16 +1,20 @@
-//! Clinics, members, invitations, links and grants.
+//! Clinics, members and links.
 
 mod clinics;
-mod invitations;
 mod links;
 
 use diesel::prelude::*;
 
-pub(super) use clinics::*;
-pub(super) use invitations::*;
-pub(super) use links::*;
+pub use clinics::{
+    Member, any_clinic, clinic_docs, find_member, hold_members, insert_clinic, insert_member, list_members,
+    memberships, update_member,
+};
+pub use links::{
+    Link, count_patients, find_link, find_live_link, hold_link, hold_links_between, hold_links_of, insert_link,
+    list_active_links, list_links_of_patient, list_links_of_therapist, list_roster, mark_active, mark_ended,
+};
 
-use super::model::Capabilities;
+use super::model::{Capabilities, LinkState};
 use crate::db::Tx;
 use crate::db::schema::{care_links, staff_members};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
@@ -34,8 +38,8 @@ pub struct Relation {
 
 /// Every link of `patient` at clinics where `account` works, held until the unit ends: one statement, the same
 /// whatever it finds.
-pub(super) fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
-    let rows: Vec<(Id<CareLink>, Id<Clinic>, Id<Account>, String, i32)> = locked!(
+pub fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
+    let rows: Vec<(Id<CareLink>, Id<Clinic>, Id<Account>, LinkState, Capabilities)> = locked!(
         tx,
         for_share,
         care_links::table
@@ -57,8 +61,8 @@ pub(super) fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Accou
             link,
             clinic,
             own: therapist == account,
-            active: state == "active",
-            capabilities: Capabilities::from_bits(capabilities),
+            active: state == LinkState::Active,
+            capabilities,
         })
         .collect())
 }

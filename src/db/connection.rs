@@ -4,7 +4,7 @@ use diesel::connection::AnsiTransactionManager;
 use diesel::pg::{Pg, PgConnection};
 use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
 use diesel::sqlite::{Sqlite, SqliteConnection};
-use diesel::{QueryResult, RunQueryDsl};
+use diesel::{QueryResult, RunQueryDsl, Selectable};
 
 use crate::kernel::Result;
 
@@ -76,6 +76,11 @@ impl<T> Both<T> {
             AnyConnection::Sqlite(conn) => RunQueryDsl::get_result(self.0, conn),
         }
     }
+}
+
+/// The columns of a row, for a query that is run past the enum by [`Both`]: `as_select()` names one database.
+pub fn columns<R: Selectable<MultiBackend>>() -> R::SelectExpression {
+    R::construct_selection()
 }
 
 /// Opens a transaction with `sql`, known to diesel's transaction manager.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub use connection::{AnyConnection, Both, MultiBackend};
+pub use connection::{AnyConnection, Both, MultiBackend, columns};
 pub use memory::Memory;
 pub use types::{At, Moment, Uid};
 pub use unit::Tx;

@@ -1,7 +1,6 @@
 //! One round of delivery: lease, judge, send, note.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +8,17 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 
 use super::channel::{Channel, ChannelError};
-use super::model::{ATTEMPTS, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
-use super::store::{self, Leased, Outcomes, Outgoing, Sealed};
-use crate::care::{Access, Write};
+use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
+use super::store::{self, Leased, Outcomes, Sealed};
+use crate::care::{Access, Read};
 use crate::course::{self, Settings};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result, Zone};
 use crate::planning::PausePeriod;
+use crate::prompts::model::StoredPrompt;
 use crate::state::State;
-use crate::vault::Keys;
+use crate::tasks::{KeyRing, keys_of};
 
 /// Deliveries in one round. With the two numbers below a round takes 20 seconds at most, which a lease outlasts.
 const ROUND: i64 = 256;
@@ -36,24 +36,6 @@ pub struct Round {
     pub seen: usize,
 }
 
-/// The keys of each patient; `None` for one whose keys were destroyed.
-pub type KeyRing = Arc<HashMap<Id<Patient>, Option<Keys>>>;
-
-/// Fetches the keys of patients, before a unit that needs them.
-///
-/// # Errors
-///
-/// When the keyring cannot be read.
-pub async fn keys_of(state: &State, patients: Vec<Id<Patient>>) -> Result<KeyRing> {
-    let mut ring = HashMap::new();
-    for patient in patients {
-        if let Entry::Vacant(place) = ring.entry(patient) {
-            place.insert(state.vault.keys(patient.uuid()).await?);
-        }
-    }
-    Ok(Arc::new(ring))
-}
-
 /// Leases a round of deliveries, sends what may still be sent, and notes what became of each.
 ///
 /// # Errors
@@ -68,10 +50,19 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     }
     let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
     let (held, ring) = (leased.clone(), Arc::clone(&keys));
-    let facts = state.db.read(move |tx| facts(tx, &held, &ring, now)).await?;
-    let turns: Vec<_> = leased.iter().map(|one| (*one, verdict(one, &facts, &keys, now))).collect();
+    let mut facts = state.db.read(move |tx| facts(tx, &held, &ring, now)).await?;
+    let mut prompts = HashMap::new();
+    let mut turns = Vec::with_capacity(leased.len());
+    for one in &leased {
+        let Some((verdict, prompt)) = verdict(one, facts.remove(&one.id), &keys, now) else {
+            turns.push((*one, (Verdict::Lapse, now)));
+            continue;
+        };
+        turns.push((*one, (verdict, prompt.expires_at)));
+        prompts.insert(one.id, prompt);
+    }
     let mut outcomes = send(channel, turns, now).await;
-    outcomes.reminders = outcomes.sent.iter().filter_map(|one| reminder(one, &facts, &keys, now)).collect();
+    outcomes.reminders = outcomes.sent.iter().filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
     let (round, name) = (Round { sent: outcomes.sent.len(), seen: leased.len() }, channel.name());
     state.db.write(move |tx| store::finish(tx, name, holder, &outcomes, now)).await?;
     Ok(round)
@@ -84,50 +75,51 @@ fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> 
     let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
     let owners: HashMap<_, _> = leased.iter().map(|one| (one.id, one.patient)).collect();
     let mut facts = Facts::new();
-    for sealed in store::list_sealed(tx, &ids)? {
-        let pauses = match owners.get(&sealed.id).and_then(|patient| access(keys, *patient, now)) {
+    for (id, sealed) in store::list_sealed(tx, &ids)? {
+        let pauses = match owners.get(&id).and_then(|patient| access(keys, *patient, now)) {
             Some(access) if is_late(sealed.due_at, now) => {
                 course::list_pauses(tx, &access, false)?.into_iter().map(|(pause, _)| pause.doc).collect()
             }
             _ => Vec::new(),
         };
-        facts.insert(sealed.id, (sealed, pauses));
+        facts.insert(id, (sealed, pauses));
     }
     Ok(facts)
 }
 
-fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access<Write>> {
+fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access<Read>> {
     let keys = keys.get(&patient)?.clone()?;
-    Some(Access::<crate::care::Write>::for_server(patient, Some(keys), now))
+    Some(Access::<Read>::for_server(patient, Some(keys), now))
 }
 
-fn verdict(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> (Verdict, Timestamp) {
-    let lapse = (Verdict::Lapse, now);
-    // Without keys nobody can know what it is, and nobody can answer it.
-    let (Some((sealed, pauses)), Some(access)) = (facts.get(&one.id), access(keys, one.patient, now)) else {
-        return lapse;
-    };
+/// What is to become of a delivery, with its prompt; `None` for one that lapses because nobody can know what it is.
+fn verdict(
+    one: &Leased,
+    facts: Option<(Sealed, Vec<PausePeriod>)>,
+    keys: &KeyRing,
+    now: Timestamp,
+) -> Option<(Verdict, StoredPrompt)> {
+    // Without keys nobody can answer it either.
+    let ((sealed, pauses), access) = (facts?, access(keys, one.patient, now)?);
     if one.attempts > ATTEMPTS {
         tracing::warn!(delivery = %one.id, "a delivery is given up: no attempt came to an end");
-        return lapse;
+        return None;
     }
     match sealed.open(&access) {
         Ok((prompt, settings)) => {
             let settings = settings.unwrap_or_else(|| Settings::new(Zone::utc(), "en", Timestamp::UNIX_EPOCH));
-            (judge(&prompt, &settings, pauses, now), prompt.expires_at)
+            Some((judge(&prompt, &settings, &pauses, now), prompt))
         }
         Err(error) => {
             tracing::error!(delivery = %one.id, %error, "a delivery lapses: its prompt cannot be opened");
-            lapse
+            None
         }
     }
 }
 
 /// The reminder of what has just left, if there is to be one.
-fn reminder(one: &Leased, facts: &Facts, keys: &KeyRing, now: Timestamp) -> Option<Outgoing> {
-    let (sealed, _) = facts.get(&one.id)?;
-    let (prompt, _) = sealed.open(&access(keys, one.patient, now)?).ok()?;
-    let due_at = remind_at(&prompt, one.ordinal, now)?;
+fn reminder(one: &Leased, prompt: &StoredPrompt, now: Timestamp) -> Option<Outgoing> {
+    let due_at = remind_at(prompt, one.ordinal, now)?;
     let Leased { patient, prompt: id, ordinal, .. } = *one;
     Some(Outgoing { patient, prompt: id, ordinal: ordinal + 1, due_at, expires_at: prompt.expires_at })
 }

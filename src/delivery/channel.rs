@@ -1,7 +1,7 @@
 //! Where pushes go.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 
@@ -26,6 +26,26 @@ pub trait Channel: Send + Sync {
 
     /// Sends one push.
     fn send<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), ChannelError>>;
+}
+
+impl<C: Channel + ?Sized> Channel for &C {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn send<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), ChannelError>> {
+        (**self).send(push)
+    }
+}
+
+impl<C: Channel + ?Sized> Channel for Arc<C> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn send<'a>(&'a self, push: &'a Push) -> BoxFuture<'a, Result<(), ChannelError>> {
+        (**self).send(push)
+    }
 }
 
 /// Writes a log line instead: for development.

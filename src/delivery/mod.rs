@@ -9,14 +9,22 @@
 //! What has left and has a reminder puts it into the outbox in the unit that notes that it left: one, of a safety check
 //! two, under the same prompt. It is judged when its time comes: answered, quiet or paused, it lapses.
 //!
-//! The outbox is worked through across patients. Those statements rest on the partial indexes `deliveries_waiting`
-//! and `deliveries_leased`; all others name deliveries by id.
+//! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule of what still goes out after
+//! an outage is [`outage`].
+//!
+//! The outbox is worked through across patients. Those statements rest on the partial indexes `deliveries_waiting`,
+//! `deliveries_leased` and `prompts_next_action`; all others name deliveries by id.
 
 pub mod actions;
 pub mod channel;
+pub mod due;
 pub mod model;
+pub mod outage;
+pub mod outbox;
 pub mod store;
 
 pub use actions::{Round, deliver};
 pub use channel::{Channel, ChannelError, LogChannel, MemoryChannel};
+pub use due::MarkDue;
 pub use model::{Push, TEXT};
+pub use outbox::Deliver;

@@ -1,4 +1,4 @@
-//! A push, the ids of deliveries, and whether something may still be sent.
+//! A push, what is to be delivered under which id, and whether something may still be sent.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -41,6 +41,21 @@ pub struct Push {
     pub expires_at: Timestamp,
     /// [`TEXT`].
     pub text: &'static str,
+}
+
+/// A prompt that is to be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The patient.
+    pub patient: Id<Patient>,
+    /// The prompt.
+    pub prompt: Id<Prompt>,
+    /// How often it was delivered before.
+    pub ordinal: i32,
+    /// When it is to leave.
+    pub due_at: Timestamp,
+    /// When it is no longer of use.
+    pub expires_at: Timestamp,
 }
 
 /// The id of the delivery number `ordinal` of a prompt; a prompt that was snoozed or moved is delivered again.

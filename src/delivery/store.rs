@@ -1,13 +1,16 @@
-//! The outbox.
+//! The outbox, and the prompts that go into it.
+
+use std::collections::HashMap;
 
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer};
+use diesel::sql_types::{Array, BigInt, Bool};
+use diesel::sqlite::SqliteConnection;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::model::{LEASE, delivery_id};
+use super::model::{LEASE, Outgoing, delivery_id};
 use crate::care::Access;
 use crate::course::{self, Settings};
 use crate::db::schema::{deliveries, patient_settings, prompts};
@@ -15,22 +18,7 @@ use crate::db::{AnyConnection, At, Moment, Tx, Uid};
 use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::store::{self as prompt_rows, Mark};
-
-/// A prompt that is to be delivered.
-#[derive(Clone, Copy, Debug)]
-pub struct Outgoing {
-    /// Whose.
-    pub patient: Id<Patient>,
-    /// Which.
-    pub prompt: Id<Prompt>,
-    /// How often it was delivered before.
-    pub ordinal: i32,
-    /// When it is to leave.
-    pub due_at: Timestamp,
-    /// When it is no longer of use.
-    pub expires_at: Timestamp,
-}
+use crate::prompts::store::{self as prompt_rows, Mark, PromptRow};
 
 #[derive(Insertable)]
 #[diesel(table_name = deliveries)]
@@ -95,58 +83,84 @@ pub struct Leased {
     pub attempts: i32,
 }
 
-type LeasedRow = (Id<Delivery>, Id<Patient>, Id<Prompt>, i32, i32);
+/// A delivery that was taken, with the attempts before this one, or after it where the database counts.
+#[derive(Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = deliveries)]
+struct LeasedRow {
+    id: Id<Delivery>,
+    patient_id: Id<Patient>,
+    prompt_id: Id<Prompt>,
+    ordinal: i32,
+    attempts: i32,
+    due_at: At,
+}
+
+impl From<LeasedRow> for Leased {
+    fn from(row: LeasedRow) -> Self {
+        let LeasedRow { id, patient_id: patient, prompt_id: prompt, ordinal, attempts, .. } = row;
+        Self { id, patient, prompt, ordinal, attempts }
+    }
+}
 
 /// Takes up to `most` deliveries whose time has come for `holder`: those that wait, and those that a worker took and
 /// let go of. What another worker is taking is passed over.
 pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result<Vec<Leased>> {
-    type Columns =
-        (deliveries::id, deliveries::patient_id, deliveries::prompt_id, deliveries::ordinal, deliveries::attempts);
-    const COLUMNS: Columns =
-        (deliveries::id, deliveries::patient_id, deliveries::prompt_id, deliveries::ordinal, deliveries::attempts);
+    let until = now.saturating_add(LEASE).unwrap_or(now);
+    let mut rows = match tx.conn() {
+        AnyConnection::Pg(conn) => lease_at_once(conn, holder, (now, until), most)?,
+        AnyConnection::Sqlite(conn) => lease_each(conn, holder, (now, until), most)?,
+    };
+    rows.sort_unstable_by_key(|row| (row.due_at.0, row.id));
+    Ok(rows.into_iter().map(Leased::from).collect())
+}
+
+/// Takes them on SQLite, where one worker at a time writes.
+fn lease_each(
+    conn: &mut SqliteConnection,
+    holder: Uuid,
+    (now, until): (Timestamp, Timestamp),
+    most: i64,
+) -> Result<Vec<LeasedRow>> {
     // The states stand in the text, so that the partial indexes fit.
     let waiting = deliveries::table
         .filter(sql::<Bool>("state = 'waiting'"))
         .filter(deliveries::due_at.le(At(now)))
         .order(deliveries::due_at)
         .limit(most)
-        .select(COLUMNS);
+        .select(LeasedRow::as_select());
     let lost = deliveries::table
         .filter(sql::<Bool>("state = 'leased'"))
         .filter(deliveries::lease_until.le(At(now)))
         .order(deliveries::lease_until)
         .limit(most)
-        .select(COLUMNS);
-    let until = now.saturating_add(LEASE).unwrap_or(now);
-    let mut rows: Vec<LeasedRow> = match tx.conn() {
-        AnyConnection::Pg(conn) => return lease_at_once(conn, holder, (now, until), most),
-        AnyConnection::Sqlite(conn) => waiting.load(conn)?,
-    };
-    rows.append(&mut lost.load(tx.conn())?);
+        .select(LeasedRow::as_select());
+    let mut rows = waiting.load(conn)?;
+    rows.append(&mut lost.load(conn)?);
     rows.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     if rows.is_empty() {
-        return Ok(Vec::new());
+        return Ok(rows);
     }
-    diesel::update(deliveries::table.filter(deliveries::id.eq_any(rows.iter().map(|row| row.0))))
+    diesel::update(deliveries::table.filter(deliveries::id.eq_any(rows.iter().map(|row| row.id))))
         .set((
             deliveries::state.eq("leased"),
             deliveries::lease_until.eq(Some(At(until))),
             deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder))),
             deliveries::attempts.eq(deliveries::attempts + 1),
         ))
-        .execute(tx.conn())?;
-    let leased =
-        |(id, patient, prompt, ordinal, attempts)| Leased { id, patient, prompt, ordinal, attempts: attempts + 1 };
-    Ok(rows.into_iter().map(leased).collect())
+        .execute(conn)?;
+    for row in &mut rows {
+        row.attempts += 1;
+    }
+    Ok(rows)
 }
 
-/// The same in one statement, as PostgreSQL likes it.
+/// Takes them in one statement, as PostgreSQL likes it.
 fn lease_at_once(
     conn: &mut PgConnection,
     holder: Uuid,
     (now, until): (Timestamp, Timestamp),
     most: i64,
-) -> Result<Vec<Leased>> {
+) -> Result<Vec<LeasedRow>> {
     const SQL: &str = "WITH waiting AS (SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1 \
         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
         lost AS (SELECT id FROM deliveries WHERE state = 'leased' AND lease_until <= $1 \
@@ -154,79 +168,99 @@ fn lease_at_once(
         UPDATE deliveries SET state = 'leased', lease_until = $3, leased_by = $4, attempts = attempts + 1 \
         WHERE id IN (SELECT id FROM waiting UNION ALL SELECT id FROM lost LIMIT $2) \
         RETURNING id, patient_id, prompt_id, ordinal, attempts, due_at";
-    let mut rows: Vec<LeasedAtOnce> = diesel::sql_query(SQL)
+    Ok(diesel::sql_query(SQL)
         .bind::<Moment, _>(At(now))
         .bind::<BigInt, _>(most)
         .bind::<Moment, _>(At(until))
         .bind::<Uid, _>(Id::<Any>::from_uuid(holder))
-        .load(conn)?;
-    rows.sort_unstable_by_key(|row| (row.due_at.0, row.id));
-    let leased = |LeasedAtOnce { id, patient_id, prompt_id, ordinal, attempts, .. }| Leased {
-        id,
-        patient: patient_id,
-        prompt: prompt_id,
-        ordinal,
-        attempts,
-    };
-    Ok(rows.into_iter().map(leased).collect())
+        .load(conn)?)
 }
 
-#[derive(QueryableByName)]
-struct LeasedAtOnce {
-    #[diesel(sql_type = Uid)]
-    id: Id<Delivery>,
-    #[diesel(sql_type = Uid)]
-    patient_id: Id<Patient>,
-    #[diesel(sql_type = Uid)]
-    prompt_id: Id<Prompt>,
-    #[diesel(sql_type = Integer)]
-    ordinal: i32,
-    #[diesel(sql_type = Integer)]
-    attempts: i32,
-    #[diesel(sql_type = Moment)]
-    due_at: At,
+/// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, but none of the
+/// patients in `late`. What another worker is taking is passed over.
+///
+/// Spans patients: rests on the partial index `prompts_next_action`.
+pub fn claim(
+    tx: &mut Tx<'_>,
+    (cutoff, now): (Timestamp, Timestamp),
+    late: &[Id<Patient>],
+    most: i64,
+) -> Result<Vec<Outgoing>> {
+    let delivered = deliveries::table
+        .filter(deliveries::patient_id.eq(prompts::patient_id))
+        .filter(deliveries::prompt_id.eq(prompts::id))
+        .count()
+        .single_value();
+    let due = prompts::table
+        .filter(prompts::next_action_at.ge(At(cutoff)))
+        .filter(prompts::next_action_at.le(At(now)))
+        .filter(prompts::patient_id.ne_all(late))
+        .order(prompts::next_action_at)
+        .limit(most)
+        .select((prompts::patient_id, prompts::id, prompts::expires_at, delivered));
+    let rows: Vec<(Id<Patient>, Id<Prompt>, At, Option<i64>)> = match tx.conn() {
+        AnyConnection::Pg(conn) => due.for_update().skip_locked().load(conn)?,
+        AnyConnection::Sqlite(conn) => due.load(conn)?,
+    };
+    let outgoing = |(patient, prompt, expires_at, count): (_, _, At, Option<i64>)| Outgoing {
+        patient,
+        prompt,
+        ordinal: ordinal(count.unwrap_or_default()),
+        due_at: now,
+        expires_at: expires_at.0,
+    };
+    Ok(rows.into_iter().map(outgoing).collect())
+}
+
+fn ordinal(count: i64) -> i32 {
+    i32::try_from(count).unwrap_or_default()
+}
+
+/// Waiting prompts of one patient, as they would leave now.
+pub fn outgoing<A>(tx: &mut Tx<'_>, access: &Access<A>, waiting: Vec<PromptRow>) -> Result<Vec<(Outgoing, PromptRow)>> {
+    let patient = access.patient();
+    let counts: Vec<(Id<Prompt>, i64)> = deliveries::table
+        .filter(deliveries::patient_id.eq(patient))
+        .filter(deliveries::prompt_id.eq_any(waiting.iter().map(|row| row.id)))
+        .group_by(deliveries::prompt_id)
+        .select((deliveries::prompt_id, diesel::dsl::count_star()))
+        .load(tx.conn())?;
+    let counts: HashMap<_, _> = counts.into_iter().collect();
+    let leaving = |row: PromptRow| {
+        let count = counts.get(&row.id).copied().unwrap_or_default();
+        let (prompt, expires_at) = (row.id, row.expires_at.0);
+        (Outgoing { patient, prompt, ordinal: ordinal(count), due_at: access.now(), expires_at }, row)
+    };
+    Ok(waiting.into_iter().map(leaving).collect())
 }
 
 /// What the judgement of one delivery rests on, still sealed.
 #[derive(Clone, Debug)]
 pub struct Sealed {
-    /// The delivery.
-    pub id: Id<Delivery>,
     /// When its prompt was due.
     pub due_at: Timestamp,
-    prompt: prompt_rows::Row,
+    prompt: PromptRow,
     settings: Option<(Vec<u8>, i64)>,
 }
 
 impl Sealed {
     /// Opens prompt and settings; somebody without settings has none.
-    pub fn open<A>(&self, access: &Access<A>) -> Result<(StoredPrompt, Option<Settings>)> {
-        let settings = self.settings.as_ref();
-        let settings = settings.map(|(doc, version)| course::open_settings(access, doc, *version)).transpose()?;
-        Ok((prompt_rows::open(access, self.prompt.clone())?, settings))
+    pub fn open<A>(self, access: &Access<A>) -> Result<(StoredPrompt, Option<Settings>)> {
+        let settings = self.settings.map(|(doc, version)| course::open_settings(access, &doc, version)).transpose()?;
+        Ok((prompt_rows::open(access, self.prompt)?, settings))
     }
 }
 
 /// The prompts of these deliveries, with their patients' settings, in one statement.
-pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<Sealed>> {
+pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Delivery>, Sealed)>> {
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
-    let rows: Vec<(Id<Delivery>, prompt_rows::Row, Option<Vec<u8>>, Option<i64>)> = deliveries::table
+    let rows: Vec<(Id<Delivery>, PromptRow, Option<(Vec<u8>, i64)>)> = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
         .filter(deliveries::id.eq_any(ids))
-        .select((
-            deliveries::id,
-            prompt_rows::COLUMNS,
-            patient_settings::doc.nullable(),
-            patient_settings::version.nullable(),
-        ))
+        .select((deliveries::id, PromptRow::as_select(), (patient_settings::doc, patient_settings::version).nullable()))
         .load(tx.conn())?;
-    let sealed = |(id, prompt, doc, version): (_, prompt_rows::Row, Option<_>, Option<_>)| Sealed {
-        id,
-        due_at: prompt.3.0,
-        prompt,
-        settings: doc.zip(version),
-    };
+    let sealed = |(id, prompt, settings): (_, PromptRow, _)| (id, Sealed { due_at: prompt.due_at.0, prompt, settings });
     Ok(rows.into_iter().map(sealed).collect())
 }
 

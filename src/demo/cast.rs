@@ -7,15 +7,17 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::stage::{Actor, Stage, person, unfit};
 use super::story::{self, PatientStory, Worker};
-use crate::care::inviting::{self, Wish};
-use crate::care::joining::{self, Joined, Registration};
-use crate::care::model::{Capabilities, InvitationDoc, Invitee};
-use crate::care::{JoinCode, links, setup};
-use crate::db::Tx;
-use crate::idempotency::{Done, Once};
-use crate::identity::{Anyone, Claimed, Live, Staff};
+use crate::care::links;
+use crate::care::model::Capabilities;
+use crate::identity::{Anyone, Claimed, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
+use crate::kernel::page::{Limit, PageRequest};
 use crate::kernel::{Error, Id, Result, Text, Zone};
+use crate::onboarding::inviting::{self, Wish};
+use crate::onboarding::joining::{self, Joined};
+use crate::onboarding::model::{InvitationDoc, Invitee, Registration};
+use crate::onboarding::{JoinCode, setup};
+use crate::state::State;
 
 /// Somebody who works at the clinic.
 #[derive(Debug)]
@@ -167,11 +169,11 @@ async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, e
     let doc = InvitationDoc { name: Some(person.name), email: Some(person.email) };
     let new = inviting::prepare(stage.state(), &caller, Wish { invitee: whom, doc, clinic: None }).await?;
     let id = new.id;
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
-        inviting::invite(tx, live, &new)?;
-        Ok((Done::created(id.uuid()), ()))
-    };
-    caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
+    let unit = stage.state().db.write(move |tx| {
+        let live = caller.live(tx)?;
+        inviting::invite(tx, &live, &new)
+    });
+    unit.await?;
     Ok(inviting::code_of(&stage.state().vault, id))
 }
 
@@ -234,49 +236,45 @@ pub(super) async fn join(
 /// The link that registering with a code has made.
 async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
     let caller: Claimed<Anyone> = stage.claimed(actor).await?;
-    let listed = stage.state().db.read(move |tx| {
-        let live = caller.live(tx)?;
-        links::list(tx, &live, None, 1)
-    });
-    Ok(listed.await?.links.first().ok_or_else(|| unfit("a registration made no link"))?.id)
+    let first = PageRequest { limit: Limit::default(), after: None };
+    let listed = caller.read(stage.state(), move |tx, live| links::list(tx, live, first));
+    Ok(listed.await?.0.links.first().ok_or_else(|| unfit("a registration made no link"))?.id)
 }
 
 /// Somebody with an account uses another therapist's code.
 async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<CareLink>> {
     let caller: Claimed<Anyone> = stage.claimed(actor).await?;
-    let (vault, link) = (stage.state().vault.clone(), stage.state().entropy.id(stage.now()));
-    let work =
-        move |tx: &mut Tx<'_>, live: &Live<Anyone>, (): &()| match joining::accept(tx, &vault, live, Some(code), link)?
-        {
-            Joined::Link(link) => Ok((Done::ok(link.uuid()), link)),
-            Joined::Clinic(..) => Err(unfit("a patient joins a therapist")),
-        };
-    let (_, link) = caller.write(stage.state(), Once::none(), Ok(()), work, move |_, _, _| Ok(link)).await?;
-    Ok(link)
+    let (parts, link) = (State::clone(stage.state()), stage.state().entropy.id(stage.now()));
+    let unit = stage.state().db.write(move |tx| {
+        let live = caller.live(tx)?;
+        joining::accept(tx, &parts, &live, Some(code), link)
+    });
+    match unit.await? {
+        Joined::Link(link) => Ok(link.id),
+        Joined::Clinic(..) => Err(unfit("a patient joins a therapist")),
+    }
 }
 
 async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
-    let keys = links::keys_of(&stage.state().vault, [patient]).await?;
-    let vault = stage.state().vault.clone();
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
-        let link = links::confirm(tx, live, link, keys.get(&patient).cloned())?;
-        let keys = keys.get(&patient).ok_or(Error::NotFound)?;
-        links::note_shown(tx, &vault, keys, live, "confirm_care_link", "therapist", &link)?;
-        Ok((Done::ok(link.id.uuid()), ()))
-    };
+    let parts = State::clone(stage.state());
+    let keys = parts.vault.keys(patient.uuid()).await?;
     let caller: Claimed<Staff> = stage.claimed(therapist).await?;
-    caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-    Ok(())
+    let unit = stage.state().db.write(move |tx| {
+        let live = caller.live(tx)?;
+        let link = links::confirm(tx, parts.planner.as_ref(), &live, link, keys.clone())?;
+        links::show_confirmed(tx, &parts.vault, keys.as_ref(), &live, link).map(drop)
+    });
+    unit.await
 }
 
 /// A patient ends a link.
 pub(super) async fn part(stage: &Stage, patient: &mut Character, link: Id<CareLink>) -> Result<()> {
     let caller: Claimed<Anyone> = stage.claimed(patient.actor()?).await?;
-    let keys = links::keys_of(&stage.state().vault, [patient.patient()?]).await?.into_values().next();
-    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, (): &()| {
-        links::end_own(tx, live, link, keys.clone())?;
-        Ok((Done::no_content(), ()))
-    };
-    caller.write(stage.state(), Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-    Ok(())
+    let keys = stage.state().vault.keys(patient.patient()?.uuid()).await?;
+    let planner = Arc::clone(&stage.state().planner);
+    let unit = stage.state().db.write(move |tx| {
+        let live = caller.live(tx)?;
+        links::end_own(tx, planner.as_ref(), &live, link, keys.clone())
+    });
+    unit.await
 }

@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 
 use super::cast::{Character, Colleague, Workplace};
 use super::play::Told;
+use super::stage::PASSPHRASE;
 use crate::kernel::Id;
 use crate::kernel::id::{Assignment, Entry, Patient, Response};
-
-/// The passphrase of everybody in the demo.
-pub const PASSPHRASE: &str = "lanterns over the lake";
 
 /// Somebody who can log in.
 #[derive(Clone, Debug)]

@@ -23,7 +23,8 @@ mod stage;
 mod story;
 mod zones;
 
-pub use guide::{Filled, LogIn, PASSPHRASE};
+pub use guide::{Filled, LogIn};
+pub use stage::PASSPHRASE;
 
 use jiff::{SignedDuration, Timestamp};
 

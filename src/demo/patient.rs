@@ -9,7 +9,7 @@ use super::stage::unfit;
 use super::story::{Practice, Sharing, Writing, dated, named};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
-use crate::care::grants::{self, GrantDoc, Reader, Sections, Target};
+use crate::care::grants::{GrantDoc, Reader, Sections, Target};
 use crate::course::{InfusionDraft, InfusionStatus};
 use crate::exercises::draft::{DistressFields, PutExerciseResponse};
 use crate::exercises::model::{self as exercises, Responses};
@@ -26,6 +26,7 @@ use crate::planning::{PausePeriod, QuietHours};
 use crate::prompts::actions::{self as prompts, Act};
 use crate::prompts::infusions::{self, SettingsPatch};
 use crate::prompts::store;
+use crate::sharing::actions as sharing;
 
 impl Scene<'_> {
     async fn own(&mut self) -> Result<Door<Own>> {
@@ -218,15 +219,14 @@ impl Scene<'_> {
             expires_at: sharing.for_days.map(until).transpose()?,
         };
         let (id, door) = (self.new_id(), self.own().await?);
-        unit(&door, "put_grant", doc, move |tx, access, doc| grants::actions::put(tx, access, id, doc).map(drop))
-            .await?;
+        unit(&door, "put_grant", doc, move |tx, access, doc| sharing::put(tx, access, id, doc).map(drop)).await?;
         self.person.grants.insert(sharing.key, id);
         Ok(())
     }
 
     pub(super) async fn revoke(&mut self, share: &str) -> Result<()> {
         let (id, door) = (named(&self.person.grants, share)?, self.own().await?);
-        unit(&door, "delete_grant", (), move |tx, access, ()| grants::actions::delete(tx, access, id).map(drop)).await
+        unit(&door, "delete_grant", (), move |tx, access, ()| sharing::delete(tx, access, id).map(drop)).await
     }
 
     /// An answer in a therapist's thread.

@@ -8,7 +8,8 @@ use super::story::{Deed, named, timeline};
 use crate::care::door::Policy;
 use crate::care::{Access, Door, Write};
 use crate::db::Tx;
-use crate::idempotency::{Done, Once};
+use crate::http::Request;
+use crate::idempotency::Outcome;
 use crate::kernel::id::{Assignment, Entry, Patient, Response};
 use crate::kernel::{Id, Result};
 use crate::prompts::actions::{Act, Later};
@@ -124,10 +125,8 @@ where
     C: Send + 'static,
     F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<()> + Send + 'static,
 {
-    let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| {
-        work(tx, access, command)?;
-        Ok((Done::no_content(), ()))
-    };
-    door.write(act, Once::none(), Ok(command), work, |_, _, _| Ok(())).await?;
-    Ok(())
+    let work =
+        move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| work(tx, access, command).map(Outcome::no_content);
+    let request = Request::internal((), command);
+    door.change(act, request, |command| Ok(command.body), work, |_, _, _| Ok(())).await.map(drop)
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::Server;
+use crate::app::{self, Server};
 use crate::care::Door;
 use crate::care::door::Policy;
-use crate::care::joining::Person;
 use crate::delivery::{Channel, ChannelError, Push};
-use crate::idempotency::{Done, Once};
 use crate::identity::actions::{self, Grant};
-use crate::identity::{Claimed, Email, Kind, Passphrase};
-use crate::jobs;
+use crate::identity::{Anyone, Claimed, Email, Kind, Passphrase};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
+use crate::onboarding::model::Person;
 use crate::state::State;
+
+/// The passphrase of everybody in the demo.
+pub const PASSPHRASE: &str = "lanterns over the lake";
 
 /// Tokens older than this are exchanged before they are used.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
@@ -57,7 +58,7 @@ pub(super) fn unfit(why: impl std::fmt::Display) -> Error {
 /// A person of the story, with the demo's passphrase.
 pub(super) fn person(name: &str, email: &str) -> Result<Person> {
     let email = Email::parse(email).map_err(unfit)?;
-    let passphrase = Passphrase::new(super::PASSPHRASE.to_owned(), Some(&email)).map_err(unfit)?;
+    let passphrase = Passphrase::new(PASSPHRASE.to_owned(), Some(&email)).map_err(unfit)?;
     Ok(Person { name: Text::parse(name).map_err(unfit)?, email, passphrase })
 }
 
@@ -85,7 +86,7 @@ impl Stage {
 
     /// Lets time pass until `to`, and does the background work of that time when it is due.
     pub(super) async fn advance(&self, to: Timestamp) -> Result<()> {
-        jobs::pass(&self.state, &Quiet, to).await?;
+        app::pass(&self.state, &Quiet, to).await?;
         Ok(())
     }
 
@@ -107,10 +108,11 @@ impl Stage {
 
     /// Ends the session of somebody who has played their part.
     pub(super) async fn log_out(&self, who: &mut Actor) -> Result<()> {
-        let caller: Claimed<crate::identity::Anyone> = self.claimed(who).await?;
-        let work =
-            |tx: &mut crate::db::Tx<'_>, live: &_, (): &()| Ok((Done::no_content(), actions::log_out(tx, live)?));
-        caller.write(&self.state, Once::none(), Ok(()), work, |_, _, _| Ok(())).await?;
-        Ok(())
+        let caller: Claimed<Anyone> = self.claimed(who).await?;
+        let unit = self.state.db.write(move |tx| {
+            let live = caller.live(tx)?;
+            actions::log_out(tx, &live)
+        });
+        unit.await
     }
 }

@@ -24,7 +24,7 @@ const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 /// # Errors
 ///
 /// When the database cannot be written.
-pub fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
+pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
     items::purge::<Responses>(tx, planner, (now, most), |_, _, _| Ok(()))
 }
 

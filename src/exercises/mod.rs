@@ -22,6 +22,7 @@ pub mod draft;
 pub mod fit;
 pub mod model;
 pub mod moment;
+pub mod purge;
 mod routes;
 pub mod store;
 #[cfg(test)]

@@ -265,6 +265,10 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
         if matches!(self.source, Source::Json(Value::Null)) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
+    /// Of parameters: none of them.
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+        if let Source::Pairs(_) = self.source { visitor.visit_unit() } else { self.deserialize_any(visitor) }
+    }
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Outcome<V::Value> {
         visitor.visit_newtype_struct(self)
     }
@@ -327,6 +331,6 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         deserialize_f64 visit_f64 f64, "must be a number";
     }
     forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct seq identifier
+        i128 u128 char str string bytes byte_buf unit_struct seq identifier
     }
 }

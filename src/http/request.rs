@@ -39,6 +39,28 @@ pub struct Command<I = (), B = ()> {
 }
 
 impl<I, B> Request<I, B> {
+    /// A change that nobody asked for over HTTP, without preconditions and without a key.
+    pub fn internal(id: I, body: B) -> Self {
+        let (when, key) = (Ok(Preconditions::none()), Ok(IdempotencyKey::none()));
+        Self { id: Ok(id), when, key, body: Ok(body), raw: Bytes::new(), path: String::new() }
+    }
+
+    /// The id in the address, if it is well-formed: for what has to be fetched before the unit.
+    pub fn id(&self) -> Option<&I> {
+        self.id.as_ref().ok()
+    }
+
+    /// The same request with what `make` makes of it as its body, before the unit: for what takes keys or time.
+    pub async fn prepare<C>(self, make: impl AsyncFnOnce(Command<I, B>) -> Result<C>) -> Request<(), C> {
+        let Self { id, when, key, body, raw, path } = self;
+        let asked = Self { id, when, key: Ok(IdempotencyKey::none()), body, raw: Bytes::new(), path: String::new() };
+        let body = match asked.into_command() {
+            Ok(command) => make(command).await,
+            Err(fault) => Err(fault),
+        };
+        Request { id: Ok(()), when: Ok(Preconditions::none()), key, body, raw, path }
+    }
+
     /// The path that was asked for: where a thing is that is created by it.
     pub fn path(&self) -> &str {
         &self.path

@@ -4,6 +4,7 @@
 //! kept is a status and a reference, never a body: the answer is rendered again for what the caller may see *now*.
 //! A refused request rolls back with its claim, so sending it again tries again.
 
+pub mod clearing;
 mod store;
 
 use jiff::Timestamp;
@@ -12,8 +13,6 @@ use uuid::Uuid;
 use crate::db::Tx;
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Id, Result};
-
-pub use store::sweep;
 
 /// The key of a request and what the request was.
 #[derive(Clone, Debug)]

@@ -86,7 +86,7 @@ fn insert(
 /// Forgets keys older than 24 hours, about `most` of them at a time. Answers how many.
 ///
 /// Spans accounts: rests on the index `replays_created`.
-pub fn sweep(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+pub(super) fn delete_old(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
     let old = At(now.checked_sub(24.hours()).unwrap_or(now));
     let last: Option<At> = replays::table
         .filter(replays::created_at.lt(old))

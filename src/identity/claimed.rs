@@ -13,7 +13,7 @@ use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
-use crate::http::{Answer, Command, IdempotencyKey, Request};
+use crate::http::{Answer, Command, IdempotencyKey, Reply, Request};
 use crate::idempotency::{self, Done, Once, Outcome};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
@@ -95,6 +95,11 @@ impl<K: Kind> Claimed<K> {
         self.now
     }
 
+    /// Binds cursors to the caller and the operation.
+    pub fn cursor_scope(&self, act: &str) -> Vec<u8> {
+        format!("{act}|{}", self.account).into_bytes()
+    }
+
     /// Loads session and account; the first statement of the unit.
     ///
     /// # Errors
@@ -126,6 +131,24 @@ impl<K: Kind> Claimed<K> {
 }
 
 impl<K: Kind> Claimed<K> {
+    /// Reads one snapshot, whose first statement makes the caller live.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claimed::live`]; what `read` answers.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        state: &State,
+        mut read: impl FnMut(&mut Tx<'_>, &Live<K>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let caller = *self;
+        let unit = move |tx: &mut Tx<'_>| {
+            let live = caller.live(tx)?;
+            read(tx, &live)
+        };
+        state.db.read(unit).await
+    }
+
     /// Does what `request` asks for in one unit whose first statement makes the caller live, once for each idempotency
     /// key.
     ///
@@ -159,6 +182,26 @@ impl<K: Kind> Claimed<K> {
         };
         let (status, value) = state.db.write(unit).await?;
         Ok(Answer { created: status == 201, path, value })
+    }
+
+    /// Does what `request` asks for, as [`Claimed::change`] does, where there is nothing to show for it: 204.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claimed::change`].
+    pub async fn delete<I, B>(
+        &self,
+        state: &State,
+        request: Request<I, B>,
+        mut work: impl FnMut(&mut Tx<'_>, &Live<K>, &Command<I, B>) -> Result<()> + Send + 'static,
+    ) -> Result<Reply>
+    where
+        I: Send + 'static,
+        B: Send + 'static,
+    {
+        let work = move |tx: &mut Tx<'_>, live: &Live<K>, command: &_| work(tx, live, command).map(Outcome::no_content);
+        self.change(state, request, Ok, work, |_, _, _| Ok(())).await?;
+        Ok(Reply::no_content())
     }
 
     /// Runs `f` in one unit whose first statement makes the caller live: once for each idempotency key.

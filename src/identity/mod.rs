@@ -6,10 +6,12 @@
 //! - Access tokens: Ed25519, 10 minutes, bound to a session row; no role inside.
 //! - Refresh tokens: opaque, stored as a keyed hash, spent by use. The successor is a keyed hash of the token
 //!   presented, so a lost reply can be asked for again; a spent token that comes later is theft and ends the session.
+//! - A session that ran out is forgotten a day later, with its refresh tokens ([`clearing`]).
 //! - The answers for known, unknown and disabled accounts are the same, with the same work done.
 
 pub mod actions;
 mod claimed;
+pub mod clearing;
 mod directory;
 pub mod model;
 mod password;
@@ -22,5 +24,5 @@ pub use directory::Directory;
 pub use model::{AccountKind, Email, Passphrase, Profile};
 pub use password::Passwords;
 pub use routes::configure;
-pub use store::{AccountRow, insert_account, names_of};
+pub use store::{AccountRow, get_email_key, insert_account, is_email_taken, names_of};
 pub use token::Tokens;

@@ -11,8 +11,7 @@ use super::actions::{self, Grant};
 use super::model::{Email, Passphrase};
 use super::{Caller, Passwords, Tokens};
 use crate::http::document::{ActionErrors, AuthErrors, OnceHeader, PublicErrors};
-use crate::http::{Body, IdempotencyKey, Operations, Reply};
-use crate::idempotency::Done;
+use crate::http::{Body, Operations, Reply, Request};
 use crate::kernel::{Fields, Result};
 use crate::state::State;
 
@@ -20,6 +19,9 @@ use crate::state::State;
 pub fn configure(config: &mut Operations<'_, '_>) {
     config.service(log_in).service(refresh_session).service(log_out);
 }
+
+/// What opens a session: the server's parts, the hashing of passphrases, the tokens.
+pub(crate) type SessionParts = (web::Data<State>, web::Data<Passwords>, web::Data<Arc<Tokens>>);
 
 /// E-mail and passphrase.
 #[derive(Deserialize, ToSchema)]
@@ -78,28 +80,24 @@ impl From<Grant> for TokensView {
 /// Log in
 ///
 /// The answer is the same for an unknown address, a wrong passphrase and a disabled account.
-#[utoipa::path(tag = "identity", operation_id = "log_in", request_body = LogIn, security(()),
+#[utoipa::path(tag = "identity", request_body = LogIn, security(()),
     responses((status = 200, description = "Logged in", body = TokensView), AuthErrors))]
 #[post("/auth/login")]
-async fn log_in(
-    body: Body<LogIn>,
-    state: web::Data<State>,
-    passwords: web::Data<Passwords>,
-    tokens: web::Data<Arc<Tokens>>,
-) -> Result<Reply> {
+async fn log_in(body: Body<LogIn>, parts: SessionParts) -> Result<Reply> {
+    let (state, passwords, tokens) = &parts;
     let body = body.into_inner();
     let mut fields = Fields::new();
     let email = fields.take("/email", Email::parse(body.email));
     let email = fields.finish(email)?;
     let typed = Passphrase::typed(body.passphrase);
-    let grant = actions::log_in(&state, &passwords, Arc::clone(&tokens), &email, typed).await?;
+    let grant = actions::log_in(state, passwords, Arc::clone(tokens), &email, typed).await?;
     Ok(Reply::ok(&TokensView::from(grant)).no_store())
 }
 
 /// Exchange a refresh token
 ///
 /// Every refresh token is good for one use. A spent one that comes back later is taken for theft and ends the session.
-#[utoipa::path(tag = "identity", operation_id = "refresh_session", request_body = Refresh, security(()),
+#[utoipa::path(tag = "identity", request_body = Refresh, security(()),
     responses((status = 200, description = "New tokens", body = TokensView), AuthErrors))]
 #[post("/auth/refresh")]
 async fn refresh_session(
@@ -114,23 +112,17 @@ async fn refresh_session(
 /// Log out
 ///
 /// Ends this session. Its tokens are refused from then on, and the app is told to erase what it keeps.
-#[utoipa::path(tag = "identity", operation_id = "log_out", params(OnceHeader),
+#[utoipa::path(tag = "identity", params(OnceHeader),
     responses((status = 204, description = "Logged out"), ActionErrors))]
 #[post("/auth/logout")]
-async fn log_out(caller: Caller, key: IdempotencyKey, state: web::Data<State>) -> Result<Reply> {
-    let once = super::once_of(&state, &key, &[]);
-    let work = |tx: &mut crate::db::Tx<'_>, live: &super::Live<super::Anyone>, (): &()| {
-        actions::log_out(tx, live)?;
-        Ok((Done::no_content(), ()))
-    };
-    caller.write(&state, once, Ok(()), work, |_, _, _| Ok(())).await?;
-    Ok(Reply::no_content().no_store())
+async fn log_out(caller: Caller, request: Request, state: web::Data<State>) -> Result<Reply> {
+    Ok(caller.delete(&state, request, |tx, live, _| actions::log_out(tx, live)).await?.no_store())
 }
 
 /// Public keys
 ///
 /// The keys that access tokens are signed with, as a JWK set (RFC 7517).
-#[utoipa::path(tag = "server", operation_id = "get_jwks", security(()),
+#[utoipa::path(tag = "server", security(()),
     responses((status = 200, description = "The keys", body = serde_json::Value), PublicErrors))]
 #[get("/.well-known/jwks.json")]
 pub(crate) async fn get_jwks(tokens: web::Data<Arc<Tokens>>, _request: HttpRequest) -> Reply {

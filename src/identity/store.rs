@@ -3,20 +3,26 @@
 use diesel::prelude::*;
 use jiff::Timestamp;
 
+use super::clearing::KEPT;
 use crate::db::schema::{account_heads, accounts, refresh_tokens, sessions};
-use crate::db::{At, Both, Tx};
+use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::locked;
 
 /// Session and account of a caller, in one row.
-#[derive(Queryable)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sessions)]
 pub(super) struct LiveRow {
+    #[diesel(column_name = account_id)]
     pub account: Id<Account>,
     pub expires_at: At,
     pub revoked_cause: Option<i32>,
+    #[diesel(select_expression = accounts::kind)]
     pub kind: String,
+    #[diesel(select_expression = accounts::patient_id)]
     pub patient: Option<Id<Patient>>,
+    #[diesel(select_expression = accounts::disabled_at)]
     pub disabled_at: Option<At>,
 }
 
@@ -37,14 +43,7 @@ pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<
         sessions::table
             .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
             .filter(sessions::id.eq(session))
-            .select((
-                sessions::account_id,
-                sessions::expires_at,
-                sessions::revoked_cause,
-                accounts::kind,
-                accounts::patient_id,
-                accounts::disabled_at,
-            )),
+            .select(columns::<LiveRow>()),
     )
     .get_result(tx.conn())
     .optional()?)
@@ -63,7 +62,8 @@ pub(super) fn find_bond(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<
 }
 
 /// An account as it is stored.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = accounts)]
 pub struct AccountRow {
     /// Its id.
     pub id: Id<Account>,
@@ -85,39 +85,31 @@ pub struct AccountRow {
     pub version: i64,
 }
 
-type AccountColumns = (
-    accounts::id,
-    accounts::kind,
-    accounts::patient_id,
-    accounts::profile,
-    accounts::credential,
-    accounts::failures,
-    accounts::locked_until,
-    accounts::disabled_at,
-    accounts::version,
-);
-
-const ACCOUNT: AccountColumns = (
-    accounts::id,
-    accounts::kind,
-    accounts::patient_id,
-    accounts::profile,
-    accounts::credential,
-    accounts::failures,
-    accounts::locked_until,
-    accounts::disabled_at,
-    accounts::version,
-);
-
 pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<AccountRow>> {
-    Ok(accounts::table.filter(accounts::email_key.eq(email_key)).select(ACCOUNT).first(tx.conn()).optional()?)
+    Ok(accounts::table
+        .filter(accounts::email_key.eq(email_key))
+        .select(AccountRow::as_select())
+        .first(tx.conn())
+        .optional()?)
 }
 
 /// Finds an account and locks it until the unit ends: log-ins at once count one after the other.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
     let _held: Vec<Id<Account>> =
         locked!(tx, for_update, accounts::table.filter(accounts::id.eq(id)).select(accounts::id))?;
-    Ok(accounts::table.filter(accounts::id.eq(id)).select(ACCOUNT).first(tx.conn()).optional()?)
+    Ok(accounts::table.filter(accounts::id.eq(id)).select(AccountRow::as_select()).first(tx.conn()).optional()?)
+}
+
+/// Whether somebody has the address with this keyed hash.
+pub fn is_email_taken(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<bool> {
+    let found: Option<Id<Account>> =
+        accounts::table.filter(accounts::email_key.eq(email_key)).select(accounts::id).first(tx.conn()).optional()?;
+    Ok(found.is_some())
+}
+
+/// The keyed hash of an account's address.
+pub fn get_email_key(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<u8>> {
+    Ok(accounts::table.filter(accounts::id.eq(account)).select(accounts::email_key).first(tx.conn())?)
 }
 
 /// The sealed profiles of `ids`, in no order.
@@ -236,13 +228,19 @@ pub(super) fn mark_revoked(tx: &mut Tx<'_>, id: Id<Session>, cause: Ending, now:
 }
 
 /// A refresh token with its session and account.
-#[derive(Queryable)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = refresh_tokens)]
 pub(super) struct RefreshRow {
+    #[diesel(column_name = session_id)]
     pub session: Id<Session>,
     pub spent_at: Option<At>,
+    #[diesel(select_expression = sessions::account_id)]
     pub account: Id<Account>,
+    #[diesel(select_expression = sessions::expires_at)]
     pub expires_at: At,
+    #[diesel(select_expression = sessions::revoked_at)]
     pub revoked_at: Option<At>,
+    #[diesel(select_expression = accounts::disabled_at)]
     pub disabled_at: Option<At>,
 }
 
@@ -270,14 +268,7 @@ pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Refres
         .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
         .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
         .filter(refresh_tokens::hash.eq(hash))
-        .select((
-            refresh_tokens::session_id,
-            refresh_tokens::spent_at,
-            sessions::account_id,
-            sessions::expires_at,
-            sessions::revoked_at,
-            accounts::disabled_at,
-        ))
+        .select(RefreshRow::as_select())
         .first(tx.conn())
         .optional()?)
 }
@@ -307,4 +298,29 @@ pub(super) fn mark_spent(tx: &mut Tx<'_>, hash: &[u8], now: Timestamp) -> Result
         .set(refresh_tokens::spent_at.eq(At(now)))
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// Deletes up to `most` refresh tokens of the sessions that ran out a while ago, and those sessions of which none is
+/// left. Answers how many rows.
+///
+/// Spans accounts: rests on the index `sessions_expires`.
+pub(super) fn delete_over(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+    let old = At(now.saturating_sub(KEPT).unwrap_or(now));
+    let over: Vec<Id<Session>> = sessions::table
+        .filter(sessions::expires_at.le(old))
+        .order(sessions::expires_at)
+        .limit(most)
+        .select(sessions::id)
+        .load(tx.conn())?;
+    let spent: Vec<Vec<u8>> = refresh_tokens::table
+        .filter(refresh_tokens::session_id.eq_any(&over))
+        .limit(most)
+        .select(refresh_tokens::hash)
+        .load(tx.conn())?;
+    let tokens =
+        diesel::delete(refresh_tokens::table.filter(refresh_tokens::hash.eq_any(&spent))).execute(tx.conn())?;
+    if usize::try_from(most).is_ok_and(|most| spent.len() >= most) {
+        return Ok(tokens);
+    }
+    Ok(tokens + diesel::delete(sessions::table.filter(sessions::id.eq_any(&over))).execute(tx.conn())?)
 }

@@ -20,17 +20,20 @@ pub trait Item: Kind {
     /// Its table.
     type Table: ItemTable;
 
-    /// Refuses what may not be created (`old` is `None`), or what the old content may not become.
+    /// Refuses what may not be created (`old` is `None`), or what the old content may not become. Nothing, unless a kind has
+    /// rules of its own.
     ///
     /// # Errors
     ///
     /// What the kind refuses.
     fn check(
-        tx: &mut Tx<'_>,
-        access: &Access<Write>,
-        id: Id<Self::Id>,
-        change: (Option<&Self::Content>, &Self::Content),
-    ) -> Result<()>;
+        _: &mut Tx<'_>,
+        _: &Access<Write>,
+        _: Id<Self::Id>,
+        _: (Option<&Self::Content>, &Self::Content),
+    ) -> Result<()> {
+        Ok(())
+    }
 
     /// Does what follows from a creation (`old` is `None`) or a change, and says whether it feeds the plan.
     ///

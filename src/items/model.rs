@@ -63,8 +63,10 @@ pub trait Kind: fmt::Debug + Sized + Send + Sync + 'static {
     ///
     /// [`serde_json::Error`] when a section does not have its shape.
     fn content(header: Self::Header, sections: &[Option<&RawValue>]) -> serde_json::Result<Self::Content>;
-    /// The links that stand in the clear, in the order of the columns.
-    fn links(header: &Self::Header) -> Vec<Option<Id<Any>>>;
+    /// The links that stand in the clear, in the order of the columns; none unless a kind has some.
+    fn links(_: &Self::Header) -> Vec<Option<Id<Any>>> {
+        Vec::new()
+    }
 
     /// Every section that can be opened to a reader.
     fn grants() -> Sections {
@@ -195,6 +197,17 @@ pub fn stays_done<T: Kind>(old: &T::Content, new: &T::Content) -> Result<()> {
     let mut fields = Fields::new();
     fields.check(draft(old) || !draft(new), "/status", "what is done does not become a draft again");
     fields.done()
+}
+
+/// A kind of item may have no more in its header.
+impl Header for Circumstances {
+    fn circumstances(&self) -> &Circumstances {
+        self
+    }
+
+    fn circumstances_mut(&mut self) -> &mut Circumstances {
+        self
+    }
 }
 
 /// A sealed section or header, and the version of the row that last changed it; 0 and nothing when it never was.

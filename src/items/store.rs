@@ -80,8 +80,6 @@ pub trait ItemTable: 'static {
         linked: Option<&'static str>,
         most: i64,
     ) -> Result<Vec<(Id<Any>, Part)>>;
-    /// When the first deleted item is to be purged.
-    fn next_purge(tx: &mut Tx<'_>) -> Result<Option<Timestamp>>;
     /// Takes the words out of up to `most` items whose time to be undeleted was over before `now`. What is left says that
     /// there was one, for devices that have not heard.
     fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>)>>;
@@ -355,16 +353,6 @@ macro_rules! item_table {
                     let found: Vec<(Id<Any>, Vec<u8>, i64)> = newest.limit(most).load(tx.conn())?;
                     let part = |(id, sealed, rev)| (id, Part { rev, sealed: Some(sealed) });
                     Ok(found.into_iter().map(part).collect())
-                }
-
-                fn next_purge(tx: &mut Tx<'_>) -> Result<Option<::jiff::Timestamp>> {
-                    let first: Option<Option<At>> = $table::table
-                        .filter($table::purge_at.is_not_null())
-                        .order($table::purge_at)
-                        .select($table::purge_at)
-                        .first(tx.conn())
-                        .optional()?;
-                    Ok(first.flatten().map(|at| at.0))
                 }
 
                 fn purge(

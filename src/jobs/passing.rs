@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::tick;
-use crate::delivery::Channel;
 use crate::kernel::{Error, Result};
 use crate::state::State;
+use crate::tasks::Tasks;
 
 /// More rounds of work than this are never due at one time.
 const ROUNDS: usize = 10_000;
@@ -16,11 +16,11 @@ const ROUNDS: usize = 10_000;
 /// # Errors
 ///
 /// When database or keyring cannot be reached. The clock then stands where that happened.
-pub async fn pass(state: &State, channel: &dyn Channel, to: Timestamp) -> Result<usize> {
+pub async fn pass(state: &State, tasks: &Tasks<'_>, to: Timestamp) -> Result<usize> {
     let (mut sent, mut rounds) = (0, 0);
     while rounds < ROUNDS {
         let now = state.clock.now();
-        let outcome = tick(state, channel, now).await?;
+        let outcome = tick(state, tasks, now).await?;
         sent += outcome.sent;
         match outcome.next {
             Some(next) if next <= to => {

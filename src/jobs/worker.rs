@@ -1,46 +1,47 @@
-//! The loop around [`tick`].
+//! The loop around [`tick`](super::tick).
 
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{follow_protocol, tick};
-use crate::delivery::Channel;
-use crate::kernel::{Error, Result};
+use super::{Failures, guarded, round};
 use crate::state::State;
+use crate::tasks::Tasks;
 
 /// The longest the loop sleeps: what is planned for sooner meanwhile is found in time.
 const NAP: Duration = Duration::from_millis(250);
-/// How long the loop waits after an error.
+/// How long the loop waits when it cannot find out what is due.
 const REST: Duration = Duration::from_secs(1);
 
 /// Does what is due until `stop` says so, and then finishes the round it is in.
-pub async fn run(state: State, channel: Arc<dyn Channel>, mut stop: watch::Receiver<bool>) {
-    let (mut failing, mut followed) = (false, false);
+pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<bool>) {
+    let mut failing = BTreeSet::new();
+    let mut begun = vec![false; tasks.len()];
     while !*stop.borrow() {
         let now = state.clock.now();
-        // Once: the protocol is a part of the program.
-        followed = followed || follow_protocol(&state, state.protocols.current(), now).await.is_ok();
-        let round = AssertUnwindSafe(tick(&state, channel.as_ref(), now)).catch_unwind().await;
-        let round: Result<_> = round.unwrap_or_else(|_payload| Err(Error::internal("a round of work panicked")));
-        let pause = match &round {
-            Ok(outcome) => outcome.next.map_or(NAP, |next| {
-                let left = next.duration_since(state.clock.now());
-                Duration::try_from(left).unwrap_or_default().min(NAP)
-            }),
-            Err(_) => REST,
-        };
-        match &round {
-            Ok(_) if failing => tracing::info!("the background work goes on"),
-            // Said once, not every second of an outage.
-            Err(error) if !failing => tracing::error!(%error, "the background work stands still"),
-            _ => {}
+        let mut failures = Failures::new();
+        for (task, begun) in tasks.iter().zip(&mut begun).filter(|(_, begun)| !**begun) {
+            match guarded(task.begin(&state, now)).await {
+                Ok(()) => *begun = true,
+                Err(error) => failures.push((task.name(), error)),
+            }
         }
-        failing = round.is_err();
+        let pause = match guarded(round(&state, &tasks, now)).await {
+            Ok((outcome, failed)) => {
+                failures.extend(failed);
+                let until = outcome.next.filter(|_| failures.is_empty());
+                until.map_or(NAP, |next| {
+                    Duration::try_from(next.duration_since(state.clock.now())).unwrap_or_default().min(NAP)
+                })
+            }
+            Err(error) => {
+                failures.push(("agenda", error));
+                REST
+            }
+        };
+        report(&mut failing, &failures);
         if pause.is_zero() {
             tokio::task::yield_now().await;
         } else {
@@ -49,6 +50,22 @@ pub async fn run(state: State, channel: Arc<dyn Channel>, mut stop: watch::Recei
                 changed = stop.changed() => if changed.is_err() { break },
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+}
+
+/// Logs what began to fail, and what goes on again: once, not every second of an outage.
+fn report(failing: &mut BTreeSet<&'static str>, failures: &Failures) {
+    failing.retain(|task| {
+        let still = failures.iter().any(|(name, _)| name == task);
+        if !still {
+            tracing::info!(task, "the background work goes on");
+        }
+        still
+    });
+    for (task, error) in failures {
+        if failing.insert(task) {
+            tracing::error!(task, %error, "the background work stands still");
         }
     }
 }
@@ -71,7 +88,7 @@ impl Worker {
 }
 
 /// Starts the loop on the runtime of the caller.
-pub fn start(state: State, channel: Arc<dyn Channel>) -> Worker {
+pub fn start(state: State, tasks: Tasks<'static>) -> Worker {
     let (stop, stopped) = watch::channel(false);
-    Worker { stop, task: tokio::spawn(run(state, channel, stopped)) }
+    Worker { stop, task: tokio::spawn(run(state, tasks, stopped)) }
 }

@@ -23,7 +23,7 @@ const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 /// # Errors
 ///
 /// When the database cannot be written.
-pub fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
+pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
     items::purge::<Entries>(tx, planner, (now, most), comments::delete_all)
 }
 

@@ -11,6 +11,7 @@ pub mod comments;
 pub mod draft;
 pub mod filter;
 pub mod model;
+pub mod purge;
 mod routes;
 pub mod store;
 mod takeaway;
@@ -18,7 +19,6 @@ mod takeaway;
 mod tests;
 mod view;
 
-pub use actions::purge;
 pub use model::Entries;
 pub use routes::configure_patient;
 pub use takeaway::takeaway;

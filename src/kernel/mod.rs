@@ -9,6 +9,7 @@ pub mod entropy;
 pub mod error;
 pub mod fields;
 pub mod id;
+pub mod locale;
 pub mod page;
 pub mod patch;
 pub mod text;

@@ -64,6 +64,15 @@ impl<T, C> Page<T, C> {
         let next = if more { rows.last().map(key) } else { None };
         Self { items: rows, next }
     }
+
+    /// The page with what `view` makes of each item.
+    ///
+    /// # Errors
+    ///
+    /// What `view` answers.
+    pub fn try_map<U>(self, view: impl FnMut(T) -> Result<U>) -> Result<Page<U, C>> {
+        Ok(Page { items: self.items.into_iter().map(view).collect::<Result<_>>()?, next: self.next })
+    }
 }
 
 /// A place in the order of a list, as a cursor carries it.

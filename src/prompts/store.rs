@@ -1,8 +1,12 @@
 //! Prompt rows: the sealed document, and in the clear what the workers scan for.
 
+mod waiting;
+
 use diesel::prelude::*;
 use diesel::sql_types::Array;
 use jiff::Timestamp;
+
+pub use waiting::{NEXT_DUE, hold_waiting, list_late, list_waiting};
 
 use super::model::{PromptDoc, Stage, StoredPrompt};
 use crate::care::{Access, Write};
@@ -17,33 +21,26 @@ fn place(patient: Id<Patient>, id: Id<Prompt>, version: i64) -> Place {
 }
 
 /// A prompt as it is stored, still sealed.
-pub type Row = (Id<Prompt>, Vec<u8>, i32, At, At, Option<At>, Option<At>, i64);
-/// The columns of [`COLUMNS`].
-pub type Columns = (
-    prompts::id,
-    prompts::doc,
-    prompts::stage,
-    prompts::due_at,
-    prompts::expires_at,
-    prompts::fired_at,
-    prompts::delivered_at,
-    prompts::version,
-);
-/// What a [`Row`] is read from.
-pub const COLUMNS: Columns = (
-    prompts::id,
-    prompts::doc,
-    prompts::stage,
-    prompts::due_at,
-    prompts::expires_at,
-    prompts::fired_at,
-    prompts::delivered_at,
-    prompts::version,
-);
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = prompts)]
+pub struct PromptRow {
+    /// Its id.
+    pub id: Id<Prompt>,
+    doc: Vec<u8>,
+    stage: i32,
+    /// When it is due.
+    pub due_at: At,
+    /// When it is no longer of use.
+    pub expires_at: At,
+    fired_at: Option<At>,
+    delivered_at: Option<At>,
+    /// Its version.
+    pub version: i64,
+}
 
 /// Opens a prompt with the keys of `access`.
-pub fn open<A>(access: &Access<A>, row: Row) -> Result<StoredPrompt> {
-    let (id, doc, stage, due_at, expires_at, fired_at, delivered_at, version) = row;
+pub fn open<A>(access: &Access<A>, row: PromptRow) -> Result<StoredPrompt> {
+    let PromptRow { id, doc, stage, due_at, expires_at, fired_at, delivered_at, version } = row;
     let doc: PromptDoc = access.keys()?.open_json(&place(access.patient(), id, version), &doc)?;
     Ok(StoredPrompt {
         id,
@@ -67,24 +64,24 @@ pub fn list<A>(
 ) -> Result<Vec<StoredPrompt>> {
     let (after_at, after_id) = after.unwrap_or((Timestamp::MIN, Id::from_uuid(uuid::Uuid::nil())));
     let after_at = At(after_at.max(Timestamp::UNIX_EPOCH));
-    let rows: Vec<Row> = prompts::table
+    let rows: Vec<PromptRow> = prompts::table
         .filter(prompts::patient_id.eq(access.patient()))
         .filter(prompts::due_at.ge(At(from)))
         .filter(prompts::due_at.lt(At(to)))
         .filter(prompts::due_at.gt(after_at).or(prompts::due_at.eq(after_at).and(prompts::id.gt(after_id))))
         .order((prompts::due_at, prompts::id))
         .limit(limit)
-        .select(COLUMNS)
+        .select(PromptRow::as_select())
         .load(tx.conn())?;
     rows.into_iter().map(|row| open(access, row)).collect()
 }
 
 /// One prompt.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Option<StoredPrompt>> {
-    let row: Option<Row> = prompts::table
+    let row: Option<PromptRow> = prompts::table
         .filter(prompts::patient_id.eq(access.patient()))
         .filter(prompts::id.eq(id))
-        .select(COLUMNS)
+        .select(PromptRow::as_select())
         .first(tx.conn())
         .optional()?;
     row.map(|row| open(access, row)).transpose()

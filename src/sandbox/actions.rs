@@ -8,11 +8,10 @@ use jiff::Timestamp;
 use super::guide;
 use super::model::{Fault, Faults, Move, Wish};
 use super::outbox::{Outbox, Part};
-use crate::app::Server;
+use crate::app::{self, Server};
 use crate::config::Config;
 use crate::db::Memory;
 use crate::demo;
-use crate::jobs;
 use crate::kernel::{Clock, Entropy, Error, Result};
 
 /// A clinic in memory and the hands on it.
@@ -121,7 +120,7 @@ impl Sandbox {
         let moved = tokio::spawn(async move {
             let _turn = self.turn.lock().await;
             let to = target(self.now())?;
-            let delivered = jobs::pass(&self.server.state, &self.outbox, to).await?;
+            let delivered = app::pass(&self.server.state, &self.outbox, to).await?;
             Ok(Moved { now: self.now(), delivered })
         });
         moved.await.unwrap_or_else(|error| Err(Error::Internal(Box::new(error))))

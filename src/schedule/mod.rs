@@ -10,6 +10,7 @@
 
 pub mod actions;
 mod gather;
+pub mod horizon;
 mod library;
 mod planner;
 mod provisional;

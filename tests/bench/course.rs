@@ -3,19 +3,18 @@
 use std::path::Path;
 use std::time::Instant;
 
-use afterglow::app::Server;
+use afterglow::app::{self, Server};
 use afterglow::care::Access;
 use afterglow::changes;
 use afterglow::config::Config;
 use afterglow::db::schema::{patients, prompts};
 use afterglow::db::{At, Backend, Tx};
 use afterglow::delivery::LogChannel;
-use afterglow::jobs;
 use afterglow::kernel::id::Patient;
 use afterglow::kernel::{Clock, Entropy, Id, Zone};
 use afterglow::planning::{Kind, Planned, Protocol, Protocols, Why};
 use afterglow::prompts::model::PromptDoc;
-use afterglow::schedule;
+use afterglow::schedule::{self, horizon};
 use afterglow::vault::{Place, Purpose};
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
@@ -67,7 +66,7 @@ pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut R
     let begin = Instant::now();
     let mut planned = 0;
     while planned < count {
-        planned += jobs::tick(state, &LogChannel, now).await.unwrap().planned;
+        planned += app::tick(state, &LogChannel, now).await.unwrap().planned;
     }
     let rate = planned as f64 / begin.elapsed().as_secs_f64();
     let figure = format!("{rate:.0}/s, {planned} patients whose plan stays as it is");
@@ -84,7 +83,7 @@ pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut R
     let mut times = Vec::new();
     for _ in 0..200 {
         let begin = Instant::now();
-        jobs::tick(state, &LogChannel, due).await.unwrap();
+        app::tick(state, &LogChannel, due).await.unwrap();
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     let middle = median(&times);
@@ -115,10 +114,10 @@ async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
     }
     state.db.write(|tx| schedule::store::note_version(tx, "afterglow-default", 0)).await.unwrap();
     let begin = Instant::now();
-    jobs::follow_protocol(state, Protocol::default_v1(), now).await.unwrap();
+    horizon::follow_protocol(state, Protocol::default_v1(), now).await.unwrap();
     let mut planned = 0;
     while planned < people.len() {
-        planned += jobs::tick(state, &LogChannel, now).await.unwrap().planned;
+        planned += app::tick(state, &LogChannel, now).await.unwrap().planned;
     }
     let rate = planned as f64 / begin.elapsed().as_secs_f64();
     let figure =
@@ -131,7 +130,7 @@ async fn deliver(server: &Server, count: usize, due: Timestamp) -> f64 {
     let begin = Instant::now();
     let mut sent = 0;
     while sent < count {
-        sent += jobs::tick(&server.state, &LogChannel, due).await.unwrap().sent;
+        sent += app::tick(&server.state, &LogChannel, due).await.unwrap().sent;
     }
     sent as f64 / begin.elapsed().as_secs_f64()
 }

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use afterglow::app;
 use afterglow::db::At;
 use afterglow::db::schema::{deliveries, patient_heads, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};
-use afterglow::jobs::{self, Outcome};
+use afterglow::jobs::Outcome;
 use afterglow::kernel::id::{Account, Delivery, Infusion, Patient, Prompt};
 use afterglow::kernel::{Entropy, Id, Zone};
 use afterglow::planning::{Kind, Planned, Why};
@@ -91,7 +92,7 @@ impl World {
 }
 
 async fn tick(app: &TestApp, channel: &dyn Channel) -> Outcome {
-    jobs::tick(&app.server.state, channel, app.now()).await.unwrap()
+    app::tick(&app.server.state, channel, app.now()).await.unwrap()
 }
 
 async fn work(app: &TestApp, channel: &dyn Channel) -> Outcome {
@@ -433,7 +434,7 @@ async fn what_a_dead_worker_held_leaves_within_a_minute_under_the_same_delivery(
     let hanging = Hanging(std::sync::Mutex::default());
     // The worker dies with the push in its hands.
     let state = world.app.server.state.clone();
-    let dying = jobs::tick(&state, &hanging, world.app.now());
+    let dying = app::tick(&state, &hanging, world.app.now());
     tokio::time::timeout(Duration::from_secs(2), dying).await.unwrap_err();
     let held = hanging.0.lock().unwrap().clone();
     assert_eq!(held.len(), 1);

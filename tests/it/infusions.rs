@@ -1,7 +1,7 @@
 //! Infusions as they happen: who says that one is over, and whose word counts.
 
+use afterglow::app;
 use afterglow::delivery::LogChannel;
-use afterglow::jobs;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ async fn rule_an_end_that_nobody_told_is_the_planned_one_and_plans_two_days() {
     let (theo, ann) = two(&app).await;
     let id = session(&app, &theo, &ann).await;
     let start = app.now();
-    let tick = async || jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    let tick = async || app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     app.wait(SignedDuration::from_mins(99));
     tick().await;
     assert_eq!(infusion(&theo, &ann, &id).await["status"], "planned", "an hour has not passed since the planned end");
@@ -228,7 +228,7 @@ async fn an_infusion_that_began_after_its_planned_end_has_not_ended() {
     let (theo, ann) = two(&app).await;
     let id = session(&app, &theo, &ann).await;
     app.wait(SignedDuration::from_mins(101));
-    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     assert_eq!(infusion(&theo, &ann, &id).await["source"], "provisional");
     // The clinic was late: it begins only now.
     let began = app.now();
@@ -253,7 +253,7 @@ async fn what_a_patient_planned_alone_stays_theirs_though_nobody_said_that_it_en
     let path = ann.my(&format!("/infusions/{}", new_id(&app)));
     ann.put(&path, planned_for(app.now())).send().await.created();
     app.wait(SignedDuration::from_mins(101));
-    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     let unsaid = ann.get(&path).send().await.ok();
     assert_eq!(unsaid.body["source"], "provisional");
     let missed = ann.patch(&path, json!({ "status": "no_show" })).if_match(&unsaid.etag()).send().await.ok();

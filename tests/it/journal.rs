@@ -1,9 +1,9 @@
 //! Writing, changing, finding, deleting and restoring entries.
 
+use afterglow::app;
 use afterglow::db::Tx;
 use afterglow::db::schema::{entries, revisions};
 use afterglow::delivery::LogChannel;
-use afterglow::jobs;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Entry;
 use diesel::prelude::*;
@@ -184,10 +184,10 @@ async fn thirty_days_after_it_was_deleted_the_words_are_gone_from_the_database()
         state.db.read(words).await.unwrap()
     };
     ann.app.wait(SignedDuration::from_hours(24 * 30 - 1));
-    jobs::tick(state, &LogChannel, ann.app.now()).await.unwrap();
+    app::tick(state, &LogChannel, ann.app.now()).await.unwrap();
     assert_eq!(left().await, (true, true));
     ann.app.wait(SignedDuration::from_hours(2));
-    jobs::tick(state, &LogChannel, ann.app.now()).await.unwrap();
+    app::tick(state, &LogChannel, ann.app.now()).await.unwrap();
     assert_eq!(left().await, (false, false));
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use afterglow::delivery::LogChannel;
-use afterglow::jobs;
 use afterglow::planning::{Protocol, Protocols, Rule};
+use afterglow::schedule::horizon;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -39,8 +39,10 @@ fn version(version: u32) -> Protocol {
 
 async fn rounds(app: &TestApp) {
     let state = &app.server.state;
-    jobs::follow_protocol(state, state.protocols.current(), app.now()).await.unwrap();
-    while jobs::tick(state, &LogChannel, app.now()).await.unwrap().next.is_some_and(|next| next <= app.now()) {}
+    horizon::follow_protocol(state, state.protocols.current(), app.now()).await.unwrap();
+    while afterglow::app::tick(state, &LogChannel, app.now()).await.unwrap().next.is_some_and(|next| next <= app.now())
+    {
+    }
 }
 
 async fn prompt(ann: &Person, key: &str) -> Value {

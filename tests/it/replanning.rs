@@ -8,7 +8,8 @@ use afterglow::delivery::LogChannel;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Patient;
 use afterglow::planning::{Protocol, Protocols};
-use afterglow::{jobs, schedule};
+use afterglow::schedule::horizon;
+use afterglow::{app, schedule};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -286,7 +287,7 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
     ann.put_grant(&new_id(&app), hour).send().await.created();
     assert_eq!(state(&ann).await, ["cancelled", "planned"]);
     app.wait(SignedDuration::from_mins(61));
-    jobs::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     assert_eq!(state(&ann).await, ["planned", "planned"], "what ran out is unshared from that instant on");
     let link = id_of(&ann.care_links().await[0]);
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
@@ -341,12 +342,12 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     let before = by_id(&ann.prompts().await);
     // A day and a half later some of it has gone out.
     app.wait(SignedDuration::from_hours(36));
-    while jobs::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
+    while app::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
     let version = async || state.db.read(|tx| schedule::store::planned_version(tx, "afterglow-default")).await.unwrap();
     assert_eq!(version().await, Some(0));
-    jobs::follow_protocol(state, Protocol::default_v1(), app.now()).await.unwrap();
+    horizon::follow_protocol(state, Protocol::default_v1(), app.now()).await.unwrap();
     assert_eq!(version().await, Some(1));
-    while jobs::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
+    while app::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
     let after = by_id(&ann.prompts().await);
     let of = |prompts: &BTreeMap<String, Value>, key: &str| {
         prompts.values().find(|prompt| prompt["rule_key"] == key).map(due).unwrap()
@@ -355,7 +356,9 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     assert_eq!(of(&after, "d6.people"), of(&before, "d6.people") - SignedDuration::from_mins(30));
     assert!(before.keys().all(|id| after.contains_key(id)), "the same prompts, under the same ids");
     // Twice is once, and an older server beside it takes nothing back.
-    jobs::follow_protocol(state, &Protocol { version: 0, ..Protocol::default_v1().clone() }, app.now()).await.unwrap();
+    horizon::follow_protocol(state, &Protocol { version: 0, ..Protocol::default_v1().clone() }, app.now())
+        .await
+        .unwrap();
     assert_eq!(version().await, Some(1));
 }
 

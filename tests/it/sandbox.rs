@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use afterglow::app;
 use afterglow::delivery::MemoryChannel;
-use afterglow::jobs;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -163,7 +163,7 @@ async fn what_a_request_makes_due_is_done_before_its_reply_leaves() {
     let code = tess.expect(Method::POST, "/v1/invitations", wish, 201).await["code"].as_str().unwrap().to_owned();
     play.web.expect(Method::POST, "/v1/auth/register", registration("Ann", &code), 201).await;
     let state = &play.sandbox.server().state;
-    let left = jobs::tick(state, &MemoryChannel::default(), play.sandbox.now()).await.unwrap();
+    let left = app::tick(state, &MemoryChannel::default(), play.sandbox.now()).await.unwrap();
     assert_eq!((left.planned, left.due, left.sent), (0, 0, 0), "nobody waits for a plan");
     let next: Vec<_> = left.next.into_iter().filter(|at| *at <= play.sandbox.now()).collect();
     assert!(next.is_empty());

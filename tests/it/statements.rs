@@ -117,7 +117,7 @@ async fn a_batch_of_prompts_takes_six_statements_however_many_they_are() {
     world.app.wait(minutes(5));
     heard(&world.app);
     let state = &world.app.server.state;
-    let done = afterglow::jobs::tick(state, &afterglow::delivery::LogChannel, world.app.now()).await.unwrap();
+    let done = afterglow::app::tick(state, &afterglow::delivery::LogChannel, world.app.now()).await.unwrap();
     assert_eq!((done.due, done.sent), (40, 40));
     let bracket = ["BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK"];
     let mut all = heard(&world.app);
@@ -159,4 +159,18 @@ async fn a_unit_that_answers_a_prompt_makes_one_plan() {
     let again = heard(&app);
     let reads = again.iter().filter(|text| text.replace(['`', '"'], "").starts_with("SELECT prompts.id, prompts.doc"));
     assert_eq!((reads.count(), again.iter().any(|text| text.contains("plan_version"))), (1, false), "{again:#?}");
+}
+
+#[actix_web::test]
+async fn a_round_that_finds_nothing_due_is_one_statement() {
+    listen();
+    let world = World::new().await;
+    world.work().await;
+    heard(&world.app);
+    let state = &world.app.server.state;
+    afterglow::app::tick(state, &afterglow::delivery::LogChannel, world.app.now()).await.unwrap();
+    let bracket = ["BEGIN", "COMMIT", "ROLLBACK"];
+    let mut all = heard(&world.app);
+    all.retain(|text| !bracket.iter().any(|word| text.starts_with(word)));
+    assert_eq!(all.len(), 1, "{all:#?}");
 }

@@ -12,13 +12,12 @@
 //! - Ending a grant waits for units of its readers that are under way (they hold their link), so that what starts
 //!   after the answer sees nothing.
 //!
-//! What must not go in: what the items say. Entries tell this slice only whether they are done, and their kind.
+//! What must not go in: what the items say. Entries tell this slice only whether they are done, and their kind. Grants
+//! are made and ended by `sharing`, above what can be shared.
 
 pub mod actions;
 pub mod model;
-mod routes;
 pub mod store;
 
-pub use actions::{drop_item, on_entry};
+pub use actions::{drop_item, on_entry, open, seal};
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};
-pub use routes::configure_patient;

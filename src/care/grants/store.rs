@@ -12,7 +12,7 @@ use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
-use crate::db::{At, Both, Tx};
+use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
 use crate::locked;
@@ -74,8 +74,8 @@ fn folded(rows: &[(Id<Any>, i32)]) -> Open {
     open
 }
 
-/// What the holder of `link` may see now of a kind with sections `of`, by descending id after `after`: at least one item if there is one, and at
-/// most `items` of them; and whether there may be more.
+/// What the holder of `link` may see now of a kind with sections `of`, by descending id after `after`: at least one item
+/// if there is one, and at most `items` of them; and whether there may be more.
 pub fn visible_page<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -113,7 +113,8 @@ pub fn visible_page<A>(
 }
 
 /// A grant as it is stored.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = grants)]
 pub struct GrantRow {
     /// Its id.
     pub id: Id<Grant>,
@@ -134,28 +135,26 @@ impl GrantRow {
     }
 }
 
-type GrantColumns = (grants::id, grants::doc, grants::created_at, grants::expires_at, grants::closed_at);
-const GRANT: GrantColumns = (grants::id, grants::doc, grants::created_at, grants::expires_at, grants::closed_at);
-
 /// The grant of that id.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Option<GrantRow>> {
     Ok(grants::table
         .filter(grants::patient_id.eq(access.patient()))
         .filter(grants::id.eq(id))
-        .select(GRANT)
+        .select(GrantRow::as_select())
         .first(tx.conn())
         .optional()?)
 }
 
 /// The patient's grants, newest id first. For the holder of `link` only those that name them and are live.
-pub(super) fn list<A>(
+pub fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     link: Option<Id<CareLink>>,
     after: Option<Id<Grant>>,
     rows: i64,
 ) -> Result<Vec<GrantRow>> {
-    let mut query = grants::table.filter(grants::patient_id.eq(access.patient())).select(GRANT).into_boxed();
+    let mut query =
+        grants::table.filter(grants::patient_id.eq(access.patient())).select(GrantRow::as_select()).into_boxed();
     if let Some(link) = link {
         let named = grant_readers::table
             .filter(grant_readers::patient_id.eq(access.patient()))
@@ -173,11 +172,7 @@ pub(super) fn list<A>(
 }
 
 /// The therapists whom `grants` name, over links that are still active.
-pub(super) fn readers_of<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    ids: &[Id<Grant>],
-) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
+pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
     Ok(grant_readers::table
         .inner_join(care_links::table.on(care_links::id.eq(grant_readers::link_id)))
         .filter(grant_readers::patient_id.eq(access.patient()))
@@ -189,7 +184,7 @@ pub(super) fn readers_of<A>(
 }
 
 /// Live grants by rule.
-pub(super) fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantRow>> {
+pub fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantRow>> {
     let (least, more) = Sections::by_rule();
     Ok(Both(
         grants::table
@@ -198,13 +193,13 @@ pub(super) fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Ve
             .filter(grants::sections.lt(more))
             .filter(grants::closed_at.is_null())
             .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
-            .select(GRANT),
+            .select(columns::<GrantRow>()),
     )
     .load(tx.conn())?)
 }
 
 /// The active links of the patient, or those of one therapist: held, so that none ends before this unit does.
-pub(super) fn hold_active(
+pub fn hold_active(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     therapist: Option<Id<Account>>,
@@ -223,7 +218,7 @@ pub(super) fn hold_active(
 }
 
 /// Waits for units of the readers of a grant that are under way, and holds back new ones until this unit ends.
-pub(super) fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> Result<()> {
+pub fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> Result<()> {
     let links = grant_readers::table
         .filter(grant_readers::patient_id.eq(access.patient()))
         .filter(grant_readers::grant_id.eq(grant))
@@ -241,7 +236,7 @@ pub(super) fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Gr
 }
 
 /// Inserts a grant with its readers.
-pub(super) fn insert(
+pub fn insert(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     row: &GrantRow,
@@ -272,7 +267,7 @@ pub(super) fn insert(
 }
 
 /// Adds an item to a grant, if it is not one of its items yet.
-pub(super) fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
+pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
     Both(
         diesel::insert_into(grant_items::table)
             .values((
@@ -287,7 +282,7 @@ pub(super) fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Gra
 }
 
 /// Takes an item out of one grant.
-pub(super) fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
+pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
     diesel::delete(
         grant_items::table
             .filter(grant_items::patient_id.eq(access.patient()))
@@ -299,11 +294,7 @@ pub(super) fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Gra
 }
 
 /// Open grants that are not by rule and open this item, with their versions: it is all that they open.
-pub(super) fn list_of_item_alone(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    item: Id<Any>,
-) -> Result<Vec<(Id<Grant>, i64)>> {
+pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<Vec<(Id<Grant>, i64)>> {
     let (least, more) = Sections::by_rule();
     let of_item = grant_items::table
         .filter(grant_items::patient_id.eq(access.patient()))
@@ -319,7 +310,7 @@ pub(super) fn list_of_item_alone(
 }
 
 /// Takes an item out of every grant.
-pub(super) fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
+pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
     diesel::delete(
         grant_items::table.filter(grant_items::patient_id.eq(access.patient())).filter(grant_items::item_id.eq(item)),
     )
@@ -328,7 +319,7 @@ pub(super) fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, it
 }
 
 /// Ends a grant.
-pub(super) fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<()> {
+pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<()> {
     diesel::update(
         grants::table
             .filter(grants::patient_id.eq(access.patient()))
@@ -340,8 +331,40 @@ pub(super) fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>
     forget(tx, access, &[id])
 }
 
+/// Takes a link out of the readers of every grant, and closes the grants that nobody reads any more. Answers those,
+/// with their new versions.
+pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> Result<Vec<(Id<Grant>, i64)>> {
+    let patient = access.patient();
+    let own = grant_readers::table.filter(grant_readers::patient_id.eq(patient));
+    let touched: Vec<Id<Grant>> =
+        own.filter(grant_readers::link_id.eq(id)).select(grant_readers::grant_id).load(tx.conn())?;
+    if touched.is_empty() {
+        return Ok(Vec::new());
+    }
+    diesel::delete(
+        grant_readers::table.filter(grant_readers::patient_id.eq(patient)).filter(grant_readers::link_id.eq(id)),
+    )
+    .execute(tx.conn())?;
+    let read: Vec<Id<Grant>> = own
+        .filter(grant_readers::grant_id.eq_any(touched.iter().copied()))
+        .select(grant_readers::grant_id)
+        .load(tx.conn())?;
+    let unread: Vec<Id<Grant>> = touched.into_iter().filter(|grant| !read.contains(grant)).collect();
+    let open = grants::table
+        .filter(grants::patient_id.eq(patient))
+        .filter(grants::closed_at.is_null())
+        .filter(grants::id.eq_any(unread));
+    let closed: Vec<(Id<Grant>, i64)> = open.select((grants::id, grants::version)).load(tx.conn())?;
+    let ids: Vec<Id<Grant>> = closed.iter().map(|(id, _)| *id).collect();
+    diesel::update(grants::table.filter(grants::patient_id.eq(patient)).filter(grants::id.eq_any(ids.iter().copied())))
+        .set((grants::closed_at.eq(At(access.now())), grants::version.eq(grants::version + 1)))
+        .execute(tx.conn())?;
+    forget(tx, access, &ids)?;
+    Ok(closed.into_iter().map(|(id, version)| (id, version + 1)).collect())
+}
+
 /// Takes out what closed grants opened, and to whom: a reader's every look would pass by it.
-pub fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Result<()> {
+fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Result<()> {
     for id in closed {
         let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
         diesel::delete(items.filter(grant_items::grant_id.eq(id))).execute(tx.conn())?;

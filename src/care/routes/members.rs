@@ -1,23 +1,23 @@
 //! Who works at a clinic.
 
-use actix_web::{HttpRequest, get, patch, web};
+use std::sync::Arc;
+
+use actix_web::{get, patch, web};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{PageQuery, cursor, scope};
-use crate::care::clinics::{self, MemberChange};
+use crate::care::clinics;
+use crate::care::members::{self, MemberChange};
 use crate::care::model::Capabilities;
 use crate::care::people::{Names, SealedNames};
 use crate::care::store::Member;
-use crate::db::Tx;
 use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{IdempotencyKey, PatchBody, PathOf, Query, Reply};
-use crate::idempotency::Done;
-use crate::identity::{Claimed, Live, Staff, once_of};
+use crate::http::{Listing, PageQuery, PatchBody, PathOf, Reply, Request};
+use crate::idempotency::Outcome;
+use crate::identity::{Claimed, Staff};
 use crate::kernel::id::{Account, Clinic};
-use crate::kernel::page::Page;
 use crate::kernel::{Error, Fields, Id, Result};
 use crate::state::State;
 
@@ -73,12 +73,14 @@ impl UpdateMember {
     }
 }
 
-fn view(member: &Member, names: &Names) -> ClinicMember {
-    ClinicMember {
-        account_id: member.account.uuid(),
-        name: names.person(member.account),
-        capabilities: member.capabilities.names(),
-        since: member.since,
+impl ClinicMember {
+    fn new(member: &Member, names: &Names) -> Self {
+        Self {
+            account_id: member.account.uuid(),
+            name: names.person(member.account),
+            capabilities: member.capabilities.names(),
+            since: member.since.0,
+        }
     }
 }
 
@@ -103,8 +105,8 @@ const TOLD_FROM: i64 = 10;
 /// Read a clinic
 ///
 /// For its admins: what a clinic is called and how many patients it has, to the number only from ten on.
-#[utoipa::path(tag = "care", operation_id = "get_clinic",
-    params(("clinic_id" = Uuid, Path, description = "The clinic")),
+#[utoipa::path(tag = "care",
+    params(("clinic_id" = Uuid, Path, description = "The clinic's id")),
     responses((status = 200, description = "The clinic", body = ClinicSummary), ReadErrors))]
 #[get("/clinics/{clinic_id}")]
 pub(super) async fn get_clinic(
@@ -113,9 +115,8 @@ pub(super) async fn get_clinic(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let clinic = clinic.into_inner();
-    let unit = state.db.read(move |tx| {
-        let live = caller.live(tx)?;
-        let patients = clinics::count_patients(tx, &live, clinic)?;
+    let unit = caller.read(&state, move |tx, live| {
+        let patients = clinics::count_patients(tx, live, clinic)?;
         Ok((patients, SealedNames::collect(tx, [], [clinic])?))
     });
     let (count, names) = unit.await?;
@@ -127,63 +128,58 @@ pub(super) async fn get_clinic(
 /// List a clinic's staff
 ///
 /// For its admins.
-#[utoipa::path(tag = "care", operation_id = "list_members",
-    params(("clinic_id" = Uuid, Path, description = "The clinic"), PageQuery),
+#[utoipa::path(tag = "care",
+    params(("clinic_id" = Uuid, Path, description = "The clinic's id"), PageQuery),
     responses((status = 200, description = "A page of members", body = ClinicMemberPage), ReadErrors))]
 #[get("/clinics/{clinic_id}/members")]
 pub(super) async fn list_members(
     caller: Claimed<Staff>,
-    path: PathOf<Id<Clinic>>,
-    query: Query<PageQuery>,
-    request: HttpRequest,
+    clinic: PathOf<Id<Clinic>>,
+    listing: Listing,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let clinic = path.into_inner();
-    let scope = scope(&format!("list_members|{clinic}"), caller.account());
-    let query = query.into_inner();
-    let (limit, after) = (query.limit()?, query.after(&state, &scope)?);
-    let unit = state.db.read(move |tx| {
-        let live = caller.live(tx)?;
-        let members = clinics::list_members(tx, &live, clinic, after, limit.rows())?;
-        let page = Page::cut(members, limit, |member| member.account);
+    let (clinic, scope) = (clinic.into_inner(), caller.cursor_scope("list_members"));
+    let asked = listing.page(&state.vault, &scope)?;
+    let unit = caller.read(&state, move |tx, live| {
+        let page = members::list(tx, live, clinic, asked)?;
         let names = SealedNames::collect(tx, page.items.iter().map(|member| member.account), [])?;
         Ok((page, names))
     });
     let (page, names) = unit.await?;
     let names = names.open(&state.vault).await?;
-    let items = page.items.iter().map(|member| view(member, &names)).collect();
-    let view = ClinicMemberPage { items, next_cursor: cursor(&state, &scope, page.next) };
-    Ok(Reply::ok(&view).next(&request, view.next_cursor.as_deref()))
+    let page = page.try_map(|member| Ok(ClinicMember::new(&member, &names)))?;
+    Ok(listing.reply(&state.vault, &scope, page, |items, next_cursor| ClinicMemberPage { items, next_cursor }))
 }
 
 /// Change a member of staff
 ///
 /// For the clinic's admins: what the member may do there, or that they no longer work there. Their care links at this
 /// clinic then end. The last admin stays one.
-#[utoipa::path(tag = "care", operation_id = "update_member", request_body = UpdateMember,
-    params(("clinic_id" = Uuid, Path, description = "The clinic"),
+#[utoipa::path(tag = "care", request_body = UpdateMember,
+    params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
         ("account_id" = Uuid, Path, description = "The member's account"), OnceHeader),
     responses((status = 200, description = "The member", body = ClinicMember), WriteErrors))]
 #[patch("/clinics/{clinic_id}/members/{account_id}")]
 pub(super) async fn update_member(
     caller: Claimed<Staff>,
-    path: PathOf<(Id<Clinic>, Id<Account>)>,
-    key: IdempotencyKey,
-    body: Result<PatchBody<UpdateMember>, Error>,
+    request: Request<(Id<Clinic>, Id<Account>), PatchBody<UpdateMember>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let (clinic, account) = path.into_inner();
-    let once = once_of(&state, &key, body.as_ref().map_or(b"", |body| body.raw()));
-    let command = body.and_then(|body| body.into_inner().parse());
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, change: &MemberChange| {
-        let member = clinics::change_member(tx, live, clinic, account, *change)?;
-        Ok((Done::ok(account.uuid()), (member, SealedNames::collect(tx, [account], [])?)))
-    };
-    let again = move |tx: &mut Tx<'_>, live: &Live<Staff>, _: Done| {
-        let member = clinics::get_member(tx, live, clinic, account)?;
-        Ok((member, SealedNames::collect(tx, [account], [])?))
-    };
-    let (_, (member, names)) = caller.write(&state, once, command, work, again).await?;
+    let (planner, of) = (Arc::clone(&state.planner), request.id().copied());
+    let answer = caller.change(
+        &state,
+        request,
+        |command| Ok((command.id, command.body.into_inner().parse()?)),
+        move |tx, live, ((clinic, account), change)| {
+            Ok(Outcome::ok(*account, members::update(tx, planner.as_ref(), live, *clinic, *account, *change)?))
+        },
+        move |tx, live, outcome| {
+            let (clinic, _) = of.ok_or(Error::NotFound)?;
+            let member = outcome.or_get(|account| members::get(tx, live, clinic, account))?;
+            Ok((member, SealedNames::collect(tx, [member.account], [])?))
+        },
+    );
+    let (member, names) = answer.await?.value;
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&view(&member, &names)))
+    Ok(Reply::ok(&ClinicMember::new(&member, &names)))
 }

@@ -1,19 +1,18 @@
 //! Who cares for a patient, and who looked at what of theirs.
 
-use actix_web::{HttpRequest, get};
+use actix_web::get;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::PageQuery;
-use crate::audit::{self, Subject};
+use crate::audit::{self, Record, Sealed, Subject};
 use crate::care::door::{Door, Own, Shared};
-use crate::care::people::SealedNames;
+use crate::care::people::{Names, SealedNames};
 use crate::care::store;
 use crate::http::document::ReadErrors;
-use crate::http::{PatientRef, Query, Reply};
-use crate::kernel::page::Page;
+use crate::http::{Listing, PageQuery, PatientRef, Reply};
+use crate::kernel::page::PageRequest;
 use crate::kernel::{Error, Id, Result};
 
 /// A therapist of a patient.
@@ -70,6 +69,20 @@ struct AccessLogItem {
     ids: Vec<Uuid>,
 }
 
+impl AccessLogItem {
+    fn new(row: &Sealed, record: Record, names: &Names) -> Self {
+        Self {
+            at: row.at.0,
+            actor_id: row.actor.map(Id::uuid),
+            actor_name: row.actor.and_then(|actor| names.person(actor)),
+            role: record.role,
+            act: record.act,
+            refused: record.refused,
+            ids: record.ids,
+        }
+    }
+}
+
 /// A page of the access log.
 #[derive(Serialize, ToSchema)]
 struct AccessLogPage {
@@ -83,8 +96,8 @@ struct AccessLogPage {
 /// List the care team
 ///
 /// The therapists with an active care link to this patient.
-#[utoipa::path(tag = "care", operation_id = "list_care_team",
-    params(("patient_id" = PatientRef, Path, description = "Whose")),
+#[utoipa::path(tag = "care",
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The therapists", body = CareTeam), ReadErrors))]
 #[get("/care-team")]
 pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
@@ -102,7 +115,7 @@ pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
         name: names.person(link.therapist),
         clinic_id: link.clinic.uuid(),
         clinic_name: names.clinic(link.clinic),
-        since: link.active_at.unwrap_or(link.accepted_at),
+        since: link.active_at.unwrap_or(link.accepted_at).0,
     });
     Ok(Reply::ok(&CareTeam { items: items.collect() }))
 }
@@ -111,56 +124,21 @@ pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
 ///
 /// Who of others looked at this patient's data, when, and which things left the server; newest first. `delivered` is
 /// not `opened`: that a therapist opened an entry is an act of its own.
-#[utoipa::path(tag = "care", operation_id = "list_access_log",
-    params(("patient_id" = PatientRef, Path, description = "Whose"), PageQuery),
+#[utoipa::path(tag = "care",
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), PageQuery),
     responses((status = 200, description = "A page of the log", body = AccessLogPage), ReadErrors))]
 #[get("/access-log")]
-pub(super) async fn list_access_log(
-    door: Door<Own>,
-    query: Result<Query<PageQuery>, Error>,
-    request: HttpRequest,
-) -> Result<Reply> {
-    let query = match query {
-        Ok(query) => query.into_inner(),
-        // What is wrong is told only to somebody whom the door lets in.
-        Err(fault) => return door.read("list_access_log", |_, _| Ok(())).await.and(Err(fault)),
-    };
-    let scope = door.cursor_scope("list_access_log", "");
-    let opened = (|| Ok((query.limit()?, before(&door, &scope, query.cursor.as_deref())?)))();
-    let (limit, before) = match opened {
-        Ok(asked) => asked,
-        Err(fault) => return door.read("list_access_log", |_, _| Ok(())).await.and(Err(fault)),
-    };
-    let unit = door.read("list_access_log", move |tx, access| {
-        let rows = audit::list(tx, Subject::Patient(access.patient()), before, limit.rows())?;
-        let page = Page::cut(rows, limit, |row| row.seq);
+pub(super) async fn list_access_log(door: Door<Own>, listing: Result<Listing, Error>) -> Result<Reply> {
+    let read = door.list("list_access_log", listing, "", |tx, access, asked: PageRequest<i64>| {
+        let rows = audit::list(tx, Subject::Patient(access.patient()), asked.after, asked.rows())?;
+        let page = asked.cut(rows, |row| row.seq);
         let names = SealedNames::collect(tx, page.items.iter().filter_map(|row| row.actor), [])?;
         Ok((page, names))
     });
-    let (page, names) = unit.await?;
+    let (listing, (page, names)) = read.await?;
     let names = names.open(&door.state().vault).await?;
     let (keys, subject) = (door.keys()?, Subject::Patient(door.patient()?));
-    let mut items = Vec::with_capacity(page.items.len());
-    for row in &page.items {
-        let record = row.open(keys, subject)?;
-        items.push(AccessLogItem {
-            at: row.at.0,
-            actor_id: row.actor.map(Id::uuid),
-            actor_name: row.actor.and_then(|actor| names.person(actor)),
-            role: record.role,
-            act: record.act,
-            refused: record.refused,
-            ids: record.ids,
-        });
-    }
-    let next_cursor = page.next.map(|seq| door.state().vault.seal_cursor(&scope, &seq.to_be_bytes()));
-    let view = AccessLogPage { items, next_cursor };
-    Ok(Reply::ok(&view).next(&request, view.next_cursor.as_deref()))
-}
-
-fn before(door: &Door<Own>, scope: &[u8], cursor: Option<&str>) -> Result<Option<i64>> {
-    let Some(cursor) = cursor else { return Ok(None) };
-    let bytes = door.state().vault.open_cursor(scope, cursor);
-    let seq = bytes.and_then(|bytes| bytes.as_slice().try_into().ok()).map(i64::from_be_bytes);
-    seq.map(Some).ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
+    let page = page.try_map(|row| Ok(AccessLogItem::new(&row, row.open(keys, subject)?, &names)))?;
+    let scope = door.cursor_scope("list_access_log", "");
+    Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| AccessLogPage { items, next_cursor }))
 }

@@ -1,15 +1,16 @@
 //! The roster.
 
-use actix_web::{HttpRequest, get, web};
+use actix_web::{get, web};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{PageQuery, cursor, scope};
-use crate::care::{links, roster};
+use crate::care::links;
+use crate::care::people::Names;
+use crate::care::roster::{self, OnRoster};
 use crate::http::document::ReadErrors;
-use crate::http::{Query, Reply};
+use crate::http::{Listing, PageQuery, Reply};
 use crate::identity::{Claimed, Staff};
 use crate::kernel::Result;
 use crate::kernel::page::Page;
@@ -36,6 +37,19 @@ struct RosterPatient {
     since: Timestamp,
 }
 
+impl RosterPatient {
+    fn new(OnRoster { link, role }: &OnRoster, names: &Names) -> Self {
+        Self {
+            patient_id: link.patient.uuid(),
+            name: names.person(link.person),
+            role,
+            link_id: link.id.uuid(),
+            clinic_id: link.clinic.uuid(),
+            since: link.active_at.unwrap_or(link.accepted_at).0,
+        }
+    }
+}
+
 /// A page of the roster.
 #[derive(Serialize, ToSchema)]
 struct RosterPage {
@@ -50,38 +64,25 @@ struct RosterPage {
 ///
 /// The patients with an active care link to the caller and, for those who record infusions, the patients of their
 /// clinics. Each of them reads in their access log that they were listed.
-#[utoipa::path(tag = "care", operation_id = "list_my_patients", params(PageQuery),
+#[utoipa::path(tag = "care", params(PageQuery),
     responses((status = 200, description = "A page of patients", body = RosterPage), ReadErrors))]
 #[get("/me/patients")]
 pub(super) async fn list_my_patients(
     caller: Claimed<Staff>,
-    query: Query<PageQuery>,
-    request: HttpRequest,
+    listing: Listing,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let (query, scope) = (query.into_inner(), scope("list_my_patients", caller.account()));
-    let (limit, after) = (query.limit()?, query.after(&state, &scope)?);
-    let unit = state.db.read(move |tx| {
-        let live = caller.live(tx)?;
-        roster::list(tx, &live, after, limit.rows())
-    });
-    let page = Page::cut(unit.await?, limit, |id| *id);
-    let keys = links::keys_of(&state.vault, page.items.iter().copied()).await?;
-    let (vault, ids) = (state.vault.clone(), page.items);
+    let scope = caller.cursor_scope("list_my_patients");
+    let asked = listing.page(&state.vault, &scope)?;
+    let Page { items, next } = caller.read(&state, move |tx, live| roster::list(tx, live, asked)).await?;
+    let keys = links::keys_of(&state.vault, items.iter().copied()).await?;
+    let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         let live = caller.live(tx)?;
-        roster::show(tx, &vault, &live, &ids, &keys)
+        roster::show(tx, &vault, &live, &items, &keys)
     });
-    let (shown, names) = unit.await?;
+    let (items, names) = unit.await?;
     let names = names.open(&state.vault).await?;
-    let items = shown.into_iter().map(|at| RosterPatient {
-        patient_id: at.link.patient.uuid(),
-        name: names.person(at.link.person),
-        role: at.role,
-        link_id: at.link.id.uuid(),
-        clinic_id: at.link.clinic.uuid(),
-        since: at.link.active_at.unwrap_or(at.link.accepted_at),
-    });
-    let view = RosterPage { items: items.collect(), next_cursor: cursor(&state, &scope, page.next) };
-    Ok(Reply::ok(&view).next(&request, view.next_cursor.as_deref()))
+    let page = Page { items, next }.try_map(|at| Ok(RosterPatient::new(&at, &names)))?;
+    Ok(listing.reply(&state.vault, &scope, page, |items, next_cursor| RosterPage { items, next_cursor }))
 }

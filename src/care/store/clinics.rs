@@ -1,10 +1,13 @@
 //! Clinics and who works there.
 
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
+use diesel::sql_types::Integer;
 use jiff::Timestamp;
 
 use crate::care::model::Capabilities;
-use crate::db::schema::{clinics, settings, staff_members};
+use crate::db::schema::{clinics, staff_members};
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Id, Result};
@@ -32,72 +35,61 @@ pub fn clinic_docs(tx: &mut Tx<'_>, ids: &[Id<Clinic>]) -> Result<Vec<(Id<Clinic
         .load(tx.conn())?)
 }
 
-/// A value of the server's own.
-pub fn find_setting(tx: &mut Tx<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-    Ok(settings::table.filter(settings::name.eq(name)).select(settings::value).first(tx.conn()).optional()?)
-}
-
-/// Keeps a value unless there is one.
-pub fn insert_setting(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
-    Both(
-        diesel::insert_into(settings::table)
-            .values((settings::name.eq(name), settings::value.eq(value)))
-            .on_conflict_do_nothing(),
-    )
-    .execute(tx.conn())?;
-    Ok(())
-}
-
-/// Deletes a value if it still is `value`: of several units one hears `true`.
-pub fn delete_setting(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<bool> {
-    let row = settings::table.filter(settings::name.eq(name)).filter(settings::value.eq(value));
-    Ok(diesel::delete(row).execute(tx.conn())? == 1)
-}
-
 /// The clinics where `account` works, and what they may do there.
 pub fn memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clinic>, Capabilities)>> {
-    let rows: Vec<(Id<Clinic>, i32)> = staff_members::table
+    Ok(staff_members::table
         .filter(staff_members::account_id.eq(account))
         .filter(staff_members::ended_at.is_null())
         .order(staff_members::clinic_id)
         .select((staff_members::clinic_id, staff_members::capabilities))
-        .load(tx.conn())?;
-    Ok(rows.into_iter().map(|(clinic, bits)| (clinic, Capabilities::from_bits(bits))).collect())
+        .load(tx.conn())?)
 }
 
 /// Somebody who works at a clinic.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Queryable, Selectable)]
+#[diesel(table_name = staff_members)]
 pub struct Member {
     /// Who.
+    #[diesel(column_name = account_id)]
     pub account: Id<Account>,
     /// What they may do.
     pub capabilities: Capabilities,
     /// Since when.
-    pub since: Timestamp,
+    #[diesel(column_name = created_at)]
+    pub since: At,
+}
+
+impl<DB: Backend> Queryable<Integer, DB> for Capabilities
+where
+    i32: FromSql<Integer, DB>,
+{
+    type Row = i32;
+    fn build(bits: i32) -> deserialize::Result<Self> {
+        Ok(Self::from_bits(bits))
+    }
 }
 
 /// Everybody who works at a clinic, held until a writing unit ends, by account.
 pub fn hold_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Member>> {
-    let rows: Vec<(Id<Account>, i32, At)> = locked!(
+    Ok(locked!(
         tx,
         for_update,
         staff_members::table
             .filter(staff_members::clinic_id.eq(clinic))
             .filter(staff_members::ended_at.is_null())
             .order(staff_members::account_id)
-            .select((staff_members::account_id, staff_members::capabilities, staff_members::created_at))
-    )?;
-    Ok(members(rows))
+            .select(Member::as_select())
+    )?)
 }
 
 /// Somebody who works at a clinic, or has worked there.
 pub fn find_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Option<Member>> {
-    let rows: Vec<(Id<Account>, i32, At)> = staff_members::table
+    let mut rows: Vec<Member> = staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))
         .filter(staff_members::account_id.eq(account))
-        .select((staff_members::account_id, staff_members::capabilities, staff_members::created_at))
+        .select(Member::as_select())
         .load(tx.conn())?;
-    Ok(members(rows).pop())
+    Ok(rows.pop())
 }
 
 /// A page of those who work at a clinic, by account, after `after`.
@@ -107,24 +99,14 @@ pub fn list_members(
     after: Option<Id<Account>>,
     limit: i64,
 ) -> Result<Vec<Member>> {
-    let rows: Vec<(Id<Account>, i32, At)> = staff_members::table
+    Ok(staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))
         .filter(staff_members::ended_at.is_null())
         .filter(staff_members::account_id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
         .order(staff_members::account_id)
         .limit(limit)
-        .select((staff_members::account_id, staff_members::capabilities, staff_members::created_at))
-        .load(tx.conn())?;
-    Ok(members(rows))
-}
-
-fn members(rows: Vec<(Id<Account>, i32, At)>) -> Vec<Member> {
-    let member = |(account, bits, since): (Id<Account>, i32, At)| Member {
-        account,
-        capabilities: Capabilities::from_bits(bits),
-        since: since.0,
-    };
-    rows.into_iter().map(member).collect()
+        .select(Member::as_select())
+        .load(tx.conn())?)
 }
 
 /// Makes `account` work at a clinic, for the first time or again. `false` when they do already.

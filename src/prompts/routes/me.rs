@@ -15,7 +15,7 @@ use crate::http::{EntityTag, IdempotencyKey, PatchBody, Preconditions, Reply};
 use crate::idempotency::Done;
 use crate::identity::{self, AccountKind, Caller, Claimed, once_of};
 use crate::kernel::id::Patient;
-use crate::kernel::{Change, Error, Fields, Result, Zone};
+use crate::kernel::{Change, Error, Fields, Result, Zone, locale};
 use crate::planning::{QuietHours, Weekday};
 use crate::prompts::actions::settings;
 use crate::prompts::infusions::{SettingsPatch, patch_settings};
@@ -210,14 +210,8 @@ impl PatchMe {
         f.check(since.is_none() || zone.is_some(), "/effective_at", "goes with `time_zone`");
         let quiet = parse_quiet_hours(&mut f, self.quiet_hours);
         let weekly_day = parse_weekday(&mut f, self.weekly_day);
-        let country = self.country.parse("/country", &mut f, |code| {
-            let right = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
-            if right { Ok(code) } else { Err("must be two capital letters of ISO 3166, such as DE") }
-        });
-        let locale = self.locale.and_then(|tag| {
-            let right = (2..=35).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            f.take("/locale", if right { Ok(tag) } else { Err("must be a BCP 47 language, such as en or de-AT") })
-        });
+        let country = self.country.parse("/country", &mut f, locale::country);
+        let locale = self.locale.and_then(|tag| f.take("/locale", locale::language(tag)));
         f.done()?;
         Ok(SettingsPatch {
             zone: zone.map(|zone| (zone, since)),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
-use afterglow::app::{Server, openapi};
+use afterglow::app::{Guest, Server, openapi};
 use afterglow::config::Config;
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
@@ -33,6 +33,18 @@ pub struct TestApp {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// What a server of a test has that the product's has not.
+struct With {
+    guest: Option<Arc<dyn Guest>>,
+    protocols: Protocols,
+}
+
+impl Default for With {
+    fn default() -> Self {
+        Self { guest: None, protocols: Protocols::shipped() }
+    }
+}
+
 impl TestApp {
     pub async fn start() -> Arc<Self> {
         Self::start_with(|_| {}).await
@@ -41,7 +53,20 @@ impl TestApp {
     /// With other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Arc<Self> {
         let clock = Clock::manual(START.parse().unwrap());
-        Self::serve(Database::fresh(), clock, Some(Memory::new().unwrap()), Protocols::shipped(), change).await
+        Self::serve(With::default(), Database::fresh(), clock, Some(Memory::new().unwrap()), change).await
+    }
+
+    /// With operations beside those of the product.
+    pub async fn start_with_guest(guest: Arc<dyn Guest>) -> Arc<Self> {
+        let clock = Clock::manual(START.parse().unwrap());
+        Self::serve(
+            With { guest: Some(guest), ..With::default() },
+            Database::fresh(),
+            clock,
+            Some(Memory::new().unwrap()),
+            |_| {},
+        )
+        .await
     }
 
     /// With a key folder, which a server that is started again needs.
@@ -51,21 +76,26 @@ impl TestApp {
 
     /// On a database that is there already, with the folder's keys.
     pub async fn on(database: Database, clock: Clock, change: impl FnOnce(&mut Config)) -> Arc<Self> {
-        Self::serve(database, clock, None, Protocols::shipped(), change).await
+        Self::serve(With::default(), database, clock, None, change).await
     }
 
     /// With other protocols than those that are shipped, and a key folder.
     pub async fn start_planning_by(protocols: Protocols) -> Arc<Self> {
-        Self::serve(Database::fresh(), Clock::manual(START.parse().unwrap()), None, protocols, |_| {}).await
+        Self::planning_by(protocols, Database::fresh(), Clock::manual(START.parse().unwrap())).await
+    }
+
+    async fn planning_by(protocols: Protocols, database: Database, clock: Clock) -> Arc<Self> {
+        Self::serve(With { protocols, ..With::default() }, database, clock, None, |_| {}).await
     }
 
     async fn serve(
+        with: With,
         database: Database,
         clock: Clock,
         keyring: Option<Memory>,
-        protocols: Protocols,
         change: impl FnOnce(&mut Config),
     ) -> Arc<Self> {
+        let With { guest, protocols } = with;
         let mut config = Config::in_folder(database.folder.path().join("data"));
         config.database = database.backend.clone();
         if let Some(keyring) = &keyring {
@@ -86,7 +116,7 @@ impl TestApp {
         let listening = server.clone();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let running = listening.listen(listener, 1).unwrap();
+                let running = listening.listen_with(guest, listener, 1).unwrap();
                 let _ = give.send(running.handle());
                 running.await.unwrap();
             });
@@ -139,7 +169,7 @@ impl TestApp {
     /// [`TestApp::restart`], with other protocols.
     pub async fn restart_planning_by(self: Arc<Self>, protocols: Protocols) -> Arc<Self> {
         let clock = Clock::manual(self.now());
-        Self::serve(self.stop(), clock, None, protocols, |_| {}).await
+        Self::planning_by(protocols, self.stop(), clock).await
     }
 
     /// Stops this server; its database and its key folder stay.

@@ -50,7 +50,7 @@ pub async fn first_run_code(database: &Database) -> String {
     let mut config = Config::in_folder(database.folder.path().join("data"));
     config.database = database.backend.clone();
     let server = Server::open(config, Clock::System, Entropy::System).await.unwrap();
-    let code = afterglow::care::setup::first_run_code(&server.state).await.unwrap().unwrap();
+    let code = afterglow::onboarding::setup::first_run_code(&server.state).await.unwrap().unwrap();
     server.close();
     code
 }

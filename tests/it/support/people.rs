@@ -200,7 +200,7 @@ pub fn registration(name: &str, code: &str) -> Value {
 impl TestApp {
     /// The first-run code, as the server prints it.
     pub async fn first_run_code(&self) -> Option<String> {
-        afterglow::care::setup::first_run_code(&self.server.state).await.unwrap()
+        afterglow::onboarding::setup::first_run_code(&self.server.state).await.unwrap()
     }
 
     /// Sets the server up; the admin of the first clinic.

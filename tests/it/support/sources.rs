@@ -43,39 +43,39 @@ impl Source {
         places.iter().any(|place| if place.ends_with('/') { self.name.starts_with(place) } else { self.name == *place })
     }
 
-    /// Every path to a place of this crate, from its root: `["identity", "store", "find_live"]`.
-    pub fn paths(&self) -> Vec<Vec<String>> {
-        let mut found = Vec::new();
-        for (at, _) in self.code.match_indices("crate::") {
-            if !continues(&self.code, at) {
-                tree(&self.code[at + 7..], &[], &mut found);
-            }
-        }
-        // What `use crate::slice;` brings in is named by its last part.
-        let whole: BTreeSet<String> = found.iter().filter(|path| path.len() == 1).map(|path| path[0].clone()).collect();
-        for slice in whole {
-            let mark = format!("{slice}::");
-            for (at, _) in self.code.match_indices(&mark).filter(|(at, _)| !continues(&self.code, *at)) {
-                tree(&self.code[at + mark.len()..], std::slice::from_ref(&slice), &mut found);
-            }
-        }
-        let here: Vec<String> = std::iter::once(self.slice())
-            .chain(self.inside())
-            .filter(|part| *part != "lib")
-            .map(str::to_owned)
-            .collect();
-        for (at, _) in self.code.match_indices("super::") {
-            if continues(&self.code, at) {
+    /// The path of the module that the file is: `["care", "routes", "me"]`.
+    pub fn module(&self) -> Vec<String> {
+        std::iter::once(self.slice()).chain(self.inside()).filter(|part| *part != "lib").map(str::to_owned).collect()
+    }
+
+    /// The code without its re-exports, and these: what follows `use` in each.
+    pub fn without_reexports(&self) -> (String, Vec<String>) {
+        let (mut rest, mut found, mut from) = (self.code.clone(), Vec::new(), 0);
+        while let Some(at) = rest[from..].find("pub").map(|at| from + at) {
+            from = at + 3;
+            let after = rest[from..].trim_start();
+            let restricted = after.strip_prefix('(').and_then(|inside| inside.split_once(')')).map(|(_, after)| after);
+            let Some(path) = restricted.unwrap_or(after).trim_start().strip_prefix("use ") else { continue };
+            let end = path.find(';').map_or(rest.len(), |end| rest.len() - path.len() + end);
+            if continues(&rest, at) {
                 continue;
             }
-            let (mut rest, mut from) = (&self.code[at..], here.clone());
-            while let Some(after) = rest.strip_prefix("super::") {
-                rest = after;
-                from.pop();
-            }
-            tree(rest, &from, &mut found);
+            found.push(rest[rest.len() - path.len()..end].to_owned());
+            let blank: String = rest[at..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+            rest.replace_range(at..end, &blank);
         }
-        found
+        (rest, found)
+    }
+
+    /// Every path to a place of this crate, from its root: `["identity", "store", "find_live"]`.
+    pub fn paths(&self) -> Vec<Vec<String>> {
+        let root = [("crate".to_owned(), Vec::new())];
+        let mut found = mentions(&self.code, &self.module(), &root);
+        // What `use crate::slice;` brings in is named by its last part.
+        let whole = found.iter().filter(|mention| mention.path.len() == 1);
+        let whole: BTreeSet<_> = whole.map(|mention| (mention.name.clone(), mention.path.clone())).collect();
+        found.extend(mentions(&self.code, &[], &whole.into_iter().collect::<Vec<_>>()));
+        found.into_iter().map(|mention| mention.path).collect()
     }
 
     pub fn words(&self, word: &str) -> bool {
@@ -102,8 +102,47 @@ fn continues(code: &str, at: usize) -> bool {
     before.is_alphanumeric() || before == '_' || code[..at].ends_with("::")
 }
 
+/// A path that code names, from the root of the crate, and the name that stands for it there.
+#[derive(Clone, Debug)]
+pub struct Mention {
+    pub path: Vec<String>,
+    pub name: String,
+}
+
+/// The paths of `code` that start with a name of `roots`, which stands for a module; in the module `here` also those
+/// that start with `super`.
+pub fn mentions(code: &str, here: &[String], roots: &[(String, Vec<String>)]) -> Vec<Mention> {
+    let mut found = Vec::new();
+    for (name, module) in roots {
+        let mark = format!("{name}::");
+        for (at, _) in code.match_indices(&mark).filter(|(at, _)| !continues(code, *at)) {
+            tree(&code[at + mark.len()..], module, &mut found);
+        }
+    }
+    let inner = inner_modules(code);
+    for (at, _) in code.match_indices("super::").filter(|(at, _)| !here.is_empty() && !continues(code, *at)) {
+        let (mut rest, mut from) = (&code[at..], here.to_vec());
+        from.extend(inner.iter().filter(|range| range.contains(&at)).map(|_| String::new()));
+        while let Some(after) = rest.strip_prefix("super::") {
+            rest = after;
+            from.pop();
+        }
+        tree(rest, &from, &mut found);
+    }
+    found
+}
+
+/// Where modules stand that have no file of their own.
+fn inner_modules(code: &str) -> Vec<std::ops::Range<usize>> {
+    let starts = code.match_indices("mod ").filter(|(at, _)| !continues(code, *at)).filter_map(|(at, _)| {
+        let name = code[at + 4..].find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
+        code[at + 4 + name..].trim_start().starts_with('{').then_some(at)
+    });
+    starts.map(|at| at..block_end(code, at)).collect()
+}
+
 /// Reads a path, with braces as in `use`, and pushes each leaf.
-fn tree<'a>(mut rest: &'a str, from: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
+fn tree<'a>(mut rest: &'a str, from: &[String], found: &mut Vec<Mention>) -> &'a str {
     let mut path = from.to_vec();
     loop {
         rest = rest.trim_start();
@@ -126,13 +165,15 @@ fn tree<'a>(mut rest: &'a str, from: &[String], found: &mut Vec<Vec<String>>) ->
             None => break,
         }
     }
-    found.push(path);
+    let mut name = path.last().cloned().unwrap_or_default();
     // `as name` belongs to the leaf.
-    let renamed = rest
-        .trim_start()
-        .strip_prefix("as ")
-        .map(|name| name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
-    renamed.unwrap_or(rest)
+    if let Some(renamed) = rest.trim_start().strip_prefix("as ") {
+        let end = renamed.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(renamed.len());
+        name = renamed[..end].to_owned();
+        rest = &renamed[end..];
+    }
+    found.push(Mention { path, name });
+    rest
 }
 
 /// Every file below `src`.
@@ -210,22 +251,27 @@ fn plain(text: &str) -> String {
     out
 }
 
+/// The end of the item that starts at `at`: of its block, or of its line.
+fn block_end(code: &str, at: usize) -> usize {
+    let mut depth = 0;
+    for (i, c) in code[at..].char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 && (c == '}' || c == ';') {
+            return at + i + 1;
+        }
+    }
+    code.len()
+}
+
 /// The code without the items under `#[cfg(test)]`.
 fn without_tests(code: &str) -> String {
     let mut out = code.to_owned();
     while let Some(at) = out.find("#[cfg(test)]") {
-        let (mut depth, mut end) = (0, out.len());
-        for (i, c) in out[at..].char_indices() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth > 0 => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 && (c == '}' || c == ';') {
-                end = at + i + 1;
-                break;
-            }
-        }
+        let end = block_end(&out, at);
         let blank: String = out[at..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
         out.replace_range(at..end, &blank);
     }
@@ -238,7 +284,7 @@ fn the_reader_of_sources_sees_paths_and_nothing_else() {
         //! crate::comment::x
         use crate::{db::{self, Tx as T}, kernel::Id};
         fn f<'a>(c: char) -> bool { c == '"' || crate::vault::open("crate::text::x", r#"crate::raw::"x"#) }
-        mod inner { fn g() { super::super::store::find(); } }
+        mod inner { fn g() { super::super::super::store::find(); } }
         #[cfg(test)]
         mod tests { use crate::jobs::tick; fn t() { x.unwrap(); } }
         fn after() { db::unit(); crate::care::links() }
@@ -247,7 +293,7 @@ fn the_reader_of_sources_sees_paths_and_nothing_else() {
     let found: Vec<String> = source.paths().iter().map(|path| path.join("::")).collect();
     assert_eq!(
         found,
-        ["db", "db::Tx", "kernel::Id", "vault::open", "care::links", "db", "db::Tx", "db::unit", "care::store::find"]
+        ["db", "db::Tx", "kernel::Id", "vault::open", "care::links", "care::store::find", "db", "db::Tx", "db::unit"]
     );
     assert!(!source.code.contains("unwrap"));
 }

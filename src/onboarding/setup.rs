@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-use super::clinics::clinic_place;
 use super::code::JoinCode;
-use super::joining::{Person, refused};
-use super::model::{Capabilities, ClinicDoc};
+use super::model::{Person, refused};
 use super::store;
+use crate::care::clinics::clinic_place;
+use crate::care::model::{Capabilities, ClinicDoc};
+use crate::care::store::{any_clinic, insert_clinic, insert_member};
 use crate::identity::actions::{self, Grant, Opening};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens};
 use crate::kernel::id::Clinic;
@@ -26,7 +27,7 @@ const SETTING: &str = "first_run_code";
 pub async fn first_run_code(state: &State) -> Result<Option<String>> {
     let fresh: [u8; 32] = state.entropy.bytes();
     let seed = state.db.write(move |tx| {
-        if store::any_clinic(tx)? {
+        if any_clinic(tx)? {
             return Ok(None);
         }
         store::insert_setting(tx, SETTING, &fresh)?;
@@ -62,7 +63,7 @@ pub async fn set_up(
     admin: Person,
 ) -> Result<Founded> {
     let now = state.clock.now();
-    let found = state.db.read(|tx| Ok((store::any_clinic(tx)?, store::find_setting(tx, SETTING)?))).await?;
+    let found = state.db.read(|tx| Ok((any_clinic(tx)?, store::find_setting(tx, SETTING)?))).await?;
     let seed = match found {
         (true, _) => return Err(Error::conflict(Code::SetupDone)),
         (false, seed) => seed.ok_or_else(refused)?,
@@ -82,10 +83,10 @@ pub async fn set_up(
         if !store::delete_setting(tx, SETTING, &seed)? {
             return Err(Error::conflict(Code::SetupDone));
         }
-        store::insert_clinic(tx, clinic, &doc, now)?;
+        insert_clinic(tx, clinic, &doc, now)?;
         let admin = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
         let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;
-        store::insert_member(tx, clinic, admin, may, now)?;
+        insert_member(tx, clinic, admin, may, now)?;
         let (vault_of, keys) = (vault.clone(), keys.clone());
         tx.after_commit(move || vault_of.remember(&keys));
         let grant = actions::open_session(tx, &vault, &tokens, admin, &opening, now)?;

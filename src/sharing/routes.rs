@@ -1,22 +1,20 @@
 //! Grants over HTTP.
 
-use actix_web::{HttpRequest, delete, get, put};
+use actix_web::{delete, get, put};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actions;
-use super::model::{GrantDoc, KINDS, Reader, Rule, Sections, Target};
-use super::store::{self, GrantRow};
+use super::actions::{self, WithReaders};
 use crate::care::Door;
-use crate::care::door::{Own, Shared};
+use crate::care::door::{Own, Policy, Shared};
+use crate::care::grants::model::KINDS;
+use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, Operations, PathOf, PatientRef, Query, Reply};
-use crate::idempotency::Done;
+use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request};
 use crate::kernel::id::{Account, Grant};
-use crate::kernel::page::{Limit, Page};
-use crate::kernel::{Error, Fields, Id, Result};
+use crate::kernel::{Error, Fields, Id, Result, told};
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -118,16 +116,10 @@ impl PutGrant {
             ("care_team", Some(_)) => fields.take("/reader/account_id", Err("does not go with `care_team`")),
             _ => fields.take("/reader/type", Err("must be `therapist` or `care_team`")),
         };
-        let instant = |text: String| text.parse::<Timestamp>().map(crate::kernel::clock::micros).ok();
-        let expires_at = self.expires_at.map(instant);
-        fields.check(expires_at != Some(None), "/expires_at", "must be an RFC 3339 time with an offset");
+        let expires_at = self.expires_at.and_then(|text| fields.take("/expires_at", told::instant(&text)));
+        let expires_at = expires_at.map(|(at, _offset)| at);
         let all = target.zip(sections).zip(reader);
-        fields.finish(all.map(|((target, sections), reader)| GrantDoc {
-            target,
-            sections,
-            reader,
-            expires_at: expires_at.flatten(),
-        }))
+        fields.finish(all.map(|((target, sections), reader)| GrantDoc { target, sections, reader, expires_at }))
     }
 }
 
@@ -181,11 +173,8 @@ struct GrantList {
     next_cursor: Option<String>,
 }
 
-/// A grant with the therapists who may read by it, as a unit returns it.
-type Found = (GrantRow, Vec<Id<Account>>);
-
-fn view<L: crate::care::door::Policy>(door: &Door<L>, (row, readers): Found) -> Result<GrantView> {
-    let doc = actions::open(door.keys()?, door.patient()?, &row)?;
+fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantView> {
+    let doc = grants::open(door.keys()?, door.patient()?, &row)?;
     let live = row.live(door.now());
     let (target, rule) = match doc.target {
         Target::Entry(id) => (Some(GrantTarget { type_: "entry".to_owned(), id: id.uuid() }), None),
@@ -212,7 +201,6 @@ fn view<L: crate::care::door::Policy>(door: &Door<L>, (row, readers): Found) -> 
         closed_at: row.closed_at.map(|at| at.0),
         reader: door.is_owner().then_some(reader),
         readers: door.is_owner().then_some(readers),
-        // The reply adds them.
     })
 }
 
@@ -221,104 +209,48 @@ fn view<L: crate::care::door::Policy>(door: &Door<L>, (row, readers): Found) -> 
 /// Opens sections of one entry or exercise response, or of every done entry that falls under a rule, to one therapist or
 /// to the whole care team. A grant follows later edits; it does not change itself: end it and make another one. The same again answers
 /// 200. A draft cannot be opened (409 `not_shareable`); an id that was ended answers 410.
-#[utoipa::path(tag = "grants", operation_id = "put_grant", request_body = PutGrant,
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("grant_id" = Uuid, Path, description = "A new UUIDv7"), OnceHeader),
+#[utoipa::path(tag = "grants", request_body = PutGrant,
+    params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
+        ("grant_id" = Uuid, Path, description = "A new UUIDv7 of the client"), OnceHeader),
     responses((status = 201, description = "Opened", body = GrantView),
         (status = 200, description = "It was open already", body = GrantView), WriteErrors))]
 #[put("/grants/{grant_id}")]
-async fn put_grant(
-    door: Door<Own>,
-    id: PathOf<Id<Grant>>,
-    key: IdempotencyKey,
-    body: Result<Body<PutGrant>, Error>,
-    request: HttpRequest,
-) -> Result<Reply> {
-    let id = id.into_inner();
-    let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
-    let command = body
-        .and_then(|body| body.into_inner().parse())
-        .and_then(|doc| if id.is_v7() { Ok(doc) } else { Err(Error::field("path/grant_id", "must be a UUIDv7")) });
-    let write = move |tx: &mut crate::db::Tx<'_>, access: &crate::care::Access<_>, doc: &GrantDoc| {
-        let (done, row) = actions::put(tx, access, id, doc)?;
-        let readers = store::readers_of(tx, access, &[id])?;
-        Ok((done, (row, readers.into_iter().map(|(_, account)| account).collect())))
-    };
-    let again = move |tx: &mut crate::db::Tx<'_>, access: &crate::care::Access<_>, _: Done| {
-        let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-        let readers = store::readers_of(tx, access, &[id])?;
-        Ok((row, readers.into_iter().map(|(_, account)| account).collect()))
-    };
-    let (done, found) = door.write("put_grant", door.once(&key, &raw), command, write, again).await?;
-    Ok(Reply::ok(&view(&door, found)?).created_if(done.status == 201, request.path()))
+async fn put_grant(door: Door<Own>, request: Request<NewId<Grant>, Body<PutGrant>>) -> Result<Reply> {
+    let answer = door.change(
+        "put_grant",
+        request,
+        |command| Ok((command.id.0, command.body.into_inner().parse()?)),
+        |tx, access, (id, doc)| actions::put(tx, access, *id, doc),
+        |tx, access, outcome| {
+            let row = outcome.or_get(|id| actions::get(tx, access, id))?;
+            actions::with_readers(tx, access, vec![row])?.pop().ok_or(Error::NotFound)
+        },
+    );
+    answer.await?.reply(|grant| Ok(Reply::ok(&view(&door, grant)?)))
 }
 
 /// End a grant
 ///
 /// From the answer on, no read that starts sees anything by this grant. Ended again, nothing changes.
-#[utoipa::path(tag = "grants", operation_id = "delete_grant",
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("grant_id" = Uuid, Path, description = "The grant"), OnceHeader),
+#[utoipa::path(tag = "grants",
+    params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
+        ("grant_id" = Uuid, Path, description = "The grant's id"), OnceHeader),
     responses((status = 204, description = "Ended"), ActionErrors))]
 #[delete("/grants/{grant_id}")]
-async fn delete_grant(door: Door<Own>, id: PathOf<Id<Grant>>, key: IdempotencyKey) -> Result<Reply> {
-    let id = id.into_inner();
-    let write = move |tx: &mut crate::db::Tx<'_>, access: &crate::care::Access<_>, (): &()| {
-        actions::delete(tx, access, id)?;
-        Ok((Done::no_content(), ()))
-    };
-    door.write("delete_grant", door.once(&key, &[]), Ok(()), write, |_, _, _| Ok(())).await?;
-    Ok(Reply::no_content())
-}
-
-/// A page of a list.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListGrants {
-    /// How many items, 1 to 200; 20 unless said otherwise.
-    #[param(nullable = false, minimum = 1, maximum = 200)]
-    limit: Option<i64>,
-    /// `next_cursor` of the page before.
-    #[param(nullable = false)]
-    cursor: Option<String>,
+async fn delete_grant(door: Door<Own>, request: Request<Id<Grant>>) -> Result<Reply> {
+    door.delete("delete_grant", request, |tx, access, command| actions::delete(tx, access, command.id)).await
 }
 
 /// List grants
 ///
 /// The patient sees all, also those that have ended. A therapist sees the live ones that name them.
-#[utoipa::path(tag = "grants", operation_id = "list_grants",
-    params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListGrants),
+#[utoipa::path(tag = "grants",
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), PageQuery),
     responses((status = 200, description = "Grants", body = GrantList), ReadErrors))]
 #[get("/grants")]
-async fn list_grants(
-    door: Door<Shared>,
-    query: Result<Query<ListGrants>, Error>,
-    request: HttpRequest,
-) -> Result<Reply> {
+async fn list_grants(door: Door<Shared>, listing: Result<Listing, Error>) -> Result<Reply> {
     let scope = door.cursor_scope("list_grants", "");
-    let asked = query.and_then(|query| {
-        let query = query.into_inner();
-        let after = query.cursor.map(|cursor| {
-            let bytes = door.state().vault.open_cursor(&scope, &cursor);
-            let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok()).map(Id::<Grant>::from_uuid);
-            id.ok_or_else(|| Error::field("query/cursor", "is not a cursor of this list"))
-        });
-        Ok((Limit::parse(query.limit)?, after.transpose()?))
-    });
-    let (limit, after) = door.first("list_grants", asked).await?;
-    let rows = door
-        .read("list_grants", move |tx, access| {
-            let rows = store::list(tx, access, access.link(), after, limit.rows())?;
-            let ids: Vec<Id<Grant>> = rows.iter().map(|row| row.id).collect();
-            let readers = store::readers_of(tx, access, &ids)?;
-            let of = |id| readers.iter().filter(|(grant, _)| *grant == id).map(|(_, account)| *account).collect();
-            Ok(rows.into_iter().map(|row| (row.clone(), of(row.id))).collect::<Vec<Found>>())
-        })
-        .await?;
-    let page = Page::cut(rows, limit, |(row, _)| row.id);
-    let next_cursor = page.next.map(|id| door.state().vault.seal_cursor(&scope, id.uuid().as_bytes()));
-    let items = page.items.into_iter().map(|found| view(&door, found)).collect::<Result<_>>()?;
-    let list = GrantList { items, next_cursor };
-    Ok(Reply::ok(&list).next(&request, list.next_cursor.as_deref()))
+    let (listing, page) = door.list("list_grants", listing, "", actions::list).await?;
+    let page = page.try_map(|grant| view(&door, grant))?;
+    Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| GrantList { items, next_cursor }))
 }

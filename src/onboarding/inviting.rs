@@ -5,14 +5,17 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::clinics::{clinic_for, where_may};
 use super::code::JoinCode;
-use super::model::{Capabilities, InvitationDoc, Invitee};
+use super::model::{InvitationDoc, Invitee};
 use super::store::{self, InvitationRow, NewInvitation};
+use crate::care::clinics::{clinic_for, where_may};
+use crate::care::model::Capabilities;
+use crate::care::store::memberships;
 use crate::db::Tx;
 use crate::identity::actions::email_key;
 use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::{Clinic, Invitation};
+use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::{MacLabel, Place, Purpose, Vault};
@@ -55,7 +58,7 @@ pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: Wish) -> Resu
     let (named, invitee) = (wish.clinic, wish.invitee);
     let clinic = state.db.read(move |tx| {
         let live = asking.live(tx)?;
-        clinic_for(&store::memberships(tx, live.account())?, named, |may| invitee.invited_by(may))
+        clinic_for(&memberships(tx, live.account())?, named, |may| invitee.invited_by(may))
     });
     let clinic = clinic.await?;
     let keys = state.vault.keys(clinic.uuid()).await?.ok_or(Error::NotFound)?;
@@ -73,7 +76,7 @@ pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: Wish) -> Resu
 
 /// Inserts a prepared invitation.
 pub fn invite(tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation) -> Result<InvitationRow> {
-    let works = store::memberships(tx, live.account())?;
+    let works = memberships(tx, live.account())?;
     clinic_for(&works, Some(new.clinic), |may| new.invitee.invited_by(may))?;
     store::insert_invitation(tx, live.account(), new, live.now())?;
     store::find_invitation(tx, new.id)?.ok_or_else(|| Error::corrupt("invitations", new.id))
@@ -88,12 +91,12 @@ pub fn get_own(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Resul
 pub fn list(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
-    before: Option<Id<Invitation>>,
-    limit: i64,
-) -> Result<Vec<InvitationRow>> {
-    let works = store::memberships(tx, live.account())?;
-    let administered = where_may(&works, Capabilities::admin);
-    store::list_invitations(tx, &where_may(&works, |_| true), &administered, live.account(), before, limit)
+    asked: PageRequest<Id<Invitation>>,
+) -> Result<Page<InvitationRow, Id<Invitation>>> {
+    let works = memberships(tx, live.account())?;
+    let (own, administered) = (where_may(&works, |_| true), where_may(&works, Capabilities::admin));
+    let rows = store::list_invitations(tx, &own, &administered, live.account(), asked.after, asked.rows())?;
+    Ok(asked.cut(rows, |row| row.id))
 }
 
 /// Revokes an invitation. Again does nothing.
@@ -102,7 +105,7 @@ pub fn list(
 ///
 /// [`Error::NotFound`] for anybody but its inviter and the clinic's admins; [`Code::StateConflict`] when it was taken.
 pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
-    let works = store::memberships(tx, live.account())?;
+    let works = memberships(tx, live.account())?;
     let row = store::find_invitation(tx, id)?.filter(|row| {
         let may = works.iter().find(|(clinic, _)| *clinic == row.clinic).map(|(_, may)| *may);
         may.is_some_and(|may| may.admin() || row.inviter == live.account())

@@ -1,23 +1,22 @@
 //! Invitations.
 
-use actix_web::{HttpRequest, delete, get, post, web};
+use actix_web::{delete, get, post, web};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{PageQuery, cursor, scope};
-use crate::care::inviting::{self, Wish};
-use crate::care::model::{Capabilities, InvitationDoc, Invitee};
-use crate::care::store::{InvitationRow, NewInvitation};
-use crate::db::Tx;
+use crate::care::model::Capabilities;
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, PathOf, Query, Reply};
-use crate::idempotency::Done;
-use crate::identity::{Claimed, Email, Live, Staff, once_of};
+use crate::http::{Body, Command, Listing, PageQuery, Reply, Request};
+use crate::idempotency::Outcome;
+use crate::identity::{Claimed, Email, Staff};
 use crate::kernel::id::Invitation;
 use crate::kernel::page::Page;
-use crate::kernel::{Error, Fields, Id, Result, Text};
+use crate::kernel::{Fields, Id, Result, Text};
+use crate::onboarding::inviting::{self, Wish};
+use crate::onboarding::model::{InvitationDoc, Invitee};
+use crate::onboarding::store::InvitationRow;
 use crate::state::State;
 
 /// Whom to invite.
@@ -142,27 +141,25 @@ impl InvitationView {
 ///
 /// Makes a code of one use, good for 72 hours, and shows it once. A therapist invites patients to a care link with
 /// themself; an admin invites staff. Hand the code over in person or by a channel you trust.
-#[utoipa::path(tag = "care", operation_id = "create_invitation", params(OnceHeader), request_body = CreateInvitation,
+#[utoipa::path(tag = "care", params(OnceHeader), request_body = CreateInvitation,
     responses((status = 201, description = "The invitation with its code", body = InvitationView), WriteErrors))]
 #[post("/invitations")]
 pub(super) async fn create_invitation(
     caller: Claimed<Staff>,
-    key: IdempotencyKey,
-    body: Result<Body<CreateInvitation>, Error>,
+    request: Request<(), Body<CreateInvitation>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let once = once_of(&state, &key, body.as_ref().map_or(b"", |body| body.raw()));
-    let command = match body.and_then(|body| body.into_inner().parse()) {
-        Ok(wish) => Ok(inviting::prepare(&state, &caller, wish).await?),
-        Err(fault) => Err(fault),
+    let wish = async |command: Command<_, Body<CreateInvitation>>| {
+        inviting::prepare(&state, &caller, command.body.into_inner().parse()?).await
     };
-    let work = |tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation| {
-        Ok((Done::created(new.id.uuid()), inviting::invite(tx, live, new)?))
-    };
-    let again = |tx: &mut Tx<'_>, live: &Live<Staff>, done: Done| {
-        inviting::get_own(tx, live, Id::from_uuid(done.reference.ok_or(Error::NotFound)?))
-    };
-    let (_, row) = caller.write(&state, once, command, work, again).await?;
+    let answer = caller.change(
+        &state,
+        request.prepare(wish).await,
+        |command| Ok(command.body),
+        |tx, live, new| Ok(Outcome::created(new.id, inviting::invite(tx, live, new)?)),
+        |tx, live, outcome| outcome.or_get(|id| inviting::get_own(tx, live, id)),
+    );
+    let row = answer.await?.value;
     let doc = inviting::open_doc(&state.vault, &row).await?;
     let code = inviting::code_of(&state.vault, row.id).to_string();
     let location = format!("/v1/invitations/{}", row.id);
@@ -172,51 +169,37 @@ pub(super) async fn create_invitation(
 /// List invitations
 ///
 /// The caller's own, and all of those of the clinics they administer; newest first, without codes.
-#[utoipa::path(tag = "care", operation_id = "list_invitations", params(PageQuery),
+#[utoipa::path(tag = "care", params(PageQuery),
     responses((status = 200, description = "A page of invitations", body = InvitationPage), ReadErrors))]
 #[get("/invitations")]
 pub(super) async fn list_invitations(
     caller: Claimed<Staff>,
-    query: Query<PageQuery>,
-    request: HttpRequest,
+    listing: Listing,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let (query, scope) = (query.into_inner(), scope("list_invitations", caller.account()));
-    let (limit, before) = (query.limit()?, query.after(&state, &scope)?);
-    let unit = state.db.read(move |tx| {
-        let live = caller.live(tx)?;
-        inviting::list(tx, &live, before, limit.rows())
-    });
-    let rows = unit.await?;
-    let page = Page::cut(rows, limit, |row| row.id);
+    let scope = caller.cursor_scope("list_invitations");
+    let asked = listing.page(&state.vault, &scope)?;
+    let page = caller.read(&state, move |tx, live| inviting::list(tx, live, asked)).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for row in &page.items {
         let doc = inviting::open_doc(&state.vault, row).await?;
         items.push(InvitationView::new(row, doc, caller.now(), None));
     }
-    let view = InvitationPage { items, next_cursor: cursor(&state, &scope, page.next) };
-    Ok(Reply::ok(&view).next(&request, view.next_cursor.as_deref()))
+    let page = Page { items, next: page.next };
+    Ok(listing.reply(&state.vault, &scope, page, |items, next_cursor| InvitationPage { items, next_cursor }))
 }
 
 /// Revoke an invitation
 ///
 /// Its code is no longer good. By the inviter or an admin of the clinic; not possible once it is used. Twice is once.
-#[utoipa::path(tag = "care", operation_id = "revoke_invitation",
-    params(("invitation_id" = Uuid, Path, description = "The invitation"), OnceHeader),
+#[utoipa::path(tag = "care",
+    params(("invitation_id" = Uuid, Path, description = "The invitation's id"), OnceHeader),
     responses((status = 204, description = "It is revoked"), ActionErrors))]
 #[delete("/invitations/{invitation_id}")]
 pub(super) async fn revoke_invitation(
     caller: Claimed<Staff>,
-    path: PathOf<Id<Invitation>>,
-    key: IdempotencyKey,
+    request: Request<Id<Invitation>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let id = path.into_inner();
-    let once = once_of(&state, &key, &[]);
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (): &()| {
-        inviting::revoke(tx, live, id)?;
-        Ok((Done::no_content(), ()))
-    };
-    caller.write(&state, once, Ok(()), work, |_, _, _| Ok(())).await?;
-    Ok(Reply::no_content())
+    caller.delete(&state, request, |tx, live, command| inviting::revoke(tx, live, command.id)).await
 }

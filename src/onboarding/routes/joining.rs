@@ -7,22 +7,21 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::links::CareLinkView;
-use crate::care::code::JoinCode;
-use crate::care::joining::{self, Joined, Person, Registration};
-use crate::care::model::Capabilities;
-use crate::care::people::SealedNames;
-use crate::care::store::{self, Link};
-use crate::care::{setup, words};
-use crate::db::Tx;
+use crate::care::people::{Names, SealedNames};
+use crate::care::routes::links::CareLinkView;
 use crate::http::document::{AuthErrors, OnceHeader, SetupErrors, WriteErrors};
-use crate::http::{Body, IdempotencyKey, Reply};
-use crate::idempotency::Done;
-use crate::identity::routes::TokensView;
-use crate::identity::{AccountKind, Anyone, Caller, Email, Live, Passphrase, Passwords, Tokens, once_of};
-use crate::kernel::id::Clinic;
-use crate::kernel::{Error, Fields, Id, Result, Text, Zone};
+use crate::http::{Body, Reply, Request};
+use crate::idempotency::Outcome;
+use crate::identity::routes::{SessionParts, TokensView};
+use crate::identity::{AccountKind, Caller, Email, Passphrase};
+use crate::kernel::locale::{country, language};
+use crate::kernel::{Fields, Id, Result, Text, Zone};
+use crate::onboarding::code::JoinCode;
+use crate::onboarding::joining::{self, Joined};
+use crate::onboarding::model::{Person, Registration};
+use crate::onboarding::setup;
 use crate::state::State;
+use crate::vault::Vault;
 
 /// The first clinic and its admin.
 #[derive(Deserialize, ToSchema)]
@@ -170,22 +169,12 @@ impl SetUp {
     }
 }
 
-fn locale(text: String) -> std::result::Result<String, String> {
-    let right = (2..=35).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if right { Ok(text) } else { Err("must be a language tag such as en or de-AT".to_owned()) }
-}
-
-fn country(text: String) -> std::result::Result<String, String> {
-    let right = text.len() == 2 && text.chars().all(|c| c.is_ascii_uppercase());
-    if right { Ok(text) } else { Err("must be a country of ISO 3166 such as DE".to_owned()) }
-}
-
 impl Register {
     fn parse(self) -> Result<Registration> {
         let mut fields = Fields::new();
         let person = person(&mut fields, self.name, self.email, self.passphrase);
         let zone = self.time_zone.and_then(|zone| fields.take("/time_zone", Zone::parse(&zone)));
-        let locale = fields.take("/locale", locale(self.locale.unwrap_or_else(|| "en".to_owned())));
+        let locale = fields.take("/locale", language(self.locale.unwrap_or_else(|| "en".to_owned())));
         let country = self.country.and_then(|text| fields.take("/country", country(text)));
         let (person, locale) = fields.finish(person.zip(locale))?;
         let code = JoinCode::parse(&self.code);
@@ -193,22 +182,32 @@ impl Register {
     }
 }
 
+impl AcceptedView {
+    fn new(joined: Joined, names: &Names, vault: &Vault) -> Self {
+        match joined {
+            Joined::Link(link) => {
+                Self { care_link: Some(CareLinkView::new(&link, names, vault, true)), membership: None }
+            }
+            Joined::Clinic(clinic, may) => {
+                let (clinic_id, clinic_name, capabilities) = (clinic.uuid(), names.clinic(clinic), may.names());
+                Self { care_link: None, membership: Some(MembershipView { clinic_id, clinic_name, capabilities }) }
+            }
+        }
+    }
+}
+
 /// Set the server up
 ///
 /// Makes the first clinic and its admin, with the code that the server printed when it started, and logs the admin in.
 /// Works once.
-#[utoipa::path(tag = "care", operation_id = "set_up", request_body = SetUp, security(()),
+#[utoipa::path(tag = "care", request_body = SetUp, security(()),
     responses((status = 201, description = "The clinic and its admin", body = SetUpView), SetupErrors))]
 #[post("/setup")]
-pub(super) async fn set_up(
-    body: Body<SetUp>,
-    state: web::Data<State>,
-    passwords: web::Data<Passwords>,
-    tokens: web::Data<Arc<Tokens>>,
-) -> Result<Reply> {
+pub(super) async fn set_up(body: Body<SetUp>, parts: SessionParts) -> Result<Reply> {
     let (code, clinic_name, admin) = body.into_inner().parse()?;
     let (clinic, name) = (clinic_name.as_str().to_owned(), admin.name.as_str().to_owned());
-    let founded = setup::set_up(&state, &passwords, Arc::clone(&tokens), code, clinic_name, admin).await?;
+    let (state, passwords, tokens) = &parts;
+    let founded = setup::set_up(state, passwords, Arc::clone(tokens), code, clinic_name, admin).await?;
     let id = founded.grant.account.uuid();
     let view = SetUpView {
         clinic: ClinicView { id: founded.clinic.uuid(), name: clinic },
@@ -223,18 +222,14 @@ pub(super) async fn set_up(
 /// Makes an account and logs it in. For a patient the care link to the therapist who invited is then `accepted`; a
 /// member of staff works at the clinic. An address that somebody has already is answered like a code that is not
 /// valid, and the code stays unused.
-#[utoipa::path(tag = "identity", operation_id = "register", request_body = Register, security(()),
+#[utoipa::path(tag = "identity", request_body = Register, security(()),
     responses((status = 201, description = "The account and its tokens", body = RegisteredView), AuthErrors))]
 #[post("/auth/register")]
-pub(super) async fn register(
-    body: Body<Register>,
-    state: web::Data<State>,
-    passwords: web::Data<Passwords>,
-    tokens: web::Data<Arc<Tokens>>,
-) -> Result<Reply> {
+pub(super) async fn register(body: Body<Register>, parts: SessionParts) -> Result<Reply> {
     let registration = body.into_inner().parse()?;
     let name = registration.person.name.as_str().to_owned();
-    let registered = joining::register(&state, &passwords, Arc::clone(&tokens), registration).await?;
+    let (state, passwords, tokens) = &parts;
+    let registered = joining::register(state, passwords, Arc::clone(tokens), registration).await?;
     let view = RegisteredView {
         account: NewAccountView {
             id: registered.grant.account.uuid(),
@@ -247,75 +242,36 @@ pub(super) async fn register(
     Ok(Reply::ok(&view).created("/v1/me").no_store())
 }
 
-/// What an acceptance answers, still sealed.
-enum Accepted {
-    Link(Link),
-    Clinic(Id<Clinic>, Capabilities),
-}
-
-fn accepted(tx: &mut Tx<'_>, joined: Joined) -> Result<(Accepted, SealedNames)> {
-    match joined {
-        Joined::Link(id) => {
-            let link = store::find_link(tx, id)?.ok_or(Error::NotFound)?;
-            let names = SealedNames::collect(tx, [link.therapist], [link.clinic])?;
-            Ok((Accepted::Link(link), names))
-        }
-        Joined::Clinic(clinic, may) => Ok((Accepted::Clinic(clinic, may), SealedNames::collect(tx, [], [clinic])?)),
-    }
-}
-
-fn accepted_again(tx: &mut Tx<'_>, live: &Live<Anyone>, done: Done) -> Result<(Accepted, SealedNames)> {
-    let reference = done.reference.ok_or(Error::NotFound)?;
-    let joined = match live.kind() {
-        AccountKind::Patient => {
-            let link = store::find_link(tx, Id::from_uuid(reference))?;
-            Joined::Link(link.filter(|link| link.person == live.account()).ok_or(Error::NotFound)?.id)
-        }
-        AccountKind::Staff => {
-            let works = store::memberships(tx, live.account())?;
-            let at = works.into_iter().find(|(clinic, _)| clinic.uuid() == reference);
-            let (clinic, may) = at.ok_or(Error::NotFound)?;
-            Joined::Clinic(clinic, may)
-        }
-    };
-    accepted(tx, joined)
-}
-
 /// Accept another invitation
 ///
 /// For somebody who has an account: a patient gets another therapist, staff another clinic.
-#[utoipa::path(tag = "care", operation_id = "accept_invitation", params(OnceHeader), request_body = AcceptInvitation,
+#[utoipa::path(tag = "care", params(OnceHeader), request_body = AcceptInvitation,
     responses((status = 200, description = "What was joined", body = AcceptedView), WriteErrors))]
 #[post("/invitations/accept")]
 pub(super) async fn accept_invitation(
     caller: Caller,
-    key: IdempotencyKey,
-    body: Result<Body<AcceptInvitation>, Error>,
+    request: Request<(), Body<AcceptInvitation>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let once = once_of(&state, &key, body.as_ref().map_or(b"", |body| body.raw()));
-    let command = body.map(|body| JoinCode::parse(&body.into_inner().code));
-    let (vault, link) = (state.vault.clone(), state.entropy.id(caller.now()));
-    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, code: &Option<JoinCode>| {
-        let joined = joining::accept(tx, &vault, live, *code, link)?;
-        let reference = match joined {
-            Joined::Link(id) => id.uuid(),
-            Joined::Clinic(id, _) => id.uuid(),
-        };
-        Ok((Done::ok(reference), accepted(tx, joined)?))
-    };
-    let (_, (joined, names)) = caller.write(&state, once, command, work, accepted_again).await?;
+    let (parts, link) = (State::clone(&state), state.entropy.id(caller.now()));
+    let answer = caller.change(
+        &state,
+        request,
+        |command| Ok(JoinCode::parse(&command.body.into_inner().code)),
+        move |tx, live, code| {
+            let joined = joining::accept(tx, &parts, live, *code, link)?;
+            Ok(Outcome::ok(joined.id(), joined))
+        },
+        |tx, live, outcome| {
+            let joined = outcome.or_get(|id| joining::get_joined(tx, live, id))?;
+            let (therapist, clinic) = match &joined {
+                Joined::Link(link) => (Some(link.therapist), link.clinic),
+                Joined::Clinic(clinic, _) => (None, *clinic),
+            };
+            Ok((joined, SealedNames::collect(tx, therapist, [clinic])?))
+        },
+    );
+    let (joined, names) = answer.await?.value;
     let names = names.open(&state.vault).await?;
-    let view = match joined {
-        Accepted::Link(link) => {
-            let words = words::words_of(&state.vault, link.id, link.person);
-            let view = CareLinkView::new(&link, names.person(link.therapist), names.clinic(link.clinic), words);
-            AcceptedView { care_link: Some(view), membership: None }
-        }
-        Accepted::Clinic(clinic, may) => {
-            let (clinic_id, clinic_name, capabilities) = (clinic.uuid(), names.clinic(clinic), may.names());
-            AcceptedView { care_link: None, membership: Some(MembershipView { clinic_id, clinic_name, capabilities }) }
-        }
-    };
-    Ok(Reply::ok(&view))
+    Ok(Reply::ok(&AcceptedView::new(joined, &names, &state.vault)))
 }

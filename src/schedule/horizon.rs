@@ -1,18 +1,18 @@
-//! Plans grow with time.
+//! Plans grow with time, and follow the facts that change by themselves: a grant that runs out, a session whose end
+//! nobody told. The plan says when that is (`patients.next_plan_at`).
 
-use std::sync::Arc;
-
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
+use super::store;
 use crate::care::access::Leave;
 use crate::changes::{self, FeedsPlan};
-use crate::delivery::actions::keys_of;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::Protocol;
-use crate::schedule::store;
 use crate::state::State;
+use crate::tasks::{Done, Due, Round, Task, keys_of};
 use crate::vault::Keys;
 
 /// Patients planned for in one round.
@@ -24,8 +24,37 @@ const MARKED: i64 = 100;
 /// A plan that fails for a fault in its data is tried again after this.
 const LATER: SignedDuration = SignedDuration::from_hours(1);
 
-/// Plans again for those whose horizon has moved, each in a unit of their own. Answers how many.
-pub(super) async fn extend(state: &State, now: Timestamp) -> Result<usize> {
+/// Plans again for those whose horizon has moved, each in a unit of their own.
+///
+/// A server begins with having everybody planned for again if its protocol is newer than the one that plans were made
+/// by.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon;
+
+impl Task for Horizon {
+    fn name(&self) -> &'static str {
+        "plans"
+    }
+
+    fn next_due(&self) -> &'static [Due] {
+        const { &[Due::at("patients", "next_plan_at")] }
+    }
+
+    fn begin<'a>(&'a self, state: &'a State, now: Timestamp) -> BoxFuture<'a, Result<()>> {
+        follow_protocol(state, state.protocols.current(), now).boxed()
+    }
+
+    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+        async move {
+            let planned = extend(state, now).await?;
+            Ok(Done { planned, ..Done::rows(planned) })
+        }
+        .boxed()
+    }
+}
+
+/// Answers for how many patients it planned.
+async fn extend(state: &State, now: Timestamp) -> Result<usize> {
     let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
     let keys = keys_of(state, patients.clone()).await?;
     let plans: Vec<_> = patients
@@ -74,17 +103,19 @@ async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now
         state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, None)).await?;
         return Ok(true);
     };
-    let planner = Arc::clone(&state.planner);
-    let planned = state.db.write_bulk(move |tx| {
+    let planner = std::sync::Arc::clone(&state.planner);
+    let unit = state.db.write_bulk(move |tx| {
         Leave::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head before anything is read.
             changes::take(tx, patient, 0)?;
             let wanted = store::is_to_plan(tx, access)?;
-            access.feed_plan(if wanted { FeedsPlan::Always } else { FeedsPlan::Never });
+            if wanted {
+                access.feed_plan(FeedsPlan::Always);
+            }
             Ok(wanted)
         })
     });
-    match planned.await {
+    match unit.await {
         Err(error @ (Error::Internal(_) | Error::NotFound)) => {
             tracing::error!(%patient, %error, "a plan could not be extended and is tried again in an hour");
             let later = now.saturating_add(LATER).unwrap_or(now);

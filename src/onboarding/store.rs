@@ -1,11 +1,14 @@
-//! Invitations, looked up by the hash of their code (index `invitations_code`).
+//! Invitations, looked up by the hash of their code (index `invitations_code`); the rows a patient begins with; the
+//! server's own values.
 
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use crate::care::model::{Capabilities, Invitee};
-use crate::db::schema::{accounts, invitations, staff_members};
-use crate::db::{At, Tx};
+use super::model::Invitee;
+use crate::care::access::{Access, Write};
+use crate::care::model::Capabilities;
+use crate::db::schema::{invitations, patient_heads, patients, settings, staff_members};
+use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Clinic, Invitation};
 use crate::kernel::{Id, Result};
 
@@ -48,7 +51,7 @@ pub fn insert_invitation(tx: &mut Tx<'_>, inviter: Id<Account>, new: &NewInvitat
 
 /// An invitation that may be taken.
 #[derive(Clone, Debug)]
-pub struct Open {
+pub struct OpenInvitation {
     /// Its id.
     pub id: Id<Invitation>,
     /// The clinic.
@@ -64,7 +67,7 @@ pub struct Open {
 type OpenRow = (Id<Invitation>, Id<Clinic>, Id<Account>, Option<i32>, Option<Vec<u8>>, i32);
 
 /// The invitation of a code: not used, revoked or expired, by somebody who may still invite such a person.
-pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<Open>> {
+pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<OpenInvitation>> {
     let row: Option<OpenRow> = invitations::table
         .inner_join(
             staff_members::table.on(staff_members::clinic_id
@@ -89,7 +92,7 @@ pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Op
     Ok(row.and_then(|(id, clinic, inviter, bits, email_key, may)| {
         let invitee = Invitee::of(bits);
         let honoured = invitee.invited_by(Capabilities::from_bits(may));
-        honoured.then_some(Open { id, clinic, inviter, invitee, email_key })
+        honoured.then_some(OpenInvitation { id, clinic, inviter, invitee, email_key })
     }))
 }
 
@@ -111,13 +114,16 @@ pub fn mark_invitation_revoked(tx: &mut Tx<'_>, id: Id<Invitation>, now: Timesta
 }
 
 /// An invitation as it is stored.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = invitations)]
 pub struct InvitationRow {
     /// Its id.
     pub id: Id<Invitation>,
     /// The clinic.
+    #[diesel(column_name = clinic_id)]
     pub clinic: Id<Clinic>,
     /// Who invites.
+    #[diesel(column_name = inviter_id)]
     pub inviter: Id<Account>,
     /// What the invited may do; nothing for patients.
     pub capabilities: Option<i32>,
@@ -133,33 +139,13 @@ pub struct InvitationRow {
     pub revoked_at: Option<At>,
 }
 
-type Columns = (
-    invitations::id,
-    invitations::clinic_id,
-    invitations::inviter_id,
-    invitations::capabilities,
-    invitations::doc,
-    invitations::created_at,
-    invitations::expires_at,
-    invitations::used_at,
-    invitations::revoked_at,
-);
-
-const COLUMNS: Columns = (
-    invitations::id,
-    invitations::clinic_id,
-    invitations::inviter_id,
-    invitations::capabilities,
-    invitations::doc,
-    invitations::created_at,
-    invitations::expires_at,
-    invitations::used_at,
-    invitations::revoked_at,
-);
-
 /// The invitation of this id.
 pub fn find_invitation(tx: &mut Tx<'_>, id: Id<Invitation>) -> Result<Option<InvitationRow>> {
-    Ok(invitations::table.filter(invitations::id.eq(id)).select(COLUMNS).first(tx.conn()).optional()?)
+    Ok(invitations::table
+        .filter(invitations::id.eq(id))
+        .select(InvitationRow::as_select())
+        .first(tx.conn())
+        .optional()?)
 }
 
 /// The invitations of these clinics that `inviter` made, and all of those in `administered`, newest first, made before
@@ -178,18 +164,52 @@ pub fn list_invitations(
         .filter(invitations::id.lt(before.unwrap_or(Id::from_uuid(uuid::Uuid::max()))))
         .order(invitations::id.desc())
         .limit(limit)
-        .select(COLUMNS)
+        .select(InvitationRow::as_select())
         .load(tx.conn())?)
 }
 
-/// Whether somebody has the address with this keyed hash.
-pub fn address_taken(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<bool> {
-    let found: Option<Id<Account>> =
-        accounts::table.filter(accounts::email_key.eq(email_key)).select(accounts::id).first(tx.conn()).optional()?;
-    Ok(found.is_some())
+/// A value of the server's own.
+pub fn find_setting(tx: &mut Tx<'_>, name: &str) -> Result<Option<Vec<u8>>> {
+    Ok(settings::table.filter(settings::name.eq(name)).select(settings::value).first(tx.conn()).optional()?)
 }
 
-/// The keyed hash of an account's address.
-pub fn address_of(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<u8>> {
-    Ok(accounts::table.filter(accounts::id.eq(account)).select(accounts::email_key).first(tx.conn())?)
+/// Keeps a value unless there is one.
+pub fn insert_setting(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
+    Both(
+        diesel::insert_into(settings::table)
+            .values((settings::name.eq(name), settings::value.eq(value)))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Deletes a value if it still is `value`: of several units one hears `true`.
+pub fn delete_setting(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<bool> {
+    let row = settings::table.filter(settings::name.eq(name)).filter(settings::value.eq(value));
+    Ok(diesel::delete(row).execute(tx.conn())? == 1)
+}
+
+/// Inserts a patient with the head of their changes and of their audit chain.
+pub fn insert_patient(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+    let patient = access.patient();
+    diesel::insert_into(patients::table)
+        .values((
+            patients::id.eq(patient),
+            patients::account_id.eq(access.account()?),
+            patients::plan_version.eq(0_i64),
+            // The workers make the first plan.
+            patients::next_plan_at.eq(At(access.now())),
+            patients::created_at.eq(At(access.now())),
+        ))
+        .execute(tx.conn())?;
+    diesel::insert_into(patient_heads::table)
+        .values((
+            patient_heads::patient_id.eq(patient),
+            patient_heads::change_seq.eq(0_i64),
+            patient_heads::audit_seq.eq(0_i64),
+            patient_heads::audit_mac.eq(Vec::new()),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
 }

@@ -5,7 +5,7 @@ use crate::kernel::id::{Account, CareLink};
 use crate::vault::{MacLabel, Vault};
 
 /// 256 short words that say nothing about anybody, one for each byte.
-const WORDS: &str = include_str!("words.txt");
+const WORDS: &str = include_str!("verification_words.txt");
 
 /// The two words of a link: the same for both sides, and not to be guessed from its ids.
 pub fn words_of(vault: &Vault, link: Id<CareLink>, patient: Id<Account>) -> Vec<&'static str> {

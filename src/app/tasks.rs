@@ -1,0 +1,42 @@
+//! The one list of background work.
+
+use jiff::Timestamp;
+
+use crate::delivery::{Channel, Deliver, MarkDue};
+use crate::jobs::{self, Outcome};
+use crate::kernel::Result;
+use crate::schedule::horizon::Horizon;
+use crate::state::State;
+use crate::tasks::Tasks;
+use crate::{exercises, idempotency, identity, journal};
+
+/// Every task of a server whose pushes leave by `channel`, in the order in which a round does them.
+pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
+    vec![
+        Box::new(MarkDue { channel: channel.name() }),
+        Box::new(Deliver(channel)),
+        Box::new(Horizon),
+        Box::new(idempotency::clearing::TASK),
+        Box::new(identity::clearing::TASK),
+        Box::new(journal::purge::TASK),
+        Box::new(exercises::purge::TASK),
+    ]
+}
+
+/// One round of everything that is due at `now`, see [`jobs::tick`].
+///
+/// # Errors
+///
+/// As [`jobs::tick`].
+pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<Outcome> {
+    jobs::tick(state, &tasks(channel), now).await
+}
+
+/// Moves a manual clock, and does what falls due on the way, see [`jobs::pass`].
+///
+/// # Errors
+///
+/// As [`jobs::pass`].
+pub async fn pass(state: &State, channel: &dyn Channel, to: Timestamp) -> Result<usize> {
+    jobs::pass(state, &tasks(channel), to).await
+}

@@ -1,0 +1,97 @@
+//! Those who work at a clinic, and the changes an admin makes to what they may do.
+
+use jiff::Timestamp;
+
+use super::access::{Leave, Role};
+use super::clinics::require_admin;
+use super::links;
+use super::model::Capabilities;
+use super::store::{self, Member};
+use crate::changes::Planner;
+use crate::db::Tx;
+use crate::identity::{Live, Staff};
+use crate::kernel::id::{Account, Clinic};
+use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::{Code, Error, Id, Result};
+
+/// A page of those who work at a clinic, for its admins.
+pub fn list(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    clinic: Id<Clinic>,
+    asked: PageRequest<Id<Account>>,
+) -> Result<Page<Member, Id<Account>>> {
+    require_admin(tx, live, clinic)?;
+    Ok(asked.cut(store::list_members(tx, clinic, asked.after, asked.rows())?, |member| member.account))
+}
+
+/// What an admin changes about a member.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberChange {
+    /// What they may do from now on.
+    pub capabilities: Option<Capabilities>,
+    /// Whether they no longer work here.
+    pub ended: bool,
+}
+
+/// Changes what a member may do, or ends their work at the clinic and with it all their care links there.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when nobody would be left to administer
+/// the clinic.
+pub fn update(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    live: &Live<Staff>,
+    clinic: Id<Clinic>,
+    account: Id<Account>,
+    change: MemberChange,
+) -> Result<Member> {
+    require_admin(tx, live, clinic)?;
+    let members = store::hold_members(tx, clinic)?;
+    let mut member = *members.iter().find(|member| member.account == account).ok_or(Error::NotFound)?;
+    member.capabilities = change.capabilities.unwrap_or(member.capabilities);
+    let administers = |member: &Member| member.capabilities.admin();
+    let others = members.iter().any(|other| other.account != account && administers(other));
+    if !others && (change.ended || !administers(&member)) {
+        return Err(Error::conflict(Code::StateConflict));
+    }
+    let ended: Option<Timestamp> = change.ended.then_some(live.now());
+    if change.ended {
+        let actor = (live.account(), live.session());
+        for link in store::hold_links_of(tx, clinic, account)? {
+            // Without the keys of many patients: the planner marks their plans stale.
+            let leave = Leave::opened(link.patient, Role::Server, actor, None, live.now());
+            leave.run(tx, planner, |tx, access| links::end(tx, access, &link))?;
+        }
+    }
+    store::update_member(tx, clinic, account, member.capabilities, ended)?;
+    Ok(member)
+}
+
+/// The member that a change was about, as they are now, also when the change let them go.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they never worked there.
+pub fn get(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Member> {
+    require_admin(tx, live, clinic)?;
+    store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
+}
+
+/// Makes an account work at a clinic.
+///
+/// # Errors
+///
+/// [`Code::StateConflict`] when they work there already.
+pub fn join(
+    tx: &mut Tx<'_>,
+    clinic: Id<Clinic>,
+    account: Id<Account>,
+    capabilities: Capabilities,
+    now: Timestamp,
+) -> Result<()> {
+    let news = store::insert_member(tx, clinic, account, capabilities, now)?;
+    if news { Ok(()) } else { Err(Error::conflict(Code::StateConflict)) }
+}

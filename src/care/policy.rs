@@ -1,0 +1,60 @@
+//! Policies: who may try an operation on a patient's data, and as whom they get in.
+
+use super::access::Role;
+use super::store::Relation;
+use crate::identity::{Anyone, Kind, Staff};
+use crate::kernel::id::Patient;
+
+/// A policy: which accounts may try, and as whom they get in.
+pub trait Policy: 'static {
+    /// The kinds of account the operation is for; others get 403 whatever the patient.
+    type For: Kind;
+    /// As whom a caller gets in, by what binds them to the patient.
+    fn admits(relations: &Relations<'_>) -> Option<Role>;
+}
+
+/// What binds a caller to a patient.
+#[derive(Debug)]
+pub struct Relations<'b> {
+    pub(super) owner: bool,
+    pub(super) links: &'b [Relation],
+}
+
+impl Relations<'_> {
+    fn owner(&self) -> Option<Role> {
+        self.owner.then_some(Role::Owner)
+    }
+
+    fn therapist(&self) -> Option<Role> {
+        let own = self.links.iter().find(|link| link.own && link.active && link.capabilities.care());
+        own.map(|link| Role::Therapist { link: link.link, clinic: link.clinic })
+    }
+
+    fn recorder(&self) -> Option<Role> {
+        let at = self.links.iter().find(|link| link.active && link.capabilities.record());
+        at.map(|link| Role::Recorder { clinic: link.clinic })
+    }
+}
+
+macro_rules! policies {
+    ($($(#[$doc:meta])* $name:ident for $kind:ty: $relations:ident => $rule:expr;)*) => { $(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+        impl Policy for $name {
+            type For = $kind;
+            fn admits($relations: &Relations<'_>) -> Option<Role> { $rule }
+        }
+    )* };
+}
+
+policies! {
+    /// The patient.
+    Own for Patient: relations => relations.owner();
+    /// The patient, or a linked therapist.
+    Shared for Anyone: relations => relations.owner().or_else(|| relations.therapist());
+    /// The patient, a linked therapist, or recording staff.
+    Team for Anyone: relations => relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
+    /// A linked therapist.
+    Care for Staff: relations => relations.therapist();
+}

@@ -1,0 +1,157 @@
+//! The task that marks prompts due whose time has come.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+
+use super::model::Outgoing;
+use super::outage::{Fates, cutoff};
+use super::store as outbox;
+use crate::care::access::{Access, Leave, Read};
+use crate::changes;
+use crate::db::Tx;
+use crate::kernel::id::Patient;
+use crate::kernel::{Id, Result};
+use crate::prompts::store::{self as prompts, Mark, PromptRow};
+use crate::state::State;
+use crate::tasks::{Done, Due, Round, Task, keys_of};
+use crate::vault::Keys;
+
+/// Prompts marked due in one unit.
+const BATCH: i64 = 500;
+/// Prompts whose patients are caught up with in one round.
+const LATE: i64 = 500;
+/// Patients caught up with at once.
+const AT_ONCE: usize = 16;
+
+/// Marks what is due: a delivery for what is still of use, nothing for the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkDue {
+    /// The name of the channel that deliveries leave by.
+    pub channel: &'static str,
+}
+
+impl MarkDue {
+    /// The name of the task.
+    pub const NAME: &'static str = "due-prompts";
+}
+
+impl Task for MarkDue {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn next_due(&self) -> &'static [Due] {
+        prompts::NEXT_DUE
+    }
+
+    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+        async move {
+            let due = self.mark(round).await?;
+            metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));
+            Ok(Done { due, ..Done::rows(due) })
+        }
+        .boxed()
+    }
+}
+
+impl MarkDue {
+    /// Answers how many prompts it marked.
+    async fn mark(&self, Round { state, now, since }: Round<'_>) -> Result<usize> {
+        let (channel, cutoff) = (self.channel, cutoff(now));
+        let any_late = since < cutoff;
+        let caught_up = if any_late {
+            let (late, _) = state.db.read(move |tx| prompts::list_late(tx, cutoff, LATE)).await?;
+            catch_up(state, channel, late, now).await?
+        } else {
+            0
+        };
+        let on_time = state.db.write(move |tx| on_time(tx, channel, any_late, (cutoff, now))).await?;
+        Ok(caught_up + on_time)
+    }
+}
+
+fn on_time(
+    tx: &mut Tx<'_>,
+    channel: &'static str,
+    any_late: bool,
+    (cutoff, now): (Timestamp, Timestamp),
+) -> Result<usize> {
+    // Patients with something late are caught up with as a whole, by whoever comes first.
+    let (late, all) = if any_late { prompts::list_late(tx, cutoff, LATE)? } else { (Vec::new(), true) };
+    if !all {
+        return Ok(0);
+    }
+    let claimed = outbox::claim(tx, (cutoff, now), &late, BATCH)?;
+    settle(tx, channel, &Fates::on_time(&claimed, now), now)?;
+    Ok(claimed.len())
+}
+
+/// Stores what becomes of prompts: marks, and a delivery for each that goes out.
+fn settle(tx: &mut Tx<'_>, channel: &'static str, fates: &Fates, now: Timestamp) -> Result<()> {
+    let ids = |list: &[Outgoing]| list.iter().map(|one| (one.patient, one.prompt)).collect::<Vec<_>>();
+    prompts::mark(tx, &ids(&fates.due), Mark::Due, now)?;
+    prompts::mark(tx, &ids(&fates.lapsed), Mark::Lapsed, now)?;
+    outbox::insert(tx, channel, &fates.going, now)
+}
+
+/// Catches up with patients after an outage, each in a unit of their own.
+async fn catch_up(state: &State, channel: &'static str, late: Vec<Id<Patient>>, now: Timestamp) -> Result<usize> {
+    let keys = keys_of(state, late.clone()).await?;
+    let units: Vec<_> = late
+        .into_iter()
+        .map(|patient| {
+            let keys = keys.get(&patient).cloned().flatten();
+            catch_up_one(state, channel, patient, keys, now).map(move |done| (patient, done)).boxed()
+        })
+        .collect();
+    let mut units = futures_util::stream::iter(units).buffer_unordered(AT_ONCE);
+    let mut count = 0;
+    while let Some((patient, done)) = units.next().await {
+        match done {
+            Ok(marked) => count += marked,
+            Err(error) => tracing::error!(%patient, %error, "what was due in an outage could not be caught up with"),
+        }
+    }
+    Ok(count)
+}
+
+/// Opens what waits, and says what becomes of it.
+fn decide(rows: Vec<(Outgoing, PromptRow)>, access: &Access<Read>) -> Fates {
+    let list: Vec<_> = rows.into_iter().map(|(one, row)| (one, prompts::open(access, row).ok())).collect();
+    Fates::after_outage(&list, access.now())
+}
+
+/// Reads what waits, opens it and decides outside the database, and stores that if the same still waits.
+async fn catch_up_one(
+    state: &State,
+    channel: &'static str,
+    patient: Id<Patient>,
+    keys: Option<Keys>,
+    now: Timestamp,
+) -> Result<usize> {
+    let rows = state.db.read(move |tx| {
+        let access = Access::<Read>::for_server(patient, None, now);
+        let rows = prompts::list_waiting(tx, &access)?;
+        outbox::outgoing(tx, &access, rows)
+    });
+    let rows = rows.await?;
+    let seen: Vec<_> = rows.iter().map(|(_, row)| (row.id, row.version)).collect();
+    let fates = decide(rows, &Access::<Read>::for_server(patient, keys, now));
+    let planner = Arc::clone(&state.planner);
+    let unit = state.db.write_bulk(move |tx| {
+        Leave::for_server(patient, None, now).run(tx, planner.as_ref(), |tx, access| {
+            // No number is taken: this locks the head, so that two workers do not choose twice.
+            changes::take(tx, patient, 0)?;
+            if prompts::hold_waiting(tx, access)? != seen {
+                // Somebody was faster: what waits now is looked at in the next round.
+                return Ok(0);
+            }
+            settle(tx, channel, &fates, now)?;
+            Ok(seen.len())
+        })
+    });
+    unit.await
+}

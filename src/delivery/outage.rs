@@ -1,0 +1,57 @@
+//! What becomes of prompts whose time has come, also after an outage.
+//!
+//! A prompt that is found more than half an hour after its time comes from an outage. Of a patient who has such a
+//! prompt at most one still goes out, whatever else is due: a safety prompt if one is still valid, else the latest valid
+//! one. The others lapse without a sound. Cards that are never pushed stay where they are until they expire. Several
+//! prompts that come due together without an outage (two that were snoozed until the evening) all go out.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::model::Outgoing;
+use crate::planning::Kind;
+use crate::prompts::model::StoredPrompt;
+
+/// Who finds a prompt waiting longer than this after its time comes back from an outage.
+const OUTAGE: SignedDuration = SignedDuration::from_mins(30);
+
+/// Prompts that were due before this instant and still wait at `now` come from an outage.
+pub fn cutoff(now: Timestamp) -> Timestamp {
+    now.saturating_sub(OUTAGE).unwrap_or(now)
+}
+
+/// What becomes of prompts whose time has come.
+#[derive(Clone, Debug, Default)]
+pub struct Fates {
+    /// They go out: a part of those that are due.
+    pub going: Vec<Outgoing>,
+    /// They are due.
+    pub due: Vec<Outgoing>,
+    /// They lapse.
+    pub lapsed: Vec<Outgoing>,
+}
+
+impl Fates {
+    /// Of prompts that are found in time: all that have not expired go out.
+    pub fn on_time(list: &[Outgoing], now: Timestamp) -> Self {
+        let (due, lapsed): (Vec<_>, Vec<_>) = list.iter().copied().partition(|one| one.expires_at > now);
+        Self { going: due.clone(), due, lapsed }
+    }
+
+    /// Of all that waits for one patient after an outage. What cannot be opened has no prompt: nobody can read it.
+    pub fn after_outage(list: &[(Outgoing, Option<StoredPrompt>)], now: Timestamp) -> Self {
+        let valid = |(one, prompt): &'_ (Outgoing, Option<StoredPrompt>)| {
+            prompt.as_ref().filter(|_| one.expires_at > now).map(|prompt| prompt.doc.planned.push)
+        };
+        let rank = |(_, prompt): &&(Outgoing, Option<StoredPrompt>)| {
+            prompt.as_ref().map(|prompt| (prompt.doc.planned.kind == Kind::Safety, prompt.due_at))
+        };
+        let going = list.iter().filter(|one| valid(one) == Some(true)).max_by_key(rank).map(|(one, _)| *one);
+        let mut fates = Self { going: going.into_iter().collect(), ..Self::default() };
+        for one in list {
+            let chosen = going.is_some_and(|going| going.prompt == one.0.prompt);
+            let fate = if chosen || valid(one) == Some(false) { &mut fates.due } else { &mut fates.lapsed };
+            fate.push(one.0);
+        }
+        fates
+    }
+}

@@ -1,0 +1,43 @@
+//! The task that empties the outbox.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::actions::deliver;
+use super::channel::Channel;
+use super::due::MarkDue;
+use crate::kernel::Result;
+use crate::tasks::{Done, Due, Round, Task};
+
+/// Sends what waits in the outbox, and what a worker that died has left there.
+#[derive(Clone, Copy, Debug)]
+pub struct Deliver<C>(pub C);
+
+impl<C: Channel> Task for Deliver<C> {
+    fn name(&self) -> &'static str {
+        "outbox"
+    }
+
+    fn next_due(&self) -> &'static [Due] {
+        const {
+            &[
+                Due::at("deliveries", "due_at").only("state = 'waiting'"),
+                Due::at("deliveries", "lease_until").only("state = 'leased'"),
+            ]
+        }
+    }
+
+    fn follows(&self) -> Option<&'static str> {
+        Some(MarkDue::NAME)
+    }
+
+    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+        async move {
+            let round = deliver(state, &self.0, now).await?;
+            metrics::counter!("afterglow_deliveries_sent_total")
+                .increment(u64::try_from(round.sent).unwrap_or(u64::MAX));
+            Ok(Done { sent: round.sent, ..Done::rows(round.seen) })
+        }
+        .boxed()
+    }
+}

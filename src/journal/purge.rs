@@ -1,0 +1,8 @@
+//! Deleted entries lose their words when they cannot be brought back any more.
+
+use super::actions;
+use crate::tasks::{Clearing, Due};
+
+/// Purges deleted entries.
+pub const TASK: Clearing =
+    Clearing { name: "purge-entries", next_due: &[Due::at("entries", "purge_at")], clear: actions::purge };

@@ -1,0 +1,21 @@
+//! The language somebody reads and the country they live in.
+
+/// A language tag of BCP 47, by its form: 2 to 35 letters, digits and hyphens.
+///
+/// # Errors
+///
+/// A sentence for the person who sent it.
+pub fn language(tag: String) -> Result<String, &'static str> {
+    let right = (2..=35).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if right { Ok(tag) } else { Err("must be a BCP 47 language, such as en or de-AT") }
+}
+
+/// A country of ISO 3166, by its form: two capital letters.
+///
+/// # Errors
+///
+/// A sentence for the person who sent it.
+pub fn country(code: String) -> Result<String, &'static str> {
+    let right = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
+    if right { Ok(code) } else { Err("must be two capital letters of ISO 3166, such as DE") }
+}

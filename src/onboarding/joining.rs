@@ -1,0 +1,190 @@
+//! Joining with a code: as a new account, or with the one somebody has.
+//!
+//! The answer to a code that is unknown, used, revoked, expired or bound to another address, and to an address that
+//! somebody has already, is the same, after the same statements; the code stays unused.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::code::JoinCode;
+use super::inviting::code_hash;
+use super::model::{Invitee, Person, Registration, refused};
+use super::store::{self, OpenInvitation};
+use crate::care::access::{Access, Leave, Write};
+use crate::care::model::Capabilities;
+use crate::care::store::{Link, find_link, memberships};
+use crate::care::{links, members};
+use crate::course::{Settings, insert_settings};
+use crate::db::Tx;
+use crate::identity::actions::{self, Grant, Opening, email_key};
+use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, get_email_key, is_email_taken};
+use crate::kernel::id::{Any, CareLink, Clinic, Patient};
+use crate::kernel::{Error, Id, Result};
+use crate::state::State;
+use crate::vault::Purpose;
+
+/// Somebody who has just joined.
+#[derive(Debug)]
+pub struct Registered {
+    /// Patient or staff.
+    pub kind: AccountKind,
+    /// The patient they are.
+    pub patient: Option<Id<Patient>>,
+    /// Their first session.
+    pub grant: Grant,
+}
+
+/// The rows that a patient has from the first moment. The one place: what else must exist for everybody is added here.
+pub fn on_patient_created(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings) -> Result<()> {
+    store::insert_patient(tx, access)?;
+    insert_settings(tx, access.patient(), access.keys()?, settings, access.now())
+}
+
+/// The invitation of a code that may be taken with this address.
+fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<OpenInvitation> {
+    let open = store::find_open(tx, code_hash, now)?;
+    open.filter(|open| open.email_key.as_deref().is_none_or(|bound| bound == email)).ok_or_else(refused)
+}
+
+/// Makes an account with a code and logs it in. A patient's care link is then accepted; a member of staff works at
+/// the clinic.
+///
+/// # Errors
+///
+/// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid), also for an address that is taken; faults of what is asked
+/// of patients.
+pub async fn register(
+    state: &State,
+    passwords: &Passwords,
+    tokens: Arc<Tokens>,
+    registration: Registration,
+) -> Result<Registered> {
+    let now = state.clock.now();
+    let (vault, planner) = (state.vault.clone(), Arc::clone(&state.planner));
+    // What cannot be a code is looked up like one that nobody has.
+    let code = registration.code.unwrap_or_else(|| JoinCode::of(state.entropy.bytes()));
+    let (hash, email) = (code_hash(&vault, &code), email_key(&vault, &registration.person.email));
+    let peeked = (hash.clone(), email.clone());
+    let peek = state.db.read(move |tx| {
+        let (hash, email) = &peeked;
+        let (open, taken) = (get_open(tx, hash, email, now), is_email_taken(tx, email)?);
+        Ok((open?, taken))
+    });
+    let (open, taken) = peek.await?;
+    // Before the address: the faults of a form must not depend on who is known here.
+    let settings = match open.invitee {
+        Invitee::Patient => Some(registration.settings(now)?),
+        Invitee::Staff(_) => None,
+    };
+    if taken {
+        return Err(refused());
+    }
+    let kind = if settings.is_some() { AccountKind::Patient } else { AccountKind::Staff };
+    let Person { name, email: address, passphrase } = registration.person;
+    let profile = Profile { name, email: address };
+    let draft = actions::draft(state, passwords, kind, &profile, passphrase, now).await?;
+    let (account, patient) = (draft.id, draft.patient);
+    let opening = Opening::draw(state, now);
+    let link: Id<CareLink> = state.entropy.id(now);
+    let unit = state.db.write(move |tx| {
+        let open = get_open(tx, &hash, &email, now)?;
+        if !store::mark_used(tx, open.id, draft.id, now)? {
+            return Err(refused());
+        }
+        let account = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
+        let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
+        match (open.invitee, &settings) {
+            (Invitee::Staff(may), None) => members::join(tx, open.clinic, account, may, now)?,
+            (Invitee::Patient, Some(settings)) => {
+                Leave::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
+                    on_patient_created(tx, access, settings)?;
+                    links::accept(tx, access, link, open.clinic, open.inviter)
+                })?;
+            }
+            _ => return Err(Error::internal("an invitation changed its kind")),
+        }
+        Ok(grant)
+    });
+    let answer = unit.await;
+    if matches!(&answer, Err(Error::Malformed(..))) {
+        // The code or the address was taken meanwhile: this account was never inserted.
+        state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
+        if let Some(patient) = patient {
+            state.vault.destroy(patient.uuid(), &[Purpose::Journal, Purpose::Clinical]).await?;
+        }
+    }
+    Ok(Registered { kind, patient, grant: answer? })
+}
+
+/// What an account has joined.
+#[derive(Clone, Copy, Debug)]
+pub enum Joined {
+    /// A patient: a therapist, over this link.
+    Link(Link),
+    /// Staff: a clinic, where they may do this.
+    Clinic(Id<Clinic>, Capabilities),
+}
+
+impl Joined {
+    /// The id of the link, or of the clinic.
+    pub fn id(&self) -> Id<Any> {
+        match self {
+            Self::Link(link) => link.id.any(),
+            Self::Clinic(clinic, _) => clinic.any(),
+        }
+    }
+}
+
+/// Uses a code for the account that somebody has: a patient gets another therapist, staff another clinic.
+///
+/// # Errors
+///
+/// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid), also for an invitation of the other kind;
+/// [`Code::AlreadyLinked`](crate::kernel::Code::AlreadyLinked),
+/// [`Code::StateConflict`](crate::kernel::Code::StateConflict) for those who have what it offers. The code then stays
+/// unused.
+pub fn accept(
+    tx: &mut Tx<'_>,
+    state: &State,
+    live: &Live<Anyone>,
+    code: Option<JoinCode>,
+    link: Id<CareLink>,
+) -> Result<Joined> {
+    let code = code.ok_or_else(refused)?;
+    let email = get_email_key(tx, live.account())?;
+    let open = get_open(tx, &code_hash(&state.vault, &code), &email, live.now())?;
+    if !store::mark_used(tx, open.id, live.account(), live.now())? {
+        return Err(refused());
+    }
+    match (open.invitee, live.kind()) {
+        (Invitee::Patient, AccountKind::Patient) => {
+            let accept = |tx: &mut Tx<'_>, access: &_| links::accept(tx, access, link, open.clinic, open.inviter);
+            Leave::of_self(live, None)?.run(tx, state.planner.as_ref(), accept)?;
+            find_link(tx, link)?.map(Joined::Link).ok_or(Error::NotFound)
+        }
+        (Invitee::Staff(may), AccountKind::Staff) => {
+            members::join(tx, open.clinic, live.account(), may, live.now())?;
+            Ok(Joined::Clinic(open.clinic, may))
+        }
+        _ => Err(refused()),
+    }
+}
+
+/// What the caller has joined, by the id of the link or of the clinic.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when it is not theirs, or no longer.
+pub fn get_joined(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<Any>) -> Result<Joined> {
+    let joined = match live.kind() {
+        AccountKind::Patient => {
+            find_link(tx, id.typed())?.filter(|link| link.person == live.account()).map(Joined::Link)
+        }
+        AccountKind::Staff => {
+            let works = memberships(tx, live.account())?;
+            works.into_iter().find(|(at, _)| at.any() == id).map(|(at, may)| Joined::Clinic(at, may))
+        }
+    };
+    joined.ok_or(Error::NotFound)
+}

@@ -1,0 +1,134 @@
+//! Making, listing and ending grants.
+
+use crate::care::access::Write;
+use crate::care::grants::store::{self, GrantRow};
+use crate::care::grants::{GrantDoc, Reader, Rule, Target, open, seal};
+use crate::care::{Access, Read};
+use crate::changes::{Change, Entity, Op};
+use crate::db::{At, Tx};
+use crate::exercises;
+use crate::idempotency::Outcome;
+use crate::items::ItemTable as _;
+use crate::journal;
+use crate::kernel::id::{Account, Any, Entry, Grant};
+use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::{Code, Error, Id, Result};
+
+/// Makes a grant; the same again changes nothing.
+///
+/// # Errors
+///
+/// [`Error::Deleted`] when it was ended, [`Code::AlreadyExists`] when it says something else, [`Error::NotFound`] for
+/// an item that is not there, [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an active
+/// link and for an end in the past.
+pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDoc) -> Result<Outcome<GrantRow>> {
+    let therapist = match doc.reader {
+        Reader::Therapist(account) => Some(account),
+        Reader::CareTeam => None,
+    };
+    let links = store::hold_active(tx, access, therapist)?;
+    access.lock(tx)?;
+    if let Some(row) = store::find(tx, access, id)? {
+        return match (&row.closed_at, open(access.keys()?, access.patient(), &row)? == *doc) {
+            (Some(_), _) => Err(Error::Deleted),
+            (None, true) => Ok(Outcome::ok(id, row)),
+            (None, false) => Err(Error::Conflict(Code::AlreadyExists, Some(id.uuid()))),
+        };
+    }
+    if links.is_empty() {
+        return Err(match therapist {
+            Some(_) => Error::field("/reader/account_id", "is not a therapist with an active link to you"),
+            None => Error::field("/reader", "there is no active care link"),
+        });
+    }
+    if doc.expires_at.is_some_and(|until| until <= access.now()) {
+        return Err(Error::field("/expires_at", "must be in the future"));
+    }
+    let items = match &doc.target {
+        Target::Entry(entry) => {
+            let state = journal::store::EntryTable::find_state(tx, access, entry.any())?;
+            vec![shareable(entry.any(), state.map(|state| (state.draft, state.deleted)))?]
+        }
+        Target::ExerciseResponse(response) => {
+            let state = exercises::store::ResponseTable::find_state(tx, access, response.any())?;
+            vec![shareable(response.any(), state.map(|state| (state.draft, state.deleted)))?]
+        }
+        Target::Rule(rule) => matching(tx, access, rule)?.into_iter().map(Id::any).collect(),
+    };
+    let sealed = seal(access.keys()?, access.patient(), id, doc)?;
+    let row =
+        GrantRow { id, doc: sealed, created_at: At(access.now()), expires_at: doc.expires_at.map(At), closed_at: None };
+    store::insert(tx, access, &row, doc.sections.bits(doc.rule().is_some()), &links)?;
+    for item in items {
+        store::insert_item(tx, access, id, item)?;
+    }
+    access.record(tx, Change::new(Entity::Grant, id, 1, Op::Create))?;
+    Ok(Outcome::created(id, row))
+}
+
+/// The item, if it can be opened to somebody: it is there and done. `state` is whether it is a draft, and deleted.
+fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
+    match state {
+        Some((false, false)) => Ok(item),
+        Some((true, false)) => Err(Error::conflict(Code::NotShareable)),
+        Some((_, true)) | None => Err(Error::NotFound),
+    }
+}
+
+/// The done entries that fall under a rule now.
+fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<Id<Entry>>> {
+    let mut found = Vec::new();
+    for (entry, kind, answers_prompt) in journal::store::list_kinds(tx, access, rule.answers_prompt)? {
+        if rule.matches(kind.name(), answers_prompt) {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// Ends a grant; ended again, nothing changes.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there is no such grant.
+pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<()> {
+    store::hold_readers(tx, access, id)?;
+    access.lock(tx)?;
+    let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    if row.closed_at.is_some() {
+        return Ok(());
+    }
+    store::mark_closed(tx, access, id)?;
+    access.record(tx, Change::new(Entity::Grant, id, 2, Op::Delete))
+}
+
+/// A grant with the therapists who may read by it.
+pub type WithReaders = (GrantRow, Vec<Id<Account>>);
+
+/// A grant of the patient's.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there is no such grant.
+pub fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<GrantRow> {
+    store::find(tx, access, id)?.ok_or(Error::NotFound)
+}
+
+/// The therapists who may read by a grant, added to it.
+pub fn with_readers<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<GrantRow>) -> Result<Vec<WithReaders>> {
+    let ids: Vec<Id<Grant>> = rows.iter().map(|row| row.id).collect();
+    let readers = store::readers_of(tx, access, &ids)?;
+    let of = |id| readers.iter().filter(|(grant, _)| *grant == id).map(|(_, account)| *account).collect();
+    Ok(rows.into_iter().map(|row| (row.clone(), of(row.id))).collect())
+}
+
+/// A page of grants, newest id first: all of them for the patient, the live ones that name them for a therapist.
+pub fn list(
+    tx: &mut Tx<'_>,
+    access: &Access<Read>,
+    asked: PageRequest<Id<Grant>>,
+) -> Result<Page<WithReaders, Id<Grant>>> {
+    let rows = store::list(tx, access, access.link(), asked.after, asked.rows())?;
+    let page = asked.cut(rows, |row| row.id);
+    Ok(Page { items: with_readers(tx, access, page.items)?, next: page.next })
+}

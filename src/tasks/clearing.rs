@@ -1,0 +1,42 @@
+//! The common form of the tasks that clear away what has had its time.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::{Done, Due, Round, Task};
+use crate::changes::Planner;
+use crate::db::Tx;
+use crate::kernel::Result;
+
+/// Rows cleared in one unit.
+const MOST: i64 = 100;
+
+/// A task that clears rows whose time is over, about a hundred in a round.
+#[derive(Clone, Copy, Debug)]
+pub struct Clearing {
+    /// Its name.
+    pub name: &'static str,
+    /// The columns that say when it is due.
+    pub next_due: &'static [Due],
+    /// Clears up to so many rows whose time is over at that instant, and answers how many. Where patients' data are
+    /// written, their plans follow.
+    pub clear: fn(&mut Tx<'_>, &dyn Planner, Timestamp, i64) -> Result<usize>,
+}
+
+impl Task for Clearing {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn next_due(&self) -> &'static [Due] {
+        self.next_due
+    }
+
+    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+        let (clear, planner) = (self.clear, Arc::clone(&state.planner));
+        let unit = state.db.write_bulk(move |tx| clear(tx, planner.as_ref(), now, MOST));
+        Box::pin(async move { unit.await.map(Done::rows) })
+    }
+}

@@ -1,0 +1,91 @@
+//! Background work, as the slices describe it.
+//!
+//! A [`Task`] does one kind of background work: it marks prompts due, delivers, plans again, purges. Each lies in a file
+//! beside the slice whose rows it works on and names the columns that say when it is due ([`Due`]). `app` holds the list
+//! of tasks, `jobs` repeats it. A test reads the columns of the database: one whose name says that a worker must heed it
+//! is named by a task, or stands on the list of those that need none, with the reason.
+//!
+//! When each task is due is read in one statement, however many there are: one look at the low end of an index for each
+//! column. A task whose column has no index that begins with it makes every idle round slow.
+
+mod clearing;
+mod keys;
+mod model;
+mod store;
+
+pub use clearing::Clearing;
+pub use keys::{KeyRing, keys_of};
+pub use model::{Done, Due};
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::kernel::Result;
+use crate::state::State;
+
+/// What one round of a task works with.
+#[derive(Clone, Copy, Debug)]
+pub struct Round<'a> {
+    /// The server's parts.
+    pub state: &'a State,
+    /// When the round began.
+    pub now: Timestamp,
+    /// Since when something is due.
+    pub since: Timestamp,
+}
+
+/// A kind of background work.
+pub trait Task: Send + Sync {
+    /// Its name in logs, metrics and tests.
+    fn name(&self) -> &'static str;
+
+    /// The columns whose earliest instants say when it is due.
+    fn next_due(&self) -> &'static [Due];
+
+    /// The task whose work makes this one due in the same round; it stands before this one in the list.
+    fn follows(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Prepares the work of a server, once, before or between its first rounds: it is tried again until it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// When database or keyring cannot be reached.
+    fn begin<'a>(&'a self, _state: &'a State, _now: Timestamp) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Does a bounded part of what is due, so that a worker that is asked to stop stops soon.
+    ///
+    /// # Errors
+    ///
+    /// When database or keyring cannot be reached: what was not done is due again in the next round.
+    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<Done>>;
+}
+
+/// Every task of a server, in the order in which a round does them.
+pub type Tasks<'c> = Vec<Box<dyn Task + 'c>>;
+
+/// When each of `tasks` is due, in their order; `None` for one that has nothing to do.
+///
+/// # Errors
+///
+/// When the database cannot be reached.
+pub async fn next_due(state: &State, tasks: &Tasks<'_>) -> Result<Vec<Option<Timestamp>>> {
+    let columns: Vec<(usize, Due)> = tasks
+        .iter()
+        .enumerate()
+        .flat_map(|(place, task)| task.next_due().iter().map(move |due| (place, *due)))
+        .collect();
+    let looked: Vec<Due> = columns.iter().map(|(_, due)| *due).collect();
+    let found = state.db.read(move |tx| store::earliest(tx, &looked)).await?;
+    let mut times = vec![None; tasks.len()];
+    for ((place, due), at) in columns.into_iter().zip(found) {
+        if let (Some(time), Some(at)) = (times.get_mut(place), at) {
+            let at = due.instant(at);
+            *time = Some(time.map_or(at, |other: Timestamp| other.min(at)));
+        }
+    }
+    Ok(times)
+}

@@ -1,0 +1,136 @@
+//! Items: what holds for every versioned, sealed thing with sections, shown by a kind that only tests know.
+
+use std::sync::Arc;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::web;
+use afterglow::app::{self, Guest};
+use afterglow::db::AnyConnection;
+use afterglow::http::Methods;
+use afterglow::items::actions::purge;
+use afterglow::kernel::Id;
+use afterglow::kernel::id::Any;
+use diesel::prelude::*;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::support::app::{TestApp, new_id};
+use crate::support::dreams::{self, Dreams};
+
+/// What a migration would say.
+const TABLE: &str = "CREATE TABLE dreams ( patient_id ID NOT NULL, id ID NOT NULL, version NUMBER NOT NULL, \
+    meta BYTES NOT NULL, meta_rev NUMBER NOT NULL, story BYTES, story_rev NUMBER NOT NULL, draft BOOLEAN NOT NULL, \
+    occurred_at TIME NOT NULL, received_at TIME NOT NULL, updated_at TIME NOT NULL, deleted_at TIME, purge_at TIME, \
+    PRIMARY KEY (patient_id, id))";
+
+/// The operations of dreams, beside those of the product.
+struct Sleep;
+
+impl Guest for Sleep {
+    fn methods(&self, table: Methods) -> Methods {
+        let one = "/guest/patients/{patient_id}/dreams/{dream_id}";
+        table
+            .with(one, &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE])
+            .with(&format!("{one}/undelete"), &[Method::POST])
+            .with(&format!("{one}/revisions/{{revision}}/restore"), &[Method::POST])
+    }
+
+    fn mount(&self, config: &mut web::ServiceConfig) {
+        config.service(web::scope("/guest/patients/{patient_id}").configure(dreams::configure_patient));
+    }
+
+    fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> app::Answer {
+        Box::pin(async move { next.call(request).await })
+    }
+}
+
+async fn app_that_knows_dreams() -> Arc<TestApp> {
+    let app = TestApp::start_with_guest(Arc::new(Sleep)).await;
+    let migrate = |tx: &mut afterglow::db::Tx<'_>| {
+        let words = match tx.conn() {
+            AnyConnection::Pg(_) => [("ID", "uuid"), ("NUMBER", "bigint"), ("BYTES", "bytea"), ("TIME", "timestamptz")],
+            AnyConnection::Sqlite(_) => [("ID", "BLOB"), ("NUMBER", "INTEGER"), ("BYTES", "BLOB"), ("TIME", "INTEGER")],
+        };
+        let mut table = TABLE.to_owned();
+        for (word, sql) in words {
+            table = table.replace(&format!(" {word}"), &format!(" {sql}"));
+        }
+        diesel::sql_query(table).execute(tx.conn())?;
+        Ok(())
+    };
+    app.server.state.db.write(migrate).await.unwrap();
+    app
+}
+
+#[actix_web::test]
+async fn a_third_kind_has_all_that_items_have() {
+    let app = app_that_knows_dreams().await;
+    let theo = app.staff(&app.admin().await, "Theo Brandt", &["care"]).await;
+    let (ann, ben) = (app.patient(&theo, "Ann Lind").await, app.patient(&theo, "Ben Roth").await);
+    let id = new_id(&app);
+    let path = format!("/guest/patients/me/dreams/{id}");
+    let body = json!({ "occurred_at": "2026-03-10T06:30:00+01:00", "story": "I flew." });
+
+    let made = ann.put(&path, body.clone()).send().await.created();
+    assert_eq!((made.text("/story"), made.text("/status")), ("I flew.".to_owned(), "done".to_owned()));
+    ann.patch(&path, json!({ "story": "I swam." })).if_match("\"v1\"").send().await.ok();
+    let again = ann.put(&path, body.clone()).send().await.ok();
+    assert_eq!(again.text("/story"), "I swam.", "the creating body again changes nothing");
+    ann.patch(&path, json!({ "story": "I fell." })).if_match("\"v1\"").send().await.expect(412);
+    ann.patch(&path, json!({ "status": null })).if_match("\"v2\"").send().await.expect(422);
+
+    ben.get(&format!("/guest/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
+    theo.get(&format!("/guest/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
+
+    let old = ann.act(&format!("{path}/revisions/1/restore")).send().await.ok();
+    assert_eq!((old.text("/story"), old.body["version"].as_i64()), ("I flew.".to_owned(), Some(3)));
+    ann.delete(&path).send().await.no_content();
+    ann.get(&path).send().await.expect(410);
+    let back = ann.act(&format!("{path}/undelete")).send().await.ok();
+    assert_eq!(back.text("/story"), "I flew.");
+    ann.patch(&path, json!({ "story": null })).if_match("\"v5\"").send().await.ok();
+    assert_eq!(ann.get(&path).send().await.ok().body["story"], json!(null));
+}
+
+#[actix_web::test]
+async fn a_third_kind_is_purged_with_its_revisions() {
+    let app = app_that_knows_dreams().await;
+    let theo = app.staff(&app.admin().await, "Theo Brandt", &["care"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    let id = new_id(&app);
+    let path = format!("/guest/patients/me/dreams/{id}");
+    let body = json!({ "occurred_at": "2026-03-10T06:30:00+01:00", "story": "I flew." });
+    ann.put(&path, body).send().await.created();
+    ann.patch(&path, json!({ "story": "I swam." })).if_match("\"v1\"").send().await.ok();
+    ann.delete(&path).send().await.no_content();
+
+    let id: Id<Any> = id.parse().unwrap();
+    let left = async |app: &Arc<TestApp>| {
+        let state = &app.server.state;
+        let (planner, now) = (Arc::clone(&state.planner), app.now());
+        let unit = move |tx: &mut afterglow::db::Tx<'_>| {
+            purge::<Dreams>(tx, planner.as_ref(), (now, 10), |_, _, _| Ok(()))?;
+            use afterglow::db::schema::revisions;
+            let story: Option<Vec<u8>> = dreams::dreams::table
+                .filter(dreams::dreams::id.eq(id))
+                .select(dreams::dreams::story)
+                .first(tx.conn())?;
+            let kept: i64 = revisions::table.filter(revisions::item_id.eq(id)).count().get_result(tx.conn())?;
+            Ok((story.is_some(), kept))
+        };
+        state.db.write(unit).await.unwrap()
+    };
+    app.wait(SignedDuration::from_hours(24 * 30 - 1));
+    assert_eq!(left(&app).await, (true, 1), "it can be undeleted for thirty days");
+    app.wait(SignedDuration::from_hours(2));
+    assert_eq!(left(&app).await, (false, 0));
+}
+
+#[test]
+fn a_third_kind_costs_under_150_lines_of_code() {
+    let lines = include_str!("support/dreams.rs").lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(lines < 150, "{lines}");
+}

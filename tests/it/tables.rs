@@ -1,0 +1,174 @@
+//! Each table belongs to one slice, whose store alone names it; and whoever touches patients' data without a door is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::support::sources::{Source, shipped};
+
+/// Which slice owns each table.
+const OWNER_OF_TABLE: &[(&str, &str)] = &[
+    ("account_heads", "identity"),
+    ("accounts", "identity"),
+    ("refresh_tokens", "identity"),
+    ("sessions", "identity"),
+    ("care_links", "care"),
+    ("clinics", "care"),
+    ("grant_items", "care"),
+    ("grant_readers", "care"),
+    ("grants", "care"),
+    ("invitations", "care"),
+    ("openings", "care"),
+    ("patients", "care"),
+    ("settings", "care"),
+    ("staff_members", "care"),
+    ("patient_heads", "changes"),
+    ("changes", "changes"),
+    ("audit_log", "audit"),
+    ("replays", "idempotency"),
+    ("infusions", "course"),
+    ("patient_settings", "course"),
+    ("pauses", "course"),
+    ("prompts", "prompts"),
+    ("deliveries", "delivery"),
+    ("revisions", "items"),
+    ("comments", "journal"),
+    ("entries", "journal"),
+    ("assignments", "exercises"),
+    ("exercise_responses", "exercises"),
+    ("wrapped_keys", "vault"),
+];
+
+/// What may name a table of another slice: file, table, why. An entry that is not needed fails.
+const SHORT_LIST: &[(&str, &str, &str)] = &[
+    (
+        "audit/store.rs",
+        "patient_heads",
+        "the head of a patient's audit chain stands in the row that a unit locks anyway",
+    ),
+    ("audit/store.rs", "account_heads", "the same of an account"),
+    ("care/store/links.rs", "patient_heads", "a patient is inserted with their head"),
+    ("delivery/store.rs", "patient_settings", "a batch is judged from one statement: prompts with settings"),
+    ("delivery/store.rs", "prompts", "claiming what is due, and noting what has left, is one statement each"),
+    ("exercises/assignments/store.rs", "care_links", "who may see an assignment is a condition of the same statement"),
+    ("items/store/create.rs", "changes", "the hottest write is one statement on PostgreSQL"),
+    ("items/store/create.rs", "patient_heads", "the hottest write is one statement on PostgreSQL"),
+];
+
+/// The same, for what is about to be mended.
+const UNTIL_MOVED: &[(&str, &str, &str)] = &[
+    ("care/store/invitations.rs", "accounts", "whether an address has an account is for identity's store to say"),
+    ("changes/store.rs", "patients", "who owns a feed is for care's store to say"),
+    (
+        "course/store.rs",
+        "care_links",
+        "the facts of a plan are gathered by those who own them, above journal and exercises",
+    ),
+    ("course/store.rs", "entries", "the same"),
+    ("course/store.rs", "exercise_responses", "the same"),
+    ("course/store.rs", "grant_items", "the same"),
+    ("course/store.rs", "grants", "the same"),
+    ("prompts/horizon.rs", "patients", "when a plan is due stands in the patient's row; the planner gets its own file"),
+    ("prompts/store.rs", "patients", "the same"),
+    ("prompts/store.rs", "settings", "the server's own values need one owner"),
+];
+
+/// Who makes an access or a leave for the server itself, without a door: file, what, why. An entry that is not needed
+/// fails.
+const FOR_SERVER: &[(&str, &str, &str)] = &[
+    (
+        "care/clinics.rs",
+        "Access::<Write>",
+        "somebody leaves a clinic: their links end, in the unit of the admin who says so",
+    ),
+    ("delivery/actions.rs", "Access::<Read>", "what may still be sent is judged from the opened prompt"),
+    ("delivery/due.rs", "Access::<Read>", "after an outage the one prompt that still goes out is chosen"),
+    ("delivery/due.rs", "Leave", "the choice is stored under the lock on the patient's head"),
+    ("items/actions.rs", "Leave", "purging spans patients"),
+    ("prompts/horizon.rs", "Leave", "a plan grows with time"),
+];
+
+/// The file as it stands, comments aside: SQL is text.
+fn text(source: &Source) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(&source.name);
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The tables of `src/db/schema.rs`.
+fn tables() -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/db/schema.rs");
+    let schema = std::fs::read_to_string(path).unwrap();
+    let named =
+        schema.lines().filter_map(|line| line.strip_suffix(") {")?.trim().split_once(" (").map(|(name, _)| name));
+    named.map(str::to_owned).collect()
+}
+
+/// The tables that a file names: as diesel knows them, in SQL text, and in what a task heeds.
+fn named(source: &Source, tables: &BTreeSet<String>) -> BTreeSet<String> {
+    let paths = source.paths().into_iter().filter(|path| path.starts_with(&["db".to_owned(), "schema".to_owned()]));
+    let mut found: BTreeSet<String> = paths.filter_map(|path| path.get(2).cloned()).collect();
+    let text = text(source);
+    for mark in ["FROM ", "INTO ", "UPDATE ", "JOIN ", "Due::at(\""] {
+        for (at, _) in text.match_indices(mark) {
+            let rest = &text[at + mark.len()..];
+            found.insert(rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect());
+        }
+    }
+    found.retain(|name| tables.contains(name));
+    found
+}
+
+#[test]
+fn each_table_is_named_by_its_owner_and_a_short_listed_few() {
+    let owners: BTreeMap<&str, &str> = OWNER_OF_TABLE.iter().copied().collect();
+    let tables = tables();
+    assert!(tables.len() > 20, "the schema is read wrongly: {tables:?}");
+    for table in &tables {
+        assert!(owners.contains_key(table.as_str()), "{table} has no owner: say in OWNER_OF_TABLE which slice it is");
+    }
+    for table in owners.keys() {
+        assert!(tables.contains(*table), "{table} is no table");
+    }
+    let mut faults = Vec::new();
+    let mut needed = BTreeSet::new();
+    for source in shipped().iter().filter(|source| source.slice() != "db") {
+        for table in named(source, &tables) {
+            if owners[table.as_str()] == source.slice() {
+                continue;
+            }
+            let excused = |(file, of, _): &&(&str, &str, &str)| *file == source.name && *of == table;
+            match SHORT_LIST.iter().chain(UNTIL_MOVED).find(excused) {
+                Some((file, of, _)) => drop(needed.insert((*file, *of))),
+                None => {
+                    faults.push(format!("src/{} names {table}, which is {}'s", source.name, owners[table.as_str()]))
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}\n\nAsk the store of the slice that owns the table.", faults.join("\n"));
+    for (file, table, _) in SHORT_LIST.iter().chain(UNTIL_MOVED) {
+        assert!(
+            needed.contains(&(*file, *table)),
+            "{file} does not name {table} any more: take the entry off the list"
+        );
+    }
+}
+
+#[test]
+fn whoever_works_for_the_server_itself_is_known() {
+    let mut found = BTreeSet::new();
+    for source in shipped().iter().filter(|source| source.name != "care/access.rs") {
+        for (at, _) in source.code.match_indices("for_server") {
+            let before = source.code[..at].trim_end_matches("::");
+            let start = before.rfind(|c: char| !(c.is_alphanumeric() || "_:<>".contains(c))).map_or(0, |at| at + 1);
+            let kind = before[start..].replace("crate::care::access::", "").replace("crate::care::", "");
+            found.insert((source.name.clone(), kind));
+        }
+    }
+    let known: BTreeSet<(String, String)> =
+        FOR_SERVER.iter().map(|(file, what, _)| ((*file).to_owned(), (*what).to_owned())).collect();
+    let new: Vec<_> = found.difference(&known).collect();
+    assert!(new.is_empty(), "{new:?}: go through a door, or say in FOR_SERVER why not");
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(gone.is_empty(), "{gone:?} are no longer needed in FOR_SERVER");
+}

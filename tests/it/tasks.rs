@@ -1,0 +1,442 @@
+//! Background work: every column that a worker must heed is served, and what was to be done stands in the table
+//! afterwards. A status proves nothing here: most things are over for a client by the time alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use afterglow::app::{self, tasks};
+use afterglow::db::Backend;
+use afterglow::delivery::{LogChannel, store as outbox};
+use afterglow::kernel::{Entropy, Error, Result};
+use afterglow::tasks::{Done, Due, Round, Task, Tasks};
+use afterglow::{jobs, tasks as background};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::delivery::{World, hours, minutes};
+use crate::support::app::TestApp;
+use crate::support::database::Count;
+use crate::support::exercises::work;
+use crate::support::journal::{grant, reflection, two, with};
+use crate::support::people::{Clinic, Person};
+use crate::support::sql::Sql;
+
+/// Columns that no task names itself: the task that serves each, and how.
+const SERVED_THROUGH: &[(&str, &str, &str)] = &[(
+    "grants.expires_at",
+    "patients.next_plan_at",
+    "the facts of a plan say when the next grant runs out: the plan is made again at that instant",
+)];
+
+/// Columns that need no task, with the reason.
+const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
+    (
+        "it says when something happened, and nothing follows from it by time alone",
+        &[
+            "accounts.created_at",
+            "accounts.disabled_at",
+            "assignments.created_at",
+            "assignments.updated_at",
+            "audit_log.at",
+            "care_links.accepted_at",
+            "care_links.active_at",
+            "care_links.created_at",
+            "care_links.ended_at",
+            "changes.at",
+            "clinics.created_at",
+            "comments.created_at",
+            "deliveries.created_at",
+            "deliveries.done_at",
+            "entries.occurred_at",
+            "entries.received_at",
+            "entries.updated_at",
+            "exercise_responses.occurred_at",
+            "exercise_responses.received_at",
+            "exercise_responses.updated_at",
+            "grants.closed_at",
+            "grants.created_at",
+            "infusions.created_at",
+            "infusions.updated_at",
+            "invitations.created_at",
+            "invitations.revoked_at",
+            "invitations.used_at",
+            "openings.opened_at",
+            "patient_settings.updated_at",
+            "patients.created_at",
+            "pauses.created_at",
+            "pauses.updated_at",
+            "prompts.created_at",
+            "prompts.delivered_at",
+            "prompts.fired_at",
+            "prompts.updated_at",
+            "staff_members.created_at",
+            "staff_members.ended_at",
+        ],
+    ),
+    ("`purge_at` beside it says when its words go", &["entries.deleted_at", "exercise_responses.deleted_at"]),
+    ("a pause that was withdrawn stays in the patient's history", &["pauses.deleted_at"]),
+    (
+        "the session that it belongs to, or of which it is the token, goes as a whole when it has run out",
+        &[
+            "refresh_tokens.created_at",
+            "refresh_tokens.spent_at",
+            "sessions.created_at",
+            "sessions.last_used_at",
+            "sessions.revoked_at",
+        ],
+    ),
+    ("it is judged when somebody logs in", &["accounts.locked_until"]),
+    (
+        "it is judged when the code is presented; the clinic sees in its list that it ran out",
+        &["invitations.expires_at"],
+    ),
+    ("`next_action_at` beside it says when it is due", &["prompts.due_at"]),
+    ("the state of a prompt is told from the clock; nothing goes out after it", &["prompts.expires_at"]),
+    ("it is judged when the delivery is sent, and no attempt is put off beyond it", &["deliveries.expires_at"]),
+];
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// Every column of the database whose name says that it holds an instant, as `table.column`.
+fn instants(backend: &Backend) -> BTreeSet<String> {
+    let query = match backend {
+        Backend::Sqlite(_) => {
+            "SELECT m.name || '.' || c.name AS name FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+        }
+        Backend::Postgres(_) => {
+            "SELECT (table_name || '.' || column_name)::text AS name FROM information_schema.columns \
+             WHERE table_schema = 'public'"
+        }
+    };
+    let all = Sql::open(backend).rows::<Column>(query).into_iter().map(|column| column.name);
+    let instant = |name: &String| {
+        let column = name.split('.').next_back().unwrap();
+        !name.starts_with("__") && (column == "at" || column.ends_with("_at") || column.ends_with("_until"))
+    };
+    all.filter(instant).collect()
+}
+
+/// The columns that tasks name, with the names of the tasks.
+fn named() -> BTreeMap<String, &'static str> {
+    let list = tasks(LogChannel);
+    let names = list.iter().flat_map(|task| task.next_due().iter().map(move |due| (due, task.name())));
+    names.map(|(due, task)| (format!("{}.{}", due.table, due.column), task)).collect()
+}
+
+#[actix_web::test]
+async fn every_column_that_a_worker_must_heed_is_served_and_proved() {
+    let app = TestApp::start().await;
+    let (there, named) = (instants(&app.database.backend), named());
+    let through: BTreeSet<String> = SERVED_THROUGH.iter().map(|(column, ..)| (*column).to_owned()).collect();
+    for (column, by, _) in SERVED_THROUGH {
+        assert!(named.contains_key(*by), "{column} is served through {by}, which no task names");
+    }
+    let served: BTreeSet<String> = named.keys().cloned().chain(through).collect();
+    let excused = |column: &str| NEEDS_NO_TASK.iter().any(|(_, list)| list.contains(&column));
+    for column in &there {
+        assert!(
+            served.contains(column) != excused(column),
+            "{column}: a task names it in `next_due`, or it stands in NEEDS_NO_TASK with the reason, and not both"
+        );
+    }
+    for column in &served {
+        assert!(there.contains(column), "a task names {column}, which is not in the database");
+    }
+    for column in NEEDS_NO_TASK.iter().flat_map(|(_, list)| *list) {
+        assert!(there.contains(*column), "{column} is excused, and not in the database");
+    }
+    let proved: BTreeSet<String> = PROVED.iter().map(|column| (*column).to_owned()).collect();
+    assert_eq!(proved, served, "each column that is served has a proof below that looks into the table");
+}
+
+#[actix_web::test]
+async fn when_tasks_are_due_is_found_at_the_low_end_of_an_index() {
+    let app = TestApp::start().await;
+    let mut sql = Sql::open(&app.database.backend);
+    let list = tasks(LogChannel);
+    for due in list.iter().flat_map(|task| task.next_due()) {
+        let plan = explain(&mut sql, &due.look());
+        let sorted = ["Seq Scan", "Sort", "B-TREE"].iter().any(|word| plan.contains(word));
+        assert!(!sorted && (plan.contains("INDEX") || plan.contains("Index")), "{due:?}: {plan}");
+    }
+}
+
+fn explain(sql: &mut Sql, query: &str) -> String {
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+        line: String,
+    }
+    match sql {
+        Sql::Sqlite(conn) => {
+            let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {query}")).load(conn).unwrap();
+            steps.into_iter().map(|step| step.detail).collect()
+        }
+        Sql::Postgres(conn) => {
+            // A table of a test is so small that nobody needs its index.
+            diesel::sql_query("SET enable_seqscan = off").execute(conn).unwrap();
+            let lines: Vec<Line> = diesel::sql_query(format!("EXPLAIN {query}")).load(conn).unwrap();
+            lines.into_iter().map(|line| line.line).collect()
+        }
+    }
+}
+
+/// The tables of a test, looked into from outside.
+struct Tables(Sql, Backend);
+
+impl Tables {
+    fn of(app: &TestApp) -> Self {
+        Self(Sql::open(&app.database.backend), app.database.backend.clone())
+    }
+
+    /// How many rows there are of a table, as `FROM` takes it.
+    fn count(&mut self, rows: &str) -> i64 {
+        self.0.rows::<Count>(&format!("SELECT count(*) AS n FROM {rows}"))[0].n
+    }
+
+    /// An instant as the database writes it.
+    fn instant(&self, at: Timestamp) -> String {
+        match self.1 {
+            Backend::Sqlite(_) => at.as_microsecond().to_string(),
+            Backend::Postgres(_) => format!("timestamptz '{at}'"),
+        }
+    }
+}
+
+async fn tick(app: &TestApp) -> jobs::Outcome {
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap()
+}
+
+async fn settled(app: &TestApp) {
+    while tick(app).await.next == Some(app.now()) {}
+}
+
+/// Proofs by column: each looks into the table after a round.
+macro_rules! proofs {
+    ($($column:literal => async fn $name:ident() $body:block)*) => {
+        const PROVED: &[&str] = &[$($column),*];
+        $(#[actix_web::test] async fn $name() $body)*
+    };
+}
+
+proofs! {
+    "prompts.next_action_at" => async fn a_prompt_whose_time_has_come_is_marked_due_and_delivered() {
+        let world = World::new().await;
+        settled(&world.app).await;
+        world.plant(minutes(5)).await;
+        let mut tables = Tables::of(&world.app);
+        let marked = "prompts WHERE stage = 2 AND next_action_at IS NULL AND fired_at IS NOT NULL AND delivered_at IS NOT NULL";
+        world.app.wait(minutes(4));
+        tick(&world.app).await;
+        assert_eq!((tables.count(marked), tables.count("deliveries")), (0, 0));
+        world.app.wait(minutes(1));
+        tick(&world.app).await;
+        assert_eq!((tables.count(marked), tables.count("deliveries WHERE state = 'sent'")), (1, 1));
+    }
+
+    "deliveries.due_at" => async fn a_delivery_that_failed_is_tried_again_at_its_time() {
+        let world = World::new().await;
+        world.plant(minutes(5)).await;
+        world.app.wait(minutes(5));
+        world.channel.fail(1);
+        let tick = async || app::tick(&world.app.server.state, &world.channel, world.app.now()).await.unwrap();
+        tick().await;
+        let mut tables = Tables::of(&world.app);
+        assert_eq!(tables.count("deliveries WHERE state = 'waiting' AND done_at IS NULL"), 1);
+        world.app.wait(SignedDuration::from_secs(5));
+        tick().await;
+        assert_eq!(tables.count("deliveries WHERE state = 'sent' AND done_at IS NOT NULL"), 1);
+    }
+
+    "deliveries.lease_until" => async fn what_a_dead_worker_held_is_given_back() {
+        let world = World::new().await;
+        world.plant(minutes(5)).await;
+        world.app.wait(minutes(5));
+        world.channel.fail(1);
+        app::tick(&world.app.server.state, &world.channel, world.app.now()).await.unwrap();
+        world.app.wait(SignedDuration::from_secs(5));
+        let (state, now) = (&world.app.server.state, world.app.now());
+        // It takes the delivery, and is not heard of again.
+        let dead = Entropy::System.opaque();
+        state.db.write(move |tx| outbox::lease(tx, dead, now, 10)).await.unwrap();
+        let mut tables = Tables::of(&world.app);
+        let held = "deliveries WHERE state = 'leased' AND lease_until IS NOT NULL AND leased_by IS NOT NULL";
+        tick(&world.app).await;
+        assert_eq!(tables.count(held), 1);
+        world.app.wait(SignedDuration::from_secs(30));
+        tick(&world.app).await;
+        let given_back = "deliveries WHERE state = 'sent' AND lease_until IS NULL AND leased_by IS NULL";
+        assert_eq!((tables.count(held), tables.count(given_back)), (0, 1));
+    }
+
+    "patients.next_plan_at" => async fn a_plan_whose_horizon_has_moved_is_made_again() {
+        let app = TestApp::start().await;
+        let (theo, ann) = two(&app).await;
+        theo.records(&ann, app.now()).await;
+        settled(&app).await;
+        let mut tables = Tables::of(&app);
+        let stale = |tables: &Tables| format!("patients WHERE next_plan_at <= {}", tables.instant(app.now()));
+        assert_eq!(tables.count(&stale(&tables)), 0);
+        app.wait(hours(24));
+        assert_eq!(tables.count(&stale(&tables)), 1);
+        tick(&app).await;
+        assert_eq!((tables.count(&stale(&tables)), tables.count("patients WHERE next_plan_at IS NULL")), (0, 0));
+    }
+
+    "grants.expires_at" => async fn the_plan_follows_at_the_instant_at_which_a_grant_runs_out() {
+        let app = TestApp::start().await;
+        let (theo, ann) = two(&app).await;
+        theo.records(&ann, app.now().checked_sub(hours(1)).unwrap()).await;
+        // The day on which a patient is asked what to share.
+        app.set_clock("2026-03-13T09:00:00Z");
+        settled(&app).await;
+        let entry = ann.writes(reflection("Lake")).await;
+        let mut tables = Tables::of(&app);
+        let mut withdrawn = || tables.count("prompts WHERE stage = 3");
+        let unshared = withdrawn();
+        let until = app.now().checked_add(hours(1)).unwrap().to_string();
+        let body = with(grant(&entry, &["text"], &theo), json!({ "expires_at": until }));
+        ann.put_grant(&crate::support::app::new_id(&app), body).send().await.created();
+        assert_eq!(withdrawn(), unshared + 1, "nothing is left to be shared");
+        app.wait(minutes(59));
+        settled(&app).await;
+        assert_eq!(withdrawn(), unshared + 1);
+        app.wait(minutes(1));
+        settled(&app).await;
+        assert_eq!(withdrawn(), unshared, "there is again");
+    }
+
+    "replays.created_at" => async fn used_keys_are_forgotten_after_a_day() {
+        let Clinic { ann, .. } = Clinic::open().await;
+        settled(&ann.app).await;
+        let mut tables = Tables::of(&ann.app);
+        ann.app.wait(hours(48));
+        settled(&ann.app).await;
+        assert_eq!(tables.count("replays"), 0, "of how the clinic was made");
+        let id = crate::support::app::new_id(&ann.app);
+        ann.put_entry(&id, reflection("Lake")).key("one").send().await.created();
+        ann.app.wait(hours(24));
+        settled(&ann.app).await;
+        assert_eq!(tables.count("replays"), 1);
+        ann.app.wait(minutes(5));
+        settled(&ann.app).await;
+        assert_eq!(tables.count("replays"), 0);
+    }
+
+    "sessions.expires_at" => async fn sessions_that_ran_out_are_forgotten_with_their_tokens() {
+        let Clinic { ann, .. } = Clinic::open().await;
+        let mut tables = Tables::of(&ann.app);
+        let all = tables.count("sessions");
+        ann.app.wait(hours(24 * 59));
+        ann.get("/v1/me").send().await.ok();
+        // Hers is used again; the others ran out a day ago.
+        ann.app.wait(hours(24 * 2));
+        settled(&ann.app).await;
+        assert!(all > 1);
+        assert_eq!(tables.count("sessions"), 1);
+        assert_eq!(tables.count("refresh_tokens WHERE session_id NOT IN (SELECT id FROM sessions)"), 0);
+        assert_eq!(tables.count("refresh_tokens"), 2, "the spent one tells of theft");
+        ann.app.wait(hours(24 * 61));
+        settled(&ann.app).await;
+        assert_eq!((tables.count("sessions"), tables.count("refresh_tokens")), (0, 0));
+    }
+
+    "entries.purge_at" => async fn a_deleted_entry_loses_its_words_after_thirty_days() {
+        let Clinic { ann, therapist: tess, .. } = Clinic::open().await;
+        let id = ann.writes(reflection("Lake")).await;
+        ann.opens(&id, &["text"], &tess).await;
+        tess.act(&ann.of_theirs(&format!("/entries/{id}/opened"))).send().await.ok();
+        tess.post(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you" })).send().await.created();
+        ann.edits(&id, json!({ "text": { "title": "Shore" } })).await;
+        let full = "entries WHERE purge_at IS NOT NULL AND text IS NOT NULL AND mood IS NOT NULL AND length(meta) > 0";
+        let empty = "entries WHERE purge_at IS NULL AND text IS NULL AND mood IS NULL AND tags IS NULL \
+            AND attachments IS NULL AND length(meta) = 0 AND infusion_id IS NULL AND prompt_id IS NULL";
+        purged(&ann, &format!("/entries/{id}"), full, empty, &["revisions", "openings", "comments", "grant_items"]).await;
+    }
+
+    "exercise_responses.purge_at" => async fn a_deleted_response_loses_its_words_after_thirty_days() {
+        let Clinic { ann, therapist: tess, .. } = Clinic::open().await;
+        let id = ann.works(work()).await;
+        ann.opens_response(&id, &["answers"], &tess).await;
+        tess.act(&ann.of_theirs(&format!("/exercise-responses/{id}/opened"))).send().await.ok();
+        ann.resumes(&id, json!({ "answers": { "hook": "Something else" } })).await;
+        let full = "exercise_responses WHERE purge_at IS NOT NULL AND answers IS NOT NULL AND length(meta) > 0";
+        let empty = "exercise_responses WHERE purge_at IS NULL AND answers IS NULL AND distress IS NULL \
+            AND length(meta) = 0 AND prompt_id IS NULL AND assignment_id IS NULL";
+        purged(&ann, &format!("/exercise-responses/{id}"), full, empty, &["revisions", "openings", "grant_items"]).await;
+    }
+}
+
+/// Deletes it, and lets thirty days pass: then the row is empty, and nothing is left of it in the other tables.
+async fn purged(ann: &Person, path: &str, full: &str, empty: &str, others: &[&str]) {
+    ann.delete(&ann.my(path)).send().await.no_content();
+    let mut tables = Tables::of(&ann.app);
+    ann.app.wait(hours(24 * 30 - 1));
+    settled(&ann.app).await;
+    assert_eq!((tables.count(full), tables.count(empty)), (1, 0));
+    for other in others {
+        assert_eq!(tables.count(other), 1, "{other}");
+    }
+    ann.app.wait(hours(1));
+    // One round: nothing else has to be done first.
+    tick(&ann.app).await;
+    assert_eq!((tables.count(full), tables.count(empty)), (0, 1));
+    for other in others {
+        assert_eq!(tables.count(other), 0, "{other}");
+    }
+}
+
+/// A task that is always due and fails.
+struct Broken(fn() -> Result<Done>);
+
+impl Task for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn next_due(&self) -> &'static [Due] {
+        const { &[Due::at("patients", "created_at")] }
+    }
+
+    fn run<'a>(&'a self, _: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+        Box::pin(async { (self.0)() })
+    }
+}
+
+#[actix_web::test]
+async fn a_task_that_fails_does_not_keep_the_others_from_their_work() {
+    let fails: [fn() -> Result<Done>; 2] = [|| Err(Error::internal("broken")), || panic!("broken")];
+    for fail in fails {
+        let world = World::new().await;
+        settled(&world.app).await;
+        world.plant(minutes(5)).await;
+        world.app.wait(minutes(5));
+        let mut list: Tasks<'_> = vec![Box::new(Broken(fail))];
+        list.extend(tasks(&world.channel));
+        let state = &world.app.server.state;
+        jobs::tick(state, &list, world.app.now()).await.unwrap_err();
+        assert_eq!(world.sent().len(), 1);
+        // It is not forgotten when it is due, and what is due next is.
+        let times = background::next_due(state, &list).await.unwrap();
+        assert!(times[0].is_some_and(|at| at <= world.app.now()));
+    }
+}
+
+#[actix_web::test]
+async fn nothing_is_due_where_there_are_no_tasks() {
+    let app: Arc<TestApp> = TestApp::start().await;
+    assert_eq!(jobs::tick(&app.server.state, &Vec::new(), app.now()).await.unwrap(), jobs::Outcome::default());
+}
