@@ -25,12 +25,13 @@
 //! | [`settings`] | where and when a patient lives, what their therapists set for them | plan |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
 //! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
-//! | [`prompts`] | prompts; planning again at the end of a unit that changed a fact | deliver |
+//! | [`prompts`] | prompts and what patients do with them | plan, deliver |
 //! | [`delivery`] | what comes due, the outbox, channels; what may still be sent, also after an outage | plan |
 //! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
+//! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
@@ -88,6 +89,7 @@ pub mod items;
 pub mod exercises;
 pub mod journal;
 pub mod sharing;
+pub mod schedule;
 pub mod jobs;
 pub mod app;
 pub mod demo;

@@ -24,7 +24,7 @@ pub use routes::configure_patient;
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
-    Background, Holds, InfusionRow, PauseRow, Stored, background, doses, find_infusion, holds, infusion_exists,
-    list_infusions, may_hold_otherwise, pause_periods, update_infusion,
+    Background, InfusionRow, PauseRow, Stored, background, doses, find_infusion, infusion_exists, list_infusions,
+    pause_periods, update_infusion,
 };
 pub use surroundings::Surroundings;

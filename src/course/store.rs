@@ -2,22 +2,19 @@
 
 mod pauses;
 
-use std::collections::BTreeSet;
-
-use diesel::dsl::{exists, min};
 use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::model::InfusionFacts;
 use super::surroundings::Surroundings;
 use crate::care::{Access, Write};
-use crate::db::schema::{care_links, entries, exercise_responses, grant_items, grants, infusions, patient_settings};
+use crate::db::schema::{infusions, patient_settings};
 use crate::db::{At, Both, Tx, columns};
 use crate::http::EntityTag;
 use crate::kernel::id::{Infusion, Patient};
 use crate::kernel::{Id, Result};
 use crate::planning::window::Dose;
-use crate::settings::{CautionFlag, SettingsRow, open_cautions};
+use crate::settings::SettingsRow;
 use crate::vault::{Keys, Place, Purpose};
 
 pub use pauses::{PauseRow, find_pause, list_pauses, pause_periods, put_pause};
@@ -172,86 +169,4 @@ impl Background {
 /// The patient's infusions as the window sees them.
 pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
     Ok(list_infusions(tx, access)?.into_iter().filter_map(|stored| stored.doc.dose(stored.id)).collect())
-}
-
-/// What is true of the patient, as far as a plan asks.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are facts, each on its own")]
-pub struct Holds {
-    /// There is an active care link.
-    pub link: bool,
-    /// Something has been written.
-    pub entry: bool,
-    /// Something has been written that nobody else may read.
-    pub unshared: bool,
-    /// An exercise has been done.
-    pub response: bool,
-    /// What speaks against some exercises.
-    pub cautions: BTreeSet<CautionFlag>,
-    /// When the next of the grants that open something runs out.
-    pub closing: Option<Timestamp>,
-}
-
-/// What the statement below answers.
-type Told = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
-
-/// Reads it in one statement: every plan needs it.
-pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
-    let (patient, now) = (access.patient(), At(access.now()));
-    let links = care_links::table.filter(care_links::patient_id.eq(patient)).filter(care_links::state.eq("active"));
-    let written = entries::table
-        .filter(entries::patient_id.eq(patient))
-        .filter(entries::deleted_at.is_null())
-        .filter(entries::draft.eq(false));
-    let shared = grant_items::table
-        .inner_join(grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(patient))))
-        .filter(grant_items::patient_id.eq(patient))
-        .filter(grants::closed_at.is_null())
-        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(now)))
-        .select(grant_items::item_id);
-    let closing = grants::table
-        .filter(grants::patient_id.eq(patient))
-        .filter(grants::closed_at.is_null())
-        .filter(grants::expires_at.gt(now))
-        .select(min(grants::expires_at));
-    let worked = exercise_responses::table
-        .filter(exercise_responses::patient_id.eq(patient))
-        .filter(exercise_responses::deleted_at.is_null())
-        .filter(exercise_responses::draft.eq(false));
-    let settings = patient_settings::table.filter(patient_settings::patient_id.eq(patient));
-    let found: Told = Both(diesel::select((
-        (exists(links), exists(written), exists(written.filter(entries::id.ne_all(shared))), exists(worked)),
-        closing.single_value(),
-        (
-            settings.select(patient_settings::cautions).single_value(),
-            settings.select(patient_settings::cautions_rev).single_value(),
-        ),
-    )))
-    .get_result(tx.conn())?;
-    let ((link, entry, unshared, response), closing, (sealed, revision)) = found;
-    let cautions = open_cautions(access, sealed, revision.unwrap_or_default())?;
-    Ok(Holds { link, entry, unshared, response, cautions, closing: closing.map(|at| at.0) })
-}
-
-/// Whether writing, deleting or bringing back an entry may have changed what [`holds`] says: unless the newest two are
-/// closed to everybody, it may. Asked after every such write: cheap, and rather once too often.
-pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
-    let opened = grant_items::table
-        .inner_join(
-            grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(grant_items::patient_id))),
-        )
-        .filter(grant_items::patient_id.eq(entries::patient_id))
-        .filter(grant_items::item_id.eq(entries::id))
-        .filter(grants::closed_at.is_null());
-    let newest: Vec<bool> = Both(
-        entries::table
-            .filter(entries::patient_id.eq(access.patient()))
-            .filter(entries::deleted_at.is_null())
-            .filter(entries::draft.eq(false))
-            .order((entries::occurred_at.desc(), entries::id.desc()))
-            .limit(2)
-            .select(exists(opened)),
-    )
-    .load(tx.conn())?;
-    Ok(newest.len() < 2 || newest.contains(&true))
 }

@@ -17,7 +17,6 @@ use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::journal::comments::actions::{self as comments, NewComment};
 use crate::kernel::{Error, Result, Text};
-use crate::planning::Protocol;
 use crate::planning::window::Route;
 use crate::settings::actions::put_overrides;
 use crate::settings::{find_cautions, overrides, settings};
@@ -117,8 +116,8 @@ impl Scene<'_> {
 
     pub(super) async fn change_protocol(&mut self, changes: Vec<RuleChange>) -> Result<()> {
         let drafts = changes.into_iter().map(|change| (change.rule, change.left_out, change.window)).collect();
-        let list = overrides::parse(Protocol::default_v1(), "/items", drafts)?;
         let door: Door<Care> = self.therapist(None).await?;
+        let list = overrides::parse(door.state().protocols.current(), "/items", drafts)?;
         unit(&door, "put_overrides", list, move |tx, access, list| {
             let now = overrides::tag(&settings(tx, access)?.0.overrides)?;
             put_overrides(tx, access, list, &Preconditions::matching(now))

@@ -9,11 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::changes;
+use crate::changes::{self, FeedsPlan};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::kernel::{Error, Fields, Result};
-use crate::prompts;
 use crate::settings::{CautionFlag, find_cautions, update_cautions};
 use crate::vault::{MacLabel, Vault};
 
@@ -63,5 +62,6 @@ pub fn put(
     }
     when.require(&tag(&before))?;
     update_cautions(tx, access, flags)?;
-    prompts::actions::replan(tx, access).map(|_| ())
+    access.feed_plan(FeedsPlan::Always);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::assignments::store as assignments;
 use super::catalogue::Offer;
@@ -13,7 +13,7 @@ use crate::care::Access;
 use crate::course;
 use crate::db::Tx;
 use crate::kernel::Result;
-use crate::planning::Protocol;
+use crate::planning::Protocols;
 use crate::planning::window::{self, WindowParams};
 use crate::prompts;
 use crate::settings;
@@ -30,7 +30,12 @@ const PROMPTS: i64 = 200;
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> Result<(Moment, String)> {
+pub fn collect<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    protocols: &Protocols,
+    minutes: Option<u32>,
+) -> Result<(Moment, String)> {
     let now = access.now();
     let (settings, _) = settings::settings(tx, access)?;
     let zone = settings.zone_at(now);
@@ -56,22 +61,22 @@ pub fn collect<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> 
         minutes,
         flags: settings::find_cautions(tx, access)?,
         done,
-        prompted: prompted(tx, access, now)?,
+        prompted: prompted(tx, access, protocols)?,
         assigned,
     };
     Ok((moment, settings.locale))
 }
 
 /// The exercises to which a prompt that waits for an answer points.
-fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, now: Timestamp) -> Result<BTreeMap<String, uuid::Uuid>> {
+fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<BTreeMap<String, uuid::Uuid>> {
+    let now = access.now();
     let from = now.saturating_sub(WAITING).unwrap_or(now);
     let mut found = BTreeMap::new();
     for prompt in prompts::store::list(tx, access, (from, now), None, PROMPTS)? {
         if !matches!(prompt.state(now), "due" | "delivered" | "opened") {
             continue;
         }
-        let rule = Protocol::default_v1().rule(&prompt.doc.planned.rule_key);
-        for key in rule.into_iter().flat_map(|rule| &rule.exercises) {
+        for key in protocols.rule_of(&prompt.doc.planned).into_iter().flat_map(|rule| &rule.exercises) {
             found.insert(key.clone(), prompt.id.uuid());
         }
     }

@@ -7,9 +7,9 @@ use afterglow::db::Tx;
 use afterglow::delivery::LogChannel;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Patient;
-use afterglow::planning::Protocol;
-use afterglow::prompts::horizon;
-use afterglow::{app, prompts};
+use afterglow::planning::{Protocol, Protocols};
+use afterglow::schedule::horizon;
+use afterglow::{app, schedule};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -330,19 +330,20 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     // The plan of an older version, whose midday began half an hour later.
     let mut older = Protocol { version: 0, ..Protocol::default_v1().clone() };
     older.windows.midday.from = older.windows.midday.from.saturating_add(SignedDuration::from_mins(30));
+    let older = Protocols::new(older, []);
     let keys = state.vault.keys(patient.uuid()).await.unwrap();
     let now = app.now();
     let unit = move |tx: &mut Tx<'_>| {
         let access = Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now);
-        prompts::store::note_version(tx, "afterglow-default", 0)?;
-        prompts::actions::replan_by(tx, &access, &older)
+        schedule::store::note_version(tx, "afterglow-default", 0)?;
+        schedule::replan(tx, &access, &older)
     };
     state.db.write(unit).await.unwrap();
     let before = by_id(&ann.prompts().await);
     // A day and a half later some of it has gone out.
     app.wait(SignedDuration::from_hours(36));
     while app::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
-    let version = async || state.db.read(|tx| prompts::store::planned_version(tx, "afterglow-default")).await.unwrap();
+    let version = async || state.db.read(|tx| schedule::store::planned_version(tx, "afterglow-default")).await.unwrap();
     assert_eq!(version().await, Some(0));
     horizon::follow_protocol(state, Protocol::default_v1(), app.now()).await.unwrap();
     assert_eq!(version().await, Some(1));

@@ -12,8 +12,7 @@ use crate::course::store::Stored;
 use crate::http::{Patch, Patchable};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Error, Fields, Id, Result, Text, Zone, device_time};
-use crate::planning::Protocol;
-use crate::planning::window::{Route, driving};
+use crate::planning::window::{Route, WindowParams, driving};
 
 /// One administration of ketamine.
 #[derive(Clone, Serialize, ToSchema)]
@@ -130,7 +129,7 @@ impl InfusionView {
         let facts = stored.doc;
         let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);
         Self {
-            driving: ended.and_then(|end| driving(&Protocol::default_v1().window, end, zone)),
+            driving: ended.and_then(|end| driving(WindowParams::shipped(), end, zone)),
             id: stored.id.uuid(),
             status: match facts.status {
                 InfusionStatus::Planned => "planned",

@@ -12,7 +12,7 @@ use crate::course::store::background;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
 use crate::kernel::{Code, Error, Fields, Result, device_time};
-use crate::planning::Protocol;
+use crate::planning::Protocols;
 use crate::planning::window::{ClinicalView, OwnerView, ReadinessFacts, window};
 
 /// The window that is asked for.
@@ -47,9 +47,9 @@ enum WindowAnswer {
     responses((status = 200, description = "The window", body = WindowAnswer), ReadErrors))]
 #[get("/window")]
 pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery>, Error>) -> Result<Reply> {
-    let asked = query.and_then(|query| parse(query.into_inner()));
+    let asked = query.and_then(|query| parse(query.into_inner(), &door.state().protocols));
     let (at, clinical) = door.first("get_window", asked).await?;
-    let protocol = Protocol::default_v1();
+    let protocol = door.state().protocols.current();
     let at = at.unwrap_or(door.now());
     let found = door.read("get_window", move |tx, access| {
         if clinical && access.is_owner() {
@@ -75,7 +75,7 @@ pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery
 }
 
 /// At which instant, and whether with numbers.
-fn parse(query: WindowQuery) -> Result<(Option<Timestamp>, bool)> {
+fn parse(query: WindowQuery, protocols: &Protocols) -> Result<(Option<Timestamp>, bool)> {
     let mut f = Fields::new();
     let at = device_time::take(&mut f, "query/at", query.at);
     let clinical = match query.view.as_deref() {
@@ -86,7 +86,7 @@ fn parse(query: WindowQuery) -> Result<(Option<Timestamp>, bool)> {
             false
         }
     };
-    let known = query.protocol.as_deref().is_none_or(|key| key == Protocol::default_v1().key);
+    let known = query.protocol.as_deref().is_none_or(|key| key == protocols.current().key);
     f.check(known, "query/protocol", "is not a protocol of this server");
     f.done()?;
     Ok((at, clinical))

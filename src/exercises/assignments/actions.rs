@@ -7,13 +7,12 @@ use super::store::{self, Stored};
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::care::grants::{self, Sections};
-use crate::changes::{self, Change, Entity, Op};
+use crate::changes::{self, Change, Entity, FeedsPlan, Op};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Done;
 use crate::kernel::id::{Assignment, Response};
 use crate::kernel::{Code, Error, Id, Result};
-use crate::prompts;
 use crate::settings::settings;
 
 /// An assignment, as the caller may know of it.
@@ -125,7 +124,7 @@ pub fn put(
         let stored = Stored { id, link, live: true, author, doc, version: 1, created_at: now, updated_at: now };
         store::put(tx, access, &stored)?;
         record(tx, access, number, &stored, Op::Create)?;
-        prompts::actions::replan(tx, access)?;
+        access.feed_plan(FeedsPlan::Always);
         return Ok((Done::created(id.uuid()), get(tx, access, id)?));
     };
     let mut new = AssignmentDoc::parse(draft.clone(), current.doc.not_past(today))?;
@@ -173,7 +172,7 @@ fn change(tx: &mut Tx<'_>, access: &Access<Write>, number: i64, current: &Stored
     let stored = Stored { doc, version: current.version + 1, updated_at: access.now(), ..current.clone() };
     store::put(tx, access, &stored)?;
     record(tx, access, number, &stored, Op::Update)?;
-    prompts::actions::replan(tx, access)?;
+    access.feed_plan(FeedsPlan::Always);
     get(tx, access, stored.id)
 }
 

@@ -1,5 +1,7 @@
 //! Which exercises are offered to a patient, and what to do now.
 
+use std::sync::Arc;
+
 use actix_web::get;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -71,7 +73,8 @@ impl PatientExercise {
     responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
 #[get("/exercises")]
 pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) -> Result<Reply> {
-    let read = door.read("list_patient_exercises", |tx, access| moment::collect(tx, access, None));
+    let protocols = Arc::clone(&door.state().protocols);
+    let read = door.read("list_patient_exercises", move |tx, access| moment::collect(tx, access, &protocols, None));
     let (moment, locale) = read.await?;
     let items = moment.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
     Ok(Reply::ok(&PatientExerciseList { items }))
@@ -178,7 +181,8 @@ pub(super) async fn suggest_exercises(
         fields.finish(limit.map(|limit| (minutes.flatten(), limit)))
     });
     let (minutes, most) = door.first("suggest_exercises", asked).await?;
-    let read = door.read("suggest_exercises", move |tx, access| moment::collect(tx, access, minutes));
+    let protocols = Arc::clone(&door.state().protocols);
+    let read = door.read("suggest_exercises", move |tx, access| moment::collect(tx, access, &protocols, minutes));
     let (moment, locale) = read.await?;
     let found = moment.suggest(most).into_iter();
     let items = found.map(|(one, reasons)| Suggestion::of(&moment, &one, reasons, language.or(&locale))).collect();

@@ -1,25 +1,10 @@
-//! The operations on prompts and protocols.
+//! The operations on what became of prompts.
 
 mod activity;
-mod preview;
-mod prompt;
-mod prompts;
-mod protocols;
 
 use crate::http::Operations;
 
-/// Registers what lies below `/v1`.
-pub fn configure(config: &mut Operations<'_, '_>) {
-    config.service(protocols::list_protocols).service(protocols::get_protocol).service(preview::preview_protocol);
-}
-
 /// Registers what lies below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
-    config
-        .service(activity::get_activity)
-        .service(prompts::list_prompts)
-        .service(prompts::open_prompt)
-        .service(prompts::complete_prompt)
-        .service(prompts::snooze_prompt)
-        .service(prompts::skip_prompt);
+    config.service(activity::get_activity);
 }

@@ -1,5 +1,7 @@
 //! What therapists change in the protocol for one patient.
 
+use std::sync::Arc;
+
 use actix_web::{get, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,7 +12,7 @@ use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::Result;
-use crate::planning::{DayPart, Override, Protocol, RuleChange};
+use crate::planning::{DayPart, Override, RuleChange};
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
@@ -49,7 +51,7 @@ impl OverrideList {
 /// What is to be changed in the protocol for a patient: all of it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PutOverrides {
+pub(crate) struct PutOverrides {
     /// By rule, each once.
     #[schema(max_items = 64)]
     items: Vec<PutOverride>,
@@ -103,12 +105,13 @@ pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     responses((status = 200, description = "Changed, or as it was", body = OverrideList), WriteErrors))]
 #[put("/overrides")]
 pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<PutOverrides>>) -> Result<Reply> {
+    let protocols = Arc::clone(&door.state().protocols);
     let answer = door.change(
         "put_overrides",
         request,
         |command| {
             let drafts = command.body.into_inner().items.into_iter().map(PutOverride::draft);
-            Ok((overrides::parse(Protocol::default_v1(), "/items", drafts.collect())?, command.when))
+            Ok((overrides::parse(protocols.current(), "/items", drafts.collect())?, command.when))
         },
         |tx, access, (list, when)| {
             replace(tx, access, list, when)?;

@@ -3,7 +3,7 @@
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::place::Calendar;
+use super::calendar::Calendar;
 use crate::planning::facts::{Facts, InfusionFact};
 use crate::planning::protocol::Protocol;
 use crate::planning::window::{Dose, ReadinessFacts, WindowParams, ready};
@@ -16,7 +16,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const SLEPT: SignedDuration = SignedDuration::from_hours(18);
 
 /// The readiness of one patient over time: steps, not a curve.
-pub(super) struct Ready<'a> {
+pub(super) struct Readiness<'a> {
     facts: &'a Facts,
     params: &'a WindowParams,
     doses: Vec<Dose>,
@@ -26,7 +26,7 @@ pub(super) struct Ready<'a> {
     steps: Vec<Timestamp>,
 }
 
-impl<'a> Ready<'a> {
+impl<'a> Readiness<'a> {
     pub(super) fn new(protocol: &'a Protocol, facts: &'a Facts, calendar: &Calendar<'_>) -> Self {
         let plus = |at: Timestamp, by| at.saturating_add(by).unwrap_or(at);
         let condition = &facts.condition;

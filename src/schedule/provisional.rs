@@ -1,4 +1,4 @@
-//! Sessions whose end nobody told.
+//! Provisional ends: sessions whose end nobody recorded.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::kernel::id::Infusion;
 /// # Errors
 ///
 /// When the database cannot be written.
-pub(super) fn settle_unsaid(
+pub(super) fn settle(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
 ) -> Result<(Vec<Stored<Infusion, InfusionFacts>>, Option<Timestamp>)> {
@@ -28,6 +28,7 @@ pub(super) fn settle_unsaid(
             next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
             continue;
         }
+        // The server says so, whoever changed something in this unit: the change has no actor.
         let first = changes::take(tx, access.patient(), 1)?;
         stored.doc = stored.doc.provisional();
         stored.version += 1;

@@ -41,7 +41,7 @@ impl Task for Horizon {
     }
 
     fn begin<'a>(&'a self, state: &'a State, now: Timestamp) -> BoxFuture<'a, Result<()>> {
-        follow_protocol(state, Protocol::default_v1(), now).boxed()
+        follow_protocol(state, state.protocols.current(), now).boxed()
     }
 
     fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {

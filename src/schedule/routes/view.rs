@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::kernel::Id;
 use crate::planning::reasons::dropped_in_words;
-use crate::planning::{DropReason, Dropped, Planned, Protocol};
-use crate::prompts::actions::Known;
+use crate::planning::{DropReason, Dropped, Planned, Rule};
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::words::render;
+use crate::schedule::actions::Fillings;
+use crate::schedule::rendering::render;
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]
@@ -122,13 +122,13 @@ fn word<T: Serialize>(value: &T) -> String {
 }
 
 impl PromptView {
-    pub(super) fn for_owner(prompt: &StoredPrompt, known: &Known, now: Timestamp) -> Self {
+    /// All of a prompt; `rule` is the one that made it, as it was then.
+    pub(super) fn for_owner(prompt: &StoredPrompt, rule: Option<&Rule>, fillings: &Fillings, now: Timestamp) -> Self {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
-        let rule = Protocol::default_v1().rule(&planned.rule_key);
-        let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !known.withheld.contains(*key));
+        let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !fillings.withheld.contains(*key));
         let detail = PromptDetail {
-            text: rule.map(|rule| render(&rule.text, known.takeaway.as_deref())).unwrap_or_default(),
+            text: rule.map(|rule| render(&rule.text, fillings.takeaway.as_deref())).unwrap_or_default(),
             due_at: prompt.due_at,
             local_date: planned.zone.date(prompt.due_at),
             local_time: planned.zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),

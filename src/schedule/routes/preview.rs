@@ -9,15 +9,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::document::SearchErrors;
-use crate::http::{Body, PathOf, Reply};
+use crate::http::{Body, Command, Reply, Request};
 use crate::identity::Caller;
 use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
-use crate::planning::preview::preview;
 use crate::planning::reasons::{dropped_in_words, why_in_words};
 use crate::planning::window::{Rating, Route};
 use crate::planning::{
     Capability, Condition, DropReason, Facts, InfusionFact, Kind, PausePeriod, Plan, Prerequisite, Protocol,
-    QuietHours, Weekday, Why, ZoneSince,
+    QuietHours, Weekday, Why, ZoneSince, preview, zone_at,
 };
 use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
 use crate::state::State;
@@ -283,9 +282,9 @@ impl PreviewCondition {
 }
 
 impl PreviewProtocol {
-    fn parse(self) -> Result<Facts> {
+    fn parse(self, protocol: &Protocol) -> Result<Facts> {
         let edits = self.overrides.into_iter().map(PutOverride::draft).collect();
-        let overrides = overrides::parse(Protocol::default_v1(), "/overrides", edits)?;
+        let overrides = overrides::parse(protocol, "/overrides", edits)?;
         let mut f = Fields::new();
         f.check((1..=30).contains(&self.infusions.len()), "/infusions", "must be 1 to 30");
         f.check((1..=20).contains(&self.zones.len()), "/zones", "must be 1 to 20");
@@ -363,35 +362,34 @@ impl PreviewView {
     }
 }
 
+/// What would be asked from three days before the first infusion to the end of the horizon after the last; `None`
+/// without infusions.
+fn view(protocol: &Protocol, facts: &Facts) -> Option<PreviewView> {
+    let times = facts.infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
+    let date = |at: Timestamp| zone_at(&facts.zones, at).map_or(jiff::civil::Date::MIN, |zone| zone.date(at));
+    let first = times.clone().min().map(date)?.saturating_sub(3.days());
+    let last = times.max().map(date)?.saturating_add(protocol.horizon_days.days());
+    Some(PreviewView::of(protocol, facts, preview(protocol, facts, first, last)))
+}
+
 /// Preview a protocol
 ///
 /// What would be asked of a patient with these infusions, zones, quiet hours and pauses, from three days before the
 /// first of them to the end of the horizon after the last: each prompt with the rule that made it and why it sits where
 /// it sits, and each that a rule calls for and that is not asked, with the reason. Nothing is stored.
-#[utoipa::path(tag = "prompts", operation_id = "preview_protocol", request_body = PreviewProtocol,
+#[utoipa::path(tag = "prompts", request_body = PreviewProtocol,
     params(("key" = String, Path, description = "Its name", example = "afterglow-default")),
     responses((status = 200, description = "What would be asked", body = PreviewView), SearchErrors))]
 #[post("/protocols/{key}/preview")]
 pub(super) async fn preview_protocol(
     caller: Caller,
-    key: PathOf<(String,)>,
-    body: Result<Body<PreviewProtocol>, Error>,
+    request: Request<(String,), Body<PreviewProtocol>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
-    let protocol = Protocol::default_v1();
-    if key.0.0 != protocol.key {
-        return Err(Error::NotFound);
-    }
-    let facts = body?.into_inner().parse()?;
-    let view = web::block(move || {
-        let times = facts.infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
-        let date =
-            |at: Timestamp| crate::planning::zone_at(&facts.zones, at).map_or(jiff::civil::Date::MIN, |z| z.date(at));
-        let first = times.clone().min().map(date)?.saturating_sub(3.days());
-        let last = times.max().map(date)?.saturating_add(protocol.horizon_days.days());
-        Some(PreviewView::of(protocol, &facts, preview(protocol, &facts, first, last)))
-    });
-    let view = view.await.map_err(|error| Error::Internal(Box::new(error)))?;
+    let Command { id: (key,), body, .. } = request.into_command()?;
+    let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?.clone();
+    let facts = body.into_inner().parse(&protocol)?;
+    let view = web::block(move || view(&protocol, &facts)).await.map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(Reply::ok(&view.ok_or_else(|| Error::internal("a preview without infusions"))?))
 }
