@@ -37,7 +37,7 @@ impl Task for Horizon {
     }
 
     fn next_due(&self) -> &'static [Due] {
-        const { &[Due::at("patients", "next_plan_at")] }
+        store::NEXT_DUE
     }
 
     fn begin<'a>(&'a self, state: &'a State, now: Timestamp) -> BoxFuture<'a, Result<()>> {

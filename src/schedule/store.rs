@@ -16,6 +16,10 @@ use crate::db::{At, Both, Tx};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::settings::{CautionFlag, open_cautions};
+use crate::tasks::Due;
+
+/// What says when the first plan is to be made again.
+pub const NEXT_DUE: &[Due] = &[Due::at("patients", "next_plan_at")];
 
 /// What is true of the patient, as far as a plan asks.
 #[derive(Clone, Debug)]

@@ -97,25 +97,28 @@ impl PromptQuery {
     responses((status = 200, description = "A page", body = PromptPage), ReadErrors))]
 #[get("/prompts")]
 pub(super) async fn list_prompts(door: Door<Shared>, listing: Result<Listing<PromptQuery>, Error>) -> Result<Reply> {
-    let scope =
-        door.cursor_scope("list_prompts", &listing.as_ref().map(|asked| asked.filter.scope()).unwrap_or_default());
+    let filter = listing.as_ref().map(|asked| asked.filter.scope()).unwrap_or_default();
+    let scope = door.cursor_scope("list_prompts", &filter);
     let listing = listing.and_then(|listing| listing.map(|query| query.parse(door.now())));
     let asked = listing.and_then(|listing| Ok((listing.page(&door.state().vault, &scope)?, listing)));
     let (asked, listing) = door.first("list_prompts", asked).await?;
-    let page = if door.is_owner() {
-        own_page(&door, &listing.filter, asked).await?
+    let (page, not_asked) = if door.is_owner() {
+        (own_page(&door, &listing.filter, asked).await?, not_asked(&door, &listing.filter).await?)
     } else {
-        outline_page(&door, &listing.filter, asked).await?
+        (outline_page(&door, &listing.filter, asked).await?, None)
     };
-    let not_asked = if door.is_owner() && listing.filter.not_asked { Some(not_asked(&door).await?) } else { None };
     let list = |items, next_cursor| PromptPage { items, next_cursor, not_asked };
     Ok(listing.reply(&door.state().vault, &scope, page, list))
 }
 
-async fn not_asked(door: &Door<Shared>) -> Result<Vec<NotAsked>> {
+/// What rules call for and was not planned, if the patient asks for it.
+async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<Vec<NotAsked>>> {
+    if !filter.not_asked {
+        return Ok(None);
+    }
     let protocols = Arc::clone(&door.state().protocols);
     let read = door.read("list_prompts", move |tx, access| actions::not_asked(tx, access, protocols.current()));
-    Ok(read.await?.into_iter().map(NotAsked::from).collect())
+    Ok(Some(read.await?.into_iter().map(NotAsked::from).collect()))
 }
 
 /// The patient's own prompts: pages of rows until there are enough in the state that is asked for.
@@ -139,7 +142,7 @@ async fn own_page(
             }
         }
         let page = asked.cut(found, place_of);
-        Ok(Page { items: for_owner(tx, access, page.items, &protocols)?, next: page.next })
+        Ok(Page { items: for_owner(tx, access, &page.items, &protocols)?, next: page.next })
     });
     read.await
 }
@@ -148,7 +151,7 @@ async fn own_page(
 fn for_owner<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
-    list: Vec<StoredPrompt>,
+    list: &[StoredPrompt],
     protocols: &Protocols,
 ) -> Result<Vec<PromptView>> {
     let rules: Vec<_> = list.iter().map(|prompt| protocols.rule_of(&prompt.doc.planned)).collect();
@@ -188,7 +191,7 @@ async fn outline_page(
 
 /// Does something with a prompt; the answer shows it as it is after planning.
 async fn change<B: 'static>(
-    door: Door<Own>,
+    door: &Door<Own>,
     name: &'static str,
     request: Request<Id<Prompt>, B>,
     parse: impl FnOnce(B) -> Result<Act>,
@@ -201,7 +204,7 @@ async fn change<B: 'static>(
         |tx, access, (id, what)| Ok(Outcome { done: Done::ok(id.uuid()), value: act(tx, access, *id, what)? }),
         move |tx, access, outcome| {
             let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
-            for_owner(tx, access, vec![prompt], &protocols)
+            for_owner(tx, access, &[prompt], &protocols)
         },
     );
     answer.await?.reply(|views| views.first().map(Reply::ok).ok_or(Error::NotFound))
@@ -215,7 +218,7 @@ async fn change<B: 'static>(
     responses((status = 200, description = "Opened", body = PromptView), ActionErrors))]
 #[post("/prompts/{prompt_id}/open")]
 pub(super) async fn open_prompt(door: Door<Own>, request: Request<Id<Prompt>>) -> Result<Reply> {
-    change(door, "open_prompt", request, |()| Ok(Act::Open)).await
+    change(&door, "open_prompt", request, |()| Ok(Act::Open)).await
 }
 
 /// When it was answered.
@@ -248,7 +251,7 @@ pub(super) async fn complete_prompt(
     request: Request<Id<Prompt>, MaybeBody<CompletePrompt>>,
 ) -> Result<Reply> {
     let now = door.now();
-    change(door, "complete_prompt", request, |body| CompletePrompt::parse(body.into_inner(), now)).await
+    change(&door, "complete_prompt", request, |body| CompletePrompt::parse(body.into_inner(), now)).await
 }
 
 /// Until when.
@@ -272,7 +275,7 @@ impl SnoozePrompt {
     responses((status = 200, description = "Snoozed", body = PromptView), WriteErrors))]
 #[post("/prompts/{prompt_id}/snooze")]
 pub(super) async fn snooze_prompt(door: Door<Own>, request: Request<Id<Prompt>, Body<SnoozePrompt>>) -> Result<Reply> {
-    change(door, "snooze_prompt", request, |body| body.into_inner().parse()).await
+    change(&door, "snooze_prompt", request, |body| body.into_inner().parse()).await
 }
 
 /// Why not.
@@ -299,5 +302,5 @@ impl SkipPrompt {
     responses((status = 200, description = "Skipped", body = PromptView), WriteErrors))]
 #[post("/prompts/{prompt_id}/skip")]
 pub(super) async fn skip_prompt(door: Door<Own>, request: Request<Id<Prompt>, MaybeBody<SkipPrompt>>) -> Result<Reply> {
-    change(door, "skip_prompt", request, |body| SkipPrompt::parse(body.into_inner())).await
+    change(&door, "skip_prompt", request, |body| SkipPrompt::parse(body.into_inner())).await
 }

@@ -8,7 +8,7 @@ use afterglow::app::{Guest, Server, openapi};
 use afterglow::config::Config;
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
-use afterglow::planning::Protocols;
+use afterglow::planning::{Protocol, Protocols};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -33,6 +33,11 @@ pub struct TestApp {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// The protocol on which mechanisms are tested.
+pub fn fixture() -> Protocol {
+    serde_json::from_str(include_str!("../../../src/planning/tests/protocol.json")).unwrap()
+}
+
 /// What a server of a test has that the product's has not.
 struct With {
     guest: Option<Arc<dyn Guest>>,
@@ -54,6 +59,13 @@ impl TestApp {
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Arc<Self> {
         let clock = Clock::manual(START.parse().unwrap());
         Self::serve(With::default(), Database::fresh(), clock, Some(Memory::new().unwrap()), change).await
+    }
+
+    /// Planning by the fixture of the tests of mechanisms, whatever the shipped protocol asks.
+    pub async fn start_on_fixture() -> Arc<Self> {
+        let clock = Clock::manual(START.parse().unwrap());
+        let with = With { protocols: Protocols::new(fixture(), []), ..With::default() };
+        Self::serve(with, Database::fresh(), clock, Some(Memory::new().unwrap()), |_| {}).await
     }
 
     /// With operations beside those of the product.

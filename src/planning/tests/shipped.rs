@@ -1,3 +1,5 @@
+//! What the shipped protocol asks: rules, texts and burden of the clinical brief.
+
 use super::*;
 use crate::planning::protocol::Anchor;
 use crate::planning::window::WindowParams;
@@ -132,7 +134,7 @@ fn the_burden_of_the_full_template_is_what_the_table_says() {
 #[test]
 fn the_full_template_is_planned_whole() {
     let facts = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z")], ..facts("Europe/Berlin") };
-    let plan = planned(&facts, "2026-09-07T08:50:00Z");
+    let plan = plan(Protocol::default_v1(), &facts, at("2026-09-07T08:50:00Z"));
     assert_eq!(plan.dropped, Vec::<Dropped>::new().as_slice());
     for (day, prompts, _) in BURDEN {
         let counted = plan.prompts.iter().filter(|prompt| prompt.day == Some(day) && prompt.push);
