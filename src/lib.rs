@@ -22,14 +22,16 @@
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, their members, links, what grants show; the only maker of an `Access` | show content |
-//! | [`course`] | the facts that planning reads: infusions and the courses they make, zones, quiet hours, pauses | plan |
+//! | [`settings`] | where and when a patient lives, what their therapists set for them | plan |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
-//! | [`prompts`] | prompts, what therapists change in the protocol; recording a fact re-plans in the same unit | deliver |
+//! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
+//! | [`prompts`] | prompts and what patients do with them | plan, deliver |
 //! | [`delivery`] | what comes due, the outbox, channels; what may still be sent, also after an outage | plan |
 //! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
 //! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
 //! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
+//! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
@@ -48,7 +50,8 @@
 //! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
 //!    [`care::Access`], which every storage function takes; replay record; the head row of the patient is locked and
 //!    gives the change its number; objects; change row; for anybody but the patient, the audit row.
-//! 5. **View**: sealed rows are opened after the unit, outside the database threads.
+//! 5. **View**: sealed rows are opened after the unit, outside the database threads. Within it only what planning or a
+//!    check needs is opened, by store functions that say so.
 //!
 //! # Adding an operation
 //!
@@ -77,14 +80,16 @@ pub mod audit;
 pub mod idempotency;
 pub mod identity;
 pub mod care;
-pub mod course;
+pub mod settings;
 pub mod onboarding;
+pub mod course;
 pub mod prompts;
 pub mod delivery;
 pub mod items;
 pub mod exercises;
 pub mod journal;
 pub mod sharing;
+pub mod schedule;
 pub mod jobs;
 pub mod app;
 pub mod demo;

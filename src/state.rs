@@ -6,6 +6,7 @@ use crate::changes::Planner;
 use crate::config::Config;
 use crate::db::Db;
 use crate::kernel::{Clock, Entropy};
+use crate::planning::Protocols;
 use crate::vault::Vault;
 
 /// The server's parts. Cheap to clone; holds nothing that another server process would have to know.
@@ -19,6 +20,8 @@ pub struct State {
     pub clock: Clock,
     /// The injected source of randomness.
     pub entropy: Entropy,
+    /// The protocols, by key and version.
+    pub protocols: Arc<Protocols>,
     /// Makes plans follow what has changed.
     pub planner: Arc<dyn Planner>,
     /// How the server was started.

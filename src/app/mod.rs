@@ -30,7 +30,8 @@ use crate::http::{self, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
 use crate::kernel::{Clock, Entropy, Error, Result};
-use crate::prompts::Plans;
+use crate::planning::Protocols;
+use crate::schedule::Plans;
 use crate::state::State;
 use crate::vault::{Vault, VaultConfig};
 
@@ -50,7 +51,8 @@ fn mount(config: &mut Operations<'_, '_>) {
             crate::identity::configure(config);
             crate::care::configure(config);
             crate::onboarding::configure(config);
-            crate::prompts::configure(config);
+            crate::schedule::configure(config);
+            crate::settings::configure(config);
             crate::exercises::configure(config);
             config.service(health::get_meta);
         });
@@ -59,7 +61,10 @@ fn mount(config: &mut Operations<'_, '_>) {
 /// What lies below `/v1/patients/{patient_id}`: each handler has a door.
 fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::care::configure_patient(config);
+    crate::course::configure_patient(config);
     crate::prompts::configure_patient(config);
+    crate::schedule::configure_patient(config);
+    crate::settings::configure_patient(config);
     crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
     crate::sharing::configure_patient(config);
@@ -98,6 +103,16 @@ impl Server {
     ///
     /// [`Error::Internal`] with words for the operator.
     pub async fn open(config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
+        Self::open_with(Protocols::shipped(), config, clock, entropy).await
+    }
+
+    /// [`Server::open`], with other protocols than those that are part of the program.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::open`].
+    pub async fn open_with(protocols: Protocols, config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
+        let protocols = Arc::new(protocols);
         if let Some(fault) = config.faults().into_iter().next() {
             return Err(Error::internal(fault));
         }
@@ -137,7 +152,15 @@ impl Server {
             passwords: Passwords::with_cost(config.passphrase_cost),
             directory: Directory::default(),
             http: Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods)),
-            state: State { db, vault, clock, entropy, planner: Arc::new(Plans), config: Arc::new(config) },
+            state: State {
+                db,
+                vault,
+                clock,
+                entropy,
+                planner: Arc::new(Plans(Arc::clone(&protocols))),
+                protocols,
+                config: Arc::new(config),
+            },
             document: Bytes::from(serde_json::to_vec(&document).map_err(|error| Error::Internal(Box::new(error)))?),
             guide: Bytes::from(guide::page()),
             _lock: lock,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::delivery::{Channel, Deliver, MarkDue};
 use crate::jobs::{self, Outcome};
 use crate::kernel::Result;
-use crate::prompts::horizon::Horizon;
+use crate::schedule::horizon::Horizon;
 use crate::state::State;
 use crate::tasks::Tasks;
 use crate::{exercises, idempotency, identity, journal};

@@ -400,7 +400,8 @@ impl<L: Policy> FromRequest for Door<L> {
             let part = |what: &'static str| Error::internal(format!("no {what}"));
             let state = request.app_data::<web::Data<State>>().ok_or_else(|| part("state"))?.clone();
             let directory = request.app_data::<web::Data<Directory>>().ok_or_else(|| part("directory"))?;
-            let asked = request.match_info().get("patient_id").unwrap_or_default();
+            // Where the address names no patient, the operation is on the caller's own.
+            let asked = request.match_info().get("patient_id").unwrap_or("me");
             let asked: PatientRef = asked.parse().map_err(|_malformed| {
                 Error::Invalid(vec![FieldError {
                     pointer: "path/patient_id".to_owned(),

@@ -1,18 +1,19 @@
-//! Commands to record and to change an infusion, not yet checked.
+//! Commands to record an infusion, not yet checked.
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
+use serde::Serialize;
 
-use super::model::InfusionStatus;
-use super::series::CourseKind;
+use super::status::{CourseKind, InfusionStatus};
+use crate::kernel::Id;
 use crate::kernel::id::Infusion;
-use crate::kernel::{Change, Id};
 use crate::planning::window::Route;
 
 /// What a command to record an infusion says, not yet checked.
-#[derive(Clone, Debug)]
+///
+/// It serialises as the body of the PUT that gives it: the creation of an infusion is known by that
+/// ([`Creation`](crate::kernel::Creation)), and merge patches are applied to it. A field that is renamed here keeps its
+/// name on the wire by `#[serde(rename)]`.
+#[derive(Clone, Debug, Serialize)]
 pub struct InfusionDraft {
     /// `planned` or `completed`.
     pub status: InfusionStatus,
@@ -67,43 +68,4 @@ impl InfusionDraft {
             cancel_reason: None,
         }
     }
-
-    /// A digest of all it says, by which a creation that is sent again is known.
-    pub fn digest(&self) -> String {
-        let digest = digest::digest(&digest::SHA256, format!("{self:?}").as_bytes());
-        STANDARD_NO_PAD.encode(digest.as_ref())
-    }
-}
-
-/// What a command to change an infusion says, not yet checked.
-#[derive(Clone, Debug, Default)]
-pub struct InfusionPatch {
-    /// The new status.
-    pub status: Option<InfusionStatus>,
-    /// The new route.
-    pub route: Option<Route>,
-    /// When it is to start.
-    pub planned_start: Change<Timestamp>,
-    /// How long it is to last.
-    pub planned_minutes: Change<i64>,
-    /// When it started.
-    pub started_at: Change<Timestamp>,
-    /// When it ended.
-    pub ended_at: Change<Timestamp>,
-    /// Dose in milligrams.
-    pub dose_mg: Change<f64>,
-    /// Body weight in kilograms.
-    pub weight_kg: Change<f64>,
-    /// Where and how, in words.
-    pub setting: Change<String>,
-    /// Whether somebody trained was there.
-    pub supervised: Option<bool>,
-    /// A remark.
-    pub note: Change<String>,
-    /// Infusions within six hours that this one is not; replaces the list.
-    pub distinct_from: Option<Vec<Id<Infusion>>>,
-    /// Of what kind of course it is a part.
-    pub course: Change<CourseKind>,
-    /// Why it was cancelled.
-    pub cancel_reason: Change<String>,
 }

@@ -1,27 +1,30 @@
-//! The facts that planning reads: infusions, zone history, quiet hours, pauses.
+//! The course of a treatment: infusions, the courses they make, and pauses.
 //!
-//! Owns what a sealed infusion, settings or pause document may say and how it may change. Promises that a stored
-//! document is valid at the time it was stored, and that an infusion only moves forward:
+//! Owns what a sealed infusion or pause document may say and how it may change, and the window that the infusions open.
+//! Promises that a stored document was valid when it was stored, and that an infusion only moves forward:
 //! `planned → completed | cancelled | no_show`, `completed → cancelled`; what nobody said (`provisional`) may become
-//! anything. Courses are derived from the infusions each time. What follows from an infusion (phases,
-//! prompts) does not belong here.
+//! anything. Courses are derived from the infusions each time. The prompts that follow from an infusion do not belong
+//! here: they are planned at the end of the unit that changed it.
 
+pub mod actions;
 pub mod draft;
 pub mod model;
+pub mod pauses;
+mod routes;
 pub mod series;
-pub mod settings;
+pub mod status;
 mod store;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{InfusionDraft, InfusionPatch};
-pub use model::{InfusionFacts, InfusionStatus, Reported, Source, clash};
-pub use series::{Course, CourseKind, courses};
-pub use settings::{CautionFlag, Notifications, Settings};
+pub use draft::InfusionDraft;
+pub use model::{InfusionFacts, PauseDoc, Reported, clash};
+pub use routes::configure_patient;
+pub use series::{Course, courses};
+pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
-    Background, Holds, Stored, background, doses, find_cautions, find_infusion, find_settings, holds, infusion_exists,
-    insert_infusion, insert_settings, list_infusions, list_pauses, may_hold_otherwise, open_settings, put_pause,
-    update_cautions, update_infusion, update_settings,
+    Background, InfusionRow, PauseRow, Stored, background, doses, find_infusion, infusion_exists, list_infusions,
+    pause_periods, update_infusion,
 };
 pub use surroundings::Surroundings;

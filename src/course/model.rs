@@ -3,10 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::draft::{InfusionDraft, InfusionPatch};
-use super::series::CourseKind;
+use super::draft::InfusionDraft;
+use super::status::{CourseKind, InfusionStatus, Source};
 use crate::kernel::id::{Account, Infusion};
-use crate::kernel::{Code, Error, Fields, Id, Result, Text};
+use crate::kernel::{Code, Creation, Error, Fields, Id, Result, Text};
+use crate::planning::PausePeriod;
 use crate::planning::window::{Dose, DoseStatus, Route};
 
 /// How far ahead of the server's clock an end may lie: clocks of devices differ.
@@ -21,49 +22,6 @@ const UNSAID: SignedDuration = SignedDuration::from_mins(60);
 const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 /// The length of a planned session of which no length is known, in minutes.
 const USUAL_MINUTES: u32 = 60;
-
-/// Where an infusion stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InfusionStatus {
-    /// It is to take place.
-    Planned,
-    /// It took place.
-    Completed,
-    /// It will not take place, or was recorded by mistake.
-    Cancelled,
-    /// The patient did not come.
-    NoShow,
-}
-
-impl InfusionStatus {
-    /// Whether it counts: it took place or is to take place.
-    pub fn is_live(self) -> bool {
-        matches!(self, Self::Planned | Self::Completed)
-    }
-
-    /// Whether an infusion that stands here, on the word of `source`, may be changed to stand at `next`. What nobody
-    /// said may become anything.
-    pub fn may_become(self, next: Self, source: Source) -> bool {
-        match self {
-            Self::Planned => true,
-            Self::Completed => source == Source::Provisional || matches!(next, Self::Completed | Self::Cancelled),
-            Self::Cancelled | Self::NoShow => false,
-        }
-    }
-}
-
-/// Who said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Staff of the clinic.
-    Clinic,
-    /// The patient.
-    Patient,
-    /// Nobody: the planned end was taken for the end.
-    Provisional,
-}
 
 /// What the patient said of an infusion, kept beside what the clinic says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,9 +77,9 @@ pub struct InfusionFacts {
     /// The clinic's record of the same administration, which counts in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<Id<Infusion>>,
-    /// What it was created from ([`InfusionDraft::digest`]): the same body, sent again, is a retry.
+    /// How it was created: the same body, sent again, is a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub creation: Option<String>,
+    pub creation: Option<Creation>,
 }
 
 impl InfusionFacts {
@@ -133,42 +91,20 @@ impl InfusionFacts {
     pub fn create(draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let mut fields = Fields::new();
         fields.check(draft.status.is_live(), "/status", "a new infusion is `planned` or `completed`");
-        let creation = Some(draft.digest());
+        let creation = Some(Creation::of(&draft)?);
         Ok(Self { creation, ..Self::checked(fields, draft, by, source, now)? })
     }
 
-    /// The infusion after a change.
+    /// The infusion after a change to what `draft` says.
     ///
     /// # Errors
     ///
     /// [`Error::Conflict`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
-    pub fn change(&self, patch: InfusionPatch, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
-        let status = patch.status.unwrap_or(self.status);
-        let may = self.status.may_become(status, self.source);
-        if !may && status != self.status {
+    pub fn change(&self, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
+        let may = self.status.may_become(draft.status, self.source);
+        if !may && draft.status != self.status {
             return Err(Error::conflict(Code::StateConflict));
         }
-        let text = |old: Option<&str>| old.map(str::to_owned);
-        // What was taken from the plan was never said.
-        let said = self.source != Source::Provisional || status == InfusionStatus::Completed;
-        let (started_at, ended_at) = (self.started_at.filter(|_| said), self.ended_at.filter(|_| said));
-        let draft = InfusionDraft {
-            status,
-            route: patch.route.unwrap_or(self.route),
-            planned_start: patch.planned_start.over(self.planned_start),
-            planned_minutes: patch.planned_minutes.over(self.planned_minutes.map(i64::from)),
-            started_at: patch.started_at.over(started_at),
-            ended_at: patch.ended_at.over(ended_at),
-            dose_mg: patch.dose_mg.over(self.dose_mg),
-            weight_kg: patch.weight_kg.over(self.weight_kg),
-            setting: patch.setting.over(text(self.setting.as_ref().map(Text::as_str))),
-            supervised: Some(patch.supervised.unwrap_or(self.supervised)),
-            note: patch.note.over(text(self.note.as_ref().map(Text::as_str))),
-            distinct_from: patch.distinct_from.unwrap_or_else(|| self.distinct_from.clone()),
-            same_as: None,
-            course: patch.course.over(self.course),
-            cancel_reason: patch.cancel_reason.over(text(self.cancel_reason.as_ref().map(Text::as_str))),
-        };
         let Self { reported, same_as, creation, .. } = self.clone();
         let of_clinic = self.of_clinic || source == Source::Clinic;
         let next =
@@ -178,6 +114,43 @@ impl InfusionFacts {
             return Err(Error::conflict(Code::StateConflict));
         }
         Ok(next)
+    }
+
+    /// The command that records it as it stands.
+    pub fn draft(&self) -> InfusionDraft {
+        let Self { status, route, planned_start, started_at, ended_at, dose_mg, weight_kg, course, .. } = *self;
+        InfusionDraft {
+            status,
+            route,
+            planned_start,
+            planned_minutes: self.planned_minutes.map(i64::from),
+            started_at,
+            ended_at,
+            dose_mg,
+            weight_kg,
+            setting: self.setting.as_ref().map(|text| text.as_str().to_owned()),
+            supervised: Some(self.supervised),
+            note: self.note.as_ref().map(|text| text.as_str().to_owned()),
+            distinct_from: self.distinct_from.clone(),
+            same_as: None,
+            course,
+            cancel_reason: self.cancel_reason.as_ref().map(|text| text.as_str().to_owned()),
+        }
+    }
+
+    /// The command that records it, changed by `patch`.
+    ///
+    /// Times that were only taken from the plan count as long as it stays completed: nobody said them of anything else.
+    ///
+    /// # Errors
+    ///
+    /// What `patch` answers.
+    pub fn patched(&self, patch: impl Fn(InfusionDraft) -> Result<InfusionDraft>) -> Result<InfusionDraft> {
+        let draft = patch(self.draft())?;
+        if self.source != Source::Provisional || draft.status == InfusionStatus::Completed {
+            return Ok(draft);
+        }
+        patch(InfusionDraft { started_at: None, ended_at: None, ..self.draft() })
     }
 
     fn checked(mut f: Fields, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
@@ -271,6 +244,17 @@ impl InfusionFacts {
             .zip(other.span())
             .is_some_and(|((start, end), (from, to))| shift(start, -APART) <= to && from <= shift(end, APART))
     }
+}
+
+/// The sealed document of a pause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseDoc {
+    /// When nothing but safety is asked.
+    #[serde(flatten)]
+    pub period: PausePeriod,
+    /// How it was created: the same body, sent again, is a retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation: Option<Creation>,
 }
 
 /// The first of `others` that may be the same administration as `new`, unless either names the other in

@@ -2,9 +2,9 @@
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
-use super::model::{InfusionFacts, InfusionStatus};
+use super::model::InfusionFacts;
+use super::status::{CourseKind, InfusionStatus};
 use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 
@@ -13,31 +13,6 @@ const APART: SignedDuration = SignedDuration::from_hours(24 * 28);
 /// An infusion after which none is known for more than so many local days is the end of a series: the review of the week
 /// and its measures hang on it.
 const WEEK: SignedDuration = SignedDuration::from_hours(24 * 7);
-
-/// What a course is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CourseKind {
-    /// The first infusions, days apart.
-    Induction,
-    /// Single infusions that keep what was reached, weeks apart.
-    Maintenance,
-}
-
-impl CourseKind {
-    /// The kind of that name.
-    ///
-    /// # Errors
-    ///
-    /// What it must be.
-    pub fn parse(name: &str) -> Result<Self, &'static str> {
-        match name {
-            "induction" => Ok(Self::Induction),
-            "maintenance" => Ok(Self::Maintenance),
-            _ => Err("must be induction or maintenance"),
-        }
-    }
-}
 
 /// A series of infusions.
 #[derive(Clone, Debug, PartialEq, Eq)]

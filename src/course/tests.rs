@@ -1,16 +1,13 @@
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::kernel::{Change, Error, Id, Zone};
+use crate::kernel::{Creation, Error, Id};
 use crate::planning::window::Route;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
-}
-
-fn hours(n: i64) -> SignedDuration {
-    SignedDuration::from_hours(n)
 }
 
 const NOW: &str = "2026-03-02T12:00:00Z";
@@ -29,8 +26,8 @@ fn create(draft: InfusionDraft) -> crate::kernel::Result<InfusionFacts> {
     InfusionFacts::create(draft, Id::from_uuid(Uuid::nil()), Source::Clinic, at(NOW))
 }
 
-fn change(facts: &InfusionFacts, patch: InfusionPatch) -> crate::kernel::Result<InfusionFacts> {
-    facts.change(patch, Id::from_uuid(Uuid::nil()), Source::Clinic, at(NOW))
+fn change(facts: &InfusionFacts, draft: InfusionDraft) -> crate::kernel::Result<InfusionFacts> {
+    facts.change(draft, Id::from_uuid(Uuid::nil()), Source::Clinic, at(NOW))
 }
 
 #[track_caller]
@@ -88,17 +85,17 @@ fn an_infusion_only_moves_forward() {
     .unwrap();
     let done = change(
         &planned,
-        InfusionPatch {
-            status: Some(Completed),
-            started_at: Change::Set(at("2026-03-02T09:00:00Z")),
-            ended_at: Change::Set(at("2026-03-02T09:40:00Z")),
-            ..Default::default()
+        InfusionDraft {
+            status: Completed,
+            started_at: Some(at("2026-03-02T09:00:00Z")),
+            ended_at: Some(at("2026-03-02T09:40:00Z")),
+            ..planned.draft()
         },
     )
     .unwrap();
     assert_eq!(done.planned_start, planned.planned_start);
-    assert_eq!(faults(change(&planned, InfusionPatch { status: Some(Completed), ..Default::default() })).len(), 2);
-    let gone = change(&done, InfusionPatch { status: Some(Cancelled), ..Default::default() }).unwrap();
+    assert_eq!(faults(change(&planned, InfusionDraft { status: Completed, ..planned.draft() })).len(), 2);
+    let gone = change(&done, InfusionDraft { status: Cancelled, ..done.draft() }).unwrap();
     for (facts, status, fine) in [
         (&planned, NoShow, true),
         (&done, Completed, true),
@@ -109,11 +106,11 @@ fn an_infusion_only_moves_forward() {
         (&gone, Cancelled, true),
         (&gone, NoShow, false),
     ] {
-        let answer = change(facts, InfusionPatch { status: Some(status), ..Default::default() });
+        let answer = change(facts, InfusionDraft { status, ..facts.draft() });
         assert_eq!(answer.is_ok(), fine, "{:?} to {status:?}", facts.status);
     }
-    let note = Change::Set("Ill.".to_owned());
-    assert!(change(&gone, InfusionPatch { note, ..Default::default() }).is_err(), "what is called off stays as it is");
+    let note = Some("Ill.".to_owned());
+    assert!(change(&gone, InfusionDraft { note, ..gone.draft() }).is_err(), "what is called off stays as it is");
     let json = serde_json::to_string(&done).unwrap();
     assert_eq!(serde_json::from_str::<InfusionFacts>(&json).unwrap(), done);
 }
@@ -131,22 +128,62 @@ fn one_administration_is_one_infusion() {
     let named = InfusionFacts { distinct_from: vec![a], ..close.clone() };
     assert_eq!(clash(b, &named, [(a, &one)]), None);
     assert_eq!(clash(a, &one, [(b, &named)]), None);
-    let gone = change(&one, InfusionPatch { status: Some(InfusionStatus::Cancelled), ..Default::default() }).unwrap();
+    let gone = change(&one, InfusionDraft { status: InfusionStatus::Cancelled, ..one.draft() }).unwrap();
     assert_eq!(clash(b, &close, [(a, &gone)]), None);
 }
 
+/// Every member of a command, so that a field which loses its name on the wire is noticed.
+fn whole() -> InfusionDraft {
+    InfusionDraft {
+        status: InfusionStatus::Planned,
+        route: Route::IvInfusion,
+        planned_start: Some(at("2026-03-10T09:00:00Z")),
+        planned_minutes: Some(40),
+        started_at: Some(at("2026-03-10T09:05:00Z")),
+        ended_at: Some(at("2026-03-10T09:45:00Z")),
+        dose_mg: Some(35.0),
+        weight_kg: Some(70.5),
+        setting: Some("Room 2".into()),
+        supervised: Some(true),
+        note: Some("First.".into()),
+        distinct_from: vec![Id::from_uuid(Uuid::nil())],
+        same_as: Some(Id::from_uuid(Uuid::nil())),
+        course: Some(CourseKind::Induction),
+        cancel_reason: Some("Ill.".into()),
+    }
+}
+
 #[test]
-fn the_zone_history_answers() {
-    let [berlin, tokyo] = ["Europe/Berlin", "Asia/Tokyo"].map(|name| Zone::parse(name).unwrap());
-    let now = at(NOW);
-    let mut settings = Settings::new(berlin.clone(), "de", now - hours(100));
-    assert!(!settings.change_zone(berlin.clone(), now, now).unwrap());
-    assert_eq!(faults(settings.change_zone(tokyo.clone(), now - hours(101), now)), ["/effective_at"]);
-    assert_eq!(faults(settings.change_zone(tokyo.clone(), now + hours(1), now)), ["/effective_at"]);
-    assert!(settings.change_zone(tokyo.clone(), now - hours(5), now).unwrap());
-    assert_eq!(settings.zone_at(now - hours(1000)), berlin);
-    assert_eq!(settings.zone_at(now - hours(6)), berlin);
-    assert_eq!(settings.zone_at(now - hours(5)), tokyo);
-    let json = serde_json::to_string(&settings).unwrap();
-    assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+fn a_command_is_written_as_the_body_that_gives_it() {
+    let body = json!({
+        "status": "planned",
+        "route": "iv_infusion",
+        "planned_start": "2026-03-10T09:00:00Z",
+        "planned_minutes": 40,
+        "started_at": "2026-03-10T09:05:00Z",
+        "ended_at": "2026-03-10T09:45:00Z",
+        "dose_mg": 35,
+        "weight_kg": 70.5,
+        "setting": "Room 2",
+        "supervised": true,
+        "note": "First.",
+        "distinct_from": [Uuid::nil()],
+        "same_as": Uuid::nil(),
+        "course": "induction",
+        "cancel_reason": "Ill.",
+    });
+    assert_eq!(Creation::of(&whole()).unwrap(), Creation::of(&body).unwrap(), "also as old phones send it");
+}
+
+#[test]
+fn times_that_were_only_planned_count_as_long_as_it_is_completed() {
+    let planned = create(InfusionDraft {
+        planned_start: Some(at("2026-03-02T09:00:00Z")),
+        ..InfusionDraft::new(InfusionStatus::Planned, Route::Im)
+    });
+    let facts = planned.unwrap().provisional();
+    let noted = facts.patched(|draft| Ok(InfusionDraft { note: Some("Well.".into()), ..draft })).unwrap();
+    assert_eq!((noted.started_at, noted.ended_at), (facts.started_at, facts.ended_at));
+    let missed = facts.patched(|draft| Ok(InfusionDraft { status: InfusionStatus::NoShow, ..draft })).unwrap();
+    assert_eq!((missed.started_at, missed.ended_at), (None, None), "nobody said them");
 }

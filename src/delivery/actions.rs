@@ -11,10 +11,10 @@ use super::channel::{Channel, ChannelError};
 use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
 use super::store::{self, Leased, Outcomes, Sealed};
 use crate::care::{Access, Read};
-use crate::course::{self, Settings};
+use crate::course;
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
-use crate::kernel::{Id, Result, Zone};
+use crate::kernel::{Id, Result};
 use crate::planning::PausePeriod;
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
@@ -77,9 +77,7 @@ fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> 
     let mut facts = Facts::new();
     for (id, sealed) in store::list_sealed(tx, &ids)? {
         let pauses = match owners.get(&id).and_then(|patient| access(keys, *patient, now)) {
-            Some(access) if is_late(sealed.due_at, now) => {
-                course::list_pauses(tx, &access, false)?.into_iter().map(|(pause, _)| pause.doc).collect()
-            }
+            Some(access) if is_late(sealed.due_at, now) => course::pause_periods(tx, &access)?,
             _ => Vec::new(),
         };
         facts.insert(id, (sealed, pauses));
@@ -106,10 +104,7 @@ fn verdict(
         return None;
     }
     match sealed.open(&access) {
-        Ok((prompt, settings)) => {
-            let settings = settings.unwrap_or_else(|| Settings::new(Zone::utc(), "en", Timestamp::UNIX_EPOCH));
-            Some((judge(&prompt, &settings, &pauses, now), prompt))
-        }
+        Ok((prompt, settings)) => Some((judge(&prompt, &settings.unwrap_or_default(), &pauses, now), prompt)),
         Err(error) => {
             tracing::error!(delivery = %one.id, %error, "a delivery lapses: its prompt cannot be opened");
             None

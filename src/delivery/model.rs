@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::course::Settings;
 use crate::kernel::Id;
 use crate::kernel::id::{Delivery, Patient, Prompt};
 use crate::planning::{Kind, PausePeriod};
 use crate::prompts::model::{Stage, StoredPrompt};
+use crate::settings::Settings;
 
 /// All that a push ever says.
 pub const TEXT: &str = "A moment for you is ready";

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::model::{LEASE, Outgoing, delivery_id};
 use crate::care::Access;
-use crate::course::{self, Settings};
 use crate::db::schema::{deliveries, patient_settings, prompts};
 use crate::db::{AnyConnection, At, Moment, Tx, Uid};
 use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompt_rows, Mark, PromptRow};
+use crate::settings::{Settings, SettingsRow};
 
 #[derive(Insertable)]
 #[diesel(table_name = deliveries)]
@@ -240,25 +240,25 @@ pub struct Sealed {
     /// When its prompt was due.
     pub due_at: Timestamp,
     prompt: PromptRow,
-    settings: Option<(Vec<u8>, i64)>,
+    settings: Option<SettingsRow>,
 }
 
 impl Sealed {
     /// Opens prompt and settings; somebody without settings has none.
     pub fn open<A>(self, access: &Access<A>) -> Result<(StoredPrompt, Option<Settings>)> {
-        let settings = self.settings.map(|(doc, version)| course::open_settings(access, &doc, version)).transpose()?;
-        Ok((prompt_rows::open(access, self.prompt)?, settings))
+        let settings = self.settings.map(|row| row.open(access.keys()?, access.patient())).transpose()?;
+        Ok((prompt_rows::open(access, self.prompt)?, settings.map(|(settings, _)| settings)))
     }
 }
 
 /// The prompts of these deliveries, with their patients' settings, in one statement.
 pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Delivery>, Sealed)>> {
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
-    let rows: Vec<(Id<Delivery>, PromptRow, Option<(Vec<u8>, i64)>)> = deliveries::table
+    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>)> = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
         .filter(deliveries::id.eq_any(ids))
-        .select((deliveries::id, PromptRow::as_select(), (patient_settings::doc, patient_settings::version).nullable()))
+        .select((deliveries::id, PromptRow::as_select(), Option::<SettingsRow>::as_select()))
         .load(tx.conn())?;
     let sealed = |(id, prompt, settings): (_, PromptRow, _)| (id, Sealed { due_at: prompt.due_at.0, prompt, settings });
     Ok(rows.into_iter().map(sealed).collect())

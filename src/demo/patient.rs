@@ -10,7 +10,7 @@ use super::story::{Practice, Sharing, Writing, dated, named};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::care::grants::{GrantDoc, Reader, Sections, Target};
-use crate::course::{InfusionDraft, InfusionStatus};
+use crate::course::{InfusionDraft, InfusionStatus, PauseDoc, actions as infusions, pauses};
 use crate::exercises::draft::{DistressFields, PutExerciseResponse};
 use crate::exercises::model::{self as exercises, Responses};
 use crate::http::{EntityTag, Preconditions};
@@ -24,8 +24,9 @@ use crate::kernel::{Creation, Id, Result, Text};
 use crate::planning::window::Route;
 use crate::planning::{PausePeriod, QuietHours};
 use crate::prompts::actions::{self as prompts, Act};
-use crate::prompts::infusions::{self, SettingsPatch};
 use crate::prompts::store;
+use crate::settings::Settings;
+use crate::settings::actions::patch_settings;
 use crate::sharing::actions as sharing;
 
 impl Scene<'_> {
@@ -181,19 +182,24 @@ impl Scene<'_> {
     pub(super) async fn pause(&mut self, days: i64) -> Result<()> {
         let from = self.stage.now();
         let until = from.saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit)?;
-        let (id, pause, door) = (self.new_id(), PausePeriod::parse(from, until)?, self.own().await?);
+        let pause = PauseDoc { period: PausePeriod::parse(from, until)?, creation: None };
+        let (id, door) = (self.new_id(), self.own().await?);
         change(&door, "put_pause", pause, move |tx, access, pause| {
-            infusions::put_pause(tx, access, id, *pause).map(drop)
+            pauses::put_pause(tx, access, id, pause, &Preconditions::none()).map(drop)
         })
         .await
     }
 
     pub(super) async fn set(&mut self, share_activity: Option<bool>, quiet: Option<(Time, Time)>) -> Result<()> {
         let quiet_hours = quiet.map(|(from, until)| QuietHours::parse(from, until)).transpose()?;
-        let patch = SettingsPatch { quiet_hours, share_activity, ..SettingsPatch::default() };
         let door = self.own().await?;
-        change(&door, "patch_me", patch, move |tx, access, patch| {
-            infusions::patch_settings(tx, access, patch, &Preconditions::none()).map(drop)
+        change(&door, "patch_me", (), move |tx, access, ()| {
+            let change = |before: &Settings| {
+                let quiet_hours = quiet_hours.unwrap_or(before.quiet_hours);
+                let share_activity = share_activity.unwrap_or(before.share_activity);
+                Ok(Settings { quiet_hours, share_activity, ..before.clone() })
+            };
+            patch_settings(tx, access, change, &Preconditions::none()).map(drop)
         })
         .await
     }

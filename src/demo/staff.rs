@@ -7,7 +7,7 @@ use super::stage::{change, unfit};
 use super::story::{Assigning, Planning, RuleChange, named};
 use crate::care::Door;
 use crate::care::door::{Care, Policy, Shared, Team};
-use crate::course::{self, CourseKind, InfusionDraft, InfusionPatch, InfusionStatus};
+use crate::course::{self, CourseKind, InfusionDraft, InfusionStatus, actions as infusions};
 use crate::exercises::Responses;
 use crate::exercises::assignments::actions as assignments;
 use crate::exercises::assignments::model::PutAssignment;
@@ -16,11 +16,10 @@ use crate::http::{EntityTag, Preconditions};
 use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::journal::comments::actions::{self as comments, NewComment};
-use crate::kernel::{Change, Error, Result, Text};
-use crate::planning::Protocol;
+use crate::kernel::{Error, Result, Text};
 use crate::planning::window::Route;
-use crate::prompts::actions::settings;
-use crate::prompts::{infusions, overrides};
+use crate::settings::actions::put_overrides;
+use crate::settings::{find_cautions, overrides, settings};
 
 impl Scene<'_> {
     async fn nurse(&mut self) -> Result<Door<Team>> {
@@ -65,15 +64,12 @@ impl Scene<'_> {
 
     pub(super) async fn cancel(&mut self, infusion: &str, reason: String) -> Result<()> {
         let (id, door) = (named(&self.person.infusions, infusion)?, self.nurse().await?);
-        let patch = InfusionPatch {
-            status: Some(InfusionStatus::Cancelled),
-            cancel_reason: Change::Set(reason),
-            ..InfusionPatch::default()
-        };
-        change(&door, "patch_infusion", patch, move |tx, access, patch| {
+        change(&door, "patch_infusion", Some(reason), move |tx, access, reason| {
             let now = course::find_infusion(tx, access, id)?.ok_or(Error::NotFound)?;
             let when = Preconditions::matching(EntityTag::version(now.version));
-            infusions::patch_infusion(tx, access, id, patch, &when).map(drop)
+            let off =
+                |draft| Ok(InfusionDraft { status: InfusionStatus::Cancelled, cancel_reason: reason.clone(), ..draft });
+            infusions::patch_infusion(tx, access, id, off, &when).map(drop)
         })
         .await
     }
@@ -114,7 +110,7 @@ impl Scene<'_> {
         let door: Door<Care> = self.therapist(None).await?;
         let vault = door.state().vault.clone();
         change(&door, "put_cautions", flags, move |tx, access, flags| {
-            let now = cautions::tag(&vault, &course::find_cautions(tx, access)?);
+            let now = cautions::tag(&vault, &find_cautions(tx, access)?);
             cautions::put(tx, access, flags, &Preconditions::matching(now), |flags| cautions::tag(&vault, flags))
         })
         .await
@@ -122,11 +118,11 @@ impl Scene<'_> {
 
     pub(super) async fn change_protocol(&mut self, changes: Vec<RuleChange>) -> Result<()> {
         let drafts = changes.into_iter().map(|change| (change.rule, change.left_out, change.window)).collect();
-        let list = overrides::parse(Protocol::default_v1(), "/items", drafts)?;
         let door: Door<Care> = self.therapist(None).await?;
+        let list = overrides::parse(door.state().protocols.current(), "/items", drafts)?;
         change(&door, "put_overrides", list, move |tx, access, list| {
             let now = overrides::tag(&settings(tx, access)?.0.overrides)?;
-            overrides::put(tx, access, list, &Preconditions::matching(now))
+            put_overrides(tx, access, list, &Preconditions::matching(now))
         })
         .await
     }

@@ -16,6 +16,7 @@ use crate::items::{Item, ItemTable as _};
 use crate::kernel::id::Response;
 use crate::kernel::{Code, Error, Fields, Id, Result};
 use crate::prompts;
+use crate::settings::settings;
 
 const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 
@@ -81,7 +82,7 @@ impl Item for Responses {
         if let Some(assignment) = new.header.assignment_id
             && before.and_then(|before| before.assignment_id) != Some(assignment)
         {
-            let (settings, _) = prompts::actions::settings(tx, access)?;
+            let (settings, _) = settings(tx, access)?;
             let on = now.local_date(|at| settings.zone_at(at));
             assignments::actions::mark_done(tx, access, assignment, DoneBy { on, response: id })?;
         }

@@ -5,12 +5,13 @@
 
 use std::fmt;
 
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::catalogue::{Ask, Exercise, Step};
 use crate::kernel::Fields;
+use crate::kernel::device_time::local_time;
 
 /// Characters of a short text, and of each text of a list or pair.
 pub const SHORT: usize = 280;
@@ -139,8 +140,8 @@ impl Check<'_> {
                 _ => self.wrong(at, "must be a date such as 2026-11-02"),
             },
             Ask::Time => {
-                let time = value.as_str().filter(|text| text.len() == 5).map(|text| Time::strptime("%H:%M", text));
-                if let Some(Ok(_)) = time { Some(value) } else { self.wrong(at, "must be a time such as 18:30") }
+                let right = value.as_str().is_some_and(|text| local_time(text).is_ok());
+                if right { Some(value) } else { self.wrong(at, "must be a time such as 18:30") }
             }
             Ask::Confirm => {
                 if value.is_boolean() {

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::course::CautionFlag;
 use crate::planning::Capability;
 use crate::planning::window::Phase;
+use crate::settings::CautionFlag;
 
 /// The JSON Schema of the data, as it is published.
 pub const SCHEMA: &str = include_str!("data/schema.json");

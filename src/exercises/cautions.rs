@@ -10,10 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes::FeedsPlan;
-use crate::course::{self, CautionFlag};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::kernel::{Error, Fields, Result};
+use crate::settings::{CautionFlag, find_cautions, update_cautions};
 use crate::vault::{MacLabel, Vault};
 
 /// The flags of these names.
@@ -54,12 +54,12 @@ pub fn put(
     tag: impl Fn(&BTreeSet<CautionFlag>) -> EntityTag,
 ) -> Result<()> {
     access.lock(tx)?;
-    let before = course::find_cautions(tx, access)?;
+    let before = find_cautions(tx, access)?;
     if before == *flags {
         return Ok(());
     }
     when.require(&tag(&before))?;
-    course::update_cautions(tx, access, flags)?;
+    update_cautions(tx, access, flags)?;
     // No change row: the patient's devices have nothing to fetch.
     access.feed_plan(FeedsPlan::Always);
     Ok(())

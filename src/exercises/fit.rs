@@ -6,8 +6,8 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::catalogue::{Exercise, Guidance, Offer, newest};
-use crate::course::CautionFlag;
 use crate::planning::window::Phase;
+use crate::settings::CautionFlag;
 
 /// The fit of an exercise to a phase: advice, never a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::assignments::actions as assignments;
 use super::catalogue::Offer;
@@ -13,9 +13,10 @@ use crate::care::Access;
 use crate::course;
 use crate::db::Tx;
 use crate::kernel::Result;
-use crate::planning::Protocol;
+use crate::planning::Protocols;
 use crate::planning::window::{self, WindowParams};
 use crate::prompts;
+use crate::settings;
 
 /// How long ago a prompt that may still wait for an answer became due at most.
 const WAITING: SignedDuration = SignedDuration::from_hours(24 * 5);
@@ -29,9 +30,14 @@ const PROMPTS: i64 = 200;
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn situation<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -> Result<(Situation, String)> {
+pub fn situation<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    protocols: &Protocols,
+    minutes: Option<u32>,
+) -> Result<(Situation, String)> {
     let now = access.now();
-    let (settings, _) = prompts::actions::settings(tx, access)?;
+    let (settings, _) = settings::settings(tx, access)?;
     let zone = settings.zone_at(now);
     let today = zone.date(now);
     let doses = course::doses(tx, access)?;
@@ -52,24 +58,24 @@ pub fn situation<A>(tx: &mut Tx<'_>, access: &Access<A>, minutes: Option<u32>) -
         phase: window::context(&doses, WindowParams::shipped(), now).phase,
         today,
         minutes,
-        flags: course::find_cautions(tx, access)?,
+        flags: settings::find_cautions(tx, access)?,
         done,
-        prompted: prompted(tx, access, now)?,
+        prompted: prompted(tx, access, protocols)?,
         assigned,
     };
     Ok((situation, settings.locale))
 }
 
 /// The exercises to which a prompt that waits for an answer points.
-fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, now: Timestamp) -> Result<BTreeMap<String, uuid::Uuid>> {
+fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<BTreeMap<String, uuid::Uuid>> {
+    let now = access.now();
     let from = now.saturating_sub(WAITING).unwrap_or(now);
     let mut found = BTreeMap::new();
     for prompt in prompts::store::list(tx, access, (from, now), None, PROMPTS)? {
         if !matches!(prompt.state(now), "due" | "delivered" | "opened") {
             continue;
         }
-        let rule = Protocol::default_v1().rule(&prompt.doc.planned.rule_key);
-        for key in rule.into_iter().flat_map(|rule| &rule.exercises) {
+        for key in protocols.rule_of(&prompt.doc.planned).into_iter().flat_map(|rule| &rule.exercises) {
             found.insert(key.clone(), prompt.id.uuid());
         }
     }
@@ -82,7 +88,7 @@ fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, now: Timestamp) -> Result<BT
 ///
 /// When something cannot be read.
 pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Result<Offer> {
-    let flags = course::find_cautions(tx, access)?;
+    let flags = settings::find_cautions(tx, access)?;
     let doses = course::doses(tx, access)?;
     let phase = window::context(&doses, WindowParams::shipped(), header.circumstances.occurred_at).phase;
     let open = assignments::list_open(tx, access)?;

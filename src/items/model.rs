@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::care::grants::Sections;
 use crate::changes::Entity;
 use crate::kernel::id::{Any, Prompt};
-use crate::kernel::{Error, Fields, Id, Result, Zone, told};
+use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
 
 /// How long what was deleted can be undeleted.
 pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -122,7 +122,7 @@ impl Circumstances {
 
     /// Whether its times are odd, seen from when it arrived: they are kept, and flagged.
     pub fn clock_suspect(&self, received_at: Timestamp) -> bool {
-        told::is_odd(self.occurred_at, self.recorded_at, received_at)
+        device_time::is_odd(self.occurred_at, self.recorded_at, received_at)
     }
 }
 
@@ -152,9 +152,9 @@ impl Told {
                 false
             }
         };
-        let occurred = fields.take("/occurred_at", told::instant(&self.occurred_at));
+        let occurred = fields.take("/occurred_at", device_time::instant(&self.occurred_at));
         let zone = self.zone.and_then(|name| fields.take("/zone", Zone::parse(&name)));
-        let recorded = self.recorded_at.and_then(|text| fields.take("/recorded_at", told::instant(&text)));
+        let recorded = self.recorded_at.and_then(|text| fields.take("/recorded_at", device_time::instant(&text)));
         let (occurred_at, offset) = occurred?;
         Some(Circumstances {
             draft,

@@ -7,7 +7,7 @@ use super::filter::folded;
 use super::model::{Content, Kind};
 use crate::care::grants::model::KINDS;
 use crate::http::Patch;
-use crate::kernel::told::instant;
+use crate::kernel::device_time::instant;
 use crate::kernel::{Error, Zone};
 
 fn at(text: &str) -> Timestamp {

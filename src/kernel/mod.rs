@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod creation;
+pub mod device_time;
 pub mod entropy;
 pub mod error;
 pub mod fields;
@@ -13,7 +14,6 @@ pub mod locale;
 pub mod page;
 pub mod patch;
 pub mod text;
-pub mod told;
 pub mod zone;
 
 pub use clock::Clock;

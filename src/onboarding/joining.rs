@@ -15,12 +15,12 @@ use crate::care::access::{Access, Leave, Write};
 use crate::care::model::Capabilities;
 use crate::care::store::{Link, find_link, memberships};
 use crate::care::{links, members};
-use crate::course::{Settings, insert_settings};
 use crate::db::Tx;
 use crate::identity::actions::{self, Grant, Opening, email_key};
 use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, get_email_key, is_email_taken};
 use crate::kernel::id::{Any, CareLink, Clinic, Patient};
 use crate::kernel::{Error, Id, Result};
+use crate::settings::{Settings, insert_settings};
 use crate::state::State;
 use crate::vault::Purpose;
 

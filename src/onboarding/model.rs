@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::code::JoinCode;
 use crate::care::model::Capabilities;
-use crate::course::Settings;
 use crate::identity::{Email, Passphrase};
 use crate::kernel::{Code, Error, Fields, Result, Text, Zone};
+use crate::settings::Settings;
 
 /// The sealed document of an invitation: whom the inviter had in mind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince};
+use super::calendar::{PausePeriod, QuietHours, Weekday, ZoneSince};
+use super::overrides::Override;
 use super::protocol::{Capability, Prerequisite};
 use super::window::{Dose, DoseStatus, Rating, Route};
 use crate::kernel::Id;
@@ -86,25 +87,6 @@ pub struct Condition {
     pub drowsiness: Option<Rating>,
     /// A time in which only safety is asked, because somebody has to look at an alert first.
     pub suspended: Option<PausePeriod>,
-}
-
-/// What a therapist has changed in the protocol for one patient.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Override {
-    /// Which rule.
-    pub rule_key: String,
-    /// What became of it.
-    pub change: RuleChange,
-}
-
-/// What becomes of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RuleChange {
-    /// It is left out.
-    LeftOut,
-    /// It comes in this part of the day.
-    MovedTo(DayPart),
 }
 
 /// The facts of one patient. A change of any field calls for a new plan.

@@ -11,9 +11,11 @@
 pub mod calendar;
 pub mod diff;
 pub mod facts;
+pub mod overrides;
 pub mod plan;
 pub mod preview;
 pub mod protocol;
+pub mod protocols;
 pub mod reasons;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,9 @@ pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
-pub use facts::{Condition, Facts, InfusionFact, Override, RuleChange, Settled};
+pub use facts::{Condition, Facts, InfusionFact, Settled};
+pub use overrides::{Override, RuleChange};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use preview::preview;
 pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
+pub use protocols::Protocols;

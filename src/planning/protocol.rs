@@ -11,7 +11,7 @@ use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
-use super::facts::{Override, RuleChange};
+use super::overrides::{Override, RuleChange};
 use super::window::WindowParams;
 
 /// What a prompt asks for. The order is that in which places under a cap are given.

@@ -1,22 +1,11 @@
 //! Prompts: what is asked of a patient, and what they do with it.
 //!
-//! Owns the rows of prompts; when they are asked is for [`crate::planning`] to say. A session whose end nobody told is
-//! taken to have gone as planned when the plan is made an hour later ([`actions::replan`]). Therapists leave out or move
-//! rules for one patient ([`overrides`]), but none that is for safety. No text of a patient belongs here: placeholders are
-//! filled when the owner reads.
+//! Owns the rows of prompts and what a patient does with one. Which are asked and when is for [`crate::planning`] to say;
+//! [`crate::schedule`] has the rows follow. No text of a patient belongs here.
 
 pub mod actions;
-mod gather;
-pub mod horizon;
-pub mod infusions;
-mod library;
 pub mod model;
-pub mod overrides;
-mod planner;
 mod routes;
 pub mod store;
-mod unsaid;
-pub mod words;
 
-pub use planner::Plans;
-pub use routes::{configure, configure_patient};
+pub use routes::configure_patient;

@@ -10,8 +10,8 @@ pub use waiting::{NEXT_DUE, hold_waiting, list_late, list_waiting};
 
 use super::model::{PromptDoc, Stage, StoredPrompt};
 use crate::care::{Access, Write};
-use crate::db::schema::{patients, prompts, settings};
-use crate::db::{AnyConnection, At, Both, Moment, Tx, Uid};
+use crate::db::schema::prompts;
+use crate::db::{AnyConnection, At, Moment, Tx, Uid};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Place, Purpose};
@@ -77,7 +77,7 @@ pub fn list<A>(
 }
 
 /// One prompt.
-pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Option<StoredPrompt>> {
+pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Option<StoredPrompt>> {
     let row: Option<PromptRow> = prompts::table
         .filter(prompts::patient_id.eq(access.patient()))
         .filter(prompts::id.eq(id))
@@ -93,7 +93,7 @@ fn next_action(prompt: &StoredPrompt) -> Option<At> {
 }
 
 /// Keeps a new prompt.
-pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
+pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     let patient = access.patient();
     let place = place(patient, prompt.id, prompt.version);
     let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
@@ -115,7 +115,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPro
 }
 
 /// Keeps a changed prompt; `prompt.version` is the new one.
-pub(super) fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
+pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     let patient = access.patient();
     let place = place(patient, prompt.id, prompt.version);
     let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
@@ -132,95 +132,6 @@ pub(super) fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPro
         ))
         .execute(tx.conn())?;
     Ok(())
-}
-
-/// When care of the patient began.
-pub(super) fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
-    let at: At =
-        patients::table.filter(patients::id.eq(access.patient())).select(patients::created_at).first(tx.conn())?;
-    Ok(at.0)
-}
-
-/// Notes that a plan was made, and when the horizon is to be extended.
-pub(super) fn mark_planned(tx: &mut Tx<'_>, access: &Access<Write>, next: Timestamp, changed: bool) -> Result<()> {
-    let by = i64::from(changed);
-    diesel::update(patients::table.filter(patients::id.eq(access.patient())))
-        .set((patients::next_plan_at.eq(At(next)), patients::plan_version.eq(patients::plan_version + by)))
-        .execute(tx.conn())?;
-    Ok(())
-}
-
-/// Whether the horizon of the patient is still to be extended: another worker may have been faster.
-pub fn is_to_plan<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
-    let next: Option<At> =
-        patients::table.filter(patients::id.eq(access.patient())).select(patients::next_plan_at).first(tx.conn())?;
-    Ok(next.is_some_and(|next| next.0 <= access.now()))
-}
-
-/// Looks at the patient's horizon again at `next`, or never.
-pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, next: Option<Timestamp>) -> Result<()> {
-    diesel::update(patients::table.filter(patients::id.eq(patient)))
-        .set(patients::next_plan_at.eq(next.map(At)))
-        .execute(tx.conn())?;
-    Ok(())
-}
-
-/// Patients whose horizon is to be extended at `now`, the longest waiting first.
-///
-/// Spans patients: rests on the partial index `patients_next_plan`.
-pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Id<Patient>>> {
-    Ok(patients::table
-        .filter(patients::next_plan_at.is_not_null())
-        .filter(patients::next_plan_at.le(At(now)))
-        .order(patients::next_plan_at)
-        .limit(limit)
-        .select(patients::id)
-        .load(tx.conn())?)
-}
-
-fn version_name(protocol: &str) -> String {
-    format!("protocol/{protocol}")
-}
-
-/// By which version of a protocol plans are made; `None` in a new database.
-pub fn planned_version(tx: &mut Tx<'_>, protocol: &str) -> Result<Option<u32>> {
-    let named = settings::table.filter(settings::name.eq(version_name(protocol)));
-    let value: Option<Vec<u8>> = named.select(settings::value).first(tx.conn()).optional()?;
-    let number = |bytes: Vec<u8>| bytes.try_into().map(u32::from_be_bytes);
-    value.map(|bytes| number(bytes).map_err(|_other| Error::internal("a version is no number"))).transpose()
-}
-
-/// Notes that plans are made by `version` of a protocol.
-pub fn note_version(tx: &mut Tx<'_>, protocol: &str, version: u32) -> Result<()> {
-    let (name, value) = (version_name(protocol), version.to_be_bytes().to_vec());
-    let set = diesel::update(settings::table.filter(settings::name.eq(&name))).set(settings::value.eq(&value));
-    if set.execute(tx.conn())? == 0 {
-        let row = diesel::insert_into(settings::table).values((settings::name.eq(name), settings::value.eq(value)));
-        // Two servers may start at once; they note the same.
-        Both(row.on_conflict_do_nothing()).execute(tx.conn())?;
-    }
-    Ok(())
-}
-
-/// Has the next `most` patients after `after` planned for at `now`. Answers the last of them; `None` when there is none.
-pub fn mark_all_to_plan(
-    tx: &mut Tx<'_>,
-    after: Option<Id<Patient>>,
-    now: Timestamp,
-    most: i64,
-) -> Result<Option<Id<Patient>>> {
-    let after = after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()));
-    let next: Vec<Id<Patient>> = patients::table
-        .filter(patients::id.gt(after))
-        .filter(patients::next_plan_at.gt(At(now)))
-        .order(patients::id)
-        .limit(most)
-        .select(patients::id)
-        .load(tx.conn())?;
-    diesel::update(patients::table.filter(patients::id.eq_any(&next)))
-        .set(patients::next_plan_at.eq(At(now)))
-        .execute(tx.conn())?;
-    Ok(next.last().copied())
 }
 
 /// How delivery moves a prompt on. None of it takes a change number: it says nothing that a client could not see from

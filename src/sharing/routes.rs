@@ -14,7 +14,7 @@ use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
 use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request};
 use crate::kernel::id::{Account, Grant};
-use crate::kernel::{Error, Fields, Id, Result, told};
+use crate::kernel::{Error, Fields, Id, Result, device_time};
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -116,7 +116,7 @@ impl PutGrant {
             ("care_team", Some(_)) => fields.take("/reader/account_id", Err("does not go with `care_team`")),
             _ => fields.take("/reader/type", Err("must be `therapist` or `care_team`")),
         };
-        let expires_at = self.expires_at.and_then(|text| fields.take("/expires_at", told::instant(&text)));
+        let expires_at = self.expires_at.and_then(|text| fields.take("/expires_at", device_time::instant(&text)));
         let expires_at = expires_at.map(|(at, _offset)| at);
         let all = target.zip(sections).zip(reader);
         fields.finish(all.map(|((target, sections), reader)| GrantDoc { target, sections, reader, expires_at }))

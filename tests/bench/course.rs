@@ -12,9 +12,9 @@ use afterglow::db::{At, Backend, Tx};
 use afterglow::delivery::LogChannel;
 use afterglow::kernel::id::Patient;
 use afterglow::kernel::{Clock, Entropy, Id, Zone};
-use afterglow::planning::{Kind, Planned, Protocol, Why};
+use afterglow::planning::{Kind, Planned, Protocol, Protocols, Why};
 use afterglow::prompts::model::PromptDoc;
-use afterglow::prompts::{actions, horizon, store};
+use afterglow::schedule::{self, horizon};
 use afterglow::vault::{Place, Purpose};
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
@@ -101,17 +101,18 @@ async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
     for span in [&mut windows.morning, &mut windows.midday, &mut windows.afternoon, &mut windows.evening] {
         span.from += SignedDuration::from_mins(30);
     }
+    let older = Protocols::new(older, []);
     let mut moved = 0;
     for someone in people {
         let patient: Id<Patient> = Id::from_uuid(someone.patient);
         let (keys, older) = (state.vault.keys(patient.uuid()).await.unwrap(), older.clone());
         let unit = move |tx: &mut Tx<'_>| {
             changes::take(tx, patient, 0)?;
-            actions::replan_by(tx, &Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now), &older)
+            schedule::replan(tx, &Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now), &older)
         };
         moved += state.db.write(unit).await.unwrap();
     }
-    state.db.write(|tx| store::note_version(tx, "afterglow-default", 0)).await.unwrap();
+    state.db.write(|tx| schedule::store::note_version(tx, "afterglow-default", 0)).await.unwrap();
     let begin = Instant::now();
     horizon::follow_protocol(state, Protocol::default_v1(), now).await.unwrap();
     let mut planned = 0;

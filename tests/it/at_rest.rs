@@ -140,7 +140,7 @@ fn remains(app: &TestApp) -> Vec<(String, Vec<u8>)> {
 fn derived() -> Vec<String> {
     let mut words: Vec<String> = Protocol::default_v1().rules.iter().map(|rule| rule.key.clone()).collect();
     words.extend(afterglow::exercises::catalogue::newest().map(|exercise| exercise.key.clone()));
-    words.extend(afterglow::course::CautionFlag::ALL.map(|flag| format!("\"{}\"", flag.name())));
+    words.extend(afterglow::settings::CautionFlag::ALL.map(|flag| format!("\"{}\"", flag.name())));
     let quoted = [
         "get_exercise_response",
         "withdrawn",

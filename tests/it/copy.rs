@@ -8,7 +8,7 @@ const WORD_FILES: &[&str] = &[
     "src/planning/window/phase_texts.rs",
     "src/planning/window/driving.rs",
     "src/planning/reasons.rs",
-    "src/prompts/words.rs",
+    "src/schedule/rendering.rs",
     "src/delivery/model.rs",
 ];
 

@@ -311,3 +311,65 @@ async fn a_course_is_what_the_infusions_make_of_it() {
     theo.patch(&path(&first), json!({ "course": null })).if_match(&tag).send().await.ok();
     assert_eq!(courses(&theo).await[0].get("kind"), None);
 }
+
+#[actix_web::test]
+async fn the_creating_body_come_again_changes_nothing() {
+    let Clinic { app, ann, therapist, .. } = Clinic::open().await;
+    let path = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
+    let start = after(app.now(), 60);
+    let body = json!({ "status": "planned", "route": "im", "planned_start": start.to_string(), "dose_mg": 35 });
+    let first = ann.put(&path, body.clone()).send().await.created();
+    // Her phone has not seen the answer and is offline; the clinic moves the session meanwhile.
+    let moved = json!({ "planned_start": after(start, 30).to_string(), "note": "Room 2 is taken." });
+    let now = therapist.patch(&path, moved).if_match(&first.etag()).send().await.ok();
+    let again = ann.put(&path, body.clone()).send().await.ok();
+    assert_eq!((&again.body, again.etag()), (&now.body, now.etag()));
+    // Written in another order and notation, it is the same body.
+    let rewritten = json!({ "dose_mg": 35.0, "note": null, "planned_start": start.to_string().replace('Z', "+00:00"),
+        "route": "im", "status": "planned", "distinct_from": [] });
+    assert_eq!(ann.put(&path, rewritten).send().await.ok().body, now.body);
+    // Another body is a change, and one that names a version is meant as one.
+    ann.put(&path, with(body.clone(), json!({ "dose_mg": 40 }))).send().await.expect(409).refused("state_conflict");
+    therapist.put(&path, with(body.clone(), json!({ "dose_mg": 40 }))).send().await.expect(428);
+    let back = therapist.put(&path, body).if_match(&now.etag()).send().await.ok();
+    assert_eq!((back.text("/planned_start"), back.body.get("note")), (start.to_string(), None));
+}
+
+#[actix_web::test]
+async fn a_pause_that_began_when_it_was_asked_for_is_asked_for_once() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let path = ann.my(&format!("/pauses/{}", new_id(&app)));
+    let body = json!({ "until": after(app.now(), 24 * 60).to_string() });
+    let first = ann.put(&path, body.clone()).send().await.created();
+    app.wait(SignedDuration::from_mins(30));
+    assert_eq!(ann.put(&path, body).send().await.ok().body, first.body, "the reply was lost; it still began then");
+    let longer = json!({ "from": first.body["from"], "until": after(app.now(), 48 * 60).to_string() });
+    assert_eq!(ann.put(&path, longer).send().await.ok().body["version"], 2);
+}
+
+#[actix_web::test]
+async fn a_patch_is_a_patch_of_the_body_that_records_it() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = session(&app, &theo, &ann).await;
+    app.wait(SignedDuration::from_mins(101));
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    let path = ann.of_theirs(&format!("/infusions/{id}"));
+    let provisional = theo.get(&path).send().await.ok();
+    // Whoever adds a word to what nobody told confirms it.
+    let noted = theo.patch(&path, json!({ "note": "Calm." })).if_match(&provisional.etag()).send().await.ok();
+    assert_eq!((&noted.body["source"], &noted.body["ended_at"]), (&json!("clinic"), &provisional.body["ended_at"]));
+    let tag = noted.etag();
+    let cleared = theo.patch(&path, json!({ "note": null, "distinct_from": null })).if_match(&tag).send().await.ok();
+    assert_eq!((cleared.body.get("note"), &cleared.body["distinct_from"]), (None, &json!([])));
+    for (patch, pointer) in [
+        (json!({ "supervised": null }), "/supervised"),
+        (json!({ "route": null }), "/route"),
+        (json!({ "ended_at": null }), "/ended_at"),
+        (json!({ "dose_mg": "much" }), "/dose_mg"),
+    ] {
+        let refused = theo.patch(&path, patch).if_match(&cleared.etag()).send().await.expect(422);
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer);
+    }
+}

@@ -47,6 +47,7 @@ mod outage;
 mod overrides;
 mod posture;
 mod preview;
+mod protocols;
 mod races;
 mod readme;
 mod reminders;

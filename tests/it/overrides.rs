@@ -13,7 +13,7 @@ async fn of(ann: &Person, key: &str) -> Option<Value> {
 
 #[actix_web::test]
 async fn rule_a_therapist_leaves_out_or_moves_what_is_not_for_safety_and_the_plan_follows() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_fixture().await;
     let (theo, ann) = two(&app).await;
     theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;
     let (hers, mine) = (ann.of_theirs("/overrides"), ann.my("/overrides"));

@@ -7,13 +7,13 @@ use afterglow::db::Tx;
 use afterglow::delivery::LogChannel;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Patient;
-use afterglow::planning::Protocol;
-use afterglow::prompts::horizon;
-use afterglow::{app, prompts};
+use afterglow::planning::{Protocol, Protocols};
+use afterglow::schedule::horizon;
+use afterglow::{app, schedule};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, id_of, new_id};
+use crate::support::app::{TestApp, fixture, id_of, new_id};
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Person, completed};
 use crate::support::world::planned_for;
@@ -38,7 +38,7 @@ fn waiting(prompts: &[Value]) -> Vec<Value> {
 
 /// Ann, an hour after an infusion at noon in Berlin, with a plan.
 async fn planned() -> (std::sync::Arc<TestApp>, Person, Person, String) {
-    let app = TestApp::start().await;
+    let app = TestApp::start_on_fixture().await;
     let (theo, ann) = two(&app).await;
     let infusion = theo.records(&ann, after(app.now(), -1)).await;
     (app, theo, ann, infusion)
@@ -328,23 +328,24 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     let state = &app.server.state;
     let patient: Id<Patient> = ann.patient.parse().unwrap();
     // The plan of an older version, whose midday began half an hour later.
-    let mut older = Protocol { version: 0, ..Protocol::default_v1().clone() };
+    let mut older = Protocol { version: 0, ..fixture() };
     older.windows.midday.from = older.windows.midday.from.saturating_add(SignedDuration::from_mins(30));
+    let older = Protocols::new(older, []);
     let keys = state.vault.keys(patient.uuid()).await.unwrap();
     let now = app.now();
     let unit = move |tx: &mut Tx<'_>| {
         let access = Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now);
-        prompts::store::note_version(tx, "afterglow-default", 0)?;
-        prompts::actions::replan_by(tx, &access, &older)
+        schedule::store::note_version(tx, "fixture", 0)?;
+        schedule::replan(tx, &access, &older)
     };
     state.db.write(unit).await.unwrap();
     let before = by_id(&ann.prompts().await);
     // A day and a half later some of it has gone out.
     app.wait(SignedDuration::from_hours(36));
     while app::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
-    let version = async || state.db.read(|tx| prompts::store::planned_version(tx, "afterglow-default")).await.unwrap();
+    let version = async || state.db.read(|tx| schedule::store::planned_version(tx, "fixture")).await.unwrap();
     assert_eq!(version().await, Some(0));
-    horizon::follow_protocol(state, Protocol::default_v1(), app.now()).await.unwrap();
+    horizon::follow_protocol(state, &fixture(), app.now()).await.unwrap();
     assert_eq!(version().await, Some(1));
     while app::tick(state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
     let after = by_id(&ann.prompts().await);
@@ -355,9 +356,7 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     assert_eq!(of(&after, "d6.people"), of(&before, "d6.people") - SignedDuration::from_mins(30));
     assert!(before.keys().all(|id| after.contains_key(id)), "the same prompts, under the same ids");
     // Twice is once, and an older server beside it takes nothing back.
-    horizon::follow_protocol(state, &Protocol { version: 0, ..Protocol::default_v1().clone() }, app.now())
-        .await
-        .unwrap();
+    horizon::follow_protocol(state, &Protocol { version: 0, ..fixture() }, app.now()).await.unwrap();
     assert_eq!(version().await, Some(1));
 }
 

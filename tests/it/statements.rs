@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use jiff::SignedDuration;
 use reqwest::Method;
+use serde_json::json;
 
 use crate::delivery::{World, minutes};
 use crate::support::app::{TestApp, new_id};
 use crate::support::exercises::work;
-use crate::support::journal::reflection;
+use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
 
 /// What ran, with the database it ran on: tests that share a process do not hear each other.
@@ -129,6 +131,34 @@ async fn a_batch_of_prompts_takes_six_statements_however_many_they_are() {
         afterglow::db::Backend::Postgres(_) => assert!(whole <= 6 + 1, "{whole}: {all:#?}"),
         afterglow::db::Backend::Sqlite(_) => assert!(all.len() <= 9 + 1, "{all:#?}"),
     }
+}
+
+/// How often a plan was made since it was last asked: each ends with a note of when the next is due.
+fn plans_made(app: &TestApp) -> usize {
+    heard(app).iter().filter(|text| text.contains("plan_version") && text.contains("next_plan_at")).count()
+}
+
+#[actix_web::test]
+async fn a_unit_that_answers_a_prompt_makes_one_plan() {
+    listen();
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;
+    let waiting = ann.prompts().await.into_iter().filter(|prompt| prompt["state"] == "planned");
+    let ids: Vec<String> = waiting.map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect();
+    let answering = |id: &str| json!({ "prompt_id": id, "occurred_at": app.now().to_string() });
+    heard(&app);
+    ann.writes(with(reflection("Lake"), answering(&ids[0]))).await;
+    assert_eq!(plans_made(&app), 1, "an entry");
+    ann.works(with(work(), answering(&ids[1]))).await;
+    assert_eq!(plans_made(&app), 1, "a response");
+    ann.post(&ann.my(&format!("/prompts/{}/complete", ids[2])), json!({})).send().await.ok();
+    assert_eq!(plans_made(&app), 1, "the prompt itself");
+    // Done again, it is done already: no plan, and no reading of the prompt a second time.
+    ann.post(&ann.my(&format!("/prompts/{}/complete", ids[2])), json!({})).send().await.ok();
+    let again = heard(&app);
+    let reads = again.iter().filter(|text| text.replace(['`', '"'], "").starts_with("SELECT prompts.id, prompts.doc"));
+    assert_eq!((reads.count(), again.iter().any(|text| text.contains("plan_version"))), (1, false), "{again:#?}");
 }
 
 #[actix_web::test]

@@ -23,10 +23,10 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("staff_members", "care"),
     ("patient_heads", "changes"),
     ("changes", "changes"),
+    ("patient_settings", "settings"),
     ("audit_log", "audit"),
     ("replays", "idempotency"),
     ("infusions", "course"),
-    ("patient_settings", "course"),
     ("pauses", "course"),
     ("prompts", "prompts"),
     ("deliveries", "delivery"),
@@ -47,29 +47,30 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
     ),
     ("audit/store.rs", "account_heads", "the same of an account"),
     ("care/store/links.rs", "patient_heads", "a patient is inserted with their head"),
+    (
+        "course/store.rs",
+        "patient_settings",
+        "the context of what is written is one statement on the hottest path: settings with infusions",
+    ),
     ("delivery/store.rs", "patient_settings", "a batch is judged from one statement: prompts with settings"),
     ("delivery/store.rs", "prompts", "claiming what is due, and noting what has left, is one statement each"),
     ("exercises/assignments/store.rs", "care_links", "who may see an assignment is a condition of the same statement"),
     ("items/store/create.rs", "changes", "the hottest write is one statement on PostgreSQL"),
     ("items/store/create.rs", "patient_heads", "the hottest write is one statement on PostgreSQL"),
+    ("schedule/store.rs", "care_links", "the facts that every plan asks for are one statement"),
+    ("schedule/store.rs", "entries", "the same"),
+    ("schedule/store.rs", "exercise_responses", "the same"),
+    ("schedule/store.rs", "grant_items", "the same"),
+    ("schedule/store.rs", "grants", "the same"),
+    ("schedule/store.rs", "patient_settings", "the same"),
+    ("schedule/store.rs", "patients", "when a plan is due, and its version, stand in the patient's row"),
 ];
 
 /// The same, for what is about to be mended.
 const UNTIL_MOVED: &[(&str, &str, &str)] = &[
     ("care/store/invitations.rs", "accounts", "whether an address has an account is for identity's store to say"),
     ("changes/store.rs", "patients", "who owns a feed is for care's store to say"),
-    (
-        "course/store.rs",
-        "care_links",
-        "the facts of a plan are gathered by those who own them, above journal and exercises",
-    ),
-    ("course/store.rs", "entries", "the same"),
-    ("course/store.rs", "exercise_responses", "the same"),
-    ("course/store.rs", "grant_items", "the same"),
-    ("course/store.rs", "grants", "the same"),
-    ("prompts/horizon.rs", "patients", "when a plan is due stands in the patient's row; the planner gets its own file"),
-    ("prompts/store.rs", "patients", "the same"),
-    ("prompts/store.rs", "settings", "the server's own values need one owner"),
+    ("schedule/store.rs", "settings", "the server's own values need one owner"),
 ];
 
 /// Who makes an access or a leave for the server itself, without a door: file, what, why. An entry that is not needed
@@ -84,7 +85,7 @@ const FOR_SERVER: &[(&str, &str, &str)] = &[
     ("delivery/due.rs", "Access::<Read>", "after an outage the one prompt that still goes out is chosen"),
     ("delivery/due.rs", "Leave", "the choice is stored under the lock on the patient's head"),
     ("items/actions.rs", "Leave", "purging spans patients"),
-    ("prompts/horizon.rs", "Leave", "a plan grows with time"),
+    ("schedule/horizon.rs", "Leave", "a plan grows with time"),
 ];
 
 /// The file as it stands, comments aside: SQL is text.

@@ -14,7 +14,7 @@ use crate::idempotency::Outcome;
 use crate::kernel::id::{Assignment, Patient, Response};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Creation, Error, Id, Result};
-use crate::prompts;
+use crate::settings::settings;
 use crate::vault::{Keys, Place, Purpose};
 
 /// A sealed assignment, as the caller may know of it.
@@ -163,7 +163,7 @@ pub fn list(
 }
 
 fn today<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Date> {
-    Ok(prompts::actions::settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
+    Ok(settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
 }
 
 /// Assigns, or replaces what this therapist has assigned. The creating body, sent again, changes nothing.

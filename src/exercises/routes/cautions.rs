@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 
 use crate::care::Door;
 use crate::care::door::Care;
-use crate::course::{self, CautionFlag};
 use crate::exercises::cautions;
 use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
+use crate::settings::{CautionFlag, find_cautions};
 
 /// What speaks against some exercises for a patient.
 #[derive(Serialize, ToSchema)]
@@ -46,7 +46,7 @@ fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
     responses((status = 200, description = "The flags", body = CautionList), ReadErrors))]
 #[get("/cautions")]
 pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
-    let flags = door.read("get_cautions", course::find_cautions).await?;
+    let flags = door.read("get_cautions", find_cautions).await?;
     Ok(reply(&door, &flags))
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn put_cautions(door: Door<Care>, request: Request<(), Body<Put
             cautions::put(tx, access, flags, when, |flags| cautions::tag(&vault, flags))?;
             Ok(Outcome::ok(access.patient(), flags.clone()))
         },
-        |tx, access, outcome| outcome.or_get(|_: Id<Patient>| course::find_cautions(tx, access)),
+        |tx, access, outcome| outcome.or_get(|_: Id<Patient>| find_cautions(tx, access)),
     );
     answer.await?.reply(|flags| Ok(reply(&door, &flags)))
 }

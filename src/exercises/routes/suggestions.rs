@@ -1,5 +1,7 @@
 //! Which exercises are offered to a patient, and what to do now.
 
+use std::sync::Arc;
+
 use actix_web::get;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -70,7 +72,9 @@ impl PatientExercise {
     responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
 #[get("/exercises")]
 pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) -> Result<Reply> {
-    let read = door.read("list_patient_exercises", |tx, access| suggestions::situation(tx, access, None));
+    let protocols = Arc::clone(&door.state().protocols);
+    let read =
+        door.read("list_patient_exercises", move |tx, access| suggestions::situation(tx, access, &protocols, None));
     let (situation, locale) = read.await?;
     let items = situation.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
     Ok(Reply::ok(&PatientExerciseList { items }))
@@ -179,7 +183,9 @@ pub(super) async fn suggest_exercises(
 ) -> Result<Reply> {
     let asked = query.and_then(|query| query.0.parse());
     let (minutes, most) = door.first("suggest_exercises", asked).await?;
-    let read = door.read("suggest_exercises", move |tx, access| suggestions::situation(tx, access, minutes));
+    let protocols = Arc::clone(&door.state().protocols);
+    let read =
+        door.read("suggest_exercises", move |tx, access| suggestions::situation(tx, access, &protocols, minutes));
     let (situation, locale) = read.await?;
     let best = situation.suggest(most).into_iter();
     let items = best.map(|(one, reasons)| Suggestion::of(&situation, &one, reasons, language.or(&locale))).collect();

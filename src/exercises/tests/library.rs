@@ -6,11 +6,11 @@ use actix_web::FromRequest as _;
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
-use crate::course::CautionFlag;
 use crate::exercises::catalogue::{self, Ask, Exercise, SCHEMA};
 use crate::exercises::routes::Language;
 use crate::exercises::translations::{Words, languages};
 use crate::planning::Protocol;
+use crate::settings::CautionFlag;
 
 fn data() -> Value {
     serde_json::from_str(include_str!("../data/exercises.json")).unwrap()

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::date;
 use uuid::Uuid;
 
-use crate::course::CautionFlag;
 use crate::exercises::catalogue::{self, Exercise, Guidance, Offer};
 use crate::exercises::fit::{Fit, Reason, Situation, offer};
 use crate::planning::window::Phase;
+use crate::settings::CautionFlag;
 
 fn exercise(key: &str) -> &'static Exercise {
     catalogue::find(key, None).unwrap()

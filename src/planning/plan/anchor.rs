@@ -6,14 +6,14 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use uuid::Uuid;
 
-use super::opening::{Evening, Opening, back, before_an_early_start, ends_late, evening_of, mornings, windows};
-use super::place::Calendar;
-use super::sessions::{Course, Session, between_windows};
-use super::{DropReason, Dropped, Why, days};
+use super::calendar::{Calendar, days};
+use super::model::{DropReason, Dropped, Why};
+use super::sessions::{Session, Sessions, between_windows};
+use super::slots::{Evening, Slot, back, before_an_early_start, ends_late, evening_of, mornings, windows};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
-use crate::planning::RuleChange;
 use crate::planning::facts::{Facts, Settled};
+use crate::planning::overrides::RuleChange;
 use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
 
 /// A check or measure that moves by this much after it went out is asked again.
@@ -45,7 +45,7 @@ pub(super) struct Candidate<'a> {
     /// When its first window opens: the jitter in it decides nothing about who gets a place.
     pub(super) opens: Timestamp,
     /// In the order in which they are tried.
-    pub(super) openings: Vec<Opening>,
+    pub(super) slots: Vec<Slot>,
     /// Whether it may go in quiet hours: a check in the evening of a late session.
     pub(super) awake: bool,
     /// A card in the app this time: the phone says nothing.
@@ -65,14 +65,14 @@ pub(super) fn candidates<'a>(
     protocol: &'a Protocol,
     facts: &'a Facts,
     calendar: &'a Calendar<'a>,
-    course: &Course<'a>,
+    sessions: &Sessions<'a>,
     range: Range,
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Candidate<'a>> {
     let mut calls = Calls { protocol, facts, calendar, range, found: Vec::with_capacity(64), dropped };
-    for (n, session) in course.sessions.iter().enumerate() {
-        let previous = n.checked_sub(1).and_then(|n| course.sessions.get(n));
-        let next = course.sessions.get(n + 1);
+    for (n, session) in sessions.0.iter().enumerate() {
+        let previous = n.checked_sub(1).and_then(|n| sessions.0.get(n));
+        let next = sessions.0.get(n + 1);
         let near = range.first.saturating_sub(protocol.horizon_days.days()) <= session.date
             && session.start_date <= range.last.saturating_add(7.days());
         if near {
@@ -80,7 +80,7 @@ pub(super) fn candidates<'a>(
             calls.days_after(session, next);
         }
     }
-    calls.recurring(course);
+    calls.recurring(sessions);
     calls.orphans();
     calls.found
 }
@@ -95,7 +95,7 @@ struct Calls<'a, 'b> {
 }
 
 impl<'a> Calls<'a, '_> {
-    /// Notes a candidate, or why it is none. `openings` is only asked if nothing speaks against it.
+    /// Notes a candidate, or why it is none. `slots` is only asked if nothing speaks against it.
     fn call(
         &mut self,
         rule: &'a Rule,
@@ -103,7 +103,7 @@ impl<'a> Calls<'a, '_> {
         occurrence: u32,
         against: Option<DropReason>,
         deadline: Option<Timestamp>,
-        openings: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
+        slots: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<Slot>,
     ) {
         let anchor = session.map(|session| session.fact.id);
         let id = prompt_id(self.facts, rule, session.map(|session| session.fact.name()), occurrence);
@@ -113,7 +113,7 @@ impl<'a> Calls<'a, '_> {
             // What went out for nothing holds no place, and nobody is to answer it any more.
             let merged = against == Some(DropReason::Merged);
             let mut moved =
-                || session.is_some_and(|session| self.correct(rule, session, occurrence, out, deadline, &openings));
+                || session.is_some_and(|session| self.correct(rule, session, occurrence, out, deadline, &slots));
             if merged || moved() {
                 let reason = if merged { DropReason::Merged } else { DropReason::Corrected };
                 self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
@@ -140,8 +140,8 @@ impl<'a> Calls<'a, '_> {
             return;
         }
         let jitter = jitter(id, self.protocol.jitter_minutes);
-        let openings = openings(self.calendar, jitter);
-        let first = openings.first().map_or(Timestamp::MAX, |opening| opening.from);
+        let slots = slots(self.calendar, jitter);
+        let first = slots.first().map_or(Timestamp::MAX, |slot| slot.from);
         let opens = if rule.window.is_empty() { first } else { back(first, jitter) };
         let zero = session.map(|session| session.date);
         self.found.push(Candidate {
@@ -151,7 +151,7 @@ impl<'a> Calls<'a, '_> {
             occurrence,
             zero,
             opens,
-            openings,
+            slots,
             awake: false,
             card: false,
             hangs_on: session.and_then(|session| hangs_on(rule, session)),
@@ -171,7 +171,7 @@ impl<'a> Calls<'a, '_> {
         occurrence: u32,
         out: &Settled,
         deadline: Option<Timestamp>,
-        openings: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<Opening>,
+        slots: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<Slot>,
     ) -> bool {
         if !matches!(rule.kind, Kind::Safety | Kind::Measure) {
             return false;
@@ -181,7 +181,7 @@ impl<'a> Calls<'a, '_> {
             Anchor::Day(_) | Anchor::BeforeNextDays(_) => self.calendar.date(now) != self.calendar.date(then),
             _ => now.duration_since(then).abs() >= CORRECTED,
         };
-        let meant = openings(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next();
+        let meant = slots(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next();
         let Some(meant) = meant.filter(|_| moved || out.taken_back) else { return false };
         let told = session.fact.recorded_at;
         let soon = told.saturating_add(SOON).unwrap_or(told);
@@ -191,13 +191,10 @@ impl<'a> Calls<'a, '_> {
         };
         let base = meant.base;
         if meant.from > told {
-            self.call(rule, Some(session), occurrence + 1, None, deadline, |calendar, jitter| {
-                openings(calendar, jitter)
-            });
+            self.call(rule, Some(session), occurrence + 1, None, deadline, |calendar, jitter| slots(calendar, jitter));
         } else if rule.kind == Kind::Safety && useful {
-            let again = move |_: &Calendar<'_>, _| {
-                vec![Opening { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }]
-            };
+            let again =
+                move |_: &Calendar<'_>, _| vec![Slot { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }];
             self.call(rule, Some(session), occurrence + 1, None, None, again);
         }
         true
@@ -228,8 +225,9 @@ impl<'a> Calls<'a, '_> {
                         self.call(rule, Some(session), 0, against(), Some(start), |calendar, jitter| {
                             let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::EarlierDay));
                             let windows = dates.iter().zip(whys).flat_map(|(date, why)| {
-                                windows(protocol, rule, calendar, *date, jitter).into_iter().map(move |opening| {
-                                    Opening { why: if why == Why::Window { opening.why } else { why }, ..opening }
+                                windows(protocol, rule, calendar, *date, jitter).into_iter().map(move |slot| Slot {
+                                    why: if why == Why::Window { slot.why } else { why },
+                                    ..slot
                                 })
                             });
                             windows.collect()
@@ -242,7 +240,7 @@ impl<'a> Calls<'a, '_> {
                         let earliest = calendar.instant(date, *earliest);
                         let from = back(planned, SignedDuration::from_hours(*hours)).max(earliest);
                         let why = Why::BeforeStart;
-                        if from > latest { Vec::new() } else { vec![Opening { from, until: latest, base: date, why }] }
+                        if from > latest { Vec::new() } else { vec![Slot { from, until: latest, base: date, why }] }
                     });
                 }
                 _ => {}
@@ -288,23 +286,23 @@ impl<'a> Calls<'a, '_> {
                         vec![evening_of(protocol, calendar, session, rule, end, hours).0]
                     }
                     (_, Some(time)) => {
-                        let mut openings = windows(protocol, rule, calendar, date, jitter);
-                        if let Some(first) = openings.first_mut() {
-                            *first = Opening { from: calendar.instant(date, time), why: Why::LateSession, ..*first };
+                        let mut slots = windows(protocol, rule, calendar, date, jitter);
+                        if let Some(first) = slots.first_mut() {
+                            *first = Slot { from: calendar.instant(date, time), why: Why::LateSession, ..*first };
                         }
-                        openings
+                        slots
                     }
                     // The evening of day 0 begins when the session is over.
                     _ if day == 0 => windows(protocol, rule, calendar, date, jitter)
                         .into_iter()
-                        .filter(|opening| opening.until > end)
-                        .map(|opening| Opening { from: opening.from.max(end), ..opening })
+                        .filter(|slot| slot.until > end)
+                        .map(|slot| Slot { from: slot.from.max(end), ..slot })
                         .collect(),
                     _ if rule.kind == Kind::Measure => mornings(protocol, rule, calendar, date, jitter),
                     _ => {
-                        let mut openings = windows(protocol, rule, calendar, date, jitter);
-                        openings.extend(deadline.and_then(|until| before_an_early_start(rule, calendar, date, until)));
-                        openings
+                        let mut slots = windows(protocol, rule, calendar, date, jitter);
+                        slots.extend(deadline.and_then(|until| before_an_early_start(rule, calendar, date, until)));
+                        slots
                     }
                 }
             });
@@ -330,7 +328,7 @@ impl<'a> Calls<'a, '_> {
                     occurrence: 0,
                     zero: None,
                     opens: settled.due_at,
-                    openings: Vec::new(),
+                    slots: Vec::new(),
                     awake: false,
                     card: false,
                     hangs_on: None,
@@ -343,7 +341,7 @@ impl<'a> Calls<'a, '_> {
     }
 
     /// What is asked again and again.
-    fn recurring(&mut self, course: &Course<'_>) {
+    fn recurring(&mut self, sessions: &Sessions<'_>) {
         let protocol = self.protocol;
         let origin = self.calendar.date(self.facts.care_start);
         for rule in &protocol.rules {
@@ -362,7 +360,7 @@ impl<'a> Calls<'a, '_> {
                 }
                 let weekly = period == 7;
                 let date = if weekly { self.facts.weekly_day.on_or_after(start) } else { start };
-                let asked = if weekly { between_windows(course, protocol, date) } else { occurrence > 0 };
+                let asked = if weekly { between_windows(sessions, protocol, date) } else { occurrence > 0 };
                 let Ok(occurrence) = u32::try_from(occurrence) else { break };
                 if asked && self.range.holds(date) {
                     self.call(rule, None, occurrence, None, None, |calendar, jitter| {

@@ -6,15 +6,16 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::anchor::Candidate;
-use super::place::{Calendar, Placer, Spot};
-use super::sessions::Course;
-use super::{DropReason, Dropped, Planned, days};
+use super::calendar::{Calendar, days};
+use super::model::{DropReason, Dropped, Planned};
+use super::place::{Placement, Placer};
+use super::sessions::Sessions;
 use crate::planning::protocol::{Caps, Kind, Protocol, Rule};
 
 /// A candidate in its place.
 pub(super) struct Taken<'c, 'a> {
     candidate: &'c Candidate<'a>,
-    spot: Spot,
+    placement: Placement,
     reminder: Option<Timestamp>,
 }
 
@@ -27,8 +28,8 @@ impl Taken<'_, '_> {
     /// As the plan says it.
     pub(super) fn planned(&self, protocol: &Protocol, calendar: &Calendar<'_>) -> Planned {
         let Candidate { rule, id, anchor, occurrence, zero, .. } = *self.candidate;
-        let zone = calendar.zone(self.spot.due);
-        let local = zone.local(self.spot.due);
+        let zone = calendar.zone(self.placement.due);
+        let local = zone.local(self.placement.due);
         Planned {
             id,
             rule_key: rule.key.clone(),
@@ -38,18 +39,18 @@ impl Taken<'_, '_> {
             priority: rule.priority,
             anchor,
             occurrence,
-            day: zero.and_then(|zero| i32::try_from(days(zero, self.spot.base)).ok()),
+            day: zero.and_then(|zero| i32::try_from(days(zero, self.placement.base)).ok()),
             local_date: local.date(),
             local_time: local.time(),
             zone: zone.clone(),
-            due_at: self.spot.due,
-            expires_at: self.spot.expires,
+            due_at: self.placement.due,
+            expires_at: self.placement.expires,
             reminder_at: self.reminder,
             minutes: rule.minutes,
             optional: rule.optional,
             push: rule.push && !self.candidate.card,
             hangs_on: self.candidate.hangs_on,
-            why: self.spot.why,
+            why: self.placement.why,
         }
     }
 }
@@ -87,10 +88,10 @@ impl Load {
 }
 
 /// The cap of a date: that of its day after the last infusion, or that of a day of preparation if it is larger.
-fn cap_of(caps: &Caps, course: &Course<'_>, date: Date) -> Cap {
+fn cap_of(caps: &Caps, sessions: &Sessions<'_>, date: Date) -> Cap {
     let limit = |minutes: Option<u32>| minutes.unwrap_or(u32::MAX);
     let mut cap = Cap { prompts: caps.later.prompts, minutes: limit(caps.later.minutes) };
-    let last = course.sessions.iter().rev().find(|session| session.date <= date);
+    let last = sessions.0.iter().rev().find(|session| session.date <= date);
     if let Some(last) = last {
         let day = days(last.date, date);
         let held = caps.days.iter().find(|cap| i64::from(cap.first) <= day && day <= i64::from(cap.last));
@@ -99,7 +100,7 @@ fn cap_of(caps: &Caps, course: &Course<'_>, date: Date) -> Cap {
         }
     }
     let before = 1..=i64::from(caps.preparation.days_before);
-    if course.sessions.iter().any(|session| before.contains(&days(date, session.start_date))) {
+    if sessions.0.iter().any(|session| before.contains(&days(date, session.start_date))) {
         cap.prompts = cap.prompts.max(caps.preparation.prompts);
         cap.minutes = cap.minutes.max(limit(caps.preparation.minutes));
     }
@@ -109,7 +110,7 @@ fn cap_of(caps: &Caps, course: &Course<'_>, date: Date) -> Cap {
 /// Takes what fits, in order of time.
 pub(super) fn take<'c, 'a>(
     placer: &Placer<'_>,
-    course: &Course<'_>,
+    sessions: &Sessions<'_>,
     candidates: &'c [Candidate<'a>],
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Taken<'c, 'a>> {
@@ -120,7 +121,7 @@ pub(super) fn take<'c, 'a>(
     let mut wishes = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         match placer.place(candidate, None) {
-            Ok(spot) => wishes.push(Wish { candidate, spot, date: placer.calendar.date(spot.due) }),
+            Ok(placement) => wishes.push(Wish { candidate, placement, date: placer.calendar.date(placement.due) }),
             Err(reason) => drop(candidate, reason),
         }
     }
@@ -131,12 +132,12 @@ pub(super) fn take<'c, 'a>(
     let mut taken: Vec<Taken<'c, 'a>> = Vec::with_capacity(wishes.len());
     for date in wishes.chunk_by(|a, b| a.date == b.date) {
         let Some(day) = date.first().map(|wish| wish.date) else { continue };
-        let cap = cap_of(caps, course, day);
+        let cap = cap_of(caps, sessions, day);
         let previous = taken.iter().rev().find(|taken| taken.candidate.rule.kind != Kind::Safety);
-        let previous = previous.map(|taken| taken.spot.due);
+        let previous = previous.map(|taken| taken.placement.due);
         let mut load = Load::default();
         let mut chosen: Vec<&Wish<'c, 'a>> = Vec::new();
-        let mut spots = Vec::new();
+        let mut placements = Vec::new();
         for wish in date {
             let rule = wish.candidate.rule;
             let held = rule.priority == 1 || wish.candidate.settled.is_some();
@@ -150,7 +151,7 @@ pub(super) fn take<'c, 'a>(
             match arrange(placer, &chosen, day, previous) {
                 Ok(found) => {
                     load = heavier;
-                    spots = found;
+                    placements = found;
                 }
                 Err(reason) => {
                     chosen.remove(place);
@@ -159,21 +160,21 @@ pub(super) fn take<'c, 'a>(
             }
         }
         loads.insert(day, load);
-        let arranged = chosen.into_iter().zip(spots);
+        let arranged = chosen.into_iter().zip(placements);
         let from = taken.len();
-        taken.extend(arranged.map(|(wish, spot)| Taken { candidate: wish.candidate, spot, reminder: None }));
+        taken.extend(arranged.map(|(wish, placement)| Taken { candidate: wish.candidate, placement, reminder: None }));
         if let Some(today) = taken.get_mut(from..) {
-            today.sort_by_key(|taken| (taken.spot.due, &taken.candidate.rule.key));
+            today.sort_by_key(|taken| (taken.placement.due, &taken.candidate.rule.key));
         }
     }
-    remind(placer, course, &loads, &mut taken);
+    remind(placer, sessions, &loads, &mut taken);
     taken
 }
 
 /// A candidate, where it would sit alone.
 struct Wish<'c, 'a> {
     candidate: &'c Candidate<'a>,
-    spot: Spot,
+    placement: Placement,
     date: Date,
 }
 
@@ -187,41 +188,41 @@ impl<'a> Wish<'_, 'a> {
 
     /// The order in which prompts of a date are placed.
     fn time(&self) -> (Timestamp, &'a str) {
-        (self.spot.due, &self.candidate.rule.key)
+        (self.placement.due, &self.candidate.rule.key)
     }
 }
 
-/// A spot for each of `chosen`, all on `date`; or why one of them has none.
+/// A placement for each of `chosen`, all on `date`; or why one of them has none.
 fn arrange(
     placer: &Placer<'_>,
     chosen: &[&Wish<'_, '_>],
     date: Date,
     previous: Option<Timestamp>,
-) -> Result<Vec<Spot>, DropReason> {
+) -> Result<Vec<Placement>, DropReason> {
     let mut previous = previous;
-    let mut spots = Vec::with_capacity(chosen.len());
+    let mut placements = Vec::with_capacity(chosen.len());
     for wish in chosen {
-        let spot = placer.place(wish.candidate, previous)?;
-        if placer.calendar.date(spot.due) != date {
+        let placement = placer.place(wish.candidate, previous)?;
+        if placer.calendar.date(placement.due) != date {
             return Err(DropReason::Spacing);
         }
         if wish.candidate.rule.kind != Kind::Safety {
-            previous = Some(spot.due);
+            previous = Some(placement.due);
         }
-        spots.push(spot);
+        placements.push(placement);
     }
-    Ok(spots)
+    Ok(placements)
 }
 
 /// Gives the places that are left to reminders: one each, half-way to expiry, never in quiet hours. Those of safety
 /// checks need no place.
-fn remind(placer: &Placer<'_>, course: &Course<'_>, loads: &BTreeMap<Date, Load>, taken: &mut [Taken<'_, '_>]) {
+fn remind(placer: &Placer<'_>, sessions: &Sessions<'_>, loads: &BTreeMap<Date, Load>, taken: &mut [Taken<'_, '_>]) {
     let calendar = placer.calendar;
     let mut wanted: Vec<_> = taken
         .iter_mut()
         .filter(|taken| !taken.candidate.orphan && taken.candidate.rule.counts() && placer.protocol.reminders.each > 0)
         .filter_map(|taken| {
-            let Spot { due, expires, .. } = taken.spot;
+            let Placement { due, expires, .. } = taken.placement;
             let half = SignedDuration::from_secs(expires.duration_since(due).as_secs() / 2);
             let at = due.checked_add(half).ok().filter(|at| *at > due && !calendar.is_quiet(*at))?;
             let safety = taken.candidate.rule.kind == Kind::Safety;
@@ -238,7 +239,7 @@ fn remind(placer: &Placer<'_>, course: &Course<'_>, loads: &BTreeMap<Date, Load>
         let room = match left {
             Some((known, room)) if known == date => room,
             _ => {
-                let cap = cap_of(&placer.protocol.caps, course, date).prompts;
+                let cap = cap_of(&placer.protocol.caps, sessions, date).prompts;
                 cap.saturating_sub(loads.get(&date).map_or(0, |load| load.prompts))
             }
         };

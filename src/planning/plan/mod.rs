@@ -1,6 +1,6 @@
 //! Planning: a pure function of protocol, facts and time.
 //!
-//! 1. `anchor`: which prompts the infusions, the coming sessions and the calendar call for, and the openings in
+//! 1. `anchor`: which prompts the infusions, the coming sessions and the calendar call for, and the slots in
 //!    which each may be placed.
 //! 2. `cap`: date by date, in order of priority, those are taken that leave every cap and spacing whole; then
 //!    reminders take the places that are left.
@@ -11,181 +11,41 @@
 //! planning today gave.
 
 mod anchor;
+mod calendar;
 mod cap;
-mod opening;
+mod model;
 mod place;
-mod ready;
+mod readiness;
 mod sessions;
+mod slots;
 
-use jiff::civil::{Date, Time};
 use jiff::{Timestamp, ToSpan};
-use serde::{Deserialize, Serialize};
+
+pub use model::{DropReason, Dropped, Plan, Planned, Why};
 
 use super::facts::Facts;
-use super::protocol::{Kind, Protocol, Rule};
-use crate::kernel::id::{Infusion, Prompt};
-use crate::kernel::{Id, Zone};
+use super::protocol::{Protocol, Rule};
 
 /// How many past days are planned again: a whole window and the days of preparation before it.
 const PAST_DAYS: i32 = 16;
 /// How many days after the horizon are looked at, because their prompts take the places of reminders of earlier ones.
 const MARGIN_DAYS: i32 = 3;
 
-/// Why a prompt sits where it sits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Why {
-    /// The start of its window and its jitter.
-    Window,
-    /// Its first window was taken.
-    LaterWindow,
-    /// The day it was meant for was too close to an infusion.
-    EarlierDay,
-    /// On the day it was meant for it was too soon after an infusion.
-    LaterDay,
-    /// Hours after the end of the infusion.
-    AfterEnd,
-    /// The session ended late.
-    LateSession,
-    /// Hours before the start of the session.
-    BeforeStart,
-    /// The distance to the prompt before.
-    Spacing,
-    /// The end of the quiet hours.
-    QuietHours,
-    /// Before that it would have asked too much.
-    Readiness,
-    /// The time of the infusion was corrected after it had gone out.
-    Corrected,
-}
-
-/// One prompt of the plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Planned {
-    /// `UUIDv5` of patient, rule key, anchor and occurrence.
-    pub id: Id<Prompt>,
-    /// The rule.
-    pub rule_key: String,
-    /// The protocol.
-    pub protocol: String,
-    /// Its version.
-    pub protocol_version: u32,
-    /// What it asks for.
-    pub kind: Kind,
-    /// 1 to 5.
-    pub priority: u8,
-    /// The infusion it hangs on; `None` for what recurs.
-    pub anchor: Option<Id<Infusion>>,
-    /// Which one, of those the rule makes for its anchor.
-    pub occurrence: u32,
-    /// The day after (or, below 0, before) the infusion that it belongs to.
-    pub day: Option<i32>,
-    /// The local date it is planned for.
-    pub local_date: Date,
-    /// The local time it is planned for.
-    pub local_time: Time,
-    /// The zone of both.
-    pub zone: Zone,
-    /// Their instant.
-    pub due_at: Timestamp,
-    /// When it is no longer of use.
-    pub expires_at: Timestamp,
-    /// When somebody is reminded of it, if at all.
-    pub reminder_at: Option<Timestamp>,
-    /// How long it takes.
-    pub minutes: u32,
-    /// A card in the app.
-    pub optional: bool,
-    /// Whether the phone may say that it is there.
-    pub push: bool,
-    /// The start or end of the infusion that its time follows from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hangs_on: Option<Timestamp>,
-    /// Why it sits where it sits.
-    pub why: Why,
-}
-
-/// Why a prompt that a rule calls for is not planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DropReason {
-    /// The server cannot serve it.
-    Capability,
-    /// A therapist has left it out for this patient.
-    LeftOut,
-    /// The exercises that it offers are not offered to the patient now.
-    Withheld,
-    /// Something it needs of the patient is missing.
-    Prerequisite,
-    /// It falls into a pause.
-    Paused,
-    /// It falls into a time in which an open alert comes first.
-    Suspended,
-    /// It asks for effort, and the patient is not ready for it until its part of the day is over.
-    NotReady,
-    /// The next infusion is on the same date.
-    Merged,
-    /// The next infusion follows so soon that only a part of the template is kept.
-    Series,
-    /// The next infusion comes first.
-    Superseded,
-    /// The end of the infusion is not confirmed.
-    Provisional,
-    /// The date holds no more.
-    Cap,
-    /// There is no room between its neighbours.
-    Spacing,
-    /// The quiet hours last until it is of no use.
-    QuietHours,
-    /// The moment it prepares for comes first.
-    TooLate,
-    /// A measure too soon after an infusion or after the last one.
-    TooSoon,
-    /// It went out for a time that was corrected.
-    Corrected,
-    /// What it hung on is gone, or it lies beyond the horizon.
-    Withdrawn,
-    /// Its new time has passed already.
-    Past,
-}
-
-/// A prompt that a rule calls for and that is not planned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Dropped {
-    /// The id it would have.
-    pub id: Id<Prompt>,
-    /// The rule.
-    pub rule_key: String,
-    /// The infusion it hangs on.
-    pub anchor: Option<Id<Infusion>>,
-    /// Why not.
-    pub reason: DropReason,
-}
-
-/// A plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Plan {
-    /// What is planned, by time.
-    pub prompts: Vec<Planned>,
-    /// What is not.
-    pub dropped: Vec<Dropped>,
-}
-
 /// What is asked of one patient, from sixteen days before `now` to the protocol's horizon after it.
 pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let edited = (!facts.overrides.is_empty()).then(|| protocol.with(&facts.overrides));
     let protocol = edited.as_ref().unwrap_or(protocol);
-    let calendar = place::Calendar::new(facts);
+    let calendar = calendar::Calendar::new(facts);
     let today = calendar.date(now);
     let range = anchor::Range {
         first: today.saturating_sub(PAST_DAYS.days()),
         last: today.saturating_add((protocol.horizon_days + MARGIN_DAYS).days()),
     };
-    let course = sessions::Course::new(facts, &calendar);
+    let sessions = sessions::Sessions::new(facts, &calendar);
     let mut dropped = Vec::new();
-    let candidates = anchor::candidates(protocol, facts, &calendar, &course, range, &mut dropped);
+    let candidates = anchor::candidates(protocol, facts, &calendar, &sessions, range, &mut dropped);
     let placer = place::Placer::new(protocol, facts, &calendar);
-    let taken = cap::take(&placer, &course, &candidates, &mut dropped);
+    let taken = cap::take(&placer, &sessions, &candidates, &mut dropped);
     let horizon = today.saturating_add(protocol.horizon_days.days());
     let prompts = taken
         .into_iter()
@@ -204,11 +64,6 @@ pub fn put_off(
     rule: &Rule,
     (due, until): (Timestamp, Timestamp),
 ) -> Result<(Timestamp, Why), DropReason> {
-    let calendar = place::Calendar::new(facts);
+    let calendar = calendar::Calendar::new(facts);
     place::Placer::new(protocol, facts, &calendar).put_off(rule, due, until)
-}
-
-/// Whole days from one date to another.
-fn days(from: Date, to: Date) -> i64 {
-    to.duration_since(from).as_hours() / 24
 }

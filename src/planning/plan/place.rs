@@ -1,80 +1,21 @@
 //! The instant of one prompt.
 
-use jiff::civil::{Date, Time};
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::anchor::Candidate;
-use super::ready::Ready;
-use super::{DropReason, Why};
-use crate::kernel::Zone;
+use super::calendar::Calendar;
+use super::model::{DropReason, Why};
+use super::readiness::Readiness;
 use crate::planning::facts::Facts;
 use crate::planning::protocol::{Effort, Expiry, Kind, Protocol, Rule};
-use crate::planning::{QuietHours, ZoneSince, zone_at};
 
 /// No measure is asked so soon after an infusion.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);
 
-/// The clock on the patient's wall, wherever they lived.
-pub(super) struct Calendar<'a> {
-    zones: &'a [ZoneSince],
-    nowhere: Zone,
-    quiet: QuietHours,
-}
-
-impl<'a> Calendar<'a> {
-    pub(super) fn new(facts: &'a Facts) -> Self {
-        Self { zones: &facts.zones, nowhere: Zone::utc(), quiet: facts.quiet_hours }
-    }
-
-    /// The zone in force at `at`.
-    pub(super) fn zone(&self, at: Timestamp) -> &Zone {
-        zone_at(self.zones, at).unwrap_or(&self.nowhere)
-    }
-
-    /// The date on which `at` falls.
-    pub(super) fn date(&self, at: Timestamp) -> Date {
-        self.zone(at).date(at)
-    }
-
-    /// The instant of a local time. A change of zone is read as a change of the clock is: a local time that it skips
-    /// is its first instant, one that it repeats is the first of the two.
-    pub(super) fn instant(&self, date: Date, time: Time) -> Timestamp {
-        let mut found = None;
-        for (n, since) in self.zones.iter().enumerate() {
-            let at = since.zone.instant(date, time);
-            let at = if n == 0 { at } else { at.max(since.from) };
-            found = Some(at);
-            if self.zones.get(n + 1).is_none_or(|next| at < next.from) {
-                break;
-            }
-        }
-        found.unwrap_or_else(|| self.nowhere.instant(date, time))
-    }
-
-    /// Whether it is quiet at `at`.
-    pub(super) fn is_quiet(&self, at: Timestamp) -> bool {
-        self.quiet.contains(self.zone(at).local(at).time())
-    }
-
-    /// `at`, or the first instant after it that is not quiet. A change of zone may end a night, or lead from one into
-    /// another.
-    fn next_allowed(&self, at: Timestamp) -> Option<Timestamp> {
-        let mut at = at;
-        for _ in 0..8 {
-            if !self.is_quiet(at) {
-                return Some(at);
-            }
-            let over = self.quiet.next_allowed(self.zone(at), at);
-            let changes = self.zones.iter().map(|since| since.from);
-            at = changes.filter(|from| at < *from && *from < over).min().unwrap_or(over);
-        }
-        None
-    }
-}
-
 /// Where a prompt was placed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spot {
+pub(super) struct Placement {
     pub(super) due: Timestamp,
     pub(super) expires: Timestamp,
     pub(super) base: Date,
@@ -86,14 +27,14 @@ pub(super) struct Placer<'a> {
     pub(super) protocol: &'a Protocol,
     pub(super) facts: &'a Facts,
     pub(super) calendar: &'a Calendar<'a>,
-    ready: Ready<'a>,
+    ready: Readiness<'a>,
     spacing: SignedDuration,
 }
 
 impl<'a> Placer<'a> {
     pub(super) fn new(protocol: &'a Protocol, facts: &'a Facts, calendar: &'a Calendar<'a>) -> Self {
         let spacing = SignedDuration::from_mins(protocol.spacing_minutes);
-        let ready = Ready::new(protocol, facts, calendar);
+        let ready = Readiness::new(protocol, facts, calendar);
         Self { protocol, facts, calendar, ready, spacing }
     }
 
@@ -136,24 +77,28 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// The first spot of `candidate` that keeps its distance to `previous`, the last prompt not for safety.
-    pub(super) fn place(&self, candidate: &Candidate<'_>, previous: Option<Timestamp>) -> Result<Spot, DropReason> {
+    /// The first placement of `candidate` that keeps its distance to `previous`, the last prompt not for safety.
+    pub(super) fn place(
+        &self,
+        candidate: &Candidate<'_>,
+        previous: Option<Timestamp>,
+    ) -> Result<Placement, DropReason> {
         if let Some(due) = candidate.settled {
-            let opening = candidate.openings.first();
-            let base = opening.map_or_else(|| self.calendar.date(due), |opening| opening.base);
-            let why = opening.map_or(Why::Window, |opening| opening.why);
-            return Ok(Spot { due, expires: self.expires(candidate, base, due), base, why });
+            let slot = candidate.slots.first();
+            let base = slot.map_or_else(|| self.calendar.date(due), |slot| slot.base);
+            let why = slot.map_or(Why::Window, |slot| slot.why);
+            return Ok(Placement { due, expires: self.expires(candidate, base, due), base, why });
         }
         let mut reason = DropReason::TooLate;
         let free =
             previous.filter(|_| candidate.rule.kind != Kind::Safety).and_then(|at| at.checked_add(self.spacing).ok());
-        for opening in &candidate.openings {
-            let from = free.map_or(opening.from, |free| free.max(opening.from));
-            if from > opening.until {
+        for slot in &candidate.slots {
+            let from = free.map_or(slot.from, |free| free.max(slot.from));
+            if from > slot.until {
                 reason = DropReason::Spacing;
                 continue;
             }
-            let expires = self.expires(candidate, opening.base, from);
+            let expires = self.expires(candidate, slot.base, from);
             let allowed = if candidate.awake { Some(from) } else { self.calendar.next_allowed(from) };
             let Some(due) = allowed.filter(|due| *due < expires) else {
                 reason = DropReason::QuietHours;
@@ -164,7 +109,7 @@ impl<'a> Placer<'a> {
                 continue;
             }
             // What asks for effort waits until its part of the day is over.
-            let Some(ready) = self.when_ready(candidate.rule, due, opening.until.max(due)) else {
+            let Some(ready) = self.when_ready(candidate.rule, due, slot.until.max(due)) else {
                 reason = DropReason::NotReady;
                 continue;
             };
@@ -180,10 +125,10 @@ impl<'a> Placer<'a> {
             let why = match () {
                 () if waited => Why::Readiness,
                 () if due > from => Why::QuietHours,
-                () if from > opening.from => Why::Spacing,
-                () => opening.why,
+                () if from > slot.from => Why::Spacing,
+                () => slot.why,
             };
-            return Ok(Spot { due, expires, base: opening.base, why });
+            return Ok(Placement { due, expires, base: slot.base, why });
         }
         Err(reason)
     }

@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::days;
-use super::place::Calendar;
+use super::calendar::{Calendar, days};
 use crate::planning::facts::{Facts, InfusionFact};
 use crate::planning::protocol::Protocol;
 
@@ -19,11 +18,9 @@ pub(super) struct Session<'a> {
 }
 
 /// The infusions that count, by time.
-pub(super) struct Course<'a> {
-    pub(super) sessions: Vec<Session<'a>>,
-}
+pub(super) struct Sessions<'a>(pub(super) Vec<Session<'a>>);
 
-impl<'a> Course<'a> {
+impl<'a> Sessions<'a> {
     pub(super) fn new(facts: &'a Facts, calendar: &Calendar<'_>) -> Self {
         let mut sessions: Vec<_> = facts
             .infusions
@@ -36,14 +33,14 @@ impl<'a> Course<'a> {
             })
             .collect();
         sessions.sort_by_key(|session| (session.start, session.fact.id));
-        Self { sessions }
+        Self(sessions)
     }
 }
 
 /// Whether `date` lies after the days of the last infusion, and no other session is known.
-pub(super) fn between_windows(course: &Course<'_>, protocol: &Protocol, date: Date) -> bool {
-    course
-        .sessions
+pub(super) fn between_windows(sessions: &Sessions<'_>, protocol: &Protocol, date: Date) -> bool {
+    sessions
+        .0
         .last()
         .is_some_and(|last| last.fact.ended_at.is_some() && days(last.date, date) > i64::from(protocol.horizon_days))
 }

@@ -10,7 +10,7 @@ const NOW: &str = "2026-03-24T09:00:00Z";
 
 /// Everything from the first to the last date, in this zone.
 fn whole(facts: &Facts, first: &str, last: &str) -> Vec<Planned> {
-    preview(Protocol::default_v1(), facts, first.parse().unwrap(), last.parse().unwrap()).prompts
+    preview(fixture(), facts, first.parse().unwrap(), last.parse().unwrap()).prompts
 }
 
 #[test]
@@ -24,8 +24,8 @@ fn fault_prompts_an_hour_off_after_a_change_of_the_clock() {
         let prompts = whole(&facts, "2026-03-24", "2026-04-20");
         let mut after = 0;
         for prompt in prompts.iter().filter(|prompt| prompt.why == Why::Window) {
-            let rule = Protocol::default_v1().rule(&prompt.rule_key).unwrap();
-            let span = Protocol::default_v1().windows.span(rule.window[0]);
+            let rule = fixture().rule(&prompt.rule_key).unwrap();
+            let span = fixture().windows.span(rule.window[0]);
             let late = prompt.local_time.duration_since(span.from);
             assert!((0..=20).contains(&late.as_mins()), "{name}: {prompt:?}");
             assert_eq!(zone(name).local(prompt.due_at).time(), prompt.local_time, "{name}: {prompt:?}");

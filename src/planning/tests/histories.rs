@@ -114,7 +114,7 @@ impl World {
     }
 
     fn withhold(&mut self, which: usize) {
-        let rules = &Protocol::default_v1().rules;
+        let rules = &fixture().rules;
         let keys: Vec<_> = rules.iter().flat_map(|rule| rule.exercises.clone()).collect();
         let key = keys[which % keys.len()].clone();
         if !self.facts.withheld.remove(&key) {
@@ -200,7 +200,7 @@ impl World {
                 self.facts.condition.suspended = (length > 0).then_some(open);
             }
             Event::Edit(which, change) => {
-                let rules: Vec<_> = Protocol::default_v1().rules.iter().filter(|rule| rule.may_change()).collect();
+                let rules: Vec<_> = fixture().rules.iter().filter(|rule| rule.may_change()).collect();
                 let rule = rules[which % rules.len()];
                 self.facts.overrides.retain(|one| one.rule_key != rule.key);
                 let part = PARTS.get(change).filter(|_| !rule.window.is_empty()).map(|part| RuleChange::MovedTo(*part));
@@ -272,7 +272,7 @@ impl World {
     fn steps(&mut self) -> Vec<Step> {
         self.settle();
         let existing: Vec<_> = self.rows.iter().map(|row| row.existing.clone()).collect();
-        diff(&existing, &plan(Protocol::default_v1(), &self.facts, self.now), self.now)
+        diff(&existing, &plan(fixture(), &self.facts, self.now), self.now)
     }
 
     fn apply(&mut self, steps: Vec<Step>) {
@@ -353,7 +353,7 @@ proptest! {
             let steps = world.steps();
             world.apply(steps);
             keeps_its_promises(&mut world, &before)?;
-            let protocol = Protocol::default_v1();
+            let protocol = fixture();
             let found = reference::of(&plan(protocol, &world.facts, world.now));
             let expected = reference::reference(protocol, &world.facts, world.now);
             let only = |one: &[reference::Asked], other: &[reference::Asked]| {

@@ -1,5 +1,4 @@
 mod calendar;
-mod data;
 mod diffs;
 mod evenings;
 mod faults;
@@ -10,9 +9,11 @@ mod properties;
 mod readiness;
 mod reference;
 mod rules;
+mod shipped;
 mod zones;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +26,14 @@ use crate::planning::window::Route;
 
 pub(super) const ALL_CAPABILITIES: [Capability; 4] =
     [Capability::Checks, Capability::Measures, Capability::Attachments, Capability::Adaptive];
+
+/// The protocol on which mechanisms are tested: that of its first version as it was once, without its words. What the
+/// shipped one asks is for `golden` and `shipped` to say.
+pub(super) fn fixture() -> &'static Protocol {
+    static FIXTURE: LazyLock<Protocol> = LazyLock::new(|| serde_json::from_str(include_str!("protocol.json")).unwrap());
+    &FIXTURE
+}
+
 pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -95,7 +104,7 @@ pub(super) fn coming(n: u128, start: &str) -> InfusionFact {
 }
 
 pub(super) fn planned(facts: &Facts, now: &str) -> Plan {
-    plan(Protocol::default_v1(), facts, at(now))
+    plan(fixture(), facts, at(now))
 }
 
 /// `key` to local date and time, in order of time.

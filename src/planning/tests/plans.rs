@@ -34,7 +34,7 @@ fn ids_do_not_depend_on_when_or_how_often() {
     for prompt in &first.prompts {
         assert!(later.prompts.contains(prompt), "{prompt:?}");
     }
-    let version = Protocol { version: 2, ..Protocol::default_v1().clone() };
+    let version = Protocol { version: 2, ..fixture().clone() };
     let other = plan(&version, &one(), at(NOW));
     let ids = |plan: &Plan| plan.prompts.iter().map(|prompt| prompt.id).collect::<Vec<_>>();
     assert_eq!(ids(&first), ids(&other));
@@ -52,8 +52,8 @@ fn jitter_is_at_most_twenty_minutes() {
         .iter()
         .filter(|prompt| prompt.why == Why::Window)
         .map(|prompt| {
-            let rule = Protocol::default_v1().rule(&prompt.rule_key).unwrap();
-            let span = Protocol::default_v1().windows.span(rule.window[0]);
+            let rule = fixture().rule(&prompt.rule_key).unwrap();
+            let span = fixture().windows.span(rule.window[0]);
             prompt.local_time.duration_since(span.from).as_mins()
         })
         .collect();

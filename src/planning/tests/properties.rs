@@ -71,7 +71,7 @@ proptest! {
 
     #[test]
     fn a_plan_holds_every_promise(facts in any_facts(), now in any_now()) {
-        let protocol = Protocol::default_v1();
+        let protocol = fixture();
         let plan = plan(protocol, &facts, now);
         let mut ids = HashSet::new();
         let mut days: BTreeMap<Date, Vec<&Planned>> = BTreeMap::new();
@@ -129,7 +129,7 @@ proptest! {
 
     #[test]
     fn planning_again_changes_nothing(facts in any_facts(), now in any_now()) {
-        let plan = plan(Protocol::default_v1(), &facts, now);
+        let plan = plan(fixture(), &facts, now);
         let mut existing = Vec::new();
         let steps = diff(&existing, &plan, now);
         apply(&mut existing, &steps);
@@ -138,7 +138,7 @@ proptest! {
 
     #[test]
     fn a_change_of_facts_is_applied_once(old in any_facts(), new in any_facts(), now in any_now(), wait in 0_i64..200) {
-        let protocol = Protocol::default_v1();
+        let protocol = fixture();
         let mut existing = Vec::new();
         let steps = diff(&existing, &plan(protocol, &old, now), now);
     apply(&mut existing, &steps);
@@ -167,7 +167,7 @@ proptest! {
     fn time_alone_moves_nothing(facts in any_facts(), now in any_now(), wait in 1_i64..72) {
         // Unless the zone changes in between, which makes it another today.
         let later = now + hours(wait);
-        let protocol = Protocol::default_v1();
+        let protocol = fixture();
         let mut existing = Vec::new();
         let steps = diff(&existing, &plan(protocol, &facts, now), now);
     apply(&mut existing, &steps);

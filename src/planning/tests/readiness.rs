@@ -24,7 +24,7 @@ fn rule_what_asks_for_effort_waits_while_things_feel_unreal() {
         assert_eq!(why_not(&unreal, key), [DropReason::NotReady], "{key}: its part of the day is over before");
     }
     let light = |plan: &Plan| {
-        let all = plan.prompts.iter().filter(|prompt| Protocol::default_v1().rule(&prompt.rule_key).is_some());
+        let all = plan.prompts.iter().filter(|prompt| fixture().rule(&prompt.rule_key).is_some());
         let of = |prompt: &&Planned| !["exercise", "reflection"].contains(&word(prompt.kind));
         all.filter(of).map(|prompt| prompt.id).collect::<Vec<_>>()
     };
@@ -72,10 +72,10 @@ fn rule_while_an_alert_is_open_only_safety_is_asked() {
 
 #[test]
 fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready() {
-    let kindness = Protocol::default_v1().rule("d3.kindness").unwrap();
-    let mood = Protocol::default_v1().rule("d3.mood").unwrap();
+    let kindness = fixture().rule("d3.kindness").unwrap();
+    let mood = fixture().rule("d3.mood").unwrap();
     let (due, until) = (at("2026-09-11T09:00:00Z"), at("2026-09-12T09:00:00Z"));
-    let wait = |facts: &Facts, rule| put_off(Protocol::default_v1(), facts, rule, (due, until)).map(|(due, _)| due);
+    let wait = |facts: &Facts, rule| put_off(fixture(), facts, rule, (due, until)).map(|(due, _)| due);
     assert_eq!(wait(&one(), kindness), Ok(due));
     // Another session ended at 10:40 local time, 20 minutes before.
     let again = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z"), done(2, "2026-09-11T08:00:00Z")], ..one() };
@@ -83,9 +83,9 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
     assert_eq!(wait(&again, mood), Ok(due), "a dial asks for nothing");
     // Eighteen hours later it is twenty to five, and night; at eight it may come.
     assert_eq!(wait(&again, kindness), Ok(at("2026-09-12T06:00:00Z")), "{slept}");
-    let told = put_off(Protocol::default_v1(), &again, kindness, (due, until));
+    let told = put_off(fixture(), &again, kindness, (due, until));
     assert_eq!(told.unwrap().1, Why::Readiness, "and it says why");
-    let soon = put_off(Protocol::default_v1(), &again, kindness, (due, at("2026-09-11T20:00:00Z")));
+    let soon = put_off(fixture(), &again, kindness, (due, at("2026-09-11T20:00:00Z")));
     assert_eq!(soon, Err(DropReason::NotReady));
     let pauses = vec![PausePeriod { from: at("2026-09-11T07:00:00Z"), until: at("2026-09-13T07:00:00Z") }];
     assert_eq!(wait(&Facts { pauses, ..one() }, kindness), Err(DropReason::Paused));

@@ -47,7 +47,7 @@ fn rule_caps_over_the_cap_priority_decides_then_kind_then_window_then_key() {
         ("a9", 3, Habit, Evening),
         ("b9", 3, Habit, Evening),
     ];
-    let default = Protocol::default_v1();
+    let default = fixture();
     let rule = |(key, priority, kind, part): (&str, u8, Kind, DayPart)| {
         let (requires, minutes, effort) = (Vec::new(), 2, Effort::Light);
         let (key, window) = (key.to_owned(), vec![part]);
@@ -76,7 +76,7 @@ fn rule_caps_a_day_of_both_kinds_has_the_larger_cap_and_never_the_sum() {
 #[test]
 fn rule_phase_fit_day_one_holds_26_minutes() {
     let longer = |minutes| {
-        let mut protocol = Protocol::default_v1().clone();
+        let mut protocol = fixture().clone();
         protocol.rules.iter_mut().find(|rule| rule.key == "d1.tell").unwrap().minutes = minutes;
         plan(&protocol, &one(), at(NOW))
     };
@@ -112,7 +112,7 @@ fn rule_preparation_the_morning_of_a_session_comes_three_hours_before_within_its
 #[test]
 fn rule_preparation_measures_come_a_day_before_or_two_or_not_at_all() {
     // Without the short templates of close series, which leave them out.
-    let protocol = Protocol { series: Vec::new(), ..Protocol::default_v1().clone() };
+    let protocol = Protocol { series: Vec::new(), ..fixture().clone() };
     let measures = |infusions: Vec<InfusionFact>| {
         let facts = Facts { infusions, ..facts("Europe/Berlin") };
         plan(&protocol, &facts, at("2026-09-06T22:30:00Z"))
@@ -181,7 +181,7 @@ fn rule_series_from_seven_days_on_the_template_is_whole_until_the_next_infusion(
     for gap in 4..=9 {
         let next = at("2026-09-07T12:00:00Z") + hours(24 * gap);
         let plan = planned(&and_then(&next.to_string()), NOW);
-        for rule in &Protocol::default_v1().rules {
+        for rule in &fixture().rules {
             let Anchor::Day(day) = rule.anchor else { continue };
             let reasons = why_not(&plan, &rule.key);
             let cut = reasons.contains(&DropReason::Superseded);
@@ -290,7 +290,7 @@ fn every_rule_of_the_protocol_is_planned_or_says_why_not() {
     for facts in [one(), and_then("2026-09-09T12:00:00Z"), Facts { holds: BTreeSet::new(), ..thin("Europe/Berlin") }] {
         let facts = Facts { infusions: and_then("2026-09-10T12:00:00Z").infusions, ..facts };
         let plan = planned(&facts, NOW);
-        for rule in &Protocol::default_v1().rules {
+        for rule in &fixture().rules {
             let recurs = matches!(rule.anchor, Anchor::Weekly | Anchor::Monthly | Anchor::Adaptive) || rule.at_home;
             let told =
                 plan.prompts.iter().any(|prompt| prompt.rule_key == rule.key) || !why_not(&plan, &rule.key).is_empty();

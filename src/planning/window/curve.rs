@@ -5,8 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::dose::{Dose, Route};
-use super::model::{after, hours_between};
-use super::params::{Combine, CurveModel, WindowParams, duration};
+use super::hours::{after, duration, hours_between};
+use super::params::{Combine, CurveModel, WindowParams};
 
 /// The step between two points of a sampled curve, hours.
 const STEP_H: f64 = 6.0;

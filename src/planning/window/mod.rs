@@ -19,8 +19,10 @@
 mod curve;
 mod dose;
 mod driving;
+mod hours;
 mod model;
 mod params;
+mod phase;
 mod projection;
 #[cfg(test)]
 mod tests;
@@ -29,9 +31,10 @@ mod phase_texts;
 pub use curve::CurvePoint;
 pub use dose::{Dose, DoseStatus, Route};
 pub use driving::driving;
-pub use model::{Context, Overlay, Phase, PhaseTime, Rating, ReadinessFacts, Window};
+pub use model::{Context, Overlay, PhaseTime, Rating, ReadinessFacts, Window};
 pub use model::{context, ready, window};
 pub use params::{
     Combine, CurveModel, CurveParams, NoDriving, PhaseHours, PrepHours, RouteParams, Routes, WindowParams,
 };
+pub use phase::Phase;
 pub use projection::{ClinicalPhase, ClinicalView, Days, OwnerPhase, OwnerView};

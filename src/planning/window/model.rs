@@ -1,85 +1,16 @@
 //! Phases, and the window that infusions open.
 
-use std::fmt;
-
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::curve::{Curve, CurvePoint};
 use super::dose::Dose;
-use super::params::{Span, WindowParams, duration};
+use super::hours::{after, duration, hours_between};
+use super::params::{Span, WindowParams};
+use super::phase::Phase;
 use crate::kernel::Id;
 use crate::kernel::id::Infusion;
-
-/// Where an instant lies in relation to the infusions. The order is the order in which one infusion passes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// No infusion has ended yet.
-    None,
-    /// During an infusion.
-    InSession,
-    /// Landing, under observation.
-    Acute,
-    /// Rest until the next day.
-    Settling,
-    /// The days in which practice is offered most.
-    Peak,
-    /// Repeating what felt useful.
-    Consolidate,
-    /// Carrying it into ordinary days.
-    Closing,
-    /// The time until the next infusion.
-    Maintenance,
-}
-
-impl Phase {
-    /// Every phase, in its order.
-    pub const ALL: [Self; 8] = [
-        Self::None,
-        Self::InSession,
-        Self::Acute,
-        Self::Settling,
-        Self::Peak,
-        Self::Consolidate,
-        Self::Closing,
-        Self::Maintenance,
-    ];
-
-    /// The phases that follow the end of an infusion, in their order.
-    pub const AFTER: [Self; 6] =
-        [Self::Acute, Self::Settling, Self::Peak, Self::Consolidate, Self::Closing, Self::Maintenance];
-
-    /// The name on the wire.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::InSession => "in_session",
-            Self::Acute => "acute",
-            Self::Settling => "settling",
-            Self::Peak => "peak",
-            Self::Consolidate => "consolidate",
-            Self::Closing => "closing",
-            Self::Maintenance => "maintenance",
-        }
-    }
-
-    /// The phase of that name.
-    ///
-    /// # Errors
-    ///
-    /// A sentence for the person who sent it, when there is no such phase.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|phase| phase.name() == name).ok_or_else(|| "is not a phase".to_owned())
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What may lie over a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -297,16 +228,6 @@ fn readiness(phase: Phase, ended_at: Option<Timestamp>, at: Timestamp, facts: Re
         (false, true) => base * 0.4,
         (false, false) => base,
     }
-}
-
-/// The instant `elapsed` after `at`, truncated to what a timestamp can hold.
-pub(super) fn after(at: Timestamp, elapsed: SignedDuration) -> Timestamp {
-    at.checked_add(elapsed).unwrap_or(Timestamp::MAX)
-}
-
-/// Hours from `start` to `end`.
-pub(super) fn hours_between(start: Timestamp, end: Timestamp) -> f64 {
-    end.duration_since(start).as_secs_f64() / 3600.0
 }
 
 /// `value` to the nearest `parts`-th.

@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::dose::Route;
-use super::model::Phase;
+use super::hours::duration;
+use super::phase::Phase;
 use crate::kernel::{Fields, Result};
 
 /// The unit of every number: hours since the end of administration.
@@ -264,9 +265,4 @@ impl WindowParams {
 /// Whether a number of hours is one that a boundary may have.
 fn hours_fit(hours: f64) -> bool {
     (0.0..=MOST_HOURS).contains(&hours)
-}
-
-/// Hours as a duration, to the second.
-pub(super) fn duration(hours: f64) -> SignedDuration {
-    SignedDuration::try_from_secs_f64((hours * 3600.0).round()).unwrap_or(SignedDuration::MAX)
 }

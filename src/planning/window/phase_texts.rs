@@ -2,7 +2,7 @@
 //!
 //! Second person, no promise, no pressure, no number of hours left, always a way out. A test holds them to it.
 
-use super::model::Phase;
+use super::phase::Phase;
 
 impl Phase {
     /// The label shown to people.

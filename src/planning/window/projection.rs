@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::curve::CurvePoint;
-use super::model::{Overlay, Phase, PhaseTime, Window, rounded};
+use super::model::{Overlay, PhaseTime, Window, rounded};
+use super::phase::Phase;
 use crate::kernel::id::Infusion;
 use crate::kernel::{Id, Zone};
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::model::after;
+use super::hours::after;
 use super::*;
 use crate::kernel::{Id, Zone};
 

@@ -15,6 +15,7 @@ use crate::http::{PatientRef, Reply};
 use crate::kernel::Result;
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store;
+use crate::settings::settings;
 
 /// The days that are looked at, today included.
 const DAYS: i32 = 7;
@@ -69,13 +70,12 @@ impl AdherenceView {
 /// Read how active a patient was
 ///
 /// Days and counts, not times, and nothing of what was done. A therapist sees it only if the patient switched `share_activity` on.
-#[utoipa::path(tag = "prompts", operation_id = "get_activity",
-    params(("patient_id" = PatientRef, Path, description = "Whose")),
+#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The last seven days", body = ActivityView), ReadErrors))]
 #[get("/activity")]
 pub(super) async fn get_activity(door: Door<Shared>) -> Result<Reply> {
     let found = door.read("get_activity", |tx, access| {
-        let (settings, _) = crate::prompts::actions::settings(tx, access)?;
+        let (settings, _) = settings(tx, access)?;
         if !settings.share_activity && !access.is_owner() {
             return Ok(ActivityView { shared: false, days_active_of_7: None, prompts: None });
         }

@@ -8,6 +8,7 @@ use afterglow::app::{Guest, Server, openapi};
 use afterglow::config::Config;
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
+use afterglow::planning::{Protocol, Protocols};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -32,6 +33,23 @@ pub struct TestApp {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// The protocol on which mechanisms are tested.
+pub fn fixture() -> Protocol {
+    serde_json::from_str(include_str!("../../../src/planning/tests/protocol.json")).unwrap()
+}
+
+/// What a server of a test has that the product's has not.
+struct With {
+    guest: Option<Arc<dyn Guest>>,
+    protocols: Protocols,
+}
+
+impl Default for With {
+    fn default() -> Self {
+        Self { guest: None, protocols: Protocols::shipped() }
+    }
+}
+
 impl TestApp {
     pub async fn start() -> Arc<Self> {
         Self::start_with(|_| {}).await
@@ -40,13 +58,27 @@ impl TestApp {
     /// With other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Arc<Self> {
         let clock = Clock::manual(START.parse().unwrap());
-        Self::serve(Database::fresh(), clock, Some(Memory::new().unwrap()), change).await
+        Self::serve(With::default(), Database::fresh(), clock, Some(Memory::new().unwrap()), change).await
+    }
+
+    /// Planning by the fixture of the tests of mechanisms, whatever the shipped protocol asks.
+    pub async fn start_on_fixture() -> Arc<Self> {
+        let clock = Clock::manual(START.parse().unwrap());
+        let with = With { protocols: Protocols::new(fixture(), []), ..With::default() };
+        Self::serve(with, Database::fresh(), clock, Some(Memory::new().unwrap()), |_| {}).await
     }
 
     /// With operations beside those of the product.
     pub async fn start_with_guest(guest: Arc<dyn Guest>) -> Arc<Self> {
         let clock = Clock::manual(START.parse().unwrap());
-        Self::serve_with(Some(guest), Database::fresh(), clock, Some(Memory::new().unwrap()), |_| {}).await
+        Self::serve(
+            With { guest: Some(guest), ..With::default() },
+            Database::fresh(),
+            clock,
+            Some(Memory::new().unwrap()),
+            |_| {},
+        )
+        .await
     }
 
     /// With a key folder, which a server that is started again needs.
@@ -56,25 +88,26 @@ impl TestApp {
 
     /// On a database that is there already, with the folder's keys.
     pub async fn on(database: Database, clock: Clock, change: impl FnOnce(&mut Config)) -> Arc<Self> {
-        Self::serve(database, clock, None, change).await
+        Self::serve(With::default(), database, clock, None, change).await
+    }
+
+    /// With other protocols than those that are shipped, and a key folder.
+    pub async fn start_planning_by(protocols: Protocols) -> Arc<Self> {
+        Self::planning_by(protocols, Database::fresh(), Clock::manual(START.parse().unwrap())).await
+    }
+
+    async fn planning_by(protocols: Protocols, database: Database, clock: Clock) -> Arc<Self> {
+        Self::serve(With { protocols, ..With::default() }, database, clock, None, |_| {}).await
     }
 
     async fn serve(
+        with: With,
         database: Database,
         clock: Clock,
         keyring: Option<Memory>,
         change: impl FnOnce(&mut Config),
     ) -> Arc<Self> {
-        Self::serve_with(None, database, clock, keyring, change).await
-    }
-
-    async fn serve_with(
-        guest: Option<Arc<dyn Guest>>,
-        database: Database,
-        clock: Clock,
-        keyring: Option<Memory>,
-        change: impl FnOnce(&mut Config),
-    ) -> Arc<Self> {
+        let With { guest, protocols } = with;
         let mut config = Config::in_folder(database.folder.path().join("data"));
         config.database = database.backend.clone();
         if let Some(keyring) = &keyring {
@@ -88,7 +121,7 @@ impl TestApp {
         // The least Argon2 allows: only tests of passphrases pay the real price.
         config.passphrase_cost = (8, 1, 1);
         change(&mut config);
-        let server = Server::open(config, clock.clone(), Entropy::System).await.unwrap();
+        let server = Server::open_with(protocols, config, clock.clone(), Entropy::System).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (give, take) = tokio::sync::oneshot::channel();
@@ -143,6 +176,12 @@ impl TestApp {
     pub async fn restart(self: Arc<Self>) -> Arc<Self> {
         let clock = Clock::manual(self.now());
         Self::on(self.stop(), clock, |_| {}).await
+    }
+
+    /// [`TestApp::restart`], with other protocols.
+    pub async fn restart_planning_by(self: Arc<Self>, protocols: Protocols) -> Arc<Self> {
+        let clock = Clock::manual(self.now());
+        Self::planning_by(protocols, self.stop(), clock).await
     }
 
     /// Stops this server; its database and its key folder stay.

@@ -1,0 +1,255 @@
+//! Recording infusions. The plan follows at the end of the unit.
+//!
+//! An infusion that was changed is read again for the answer, after planning: one whose planned end is long past has a
+//! provisional end by then.
+
+use jiff::Timestamp;
+
+use super::draft::InfusionDraft;
+use super::model::{InfusionFacts, clash};
+use super::status::{InfusionStatus, Source};
+use super::store::{self, InfusionRow, Stored};
+use crate::care::{Access, Write};
+use crate::changes::{Change, Entity, Op};
+use crate::db::Tx;
+use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::{Done, Outcome};
+use crate::kernel::id::Infusion;
+use crate::kernel::{Code, Creation, Error, Id, Result};
+
+/// An infusion as it was opened for a check.
+type Opened = Stored<Infusion, InfusionFacts>;
+
+fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
+    let others = store::list_infusions(tx, access)?;
+    match clash(id, facts, others.iter().map(|stored| (stored.id, &stored.doc))) {
+        Some(other) => Err(Error::Conflict(Code::InfusionOverlaps, Some(other.uuid()))),
+        None => Ok(()),
+    }
+}
+
+/// On whose word it stands.
+fn source(access: &Access<Write>) -> Source {
+    if access.is_owner() { Source::Patient } else { Source::Clinic }
+}
+
+/// Puts the clinic's record `id` in the place of the patient's `report` of the same administration: the clinic's
+/// values count, the patient's are kept beside them.
+fn join(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    report: Id<Infusion>,
+    facts: &mut InfusionFacts,
+) -> Result<Change> {
+    let found = store::find_infusion(tx, access, report)?.filter(|_| !access.is_owner() && report != id);
+    let Some(found) = found.filter(|found| !found.doc.of_clinic && found.doc.status.is_live()) else {
+        return Err(Error::field("/same_as", "is not a report of the patient's that counts"));
+    };
+    let said = found.doc.source == Source::Patient;
+    facts.reported = if said { Some(found.doc.report()) } else { found.doc.reported };
+    let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..found.doc };
+    store::update_infusion(tx, access, report, &joined, found.version + 1)?;
+    Ok(Change::new(Entity::Infusion, report, found.version + 1, Op::Update))
+}
+
+/// The report that `draft` wants the record `id` to take the place of, unless it has already.
+fn to_join(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    draft: &InfusionDraft,
+) -> Result<Option<Id<Infusion>>> {
+    let Some(report) = draft.same_as else { return Ok(None) };
+    let found = store::find_infusion(tx, access, report)?;
+    Ok((found.and_then(|found| found.doc.same_as) != Some(id)).then_some(report))
+}
+
+/// The infusion `id`, sealed and opened.
+fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<(InfusionRow, Opened)> {
+    let row = store::find_infusion_row(tx, access, id)?.ok_or(Error::NotFound)?;
+    let opened = row.open(access.keys()?, access.patient())?;
+    Ok((row, opened))
+}
+
+/// Records an infusion under the client's id, or replaces it.
+///
+/// # Errors
+///
+/// 422 for its fields, 409 when it overlaps another or a patient replaces what the clinic recorded, 428 and 412 for
+/// preconditions.
+pub fn put_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    draft: &InfusionDraft,
+    when: &Preconditions,
+) -> Result<Outcome<InfusionRow>> {
+    access.lock(tx)?;
+    let found = match get(tx, access, id) {
+        Err(Error::NotFound) => return create(tx, access, id, draft, when),
+        found => found?,
+    };
+    if when.is_creation(found.1.doc.creation.as_ref(), &Creation::of(draft)?) {
+        return Ok(Outcome::ok(id, found.0));
+    }
+    replace(tx, access, found, |_| Ok(draft.clone()), when)
+}
+
+fn create(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    draft: &InfusionDraft,
+    when: &Preconditions,
+) -> Result<Outcome<InfusionRow>> {
+    if when.change_only() {
+        return Err(Error::Stale);
+    }
+    let mut facts = InfusionFacts::create(draft.clone(), access.account()?, source(access), access.now())?;
+    let joined = draft.same_as.map(|report| join(tx, access, id, report, &mut facts)).transpose()?;
+    refuse_overlap(tx, access, id, &facts)?;
+    store::insert_infusion(tx, access, id, &facts)?;
+    access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create))?;
+    joined.map_or(Ok(()), |change| access.record(tx, change))?;
+    Ok(Outcome { done: Done::created(id.uuid()), value: None })
+}
+
+/// Changes an infusion by `patch`, which is given the command that would record it as it stands.
+///
+/// # Errors
+///
+/// As [`put_infusion`]; [`Error::NotFound`]; what `patch` answers.
+pub fn patch_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    patch: impl Fn(InfusionDraft) -> Result<InfusionDraft>,
+    when: &Preconditions,
+) -> Result<Outcome<InfusionRow>> {
+    access.lock(tx)?;
+    let found = get(tx, access, id)?;
+    replace(tx, access, found, |facts| facts.patched(patch), when)
+}
+
+/// Replaces what an infusion says. What the clinic recorded is the clinic's: a patient says when it ended
+/// ([`end_infusion`]) and changes nothing else.
+fn replace(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (row, current): (InfusionRow, Opened),
+    draft: impl FnOnce(&InfusionFacts) -> Result<InfusionDraft>,
+    when: &Preconditions,
+) -> Result<Outcome<InfusionRow>> {
+    let (id, facts) = (current.id, &current.doc);
+    let draft = draft(facts)?;
+    if access.is_owner() && facts.of_clinic {
+        return Err(Error::conflict(Code::StateConflict));
+    }
+    let report = to_join(tx, access, id, &draft)?;
+    // Whatever its status was, a replacement has to be a step that the status allows.
+    let next = facts.change(draft, access.account()?, source(access), access.now());
+    if report.is_none() && next.as_ref().is_ok_and(|next| same(facts, next)) {
+        return Ok(Outcome::ok(id, row));
+    }
+    if when.create_only() {
+        return Err(Error::conflict(Code::AlreadyExists));
+    }
+    when.require(&EntityTag::version(current.version))?;
+    let mut next = next?;
+    let joined = report.map(|report| join(tx, access, id, report, &mut next)).transpose()?;
+    store_change(tx, access, &current, &next, joined)
+}
+
+fn store_change(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    current: &Opened,
+    next: &InfusionFacts,
+    joined: Option<Change>,
+) -> Result<Outcome<InfusionRow>> {
+    refuse_overlap(tx, access, current.id, next)?;
+    let version = current.version + 1;
+    store::update_infusion(tx, access, current.id, next, version)?;
+    access.record(tx, Change::new(Entity::Infusion, current.id, version, Op::Update))?;
+    joined.map_or(Ok(()), |change| access.record(tx, change))?;
+    Ok(Outcome { done: Done::ok(current.id.uuid()), value: None })
+}
+
+/// Whether two records say the same on the same word, whoever wrote them.
+fn same(one: &InfusionFacts, two: &InfusionFacts) -> bool {
+    let (recorded_by, creation) = (one.recorded_by, one.creation.clone());
+    *one == InfusionFacts { recorded_by, creation, ..two.clone() }
+}
+
+/// Notes that an infusion is under way since `started`. One that began so late that its planned end was taken for the
+/// end has not ended.
+///
+/// # Errors
+///
+/// As [`patch_infusion`]; [`Code::StateConflict`] when it is not planned. Started already, it stays as it is.
+pub fn start_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    started: Option<Timestamp>,
+) -> Result<Outcome<InfusionRow>> {
+    access.lock(tx)?;
+    let (row, current) = get(tx, access, id)?;
+    let facts = &current.doc;
+    let provisional = facts.source == Source::Provisional;
+    let known = facts.started_at;
+    if known.is_some() && started.map_or(!provisional, |at| known == Some(at)) {
+        return Ok(Outcome::ok(id, row));
+    }
+    if facts.status != InfusionStatus::Planned && !provisional {
+        return Err(Error::conflict(Code::StateConflict));
+    }
+    let started_at = Some(started.unwrap_or(access.now()));
+    let draft = InfusionDraft { status: InfusionStatus::Planned, started_at, ended_at: None, ..facts.draft() };
+    let source = if provisional { source(access) } else { facts.source };
+    let next = facts.change(draft, access.account()?, source, access.now())?;
+    store_change(tx, access, &current, &next, None)
+}
+
+/// Completes an infusion: `(started, ended, dose)`, each unless recorded before or said now. Whoever is nearest says it:
+/// after the clinic has, what the patient says is kept beside it; after the patient has, the clinic's word counts.
+///
+/// # Errors
+///
+/// As [`patch_infusion`]. Ending a completed one with the same end is done already.
+pub fn end_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    (started, ended, dose): (Option<Timestamp>, Option<Timestamp>, Option<f64>),
+) -> Result<Outcome<InfusionRow>> {
+    access.lock(tx)?;
+    let (row, current) = get(tx, access, id)?;
+    let (facts, owner) = (&current.doc, access.is_owner());
+    let completed = facts.status == InfusionStatus::Completed;
+    if completed && facts.source == source(access) && ended.is_none_or(|at| facts.ended_at == Some(at)) {
+        return Ok(Outcome::ok(id, row));
+    }
+    // A report that the clinic confirms without a time of its own keeps its time.
+    let said = facts.ended_at.filter(|_| completed && facts.source == Source::Patient);
+    let draft = InfusionDraft {
+        status: InfusionStatus::Completed,
+        started_at: started.or(facts.started_at).or(facts.planned_start),
+        ended_at: ended.or(said).or(Some(access.now())),
+        dose_mg: dose.filter(|_| !owner).or(facts.dose_mg),
+        ..facts.draft()
+    };
+    let mut next = facts.change(draft, access.account()?, source(access), access.now())?;
+    if owner {
+        next.reported = Some(next.report());
+        if completed && facts.source == Source::Clinic {
+            // The clinic's values win.
+            next = InfusionFacts { reported: next.reported, ..facts.clone() };
+        }
+    }
+    if same(facts, &next) {
+        return Ok(Outcome::ok(id, row));
+    }
+    store_change(tx, access, &current, &next, None)
+}

@@ -1,0 +1,73 @@
+//! Pausing and going on. The plan follows at the end of the unit.
+
+use super::model::PauseDoc;
+use super::store::{self, PauseRow, Stored};
+use crate::care::{Access, Write};
+use crate::changes::{Change, Entity, Op};
+use crate::db::Tx;
+use crate::http::Preconditions;
+use crate::idempotency::Outcome;
+use crate::kernel::id::Pause;
+use crate::kernel::{Error, Id, Result};
+
+/// Sets a pause under the client's id.
+///
+/// # Errors
+///
+/// [`Error::Deleted`] when it was ended before.
+pub fn put_pause(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Pause>,
+    pause: &PauseDoc,
+    when: &Preconditions,
+) -> Result<Outcome<PauseRow>> {
+    access.lock(tx)?;
+    let now = access.now();
+    let Some(row) = store::find_pause(tx, access, id)? else {
+        let new = Stored { id, doc: pause.clone(), version: 1, created_at: now, updated_at: now };
+        let row = store::put_pause(tx, access, &new, None)?;
+        access.record(tx, Change::new(Entity::Pause, id, 1, Op::Create))?;
+        return Ok(Outcome::created(id, row));
+    };
+    if row.is_deleted() {
+        return Err(Error::Deleted);
+    }
+    let current = row.open(access.keys()?, access.patient())?;
+    let created = current.doc.creation.as_ref();
+    let again = pause.creation.as_ref().is_some_and(|sent| when.is_creation(created, sent));
+    if again || current.doc.period == pause.period {
+        return Ok(Outcome::ok(id, row));
+    }
+    let doc = PauseDoc { period: pause.period, creation: current.doc.creation };
+    let next = Stored { doc, version: current.version + 1, updated_at: now, ..current };
+    let row = store::put_pause(tx, access, &next, None)?;
+    access.record(tx, Change::new(Entity::Pause, id, next.version, Op::Update))?;
+    Ok(Outcome::ok(id, row))
+}
+
+/// The pause of that id, unless it was ended.
+///
+/// # Errors
+///
+/// [`Error::Deleted`] when there is none any more.
+pub fn get_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Result<PauseRow> {
+    store::find_pause(tx, access, id)?.filter(|row| !row.is_deleted()).ok_or(Error::Deleted)
+}
+
+/// Ends a pause. Ending it twice is ending it once.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there never was one.
+pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Result<()> {
+    access.lock(tx)?;
+    let row = store::find_pause(tx, access, id)?.ok_or(Error::NotFound)?;
+    if row.is_deleted() {
+        return Ok(());
+    }
+    let current = row.open(access.keys()?, access.patient())?;
+    let last = Stored { version: current.version + 1, updated_at: access.now(), ..current };
+    store::put_pause(tx, access, &last, Some(access.now()))?;
+    access.record(tx, Change::new(Entity::Pause, id, last.version, Op::Delete))
+}

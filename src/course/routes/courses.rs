@@ -1,0 +1,74 @@
+//! The courses that a patient's infusions make.
+
+use actix_web::get;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::care::Door;
+use crate::care::door::Team;
+use crate::course::series::{Course, courses};
+use crate::course::status::CourseKind;
+use crate::course::store::list_infusions;
+use crate::http::document::ReadErrors;
+use crate::http::{PatientRef, Reply};
+use crate::kernel::{Id, Result};
+use crate::settings::settings;
+
+/// A patient's courses, by time.
+#[derive(Serialize, ToSchema)]
+struct CourseList {
+    /// The courses.
+    items: Vec<CourseView>,
+}
+
+/// A series of infusions.
+#[derive(Serialize, ToSchema)]
+struct CourseView {
+    /// What it is for, if the clinic said so of any of its infusions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "induction", examples("induction", "maintenance"))]
+    kind: Option<CourseKind>,
+    /// Its infusions, by time: those that were and those that are planned.
+    infusion_ids: Vec<Uuid>,
+    /// How many of them have taken place.
+    #[schema(example = 3)]
+    completed: usize,
+    /// When the first one started, or is to start.
+    #[schema(value_type = String, format = DateTime)]
+    first_at: Timestamp,
+    /// When the last one known starts.
+    #[schema(value_type = String, format = DateTime)]
+    last_at: Timestamp,
+    /// Those of them after which none follows within seven days: the review of the week and its questionnaires hang on
+    /// these.
+    series_ends: Vec<Uuid>,
+}
+
+impl From<Course> for CourseView {
+    fn from(Course { kind, infusions, completed, first_at, last_at, series_ends }: Course) -> Self {
+        let ids = |list: Vec<Id<_>>| list.into_iter().map(Id::uuid).collect();
+        Self { kind, infusion_ids: ids(infusions), completed, first_at, last_at, series_ends: ids(series_ends) }
+    }
+}
+
+/// List a patient's courses
+///
+/// Derived from the infusions each time, never stored: a new course begins where the clinic says another kind, and after
+/// four weeks without an infusion unless both are maintenance.
+#[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+    responses((status = 200, description = "The courses", body = CourseList), ReadErrors))]
+#[get("/courses")]
+pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
+    let list = door.read("list_courses", |tx, access| {
+        // Opened in the unit: which infusions the courses hold, and the audit row names, stands in the documents.
+        let list = list_infusions(tx, access)?;
+        let (settings, _) = settings(tx, access)?;
+        let date = |at| settings.zone_at(at).date(at);
+        let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)), date);
+        found.iter().flat_map(|course| &course.infusions).for_each(|id| access.returns(id.uuid()));
+        Ok(found)
+    });
+    Ok(Reply::ok(&CourseList { items: list.await?.into_iter().map(CourseView::from).collect() }))
+}

@@ -1,0 +1,315 @@
+//! An infusion on the wire.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::course::draft::InfusionDraft;
+use crate::course::model::{InfusionFacts, Reported};
+use crate::course::status::{CourseKind, InfusionStatus, Source};
+use crate::course::store::Stored;
+use crate::http::{Patch, Patchable};
+use crate::kernel::id::Infusion;
+use crate::kernel::{Error, Fields, Id, Result, Text, Zone, device_time};
+use crate::planning::window::{Route, WindowParams, driving};
+
+/// One administration of ketamine.
+#[derive(Clone, Serialize, ToSchema)]
+pub(super) struct InfusionView {
+    /// Its id.
+    id: Uuid,
+    /// How far it has come.
+    #[schema(example = "completed", examples("planned", "completed", "cancelled", "no_show"))]
+    status: &'static str,
+    /// How ketamine was given.
+    #[schema(value_type = String, example = "iv_infusion", examples("iv_infusion", "im", "sc", "in_racemic", "in_esketamine", "sublingual", "oral"))]
+    route: Route,
+    /// When it is to start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    planned_start: Option<Timestamp>,
+    /// How long it is to take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 40)]
+    planned_minutes: Option<u32>,
+    /// When it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    started_at: Option<Timestamp>,
+    /// When it ended: what the window counts from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    ended_at: Option<Timestamp>,
+    /// From when driving may be thought of again, in words to show until then; once it is completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        nullable = false,
+        example = "Please do not drive before Wednesday 11 March, 10:40, and not before a night's sleep. Your clinic may ask for longer."
+    )]
+    driving: Option<String>,
+    /// Dose in milligrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 35.0)]
+    dose_mg: Option<f64>,
+    /// Body weight in kilograms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 70.0)]
+    weight_kg: Option<f64>,
+    /// Where and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Room 2")]
+    setting: Option<String>,
+    /// Whether staff were there.
+    supervised: bool,
+    /// A note of the clinic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    note: Option<String>,
+    /// Who recorded it last.
+    recorded_by: Uuid,
+    /// Who said so; `provisional` when nobody said within an hour after the planned end that it is over.
+    #[schema(example = "clinic", examples("clinic", "patient", "provisional"))]
+    source: &'static str,
+    /// What the patient said of it, where somebody else's word counts too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reported: Option<ReportedView>,
+    /// The clinic's record of the same administration, which counts in place of this report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    same_as: Option<Uuid>,
+    /// Infusions within six hours that are other administrations.
+    distinct_from: Vec<Uuid>,
+    /// Of what kind of course it is a part, if that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "induction", examples("induction", "maintenance"))]
+    course: Option<CourseKind>,
+    /// Why it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cancel_reason: Option<String>,
+    /// Its version, also in the `ETag`.
+    version: i64,
+    /// When it was first recorded.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+/// What the patient said of an infusion.
+#[derive(Clone, Serialize, ToSchema)]
+struct ReportedView {
+    /// When it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    ended_at: Option<Timestamp>,
+}
+
+impl From<Reported> for ReportedView {
+    fn from(Reported { started_at, ended_at }: Reported) -> Self {
+        Self { started_at, ended_at }
+    }
+}
+
+impl InfusionView {
+    /// Where it stands in a list by time.
+    pub(super) fn place(&self) -> (Option<Timestamp>, Uuid) {
+        (self.started_at.or(self.planned_start), self.id)
+    }
+
+    /// What is shown of `stored`, the infusion of a patient who was in `zone`.
+    pub(super) fn of(stored: Stored<Infusion, InfusionFacts>, zone: &Zone) -> Self {
+        let facts = stored.doc;
+        let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);
+        Self {
+            driving: ended.and_then(|end| driving(WindowParams::shipped(), end, zone)),
+            id: stored.id.uuid(),
+            status: match facts.status {
+                InfusionStatus::Planned => "planned",
+                InfusionStatus::Completed => "completed",
+                InfusionStatus::Cancelled => "cancelled",
+                InfusionStatus::NoShow => "no_show",
+            },
+            route: facts.route,
+            planned_start: facts.planned_start,
+            planned_minutes: facts.planned_minutes,
+            started_at: facts.started_at,
+            ended_at: facts.ended_at,
+            dose_mg: facts.dose_mg,
+            weight_kg: facts.weight_kg,
+            setting: facts.setting.map(Text::into_string),
+            supervised: facts.supervised,
+            note: facts.note.map(Text::into_string),
+            recorded_by: facts.recorded_by.uuid(),
+            source: match facts.source {
+                Source::Clinic => "clinic",
+                Source::Patient => "patient",
+                Source::Provisional => "provisional",
+            },
+            reported: facts.reported.map(ReportedView::from),
+            same_as: facts.same_as.map(Id::uuid),
+            distinct_from: facts.distinct_from.into_iter().map(Id::uuid).collect(),
+            course: facts.course,
+            cancel_reason: facts.cancel_reason.map(Text::into_string),
+            version: stored.version,
+            created_at: stored.created_at,
+            updated_at: stored.updated_at,
+        }
+    }
+}
+
+/// An infusion as it is recorded.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutInfusion {
+    /// `planned` or `completed`; a recorded one may also become `cancelled` or `no_show`.
+    #[schema(example = "completed")]
+    status: String,
+    /// How ketamine is given.
+    #[schema(example = "iv_infusion")]
+    route: String,
+    /// When it is to start; needed for `planned`.
+    #[schema(format = DateTime)]
+    planned_start: Option<String>,
+    /// How long it is to take: 1 to 720.
+    #[schema(example = 40)]
+    planned_minutes: Option<i64>,
+    /// When it started; needed for `completed`.
+    #[schema(format = DateTime)]
+    started_at: Option<String>,
+    /// When it ended; needed for `completed`. At most 12 hours after the start and 5 minutes from now.
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+    /// Dose in milligrams: more than 0, at most 2000.
+    #[schema(example = 35.0)]
+    dose_mg: Option<f64>,
+    /// Body weight in kilograms: 20 to 400.
+    #[schema(example = 70.0)]
+    weight_kg: Option<f64>,
+    /// Where and how.
+    #[schema(max_length = 200, example = "Room 2")]
+    setting: Option<String>,
+    /// Whether staff are there; true unless said otherwise.
+    supervised: Option<bool>,
+    /// A note of the clinic.
+    #[schema(max_length = 2000)]
+    note: Option<String>,
+    /// Infusions within six hours that are other administrations.
+    #[serde(default)]
+    #[schema(max_items = 8)]
+    distinct_from: Vec<Uuid>,
+    /// The patient's report of the same administration: a new record of the clinic's takes its place and keeps what the
+    /// patient said as `reported`.
+    same_as: Option<Uuid>,
+    /// `induction` or `maintenance`: of what kind of course it is a part. One of its infusions is enough.
+    #[schema(example = "induction")]
+    course: Option<String>,
+    /// Why it was cancelled.
+    #[schema(max_length = 500)]
+    cancel_reason: Option<String>,
+}
+
+fn parse_status(name: &str) -> Result<InfusionStatus, &'static str> {
+    match name {
+        "planned" => Ok(InfusionStatus::Planned),
+        "completed" => Ok(InfusionStatus::Completed),
+        "cancelled" => Ok(InfusionStatus::Cancelled),
+        "no_show" => Ok(InfusionStatus::NoShow),
+        _ => Err("must be planned, completed, cancelled or no_show"),
+    }
+}
+
+impl Patchable for PutInfusion {
+    const FIXED: &'static [&'static str] = &["supervised"];
+}
+
+impl PutInfusion {
+    /// The body that gives the command `draft`.
+    fn of(draft: &InfusionDraft) -> Result<Self> {
+        let value = serde_json::to_value(draft).and_then(serde_json::from_value);
+        value.map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    /// The command `draft`, changed by `patch`.
+    pub(super) fn patched(draft: &InfusionDraft, patch: &Patch<Self>) -> Result<InfusionDraft> {
+        patch.apply(&Self::of(draft)?)?.parse()
+    }
+
+    pub(super) fn parse(self) -> Result<InfusionDraft> {
+        let mut f = Fields::new();
+        let status = f.take("/status", parse_status(&self.status));
+        let route = f.take("/route", Route::parse(&self.route));
+        let planned_start = device_time::take(&mut f, "/planned_start", self.planned_start);
+        let started_at = device_time::take(&mut f, "/started_at", self.started_at);
+        let ended_at = device_time::take(&mut f, "/ended_at", self.ended_at);
+        let course = self.course.and_then(|name| f.take("/course", CourseKind::parse(&name)));
+        let (status, route) = f.finish(status.zip(route))?;
+        Ok(InfusionDraft {
+            status,
+            route,
+            planned_start,
+            planned_minutes: self.planned_minutes,
+            started_at,
+            ended_at,
+            dose_mg: self.dose_mg,
+            weight_kg: self.weight_kg,
+            setting: self.setting,
+            supervised: self.supervised,
+            note: self.note,
+            distinct_from: self.distinct_from.into_iter().map(Id::from_uuid).collect(),
+            same_as: self.same_as.map(Id::from_uuid),
+            course,
+            cancel_reason: self.cancel_reason,
+        })
+    }
+}
+
+/// The end of an infusion.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndInfusion {
+    /// When it started, if that was not recorded.
+    #[schema(format = DateTime)]
+    started_at: Option<String>,
+    /// When it ended; now unless said otherwise.
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+    /// Dose in milligrams, if that was not recorded; the clinic's to say.
+    #[schema(example = 35.0)]
+    dose_mg: Option<f64>,
+}
+
+impl EndInfusion {
+    pub(super) fn parse(self) -> Result<(Option<Timestamp>, Option<Timestamp>, Option<f64>)> {
+        let mut f = Fields::new();
+        let started = device_time::take(&mut f, "/started_at", self.started_at);
+        let ended = device_time::take(&mut f, "/ended_at", self.ended_at);
+        f.done()?;
+        Ok((started, ended, self.dose_mg))
+    }
+}
+
+/// The start of an infusion.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StartInfusion {
+    /// When it started; now unless said otherwise.
+    #[schema(format = DateTime)]
+    started_at: Option<String>,
+}
+
+impl StartInfusion {
+    pub(super) fn parse(self) -> Result<Option<Timestamp>> {
+        let mut f = Fields::new();
+        let started = device_time::take(&mut f, "/started_at", self.started_at);
+        f.done()?;
+        Ok(started)
+    }
+}

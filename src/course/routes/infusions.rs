@@ -1,0 +1,182 @@
+//! Infusions.
+
+use actix_web::{get, patch, post, put};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::infusion::{EndInfusion, InfusionView, PutInfusion, StartInfusion};
+use crate::care::door::Team;
+use crate::care::{Access, Door};
+use crate::course::actions;
+use crate::course::store::{InfusionRow, find_infusion_row, list_infusion_rows};
+use crate::db::Tx;
+use crate::http::document::{IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{
+    Body, Command, EntityTag, MaybeBody, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request,
+};
+use crate::idempotency::Outcome;
+use crate::kernel::id::Infusion;
+use crate::kernel::{Error, Id, Result};
+use crate::settings::{Settings, SettingsRow, find_settings, open_settings};
+
+/// Every infusion of a patient, by time.
+#[derive(Serialize, ToSchema)]
+struct InfusionList {
+    /// The infusions.
+    items: Vec<InfusionView>,
+}
+
+/// An infusion and the settings of its patient, sealed.
+type Sealed = (InfusionRow, Option<SettingsRow>);
+
+/// Reads what is shown of the infusion, which the audit row of this access names.
+fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -> Result<Sealed> {
+    let row = outcome.or_get(|id| find_infusion_row(tx, access, id)?.ok_or(Error::NotFound))?;
+    access.returns(row.id.uuid());
+    Ok((row, find_settings(tx, access)?))
+}
+
+fn view(door: &Door<Team>, row: &InfusionRow, settings: &Settings) -> Result<InfusionView> {
+    let stored = row.open(door.keys()?, door.patient()?)?;
+    let zone = settings.zone_at(stored.doc.ended_at.unwrap_or(stored.updated_at));
+    Ok(InfusionView::of(stored, &zone))
+}
+
+fn reply(door: &Door<Team>, (row, settings): &Sealed) -> Result<(EntityTag, Reply)> {
+    let (settings, _) = open_settings(settings.as_ref(), door.keys()?, door.patient()?)?;
+    Ok((row.tag(), Reply::ok(&view(door, row, &settings)?)))
+}
+
+fn changed(door: &Door<Team>, sealed: &Sealed) -> Result<Reply> {
+    let (tag, reply) = reply(door, sealed)?;
+    Ok(reply.etag(&tag))
+}
+
+/// List a patient's infusions
+///
+/// All of them, by time: a patient has dozens.
+#[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+    responses((status = 200, description = "The infusions", body = InfusionList), ReadErrors))]
+#[get("/infusions")]
+pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
+    let list = door.read("list_infusions", |tx, access| {
+        let rows = list_infusion_rows(tx, access)?;
+        for row in &rows {
+            access.returns(row.id.uuid());
+        }
+        Ok((rows, find_settings(tx, access)?))
+    });
+    let (rows, settings) = list.await?;
+    let (settings, _) = open_settings(settings.as_ref(), door.keys()?, door.patient()?)?;
+    let mut items = rows.iter().map(|row| view(&door, row, &settings)).collect::<Result<Vec<_>>>()?;
+    items.sort_by_key(InfusionView::place);
+    Ok(Reply::ok(&InfusionList { items }))
+}
+
+/// Read an infusion
+#[utoipa::path(tag = "infusions",
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"),
+        IfNoneMatchHeader),
+    responses((status = 200, description = "The infusion", body = InfusionView), (status = 304, description = "You have it"), ReadErrors))]
+#[get("/infusions/{infusion_id}")]
+pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, when: Preconditions) -> Result<Reply> {
+    let found = door.read("get_infusion", move |tx, access| {
+        let row = find_infusion_row(tx, access, id.0)?.ok_or(Error::NotFound)?;
+        show(tx, access, Outcome::ok(id.0, row))
+    });
+    let (tag, reply) = reply(&door, &found.await?)?;
+    Ok(reply.unless_known(&tag, &when))
+}
+
+/// Record an infusion
+///
+/// Creates it under a UUIDv7 of the client, or replaces it with `If-Match`. A completed infusion opens the window, and
+/// the prompts of the following days are planned before the answer is sent. What a patient records is their report
+/// (`source: patient`), which they may change until the clinic's record takes its place: under the same id, or under
+/// another one that names it in `same_as`. What the clinic recorded a patient cannot replace (409).
+#[utoipa::path(tag = "infusions", request_body = PutInfusion,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id, a UUIDv7 of the client"),
+        OnceHeader, IfMatchHeader),
+    responses((status = 201, description = "Recorded", body = InfusionView), (status = 200, description = "As asked", body = InfusionView), WriteErrors))]
+#[put("/infusions/{infusion_id}")]
+pub(super) async fn put_infusion(
+    door: Door<Team>,
+    request: Request<NewId<Infusion>, Body<PutInfusion>>,
+) -> Result<Reply> {
+    let answer = door.change(
+        "put_infusion",
+        request,
+        |command| Ok((command.id.0, command.body.into_inner().parse()?, command.when)),
+        |tx, access, (id, draft, when)| actions::put_infusion(tx, access, *id, draft, when),
+        show,
+    );
+    answer.await?.reply(|sealed| changed(&door, &sealed))
+}
+
+type PatchInfusion = Patch<PutInfusion>;
+
+/// Change an infusion
+///
+/// A correction changes contexts and plans, never what was written. A patient changes their own report only (409).
+#[utoipa::path(tag = "infusions",
+    request_body(content((PatchInfusion = "application/merge-patch+json"), (PatchInfusion = "application/json"))),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader, IfMatchHeader),
+    responses((status = 200, description = "Changed", body = InfusionView), WriteErrors))]
+#[patch("/infusions/{infusion_id}")]
+pub(super) async fn patch_infusion(door: Door<Team>, request: Request<Id<Infusion>, PatchInfusion>) -> Result<Reply> {
+    let answer = door.change(
+        "patch_infusion",
+        request,
+        Ok,
+        |tx, access, Command { id, body, when }| {
+            actions::patch_infusion(tx, access, *id, |draft| PutInfusion::patched(&draft, body), when)
+        },
+        show,
+    );
+    changed(&door, &answer.await?.value)
+}
+
+/// Start an infusion
+///
+/// Notes that a planned infusion is under way, since now or the time given.
+#[utoipa::path(tag = "infusions", request_body(content = StartInfusion, description = "May be absent"),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader),
+    responses((status = 200, description = "Under way", body = InfusionView), WriteErrors))]
+#[post("/infusions/{infusion_id}/start")]
+pub(super) async fn start_infusion(
+    door: Door<Team>,
+    request: Request<Id<Infusion>, MaybeBody<StartInfusion>>,
+) -> Result<Reply> {
+    let answer = door.change(
+        "start_infusion",
+        request,
+        |command| Ok((command.id, command.body.into_inner().map_or(Ok(None), StartInfusion::parse)?)),
+        |tx, access, (id, started)| actions::start_infusion(tx, access, *id, *started),
+        show,
+    );
+    changed(&door, &answer.await?.value)
+}
+
+/// End an infusion
+///
+/// Marks an infusion completed, now or at the time given; the start is the planned one unless said otherwise. Whoever
+/// is nearest ends it: the clinic, or the patient ("I am done"). After a patient's end the clinic's word still counts,
+/// and what the patient said stays as `reported`. If nobody has said it an hour after the planned end, the planned end
+/// is taken (`source: provisional`) and only today and tomorrow are planned.
+#[utoipa::path(tag = "infusions", request_body(content = EndInfusion, description = "May be absent"),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader),
+    responses((status = 200, description = "Ended", body = InfusionView), WriteErrors))]
+#[post("/infusions/{infusion_id}/end")]
+pub(super) async fn end_infusion(
+    door: Door<Team>,
+    request: Request<Id<Infusion>, MaybeBody<EndInfusion>>,
+) -> Result<Reply> {
+    let answer = door.change(
+        "end_infusion",
+        request,
+        |command| Ok((command.id, command.body.into_inner().unwrap_or_default().parse()?)),
+        |tx, access, (id, end)| actions::end_infusion(tx, access, *id, *end),
+        show,
+    );
+    changed(&door, &answer.await?.value)
+}

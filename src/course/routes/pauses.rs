@@ -1,0 +1,109 @@
+//! Pauses: times in which nothing but safety is asked.
+
+use actix_web::{delete, get, put};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::care::Door;
+use crate::care::door::Own;
+use crate::course::model::PauseDoc;
+use crate::course::pauses;
+use crate::course::store::{self, PauseRow};
+use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, NewId, PatientRef, Reply, Request};
+use crate::kernel::id::Pause;
+use crate::kernel::{Creation, Fields, Id, Result, device_time};
+use crate::planning::PausePeriod;
+
+/// A pause.
+#[derive(Serialize, ToSchema)]
+struct PauseView {
+    /// Its id.
+    id: Uuid,
+    /// Its first moment.
+    #[schema(value_type = String, format = DateTime)]
+    from: Timestamp,
+    /// The first moment after it.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
+    /// Its version.
+    version: i64,
+}
+
+impl PauseView {
+    fn open(door: &Door<Own>, row: &PauseRow) -> Result<Self> {
+        let stored = row.open(door.keys()?, door.patient()?)?;
+        let PausePeriod { from, until } = stored.doc.period;
+        Ok(Self { id: stored.id.uuid(), from, until, version: stored.version })
+    }
+}
+
+/// The pauses.
+#[derive(Serialize, ToSchema)]
+struct PauseList {
+    /// The pauses.
+    items: Vec<PauseView>,
+}
+
+/// A pause to be.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutPause {
+    /// Its first moment; now unless said otherwise.
+    #[schema(format = DateTime)]
+    from: Option<String>,
+    /// The first moment after it, at most 60 days later.
+    #[schema(format = DateTime)]
+    until: String,
+}
+
+impl PutPause {
+    fn parse(self, now: Timestamp) -> Result<PauseDoc> {
+        let creation = Some(Creation::of(&self)?);
+        let mut f = Fields::new();
+        let from = device_time::take(&mut f, "/from", self.from).unwrap_or(now);
+        let until = device_time::take(&mut f, "/until", Some(self.until));
+        Ok(PauseDoc { period: PausePeriod::parse(from, f.finish(until)?)?, creation })
+    }
+}
+
+/// List pauses
+#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+    responses((status = 200, description = "The pauses", body = PauseList), ReadErrors))]
+#[get("/pauses")]
+pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
+    let rows = door.read("list_pauses", store::list_pauses).await?;
+    let mut items = rows.iter().map(|row| PauseView::open(&door, row)).collect::<Result<Vec<_>>>()?;
+    items.sort_by_key(|pause| (pause.from, pause.id));
+    Ok(Reply::ok(&PauseList { items }))
+}
+
+/// Pause everything but safety
+///
+/// Prompts in the pause are withdrawn, and come back if it ends early.
+#[utoipa::path(tag = "prompts", request_body = PutPause,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUIDv7 of the client"), OnceHeader),
+    responses((status = 201, description = "Paused", body = PauseView), (status = 200, description = "As asked", body = PauseView), WriteErrors))]
+#[put("/pauses/{pause_id}")]
+pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Body<PutPause>>) -> Result<Reply> {
+    let now = door.now();
+    let answer = door.change(
+        "put_pause",
+        request,
+        |command| Ok((command.id.0, command.body.into_inner().parse(now)?, command.when)),
+        |tx, access, (id, pause, when)| pauses::put_pause(tx, access, *id, pause, when),
+        |tx, access, outcome| outcome.or_get(|id| pauses::get_pause(tx, access, id)),
+    );
+    answer.await?.reply(|row| Ok(Reply::ok(&PauseView::open(&door, &row)?)))
+}
+
+/// End a pause
+#[utoipa::path(tag = "prompts",
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id"), OnceHeader),
+    responses((status = 204, description = "Ended"), ActionErrors))]
+#[delete("/pauses/{pause_id}")]
+pub(super) async fn delete_pause(door: Door<Own>, request: Request<Id<Pause>>) -> Result<Reply> {
+    door.delete("delete_pause", request, |tx, access, command| pauses::end_pause(tx, access, command.id)).await
+}

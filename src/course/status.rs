@@ -1,0 +1,71 @@
+//! Where an infusion stands, on whose word, and of what kind of course it is a part.
+
+use serde::{Deserialize, Serialize};
+
+/// Where an infusion stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InfusionStatus {
+    /// It is to take place.
+    Planned,
+    /// It took place.
+    Completed,
+    /// It will not take place, or was recorded by mistake.
+    Cancelled,
+    /// The patient did not come.
+    NoShow,
+}
+
+impl InfusionStatus {
+    /// Whether it counts: it took place or is to take place.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Planned | Self::Completed)
+    }
+
+    /// Whether an infusion that stands here, on the word of `source`, may be changed to stand at `next`. What nobody
+    /// said may become anything.
+    pub fn may_become(self, next: Self, source: Source) -> bool {
+        match self {
+            Self::Planned => true,
+            Self::Completed => source == Source::Provisional || matches!(next, Self::Completed | Self::Cancelled),
+            Self::Cancelled | Self::NoShow => false,
+        }
+    }
+}
+
+/// Who said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Staff of the clinic.
+    Clinic,
+    /// The patient.
+    Patient,
+    /// Nobody: the planned end was taken for the end.
+    Provisional,
+}
+
+/// What a course is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CourseKind {
+    /// The first infusions, days apart.
+    Induction,
+    /// Single infusions that keep what was reached, weeks apart.
+    Maintenance,
+}
+
+impl CourseKind {
+    /// The kind of that name.
+    ///
+    /// # Errors
+    ///
+    /// What it must be.
+    pub fn parse(name: &str) -> Result<Self, &'static str> {
+        match name {
+            "induction" => Ok(Self::Induction),
+            "maintenance" => Ok(Self::Maintenance),
+            _ => Err("must be induction or maintenance"),
+        }
+    }
+}

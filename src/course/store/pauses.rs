@@ -1,0 +1,99 @@
+//! Pauses, sealed under the patient's clinical key.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::{Stored, place};
+use crate::care::{Access, Write};
+use crate::course::model::PauseDoc;
+use crate::db::schema::pauses;
+use crate::db::{At, Tx};
+use crate::kernel::id::{Patient, Pause};
+use crate::kernel::{Id, Result};
+use crate::planning::PausePeriod;
+use crate::vault::{Keys, Purpose};
+
+/// A pause as it is stored, sealed.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = pauses)]
+pub struct PauseRow {
+    id: Id<Pause>,
+    doc: Vec<u8>,
+    version: i64,
+    created_at: At,
+    updated_at: At,
+    deleted_at: Option<At>,
+}
+
+impl PauseRow {
+    /// Whether it was ended.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_at.is_some()
+    }
+
+    /// The pause.
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Stored<Pause, PauseDoc>> {
+        let Self { id, version, created_at, updated_at, .. } = *self;
+        let doc = keys.open_json(&place("pauses", patient, id, version), &self.doc)?;
+        Ok(Stored { id, doc, version, created_at: created_at.0, updated_at: updated_at.0 })
+    }
+}
+
+/// The pauses of the patient that were not ended, in no order.
+pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PauseRow>> {
+    let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::deleted_at.is_null());
+    Ok(own.select(PauseRow::as_select()).load(tx.conn())?)
+}
+
+/// The periods of the pauses that were not ended, opened: planning needs them in the unit.
+pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PausePeriod>> {
+    let rows = list_pauses(tx, access)?;
+    rows.iter().map(|row| Ok(row.open(access.keys()?, access.patient())?.doc.period)).collect()
+}
+
+/// One pause, also if it was ended.
+pub fn find_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Result<Option<PauseRow>> {
+    let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::id.eq(id));
+    Ok(own.select(PauseRow::as_select()).first(tx.conn()).optional()?)
+}
+
+/// Inserts a pause, or stores it as another version; `deleted_at` says when it was ended.
+pub fn put_pause(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    pause: &Stored<Pause, PauseDoc>,
+    deleted_at: Option<Timestamp>,
+) -> Result<PauseRow> {
+    let (patient, Stored { id, doc, version, created_at, updated_at }) = (access.patient(), pause);
+    let sealed = access.keys()?.seal_json(Purpose::Clinical, &place("pauses", patient, *id, *version), doc)?;
+    let row = PauseRow {
+        id: *id,
+        doc: sealed,
+        version: *version,
+        created_at: At(*created_at),
+        updated_at: At(*updated_at),
+        deleted_at: deleted_at.map(At),
+    };
+    if row.version == 1 {
+        diesel::insert_into(pauses::table)
+            .values((
+                pauses::patient_id.eq(patient),
+                pauses::id.eq(row.id),
+                pauses::doc.eq(&row.doc),
+                pauses::version.eq(row.version),
+                pauses::created_at.eq(row.created_at),
+                pauses::updated_at.eq(row.updated_at),
+            ))
+            .execute(tx.conn())?;
+    } else {
+        diesel::update(pauses::table.filter(pauses::patient_id.eq(patient)).filter(pauses::id.eq(row.id)))
+            .set((
+                pauses::doc.eq(&row.doc),
+                pauses::version.eq(row.version),
+                pauses::updated_at.eq(row.updated_at),
+                pauses::deleted_at.eq(row.deleted_at),
+            ))
+            .execute(tx.conn())?;
+    }
+    Ok(row)
+}

@@ -1,0 +1,70 @@
+//! When somebody is ready for what asks for effort.
+
+use jiff::civil::Time;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use super::calendar::Calendar;
+use crate::planning::facts::{Facts, InfusionFact};
+use crate::planning::protocol::Protocol;
+use crate::planning::window::{Dose, ReadinessFacts, WindowParams, ready};
+
+/// From here on effort may be asked.
+const ENOUGH: f64 = 0.5;
+/// The longest that a high answer weighs.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// What nobody needs to be told: that they have slept.
+const SLEPT: SignedDuration = SignedDuration::from_hours(18);
+
+/// The readiness of one patient over time: steps, not a curve.
+pub(super) struct Readiness<'a> {
+    facts: &'a Facts,
+    params: &'a WindowParams,
+    doses: Vec<Dose>,
+    /// The end of each infusion, with the end of the first sleep after it; by time.
+    sleeps: Vec<(Timestamp, Timestamp)>,
+    /// The instants at which readiness may rise; by time.
+    steps: Vec<Timestamp>,
+}
+
+impl<'a> Readiness<'a> {
+    pub(super) fn new(protocol: &'a Protocol, facts: &'a Facts, calendar: &Calendar<'_>) -> Self {
+        let plus = |at: Timestamp, by| at.saturating_add(by).unwrap_or(at);
+        let condition = &facts.condition;
+        let ended = || facts.infusions.iter().filter_map(|fact| Some((fact, fact.ended_at?)));
+        let mut sleeps: Vec<_> = ended()
+            .map(|(_, end)| {
+                let morning = calendar.date(end).saturating_add(1.day());
+                let dawn = calendar.instant(morning, Time::constant(6, 0, 0, 0));
+                (end, ReadinessFacts::first_sleep(end, dawn, condition.slept_at))
+            })
+            .collect();
+        sleeps.sort_unstable();
+        let slept = sleeps.iter().flat_map(|(end, slept)| [*slept, plus(*end, SLEPT), plus(*end, DAY)]);
+        let awake = ended().map(|(fact, end)| plus(end, protocol.window.acute(fact.route)));
+        let ratings = [condition.dissociation, condition.drowsiness].into_iter().flatten();
+        // A day old is not older than a day.
+        let faded = ratings.map(|rating| plus(plus(rating.answered_at, DAY), SignedDuration::from_micros(1)));
+        let resumed = condition.suspended.as_ref().map(|time| time.until);
+        let mut steps: Vec<_> = slept.chain(awake).chain(faded).chain(resumed).collect();
+        steps.sort_unstable();
+        let doses = facts.infusions.iter().map(InfusionFact::dose).collect();
+        Self { facts, params: &protocol.window, doses, sleeps, steps }
+    }
+
+    /// The first instant from `from` to `until` at which effort may be asked.
+    pub(super) fn first(&self, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let later = self.steps.iter().copied().filter(|step| from < *step && *step <= until);
+        std::iter::once(from).chain(later).find(|at| self.at(*at) >= ENOUGH)
+    }
+
+    fn at(&self, at: Timestamp) -> f64 {
+        let condition = &self.facts.condition;
+        let known = ReadinessFacts {
+            first_sleep: self.sleeps.iter().rev().find(|(end, _)| *end <= at).map(|(_, slept)| *slept),
+            dissociation: condition.dissociation,
+            drowsiness: condition.drowsiness,
+            suspended: condition.suspended.as_ref().is_some_and(|time| time.contains(at)),
+        };
+        ready(&self.doses, self.params, at, known)
+    }
+}

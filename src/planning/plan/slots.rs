@@ -1,0 +1,119 @@
+//! The times in which a prompt may be placed: the windows of its days, and the evening of a session.
+
+use jiff::civil::{Date, Time};
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use super::calendar::Calendar;
+use super::model::Why;
+use super::sessions::Session;
+use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
+
+/// A time in which a prompt may be placed.
+pub(super) struct Slot {
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    /// The day it belongs to.
+    pub(super) base: Date,
+    pub(super) why: Why,
+}
+
+/// How the evening of a session leaves room for a check some hours after its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evening {
+    /// By day, or in the small hours: as for any other prompt.
+    Usual,
+    /// It may go, though it is quiet.
+    Late,
+    /// It is too late to say anything: a card in the app.
+    Over,
+}
+
+/// Where a rule that counts hours from the end is placed. A check in the evening may go until half past ten; if its hour
+/// is later, it goes when the acute phase is over or at ten, whichever is later; if that is too late as well, nothing
+/// is said.
+pub(super) fn evening_of(
+    protocol: &Protocol,
+    calendar: &Calendar<'_>,
+    session: &Session<'_>,
+    rule: &Rule,
+    end: Timestamp,
+    hours: i64,
+) -> (Slot, Evening) {
+    let base = session.date;
+    let wall = |hour, minute| calendar.instant(base, Time::constant(hour, minute, 0, 0));
+    let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
+    let usual = Slot { from, until: Timestamp::MAX, base, why: Why::AfterEnd };
+    if rule.kind != Kind::Safety || from < wall(12, 0) {
+        return (usual, Evening::Usual);
+    }
+    let last = wall(22, 30);
+    if from <= last {
+        return (usual, Evening::Late);
+    }
+    let acute = protocol.window.acute(session.fact.route);
+    let from = end.saturating_add(acute).unwrap_or(end).max(wall(22, 0));
+    let evening = if from <= last { Evening::Late } else { Evening::Over };
+    (Slot { from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
+}
+
+/// Whether a session ends too late for a check in the evening.
+pub(super) fn ends_late(protocol: &Protocol, calendar: &Calendar<'_>, session: &Session<'_>, end: Timestamp) -> bool {
+    protocol.rules.iter().filter(|rule| !rule.at_home).any(|rule| match rule.anchor {
+        Anchor::AfterEnd { hours } => evening_of(protocol, calendar, session, rule, end, hours).1 == Evening::Over,
+        _ => false,
+    })
+}
+
+/// The windows of a measure: on its day, and on the days after it until it expires.
+pub(super) fn mornings(
+    protocol: &Protocol,
+    rule: &Rule,
+    calendar: &Calendar<'_>,
+    date: Date,
+    jitter: SignedDuration,
+) -> Vec<Slot> {
+    let more = match rule.expires {
+        Expiry::Hours(hours) => i32::try_from(hours / 24).unwrap_or(0),
+        Expiry::Until { days, .. } => days,
+    };
+    let day = |days: i32| {
+        let slots = windows(protocol, rule, calendar, date.saturating_add(days.days()), jitter);
+        slots.into_iter().map(move |slot| if days == 0 { slot } else { Slot { why: Why::LaterDay, ..slot } })
+    };
+    (0..=more).flat_map(day).collect()
+}
+
+/// The windows of `rule` on `date`.
+pub(super) fn windows(
+    protocol: &Protocol,
+    rule: &Rule,
+    calendar: &Calendar<'_>,
+    date: Date,
+    jitter: SignedDuration,
+) -> Vec<Slot> {
+    let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::LaterWindow));
+    let slots = rule.window.iter().zip(whys).map(|(part, why)| {
+        let span = protocol.windows.span(*part);
+        let from: Time = span.from.saturating_add(jitter);
+        // A change of the clock may take the whole window; its end is then no earlier than its start.
+        let from = calendar.instant(date, from);
+        Slot { from, until: calendar.instant(date, span.to).max(from), base: date, why }
+    });
+    slots.collect()
+}
+
+/// The last resort of a check on the morning after a session, if the next one starts before that morning's window does.
+pub(super) fn before_an_early_start(
+    rule: &Rule,
+    calendar: &Calendar<'_>,
+    date: Date,
+    until: Timestamp,
+) -> Option<Slot> {
+    let from = calendar.instant(date, rule.after_late_session?);
+    (from <= until).then_some(Slot { from, until, base: date, why: Why::BeforeStart })
+}
+
+/// `at` less `by`.
+pub(super) fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_sub(by).unwrap_or(at)
+}

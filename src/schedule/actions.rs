@@ -1,0 +1,57 @@
+//! What is read of a plan.
+
+use std::collections::BTreeSet;
+
+use super::gather;
+use super::library::withheld;
+use crate::care::Access;
+use crate::course;
+use crate::db::Tx;
+use crate::kernel::Result;
+use crate::planning::{Dropped, Planned, Protocol, plan};
+use crate::settings::find_cautions;
+
+/// What is filled into prompts for the eyes of their owner.
+#[derive(Debug, Default)]
+pub struct Fillings {
+    /// What they want to bring along, if a prompt quotes it.
+    pub takeaway: Option<String>,
+    /// The exercises that are not offered to them.
+    pub withheld: BTreeSet<String>,
+}
+
+/// Reads what is filled in; what the patient wants to bring along only if a prompt `quotes` it.
+///
+/// # Errors
+///
+/// When something cannot be read.
+pub fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, quotes: bool) -> Result<Fillings> {
+    let takeaway = if quotes { gather::takeaway(tx, access)? } else { None };
+    let flags = find_cautions(tx, access)?;
+    Ok(Fillings { takeaway, withheld: withheld(tx, access, &flags)? })
+}
+
+/// What the protocol schedules for the infusions of a patient who never wrote, answered, paused or moved: what others
+/// may see of the plan.
+///
+/// # Errors
+///
+/// When something cannot be read.
+pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> Result<Vec<Planned>> {
+    let facts = gather::known_to_the_clinic(tx, access)?;
+    Ok(plan(protocol, &facts, access.now()).prompts)
+}
+
+/// What rules call for and is not asked of the patient, and never was, each with the reason.
+///
+/// # Errors
+///
+/// When something cannot be read.
+pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> Result<Vec<Dropped>> {
+    let stored = gather::stored_prompts(tx, access)?;
+    let infusions = course::list_infusions(tx, access)?;
+    let (facts, _) = gather::facts(tx, access, &stored, &infusions)?;
+    let mut dropped = plan(protocol, &facts, access.now()).dropped;
+    dropped.retain(|one| stored.iter().all(|prompt| prompt.id != one.id));
+    Ok(dropped)
+}

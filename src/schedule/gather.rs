@@ -1,0 +1,155 @@
+//! The facts of a patient, gathered from what the slices keep.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::library::withheld;
+use super::store::{self, Holds};
+use crate::care::Access;
+use crate::course::{self, InfusionFacts, InfusionStatus, Source, Stored};
+use crate::db::Tx;
+use crate::exercises;
+use crate::journal;
+use crate::kernel::Result;
+use crate::kernel::id::Infusion;
+use crate::planning::{Capability, Condition, Facts, InfusionFact, Kind, Prerequisite, QuietHours, Weekday};
+use crate::prompts::model::StoredPrompt;
+use crate::prompts::store as prompts;
+use crate::settings::settings;
+
+/// How far back stored prompts are compared with the plan.
+const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
+/// How far back an answer is looked for that a later session quotes.
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
+/// How far ahead a stored prompt can lie.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
+/// The exercise that makes a when-then plan.
+const IF_THEN: &str = "if-then-habit";
+/// How long after an infusion it is asked about, with room for what moves.
+const ASKED_ABOUT: SignedDuration = SignedDuration::from_hours(24 * 15);
+/// Responses that are looked through for one: the newest.
+const MOST_RESPONSES: i64 = 200;
+/// More prompts than this in these sixty days cannot come from a plan.
+const MOST: i64 = 2000;
+
+fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(at)
+}
+
+/// The stored prompts that a plan made now is compared with.
+pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<StoredPrompt>> {
+    let range = (shift(access.now(), -BACK), shift(access.now(), AHEAD));
+    prompts::list(tx, access, range, None, MOST)
+}
+
+/// Everything a plan depends on, read under the lock on the patient's head; and when something of it changes by itself.
+pub(super) fn facts<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    stored: &[StoredPrompt],
+    infusions: &[Stored<Infusion, InfusionFacts>],
+) -> Result<(Facts, Option<Timestamp>)> {
+    let (settings, _) = settings(tx, access)?;
+    let Holds { link, entry, unshared, response, cautions, closing } = store::holds(tx, access)?;
+    // Only before a session does anybody ask what to bring along to it.
+    let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
+    let takeaway = coming && takeaway(tx, access)?.is_some();
+    let if_then = stored.iter().any(|prompt| answers(prompt, &["d4.ifthen"]));
+    let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
+    let response = response || stored.iter().any(practised);
+    let if_then = if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access)?);
+    let holds = [
+        (takeaway, Prerequisite::Takeaway),
+        (if_then, Prerequisite::IfThenResponse),
+        (response, Prerequisite::Response),
+        (link, Prerequisite::LiveLink),
+        (entry, Prerequisite::Entry),
+        (unshared, Prerequisite::UnsharedEntry),
+    ];
+    let facts = Facts {
+        patient: access.patient(),
+        care_start: store::care_start(tx, access)?,
+        zones: settings.zones,
+        quiet_hours: settings.quiet_hours,
+        weekly_day: settings.weekly_day,
+        infusions: infusion_facts(infusions),
+        pauses: course::pause_periods(tx, access)?,
+        settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
+        overrides: settings.overrides,
+        holds: holds.into_iter().filter_map(|(holds, what)| holds.then_some(what)).collect(),
+        condition: Condition::default(),
+        last_measure_at: None,
+        capabilities: Capability::SERVED.into(),
+        withheld: withheld(tx, access, &cautions)?,
+    };
+    Ok((facts, closing))
+}
+
+/// The facts of a patient who never wrote, answered, paused or moved: they say nothing that the clinic does not know.
+pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Facts> {
+    let (settings, _) = settings(tx, access)?;
+    let infusions = course::list_infusions(tx, access)?;
+    Ok(Facts {
+        patient: access.patient(),
+        care_start: store::care_start(tx, access)?,
+        zones: settings.zones.into_iter().take(1).collect(),
+        quiet_hours: QuietHours::default(),
+        weekly_day: Weekday::Sunday,
+        infusions: infusion_facts(&infusions),
+        pauses: Vec::new(),
+        settled: Vec::new(),
+        overrides: settings.overrides,
+        holds: Prerequisite::ALL.into(),
+        condition: Condition::default(),
+        last_measure_at: None,
+        capabilities: Capability::SERVED.into(),
+        withheld: BTreeSet::new(),
+    })
+}
+
+/// What planning needs of the infusions in `list`, which is all of them. Those that were cancelled, or to which the
+/// patient did not come, do not count.
+fn infusion_facts(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<InfusionFact> {
+    let report = |id| list.iter().filter(|one| one.doc.same_as == Some(id)).map(|one| one.id).min();
+    let live = list.iter().filter(|stored| stored.doc.status.is_live());
+    live.map(|Stored { id, doc, updated_at, .. }| InfusionFact {
+        id: *id,
+        route: doc.route,
+        supervised: doc.supervised,
+        planned_start: doc.planned_start,
+        started_at: doc.started_at,
+        ended_at: doc.ended_at.filter(|_| doc.status == InfusionStatus::Completed),
+        provisional: doc.source == Source::Provisional,
+        recorded_at: *updated_at,
+        reported_as: report(*id),
+    })
+    .collect()
+}
+
+/// Whether something was written in answer to a prompt of one of `rules`.
+fn answers(prompt: &StoredPrompt, rules: &[&str]) -> bool {
+    prompt.doc.answer_id.is_some() && rules.contains(&prompt.doc.planned.rule_key.as_str())
+}
+
+/// Whether an infusion is so close that a when-then plan may be asked about: only then are responses looked through.
+fn asks_about_a_plan(infusions: &[Stored<Infusion, InfusionFacts>], now: Timestamp) -> bool {
+    let ends = infusions.iter().filter_map(|stored| stored.doc.ended_at);
+    ends.into_iter().any(|end| now.duration_since(end) < ASKED_ABOUT)
+}
+
+/// Whether the patient has made a when-then plan.
+fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let done = exercises::store::list_headers(tx, access, MOST_RESPONSES)?;
+    Ok(done.iter().any(|(_, header)| header.exercise_key == IF_THEN))
+}
+
+/// What the patient wants to bring along, in their words: the newest entry that says so, or that answers a look back or a
+/// letter, also if that was weeks ago.
+pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<String>> {
+    let range = (shift(access.now(), -KEPT), access.now());
+    let looked_back = |prompt: &StoredPrompt| answers(prompt, &["d8.review", "d13.letter"]);
+    let list = prompts::list(tx, access, range, None, MOST)?;
+    let answers: Vec<_> = list.iter().filter(|one| looked_back(one)).filter_map(|one| one.doc.answer_id).collect();
+    journal::takeaway(tx, access, &answers)
+}

@@ -1,0 +1,127 @@
+//! Plans grow with time, and follow the facts that change by themselves: a grant that runs out, a session whose end
+//! nobody told. The plan says when that is (`patients.next_plan_at`).
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+
+use super::store;
+use crate::care::access::Leave;
+use crate::changes::{self, FeedsPlan};
+use crate::kernel::id::Patient;
+use crate::kernel::{Error, Id, Result};
+use crate::planning::Protocol;
+use crate::state::State;
+use crate::tasks::{Done, Due, Round, Task, keys_of};
+use crate::vault::Keys;
+
+/// Patients planned for in one round.
+const ROUND: i64 = 100;
+/// Plans under way at once.
+const AT_ONCE: usize = 8;
+/// Patients marked in one unit when the protocol has changed.
+const MARKED: i64 = 100;
+/// A plan that fails for a fault in its data is tried again after this.
+const LATER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Plans again for those whose horizon has moved, each in a unit of their own.
+///
+/// A server begins with having everybody planned for again if its protocol is newer than the one that plans were made
+/// by.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon;
+
+impl Task for Horizon {
+    fn name(&self) -> &'static str {
+        "plans"
+    }
+
+    fn next_due(&self) -> &'static [Due] {
+        store::NEXT_DUE
+    }
+
+    fn begin<'a>(&'a self, state: &'a State, now: Timestamp) -> BoxFuture<'a, Result<()>> {
+        follow_protocol(state, state.protocols.current(), now).boxed()
+    }
+
+    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+        async move {
+            let planned = extend(state, now).await?;
+            Ok(Done { planned, ..Done::rows(planned) })
+        }
+        .boxed()
+    }
+}
+
+/// Answers for how many patients it planned.
+async fn extend(state: &State, now: Timestamp) -> Result<usize> {
+    let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
+    let keys = keys_of(state, patients.clone()).await?;
+    let plans: Vec<_> = patients
+        .into_iter()
+        .map(|patient| extend_one(state, patient, keys.get(&patient).cloned().flatten(), now).boxed())
+        .collect();
+    let mut plans = futures_util::stream::iter(plans).buffer_unordered(AT_ONCE);
+    let mut count = 0;
+    while let Some(done) = plans.next().await {
+        count += usize::from(done?);
+    }
+    Ok(count)
+}
+
+/// Has everybody planned for again if the protocol is newer than the one the plans were made by: at once, not when
+/// their day begins. An older server that starts beside a newer one changes nothing.
+///
+/// # Errors
+///
+/// When the database cannot be reached: what was not marked is marked the next time.
+pub async fn follow_protocol(state: &State, protocol: &Protocol, now: Timestamp) -> Result<()> {
+    let (key, version) = (protocol.key.clone(), protocol.version);
+    let known = state.db.read(move |tx| store::planned_version(tx, &key)).await?;
+    if known.is_some_and(|known| known >= version) {
+        return Ok(());
+    }
+    let mut after = None;
+    if known.is_some() {
+        loop {
+            let last = state.db.write_bulk(move |tx| store::mark_all_to_plan(tx, after, now, MARKED)).await?;
+            if last.is_none() {
+                break;
+            }
+            after = last;
+        }
+    }
+    let key = protocol.key.clone();
+    state.db.write_bulk(move |tx| store::note_version(tx, &key, version)).await?;
+    tracing::info!(protocol = %protocol.key, version, "plans follow this version of the protocol");
+    Ok(())
+}
+
+async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Result<bool> {
+    let Some(keys) = keys else {
+        // The keys are gone for good: there is nothing left to plan from.
+        state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, None)).await?;
+        return Ok(true);
+    };
+    let planner = std::sync::Arc::clone(&state.planner);
+    let unit = state.db.write_bulk(move |tx| {
+        Leave::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
+            // No number is taken: this locks the head before anything is read.
+            changes::take(tx, patient, 0)?;
+            let wanted = store::is_to_plan(tx, access)?;
+            if wanted {
+                access.feed_plan(FeedsPlan::Always);
+            }
+            Ok(wanted)
+        })
+    });
+    match unit.await {
+        Err(error @ (Error::Internal(_) | Error::NotFound)) => {
+            tracing::error!(%patient, %error, "a plan could not be extended and is tried again in an hour");
+            let later = now.saturating_add(LATER).unwrap_or(now);
+            state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, Some(later))).await?;
+            Ok(false)
+        }
+        other => other,
+    }
+}

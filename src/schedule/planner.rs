@@ -1,0 +1,127 @@
+//! Plans again: facts are gathered, the plan is made, and its difference from what is stored is applied.
+
+use std::sync::Arc;
+
+use jiff::civil::Time;
+use jiff::{Timestamp, ToSpan};
+
+use super::gather;
+use super::provisional::settle;
+use super::store;
+use crate::care::access::{Access, Write};
+use crate::changes::{Change, Entity, FeedsPlan, Op, PlanRequest, Planner};
+use crate::db::Tx;
+use crate::kernel::{Error, Result, Zone};
+use crate::planning::{Facts, Planned, Protocols, Step, diff, plan, put_off, zone_at};
+use crate::prompts::model::{Deed, PromptDoc, Stage, StoredPrompt};
+use crate::prompts::store as prompts;
+
+/// The planner of a server.
+#[derive(Clone, Debug)]
+pub struct Plans(pub Arc<Protocols>);
+
+impl Planner for Plans {
+    fn follow(&self, tx: &mut Tx<'_>, request: &PlanRequest) -> Result<()> {
+        let access = Access::<Write>::for_planner(request);
+        if request.keys.is_none() {
+            // The unit changed the plans of many patients, without their keys: the workers make them at once.
+            return store::postpone_plan(tx, request.patient, Some(request.now));
+        }
+        if request.feeds == FeedsPlan::Perhaps && !store::may_hold_otherwise(tx, &access)? {
+            return Ok(());
+        }
+        replan(tx, &access, &self.0).map(|_| ())
+    }
+}
+
+/// Plans again and stores the difference: only what is still to come and has not gone out is moved or withdrawn.
+/// Answers how many prompts changed.
+///
+/// The patient's head is held. Nobody calls it to have a plan follow a change: that is the last step of every unit
+/// ([`crate::care::access::Leave`]).
+///
+/// # Errors
+///
+/// When facts cannot be read or prompts cannot be written.
+pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) -> Result<usize> {
+    let now = access.now();
+    let stored = gather::stored_prompts(tx, access)?;
+    let (infusions, provisional) = settle(tx, access)?;
+    let (facts, closing) = gather::facts(tx, access, &stored, &infusions)?;
+    let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
+    let mut steps = diff(&existing, &plan(protocols.current(), &facts, now), now);
+    let open = stored.iter().filter(|prompt| steps.iter().all(|step| step.id() != prompt.id));
+    let delays: Vec<_> = open.filter_map(|prompt| delay(protocols, prompt, &facts, now)).collect();
+    steps.extend(delays);
+    let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(Zone::utc);
+    // A little after midnight where the patient lives: the horizon has moved by a day.
+    let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
+    let next = provisional.into_iter().chain(closing).fold(tomorrow, Timestamp::min);
+    store::mark_planned(tx, access, next, !steps.is_empty())?;
+    let list = steps.into_iter().map(|step| apply(tx, access, &stored, step)).collect::<Result<Vec<_>>>()?;
+    access.record_all(tx, &list)?;
+    Ok(list.len())
+}
+
+/// What becomes of a prompt that the patient put off to a time that does not fit any more, by the rule that made it.
+fn delay(protocols: &Protocols, prompt: &StoredPrompt, facts: &Facts, now: Timestamp) -> Option<Step> {
+    let (id, planned) = (prompt.id, &prompt.doc.planned);
+    let rule = protocols.rule_of(planned).filter(|_| prompt.is_put_off() && prompt.due_at > now)?;
+    match put_off(protocols.of(planned), facts, rule, (prompt.due_at, prompt.expires_at)) {
+        Ok((due_at, why)) => (due_at != prompt.due_at).then_some(Step::Delay { id, due_at, why }),
+        Err(reason) => Some(Step::Cancel { id, reason }),
+    }
+}
+
+fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step: Step) -> Result<Change> {
+    let now = access.now();
+    let mut later = None;
+    let (id, to, deed, cause) = match step {
+        Step::Insert(planned) => {
+            let prompt = StoredPrompt {
+                id: planned.id,
+                due_at: planned.due_at,
+                expires_at: planned.expires_at,
+                doc: PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None },
+                stage: Stage::Planned,
+                fired_at: None,
+                delivered_at: None,
+                version: 1,
+            };
+            prompts::insert(tx, access, &prompt)?;
+            return Ok(Change::new(Entity::Prompt, prompt.id, 1, Op::Create));
+        }
+        Step::Move { id, to, reason } => (id, Some(to), Deed::Moved, Some(word(&reason)?)),
+        Step::Revive { id, to } => (id, Some(to), Deed::Revived, None),
+        Step::Delay { id, due_at, why } => {
+            later = Some(due_at);
+            (id, None, Deed::Moved, Some(word(&why)?))
+        }
+        Step::Cancel { id, reason } => (id, None, Deed::Cancelled, Some(word(&reason)?)),
+    };
+    let found = stored.iter().find(|prompt| prompt.id == id);
+    let mut prompt = found.cloned().ok_or_else(|| Error::internal("a plan changed a prompt that is not stored"))?;
+    prompt.note(deed, now, cause);
+    prompt.stage = if deed == Deed::Cancelled { Stage::Settled } else { Stage::Planned };
+    if let Some(to) = to {
+        place(&mut prompt, to);
+    }
+    prompt.due_at = later.unwrap_or(prompt.due_at);
+    prompt.version += 1;
+    prompts::update(tx, access, &prompt)?;
+    Ok(Change::new(Entity::Prompt, id, prompt.version, Op::Update))
+}
+
+fn place(prompt: &mut StoredPrompt, to: Planned) {
+    prompt.due_at = to.due_at;
+    prompt.expires_at = to.expires_at;
+    prompt.doc.planned = to;
+}
+
+/// The word of a reason, as it is serialised.
+fn word<T: serde::Serialize>(reason: &T) -> Result<String> {
+    match serde_json::to_value(reason) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        _ => Err(Error::internal("a reason is not a word")),
+    }
+}

@@ -1,0 +1,40 @@
+//! Provisional ends: sessions whose end nobody recorded.
+
+use jiff::Timestamp;
+
+use crate::care::{Access, Write};
+use crate::changes::{self, Change, Entity, Op};
+use crate::course::{self, InfusionFacts, Stored};
+use crate::db::Tx;
+use crate::kernel::Result;
+use crate::kernel::id::Infusion;
+
+/// Takes planned ends for ends where nobody has said anything for an hour. Answers the infusions as they are then, and
+/// when the next of them is to be looked at.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+) -> Result<(Vec<Stored<Infusion, InfusionFacts>>, Option<Timestamp>)> {
+    let mut list = course::list_infusions(tx, access)?;
+    let now = access.now();
+    let mut next = None;
+    for stored in &mut list {
+        let Some(at) = stored.doc.provisional_at() else { continue };
+        if at > now {
+            next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
+            continue;
+        }
+        // The server says so, whoever changed something in this unit: the change has no actor.
+        let first = changes::take(tx, access.patient(), 1)?;
+        stored.doc = stored.doc.provisional();
+        stored.version += 1;
+        course::update_infusion(tx, access, stored.id, &stored.doc, stored.version)?;
+        let change = Change::new(Entity::Infusion, stored.id, stored.version, Op::Update);
+        changes::insert(tx, access.patient(), first, None, now, &[change])?;
+    }
+    Ok((list, next))
+}

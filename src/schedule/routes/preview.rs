@@ -1,0 +1,395 @@
+//! What a protocol would ask, for made-up infusions.
+
+use std::collections::BTreeSet;
+
+use actix_web::{post, web};
+use jiff::{Timestamp, ToSpan};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::http::document::SearchErrors;
+use crate::http::{Body, Command, Reply, Request};
+use crate::identity::Caller;
+use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
+use crate::planning::reasons::{dropped_in_words, why_in_words};
+use crate::planning::window::{Rating, Route};
+use crate::planning::{
+    Capability, Condition, DropReason, Facts, InfusionFact, Kind, PausePeriod, Plan, Prerequisite, Protocol,
+    QuietHours, Weekday, Why, ZoneSince, preview, zone_at,
+};
+use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
+use crate::state::State;
+
+/// The most days that are looked at: more than half a year.
+const DAYS: i64 = 200;
+
+/// Facts that are made up. Times carry an offset; what is left out is as for somebody new.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewProtocol {
+    /// Up to 30, within 200 days of each other.
+    #[schema(max_items = 30)]
+    infusions: Vec<PreviewInfusion>,
+    /// The zones lived in, oldest first, up to 20.
+    #[schema(max_items = 20)]
+    zones: Vec<PreviewZone>,
+    /// When nothing is delivered; 21:00 to 08:00 unless said otherwise.
+    #[schema(nullable = false)]
+    quiet_hours: Option<QuietHoursDto>,
+    /// The day of the weekly prompt.
+    #[schema(example = "sunday")]
+    weekly_day: Option<String>,
+    /// When care started: what recurring prompts count from. The first infusion unless said otherwise.
+    #[schema(format = DateTime)]
+    care_start: Option<String>,
+    /// Times in which only safety is asked, up to 20.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pauses: Vec<PreviewPause>,
+    /// What is left out or moved for this patient.
+    #[serde(default)]
+    #[schema(max_items = 64)]
+    overrides: Vec<PutOverride>,
+    /// How the patient is; nothing holds them back unless said.
+    #[schema(nullable = false)]
+    condition: Option<PreviewCondition>,
+    /// What is true of the patient: `live_link`, `entry`, `unshared_entry`, `if_then_response`, `response`, `takeaway`.
+    /// All of it unless said otherwise.
+    #[schema(nullable = false, example = json!(["live_link", "entry"]))]
+    holds: Option<Vec<String>>,
+    /// What the server can do beyond this one: `checks`, `measures`, `attachments`, `adaptive`. Nothing unless said.
+    #[serde(default)]
+    #[schema(example = json!(["checks", "measures"]))]
+    capabilities: Vec<String>,
+}
+
+/// A made-up infusion: planned, or with an end.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewInfusion {
+    /// When it is to start.
+    #[schema(format = DateTime, example = "2026-03-24T09:00:00+01:00")]
+    planned_start: Option<String>,
+    /// When it started.
+    #[schema(format = DateTime)]
+    started_at: Option<String>,
+    /// When it ended.
+    #[schema(format = DateTime, example = "2026-03-24T10:00:00+01:00")]
+    ended_at: Option<String>,
+    /// How it is given; `iv_infusion` unless said otherwise.
+    #[schema(example = "iv_infusion")]
+    route: Option<String>,
+    /// Whether staff are there; true unless said otherwise.
+    supervised: Option<bool>,
+    /// Whether its end is only the planned one.
+    #[serde(default)]
+    provisional: bool,
+}
+
+/// A zone and since when.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewZone {
+    /// Its IANA name.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: String,
+    /// Since when; from the beginning for the first.
+    #[schema(format = DateTime)]
+    from: Option<String>,
+}
+
+/// A pause.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewPause {
+    /// Its first moment.
+    #[schema(format = DateTime)]
+    from: String,
+    /// The first moment after it.
+    #[schema(format = DateTime)]
+    until: String,
+}
+
+/// How a patient is: below a readiness of 0.5 what asks for effort waits, and is dropped when its part of the day is
+/// over.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewCondition {
+    /// When they last said that they had slept.
+    #[schema(format = DateTime)]
+    slept_at: Option<String>,
+    /// How unreal things felt, when last asked.
+    #[schema(nullable = false)]
+    dissociation: Option<PreviewRating>,
+    /// How drowsy they were, when last asked.
+    #[schema(nullable = false)]
+    drowsiness: Option<PreviewRating>,
+    /// A time in which only safety is asked, because an alert is open.
+    #[schema(nullable = false)]
+    suspended: Option<PreviewPause>,
+}
+
+/// An answer on a scale of 0 to 10: 4 or more weighs for 24 hours.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewRating {
+    /// The answer.
+    #[schema(minimum = 0, maximum = 10)]
+    value: u8,
+    /// When it was given.
+    #[schema(format = DateTime)]
+    answered_at: String,
+}
+
+/// What would be asked, and what not.
+#[derive(Serialize, ToSchema)]
+struct PreviewView {
+    /// The protocol's version.
+    #[schema(example = 1)]
+    protocol_version: u32,
+    /// What would be asked, by time, if nothing were answered.
+    prompts: Vec<PreviewPrompt>,
+    /// What would not be asked although a rule calls for it.
+    dropped: Vec<PreviewDropped>,
+}
+
+/// A prompt that would be asked.
+#[derive(Serialize, ToSchema)]
+struct PreviewPrompt {
+    /// The rule that made it.
+    #[schema(example = "d1.tell")]
+    rule_key: String,
+    /// What it asks for.
+    #[schema(value_type = String, example = "reflection")]
+    kind: Kind,
+    /// Which of the infusions, counted from 0; absent for what recurs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    infusion: Option<usize>,
+    /// Days after (below 0: before) that infusion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    day: Option<i32>,
+    /// The local date.
+    #[schema(value_type = String, format = Date)]
+    local_date: jiff::civil::Date,
+    /// The local time.
+    #[schema(example = "11:40:00")]
+    local_time: String,
+    /// The zone of both.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: String,
+    /// Their instant.
+    #[schema(value_type = String, format = DateTime)]
+    due_at: Timestamp,
+    /// When it is no longer of use.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// When somebody is reminded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    reminder_at: Option<Timestamp>,
+    /// How long it takes.
+    minutes: u32,
+    /// Whether the phone says that it is there.
+    push: bool,
+    /// Why it sits where it sits.
+    #[schema(value_type = String, example = "window")]
+    why: Why,
+    /// The same in words.
+    why_in_words: &'static str,
+}
+
+/// A prompt that would not be asked.
+#[derive(Serialize, ToSchema)]
+struct PreviewDropped {
+    /// The rule that calls for it.
+    #[schema(example = "d5.parts")]
+    rule_key: String,
+    /// Which of the infusions, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    infusion: Option<usize>,
+    /// Why not.
+    #[schema(value_type = String, example = "series")]
+    reason: DropReason,
+    /// The same in words.
+    reason_in_words: &'static str,
+}
+
+/// The words of `names`, each a `T`.
+fn words<T: serde::de::DeserializeOwned + Ord>(f: &mut Fields, pointer: &str, names: Vec<String>) -> BTreeSet<T> {
+    let parse = |(n, name): (usize, String)| {
+        let known = serde_json::from_value(serde_json::Value::String(name)).map_err(|_unknown| "is not known");
+        f.take(&format!("{pointer}/{n}"), known)
+    };
+    names.into_iter().enumerate().filter_map(parse).collect()
+}
+
+impl PreviewInfusion {
+    fn parse(self, f: &mut Fields, n: usize) -> Option<InfusionFact> {
+        let at = |name: &str| format!("/infusions/{n}/{name}");
+        let planned_start = device_time::take(f, &at("planned_start"), self.planned_start);
+        let started_at = device_time::take(f, &at("started_at"), self.started_at);
+        let ended_at = device_time::take(f, &at("ended_at"), self.ended_at);
+        let known = planned_start.or(started_at).or(ended_at).is_some();
+        f.check(known, &format!("/infusions/{n}"), "needs `planned_start` or `ended_at`");
+        let right = started_at.zip(ended_at).is_none_or(|(start, end)| start < end);
+        f.check(right, &at("ended_at"), "must be later than the start");
+        let route = self.route.map_or(Some(Route::IvInfusion), |name| f.take(&at("route"), Route::parse(&name)))?;
+        known.then_some(InfusionFact {
+            id: Id::from_uuid(Uuid::from_u128(u128::try_from(n).unwrap_or(0) + 1)),
+            route,
+            supervised: self.supervised.unwrap_or(true),
+            planned_start,
+            started_at,
+            ended_at,
+            provisional: self.provisional,
+            recorded_at: Timestamp::UNIX_EPOCH,
+            reported_as: None,
+        })
+    }
+}
+
+impl PreviewPause {
+    fn parse(self, f: &mut Fields, pointer: &str) -> Option<PausePeriod> {
+        let from = device_time::take(f, &format!("{pointer}/from"), Some(self.from));
+        let until = device_time::take(f, &format!("{pointer}/until"), Some(self.until));
+        let (from, until) = from.zip(until)?;
+        f.check(from < until, &format!("{pointer}/until"), "must be later than `from`");
+        Some(PausePeriod { from, until })
+    }
+}
+
+impl PreviewRating {
+    fn parse(self, f: &mut Fields, pointer: &str) -> Option<Rating> {
+        f.check(self.value <= 10, &format!("{pointer}/value"), "must be 0 to 10");
+        let answered_at = device_time::take(f, &format!("{pointer}/answered_at"), Some(self.answered_at))?;
+        Some(Rating { value: self.value, answered_at })
+    }
+}
+
+impl PreviewCondition {
+    fn parse(self, f: &mut Fields) -> Condition {
+        Condition {
+            slept_at: device_time::take(f, "/condition/slept_at", self.slept_at),
+            dissociation: self.dissociation.and_then(|one| one.parse(f, "/condition/dissociation")),
+            drowsiness: self.drowsiness.and_then(|one| one.parse(f, "/condition/drowsiness")),
+            suspended: self.suspended.and_then(|one| one.parse(f, "/condition/suspended")),
+        }
+    }
+}
+
+impl PreviewProtocol {
+    fn parse(self, protocol: &Protocol) -> Result<Facts> {
+        let edits = self.overrides.into_iter().map(PutOverride::draft).collect();
+        let overrides = overrides::parse(protocol, "/overrides", edits)?;
+        let mut f = Fields::new();
+        f.check((1..=30).contains(&self.infusions.len()), "/infusions", "must be 1 to 30");
+        f.check((1..=20).contains(&self.zones.len()), "/zones", "must be 1 to 20");
+        f.check(self.pauses.len() <= 20, "/pauses", "must be at most 20");
+        f.done()?;
+        let mut f = Fields::new();
+        let numbered = self.infusions.into_iter().enumerate();
+        let infusions: Vec<_> = numbered.filter_map(|(n, infusion)| infusion.parse(&mut f, n)).collect();
+        let mut zones: Vec<ZoneSince> = Vec::new();
+        for (n, PreviewZone { time_zone, from }) in self.zones.into_iter().enumerate() {
+            let zone = f.take(&format!("/zones/{n}/time_zone"), Zone::parse(&time_zone));
+            let pointer = format!("/zones/{n}/from");
+            let from = device_time::take(&mut f, &pointer, from).unwrap_or(Timestamp::UNIX_EPOCH);
+            f.check(zones.last().is_none_or(|last| last.from < from), &pointer, "must be later than the one before");
+            zones.extend(zone.map(|zone| ZoneSince { zone, from }));
+        }
+        let numbered = self.pauses.into_iter().enumerate();
+        let pauses = numbered.filter_map(|(n, pause)| pause.parse(&mut f, &format!("/pauses/{n}"))).collect();
+        let condition = self.condition.unwrap_or_default().parse(&mut f);
+        let times = infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
+        let (first, last) = (times.clone().min(), times.max());
+        let span = first.zip(last).map(|(first, last)| last.duration_since(first).as_hours() / 24);
+        f.check(span.is_none_or(|days| days <= DAYS), "/infusions", "must lie within 200 days");
+        let care_start = device_time::take(&mut f, "/care_start", self.care_start).or(first);
+        let weekly_day = parse_weekday(&mut f, self.weekly_day).unwrap_or(Weekday::Sunday);
+        let quiet = parse_quiet_hours(&mut f, self.quiet_hours);
+        let holds = self.holds.map_or_else(|| Prerequisite::ALL.into(), |names| words(&mut f, "/holds", names));
+        let capabilities: BTreeSet<Capability> = words(&mut f, "/capabilities", self.capabilities);
+        let care_start = f.finish(care_start)?;
+        Ok(Facts {
+            patient: Id::from_uuid(Uuid::nil()),
+            care_start,
+            zones,
+            quiet_hours: quiet?.unwrap_or_else(QuietHours::default),
+            weekly_day,
+            infusions,
+            pauses,
+            settled: Vec::new(),
+            overrides,
+            withheld: BTreeSet::new(),
+            holds,
+            condition,
+            last_measure_at: None,
+            capabilities,
+        })
+    }
+}
+
+impl PreviewView {
+    fn of(protocol: &Protocol, facts: &Facts, plan: Plan) -> Self {
+        let number = |id| facts.infusions.iter().position(|infusion| Some(infusion.id) == id);
+        let prompts = plan.prompts.into_iter().map(|prompt| PreviewPrompt {
+            rule_key: prompt.rule_key,
+            kind: prompt.kind,
+            infusion: number(prompt.anchor),
+            day: prompt.day,
+            local_date: prompt.local_date,
+            local_time: prompt.local_time.strftime("%H:%M:%S").to_string(),
+            time_zone: prompt.zone.name().to_owned(),
+            due_at: prompt.due_at,
+            expires_at: prompt.expires_at,
+            reminder_at: prompt.reminder_at,
+            minutes: prompt.minutes,
+            push: prompt.push,
+            why: prompt.why,
+            why_in_words: why_in_words(prompt.why),
+        });
+        let dropped = plan.dropped.into_iter().map(|one| PreviewDropped {
+            rule_key: one.rule_key,
+            infusion: number(one.anchor),
+            reason: one.reason,
+            reason_in_words: dropped_in_words(one.reason),
+        });
+        Self { protocol_version: protocol.version, prompts: prompts.collect(), dropped: dropped.collect() }
+    }
+}
+
+/// What would be asked from three days before the first infusion to the end of the horizon after the last; `None`
+/// without infusions.
+fn view(protocol: &Protocol, facts: &Facts) -> Option<PreviewView> {
+    let times = facts.infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
+    let date = |at: Timestamp| zone_at(&facts.zones, at).map_or(jiff::civil::Date::MIN, |zone| zone.date(at));
+    let first = times.clone().min().map(date)?.saturating_sub(3.days());
+    let last = times.max().map(date)?.saturating_add(protocol.horizon_days.days());
+    Some(PreviewView::of(protocol, facts, preview(protocol, facts, first, last)))
+}
+
+/// Preview a protocol
+///
+/// What would be asked of a patient with these infusions, zones, quiet hours and pauses, from three days before the
+/// first of them to the end of the horizon after the last: each prompt with the rule that made it and why it sits where
+/// it sits, and each that a rule calls for and that is not asked, with the reason. Nothing is stored.
+#[utoipa::path(tag = "prompts", request_body = PreviewProtocol,
+    params(("key" = String, Path, description = "Its name", example = "afterglow-default")),
+    responses((status = 200, description = "What would be asked", body = PreviewView), SearchErrors))]
+#[post("/protocols/{key}/preview")]
+pub(super) async fn preview_protocol(
+    caller: Caller,
+    request: Request<(String,), Body<PreviewProtocol>>,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
+    let Command { id: (key,), body, .. } = request.into_command()?;
+    let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?.clone();
+    let facts = body.into_inner().parse(&protocol)?;
+    let view = web::block(move || view(&protocol, &facts)).await.map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok(Reply::ok(&view.ok_or_else(|| Error::internal("a preview without infusions"))?))
+}

@@ -1,0 +1,306 @@
+//! Prompts, and what a patient does with one.
+
+use std::sync::Arc;
+
+use actix_web::{get, post};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::view::{NotAsked, PromptView};
+use crate::care::door::{Own, Shared};
+use crate::care::{Access, Door};
+use crate::db::Tx;
+use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, Command, Listing, MaybeBody, PageQuery, PatientRef, Reply, Request};
+use crate::idempotency::{Done, Outcome};
+use crate::kernel::id::Prompt;
+use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
+use crate::planning::{Kind, Protocols};
+use crate::prompts::actions::{Act, Later, act};
+use crate::prompts::model::StoredPrompt;
+use crate::prompts::store;
+use crate::schedule::actions;
+use crate::schedule::rendering::quotes;
+
+/// A page of prompts.
+#[derive(Serialize, ToSchema)]
+struct PromptPage {
+    /// The prompts, by time.
+    items: Vec<PromptView>,
+    /// Where the next page starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+    /// What rules call for and was not planned, if the patient asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    not_asked: Option<Vec<NotAsked>>,
+}
+
+/// Filters of a list of prompts.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PromptQuery {
+    /// Due at or after; the beginning of the last 14 days unless said otherwise.
+    #[param(required = false, nullable = false, format = DateTime)]
+    from: Option<String>,
+    /// Due before; 15 days from now unless said otherwise.
+    #[param(required = false, nullable = false, format = DateTime)]
+    to: Option<String>,
+    /// Whether to tell what rules call for and was not planned, and why; for the patient.
+    #[param(required = false, nullable = false)]
+    not_asked: Option<bool>,
+    /// In this state only; for the patient.
+    #[param(required = false, nullable = false, example = "due")]
+    state: Option<String>,
+}
+
+/// The place of a prompt in the list.
+type Place = (Timestamp, Id<Prompt>);
+
+fn place_of(prompt: &StoredPrompt) -> Place {
+    (prompt.due_at, prompt.id)
+}
+
+/// Which prompts are asked for.
+#[derive(Clone)]
+struct PromptFilter {
+    range: (Timestamp, Timestamp),
+    state: Option<String>,
+    not_asked: bool,
+}
+
+impl PromptQuery {
+    /// What cursors are bound to: what was asked, since bounds that follow the clock would bind a cursor to its moment.
+    fn scope(&self) -> String {
+        format!("{:?}|{:?}|{:?}", self.from, self.to, self.state)
+    }
+
+    fn parse(self, now: Timestamp) -> Result<PromptFilter> {
+        let mut f = Fields::new();
+        let shift = |days: i64| now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
+        let from = device_time::take(&mut f, "query/from", self.from).unwrap_or(shift(-14));
+        let to = device_time::take(&mut f, "query/to", self.to).unwrap_or(shift(15));
+        f.done()?;
+        Ok(PromptFilter { range: (from, to), state: self.state, not_asked: self.not_asked.unwrap_or(false) })
+    }
+}
+
+/// List prompts
+///
+/// By time. A therapist sees the schedule of the protocol, with the state of safety checks and measures only.
+#[utoipa::path(tag = "prompts",
+    params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), PromptQuery, PageQuery),
+    responses((status = 200, description = "A page", body = PromptPage), ReadErrors))]
+#[get("/prompts")]
+pub(super) async fn list_prompts(door: Door<Shared>, listing: Result<Listing<PromptQuery>, Error>) -> Result<Reply> {
+    let filter = listing.as_ref().map(|asked| asked.filter.scope()).unwrap_or_default();
+    let scope = door.cursor_scope("list_prompts", &filter);
+    let listing = listing.and_then(|listing| listing.map(|query| query.parse(door.now())));
+    let asked = listing.and_then(|listing| Ok((listing.page(&door.state().vault, &scope)?, listing)));
+    let (asked, listing) = door.first("list_prompts", asked).await?;
+    let (page, not_asked) = if door.is_owner() {
+        (own_page(&door, &listing.filter, asked).await?, not_asked(&door, &listing.filter).await?)
+    } else {
+        (outline_page(&door, &listing.filter, asked).await?, None)
+    };
+    let list = |items, next_cursor| PromptPage { items, next_cursor, not_asked };
+    Ok(listing.reply(&door.state().vault, &scope, page, list))
+}
+
+/// What rules call for and was not planned, if the patient asks for it.
+async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<Vec<NotAsked>>> {
+    if !filter.not_asked {
+        return Ok(None);
+    }
+    let protocols = Arc::clone(&door.state().protocols);
+    let read = door.read("list_prompts", move |tx, access| actions::not_asked(tx, access, protocols.current()));
+    Ok(Some(read.await?.into_iter().map(NotAsked::from).collect()))
+}
+
+/// The patient's own prompts: pages of rows until there are enough in the state that is asked for.
+async fn own_page(
+    door: &Door<Shared>,
+    filter: &PromptFilter,
+    asked: PageRequest<Place>,
+) -> Result<Page<PromptView, Place>> {
+    let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
+    let read = door.read("list_prompts", move |tx, access| {
+        let (mut found, mut after) = (Vec::new(), asked.after);
+        loop {
+            let rows = store::list(tx, access, filter.range, after, asked.rows())?;
+            let full = rows.len() >= asked.limit.items();
+            after = rows.last().map(place_of);
+            let wanted =
+                |prompt: &StoredPrompt| filter.state.as_ref().is_none_or(|state| prompt.state(access.now()) == state);
+            found.extend(rows.into_iter().filter(wanted));
+            if found.len() > asked.limit.items() || !full {
+                break;
+            }
+        }
+        let page = asked.cut(found, place_of);
+        Ok(Page { items: for_owner(tx, access, &page.items, &protocols)?, next: page.next })
+    });
+    read.await
+}
+
+/// Prompts for the eyes of their owner.
+fn for_owner<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    list: &[StoredPrompt],
+    protocols: &Protocols,
+) -> Result<Vec<PromptView>> {
+    let rules: Vec<_> = list.iter().map(|prompt| protocols.rule_of(&prompt.doc.planned)).collect();
+    let fillings = actions::fillings(tx, access, rules.iter().flatten().any(|rule| quotes(&rule.text)))?;
+    let views =
+        list.iter().zip(rules).map(|(prompt, rule)| PromptView::for_owner(prompt, rule, &fillings, access.now()));
+    Ok(views.collect())
+}
+
+/// What the protocol schedules after these infusions, whatever the patient did, wrote, shared or put off: an order, a
+/// gap or a new item in the patient's own list would tell.
+async fn outline_page(
+    door: &Door<Shared>,
+    filter: &PromptFilter,
+    asked: PageRequest<Place>,
+) -> Result<Page<PromptView, Place>> {
+    let ((from, to), protocols) = (filter.range, Arc::clone(&door.state().protocols));
+    let read = door.read("list_prompts", move |tx, access| {
+        let mut planned = actions::outline(tx, access, protocols.current())?;
+        planned.retain(|prompt| {
+            let place = (prompt.due_at, prompt.id);
+            from <= prompt.due_at && prompt.due_at < to && asked.after.is_none_or(|after| after < place)
+        });
+        planned.sort_by_key(|prompt| (prompt.due_at, prompt.id));
+        let page = asked.cut(planned, |prompt| (prompt.due_at, prompt.id));
+        let mut items = Vec::with_capacity(page.items.len());
+        for prompt in page.items {
+            access.returns(prompt.id.uuid());
+            let shown = matches!(prompt.kind, Kind::Safety | Kind::Measure);
+            let stored = if shown { store::find(tx, access, prompt.id)? } else { None };
+            items.push(PromptView::for_reader(prompt, stored.map(|stored| stored.state(access.now()))));
+        }
+        Ok(Page { items, next: page.next })
+    });
+    read.await
+}
+
+/// Does something with a prompt; the answer shows it as it is after planning.
+async fn change<B: 'static>(
+    door: &Door<Own>,
+    name: &'static str,
+    request: Request<Id<Prompt>, B>,
+    parse: impl FnOnce(B) -> Result<Act>,
+) -> Result<Reply> {
+    let protocols = Arc::clone(&door.state().protocols);
+    let answer = door.change(
+        name,
+        request,
+        |Command { id, body, .. }| Ok((id, parse(body)?)),
+        |tx, access, (id, what)| Ok(Outcome { done: Done::ok(id.uuid()), value: act(tx, access, *id, what)? }),
+        move |tx, access, outcome| {
+            let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
+            for_owner(tx, access, &[prompt], &protocols)
+        },
+    );
+    answer.await?.reply(|views| views.first().map(Reply::ok).ok_or(Error::NotFound))
+}
+
+/// Open a prompt
+///
+/// The patient looked at it; nothing more is sent for it.
+#[utoipa::path(tag = "prompts",
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    responses((status = 200, description = "Opened", body = PromptView), ActionErrors))]
+#[post("/prompts/{prompt_id}/open")]
+pub(super) async fn open_prompt(door: Door<Own>, request: Request<Id<Prompt>>) -> Result<Reply> {
+    change(&door, "open_prompt", request, |()| Ok(Act::Open)).await
+}
+
+/// When it was answered.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CompletePrompt {
+    /// By the patient's clock; now unless said otherwise. An answer in time counts, however late it arrives.
+    #[schema(format = DateTime)]
+    occurred_at: Option<String>,
+}
+
+impl CompletePrompt {
+    fn parse(body: Option<Self>, now: Timestamp) -> Result<Act> {
+        let mut f = Fields::new();
+        let at = device_time::take(&mut f, "/occurred_at", body.and_then(|body| body.occurred_at));
+        f.done()?;
+        Ok(Act::Complete { occurred_at: at.unwrap_or(now).min(now), answer: None })
+    }
+}
+
+/// Complete a prompt
+///
+/// For prompts without content. Writing an entry with `prompt_id` completes the prompt by itself.
+#[utoipa::path(tag = "prompts", request_body(content = CompletePrompt, description = "May be absent"),
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    responses((status = 200, description = "Completed", body = PromptView), WriteErrors))]
+#[post("/prompts/{prompt_id}/complete")]
+pub(super) async fn complete_prompt(
+    door: Door<Own>,
+    request: Request<Id<Prompt>, MaybeBody<CompletePrompt>>,
+) -> Result<Reply> {
+    let now = door.now();
+    change(&door, "complete_prompt", request, |body| CompletePrompt::parse(body.into_inner(), now)).await
+}
+
+/// Until when.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SnoozePrompt {
+    /// `hour`, `evening` or `tomorrow`. Never in quiet hours.
+    #[schema(example = "evening")]
+    until: String,
+}
+
+impl SnoozePrompt {
+    fn parse(self) -> Result<Act> {
+        Later::parse(&self.until).map(Act::Snooze).map_err(|why| Error::field("/until", why))
+    }
+}
+
+/// Snooze a prompt
+#[utoipa::path(tag = "prompts", request_body = SnoozePrompt,
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    responses((status = 200, description = "Snoozed", body = PromptView), WriteErrors))]
+#[post("/prompts/{prompt_id}/snooze")]
+pub(super) async fn snooze_prompt(door: Door<Own>, request: Request<Id<Prompt>, Body<SnoozePrompt>>) -> Result<Reply> {
+    change(&door, "snooze_prompt", request, |body| body.into_inner().parse()).await
+}
+
+/// Why not.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SkipPrompt {
+    /// In a few words; nobody else sees them.
+    #[schema(max_length = 200, example = "not today")]
+    reason: Option<String>,
+}
+
+impl SkipPrompt {
+    fn parse(body: Option<Self>) -> Result<Act> {
+        let mut f = Fields::new();
+        let reason = body.and_then(|body| body.reason).and_then(|text| f.take("/reason", Text::<200>::parse(text)));
+        f.done()?;
+        Ok(Act::Skip { reason: reason.map(Text::into_string) })
+    }
+}
+
+/// Skip a prompt
+#[utoipa::path(tag = "prompts", request_body(content = SkipPrompt, description = "May be absent"),
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    responses((status = 200, description = "Skipped", body = PromptView), WriteErrors))]
+#[post("/prompts/{prompt_id}/skip")]
+pub(super) async fn skip_prompt(door: Door<Own>, request: Request<Id<Prompt>, MaybeBody<SkipPrompt>>) -> Result<Reply> {
+    change(&door, "skip_prompt", request, |body| SkipPrompt::parse(body.into_inner())).await
+}

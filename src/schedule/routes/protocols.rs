@@ -1,0 +1,75 @@
+//! Protocols.
+
+use actix_web::{get, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::document::{IfNoneMatchHeader, ReadErrors};
+use crate::http::{Command, EntityTag, Reply, Request};
+use crate::identity::Caller;
+use crate::kernel::{Error, Result};
+use crate::planning::Protocol;
+use crate::state::State;
+
+/// A protocol in a list.
+#[derive(Serialize, ToSchema)]
+struct ProtocolSummary {
+    /// Its name.
+    #[schema(example = "afterglow-default")]
+    key: String,
+    /// Its version. Versions are never changed.
+    #[schema(example = 1)]
+    version: u32,
+    /// How far it has been approved.
+    status: String,
+    /// Its title.
+    title: String,
+    /// How many rules it has.
+    rules: usize,
+}
+
+/// The protocols.
+#[derive(Serialize, ToSchema)]
+struct ProtocolList {
+    /// The protocols.
+    items: Vec<ProtocolSummary>,
+}
+
+impl From<&Protocol> for ProtocolSummary {
+    fn from(protocol: &Protocol) -> Self {
+        Self {
+            key: protocol.key.clone(),
+            version: protocol.version,
+            status: protocol.status.clone(),
+            title: protocol.title.clone(),
+            rules: protocol.rules.len(),
+        }
+    }
+}
+
+/// List protocols
+#[utoipa::path(tag = "prompts", responses((status = 200, description = "The protocols", body = ProtocolList), ReadErrors))]
+#[get("/protocols")]
+pub(super) async fn list_protocols(caller: Caller, state: web::Data<State>) -> Result<Reply> {
+    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
+    Ok(Reply::ok(&ProtocolList { items: state.protocols.list().map(ProtocolSummary::from).collect() }))
+}
+
+/// Read a protocol
+///
+/// The whole definition: window parameters, parts of the day, caps and rules. Rules with `needs` are planned only by a
+/// server that has these capabilities.
+#[utoipa::path(tag = "prompts",
+    params(("key" = String, Path, description = "Its name", example = "afterglow-default"), IfNoneMatchHeader),
+    responses((status = 200, description = "The protocol", body = serde_json::Value), (status = 304, description = "You have it"), ReadErrors))]
+#[get("/protocols/{key}")]
+pub(super) async fn get_protocol(
+    caller: Caller,
+    request: Request<(String,)>,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
+    let Command { id: (key,), when, .. } = request.into_command()?;
+    let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?;
+    Ok(Reply::ok(protocol).unless_known(&EntityTag::version(i64::from(protocol.version)), &when))
+}

@@ -1,0 +1,169 @@
+//! A prompt on the wire.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::kernel::Id;
+use crate::planning::reasons::dropped_in_words;
+use crate::planning::{DropReason, Dropped, Planned, Rule};
+use crate::prompts::model::StoredPrompt;
+use crate::schedule::actions::Fillings;
+use crate::schedule::rendering::render;
+
+/// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PromptView {
+    /// Its id: the same however often the plan is made.
+    id: Uuid,
+    /// The rule that made it.
+    #[schema(example = "d1.tell")]
+    rule_key: String,
+    /// What it asks for: `safety`, `measure`, `reflection`, `exercise`, `preparation`, `habit`, `on_demand`.
+    #[schema(example = "reflection")]
+    kind: String,
+    /// Days since the infusion's last day; absent for recurring ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    day: Option<i32>,
+    /// How far it has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        nullable = false,
+        example = "planned",
+        examples("planned", "due", "delivered", "opened", "completed", "skipped", "lapsed", "cancelled")
+    )]
+    state: Option<&'static str>,
+    /// The rest; for the patient only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detail: Option<PromptDetail>,
+}
+
+/// What only the patient sees of a prompt.
+#[derive(Serialize, ToSchema)]
+struct PromptDetail {
+    /// The words.
+    text: String,
+    /// When it is due.
+    #[schema(value_type = String, format = DateTime)]
+    due_at: Timestamp,
+    /// The date where the patient lives.
+    #[schema(value_type = String, format = Date)]
+    local_date: jiff::civil::Date,
+    /// The time on the patient's wall.
+    #[schema(example = "11:40:00")]
+    local_time: String,
+    /// The zone it was planned in.
+    #[schema(example = "Europe/Berlin")]
+    zone: String,
+    /// When it is no longer of use.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// How long it takes.
+    minutes: u32,
+    /// A card in the app that nobody is reminded of.
+    optional: bool,
+    /// Exercises it offers, by key.
+    exercises: Vec<String>,
+    /// The infusion it hangs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    infusion_id: Option<Uuid>,
+    /// Why it sits where it sits.
+    #[schema(example = "window")]
+    why: String,
+    /// Why it was cancelled or skipped, or why it moved last: a word of planning, or the patient's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cause: Option<String>,
+    /// When it left the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    delivered_at: Option<Timestamp>,
+    /// When it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    answered_at: Option<Timestamp>,
+    /// The entry or response that answers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    answer_id: Option<Uuid>,
+    /// Its version.
+    version: i64,
+}
+
+/// A prompt that a rule calls for and that was not planned.
+#[derive(Serialize, ToSchema)]
+pub(super) struct NotAsked {
+    /// The rule that calls for it.
+    #[schema(example = "d9.rehearse")]
+    rule_key: String,
+    /// The infusion it would hang on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    infusion_id: Option<Uuid>,
+    /// Why not.
+    #[schema(value_type = String, example = "prerequisite")]
+    reason: DropReason,
+    /// The same in words.
+    reason_in_words: &'static str,
+}
+
+impl From<Dropped> for NotAsked {
+    fn from(Dropped { rule_key, anchor, reason, .. }: Dropped) -> Self {
+        Self { rule_key, infusion_id: anchor.map(Id::uuid), reason, reason_in_words: dropped_in_words(reason) }
+    }
+}
+
+fn word<T: Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+impl PromptView {
+    /// All of a prompt; `rule` is the one that made it, as it was then.
+    pub(super) fn for_owner(prompt: &StoredPrompt, rule: Option<&Rule>, fillings: &Fillings, now: Timestamp) -> Self {
+        let state = prompt.state(now);
+        let planned = &prompt.doc.planned;
+        let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !fillings.withheld.contains(*key));
+        let detail = PromptDetail {
+            text: rule.map(|rule| render(&rule.text, fillings.takeaway.as_deref())).unwrap_or_default(),
+            due_at: prompt.due_at,
+            local_date: planned.zone.date(prompt.due_at),
+            local_time: planned.zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),
+            zone: planned.zone.name().to_owned(),
+            expires_at: prompt.expires_at,
+            minutes: planned.minutes,
+            optional: planned.optional,
+            exercises: offered.cloned().collect(),
+            infusion_id: planned.anchor.map(Id::uuid),
+            why: word(&planned.why),
+            cause: prompt.cause().map(str::to_owned),
+            delivered_at: prompt.delivered_at,
+            answered_at: prompt.doc.answered_at,
+            answer_id: prompt.doc.answer_id,
+            version: prompt.version,
+        };
+        Self {
+            id: prompt.id.uuid(),
+            rule_key: planned.rule_key.clone(),
+            kind: word(&planned.kind),
+            day: planned.day,
+            state: Some(state),
+            detail: Some(detail),
+        }
+    }
+
+    /// The schedule of the protocol; states of safety checks and measures only.
+    pub(super) fn for_reader(planned: Planned, state: Option<&'static str>) -> Self {
+        Self {
+            id: planned.id.uuid(),
+            kind: word(&planned.kind),
+            rule_key: planned.rule_key,
+            day: planned.day,
+            state,
+            detail: None,
+        }
+    }
+}

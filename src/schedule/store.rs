@@ -1,0 +1,193 @@
+//! What a plan asks of the tables of others, in one statement; and when plans are to be made again.
+//!
+//! The only store that reads many tables: every plan needs the answer, so it is one round trip.
+
+use std::collections::BTreeSet;
+
+use diesel::dsl::{exists, min};
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use crate::care::{Access, Write};
+use crate::db::schema::{
+    care_links, entries, exercise_responses, grant_items, grants, patient_settings, patients, settings,
+};
+use crate::db::{At, Both, Tx};
+use crate::kernel::id::Patient;
+use crate::kernel::{Error, Id, Result};
+use crate::settings::{CautionFlag, open_cautions};
+use crate::tasks::Due;
+
+/// What says when the first plan is to be made again.
+pub const NEXT_DUE: &[Due] = &[Due::at("patients", "next_plan_at")];
+
+/// What is true of the patient, as far as a plan asks.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts, each on its own")]
+pub struct Holds {
+    /// There is an active care link.
+    pub link: bool,
+    /// Something has been written.
+    pub entry: bool,
+    /// Something has been written that nobody else may read.
+    pub unshared: bool,
+    /// An exercise has been done.
+    pub response: bool,
+    /// What speaks against some exercises.
+    pub cautions: BTreeSet<CautionFlag>,
+    /// When the next of the grants that open something runs out.
+    pub closing: Option<Timestamp>,
+}
+
+/// What the statement below answers.
+type Told = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
+
+/// Reads it in one statement: every plan needs it.
+pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
+    let (patient, now) = (access.patient(), At(access.now()));
+    let links = care_links::table.filter(care_links::patient_id.eq(patient)).filter(care_links::state.eq("active"));
+    let written = entries::table
+        .filter(entries::patient_id.eq(patient))
+        .filter(entries::deleted_at.is_null())
+        .filter(entries::draft.eq(false));
+    let shared = grant_items::table
+        .inner_join(grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(patient))))
+        .filter(grant_items::patient_id.eq(patient))
+        .filter(grants::closed_at.is_null())
+        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(now)))
+        .select(grant_items::item_id);
+    let closing = grants::table
+        .filter(grants::patient_id.eq(patient))
+        .filter(grants::closed_at.is_null())
+        .filter(grants::expires_at.gt(now))
+        .select(min(grants::expires_at));
+    let worked = exercise_responses::table
+        .filter(exercise_responses::patient_id.eq(patient))
+        .filter(exercise_responses::deleted_at.is_null())
+        .filter(exercise_responses::draft.eq(false));
+    let settings = patient_settings::table.filter(patient_settings::patient_id.eq(patient));
+    let found: Told = Both(diesel::select((
+        (exists(links), exists(written), exists(written.filter(entries::id.ne_all(shared))), exists(worked)),
+        closing.single_value(),
+        (
+            settings.select(patient_settings::cautions).single_value(),
+            settings.select(patient_settings::cautions_rev).single_value(),
+        ),
+    )))
+    .get_result(tx.conn())?;
+    let ((link, entry, unshared, response), closing, (sealed, revision)) = found;
+    let cautions = open_cautions(access, sealed, revision.unwrap_or_default())?;
+    Ok(Holds { link, entry, unshared, response, cautions, closing: closing.map(|at| at.0) })
+}
+
+/// Whether writing, deleting or bringing back an entry may have changed what [`holds`] says: unless the newest two are
+/// closed to everybody, it may. Asked after every such write: cheap, and rather once too often.
+pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let opened = grant_items::table
+        .inner_join(
+            grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(grant_items::patient_id))),
+        )
+        .filter(grant_items::patient_id.eq(entries::patient_id))
+        .filter(grant_items::item_id.eq(entries::id))
+        .filter(grants::closed_at.is_null());
+    let newest: Vec<bool> = Both(
+        entries::table
+            .filter(entries::patient_id.eq(access.patient()))
+            .filter(entries::deleted_at.is_null())
+            .filter(entries::draft.eq(false))
+            .order((entries::occurred_at.desc(), entries::id.desc()))
+            .limit(2)
+            .select(exists(opened)),
+    )
+    .load(tx.conn())?;
+    Ok(newest.len() < 2 || newest.contains(&true))
+}
+
+/// When care of the patient began.
+pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
+    let at: At =
+        patients::table.filter(patients::id.eq(access.patient())).select(patients::created_at).first(tx.conn())?;
+    Ok(at.0)
+}
+
+/// Notes that a plan was made, and when the horizon is to be extended.
+pub fn mark_planned(tx: &mut Tx<'_>, access: &Access<Write>, next: Timestamp, changed: bool) -> Result<()> {
+    let by = i64::from(changed);
+    diesel::update(patients::table.filter(patients::id.eq(access.patient())))
+        .set((patients::next_plan_at.eq(At(next)), patients::plan_version.eq(patients::plan_version + by)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Whether the horizon of the patient is still to be extended: another worker may have been faster.
+pub fn is_to_plan<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let next: Option<At> =
+        patients::table.filter(patients::id.eq(access.patient())).select(patients::next_plan_at).first(tx.conn())?;
+    Ok(next.is_some_and(|next| next.0 <= access.now()))
+}
+
+/// Looks at the patient's horizon again at `next`, or never.
+pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, next: Option<Timestamp>) -> Result<()> {
+    diesel::update(patients::table.filter(patients::id.eq(patient)))
+        .set(patients::next_plan_at.eq(next.map(At)))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Patients whose horizon is to be extended at `now`, the longest waiting first.
+///
+/// Spans patients: rests on the partial index `patients_next_plan`.
+pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Id<Patient>>> {
+    Ok(patients::table
+        .filter(patients::next_plan_at.is_not_null())
+        .filter(patients::next_plan_at.le(At(now)))
+        .order(patients::next_plan_at)
+        .limit(limit)
+        .select(patients::id)
+        .load(tx.conn())?)
+}
+
+fn version_name(protocol: &str) -> String {
+    format!("protocol/{protocol}")
+}
+
+/// By which version of a protocol plans are made; `None` in a new database.
+pub fn planned_version(tx: &mut Tx<'_>, protocol: &str) -> Result<Option<u32>> {
+    let named = settings::table.filter(settings::name.eq(version_name(protocol)));
+    let value: Option<Vec<u8>> = named.select(settings::value).first(tx.conn()).optional()?;
+    let number = |bytes: Vec<u8>| bytes.try_into().map(u32::from_be_bytes);
+    value.map(|bytes| number(bytes).map_err(|_other| Error::internal("a version is no number"))).transpose()
+}
+
+/// Notes that plans are made by `version` of a protocol.
+pub fn note_version(tx: &mut Tx<'_>, protocol: &str, version: u32) -> Result<()> {
+    let (name, value) = (version_name(protocol), version.to_be_bytes().to_vec());
+    let set = diesel::update(settings::table.filter(settings::name.eq(&name))).set(settings::value.eq(&value));
+    if set.execute(tx.conn())? == 0 {
+        let row = diesel::insert_into(settings::table).values((settings::name.eq(name), settings::value.eq(value)));
+        // Two servers may start at once; they note the same.
+        Both(row.on_conflict_do_nothing()).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Has the next `most` patients after `after` planned for at `now`. Answers the last of them; `None` when there is none.
+pub fn mark_all_to_plan(
+    tx: &mut Tx<'_>,
+    after: Option<Id<Patient>>,
+    now: Timestamp,
+    most: i64,
+) -> Result<Option<Id<Patient>>> {
+    let after = after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()));
+    let next: Vec<Id<Patient>> = patients::table
+        .filter(patients::id.gt(after))
+        .filter(patients::next_plan_at.gt(At(now)))
+        .order(patients::id)
+        .limit(most)
+        .select(patients::id)
+        .load(tx.conn())?;
+    diesel::update(patients::table.filter(patients::id.eq_any(&next)))
+        .set(patients::next_plan_at.eq(At(now)))
+        .execute(tx.conn())?;
+    Ok(next.last().copied())
+}

@@ -1,0 +1,64 @@
+//! Changing a patient's settings, and what therapists set for them. The plan follows at the end of the unit.
+
+use super::model::Settings;
+use super::overrides::tag;
+use super::store::{find_settings, open_settings, update_settings};
+use crate::care::{Access, Write};
+use crate::changes::{Change, Entity, Op};
+use crate::db::Tx;
+use crate::http::{EntityTag, Preconditions};
+use crate::kernel::Result;
+use crate::planning::Override;
+
+/// The patient's settings with their version, opened in the unit, for planning and for checks; somebody without settings
+/// lives in UTC.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64)> {
+    open_settings(find_settings(tx, access)?.as_ref(), access.keys()?, access.patient())
+}
+
+/// Changes the patient's settings to what `change` makes of them.
+///
+/// # Errors
+///
+/// What `change` answers; 412 when `when` names another version.
+pub fn patch_settings(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    change: impl FnOnce(&Settings) -> Result<Settings>,
+    when: &Preconditions,
+) -> Result<(Settings, i64)> {
+    access.lock(tx)?;
+    let (before, version) = settings(tx, access)?;
+    let after = change(&before)?;
+    if after == before {
+        return Ok((before, version));
+    }
+    when.check(Some(&EntityTag::version(version)))?;
+    update(tx, access, &after, version + 1)?;
+    Ok((after, version + 1))
+}
+
+/// Replaces what therapists have changed in the protocol for this patient.
+///
+/// # Errors
+///
+/// 428 and 412 for preconditions.
+pub fn put_overrides(tx: &mut Tx<'_>, access: &Access<Write>, list: &[Override], when: &Preconditions) -> Result<()> {
+    access.lock(tx)?;
+    let (mut settings, version) = settings(tx, access)?;
+    if settings.overrides == list {
+        return Ok(());
+    }
+    when.require(&tag(&settings.overrides)?)?;
+    list.clone_into(&mut settings.overrides);
+    update(tx, access, &settings, version + 1)
+}
+
+fn update(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {
+    update_settings(tx, access, settings, version)?;
+    access.record(tx, Change::new(Entity::Settings, access.patient(), version, Op::Update))
+}

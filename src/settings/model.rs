@@ -1,0 +1,138 @@
+//! The settings of a patient, and what their therapists set for them.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Error, Result, Zone};
+use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
+
+/// A caution: it speaks against some exercises. Set by therapists, never named to the patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the clinical brief")]
+pub enum CautionFlag {
+    PsychosisMania,
+    AcuteSi,
+    PtsdActive,
+    Dissociation,
+    EatingBody,
+    Dv,
+    Pain,
+    Grief,
+    Substance,
+}
+
+impl CautionFlag {
+    /// Every flag, in the order of the library.
+    pub const ALL: [Self; 9] = [
+        Self::PsychosisMania,
+        Self::AcuteSi,
+        Self::PtsdActive,
+        Self::Dissociation,
+        Self::EatingBody,
+        Self::Dv,
+        Self::Pain,
+        Self::Grief,
+        Self::Substance,
+    ];
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PsychosisMania => "psychosis_mania",
+            Self::AcuteSi => "acute_si",
+            Self::PtsdActive => "ptsd_active",
+            Self::Dissociation => "dissociation",
+            Self::EatingBody => "eating_body",
+            Self::Dv => "dv",
+            Self::Pain => "pain",
+            Self::Grief => "grief",
+            Self::Substance => "substance",
+        }
+    }
+}
+
+/// What may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notifications {
+    /// Whether prompts are pushed; they are shown in the app in any case.
+    pub enabled: bool,
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// The sealed settings document of a patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The zones lived in, oldest first; never empty.
+    pub zones: Vec<ZoneSince>,
+    /// When nothing is delivered.
+    pub quiet_hours: QuietHours,
+    /// The day of the weekly prompt.
+    pub weekly_day: Weekday,
+    /// ISO 3166 country whose crisis numbers are shown.
+    pub country: Option<String>,
+    /// BCP 47 language.
+    pub locale: String,
+    /// What may be sent.
+    pub notifications: Notifications,
+    /// Whether linked therapists see on how many days the patient was active.
+    #[serde(default)]
+    pub share_activity: bool,
+    /// What therapists have changed in the protocol for this patient, by rule.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(Zone::utc(), "en", Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl Settings {
+    /// The settings of somebody new who lives in `zone`.
+    pub fn new(zone: Zone, locale: impl Into<String>, now: Timestamp) -> Self {
+        Self {
+            zones: vec![ZoneSince { zone, from: now }],
+            quiet_hours: QuietHours::default(),
+            weekly_day: Weekday::default(),
+            country: None,
+            locale: locale.into(),
+            notifications: Notifications::default(),
+            share_activity: false,
+            overrides: Vec::new(),
+        }
+    }
+
+    /// The zone in force at `at`.
+    pub fn zone_at(&self, at: Timestamp) -> Zone {
+        zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
+    }
+
+    /// Notes that the patient lives in `zone` since `from`. Answers whether that is news.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes ahead.
+    pub fn change_zone(&mut self, zone: Zone, from: Timestamp, now: Timestamp) -> Result<bool> {
+        if self.zones.last().is_some_and(|last| last.zone == zone) {
+            return Ok(false);
+        }
+        if from > now.saturating_add(SignedDuration::from_mins(5)).unwrap_or(now) {
+            return Err(Error::field("/effective_at", "must not lie in the future"));
+        }
+        match self.zones.last_mut() {
+            Some(last) if from < last.from => {
+                return Err(Error::field("/effective_at", "must not lie before the last change of zone"));
+            }
+            Some(last) if from == last.from => last.zone = zone,
+            _ => self.zones.push(ZoneSince { zone, from }),
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,281 @@
+//! The caller's own account and settings.
+
+use actix_web::{get, patch, web};
+use jiff::Timestamp;
+use jiff::civil::Time;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::care::access::{Access, Read};
+use crate::care::door::{Door, Own};
+use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{EntityTag, Patch, Patchable, Reply, Request};
+use crate::idempotency::Outcome;
+use crate::identity::{self, AccountKind, Caller, Directory};
+use crate::kernel::{Error, Fields, Id, Result, Zone, device_time, locale};
+use crate::planning::{QuietHours, Weekday};
+use crate::settings::actions::{patch_settings, settings};
+use crate::settings::model::{Notifications, Settings};
+use crate::settings::store::{find_settings, open_settings};
+use crate::state::State;
+
+/// The caller's account.
+#[derive(Serialize, ToSchema)]
+struct MeView {
+    /// The account.
+    account_id: Uuid,
+    /// `patient` or `staff`.
+    #[schema(example = "patient")]
+    kind: &'static str,
+    /// What others call this person.
+    name: String,
+    /// Where they log in from.
+    email: String,
+    /// The patient this account is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    patient_id: Option<Uuid>,
+    /// A patient's settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    settings: Option<SettingsView>,
+}
+
+/// A patient's settings.
+#[derive(Serialize, ToSchema)]
+struct SettingsView {
+    /// Where the patient lives now.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: String,
+    /// Where the patient has lived.
+    zones: Vec<ZoneView>,
+    /// When nothing is delivered.
+    quiet_hours: QuietHoursDto,
+    /// The day of the weekly prompt.
+    #[schema(value_type = String, example = "sunday")]
+    weekly_day: Weekday,
+    /// The country whose crisis numbers are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "DE")]
+    country: Option<String>,
+    /// The language.
+    #[schema(example = "en")]
+    locale: String,
+    /// Whether prompts are pushed.
+    notifications: bool,
+    /// Whether linked therapists see on how many of the last seven days the patient was active.
+    share_activity: bool,
+    /// Their version, for `If-Match`.
+    version: i64,
+}
+
+/// A zone and since when.
+#[derive(Serialize, ToSchema)]
+struct ZoneView {
+    /// The zone.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    from: Timestamp,
+}
+
+/// Local times between which nothing is delivered; they may cross midnight and last at most 14 hours.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuietHoursDto {
+    /// Their beginning.
+    #[schema(example = "21:00")]
+    from: String,
+    /// Their end.
+    #[schema(example = "08:00")]
+    to: String,
+}
+
+impl From<QuietHours> for QuietHoursDto {
+    fn from(QuietHours { from, to }: QuietHours) -> Self {
+        let time = |time: Time| time.strftime("%H:%M").to_string();
+        Self { from: time(from), to: time(to) }
+    }
+}
+
+impl SettingsView {
+    fn of(settings: Settings, version: i64, now: Timestamp) -> Self {
+        let time_zone = settings.zone_at(now).name().to_owned();
+        let zone =
+            |since: crate::planning::ZoneSince| ZoneView { time_zone: since.zone.name().to_owned(), from: since.from };
+        Self {
+            time_zone,
+            zones: settings.zones.into_iter().map(zone).collect(),
+            quiet_hours: settings.quiet_hours.into(),
+            weekly_day: settings.weekly_day,
+            country: settings.country,
+            locale: settings.locale,
+            notifications: settings.notifications.enabled,
+            share_activity: settings.share_activity,
+            version,
+        }
+    }
+}
+
+/// Read the caller's account
+#[utoipa::path(tag = "identity", responses((status = 200, description = "The account", body = MeView), ReadErrors))]
+#[get("/me")]
+pub(super) async fn get_me(caller: Caller, state: web::Data<State>, directory: web::Data<Directory>) -> Result<Reply> {
+    let (account, now) = (caller.account(), caller.now());
+    let patient = directory.patient_of(&state.db, account).await?;
+    let patient_keys = match patient {
+        Some(patient) => state.vault.keys(patient.uuid()).await?,
+        None => None,
+    };
+    let unit_keys = patient_keys.clone();
+    let found = state.db.read(move |tx| {
+        let live = caller.live(tx)?;
+        let row = match live.kind() {
+            AccountKind::Patient => find_settings(tx, &Access::<Read>::of_self(&live, unit_keys.clone())?)?,
+            AccountKind::Staff => None,
+        };
+        let names = identity::names_of(tx, &[account])?;
+        Ok((live.kind(), row, names.into_iter().next().ok_or(Error::NotFound)?))
+    });
+    let (kind, row, (_, version, sealed)) = found.await?;
+    let keys = state.vault.keys(account.uuid()).await?.ok_or(Error::NotFound)?;
+    let profile = identity::actions::open_profile(&keys, account, version, &sealed)?;
+    let found = match patient {
+        Some(patient) => Some(open_settings(row.as_ref(), patient_keys.as_ref().ok_or(Error::NotFound)?, patient)?),
+        None => None,
+    };
+    let tag = found.as_ref().map(|(_, version)| EntityTag::version(*version));
+    let reply = Reply::ok(&MeView {
+        account_id: account.uuid(),
+        kind: kind.name(),
+        name: profile.name.into_string(),
+        email: profile.email.as_str().to_owned(),
+        patient_id: patient.map(Id::uuid),
+        settings: found.map(|(settings, version)| SettingsView::of(settings, version, now)),
+    });
+    Ok(match tag {
+        Some(tag) => reply.etag(&tag),
+        None => reply,
+    })
+}
+
+/// A patient's settings, as a change of them is parsed: what stands in it and what does not.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Me)]
+#[serde(deny_unknown_fields)]
+struct SettingsBody {
+    /// Where the patient lives, by IANA name.
+    #[schema(nullable = false, example = "America/New_York")]
+    time_zone: Option<String>,
+    /// Since when, if not now; not before the last change.
+    #[schema(nullable = false, format = DateTime)]
+    effective_at: Option<String>,
+    /// When nothing is delivered.
+    quiet_hours: QuietHoursDto,
+    /// `monday` to `sunday`.
+    #[schema(example = "sunday")]
+    weekly_day: String,
+    /// Two letters of ISO 3166.
+    #[schema(example = "DE")]
+    country: Option<String>,
+    /// A BCP 47 language.
+    #[schema(max_length = 35, example = "en")]
+    locale: String,
+    /// Whether prompts are pushed.
+    notifications: bool,
+    /// Whether linked therapists see on how many of the last seven days the patient was active; off at first.
+    share_activity: bool,
+}
+
+impl Patchable for SettingsBody {
+    const FIXED: &'static [&'static str] = &["time_zone", "effective_at"];
+}
+
+/// The quiet hours, if any are said; their length is the last thing that can be wrong with them.
+///
+/// # Errors
+///
+/// When they are longer than 14 hours. Times that are none are noted in `f`.
+pub fn parse_quiet_hours(f: &mut Fields, hours: Option<QuietHoursDto>) -> Result<Option<QuietHours>> {
+    let Some(hours) = hours else { return Ok(None) };
+    let from = f.take("/quiet_hours/from", device_time::local_time(&hours.from));
+    let times = from.zip(f.take("/quiet_hours/to", device_time::local_time(&hours.to)));
+    times.map(|(from, to)| QuietHours::parse(from, to)).transpose()
+}
+
+/// The day of the week of that name, or a fault.
+pub fn parse_weekday(f: &mut Fields, name: Option<String>) -> Option<Weekday> {
+    let day = serde_json::from_value(serde_json::Value::String(name?));
+    f.take("/weekly_day", day.or(Err("must be monday to sunday")))
+}
+
+impl SettingsBody {
+    /// The settings as they stand. Where the patient lives is written only by who moves.
+    fn of(settings: &Settings) -> Result<Self> {
+        let weekly_day = serde_json::to_value(settings.weekly_day).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(Self {
+            time_zone: None,
+            effective_at: None,
+            quiet_hours: settings.quiet_hours.into(),
+            weekly_day: weekly_day.as_str().unwrap_or_default().to_owned(),
+            country: settings.country.clone(),
+            locale: settings.locale.clone(),
+            notifications: settings.notifications.enabled,
+            share_activity: settings.share_activity,
+        })
+    }
+
+    /// What `before` becomes.
+    fn parse(self, before: &Settings, now: Timestamp) -> Result<Settings> {
+        let mut f = Fields::new();
+        let zone = self.time_zone.and_then(|name| f.take("/time_zone", Zone::parse(&name)));
+        let since = device_time::take(&mut f, "/effective_at", self.effective_at);
+        f.check(since.is_none() || zone.is_some(), "/effective_at", "goes with `time_zone`");
+        let quiet_hours = parse_quiet_hours(&mut f, Some(self.quiet_hours));
+        let weekly_day = parse_weekday(&mut f, Some(self.weekly_day));
+        let country = self.country.and_then(|code| f.take("/country", locale::country(code)));
+        let locale = f.take("/locale", locale::language(self.locale));
+        let (weekly_day, locale) = f.finish(weekly_day.zip(locale))?;
+        let mut after = Settings {
+            quiet_hours: quiet_hours?.unwrap_or(before.quiet_hours),
+            weekly_day,
+            country,
+            locale,
+            notifications: Notifications { enabled: self.notifications },
+            share_activity: self.share_activity,
+            ..before.clone()
+        };
+        if let Some(zone) = zone {
+            after.change_zone(zone, since.unwrap_or(now), now)?;
+        }
+        Ok(after)
+    }
+}
+
+type PatchMe = Patch<SettingsBody>;
+
+/// Change a patient's settings
+///
+/// A new zone or new quiet hours move the prompts that are not yet due.
+#[utoipa::path(tag = "identity",
+    request_body(content((PatchMe = "application/merge-patch+json"), (PatchMe = "application/json"))),
+    params(OnceHeader, IfMatchHeader),
+    responses((status = 200, description = "Changed", body = SettingsView), WriteErrors))]
+#[patch("/me")]
+pub(super) async fn patch_me(door: Door<Own>, request: Request<(), PatchMe>) -> Result<Reply> {
+    let now = door.now();
+    let answer = door.change(
+        "patch_me",
+        request,
+        Ok,
+        move |tx, access, command| {
+            let change = |before: &Settings| command.body.apply(&SettingsBody::of(before)?)?.parse(before, now);
+            Ok(Outcome::ok(access.patient(), patch_settings(tx, access, change, &command.when)?))
+        },
+        |tx, access, outcome| outcome.value.map_or_else(|| settings(tx, access), Ok),
+    );
+    let (settings, version) = answer.await?.value;
+    Ok(Reply::ok(&SettingsView::of(settings, version, now)).etag(&EntityTag::version(version)))
+}

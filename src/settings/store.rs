@@ -1,0 +1,107 @@
+//! The settings row of a patient, sealed under their clinical key.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::model::{CautionFlag, Settings};
+use crate::care::{Access, Write};
+use crate::db::schema::patient_settings;
+use crate::db::{At, Tx};
+use crate::kernel::id::Patient;
+use crate::kernel::{Id, Result};
+use crate::vault::{Keys, Place, Purpose};
+
+/// The settings of a patient as they are stored, sealed.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = patient_settings)]
+pub struct SettingsRow {
+    doc: Vec<u8>,
+    version: i64,
+}
+
+fn place(patient: Id<Patient>, column: &'static str, revision: i64) -> Place {
+    Place { table: "patient_settings", column, subject: patient.uuid(), row: patient.uuid(), revision }
+}
+
+impl SettingsRow {
+    /// The settings, and their version.
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<(Settings, i64)> {
+        Ok((keys.open_json(&place(patient, "doc", self.version), &self.doc)?, self.version))
+    }
+}
+
+/// The settings in `row`; somebody without them lives in UTC.
+pub fn open_settings(row: Option<&SettingsRow>, keys: &Keys, patient: Id<Patient>) -> Result<(Settings, i64)> {
+    row.map_or_else(|| Ok((Settings::default(), 0)), |row| row.open(keys, patient))
+}
+
+/// The settings of the patient, sealed.
+pub fn find_settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<SettingsRow>> {
+    let own = patient_settings::table.filter(patient_settings::patient_id.eq(access.patient()));
+    Ok(own.select(SettingsRow::as_select()).first(tx.conn()).optional()?)
+}
+
+/// Inserts the first settings of a new patient.
+pub fn insert_settings(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    keys: &Keys,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<()> {
+    let doc = keys.seal_json(Purpose::Clinical, &place(patient, "doc", 1), settings)?;
+    diesel::insert_into(patient_settings::table)
+        .values((
+            patient_settings::patient_id.eq(patient),
+            patient_settings::doc.eq(doc),
+            patient_settings::version.eq(1_i64),
+            patient_settings::updated_at.eq(At(now)),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Stores changed settings as `version`.
+pub fn update_settings(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {
+    let patient = access.patient();
+    let doc = access.keys()?.seal_json(Purpose::Clinical, &place(patient, "doc", version), settings)?;
+    diesel::update(patient_settings::table.filter(patient_settings::patient_id.eq(patient)))
+        .set((
+            patient_settings::doc.eq(doc),
+            patient_settings::version.eq(version),
+            patient_settings::updated_at.eq(At(access.now())),
+        ))
+        .execute(tx.conn())?;
+    Ok(())
+}
+
+/// The caution flags of the patient, opened: what is withheld is decided in the unit.
+pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<CautionFlag>> {
+    let row: Option<(Option<Vec<u8>>, i64)> = patient_settings::table
+        .filter(patient_settings::patient_id.eq(access.patient()))
+        .select((patient_settings::cautions, patient_settings::cautions_rev))
+        .first(tx.conn())
+        .optional()?;
+    let (sealed, revision) = row.unwrap_or_default();
+    open_cautions(access, sealed, revision)
+}
+
+/// The caution flags in a sealed column.
+pub fn open_cautions<A>(access: &Access<A>, sealed: Option<Vec<u8>>, revision: i64) -> Result<BTreeSet<CautionFlag>> {
+    let Some(sealed) = sealed else { return Ok(BTreeSet::new()) };
+    access.keys()?.open_json(&place(access.patient(), "cautions", revision), &sealed)
+}
+
+/// Stores the caution flags. The settings stay as they are, version and all: the patient is not to see that one was set.
+pub fn update_cautions(tx: &mut Tx<'_>, access: &Access<Write>, flags: &BTreeSet<CautionFlag>) -> Result<()> {
+    let patient = access.patient();
+    let own = || patient_settings::table.filter(patient_settings::patient_id.eq(patient));
+    let revision: i64 = own().select(patient_settings::cautions_rev).first::<i64>(tx.conn())? + 1;
+    let sealed = access.keys()?.seal_json(Purpose::Clinical, &place(patient, "cautions", revision), flags)?;
+    diesel::update(own())
+        .set((patient_settings::cautions.eq(sealed), patient_settings::cautions_rev.eq(revision)))
+        .execute(tx.conn())?;
+    Ok(())
+}
