@@ -156,7 +156,7 @@ fn patched(schema: RefOr<Schema>, fixed: &[String], parts: &[(String, RefOr<Sche
         match member {
             RefOr::T(Schema::Object(member)) if !fixed.contains(name) => nullable(member),
             RefOr::T(Schema::Array(member)) if !fixed.contains(name) => {
-                member.schema_type = or_null(&member.schema_type)
+                member.schema_type = or_null(&member.schema_type);
             }
             RefOr::Ref(of) => {
                 let part = parts.iter().find(|(part, _)| of.ref_location.ends_with(&format!("/{part}")));

@@ -1,14 +1,16 @@
 //! Accounts, sessions and refresh tokens.
 
 use diesel::prelude::*;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::clearing::KEPT;
 use crate::db::schema::{account_heads, accounts, refresh_tokens, sessions};
 use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::locked;
+
+/// How long a session that ran out is kept: longer than any access token of it lives.
+pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// Session and account of a caller, in one row.
 #[derive(Queryable, Selectable)]

@@ -55,7 +55,7 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
     let (mut items, mut looked_at, mut after) = (Vec::new(), 0, page.after);
     loop {
-        let scan = Scan { rows, after, ..filter.scan() };
+        let scan = Scan { after, rows, ..filter.scan() };
         let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
             Ok((T::Table::list(tx, access, &scan)?, course::background(tx, access)?))
         };

@@ -182,8 +182,8 @@ impl pages::Filter<Entries> for Filter {
         if !fits || (self.tag.is_none() && self.words.is_empty()) {
             return Ok(fits);
         }
-        let content = opened.content()?;
-        let tagged = |wanted: &String| content.tags.iter().any(|tag| folded(tag.as_str()) == *wanted);
-        Ok(self.tag.as_ref().is_none_or(tagged) && self.says(&content))
+        let said = opened.content()?;
+        let tagged = |wanted: &String| said.tags.iter().any(|tag| folded(tag.as_str()) == *wanted);
+        Ok(self.tag.as_ref().is_none_or(tagged) && self.says(&said))
     }
 }

@@ -6,7 +6,7 @@ use crate::care::Access;
 use crate::db::Tx;
 use crate::items::{ItemTable as _, seal::open_section};
 use crate::kernel::id::Entry;
-use crate::kernel::{Id, Result};
+use crate::kernel::{Id, Result, Text};
 
 /// Entries that are looked through: the newest.
 const MOST: i64 = 200;
@@ -31,7 +31,7 @@ pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[uuid::Uuid]) 
         let Some(text) = row.parts.get(1) else { continue };
         let text: Option<TextSection> = open_section::<Entries, _>(keys, (patient, id.any()), "text", text)?;
         let words = text.and_then(|text| {
-            let title = text.title.map(|title| title.into_string());
+            let title = text.title.map(Text::into_string);
             title.or_else(|| text.body.map(|body| body.as_str().to_owned()))
         });
         let line = words.map(|words| cut(&words)).filter(|line| !line.is_empty());

@@ -16,7 +16,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("grant_items", "care"),
     ("grant_readers", "care"),
     ("grants", "care"),
-    ("invitations", "care"),
+    ("invitations", "onboarding"),
     ("openings", "care"),
     ("patients", "care"),
     ("settings", "care"),
@@ -57,6 +57,9 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
     ("exercises/assignments/store.rs", "care_links", "who may see an assignment is a condition of the same statement"),
     ("items/store/create.rs", "changes", "the hottest write is one statement on PostgreSQL"),
     ("items/store/create.rs", "patient_heads", "the hottest write is one statement on PostgreSQL"),
+    ("onboarding/store.rs", "patient_heads", "registration inserts a patient with their head"),
+    ("onboarding/store.rs", "patients", "registration inserts the row of a patient"),
+    ("onboarding/store.rs", "staff_members", "registration inserts the first membership of somebody who works there"),
     ("schedule/store.rs", "care_links", "the facts that every plan asks for are one statement"),
     ("schedule/store.rs", "entries", "the same"),
     ("schedule/store.rs", "exercise_responses", "the same"),
@@ -68,19 +71,14 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
 
 /// The same, for what is about to be mended.
 const UNTIL_MOVED: &[(&str, &str, &str)] = &[
-    ("care/store/invitations.rs", "accounts", "whether an address has an account is for identity's store to say"),
     ("changes/store.rs", "patients", "who owns a feed is for care's store to say"),
+    ("onboarding/store.rs", "settings", "the server's own values need one owner"),
     ("schedule/store.rs", "settings", "the server's own values need one owner"),
 ];
 
 /// Who makes an access or a leave for the server itself, without a door: file, what, why. An entry that is not needed
 /// fails.
 const FOR_SERVER: &[(&str, &str, &str)] = &[
-    (
-        "care/clinics.rs",
-        "Access::<Write>",
-        "somebody leaves a clinic: their links end, in the unit of the admin who says so",
-    ),
     ("delivery/actions.rs", "Access::<Read>", "what may still be sent is judged from the opened prompt"),
     ("delivery/due.rs", "Access::<Read>", "after an outage the one prompt that still goes out is chosen"),
     ("delivery/due.rs", "Leave", "the choice is stored under the lock on the patient's head"),
