@@ -96,7 +96,7 @@ const KINDS: &[(&str, &str)] = &[
     ("exercises/draft.rs", "model"),
     ("exercises/fit.rs", "model"),
     ("exercises/purge.rs", "actions"),
-    ("exercises/suggestions.rs", "store"),
+    ("exercises/suggestions.rs", "actions"),
     ("exercises/translations.rs", "model"),
     ("exercises/view.rs", "routes"),
     ("idempotency/clearing.rs", "actions"),

@@ -46,7 +46,6 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
         "the head of a patient's audit chain stands in the row that a unit locks anyway",
     ),
     ("audit/store.rs", "account_heads", "the same of an account"),
-    ("care/store/links.rs", "patient_heads", "a patient is inserted with their head"),
     (
         "course/store.rs",
         "patient_settings",
