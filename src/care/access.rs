@@ -182,7 +182,7 @@ impl Access<Read> {
 }
 
 impl Access<Write> {
-    /// Leave for the server's own work on a patient's data. The plan follows at the end, see [`Self::follow`].
+    /// Leave for the server's own work on a patient's data. The plan follows at the end, see `follow`.
     pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
         Self::new(patient, Role::Server, None, keys, now)
     }
