@@ -55,11 +55,6 @@ const FORWARD: &[(&str, &str, &str)] = &[];
 const UNTIL_MOVED: &[(&str, &str)] = &[
     ("app/openapi.rs", "app/mod.rs"),
     ("db/memory.rs", "db/mod.rs"),
-    ("exercises/routes/history.rs", "exercises/routes/mod.rs"),
-    ("exercises/routes/library.rs", "exercises/routes/mod.rs"),
-    ("exercises/routes/lists.rs", "exercises/routes/mod.rs"),
-    ("exercises/routes/responses.rs", "exercises/routes/mod.rs"),
-    ("exercises/routes/suggestions.rs", "exercises/routes/mod.rs"),
     ("http/methods.rs", "http/mod.rs"),
     ("idempotency/store.rs", "idempotency/mod.rs"),
     ("items/store.rs", "items/store/create.rs"),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Language;
+use super::language::Language;
 use crate::care::Door;
 use crate::care::door::Own;
 use crate::exercises::draft::DistressFields;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Language;
+use super::language::Language;
 use crate::exercises::answers;
 use crate::exercises::catalogue::{self, Ask, Exercise, Guidance, Step};
 use crate::exercises::translations::{Common, Words};

@@ -4,7 +4,7 @@ use actix_web::get;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::Language;
+use super::language::Language;
 use crate::care::Door;
 use crate::care::door::Shared;
 use crate::course::Surroundings;

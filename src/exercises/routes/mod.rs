@@ -1,21 +1,17 @@
-//! Exercises over HTTP: the library, advice, responses, assignments.
+//! Exercises over HTTP: the library, suggestions, responses, cautions.
 
 mod cautions;
 mod history;
+mod language;
 mod library;
 mod lists;
 mod responses;
 mod suggestions;
 
-use std::future::{Ready, ready};
-
-use actix_web::dev::Payload;
-use actix_web::http::header::{AcceptLanguage, Header as _, Quality};
-use actix_web::{FromRequest, HttpRequest};
-
-use super::translations;
 use crate::http::Operations;
-use crate::kernel::Error;
+
+#[cfg(test)]
+pub(super) use language::Language;
 
 /// Registers what needs no token.
 pub fn configure_public(config: &mut Operations<'_, '_>) {
@@ -45,34 +41,4 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
         .service(cautions::get_cautions)
         .service(cautions::put_cautions);
     super::assignments::configure_patient(config);
-}
-
-/// The language that a request asks for, of those that there are; `None` if it does not say.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Language(pub(super) Option<&'static str>);
-
-impl Language {
-    /// The one with the highest weight, and of those the first.
-    pub(super) fn negotiate(accepted: &AcceptLanguage) -> Self {
-        let known = accepted.iter().filter(|wanted| wanted.quality > Quality::ZERO).filter_map(|wanted| {
-            Some((translations::language(wanted.item.item()?.primary_language())?, wanted.quality))
-        });
-        // Of equals, `max_by_key` takes the last.
-        Self(known.rev().max_by_key(|(_, weight)| *weight).map(|(language, _)| language))
-    }
-
-    /// The language asked for, or else `own`.
-    pub(super) fn or(self, own: &str) -> &str {
-        self.0.unwrap_or(own)
-    }
-}
-
-impl FromRequest for Language {
-    type Error = Error;
-    type Future = Ready<Result<Self, Error>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // A header that cannot be read asks for nothing.
-        ready(Ok(AcceptLanguage::parse(request).map_or(Self(None), |accepted| Self::negotiate(&accepted))))
-    }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Language;
+use super::language::Language;
 use crate::care::Door;
 use crate::care::door::{Care, Own, Shared};
 use crate::exercises::draft::PutExerciseResponse;

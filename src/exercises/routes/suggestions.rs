@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Language;
+use super::language::Language;
 use super::library::ExerciseSummary;
 use crate::care::Door;
 use crate::care::door::Own;
