@@ -54,7 +54,7 @@ impl Role {
     }
 }
 
-/// Leave to touch one patient's data, in one unit of work.
+/// The permission to touch one patient's data, in one unit of work.
 #[derive(Debug)]
 pub struct Access<A> {
     patient: Id<Patient>,
@@ -165,12 +165,12 @@ impl<A> Access<A> {
 }
 
 impl Access<Read> {
-    /// Leave for the server to read a patient's data: to judge what may be delivered, to look for what is due.
+    /// The permission of the server to read a patient's data: to judge what may be delivered, to look for what is due.
     pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
         Self::new(patient, Role::Server, None, keys, now)
     }
 
-    /// Leave for a patient who is known to be themself to read, outside the operations that name a patient.
+    /// The permission of a patient, who is known to be themself, to read outside the operations that name a patient.
     ///
     /// # Errors
     ///
@@ -182,24 +182,9 @@ impl Access<Read> {
 }
 
 impl Access<Write> {
-    /// Leave for the server's own work on a patient's data. The plan follows at the end, see `follow`.
-    pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
-        Self::new(patient, Role::Server, None, keys, now)
-    }
-
-    /// Leave for the planner, in the unit of whoever changed something.
+    /// The access of the planner, in the unit of whoever changed something.
     pub fn for_planner(request: &PlanRequest) -> Self {
         Self::new(request.patient, Role::Server, request.actor, request.keys.clone(), request.now)
-    }
-
-    /// Leave for a patient who is known to be themself to write, outside the operations that name a patient.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Forbidden`] for an account that is no patient's.
-    pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
-        let patient = live.patient().ok_or(Error::Forbidden(Code::Forbidden))?;
-        Ok(Self::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now()))
     }
 
     /// Locks the patient's head, as the first write on their data in a unit, and takes the number of the first change.
@@ -281,7 +266,7 @@ impl Access<Write> {
     }
 }
 
-/// Leave to write that was given outside a door. It is used up by a piece of work, after which the plan follows.
+/// A permission to write that was given outside a door. It is used up by a piece of work, after which the plan follows.
 #[derive(Debug)]
 pub struct Leave(Access<Write>);
 
@@ -297,7 +282,8 @@ impl Leave {
     ///
     /// [`Error::Forbidden`] for an account that is no patient's.
     pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
-        Access::<Write>::of_self(live, keys).map(Self)
+        let patient = live.patient().ok_or(Error::Forbidden(Code::Forbidden))?;
+        Ok(Self(Access::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now())))
     }
 
     /// For the patient of an account that this unit makes, in the session that it opens for them.
@@ -308,18 +294,12 @@ impl Leave {
     pub fn for_new(account: &Draft, session: Id<Session>, now: Timestamp) -> Result<Self> {
         let patient = account.patient.zip(account.patient_keys());
         let (patient, keys) = patient.ok_or_else(|| Error::internal("a new account is no patient's"))?;
-        Ok(Self::opened(patient, Role::Owner, (account.id, session), Some(keys.clone()), now))
+        Ok(Self(Access::opened(patient, Role::Owner, (account.id, session), Some(keys.clone()), now)))
     }
 
-    /// For what this slice has checked itself.
-    pub(super) fn opened(
-        patient: Id<Patient>,
-        role: Role,
-        actor: (Id<Account>, Id<Session>),
-        keys: Option<Keys>,
-        now: Timestamp,
-    ) -> Self {
-        Self(Access::opened(patient, role, actor, keys, now))
+    /// With an access for which this slice has checked everything itself.
+    pub(super) fn of(access: Access<Write>) -> Self {
+        Self(access)
     }
 
     /// Does `work`, and then has the plan follow what it changed.

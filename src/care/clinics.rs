@@ -1,4 +1,4 @@
-//! Clinics: which one somebody means, and what they may do there.
+//! Clinics: finds the clinic that somebody means, and checks what they may do there.
 
 use super::model::Capabilities;
 use super::store;

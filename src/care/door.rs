@@ -26,9 +26,9 @@ pub use super::policy::{Care, Own, Policy, Shared, Team};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
-use crate::http::{Answer, Command, IdempotencyKey, Listing, PatientRef, Reply, Request};
-use crate::idempotency::{self, Done, Once, Outcome};
-use crate::identity::{AccountKind, Caller, Directory, Kind as _, key_of, once_of};
+use crate::http::{Answer, Command, Listing, PatientRef, Reply, Request};
+use crate::idempotency::{self, Outcome};
+use crate::identity::{AccountKind, Caller, Directory, Kind as _, key_of};
 use crate::kernel::fields::FieldError;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::page::{CursorKey, PageRequest};
@@ -268,8 +268,8 @@ impl<L: Policy> Door<L> {
 
     /// Does what `request` asks for, as operation `act`: once for each idempotency key.
     ///
-    /// `parse` makes the command; what is wrong with it is only told to somebody whom the door lets in. `work` does it;
-    /// the plan follows what it changed. Then `show` reads what the answer needs, the first time (the outcome then has a
+    /// `parse` makes the command; its faults are only told to somebody whom the door lets in. `work` does it; the plan
+    /// follows what it changed. Then `show` reads what the answer needs, the first time (the outcome then has a
     /// value) and for a replay, for what the caller may see now.
     ///
     /// # Errors
@@ -280,16 +280,36 @@ impl<L: Policy> Door<L> {
         act: &'static str,
         request: Request<I, B>,
         parse: impl FnOnce(Command<I, B>) -> Result<C>,
-        work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<T>> + Send + 'static,
-        show: impl FnMut(&mut Tx<'_>, &Access<Write>, Outcome<T>) -> Result<V> + Send + 'static,
+        mut work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<T>> + Send + 'static,
+        mut show: impl FnMut(&mut Tx<'_>, &Access<Write>, Outcome<T>) -> Result<V> + Send + 'static,
     ) -> Result<Answer<V>>
     where
         C: Send + 'static,
         V: Send + 'static,
     {
         let (key, path) = (key_of(self.state(), &request), request.path().to_owned());
-        let command = request.into_command().and_then(parse);
-        let (status, value) = self.write_with(act, key, command, work, show).await?;
+        let mut command = request.into_command().and_then(parse);
+        let parts = Arc::clone(&self.parts);
+        let verdict = self.state().db.write(move |tx| {
+            let access = match parts.open::<L, Write>(tx, act)? {
+                Opened::Refused => return Ok(Err(Error::NotFound)),
+                Opened::In(access) => access,
+            };
+            let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
+            let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
+            access.follow(tx, parts.state.planner.as_ref())?;
+            let status = outcome.done.status;
+            let value = show(tx, &access, outcome)?;
+            parts.trace(tx, act, &access)?;
+            Ok(Ok((status, value)))
+        });
+        let answer = verdict.await.and_then(|answer| answer);
+        if !self.is_owner() && matches!(answer, Err(Error::NotFound)) {
+            // What the unit did is rolled back; the trace of the refusal needs one of its own.
+            let parts = Arc::clone(&self.parts);
+            self.state().db.write(move |tx| parts.refused(tx, act)).await?;
+        }
+        let (status, value) = answer?;
         Ok(Answer { created: status == 201, path, value })
     }
 
@@ -312,79 +332,6 @@ impl<L: Policy> Door<L> {
         };
         self.change(act, request, Ok, work, |_, _, _| Ok(())).await?;
         Ok(Reply::no_content())
-    }
-
-    async fn write_with<C, T, V>(
-        &self,
-        act: &'static str,
-        key: Result<Once>,
-        mut command: Result<C>,
-        mut work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<T>> + Send + 'static,
-        mut show: impl FnMut(&mut Tx<'_>, &Access<Write>, Outcome<T>) -> Result<V> + Send + 'static,
-    ) -> Result<(u16, V)>
-    where
-        C: Send + 'static,
-        V: Send + 'static,
-    {
-        let parts = Arc::clone(&self.parts);
-        let verdict = self.state().db.write(move |tx| {
-            let access = match parts.open::<L, Write>(tx, act)? {
-                Opened::Refused => return Ok(Err(Error::NotFound)),
-                Opened::In(access) => access,
-            };
-            let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
-            let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
-            access.follow(tx, parts.state.planner.as_ref())?;
-            let status = outcome.done.status;
-            let value = show(tx, &access, outcome)?;
-            parts.trace(tx, act, &access)?;
-            Ok(Ok((status, value)))
-        });
-        let answer = verdict.await.and_then(|answer| answer);
-        if !self.is_owner() && matches!(answer, Err(Error::NotFound)) {
-            // What the unit did is rolled back; the trace of the refusal needs one of its own.
-            let parts = Arc::clone(&self.parts);
-            self.state().db.write(move |tx| parts.refused(tx, act)).await?;
-        }
-        answer
-    }
-
-    /// Opens the door to write, as operation `act`: once for each idempotency key.
-    ///
-    /// `command` is the parsed body: what is wrong with it is only told to somebody whom the door lets in. `f` does
-    /// the work; `again` renders an earlier outcome of the same request for what the caller may see now.
-    ///
-    /// # Errors
-    ///
-    /// 401, 403 or 404 when the door stays shut; what is wrong with the command; what `f` or `again` answer.
-    pub async fn write<C, V, F, G>(
-        &self,
-        act: &'static str,
-        once: Once,
-        command: Result<C>,
-        mut f: F,
-        mut again: G,
-    ) -> Result<(Done, V)>
-    where
-        C: Send + 'static,
-        V: Send + 'static,
-        F: FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<(Done, V)> + Send + 'static,
-        G: FnMut(&mut Tx<'_>, &Access<Write>, Done) -> Result<V> + Send + 'static,
-    {
-        let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &C| {
-            let (done, value) = f(tx, access, command)?;
-            Ok(Outcome { done, value: Some(value) })
-        };
-        let show = move |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<V>| match outcome.value {
-            Some(value) => Ok((outcome.done, value)),
-            None => Ok((outcome.done, again(tx, access, outcome.done)?)),
-        };
-        Ok(self.write_with(act, Ok(once), command, work, show).await?.1)
-    }
-
-    /// The idempotency key of this request with its fingerprint, a keyed hash of method, path and body.
-    pub fn once(&self, key: &IdempotencyKey, body: &[u8]) -> Once {
-        once_of(self.state(), key, body)
     }
 }
 

@@ -73,8 +73,8 @@ pub fn end_own(
     } else {
         return Err(Error::NotFound);
     };
-    let leave = Leave::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
-    leave.run(tx, planner, |tx, access| end(tx, access, &link))
+    let access = Access::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
+    Leave::of(access).run(tx, planner, |tx, access| end(tx, access, &link))
 }
 
 /// Confirms, as the therapist, that the patient is who was invited. Twice is once. `keys` are those of the patient.
@@ -94,9 +94,9 @@ pub fn confirm(
         return Ok(link);
     }
     let role = Role::Therapist { link: link.id, clinic: link.clinic };
-    let leave = Leave::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
+    let access = Access::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
     let version = link.version + 1;
-    leave.run(tx, planner, |tx, access| {
+    Leave::of(access).run(tx, planner, |tx, access| {
         access.lock(tx)?;
         store::mark_active(tx, access, link.id)?;
         access.record(tx, Change::new(Entity::CareLink, link.id, version, Op::Update))

@@ -7,7 +7,7 @@ use crate::kernel::id::Patient;
 
 /// A policy: which accounts may try, and as whom they get in.
 pub trait Policy: 'static {
-    /// The kinds of account the operation is for; others get 403 whatever the patient.
+    /// The kinds of account that may call the operation; others get 403, whatever the patient.
     type For: Kind;
     /// As whom a caller gets in, by what binds them to the patient.
     fn admits(relations: &Relations<'_>) -> Option<Role>;

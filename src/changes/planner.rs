@@ -25,7 +25,7 @@ pub struct PlanRequest {
     pub feeds: FeedsPlan,
 }
 
-/// Makes plans follow what has changed. The server has one; whoever opens an access to write calls it.
+/// Plans again what a change has made stale. The server has one planner; each unit that writes ends by calling it.
 pub trait Planner: fmt::Debug + Send + Sync {
     /// Plans again and stores the difference. The head of the patient is held.
     ///

@@ -66,7 +66,7 @@ pub struct Body<T, M = Json> {
 /// What was ignored of a lenient request; the [`super::Reply`] tells it.
 pub(super) struct Warnings(pub Vec<FieldError>);
 
-/// The body of a PATCH. The fields of `T` are [`super::Change`]s.
+/// The body of a PATCH that changes what no PUT sends; elsewhere [`super::Patch`].
 pub type PatchBody<T> = Body<T, MergePatch>;
 
 impl<T, M> Body<T, M> {

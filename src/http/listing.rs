@@ -44,8 +44,8 @@ pub struct Listing<F = NoFilter> {
 pub struct NoFilter {}
 
 impl<F> Listing<F> {
-    // The `Link` to the page that starts at `cursor`: this address with another cursor.
-    fn next_link(&self, cursor: &str) -> String {
+    /// The `Link` to the page that starts at `cursor`: this address with another cursor.
+    pub(super) fn next_link(&self, cursor: &str) -> String {
         let kept = self.query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
         let own = format!("cursor={cursor}");
         let query: Vec<&str> = kept.chain([own.as_str()]).collect();

@@ -40,7 +40,6 @@ use std::sync::Arc;
 use actix_web::error::JsonPayloadError;
 use actix_web::web;
 
-pub use crate::kernel::Change;
 pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
 pub(crate) use document::page;
 pub use layers::RequestId;

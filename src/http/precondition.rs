@@ -112,31 +112,6 @@ impl Preconditions {
         if matches && differs { Ok(()) } else { Err(Error::Stale) }
     }
 
-    /// Whether a whole `new` sent by PUT changes `old`, whose tag is `current`. The present state changes nothing; nor does
-    /// the state that it was created with (`first`), sent again without a condition.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::require`]; [`Error::Stale`] when the request may only create; what `first` answers.
-    pub fn replaces<T: PartialEq>(
-        &self,
-        current: &EntityTag,
-        (old, new): (&T, &T),
-        first: impl FnOnce() -> Result<T>,
-    ) -> Result<bool> {
-        if old == new {
-            return Ok(false);
-        }
-        if !self.change_only() {
-            if first()? == *new {
-                return Ok(false);
-            }
-            return Err(if self.create_only() { Error::Stale } else { Error::PreconditionRequired });
-        }
-        self.require(current)?;
-        Ok(true)
-    }
-
     /// Whether a PUT of `sent` is the request that created the thing (`created`), come again from a client that has not seen
     /// an answer: without `If-Match`, by the same body. It changes nothing and is answered with the present state.
     pub fn is_creation(&self, created: Option<&Creation>, sent: &Creation) -> bool {

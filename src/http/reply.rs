@@ -85,17 +85,6 @@ impl Reply {
         }
     }
 
-    /// With `Link: …; rel="next"`: this request's address with another `cursor`, if there is a next page.
-    #[must_use]
-    pub fn next(self, request: &HttpRequest, cursor: Option<&str>) -> Self {
-        let Some(cursor) = cursor else { return self };
-        let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-        let own = format!("cursor={cursor}");
-        let query: Vec<&str> = kept.chain([own.as_str()]).collect();
-        let link = format!("<{}?{}>; rel=\"next\"", request.path(), query.join("&"));
-        self.header(header::LINK, &link)
-    }
-
     /// With what was ignored of a lenient request, as `warnings` in the object.
     fn warnings(mut self, warnings: &[FieldError]) -> Self {
         if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(warnings))

@@ -13,8 +13,8 @@ use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
-use crate::http::{Answer, Command, IdempotencyKey, Reply, Request};
-use crate::idempotency::{self, Done, Once, Outcome};
+use crate::http::{Answer, Command, Reply, Request};
+use crate::idempotency::{self, Once, Outcome};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
@@ -203,62 +203,20 @@ impl<K: Kind> Claimed<K> {
         self.change(state, request, Ok, work, |_, _, _| Ok(())).await?;
         Ok(Reply::no_content())
     }
-
-    /// Runs `f` in one unit whose first statement makes the caller live: once for each idempotency key.
-    ///
-    /// `command` is the parsed body: what is wrong with it is told after the caller is known. `again` renders an
-    /// earlier outcome of the same request.
-    ///
-    /// # Errors
-    ///
-    /// As [`Claimed::live`]; what is wrong with the command; what `f` or `again` answer.
-    pub async fn write<C, V, F, G>(
-        &self,
-        state: &State,
-        once: Once,
-        mut command: Result<C>,
-        mut f: F,
-        mut again: G,
-    ) -> Result<(Done, V)>
-    where
-        C: Send + 'static,
-        V: Send + 'static,
-        F: FnMut(&mut Tx<'_>, &Live<K>, &C) -> Result<(Done, V)> + Send + 'static,
-        G: FnMut(&mut Tx<'_>, &Live<K>, Done) -> Result<V> + Send + 'static,
-    {
-        let caller = *self;
-        let unit = move |tx: &mut Tx<'_>| {
-            let live = caller.live(tx)?;
-            let work = |tx: &mut Tx<'_>, command: &C| {
-                let (done, value) = f(tx, &live, command)?;
-                Ok(Outcome { done, value: Some(value) })
-            };
-            let outcome = idempotency::run(tx, (live.account(), &once, live.now()), &mut command, work)?;
-            match outcome.value {
-                Some(value) => Ok((outcome.done, value)),
-                None => Ok((outcome.done, again(tx, &live, outcome.done)?)),
-            }
-        };
-        state.db.write(unit).await
-    }
 }
 
 /// The idempotency key of a request with its fingerprint, a keyed hash of method, address and body.
-pub fn once_of(state: &State, key: &IdempotencyKey, body: &[u8]) -> Once {
-    let Some(text) = key.key() else { return Once::none() };
-    Once {
-        key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
-        fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(body)),
-    }
-}
-
-/// The idempotency key of a request with its fingerprint, or what is wrong with it.
 ///
 /// # Errors
 ///
 /// 422 for a malformed key.
 pub fn key_of<I, B>(state: &State, request: &Request<I, B>) -> Result<Once> {
-    request.key().map(|(key, raw)| once_of(state, key, raw))
+    let (key, raw) = request.key()?;
+    let Some(text) = key.key() else { return Ok(Once::none()) };
+    Ok(Once {
+        key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
+        fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(raw)),
+    })
 }
 
 /// A caller whose session lives, in the unit that made it.

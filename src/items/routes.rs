@@ -7,14 +7,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::actions::{self, New};
-use super::model::Part;
+use super::model::{Part, Row};
 use super::pages::{self, Answer, Filter};
 use super::seal::{self, Opened};
 use super::view::{ItemView, Shown, render};
-use crate::care::Door;
 use crate::care::door::{Care, Own, Policy, Shared};
+use crate::care::{Access, Door, Write};
 use crate::changes::{self, Recorded};
+use crate::db::Tx;
 use crate::http::{Body, Command, EntityTag, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page};
+use crate::idempotency::Outcome;
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Creation, Error, Id, Result};
 use crate::vault::MacLabel;
@@ -34,7 +36,7 @@ pub trait Written: Shown {
     fn body(content: &Self::Content) -> Self::Body;
 }
 
-fn show<T: Shown, P: Policy>(
+fn show_item<T: Shown, P: Policy>(
     door: &Door<P>,
     (item, background): &Answer,
     manner: T::Manner,
@@ -49,9 +51,21 @@ fn show<T: Shown, P: Policy>(
     Ok((view, EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))))
 }
 
-fn reply<T: Shown, P: Policy>(door: &Door<P>, answer: &Answer, manner: T::Manner) -> Result<Reply> {
-    let (view, tag) = show::<T, P>(door, answer, manner)?;
-    Ok(Reply::ok(&view).etag(&tag))
+/// Changes an item by `work`, and answers with it as it is then.
+async fn change<T: Shown, I, B, C: Send + 'static>(
+    door: &Door<Own>,
+    act: &'static str,
+    (request, manner): (Request<I, B>, T::Manner),
+    parse: impl FnOnce(Command<I, B>) -> Result<C>,
+    work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<Row>> + Send + 'static,
+) -> Result<Reply> {
+    let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<Row>| {
+        pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value)
+    };
+    door.change(act, request, parse, work, show).await?.reply(|answer| {
+        let (view, tag) = show_item::<T, _>(door, &answer, manner)?;
+        Ok(Reply::ok(&view).etag(&tag))
+    })
 }
 
 /// Creates or replaces an item.
@@ -71,14 +85,10 @@ pub async fn put<T: Written>(
         let new = New::<T>::seal(door.keys()?, (door.patient()?, id.0), T::parse(body)?, creation, door.now())?;
         Ok((new, when))
     };
-    let answer = door.change(
-        act,
-        request,
-        parse,
-        |tx, access, (new, when): &(New<T>, Preconditions)| actions::put::<T>(tx, access, new, when),
-        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
-    );
-    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+    change::<T, _, _, _>(&door, act, (request, manner), parse, |tx, access, (new, when): &(New<T>, Preconditions)| {
+        actions::put::<T>(tx, access, new, when)
+    })
+    .await
 }
 
 /// Reads an item.
@@ -93,7 +103,7 @@ pub async fn get<T: Shown>(
     manner: T::Manner,
 ) -> Result<Reply> {
     let answer = door.read(act, move |tx, access| pages::answer::<T, _>(tx, access, id)).await?;
-    let (view, tag) = show::<T, _>(&door, &answer, manner)?;
+    let (view, tag) = show_item::<T, _>(&door, &answer, manner)?;
     Ok(Reply::ok(&view).unless_known(&tag, &when))
 }
 
@@ -108,17 +118,17 @@ pub async fn patch<T: Written>(
     request: Request<Id<T::Id>, Patch<T::Body>>,
     manner: T::Manner,
 ) -> Result<Reply> {
-    let answer = door.change(
+    change::<T, _, _, _>(
+        &door,
         act,
-        request,
+        (request, manner),
         Ok,
         |tx, access, Command { id, when, body }: &Command<Id<T::Id>, Patch<T::Body>>| {
             let patched = |content: &T::Content| T::parse(body.apply(&T::body(content))?);
             actions::patch::<T>(tx, access, *id, patched, when)
         },
-        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
-    );
-    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+    )
+    .await
 }
 
 /// Deletes an item.
@@ -141,14 +151,10 @@ pub async fn undelete<T: Shown>(
     request: Request<Id<T::Id>>,
     manner: T::Manner,
 ) -> Result<Reply> {
-    let answer = door.change(
-        act,
-        request,
-        Ok,
-        |tx, access, command: &Command<Id<T::Id>>| actions::undelete::<T>(tx, access, command.id),
-        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
-    );
-    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+    change::<T, _, _, _>(&door, act, (request, manner), Ok, |tx, access, command: &Command<Id<T::Id>>| {
+        actions::undelete::<T>(tx, access, command.id)
+    })
+    .await
 }
 
 /// Notes that a therapist has opened an item. Answers when they first did.
@@ -166,7 +172,7 @@ pub async fn mark_opened<T: Shown>(
         request,
         Ok,
         |tx, access, command: &Command<Id<T::Id>>| {
-            Ok(crate::idempotency::Outcome::ok(command.id, actions::mark_opened::<T>(tx, access, command.id)?))
+            Ok(Outcome::ok(command.id, actions::mark_opened::<T>(tx, access, command.id)?))
         },
         |tx, access, outcome| {
             let id = outcome.id()?;
@@ -278,12 +284,8 @@ pub async fn restore<T: Shown>(
     request: Request<(Id<T::Id>, i64)>,
     manner: T::Manner,
 ) -> Result<Reply> {
-    let answer = door.change(
-        act,
-        request,
-        Ok,
-        |tx, access, command: &Command<(Id<T::Id>, i64)>| actions::restore::<T>(tx, access, command.id, &command.when),
-        |tx, access, outcome| pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value),
-    );
-    answer.await?.reply(|answer| reply::<T, _>(&door, &answer, manner))
+    change::<T, _, _, _>(&door, act, (request, manner), Ok, |tx, access, command: &Command<(Id<T::Id>, i64)>| {
+        actions::restore::<T>(tx, access, command.id, &command.when)
+    })
+    .await
 }

@@ -12,7 +12,6 @@ pub mod fields;
 pub mod id;
 pub mod locale;
 pub mod page;
-pub mod patch;
 pub mod text;
 pub mod zone;
 
@@ -22,6 +21,5 @@ pub use entropy::Entropy;
 pub use error::{Code, Error, Result};
 pub use fields::Fields;
 pub use id::Id;
-pub use patch::Change;
 pub use text::Text;
 pub use zone::Zone;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use afterglow::app::{self, Server};
 use afterglow::care::Access;
-use afterglow::changes;
+use afterglow::changes::{self, FeedsPlan, PlanRequest};
 use afterglow::config::Config;
 use afterglow::db::schema::{patients, prompts};
 use afterglow::db::{At, Backend, Tx};
@@ -108,7 +108,8 @@ async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
         let (keys, older) = (state.vault.keys(patient.uuid()).await.unwrap(), older.clone());
         let unit = move |tx: &mut Tx<'_>| {
             changes::take(tx, patient, 0)?;
-            schedule::replan(tx, &Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now), &older)
+            let asked = PlanRequest { patient, keys: keys.clone(), actor: None, now, feeds: FeedsPlan::Always };
+            schedule::replan(tx, &Access::for_planner(&asked), &older)
         };
         moved += state.db.write(unit).await.unwrap();
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use afterglow::care::Access;
+use afterglow::care::{Access, Read};
 use afterglow::demo::{self, PASSPHRASE};
 use afterglow::kernel::Entropy;
 use afterglow::prompts::store;
@@ -37,7 +37,7 @@ async fn fits(now: &str, told: bool) {
     let state = &there.server.state;
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let read = state.db.read(move |tx| {
-        let access = Access::<afterglow::care::Write>::for_server(patient, keys.clone(), at);
+        let access = Access::<Read>::for_server(patient, keys.clone(), at);
         let prompts = store::list(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
         Ok((settings(tx, &access)?.0, prompts))
     });
@@ -84,7 +84,7 @@ async fn planned(there: &Filling) -> BTreeSet<String> {
     let state = &there.server.state;
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let plan = state.db.read(move |tx| {
-        let access = Access::<afterglow::care::Write>::for_server(patient, keys.clone(), at);
+        let access = Access::<Read>::for_server(patient, keys.clone(), at);
         let all = store::list(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
         Ok(all.iter().map(|one| format!("{} {} {}", one.id, one.due_at, one.state(at))).collect())
     });

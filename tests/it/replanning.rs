@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use afterglow::care::Access;
+use afterglow::changes::{FeedsPlan, PlanRequest};
 use afterglow::db::Tx;
 use afterglow::delivery::LogChannel;
 use afterglow::kernel::Id;
@@ -334,7 +335,8 @@ async fn rule_a_new_version_of_the_protocol_moves_what_is_still_to_come() {
     let keys = state.vault.keys(patient.uuid()).await.unwrap();
     let now = app.now();
     let unit = move |tx: &mut Tx<'_>| {
-        let access = Access::<afterglow::care::Write>::for_server(patient, keys.clone(), now);
+        let asked = PlanRequest { patient, keys: keys.clone(), actor: None, now, feeds: FeedsPlan::Always };
+        let access = Access::for_planner(&asked);
         schedule::store::note_version(tx, "fixture", 0)?;
         schedule::replan(tx, &access, &older)
     };

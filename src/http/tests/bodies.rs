@@ -192,16 +192,3 @@ async fn a_body_that_does_not_come_is_given_up() {
     let error = Body::<PutThing>::from_request(&request, &mut payload).await.unwrap_err();
     assert_eq!(error.code(), Code::RequestTimeout);
 }
-
-#[test]
-fn what_cannot_be_cleared_says_so() {
-    use crate::kernel::Fields;
-    let mut fields = Fields::new();
-    assert_eq!(Change::Set(1).value("/a", &mut fields), Some(1));
-    assert_eq!(Change::<u8>::Clear.value("/a", &mut fields), None);
-    assert_eq!(Change::Keep.over(Some(1)), Some(1));
-    assert_eq!(Change::Clear.over(Some(1)), None);
-    assert_eq!(Change::Set("x").parse("/b", &mut fields, |_| Err::<u8, _>("is odd")), Change::Keep);
-    let Err(Error::Invalid(faults)) = fields.done() else { panic!("two faults") };
-    assert_eq!(faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
-}

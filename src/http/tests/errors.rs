@@ -60,7 +60,7 @@ async fn errors_of_the_framework_are_problems() {
         (TestRequest::get().uri("/nowhere"), 404, "not_found"),
         (TestRequest::get().uri("/v1/patients/me/nothing"), 404, "not_found"),
         (TestRequest::get().uri("/odd/path/canary"), 422, "invalid"),
-        (TestRequest::get().uri("/odd/query?limit=canary"), 422, "invalid"),
+        (TestRequest::get().uri("/odd/query?drafts=canary"), 422, "invalid"),
         (TestRequest::post().uri("/odd/json").insert_header(json).set_payload("{canary"), 400, "malformed"),
         (TestRequest::post().uri("/odd/json").set_payload("{}"), 415, "unsupported_media_type"),
         (TestRequest::post().uri("/odd/json").insert_header(json).set_payload("x".repeat(2 << 20)), 413, "too_large"),

@@ -13,7 +13,7 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, read_body};
-use actix_web::{App, HttpRequest, HttpResponse, get, patch, post, put, web};
+use actix_web::{App, HttpResponse, get, patch, post, put, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
@@ -42,21 +42,23 @@ struct PutThing {
     links: Vec<Uuid>,
 }
 
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PatchThing {
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    title: Change<String>,
+struct PutTitle {
+    title: Option<String>,
 }
+
+impl Patchable for PutTitle {
+    const FIXED: &'static [&'static str] = &[];
+}
+
+type PatchTitle = Patch<PutTitle>;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct List {
-    limit: Option<i64>,
     drafts: Option<bool>,
-    cursor: Option<String>,
 }
 
 /// Put a thing
@@ -90,21 +92,26 @@ async fn get_thing(at: PathOf<(PatientRef, Id<Entry>)>, preconditions: Precondit
 }
 
 /// Change a thing
-#[utoipa::path(params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path)), request_body = PatchThing, responses(WriteErrors))]
+#[utoipa::path(params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path)), request_body = PatchTitle, responses(WriteErrors))]
 #[patch("/things/{entry_id}")]
-async fn patch_thing(preconditions: Preconditions, body: PatchBody<PatchThing>) -> Result<Reply> {
+async fn patch_thing(preconditions: Preconditions, body: PatchTitle) -> Result<Reply> {
     preconditions.require(&EntityTag::version(3))?;
-    Ok(Reply::ok(&json!({"title": format!("{:?}", body.get().title)})))
+    let patched = body.apply(&PutTitle { title: Some("old".to_owned()) })?;
+    let said = match patched.title.as_deref() {
+        None => "Clear".to_owned(),
+        Some("old") => "Keep".to_owned(),
+        Some(new) => format!("Set({new:?})"),
+    };
+    Ok(Reply::ok(&json!({"title": said})))
 }
 
 /// List things
-#[utoipa::path(params(("patient_id" = PatientRef, Path), List), responses((status = 200), ReadErrors))]
+#[utoipa::path(params(("patient_id" = PatientRef, Path), PageQuery, List), responses((status = 200), ReadErrors))]
 #[get("/things")]
-async fn list_things(request: HttpRequest, query: Query<List>) -> Result<Reply> {
-    let query = query.into_inner();
-    let limit = crate::kernel::page::Limit::parse(query.limit)?;
-    let view = json!({"items": [limit.items()], "drafts": query.drafts, "cursor": query.cursor});
-    Ok(Reply::ok(&view).next(&request, Some("abc_-")))
+async fn list_things(listing: Result<Listing<List>>) -> Result<Reply> {
+    let listing = listing?;
+    let view = json!({"items": [listing.limit.items()], "drafts": listing.filter.drafts, "cursor": listing.cursor});
+    Ok(Reply::ok(&view).link(Some(&listing.next_link("abc_-"))))
 }
 
 /// Complete a thing
@@ -167,7 +174,7 @@ fn build(
                 .route("/internal", web::get().to(internal))
                 .route("/plain", web::get().to(async || HttpResponse::BadGateway().body("secret upstream words")))
                 .route("/path/{n}", web::get().to(async |n: web::Path<u8>| n.to_string()))
-                .route("/query", web::get().to(async |q: web::Query<List>| format!("{:?}", q.limit)))
+                .route("/query", web::get().to(async |q: web::Query<List>| format!("{:?}", q.drafts)))
                 .route("/json", web::post().to(async |w: web::Json<Words>| w.into_inner().title))
                 .route("/text", web::post().to(async |text: String| text))
                 .route("/id", web::get().to(async |id: RequestId| id.as_str().to_owned())),
