@@ -4,6 +4,7 @@ pub mod folder;
 mod guest;
 pub mod guide;
 pub mod health;
+mod mount;
 pub mod openapi;
 mod tasks;
 mod wellknown;
@@ -22,6 +23,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use guest::{Answer, Guest};
 pub use tasks::{pass, tasks, tick};
 
+use self::mount::mount;
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
@@ -34,41 +36,6 @@ use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
 use crate::vault::{Vault, VaultConfig};
-
-/// Every operation, in the order the router tries them.
-fn mount(config: &mut Operations<'_, '_>) {
-    config
-        .service(health::get_health)
-        .service(health::get_ready)
-        .service(health::get_metrics)
-        .service(health::get_problem)
-        .service(wellknown::get_security_txt)
-        .service(wellknown::get_change_password)
-        .service(crate::identity::routes::get_jwks)
-        .configure(crate::exercises::configure_public)
-        .scope("/v1/patients/{patient_id}", mount_patient)
-        .scope("/v1", |config| {
-            crate::identity::configure(config);
-            crate::care::configure(config);
-            crate::onboarding::configure(config);
-            crate::schedule::configure(config);
-            crate::settings::configure(config);
-            crate::exercises::configure(config);
-            config.service(health::get_meta);
-        });
-}
-
-/// What lies below `/v1/patients/{patient_id}`: each handler has a door.
-fn mount_patient(config: &mut Operations<'_, '_>) {
-    crate::care::configure_patient(config);
-    crate::course::configure_patient(config);
-    crate::prompts::configure_patient(config);
-    crate::schedule::configure_patient(config);
-    crate::settings::configure_patient(config);
-    crate::exercises::configure_patient(config);
-    crate::journal::configure_patient(config);
-    crate::sharing::configure_patient(config);
-}
 
 /// A server that is ready to listen.
 #[derive(Clone)]

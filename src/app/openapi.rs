@@ -61,7 +61,7 @@ impl Modify for Rest {
 }
 
 fn describe(config: &mut ServiceConfig<'_>) {
-    super::mount(&mut Operations::described(config));
+    super::mount::mount(&mut Operations::described(config));
 }
 
 /// The document of every mounted operation.

@@ -219,11 +219,25 @@ impl Access<Write> {
     ///
     /// When the database cannot be written.
     pub fn record_feeding(&self, tx: &mut Tx<'_>, change: Change, feeds: FeedsPlan) -> Result<()> {
-        self.lock(tx)?;
-        let Some(number) = self.number.take() else { return Err(Error::internal("a change has no number")) };
-        changes::insert(tx, self.patient, number, self.actor, self.now, &[change])?;
+        self.insert(tx, change, self.actor)?;
         self.feed_plan(feeds);
         Ok(())
+    }
+
+    /// Records a change that the server makes in the unit of somebody else: it has no actor, and the planner who makes it
+    /// plans after it.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
+    pub fn record_of_server(&self, tx: &mut Tx<'_>, change: Change) -> Result<()> {
+        self.insert(tx, change, None)
+    }
+
+    fn insert(&self, tx: &mut Tx<'_>, change: Change, actor: Option<(Id<Account>, Id<Session>)>) -> Result<()> {
+        self.lock(tx)?;
+        let Some(number) = self.number.take() else { return Err(Error::internal("a change has no number")) };
+        changes::insert(tx, self.patient, number, actor, self.now, &[change])
     }
 
     /// Records many changes of one kind, the first of them under the number that is held.

@@ -29,10 +29,9 @@ use crate::db::Tx;
 use crate::http::{Answer, Command, Listing, PatientRef, Reply, Request};
 use crate::idempotency::{self, Outcome};
 use crate::identity::{AccountKind, Caller, Directory, Kind as _, key_of};
-use crate::kernel::fields::FieldError;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::page::{CursorKey, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, FieldError, Id, Result};
 use crate::state::State;
 use crate::vault::Keys;
 
@@ -105,14 +104,25 @@ impl Parts {
         audit::append(tx, &self.state.vault, keys, subject, Some(who), None, now, &record)
     }
 
-    /// Leaves the trace of a refusal by somebody who works at a clinic of the patient's.
-    fn refused(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<()> {
-        let live = self.caller.live(tx)?;
-        let Some(patient) = self.patient else { return Ok(()) };
-        if store::relations(tx, patient, live.account())?.is_empty() || live.kind() != AccountKind::Staff {
-            return Ok(());
+    /// Does `f`. For anybody but the patient, what is not theirs to see, or not there, is undone and leaves the same trace of
+    /// a refusal, which must be committed.
+    fn attempt<A, T>(
+        &self,
+        tx: &mut Tx<'_>,
+        act: &'static str,
+        access: &Access<A>,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Result<Result<T>> {
+        if access.is_owner() {
+            return f(tx).map(Ok);
         }
-        self.trace_refusal(tx, act, live.account(), patient, live.now())
+        match tx.unless_not_found(f) {
+            Err(Error::NotFound) => {
+                self.trace_refusal(tx, act, access.account()?, access.patient(), access.now())?;
+                Ok(Err(Error::NotFound))
+            }
+            done => done.map(Ok),
+        }
     }
 
     /// Writes the audit row of an access by anybody but the patient.
@@ -296,20 +306,16 @@ impl<L: Policy> Door<L> {
                 Opened::In(access) => access,
             };
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
-            let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
-            access.follow(tx, parts.state.planner.as_ref())?;
-            let status = outcome.done.status;
-            let value = show(tx, &access, outcome)?;
-            parts.trace(tx, act, &access)?;
-            Ok(Ok((status, value)))
+            parts.attempt(tx, act, &access, |tx| {
+                let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
+                access.follow(tx, parts.state.planner.as_ref())?;
+                let status = outcome.done.status;
+                let value = show(tx, &access, outcome)?;
+                parts.trace(tx, act, &access)?;
+                Ok((status, value))
+            })
         });
-        let answer = verdict.await.and_then(|answer| answer);
-        if !self.is_owner() && matches!(answer, Err(Error::NotFound)) {
-            // What the unit did is rolled back; the trace of the refusal needs one of its own.
-            let parts = Arc::clone(&self.parts);
-            self.state().db.write(move |tx| parts.refused(tx, act)).await?;
-        }
-        let (status, value) = answer?;
+        let (status, value) = verdict.await??;
         Ok(Answer { created: status == 201, path, value })
     }
 

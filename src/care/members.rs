@@ -29,7 +29,7 @@ pub fn list(
 #[derive(Clone, Copy, Debug)]
 pub struct MemberChange {
     /// What they may do from now on.
-    pub capabilities: Option<Capabilities>,
+    pub capabilities: Capabilities,
     /// Whether they no longer work here.
     pub ended: bool,
 }
@@ -39,19 +39,19 @@ pub struct MemberChange {
 /// # Errors
 ///
 /// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when nobody would be left to administer
-/// the clinic.
+/// the clinic; what `change` answers.
 pub fn update(
     tx: &mut Tx<'_>,
     planner: &dyn Planner,
     live: &Live<Staff>,
-    clinic: Id<Clinic>,
-    account: Id<Account>,
-    change: MemberChange,
+    (clinic, account): (Id<Clinic>, Id<Account>),
+    change: impl FnOnce(&Member) -> Result<MemberChange>,
 ) -> Result<Member> {
     require_admin(tx, live, clinic)?;
     let members = store::hold_members(tx, clinic)?;
     let mut member = *members.iter().find(|member| member.account == account).ok_or(Error::NotFound)?;
-    member.capabilities = change.capabilities.unwrap_or(member.capabilities);
+    let change = change(&member)?;
+    member.capabilities = change.capabilities;
     let administers = |member: &Member| member.capabilities.admin();
     let others = members.iter().any(|other| other.account != account && administers(other));
     if !others && (change.ended || !administers(&member)) {

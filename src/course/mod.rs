@@ -25,6 +25,6 @@ pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
     Background, InfusionRow, PauseRow, Stored, background, doses, find_infusion, infusion_exists, list_infusions,
-    pause_periods, update_infusion,
+    list_pauses, open_periods, pause_periods, update_infusion,
 };
 pub use surroundings::Surroundings;

@@ -17,7 +17,7 @@ use crate::planning::window::Dose;
 use crate::settings::SettingsRow;
 use crate::vault::{Keys, Place, Purpose};
 
-pub use pauses::{PauseRow, find_pause, list_pauses, pause_periods, put_pause};
+pub use pauses::{PauseRow, find_pause, list_pauses, open_periods, pause_periods, put_pause};
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]

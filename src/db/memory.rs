@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::sqlite::SqliteConnection;
 
-use super::Backend;
+use super::backend::{Backend, MEMORY};
 use super::sqlite::{Role, connect};
 use crate::kernel::Result;
 
@@ -36,7 +36,7 @@ impl Memory {
     pub fn new() -> Result<Self> {
         // Each a name of its own: by the same name they would be one.
         static MADE: AtomicU64 = AtomicU64::new(0);
-        let address = PathBuf::from(format!("{ADDRESS}{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed)));
+        let address = PathBuf::from(format!("{MEMORY}{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed)));
         let held = connect(&address, Role::Reader)?;
         Ok(Self { backend: Backend::Sqlite(address), _held: Mutex::new(held) })
     }
@@ -46,6 +46,3 @@ impl Memory {
         self.backend.clone()
     }
 }
-
-/// How the address of a database in memory begins: SQLite shares those whose name begins with a slash.
-pub(super) const ADDRESS: &str = "file:/afterglow-";

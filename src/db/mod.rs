@@ -8,6 +8,7 @@
 //! units in one transaction (`writer`), each in a savepoint; on PostgreSQL each thread runs one unit at a time
 //! (`postgres`). Nothing outside `store.rs` files and this folder imports diesel.
 
+mod backend;
 mod connection;
 mod error;
 mod memory;
@@ -18,15 +19,16 @@ pub mod schema;
 mod sqlite;
 mod types;
 mod unit;
+pub mod values;
 mod writer;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub use backend::Backend;
 pub use connection::{AnyConnection, Both, MultiBackend, columns};
 pub use memory::Memory;
 pub use types::{At, Moment, Uid};
@@ -35,47 +37,6 @@ pub use unit::Tx;
 use crate::kernel::{Error, Result};
 use queue::{Lane, Queue};
 use unit::Unit;
-
-/// Which database a [`Db`] speaks to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// A file of our own, or a [`Memory`].
-    Sqlite(PathBuf),
-    /// A PostgreSQL server, by URL.
-    Postgres(String),
-}
-
-impl Backend {
-    /// Reads a database URL: `postgres://…`, `postgresql://…` or `sqlite:<path>`.
-    ///
-    /// # Errors
-    ///
-    /// A sentence for the operator. A URL without a known scheme is refused: SQLite would take any string as a path.
-    pub fn parse(url: &str) -> Result<Self, String> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(Self::Postgres(url.to_owned()))
-        } else if let Some(path) =
-            url.strip_prefix("sqlite:").filter(|path| !path.is_empty() && !path.starts_with("file:"))
-        {
-            Ok(Self::Sqlite(Path::new(path).to_owned()))
-        } else {
-            Err("a database URL starts with postgres://, postgresql:// or sqlite:".to_owned())
-        }
-    }
-
-    /// Whether it is a [`Memory`]: there is no file, and no other process can reach it.
-    pub fn in_memory(&self) -> bool {
-        matches!(self, Self::Sqlite(path) if path.to_str().is_some_and(|path| path.starts_with(memory::ADDRESS)))
-    }
-
-    /// The name of the kind of database.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => "sqlite",
-            Self::Postgres(_) => "postgresql",
-        }
-    }
-}
 
 /// How long a unit may wait in the queue and run before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use diesel::connection::SimpleConnection as _;
 use tokio::sync::oneshot;
 
 use super::AnyConnection;
@@ -29,6 +30,26 @@ impl<'c> Tx<'c> {
     /// The connection, for SQL.
     pub fn conn(&mut self) -> &mut AnyConnection {
         self.conn
+    }
+
+    /// Runs `f`; what it did is undone when it answers [`Error::NotFound`], and the unit goes on.
+    ///
+    /// # Errors
+    ///
+    /// What `f` answers. After any other error the unit must end with it.
+    pub fn unless_not_found<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let hooks = self.hooks.len();
+        self.conn.batch_execute("SAVEPOINT attempt")?;
+        let result = f(self);
+        match &result {
+            Ok(_) => self.conn.batch_execute("RELEASE SAVEPOINT attempt")?,
+            Err(Error::NotFound) => {
+                self.conn.batch_execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")?;
+                self.hooks.truncate(hooks);
+            }
+            Err(_) => {}
+        }
+        result
     }
 
     /// Runs `hook` once the unit is durable, and never if it is not. The only way to touch a cache, wake a worker or

@@ -11,11 +11,10 @@ use super::channel::{Channel, ChannelError};
 use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
 use super::store::{self, Leased, Outcomes, Sealed};
 use crate::care::{Access, Read};
-use crate::course;
+use crate::course::{self, PauseRow};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result};
-use crate::planning::PausePeriod;
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
@@ -68,7 +67,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     Ok(round)
 }
 
-type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PausePeriod>)>;
+type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PauseRow>)>;
 
 /// What the judgement rests on: prompt and settings, and the pauses of those who are served late.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> Result<Facts> {
@@ -77,7 +76,7 @@ fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> 
     let mut facts = Facts::new();
     for (id, sealed) in store::list_sealed(tx, &ids)? {
         let pauses = match owners.get(&id).and_then(|patient| access(keys, *patient, now)) {
-            Some(access) if is_late(sealed.due_at, now) => course::pause_periods(tx, &access)?,
+            Some(access) if is_late(sealed.due_at, now) => course::list_pauses(tx, &access)?,
             _ => Vec::new(),
         };
         facts.insert(id, (sealed, pauses));
@@ -93,7 +92,7 @@ fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access
 /// What is to become of a delivery, with its prompt; `None` for one that lapses because nobody can know what it is.
 fn verdict(
     one: &Leased,
-    facts: Option<(Sealed, Vec<PausePeriod>)>,
+    facts: Option<(Sealed, Vec<PauseRow>)>,
     keys: &KeyRing,
     now: Timestamp,
 ) -> Option<(Verdict, StoredPrompt)> {
@@ -103,8 +102,9 @@ fn verdict(
         tracing::warn!(delivery = %one.id, "a delivery is given up: no attempt came to an end");
         return None;
     }
-    match sealed.open(&access) {
-        Ok((prompt, settings)) => Some((judge(&prompt, &settings.unwrap_or_default(), &pauses, now), prompt)),
+    let opened = sealed.open(&access).and_then(|opened| Ok((opened, course::open_periods(&pauses, &access)?)));
+    match opened {
+        Ok(((prompt, settings), pauses)) => Some((judge(&prompt, &settings.unwrap_or_default(), &pauses, now), prompt)),
         Err(error) => {
             tracing::error!(delivery = %one.id, %error, "a delivery lapses: its prompt cannot be opened");
             None

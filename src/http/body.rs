@@ -1,7 +1,6 @@
 //! Bodies: bounded, timed, of the right type, well-formed, then parsed with the pointer of the field that failed.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -16,8 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{reader, strict_json};
-use crate::kernel::fields::FieldError;
-use crate::kernel::{Code, Error, Fields, Result};
+use crate::kernel::{Code, Error, FieldError, Result};
 
 /// How large a body may be, and how long it may take to arrive. Put another one into the app data of a scope to
 /// change it there.
@@ -35,41 +33,23 @@ impl Default for BodyLimit {
     }
 }
 
-/// Which media types a body may have.
-pub trait Media {
-    /// The essences, without parameters.
-    const TYPES: &'static [&'static str];
-}
+/// The media type of a body.
+const JSON: &[&str] = &["application/json"];
 
-/// `application/json`.
-#[derive(Clone, Copy, Debug)]
-pub struct Json;
-impl Media for Json {
-    const TYPES: &'static [&'static str] = &["application/json"];
-}
-
-/// `application/merge-patch+json` (RFC 7396) or `application/json`.
-#[derive(Clone, Copy, Debug)]
-pub struct MergePatch;
-impl Media for MergePatch {
-    const TYPES: &'static [&'static str] = &["application/merge-patch+json", "application/json"];
-}
+/// The media types of a merge patch (RFC 7396).
+pub(super) const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
 
 /// A JSON body as a `T`. `T` derives `Deserialize` with `deny_unknown_fields`; fields an app does not know are then
 /// faults, or warnings if it said `Prefer: handling=lenient`.
-pub struct Body<T, M = Json> {
+pub struct Body<T> {
     value: T,
     raw: Bytes,
-    media: PhantomData<M>,
 }
 
 /// What was ignored of a lenient request; the [`super::Reply`] tells it.
 pub(super) struct Warnings(pub Vec<FieldError>);
 
-/// The body of a PATCH that changes what no PUT sends; elsewhere [`super::Patch`].
-pub type PatchBody<T> = Body<T, MergePatch>;
-
-impl<T, M> Body<T, M> {
+impl<T> Body<T> {
     /// The value.
     pub fn into_inner(self) -> T {
         self.value
@@ -86,23 +66,23 @@ impl<T, M> Body<T, M> {
     }
 }
 
-impl<T, M> fmt::Debug for Body<T, M> {
+impl<T> fmt::Debug for Body<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.raw.len())
     }
 }
 
-impl<T: DeserializeOwned + 'static, M: Media + 'static> FromRequest for Body<T, M> {
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = expect_json(request, M::TYPES).and_then(|()| expect_small(request));
+        let checked = expect_json(request, JSON).and_then(|()| expect_small(request));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = read(payload, checked?).await?;
-            Ok(Self { value: parsed(&raw, &request)?, raw, media: PhantomData })
+            Ok(Self { value: parsed(&raw, &request)?, raw })
         })
     }
 }
@@ -136,7 +116,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let typed = expect_json(request, Json::TYPES);
+        let typed = expect_json(request, JSON);
         let small = expect_small(request);
         let request = request.clone();
         let payload = payload.take();
@@ -230,23 +210,20 @@ fn warn(request: &HttpRequest, warnings: Vec<FieldError>) {
     }
 }
 
-/// The object of a merge patch on a `T`, without fields that a `T` does not have: these are faults, or warnings to the
-/// lenient. Whether the values are right is seen when it is applied.
+/// The members of a merge patch on a `T`, without those that a `T` does not have if the client is lenient; `uncleared` says
+/// which nulls clear what cannot be cleared.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every fault that can be seen without what is stored.
 pub(super) fn parse_patch<T: DeserializeOwned>(
     raw: &[u8],
     request: &HttpRequest,
-    fixed: &[String],
+    uncleared: impl FnOnce(&Value) -> Vec<FieldError>,
 ) -> Result<Map<String, Value>> {
-    let mut patch = strict_json::parse(raw)?;
-    let Some(members) = patch.as_object() else { return Err(Error::field("", "must be an object")) };
-    let mut fields = Fields::new();
-    for name in fixed.iter().filter(|name| members.get(*name).is_some_and(Value::is_null)) {
-        fields.fault(format!("/{name}"), "cannot be cleared");
-    }
-    fields.done()?;
-    warn(request, reader::without_unknown::<T>(&mut patch, lenient(request))?);
-    match patch {
-        Value::Object(members) => Ok(members),
-        _ => Err(Error::field("", "must be an object")),
-    }
+    let patch = strict_json::parse(raw)?;
+    let faults = uncleared(&patch);
+    let (patch, warnings) = reader::patch::<T>(patch, raw.len(), lenient(request), faults)?;
+    warn(request, warnings);
+    Ok(patch)
 }

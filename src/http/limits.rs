@@ -17,7 +17,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
-use super::{Settings, problem};
+use super::problem;
 use crate::kernel::Error;
 
 /// What is limited, and how.
@@ -143,9 +143,9 @@ pub async fn throttle(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let verdict = request.app_data::<web::Data<Settings>>().and_then(|settings| {
+    let verdict = request.app_data::<web::Data<Limits>>().and_then(|limits| {
         // The decoded path, as the router matches it: `%61uth` is no way around.
-        settings.limits.ask(request.match_info().as_str(), client_address(request.request()))
+        limits.ask(request.match_info().as_str(), client_address(request.request()))
     });
     let Some(verdict) = verdict else { return Ok(next.call(request).await?.map_into_boxed_body()) };
     let mut response = if verdict.refused {
@@ -173,7 +173,7 @@ impl Verdict {
 
 /// The client's address: the peer's, or what our own proxies say it is.
 pub fn client_address(request: &HttpRequest) -> IpAddr {
-    let hops = request.app_data::<web::Data<Settings>>().map_or(0, |settings| settings.limits.trusted_hops);
+    let hops = request.app_data::<web::Data<Limits>>().map_or(0, |limits| limits.trusted_hops);
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     forwarded(request.headers(), hops).unwrap_or(peer).to_canonical()
 }

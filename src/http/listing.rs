@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::{Reply, reader};
 use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::{Code, Error, Fields, Result};
 use crate::vault::Vault;
 
 /// Which page of a list. In an operation: `params(PageQuery)`, beside the list's own filters.
@@ -105,12 +105,12 @@ fn parse<F: DeserializeOwned>(request: &HttpRequest) -> Result<Listing<F>> {
     };
     let (page, filter): (Vec<_>, Vec<_>) =
         pairs.into_inner().into_iter().partition(|(name, _)| matches!(name.as_str(), "limit" | "cursor"));
-    let Page { limit, cursor } = reader::parameters("query", &page)?;
-    Ok(Listing {
-        filter: reader::parameters("query", &filter)?,
-        limit: Limit::parse(limit)?,
-        cursor,
-        path: request.path().to_owned(),
-        query: request.query_string().to_owned(),
-    })
+    let mut fields = Fields::new();
+    let filter = fields.part(reader::parameters("query", &filter))?;
+    let page = fields.part(reader::parameters("query", &page))?;
+    let limit = page.as_ref().map(|Page { limit, .. }| Limit::parse(*limit));
+    let limit = limit.map_or(Ok(None), |limit| fields.part(limit))?;
+    let (path, query) = (request.path().to_owned(), request.query_string().to_owned());
+    let listing = filter.zip(page).zip(limit);
+    fields.finish(listing.map(|((filter, Page { cursor, .. }), limit)| Listing { filter, limit, cursor, path, query }))
 }

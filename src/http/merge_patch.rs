@@ -15,9 +15,9 @@ use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::body::{self, Media, MergePatch};
+use super::body::{self, MERGE_PATCH};
 use super::reader;
-use crate::kernel::{Error, Result};
+use crate::kernel::{Error, FieldError, Result};
 
 /// A body that can be changed by a merge patch: what a PUT sends, also as it would have to be sent to make what is stored.
 pub trait Patchable: Serialize + DeserializeOwned + ToSchema + 'static {
@@ -94,24 +94,68 @@ impl<T: Patchable> FromRequest for Patch<T> {
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = body::expect_json(request, MergePatch::TYPES).and_then(|()| body::expect_small(request));
+        let checked = body::expect_json(request, MERGE_PATCH).and_then(|()| body::expect_small(request));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = body::read(payload, checked?).await?;
-            let members = body::parse_patch::<T>(&raw, &request, &fixed::<T>())?;
+            let members = body::parse_patch::<T>(&raw, &request, uncleared::<T>)?;
             Ok(Self { members, raw, of: PhantomData })
         })
     }
 }
 
-/// The members that cannot be cleared.
-fn fixed<T: Patchable>() -> Vec<String> {
-    let required = match T::schema() {
-        RefOr::T(Schema::Object(object)) => object.required,
-        _ => Vec::new(),
+/// The schema of a body, in which also the members that only `null` does not clear are required; and of its parts.
+fn schemas<T: Patchable>() -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>) {
+    let (mut schema, mut parts) = (T::schema(), Vec::new());
+    T::schemas(&mut parts);
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        object.required.extend(T::FIXED.iter().map(|name| (*name).to_owned()));
+    }
+    (schema, parts)
+}
+
+/// The nulls of a patch that would clear what cannot be cleared.
+fn uncleared<T: Patchable>(patch: &Value) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    // The schema is made for each request that has a null, and for no other.
+    if has_null(patch) {
+        let (schema, parts) = schemas::<T>();
+        find_uncleared(patch, &schema, &parts, "", &mut faults);
+    }
+    faults
+}
+
+fn has_null(value: &Value) -> bool {
+    value.as_object().is_some_and(|members| members.values().any(|member| member.is_null() || has_null(member)))
+}
+
+fn find_uncleared(
+    patch: &Value,
+    schema: &RefOr<Schema>,
+    parts: &[(String, RefOr<Schema>)],
+    place: &str,
+    faults: &mut Vec<FieldError>,
+) {
+    let schema = match schema {
+        RefOr::Ref(of) => part(of, parts).map(|(_, schema)| schema),
+        RefOr::T(_) => Some(schema),
     };
-    T::FIXED.iter().map(|name| (*name).to_owned()).chain(required).collect()
+    let (Some(RefOr::T(Schema::Object(object))), Some(members)) = (schema, patch.as_object()) else { return };
+    for (name, member) in members {
+        let pointer = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+        if member.is_null() && object.required.contains(name) {
+            faults.push(FieldError { pointer, detail: "cannot be cleared".to_owned() });
+        } else if let Some(schema) = object.properties.get(name) {
+            find_uncleared(member, schema, parts, &pointer, faults);
+        }
+    }
+}
+
+/// The part that a schema refers to.
+fn part<'p>(of: &Ref, parts: &'p [(String, RefOr<Schema>)]) -> Option<&'p (String, RefOr<Schema>)> {
+    let name = of.ref_location.rsplit('/').next()?;
+    parts.iter().find(|(part, _)| part == name)
 }
 
 fn patch_name(name: &str) -> String {
@@ -120,9 +164,8 @@ fn patch_name(name: &str) -> String {
 
 impl<T: Patchable> PartialSchema for Patch<T> {
     fn schema() -> RefOr<Schema> {
-        let mut parts = Vec::new();
-        T::schemas(&mut parts);
-        let mut schema = patched(T::schema(), &fixed::<T>(), &parts);
+        let (schema, parts) = schemas::<T>();
+        let mut schema = patched(schema, &parts);
         if let RefOr::T(Schema::Object(object)) = &mut schema {
             let said = "A merge patch (RFC 7396): what is absent stays, `null` clears, arrays replace.";
             object.description = Some(said.to_owned());
@@ -141,7 +184,7 @@ impl<T: Patchable> ToSchema for Patch<T> {
         T::schemas(&mut parts);
         for (name, schema) in &parts {
             if let RefOr::T(Schema::Object(_)) = schema {
-                schemas.push((patch_name(name), patched(schema.clone(), &[], &parts)));
+                schemas.push((patch_name(name), patched(schema.clone(), &parts)));
             }
         }
     }
@@ -149,9 +192,9 @@ impl<T: Patchable> ToSchema for Patch<T> {
 
 /// The schema of a patch on what `schema` describes: nothing is required, and what can be cleared can be null. What refers
 /// to one of `parts` refers to the patch on that part.
-fn patched(schema: RefOr<Schema>, fixed: &[String], parts: &[(String, RefOr<Schema>)]) -> RefOr<Schema> {
+fn patched(schema: RefOr<Schema>, parts: &[(String, RefOr<Schema>)]) -> RefOr<Schema> {
     let RefOr::T(Schema::Object(mut object)) = schema else { return schema };
-    object.required.clear();
+    let fixed = std::mem::take(&mut object.required);
     for (name, member) in &mut object.properties {
         match member {
             RefOr::T(Schema::Object(member)) if !fixed.contains(name) => nullable(member),
@@ -159,9 +202,8 @@ fn patched(schema: RefOr<Schema>, fixed: &[String], parts: &[(String, RefOr<Sche
                 member.schema_type = or_null(&member.schema_type);
             }
             RefOr::Ref(of) => {
-                let part = parts.iter().find(|(part, _)| of.ref_location.ends_with(&format!("/{part}")));
-                if let Some((part, _)) = part {
-                    of.ref_location = Ref::from_schema_name(patch_name(part)).ref_location;
+                if let Some((name, _)) = part(of, parts) {
+                    of.ref_location = Ref::from_schema_name(patch_name(name)).ref_location;
                 }
             }
             RefOr::T(_) => {}

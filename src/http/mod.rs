@@ -15,6 +15,7 @@
 
 pub mod body;
 pub mod document;
+mod fallback;
 mod faults;
 pub mod layers;
 pub mod limits;
@@ -30,6 +31,7 @@ pub mod query;
 mod reader;
 pub mod reply;
 mod request;
+mod settings;
 mod strict_json;
 
 #[cfg(test)]
@@ -40,7 +42,7 @@ use std::sync::Arc;
 use actix_web::error::JsonPayloadError;
 use actix_web::web;
 
-pub use body::{Body, BodyLimit, MaybeBody, PatchBody};
+pub use body::{Body, BodyLimit, MaybeBody};
 pub(crate) use document::page;
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
@@ -55,38 +57,16 @@ pub use problem::Problem;
 pub use query::Query;
 pub use reply::Reply;
 pub use request::{Answer, Command, Content, NewId, Request};
+pub use settings::Settings;
 
-use crate::kernel::{Code, Entropy, Error};
-
-/// What the layers of every worker share. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Makes request ids.
-    pub entropy: Entropy,
-    /// How large a body may be and how long it may take.
-    pub body: BodyLimit,
-    /// The most bytes of address and headers.
-    pub head_bytes: usize,
-    /// The rate limits; their counts are shared by all workers.
-    pub limits: Arc<Limits>,
-    /// Which methods each address has.
-    pub methods: Arc<Methods>,
-    /// Below this address the content security policy lets the vendored Swagger UI run.
-    pub docs: &'static str,
-}
-
-impl Settings {
-    /// The usual settings.
-    pub fn new(entropy: Entropy, limits: Arc<Limits>, methods: Arc<Methods>) -> Self {
-        Self { entropy, body: BodyLimit::default(), head_bytes: 32 * 1024, limits, methods, docs: "/docs" }
-    }
-}
+use crate::kernel::{Code, Error};
 
 /// Registers the shared settings, the fallback for unknown addresses and methods, and the error handlers of the
 /// framework's own extractors.
 pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
     config
         .app_data(web::Data::new(settings.clone()))
+        .app_data(web::Data::from(Arc::clone(&settings.limits)))
         .app_data(settings.body)
         .app_data(web::PayloadConfig::new(settings.body.bytes))
         .app_data(web::JsonConfig::default().limit(settings.body.bytes).error_handler(|error, _| {
@@ -98,7 +78,7 @@ pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
         }))
         .app_data(web::PathConfig::default().error_handler(|_, _| Error::field("path", "is not valid").into()))
         .app_data(web::QueryConfig::default().error_handler(|_, _| Error::field("query", "is not valid").into()))
-        .default_service(web::to(methods::fallback));
+        .default_service(web::to(fallback::fallback));
 }
 
 fn framework(code: Code) -> actix_web::Error {

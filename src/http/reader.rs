@@ -13,11 +13,10 @@ use std::slice;
 use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
-use serde_json::{Value, map};
+use serde_json::{Map, Value, map};
 
 use super::faults::{At, Fault, Step};
-use crate::kernel::fields::FieldError;
-use crate::kernel::{Error, Result};
+use crate::kernel::{Error, FieldError, Result};
 
 /// The most faults that are told, and the most unknown fields that a lenient request may have.
 const MOST: usize = 64;
@@ -36,57 +35,109 @@ pub(super) fn document<T: DeserializeOwned>(
     bytes: usize,
     lenient: bool,
 ) -> Result<(T, Vec<FieldError>)> {
-    let most = (AGAIN / bytes.max(1)).clamp(1, MOST);
-    let unknown = Unknown::default();
-    let mut faults: Vec<FieldError> = Vec::new();
+    let (unknown, mut faults) = (Unknown::default(), Faults::new(bytes));
     let value = loop {
-        let fault = match read(Source::Json(&document), "", &unknown) {
+        match read(Source::Json(&document), "", Reads { unknown: &unknown, patch: false }) {
             Ok(value) => break Some(value),
-            Err(fault) => fault,
-        };
-        // What is wrong is taken out, which shows the next fault. That it is missing then is none.
-        let pointer = fault.pointer.clone();
-        if !faults.iter().any(|known| is_within(&known.pointer, &pointer)) {
-            faults.push(fault);
-        }
-        if faults.len() >= most || !take_out(&mut document, &pointer) {
-            break None;
+            Err(fault) => {
+                if !faults.go_on(&mut document, fault) {
+                    break None;
+                }
+            }
         }
     };
-    let unknown = unknown.into_inner();
-    let ignored = lenient && unknown.len() <= MOST;
-    let detail = if ignored { "is not known and was ignored" } else { "is not known" };
-    let mut strangers: Vec<FieldError> = unknown.into_iter().map(|pointer| told(pointer, detail)).collect();
-    match value {
-        Some(value) if faults.is_empty() && (ignored || strangers.is_empty()) => Ok((value, strangers)),
-        _ if ignored => Err(Error::Invalid(faults)),
-        _ => {
-            strangers.append(&mut faults);
-            Err(Error::Invalid(strangers))
-        }
-    }
+    let ignored = told_or_ignored(unknown, lenient, faults.list)?;
+    let value = value.ok_or_else(|| Error::internal("a field failed without a fault"))?;
+    Ok((value, ignored))
 }
 
-/// Takes the fields that a `T` does not have out of a document that may lack others, and answers them as warnings.
+/// The members of a merge patch on a `T`, and what was ignored of it if the client is lenient. A patch may lack what it
+/// does not change, and `null` stands for what is taken away; `faults` are those that are known of it.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] with all of them, unless the client is lenient.
-pub(super) fn without_unknown<T: DeserializeOwned>(document: &mut Value, lenient: bool) -> Result<Vec<FieldError>> {
-    let unknown = Unknown::default();
-    // What it lacks, or has of a wrong type, is found when it is whole.
-    let _value = read::<T>(Source::Json(document), "", &unknown);
+/// [`Error::Invalid`] with all of `faults`, every unknown field and every value of a wrong type.
+pub(super) fn patch<T: DeserializeOwned>(
+    mut patch: Value,
+    bytes: usize,
+    lenient: bool,
+    faults: Vec<FieldError>,
+) -> Result<(Map<String, Value>, Vec<FieldError>)> {
+    let (unknown, mut faults) = (Unknown::default(), Faults { list: faults, ..Faults::new(bytes) });
+    let mut seen = patch.clone();
+    // An object that lacks a field is taken out of what is seen: what is in it was right, and the next one is read.
+    let mut lacking = 0;
+    while let Err(fault) = read::<T>(Source::Json(&seen), "", Reads { unknown: &unknown, patch: true }) {
+        let goes_on = match lacks(&seen, &fault.pointer) {
+            Some(object) if lacking < MOST => {
+                lacking += 1;
+                take_out(&mut seen, &object)
+            }
+            Some(_) => false,
+            None => faults.go_on(&mut seen, fault),
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    let ignored = told_or_ignored(unknown, lenient, faults.list)?;
+    for stranger in &ignored {
+        take_out(&mut patch, &stranger.pointer);
+    }
+    match patch {
+        Value::Object(members) => Ok((members, ignored)),
+        _ => Err(Error::field("", "must be an object")),
+    }
+}
+
+/// The faults found in a document that is read until nothing new is found.
+struct Faults {
+    list: Vec<FieldError>,
+    most: usize,
+}
+
+impl Faults {
+    fn new(bytes: usize) -> Self {
+        Self { list: Vec::new(), most: (AGAIN / bytes.max(1)).clamp(1, MOST) }
+    }
+
+    /// Notes a fault and takes what is wrong out, which shows the next one. That it is missing then is none. `false` when
+    /// enough was found.
+    fn go_on(&mut self, document: &mut Value, fault: FieldError) -> bool {
+        let pointer = fault.pointer.clone();
+        if !self.list.iter().any(|known| is_within(&known.pointer, &pointer)) {
+            self.list.push(fault);
+        }
+        self.list.len() < self.most && take_out(document, &pointer)
+    }
+}
+
+/// What is ignored of the unknown fields.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with those that are not, and with `faults`.
+fn told_or_ignored(unknown: Unknown, lenient: bool, faults: Vec<FieldError>) -> Result<Vec<FieldError>> {
     let unknown = unknown.into_inner();
     let ignored = lenient && unknown.len() <= MOST;
     let detail = if ignored { "is not known and was ignored" } else { "is not known" };
     let strangers: Vec<FieldError> = unknown.into_iter().map(|pointer| told(pointer, detail)).collect();
-    if !ignored && !strangers.is_empty() {
-        return Err(Error::Invalid(strangers));
+    match (ignored, faults.is_empty() && (ignored || strangers.is_empty())) {
+        (_, true) => Ok(strangers),
+        (true, false) => Err(Error::Invalid(faults)),
+        (false, false) => Err(Error::Invalid(strangers.into_iter().chain(faults).collect())),
     }
-    for stranger in &strangers {
-        take_out(document, &stranger.pointer);
-    }
-    Ok(strangers)
+}
+
+/// The pointer of the object that lacks the field at `pointer`, if that is what is wrong and may be so in a patch: lists are
+/// replaced, so what is in one is whole.
+fn lacks(document: &Value, pointer: &str) -> Option<String> {
+    let (object, _) = pointer.rsplit_once('/')?;
+    let within_list = pointer.match_indices('/').any(|(at, _)| {
+        let (parent, _) = pointer.split_at(at);
+        document.pointer(parent).is_some_and(Value::is_array)
+    });
+    (document.pointer(pointer).is_none() && !within_list).then(|| object.to_owned())
 }
 
 /// A `T` from `(name, text)` pairs; faults point to `place/name`.
@@ -98,7 +149,7 @@ pub(super) fn without_unknown<T: DeserializeOwned>(document: &mut Value, lenient
 /// [`Error::Invalid`] with every unknown name and the first other fault.
 pub(super) fn parameters<T: DeserializeOwned>(place: &str, pairs: &[(String, String)]) -> Result<T> {
     let unknown = Unknown::default();
-    let value = read(Source::Pairs(pairs), place, &unknown);
+    let value = read(Source::Pairs(pairs), place, Reads { unknown: &unknown, patch: false });
     let mut faults: Vec<_> = unknown.into_inner().into_iter().map(|pointer| told(pointer, "is not known")).collect();
     match value {
         Ok(value) if faults.is_empty() => return Ok(value),
@@ -115,9 +166,9 @@ fn told(pointer: String, detail: &str) -> FieldError {
     FieldError { pointer, detail: detail.to_owned() }
 }
 
-fn read<T: DeserializeOwned>(source: Source<'_>, place: &str, unknown: &Unknown) -> std::result::Result<T, FieldError> {
+fn read<T: DeserializeOwned>(source: Source<'_>, place: &str, reads: Reads<'_>) -> std::result::Result<T, FieldError> {
     let root = At::Root(place);
-    Node { source, at: &root, unknown }
+    Node { source, at: &root, reads }
         .read(PhantomData)
         .map_err(|fault| FieldError { pointer: fault.pointer.unwrap_or_default(), detail: fault.detail })
 }
@@ -151,7 +202,16 @@ enum Source<'de> {
 struct Node<'de, 'n> {
     source: Source<'de>,
     at: &'n At<'n>,
+    reads: Reads<'n>,
+}
+
+/// How a document is read.
+#[derive(Clone, Copy)]
+struct Reads<'n> {
+    /// Where the pointers of unknown fields are noted.
     unknown: &'n Unknown,
+    /// Whether `null` in an object takes something away, and stands for no value.
+    patch: bool,
 }
 
 impl<'de, 'n> Node<'de, 'n> {
@@ -205,7 +265,9 @@ struct Items<'de, 'n> {
 
 impl<'de> Items<'de, '_> {
     fn value<S: DeserializeSeed<'de>>(&self, (step, source): (Step<'de>, Source<'de>), seed: S) -> Outcome<S::Value> {
-        Node { source, at: &At::In(self.node.at, step), unknown: self.node.unknown }.read(seed)
+        // What is in a list is whole.
+        let patch = self.node.reads.patch && matches!(step, Step::Key(_));
+        Node { source, at: &At::In(self.node.at, step), reads: Reads { patch, ..self.node.reads } }.read(seed)
     }
 }
 
@@ -221,7 +283,8 @@ impl<'de> MapAccess<'de> for Items<'de, '_> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Outcome<Option<S::Value>> {
         for (step, source) in self.list.by_ref() {
             let Step::Key(key) = step else { continue };
-            if self.fields.is_none_or(|fields| fields.contains(&key)) {
+            let taken_away = self.node.reads.patch && matches!(source, Source::Json(Value::Null));
+            if !taken_away && self.fields.is_none_or(|fields| fields.contains(&key)) {
                 self.held = Some((step, source));
                 return seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some);
             }
@@ -285,7 +348,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
             return Err(Fault::of("must be an object"));
         }
         for (step, _) in self.items().list {
-            let mut unknown = self.unknown.borrow_mut();
+            let mut unknown = self.reads.unknown.borrow_mut();
             if matches!(step, Step::Key(key) if !fields.contains(&key)) && unknown.len() <= MOST {
                 unknown.insert(At::In(self.at, step).pointer());
             }

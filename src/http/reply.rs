@@ -9,8 +9,7 @@ use serde::Serialize;
 use super::body::Warnings;
 use super::precondition::{EntityTag, Preconditions};
 use super::problem;
-use crate::kernel::Error;
-use crate::kernel::fields::FieldError;
+use crate::kernel::{Error, FieldError};
 
 /// Most replies fit in it; a longer one grows.
 const USUAL: usize = 4096;

@@ -8,8 +8,8 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
-use super::{Body, IdempotencyKey, MaybeBody, Patch, PatchBody, Patchable, PathOf, Preconditions, Reply};
-use crate::kernel::{Error, Id, Result};
+use super::{Body, IdempotencyKey, MaybeBody, Patch, Patchable, PathOf, Preconditions, Reply};
+use crate::kernel::{Error, Fields, Id, Result};
 
 /// A change as it was asked for: the id in its address, preconditions, body and idempotency key.
 ///
@@ -84,31 +84,10 @@ impl<I, B> Request<I, B> {
     ///
     /// Every fault of its fields at once; before these, what made the body unreadable.
     pub fn into_command(self) -> Result<Command<I, B>> {
-        let mut fields = Vec::new();
-        let mut faults = |error: Error| match error {
-            Error::Invalid(more) => {
-                fields.extend(more);
-                None
-            }
-            other => Some(other),
-        };
-        let (mut id, mut when, mut body, mut worst) = (None, None, None, None);
-        match self.id {
-            Ok(value) => id = Some(value),
-            Err(error) => worst = faults(error),
-        }
-        match self.when {
-            Ok(value) => when = Some(value),
-            Err(error) => worst = worst.or(faults(error)),
-        }
-        match self.body {
-            Ok(value) => body = Some(value),
-            Err(error) => worst = worst.or(faults(error)),
-        }
-        match (id, when, body) {
-            (Some(id), Some(when), Some(body)) => Ok(Command { id, when, body }),
-            _ => Err(worst.unwrap_or(Error::Invalid(fields))),
-        }
+        let mut fields = Fields::new();
+        let (id, when, body) = (fields.part(self.id)?, fields.part(self.when)?, fields.part(self.body)?);
+        let command = id.zip(when).zip(body).map(|((id, when), body)| Command { id, when, body });
+        fields.finish(command)
     }
 }
 
@@ -145,7 +124,7 @@ macro_rules! content {
         }
     )* };
 }
-content!(Body MaybeBody PatchBody);
+content!(Body MaybeBody);
 
 impl<T: Patchable> Content for Patch<T> {
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {

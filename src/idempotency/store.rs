@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use jiff::{Timestamp, ToSpan};
 use subtle::ConstantTimeEq;
 
-use super::{Claim, Done, Once};
+use super::model::{Claim, Done, Once};
 use crate::db::schema::replays;
 use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Account, Any};

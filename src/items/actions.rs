@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::model::{Header as _, Kind, Part, Row, stays_done};
 use super::seal::{self, Opened};
-use super::store::{self, Columns, ItemTable};
+use super::store;
+use super::store::table::{Columns, ItemTable};
 use crate::care::grants::{self, Sections};
 use crate::care::{Access, Write};
 use crate::changes::{Change, FeedsPlan, Op};

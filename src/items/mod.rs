@@ -29,4 +29,4 @@ pub mod view;
 pub use actions::{Item, New};
 pub use model::{Circumstances, Header, Kind, Part, Row, Section, Told, UNDO, read, section, stays_done};
 pub use seal::{Opened, open, open_header};
-pub use store::{Columns, ItemTable, Scan};
+pub use store::table::{Columns, ItemTable, Scan};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::actions;
 use super::model::{Header as _, Row};
 use super::seal::Opened;
-use super::store::{ItemTable as _, Scan};
+use super::store::table::{ItemTable as _, Scan};
 use super::view::{self, ItemView, Shown, Visible};
 use crate::care::door::Policy;
 use crate::care::grants::{self, Sections};

@@ -3,12 +3,20 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use serde::Serialize;
 use uuid::Uuid;
-
-use super::fields::FieldError;
 
 /// What every fallible function of the crate answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One thing wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: a JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
+    pub pointer: String,
+    /// What is wrong, in words.
+    pub detail: String,
+}
 
 /// Why something was not done.
 #[derive(Debug)]

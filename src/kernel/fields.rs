@@ -1,17 +1,6 @@
 //! Collects what is wrong with a request, so that all of it can be said at once.
 
-use serde::Serialize;
-
-use super::{Error, Result};
-
-/// One thing wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// Where: a JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
-    pub pointer: String,
-    /// What is wrong, in words.
-    pub detail: String,
-}
+use super::{Error, FieldError, Result};
 
 /// The faults found so far.
 #[derive(Debug, Default)]
@@ -52,6 +41,22 @@ impl Fields {
             return None;
         };
         self.take(pointer, parse(value))
+    }
+
+    /// The value of a part that was parsed by itself, or `None` with its faults noted.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request beside its fields.
+    pub fn part<T>(&mut self, parsed: Result<T>) -> Result<Option<T>> {
+        match parsed {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Invalid(faults)) => {
+                self.0.extend(faults);
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Ends the collection.

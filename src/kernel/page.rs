@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Error, Id, Result};
-use crate::kernel::fields::FieldError;
+use super::{Error, FieldError, Id, Result};
 
 /// How many items a page holds: 1 to 200, 20 unless asked otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use subtle::ConstantTimeEq;
 
 use super::code::JoinCode;
 use super::model::{Person, refused};
-use super::store;
 use crate::care::clinics::clinic_place;
 use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::store::{any_clinic, insert_clinic, insert_member};
+use crate::db::values;
 use crate::identity::actions::{self, Grant, Opening};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens};
 use crate::kernel::id::Clinic;
@@ -30,8 +30,8 @@ pub async fn first_run_code(state: &State) -> Result<Option<String>> {
         if any_clinic(tx)? {
             return Ok(None);
         }
-        store::insert_setting(tx, SETTING, &fresh)?;
-        store::find_setting(tx, SETTING)
+        values::insert(tx, SETTING, &fresh)?;
+        values::find(tx, SETTING)
     });
     Ok(seed.await?.map(|seed| code_of(&state.vault, &seed).to_string()))
 }
@@ -63,7 +63,7 @@ pub async fn set_up(
     admin: Person,
 ) -> Result<Founded> {
     let now = state.clock.now();
-    let found = state.db.read(|tx| Ok((any_clinic(tx)?, store::find_setting(tx, SETTING)?))).await?;
+    let found = state.db.read(|tx| Ok((any_clinic(tx)?, values::find(tx, SETTING)?))).await?;
     let seed = match found {
         (true, _) => return Err(Error::conflict(Code::SetupDone)),
         (false, seed) => seed.ok_or_else(refused)?,
@@ -80,7 +80,7 @@ pub async fn set_up(
     let account = draft.id;
     let (vault, opening) = (state.vault.clone(), Opening::draw(state, now));
     let unit = state.db.write(move |tx| {
-        if !store::delete_setting(tx, SETTING, &seed)? {
+        if !values::delete(tx, SETTING, &seed)? {
             return Err(Error::conflict(Code::SetupDone));
         }
         insert_clinic(tx, clinic, &doc, now)?;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::model::Invitee;
 use crate::care::access::{Access, Write};
 use crate::care::model::Capabilities;
-use crate::db::schema::{invitations, patient_heads, patients, settings, staff_members};
-use crate::db::{At, Both, Tx};
+use crate::db::schema::{invitations, patient_heads, patients, staff_members};
+use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Clinic, Invitation};
 use crate::kernel::{Id, Result};
 
@@ -166,28 +166,6 @@ pub fn list_invitations(
         .limit(limit)
         .select(InvitationRow::as_select())
         .load(tx.conn())?)
-}
-
-/// A value of the server's own.
-pub fn find_setting(tx: &mut Tx<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-    Ok(settings::table.filter(settings::name.eq(name)).select(settings::value).first(tx.conn()).optional()?)
-}
-
-/// Keeps a value unless there is one.
-pub fn insert_setting(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
-    Both(
-        diesel::insert_into(settings::table)
-            .values((settings::name.eq(name), settings::value.eq(value)))
-            .on_conflict_do_nothing(),
-    )
-    .execute(tx.conn())?;
-    Ok(())
-}
-
-/// Deletes a value if it still is `value`: of several units one hears `true`.
-pub fn delete_setting(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<bool> {
-    let row = settings::table.filter(settings::name.eq(name)).filter(settings::value.eq(value));
-    Ok(diesel::delete(row).execute(tx.conn())? == 1)
 }
 
 /// Inserts a patient with the head of their changes and of their audit chain.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::calendar::{PausePeriod, QuietHours, Weekday, ZoneSince};
 use super::overrides::Override;
-use super::protocol::{Capability, Prerequisite};
+use super::protocol::{Capability, Prerequisite, Protocol, Rule};
 use super::window::{Dose, DoseStatus, Rating, Route};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
@@ -62,6 +62,9 @@ pub struct Settled {
     pub id: Id<Prompt>,
     /// Its rule.
     pub rule_key: String,
+    /// That rule, if the protocol that plans are made by has it otherwise or not at all: it counts as it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Box<Rule>>,
     /// When it was due.
     pub due_at: Timestamp,
     /// When it was answered, if it was.
@@ -74,6 +77,13 @@ pub struct Settled {
     /// asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_back: bool,
+}
+
+impl Settled {
+    /// The rule that made it.
+    pub(super) fn rule<'a>(&'a self, protocol: &'a Protocol) -> Option<&'a Rule> {
+        self.rule.as_deref().or_else(|| protocol.rule(&self.rule_key))
+    }
 }
 
 /// How the patient is, as far as their answers and open alerts say; what is not known holds nothing back.

@@ -202,6 +202,9 @@ pub struct Rule {
     /// What must be true of the patient.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Prerequisite>,
+    /// What an answer to it, or one of its exercises, makes true of the patient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gives: Vec<Prerequisite>,
     /// For measures: not sooner after the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_days_since_last: Option<i64>,
@@ -387,6 +390,12 @@ impl Protocol {
             }
         }
         edited
+    }
+
+    /// The exercises of the rules that give `what`.
+    pub fn exercises_giving(&self, what: Prerequisite) -> impl Iterator<Item = &str> {
+        let giving = self.rules.iter().filter(move |rule| rule.gives.contains(&what));
+        giving.flat_map(|rule| rule.exercises.iter().map(String::as_str))
     }
 
     /// The rule of that name.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::protocol::{Anchor, Effort, Kind, Protocol, Rule};
+use super::protocol::{Anchor, Effort, Kind, Prerequisite, Protocol, Rule};
 
 impl Protocol {
     /// What is wrong with it, in words; empty when it can be used.
@@ -31,6 +31,8 @@ impl Protocol {
             fault((rule.kind == Kind::OnDemand) == (rule.anchor == Anchor::Adaptive), key, "on demand is adaptive");
             fault((rule.kind == Kind::Exercise) <= !rule.exercises.is_empty(), key, "an exercise names exercises");
             fault(placeholders_known(rule), key, "a placeholder is unknown");
+            let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
+            fault(rule.gives.iter().all(|what| answers.contains(what)), key, "no answer gives that");
             fault((rule.kind != Kind::Measure) == rule.min_days_since_last.is_none(), key, "measures keep a distance");
         }
         let w = &self.windows;

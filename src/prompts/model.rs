@@ -190,6 +190,7 @@ impl StoredPrompt {
         gone.then(|| Settled {
             id: self.id,
             rule_key: self.doc.planned.rule_key.clone(),
+            rule: None,
             due_at: self.due_at,
             answered_at: self.doc.answered_at,
             hangs_on: self.doc.planned.hangs_on,

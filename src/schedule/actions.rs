@@ -8,7 +8,7 @@ use crate::care::Access;
 use crate::course;
 use crate::db::Tx;
 use crate::kernel::Result;
-use crate::planning::{Dropped, Planned, Protocol, plan};
+use crate::planning::{Dropped, Planned, Protocol, Protocols, plan};
 use crate::settings::find_cautions;
 
 /// What is filled into prompts for the eyes of their owner.
@@ -25,8 +25,8 @@ pub struct Fillings {
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, quotes: bool) -> Result<Fillings> {
-    let takeaway = if quotes { gather::takeaway(tx, access)? } else { None };
+pub fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols, quotes: bool) -> Result<Fillings> {
+    let takeaway = if quotes { gather::takeaway(tx, access, protocols)? } else { None };
     let flags = find_cautions(tx, access)?;
     Ok(Fillings { takeaway, withheld: withheld(tx, access, &flags)? })
 }
@@ -47,11 +47,11 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> Result<Vec<Dropped>> {
+pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Dropped>> {
     let stored = gather::stored_prompts(tx, access)?;
     let infusions = course::list_infusions(tx, access)?;
-    let (facts, _) = gather::facts(tx, access, &stored, &infusions)?;
-    let mut dropped = plan(protocol, &facts, access.now()).dropped;
+    let (facts, _) = gather::facts(tx, access, protocols, &stored, &infusions)?;
+    let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
     dropped.retain(|one| stored.iter().all(|prompt| prompt.id != one.id));
     Ok(dropped)
 }

@@ -13,7 +13,9 @@ use crate::exercises;
 use crate::journal;
 use crate::kernel::Result;
 use crate::kernel::id::Infusion;
-use crate::planning::{Capability, Condition, Facts, InfusionFact, Kind, Prerequisite, QuietHours, Weekday};
+use crate::planning::{
+    Capability, Condition, Facts, InfusionFact, Kind, Prerequisite, Protocols, QuietHours, Settled, Weekday,
+};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store as prompts;
 use crate::settings::settings;
@@ -24,8 +26,6 @@ const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
 /// How far ahead a stored prompt can lie.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
-/// The exercise that makes a when-then plan.
-const IF_THEN: &str = "if-then-habit";
 /// How long after an infusion it is asked about, with room for what moves.
 const ASKED_ABOUT: SignedDuration = SignedDuration::from_hours(24 * 15);
 /// Responses that are looked through for one: the newest.
@@ -47,6 +47,7 @@ pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<V
 pub(super) fn facts<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
+    protocols: &Protocols,
     stored: &[StoredPrompt],
     infusions: &[Stored<Infusion, InfusionFacts>],
 ) -> Result<(Facts, Option<Timestamp>)> {
@@ -54,11 +55,12 @@ pub(super) fn facts<A>(
     let Holds { link, entry, unshared, response, cautions, closing } = store::holds(tx, access)?;
     // Only before a session does anybody ask what to bring along to it.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
-    let takeaway = coming && takeaway(tx, access)?.is_some();
-    let if_then = stored.iter().any(|prompt| answers(prompt, &["d4.ifthen"]));
+    let takeaway = coming && takeaway(tx, access, protocols)?.is_some();
+    let if_then = stored.iter().any(|prompt| gives(protocols, prompt, Prerequisite::IfThenResponse));
     let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
     let response = response || stored.iter().any(practised);
-    let if_then = if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access)?);
+    let if_then =
+        if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access, protocols)?);
     let holds = [
         (takeaway, Prerequisite::Takeaway),
         (if_then, Prerequisite::IfThenResponse),
@@ -75,7 +77,7 @@ pub(super) fn facts<A>(
         weekly_day: settings.weekly_day,
         infusions: infusion_facts(infusions),
         pauses: course::pause_periods(tx, access)?,
-        settled: stored.iter().filter_map(|prompt| prompt.settled(access.now())).collect(),
+        settled: stored.iter().filter_map(|prompt| settled(protocols, prompt, access.now())).collect(),
         overrides: settings.overrides,
         holds: holds.into_iter().filter_map(|(holds, what)| holds.then_some(what)).collect(),
         condition: Condition::default(),
@@ -127,9 +129,18 @@ fn infusion_facts(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<InfusionFact>
     .collect()
 }
 
-/// Whether something was written in answer to a prompt of one of `rules`.
-fn answers(prompt: &StoredPrompt, rules: &[&str]) -> bool {
-    prompt.doc.answer_id.is_some() && rules.contains(&prompt.doc.planned.rule_key.as_str())
+/// The prompt as the past of its date, with its rule if the one that plans are made by is another.
+fn settled(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Option<Settled> {
+    let past = prompt.settled(now)?;
+    let rule = protocols.rule_of(&prompt.doc.planned);
+    let other = rule.filter(|rule| protocols.current().rule(&rule.key) != Some(rule));
+    Some(Settled { rule: other.cloned().map(Box::new), ..past })
+}
+
+/// Whether something was written in answer to a prompt whose rule gives `what`.
+fn gives(protocols: &Protocols, prompt: &StoredPrompt, what: Prerequisite) -> bool {
+    let rule = protocols.rule_of(&prompt.doc.planned).filter(|_| prompt.doc.answer_id.is_some());
+    rule.is_some_and(|rule| rule.gives.contains(&what))
 }
 
 /// Whether an infusion is so close that a when-then plan may be asked about: only then are responses looked through.
@@ -139,17 +150,18 @@ fn asks_about_a_plan(infusions: &[Stored<Infusion, InfusionFacts>], now: Timesta
 }
 
 /// Whether the patient has made a when-then plan.
-fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<bool> {
     let done = exercises::store::list_headers(tx, access, MOST_RESPONSES)?;
-    Ok(done.iter().any(|(_, header)| header.exercise_key == IF_THEN))
+    let mut keys = protocols.current().exercises_giving(Prerequisite::IfThenResponse);
+    Ok(keys.any(|key| done.iter().any(|(_, header)| header.exercise_key == key)))
 }
 
 /// What the patient wants to bring along, in their words: the newest entry that says so, or that answers a look back or a
 /// letter, also if that was weeks ago.
-pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<String>> {
+pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Option<String>> {
     let range = (shift(access.now(), -KEPT), access.now());
-    let looked_back = |prompt: &StoredPrompt| answers(prompt, &["d8.review", "d13.letter"]);
     let list = prompts::list(tx, access, range, None, MOST)?;
-    let answers: Vec<_> = list.iter().filter(|one| looked_back(one)).filter_map(|one| one.doc.answer_id).collect();
+    let giving = list.iter().filter(|prompt| gives(protocols, prompt, Prerequisite::Takeaway));
+    let answers: Vec<_> = giving.filter_map(|prompt| prompt.doc.answer_id).collect();
     journal::takeaway(tx, access, &answers)
 }

@@ -47,7 +47,7 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     let now = access.now();
     let stored = gather::stored_prompts(tx, access)?;
     let (infusions, provisional) = settle(tx, access)?;
-    let (facts, closing) = gather::facts(tx, access, &stored, &infusions)?;
+    let (facts, closing) = gather::facts(tx, access, protocols, &stored, &infusions)?;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let mut steps = diff(&existing, &plan(protocols.current(), &facts, now), now);
     let open = stored.iter().filter(|prompt| steps.iter().all(|step| step.id() != prompt.id));

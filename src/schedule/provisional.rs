@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::care::{Access, Write};
-use crate::changes::{self, Change, Entity, Op};
+use crate::changes::{Change, Entity, Op};
 use crate::course::{self, InfusionFacts, Stored};
 use crate::db::Tx;
 use crate::kernel::Result;
@@ -28,13 +28,10 @@ pub(super) fn settle(
             next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
             continue;
         }
-        // The server says so, whoever changed something in this unit: the change has no actor.
-        let first = changes::take(tx, access.patient(), 1)?;
         stored.doc = stored.doc.provisional();
         stored.version += 1;
         course::update_infusion(tx, access, stored.id, &stored.doc, stored.version)?;
-        let change = Change::new(Entity::Infusion, stored.id, stored.version, Op::Update);
-        changes::insert(tx, access.patient(), first, None, now, &[change])?;
+        access.record_of_server(tx, Change::new(Entity::Infusion, stored.id, stored.version, Op::Update))?;
     }
     Ok((list, next))
 }

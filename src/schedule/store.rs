@@ -9,10 +9,8 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use crate::care::{Access, Write};
-use crate::db::schema::{
-    care_links, entries, exercise_responses, grant_items, grants, patient_settings, patients, settings,
-};
-use crate::db::{At, Both, Tx};
+use crate::db::schema::{care_links, entries, exercise_responses, grant_items, grants, patient_settings, patients};
+use crate::db::{At, Both, Tx, values};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::settings::{CautionFlag, open_cautions};
@@ -153,22 +151,14 @@ fn version_name(protocol: &str) -> String {
 
 /// By which version of a protocol plans are made; `None` in a new database.
 pub fn planned_version(tx: &mut Tx<'_>, protocol: &str) -> Result<Option<u32>> {
-    let named = settings::table.filter(settings::name.eq(version_name(protocol)));
-    let value: Option<Vec<u8>> = named.select(settings::value).first(tx.conn()).optional()?;
     let number = |bytes: Vec<u8>| bytes.try_into().map(u32::from_be_bytes);
+    let value = values::find(tx, &version_name(protocol))?;
     value.map(|bytes| number(bytes).map_err(|_other| Error::internal("a version is no number"))).transpose()
 }
 
 /// Notes that plans are made by `version` of a protocol.
 pub fn note_version(tx: &mut Tx<'_>, protocol: &str, version: u32) -> Result<()> {
-    let (name, value) = (version_name(protocol), version.to_be_bytes().to_vec());
-    let set = diesel::update(settings::table.filter(settings::name.eq(&name))).set(settings::value.eq(&value));
-    if set.execute(tx.conn())? == 0 {
-        let row = diesel::insert_into(settings::table).values((settings::name.eq(name), settings::value.eq(value)));
-        // Two servers may start at once; they note the same.
-        Both(row.on_conflict_do_nothing()).execute(tx.conn())?;
-    }
-    Ok(())
+    values::replace(tx, &version_name(protocol), &version.to_be_bytes())
 }
 
 /// Has the next `most` patients after `after` planned for at `now`. Answers the last of them; `None` when there is none.

@@ -50,17 +50,6 @@ const ORDER: &[&str] = &[
 /// Considered exceptions: file, what it names, why. An entry that is no longer needed fails a test.
 const FORWARD: &[(&str, &str, &str)] = &[];
 
-/// What is still to be moved: a file, and the file that it names against the rules. An entry that is no longer needed
-/// fails a test. When the house is in order this list is empty, and goes.
-const UNTIL_MOVED: &[(&str, &str)] = &[
-    ("app/openapi.rs", "app/mod.rs"),
-    ("db/memory.rs", "db/mod.rs"),
-    ("http/methods.rs", "http/mod.rs"),
-    ("idempotency/store.rs", "idempotency/mod.rs"),
-    ("items/store.rs", "items/store/create.rs"),
-    ("kernel/error.rs", "kernel/fields.rs"),
-];
-
 /// What is no slice: its files are of no kind, and stand in import order as whatever else.
 const PLATFORM: &[&str] = &["kernel", "db", "vault", "http", "config", "state", "jobs", "app", "demo", "cli"];
 
@@ -95,7 +84,6 @@ const KINDS: &[(&str, &str)] = &[
     ("exercises/translations.rs", "model"),
     ("exercises/view.rs", "routes"),
     ("idempotency/clearing.rs", "actions"),
-    ("idempotency/mod.rs", "actions"),
     ("identity/claimed.rs", "actions"),
     ("identity/clearing.rs", "actions"),
     ("identity/directory.rs", "actions"),
@@ -214,9 +202,6 @@ fn files_import_only_what_stands_before_them() {
     let (mut faults, mut used) = (Vec::new(), vec![false; FORWARD.len()]);
     for (file, targets) in &graph.edges {
         for to in targets.iter().filter(|to| forward(file, to, &kinds)) {
-            if UNTIL_MOVED.contains(&(file.as_str(), to.as_str())) {
-                continue;
-            }
             match FORWARD.iter().position(|(known, whole, _)| known == file && *whole == slice(to)) {
                 Some(known) => used[known] = true,
                 None => faults.push(format!("src/{file} names what stands in src/{to}")),
@@ -232,26 +217,12 @@ fn files_import_only_what_stands_before_them() {
 
 #[test]
 fn no_files_name_each_other_in_a_circle() {
-    let (whole, mut graph, kinds) = (Graph::read(), Graph::read(), kinds());
-    for (file, to) in UNTIL_MOVED {
-        graph.edges.get_mut(*file).map(|targets| targets.remove(*to));
-    }
-    let circles: Vec<String> = graph
+    let circles: Vec<String> = Graph::read()
         .circles()
         .iter()
         .map(|edges| edges.iter().map(|(from, to)| format!("src/{from} → src/{to}\n")).collect::<String>())
         .collect();
     none(&circles, "Of each circle, move what one of these names to a file below both.");
-    let needed = |file: &str, to: &str| {
-        let named = whole.edges.get(file).is_some_and(|targets| targets.contains(to));
-        named && (forward(file, to, &kinds) || graph.leads(to, file))
-    };
-    let done: Vec<String> = UNTIL_MOVED
-        .iter()
-        .filter(|(file, to)| !needed(file, to))
-        .map(|(file, to)| format!("src/{file} → src/{to}"))
-        .collect();
-    none(&done, "These are in order now: take them out of UNTIL_MOVED.");
 }
 
 #[test]

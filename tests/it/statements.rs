@@ -88,6 +88,8 @@ async fn a_denial_and_an_absence_run_the_same_statements() {
     let denied = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{entry}/opened"))).await;
     let absent = statements(&app, &theo, Method::POST, &ann.of_theirs(&format!("/entries/{nobody}/opened"))).await;
     assert_eq!(denied, absent);
+    let units = denied.iter().filter(|text| text.contains("sessions")).count();
+    assert_eq!(units, 1, "the trace of a refused change is left by the unit that refuses it: {denied:#?}");
 
     // The same of what was worked on, and of what another therapist asks for.
     let response = ann.works(work()).await;

@@ -14,24 +14,30 @@ use crate::care::model::Capabilities;
 use crate::care::people::{Names, SealedNames};
 use crate::care::store::Member;
 use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Listing, PageQuery, PatchBody, PathOf, Reply, Request};
+use crate::http::{Command, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Staff};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Error, Fields, Id, Result};
 use crate::state::State;
 
-/// What changes about a member.
-#[derive(Deserialize, ToSchema)]
+/// A member of staff, as a change of them is parsed.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Member)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UpdateMember {
-    /// What they may do from now on, of `care`, `record`, `duty`, `admin`.
-    #[schema(nullable = false, example = json!(["care", "record"]))]
-    capabilities: Option<Vec<String>>,
-    /// `true`: they no longer work here; their care links at this clinic end.
-    #[schema(nullable = false)]
-    ended: Option<bool>,
+struct MemberBody {
+    /// The member's capabilities, of `care`, `record`, `duty`, `admin`.
+    #[schema(example = json!(["care", "record"]))]
+    capabilities: Vec<String>,
+    /// `true`: the member no longer works here; their care links at this clinic end.
+    ended: bool,
 }
+
+impl Patchable for MemberBody {
+    const FIXED: &'static [&'static str] = &[];
+}
+
+type PatchMember = Patch<MemberBody>;
 
 /// Somebody who works at a clinic.
 #[derive(Serialize, ToSchema)]
@@ -60,16 +66,18 @@ struct ClinicMemberPage {
     next_cursor: Option<String>,
 }
 
-impl UpdateMember {
+impl MemberBody {
+    fn of(member: &Member) -> Self {
+        let capabilities = member.capabilities.names().into_iter().map(str::to_owned).collect();
+        Self { capabilities, ended: false }
+    }
+
     fn parse(self) -> Result<MemberChange> {
         let mut fields = Fields::new();
-        let capabilities = self.capabilities.and_then(|names| {
-            let parsed = Capabilities::parse(names.iter().map(String::as_str));
-            fields.take("/capabilities", parsed.ok_or("must be one or more of care, record, duty, admin"))
-        });
-        fields.check(self.ended != Some(false), "/ended", "can only become true: invite them again");
-        fields.done()?;
-        Ok(MemberChange { capabilities, ended: self.ended == Some(true) })
+        let parsed = Capabilities::parse(self.capabilities.iter().map(String::as_str));
+        let capabilities =
+            fields.take("/capabilities", parsed.ok_or("must be one or more of care, record, duty, admin"));
+        fields.finish(capabilities.map(|capabilities| MemberChange { capabilities, ended: self.ended }))
     }
 }
 
@@ -155,23 +163,25 @@ pub(super) async fn list_members(
 ///
 /// For the clinic's admins: what the member may do there, or that they no longer work there. Their care links at this
 /// clinic then end. The last admin stays one.
-#[utoipa::path(tag = "care", request_body = UpdateMember,
+#[utoipa::path(tag = "care",
+    request_body(content((PatchMember = "application/merge-patch+json"), (PatchMember = "application/json"))),
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
         ("account_id" = Uuid, Path, description = "The member's account"), OnceHeader),
     responses((status = 200, description = "The member", body = ClinicMember), WriteErrors))]
 #[patch("/clinics/{clinic_id}/members/{account_id}")]
 pub(super) async fn update_member(
     caller: Claimed<Staff>,
-    request: Request<(Id<Clinic>, Id<Account>), PatchBody<UpdateMember>>,
+    request: Request<(Id<Clinic>, Id<Account>), PatchMember>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (planner, of) = (Arc::clone(&state.planner), request.id().copied());
     let answer = caller.change(
         &state,
         request,
-        |command| Ok((command.id, command.body.into_inner().parse()?)),
-        move |tx, live, ((clinic, account), change)| {
-            Ok(Outcome::ok(*account, members::update(tx, planner.as_ref(), live, *clinic, *account, *change)?))
+        Ok,
+        move |tx, live, Command { id: (clinic, account), body, .. }| {
+            let change = |member: &Member| body.apply(&MemberBody::of(member))?.parse();
+            Ok(Outcome::ok(*account, members::update(tx, planner.as_ref(), live, (*clinic, *account), change)?))
         },
         move |tx, live, outcome| {
             let (clinic, _) = of.ok_or(Error::NotFound)?;

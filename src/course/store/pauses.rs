@@ -47,7 +47,15 @@ pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PauseRo
 
 /// The periods of the pauses that were not ended, opened: planning needs them in the unit.
 pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PausePeriod>> {
-    let rows = list_pauses(tx, access)?;
+    open_periods(&list_pauses(tx, access)?, access)
+}
+
+/// The periods of pauses.
+///
+/// # Errors
+///
+/// When a pause cannot be opened.
+pub fn open_periods<A>(rows: &[PauseRow], access: &Access<A>) -> Result<Vec<PausePeriod>> {
     rows.iter().map(|row| Ok(row.open(access.keys()?, access.patient())?.doc.period)).collect()
 }
 

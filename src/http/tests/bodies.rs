@@ -145,6 +145,62 @@ async fn a_patch_tells_null_from_absent() {
     }
 }
 
+/// The faults of a patch on a thing, or what it makes of one.
+async fn patched(body: &str, prefer: &str) -> Result<Value, Vec<(String, String)>> {
+    let json = [("content-type", "application/merge-patch+json"), ("prefer", prefer)];
+    let request = json.into_iter().fold(TestRequest::patch(), TestRequest::insert_header).set_payload(body.to_owned());
+    let (request, mut payload) = request.to_http_parts();
+    let told = |error| -> Vec<(String, String)> {
+        match error {
+            Error::Invalid(list) => list.into_iter().map(|fault| (fault.pointer, fault.detail)).collect(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let patch = Patch::<PutThing>::from_request(&request, &mut payload).await.map_err(told)?;
+    let text = Words { title: "old".to_owned(), body: "old".to_owned() };
+    let thing = patch.apply(&PutThing { text, mood: Some(1.0), links: vec![Uuid::max()] }).map_err(told)?;
+    Ok(serde_json::to_value(thing).unwrap())
+}
+
+#[actix_web::test]
+async fn all_faults_of_a_patch_are_told_at_once_and_before_it_is_applied() {
+    let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(pointer, detail)| ((*pointer).to_owned(), (*detail).to_owned())).collect()
+    };
+    let body = r#"{"text":{"title":null,"font":1},"mood":null,"links":[7,null],"colour":null}"#;
+    let unknown = [("/colour", "is not known"), ("/text/font", "is not known")];
+    let wrong = [("/mood", "cannot be cleared"), ("/text/title", "cannot be cleared"), ("/links/0", "must be a UUID")];
+    assert_eq!(patched(body, "").await, Err(pairs(&[&unknown[..], &wrong].concat())));
+    assert_eq!(patched(body, "handling=lenient").await, Err(pairs(&wrong)));
+    // What a patch leaves out does not hide what comes after it.
+    let after = r#"{"text":{"title":"new"},"mood":"canary","paper":1}"#;
+    let faults = [("/paper", "is not known"), ("/mood", "must be a number")];
+    assert_eq!(patched(after, "").await, Err(pairs(&faults)));
+    assert_eq!(patched(r#"[1]"#, "").await, Err(pairs(&[("", "must be an object")])));
+
+    let thing =
+        |title: &str, links: Value| json!({"text": {"title": title, "body": "old"}, "mood": 1.0, "links": links});
+    let one = json!([Uuid::max()]);
+    assert_eq!(patched(r#"{"text":{"title":"new"}}"#, "").await, Ok(thing("new", one.clone())));
+    assert_eq!(patched(r#"{"text":{"font":{"size":1}},"ink":2}"#, "handling=lenient").await, Ok(thing("old", one)));
+    assert_eq!(patched(r#"{"links":null}"#, "").await, Ok(thing("old", json!([]))));
+}
+
+#[actix_web::test]
+async fn a_large_body_with_many_faults_is_read_a_few_times_only() {
+    // Each fault of an object costs one more reading: 256 KB of them at most.
+    let wrong = |bytes: usize| async move {
+        let body = format!(r#"{{"text":{{"title":7,"body":8}},"mood":"{}","links":1}}"#, "x".repeat(bytes));
+        let request = TestRequest::put().insert_header(("content-type", "application/json")).set_payload(body);
+        let (request, mut payload) = request.to_http_parts();
+        match Body::<PutThing>::from_request(&request, &mut payload).await.unwrap_err() {
+            Error::Invalid(list) => list.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([wrong(10).await, wrong(100_000).await, wrong(900_000).await], [4, 2, 1]);
+}
+
 #[actix_web::test]
 async fn an_optional_body_may_be_absent_and_not_wrong() {
     let uri = format!("{THING}/complete");

@@ -42,6 +42,10 @@ struct PutThing {
     links: Vec<Uuid>,
 }
 
+impl Patchable for PutThing {
+    const FIXED: &'static [&'static str] = &["mood"];
+}
+
 #[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PutTitle {

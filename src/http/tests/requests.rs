@@ -32,6 +32,13 @@ async fn parameters_are_typed_and_faults_name_them() {
 }
 
 #[actix_web::test]
+async fn all_faults_of_a_listing_are_told_at_once() {
+    let answer = ask(get("/v1/patients/me/things?limit=0&drafts=canary&colour=1")).await;
+    let faults = answer.json()["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].clone()).collect();
+    assert_eq!(Value::Array(faults), json!(["query/colour", "query/drafts", "query/limit"]));
+}
+
+#[actix_web::test]
 async fn a_page_links_to_the_next_one() {
     let page = ask(get("/v1/patients/me/things?limit=5&cursor=old&drafts=true")).await;
     assert_eq!(page.json(), json!({"items": [5], "drafts": true, "cursor": "old"}));

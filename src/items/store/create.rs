@@ -10,7 +10,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable};
 use diesel::{QueryResult, RunQueryDsl};
 
-use super::{Columns, ItemTable};
+use super::table::{Columns, ItemTable};
 use crate::care::{Access, Write};
 use crate::changes::Change;
 use crate::db::{At, Moment, Uid};

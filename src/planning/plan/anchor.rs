@@ -145,7 +145,7 @@ impl<'a> Calls<'a, '_> {
         let opens = if rule.window.is_empty() { first } else { back(first, jitter) };
         let zero = session.map(|session| session.date);
         self.found.push(Candidate {
-            rule,
+            rule: out.and_then(|out| out.rule.as_deref()).unwrap_or(rule),
             id,
             anchor,
             occurrence,
@@ -319,7 +319,7 @@ impl<'a> Calls<'a, '_> {
         let taken_back = |one: &&Dropped| matches!(one.reason, DropReason::Merged | DropReason::Corrected);
         known.extend(self.dropped.iter().filter(taken_back).map(|one| one.id));
         for settled in self.facts.settled.iter().filter(|settled| !known.contains(&settled.id)) {
-            let Some(rule) = self.protocol.rule(&settled.rule_key) else { continue };
+            let Some(rule) = settled.rule(self.protocol) else { continue };
             if self.range.holds(self.calendar.date(settled.due_at)) {
                 self.found.push(Candidate {
                     rule,

@@ -102,6 +102,7 @@ fn out(facts: &Facts, prompt: &Planned) -> Facts {
     let settled = Settled {
         id,
         rule_key: prompt.rule_key.clone(),
+        rule: None,
         due_at,
         answered_at: None,
         hangs_on: prompt.hangs_on,

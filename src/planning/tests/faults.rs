@@ -43,6 +43,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
     let settle = |prompt: &Planned| Settled {
         id: prompt.id,
         rule_key: prompt.rule_key.clone(),
+        rule: None,
         due_at: prompt.due_at,
         answered_at: Some(prompt.due_at),
         hangs_on: prompt.hangs_on,

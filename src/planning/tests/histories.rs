@@ -260,6 +260,7 @@ impl World {
         let settled = self.rows.iter().filter(gone).map(|row| Settled {
             id: row.existing.id,
             rule_key: row.planned.rule_key.clone(),
+            rule: None,
             due_at: row.existing.due_at,
             answered_at: row.answered_at,
             hangs_on: row.planned.hangs_on,

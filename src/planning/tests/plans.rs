@@ -8,7 +8,16 @@ fn one() -> Facts {
 
 fn settled(prompt: &Planned) -> Settled {
     let Planned { id, rule_key, due_at, .. } = prompt.clone();
-    Settled { id, rule_key, due_at, answered_at: None, hangs_on: prompt.hangs_on, unanswered: true, taken_back: false }
+    Settled {
+        id,
+        rule_key,
+        rule: None,
+        due_at,
+        answered_at: None,
+        hangs_on: prompt.hangs_on,
+        unanswered: true,
+        taken_back: false,
+    }
 }
 
 #[test]

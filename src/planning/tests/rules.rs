@@ -28,7 +28,7 @@ fn place(plan: &Plan, key: &str) -> (String, Why) {
 
 fn gone_out(prompt: &Planned) -> Settled {
     let Planned { id, rule_key, due_at, hangs_on, .. } = prompt.clone();
-    Settled { id, rule_key, due_at, answered_at: None, hangs_on, unanswered: true, taken_back: false }
+    Settled { id, rule_key, rule: None, due_at, answered_at: None, hangs_on, unanswered: true, taken_back: false }
 }
 
 #[test]
@@ -269,6 +269,30 @@ fn rule_one_administration_a_record_that_takes_the_place_of_a_report_keeps_its_p
         _ => false,
     };
     assert!(!steps.is_empty() && steps.iter().all(hangs), "{steps:?}");
+}
+
+#[test]
+fn rule_caps_count_what_went_out_by_a_rule_that_is_gone_as_it_was_asked() {
+    let before = one();
+    let on = |plan: &Plan, date: &str| {
+        plan.prompts.iter().filter(|prompt| prompt.local_date.to_string() == date && prompt.push).count()
+    };
+    let plan = planned(&before, NOW);
+    let day = "2026-09-11";
+    let full = on(&plan, day);
+    assert!(full > 0);
+    // The day is spent by something that the protocol of today has not heard of.
+    let model = plan.prompts.iter().find(|prompt| prompt.rule_key == "d4.ifthen").unwrap();
+    let rule = |minutes| Rule { key: "d4.old".to_owned(), minutes, ..fixture().rule("d4.ifthen").unwrap().clone() };
+    let gone = |rule: Option<Rule>| Settled {
+        id: Id::from_uuid(Uuid::from_u128(77)),
+        rule_key: "d4.old".to_owned(),
+        rule: rule.map(Box::new),
+        ..gone_out(model)
+    };
+    let then = |rule| on(&planned(&Facts { settled: vec![gone(rule)], ..before.clone() }, NOW), day);
+    assert_eq!(then(None), full, "nobody knows what it asked");
+    assert!(then(Some(rule(60))) < full, "{full}");
 }
 
 #[test]

@@ -117,7 +117,7 @@ async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<
         return Ok(None);
     }
     let protocols = Arc::clone(&door.state().protocols);
-    let read = door.read("list_prompts", move |tx, access| actions::not_asked(tx, access, protocols.current()));
+    let read = door.read("list_prompts", move |tx, access| actions::not_asked(tx, access, &protocols));
     Ok(Some(read.await?.into_iter().map(NotAsked::from).collect()))
 }
 
@@ -155,7 +155,7 @@ fn for_owner<A>(
     protocols: &Protocols,
 ) -> Result<Vec<PromptView>> {
     let rules: Vec<_> = list.iter().map(|prompt| protocols.rule_of(&prompt.doc.planned)).collect();
-    let fillings = actions::fillings(tx, access, rules.iter().flatten().any(|rule| quotes(&rule.text)))?;
+    let fillings = actions::fillings(tx, access, protocols, rules.iter().flatten().any(|rule| quotes(&rule.text)))?;
     let views =
         list.iter().zip(rules).map(|(prompt, rule)| PromptView::for_owner(prompt, rule, &fillings, access.now()));
     Ok(views.collect())

@@ -51,11 +51,6 @@ impl Graph {
         Self { edges }
     }
 
-    /// Whether `from` leads to `to`, over whatever it names.
-    pub fn leads(&self, from: &str, to: &str) -> bool {
-        self.reached(from).contains(to)
-    }
-
     fn reached<'g>(&'g self, from: &'g str) -> BTreeSet<&'g str> {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(file) = next.pop() {

@@ -180,7 +180,7 @@ impl<'a> Found<'_, 'a> {
         let Wanted { not_after, though_quiet, card, .. } = *wanted;
         let went_out = out.map(|out| out.due_at);
         self.calls.push(Call {
-            rule,
+            rule: out.and_then(|out| out.rule.as_deref()).unwrap_or(rule),
             id,
             anchor,
             occurrence,
@@ -380,7 +380,7 @@ impl<'a> Found<'_, 'a> {
         for out in &self.world.facts.settled {
             let date = self.world.date(out.due_at);
             let known = self.calls.iter().any(|call| call.id == out.id) || self.taken_back.contains(&out.id);
-            let rule = self.world.protocol.rule(&out.rule_key);
+            let rule = out.rule.as_deref().or(self.world.protocol.rule(&out.rule_key));
             if let Some(rule) = rule.filter(|_| !known && first <= date && date <= last) {
                 self.calls.push(Call {
                     rule,

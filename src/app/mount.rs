@@ -1,0 +1,39 @@
+//! The one list of mounted operations.
+
+use super::{health, wellknown};
+use crate::http::Operations;
+
+/// Every operation, in the order the router tries them.
+pub(super) fn mount(config: &mut Operations<'_, '_>) {
+    config
+        .service(health::get_health)
+        .service(health::get_ready)
+        .service(health::get_metrics)
+        .service(health::get_problem)
+        .service(wellknown::get_security_txt)
+        .service(wellknown::get_change_password)
+        .service(crate::identity::routes::get_jwks)
+        .configure(crate::exercises::configure_public)
+        .scope("/v1/patients/{patient_id}", mount_patient)
+        .scope("/v1", |config| {
+            crate::identity::configure(config);
+            crate::care::configure(config);
+            crate::onboarding::configure(config);
+            crate::schedule::configure(config);
+            crate::settings::configure(config);
+            crate::exercises::configure(config);
+            config.service(health::get_meta);
+        });
+}
+
+/// What lies below `/v1/patients/{patient_id}`: each handler has a door.
+fn mount_patient(config: &mut Operations<'_, '_>) {
+    crate::care::configure_patient(config);
+    crate::course::configure_patient(config);
+    crate::prompts::configure_patient(config);
+    crate::schedule::configure_patient(config);
+    crate::settings::configure_patient(config);
+    crate::exercises::configure_patient(config);
+    crate::journal::configure_patient(config);
+    crate::sharing::configure_patient(config);
+}

@@ -1,0 +1,47 @@
+//! The server's own values, by name: how far its setup is, which versions it works with.
+
+use diesel::prelude::*;
+
+use super::schema::settings;
+use super::{Both, Tx};
+use crate::kernel::Result;
+
+/// The value of that name.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Vec<u8>>> {
+    Ok(settings::table.filter(settings::name.eq(name)).select(settings::value).first(tx.conn()).optional()?)
+}
+
+/// Keeps a value unless there is one.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn insert(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
+    let row = diesel::insert_into(settings::table).values((settings::name.eq(name), settings::value.eq(value)));
+    Both(row.on_conflict_do_nothing()).execute(tx.conn())?;
+    Ok(())
+}
+
+/// Keeps a value in the place of the one before. Of servers that do so at once for the first time, one wins.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn replace(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
+    let set = diesel::update(settings::table.filter(settings::name.eq(name))).set(settings::value.eq(value));
+    if set.execute(tx.conn())? == 0 { insert(tx, name, value) } else { Ok(()) }
+}
+
+/// Deletes a value if it still is `value`: of several units one hears `true`.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn delete(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<bool> {
+    let row = settings::table.filter(settings::name.eq(name)).filter(settings::value.eq(value));
+    Ok(diesel::delete(row).execute(tx.conn())? == 1)
+}

@@ -1,0 +1,314 @@
+//! The table of a kind of item, declared once: its columns, and the statements that read and write them.
+
+use jiff::Timestamp;
+
+use crate::care::{Access, Write};
+use crate::db::Tx;
+use crate::items::model::{Part, Row};
+use crate::kernel::id::{Any, Patient};
+use crate::kernel::{Id, Result};
+
+/// What stands in the clear beside a sealed item.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    /// Whether it is still being worked on.
+    pub draft: bool,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// The links, in the order of the columns.
+    pub links: Vec<Option<Id<Any>>>,
+}
+
+/// Which items of a list are asked for, and where to go on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scan {
+    /// Deleted ones, or those that are not.
+    pub deleted: bool,
+    /// Drafts, done ones, or both.
+    pub draft: Option<bool>,
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// Only those with this link: its column, and the id.
+    pub link: Option<(&'static str, Id<Any>)>,
+    /// Only after this place in the order.
+    pub after: Option<(Timestamp, Id<Any>)>,
+    /// How many rows at most.
+    pub rows: i64,
+}
+
+/// How far an item has come.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// Whether it is still being worked on.
+    pub draft: bool,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
+/// The table of a kind of item. Made by [`item_table!`](crate::item_table).
+pub trait ItemTable: 'static {
+    /// The columns of the links.
+    const LINKS: &'static [&'static str];
+
+    /// Inserts an item; `false` when its id is taken.
+    fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<bool>;
+    /// Puts `row` in the place of what is stored.
+    fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<()>;
+    /// Marks an item deleted, or not deleted any more.
+    fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()>;
+    /// The item of that id, deleted or not.
+    fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<Row>>;
+    /// How far an item has come.
+    fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<State>>;
+    /// The done items among `ids`, in descending order of their ids.
+    fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Row>>;
+    /// The next items of a scan, newest first.
+    fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>>;
+    /// The sealed headers of the newest done items, newest first: at most `most`, only those with a link in column
+    /// `linked` if one is named.
+    fn list_headers<A>(
+        tx: &mut Tx<'_>,
+        access: &Access<A>,
+        linked: Option<&'static str>,
+        most: i64,
+    ) -> Result<Vec<(Id<Any>, Part)>>;
+    /// Takes the words out of up to `most` items whose time to be undeleted was over before `now`. What is left says that
+    /// there was one, for devices that have not heard.
+    fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>)>>;
+}
+
+/// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
+/// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item has
+/// have the same names in each table.
+///
+/// ```ignore
+/// item_table!(EntryTable, entries, [text text_rev, mood mood_rev], [infusion_id, prompt_id]);
+/// ```
+#[macro_export]
+macro_rules! item_table {
+    ($(#[$doc:meta])* $name:ident, $table:ident, [$($section:ident $rev:ident),* $(,)?], [$($link:ident),* $(,)?]) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {}
+
+        const _: () = {
+            use ::diesel::prelude::*;
+            use $crate::care::{Access, Write};
+            use $crate::db::{At, Both, Tx};
+            use $crate::items::store::table::State;
+            use $crate::items::{Columns, ItemTable, Part, Row, Scan, UNDO};
+            use $crate::kernel::id::{Any, Patient};
+            use $crate::kernel::{Error, Id, Result};
+
+            #[derive(Queryable, Selectable)]
+            #[diesel(table_name = $table)]
+            struct Stored {
+                id: Id<Any>,
+                version: i64,
+                meta: Vec<u8>,
+                meta_rev: i64,
+                $($section: Option<Vec<u8>>, $rev: i64,)*
+                received_at: At,
+                updated_at: At,
+                deleted_at: Option<At>,
+            }
+
+            impl From<Stored> for Row {
+                fn from(row: Stored) -> Self {
+                    Self {
+                        id: row.id,
+                        version: row.version,
+                        parts: vec![
+                            Part { rev: row.meta_rev, sealed: Some(row.meta) },
+                            $(Part { rev: row.$rev, sealed: row.$section },)*
+                        ],
+                        received_at: row.received_at.0,
+                        updated_at: row.updated_at.0,
+                        deleted_at: row.deleted_at.map(|at| at.0),
+                    }
+                }
+            }
+
+            fn corrupt(id: Id<Any>) -> Error {
+                Error::corrupt(stringify!($table), id)
+            }
+
+            fn rows(found: Vec<Stored>) -> Vec<Row> {
+                found.into_iter().map(Row::from).collect()
+            }
+
+            impl ItemTable for $name {
+                const LINKS: &'static [&'static str] = &[$(stringify!($link)),*];
+
+                fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<bool> {
+                    let [header, $($section),*] = row.parts.as_slice() else { return Err(corrupt(row.id)) };
+                    let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
+                    let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
+                    let inserted = Both(
+                        ::diesel::insert_into($table::table)
+                            .values((
+                                $table::patient_id.eq(access.patient()),
+                                $table::id.eq(row.id),
+                                $table::version.eq(row.version),
+                                $table::meta.eq(header.0),
+                                $table::meta_rev.eq(header.1),
+                                $($table::$section.eq(&$section.sealed), $table::$rev.eq($section.rev),)*
+                                $table::draft.eq(columns.draft),
+                                $($table::$link.eq(*$link),)*
+                                $table::occurred_at.eq(At(columns.occurred_at)),
+                                $table::received_at.eq(At(row.received_at)),
+                                $table::updated_at.eq(At(row.updated_at)),
+                            ))
+                            .on_conflict_do_nothing(),
+                    )
+                    .execute(tx.conn())?;
+                    Ok(inserted == 1)
+                }
+
+                fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<()> {
+                    let [header, $($section),*] = row.parts.as_slice() else { return Err(corrupt(row.id)) };
+                    let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
+                    let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
+                    let own = $table::table.filter($table::patient_id.eq(access.patient()));
+                    ::diesel::update(own.filter($table::id.eq(row.id)))
+                        .set((
+                            $table::version.eq(row.version),
+                            $table::meta.eq(header.0),
+                            $table::meta_rev.eq(header.1),
+                            $($table::$section.eq(&$section.sealed), $table::$rev.eq($section.rev),)*
+                            $table::draft.eq(columns.draft),
+                            $($table::$link.eq(*$link),)*
+                            $table::occurred_at.eq(At(columns.occurred_at)),
+                            $table::updated_at.eq(At(row.updated_at)),
+                        ))
+                        .execute(tx.conn())?;
+                    Ok(())
+                }
+
+                fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()> {
+                    let purge_at = row.deleted_at.map(|at| At(at.saturating_add(UNDO).unwrap_or(at)));
+                    let own = $table::table.filter($table::patient_id.eq(access.patient()));
+                    ::diesel::update(own.filter($table::id.eq(row.id)))
+                        .set((
+                            $table::version.eq(row.version),
+                            $table::deleted_at.eq(row.deleted_at.map(At)),
+                            $table::purge_at.eq(purge_at),
+                            $table::updated_at.eq(At(row.updated_at)),
+                        ))
+                        .execute(tx.conn())?;
+                    Ok(())
+                }
+
+                fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<Row>> {
+                    let found: Option<Stored> = $table::table
+                        .filter($table::patient_id.eq(access.patient()))
+                        .filter($table::id.eq(id))
+                        .select(Stored::as_select())
+                        .first(tx.conn())
+                        .optional()?;
+                    Ok(found.map(Row::from))
+                }
+
+                fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<State>> {
+                    let found: Option<(bool, Option<At>)> = $table::table
+                        .filter($table::patient_id.eq(access.patient()))
+                        .filter($table::id.eq(id))
+                        .select(($table::draft, $table::deleted_at))
+                        .first(tx.conn())
+                        .optional()?;
+                    Ok(found.map(|(draft, deleted)| State { draft, deleted: deleted.is_some() }))
+                }
+
+                fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Row>> {
+                    let found: Vec<Stored> = $table::table
+                        .filter($table::patient_id.eq(access.patient()))
+                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .filter($table::deleted_at.is_null())
+                        .filter($table::draft.eq(false))
+                        .order($table::id.desc())
+                        .select(Stored::as_select())
+                        .load(tx.conn())?;
+                    Ok(rows(found))
+                }
+
+                fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>> {
+                    let own = $table::table.filter($table::patient_id.eq(access.patient()));
+                    let mut query = own.select(Stored::as_select()).into_boxed();
+                    query = if scan.deleted {
+                        query.filter($table::purge_at.is_not_null())
+                    } else {
+                        query.filter($table::deleted_at.is_null())
+                    };
+                    if let Some(draft) = scan.draft {
+                        query = query.filter($table::draft.eq(draft));
+                    }
+                    if let Some(from) = scan.from {
+                        query = query.filter($table::occurred_at.ge(At(from)));
+                    }
+                    if let Some(until) = scan.until {
+                        query = query.filter($table::occurred_at.lt(At(until)));
+                    }
+                    $(if let Some((stringify!($link), id)) = scan.link {
+                        query = query.filter($table::$link.eq(id));
+                    })*
+                    if let Some((at, id)) = scan.after {
+                        query = query
+                            .filter($table::occurred_at.le(At(at)))
+                            .filter($table::occurred_at.lt(At(at)).or($table::id.lt(id)));
+                    }
+                    let newest = query.order(($table::occurred_at.desc(), $table::id.desc()));
+                    Ok(rows(newest.limit(scan.rows).load(tx.conn())?))
+                }
+
+                fn list_headers<A>(
+                    tx: &mut Tx<'_>,
+                    access: &Access<A>,
+                    linked: Option<&'static str>,
+                    most: i64,
+                ) -> Result<Vec<(Id<Any>, Part)>> {
+                    let mut query = $table::table
+                        .filter($table::patient_id.eq(access.patient()))
+                        .filter($table::deleted_at.is_null())
+                        .filter($table::draft.eq(false))
+                        .select(($table::id, $table::meta, $table::meta_rev))
+                        .into_boxed();
+                    $(if linked == Some(stringify!($link)) {
+                        query = query.filter($table::$link.is_not_null());
+                    })*
+                    let newest = query.order(($table::occurred_at.desc(), $table::id.desc()));
+                    let found: Vec<(Id<Any>, Vec<u8>, i64)> = newest.limit(most).load(tx.conn())?;
+                    let part = |(id, sealed, rev)| (id, Part { rev, sealed: Some(sealed) });
+                    Ok(found.into_iter().map(part).collect())
+                }
+
+                fn purge(
+                    tx: &mut Tx<'_>,
+                    now: ::jiff::Timestamp,
+                    most: i64,
+                ) -> Result<Vec<(Id<Patient>, Id<Any>)>> {
+                    let old: Vec<(Id<Patient>, Id<Any>)> = $table::table
+                        .filter($table::purge_at.le(At(now)))
+                        .order($table::purge_at)
+                        .limit(most)
+                        .select(($table::patient_id, $table::id))
+                        .load(tx.conn())?;
+                    let nothing: Option<Vec<u8>> = None;
+                    for (patient, id) in &old {
+                        let own = $table::table.filter($table::patient_id.eq(patient));
+                        ::diesel::update(own.filter($table::id.eq(id)))
+                            .set((
+                                $table::meta.eq(Vec::new()),
+                                $($table::$section.eq(&nothing),)*
+                                $($table::$link.eq(None::<Id<Any>>),)*
+                                $table::purge_at.eq(None::<At>),
+                            ))
+                            .execute(tx.conn())?;
+                    }
+                    Ok(old)
+                }
+            }
+        };
+    };
+}
