@@ -59,7 +59,32 @@
 //! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a set
 //!    of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
-//! 4. Add its row to `tests/golden/authz_matrix.txt`: the test fails until each kind of caller has a status.
+//! 4. Add its row to `tests/golden/authz_matrix.txt`, and its request to `tests/it/support/requests`: tests fail until
+//!    each kind of caller has a status. What it changes that nothing changed before stands in `PARTS` of
+//!    `tests/it/support/world.rs`.
+//! 5. `AFTERGLOW_WRITE_EXAMPLES=1 cargo test --test it examples`, then step 3 again: its example, from a run.
+//!
+//! `.github/CONTRIBUTING.md` has the other commands, the habits, and what CI does.
+//!
+//! # Adding a slice
+//!
+//! A module here, its row in the map, its place in `ORDER` of `tests/it/architecture.rs`. Files beside the four usual ones
+//! are named for what they hold; `KINDS` there says which of the four each is like. Its operations are mounted in
+//! `app::mount`, its tag stands in `app::openapi`.
+//!
+//! # Adding a table
+//!
+//! A migration of the next number, with one name for both databases: ids are `BLOB` and `uuid`, numbers `INTEGER` and
+//! `bigint`, sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and `timestamptz`. The table in
+//! [`db::schema`], its owner in `tests/it/tables.rs`, what may stand in it in the clear in `tests/it/at_rest.rs`.
+//!
+//! # Adding a kind of item
+//!
+//! What a patient writes, with versions and sections, is declared on [`items`], which does the rest. The smallest kind is
+//! `tests/it/support/dreams.rs`, 150 lines with its table and routes; [`exercises`] is a full one. In order: its id
+//! ([`kernel::id`]), its number in [`changes::Entity`] and whether it feeds the plan, its table (with the indexes
+//! `…_list` and `…_purge` of the others), the kind ([`items::Kind`], [`item_table!`], [`items::Item`]), what is shown
+//! ([`items::view::Shown`]), what is sent ([`items::routes::Written`]), the routes, and a task that purges it.
 //!
 //! # Adding a task
 //!

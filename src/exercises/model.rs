@@ -123,8 +123,8 @@ impl items::Kind for Responses {
     const TABLE: &'static str = "exercise_responses";
     const HEADER: i32 = 10;
     const SECTIONS: &'static [Section] = &[
-        Section { number: 11, column: "answers", grant: Sections::ANSWERS },
-        Section { number: 12, column: "distress", grant: Sections::DISTRESS },
+        Section { number: 11, column: "answers", grant: Some(Sections::ANSWERS) },
+        Section { number: 12, column: "distress", grant: Some(Sections::DISTRESS) },
     ];
 
     fn header(content: &Content) -> &Header {

@@ -16,6 +16,8 @@
 //! - A reader's view is made of the granted sections alone: the others are not even opened. Its tag is a keyed hash of the
 //!   view, and readers' lists are in the order of ids, so that no edit of what is not granted can be seen.
 //!
+//! `tests/it/support/dreams.rs` declares the smallest kind.
+//!
 //! What must not go in: what a section says, and who may read (see [`crate::care::grants`]).
 
 pub mod actions;

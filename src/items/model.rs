@@ -21,12 +21,13 @@ pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A section of an item: one sealed column.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
-    /// The number that is stored with replaced revisions: no two sections of all kinds share one.
+    /// The number that is stored with replaced revisions: no two sections of all kinds share one. Entries have 0 to 4,
+    /// responses 10 to 12; the next kind begins at 20.
     pub number: i32,
     /// The column, and what the seal is bound to.
     pub column: &'static str,
-    /// The section in a grant.
-    pub grant: Sections,
+    /// The bit that opens the section in a grant, which is that of no other kind; `None` for what only its owner reads.
+    pub grant: Option<Sections>,
 }
 
 /// A kind of item: what it says, and in which sections.
@@ -70,7 +71,7 @@ pub trait Kind: fmt::Debug + Sized + Send + Sync + 'static {
 
     /// Every section that can be opened to a reader.
     fn grants() -> Sections {
-        Self::SECTIONS.iter().fold(Sections::default(), |all, section| all.or(section.grant))
+        Self::SECTIONS.iter().filter_map(|section| section.grant).fold(Sections::default(), Sections::or)
     }
 }
 

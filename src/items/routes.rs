@@ -11,7 +11,7 @@ use super::model::{Part, Row};
 use super::pages::{self, Answer, Filter};
 use super::seal::{self, Opened};
 use super::view::{ItemView, Shown, render};
-use crate::care::door::{Care, Own, Policy, Shared};
+use crate::care::door::{Care, Own, Policy};
 use crate::care::{Access, Door, Write};
 use crate::changes::{self, Recorded};
 use crate::db::Tx;
@@ -91,13 +91,13 @@ pub async fn put<T: Written>(
     .await
 }
 
-/// Reads an item.
+/// Reads an item. Which door it has is the slice's choice: `Own` for a kind that is never shared.
 ///
 /// # Errors
 ///
 /// As [`Door::read`] and [`pages::answer`].
-pub async fn get<T: Shown>(
-    door: Door<Shared>,
+pub async fn get<T: Shown, P: Policy>(
+    door: Door<P>,
     act: &'static str,
     (id, when): (Id<T::Id>, Preconditions),
     manner: T::Manner,
@@ -187,8 +187,8 @@ pub async fn mark_opened<T: Shown>(
 /// # Errors
 ///
 /// As [`Door::read`]; what is wrong with the listing.
-pub async fn list<T: Shown, F: Filter<T>, L: Serialize>(
-    door: Door<Shared>,
+pub async fn list<T: Shown, F: Filter<T>, P: Policy, L: Serialize>(
+    door: Door<P>,
     act: &'static str,
     (listing, scope): (Result<Listing<F>>, String),
     manner: T::Manner,
@@ -270,7 +270,7 @@ pub async fn get_revision<T: Shown>(
         actions::parts_at::<T, _>(tx, access, &row, revision)
     });
     let parts: Vec<Part> = read.await?;
-    seal::open::<T>(door.keys()?, door.patient()?, (id.any(), &parts), T::grants())
+    seal::open::<T>(door.keys()?, door.patient()?, (id.any(), &parts), None)
 }
 
 /// Makes what an item said in a version its present state.

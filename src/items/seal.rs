@@ -171,7 +171,8 @@ fn kept<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) ->
     Ok(stamped.value)
 }
 
-/// Opens the header of an item and those of its `sections`; the others stay closed and look empty.
+/// Opens the header of an item, with the sections that are `shared`: for its owner (`None`) all of them. The others stay
+/// closed and look empty.
 ///
 /// # Errors
 ///
@@ -180,13 +181,14 @@ pub fn open<T: Kind>(
     keys: &Keys,
     patient: Id<Patient>,
     (id, parts): (Id<Any>, &[Part]),
-    sections: Sections,
+    shared: Option<Sections>,
 ) -> Result<Opened<T>> {
     let (header, rest) = parts.split_first().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
     let Kept { header, clock_suspect, creation } = kept::<T>(keys, patient, id, header)?;
     let mut opened = Vec::with_capacity(rest.len());
     for (section, part) in T::SECTIONS.iter().zip(rest) {
-        let sealed = part.sealed.as_ref().filter(|_| sections.has(section.grant));
+        let shown = shared.is_none_or(|shared| section.grant.is_some_and(|grant| shared.has(grant)));
+        let sealed = part.sealed.as_ref().filter(|_| shown);
         let open = |sealed: &Vec<u8>| keys.open_json(&place::<T>(patient, id, section.column, part.rev), sealed);
         let stamped: Option<Stamped<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
         opened.push(stamped);

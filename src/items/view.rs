@@ -172,8 +172,7 @@ pub fn render<T: Shown>(
     around: &Surroundings,
     manner: T::Manner,
 ) -> Result<ItemView<T::Fields>> {
-    let sections = item.shared.unwrap_or(T::grants());
-    let opened = seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), sections)?;
+    let opened = seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), item.shared)?;
     rendered(item, opened, around, manner)
 }
 

@@ -187,10 +187,10 @@ impl items::Kind for Entries {
     const TABLE: &'static str = "entries";
     const HEADER: i32 = 0;
     const SECTIONS: &'static [Section] = &[
-        Section { number: 1, column: "text", grant: Sections::TEXT },
-        Section { number: 2, column: "mood", grant: Sections::MOOD },
-        Section { number: 3, column: "tags", grant: Sections::TAGS },
-        Section { number: 4, column: "attachments", grant: Sections::ATTACHMENTS },
+        Section { number: 1, column: "text", grant: Some(Sections::TEXT) },
+        Section { number: 2, column: "mood", grant: Some(Sections::MOOD) },
+        Section { number: 3, column: "tags", grant: Some(Sections::TAGS) },
+        Section { number: 4, column: "attachments", grant: Some(Sections::ATTACHMENTS) },
     ];
 
     fn header(content: &Content) -> &Header {

@@ -81,7 +81,7 @@ async fn put_entry(door: Door<Own>, request: Request<NewId<Entry>, Body<PutEntry
             content_type = "application/problem+json"), ReadErrors))]
 #[get("/entries/{entry_id}")]
 async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, when: Preconditions) -> Result<Reply> {
-    items::get::<Entries>(door, "get_entry", (id.0, when), ()).await
+    items::get::<Entries, _>(door, "get_entry", (id.0, when), ()).await
 }
 
 /// Change an entry

@@ -1,5 +1,6 @@
 //! Items: what holds for every versioned, sealed thing with sections, shown by a kind that only tests know.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix_web::body::BoxBody;
@@ -8,9 +9,13 @@ use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web;
 use afterglow::app::{self, Guest};
+use afterglow::care::grants::Sections;
 use afterglow::db::AnyConnection;
+use afterglow::exercises::model::Responses;
 use afterglow::http::Methods;
+use afterglow::items::Kind;
 use afterglow::items::actions::purge;
+use afterglow::journal::model::Entries;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Any;
 use diesel::prelude::*;
@@ -133,4 +138,18 @@ async fn a_third_kind_is_purged_with_its_revisions() {
 fn a_third_kind_costs_under_150_lines_of_code() {
     let lines = include_str!("support/dreams.rs").lines().filter(|line| !line.trim().is_empty()).count();
     assert!(lines < 150, "{lines}");
+}
+
+#[test]
+fn no_two_kinds_share_a_section_number_or_a_bit_of_a_grant() {
+    fn declared<K: Kind>() -> (Vec<i32>, Vec<Sections>) {
+        let numbers = std::iter::once(K::HEADER).chain(K::SECTIONS.iter().map(|section| section.number)).collect();
+        (numbers, K::SECTIONS.iter().filter_map(|section| section.grant).collect())
+    }
+    let kinds = [declared::<Entries>(), declared::<Responses>(), declared::<Dreams>()];
+    let numbers: Vec<i32> = kinds.iter().flat_map(|(numbers, _)| numbers.clone()).collect();
+    assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), numbers.len(), "{numbers:?}");
+    let bits: Vec<i32> = kinds.iter().flat_map(|(_, grants)| grants.iter().map(|one| one.bits(false))).collect();
+    assert!(bits.iter().all(|bit| bit.count_ones() == 1), "{bits:?}");
+    assert_eq!(bits.iter().collect::<HashSet<_>>().len(), bits.len(), "{bits:?}");
 }

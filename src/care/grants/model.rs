@@ -72,9 +72,13 @@ impl Sections {
     }
 
     /// The stored bits that a grant of some of these sections has: from the first number to below the second. These are
-    /// the sections of one kind of thing.
+    /// the sections of one kind of thing, whose bits stand side by side.
     pub(super) const fn range(self) -> (i32, i32) {
-        if self.0 & Self::ENTRY.0 == 0 { (2 * Self::BY_RULE, i32::MAX) } else { (0, 2 * Self::BY_RULE) }
+        match self.0 {
+            0 => (0, 0),
+            bits if bits < Self::BY_RULE => (1, 2 * Self::BY_RULE),
+            bits => (bits & -bits, 2 << bits.ilog2()),
+        }
     }
 
     /// Those of these sections that are among `others`.
@@ -180,7 +184,9 @@ mod tests {
         assert_eq!(Sections::from_bits(both.bits(true)), both, "the mark of a rule is not a section");
         assert_eq!(Sections::ALL, Sections::ENTRY.or(Sections::RESPONSE));
         let (least, more) = Sections::by_rule();
-        assert_eq!(Sections::ENTRY.range(), (0, more));
+        assert_eq!(Sections::ENTRY.range(), (1, more));
+        assert_eq!(Sections::RESPONSE.range(), (32, 128), "a kind that comes later is not among them");
+        assert_eq!(Sections::default().range(), (0, 0), "what is never shared is open to nobody");
         assert!((least..more).contains(&Sections::ENTRY.bits(true)) && Sections::ANSWERS.bits(false) >= more);
     }
 

@@ -98,6 +98,12 @@ pub(super) async fn list_exercise_responses(
     let listing = listing.and_then(|listing| listing.map(|asked| asked.parse(door.is_owner())));
     let scope = listing.as_ref().map(|listing| format!("{:?}", listing.filter)).unwrap_or_default();
     let page = (listing, scope);
-    items::list::<Responses, Responded, _>(door, "list_exercise_responses", page, language.0, ExerciseResponseList::of)
-        .await
+    items::list::<Responses, Responded, _, _>(
+        door,
+        "list_exercise_responses",
+        page,
+        language.0,
+        ExerciseResponseList::of,
+    )
+    .await
 }

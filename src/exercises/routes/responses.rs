@@ -73,7 +73,7 @@ pub(super) async fn get_exercise_response(
     language: Language,
 ) -> Result<Reply> {
     let (id, when) = path;
-    items::get::<Responses>(door, "get_exercise_response", (id.0, when), language.0).await
+    items::get::<Responses, _>(door, "get_exercise_response", (id.0, when), language.0).await
 }
 
 /// Change an exercise response

@@ -268,15 +268,16 @@ macro_rules! item_table {
                     linked: Option<&'static str>,
                     most: i64,
                 ) -> Result<Vec<(Id<Any>, Part)>> {
-                    let mut query = $table::table
+                    let query = $table::table
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
                         .select(($table::id, $table::meta, $table::meta_rev))
                         .into_boxed();
-                    $(if linked == Some(stringify!($link)) {
-                        query = query.filter($table::$link.is_not_null());
-                    })*
+                    let query = match linked {
+                        $(Some(stringify!($link)) => query.filter($table::$link.is_not_null()),)*
+                        _ => query,
+                    };
                     let newest = query.order(($table::occurred_at.desc(), $table::id.desc()));
                     let found: Vec<(Id<Any>, Vec<u8>, i64)> = newest.limit(most).load(tx.conn())?;
                     let part = |(id, sealed, rev)| (id, Part { rev, sealed: Some(sealed) });

@@ -102,7 +102,7 @@ struct SearchEntries {
 pub(super) async fn list_entries(door: Door<Shared>, listing: Result<Listing<ListEntries>, Error>) -> Result<Reply> {
     let listing = listing.and_then(|listing| listing.map(|asked| asked.parse(door.is_owner())));
     let scope = listing.as_ref().map(|listing| listing.filter.scope()).unwrap_or_default();
-    items::list::<Entries, Filter, _>(door, "list_entries", (listing, scope), (), EntryList::of).await
+    items::list::<Entries, Filter, _, _>(door, "list_entries", (listing, scope), (), EntryList::of).await
 }
 
 impl ListEntries {

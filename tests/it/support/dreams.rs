@@ -53,7 +53,7 @@ impl Kind for Dreams {
     const ENTITY: Entity = Entity::Extension(900);
     const TABLE: &'static str = "dreams";
     const HEADER: i32 = 900;
-    const SECTIONS: &'static [Section] = &[Section { number: 901, column: "story", grant: Sections::TEXT }];
+    const SECTIONS: &'static [Section] = &[Section { number: 901, column: "story", grant: None }];
 
     fn header(dream: &Dream) -> &Circumstances {
         &dream.0
@@ -129,7 +129,7 @@ async fn put_dream(door: Door<Own>, request: Request<NewId<Any>, Body<PutDream>>
 
 #[get("/dreams/{dream_id}")]
 async fn get_dream(door: Door<Shared>, id: PathOf<Id<Any>>, when: Preconditions) -> Result<Reply> {
-    items::get::<Dreams>(door, "get_dream", (id.0, when), ()).await
+    items::get::<Dreams, _>(door, "get_dream", (id.0, when), ()).await
 }
 
 #[patch("/dreams/{dream_id}")]
