@@ -1,5 +1,7 @@
 //! The `afterglow` command.
 
+mod log;
+
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -190,7 +192,7 @@ impl Options {
 /// Runs the command line.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(&cli.options);
+    let _log = log::start(cli.options.log_format, &cli.options.log);
     match execute(cli.command, &cli.options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -213,35 +215,31 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
         Some(Command::Sandbox(how)) => System::new().block_on(sandbox(options, how)),
         Some(Command::Migrate) => {
             let added = migrate::run(&config()?.database, Family::Main)?;
-            say(&format!("{} migrations applied", added.len()));
-            Ok(())
+            print(&format!("{} migrations applied", added.len()))
         }
-        Some(Command::Openapi) => {
-            say(openapi::json().trim_end());
-            Ok(())
-        }
+        Some(Command::Openapi) => print(openapi::json().trim_end()),
         Some(Command::Audit { what: Audit::Verify }) => System::new().block_on(verify_audit(config()?)),
         Some(Command::CheckConfig) => {
             config()?;
-            say("the configuration is right");
-            Ok(())
+            print("the configuration is right")
         }
     }
 }
 
-/// Prints what was asked for. A reader who has gone away is not an error.
-fn say(text: &str) {
+/// Prints what was asked for.
+///
+/// # Errors
+///
+/// When it cannot be written: then the command has not done what it is for.
+fn print(text: &str) -> Result<()> {
     use std::io::Write as _;
-    drop(writeln!(std::io::stdout(), "{text}"));
+    writeln!(std::io::stdout(), "{text}").map_err(|error| Error::internal(format!("standard output: {error}")))
 }
 
-fn log_to_stderr(options: &Options) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&options.log)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match options.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+/// Prints what somebody who starts a server may want to know. The server starts also if nobody can read it.
+fn greet(text: &str) {
+    if let Err(error) = print(text) {
+        tracing::warn!(%error, "nobody reads the greeting");
     }
 }
 
@@ -251,7 +249,7 @@ async fn serve(config: Config, options: &Options) -> Result<()> {
     let server = Server::open(config, Clock::System, Entropy::System).await?;
     let running = server.listen(listener, options.workers())?;
     tracing::info!("listening on http://{}", options.listen);
-    say(&welcome(&server).await?);
+    greet(&welcome(&server).await?);
     let worker = server.work(Arc::new(LogChannel));
     let answered = until_asked_to_stop(running).await.map_err(io);
     worker.stop().await;
@@ -291,8 +289,7 @@ async fn fill_demo(config: Config, how: DemoOptions) -> Result<()> {
     let server = Server::open(config, Clock::manual(demo::beginning(now)), demo::entropy(how.seed)).await?;
     let filled = demo::fill(&server, now).await;
     server.close();
-    say(&filled?.guide(&url));
-    Ok(())
+    print(&filled?.guide(&url))
 }
 
 /// Serves the demo's clinic from memory.
@@ -307,7 +304,7 @@ async fn sandbox(options: &Options, how: SandboxOptions) -> Result<()> {
     let hands = Arc::new(sandbox::Hands(Arc::clone(&sandbox)));
     let running = sandbox.server().listen_with(Some(hands), listener, options.workers())?;
     tracing::info!("listening on http://{address}");
-    say(sandbox.guide());
+    greet(sandbox.guide());
     let answered = until_asked_to_stop(running).await.map_err(io);
     sandbox.server().close();
     answered
@@ -340,7 +337,7 @@ async fn verify_audit(config: Config) -> Result<()> {
     for (subject, last, head) in subjects {
         let vault = vault.clone();
         if let Some(fault) = db.read(move |tx| audit::verify(tx, &vault, subject, last, &head)).await? {
-            say(&format!("{subject:?}: row {}: {}", fault.seq, fault.why));
+            print(&format!("{subject:?}: row {}: {}", fault.seq, fault.why))?;
             faults += 1;
         }
     }
@@ -349,8 +346,7 @@ async fn verify_audit(config: Config) -> Result<()> {
     if faults > 0 {
         return Err(Error::internal(format!("{faults} of {count} chains do not fit")));
     }
-    say(&format!("{count} chains fit"));
-    Ok(())
+    print(&format!("{count} chains fit"))
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -26,7 +26,7 @@ pub struct Fault {
     pub subject: Uuid,
     /// The first row that does not fit; one past the last row when rows are missing at the end.
     pub seq: i64,
-    /// Why.
+    /// The reason.
     pub why: &'static str,
 }
 

@@ -106,12 +106,12 @@ fn lock(tx: &mut Tx<'_>, subject: Subject) -> Result<Option<(i64, Vec<u8>)>> {
 pub struct Sealed {
     /// Its number in the chain.
     pub seq: i64,
-    /// When.
+    /// The instant.
     pub at: At,
-    /// Who.
+    /// The account of the actor.
     #[diesel(column_name = actor_id)]
     pub actor: Option<Id<Account>>,
-    /// From which session.
+    /// The session.
     #[diesel(column_name = session_id)]
     pub session: Option<Id<Session>>,
     /// The sealed [`Record`].

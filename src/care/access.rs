@@ -106,7 +106,7 @@ impl<A> Access<A> {
         self.patient
     }
 
-    /// As whom.
+    /// The caller's role.
     pub fn role(&self) -> Role {
         self.role
     }

@@ -161,7 +161,7 @@ pub struct Recorded {
     pub op: Op,
     /// Who did it; `None` when the server did.
     pub actor: Option<Id<Account>>,
-    /// From which session.
+    /// The session.
     pub session: Option<Id<Session>>,
     /// When the server took it.
     pub at: Timestamp,

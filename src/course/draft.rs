@@ -19,13 +19,13 @@ pub struct InfusionDraft {
     pub status: InfusionStatus,
     /// How it is given.
     pub route: Route,
-    /// When it is to start.
+    /// The planned start.
     pub planned_start: Option<Timestamp>,
     /// How long it is to last.
     pub planned_minutes: Option<i64>,
-    /// When it started.
+    /// The start.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// The end.
     pub ended_at: Option<Timestamp>,
     /// Dose in milligrams.
     pub dose_mg: Option<f64>,
@@ -43,7 +43,7 @@ pub struct InfusionDraft {
     pub same_as: Option<Id<Infusion>>,
     /// Of what kind of course it is a part.
     pub course: Option<CourseKind>,
-    /// Why it was cancelled.
+    /// The reason of the cancellation.
     pub cancel_reason: Option<String>,
 }
 

@@ -26,9 +26,9 @@ const USUAL_MINUTES: u32 = 60;
 /// What the patient said of an infusion, kept beside what the clinic says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reported {
-    /// When it started.
+    /// The start.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// The end.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -39,7 +39,7 @@ pub struct InfusionFacts {
     pub status: InfusionStatus,
     /// How it is given.
     pub route: Route,
-    /// When it is to start.
+    /// The planned start.
     pub planned_start: Option<Timestamp>,
     /// How long it is to last.
     pub planned_minutes: Option<u32>,
@@ -57,7 +57,7 @@ pub struct InfusionFacts {
     pub supervised: bool,
     /// A remark.
     pub note: Option<Text<2000>>,
-    /// Who recorded it last.
+    /// The account that recorded it last.
     pub recorded_by: Id<Account>,
     /// On whose word it stands.
     pub source: Source,
@@ -69,7 +69,7 @@ pub struct InfusionFacts {
     /// Of what kind of course it is a part, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub course: Option<CourseKind>,
-    /// Why it was cancelled.
+    /// The reason of the cancellation.
     pub cancel_reason: Option<Text<500>>,
     /// What the patient said of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

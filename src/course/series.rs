@@ -21,11 +21,11 @@ pub struct Course {
     pub kind: Option<CourseKind>,
     /// Its infusions, by time.
     pub infusions: Vec<Id<Infusion>>,
-    /// How many of them have taken place.
+    /// The number of infusions that have taken place.
     pub completed: usize,
-    /// When the first one started, or is to start.
+    /// The start, or planned start, of the first infusion.
     pub first_at: Timestamp,
-    /// When the last one known starts.
+    /// The start of the last known infusion.
     pub last_at: Timestamp,
     /// Those of them after which none follows within seven days.
     pub series_ends: Vec<Id<Infusion>>,

@@ -28,9 +28,9 @@ pub struct Stored<K, T> {
     pub doc: T,
     /// Its version.
     pub version: i64,
-    /// When it was made.
+    /// The instant of its creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The instant of the last change.
     pub updated_at: Timestamp,
 }
 

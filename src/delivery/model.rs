@@ -33,11 +33,11 @@ const BACKOFF: [SignedDuration; 4] = [
 pub struct Push {
     /// The delivery: the same however often it is tried.
     pub delivery: Id<Delivery>,
-    /// To whom.
+    /// The patient.
     pub patient: Id<Patient>,
-    /// What it announces.
+    /// The prompt.
     pub prompt: Id<Prompt>,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     pub expires_at: Timestamp,
     /// [`TEXT`].
     pub text: &'static str,
@@ -54,7 +54,7 @@ pub struct Outgoing {
     pub ordinal: i32,
     /// When it is to leave.
     pub due_at: Timestamp,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     pub expires_at: Timestamp,
 }
 

@@ -73,9 +73,9 @@ pub fn insert(tx: &mut Tx<'_>, channel: &'static str, list: &[Outgoing], now: Ti
 pub struct Leased {
     /// Its id.
     pub id: Id<Delivery>,
-    /// Whose.
+    /// The patient.
     pub patient: Id<Patient>,
-    /// Of what.
+    /// The prompt.
     pub prompt: Id<Prompt>,
     /// How often its prompt was delivered before.
     pub ordinal: i32,

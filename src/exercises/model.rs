@@ -87,7 +87,7 @@ pub struct Content {
     pub header: Header,
     /// The answers to its steps.
     pub answers: Option<Answers>,
-    /// How it felt.
+    /// Distress before and after, and usefulness.
     pub distress: Option<Distress>,
 }
 

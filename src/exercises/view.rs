@@ -33,7 +33,7 @@ pub struct ResponseFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     answers: Option<Box<RawValue>>,
-    /// How it felt.
+    /// Distress before and after, and usefulness.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DistressFields>, nullable = false)]
     distress: Option<Box<RawValue>>,
@@ -65,7 +65,7 @@ pub struct StoppedView {
     /// The step.
     #[schema(example = "safe")]
     pub step: String,
-    /// What to say.
+    /// The text.
     pub text: String,
 }
 
@@ -88,7 +88,7 @@ pub struct SupportView {
     /// The exercise to offer.
     #[schema(example = "grounding-54321")]
     pub exercise_key: String,
-    /// What to say. The app shows it at once; nobody else is told.
+    /// The text. The app shows it at once; nobody else is told.
     pub text: String,
 }
 

@@ -124,7 +124,7 @@ macro_rules! page {
         pub(crate) struct $name {
             #[doc = $items]
             items: Vec<$item>,
-            /// Where the next page starts; absent at the end.
+            /// The cursor of the next page; absent at the end.
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false)]
             next_cursor: Option<String>,

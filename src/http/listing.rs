@@ -16,7 +16,7 @@ use crate::vault::Vault;
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// How many items, 1 to 200; 20 unless said otherwise.
+    /// The number of items, 1 to 200; 20 by default.
     #[param(required = false, nullable = false, minimum = 1, maximum = 200)]
     pub limit: Option<i64>,
     /// `next_cursor` of the page before.

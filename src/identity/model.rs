@@ -129,7 +129,7 @@ impl fmt::Debug for Passphrase {
 /// The sealed document of an account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Profile {
-    /// What others call this person.
+    /// The person's name.
     pub name: Text<120>,
     /// Where they log in from and are written to.
     pub email: Email,

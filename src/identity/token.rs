@@ -36,9 +36,9 @@ struct Wire {
 /// What a genuine token says.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims {
-    /// Whose.
+    /// The account.
     pub account: Id<Account>,
-    /// From which log-in.
+    /// The session.
     pub session: Id<Session>,
     expires: i64,
 }

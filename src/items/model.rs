@@ -100,7 +100,7 @@ pub fn read<S: Default + DeserializeOwned>(sections: &[Option<&RawValue>], place
 pub struct Circumstances {
     /// Whether it is still being worked on.
     pub draft: bool,
-    /// When it happened.
+    /// The instant at which it happened.
     pub occurred_at: Timestamp,
     /// The offset from UTC that the device gave with it, in seconds.
     pub offset: i32,
@@ -136,7 +136,7 @@ pub struct Told {
     pub occurred_at: String,
     /// The IANA zone of the device.
     pub zone: Option<String>,
-    /// When the device took it down.
+    /// The instant of writing, by the clock of the device.
     pub recorded_at: Option<String>,
     /// The prompt that it answers.
     pub prompt_id: Option<Uuid>,
@@ -229,11 +229,11 @@ pub struct Row {
     pub version: i64,
     /// The sealed header, then the sealed sections.
     pub parts: Vec<Part>,
-    /// When it arrived.
+    /// The instant at which it reached the server.
     pub received_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// When it was deleted.
+    /// The instant of the deletion.
     pub deleted_at: Option<Timestamp>,
 }
 

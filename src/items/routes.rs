@@ -214,7 +214,7 @@ pub struct RevisionItem {
     /// `created`, `updated`, `deleted`, `undeleted` or `restored`.
     #[schema(example = "updated")]
     change: String,
-    /// When.
+    /// The instant.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
 }

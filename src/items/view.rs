@@ -76,7 +76,7 @@ struct Common {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = json!(["text"]))]
     sections: Option<Vec<&'static str>>,
-    /// When it last changed; to a therapist, when one of the sections they see did.
+    /// The instant of the last change; for a therapist, of the sections they see.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     updated_at: Option<Timestamp>,
@@ -91,18 +91,18 @@ struct Own {
     /// Its version.
     #[schema(example = 1)]
     version: i64,
-    /// When it happened.
+    /// The instant at which it happened.
     #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
     /// The zone the device was in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Europe/Berlin")]
     zone: Option<String>,
-    /// When the device took it down.
+    /// The instant of writing, by the clock of the device.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     recorded_at: Option<Timestamp>,
-    /// When it arrived.
+    /// The instant at which it reached the server.
     #[schema(value_type = String, format = DateTime)]
     received_at: Timestamp,
     /// Whether its times were odd when it arrived.
@@ -112,13 +112,13 @@ struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompt_id: Option<Uuid>,
-    /// Where it lies in relation to the infusions. Not part of the version.
+    /// The place in the window of the infusions. Not part of the version.
     context: Context,
-    /// When it was deleted.
+    /// The instant of the deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     deleted_at: Option<Timestamp>,
-    /// Who opened it, and when first; not in lists. Not part of the version.
+    /// The therapists who opened it, each with the first time; not in lists. Not part of the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     seen_by: Option<Vec<SeenBy>>,
@@ -129,7 +129,7 @@ struct Own {
 struct SeenBy {
     /// The account.
     account_id: Uuid,
-    /// When they first opened it.
+    /// The instant at which they first opened it.
     #[schema(value_type = String, format = DateTime)]
     opened_at: Timestamp,
 }

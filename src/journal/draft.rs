@@ -21,14 +21,14 @@ pub struct PutEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "done")]
     pub status: Option<String>,
-    /// When it happened, with an offset. It decides the context of the entry. Odd times are flagged, not refused.
+    /// The instant of what the entry is about, with an offset. It decides the context of the entry. Odd times are flagged, not refused.
     #[schema(format = DateTime, example = "2026-11-02T21:30:00+01:00")]
     pub occurred_at: String,
     /// The IANA zone the device is in. Without it, the patient's zone at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Europe/Berlin")]
     pub zone: Option<String>,
-    /// When it was taken down, by the clock of the device.
+    /// The instant of writing, by the clock of the device.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-11-02T21:34:10+01:00")]
     pub recorded_at: Option<String>,

@@ -129,7 +129,7 @@ async fn undelete_entry(door: Door<Own>, request: Request<Id<Entry>>) -> Result<
 struct OpenedView {
     /// The entry.
     entry_id: Uuid,
-    /// When you first opened it.
+    /// The instant at which you first opened it.
     #[schema(value_type = String, format = DateTime)]
     opened_at: Timestamp,
 }

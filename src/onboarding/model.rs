@@ -73,7 +73,7 @@ pub struct Person {
 pub struct Registration {
     /// The code; `None` when what was typed cannot be one.
     pub code: Option<JoinCode>,
-    /// Who.
+    /// The person.
     pub person: Person,
     /// Whether they said that they are of age. Asked of patients.
     pub adult: bool,

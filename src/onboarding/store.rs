@@ -27,7 +27,7 @@ pub struct NewInvitation {
     pub email_key: Option<Vec<u8>>,
     /// The sealed document.
     pub doc: Vec<u8>,
-    /// Until when it is good.
+    /// The instant at which it expires.
     pub expires_at: Timestamp,
 }
 
@@ -58,7 +58,7 @@ pub struct OpenInvitation {
     pub clinic: Id<Clinic>,
     /// Who invites.
     pub inviter: Id<Account>,
-    /// Whom.
+    /// The invited person.
     pub invitee: Invitee,
     /// The keyed hash of the address it is bound to.
     pub email_key: Option<Vec<u8>>,
@@ -129,9 +129,9 @@ pub struct InvitationRow {
     pub capabilities: Option<i32>,
     /// The sealed document.
     pub doc: Vec<u8>,
-    /// Since when.
+    /// The instant of its creation.
     pub created_at: At,
-    /// Until when it is good.
+    /// The instant at which it expires.
     pub expires_at: At,
     /// When it was taken.
     pub used_at: Option<At>,

@@ -11,7 +11,7 @@ use crate::kernel::{Fields, Result, Zone};
 pub struct ZoneSince {
     /// The zone.
     pub zone: Zone,
-    /// Since when.
+    /// The start of the period.
     pub from: Timestamp,
 }
 

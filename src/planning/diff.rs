@@ -30,9 +30,9 @@ pub struct Existing {
     pub id: Id<Prompt>,
     /// What planning may do with it.
     pub hold: Hold,
-    /// When it is due.
+    /// The instant at which it is due.
     pub due_at: Timestamp,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     pub expires_at: Timestamp,
     /// When somebody is reminded of it.
     pub reminder_at: Option<Timestamp>,
@@ -44,7 +44,7 @@ pub struct Existing {
     pub anchor: Option<Id<Infusion>>,
     /// The start or end of the infusion that its time follows from.
     pub hangs_on: Option<Timestamp>,
-    /// Why it sits where it sits.
+    /// The reason for its time.
     pub why: Why,
 }
 
@@ -72,23 +72,23 @@ pub enum Step {
     Insert(Planned),
     /// Move a waiting prompt.
     Move {
-        /// Which.
+        /// The prompt.
         id: Id<Prompt>,
         /// What it becomes.
         to: Planned,
-        /// Why.
+        /// The reason.
         reason: MoveReason,
     },
     /// Let a withdrawn prompt wait again, under the same id.
     Revive {
-        /// Which.
+        /// The prompt.
         id: Id<Prompt>,
         /// What it becomes.
         to: Planned,
     },
     /// Let a prompt that the patient put off come later.
     Delay {
-        /// Which.
+        /// The prompt.
         id: Id<Prompt>,
         /// When it comes.
         due_at: Timestamp,
@@ -97,9 +97,9 @@ pub enum Step {
     },
     /// Withdraw a waiting prompt.
     Cancel {
-        /// Which.
+        /// The prompt.
         id: Id<Prompt>,
-        /// Why.
+        /// The reason.
         reason: DropReason,
     },
 }

@@ -58,7 +58,7 @@ impl InfusionFact {
 /// A prompt that went out or was answered: the past of its date, which a new plan counts and does not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settled {
-    /// Which.
+    /// The prompt.
     pub id: Id<Prompt>,
     /// Its rule.
     pub rule_key: String,
@@ -89,7 +89,7 @@ impl Settled {
 /// How the patient is, as far as their answers and open alerts say; what is not known holds nothing back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Condition {
-    /// When they last said that they had slept.
+    /// The instant of the last report of having slept.
     pub slept_at: Option<Timestamp>,
     /// The newest answer to how unreal things feel.
     pub dissociation: Option<Rating>,
@@ -108,7 +108,7 @@ pub struct Facts {
     pub care_start: Timestamp,
     /// The zones lived in, oldest first.
     pub zones: Vec<ZoneSince>,
-    /// When nothing is delivered.
+    /// The hours in which nothing is delivered.
     pub quiet_hours: QuietHours,
     /// The day of the weekly prompt.
     pub weekly_day: Weekday,

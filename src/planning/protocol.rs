@@ -176,16 +176,16 @@ pub enum Expiry {
 pub struct Rule {
     /// Its name, unique in the protocol and part of the prompt's id.
     pub key: String,
-    /// What it asks for.
+    /// The kind of task.
     pub kind: Kind,
     /// What its time hangs on.
     pub anchor: Anchor,
     /// The parts of the day it may fall into, tried in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub window: Vec<DayPart>,
-    /// How long it takes.
+    /// The duration in minutes.
     pub minutes: u32,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     pub expires: Expiry,
     /// 1 (never dropped for a cap) to 5 (a card in the app).
     pub priority: u8,
@@ -341,7 +341,7 @@ pub struct Protocol {
     pub key: String,
     /// Its version; versions are never changed.
     pub version: u32,
-    /// How far it has been approved.
+    /// The state of its approval.
     pub status: String,
     /// Its title.
     pub title: String,

@@ -68,7 +68,7 @@ pub enum Deed {
 pub struct Event {
     /// What happened.
     pub deed: Deed,
-    /// When.
+    /// The instant.
     pub at: Timestamp,
     /// Why: a reason of planning, or the patient's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,13 +100,13 @@ pub struct StoredPrompt {
     pub doc: PromptDoc,
     /// How far delivery has come.
     pub stage: Stage,
-    /// When it is due.
+    /// The instant at which it is due.
     pub due_at: Timestamp,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     pub expires_at: Timestamp,
     /// When it became due.
     pub fired_at: Option<Timestamp>,
-    /// When it left the server.
+    /// The instant at which it was delivered.
     pub delivered_at: Option<Timestamp>,
     /// Its version.
     pub version: i64,

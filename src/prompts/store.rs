@@ -28,9 +28,9 @@ pub struct PromptRow {
     pub id: Id<Prompt>,
     doc: Vec<u8>,
     stage: i32,
-    /// When it is due.
+    /// The instant at which it is due.
     pub due_at: At,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     pub expires_at: At,
     fired_at: Option<At>,
     delivered_at: Option<At>,

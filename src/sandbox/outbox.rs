@@ -19,7 +19,7 @@ pub struct SentPush {
     pub number: u64,
     /// The push.
     pub push: Push,
-    /// When.
+    /// The instant.
     pub at: Timestamp,
 }
 

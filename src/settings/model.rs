@@ -70,7 +70,7 @@ impl Default for Notifications {
 pub struct Settings {
     /// The zones lived in, oldest first; never empty.
     pub zones: Vec<ZoneSince>,
-    /// When nothing is delivered.
+    /// The hours in which nothing is delivered.
     pub quiet_hours: QuietHours,
     /// The day of the weekly prompt.
     pub weekly_day: Weekday,

@@ -34,9 +34,9 @@ struct PutGrant {
     /// Of an entry `text`, `mood`, `tags`, `attachments`; of an exercise response `answers`, `distress`.
     #[schema(min_items = 1, max_items = 4, example = json!(["text"]))]
     sections: Vec<String>,
-    /// To whom.
+    /// The reader.
     reader: GrantReader,
-    /// Until when; without it, until it is ended.
+    /// The instant at which it expires; without it, it is open until it is ended.
     #[schema(nullable = false, format = DateTime, example = "2026-12-24T00:00:00Z")]
     expires_at: Option<String>,
 }
@@ -136,23 +136,23 @@ struct GrantView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rule: Option<GrantRule>,
-    /// What of it.
+    /// The open sections.
     #[schema(example = json!(["text"]))]
     sections: Vec<String>,
     /// Whether it opens anything now.
     live: bool,
-    /// Since when.
+    /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// Until when.
+    /// The instant at which it expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     expires_at: Option<Timestamp>,
-    /// When it was ended.
+    /// The instant at which it was ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     closed_at: Option<Timestamp>,
-    /// To whom; shown to the patient only.
+    /// The reader; shown to the patient only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reader: Option<GrantReader>,
@@ -167,7 +167,7 @@ struct GrantView {
 struct GrantList {
     /// The grants, newest id first.
     items: Vec<GrantView>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::kills::{Ledger, resend, verify, write};
-use crate::support::child::{Child, Web, first_run_code, run};
+use crate::support::child::{self, Child, Web, first_run_code, run};
 use crate::support::database::{Database, postgres_url};
 
 /// Ends every connection to the database but our own.
@@ -174,6 +174,53 @@ async fn r3_postgresql_crashed_under_load_loses_nothing_acknowledged_and_the_ser
     child.kill();
     let (status, said) = run(&database, &["audit", "verify"]);
     assert!(status.success(), "{said}");
+}
+
+/// Places for a log that cannot take it, and what of it has to stay open meanwhile.
+fn bad_sinks() -> Vec<(&'static str, Stdio, Option<std::io::PipeReader>)> {
+    let (reader, gone) = std::io::pipe().unwrap();
+    drop(reader);
+    let (kept, mut full) = std::io::pipe().unwrap();
+    // A pipe that nobody reads: it takes 64 KB, less the last few bytes.
+    full.write_all(&vec![b'.'; 65_536 - 100]).unwrap();
+    let disk = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    vec![("nobody reads", gone.into(), None), ("it is full", full.into(), Some(kept)), ("no space", disk.into(), None)]
+}
+
+#[actix_web::test]
+async fn a_log_that_cannot_be_written_stops_nothing() {
+    for (what, sink, _kept) in bad_sinks() {
+        let database = Database::fresh();
+        let mut child = Child::serve_logging_to(Some(sink), &database, &["--log", "debug"]).await;
+        let web = Web::new(&child.url);
+        for _ in 0..40 {
+            web.expect(Method::GET, "/v1/meta", Value::Null, 200).await;
+            web.expect(Method::GET, "/v1/me", Value::Null, 401).await;
+        }
+        if what != "it is full" {
+            let counts = web.call(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+            let lost = counts.lines().find_map(|line| line.strip_prefix("log_lines_lost_total{why=\"unwritable\"} "));
+            assert!(lost.unwrap_or_else(|| panic!("{what}: {counts}")).parse::<u64>().unwrap() > 40, "{what}");
+        }
+        child.ask_to_stop();
+        let status = child.ended(Duration::from_secs(10)).await;
+        assert!(status.success(), "{what}: {status}");
+    }
+}
+
+#[test]
+fn a_command_whose_words_cannot_be_written_has_failed() {
+    let database = Database::fresh();
+    let words = |sink: Stdio| {
+        let mut command = child::command(&database, &["openapi"]);
+        command.stdout(sink).stderr(Stdio::null()).status().unwrap().success()
+    };
+    assert!(words(Stdio::null()));
+    for (what, sink, kept) in bad_sinks() {
+        if kept.is_none() {
+            assert!(!words(sink), "{what}");
+        }
+    }
 }
 
 #[actix_web::test]

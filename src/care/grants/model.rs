@@ -154,9 +154,9 @@ pub struct GrantDoc {
     pub target: Target,
     /// Which sections of it.
     pub sections: Sections,
-    /// To whom.
+    /// The reader.
     pub reader: Reader,
-    /// Until when.
+    /// The instant at which it expires.
     pub expires_at: Option<Timestamp>,
 }
 

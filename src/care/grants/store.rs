@@ -120,11 +120,11 @@ pub struct GrantRow {
     pub id: Id<Grant>,
     /// The sealed document.
     pub doc: Vec<u8>,
-    /// Since when.
+    /// The instant of its creation.
     pub created_at: At,
-    /// Until when.
+    /// The instant at which it expires.
     pub expires_at: Option<At>,
-    /// When it was ended.
+    /// The instant at which it was ended.
     pub closed_at: Option<At>,
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct CareLinkView {
     name: Option<String>,
     /// The clinic the therapist works for.
     clinic_id: Uuid,
-    /// What it is called.
+    /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Lakeside Clinic")]
     clinic_name: Option<String>,
@@ -47,14 +47,14 @@ pub(crate) struct CareLinkView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, example = json!(["maple", "lantern"]))]
     words: Vec<&'static str>,
-    /// When the patient accepted.
+    /// The instant at which the patient accepted.
     #[schema(value_type = String, format = DateTime)]
     accepted_at: Timestamp,
-    /// When the therapist confirmed.
+    /// The instant at which the therapist confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     active_at: Option<Timestamp>,
-    /// When it ended.
+    /// The end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
@@ -83,7 +83,7 @@ impl CareLinkView {
 #[derive(Serialize, ToSchema)]
 struct CareLinkPage {
     items: Vec<CareLinkView>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,

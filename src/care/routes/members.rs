@@ -44,14 +44,14 @@ type PatchMember = Patch<MemberBody>;
 struct ClinicMember {
     /// Their account.
     account_id: Uuid,
-    /// What they are called.
+    /// The person's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Thea Brandt")]
     name: Option<String>,
-    /// What they may do: `care`, `record`, `duty`, `admin`.
+    /// The capabilities: `care`, `record`, `duty`, `admin`.
     #[schema(example = json!(["care"]))]
     capabilities: Vec<&'static str>,
-    /// Since when they work there.
+    /// The instant from which the person works there.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
 }
@@ -60,7 +60,7 @@ struct ClinicMember {
 #[derive(Serialize, ToSchema)]
 struct ClinicMemberPage {
     items: Vec<ClinicMember>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,
@@ -97,7 +97,7 @@ impl ClinicMember {
 struct ClinicSummary {
     /// Its id.
     id: Uuid,
-    /// What it is called.
+    /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Lakeside Clinic")]
     name: Option<String>,

@@ -22,17 +22,17 @@ struct CareTeamMember {
     link_id: Uuid,
     /// The therapist's account.
     therapist_id: Uuid,
-    /// What they are called.
+    /// The person's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Thea Brandt")]
     name: Option<String>,
     /// The clinic they work for.
     clinic_id: Uuid,
-    /// What it is called.
+    /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Lakeside Clinic")]
     clinic_name: Option<String>,
-    /// Since when the link is active.
+    /// The instant from which the link is active.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
 }
@@ -46,14 +46,14 @@ struct CareTeam {
 /// One access to a patient's data by somebody else, or a refused one.
 #[derive(Serialize, ToSchema)]
 struct AccessLogItem {
-    /// When.
+    /// The instant.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// Whose account; absent for the server.
+    /// The account of the actor; absent for the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     actor_id: Option<Uuid>,
-    /// What they are called.
+    /// The person's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Thea Brandt")]
     actor_name: Option<String>,
@@ -87,7 +87,7 @@ impl AccessLogItem {
 #[derive(Serialize, ToSchema)]
 struct AccessLogPage {
     items: Vec<AccessLogItem>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,

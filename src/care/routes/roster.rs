@@ -21,7 +21,7 @@ use crate::state::State;
 struct RosterPatient {
     /// The patient, as in `/v1/patients/{patient_id}`.
     patient_id: Uuid,
-    /// What they are called.
+    /// The person's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Ann Walker")]
     name: Option<String>,
@@ -32,7 +32,7 @@ struct RosterPatient {
     link_id: Uuid,
     /// The clinic of that link.
     clinic_id: Uuid,
-    /// Since when that link is active.
+    /// The instant from which that link is active.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
 }
@@ -54,7 +54,7 @@ impl RosterPatient {
 #[derive(Serialize, ToSchema)]
 struct RosterPage {
     items: Vec<RosterPatient>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,

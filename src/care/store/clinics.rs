@@ -49,12 +49,12 @@ pub fn memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clin
 #[derive(Clone, Copy, Debug, Queryable, Selectable)]
 #[diesel(table_name = staff_members)]
 pub struct Member {
-    /// Who.
+    /// The account.
     #[diesel(column_name = account_id)]
     pub account: Id<Account>,
-    /// What they may do.
+    /// The capabilities.
     pub capabilities: Capabilities,
-    /// Since when.
+    /// The instant of joining.
     #[diesel(column_name = created_at)]
     pub since: At,
 }

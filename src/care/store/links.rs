@@ -32,16 +32,16 @@ pub struct Link {
     /// The therapist.
     #[diesel(column_name = therapist_id)]
     pub therapist: Id<Account>,
-    /// How far it has come.
+    /// Its state.
     pub state: LinkState,
     /// Its version.
     pub version: i64,
-    /// When the patient accepted.
+    /// The instant at which the patient accepted.
     #[diesel(column_name = created_at)]
     pub accepted_at: At,
-    /// When the therapist confirmed.
+    /// The instant at which the therapist confirmed.
     pub active_at: Option<At>,
-    /// When it ended.
+    /// The end.
     pub ended_at: Option<At>,
 }
 

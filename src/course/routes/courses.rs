@@ -26,19 +26,19 @@ struct CourseList {
 /// A series of infusions.
 #[derive(Serialize, ToSchema)]
 struct CourseView {
-    /// What it is for, if the clinic said so of any of its infusions.
+    /// The purpose, if the clinic recorded one for any of its infusions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "induction", examples("induction", "maintenance"))]
     kind: Option<CourseKind>,
     /// Its infusions, by time: those that were and those that are planned.
     infusion_ids: Vec<Uuid>,
-    /// How many of them have taken place.
+    /// The number of infusions that have taken place.
     #[schema(example = 3)]
     completed: usize,
-    /// When the first one started, or is to start.
+    /// The start, or planned start, of the first infusion.
     #[schema(value_type = String, format = DateTime)]
     first_at: Timestamp,
-    /// When the last one known starts.
+    /// The start of the last known infusion.
     #[schema(value_type = String, format = DateTime)]
     last_at: Timestamp,
     /// Those of them after which none follows within seven days: the review of the week and its questionnaires hang on

@@ -19,25 +19,25 @@ use crate::planning::window::{Route, WindowParams, driving};
 pub(super) struct InfusionView {
     /// Its id.
     id: Uuid,
-    /// How far it has come.
+    /// Its state.
     #[schema(example = "completed", examples("planned", "completed", "cancelled", "no_show"))]
     status: &'static str,
-    /// How ketamine was given.
+    /// The route by which ketamine was given.
     #[schema(value_type = String, example = "iv_infusion", examples("iv_infusion", "im", "sc", "in_racemic", "in_esketamine", "sublingual", "oral"))]
     route: Route,
-    /// When it is to start.
+    /// The planned start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     planned_start: Option<Timestamp>,
-    /// How long it is to take.
+    /// The planned duration in minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 40)]
     planned_minutes: Option<u32>,
-    /// When it started.
+    /// The start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     started_at: Option<Timestamp>,
-    /// When it ended: what the window counts from.
+    /// The end of the infusion, from which the window counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
@@ -56,7 +56,7 @@ pub(super) struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 70.0)]
     weight_kg: Option<f64>,
-    /// Where and how.
+    /// The setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Room 2")]
     setting: Option<String>,
@@ -66,12 +66,12 @@ pub(super) struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     note: Option<String>,
-    /// Who recorded it last.
+    /// The account that recorded it last.
     recorded_by: Uuid,
-    /// Who said so; `provisional` when nobody said within an hour after the planned end that it is over.
+    /// The source of the record; `provisional` when nobody said within an hour after the planned end that it is over.
     #[schema(example = "clinic", examples("clinic", "patient", "provisional"))]
     source: &'static str,
-    /// What the patient said of it, where somebody else's word counts too.
+    /// The patient's report, where the clinic's record takes its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reported: Option<ReportedView>,
@@ -85,16 +85,16 @@ pub(super) struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "induction", examples("induction", "maintenance"))]
     course: Option<CourseKind>,
-    /// Why it was cancelled.
+    /// The reason of the cancellation.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     cancel_reason: Option<String>,
     /// Its version, also in the `ETag`.
     version: i64,
-    /// When it was first recorded.
+    /// The instant of the first record.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// When it was last changed.
+    /// The instant of the last change.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
@@ -102,11 +102,11 @@ pub(super) struct InfusionView {
 /// What the patient said of an infusion.
 #[derive(Clone, Serialize, ToSchema)]
 struct ReportedView {
-    /// When it started.
+    /// The start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     started_at: Option<Timestamp>,
-    /// When it ended.
+    /// The end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
@@ -172,19 +172,19 @@ pub(super) struct PutInfusion {
     /// `planned` or `completed`; a recorded one may also become `cancelled` or `no_show`.
     #[schema(example = "completed")]
     status: String,
-    /// How ketamine is given.
+    /// The route by which ketamine is given.
     #[schema(example = "iv_infusion")]
     route: String,
-    /// When it is to start; needed for `planned`.
+    /// The planned start; required for `planned`.
     #[schema(format = DateTime)]
     planned_start: Option<String>,
-    /// How long it is to take: 1 to 720.
+    /// The planned duration in minutes, 1 to 720.
     #[schema(example = 40)]
     planned_minutes: Option<i64>,
-    /// When it started; needed for `completed`.
+    /// The start; required for `completed`.
     #[schema(format = DateTime)]
     started_at: Option<String>,
-    /// When it ended; needed for `completed`. At most 12 hours after the start and 5 minutes from now.
+    /// The end; required for `completed`. At most 12 hours after the start and 5 minutes from now.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
     /// Dose in milligrams: more than 0, at most 2000.
@@ -193,7 +193,7 @@ pub(super) struct PutInfusion {
     /// Body weight in kilograms: 20 to 400.
     #[schema(example = 70.0)]
     weight_kg: Option<f64>,
-    /// Where and how.
+    /// The setting.
     #[schema(max_length = 200, example = "Room 2")]
     setting: Option<String>,
     /// Whether staff are there; true unless said otherwise.
@@ -211,7 +211,7 @@ pub(super) struct PutInfusion {
     /// `induction` or `maintenance`: of what kind of course it is a part. One of its infusions is enough.
     #[schema(example = "induction")]
     course: Option<String>,
-    /// Why it was cancelled.
+    /// The reason of the cancellation.
     #[schema(max_length = 500)]
     cancel_reason: Option<String>,
 }
@@ -275,10 +275,10 @@ impl PutInfusion {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndInfusion {
-    /// When it started, if that was not recorded.
+    /// The start, if it was not recorded.
     #[schema(format = DateTime)]
     started_at: Option<String>,
-    /// When it ended; now unless said otherwise.
+    /// The end; now by default.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
     /// Dose in milligrams, if that was not recorded; the clinic's to say.
@@ -300,7 +300,7 @@ impl EndInfusion {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StartInfusion {
-    /// When it started; now unless said otherwise.
+    /// The start; now by default.
     #[schema(format = DateTime)]
     started_at: Option<String>,
 }

@@ -64,10 +64,10 @@ struct AssignmentView {
     /// Its version.
     #[schema(example = 1)]
     version: i64,
-    /// When it was made.
+    /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// When it was last changed.
+    /// The instant of the last change.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
@@ -99,7 +99,7 @@ fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<(Assignmen
 struct AssignmentList {
     /// The assignments, newest id first.
     items: Vec<AssignmentView>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,

@@ -24,9 +24,9 @@ pub struct AssignmentRow {
     pub doc: Vec<u8>,
     /// Its version.
     pub version: i64,
-    /// When it was made.
+    /// The instant of its creation.
     pub created_at: At,
-    /// When it was last changed.
+    /// The instant of the last change.
     pub updated_at: At,
     /// The state of the link.
     #[diesel(select_expression = care_links::state)]

@@ -27,14 +27,14 @@ struct ResponseRevision {
     /// The version that it was.
     #[schema(example = 1)]
     revision: i64,
-    /// When it was done.
+    /// The instant at which it was done.
     #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
     /// Answers by step.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     answers: Option<Box<RawValue>>,
-    /// How it felt.
+    /// Distress before and after, and usefulness.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<DistressFields>, nullable = false)]
     distress: Option<Box<RawValue>>,

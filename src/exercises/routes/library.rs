@@ -44,14 +44,14 @@ pub(super) struct ExerciseSummary {
     /// Its title.
     #[schema(example = "When–then")]
     pub title: String,
-    /// What it is for, in a sentence.
+    /// The purpose, in a sentence.
     pub purpose: String,
     /// The school it comes from.
     #[schema(example = "implementation_intentions")]
     pub modality: String,
     /// The school in words.
     pub modality_label: String,
-    /// How long it takes.
+    /// The duration in minutes.
     #[schema(example = 7)]
     pub minutes: u32,
     /// The phases it was made for.
@@ -101,14 +101,14 @@ struct ExerciseView {
     version: u32,
     /// Its title.
     title: String,
-    /// What it is for, in a sentence.
+    /// The purpose, in a sentence.
     purpose: String,
     /// The school it comes from.
     #[schema(example = "implementation_intentions")]
     modality: String,
     /// The school in words.
     modality_label: String,
-    /// How long it takes.
+    /// The duration in minutes.
     #[schema(example = 7)]
     minutes: u32,
     /// The phases it was made for.
@@ -124,7 +124,7 @@ struct ExerciseView {
     /// that it works.
     #[schema(example = "general")]
     evidence_in_window: String,
-    /// What to ask before the first step and after the last one.
+    /// The questions before the first step and after the last one.
     around: AroundView,
     /// The steps, in the order in which they are shown; answers are taken in any order.
     steps: Vec<StepView>,
@@ -150,10 +150,10 @@ struct AroundView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExerciseOption)]
 struct OptionView {
-    /// What goes into the answer.
+    /// The content of the answer.
     #[schema(example = "calmer")]
     key: String,
-    /// What is shown.
+    /// The label.
     #[schema(example = "calmer")]
     label: String,
     /// The exercise stops here.
@@ -174,7 +174,7 @@ struct StepView {
     #[serde(rename = "type")]
     #[schema(example = "text_short")]
     type_: String,
-    /// What is shown.
+    /// The label.
     label: String,
     /// Without an answer the exercise cannot be done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -208,7 +208,7 @@ struct StepView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     own_cards: Option<usize>,
-    /// Where the cards to rank come from, as `step/pile`.
+    /// The source of the cards to rank, as `step/pile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "sort/very_me")]
     from: Option<String>,
@@ -228,15 +228,15 @@ struct StepView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 8)]
     stop_at: Option<u8>,
-    /// What to say when it stops.
+    /// The text when it stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     stop: Option<String>,
-    /// What stands over the first text of a pair.
+    /// The heading of the first text of a pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     left: Option<String>,
-    /// What stands over the second.
+    /// The heading of the second text of a pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     right: Option<String>,

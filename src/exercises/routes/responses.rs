@@ -129,7 +129,7 @@ pub(super) async fn undelete_exercise_response(
 struct ResponseOpened {
     /// The response.
     response_id: Uuid,
-    /// When you first opened it.
+    /// The instant at which you first opened it.
     #[schema(value_type = String, format = DateTime)]
     opened_at: Timestamp,
 }

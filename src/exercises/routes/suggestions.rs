@@ -34,7 +34,7 @@ struct PatientExercise {
     /// `yes`, `with_therapist` (once a therapist has assigned it) or `not_now`. No reason is given.
     #[schema(example = "yes")]
     offer: String,
-    /// What to say when it is not offered.
+    /// The text when it is not offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     offer_text: Option<String>,
@@ -85,10 +85,10 @@ pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) 
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct SuggestExercises {
-    /// How many minutes there are, 1 to 240.
+    /// The minutes at hand, 1 to 240.
     #[param(nullable = false, minimum = 1, maximum = 240, example = 10)]
     minutes: Option<i64>,
-    /// How many suggestions, 1 to 22; 3 unless said otherwise.
+    /// The number of suggestions, 1 to 22; 3 by default.
     #[param(nullable = false, minimum = 1, maximum = 22)]
     limit: Option<i64>,
 }
@@ -117,7 +117,7 @@ struct SuggestionList {
 struct Suggestion {
     /// The exercise.
     exercise: ExerciseSummary,
-    /// Why, the strongest reason first.
+    /// The reasons, the strongest first.
     reasons: Vec<SuggestionReason>,
     /// The prompt that points to it: send it with the response.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use crate::kernel::{Id, Result};
 pub struct Columns {
     /// Whether it is still being worked on.
     pub draft: bool,
-    /// When it happened.
+    /// The instant at which it happened.
     pub occurred_at: Timestamp,
     /// The links, in the order of the columns.
     pub links: Vec<Option<Id<Any>>>,

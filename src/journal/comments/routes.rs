@@ -49,12 +49,12 @@ struct CommentView {
     entry_id: Uuid,
     /// The thread: the care link of the therapist.
     thread_id: Uuid,
-    /// Who wrote it.
+    /// The author's account.
     author_id: Uuid,
     /// The text.
     #[schema(example = "Thank you for showing me this.")]
     body: String,
-    /// When.
+    /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
 }
@@ -64,7 +64,7 @@ struct CommentView {
 struct CommentList {
     /// The comments, oldest first.
     items: Vec<CommentView>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,

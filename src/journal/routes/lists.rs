@@ -83,7 +83,7 @@ struct SearchEntries {
     /// `draft`, `done` or `deleted`; without it, drafts and done ones.
     #[schema(nullable = false, example = "done")]
     status: Option<String>,
-    /// How many items, 1 to 200; 20 unless said otherwise.
+    /// The number of items, 1 to 200; 20 by default.
     #[schema(nullable = false, minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.

@@ -29,7 +29,7 @@ struct RevisionView {
     /// Its kind.
     #[schema(example = "reflection")]
     kind: &'static str,
-    /// When it happened.
+    /// The instant at which it happened.
     #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
     /// Title and body.

@@ -29,7 +29,7 @@ pub(super) struct CreateInvitation {
     /// Staff: what they may do, of `care`, `record`, `duty`, `admin`.
     #[schema(nullable = false, example = json!(["record"]))]
     capabilities: Option<Vec<String>>,
-    /// What they are called, for the inviter's own list.
+    /// The invited person's name, for the inviter's own list.
     #[schema(nullable = false, min_length = 1, max_length = 120, example = "Ann Walker")]
     name: Option<String>,
     /// Their address. If given, the code is good for it alone.
@@ -56,7 +56,7 @@ struct InvitationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = json!(["record"]))]
     capabilities: Option<Vec<&'static str>>,
-    /// What they are called.
+    /// The person's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Ann Walker")]
     name: Option<String>,
@@ -71,10 +71,10 @@ struct InvitationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "7K2M-9XQ4-T0VB-HS3D")]
     code: Option<String>,
-    /// When it was made.
+    /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// Until when the code is good: 72 hours.
+    /// The instant at which the code expires: after 72 hours.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
@@ -83,7 +83,7 @@ struct InvitationView {
 #[derive(Serialize, ToSchema)]
 struct InvitationPage {
     items: Vec<InvitationView>,
-    /// Where the next page starts; absent at the end.
+    /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,

@@ -30,10 +30,10 @@ pub(super) struct SetUp {
     /// The code that the server printed when it started.
     #[schema(max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
-    /// What the clinic is called.
+    /// The clinic's name.
     #[schema(min_length = 1, max_length = 120, example = "Lakeside Clinic")]
     clinic_name: String,
-    /// What the admin is called.
+    /// The admin's name.
     #[schema(min_length = 1, max_length = 120, example = "Ada Keller")]
     name: String,
     /// The admin's address.
@@ -51,7 +51,7 @@ pub(super) struct Register {
     /// The code of the invitation. Case, spaces and hyphens do not matter.
     #[schema(max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
-    /// What others call this person.
+    /// The person's name.
     #[schema(min_length = 1, max_length = 120, example = "Ann Walker")]
     name: String,
     /// The address to log in with; the invitation's own, if it was bound to one.
@@ -95,7 +95,7 @@ struct NewAccountView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     patient_id: Option<Uuid>,
-    /// What others call this person.
+    /// The person's name.
     #[schema(example = "Ann Walker")]
     name: String,
 }
@@ -105,7 +105,7 @@ struct NewAccountView {
 struct ClinicView {
     /// Its id.
     id: Uuid,
-    /// What it is called.
+    /// The name.
     #[schema(example = "Lakeside Clinic")]
     name: String,
 }
@@ -130,11 +130,11 @@ struct RegisteredView {
 struct MembershipView {
     /// The clinic.
     clinic_id: Uuid,
-    /// What it is called.
+    /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Lakeside Clinic")]
     clinic_name: Option<String>,
-    /// What one may do there: `care`, `record`, `duty`, `admin`.
+    /// The capabilities: `care`, `record`, `duty`, `admin`.
     #[schema(example = json!(["care"]))]
     capabilities: Vec<&'static str>,
 }

@@ -47,7 +47,7 @@ pub struct Planned {
     pub protocol: String,
     /// Its version.
     pub protocol_version: u32,
-    /// What it asks for.
+    /// The kind of task.
     pub kind: Kind,
     /// 1 to 5.
     pub priority: u8,
@@ -65,11 +65,11 @@ pub struct Planned {
     pub zone: Zone,
     /// Their instant.
     pub due_at: Timestamp,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     pub expires_at: Timestamp,
     /// When somebody is reminded of it, if at all.
     pub reminder_at: Option<Timestamp>,
-    /// How long it takes.
+    /// The duration in minutes.
     pub minutes: u32,
     /// A card in the app.
     pub optional: bool,
@@ -78,7 +78,7 @@ pub struct Planned {
     /// The start or end of the infusion that its time follows from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hangs_on: Option<Timestamp>,
-    /// Why it sits where it sits.
+    /// The reason for its time.
     pub why: Why,
 }
 
@@ -135,7 +135,7 @@ pub struct Dropped {
     pub rule_key: String,
     /// The infusion it hangs on.
     pub anchor: Option<Id<Infusion>>,
-    /// Why not.
+    /// The reason.
     pub reason: DropReason,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 
-/// How ketamine was given.
+/// The route by which ketamine was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Route {
@@ -86,11 +86,11 @@ pub struct Dose {
     pub route: Route,
     /// When it began.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// The end.
     pub ended_at: Option<Timestamp>,
     /// When it is to begin, or was.
     pub planned_start: Option<Timestamp>,
-    /// How far it has come.
+    /// Its state.
     pub status: DoseStatus,
 }
 

@@ -47,7 +47,7 @@ impl ReadinessFacts {
 pub struct Rating {
     /// The answer.
     pub value: u8,
-    /// When it was given.
+    /// The instant at which it was given.
     pub answered_at: Timestamp,
 }
 

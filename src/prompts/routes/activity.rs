@@ -32,7 +32,7 @@ struct ActivityView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 7, example = 5)]
     days_active_of_7: Option<usize>,
-    /// What became of the prompts whose time came in these days. Absent when it is not shared.
+    /// The prompts that came due in these days, by what became of them. Absent when activity is not shared.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompts: Option<AdherenceView>,

@@ -34,20 +34,20 @@ struct PreviewProtocol {
     /// The zones lived in, oldest first, up to 20.
     #[schema(max_items = 20)]
     zones: Vec<PreviewZone>,
-    /// When nothing is delivered; 21:00 to 08:00 unless said otherwise.
+    /// The hours in which nothing is delivered; 21:00 to 08:00 by default.
     #[schema(nullable = false)]
     quiet_hours: Option<QuietHoursDto>,
     /// The day of the weekly prompt.
     #[schema(example = "sunday")]
     weekly_day: Option<String>,
-    /// When care started: what recurring prompts count from. The first infusion unless said otherwise.
+    /// The start of care, from which recurring prompts count; the first infusion by default.
     #[schema(format = DateTime)]
     care_start: Option<String>,
     /// Times in which only safety is asked, up to 20.
     #[serde(default)]
     #[schema(max_items = 20)]
     pauses: Vec<PreviewPause>,
-    /// What is left out or moved for this patient.
+    /// The rules that are left out or moved for this patient.
     #[serde(default)]
     #[schema(max_items = 64)]
     overrides: Vec<PutOverride>,
@@ -68,16 +68,16 @@ struct PreviewProtocol {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PreviewInfusion {
-    /// When it is to start.
+    /// The planned start.
     #[schema(format = DateTime, example = "2026-03-24T09:00:00+01:00")]
     planned_start: Option<String>,
-    /// When it started.
+    /// The start.
     #[schema(format = DateTime)]
     started_at: Option<String>,
-    /// When it ended.
+    /// The end.
     #[schema(format = DateTime, example = "2026-03-24T10:00:00+01:00")]
     ended_at: Option<String>,
-    /// How it is given; `iv_infusion` unless said otherwise.
+    /// The route; `iv_infusion` by default.
     #[schema(example = "iv_infusion")]
     route: Option<String>,
     /// Whether staff are there; true unless said otherwise.
@@ -94,7 +94,7 @@ struct PreviewZone {
     /// Its IANA name.
     #[schema(example = "Europe/Berlin")]
     time_zone: String,
-    /// Since when; from the beginning for the first.
+    /// The start of the period; the first one has none.
     #[schema(format = DateTime)]
     from: Option<String>,
 }
@@ -116,13 +116,13 @@ struct PreviewPause {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PreviewCondition {
-    /// When they last said that they had slept.
+    /// The instant of the last report of having slept.
     #[schema(format = DateTime)]
     slept_at: Option<String>,
-    /// How unreal things felt, when last asked.
+    /// The newest rating of dissociation.
     #[schema(nullable = false)]
     dissociation: Option<PreviewRating>,
-    /// How drowsy they were, when last asked.
+    /// The newest rating of drowsiness.
     #[schema(nullable = false)]
     drowsiness: Option<PreviewRating>,
     /// A time in which only safety is asked, because an alert is open.
@@ -137,7 +137,7 @@ struct PreviewRating {
     /// The answer.
     #[schema(minimum = 0, maximum = 10)]
     value: u8,
-    /// When it was given.
+    /// The instant at which it was given.
     #[schema(format = DateTime)]
     answered_at: String,
 }
@@ -148,9 +148,9 @@ struct PreviewView {
     /// The protocol's version.
     #[schema(example = 1)]
     protocol_version: u32,
-    /// What would be asked, by time, if nothing were answered.
+    /// The prompts that would be planned if nothing were answered, by time.
     prompts: Vec<PreviewPrompt>,
-    /// What would not be asked although a rule calls for it.
+    /// The prompts that rules call for and that would not be planned.
     dropped: Vec<PreviewDropped>,
 }
 
@@ -160,10 +160,10 @@ struct PreviewPrompt {
     /// The rule that made it.
     #[schema(example = "d1.tell")]
     rule_key: String,
-    /// What it asks for.
+    /// The kind of task.
     #[schema(value_type = String, example = "reflection")]
     kind: Kind,
-    /// Which of the infusions, counted from 0; absent for what recurs.
+    /// The number of the infusion, counted from 0; absent for what recurs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion: Option<usize>,
@@ -183,18 +183,18 @@ struct PreviewPrompt {
     /// Their instant.
     #[schema(value_type = String, format = DateTime)]
     due_at: Timestamp,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// When somebody is reminded.
+    /// The instant of the reminder.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     reminder_at: Option<Timestamp>,
-    /// How long it takes.
+    /// The duration in minutes.
     minutes: u32,
     /// Whether the phone says that it is there.
     push: bool,
-    /// Why it sits where it sits.
+    /// The reason for its time.
     #[schema(value_type = String, example = "window")]
     why: Why,
     /// The same in words.
@@ -207,11 +207,11 @@ struct PreviewDropped {
     /// The rule that calls for it.
     #[schema(example = "d5.parts")]
     rule_key: String,
-    /// Which of the infusions, counted from 0.
+    /// The number of the infusion, counted from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion: Option<usize>,
-    /// Why not.
+    /// The reason.
     #[schema(value_type = String, example = "series")]
     reason: DropReason,
     /// The same in words.

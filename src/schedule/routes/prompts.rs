@@ -29,11 +29,11 @@ use crate::schedule::rendering::quotes;
 struct PromptPage {
     /// The prompts, by time.
     items: Vec<PromptView>,
-    /// Where the next page starts.
+    /// The cursor of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,
-    /// What rules call for and was not planned, if the patient asked for it.
+    /// The prompts that rules call for and that were not planned, if the patient asked for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     not_asked: Option<Vec<NotAsked>>,
@@ -221,7 +221,7 @@ pub(super) async fn open_prompt(door: Door<Own>, request: Request<Id<Prompt>>) -
     change(&door, "open_prompt", request, |()| Ok(Act::Open)).await
 }
 
-/// When it was answered.
+/// The instant of the answer.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CompletePrompt {
@@ -254,7 +254,7 @@ pub(super) async fn complete_prompt(
     change(&door, "complete_prompt", request, |body| CompletePrompt::parse(body.into_inner(), now)).await
 }
 
-/// Until when.
+/// The time to which a prompt is put off.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnoozePrompt {
@@ -278,7 +278,7 @@ pub(super) async fn snooze_prompt(door: Door<Own>, request: Request<Id<Prompt>, 
     change(&door, "snooze_prompt", request, |body| body.into_inner().parse()).await
 }
 
-/// Why not.
+/// The reason.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SkipPrompt {

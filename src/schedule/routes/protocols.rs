@@ -20,11 +20,11 @@ struct ProtocolSummary {
     /// Its version. Versions are never changed.
     #[schema(example = 1)]
     version: u32,
-    /// How far it has been approved.
+    /// The state of its approval.
     status: String,
     /// Its title.
     title: String,
-    /// How many rules it has.
+    /// The number of its rules.
     rules: usize,
 }
 

@@ -20,14 +20,14 @@ pub(super) struct PromptView {
     /// The rule that made it.
     #[schema(example = "d1.tell")]
     rule_key: String,
-    /// What it asks for: `safety`, `measure`, `reflection`, `exercise`, `preparation`, `habit`, `on_demand`.
+    /// The kind of task: `safety`, `measure`, `reflection`, `exercise`, `preparation`, `habit`, `on_demand`.
     #[schema(example = "reflection")]
     kind: String,
     /// Days since the infusion's last day; absent for recurring ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     day: Option<i32>,
-    /// How far it has come.
+    /// Its state.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,
@@ -46,7 +46,7 @@ pub(super) struct PromptView {
 struct PromptDetail {
     /// The words.
     text: String,
-    /// When it is due.
+    /// The instant at which it is due.
     #[schema(value_type = String, format = DateTime)]
     due_at: Timestamp,
     /// The date where the patient lives.
@@ -58,10 +58,10 @@ struct PromptDetail {
     /// The zone it was planned in.
     #[schema(example = "Europe/Berlin")]
     zone: String,
-    /// When it is no longer of use.
+    /// The instant at which it expires.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// How long it takes.
+    /// The duration in minutes.
     minutes: u32,
     /// A card in the app that nobody is reminded of.
     optional: bool,
@@ -71,18 +71,18 @@ struct PromptDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
-    /// Why it sits where it sits.
+    /// The reason for its time.
     #[schema(example = "window")]
     why: String,
-    /// Why it was cancelled or skipped, or why it moved last: a word of planning, or the patient's.
+    /// The reason why it was cancelled or skipped, or last moved: a word of planning, or the patient's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     cause: Option<String>,
-    /// When it left the server.
+    /// The instant at which it was delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     delivered_at: Option<Timestamp>,
-    /// When it was answered.
+    /// The instant of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     answered_at: Option<Timestamp>,
@@ -104,7 +104,7 @@ pub(super) struct NotAsked {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
-    /// Why not.
+    /// The reason.
     #[schema(value_type = String, example = "prerequisite")]
     reason: DropReason,
     /// The same in words.

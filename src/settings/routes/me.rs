@@ -28,9 +28,9 @@ struct MeView {
     /// `patient` or `staff`.
     #[schema(example = "patient")]
     kind: &'static str,
-    /// What others call this person.
+    /// The person's name.
     name: String,
-    /// Where they log in from.
+    /// The e-mail address for log-in.
     email: String,
     /// The patient this account is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,12 +45,12 @@ struct MeView {
 /// A patient's settings.
 #[derive(Serialize, ToSchema)]
 struct SettingsView {
-    /// Where the patient lives now.
+    /// The time zone the patient lives in now.
     #[schema(example = "Europe/Berlin")]
     time_zone: String,
-    /// Where the patient has lived.
+    /// The time zones the patient has lived in.
     zones: Vec<ZoneView>,
-    /// When nothing is delivered.
+    /// The hours in which nothing is delivered.
     quiet_hours: QuietHoursDto,
     /// The day of the weekly prompt.
     #[schema(value_type = String, example = "sunday")]
@@ -76,7 +76,7 @@ struct ZoneView {
     /// The zone.
     #[schema(example = "Europe/Berlin")]
     time_zone: String,
-    /// Since when.
+    /// The start of the period.
     #[schema(value_type = String, format = DateTime)]
     from: Timestamp,
 }
@@ -166,13 +166,13 @@ pub(super) async fn get_me(caller: Caller, state: web::Data<State>, directory: w
 #[schema(as = Me)]
 #[serde(deny_unknown_fields)]
 struct SettingsBody {
-    /// Where the patient lives, by IANA name.
+    /// The time zone the patient lives in, by IANA name.
     #[schema(nullable = false, example = "America/New_York")]
     time_zone: Option<String>,
-    /// Since when, if not now; not before the last change.
+    /// The instant of the move, if not now; not before the last change.
     #[schema(nullable = false, format = DateTime)]
     effective_at: Option<String>,
-    /// When nothing is delivered.
+    /// The hours in which nothing is delivered.
     quiet_hours: QuietHoursDto,
     /// `monday` to `sunday`.
     #[schema(example = "sunday")]

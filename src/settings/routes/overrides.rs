@@ -27,7 +27,7 @@ struct OverrideList {
 /// A rule that was changed.
 #[derive(Serialize, ToSchema)]
 struct OverrideView {
-    /// Which.
+    /// The rule's key.
     #[schema(example = "d5.parts")]
     rule_key: String,
     /// Whether it is not asked.
@@ -61,7 +61,7 @@ pub(crate) struct PutOverrides {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutOverride {
-    /// Which; not one that is for safety or has priority 1.
+    /// The rule's key; not one that is for safety or has priority 1.
     #[schema(example = "d5.parts")]
     rule_key: String,
     /// Not to be asked.

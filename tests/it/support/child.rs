@@ -24,7 +24,7 @@ pub struct Child {
     pub ready_after: Duration,
 }
 
-fn command(database: &Database, arguments: &[&str]) -> Command {
+pub fn command(database: &Database, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
     let url = match &database.backend {
         Backend::Sqlite(path) => format!("sqlite:{}", path.display()),
@@ -58,6 +58,11 @@ pub async fn first_run_code(database: &Database) -> String {
 impl Child {
     /// Starts a server and waits until it is ready.
     pub async fn serve(database: &Database, arguments: &[&str]) -> Self {
+        Self::serve_logging_to(None, database, arguments).await
+    }
+
+    /// Starts a server that logs to `sink`, or to a file.
+    pub async fn serve_logging_to(sink: Option<Stdio>, database: &Database, arguments: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("127.0.0.1:{port}");
         let log = database.folder.path().join(format!("log-{port}"));
@@ -68,7 +73,7 @@ impl Child {
             .stdin(Stdio::null())
             // What is printed for the operator, such as the first-run code, is not the log.
             .stdout(std::process::Stdio::null())
-            .stderr(file)
+            .stderr(sink.unwrap_or_else(|| file.into()))
             .spawn()
             .unwrap();
         let mut child = Self { process, url: format!("http://{listen}"), log, ready_after: Duration::ZERO };
