@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use actix_web::rt::System;
 use base64::Engine as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 
+use self::log::LogFormat;
 use crate::app::{Server, openapi};
 use crate::audit;
 use crate::config::{Config, beside};
@@ -86,14 +87,6 @@ enum Audit {
     Verify,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// A line for people.
-    Text,
-    /// A JSON object for machines.
-    Json,
-}
-
 #[derive(Args, Debug)]
 struct Options {
     /// Where the data lives.
@@ -120,7 +113,7 @@ struct Options {
     /// The address clients use [default: `http://` and the address to listen on].
     #[arg(long, env = "AFTERGLOW_PUBLIC_URL", global = true)]
     public_url: Option<String>,
-    /// Where to report weaknesses, for `/.well-known/security.txt`: `mailto:…` or `https://…`.
+    /// Where to report weaknesses, for `/.well-known/security.txt`: `mailto:…`, `https://…` or `tel:…`.
     #[arg(long, env = "AFTERGLOW_SECURITY_CONTACT", global = true)]
     security_contact: Option<String>,
     /// The page where people change their passphrase, for `/.well-known/change-password`.
@@ -164,10 +157,8 @@ impl Options {
         if let Some(url) = &self.keyring_url {
             config.keyring = Some(Backend::parse(url)?);
         }
-        match config.faults().into_iter().next() {
-            Some(fault) => Err(fault),
-            None => Ok(config),
-        }
+        let faults = config.faults();
+        if faults.is_empty() { Ok(config) } else { Err(faults.join("\n")) }
     }
 
     /// Everything but where data and keys lie, for a server that listens on `address`.

@@ -80,8 +80,9 @@ impl Server {
     /// As [`Server::open`].
     pub async fn open_with(protocols: Protocols, config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
         let protocols = Arc::new(protocols);
-        if let Some(fault) = config.faults().into_iter().next() {
-            return Err(Error::internal(fault));
+        let faults = config.faults();
+        if !faults.is_empty() {
+            return Err(Error::internal(faults.join("\n")));
         }
         let lock = match &config.database {
             Backend::Sqlite(path) if !config.database.in_memory() => {

@@ -68,7 +68,7 @@ fn describe(config: &mut ServiceConfig<'_>) {
 pub fn document() -> OpenApi {
     let (_, mut document) =
         actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(describe).split_for_parts();
-    "1".clone_into(&mut document.info.version);
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     allow_warnings(&mut document);
     show_examples(&mut document);
     document

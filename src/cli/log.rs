@@ -6,11 +6,19 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use clap::ValueEnum;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::LogFormat;
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object for machines.
+    Json,
+}
 
 /// How many lines wait at most, of some 200 bytes each.
 const WAITING: usize = 16_384;

@@ -193,6 +193,7 @@ pub fn start_infusion(
     access: &Access<Write>,
     id: Id<Infusion>,
     started: Option<Timestamp>,
+    when: &Preconditions,
 ) -> Result<Outcome<InfusionRow>> {
     access.lock(tx)?;
     let (row, current) = get(tx, access, id)?;
@@ -207,6 +208,7 @@ pub fn start_infusion(
     }
     let started_at = Some(started.unwrap_or(access.now()));
     let draft = InfusionDraft { status: InfusionStatus::Planned, started_at, ended_at: None, ..facts.draft() };
+    require_if(known.is_some() && !provisional, when, &current)?;
     let source = if provisional { source(access) } else { facts.source };
     let next = facts.change(draft, access.account()?, source, access.now())?;
     store_change(tx, access, &current, &next, None)
@@ -223,6 +225,7 @@ pub fn end_infusion(
     access: &Access<Write>,
     id: Id<Infusion>,
     (started, ended, dose): (Option<Timestamp>, Option<Timestamp>, Option<f64>),
+    when: &Preconditions,
 ) -> Result<Outcome<InfusionRow>> {
     access.lock(tx)?;
     let (row, current) = get(tx, access, id)?;
@@ -251,5 +254,14 @@ pub fn end_infusion(
     if same(facts, &next) {
         return Ok(Outcome::ok(id, row));
     }
+    let said_before = facts.source == source(access) || (owner && facts.reported.is_some());
+    require_if(completed && said_before, when, &current)?;
     store_change(tx, access, &current, &next, None)
+}
+
+/// What is recorded changes only for those who say which version they have seen: a retry that comes late does not undo a
+/// correction.
+fn require_if(recorded: bool, when: &Preconditions, current: &Opened) -> Result<()> {
+    let tag = EntityTag::version(current.version);
+    if recorded { when.require(&tag) } else { when.check(Some(&tag)) }
 }

@@ -57,7 +57,7 @@ impl Scene<'_> {
     pub(super) async fn end(&mut self, infusion: &str) -> Result<()> {
         let (id, door) = (named(&self.person.infusions, infusion)?, self.nurse().await?);
         change(&door, "end_infusion", (), move |tx, access, ()| {
-            infusions::end_infusion(tx, access, id, (None, None, None)).map(drop)
+            infusions::end_infusion(tx, access, id, (None, None, None), &Preconditions::none()).map(drop)
         })
         .await
     }

@@ -41,7 +41,9 @@ pub(super) const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "appli
 
 /// A JSON body as a `T`. `T` derives `Deserialize` with `deny_unknown_fields`; fields an app does not know are then
 /// faults, or warnings if it said `Prefer: handling=lenient`.
-pub struct Body<T> {
+///
+/// No more than `MOST` bytes, and than the [`BodyLimit`].
+pub struct Body<T, const MOST: usize = { usize::MAX }> {
     value: T,
     raw: Bytes,
 }
@@ -49,7 +51,7 @@ pub struct Body<T> {
 /// What was ignored of a lenient request; the [`super::Reply`] tells it.
 pub(super) struct Warnings(pub Vec<FieldError>);
 
-impl<T> Body<T> {
+impl<T, const MOST: usize> Body<T, MOST> {
     /// The value.
     pub fn into_inner(self) -> T {
         self.value
@@ -66,18 +68,18 @@ impl<T> Body<T> {
     }
 }
 
-impl<T> fmt::Debug for Body<T> {
+impl<T, const MOST: usize> fmt::Debug for Body<T, MOST> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.raw.len())
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for Body<T, MOST> {
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = expect_json(request, JSON).and_then(|()| expect_small(request));
+        let checked = expect_json(request, JSON).and_then(|()| expect_small(request, MOST));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
@@ -117,7 +119,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let typed = expect_json(request, JSON);
-        let small = expect_small(request);
+        let small = expect_small(request, usize::MAX);
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
@@ -151,8 +153,9 @@ pub(super) fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
 }
 
 /// Refuses by `Content-Length`, before anything is read.
-pub(super) fn expect_small(request: &HttpRequest) -> Result<BodyLimit> {
+pub(super) fn expect_small(request: &HttpRequest, most: usize) -> Result<BodyLimit> {
     let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();
+    let limit = BodyLimit { bytes: limit.bytes.min(most), ..limit };
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     match said.and_then(|length| length.parse::<usize>().ok()) {
         Some(length) if length > limit.bytes => Err(too_large(limit)),

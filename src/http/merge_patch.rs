@@ -94,7 +94,7 @@ impl<T: Patchable> FromRequest for Patch<T> {
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = body::expect_json(request, MERGE_PATCH).and_then(|()| body::expect_small(request));
+        let checked = body::expect_json(request, MERGE_PATCH).and_then(|()| body::expect_small(request, usize::MAX));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {

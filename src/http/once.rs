@@ -1,10 +1,12 @@
 //! The idempotency key of a request, and what its fingerprint is made of.
 
+use std::borrow::Cow;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
+use crate::kernel::creation::canonical;
 use crate::kernel::{Error, Result};
 
 /// The header's name.
@@ -27,6 +29,15 @@ impl IdempotencyKey {
     /// The key: 1 to 255 visible ASCII characters.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// The body in a form that does not change with the order of members or the notation of numbers, by which a request
+    /// is known again. A body that is no JSON stays as it is.
+    pub fn canonical<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
+        match serde_json::from_slice(body) {
+            Ok(value) => canonical(&value, self.method == "PATCH").to_string().into_bytes().into(),
+            Err(_) => body.into(),
+        }
     }
 
     /// What the same key must come with again: method, path with query, body.

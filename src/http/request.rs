@@ -107,8 +107,8 @@ impl Content for () {
 }
 
 macro_rules! content {
-    ($($body:ident)*) => { $(
-        impl<T: DeserializeOwned + 'static> Content for $body<T> {
+    ($(<$($of:ident),*> $body:ty;)*) => { $(
+        impl<T: DeserializeOwned + 'static, $(const $of: usize),*> Content for $body {
             fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
                 let body = Self::from_request(request, payload);
                 Box::pin(async move {
@@ -124,7 +124,7 @@ macro_rules! content {
         }
     )* };
 }
-content!(Body MaybeBody);
+content! { <MOST> Body<T, MOST>; <> MaybeBody<T>; }
 
 impl<T: Patchable> Content for Patch<T> {
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {

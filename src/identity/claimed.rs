@@ -215,7 +215,7 @@ pub fn key_of<I, B>(state: &State, request: &Request<I, B>) -> Result<Once> {
     let Some(text) = key.key() else { return Ok(Once::none()) };
     Ok(Once {
         key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
-        fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(raw)),
+        fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(&key.canonical(raw))),
     })
 }
 

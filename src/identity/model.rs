@@ -7,6 +7,9 @@ use zeroize::Zeroizing;
 
 use crate::kernel::Text;
 
+/// The most bytes of a body that somebody sends to get in: such requests come from anybody.
+pub const SIGN_IN_BYTES: usize = 8 * 1024;
+
 /// The two kinds of account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountKind {

@@ -1,8 +1,9 @@
-//! Argon2id, on threads of its own and never more than the cores at once.
+//! Argon2id, on threads of its own, never more than the cores at once, in memory that is kept: as much as these need and
+//! no more, however many log in.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
@@ -34,11 +35,24 @@ impl Credential {
     }
 }
 
+/// How many may wait for their turn. With 16 ms each, the last of them waits about two seconds on two cores.
+const WAITING: usize = 256;
+
 /// Hashes and checks passphrases.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Passwords {
+    /// Turns, and places to wait for one.
     turns: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    /// The memory of turns that are over.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
     cost: (u32, u32, u32),
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Passwords({} turns)", self.turns.available_permits())
+    }
 }
 
 impl Passwords {
@@ -50,7 +64,8 @@ impl Passwords {
     /// A pool with other costs, for tests that are not about passphrases.
     pub fn with_cost(cost: (u32, u32, u32)) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new(cores)), cost }
+        let (turns, places) = (Semaphore::new(cores), Semaphore::new(cores + WAITING));
+        Self { turns: Arc::new(turns), places: Arc::new(places), memory: Arc::default(), cost }
     }
 
     /// Hashes a new passphrase.
@@ -60,7 +75,7 @@ impl Passwords {
     /// [`Error::Unavailable`] when too many wait.
     pub async fn hash(&self, passphrase: Passphrase, entropy: &Entropy) -> Result<Credential> {
         let (cost, salt) = (self.cost, entropy.bytes());
-        let hash = self.run(move || derive(&passphrase, cost, &salt)).await?;
+        let hash = self.run(move |memory| derive(&passphrase, cost, &salt, memory)).await?;
         Ok(Credential { cost, salt, hash })
     }
 
@@ -73,16 +88,27 @@ impl Passwords {
         let nobody = bool::from(credential.hash.ct_eq(&[0; 32]));
         // Nobody's credential costs what this server's real ones cost.
         let cost = if nobody { self.cost } else { credential.cost };
-        let hash = self.run(move || derive(&passphrase, cost, &credential.salt)).await?;
+        let hash = self.run(move |memory| derive(&passphrase, cost, &credential.salt, memory)).await?;
         Ok(bool::from(hash.ct_eq(&credential.hash)) && !nobody)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let full = |_full| Error::Unavailable("too many people are logging in");
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let gone = |_closed| Error::Unavailable("the server is stopping");
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(gone)?;
+        let kept = Arc::clone(&self.memory);
         tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
+            let _held = (place, turn);
+            let mut memory = kept.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default();
+            let done = work(&mut memory);
+            if let Ok(mut kept) = kept.lock() {
+                kept.push(memory);
+            }
+            done
         })
         .await
         .map_err(|error| Error::Internal(Box::new(error)))?
@@ -95,12 +121,46 @@ impl Default for Passwords {
     }
 }
 
-fn derive(passphrase: &Passphrase, (memory, passes, lanes): (u32, u32, u32), salt: &[u8; 16]) -> Result<[u8; 32]> {
+/// The hash of a passphrase, worked out in `memory`, which grows as far as it must.
+fn derive(
+    passphrase: &Passphrase,
+    (memory_kib, passes, lanes): (u32, u32, u32),
+    salt: &[u8; 16],
+    memory: &mut Vec<Block>,
+) -> Result<[u8; 32]> {
     let fault = |error: argon2::Error| Error::internal(format!("argon2: {error}"));
-    let params = Params::new(memory, passes, lanes, Some(32)).map_err(fault)?;
+    let params = Params::new(memory_kib, passes, lanes, Some(32)).map_err(fault)?;
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let room = memory.get_mut(..blocks).ok_or_else(|| Error::internal("argon2 has no memory"))?;
     let mut out = [0; 32];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.as_bytes(), salt, &mut out)
+        .hash_password_into_with_memory(passphrase.as_bytes(), salt, &mut out, room)
         .map_err(fault)?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn however_many_log_in_they_share_the_memory_of_a_few() {
+        let passwords = Passwords::with_cost((64, 1, 1));
+        let passphrase = || Passphrase::typed("a long passphrase".to_owned());
+        let credential = passwords.hash(passphrase(), &Entropy::System).await.unwrap();
+        let attempts = (0..1000).map(|_| passwords.fits(passphrase(), credential.clone()));
+        let outcomes = join_all(attempts).await;
+        let right = outcomes.iter().filter(|outcome| matches!(outcome, Ok(true))).count();
+        let waited = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Unavailable(_)))).count();
+        assert_eq!((right + waited, right >= WAITING, waited > 0), (1000, true, true), "{right} {waited}");
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert!(passwords.memory.lock().unwrap().len() <= cores);
+        // Nobody stays out for good.
+        assert!(passwords.fits(passphrase(), credential).await.unwrap());
+    }
 }

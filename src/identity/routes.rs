@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::actions::{self, Grant};
-use super::model::{Email, Passphrase};
+use super::model::{Email, Passphrase, SIGN_IN_BYTES};
 use super::{Caller, Passwords, Tokens};
 use crate::http::document::{ActionErrors, AuthErrors, OnceHeader, PublicErrors};
 use crate::http::{Body, Operations, Reply, Request};
@@ -83,7 +83,7 @@ impl From<Grant> for TokensView {
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
     responses((status = 200, description = "Logged in", body = TokensView), AuthErrors))]
 #[post("/auth/login")]
-async fn log_in(body: Body<LogIn>, parts: SessionParts) -> Result<Reply> {
+async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
     let (state, passwords, tokens) = &parts;
     let body = body.into_inner();
     let mut fields = Fields::new();
@@ -101,7 +101,7 @@ async fn log_in(body: Body<LogIn>, parts: SessionParts) -> Result<Reply> {
     responses((status = 200, description = "New tokens", body = TokensView), AuthErrors))]
 #[post("/auth/refresh")]
 async fn refresh_session(
-    body: Body<Refresh>,
+    body: Body<Refresh, SIGN_IN_BYTES>,
     state: web::Data<State>,
     tokens: web::Data<Arc<Tokens>>,
 ) -> Result<Reply> {

@@ -27,20 +27,21 @@ impl Creation {
     /// When `body` is not representable as JSON.
     pub fn of<T: Serialize>(body: &T) -> Result<Self> {
         let body = serde_json::to_value(body).map_err(|error| Error::Internal(Box::new(error)))?;
-        let digest = digest::digest(&digest::SHA256, canonical(&body).to_string().as_bytes());
+        let digest = digest::digest(&digest::SHA256, canonical(&body, false).to_string().as_bytes());
         Ok(Self(URL_SAFE_NO_PAD.encode(digest.as_ref())))
     }
 }
 
-/// `value` with sorted members, without those that are `null`, and with whole numbers written without a fraction.
-fn canonical(value: &Value) -> Value {
+/// A JSON document in a canonical form: with sorted members and with whole numbers written without a fraction. Members that
+/// are `null` are left out, unless `nulls` say something, as they do in a merge patch.
+pub fn canonical(value: &Value, nulls: bool) -> Value {
     match value {
         Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().filter(|(_, member)| !member.is_null()).collect();
+            let mut members: Vec<_> = members.iter().filter(|(_, member)| nulls || !member.is_null()).collect();
             members.sort_unstable_by_key(|(name, _)| *name);
-            members.into_iter().map(|(name, member)| (name.clone(), canonical(member))).collect()
+            members.into_iter().map(|(name, member)| (name.clone(), canonical(member, nulls))).collect()
         }
-        Value::Array(items) => items.iter().map(canonical).collect(),
+        Value::Array(items) => items.iter().map(|item| canonical(item, nulls)).collect(),
         Value::Number(number) => Value::Number(whole(number).unwrap_or_else(|| number.clone())),
         Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
     }
@@ -131,7 +132,7 @@ mod tests {
         ] {
             assert!(!same(one, two), "{one} {two}");
         }
-        assert_eq!(canonical(&json!({"b": 2.0, "a": null})).to_string(), r#"{"b":2}"#);
+        assert_eq!(canonical(&json!({"b": 2.0, "a": null}), false).to_string(), r#"{"b":2}"#);
     }
 
     #[test]

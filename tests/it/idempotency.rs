@@ -192,6 +192,39 @@ async fn r5_a_key_that_came_with_another_request_is_refused() {
 }
 
 #[actix_web::test]
+async fn r5_the_same_request_is_known_however_its_json_is_written() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    let path = ann.of_theirs(&format!("/infusions/{}", crate::support::app::new_id(&app)));
+    let (start, end) = ("2026-03-09T08:00:00Z", "2026-03-09T08:40:00Z");
+    let forms = [
+        format!(
+            r#"{{"status":"completed","route":"iv_infusion","started_at":"{start}","ended_at":"{end}","dose_mg":35}}"#
+        ),
+        format!(
+            r#"{{"dose_mg":35.0,"ended_at":"{end}","started_at":"{start}","route":"iv_infusion","status":"completed"}}"#
+        ),
+        format!(
+            r#"{{ "dose_mg": 3.5e1, "note": null, "status": "completed", "route": "iv_infusion", "started_at": "{start}", "ended_at": "{end}" }}"#
+        ),
+    ];
+    let send = |form: &str| theo.request(Method::PUT, &path).bytes("application/json", form.as_bytes()).key("k");
+    let first = send(&forms[0]).send().await.created();
+    for form in &forms[1..] {
+        assert_eq!(send(form).send().await.created().body, first.body, "{form}");
+    }
+    let other = forms[0].replace("35", "36");
+    send(&other).send().await.expect(422).refused("idempotency_key_reused");
+    // In a patch, a member that is null says something.
+    let patch = |form: &str| theo.patch(&path, serde_json::from_str(form).unwrap()).if_match("\"v1\"").key("p");
+    patch(r#"{"dose_mg":null,"note":"x"}"#).send().await.ok();
+    patch(r#"{"note":"x"}"#).send().await.expect(422).refused("idempotency_key_reused");
+    patch(r#"{"note":"x","dose_mg":null}"#).send().await.ok();
+}
+
+#[actix_web::test]
 async fn s14c_a_replay_after_access_was_lost_tells_nothing() {
     let world = World::open().await;
     let theirs = [

@@ -81,7 +81,8 @@ async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
     assert_eq!(theirs.text("/reported/ended_at"), after(start, 45).to_string());
     // Ann may still say when she was done, and nothing else.
     let late = json!({ "ended_at": after(start, 44).to_string(), "dose_mg": 900.0 });
-    let kept = ann.post(&format!("{path}/end"), late).send().await.ok();
+    ann.post(&format!("{path}/end"), late.clone()).send().await.expect(428).refused("precondition_required");
+    let kept = ann.post(&format!("{path}/end"), late).if_match(&theirs.etag()).send().await.ok();
     assert_eq!((kept.text("/ended_at"), &kept.body["dose_mg"]), (after(start, 38).to_string(), &json!(35.0)));
     assert_eq!(kept.text("/reported/ended_at"), after(start, 44).to_string());
     let tag = kept.etag();
@@ -244,6 +245,31 @@ async fn an_infusion_that_began_after_its_planned_end_has_not_ended() {
     let over = ann.act(&ann.my(&format!("/infusions/{id}/end"))).send().await.ok();
     assert_eq!((over.text("/started_at"), &over.body["source"]), (began.to_string(), &json!("patient")));
     assert!(days(&ann, &id).await.len() > 8);
+}
+
+#[actix_web::test]
+async fn an_end_that_is_sent_again_does_not_undo_a_correction() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = session(&app, &theo, &ann).await;
+    app.wait(SignedDuration::from_mins(50));
+    let path = ann.of_theirs(&format!("/infusions/{id}"));
+    let began = json!({ "started_at": after(app.now(), -45).to_string() });
+    theo.post(&format!("{path}/start"), began.clone()).send().await.ok();
+    let mistyped = json!({ "ended_at": after(app.now(), -30).to_string() });
+    theo.post(&format!("{path}/end"), mistyped.clone()).send().await.ok();
+    let right = json!({ "ended_at": after(app.now(), -5).to_string() });
+    let tag = theo.get(&path).send().await.ok().etag();
+    theo.patch(&path, right.clone()).if_match(&tag).send().await.ok();
+    let corrected = theo.get(&path).send().await.ok();
+    // The phone sends again what it was not sure about.
+    theo.post(&format!("{path}/end"), mistyped.clone()).send().await.expect(428).refused("precondition_required");
+    theo.post(&format!("{path}/end"), mistyped.clone()).if_match("\"v1\"").send().await.expect(412).refused("stale");
+    theo.post(&format!("{path}/start"), began).send().await.ok();
+    assert_eq!(theo.get(&path).send().await.ok().body, corrected.body);
+    // Somebody who has seen the correction may still change their mind.
+    let again = theo.post(&format!("{path}/end"), mistyped.clone()).if_match(&corrected.etag()).send().await.ok();
+    assert_eq!(again.body["ended_at"], mistyped["ended_at"]);
 }
 
 #[actix_web::test]

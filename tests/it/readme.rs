@@ -100,3 +100,16 @@ fn the_table_names_every_flag() {
         assert!(README.contains(command), "README.md says nothing of {command}");
     }
 }
+
+#[test]
+fn the_folders_that_it_names_are_those_that_a_start_makes() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let config = afterglow::config::Config::in_folder("afterglow-data");
+    let names: std::collections::BTreeSet<&str> = readme
+        .split(|c: char| !(c.is_ascii_lowercase() || c == '-' || c == '/'))
+        .filter(|word| word.starts_with("afterglow-"))
+        .collect();
+    let folders: Vec<&str> = names.into_iter().filter(|name| name.ends_with('/')).collect();
+    let made = [&config.data_dir, &config.key_dir].map(|folder| format!("{}/", folder.display()));
+    assert_eq!(folders, made);
+}

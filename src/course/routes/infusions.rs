@@ -138,9 +138,11 @@ pub(super) async fn patch_infusion(door: Door<Team>, request: Request<Id<Infusio
 
 /// Start an infusion
 ///
-/// Notes that a planned infusion is under way, since now or the time given.
+/// Notes that a planned infusion is under way, since now or the time given. Another start of one that is under way needs
+/// `If-Match`.
 #[utoipa::path(tag = "infusions", request_body(content = StartInfusion, description = "May be absent"),
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader,
+        IfMatchHeader),
     responses((status = 200, description = "Under way", body = InfusionView), WriteErrors))]
 #[post("/infusions/{infusion_id}/start")]
 pub(super) async fn start_infusion(
@@ -150,8 +152,8 @@ pub(super) async fn start_infusion(
     let answer = door.change(
         "start_infusion",
         request,
-        |command| Ok((command.id, command.body.into_inner().map_or(Ok(None), StartInfusion::parse)?)),
-        |tx, access, (id, started)| actions::start_infusion(tx, access, *id, *started),
+        |Command { id, when, body }| Ok((id, body.into_inner().map_or(Ok(None), StartInfusion::parse)?, when)),
+        |tx, access, (id, started, when)| actions::start_infusion(tx, access, *id, *started, when),
         show,
     );
     changed(&door, &answer.await?.value)
@@ -162,9 +164,11 @@ pub(super) async fn start_infusion(
 /// Marks an infusion completed, now or at the time given; the start is the planned one unless said otherwise. Whoever
 /// is nearest ends it: the clinic, or the patient ("I am done"). After a patient's end the clinic's word still counts,
 /// and what the patient said stays as `reported`. If nobody has said it an hour after the planned end, the planned end
-/// is taken (`source: provisional`) and only today and tomorrow are planned.
+/// is taken (`source: provisional`) and only today and tomorrow are planned. Another end than the one that the same side
+/// recorded before needs `If-Match`.
 #[utoipa::path(tag = "infusions", request_body(content = EndInfusion, description = "May be absent"),
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader,
+        IfMatchHeader),
     responses((status = 200, description = "Ended", body = InfusionView), WriteErrors))]
 #[post("/infusions/{infusion_id}/end")]
 pub(super) async fn end_infusion(
@@ -174,8 +178,8 @@ pub(super) async fn end_infusion(
     let answer = door.change(
         "end_infusion",
         request,
-        |command| Ok((command.id, command.body.into_inner().unwrap_or_default().parse()?)),
-        |tx, access, (id, end)| actions::end_infusion(tx, access, *id, *end),
+        |Command { id, when, body }| Ok((id, body.into_inner().unwrap_or_default().parse()?, when)),
+        |tx, access, (id, end, when)| actions::end_infusion(tx, access, *id, *end, when),
         show,
     );
     changed(&door, &answer.await?.value)

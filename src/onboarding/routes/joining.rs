@@ -12,6 +12,7 @@ use crate::care::routes::links::CareLinkView;
 use crate::http::document::{AuthErrors, OnceHeader, SetupErrors, WriteErrors};
 use crate::http::{Body, Reply, Request};
 use crate::idempotency::Outcome;
+use crate::identity::model::SIGN_IN_BYTES;
 use crate::identity::routes::{SessionParts, TokensView};
 use crate::identity::{AccountKind, Caller, Email, Passphrase};
 use crate::kernel::locale::{country, language};
@@ -203,7 +204,7 @@ impl AcceptedView {
 #[utoipa::path(tag = "care", request_body = SetUp, security(()),
     responses((status = 201, description = "The clinic and its admin", body = SetUpView), SetupErrors))]
 #[post("/setup")]
-pub(super) async fn set_up(body: Body<SetUp>, parts: SessionParts) -> Result<Reply> {
+pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
     let (code, clinic_name, admin) = body.into_inner().parse()?;
     let (clinic, name) = (clinic_name.as_str().to_owned(), admin.name.as_str().to_owned());
     let (state, passwords, tokens) = &parts;
@@ -225,7 +226,7 @@ pub(super) async fn set_up(body: Body<SetUp>, parts: SessionParts) -> Result<Rep
 #[utoipa::path(tag = "identity", request_body = Register, security(()),
     responses((status = 201, description = "The account and its tokens", body = RegisteredView), AuthErrors))]
 #[post("/auth/register")]
-pub(super) async fn register(body: Body<Register>, parts: SessionParts) -> Result<Reply> {
+pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
     let registration = body.into_inner().parse()?;
     let name = registration.person.name.as_str().to_owned();
     let (state, passwords, tokens) = &parts;
@@ -250,7 +251,7 @@ pub(super) async fn register(body: Body<Register>, parts: SessionParts) -> Resul
 #[post("/invitations/accept")]
 pub(super) async fn accept_invitation(
     caller: Caller,
-    request: Request<(), Body<AcceptInvitation>>,
+    request: Request<(), Body<AcceptInvitation, SIGN_IN_BYTES>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (parts, link) = (State::clone(&state), state.entropy.id(caller.now()));
