@@ -231,7 +231,14 @@ pub fn end_infusion(
     let (row, current) = get(tx, access, id)?;
     let (facts, owner) = (&current.doc, access.is_owner());
     let completed = facts.status == InfusionStatus::Completed;
-    if completed && facts.source == source(access) && ended.is_none_or(|at| facts.ended_at == Some(at)) {
+    // What the same side has said before: the record, or what a patient said beside the clinic's.
+    let said_before = if facts.source == source(access) {
+        Some(facts.ended_at)
+    } else {
+        facts.reported.as_ref().filter(|_| owner).map(|report| report.ended_at)
+    };
+    let said_before = said_before.filter(|_| completed);
+    if said_before.is_some_and(|end| ended.is_none_or(|at| end == Some(at))) {
         return Ok(Outcome::ok(id, row));
     }
     // A report that the clinic confirms without a time of its own keeps its time.
@@ -254,8 +261,7 @@ pub fn end_infusion(
     if same(facts, &next) {
         return Ok(Outcome::ok(id, row));
     }
-    let said_before = facts.source == source(access) || (owner && facts.reported.is_some());
-    require_if(completed && said_before, when, &current)?;
+    require_if(said_before.is_some(), when, &current)?;
     store_change(tx, access, &current, &next, None)
 }
 

@@ -19,7 +19,7 @@ mod surroundings;
 mod tests;
 
 pub use draft::InfusionDraft;
-pub use model::{InfusionFacts, PauseDoc, Reported, clash};
+pub use model::{InfusionFacts, PauseDoc, PauseRequest, Reported, clash};
 pub use routes::configure_patient;
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};

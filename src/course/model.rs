@@ -246,6 +246,15 @@ impl InfusionFacts {
     }
 }
 
+/// A pause as it was asked for. Its period is judged where it is new: sent again later, what created a pause is right.
+#[derive(Debug)]
+pub struct PauseRequest {
+    /// The period, or what is wrong with it.
+    pub period: Result<PausePeriod>,
+    /// The digest of the body.
+    pub creation: Option<Creation>,
+}
+
 /// The sealed document of a pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseDoc {

@@ -1,11 +1,11 @@
 //! Pausing and going on. The plan follows at the end of the unit.
 
-use super::model::PauseDoc;
+use super::model::{PauseDoc, PauseRequest};
 use super::store::{self, PauseRow, Stored};
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
-use crate::http::Preconditions;
+use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Pause;
 use crate::kernel::{Error, Id, Result};
@@ -14,18 +14,20 @@ use crate::kernel::{Error, Id, Result};
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] when it was ended before.
+/// [`Error::Deleted`] when it was ended before; what is wrong with the period; 428 and 412 for preconditions of a change.
 pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     id: Id<Pause>,
-    pause: &PauseDoc,
+    pause: &PauseRequest,
     when: &Preconditions,
 ) -> Result<Outcome<PauseRow>> {
     access.lock(tx)?;
     let now = access.now();
+    let period = || pause.period.as_ref().copied().map_err(Error::again);
     let Some(row) = store::find_pause(tx, access, id)? else {
-        let new = Stored { id, doc: pause.clone(), version: 1, created_at: now, updated_at: now };
+        let doc = PauseDoc { period: period()?, creation: pause.creation.clone() };
+        let new = Stored { id, doc, version: 1, created_at: now, updated_at: now };
         let row = store::put_pause(tx, access, &new, None)?;
         access.record(tx, Change::new(Entity::Pause, id, 1, Op::Create))?;
         return Ok(Outcome::created(id, row));
@@ -36,10 +38,11 @@ pub fn put_pause(
     let current = row.open(access.keys()?, access.patient())?;
     let created = current.doc.creation.as_ref();
     let again = pause.creation.as_ref().is_some_and(|sent| when.is_creation(created, sent));
-    if again || current.doc.period == pause.period {
+    if again || current.doc.period == period()? {
         return Ok(Outcome::ok(id, row));
     }
-    let doc = PauseDoc { period: pause.period, creation: current.doc.creation };
+    when.require(&EntityTag::version(current.version))?;
+    let doc = PauseDoc { period: period()?, creation: current.doc.creation };
     let next = Stored { doc, version: current.version + 1, updated_at: now, ..current };
     let row = store::put_pause(tx, access, &next, None)?;
     access.record(tx, Change::new(Entity::Pause, id, next.version, Op::Update))?;

@@ -10,7 +10,7 @@ use super::story::{Practice, Sharing, Writing, dated, named};
 use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::care::grants::{GrantDoc, Reader, Sections, Target};
-use crate::course::{InfusionDraft, InfusionStatus, PauseDoc, actions as infusions, pauses};
+use crate::course::{InfusionDraft, InfusionStatus, PauseRequest, actions as infusions, pauses};
 use crate::exercises::draft::{DistressFields, PutExerciseResponse};
 use crate::exercises::model::{self as exercises, Responses};
 use crate::http::{EntityTag, Preconditions};
@@ -182,7 +182,7 @@ impl Scene<'_> {
     pub(super) async fn pause(&mut self, days: i64) -> Result<()> {
         let from = self.stage.now();
         let until = from.saturating_add(SignedDuration::from_hours(24 * days)).map_err(unfit)?;
-        let pause = PauseDoc { period: PausePeriod::parse(from, until)?, creation: None };
+        let pause = PauseRequest { period: PausePeriod::parse(from, until), creation: None };
         let (id, door) = (self.new_id(), self.own().await?);
         change(&door, "put_pause", pause, move |tx, access, pause| {
             pauses::put_pause(tx, access, id, pause, &Preconditions::none()).map(drop)

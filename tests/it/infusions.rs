@@ -81,6 +81,8 @@ async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
     assert_eq!(theirs.text("/reported/ended_at"), after(start, 45).to_string());
     // Ann may still say when she was done, and nothing else.
     let late = json!({ "ended_at": after(start, 44).to_string(), "dose_mg": 900.0 });
+    let again = ann.post(&format!("{path}/end"), json!({})).send().await.ok();
+    assert_eq!(again.text("/reported/ended_at"), after(start, 45).to_string(), "sent again, it says nothing new");
     ann.post(&format!("{path}/end"), late.clone()).send().await.expect(428).refused("precondition_required");
     let kept = ann.post(&format!("{path}/end"), late).if_match(&theirs.etag()).send().await.ok();
     assert_eq!((kept.text("/ended_at"), &kept.body["dose_mg"]), (after(start, 38).to_string(), &json!(35.0)));

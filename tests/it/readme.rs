@@ -109,7 +109,7 @@ fn the_folders_that_it_names_are_those_that_a_start_makes() {
         .split(|c: char| !(c.is_ascii_lowercase() || c == '-' || c == '/'))
         .filter(|word| word.starts_with("afterglow-"))
         .collect();
-    let folders: Vec<&str> = names.into_iter().filter(|name| name.ends_with('/')).collect();
+    let folders: Vec<&str> = names.into_iter().rev().filter(|name| name.ends_with('/')).collect();
     let made = [&config.data_dir, &config.key_dir].map(|folder| format!("{}/", folder.display()));
     assert_eq!(folders, made);
 }

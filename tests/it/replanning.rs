@@ -163,6 +163,23 @@ async fn rule_a_pause_withdraws_and_its_end_brings_back() {
 }
 
 #[actix_web::test]
+async fn a_pause_that_is_sent_again_when_it_is_over_is_the_same_pause() {
+    let (app, _, ann, _) = planned().await;
+    let path = ann.my(&format!("/pauses/{}", new_id(&app)));
+    let body = json!({ "until": after(app.now(), 24).to_string() });
+    let paused = ann.put(&path, body.clone()).send().await.created();
+    app.wait(SignedDuration::from_hours(30));
+    assert_eq!(ann.put(&path, body).send().await.ok().body, paused.body);
+    let late = json!({ "until": after(app.now(), -1).to_string() });
+    ann.put(&ann.my(&format!("/pauses/{}", new_id(&app))), late).send().await.expect(422);
+    // Another period is a change of what is recorded.
+    let longer = json!({ "from": paused.text("/from"), "until": after(app.now(), 24).to_string() });
+    ann.put(&path, longer.clone()).send().await.expect(428).refused("precondition_required");
+    let changed = ann.put(&path, longer).if_match(&paused.etag()).send().await.ok();
+    assert_eq!((&changed.body["version"], &changed.body["from"]), (&json!(2), &paused.body["from"]));
+}
+
+#[actix_web::test]
 async fn rule_a_cancelled_infusion_withdraws_what_is_to_come_and_not_what_was_answered() {
     let (app, theo, ann, infusion) = planned().await;
     let first = id_of(&waiting(&ann.prompts().await)[0]);

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use crate::care::Door;
 use crate::care::door::Own;
-use crate::course::model::PauseDoc;
+use crate::course::model::PauseRequest;
 use crate::course::pauses;
 use crate::course::store::{self, PauseRow};
-use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, NewId, PatientRef, Reply, Request};
+use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, EntityTag, NewId, PatientRef, Reply, Request};
 use crate::kernel::id::Pause;
 use crate::kernel::{Creation, Fields, Id, Result, device_time};
 use crate::planning::PausePeriod;
@@ -60,12 +60,12 @@ pub(super) struct PutPause {
 }
 
 impl PutPause {
-    fn parse(self, now: Timestamp) -> Result<PauseDoc> {
+    fn parse(self, now: Timestamp) -> Result<PauseRequest> {
         let creation = Some(Creation::of(&self)?);
         let mut f = Fields::new();
         let from = device_time::take(&mut f, "/from", self.from).unwrap_or(now);
         let until = device_time::take(&mut f, "/until", Some(self.until));
-        Ok(PauseDoc { period: PausePeriod::parse(from, f.finish(until)?)?, creation })
+        Ok(PauseRequest { period: PausePeriod::parse(from, f.finish(until)?), creation })
     }
 }
 
@@ -82,9 +82,10 @@ pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
 
 /// Pause everything but safety
 ///
-/// Prompts in the pause are withdrawn, and come back if it ends early.
+/// Prompts in the pause are withdrawn, and come back if it ends early. Another period of the same pause needs `If-Match`.
 #[utoipa::path(tag = "prompts", request_body = PutPause,
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUIDv7 of the client"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUIDv7 of the client"), OnceHeader, IfMatchHeader,
+        IfNoneMatchHeader),
     responses((status = 201, description = "Paused", body = PauseView), (status = 200, description = "As asked", body = PauseView), WriteErrors))]
 #[put("/pauses/{pause_id}")]
 pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Body<PutPause>>) -> Result<Reply> {
@@ -96,7 +97,10 @@ pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Bo
         |tx, access, (id, pause, when)| pauses::put_pause(tx, access, *id, pause, when),
         |tx, access, outcome| outcome.or_get(|id| pauses::get_pause(tx, access, id)),
     );
-    answer.await?.reply(|row| Ok(Reply::ok(&PauseView::open(&door, &row)?)))
+    answer.await?.reply(|row| {
+        let view = PauseView::open(&door, &row)?;
+        Ok(Reply::ok(&view).etag(&EntityTag::version(view.version)))
+    })
 }
 
 /// End a pause
