@@ -123,7 +123,7 @@ impl Circumstances {
         }
     }
 
-    /// Whether its times are implausible for an arrival at `received_at`. Such times are kept and flagged.
+    /// Whether its times are odd for an arrival at `received_at`. Such times are kept and flagged.
     pub fn clock_suspect(&self, received_at: Timestamp) -> bool {
         device_time::is_odd(self.occurred_at, self.recorded_at, received_at)
     }

@@ -116,7 +116,7 @@ pub fn reseal<T: Kind>(
 pub struct Opened<T: Kind> {
     /// The header.
     pub header: T::Header,
-    /// Whether its times were implausible when it arrived.
+    /// Whether its times were odd when it arrived.
     pub clock_suspect: bool,
     creation: Option<Creation>,
     sections: Vec<Option<Stamped<Option<Box<RawValue>>>>>,

@@ -105,7 +105,7 @@ struct Own {
     /// The instant at which it reached the server.
     #[schema(value_type = String, format = DateTime)]
     received_at: Timestamp,
-    /// Whether its times were implausible when it arrived.
+    /// Whether its times were odd when it arrived.
     #[schema(example = false)]
     clock_suspect: bool,
     /// The prompt it answers.
