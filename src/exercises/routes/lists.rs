@@ -1,4 +1,4 @@
-//! Lists of exercise responses.
+//! Lists of exercise responses over HTTP.
 
 use actix_web::get;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ page! {
     ExerciseResponseList: "The responses." of ResponseView
 }
 
-/// Which responses.
+/// The filter of responses.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
