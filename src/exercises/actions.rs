@@ -96,7 +96,7 @@ impl Item for Responses {
         Ok(if before.is_none() { FeedsPlan::Always } else { FeedsPlan::Never })
     }
 
-    /// The plan follows, because some prompts depend on done responses. Completed prompts and assignments stay
+    /// Feeds the plan for a done response, because some prompts depend on it. Completed prompts and assignments stay
     /// completed.
     fn on_removed(content: &Content) -> FeedsPlan {
         if content.header.circumstances.draft { FeedsPlan::Never } else { FeedsPlan::Always }

@@ -2,9 +2,10 @@
 //!
 //! Rules:
 //!
-//! - The library is data ([`catalogue`], with its [`translations`]): versioned, append-only, validated by a published schema. A
-//!   response keeps the version that was shown.
-//! - Answers are checked step by step ([`answers`]): any subset in any order is kept, and each fault points to its answer.
+//! - The library is data ([`catalogue`], with its [`translations`]): versioned, append-only, validated by a published
+//!   schema. A response keeps the version that was shown.
+//! - Answers are checked step by step ([`answers`]): any subset in any order is kept, and each fault points to its
+//!   answer.
 //! - A response has three sealed parts: its header and the sections answers and distress, each with a revision of its
 //!   own. It is private until the patient opens a section to a reader; a draft cannot be opened.
 //! - Phase fit is advice ([`fit`]). Only cautions, the need for a therapist and the acute phase withhold an exercise. A

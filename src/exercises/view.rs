@@ -15,8 +15,8 @@ use crate::items::Opened;
 use crate::items::view::{ItemView, Shown};
 use crate::kernel::{Id, Result};
 
-/// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that are
-/// open to them, and when those last changed; the patient sees the rest.
+/// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that
+/// are open to them, and when those last changed; the patient sees the rest.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExerciseResponseView)]
 pub struct ResponseFields {

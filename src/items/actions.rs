@@ -233,8 +233,8 @@ pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, vers
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does not
-/// hold.
+/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does
+/// not hold.
 pub fn restore<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,

@@ -1,4 +1,4 @@
-//! What a patient does with a prompt.
+//! The acts of a patient on a prompt.
 
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -19,7 +19,7 @@ fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
 }
 
-/// What a patient does with a prompt.
+/// An act of a patient on a prompt.
 #[derive(Clone, Debug)]
 pub enum Act {
     /// The patient looks at it.

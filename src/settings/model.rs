@@ -36,7 +36,7 @@ impl CautionFlag {
         Self::Substance,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PsychosisMania => "psychosis_mania",

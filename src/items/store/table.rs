@@ -60,7 +60,7 @@ pub trait ItemTable: 'static {
     fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()>;
     /// Finds the item of that id, deleted or not.
     fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<Row>>;
-    /// The state of an item.
+    /// Finds the state of an item.
     fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<State>>;
     /// Lists the done items among `ids`, in descending order of their ids.
     fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Row>>;
@@ -80,8 +80,8 @@ pub trait ItemTable: 'static {
 }
 
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
-/// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item has
-/// have the same names in each table.
+/// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item
+/// has have the same names in each table.
 ///
 /// ```ignore
 /// item_table!(EntryTable, entries, [text text_rev, mood mood_rev], [infusion_id, prompt_id]);
