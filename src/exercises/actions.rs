@@ -1,4 +1,4 @@
-//! The rules of exercise responses: what may be begun, which links they may have, what follows from doing one.
+//! The rules of exercise responses: checks of new ones and of links, and the consequences of a done one.
 
 use jiff::Timestamp;
 
@@ -32,8 +32,8 @@ pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most
 impl Item for Responses {
     type Table = ResponseTable;
 
-    /// Refuses another exercise, links to prompts and assignments that are not the patient's (what is linked already is
-    /// not asked for again), and beginning what is not offered. What was worked on is kept, whatever is offered.
+    /// Refuses a change of the exercise, new links to prompts and assignments that are not the patient's, and the
+    /// beginning of an exercise that is not offered. A response with content is kept, whatever is offered.
     fn check(
         tx: &mut Tx<'_>,
         access: &Access<Write>,
@@ -59,7 +59,7 @@ impl Item for Responses {
             fields.check(prompts::store::exists(tx, access, id)?, "/prompt_id", NOT_YOUR_PROMPT);
         }
         fields.done()?;
-        // A creation that comes again is no beginning.
+        // A repeated creation is no beginning.
         let begins = old.is_none() && new.begins() && ResponseTable::find_state(tx, access, id.any())?.is_none();
         if begins && suggestions::offer_of(tx, access, header)? != Offer::Yes {
             return Err(Error::conflict(Code::ExerciseWithheld));
@@ -67,7 +67,7 @@ impl Item for Responses {
         Ok(())
     }
 
-    /// Completes the prompt and the assignment that a response has come to answer.
+    /// Completes the prompt and the assignment of a response that becomes done or gets the link.
     fn on_changed(
         tx: &mut Tx<'_>,
         access: &Access<Write>,
@@ -92,11 +92,12 @@ impl Item for Responses {
         {
             return Err(Error::field("/prompt_id", NOT_YOUR_PROMPT));
         }
-        // Some prompts wait for one more that is done.
+        // Some prompts wait for another done response.
         Ok(if before.is_none() { FeedsPlan::Always } else { FeedsPlan::Never })
     }
 
-    /// What it completed stays completed; what waits for a response may have to go or to come.
+    /// Feeds the plan for a done response, because some prompts depend on it. Completed prompts and assignments stay
+    /// completed.
     fn on_removed(content: &Content) -> FeedsPlan {
         if content.header.circumstances.draft { FeedsPlan::Never } else { FeedsPlan::Always }
     }

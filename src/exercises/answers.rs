@@ -1,7 +1,7 @@
 //! The answers to the steps of an exercise, checked step by step.
 //!
-//! Any subset of the steps in any order is fine until a response is done; an empty text is no answer. Faults point to
-//! the answer, never repeat it.
+//! Until a response is done, any subset of the steps is accepted, in any order. An empty text is no answer. Faults
+//! point to the answer and never repeat it.
 
 use std::fmt;
 
@@ -13,18 +13,18 @@ use super::catalogue::{Ask, Exercise, Step};
 use crate::kernel::Fields;
 use crate::kernel::device_time::local_time;
 
-/// Characters of a short text, and of each text of a list or pair.
+/// The most characters of a short text, and of each text of a list or pair.
 pub const SHORT: usize = 280;
-/// Characters of a long text.
+/// The most characters of a long text.
 pub const LONG: usize = 5000;
-/// Characters of a person, and of a card of one's own.
+/// The most characters of a person, and of a card that the patient adds.
 pub const NAME: usize = 80;
-/// Texts of a list.
+/// The most texts of a list.
 pub const ITEMS: usize = 7;
-/// Seconds somebody stays with something at most: a day.
+/// The most seconds of a timer: a day.
 const SECONDS: u64 = 86_400;
 
-/// The answers to the steps, by the names of the steps; prints their number, never their content.
+/// The answers to the steps, by the names of the steps. `Debug` prints their number, never their content.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Answers(Map<String, Value>);
@@ -56,17 +56,17 @@ impl Answers {
         self.0.is_empty()
     }
 
-    /// The answer to a step.
+    /// Returns the answer to a step.
     pub fn get(&self, step: &str) -> Option<&Value> {
         self.0.get(step)
     }
 
-    /// All of them, as they go out.
+    /// Returns all answers, in the form that is shown.
     pub fn as_map(&self) -> &Map<String, Value> {
         &self.0
     }
 
-    /// The step at which the exercise stops, because of what was answered to it.
+    /// Returns the step at which the exercise stops, because of its answer.
     pub fn stopped_at<'e>(&self, exercise: &'e Exercise) -> Option<&'e Step> {
         exercise.steps.iter().find(|step| {
             let Some(answer) = self.get(&step.id) else { return false };
@@ -83,7 +83,7 @@ impl Answers {
         })
     }
 
-    /// Notes what is missing for the exercise to be done: gates that are not passed, unless it stops somewhere.
+    /// Adds a fault for each required step without an answer, unless the exercise stops at a step.
     pub fn check_done(&self, exercise: &Exercise, fields: &mut Fields) {
         if self.stopped_at(exercise).is_some() {
             return;
@@ -94,7 +94,7 @@ impl Answers {
     }
 }
 
-/// Checks one answer; what is right comes back, as it is kept.
+/// The check of one answer. It returns a valid answer in the form that is stored.
 struct Check<'c> {
     fields: &'c mut Fields,
     exercise: &'c Exercise,
@@ -162,7 +162,7 @@ impl Check<'_> {
         None
     }
 
-    /// A text; an empty one is no answer.
+    /// Checks a text; an empty one is no answer.
     fn text(&mut self, at: &str, value: Value, most: usize) -> Option<Value> {
         let Some(text) = value.as_str() else { return self.wrong(at, "must be a text") };
         if text.contains('\0') {
@@ -189,7 +189,7 @@ impl Check<'_> {
         }
     }
 
-    /// Every part of a list; an empty part is left out, an empty list is no answer.
+    /// Checks every part of a list; an empty part is left out, an empty list is no answer.
     fn each(
         &mut self,
         at: &str,
@@ -208,7 +208,7 @@ impl Check<'_> {
         if twice { self.wrong(at, "must not name anything twice") } else { Some(list) }
     }
 
-    /// An object with no other fields than these.
+    /// Checks an object with no other fields than `names`.
     fn object(&mut self, at: &str, value: Value, names: &[&str]) -> Option<Map<String, Value>> {
         match value {
             Value::Object(object) if object.keys().all(|name| names.contains(&name.as_str())) => Some(object),
@@ -232,7 +232,7 @@ impl Check<'_> {
         (!kept.is_empty()).then_some(Value::Object(kept))
     }
 
-    /// A card of the deck, or one of one's own.
+    /// Checks a card of the deck, or one that the patient added.
     fn card(&mut self, at: &str, value: Value, cards: &[String]) -> Option<Value> {
         let object = self.object(at, value, &["card", "own"])?;
         let (card, own) = (object.get("card"), object.get("own"));
@@ -271,7 +271,7 @@ impl Check<'_> {
         (!sorted.is_empty()).then_some(Value::Object(sorted))
     }
 
-    /// Words for what was drawn or said; files cannot be uploaded yet.
+    /// Checks the words for a drawing or recording; files cannot be uploaded yet.
     fn described(&mut self, at: &str, value: Value) -> Option<Value> {
         let mut object = self.object(at, value, &["alt"])?;
         let alt = object.remove("alt").and_then(|alt| self.text(&format!("{at}/alt"), alt, LONG))?;

@@ -1,7 +1,7 @@
-//! The library: what the exercises are made of, without words for people.
+//! The library of exercises: their steps and rules, without their texts.
 //!
 //! The data lies beside this file and is append-only: a changed exercise is a new version, and responses keep theirs.
-//! `data/schema.json` describes it, is published, and a test holds the data to it.
+//! `data/schema.json` describes the data and is published; a test validates the data by it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -29,43 +29,43 @@ pub struct Exercise {
     pub minutes: u32,
     /// The phases it was made for, in their order.
     pub phases: Vec<Phase>,
-    /// Whether patients do it alone.
+    /// The guidance that it needs.
     pub guidance: Guidance,
     /// The evidence for it in the days after ketamine: `tested_related`, `general` or `conventional`.
     pub evidence_in_window: String,
-    /// The caution flags that speak against it, and what is offered instead.
+    /// The cautions: flags that speak against it, each with an offer.
     pub cautions: Vec<Caution>,
     /// Its steps, in the order in which they are shown.
     pub steps: Vec<Step>,
 }
 
-/// Whether somebody does an exercise alone.
+/// The guidance that an exercise needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guidance {
-    /// Alone.
+    /// The patient does it alone.
     #[serde(rename = "self")]
     Alone,
-    /// Alone, and better with a therapist.
+    /// The patient may do it alone, and better with a therapist.
     Guided,
-    /// With a therapist only: an assignment opens it.
+    /// The patient does it with a therapist only: an assignment opens it.
     TherapistOnly,
 }
 
-/// Whether an exercise is offered to a patient.
+/// The offer of an exercise to a patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Offer {
-    /// It is.
+    /// It is offered.
     Yes,
-    /// Together with a therapist, who assigns it.
+    /// It is offered together with a therapist, who assigns it.
     WithTherapist,
-    /// Not for now.
+    /// It is not offered for now.
     NotNow,
 }
 
 impl Offer {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Yes => "yes",
@@ -75,7 +75,7 @@ impl Offer {
     }
 }
 
-/// A caution: a flag, and what is offered to patients who have it.
+/// A caution: a flag, and the offer to patients who have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Caution {
@@ -85,18 +85,18 @@ pub struct Caution {
     pub offer: Offer,
 }
 
-/// One step.
+/// A step.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Step {
-    /// Its name within the exercise: answers and words are found by it.
+    /// Its name within the exercise, and the key of its answer and texts.
     pub id: String,
     /// The question.
     #[serde(flatten)]
     pub ask: Ask,
-    /// Asked so many hours after the others.
+    /// The hours after the others at which it is asked.
     #[serde(default)]
     pub defer_h: Option<u32>,
-    /// Without it the exercise cannot be done: a gate that keeps somebody safe.
+    /// Whether the exercise needs its answer to be done: a safety gate.
     #[serde(default)]
     pub required: bool,
 }
@@ -105,7 +105,7 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Ask {
-    /// Nothing: something to read.
+    /// A text to read, without an answer.
     Info,
     /// A text of a few words.
     TextShort,
@@ -118,32 +118,32 @@ pub enum Ask {
     },
     /// A whole number from 0 to 10.
     Scale {
-        /// From here on the exercise stops.
+        /// The lowest number at which the exercise stops.
         #[serde(default)]
         stop_at: Option<u8>,
     },
-    /// One of some options.
+    /// One of the options.
     Single {
         /// Their keys.
         options: Vec<String>,
-        /// Those at which the exercise stops.
+        /// The options at which the exercise stops.
         #[serde(default)]
         stop_on: Vec<String>,
         /// The safety rule that an option leads to.
         #[serde(default)]
         routes: BTreeMap<String, String>,
-        /// The capability that the server needs before it may offer an option.
+        /// The capability that the server needs to offer an option.
         #[serde(default)]
         needs: BTreeMap<String, Capability>,
     },
-    /// Some of some options.
+    /// Some of the options.
     Multi {
         /// Their keys.
         options: Vec<String>,
     },
     /// Cards of a pile, in an order.
     Rank {
-        /// The most that there may be.
+        /// The largest number of them.
         max: usize,
         /// The source of the cards.
         from: Pile,
@@ -157,16 +157,16 @@ pub enum Ask {
         /// The most cards of their own that a patient may add.
         own_cards: usize,
     },
-    /// Some time to stay with something.
+    /// A timer.
     Timer {
-        /// The time.
+        /// The duration in seconds.
         seconds: u32,
     },
-    /// Something said.
+    /// A recording.
     Audio,
-    /// Something drawn, or the words for it.
+    /// A drawing, or the words for it.
     Drawing,
-    /// Somebody; initials are enough.
+    /// A person; initials are enough.
     Person,
     /// A date.
     Date,
@@ -176,7 +176,7 @@ pub enum Ask {
     Confirm,
     /// Pairs of short texts.
     Pair {
-        /// The most that there may be.
+        /// The largest number of them.
         #[serde(default = "one")]
         repeat: usize,
     },
@@ -197,7 +197,7 @@ pub struct Pile {
 }
 
 impl Ask {
-    /// Its name on the wire.
+    /// Returns its name on the wire.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -220,7 +220,7 @@ impl Ask {
         }
     }
 
-    /// The options that this server may offer: none that leads to something it cannot answer.
+    /// Returns the options that this server may offer: those whose capability it has.
     pub fn options(&self) -> Vec<&str> {
         let (options, needs) = match self {
             Self::Single { options, needs, .. } => (options, Some(needs)),
@@ -233,12 +233,12 @@ impl Ask {
 }
 
 impl Exercise {
-    /// The step of that name.
+    /// Returns the step of that name.
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)
     }
 
-    /// The name of this version.
+    /// Returns the name of this version.
     pub fn reference(&self) -> String {
         format!("{}@{}", self.key, self.version)
     }
@@ -258,19 +258,19 @@ static LIBRARY: LazyLock<Vec<Exercise>> = LazyLock::new(|| {
     data.exercises
 });
 
-/// Every version of every exercise, in the order of the library.
+/// Returns every version of every exercise, in the order of the library.
 pub fn every_version() -> &'static [Exercise] {
     &LIBRARY
 }
 
-/// The newest version of each exercise, in the order of the library.
+/// Returns the newest version of each exercise, in the order of the library.
 pub fn newest() -> impl Iterator<Item = &'static Exercise> {
     let all = every_version();
     let newer = |one: &&Exercise| !all.iter().any(|other| other.key == one.key && other.version > one.version);
     all.iter().filter(newer)
 }
 
-/// The exercise of that name, in that version or the newest.
+/// Finds the exercise of that name, in that version or the newest.
 pub fn find(key: &str, version: Option<u32>) -> Option<&'static Exercise> {
     match version {
         Some(version) => every_version().iter().find(|one| one.key == key && one.version == version),

@@ -1,6 +1,6 @@
-//! Caution flags: what speaks against some exercises for one patient, as their therapists see it.
+//! Caution flags: the therapists' reasons against some exercises for one patient.
 //!
-//! They are never named to the patient, who only sees what is offered to them; nor can they see that they changed.
+//! They are never named to the patient, who sees only the offers. The patient cannot see that they changed either.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use crate::kernel::{Error, Fields, Result};
 use crate::settings::{CautionFlag, find_cautions, update_cautions};
 use crate::vault::{MacLabel, Vault};
 
-/// The flags of these names.
+/// Parses the names of flags.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] for each that is not known, and when there are more than there can be.
+/// [`Error::Invalid`] for each unknown name, and for more names than there are flags.
 pub fn parse(names: &[String]) -> Result<BTreeSet<CautionFlag>> {
     if names.len() > CautionFlag::ALL.len() {
         return Err(Error::field("/flags", format!("must be at most {}", CautionFlag::ALL.len())));
@@ -34,14 +34,15 @@ pub fn parse(names: &[String]) -> Result<BTreeSet<CautionFlag>> {
     fields.finish(Some(flags))
 }
 
-/// The tag of a set of flags: a keyed hash, since headers are logged by others.
+/// Returns the tag of a set of flags. It is a keyed hash, because others log headers.
 pub fn tag(vault: &Vault, flags: &BTreeSet<CautionFlag>) -> EntityTag {
     let names: Vec<&str> = flags.iter().map(|flag| flag.name()).collect();
     let mac = vault.mac(MacLabel::ReaderTag, &[b"cautions", names.join(" ").as_bytes()]);
     EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))
 }
 
-/// Replaces the flags; the plan follows: what is withheld is not asked. `tag` makes the entity tag of a set.
+/// Replaces the flags. The plan follows, because prompts for withheld exercises are not asked. `tag` makes the entity
+/// tag of a set.
 ///
 /// # Errors
 ///

@@ -12,19 +12,19 @@ use crate::http::Patchable;
 use crate::items::Told;
 use crate::kernel::{Fields, Id, Result};
 
-/// A whole response. What is absent is empty.
+/// A whole response; an absent field is empty.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutExerciseResponse {
     /// The exercise. It does not change afterwards.
     #[schema(example = "if-then-habit")]
     pub exercise_key: String,
-    /// The version that was shown; the newest unless said otherwise.
+    /// The version that was shown; the newest by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     pub exercise_version: Option<u32>,
-    /// `done` (unless said otherwise) or `draft`. A draft is seen by nobody else, and can be finished later. What is done
-    /// does not become a draft again.
+    /// `done` (the default) or `draft`. A draft is seen by nobody else, and can be finished later. A done response does
+    /// not become a draft again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "done")]
     pub status: Option<String>,
@@ -47,7 +47,7 @@ pub struct PutExerciseResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub assignment_id: Option<Uuid>,
-    /// Answers by step: any of them, in any order. What each looks like is in `/schemas/exercise.json`.
+    /// Answers by step: any of them, in any order. `/schemas/exercise.json` describes the form of each.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>, example = json!({"when": "the kettle boils", "then": "three slow breaths"}))]
     pub answers: Option<Map<String, Value>>,
@@ -57,7 +57,7 @@ pub struct PutExerciseResponse {
     pub distress: Option<DistressFields>,
 }
 
-/// How an exercise felt.
+/// The distress before and after an exercise, and its usefulness.
 #[derive(Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ExerciseDistress)]
@@ -70,13 +70,13 @@ pub struct DistressFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 10, example = 3)]
     pub after: Option<i64>,
-    /// Whether it was of use, from 0 (not at all) to 4 (very much).
+    /// The usefulness, from 0 (not at all) to 4 (very much).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 4, example = 3)]
     pub usefulness: Option<i64>,
 }
 
-// Their fields are what somebody wrote.
+// Their fields are private and must not be printed.
 macro_rules! quiet {
     ($($name:ident),*) => { $(
         impl std::fmt::Debug for $name {
@@ -93,7 +93,7 @@ impl Patchable for PutExerciseResponse {
 }
 
 impl PutExerciseResponse {
-    /// The response, if every field is right.
+    /// Parses the response.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl PutExerciseResponse {
         fields.finish(header.map(|header| Content { header, answers, distress }))
     }
 
-    /// The body that would say `content`.
+    /// Returns the body that would parse to `content`.
     pub fn of(content: &Content) -> Self {
         let header = &content.header;
         let Told { status, occurred_at, zone, recorded_at, prompt_id } = Told::of(&header.circumstances);
@@ -148,7 +148,7 @@ impl PutExerciseResponse {
     }
 }
 
-/// The exercise of that name and version, or a fault.
+/// Finds the exercise of that name and version, or adds a fault.
 fn exercise(key: &str, version: Option<u32>, fields: &mut Fields) -> Option<&'static Exercise> {
     let found = find(key, version);
     if found.is_none() {
@@ -176,7 +176,7 @@ impl DistressFields {
         (distress != Distress::default()).then_some(distress)
     }
 
-    /// How it felt, as it goes out.
+    /// Returns the section in the form that is shown.
     pub fn of(distress: Distress) -> Self {
         let dial = |value: Option<u8>| value.map(i64::from);
         Self { before: dial(distress.before), after: dial(distress.after), usefulness: dial(distress.usefulness) }

@@ -1,4 +1,4 @@
-//! The rules of exercises: which are offered, how they fit the phase, which are suggested.
+//! The rules of exercises: offers, fit to the phase, suggestions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub enum Fit {
 }
 
 impl Fit {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -30,7 +30,8 @@ impl Fit {
         }
     }
 
-    /// The fit of `exercise` to `phase`. During an infusion it is as after landing, without one as between windows.
+    /// Returns the fit of `exercise` to `phase`. During an infusion it is that of the acute phase, without one that of
+    /// maintenance.
     pub fn of(exercise: &Exercise, phase: Phase) -> Self {
         let phase = counted(phase);
         if exercise.phases.contains(&phase) {
@@ -43,7 +44,7 @@ impl Fit {
     }
 }
 
-/// The phase that an exercise can be made for.
+/// Returns the phase by which exercises are chosen during `phase`.
 fn counted(phase: Phase) -> Phase {
     match phase {
         Phase::None => Phase::Maintenance,
@@ -52,8 +53,9 @@ fn counted(phase: Phase) -> Phase {
     }
 }
 
-/// Whether `exercise` is offered to somebody in `phase` of whom `flags` are true. An open assignment of a linked
-/// therapist (`assigned`) opens what is done together with one; nothing opens what is not for now.
+/// Returns the offer of `exercise` to a patient in `phase` with `flags`. An open assignment of a linked therapist
+/// (`assigned`) opens an exercise that is offered together with a therapist; nothing opens one that is not offered for
+/// now.
 pub fn offer(exercise: &Exercise, flags: &BTreeSet<CautionFlag>, assigned: bool, phase: Phase) -> Offer {
     let phase = counted(phase);
     if phase == Phase::Acute && !exercise.phases.contains(&phase) {
@@ -67,12 +69,12 @@ pub fn offer(exercise: &Exercise, flags: &BTreeSet<CautionFlag>, assigned: bool,
     }
 }
 
-/// The situation of a patient who asks what to do now.
+/// The situation of a patient who asks for suggestions.
 #[derive(Clone, Debug)]
 pub struct Situation {
     /// The phase of the window.
     pub phase: Phase,
-    /// The date where they are.
+    /// The date in their zone.
     pub today: Date,
     /// The minutes they have.
     pub minutes: Option<u32>,
@@ -80,13 +82,13 @@ pub struct Situation {
     pub flags: BTreeSet<CautionFlag>,
     /// The date on which they last did an exercise, by its key.
     pub done: BTreeMap<String, Date>,
-    /// Exercises that a prompt of theirs, which waits for an answer, suggests, with the prompt.
+    /// The exercises of their prompts that wait for an answer, each with the prompt.
     pub prompted: BTreeMap<String, Uuid>,
-    /// Exercises of open assignments over live links, with the assignment and its due day.
+    /// The exercises of open assignments over active links, each with the assignment and its due day.
     pub assigned: BTreeMap<String, (Uuid, Option<Date>)>,
 }
 
-/// Why an exercise is suggested.
+/// A reason why an exercise is suggested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A therapist asked for it.
@@ -112,12 +114,12 @@ pub struct Candidate {
     pub offer: Offer,
     /// Its fit to the phase.
     pub fit: Fit,
-    /// Days since it was last done.
+    /// The days since it was last done.
     pub days_since: Option<i64>,
 }
 
 impl Situation {
-    /// Every exercise of the library, in its order.
+    /// Returns every exercise of the library, in its order.
     pub fn library(&self) -> Vec<Candidate> {
         newest().map(|exercise| self.candidate(exercise)).collect()
     }
@@ -133,9 +135,8 @@ impl Situation {
         }
     }
 
-    /// The exercises to do now, the best first, at most `most`, each with the reasons. What is not offered, takes longer than
-    /// there is time or was done today is not among it; what was neither asked for nor made for these days is not
-    /// either.
+    /// Suggests at most `most` exercises, the best first, each with the reasons. An exercise is left out if it is not
+    /// offered, takes longer than the minutes at hand or was done today. It must be asked for or made for the phase.
     pub fn suggest(&self, most: usize) -> Vec<(Candidate, Vec<Reason>)> {
         let mut found: Vec<_> = self
             .library()
@@ -148,7 +149,7 @@ impl Situation {
             })
             .filter(|(one, _)| one.fit == Fit::Good || self.is_asked_for(&one.exercise.key))
             .collect();
-        // The library is in a considered order: where nothing speaks for one of two, it decides.
+        // The sort is stable: among equals the considered order of the library decides.
         found.sort_by_key(|(one, _)| self.rank(one));
         found.truncate(most);
         found
@@ -158,7 +159,8 @@ impl Situation {
         self.assigned.contains_key(key) || self.prompted.contains_key(key)
     }
 
-    /// The order of suggestions: what is assigned, the sooner due the earlier; what a prompt points to; what is new; what was done longest ago.
+    /// Returns the rank of a suggestion: assigned ones first, by due day; then those of a prompt; then new ones; then
+    /// those done longest ago.
     fn rank(&self, one: &Candidate) -> (bool, Date, bool, i64) {
         let key = &one.exercise.key;
         let assigned = self.assigned.get(key);

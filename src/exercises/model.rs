@@ -1,4 +1,4 @@
-//! What a response says.
+//! The content of a response.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -11,19 +11,19 @@ use crate::items::{self, Circumstances, Section, section};
 use crate::kernel::id::{Any, Assignment, Response};
 use crate::kernel::{Error, Fields, Id, Result};
 
-/// How much more distress at the end than at the beginning calls for something gentle.
+/// The rise of distress from which grounding is offered.
 const ROSE: u8 = 3;
-/// So does this much at the end.
+/// The distress at the end from which grounding is offered.
 const HIGH: u8 = 8;
 
-/// What is neither answered nor felt: which exercise, when, links.
+/// The header: exercise, time, links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The exercise.
     pub exercise_key: String,
-    /// In which version.
+    /// The version of the exercise.
     pub exercise_version: u32,
-    /// When and where.
+    /// The circumstances.
     #[serde(flatten)]
     pub circumstances: Circumstances,
     /// The assignment that asked for it.
@@ -41,18 +41,18 @@ impl items::Header for Header {
 }
 
 impl Header {
-    /// The exercise, in the version that was worked on.
+    /// Finds the exercise, in the version that was worked on.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] when the library has lost it: versions are never taken out.
+    /// [`Error::Internal`] when the library does not have it; versions are never removed.
     pub fn exercise(&self) -> Result<&'static Exercise> {
         find(&self.exercise_key, Some(self.exercise_version))
             .ok_or_else(|| Error::internal("a response names an exercise that the library does not have"))
     }
 }
 
-/// How it felt: distress before and after (0 none to 10 as strong as it gets), and whether it was of use (0 to 4).
+/// Distress before and after (0 none to 10 as strong as it gets), and usefulness (0 to 4).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distress {
     /// At the beginning.
@@ -61,7 +61,7 @@ pub struct Distress {
     /// At the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u8>,
-    /// Whether it was of use.
+    /// The usefulness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usefulness: Option<u8>,
 }
@@ -73,17 +73,17 @@ impl std::fmt::Debug for Distress {
 }
 
 impl Distress {
-    /// Whether something gentle is to be offered: distress is high at the end, or has risen.
+    /// Whether grounding is to be offered: distress is high at the end, or has risen.
     pub fn calls_for_grounding(self) -> bool {
         let rose = self.before.zip(self.after).is_some_and(|(before, after)| after >= before.saturating_add(ROSE));
         rose || self.after.is_some_and(|after| after >= HIGH)
     }
 }
 
-/// All that a response says.
+/// The whole content, header included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
-    /// Which exercise, when, links.
+    /// The header.
     pub header: Header,
     /// The answers to its steps.
     pub answers: Option<Answers>,
@@ -92,7 +92,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Refuses to become a response to another exercise.
+    /// Refuses a change of the exercise.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Content {
         fields.done()
     }
 
-    /// Whether the exercise is only begun: nothing was answered or felt yet.
+    /// Whether the exercise is only begun: it has no answers and no distress yet.
     pub fn begins(&self) -> bool {
         self.header.circumstances.draft && self.answers.is_none() && self.distress.is_none()
     }

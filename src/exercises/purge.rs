@@ -1,4 +1,4 @@
-//! Deleted responses lose their words when they cannot be brought back any more.
+//! The purge of deleted responses that cannot be undeleted any more.
 
 use super::actions;
 use crate::tasks::{Clearing, Due};

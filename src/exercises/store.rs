@@ -1,4 +1,4 @@
-//! Exercise responses.
+//! The rows of exercise responses.
 
 use super::model::{Header, Responses};
 use crate::care::Access;
@@ -13,7 +13,7 @@ crate::item_table! {
     ResponseTable, exercise_responses, [answers answers_rev, distress distress_rev], [prompt_id, assignment_id]
 }
 
-/// The headers of the newest done responses, at most `most`, newest first.
+/// Lists the headers of the newest done responses, at most `most`, newest first.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The situation of a patient who asks what to do now: read in the unit, judged by [`super::fit`].
+//! The situation of a patient who asks for suggestions: read in the unit, for the rules in [`super::fit`].
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ use crate::planning::window::{self, WindowParams};
 use crate::prompts;
 use crate::settings;
 
-/// How long ago a prompt that may still wait for an answer became due at most.
+/// The age up to which a due prompt may still wait for an answer.
 const WAITING: SignedDuration = SignedDuration::from_hours(24 * 5);
-/// The most responses that are read: when an exercise was last done before them is long ago.
+/// The most responses that are read. An exercise that is not among them was done long ago.
 const RESPONSES: i64 = 400;
-/// The most prompts that are read: a plan has fewer in five days.
+/// The most prompts that are read. A plan has fewer in five days.
 const PROMPTS: i64 = 200;
 
-/// The situation at `access.now()`, and the patient's language.
+/// Returns the situation at `access.now()`, and the patient's language.
 ///
 /// # Errors
 ///
@@ -44,14 +44,14 @@ pub fn situation<A>(
     let mut done = BTreeMap::new();
     for (_, header) in store::list_headers(tx, access, RESPONSES)? {
         let on = header.circumstances.local_date(|at| settings.zone_at(at));
-        // What a fast clock put into the future says nothing of today.
+        // A date in the future comes from a fast clock and is ignored.
         if on <= today {
             let last = done.entry(header.exercise_key).or_insert(on);
             *last = on.max(*last);
         }
     }
     let mut open = assignments::list_open(tx, access)?;
-    // Of two for one exercise the one that is due sooner is the last to be put in.
+    // Of two assignments of an exercise, the one that is due sooner is inserted last and stays.
     open.sort_by_key(|(_, doc)| std::cmp::Reverse((doc.due_on.is_none(), doc.due_on)));
     let assigned = open.into_iter().map(|(id, doc)| (doc.exercise_key, (id.uuid(), doc.due_on))).collect();
     let situation = Situation {
@@ -66,7 +66,7 @@ pub fn situation<A>(
     Ok((situation, settings.locale))
 }
 
-/// The exercises to which a prompt that waits for an answer points.
+/// Lists the exercises of prompts that wait for an answer, each with its prompt.
 fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<BTreeMap<String, uuid::Uuid>> {
     let now = access.now();
     let from = now.saturating_sub(WAITING).unwrap_or(now);
@@ -82,7 +82,7 @@ fn prompted<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Re
     Ok(found)
 }
 
-/// Whether the exercise of a response was offered when it was worked on.
+/// Returns the offer of the exercise of a response at the time of the response.
 ///
 /// # Errors
 ///

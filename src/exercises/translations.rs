@@ -1,7 +1,6 @@
 //! The translations of the library, by key and language.
 //!
-//! English is complete. Another language gives an exercise all of its words or none: nobody reads half an exercise in
-//! another language.
+//! English is complete. Another language has all words of an exercise or none, so that no exercise mixes languages.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -18,30 +17,30 @@ pub struct Texts {
     pub locale: String,
     /// The texts that many exercises share.
     pub common: HashMap<String, String>,
-    /// By version of an exercise, then by step.
+    /// The texts by version of an exercise, then by step.
     pub exercises: HashMap<String, HashMap<String, String>>,
 }
 
 static LANGUAGES: LazyLock<Vec<Texts>> = LazyLock::new(|| {
-    // English first: what is not known is said in it.
+    // English first: it is the fallback.
     let files = [include_str!("data/texts/en.json"), include_str!("data/texts/de.json")];
     #[expect(clippy::expect_used, reason = "embedded at build time; a test parses them")]
     files.into_iter().map(|file| serde_json::from_str(file).expect("the embedded texts are right")).collect()
 });
 
-/// The languages there are, English first.
+/// Returns the languages, English first.
 pub fn languages() -> &'static [Texts] {
     &LANGUAGES
 }
 
-/// The texts of the language that fits `locale` best.
+/// Finds the texts of the language that fits `locale` best.
 fn texts(locale: &str) -> Option<&'static Texts> {
     let base = |tag: &str| tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
     let wanted = base(locale);
     languages().iter().find(|texts| base(&texts.locale) == wanted)
 }
 
-/// The language of the library that fits a BCP 47 tag.
+/// Finds the language of the library that fits a BCP 47 tag.
 pub fn language(tag: &str) -> Option<&'static str> {
     texts(tag).map(|texts| texts.locale.as_str())
 }
@@ -49,14 +48,14 @@ pub fn language(tag: &str) -> Option<&'static str> {
 /// The words of one exercise.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
-    /// The language they are in.
+    /// Their language.
     pub locale: &'static str,
     own: Option<&'static HashMap<String, String>>,
     common: Common,
 }
 
 impl Words {
-    /// The words of `exercise` in the language of `locale`, or in English.
+    /// Returns the words of `exercise` in the language of `locale`, or in English.
     pub fn of(exercise: &Exercise, locale: &str) -> Self {
         let reference = exercise.reference();
         let complete = texts(locale).filter(|texts| texts.exercises.contains_key(&reference));
@@ -68,17 +67,17 @@ impl Words {
         }
     }
 
-    /// The title.
+    /// Returns the title.
     pub fn title(self) -> &'static str {
         self.find("title").unwrap_or_default()
     }
 
-    /// The words of a step (`sort`), or of something in it (`sort.honesty`).
+    /// Finds the words of a step (`sort`), or of something in it (`sort.honesty`).
     pub fn find(self, name: &str) -> Option<&'static str> {
         self.own.and_then(|own| own.get(name)).map(String::as_str)
     }
 
-    /// The texts that many exercises share.
+    /// Returns the texts that many exercises share.
     pub fn common(self) -> Common {
         self.common
     }
@@ -89,17 +88,17 @@ impl Words {
 pub struct Common(Option<&'static Texts>);
 
 impl Common {
-    /// Those of the language of `locale`, or English.
+    /// Returns those of the language of `locale`, or English.
     pub fn of(locale: &str) -> Self {
         Self(texts(locale).or_else(|| languages().first()))
     }
 
-    /// The words of that name; empty when there are none, which a test rules out.
+    /// Returns the words of that name; empty when there are none, which a test rules out.
     pub fn get(self, name: &str) -> &'static str {
         self.0.and_then(|texts| texts.common.get(name)).map_or("", String::as_str)
     }
 
-    /// The days since something was done, in words.
+    /// Returns the days since something was done, in words.
     pub fn done_before(self, days: i64) -> String {
         if days <= 0 {
             self.get("reason.done_today").to_owned()

@@ -1,4 +1,4 @@
-//! What goes out of a response.
+//! The view of a response.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -15,8 +15,8 @@ use crate::items::Opened;
 use crate::items::view::{ItemView, Shown};
 use crate::kernel::{Id, Result};
 
-/// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that are
-/// open to them, and when those last changed; the patient sees the rest.
+/// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that
+/// are open to them, and when those last changed; the patient sees the rest.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExerciseResponseView)]
 pub struct ResponseFields {
@@ -26,7 +26,7 @@ pub struct ResponseFields {
     /// The version that was shown.
     #[schema(example = 1)]
     exercise_version: u32,
-    /// Its title, in the language of `Accept-Language`; without it, the patient reads it in theirs.
+    /// Its title, in the language of `Accept-Language`; without that header, in the patient's own for the patient.
     #[schema(example = "When–then")]
     title: &'static str,
     /// Answers by step.
@@ -41,24 +41,24 @@ pub struct ResponseFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     assignment_id: Option<Uuid>,
-    /// The step at which the exercise stops, because of what was answered to it, and what to say then.
+    /// The step at which the exercise stops because of its answer, and the text to show then.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     stopped: Option<StoppedView>,
-    /// Steps that are asked later, and have no answer yet.
+    /// The steps that are asked later and have no answer yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     later: Option<Vec<LaterView>>,
-    /// Something gentle to offer: distress is high at the end, or has risen.
+    /// The grounding exercise to offer, if distress is high at the end or has risen.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     support: Option<SupportView>,
 }
 
-/// A response as it goes out.
+/// The view of a response.
 pub type ResponseView = ItemView<ResponseFields>;
 
-/// Where an exercise stops.
+/// The step at which an exercise stops.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ExerciseStop)]
 pub struct StoppedView {
@@ -76,23 +76,23 @@ pub struct LaterView {
     /// The step.
     #[schema(example = "done")]
     pub step: String,
-    /// From when on.
+    /// The instant from which it is asked.
     #[schema(value_type = String, format = DateTime)]
     pub from: Timestamp,
 }
 
-/// Something gentle to offer.
+/// The grounding exercise to offer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ExerciseSupport)]
 pub struct SupportView {
     /// The exercise to offer.
     #[schema(example = "grounding-54321")]
     pub exercise_key: String,
-    /// The text. The app shows it at once; nobody else is told.
+    /// The text. The app shows it at once; nobody else sees it.
     pub text: String,
 }
 
-/// What is offered when it was too much.
+/// The exercise that is offered as grounding.
 const GENTLE: &str = "grounding-54321";
 
 impl Shown for Responses {
@@ -105,7 +105,7 @@ impl Shown for Responses {
         around: &Surroundings,
         language: Self::Manner,
     ) -> Result<ResponseFields> {
-        // A reader's words are in the language of their request: the patient's is not theirs to know.
+        // A reader's words are in the language of their request: they must not learn the patient's language.
         let locale = language.unwrap_or(if shared.is_none() { around.locale.as_str() } else { "en" });
         let words = Words::of(opened.header.exercise()?, locale);
         let own = if shared.is_none() { Some(opened.content()?) } else { None };
@@ -136,7 +136,7 @@ fn stopped(content: &Content, words: Words) -> Result<Option<StoppedView>> {
     }))
 }
 
-/// The steps that are asked some hours after the exercise was done, and have no answer yet.
+/// Lists the steps that are asked some hours after the exercise was done and have no answer yet.
 fn later(content: &Content) -> Result<Vec<LaterView>> {
     let exercise = content.header.exercise()?;
     let open = exercise.steps.iter().filter_map(|step| {

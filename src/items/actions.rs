@@ -1,4 +1,4 @@
-//! What is done with items: creating, replacing, patching, deleting, undeleting, restoring, sharing.
+//! The actions on items: creating, replacing, patching, deleting, undeleting, restoring, reading as a reader, purging.
 
 use jiff::Timestamp;
 
@@ -21,12 +21,11 @@ pub trait Item: Kind {
     /// Its table.
     type Table: ItemTable;
 
-    /// Refuses what may not be created (`old` is `None`), or what the old content may not become. Nothing, unless a kind has
-    /// rules of its own.
+    /// Checks a creation (the old content is `None`) or a change. The default allows everything.
     ///
     /// # Errors
     ///
-    /// What the kind refuses.
+    /// The refusals of the kind.
     fn check(
         _: &mut Tx<'_>,
         _: &Access<Write>,
@@ -36,11 +35,12 @@ pub trait Item: Kind {
         Ok(())
     }
 
-    /// Does what follows from a creation (`old` is `None`) or a change, and says whether it feeds the plan.
+    /// Applies the consequences of a creation (the old content is `None`) or a change, and returns whether it feeds the
+    /// plan.
     ///
     /// # Errors
     ///
-    /// What the kind refuses.
+    /// The refusals of the kind.
     fn on_changed(
         tx: &mut Tx<'_>,
         access: &Access<Write>,
@@ -48,11 +48,11 @@ pub trait Item: Kind {
         change: (Option<&Self::Content>, &Self::Content),
     ) -> Result<FeedsPlan>;
 
-    /// Whether it feeds the plan that an item with this content is gone, is back, or is open to nobody any more.
+    /// Returns whether the deletion, undeletion or restoration of an item with this content feeds the plan.
     fn on_removed(content: &Self::Content) -> FeedsPlan;
 }
 
-/// A new item, sealed before the unit as if its id were free: most are.
+/// A new item, sealed before the unit as version 1: most ids are free.
 #[derive(Clone, Debug)]
 pub struct New<T: Kind> {
     /// Its id.
@@ -63,7 +63,7 @@ pub struct New<T: Kind> {
 }
 
 impl<T: Kind> New<T> {
-    /// Seals a new item; `creation` says which body it came from.
+    /// Seals a new item; `creation` is the digest of the body that made it.
     ///
     /// # Errors
     ///
@@ -95,12 +95,12 @@ pub fn open<T: Kind, A>(access: &Access<A>, row: &Row) -> Result<Opened<T>> {
     seal::open(access.keys()?, access.patient(), (row.id, &row.parts), None)
 }
 
-/// Creates or replaces an item. Neither the body that created it nor the present state changes anything.
+/// Creates or replaces an item. The body that created it and the present state, sent again, change nothing.
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`]; [`Error::PreconditionRequired`] and [`Error::Stale`] by the preconditions; what [`Item::check`]
-/// refuses.
+/// [`Error::Deleted`]; [`Error::PreconditionRequired`] and [`Error::Stale`] by the preconditions; the refusals of
+/// [`Item::check`].
 pub fn put<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -132,11 +132,11 @@ pub fn put<T: Item>(
     Ok(Outcome::ok(new.id, revise::<T>(tx, access, &row, (&old, &before, &new.content), Op::Update)?))
 }
 
-/// The item, for its owner.
+/// Reads an item for its owner.
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] while it can be undeleted, [`Error::NotFound`] after that and when it never was.
+/// [`Error::Deleted`] while it can be undeleted, [`Error::NotFound`] after that and for an unknown id.
 pub fn get<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<Row> {
     let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
     match row.deleted_at {
@@ -146,11 +146,12 @@ pub fn get<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Re
     }
 }
 
-/// Changes an item by what `patched` makes of its content. A patch that changes nothing is done, whatever the precondition.
+/// Changes the content of an item by `patched`. A patch that changes nothing succeeds whatever the precondition.
 ///
 /// # Errors
 ///
-/// [`Error::PreconditionRequired`] and [`Error::Stale`]; as [`get`]; what `patched` and [`Item::check`] refuse.
+/// [`Error::PreconditionRequired`] and [`Error::Stale`]; the errors of [`get`]; the refusals of `patched` and
+/// [`Item::check`].
 pub fn patch<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -170,7 +171,7 @@ pub fn patch<T: Item>(
     Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Update)?))
 }
 
-/// Deletes an item; deleted again, nothing changes.
+/// Deletes an item. A second deletion changes nothing.
 ///
 /// # Errors
 ///
@@ -188,11 +189,11 @@ pub fn delete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>, w
     record_removal::<T>(tx, access, &row, Op::Delete)
 }
 
-/// Undeletes an item, opened to nobody; what is not deleted stays as it is.
+/// Undeletes an item and takes it out of every grant. An item that is not deleted stays as it is.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when it never was, or was deleted too long ago.
+/// [`Error::NotFound`] for an unknown id, or when it was deleted too long ago.
 pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>) -> Result<Outcome<Row>> {
     access.lock(tx)?;
     let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
@@ -214,7 +215,7 @@ fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, o
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, row.version, op), feeds)
 }
 
-/// The parts of an item as they were in `version`.
+/// Returns the parts of an item as of `version`.
 ///
 /// # Errors
 ///
@@ -227,12 +228,13 @@ pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, vers
     Ok(row.back_to::<T>(version, &kept))
 }
 
-/// Makes what an item said in `version` its present state, opened to nobody. It stays a draft or done.
+/// Restores the content of `version` as the present state, and takes the item out of every grant. A draft stays a
+/// draft, a done item stays done.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does not
-/// hold.
+/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does
+/// not hold.
 pub fn restore<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -253,7 +255,7 @@ pub fn restore<T: Item>(
     Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Restore)?))
 }
 
-/// Makes `after` the present state, and keeps what it replaces.
+/// Stores `after` as the present state, and keeps the replaced parts.
 fn revise<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -282,11 +284,11 @@ fn revise<T: Item>(
     Ok(row)
 }
 
-/// What a reader may see of an item: the row, and which sections are open to them.
+/// Reads an item for a reader: the row and the sections that are open to them.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they may see nothing of it, or it is not there.
+/// [`Error::NotFound`] when no section is open to them, or there is no such item.
 pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<(Row, Sections)> {
     let link = access.link().ok_or(Error::NotFound)?;
     let open = grants::store::visible(tx, access, link, T::grants(), &[id.any()])?;
@@ -297,7 +299,7 @@ pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>
     Ok((row, sections))
 }
 
-/// Notes that the therapist at work has opened an item; the first time counts.
+/// Records that the calling therapist has opened an item; the first time counts.
 ///
 /// # Errors
 ///
@@ -307,8 +309,8 @@ pub fn mark_opened<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::I
     grants::store::insert_opening(tx, access, id.any(), access.account()?)
 }
 
-/// Takes the words out of up to `most` items that were deleted thirty days before `now`: sections, revisions, who opened
-/// them. `also` takes out what else hangs on one.
+/// Purges up to `most` items that were deleted thirty days before `now`: header, sections, revisions, openings and
+/// grants. `also` purges the other rows of the kind that belong to an item.
 ///
 /// # Errors
 ///

@@ -1,24 +1,25 @@
 //! Items: versioned, sealed things with sections, such as journal entries and exercise responses.
 //!
-//! A slice *declares* its kind of thing ([`Kind`]: header, sections, their numbers and grant bits), its table
-//! ([`item_table!`](crate::item_table)) and its rules ([`Item`]: what is checked, what follows from a change), and has from here: sealing and
-//! opening, creating, replacing, patching, deleting, undeleting, restoring, revisions, sharing, lists for owner and
-//! reader, rendering, purging.
+//! A slice *declares* its kind of item ([`Kind`]: header, sections, their numbers and grant bits), its table
+//! ([`item_table!`](crate::item_table)) and its rules ([`Item`]: checks, and the consequences of a change). It gets
+//! from here: sealing and opening, creating, replacing, patching, deleting, undeleting, restoring, revisions, sharing,
+//! lists for owner and reader, rendering, purging.
 //!
-//! What holds for every item:
+//! Every item keeps these rules:
 //!
-//! - It is a sealed header and sealed sections. Each has a revision of its own, the version of the row that last changed
-//!   it; its [`Place`](crate::vault::Place) names it. What a change replaces is kept, so every version can be put together again.
-//! - Instants and links stand in the clear for look-ups, and again inside the header, which is what is believed.
-//! - The same request again changes nothing: neither the body that created it nor the present state, sent by PUT, does.
-//! - A draft is its owner's alone. What is deleted can be undeleted for 30 days; then its words are purged. What was
-//!   undeleted or restored is open to nobody.
-//! - A reader's view is made of the granted sections alone: the others are not even opened. Its tag is a keyed hash of the
-//!   view, and readers' lists are in the order of ids, so that no edit of what is not granted can be seen.
+//! - It is a sealed header and sealed sections. Each has a revision of its own, the version of the row that last
+//!   changed it; its [`Place`](crate::vault::Place) names it. Replaced parts are kept, so every version can be put
+//!   together again.
+//! - Instants and links stand in the clear for look-ups, and again inside the header. The header is authoritative.
+//! - A repeated request changes nothing: neither the body that created it nor the present state, sent by PUT.
+//! - Only the owner sees a draft. A deleted item can be undeleted for 30 days; then its content is purged. An item that
+//!   was undeleted or restored is open to nobody.
+//! - A reader's view is made of the granted sections alone: the others are not even opened. Its tag is a keyed hash of
+//!   the view, and readers' lists are in the order of ids, so that no edit of another section can be seen.
 //!
 //! `tests/it/support/dreams.rs` declares the smallest kind.
 //!
-//! What must not go in: what a section says, and who may read (see [`crate::care::grants`]).
+//! Must not go in: the content of sections, and the decision on who may read (see [`crate::care::grants`]).
 
 pub mod actions;
 pub mod model;

@@ -1,4 +1,4 @@
-//! What an item is made of.
+//! The parts of an item.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::changes::Entity;
 use crate::kernel::id::{Any, Prompt};
 use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
 
-/// How long what was deleted can be undeleted.
+/// The time for which a deleted item can be undeleted.
 pub const UNDO: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// A section of an item: one sealed column.
@@ -24,19 +24,20 @@ pub struct Section {
     /// The number that is stored with replaced revisions: no two sections of all kinds share one. Entries have 0 to 4,
     /// responses 10 to 12; the next kind begins at 20.
     pub number: i32,
-    /// The column, and what the seal is bound to.
+    /// The column, to which the seal is bound.
     pub column: &'static str,
-    /// The bit that opens the section in a grant, which is that of no other kind; `None` for what only its owner reads.
+    /// The bit that opens the section in a grant, used by no other kind; `None` for a section that only its owner
+    /// reads.
     pub grant: Option<Sections>,
 }
 
-/// A kind of item: what it says, and in which sections.
+/// A kind of item: its header, its content and its sections.
 pub trait Kind: fmt::Debug + Sized + Send + Sync + 'static {
-    /// What its ids point to.
+    /// The marker type of its ids.
     type Id: 'static;
-    /// What is neither written nor felt: times, links.
+    /// The header: times and links.
     type Header: Header;
-    /// All that it says.
+    /// The whole content, header included.
     type Content: Clone + PartialEq + fmt::Debug + Send + Sync + 'static;
 
     /// The kind in the change sequence.
@@ -48,44 +49,45 @@ pub trait Kind: fmt::Debug + Sized + Send + Sync + 'static {
     /// The sections besides the header, in the order of the columns.
     const SECTIONS: &'static [Section];
 
-    /// The header.
+    /// Returns the header.
     fn header(content: &Self::Content) -> &Self::Header;
-    /// The header, to be changed.
+    /// Returns the header, mutable.
     fn header_mut(content: &mut Self::Content) -> &mut Self::Header;
-    /// The sections as they are stored, in the order of [`Self::SECTIONS`]; `None` for an empty one ([`section`]).
+    /// Returns the sections as they are stored, in the order of [`Self::SECTIONS`]; `None` for an empty one
+    /// ([`section`]).
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] when one is no JSON.
+    /// [`Error::Internal`] when one is not representable as JSON.
     fn sections(content: &Self::Content) -> Result<Vec<Option<Box<RawValue>>>>;
-    /// The content, from its header and the sections that were opened.
+    /// Builds the content from its header and the opened sections.
     ///
     /// # Errors
     ///
     /// [`serde_json::Error`] when a section does not have its shape.
     fn content(header: Self::Header, sections: &[Option<&RawValue>]) -> serde_json::Result<Self::Content>;
-    /// The links that stand in the clear, in the order of the columns; none unless a kind has some.
+    /// Returns the links that stand in the clear, in the order of the columns; none by default.
     fn links(_: &Self::Header) -> Vec<Option<Id<Any>>> {
         Vec::new()
     }
 
-    /// Every section that can be opened to a reader.
+    /// Returns the sections that can be opened to a reader.
     fn grants() -> Sections {
         Self::SECTIONS.iter().filter_map(|section| section.grant).fold(Sections::default(), Sections::or)
     }
 }
 
-/// The stored form of a section; `None` when it says nothing.
+/// Returns the stored form of a section; `None` when it is empty.
 ///
 /// # Errors
 ///
-/// [`Error::Internal`] when it is no JSON.
+/// [`Error::Internal`] when it is not representable as JSON.
 pub fn section<S: Serialize>(value: &S) -> Result<Option<Box<RawValue>>> {
     let raw = to_raw_value(value).map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(if matches!(raw.get(), "null" | "[]" | "{}") { None } else { Some(raw) })
 }
 
-/// A section from its stored form, by its place among [`Kind::SECTIONS`]; an empty one is the default.
+/// Reads a section from its stored form, by its place among [`Kind::SECTIONS`]; an empty one is the default.
 ///
 /// # Errors
 ///
@@ -95,7 +97,7 @@ pub fn read<S: Default + DeserializeOwned>(sections: &[Option<&RawValue>], place
     section.map_or_else(|| Ok(S::default()), |raw| serde_json::from_str(raw.get()))
 }
 
-/// When something was written, on which device, and in answer to what.
+/// The circumstances of an item: status, time, zone and prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
     /// Whether it is still being worked on.
@@ -104,16 +106,16 @@ pub struct Circumstances {
     pub occurred_at: Timestamp,
     /// The offset from UTC that the device gave with it, in seconds.
     pub offset: i32,
-    /// The zone the device said it was in.
+    /// The zone of the device.
     pub zone: Option<Zone>,
-    /// When the device took it down, by its own clock.
+    /// The instant of writing, by the clock of the device.
     pub recorded_at: Option<Timestamp>,
     /// The prompt that it answers.
     pub prompt_id: Option<Id<Prompt>>,
 }
 
 impl Circumstances {
-    /// The date on which it happened, where the patient was: in the zone the device named, else in `home`.
+    /// Returns the date on which it happened, in the zone that the device named, else in `home`.
     pub fn local_date(&self, home: impl FnOnce(Timestamp) -> Zone) -> Date {
         match &self.zone {
             Some(zone) => zone.date(self.occurred_at),
@@ -121,18 +123,18 @@ impl Circumstances {
         }
     }
 
-    /// Whether its times are odd, seen from when it arrived: they are kept, and flagged.
+    /// Whether its times are odd for an arrival at `received_at`. Such times are kept and flagged.
     pub fn clock_suspect(&self, received_at: Timestamp) -> bool {
         device_time::is_odd(self.occurred_at, self.recorded_at, received_at)
     }
 }
 
-/// What a body says of the circumstances, not yet checked.
+/// The circumstances in a body, not yet checked.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// `done` (unless said otherwise) or `draft`.
+    /// `done` (the default) or `draft`.
     pub status: Option<String>,
-    /// When it happened, with an offset.
+    /// The instant at which it happened, with an offset.
     pub occurred_at: String,
     /// The IANA zone of the device.
     pub zone: Option<String>,
@@ -143,7 +145,7 @@ pub struct Told {
 }
 
 impl Told {
-    /// The circumstances; what is wrong with them goes to `fields`.
+    /// Parses the circumstances; faults go to `fields`.
     pub fn parse(self, fields: &mut Fields) -> Option<Circumstances> {
         let draft = match self.status.as_deref() {
             None | Some("done") => false,
@@ -167,7 +169,7 @@ impl Told {
         })
     }
 
-    /// What a body would have to say for these circumstances.
+    /// Returns the raw form that would parse to these circumstances.
     pub fn of(circumstances: &Circumstances) -> Self {
         let offset = Offset::from_seconds(circumstances.offset).unwrap_or(Offset::UTC);
         Self {
@@ -182,13 +184,13 @@ impl Told {
 
 /// The header of a kind of item.
 pub trait Header: Clone + PartialEq + fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The part that every header has.
+    /// Returns the part that every header has.
     fn circumstances(&self) -> &Circumstances;
-    /// The same, to be changed.
+    /// Returns the same part, mutable.
     fn circumstances_mut(&mut self) -> &mut Circumstances;
 }
 
-/// Refuses to make a draft of what is done.
+/// Refuses to make a draft of a done item.
 ///
 /// # Errors
 ///
@@ -200,7 +202,7 @@ pub fn stays_done<T: Kind>(old: &T::Content, new: &T::Content) -> Result<()> {
     fields.done()
 }
 
-/// A kind of item may have no more in its header.
+/// The header of a kind without fields of its own.
 impl Header for Circumstances {
     fn circumstances(&self) -> &Circumstances {
         self
@@ -231,14 +233,14 @@ pub struct Row {
     pub parts: Vec<Part>,
     /// The instant at which it reached the server.
     pub received_at: Timestamp,
-    /// When it last changed.
+    /// The instant of the last change.
     pub updated_at: Timestamp,
     /// The instant of the deletion.
     pub deleted_at: Option<Timestamp>,
 }
 
 impl Row {
-    /// The parts as they were in `version`, from the present ones and those that were replaced after it. `kept` holds, by
+    /// Returns the parts as of `version`, from the present ones and those that were replaced after it. `kept` holds, by
     /// number, the one with `rev <= version < replaced at` of each, if there is one.
     pub fn back_to<T: Kind>(&self, version: i64, kept: &[(i32, Part)]) -> Vec<Part> {
         let numbers = std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number));

@@ -16,23 +16,23 @@ use crate::kernel::id::Any;
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Result};
 
-/// How many rows are looked at for one answer. A page that has fewer items than asked for and a cursor says: go on.
+/// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
-/// How many rows are read in one unit when most of them may not be what is asked for.
+/// The number of rows read in one unit by a sparse filter.
 const CHUNK: i64 = 200;
 
-/// A place in a list. A reader's order knows no time.
+/// A place in a list. Readers' lists are in the order of ids, so their instant is not used.
 pub type Place = (Timestamp, Id<Any>);
 
-/// Which items of a list are asked for.
+/// The filter of a list.
 pub trait Filter<T: Shown>: Clone + Send + 'static {
-    /// What the database can find; `rows` and `after` are filled in by the list.
+    /// Returns the part of the filter that the database applies; the list fills in `rows` and `after`.
     fn scan(&self) -> Scan;
-    /// Whether most items may not be what is asked for, though the database cannot tell.
+    /// Whether the filter may refuse most items that the database finds.
     fn is_sparse(&self) -> bool;
-    /// Whether an item has to be opened to see whether it is what is asked for.
+    /// Whether the filter needs opened items.
     fn needs_opening(&self) -> bool;
-    /// Whether an opened item is what is asked for. Sections that were not opened are empty and match nothing.
+    /// Whether the filter admits an opened item. Sections that were not opened are empty and match nothing.
     ///
     /// # Errors
     ///
@@ -40,11 +40,12 @@ pub trait Filter<T: Shown>: Clone + Send + 'static {
     fn admits(&self, opened: &Opened<T>, around: &Surroundings) -> Result<bool>;
 }
 
-/// A page of the owner's items: pages of rows, each its own unit, opened between the units until the page is full.
+/// Reads a page of the owner's items. Rows are read in several units, and opened between the units, until the page is
+/// full.
 ///
 /// # Errors
 ///
-/// What [`Door::read`] answers; when an item cannot be opened.
+/// The errors of [`Door::read`]; when an item cannot be opened.
 pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
     door: &Door<P>,
     act: &'static str,
@@ -81,18 +82,18 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
     }
 }
 
-/// What one unit of a reader's list found, still sealed.
+/// The result of the unit of a reader's list, still sealed.
 struct Found {
     rows: Vec<(Row, Sections)>,
     background: Background,
     next: Option<Id<Any>>,
 }
 
-/// A page of what is open to a reader: one unit, with one row in the patient's log.
+/// Reads a page of the items that are open to a reader: one unit, with one row in the patient's log.
 ///
 /// # Errors
 ///
-/// What [`Door::read`] answers; when an item cannot be opened.
+/// The errors of [`Door::read`]; when an item cannot be opened.
 pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
     door: &Door<P>,
     act: &'static str,
@@ -123,7 +124,7 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
     let ids: Vec<Id<Any>> = open.keys().copied().collect();
     let background = course::background(tx, access)?;
-    // The log is to name what goes out and nothing else, so what a filter asks for is opened here, in the unit.
+    // The log must name the returned items and no others, so the filter is applied here, in the unit.
     let around = filter.needs_opening().then(|| background.open(access.keys()?, access.patient())).transpose()?;
     // A reader sees done items only.
     let scan = filter.scan();
@@ -147,22 +148,22 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     Ok(Found { rows, background, next })
 }
 
-/// What a unit on one item returns, still sealed.
+/// The result of a unit on one item, still sealed.
 pub type Answer = (Visible, Background);
 
-/// The answer of a change, for the owner: what the unit left, or for a replay the present state.
+/// Returns the answer of a change, for the owner: `row`, or for a replay the present state.
 ///
 /// # Errors
 ///
 /// As [`actions::get`].
 pub fn own_answer<T: Shown, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>, row: Option<Row>) -> Result<Answer> {
     let row = row.map_or_else(|| actions::get::<T, _>(tx, access, id), Ok)?;
-    // Nobody has opened what is new.
+    // Nobody has opened a new item.
     let openings = if row.version > 1 { grants::store::list_openings(tx, access, row.id)? } else { Vec::new() };
     Ok((Visible { row, shared: None, openings: Some(openings) }, course::background(tx, access)?))
 }
 
-/// The answer of a read, for the owner or a reader.
+/// Returns the answer of a read, for the owner or a reader.
 ///
 /// # Errors
 ///

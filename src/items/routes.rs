@@ -26,13 +26,13 @@ pub trait Written: Shown {
     /// The body of a PUT.
     type Body: Patchable + Send;
 
-    /// The content that a body says.
+    /// Parses the content of a body.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] with every fault.
     fn parse(body: Self::Body) -> Result<Self::Content>;
-    /// The body that would say the content.
+    /// Returns the body that would parse to the content.
     fn body(content: &Self::Content) -> Self::Body;
 }
 
@@ -51,7 +51,7 @@ fn show_item<T: Shown, P: Policy>(
     Ok((view, EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))))
 }
 
-/// Changes an item by `work`, and answers with it as it is then.
+/// Changes an item by `work`, and answers with the changed item.
 async fn change<T: Shown, I, B, C: Send + 'static>(
     door: &Door<Own>,
     act: &'static str,
@@ -91,7 +91,7 @@ pub async fn put<T: Written>(
     .await
 }
 
-/// Reads an item. Which door it has is the slice's choice: `Own` for a kind that is never shared.
+/// Reads an item. The slice chooses the door: `Own` for a kind that is never shared.
 ///
 /// # Errors
 ///
@@ -157,7 +157,7 @@ pub async fn undelete<T: Shown>(
     .await
 }
 
-/// Notes that a therapist has opened an item. Answers when they first did.
+/// Records that a therapist has opened an item. Answers with the instant of the first time.
 ///
 /// # Errors
 ///
@@ -182,11 +182,11 @@ pub async fn mark_opened<T: Shown>(
     Ok(answer.await?.value)
 }
 
-/// A page of a list of items: the owner's, or what is open to a reader.
+/// Lists the owner's items, or the items that are open to a reader, page by page.
 ///
 /// # Errors
 ///
-/// As [`Door::read`]; what is wrong with the listing.
+/// As [`Door::read`]; the faults of the listing.
 pub async fn list<T: Shown, F: Filter<T>, P: Policy, L: Serialize>(
     door: Door<P>,
     act: &'static str,
@@ -230,11 +230,11 @@ page! {
     RevisionList: "The revisions, oldest first." of RevisionItem
 }
 
-/// A page of the revisions of an item.
+/// Lists the revisions of an item, page by page.
 ///
 /// # Errors
 ///
-/// As [`Door::read`]; what is wrong with the listing.
+/// As [`Door::read`]; the faults of the listing.
 pub async fn list_revisions<T: Shown>(
     door: Door<Own>,
     act: &'static str,
@@ -255,7 +255,7 @@ pub async fn list_revisions<T: Shown>(
     }))
 }
 
-/// What an item said in a version, opened.
+/// Reads and opens an item as of a version.
 ///
 /// # Errors
 ///
@@ -273,7 +273,7 @@ pub async fn get_revision<T: Shown>(
     seal::open::<T>(door.keys()?, door.patient()?, (id.any(), &parts), None)
 }
 
-/// Makes what an item said in a version its present state.
+/// Restores a version of an item as its present state.
 ///
 /// # Errors
 ///

@@ -13,14 +13,14 @@ use crate::kernel::id::{Any, Patient};
 use crate::kernel::{Creation, Error, Id, Result};
 use crate::vault::{Keys, Place, Purpose};
 
-/// A section, with when the server took it. One that was emptied says `null`.
+/// A section, with the instant at which the server received it. Its value is `null` if it was emptied.
 #[derive(Serialize, Deserialize)]
 struct Stamped<V> {
     at: Timestamp,
     value: V,
 }
 
-/// A header, with what the server knows of it.
+/// A header, with the server's own fields.
 #[derive(Serialize, Deserialize)]
 struct Kept<H> {
     #[serde(flatten)]
@@ -69,8 +69,8 @@ pub fn seal<T: Kind>(
     Ok(parts)
 }
 
-/// Seals what a change from `old` to `new` makes of `row` as `version`. Answers the parts, and the numbers of those that
-/// were replaced.
+/// Seals the parts that differ between `old` and `new` as `version`. Returns all parts, and the replaced ones by
+/// number.
 ///
 /// # Errors
 ///
@@ -112,7 +112,7 @@ pub fn reseal<T: Kind>(
     Ok((parts, replaced))
 }
 
-/// An opened item, or what of it was opened. Sections are kept as they are stored.
+/// An opened item, or its opened part. Sections are kept as they are stored.
 pub struct Opened<T: Kind> {
     /// The header.
     pub header: T::Header,
@@ -129,29 +129,29 @@ impl<T: Kind> fmt::Debug for Opened<T> {
 }
 
 impl<T: Kind> Opened<T> {
-    /// A section as it is stored, which is as it is shown, taken out; `None` when it is empty or was not opened.
+    /// Takes a section out, in its stored form, which is the shown form; `None` when it is empty or was not opened.
     pub fn take(&mut self, section: usize) -> Option<Box<RawValue>> {
         self.sections.get_mut(section)?.as_mut()?.value.take()
     }
 
-    /// The body that created it.
+    /// Returns the digest of the body that created it.
     pub fn creation(&self) -> Option<&Creation> {
         self.creation.as_ref()
     }
 
-    /// When one of the opened sections last changed.
+    /// Returns the instant of the last change of the opened sections.
     pub fn sections_at(&self) -> Option<Timestamp> {
         self.sections.iter().flatten().map(|part| part.at).max()
     }
 
-    /// What it says; sections that were not opened look empty.
+    /// Returns the content; sections that were not opened are empty.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] when a section does not have its shape.
     pub fn content(&self) -> Result<T::Content> {
         let sections: Vec<_> = self.sections.iter().map(|part| part.as_ref()?.value.as_deref()).collect();
-        // The reason is left out: it may quote what somebody wrote.
+        // The reason is left out: it may quote the content.
         T::content(self.header.clone(), &sections).ok().ok_or_else(|| Error::corrupt(T::TABLE, "a section"))
     }
 }
@@ -171,8 +171,8 @@ fn kept<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) ->
     Ok(stamped.value)
 }
 
-/// Opens the header of an item, with the sections that are `shared`: for its owner (`None`) all of them. The others stay
-/// closed and look empty.
+/// Opens the header of an item and the `shared` sections: for its owner (`None`) all of them. The others stay sealed
+/// and are empty in the result.
 ///
 /// # Errors
 ///

@@ -15,8 +15,8 @@ use crate::db::{AnyConnection, Both, Tx};
 use crate::kernel::id::Any;
 use crate::kernel::{Id, Result};
 
-/// Takes a number and, when the id is free, inserts the item and its change row: the hottest write, and one statement on
-/// PostgreSQL, where each costs a round trip. `false` when the id is taken.
+/// Takes a change number and, when the id is free, inserts the item and its change row. Returns `false` when the id is
+/// taken. It is the most frequent write, so it is one statement on PostgreSQL, where each costs a round trip.
 pub(super) fn create<K: Kind, T: ItemTable>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -57,7 +57,7 @@ pub(super) fn insert_revision(
     Ok(())
 }
 
-/// The replaced parts of `item` that were in force in `version`, by the numbers of their sections.
+/// Lists the replaced parts of `item` that were in force in `version`, by the numbers of their sections.
 pub(super) fn list_revisions<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -74,7 +74,7 @@ pub(super) fn list_revisions<A>(
     Ok(rows.into_iter().map(|(section, rev, sealed)| (section, Part { rev, sealed })).collect())
 }
 
-/// Takes out all that was kept of the given `sections` of `item`.
+/// Deletes the replaced parts of the given `sections` of `item`.
 pub(super) fn delete_revisions(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>, sections: &[i32]) -> Result<()> {
     let kept = revisions::table.filter(revisions::patient_id.eq(access.patient())).filter(revisions::item_id.eq(item));
     diesel::delete(kept.filter(revisions::section.eq_any(sections.iter().copied()))).execute(tx.conn())?;

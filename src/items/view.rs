@@ -1,4 +1,4 @@
-//! What goes out of an item: all of it to the owner, the granted sections to a reader.
+//! The view of an item: all of it for the owner, the granted sections for a reader.
 
 use std::borrow::Cow;
 
@@ -26,18 +26,18 @@ pub struct Visible {
     pub row: Row,
     /// The sections that a reader may see; `None` for the owner, who sees all.
     pub shared: Option<Sections>,
-    /// Who opened it, if that was asked for.
+    /// The accounts that opened it, if they were asked for.
     pub openings: Option<Vec<(Id<Account>, Timestamp)>>,
 }
 
-/// How a kind of item is shown.
+/// The view of a kind of item.
 pub trait Shown: Item {
-    /// What its view has besides what every item's has.
+    /// The fields of its view besides those of every item.
     type Fields: Serialize + ToSchema + Send;
-    /// What the caller said of how they want to read it, e.g. in which language.
+    /// The reading options of the caller, e.g. the language.
     type Manner: Copy + Send + 'static;
 
-    /// Renders an item of which the sections it may show were opened, and no others.
+    /// Renders an item of which only the visible sections were opened.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ pub struct ItemView<F> {
     own: Option<Own>,
 }
 
-/// What the view of every item has.
+/// The fields of the view of every item.
 #[derive(Debug, Serialize, ToSchema)]
 struct Common {
     /// Its id.
@@ -82,7 +82,7 @@ struct Common {
     updated_at: Option<Timestamp>,
 }
 
-/// What its owner alone sees of an item.
+/// The fields that only the owner sees.
 #[derive(Debug, Serialize, ToSchema)]
 struct Own {
     /// `draft`, `done` or `deleted`.
@@ -176,7 +176,7 @@ pub fn render<T: Shown>(
     rendered(item, opened, around, manner)
 }
 
-/// Renders an item of which the sections it may show were opened, and no others.
+/// Renders an item of which only the visible sections were opened.
 ///
 /// # Errors
 ///

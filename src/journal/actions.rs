@@ -1,4 +1,4 @@
-//! The rules of entries: which links they may have, what follows from writing one.
+//! The rules of entries: checks of links, and the consequences of a done entry.
 
 use jiff::Timestamp;
 
@@ -30,7 +30,7 @@ pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most
 impl Item for Entries {
     type Table = EntryTable;
 
-    /// Refuses links to infusions and prompts that are not the patient's; what is linked already is not asked for again.
+    /// Refuses new links to infusions and prompts that are not the patient's.
     fn check(
         tx: &mut Tx<'_>,
         access: &Access<Write>,
@@ -45,7 +45,7 @@ impl Item for Entries {
             let known = course::infusion_exists(tx, access, infusion)?;
             fields.check(known, "/infusion_id", "is not an infusion of yours");
         }
-        // For what is done, completing the prompt tells.
+        // For a done entry, `on_changed` checks the prompt when it completes it.
         if let Some(prompt) = header.circumstances.prompt_id.filter(|_| header.circumstances.draft)
             && old.and_then(|old| old.circumstances.prompt_id) != Some(prompt)
         {
@@ -54,8 +54,8 @@ impl Item for Entries {
         fields.done()
     }
 
-    /// Completes the prompt that an entry has come to answer, and puts the entry under the rules of sharing that it falls
-    /// under.
+    /// Completes the prompt of an entry that becomes done or gets the link, and applies the rules of sharing to the
+    /// entry.
     fn on_changed(
         tx: &mut Tx<'_>,
         access: &Access<Write>,

@@ -9,19 +9,19 @@ use crate::http::Patchable;
 use crate::items::Told;
 use crate::kernel::{Fields, Id, Result, Text};
 
-/// A whole entry. What is absent is empty.
+/// A whole entry; an absent field is empty.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutEntry {
     /// `reflection`, `fragment`, `note`, `dream` or `intention`.
     #[schema(example = "reflection")]
     pub kind: String,
-    /// `done` (unless said otherwise) or `draft`. A draft is seen by nobody else. What is done does not become a draft
-    /// again.
+    /// `done` (the default) or `draft`. A draft is seen by nobody else. A done entry does not become a draft again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "done")]
     pub status: Option<String>,
-    /// The instant of what the entry is about, with an offset. It decides the context of the entry. Odd times are flagged, not refused.
+    /// The instant that the entry is about, with an offset. It decides the context of the entry. Odd times are flagged,
+    /// not refused.
     #[schema(format = DateTime, example = "2026-11-02T21:30:00+01:00")]
     pub occurred_at: String,
     /// The IANA zone the device is in. Without it, the patient's zone at that time.
@@ -48,11 +48,11 @@ pub struct PutEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub mood: Option<MoodFields>,
-    /// At most 20, of at most 40 characters each.
+    /// The tags: at most 20, of at most 40 characters each.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_items = 20, example = json!(["takeaway"]))]
     pub tags: Option<Vec<String>>,
-    /// Always empty for now.
+    /// The attachments; always empty for now.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_items = 0)]
     pub attachments: Option<Vec<Uuid>>,
@@ -63,11 +63,11 @@ pub struct PutEntry {
 #[serde(deny_unknown_fields)]
 #[schema(as = EntryText)]
 pub struct TextFields {
-    /// At most 200 characters.
+    /// The title, at most 200 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 200, example = "The lake")]
     pub title: Option<String>,
-    /// Markdown, at most 262144 bytes.
+    /// The body: Markdown, at most 262144 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 262_144, example = "It was quiet, and I could stay.")]
     pub body: Option<String>,
@@ -96,7 +96,7 @@ pub struct MoodFields {
     pub distress: Option<i64>,
 }
 
-// Their fields are what somebody wrote.
+// Their fields are private and must not be printed.
 macro_rules! quiet {
     ($($name:ident),*) => { $(
         impl std::fmt::Debug for $name {
@@ -113,7 +113,7 @@ impl Patchable for PutEntry {
 }
 
 impl PutEntry {
-    /// The entry, if every field is right.
+    /// Parses the entry.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl PutEntry {
         fields.finish(header.map(|header| Content { header, text, mood, tags, attachments: Vec::new() }))
     }
 
-    /// The body that would say `content`.
+    /// Returns the body that would parse to `content`.
     pub fn of(content: &Content) -> Self {
         let header = &content.header;
         let Told { status, occurred_at, zone, recorded_at, prompt_id } = Told::of(&header.circumstances);
@@ -188,7 +188,7 @@ impl MoodFields {
     }
 }
 
-/// Tags without what surrounds them; one that is there already is left out.
+/// Parses the tags, trimmed and without repetitions; faults go to `fields`.
 fn tags(list: Vec<String>, fields: &mut Fields) -> Vec<Text<40>> {
     let mut kept: Vec<Text<40>> = Vec::new();
     fields.check(list.len() <= TAGS, "/tags", "must be at most 20");
@@ -203,7 +203,7 @@ fn tags(list: Vec<String>, fields: &mut Fields) -> Vec<Text<40>> {
 }
 
 impl TextFields {
-    /// The section, as it goes out.
+    /// Returns the section in the form that is shown.
     pub fn of(section: &TextSection) -> Self {
         Self {
             title: section.title.as_ref().map(|title| title.as_str().to_owned()),
@@ -213,7 +213,7 @@ impl TextFields {
 }
 
 impl MoodFields {
-    /// The section, as it goes out.
+    /// Returns the section in the form that is shown.
     pub fn of(mood: Mood) -> Self {
         let dial = |value: Option<u8>| value.map(i64::from);
         Self {

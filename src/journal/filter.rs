@@ -1,7 +1,7 @@
-//! Which entries are asked for.
+//! The filter of entries.
 //!
-//! Instants, prompts and states are found by the database; whatever is sealed (kind, tags, words, the local date) and
-//! whatever is derived (phase, infusion) is looked for in opened entries, page by page.
+//! The database finds instants, prompts and states. Sealed values (kind, tags, words, the local date) and derived ones
+//! (phase, infusion) are looked for in opened entries, page by page.
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
@@ -15,7 +15,7 @@ use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Fields, Id, Result, Zone};
 use crate::planning::window::Phase;
 
-/// What is asked for, not yet checked.
+/// The filter in a request, not yet checked.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// First local date.
@@ -34,22 +34,22 @@ pub struct Asked {
     pub tag: Option<String>,
     /// `draft`, `done` or `deleted`.
     pub status: Option<String>,
-    /// Words, all of which must be there.
+    /// The words that an entry must have, all of them.
     pub words: Option<String>,
 }
 
-/// A state that can be asked for.
+/// The status of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Being written.
+    /// A draft.
     Draft,
-    /// Written.
+    /// Done.
     Done,
-    /// Deleted, and to be had back.
+    /// Deleted, and can be undeleted.
     Deleted,
 }
 
-/// What is asked for.
+/// The filter of a list or search.
 #[derive(Clone, Default)]
 pub struct Filter {
     from: Option<Date>,
@@ -69,13 +69,13 @@ impl std::fmt::Debug for Filter {
     }
 }
 
-/// Simple lower case, so that case does not matter.
+/// Returns the text in simple lower case, for comparison without case.
 pub fn folded(text: &str) -> String {
     text.to_lowercase()
 }
 
 impl Filter {
-    /// The filter, if every field is right. `at` stands before the names of fields: `query/` or `/`.
+    /// Parses the filter. `at` stands before the names of fields: `query/` or `/`.
     ///
     /// # Errors
     ///
@@ -115,13 +115,13 @@ impl Filter {
         })
     }
 
-    /// What the cursor of a list is bound to.
+    /// Returns the scope to which the cursor of a list is bound.
     pub fn scope(&self) -> String {
         let Self { from, to, kind, phase, infusion, prompt, tag, status, words } = self;
         format!("{from:?}|{to:?}|{kind:?}|{phase:?}|{infusion:?}|{prompt:?}|{tag:?}|{status:?}|{words:?}")
     }
 
-    /// Whether it asks for what only the patient may ask for.
+    /// Whether it has a field that only the patient may use.
     pub fn owners_only(&self) -> bool {
         self.infusion.is_some() || self.prompt.is_some()
     }

@@ -1,10 +1,10 @@
 //! The journal: entries that patients write, with comments.
 //!
 //! An entry is an item (see [`crate::items`]) with the sections text, mood, tags and attachments. `occurred_at` decides
-//! its context, not when it arrived; an odd time is flagged, never refused. A done entry completes the prompt that it
-//! answers, in the unit that writes it, and falls under the patient's rules of sharing.
+//! its context, not the time of arrival; an odd time is flagged, never refused. A done entry completes the prompt that
+//! it answers, in the unit that writes it, and falls under the patient's rules of sharing.
 //!
-//! What must not go in: who may read (see [`crate::care::grants`]), and the planning of prompts.
+//! Must not go in: the decision on who may read (see [`crate::care::grants`]), and the planning of prompts.
 
 mod actions;
 pub mod comments;

@@ -1,4 +1,4 @@
-//! What an entry says.
+//! The content of an entry.
 
 use std::fmt;
 
@@ -11,23 +11,23 @@ use crate::items::{self, Circumstances, Section, section};
 use crate::kernel::id::{Any, Attachment, Entry, Infusion};
 use crate::kernel::{Id, Result, Text};
 
-/// How much Markdown a body holds, in bytes.
+/// The most bytes of Markdown in a body.
 pub const BODY_BYTES: usize = 256 * 1024;
-/// How many tags an entry has.
+/// The most tags of an entry.
 pub const TAGS: usize = 20;
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Thinking about what was.
+    /// A reflection on an experience.
     Reflection,
     /// A scrap that may be joined to something later.
     Fragment,
-    /// Anything.
+    /// A note on anything.
     Note,
     /// A dream.
     Dream,
-    /// What somebody wants to do, or to bring to a session.
+    /// A thing to do, or to bring to a session.
     Intention,
 }
 
@@ -35,7 +35,7 @@ impl Kind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Reflection, Self::Fragment, Self::Note, Self::Dream, Self::Intention];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reflection => "reflection",
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// The kind of that name.
+    /// Parses the name of a kind.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-/// Markdown of at most [`BODY_BYTES`], free of NUL; prints its length, never its content.
+/// Markdown of at most [`BODY_BYTES`], free of NUL. `Debug` prints its length, never its content.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Markdown(String);
@@ -78,7 +78,7 @@ impl Markdown {
         Ok(Self(text))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -90,7 +90,7 @@ impl fmt::Debug for Markdown {
     }
 }
 
-/// What was sealed once was checked then.
+/// Sealed text was checked before it was sealed.
 impl<'de> Deserialize<'de> for Markdown {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from).map(Self)
@@ -125,12 +125,12 @@ pub struct Mood {
     pub distress: Option<u8>,
 }
 
-/// What is neither written nor felt: kind, time, links.
+/// The header: kind, time, links.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The kind.
     pub kind: Kind,
-    /// When and where.
+    /// The circumstances.
     #[serde(flatten)]
     pub circumstances: Circumstances,
     /// The infusion that it is about.
@@ -147,10 +147,10 @@ impl items::Header for Header {
     }
 }
 
-/// All that an entry says.
+/// The whole content, header included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
-    /// Kind, time, links.
+    /// The header.
     pub header: Header,
     /// Title and body.
     pub text: Option<TextSection>,
@@ -163,13 +163,13 @@ pub struct Content {
 }
 
 impl Content {
-    /// Whether it says what the patient wants to bring along to the next session.
+    /// Whether a tag marks it as a takeaway for the next session.
     pub fn is_takeaway(&self) -> bool {
         !self.header.circumstances.draft && self.tags.iter().any(|tag| is_takeaway(tag.as_str()))
     }
 }
 
-/// Whether a tag marks what the patient wants to bring along to the next session.
+/// Whether a tag marks a takeaway for the next session.
 pub fn is_takeaway(tag: &str) -> bool {
     tag.trim().to_lowercase() == "takeaway"
 }

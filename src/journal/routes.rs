@@ -54,7 +54,7 @@ impl Written for Entries {
 
 /// Create or replace an entry
 ///
-/// The whole entry; what is absent is empty. To replace one, send `If-Match` with its `ETag` (428 without it, 412 when
+/// The whole entry; absent fields are empty. To replace one, send `If-Match` with its `ETag` (428 without it, 412 when
 /// it has changed since). The body that created it, sent again, answers 200 with the present state. With
 /// `If-None-Match: *` the entry is created or nothing happens. A deleted id answers 410: undelete it.
 #[utoipa::path(tag = "journal", request_body = PutEntry,
@@ -86,8 +86,8 @@ async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, when: Precondition
 
 /// Change an entry
 ///
-/// A merge patch: what is absent stays, `null` clears, arrays replace. A patch that changes nothing answers 200
-/// whatever `If-Match` says.
+/// A merge patch: absent fields stay, `null` clears, arrays replace. A patch that changes nothing answers 200 whatever
+/// `If-Match` says.
 #[utoipa::path(tag = "journal",
     request_body(content = PatchEntry, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
@@ -100,7 +100,7 @@ async fn patch_entry(door: Door<Own>, request: Request<Id<Entry>, PatchEntry>) -
 
 /// Delete an entry
 ///
-/// It can be brought back for 30 days. Nobody else sees it from the answer on. Deleted again, nothing changes.
+/// It can be brought back for 30 days. Nobody else sees it after the answer. A second deletion changes nothing.
 /// `If-Match` is heeded and not required.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
@@ -113,8 +113,8 @@ async fn delete_entry(door: Door<Own>, request: Request<Id<Entry>>) -> Result<Re
 
 /// Bring a deleted entry back
 ///
-/// Within 30 days. Nobody but the patient sees it then: what was opened before is not open any more. An entry that is
-/// not deleted stays as it is.
+/// Within 30 days. It is then open to nobody but the patient: earlier grants no longer open it. An entry that is not
+/// deleted stays as it is.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("entry_id" = Uuid, Path, description = "The entry"), OnceHeader),
@@ -124,7 +124,7 @@ async fn undelete_entry(door: Door<Own>, request: Request<Id<Entry>>) -> Result<
     items::undelete::<Entries>(door, "undelete_entry", request, ()).await
 }
 
-/// That an entry was opened.
+/// The opening of an entry by a therapist.
 #[derive(Serialize, ToSchema)]
 struct OpenedView {
     /// The entry.
@@ -136,7 +136,7 @@ struct OpenedView {
 
 /// Mark an entry opened
 ///
-/// Say it when a person has opened the entry, not when an app has fetched it. The patient sees who opened it and when.
+/// Send it when a person has opened the entry, not when an app has fetched it. The patient sees who opened it and when.
 /// The first time counts.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),

@@ -1,4 +1,4 @@
-//! Entries.
+//! The rows of entries.
 
 use diesel::prelude::*;
 
@@ -17,7 +17,7 @@ crate::item_table! {
     [infusion_id, prompt_id]
 }
 
-/// Done entries with their kind and whether they answer a prompt; with `answers` only those that do.
+/// Lists the done entries with their kind and whether they answer a prompt; with `answers` only those that do.
 ///
 /// # Errors
 ///
@@ -31,8 +31,8 @@ pub fn list_kinds(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool) -> Res
     rows.into_iter().map(open).collect()
 }
 
-/// The newest done entries with text that have tags or are among `answers`, newest first: their ids, tags and texts, still
-/// sealed.
+/// Lists the newest done entries with text that have tags or are among `answers`, newest first: their ids and sealed
+/// tags.
 pub(super) fn list_tagged<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,

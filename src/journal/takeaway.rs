@@ -1,4 +1,4 @@
-//! What the patient wants to bring along to the next session, in their own words.
+//! The takeaway: the patient's own words for the next session.
 
 use super::model::{Entries, TextSection, is_takeaway};
 use super::store::{EntryTable, list_tagged};
@@ -8,13 +8,13 @@ use crate::items::{ItemTable as _, seal::open_section};
 use crate::kernel::id::Entry;
 use crate::kernel::{Id, Result, Text};
 
-/// Entries that are looked through: the newest.
+/// The most entries that are read, the newest first.
 const MOST: i64 = 200;
 /// The most characters that are quoted.
 const QUOTED: usize = 140;
 
-/// The words of the newest entry that is tagged as a takeaway or is one of `answers`, cut to a line; `None` when there is
-/// none. Drafts and deleted entries are none.
+/// Reads the words of the newest entry that is tagged as a takeaway or is one of `answers`, cut to a line; `None` when
+/// there is none. Drafts and deleted entries do not count.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[uuid::Uuid]) 
     Ok(None)
 }
 
-/// The first line of `words`, at a word's end.
+/// Returns the first line of `words`, cut at a word's end.
 fn cut(words: &str) -> String {
     let line = words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     if line.chars().count() <= QUOTED {

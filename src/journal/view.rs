@@ -1,4 +1,4 @@
-//! What goes out of an entry.
+//! The view of an entry.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -43,7 +43,7 @@ pub struct EntryFields {
     infusion_id: Option<Uuid>,
 }
 
-/// An entry as it goes out.
+/// The view of an entry.
 pub type EntryView = ItemView<EntryFields>;
 
 impl Shown for Entries {

@@ -1,4 +1,4 @@
-//! What a patient does with a prompt.
+//! The acts of a patient on a prompt.
 
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -12,35 +12,35 @@ use crate::kernel::id::Prompt;
 use crate::kernel::{Code, Error, Id, Result};
 use crate::settings::settings;
 
-/// How often a prompt can be put off.
+/// The most times that a prompt can be put off.
 const SNOOZES: usize = 3;
 
 fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
 }
 
-/// What a patient does with a prompt.
+/// An act of a patient on a prompt.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Looks at it.
+    /// The patient looks at it.
     Open,
-    /// Answers it. `answer` names what was written, if anything was.
+    /// The patient answers it, with an entry or response or without one.
     Complete {
-        /// When, by the patient's clock.
+        /// The instant of the answer, by the patient's clock.
         occurred_at: Timestamp,
-        /// The entry or response.
+        /// The id of the entry or response.
         answer: Option<uuid::Uuid>,
     },
-    /// Does not want it.
+    /// The patient does not want it.
     Skip {
-        /// Why, in a word.
+        /// The reason, in a word.
         reason: Option<String>,
     },
-    /// Wants it later.
+    /// The patient wants it later.
     Snooze(Later),
 }
 
-/// When a snoozed prompt comes back.
+/// The time at which a snoozed prompt comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Later {
     /// In an hour.
@@ -52,7 +52,7 @@ pub enum Later {
 }
 
 impl Later {
-    /// The value of that name.
+    /// Parses a name.
     pub fn parse(name: &str) -> Result<Self, &'static str> {
         match name {
             "hour" => Ok(Self::Hour),
@@ -63,9 +63,8 @@ impl Later {
     }
 }
 
-/// Does `act` with a prompt. Doing the same thing twice is done once: then the answer is the prompt, as it is. What was
-/// done is a fact that the plan rests on: its place is taken, what waited for it comes, and what it now crowds makes
-/// room. How the prompt is then is known at the end of the unit: the answer is `None`.
+/// Applies `act` to a prompt. A repeated act changes nothing and returns the prompt as it is. Any other act feeds the
+/// plan, which may change the prompt again at the end of the unit, so it returns `None`.
 ///
 /// # Errors
 ///
@@ -95,7 +94,7 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
             prompt.note(Deed::Skipped, now, reason.clone());
             prompt.stage = Stage::Settled;
         }
-        // Whoever has put it off three times does not want it.
+        // A prompt that was put off three times is not wanted.
         Act::Snooze(_) if prompt.doc.history.iter().filter(|event| event.deed == Deed::Snoozed).count() >= SNOOZES => {
             return Err(conflict());
         }
@@ -133,7 +132,7 @@ fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: La
 }
 
 /// Completes the prompt that an entry or response answers, in the same unit. An answer after the prompt's time keeps
-/// its link and changes nothing. `false` when the patient has no such prompt.
+/// its link and changes nothing. Returns `false` when the patient has no such prompt.
 pub fn answered(
     tx: &mut Tx<'_>,
     access: &Access<Write>,

@@ -1,7 +1,7 @@
-//! Prompts: what is asked of a patient, and what they do with it.
+//! Prompts: the questions to a patient, and the patient's acts on them.
 //!
-//! Owns the rows of prompts and what a patient does with one. Which are asked and when is for [`crate::planning`] to say;
-//! [`crate::schedule`] has the rows follow. No text of a patient belongs here.
+//! Owns the rows of prompts and the acts of a patient on them. [`crate::planning`] decides which prompts come at which
+//! time; [`crate::schedule`] brings the rows in line with it. No text of a patient belongs here.
 
 pub mod actions;
 pub mod model;

@@ -7,21 +7,21 @@ use crate::kernel::Id;
 use crate::kernel::id::Prompt;
 use crate::planning::{Existing, Hold, Planned, Settled};
 
-/// How far delivery has come: in the clear, because workers scan for it.
+/// The stage of delivery. It stands in the clear, because workers scan for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// It waits for its time.
     Planned,
     /// Its time has come.
     Due,
-    /// It has left the server.
+    /// It was sent.
     Delivered,
-    /// Nothing more is to be delivered.
+    /// There is nothing more to deliver.
     Settled,
 }
 
 impl Stage {
-    /// The stored number.
+    /// Returns the stored number.
     pub const fn number(self) -> i32 {
         match self {
             Self::Planned => 0,
@@ -31,7 +31,7 @@ impl Stage {
         }
     }
 
-    /// The stage of that number.
+    /// Returns the stage of a stored number.
     pub const fn of(number: i32) -> Option<Self> {
         Some(match number {
             0 => Self::Planned,
@@ -43,7 +43,7 @@ impl Stage {
     }
 }
 
-/// What somebody did with a prompt: sealed.
+/// A kind of event in a prompt's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
@@ -63,14 +63,14 @@ pub enum Deed {
     Moved,
 }
 
-/// One step of a prompt's history.
+/// An event of a prompt's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// What happened.
+    /// The kind of event.
     pub deed: Deed,
     /// The instant.
     pub at: Timestamp,
-    /// Why: a reason of planning, or the patient's word.
+    /// The cause: a reason of planning, or the patient's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
@@ -78,33 +78,33 @@ pub struct Event {
 /// The sealed document of a prompt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PromptDoc {
-    /// What planning made of it.
+    /// The prompt as planned.
     pub planned: Planned,
-    /// What happened to it, oldest first.
+    /// Its history, oldest first.
     #[serde(default)]
     pub history: Vec<Event>,
-    /// What answered it.
+    /// The id of the entry or response that answered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_id: Option<uuid::Uuid>,
-    /// When it was answered, by the patient's clock.
+    /// The instant of the answer, by the patient's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Timestamp>,
 }
 
-/// A prompt with what its row says in the clear.
+/// A prompt, opened, with the clear columns of its row.
 #[derive(Clone, Debug)]
 pub struct StoredPrompt {
     /// Its id.
     pub id: Id<Prompt>,
     /// The sealed part, opened.
     pub doc: PromptDoc,
-    /// How far delivery has come.
+    /// The stage of delivery.
     pub stage: Stage,
     /// The instant at which it is due.
     pub due_at: Timestamp,
     /// The instant at which it expires.
     pub expires_at: Timestamp,
-    /// When it became due.
+    /// The instant at which it was marked due.
     pub fired_at: Option<Timestamp>,
     /// The instant at which it was delivered.
     pub delivered_at: Option<Timestamp>,
@@ -113,7 +113,7 @@ pub struct StoredPrompt {
 }
 
 impl StoredPrompt {
-    /// The last deed that decides the state; moves and revivals do not.
+    /// Returns the last deed that decides the state. Moves are passed over; after a revival or a snooze there is none.
     fn deed(&self) -> Option<Deed> {
         let last = self.doc.history.iter().rev().find(|event| event.deed != Deed::Moved)?.deed;
         (!matches!(last, Deed::Revived | Deed::Snoozed)).then_some(last)
@@ -124,29 +124,29 @@ impl StoredPrompt {
         self.doc.answered_at.is_some()
     }
 
-    /// Whether something that was written at `at` answers it in time. That the server let it lapse, after an outage, is
-    /// not the patient's fault: the expiry that the plan gave it counts, which their phone knows.
+    /// Whether an answer written at `at` is in time. The planned expiry counts even if the server let the prompt lapse
+    /// earlier, after an outage: the patient's phone knows only the planned one.
     pub fn is_answered_by(&self, at: Timestamp) -> bool {
         at < self.expires_at.max(self.doc.planned.expires_at)
     }
 
-    /// Whether the patient looked at it last, though its time may have passed since.
+    /// Whether the patient opened it and nothing followed. Its time may have passed since.
     pub fn is_opened(&self) -> bool {
         self.deed() == Some(Deed::Opened)
     }
 
-    /// Whether the patient moved it, and planning has not put it back since.
+    /// Whether the patient snoozed it, and planning has not revived it since.
     fn is_snoozed(&self) -> bool {
         let moved = |event: &&Event| matches!(event.deed, Deed::Snoozed | Deed::Revived);
         self.doc.history.iter().rev().find(moved).is_some_and(|event| event.deed == Deed::Snoozed)
     }
 
-    /// Whether it waits for the time to which the patient moved it.
+    /// Whether it waits for the time to which the patient snoozed it.
     pub fn is_put_off(&self) -> bool {
         self.stage == Stage::Planned && self.deed().is_none() && self.is_snoozed()
     }
 
-    /// Its state in words: `planned, due, delivered, opened, completed, skipped, lapsed, cancelled`.
+    /// Returns its state at `now`: `planned, due, delivered, opened, completed, skipped, lapsed, cancelled`.
     pub fn state(&self, now: Timestamp) -> &'static str {
         if self.is_completed() {
             return "completed";
@@ -168,19 +168,19 @@ impl StoredPrompt {
         }
     }
 
-    /// Why planning withdrew or moved it last, or why the patient skipped it, if that was the last that happened.
+    /// Returns the cause of its last event, if that is a withdrawal or move by planning, or a skip by the patient.
     pub fn cause(&self) -> Option<&str> {
         let last = self.doc.history.last()?;
         let told = matches!(last.deed, Deed::Cancelled | Deed::Skipped | Deed::Moved);
         last.cause.as_deref().filter(|_| told)
     }
 
-    /// Adds to the history.
+    /// Adds an event to the history.
     pub fn note(&mut self, deed: Deed, at: Timestamp, cause: Option<String>) {
         self.doc.history.push(Event { deed, at, cause });
     }
 
-    /// The prompt as the past of its date, if it went out, was answered or its time has come.
+    /// Returns the prompt as a part of the past of its date, if it went out, was answered or its time has come.
     pub fn settled(&self, now: Timestamp) -> Option<Settled> {
         let gone = match self.existing().hold {
             Hold::Out | Hold::Settled => true,
@@ -199,7 +199,7 @@ impl StoredPrompt {
         })
     }
 
-    /// The prompt as planning sees it.
+    /// Returns the prompt as planning sees it.
     pub fn existing(&self) -> Existing {
         let withdrawn = self.deed() == Some(Deed::Cancelled) && self.fired_at.is_none();
         let over = self.is_completed() || matches!(self.deed(), Some(Deed::Skipped | Deed::Cancelled));

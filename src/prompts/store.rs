@@ -1,4 +1,4 @@
-//! Prompt rows: the sealed document, and in the clear what the workers scan for.
+//! Prompt rows: the sealed document, and the clear columns that the workers scan.
 
 mod waiting;
 
@@ -54,7 +54,7 @@ pub fn open<A>(access: &Access<A>, row: PromptRow) -> Result<StoredPrompt> {
     })
 }
 
-/// The prompts due in `[from, to)`, by time, at most `limit` after `after`.
+/// Lists the prompts due in `[from, to)`, by time, at most `limit` after `after`.
 pub fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -76,7 +76,7 @@ pub fn list<A>(
     rows.into_iter().map(|row| open(access, row)).collect()
 }
 
-/// One prompt.
+/// Finds a prompt.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Option<StoredPrompt>> {
     let row: Option<PromptRow> = prompts::table
         .filter(prompts::patient_id.eq(access.patient()))
@@ -87,12 +87,12 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Op
     row.map(|row| open(access, row)).transpose()
 }
 
-/// When the workers look at it next: at its time while it waits, at no time once nothing is to be delivered.
+/// Returns the time at which the workers look at it next: its due time while it waits, else none.
 fn next_action(prompt: &StoredPrompt) -> Option<At> {
     (prompt.stage == Stage::Planned).then_some(At(prompt.due_at))
 }
 
-/// Keeps a new prompt.
+/// Inserts a prompt.
 pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     let patient = access.patient();
     let place = place(patient, prompt.id, prompt.version);
@@ -114,7 +114,7 @@ pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
     Ok(())
 }
 
-/// Keeps a changed prompt; `prompt.version` is the new one.
+/// Stores a changed prompt; `prompt.version` is the new one.
 pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     let patient = access.patient();
     let place = place(patient, prompt.id, prompt.version);
@@ -134,20 +134,19 @@ pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
     Ok(())
 }
 
-/// How delivery moves a prompt on. None of it takes a change number: it says nothing that a client could not see from
-/// the clock.
+/// A step of delivery. It takes no change number, because clients can tell it from the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// Its time has come.
     Due,
-    /// It has left the server.
+    /// It was sent.
     Delivered,
-    /// It lapses without a sound: nothing looks at it any more, and it is of no use from now on.
+    /// It lapses without being sent: the workers no longer look at it, and it expires now.
     Lapsed,
 }
 
 impl Mark {
-    /// What is set at `$1`, and in which stage a prompt has to be.
+    /// Returns the assignments of the step, at `$1`, and the condition on the stage of the prompt.
     const fn sql(self) -> (&'static str, &'static str) {
         match self {
             Self::Due => ("stage = 1, fired_at = $1, next_action_at = NULL", "stage = 0"),
@@ -160,7 +159,8 @@ impl Mark {
     }
 }
 
-/// Moves prompts of many patients on at `now`, those that are still in the stage before. One statement on PostgreSQL.
+/// Applies `mark` at `now` to prompts of many patients, if they are still in the stage before. One statement on
+/// PostgreSQL.
 pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, now: Timestamp) -> Result<()> {
     if prompts.is_empty() {
         return Ok(());

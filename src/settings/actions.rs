@@ -1,4 +1,5 @@
-//! Changing a patient's settings, and what therapists set for them. The plan follows at the end of the unit.
+//! The actions on a patient's settings and on their therapists' changes of the protocol. The plan follows at the end of
+//! the unit.
 
 use super::model::Settings;
 use super::overrides::tag;
@@ -10,8 +11,8 @@ use crate::http::{EntityTag, Preconditions};
 use crate::kernel::Result;
 use crate::planning::Override;
 
-/// The patient's settings with their version, opened in the unit, for planning and for checks; somebody without settings
-/// lives in UTC.
+/// Reads the patient's settings with their version, opened in the unit, for planning and for checks. A patient without
+/// settings lives in UTC.
 ///
 /// # Errors
 ///
@@ -20,11 +21,11 @@ pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64
     open_settings(find_settings(tx, access)?.as_ref(), access.keys()?, access.patient())
 }
 
-/// Changes the patient's settings to what `change` makes of them.
+/// Changes the patient's settings by `change`.
 ///
 /// # Errors
 ///
-/// What `change` answers; 412 when `when` names another version.
+/// The errors of `change`; 412 when `when` names another version.
 pub fn patch_settings(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -42,7 +43,7 @@ pub fn patch_settings(
     Ok((after, version + 1))
 }
 
-/// Replaces what therapists have changed in the protocol for this patient.
+/// Replaces the therapists' changes of the protocol for this patient.
 ///
 /// # Errors
 ///

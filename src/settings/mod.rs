@@ -1,9 +1,9 @@
-//! Where and when a patient lives, and what their therapists have set for them.
+//! The settings of a patient, and the changes that their therapists made for them.
 //!
-//! Owns the row of a patient's settings: the sealed document (zones lived in, quiet hours, weekly day, language, country,
-//! notifications, what therapists changed in the protocol) and the cautions, which are sealed by themselves, because the
-//! patient is not to see that one was set. Promises that the history of zones only grows at its end, and that no
-//! override touches what is for safety. When something is asked follows from the settings and does not belong here.
+//! Owns the row of a patient's settings: the sealed document (zones lived in, quiet hours, weekly day, language,
+//! country, notifications, overrides of the protocol) and the cautions. The cautions are sealed by themselves, because
+//! the patient must not see that one was set. Promises that the history of zones only grows at its end, and that no
+//! override touches a safety rule. The times of prompts follow from the settings and do not belong here.
 
 pub mod actions;
 mod model;

@@ -1,4 +1,4 @@
-//! The settings of a patient, and what their therapists set for them.
+//! The settings of a patient, with their therapists' overrides and cautions.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::{Error, Result, Zone};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
-/// A caution: it speaks against some exercises. Set by therapists, never named to the patient.
+/// A reason against some exercises. Therapists set it; it is never named to the patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are those of the clinical brief")]
@@ -23,7 +23,7 @@ pub enum CautionFlag {
 }
 
 impl CautionFlag {
-    /// Every flag, in the order of the library.
+    /// The flags, in the order of the library.
     pub const ALL: [Self; 9] = [
         Self::PsychosisMania,
         Self::AcuteSi,
@@ -36,7 +36,7 @@ impl CautionFlag {
         Self::Substance,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PsychosisMania => "psychosis_mania",
@@ -52,7 +52,7 @@ impl CautionFlag {
     }
 }
 
-/// What may be sent.
+/// The notification settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notifications {
     /// Whether prompts are pushed; they are shown in the app in any case.
@@ -74,16 +74,16 @@ pub struct Settings {
     pub quiet_hours: QuietHours,
     /// The day of the weekly prompt.
     pub weekly_day: Weekday,
-    /// ISO 3166 country whose crisis numbers are shown.
+    /// The ISO 3166 country of the crisis numbers.
     pub country: Option<String>,
-    /// BCP 47 language.
+    /// The BCP 47 language.
     pub locale: String,
-    /// What may be sent.
+    /// The notification settings.
     pub notifications: Notifications,
     /// Whether linked therapists see on how many days the patient was active.
     #[serde(default)]
     pub share_activity: bool,
-    /// What therapists have changed in the protocol for this patient, by rule.
+    /// The therapists' changes of the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
 }
@@ -95,7 +95,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings of somebody new who lives in `zone`.
+    /// Returns the settings of a new patient who lives in `zone`.
     pub fn new(zone: Zone, locale: impl Into<String>, now: Timestamp) -> Self {
         Self {
             zones: vec![ZoneSince { zone, from: now }],
@@ -109,12 +109,12 @@ impl Settings {
         }
     }
 
-    /// The zone in force at `at`.
+    /// Returns the zone in force at `at`.
     pub fn zone_at(&self, at: Timestamp) -> Zone {
         zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
     }
 
-    /// Notes that the patient lives in `zone` since `from`. Answers whether that is news.
+    /// Records that the patient lives in `zone` since `from`. Returns whether the zone changed.
     ///
     /// # Errors
     ///

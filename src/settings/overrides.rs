@@ -1,4 +1,4 @@
-//! What therapists change in the protocol for one patient.
+//! The therapists' changes of the protocol for one patient.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -8,13 +8,13 @@ use crate::http::EntityTag;
 use crate::kernel::{Error, Fields, Result};
 use crate::planning::{DayPart, Override, Protocol, Rule, RuleChange};
 
-/// The most that can be changed: the whole protocol.
+/// The most changes in a list: enough for the whole protocol.
 const MOST: usize = 64;
 
-/// What is to become of a rule, not yet checked: `(rule, left out, part of the day)`.
+/// A change of a rule, not yet checked: `(rule, left out, part of the day)`.
 pub type Draft = (String, bool, Option<String>);
 
-/// The part of the day of that name.
+/// Parses the name of a part of the day.
 fn part(name: &str) -> Result<DayPart, &'static str> {
     match name {
         "morning" => Ok(DayPart::Morning),
@@ -25,8 +25,8 @@ fn part(name: &str) -> Result<DayPart, &'static str> {
     }
 }
 
-/// Checks a list of changes, which stands at `base` in the request: each of a rule that may be changed, none twice.
-/// Answers them by rule.
+/// Checks a list of changes, which stands at `base` in the request. Each must be of a rule that may be changed, none
+/// twice. Returns them by rule.
 ///
 /// # Errors
 ///
@@ -56,7 +56,7 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<Draft>) -> Result<Vec<Ov
     Ok(overrides)
 }
 
-/// The entity tag of a list: whoever may see it sees all of it.
+/// Returns the entity tag of a list. It is the same for all, because every caller sees the whole list.
 ///
 /// # Errors
 ///

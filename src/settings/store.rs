@@ -26,18 +26,18 @@ fn place(patient: Id<Patient>, column: &'static str, revision: i64) -> Place {
 }
 
 impl SettingsRow {
-    /// The settings, and their version.
+    /// Opens the settings, and returns them with their version.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<(Settings, i64)> {
         Ok((keys.open_json(&place(patient, "doc", self.version), &self.doc)?, self.version))
     }
 }
 
-/// The settings in `row`; somebody without them lives in UTC.
+/// Opens the settings in `row`, and returns them with their version. A patient without a row lives in UTC.
 pub fn open_settings(row: Option<&SettingsRow>, keys: &Keys, patient: Id<Patient>) -> Result<(Settings, i64)> {
     row.map_or_else(|| Ok((Settings::default(), 0)), |row| row.open(keys, patient))
 }
 
-/// The settings of the patient, sealed.
+/// Finds the settings of the patient, sealed.
 pub fn find_settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<SettingsRow>> {
     let own = patient_settings::table.filter(patient_settings::patient_id.eq(access.patient()));
     Ok(own.select(SettingsRow::as_select()).first(tx.conn()).optional()?)
@@ -77,7 +77,7 @@ pub fn update_settings(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Setti
     Ok(())
 }
 
-/// The caution flags of the patient, opened: what is withheld is decided in the unit.
+/// Finds and opens the caution flags of the patient, because the unit decides on them.
 pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<CautionFlag>> {
     let row: Option<(Option<Vec<u8>>, i64)> = patient_settings::table
         .filter(patient_settings::patient_id.eq(access.patient()))
@@ -88,13 +88,13 @@ pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<
     open_cautions(access, sealed, revision)
 }
 
-/// The caution flags in a sealed column.
+/// Opens the caution flags in a sealed column.
 pub fn open_cautions<A>(access: &Access<A>, sealed: Option<Vec<u8>>, revision: i64) -> Result<BTreeSet<CautionFlag>> {
     let Some(sealed) = sealed else { return Ok(BTreeSet::new()) };
     access.keys()?.open_json(&place(access.patient(), "cautions", revision), &sealed)
 }
 
-/// Stores the caution flags. The settings stay as they are, version and all: the patient is not to see that one was set.
+/// Stores the caution flags. The settings keep their version, because the patient must not see that a flag was set.
 pub fn update_cautions(tx: &mut Tx<'_>, access: &Access<Write>, flags: &BTreeSet<CautionFlag>) -> Result<()> {
     let patient = access.patient();
     let own = || patient_settings::table.filter(patient_settings::patient_id.eq(patient));

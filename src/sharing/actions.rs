@@ -1,4 +1,4 @@
-//! Making, listing and ending grants.
+//! The actions on grants: making, listing, ending.
 
 use crate::care::access::Write;
 use crate::care::grants::store::{self, GrantRow};
@@ -14,13 +14,13 @@ use crate::kernel::id::{Account, Any, Entry, Grant};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 
-/// Makes a grant; the same again changes nothing.
+/// Makes a grant. A repetition changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] when it was ended, [`Code::AlreadyExists`] when it says something else, [`Error::NotFound`] for
-/// an item that is not there, [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an active
-/// link and for an end in the past.
+/// [`Error::Deleted`] when it was ended, [`Code::AlreadyExists`] when the id has another content, [`Error::NotFound`]
+/// for an unknown or deleted item, [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an
+/// active link and for an end in the past.
 pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDoc) -> Result<Outcome<GrantRow>> {
     let therapist = match doc.reader {
         Reader::Therapist(account) => Some(account),
@@ -66,7 +66,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     Ok(Outcome::created(id, row))
 }
 
-/// The item, if it can be opened to somebody: it is there and done. `state` is whether it is a draft, and deleted.
+/// Returns the item if it can be shared: it exists and is done. `state` is whether it is a draft, and deleted.
 fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
     match state {
         Some((false, false)) => Ok(item),
@@ -75,7 +75,7 @@ fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
     }
 }
 
-/// The done entries that fall under a rule now.
+/// Lists the done entries that fall under a rule now.
 fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<Id<Entry>>> {
     let mut found = Vec::new();
     for (entry, kind, answers_prompt) in journal::store::list_kinds(tx, access, rule.answers_prompt)? {
@@ -86,7 +86,7 @@ fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<
     Ok(found)
 }
 
-/// Ends a grant; ended again, nothing changes.
+/// Ends a grant. A repetition changes nothing.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<
 /// A grant with the therapists who may read by it.
 pub type WithReaders = (GrantRow, Vec<Id<Account>>);
 
-/// A grant of the patient's.
+/// Finds a grant of the patient.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ pub fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<Gra
     store::find(tx, access, id)?.ok_or(Error::NotFound)
 }
 
-/// The therapists who may read by a grant, added to it.
+/// Adds to each grant the therapists who may read by it.
 pub fn with_readers<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<GrantRow>) -> Result<Vec<WithReaders>> {
     let ids: Vec<Id<Grant>> = rows.iter().map(|row| row.id).collect();
     let readers = store::readers_of(tx, access, &ids)?;
@@ -122,7 +122,7 @@ pub fn with_readers<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<GrantRow>)
     Ok(rows.into_iter().map(|row| (row.clone(), of(row.id))).collect())
 }
 
-/// A page of grants, newest id first: all of them for the patient, the live ones that name them for a therapist.
+/// Lists a page of grants, newest id first. The patient gets all of them, a therapist the live ones that name them.
 pub fn list(
     tx: &mut Tx<'_>,
     access: &Access<Read>,

@@ -21,22 +21,23 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config.service(put_grant).service(delete_grant).service(list_grants);
 }
 
-/// What is to be opened, to whom and until when. Exactly one of `target` and `rule` is there.
+/// A grant to make. It has exactly one of `target` and `rule`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PutGrant {
     /// One item.
     #[schema(nullable = false)]
     target: Option<GrantTarget>,
-    /// Every done entry that falls under a rule, now or later.
+    /// The rule: it opens every done entry that falls under it, now or later.
     #[schema(nullable = false)]
     rule: Option<GrantRule>,
-    /// Of an entry `text`, `mood`, `tags`, `attachments`; of an exercise response `answers`, `distress`.
+    /// The sections to open: of an entry `text`, `mood`, `tags`, `attachments`; of an exercise response `answers`,
+    /// `distress`.
     #[schema(min_items = 1, max_items = 4, example = json!(["text"]))]
     sections: Vec<String>,
     /// The reader.
     reader: GrantReader,
-    /// The instant at which it expires; without it, it is open until it is ended.
+    /// The instant at which it expires; without it, the grant is open until it is ended.
     #[schema(nullable = false, format = DateTime, example = "2026-12-24T00:00:00Z")]
     expires_at: Option<String>,
 }
@@ -53,7 +54,7 @@ struct GrantTarget {
     id: Uuid,
 }
 
-/// A rule; at least one of its fields says something.
+/// A rule; at least one of its fields is given.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct GrantRule {
@@ -61,7 +62,7 @@ struct GrantRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "reflection")]
     kind: Option<String>,
-    /// Only entries that answer a prompt.
+    /// Whether the rule covers only entries that answer a prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = true)]
     answers_prompt: Option<bool>,
@@ -206,9 +207,10 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
 
 /// Open an entry or an exercise response to a reader
 ///
-/// Opens sections of one entry or exercise response, or of every done entry that falls under a rule, to one therapist or
-/// to the whole care team. A grant follows later edits; it does not change itself: end it and make another one. The same again answers
-/// 200. A draft cannot be opened (409 `not_shareable`); an id that was ended answers 410.
+/// Opens sections of one entry or exercise response, or of every done entry that falls under a rule, to one therapist
+/// or to the whole care team. A grant follows later edits of the item. The grant itself does not change: end it and
+/// make another one. The same request again answers 200. A draft cannot be opened (409 `not_shareable`); an id that was
+/// ended answers 410.
 #[utoipa::path(tag = "grants", request_body = PutGrant,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("grant_id" = Uuid, Path, description = "A new UUIDv7 of the client"), OnceHeader),
@@ -231,7 +233,7 @@ async fn put_grant(door: Door<Own>, request: Request<NewId<Grant>, Body<PutGrant
 
 /// End a grant
 ///
-/// From the answer on, no read that starts sees anything by this grant. Ended again, nothing changes.
+/// No read that starts after the answer sees anything by this grant. A repetition changes nothing.
 #[utoipa::path(tag = "grants",
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("grant_id" = Uuid, Path, description = "The grant's id"), OnceHeader),

@@ -1,4 +1,4 @@
-//! Assigning, changing, taking back.
+//! The actions on assignments: assigning, changing, withdrawing.
 
 use jiff::civil::Date;
 
@@ -17,23 +17,23 @@ use crate::kernel::{Code, Creation, Error, Id, Result};
 use crate::settings::settings;
 use crate::vault::{Keys, Place, Purpose};
 
-/// A sealed assignment, as the caller may know of it.
+/// A sealed assignment, as visible to the caller.
 #[derive(Clone, Debug)]
 pub struct KnownAssignment {
     /// The assignment.
     pub row: AssignmentRow,
-    /// Whether the caller may know by which response it was done.
+    /// Whether the caller may see the id of its response.
     pub response_visible: bool,
 }
 
-/// An assignment that was opened, as the caller may know of it.
+/// An opened assignment, as visible to the caller.
 #[derive(Clone, Debug)]
 pub struct OpenedAssignment {
-    /// What it says.
+    /// The document.
     pub doc: AssignmentDoc,
-    /// Where it stands.
+    /// The state.
     pub state: State,
-    /// The response that did it, if the caller may see something of that.
+    /// The response that did it, if the caller may see something of that response.
     pub response: Option<Id<Response>>,
     version: i64,
 }
@@ -53,7 +53,7 @@ impl KnownAssignment {
 }
 
 impl OpenedAssignment {
-    /// Its tag: it changes with whatever the caller sees of it.
+    /// Returns its tag, which changes with everything that the caller sees of it.
     pub fn tag(&self) -> EntityTag {
         let seen = if self.response.is_some() { "-seen" } else { "" };
         EntityTag::opaque(&format!("v{}-{}{seen}", self.version, self.state.name()))
@@ -72,8 +72,8 @@ fn seal(access: &Access<Write>, id: Id<Assignment>, version: i64, doc: &Assignme
     access.keys()?.seal_json(Purpose::Clinical, &place(access.patient(), id, version), doc)
 }
 
-/// `rows`, as the caller may know of them. Only for a therapist are they opened here: which responses did them is what
-/// the check of grants asks for.
+/// Returns `rows` as visible to the caller. For a therapist they are opened here, because the check of grants needs the
+/// ids of their responses.
 fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<AssignmentRow>) -> Result<Vec<KnownAssignment>> {
     let Some(link) = access.link() else {
         let response_visible = access.is_owner();
@@ -94,7 +94,7 @@ fn find_known<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Res
     Ok(known(tx, access, row.into_iter().collect())?.pop())
 }
 
-/// What an assignment says, for checks, if the caller may know of it.
+/// Finds and opens an assignment, for checks, if it is visible to the caller.
 ///
 /// # Errors
 ///
@@ -104,7 +104,7 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Resul
     row.map(|row| open(access.keys()?, access.patient(), &row)).transpose()
 }
 
-/// The assignments over active links that are neither done nor taken back, newest id first.
+/// Lists the assignments over active links that are neither done nor withdrawn, newest id first.
 ///
 /// # Errors
 ///
@@ -120,7 +120,7 @@ pub fn list_open<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Assig
     Ok(found)
 }
 
-/// Notes that a response has done what an assignment asks for; the first time counts.
+/// Records that a response has done an assignment; the first time counts.
 ///
 /// # Errors
 ///
@@ -134,7 +134,7 @@ pub fn mark_done(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>, do
     Ok(())
 }
 
-/// The assignment, if the caller may know of it.
+/// Finds an assignment, if it is visible to the caller.
 ///
 /// # Errors
 ///
@@ -145,7 +145,7 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result
     Ok(known)
 }
 
-/// A page of the assignments that the caller may know of, newest id first.
+/// Lists a page of the assignments that are visible to the caller, newest id first.
 ///
 /// # Errors
 ///
@@ -166,7 +166,7 @@ fn today<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Date> {
     Ok(settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
 }
 
-/// Assigns, or replaces what this therapist has assigned. The creating body, sent again, changes nothing.
+/// Creates an assignment, or replaces one of this therapist. The creating body, sent again, changes nothing.
 ///
 /// # Errors
 ///
@@ -228,8 +228,8 @@ fn create(
     Ok(KnownAssignment { row, response_visible: false })
 }
 
-/// Changes an assignment: `patch` makes another body of the present one. A patch that changes nothing is done, whatever
-/// the precondition.
+/// Changes an assignment by `patch`, which makes another body of the present one. A patch that changes nothing succeeds
+/// whatever the precondition.
 ///
 /// # Errors
 ///
@@ -254,7 +254,7 @@ pub fn patch(
     Ok(Outcome::ok(id, KnownAssignment { row, ..known }))
 }
 
-/// Keeps `doc` as the next version of `row`.
+/// Stores `doc` as the next version of `row`.
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: AssignmentRow, doc: &AssignmentDoc) -> Result<AssignmentRow> {
     let version = row.version + 1;
     let doc = seal(access, row.id, version, doc)?;

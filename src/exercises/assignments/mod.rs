@@ -1,8 +1,7 @@
-//! What a therapist asks a patient to do: one exercise, with a note and a day.
+//! Assignments: a therapist asks a patient to do one exercise, with a note and a day.
 //!
-//! An assignment belongs to one care link: another therapist never sees it, and with the link it ends for everybody but
-//! the patient, who keeps it to read. The therapist learns that it was done and on which day, never what was answered:
-//! that takes a grant.
+//! An assignment belongs to one care link, and another therapist never sees it. When the link ends, only the patient
+//! can still read it. The therapist learns that it was done and on which day; the answers need a grant.
 
 pub mod actions;
 pub mod model;

@@ -1,4 +1,4 @@
-//! What an assignment says.
+//! The content of an assignment.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::exercises::catalogue;
 use crate::kernel::id::Response;
 use crate::kernel::{Creation, Fields, Id, Result, Text};
 
-/// The latest due day, from today.
+/// The days from today to the latest due day.
 const AHEAD_DAYS: i32 = 366;
 
 /// The sealed document of an assignment.
@@ -23,23 +23,23 @@ pub struct AssignmentDoc {
     pub note: Option<Text<1000>>,
     /// The due day, where the patient is.
     pub due_on: Option<Date>,
-    /// The earliest due day of the versions before: it may be said again, although it has passed.
+    /// The earliest due day of the versions before. It may be set again, although it has passed.
     #[serde(default)]
     pub earlier_due_on: Option<Date>,
-    /// Whether the therapist asks to see what comes of it.
+    /// Whether the therapist asks to see the response.
     pub request_share: bool,
-    /// When the therapist took it back.
+    /// The instant at which the therapist withdrew it.
     pub withdrawn_at: Option<Timestamp>,
-    /// When it was first done, and by which response. It stays done, whatever becomes of the response: nothing that the
-    /// patient does to what they have not opened is to be seen here.
+    /// The first response that did it, and its day. It stays done even if the response is deleted, because the
+    /// therapist must not learn of changes to a response that is not open to them.
     #[serde(default)]
     pub done: Option<DoneBy>,
-    /// The request that created it: sent again, it changes nothing.
+    /// The digest of the body that created it; the same body, sent again, changes nothing.
     #[serde(default)]
     pub created_by: Option<Creation>,
 }
 
-/// How an assignment was done.
+/// The day and the response by which an assignment was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoneBy {
     /// The day, where the patient was.
@@ -48,21 +48,21 @@ pub struct DoneBy {
     pub response: Id<Response>,
 }
 
-/// Where an assignment stands.
+/// The state of an assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// To be done, if the patient wants to.
+    /// The patient may do it.
     Assigned,
-    /// Done.
+    /// It was done.
     Done,
-    /// Taken back by the therapist.
+    /// The therapist withdrew it.
     Withdrawn,
     /// The care link has ended.
     Ended,
 }
 
 impl State {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Assigned => "assigned",
@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// The state of an assignment, of which it is known whether its link is active.
+    /// Returns the state of an assignment; `live` is whether its link is active.
     pub const fn of(doc: &AssignmentDoc, live: bool) -> Self {
         match (&doc.done, &doc.withdrawn_at, live) {
             (Some(_), _, _) => Self::Done,
@@ -83,14 +83,14 @@ impl State {
     }
 }
 
-/// What a therapist asks for.
+/// An assignment to create or replace.
 #[derive(Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutAssignment {
     /// The exercise. It does not change afterwards.
     #[schema(example = "values-sort")]
     pub exercise_key: String,
-    /// A word to the patient, at most 1000 characters.
+    /// A note to the patient, at most 1000 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 1000, example = "Take your time with the cards.")]
     pub note: Option<String>,
@@ -98,17 +98,17 @@ pub struct PutAssignment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = Date, example = "2026-11-09")]
     pub due_on: Option<String>,
-    /// Whether you ask to see what comes of it. The patient decides.
+    /// Whether you ask to see the response. The patient decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = true)]
     pub request_share: Option<bool>,
-    /// `withdrawn`, to take it back; `assigned`, to ask again. Without it the state stays as it is.
+    /// `withdrawn`, or `assigned` to ask again. Without it the state stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "assigned")]
     pub status: Option<String>,
 }
 
-// It holds somebody's words.
+// The note must not be printed.
 impl fmt::Debug for PutAssignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PutAssignment(***)")
@@ -116,7 +116,7 @@ impl fmt::Debug for PutAssignment {
 }
 
 impl PutAssignment {
-    /// The body that would make `doc` what it is.
+    /// Returns the body that would make `doc`.
     pub fn of(doc: &AssignmentDoc) -> Self {
         Self {
             exercise_key: doc.exercise_key.clone(),
@@ -127,7 +127,7 @@ impl PutAssignment {
         }
     }
 
-    /// The assignment that this makes at `now`, on the patient's `today`: a new one, or another version of `old`.
+    /// Parses the body at `now`, on the patient's `today`: as a new assignment, or as another version of `old`.
     ///
     /// # Errors
     ///
@@ -169,12 +169,12 @@ impl PutAssignment {
     }
 }
 
-/// The earliest due day that an assignment has had.
+/// Returns the earliest due day that an assignment has had.
 fn earliest(old: Option<&AssignmentDoc>) -> Option<Date> {
     old.and_then(|old| old.due_on.into_iter().chain(old.earlier_due_on).min())
 }
 
-/// A due day: at most a year ahead, and not past (whatever the zone) unless it was said before.
+/// Parses a due day: at most a year ahead, and not past (whatever the zone) unless a version before had it.
 fn due(text: &str, old: Option<&AssignmentDoc>, today: Date) -> Result<Date, &'static str> {
     let date: Date = text.parse().ok().filter(|_| text.len() == 10).ok_or("must be a date such as 2026-11-02")?;
     let first = earliest(old).map_or(today, |said| said.min(today)).saturating_sub(1.days());

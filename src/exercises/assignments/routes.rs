@@ -38,18 +38,18 @@ struct AssignmentView {
     /// The exercise.
     #[schema(example = "values-sort")]
     exercise_key: String,
-    /// `assigned`, `done`, `withdrawn` by the therapist, or `ended` with the care link. What was done stays done.
+    /// `assigned`, `done`, `withdrawn` by the therapist, or `ended` with the care link. A done assignment stays done.
     #[schema(example = "assigned")]
     state: String,
     /// The day on which it was first done, where the patient was.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date, nullable = false)]
     done_on: Option<Date>,
-    /// The response that did it; to the therapist only while something of it is open to them.
+    /// The response that did it; shown to the therapist only while a section of it is open to them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     response_id: Option<Uuid>,
-    /// The therapist's word.
+    /// The therapist's note.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     note: Option<String>,
@@ -57,7 +57,7 @@ struct AssignmentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date, nullable = false)]
     due_on: Option<Date>,
-    /// Whether the therapist asks to see what comes of it. Nothing is open before the patient opens it.
+    /// Whether the therapist asks to see the response. Nothing is open before the patient opens it.
     request_share: bool,
     /// The therapist.
     therapist_id: Uuid,
@@ -72,7 +72,7 @@ struct AssignmentView {
     updated_at: Timestamp,
 }
 
-/// An assignment as it is shown, and its tag.
+/// Returns the view of an assignment, and its tag.
 fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<(AssignmentView, EntityTag)> {
     let (row, opened) = (&known.row, known.open(door.keys()?, door.patient()?)?);
     let tag = opened.tag();
@@ -112,8 +112,9 @@ fn show(door: &Door<Care>, known: &KnownAssignment) -> Result<Reply> {
 
 /// Assign an exercise
 ///
-/// For a linked therapist: one exercise, with a note, a day and a request to see what comes of it. It also opens what is
-/// done together with a therapist only. To replace it, send `If-Match`; the body that made it, sent again, answers 200.
+/// For a linked therapist: one exercise, with a note, a day and a request to see the response. It also opens an
+/// exercise that is done together with a therapist only. To replace it, send `If-Match`; the body that made it, sent
+/// again, answers 200.
 #[utoipa::path(tag = "exercises", request_body = PutAssignment,
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
         ("assignment_id" = Uuid, Path, description = "A new UUIDv7, or that of the assignment to replace"),
@@ -134,8 +135,8 @@ async fn put_assignment(door: Door<Care>, request: Request<NewId<Assignment>, Bo
 
 /// Read an assignment
 ///
-/// The patient and the therapist who made it see it; the therapist learns that it was done and on which day, and what was
-/// answered only by a grant.
+/// The patient and the therapist who made it see it. The therapist learns that it was done and on which day; the
+/// answers need a grant.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"),
         ("assignment_id" = Uuid, Path, description = "The assignment"), IfNoneMatchHeader),
@@ -171,7 +172,7 @@ async fn patch_assignment(door: Door<Care>, request: Request<Id<Assignment>, Pat
 
 /// List assignments
 ///
-/// The patient sees all, also those of therapists who may not read any longer; a therapist sees their own.
+/// The patient sees all, also those of therapists who may no longer read; a therapist sees their own.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), PageQuery),
     responses((status = 200, description = "Assignments", body = AssignmentList), ReadErrors))]

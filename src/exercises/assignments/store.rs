@@ -1,4 +1,4 @@
-//! Assignments, sealed.
+//! The rows of assignments, sealed.
 
 use diesel::prelude::*;
 
@@ -40,10 +40,10 @@ impl AssignmentRow {
     }
 }
 
-/// The state of a link that lives.
+/// The state of an active link.
 pub(super) const ACTIVE: &str = "active";
 
-/// The assignments that the caller may know of: the patient's all, a therapist's own over this link.
+/// Selects the assignments that are visible to the caller: all for the patient, those over this link for a therapist.
 macro_rules! known {
     ($access:expr) => {{
         let mut query = assignments::table
@@ -58,12 +58,12 @@ macro_rules! known {
     }};
 }
 
-/// The assignment of that id, if the caller may know of it.
+/// Finds an assignment, if it is visible to the caller.
 pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Option<AssignmentRow>> {
     Ok(known!(access).filter(assignments::id.eq(id)).first(tx.conn()).optional()?)
 }
 
-/// Those that the caller may know of, newest id first.
+/// Lists the assignments that are visible to the caller, newest id first.
 pub(super) fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -76,7 +76,7 @@ pub(super) fn list<A>(
     Ok(query.order(assignments::id.desc()).limit(page.rows()).load(tx.conn())?)
 }
 
-/// Those over active links, newest id first.
+/// Lists the assignments over active links, newest id first.
 pub(super) fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
     Ok(known!(access).filter(care_links::state.eq(ACTIVE)).order(assignments::id.desc()).load(tx.conn())?)
 }
@@ -109,7 +109,7 @@ pub(super) fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &AssignmentRo
     Ok(())
 }
 
-/// Whether the id is taken by an assignment of this patient's, whoever made it.
+/// Whether an assignment of this patient has the id, whoever made it.
 pub(super) fn is_taken(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>) -> Result<bool> {
     let own = assignments::table.filter(assignments::patient_id.eq(access.patient()));
     let found: Option<Id<Assignment>> =

@@ -16,19 +16,21 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::settings::{CautionFlag, find_cautions};
 
-/// What speaks against some exercises for a patient.
+/// The caution flags of a patient.
 #[derive(Serialize, ToSchema)]
 struct CautionList {
-    /// Of `psychosis_mania`, `acute_si`, `ptsd_active`, `dissociation`, `eating_body`, `dv`, `pain`, `grief`, `substance`.
+    /// The flags, of `psychosis_mania`, `acute_si`, `ptsd_active`, `dissociation`, `eating_body`, `dv`, `pain`,
+    /// `grief`, `substance`.
     #[schema(example = json!(["grief"]))]
     flags: Vec<String>,
 }
 
-/// What speaks against some exercises for a patient: all of it.
+/// The caution flags of a patient: the whole set.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PutCautions {
-    /// Of `psychosis_mania`, `acute_si`, `ptsd_active`, `dissociation`, `eating_body`, `dv`, `pain`, `grief`, `substance`.
+    /// The flags, of `psychosis_mania`, `acute_si`, `ptsd_active`, `dissociation`, `eating_body`, `dv`, `pain`,
+    /// `grief`, `substance`.
     #[schema(max_items = 9, example = json!(["grief"]))]
     flags: Vec<String>,
 }
@@ -40,7 +42,7 @@ fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
 
 /// Read what speaks against some exercises
 ///
-/// For linked therapists. The patient sees what is offered to them and what is not, and never why.
+/// For linked therapists. The patient sees only the offers, never the reasons.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "A patient's id")),
     responses((status = 200, description = "The flags", body = CautionList), ReadErrors))]

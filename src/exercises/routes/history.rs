@@ -1,4 +1,4 @@
-//! What an exercise response said before.
+//! The revisions of exercise responses over HTTP.
 
 use actix_web::{get, post};
 use jiff::Timestamp;
@@ -19,12 +19,12 @@ use crate::items::routes::{self as items, RevisionList};
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
 
-/// What a response said.
+/// A response as of a version.
 #[derive(Serialize, ToSchema)]
 struct ResponseRevision {
     /// The response.
     response_id: Uuid,
-    /// The version that it was.
+    /// The version.
     #[schema(example = 1)]
     revision: i64,
     /// The instant at which it was done.
@@ -58,7 +58,7 @@ pub(super) async fn list_response_revisions(
 
 /// Read a revision of an exercise response
 ///
-/// What the response said in that version.
+/// Gives the content of the response as of that version.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"),
@@ -79,8 +79,8 @@ pub(super) async fn get_response_revision(door: Door<Own>, path: PathOf<(Id<Resp
 
 /// Restore a revision of an exercise response
 ///
-/// What the response said in that version becomes its newest version. Nobody but the patient sees it then: what was
-/// opened before is not open any more. A done response stays done. `If-Match` is heeded and not required.
+/// The content of that version becomes the newest version. It is then open to nobody but the patient: earlier grants no
+/// longer open it. A done response stays done. `If-Match` is heeded and not required.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"),

@@ -9,12 +9,12 @@ use actix_web::{FromRequest, HttpRequest};
 use crate::exercises::translations;
 use crate::kernel::Error;
 
-/// The language that a request asks for, of those that there are; `None` if it does not say.
+/// The language that a request asks for, of the languages of the library; `None` if it asks for none.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::exercises) struct Language(pub(in crate::exercises) Option<&'static str>);
 
 impl Language {
-    /// The one with the highest weight, and of those the first.
+    /// Returns the language with the highest weight; of equals, the first.
     pub(super) fn negotiate(accepted: &AcceptLanguage) -> Self {
         let known = accepted.iter().filter(|wanted| wanted.quality > Quality::ZERO).filter_map(|wanted| {
             Some((translations::language(wanted.item.item()?.primary_language())?, wanted.quality))
@@ -23,7 +23,7 @@ impl Language {
         Self(known.rev().max_by_key(|(_, weight)| *weight).map(|(language, _)| language))
     }
 
-    /// The language asked for, or else `own`.
+    /// Returns the language asked for, or else `own`.
     pub(in crate::exercises) fn or(self, own: &str) -> &str {
         self.0.unwrap_or(own)
     }
@@ -34,7 +34,7 @@ impl FromRequest for Language {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // A header that cannot be read asks for nothing.
+        // An invalid header asks for no language.
         ready(Ok(AcceptLanguage::parse(request).map_or(Self(None), |accepted| Self::negotiate(&accepted))))
     }
 }

@@ -1,4 +1,4 @@
-//! The library: for everybody with an account, the same for all.
+//! The library over HTTP: the same for everybody with an account.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
@@ -21,7 +21,7 @@ use crate::state::State;
 
 /// Read the JSON Schema of exercises
 ///
-/// What an exercise is made of: every type of step with its parameters, and what its answer looks like.
+/// Describes the form of an exercise: every type of step with its parameters, and the form of its answer.
 #[utoipa::path(tag = "exercises", security(()),
     responses((status = 200, description = "The schema", body = serde_json::Value, content_type = "application/schema+json"), PublicErrors))]
 #[get("/schemas/exercise.json")]
@@ -120,7 +120,7 @@ struct ExerciseView {
     /// The language of the words.
     #[schema(example = "en")]
     locale: String,
-    /// What is known of it in the days after ketamine: `tested_related`, `general` or `conventional`. None of them says
+    /// The evidence for it in the days after ketamine: `tested_related`, `general` or `conventional`. None of them says
     /// that it works.
     #[schema(example = "general")]
     evidence_in_window: String,
@@ -130,33 +130,33 @@ struct ExerciseView {
     steps: Vec<StepView>,
 }
 
-/// What is asked before and after every exercise.
+/// The questions before and after every exercise.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExerciseAround)]
 struct AroundView {
-    /// Distress at the beginning, 0 to 10: `distress.before`.
+    /// The question for `distress.before`, the distress at the beginning, 0 to 10.
     before: String,
-    /// Distress at the end, 0 to 10: `distress.after`.
+    /// The question for `distress.after`, the distress at the end, 0 to 10.
     after: String,
     /// The word at 0.
     low: String,
     /// The word at 10.
     high: String,
-    /// Whether it was of use, 0 to 4: `distress.usefulness`.
+    /// The question for `distress.usefulness`, 0 to 4.
     usefulness: String,
 }
 
-/// Something to choose.
+/// An option.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExerciseOption)]
 struct OptionView {
-    /// The content of the answer.
+    /// The value in the answer.
     #[schema(example = "calmer")]
     key: String,
     /// The label.
     #[schema(example = "calmer")]
     label: String,
-    /// The exercise stops here.
+    /// Whether the exercise stops here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     stops: bool,
@@ -176,11 +176,11 @@ struct StepView {
     type_: String,
     /// The label.
     label: String,
-    /// Without an answer the exercise cannot be done.
+    /// Whether the exercise needs an answer to be done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     required: bool,
-    /// Asked so many hours after the rest.
+    /// The hours after the rest at which it is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 24)]
     after_hours: Option<u32>,
@@ -188,7 +188,7 @@ struct StepView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 280)]
     max_length: Option<usize>,
-    /// How many fields of a list to show, cards to rank or pairs to write.
+    /// The number of fields of a list to show, of cards to rank or of pairs to write.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 3)]
     items: Option<usize>,
@@ -204,7 +204,7 @@ struct StepView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     cards: Vec<OptionView>,
-    /// How many cards of their own somebody may add.
+    /// The most cards that the patient may add.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     own_cards: Option<usize>,
@@ -212,7 +212,7 @@ struct StepView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "sort/very_me")]
     from: Option<String>,
-    /// How long to stay.
+    /// The duration of the timer in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 180)]
     seconds: Option<u32>,
@@ -224,11 +224,11 @@ struct StepView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     high: Option<String>,
-    /// From this number on the exercise stops.
+    /// The lowest number at which the exercise stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 8)]
     stop_at: Option<u8>,
-    /// The text when it stops.
+    /// The text to show when it stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     stop: Option<String>,
@@ -332,8 +332,8 @@ impl ExerciseView {
 
 /// List exercises
 ///
-/// The library, in the language of `Accept-Language` as far as it is translated, else in English. What is offered to a
-/// patient is in `/v1/patients/{patient_id}/exercises`.
+/// The library, in the language of `Accept-Language` as far as it is translated, else in English.
+/// `/v1/patients/{patient_id}/exercises` gives the offers to a patient.
 #[utoipa::path(tag = "exercises",
     responses((status = 200, description = "The exercises", body = ExerciseList), ReadErrors))]
 #[get("/exercises")]
@@ -348,7 +348,7 @@ pub(super) async fn list_exercises(caller: Caller, language: Language, state: we
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct GetExercise {
-    /// The version; the newest unless said otherwise.
+    /// The version; the newest by default.
     #[param(nullable = false, minimum = 1, example = 1)]
     version: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Lists of exercise responses.
+//! Lists of exercise responses over HTTP.
 
 use actix_web::get;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ page! {
     ExerciseResponseList: "The responses." of ResponseView
 }
 
-/// Which responses.
+/// The filter of responses.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -85,7 +85,7 @@ impl Filter<Responses> for Responded {
 
 /// List exercise responses
 ///
-/// The patient's own, newest first; for a therapist those of which something is open to them.
+/// The patient's own responses, newest first; for a therapist those of which a section is open to them.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListExerciseResponses, PageQuery),
     responses((status = 200, description = "Responses", body = ExerciseResponseList), ReadErrors))]

@@ -1,4 +1,4 @@
-//! One exercise response.
+//! The operations on one exercise response.
 
 use actix_web::{delete, get, patch, post, put};
 use jiff::Timestamp;
@@ -35,11 +35,11 @@ impl Written for Responses {
 
 /// Create or replace an exercise response
 ///
-/// The whole response; what is absent is empty. As a `draft` it may hold any of the answers and be finished later, on any
-/// device. Each answer is checked against its step, with a pointer to what is wrong. To replace one, send `If-Match` with
-/// its `ETag` (428 without it, 412 when it has changed since). The body that created it, sent again, answers 200 with the
-/// present state. Beginning an exercise that is not offered now (an empty draft) answers 409
-/// `exercise_withheld`; what was worked on or felt is kept in any case. A deleted id answers 410: undelete it.
+/// The whole response; absent fields are empty. As a `draft` it may hold any of the answers and be finished later, on
+/// any device. Each answer is checked against its step, and each fault points to its answer. To replace one, send
+/// `If-Match` with its `ETag` (428 without it, 412 when it has changed since). The body that created it, sent again,
+/// answers 200 with the present state. Beginning an exercise that is not offered now (an empty draft) answers 409
+/// `exercise_withheld`; a response with content is kept in any case. A deleted id answers 410: undelete it.
 #[utoipa::path(tag = "exercises", request_body = PutExerciseResponse,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "A new UUIDv7, or that of the response to replace"),
@@ -78,7 +78,7 @@ pub(super) async fn get_exercise_response(
 
 /// Change an exercise response
 ///
-/// A merge patch: what is absent stays, `null` clears, arrays replace; `answers` are merged step by step, so an app can
+/// A merge patch: absent fields stay, `null` clears, arrays replace; `answers` are merged step by step, so an app can
 /// save each step as it is answered. A patch that changes nothing answers 200 whatever `If-Match` says.
 #[utoipa::path(tag = "exercises",
     request_body(content = PatchExerciseResponse, content_type = "application/merge-patch+json"),
@@ -96,8 +96,8 @@ pub(super) async fn patch_exercise_response(
 
 /// Delete an exercise response
 ///
-/// It can be brought back for 30 days. Nobody else sees it from the answer on. A prompt that it answered stays answered.
-/// Deleted again, nothing changes. `If-Match` is heeded and not required.
+/// It can be brought back for 30 days. Nobody else sees it after the answer. A prompt that it answered stays answered.
+/// A second deletion changes nothing. `If-Match` is heeded and not required.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"), OnceHeader, IfMatchHeader),
@@ -109,7 +109,7 @@ pub(super) async fn delete_exercise_response(door: Door<Own>, request: Request<I
 
 /// Bring a deleted exercise response back
 ///
-/// Within 30 days. Nobody but the patient sees it then: what was opened before is not open any more. One that is not
+/// Within 30 days. It is then open to nobody but the patient: earlier grants no longer open it. A response that is not
 /// deleted stays as it is.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
@@ -124,7 +124,7 @@ pub(super) async fn undelete_exercise_response(
     items::undelete::<Responses>(door, "undelete_exercise_response", request, language.0).await
 }
 
-/// That a response was opened.
+/// The opening of a response by a therapist.
 #[derive(Serialize, ToSchema)]
 struct ResponseOpened {
     /// The response.
@@ -136,8 +136,8 @@ struct ResponseOpened {
 
 /// Mark an exercise response opened
 ///
-/// Say it when a person has opened the response, not when an app has fetched it. The patient sees who opened it and when.
-/// The first time counts.
+/// Send it when a person has opened the response, not when an app has fetched it. The patient sees who opened it and
+/// when. The first time counts.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
         ("response_id" = Uuid, Path, description = "The response"), OnceHeader),

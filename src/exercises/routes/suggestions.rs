@@ -1,4 +1,4 @@
-//! Which exercises are offered to a patient, and what to do now.
+//! The exercises of a patient and suggestions, over HTTP.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
 use crate::kernel::{Error, Fields, Result};
 
-/// What the library holds for a patient now.
+/// The library for a patient now.
 #[derive(Serialize, ToSchema)]
 struct PatientExerciseList {
     /// Every exercise, in the order of the library.
     items: Vec<PatientExercise>,
 }
 
-/// An exercise, as it stands to a patient now.
+/// An exercise for a patient now.
 #[derive(Serialize, ToSchema)]
 struct PatientExercise {
     /// The exercise.
@@ -34,16 +34,16 @@ struct PatientExercise {
     /// `yes`, `with_therapist` (once a therapist has assigned it) or `not_now`. No reason is given.
     #[schema(example = "yes")]
     offer: String,
-    /// The text when it is not offered.
+    /// The text to show when it is not offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     offer_text: Option<String>,
-    /// `good`, `early` or `late`: how it fits the days the patient is in. Advice only.
+    /// The fit to the patient's phase: `good`, `early` or `late`. Advice only.
     #[schema(example = "good")]
     fit: String,
     /// The advice in words.
     fit_text: String,
-    /// Days since it was last done.
+    /// The days since it was last done.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 3)]
     days_since_done: Option<i64>,
@@ -66,8 +66,8 @@ impl PatientExercise {
 
 /// List the exercises of a patient
 ///
-/// The whole library as it stands to the patient now: what is offered, how it fits the days they are in, when they did it
-/// last. The words are in the language of `Accept-Language`, else in that of the patient.
+/// The whole library for the patient now: the offer of each exercise, its fit to the phase, and the days since it was
+/// last done. The words are in the language of `Accept-Language`, else in that of the patient.
 #[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id")),
     responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
 #[get("/exercises")]
@@ -94,7 +94,7 @@ struct SuggestExercises {
 }
 
 impl SuggestExercises {
-    /// The minutes, if they are limited, and the most suggestions.
+    /// Parses the minutes, if they are limited, and the number of suggestions.
     fn parse(&self) -> Result<(Option<u32>, usize)> {
         let mut fields = Fields::new();
         let whole = |value: i64, most: u32| u32::try_from(value).ok().filter(|value| (1..=most).contains(value));
@@ -105,14 +105,14 @@ impl SuggestExercises {
     }
 }
 
-/// What to do now.
+/// The suggestions for now.
 #[derive(Serialize, ToSchema)]
 struct SuggestionList {
-    /// The best first. Empty when nothing fits: that is fine, too.
+    /// The suggestions, the best first. Empty when nothing fits.
     items: Vec<Suggestion>,
 }
 
-/// An exercise that is suggested.
+/// A suggested exercise.
 #[derive(Serialize, ToSchema)]
 struct Suggestion {
     /// The exercise.
@@ -129,13 +129,13 @@ struct Suggestion {
     assignment_id: Option<Uuid>,
 }
 
-/// Why an exercise is suggested.
+/// A reason why an exercise is suggested.
 #[derive(Serialize, ToSchema)]
 struct SuggestionReason {
     /// `assignment`, `prompt`, `phase`, `minutes`, `not_done_yet` or `done_before`.
     #[schema(example = "phase")]
     code: String,
-    /// In words, for the patient.
+    /// The reason in words, for the patient.
     text: String,
 }
 
@@ -171,8 +171,8 @@ impl Suggestion {
 
 /// Suggest exercises for now
 ///
-/// For the phase the patient is in, the minutes they have, what waits for them and what they did last. What a therapist
-/// has asked for comes first, then what a prompt points to. Nothing that was done today, and nothing that is not offered.
+/// Suggestions depend on the phase, the minutes at hand, open assignments and prompts, and past responses. Assigned
+/// exercises come first, then those of a prompt. Exercises that were done today or are not offered are left out.
 #[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises),
     responses((status = 200, description = "Suggestions", body = SuggestionList), ReadErrors))]
 #[get("/exercises/suggested")]

@@ -1,4 +1,4 @@
-//! Every exercise can be done, in any order, and whatever is wrong is pointed at.
+//! Every exercise can be done, in any order, and each fault points to its answer.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::http::Patch;
 use crate::items::stays_done;
 use crate::kernel::{Error, Fields};
 
-/// Complete, believable answers to every exercise.
+/// Returns complete, believable answers to every exercise.
 fn fixtures() -> Map<String, Value> {
     serde_json::from_str(include_str!("answers.json")).unwrap()
 }
@@ -20,7 +20,7 @@ fn of(exercise: &Exercise) -> Map<String, Value> {
     fixtures()[&exercise.key].as_object().unwrap().clone()
 }
 
-/// The pointers of what is wrong with these answers.
+/// Returns the pointers of the faults of these answers.
 fn faults(exercise: &Exercise, given: impl Into<Value>) -> Vec<String> {
     let mut fields = Fields::new();
     let Value::Object(given) = given.into() else { panic!("answers are an object") };
@@ -78,7 +78,7 @@ fn every_exercise_is_saved_step_by_step_in_any_order() {
     }
 }
 
-/// Answers that are wrong for a type of step.
+/// Returns wrong answers for a type of step.
 fn wrong(ask: &Ask) -> Vec<Value> {
     let long = |n: usize| json!("x".repeat(n));
     match ask {
@@ -138,7 +138,7 @@ fn whatever_is_wrong_with_an_answer_is_pointed_at() {
             }
         }
     }
-    // Said by the data; nothing is recorded by voice yet.
+    // No exercise in the data has a recording yet.
     assert_eq!(types.len(), 16, "each type of step but `audio` is in the library: {types:?}");
 }
 

@@ -1,4 +1,4 @@
-//! The data is what its schema says, and says everything in words.
+//! The data is valid by its schema, and every text exists.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ fn the_library_is_what_its_schema_says() {
 
 #[test]
 fn the_schema_refuses_a_library_with_any_fault() {
-    // Where a mutation is made, by a pointer that the data has, and what is put there.
+    // The place of a mutation, by a pointer that the data has, and the new value.
     let mutations = [
         ("/exercises/0/key", json!("Grounding")),
         ("/exercises/0/version", json!(0)),
@@ -67,7 +67,7 @@ fn the_schema_refuses_a_library_with_any_fault() {
     }
 }
 
-/// What a schema cannot say.
+/// Checks the rules that a schema cannot express.
 #[test]
 fn everything_that_is_named_is_there() {
     let mut versions = BTreeSet::new();
@@ -107,7 +107,7 @@ fn every_exercise_that_a_prompt_offers_is_in_the_library() {
     }
 }
 
-/// The names of all words of an exercise: those that it needs, and those that it may have.
+/// Returns the names of all texts of an exercise: the required and the optional ones.
 fn names(exercise: &Exercise) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut needed: BTreeSet<String> = ["title", "purpose"].map(str::to_owned).into();
     let mut more = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The library and its words, and what may be answered.
+//! The library, its texts and its answers.
 
 mod answered;
 mod library;

@@ -1,4 +1,4 @@
-//! What is offered to whom, and what is suggested.
+//! Offers and suggestions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ fn exercise(key: &str) -> &'static Exercise {
     catalogue::find(key, None).unwrap()
 }
 
-/// Somebody in `phase`, of whom nothing is known.
+/// Returns the situation of a new patient in `phase`.
 fn somebody(phase: Phase) -> Situation {
     Situation {
         phase,

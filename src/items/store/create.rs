@@ -18,7 +18,7 @@ use crate::items::model::{Kind, Row};
 use crate::kernel::Id;
 use crate::kernel::id::{Account, Patient, Session};
 
-/// The statement. Answers the number, and whether the item was inserted.
+/// The statement. It returns the change number, and whether the item was inserted.
 pub(super) struct Create<'a, K, T> {
     patient: Id<Patient>,
     row: &'a Row,

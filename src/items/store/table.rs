@@ -8,7 +8,7 @@ use crate::items::model::{Part, Row};
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::{Id, Result};
 
-/// What stands in the clear beside a sealed item.
+/// The clear columns of an item.
 #[derive(Clone, Debug)]
 pub struct Columns {
     /// Whether it is still being worked on.
@@ -19,26 +19,26 @@ pub struct Columns {
     pub links: Vec<Option<Id<Any>>>,
 }
 
-/// Which items of a list are asked for, and where to go on.
+/// The query of a list: its filter and its place.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
-    /// Deleted ones, or those that are not.
+    /// Deleted items, or those that are not deleted.
     pub deleted: bool,
-    /// Drafts, done ones, or both.
+    /// Drafts, done items, or both.
     pub draft: Option<bool>,
-    /// Not before.
+    /// The earliest instant.
     pub from: Option<Timestamp>,
-    /// Before.
+    /// The end of the period, exclusive.
     pub until: Option<Timestamp>,
-    /// Only those with this link: its column, and the id.
+    /// The required link: its column, and the id.
     pub link: Option<(&'static str, Id<Any>)>,
-    /// Only after this place in the order.
+    /// The place in the order after which it starts.
     pub after: Option<(Timestamp, Id<Any>)>,
-    /// How many rows at most.
+    /// The most rows.
     pub rows: i64,
 }
 
-/// How far an item has come.
+/// The state of an item.
 #[derive(Clone, Copy, Debug)]
 pub struct State {
     /// Whether it is still being worked on.
@@ -47,41 +47,41 @@ pub struct State {
     pub deleted: bool,
 }
 
-/// The table of a kind of item. Made by [`item_table!`](crate::item_table).
+/// The table of a kind of item, declared by [`item_table!`](crate::item_table).
 pub trait ItemTable: 'static {
     /// The columns of the links.
     const LINKS: &'static [&'static str];
 
     /// Inserts an item; `false` when its id is taken.
     fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<bool>;
-    /// Puts `row` in the place of what is stored.
+    /// Replaces the stored row by `row`.
     fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<()>;
     /// Marks an item deleted, or not deleted any more.
     fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()>;
-    /// The item of that id, deleted or not.
+    /// Finds the item of that id, deleted or not.
     fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<Row>>;
-    /// How far an item has come.
+    /// Finds the state of an item.
     fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<State>>;
-    /// The done items among `ids`, in descending order of their ids.
+    /// Lists the done items among `ids`, in descending order of their ids.
     fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Row>>;
-    /// The next items of a scan, newest first.
+    /// Lists the next items of a scan, newest first.
     fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>>;
-    /// The sealed headers of the newest done items, newest first: at most `most`, only those with a link in column
-    /// `linked` if one is named.
+    /// Lists the sealed headers of the newest done items, newest first: at most `most`, only those with a link in
+    /// column `linked` if one is named.
     fn list_headers<A>(
         tx: &mut Tx<'_>,
         access: &Access<A>,
         linked: Option<&'static str>,
         most: i64,
     ) -> Result<Vec<(Id<Any>, Part)>>;
-    /// Takes the words out of up to `most` items whose time to be undeleted was over before `now`. What is left says that
-    /// there was one, for devices that have not heard.
+    /// Purges the content of up to `most` items that could be undeleted until `now` at the latest. The row stays, so
+    /// that devices still learn of the deletion.
     fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>)>>;
 }
 
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
-/// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item has
-/// have the same names in each table.
+/// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item
+/// has have the same names in each table.
 ///
 /// ```ignore
 /// item_table!(EntryTable, entries, [text text_rev, mood mood_rev], [infusion_id, prompt_id]);

@@ -1,4 +1,4 @@
-//! Writing and reading comments.
+//! The actions on comments: writing and reading.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct NewComment {
     pub id: Id<Comment>,
     /// The entry it is about.
     pub entry: Id<Entry>,
-    /// The link whose thread it goes to; a therapist has only one.
+    /// The link of its thread; a therapist has only one.
     pub thread: Option<Id<CareLink>>,
     /// The text.
     pub body: Text<4000>,
@@ -47,7 +47,7 @@ pub fn open(keys: &Keys, patient: Id<Patient>, row: &CommentRow) -> Result<Text<
     Ok(keys.open_json::<Doc>(&place(patient, row.id), &row.doc)?.body)
 }
 
-/// The thread of an entry that the caller may see; `None` is all of them.
+/// Finds the thread of an entry that the caller may see; `None` stands for all of them.
 fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result<Option<Id<CareLink>>> {
     if access.is_owner() {
         items::get::<Entries, _>(tx, access, entry)?;
@@ -87,7 +87,7 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
     Ok(row)
 }
 
-/// The thread that the patient asks for, if its therapist may see the entry.
+/// Checks the thread that the patient asks for: its therapist must be able to see the entry.
 fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked: Id<CareLink>) -> Result<Id<CareLink>> {
     if !grants::store::visible(tx, access, asked, Sections::ENTRY, &[entry.any()])?.is_empty() {
         return Ok(asked);
@@ -99,7 +99,7 @@ fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked:
     })
 }
 
-/// A comment, if the caller may see it now.
+/// Finds a comment, if the caller may see it now.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Co
     Ok(row)
 }
 
-/// A page of the comments that the caller may see, oldest first.
+/// Lists a page of the comments that the caller may see, oldest first.
 ///
 /// # Errors
 ///

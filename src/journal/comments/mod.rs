@@ -1,7 +1,7 @@
-//! What a therapist writes below an entry, and the patient's replies.
+//! Comments: a therapist's texts below an entry, and the patient's replies.
 //!
-//! A thread belongs to one entry and one care link: another therapist never sees it. It takes new comments while the
-//! entry is open to that link; after that it stays with the patient, to read. A comment does not change.
+//! A thread belongs to one entry and one care link, and another therapist never sees it. It takes new comments while
+//! the entry is open to that link; after that only the patient can read it. A comment does not change.
 
 pub mod actions;
 mod routes;

@@ -24,7 +24,7 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PostComment {
-    /// 1 to 4000 characters.
+    /// The text, 1 to 4000 characters.
     #[schema(min_length = 1, max_length = 4000, example = "Thank you for showing me this.")]
     body: String,
     /// The thread (the care link of the therapist). The patient must name it; a therapist has only one.
@@ -104,7 +104,7 @@ async fn post_comment(door: Door<Shared>, request: Request<Id<Entry>, Body<PostC
 
 /// List comments on an entry
 ///
-/// A therapist sees their own thread; the patient sees all, also those of therapists who may not read any longer.
+/// A therapist sees their own thread; the patient sees all, also those of therapists who may no longer read.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"),
         ("entry_id" = Uuid, Path, description = "The entry"), PageQuery),

@@ -1,4 +1,4 @@
-//! Comments.
+//! The rows of comments.
 
 use diesel::prelude::*;
 
@@ -18,13 +18,13 @@ pub struct CommentRow {
     pub id: Id<Comment>,
     /// The entry.
     pub entry_id: Id<Entry>,
-    /// The link whose thread it is in.
+    /// The link of its thread.
     pub link_id: Id<CareLink>,
     /// The account that wrote it.
     pub author_id: Id<Account>,
     /// The sealed text.
     pub doc: Vec<u8>,
-    /// When it was written.
+    /// The instant of its creation.
     pub created_at: At,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> R
     Ok(own.filter(comments::id.eq(id)).select(CommentRow::as_select()).first(tx.conn()).optional()?)
 }
 
-/// The comments of an entry, oldest first; of one thread, or of all.
+/// Lists the comments of an entry, oldest first; of one thread, or of all.
 pub(super) fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,

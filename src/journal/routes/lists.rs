@@ -1,4 +1,4 @@
-//! Lists of entries, and searching them.
+//! The list of entries and the search, over HTTP.
 
 use actix_web::{get, post};
 use serde::Deserialize;
@@ -21,15 +21,15 @@ page! {
     EntryList: "The entries." of EntryView
 }
 
-/// Which entries.
+/// The filter of entries.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListEntries {
-    /// First local date.
+    /// The first local date.
     #[param(nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
-    /// Last local date.
+    /// The last local date.
     #[param(nullable = false, format = Date, example = "2026-11-09")]
     to: Option<String>,
     /// `reflection`, `fragment`, `note`, `dream` or `intention`.
@@ -52,17 +52,17 @@ struct ListEntries {
     status: Option<String>,
 }
 
-/// What to look for, and which page of it.
+/// A search, with its page.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SearchEntries {
-    /// Words, all of which must stand in title, body or tags, in any case; parts of words are found too.
+    /// The words, all of which must stand in title, body or tags, in any case; parts of words are found too.
     #[schema(min_length = 1, max_length = 200, example = "lake quiet")]
     words: String,
-    /// First local date.
+    /// The first local date.
     #[schema(nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
-    /// Last local date.
+    /// The last local date.
     #[schema(nullable = false, format = Date, example = "2026-11-09")]
     to: Option<String>,
     /// `reflection`, `fragment`, `note`, `dream` or `intention`.
@@ -86,15 +86,15 @@ struct SearchEntries {
     /// The number of items, 1 to 200; 20 by default.
     #[schema(nullable = false, minimum = 1, maximum = 200)]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the page before.
     #[schema(nullable = false)]
     cursor: Option<String>,
 }
 
 /// List entries
 ///
-/// The patient's own: newest first by `occurred_at`. A therapist lists the entries of which something is open to them,
-/// in descending order of their ids.
+/// The patient's own entries come newest first by `occurred_at`. A therapist lists the entries of which a section is
+/// open to them, in descending order of their ids.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListEntries, PageQuery),
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]
@@ -132,7 +132,7 @@ pub(super) async fn search_entries(door: Door<Own>, body: Result<Body<SearchEntr
     Ok(Reply::ok(&EntryList::of(found.items, next)))
 }
 
-/// A search that is asked for.
+/// A search, parsed.
 struct Search {
     filter: Filter,
     page: PageRequest<pages::Place>,

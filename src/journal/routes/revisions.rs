@@ -1,4 +1,4 @@
-//! What an entry said before.
+//! The revisions of entries over HTTP.
 
 use actix_web::{get, post};
 use jiff::Timestamp;
@@ -18,12 +18,12 @@ use crate::journal::view::EntryView;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result, Text};
 
-/// What an entry said.
+/// An entry as of a version.
 #[derive(Serialize, ToSchema)]
 struct RevisionView {
     /// The entry.
     entry_id: Uuid,
-    /// The version that it was.
+    /// The version.
     #[schema(example = 1)]
     revision: i64,
     /// Its kind.
@@ -63,7 +63,7 @@ pub(super) async fn list_revisions(
 
 /// Read a revision of an entry
 ///
-/// What the entry said in that version.
+/// Gives the content of the entry as of that version.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("entry_id" = Uuid, Path, description = "The entry"),
@@ -86,8 +86,8 @@ pub(super) async fn get_revision(door: Door<Own>, path: PathOf<(Id<Entry>, i64)>
 
 /// Restore a revision
 ///
-/// What the entry said in that version becomes its newest version. Nobody but the patient sees it then: what was
-/// opened before is not open any more. A done entry stays done. `If-Match` is heeded and not required.
+/// The content of that version becomes the newest version. It is then open to nobody but the patient: earlier grants no
+/// longer open it. A done entry stays done. `If-Match` is heeded and not required.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("entry_id" = Uuid, Path, description = "The entry"),

@@ -1,4 +1,4 @@
-//! On how many days somebody was active: for those whom the patient lets see it.
+//! The activity of a patient, for linked therapists if the patient shares it.
 
 use std::collections::BTreeSet;
 
@@ -17,37 +17,37 @@ use crate::prompts::model::StoredPrompt;
 use crate::prompts::store;
 use crate::settings::settings;
 
-/// The days that are looked at, today included.
+/// The length of the period in days, today included.
 const DAYS: i32 = 7;
-/// More changes than this in a week are not counted further: every day has been seen long before.
+/// The most changes that are read. So many in a week cover every active day.
 const MOST: i64 = 5000;
 
-/// On how many days a patient was active.
+/// The activity of a patient.
 #[derive(Serialize, ToSchema)]
 struct ActivityView {
     /// Whether the patient lets linked therapists see it.
     shared: bool,
-    /// On how many of the last seven local dates, today included, the patient wrote, answered or changed something.
-    /// Absent when it is not shared; the patient always sees it.
+    /// The number of the last seven local dates, today included, on which the patient wrote, answered or changed
+    /// something. Absent when it is not shared; the patient always sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 7, example = 5)]
     days_active_of_7: Option<usize>,
-    /// The prompts that came due in these days, by what became of them. Absent when activity is not shared.
+    /// The prompts that came due in these days, offered and answered. Absent when activity is not shared.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompts: Option<AdherenceView>,
 }
 
-/// Of how many prompts how many were answered.
+/// The number of offered and of answered prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 struct AdherenceView {
-    /// Those whose time came. What was withdrawn before that, or taken back, was not offered.
+    /// The prompts that came due. A prompt that was withdrawn, before or after that, was not offered.
     #[schema(example = 8)]
     offered: u32,
-    /// Those of them that were answered in time, however late the answer arrived.
+    /// The offered prompts that were answered in time, however late the answer arrived.
     #[schema(example = 6)]
     answered: u32,
-    /// `answered` of `offered`; absent when nothing was offered.
+    /// The share of `answered` in `offered`; absent when nothing was offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 0.75)]
     share: Option<f64>,
@@ -69,7 +69,8 @@ impl AdherenceView {
 
 /// Read how active a patient was
 ///
-/// Days and counts, not times, and nothing of what was done. A therapist sees it only if the patient switched `share_activity` on.
+/// Gives days and counts only, no times and no content. A therapist sees it only if the patient switched
+/// `share_activity` on.
 #[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The last seven days", body = ActivityView), ReadErrors))]
 #[get("/activity")]
@@ -81,7 +82,7 @@ pub(super) async fn get_activity(door: Door<Shared>) -> Result<Reply> {
         }
         let zone = settings.zone_at(access.now());
         let first = zone.date(access.now()).saturating_sub((DAYS - 1).days());
-        // A day early: a day of another zone may have begun before.
+        // A day early, because the day may have begun earlier in another zone.
         let since = zone.instant(first.yesterday().unwrap_or(first), jiff::civil::Time::MIN);
         let times = changes::list_own(tx, access.patient(), since, MOST)?;
         let days: BTreeSet<_> =

@@ -12,11 +12,11 @@ use crate::kernel::{Id, Result};
 use crate::locked;
 use crate::tasks::Due;
 
-/// What says when the first of them is to be marked.
+/// The column that holds the time at which the first of them is to be marked.
 pub const NEXT_DUE: &[Due] = &[Due::at("prompts", "next_action_at")];
 
-/// Patients with a prompt that waits although its time was before `cutoff`, from the `most` prompts that wait longest;
-/// and whether these are all of them.
+/// Lists patients with a prompt that waits although its time was before `cutoff`, from the `most` prompts that wait
+/// longest. Returns also whether these are all of them.
 ///
 /// Spans patients: rests on the partial index `prompts_next_action`.
 pub fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<(Vec<Id<Patient>>, bool)> {
@@ -33,7 +33,7 @@ pub fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<(Vec<I
     Ok((patients, all))
 }
 
-/// Everything of one patient that waits and is due.
+/// Selects the prompts of one patient that wait and are due, by time.
 macro_rules! waiting {
     ($access:expr) => {
         prompts::table
@@ -44,12 +44,12 @@ macro_rules! waiting {
     };
 }
 
-/// Everything of one patient that waits and is due, by time.
+/// Lists the prompts of one patient that wait and are due, by time.
 pub fn list_waiting<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PromptRow>> {
     Ok(waiting!(access).select(PromptRow::as_select()).load(tx.conn())?)
 }
 
-/// The same, as ids and versions, locked until the unit ends.
+/// Locks the same prompts until the unit ends, and returns their ids and versions.
 pub fn hold_waiting(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<(Id<Prompt>, i64)>> {
     Ok(locked!(tx, for_update, waiting!(access).select((prompts::id, prompts::version)))?)
 }

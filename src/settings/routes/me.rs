@@ -32,7 +32,7 @@ struct MeView {
     name: String,
     /// The e-mail address for log-in.
     email: String,
-    /// The patient this account is.
+    /// The patient of this account.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     patient_id: Option<Uuid>,
@@ -55,7 +55,7 @@ struct SettingsView {
     /// The day of the weekly prompt.
     #[schema(value_type = String, example = "sunday")]
     weekly_day: Weekday,
-    /// The country whose crisis numbers are shown.
+    /// The country of the crisis numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "DE")]
     country: Option<String>,
@@ -64,13 +64,13 @@ struct SettingsView {
     locale: String,
     /// Whether prompts are pushed.
     notifications: bool,
-    /// Whether linked therapists see on how many of the last seven days the patient was active.
+    /// Whether linked therapists see the number of active days of the last seven.
     share_activity: bool,
     /// Their version, for `If-Match`.
     version: i64,
 }
 
-/// A zone and since when.
+/// A period in a time zone.
 #[derive(Serialize, ToSchema)]
 struct ZoneView {
     /// The zone.
@@ -161,7 +161,7 @@ pub(super) async fn get_me(caller: Caller, state: web::Data<State>, directory: w
     })
 }
 
-/// A patient's settings, as a change of them is parsed: what stands in it and what does not.
+/// A change of a patient's settings, merged into the present ones.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Me)]
 #[serde(deny_unknown_fields)]
@@ -185,7 +185,7 @@ struct SettingsBody {
     locale: String,
     /// Whether prompts are pushed.
     notifications: bool,
-    /// Whether linked therapists see on how many of the last seven days the patient was active; off at first.
+    /// Whether linked therapists see the number of active days of the last seven; off at first.
     share_activity: bool,
 }
 
@@ -193,11 +193,11 @@ impl Patchable for SettingsBody {
     const FIXED: &'static [&'static str] = &["time_zone", "effective_at"];
 }
 
-/// The quiet hours, if any are said; their length is the last thing that can be wrong with them.
+/// Parses the quiet hours, if there are any. Their length is checked last.
 ///
 /// # Errors
 ///
-/// When they are longer than 14 hours. Times that are none are noted in `f`.
+/// When they are longer than 14 hours. Invalid times go to `f`.
 pub fn parse_quiet_hours(f: &mut Fields, hours: Option<QuietHoursDto>) -> Result<Option<QuietHours>> {
     let Some(hours) = hours else { return Ok(None) };
     let from = f.take("/quiet_hours/from", device_time::local_time(&hours.from));
@@ -205,14 +205,14 @@ pub fn parse_quiet_hours(f: &mut Fields, hours: Option<QuietHoursDto>) -> Result
     times.map(|(from, to)| QuietHours::parse(from, to)).transpose()
 }
 
-/// The day of the week of that name, or a fault.
+/// Parses the name of a day of the week, or adds a fault to `f`.
 pub fn parse_weekday(f: &mut Fields, name: Option<String>) -> Option<Weekday> {
     let day = serde_json::from_value(serde_json::Value::String(name?));
     f.take("/weekly_day", day.or(Err("must be monday to sunday")))
 }
 
 impl SettingsBody {
-    /// The settings as they stand. Where the patient lives is written only by who moves.
+    /// Returns the body of the present settings, without the zone: only a move sets it.
     fn of(settings: &Settings) -> Result<Self> {
         let weekly_day = serde_json::to_value(settings.weekly_day).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(Self {
@@ -227,7 +227,7 @@ impl SettingsBody {
         })
     }
 
-    /// What `before` becomes.
+    /// Returns `before` with this change.
     fn parse(self, before: &Settings, now: Timestamp) -> Result<Settings> {
         let mut f = Fields::new();
         let zone = self.time_zone.and_then(|name| f.take("/time_zone", Zone::parse(&name)));

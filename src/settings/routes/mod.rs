@@ -8,12 +8,12 @@ pub use overrides::PutOverride;
 
 use crate::http::Operations;
 
-/// Registers what lies below `/v1`.
+/// Registers the operations below `/v1`.
 pub fn configure(config: &mut Operations<'_, '_>) {
     config.service(me::get_me).service(me::patch_me);
 }
 
-/// Registers what lies below `/v1/patients/{patient_id}`.
+/// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config.service(overrides::get_overrides).service(overrides::put_overrides);
 }

@@ -1,4 +1,4 @@
-//! What therapists change in the protocol for one patient.
+//! The therapists' changes of the protocol for one patient, over HTTP.
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
 
-/// What was changed in the protocol for a patient.
+/// The changes of the protocol for a patient.
 #[derive(Serialize, ToSchema)]
 struct OverrideList {
-    /// By rule.
+    /// The changes, by rule.
     items: Vec<OverrideView>,
 }
 
-/// A rule that was changed.
+/// A changed rule.
 #[derive(Serialize, ToSchema)]
 struct OverrideView {
     /// The rule's key.
     #[schema(example = "d5.parts")]
     rule_key: String,
-    /// Whether it is not asked.
+    /// Whether it is left out.
     left_out: bool,
-    /// The part of the day that it comes in instead of its own.
+    /// The part of the day that replaces its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "evening", examples("morning", "midday", "afternoon", "evening"))]
     window: Option<DayPart>,
@@ -48,23 +48,23 @@ impl OverrideList {
     }
 }
 
-/// What is to be changed in the protocol for a patient: all of it.
+/// The changes of the protocol for a patient: the whole list.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutOverrides {
-    /// By rule, each once.
+    /// The changes, each rule once.
     #[schema(max_items = 64)]
     items: Vec<PutOverride>,
 }
 
-/// A rule to be changed: `left_out`, or another `window`.
+/// A change of a rule: `left_out`, or another `window`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutOverride {
-    /// The rule's key; not one that is for safety or has priority 1.
+    /// The rule's key; not that of a safety rule or a rule with priority 1.
     #[schema(example = "d5.parts")]
     rule_key: String,
-    /// Not to be asked.
+    /// Whether it is to be left out.
     #[serde(default)]
     left_out: bool,
     /// `morning`, `midday`, `afternoon` or `evening`.
@@ -73,7 +73,7 @@ pub struct PutOverride {
 }
 
 impl PutOverride {
-    /// What it says, not yet checked.
+    /// Returns the change, not yet checked.
     pub fn draft(self) -> Draft {
         (self.rule_key, self.left_out, self.window)
     }
@@ -86,10 +86,10 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
 
 /// Read what was changed in the protocol
 ///
-/// What therapists have left out of the protocol or moved to another part of the day for this patient. The patient sees it
+/// The rules that therapists have left out or moved to another part of the day for this patient. The patient sees them
 /// too.
 #[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
-    responses((status = 200, description = "What was changed", body = OverrideList), ReadErrors))]
+    responses((status = 200, description = "The changes", body = OverrideList), ReadErrors))]
 #[get("/overrides")]
 pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     let row = door.read("get_overrides", find_settings).await?;
@@ -98,8 +98,8 @@ pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
 
 /// Change the protocol for a patient
 ///
-/// Replaces the whole list, with `If-Match`; the plan follows before the answer is sent. Safety checks and what is never
-/// dropped stay as they are (422), and no cap is raised.
+/// Replaces the whole list, with `If-Match`; the plan follows before the answer is sent. Safety checks and rules with
+/// priority 1 cannot be changed (422), and no cap is raised.
 #[utoipa::path(tag = "prompts", request_body = PutOverrides,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), OnceHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = OverrideList), WriteErrors))]
