@@ -1,4 +1,4 @@
-//! The idempotency key of a request, and what its fingerprint is made of.
+//! The idempotency key of a request, and the parts of its fingerprint.
 
 use std::future::{Ready, ready};
 
@@ -10,7 +10,7 @@ use crate::kernel::{Error, Result};
 /// The header's name.
 pub const HEADER: &str = "idempotency-key";
 
-/// `Idempotency-Key`, if there is one, with the method and address it came with.
+/// The `Idempotency-Key` of a request, if there is one, with its method and address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdempotencyKey {
     key: Option<String>,
@@ -19,17 +19,17 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// No key.
+    /// Makes the value of a request without a key.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The key: 1 to 255 visible ASCII characters.
+    /// Returns the key: 1 to 255 visible ASCII characters.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// What the same key must come with again: method, path with query, body.
+    /// Returns the parts of the fingerprint, which the same key must have again: method, path with query, body.
     pub fn parts<'a>(&'a self, body: &'a [u8]) -> [&'a [u8]; 3] {
         [self.method.as_bytes(), self.target.as_bytes(), body]
     }
