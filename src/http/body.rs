@@ -209,8 +209,8 @@ fn warn(request: &HttpRequest, warnings: Vec<FieldError>) {
     }
 }
 
-/// Parses the members of a merge patch on a `T`, without the unknown ones if the client is lenient. `uncleared` finds the
-/// nulls of members that cannot be cleared.
+/// Parses the members of a merge patch on a `T`, without the unknown ones if the client is lenient. `uncleared` finds
+/// the nulls of members that cannot be cleared.
 ///
 /// # Errors
 ///

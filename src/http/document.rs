@@ -82,8 +82,8 @@ sets! {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct OnceHeader {
-    /// The key: 1 to 255 visible ASCII characters, new for each new request. The same key with the same request has one effect
-    /// and the same outcome for 24 hours; with another request it is refused.
+    /// The key: 1 to 255 visible ASCII characters, new for each new request. The same key with the same request has one
+    /// effect and the same outcome for 24 hours; with another request it is refused.
     #[serde(rename = "Idempotency-Key")]
     #[param(required = false, nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     pub key: Option<String>,

@@ -1,8 +1,8 @@
 //! The outermost layer, which every response passes.
 //!
 //! It adds the request id and the security headers, turns every error into a problem (also the framework's, also a
-//! panic), makes HEAD from GET, writes a line in the access log, and counts the metrics. The log and the metrics name the matched route, never the address: ids and search
-//! words stay out of both.
+//! panic), makes HEAD from GET, writes a line in the access log, and counts the metrics. The log and the metrics name
+//! the matched route, never the address: ids and search words stay out of both.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -1,7 +1,7 @@
 //! Rate limits by client address.
 //!
-//! Two policies: `general` for every request, and `auth`, which is strict, for the addresses where a secret may be guessed.
-//! The counts are those of one process; limits per account that survive a restart belong to identity.
+//! Two policies: `general` for every request, and `auth`, which is strict, for the addresses where a secret may be
+//! guessed. The counts are those of one process; limits per account that survive a restart belong to identity.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -29,8 +29,8 @@ pub struct LimitSettings {
     pub general_per_minute: Option<NonZeroU32>,
     /// The addresses where a secret may be guessed: these, and all below them.
     pub guarded: Vec<&'static str>,
-    /// The number of the operator's proxies in front. 0: `X-Forwarded-For` is ignored. n: the n-th address from the right
-    /// of that header is the client's.
+    /// The number of the operator's proxies in front. 0: `X-Forwarded-For` is ignored. n: the n-th address from the
+    /// right of that header is the client's.
     pub trusted_hops: usize,
 }
 

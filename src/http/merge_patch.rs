@@ -190,8 +190,8 @@ impl<T: Patchable> ToSchema for Patch<T> {
     }
 }
 
-/// Returns the schema of a patch on the body of `schema`: nothing is required, and members that can be cleared can be null.
-/// A reference to one of `parts` becomes one to the patch on that part.
+/// Returns the schema of a patch on the body of `schema`: nothing is required, and members that can be cleared can be
+/// null. A reference to one of `parts` becomes one to the patch on that part.
 fn patched(schema: RefOr<Schema>, parts: &[(String, RefOr<Schema>)]) -> RefOr<Schema> {
     let RefOr::T(Schema::Object(mut object)) = schema else { return schema };
     let fixed = std::mem::take(&mut object.required);

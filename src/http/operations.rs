@@ -1,7 +1,7 @@
 //! The registration of operations, for a server or for the document.
 //!
-//! Each worker of a server registers all of them. Only the document needs their descriptions, and collecting these takes
-//! megabytes that the allocator of each worker would keep.
+//! Each worker of a server registers all of them. Only the document needs their descriptions, and collecting these
+//! takes megabytes that the allocator of each worker would keep.
 
 use actix_web::dev::HttpServiceFactory;
 use actix_web::web;

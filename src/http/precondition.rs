@@ -118,8 +118,9 @@ impl Preconditions {
         !self.change_only() && created == Some(sent)
     }
 
-    /// Whether a PUT of a whole `new` changes `old`, whose tag is `current` and which was created by `created`; the body
-    /// of the PUT is `sent`. A PUT of the present state changes nothing, nor does a repeat of the creating request.
+    /// Whether a PUT of a whole `new` changes `old`, whose tag is `current` and which was created by `created`; the
+    /// body of the PUT is `sent`. A PUT of the present state changes nothing, nor does a repeat of the creating
+    /// request.
     ///
     /// # Errors
     ///
@@ -166,8 +167,8 @@ fn parse(request: &HttpRequest) -> Result<Preconditions> {
 const TAGS: usize = 32;
 const LENGTH: usize = 200;
 
-/// Parses a condition. The framework's `IfMatch` and `IfNoneMatch` are not used: they cut tags at the commas inside their
-/// quotes and leave out unreadable tags, so that a broken condition names nothing.
+/// Parses a condition. The framework's `IfMatch` and `IfNoneMatch` are not used: they cut tags at the commas inside
+/// their quotes and leave out unreadable tags, so that a broken condition names nothing.
 fn condition(request: &HttpRequest, name: &HeaderName, pointer: &str, weak: bool) -> Result<Option<Condition>> {
     let fault = || Error::field(pointer, "must be `*` or a list of entity tags in double quotes");
     let (mut tags, mut any) = (Vec::new(), false);

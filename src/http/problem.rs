@@ -114,8 +114,8 @@ impl From<&Error> for Problem {
     }
 }
 
-/// Whether the same request may succeed later. It may after a fault of the server, which can be mended: a phone must not
-/// drop words because of it.
+/// Whether the same request may succeed later. It may after a fault of the server, which can be mended: a phone must
+/// not drop words because of it.
 const fn retryable(code: Code) -> bool {
     matches!(
         code,

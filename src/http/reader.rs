@@ -1,8 +1,8 @@
 //! Reads a type from a JSON document, or from the parameters of a request, and says which field is wrong and why.
 //!
-//! serde derives the types; this deserializer hands them their values. It knows the place of each value and the fields of
-//! each struct. So every fault has a pointer, and unknown fields are found all at once and may be ignored. A struct is
-//! read from an object only: serde's derived code would also take a list of its fields.
+//! serde derives the types; this deserializer hands them their values. It knows the place of each value and the fields
+//! of each struct. So every fault has a pointer, and unknown fields are found all at once and may be ignored. A struct
+//! is read from an object only: serde's derived code would also take a list of its fields.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -51,8 +51,8 @@ pub(super) fn document<T: DeserializeOwned>(
     Ok((value, ignored))
 }
 
-/// Reads the members of a merge patch on a `T`, and answers the ignored fields if the client is lenient. A patch may lack
-/// any member, and `null` takes a member away; `faults` are those that are known already.
+/// Reads the members of a merge patch on a `T`, and answers the ignored fields if the client is lenient. A patch may
+/// lack any member, and `null` takes a member away; `faults` are those that are known already.
 ///
 /// # Errors
 ///
@@ -101,8 +101,8 @@ impl Faults {
         Self { list: Vec::new(), most: (AGAIN / bytes.max(1)).clamp(1, MOST) }
     }
 
-    /// Notes a fault and takes the wrong value out, so that the next reading finds the next fault. The value's absence is
-    /// then no fault. Answers `false` when enough was found.
+    /// Notes a fault and takes the wrong value out, so that the next reading finds the next fault. The value's absence
+    /// is then no fault. Answers `false` when enough was found.
     fn go_on(&mut self, document: &mut Value, fault: FieldError) -> bool {
         let pointer = fault.pointer.clone();
         if !self.list.iter().any(|known| is_within(&known.pointer, &pointer)) {
@@ -129,8 +129,8 @@ fn told_or_ignored(unknown: Unknown, lenient: bool, faults: Vec<FieldError>) -> 
     }
 }
 
-/// Returns the pointer of the object that lacks the field at `pointer`, if the field is missing and a patch may lack it.
-/// An object in a list lacks nothing: lists are replaced as a whole.
+/// Returns the pointer of the object that lacks the field at `pointer`, if the field is missing and a patch may lack
+/// it. An object in a list lacks nothing: lists are replaced as a whole.
 fn lacks(document: &Value, pointer: &str) -> Option<String> {
     let (object, _) = pointer.rsplit_once('/')?;
     let within_list = pointer.match_indices('/').any(|(at, _)| {
