@@ -57,12 +57,11 @@
 //!
 //! 1. Write the rule in `model`, the SQL in `store`, the use case in `actions`.
 //! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a
-//!   set
-//!    of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
+//!    set of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
 //! 4. Add its row to `tests/golden/authz_matrix.txt`, and its request to `tests/it/support/requests`: tests fail until
-//!    each kind of caller has a status. If it changes something that no operation changed
-//!    before, its address stands in `PARTS` of `tests/it/support/world.rs`.
+//!    each kind of caller has a status. If it changes something that no operation changed before,
+//!    its address stands in `PARTS` of `tests/it/support/world.rs`.
 //! 5. `AFTERGLOW_WRITE_EXAMPLES=1 cargo test --test it examples`, then step 3 again: its example, from a run.
 //!
 //! `.github/CONTRIBUTING.md` has the other commands, the habits, and the work of CI.
