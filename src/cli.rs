@@ -43,21 +43,21 @@ enum Command {
     Serve,
     /// Do the background work only, beside servers that share a PostgreSQL database.
     Worker,
-    /// Fill a new database with a believable clinic to look around in, and say how to log in.
+    /// Fill a new database with a made-up clinic to look around in, and print the log-ins.
     ///
     /// The same seed and time give the same people, ids, entries and plans. Keys and tokens are new each time.
     Demo(DemoOptions),
-    /// Serve a made-up clinic from memory, with a clock to move and faults to ask for: for those who build an app.
+    /// Serve a made-up clinic from memory for app developers, with a clock to move and faults to ask for.
     ///
-    /// Nothing is written. Where data and keys would lie does not matter, and requests are not limited.
+    /// Nothing is written to disk, the folders of data and keys are not used, and requests are not limited.
     Sandbox(SandboxOptions),
     /// Bring the tables up to date and stop.
     Migrate,
     /// Print the OpenAPI document.
     Openapi,
-    /// Check the configuration, and say what is wrong with it.
+    /// Check the configuration and print its faults.
     CheckConfig,
-    /// The log of who looked at whose content.
+    /// Check the access log.
     Audit {
         #[command(subcommand)]
         what: Audit,
@@ -66,7 +66,7 @@ enum Command {
 
 #[derive(Args, Clone, Copy, Debug)]
 struct DemoOptions {
-    /// What the ids are drawn from, and with them the minutes at which prompts come.
+    /// The seed of the ids, and with them of the minutes of the prompts.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// The last moment of the story, such as 2026-03-10T08:00:00Z [default: the machine's time].
@@ -76,7 +76,7 @@ struct DemoOptions {
 
 #[derive(Args, Clone, Copy, Debug)]
 struct SandboxOptions {
-    /// Where its clock stands at first, such as 2026-03-10T08:00:00Z [default: the machine's time].
+    /// The first time of its clock, such as 2026-03-10T08:00:00Z [default: the machine's time].
     #[arg(long)]
     at: Option<Timestamp>,
 }
@@ -89,19 +89,20 @@ enum Audit {
 
 #[derive(Args, Debug)]
 struct Options {
-    /// Where the data lives.
+    /// The folder of the data.
     #[arg(long, env = "AFTERGLOW_DATA_DIR", default_value = "afterglow-data", global = true)]
     data_dir: PathBuf,
-    /// Where the keys live; never below the data [default: the data folder with `-keys` after its name].
+    /// The folder of the keys; never below the data [default: the data folder with `-keys` after its name].
     #[arg(long, env = "AFTERGLOW_KEY_DIR", global = true)]
     key_dir: Option<PathBuf>,
-    /// 32 bytes in base64, instead of a file in the key folder.
+    /// The root key: 32 bytes in base64, instead of a file in the key folder.
     #[arg(long, env = "AFTERGLOW_ROOT_KEY", hide_env_values = true, global = true)]
     root_key: Option<String>,
-    /// `postgres://…` or `sqlite:<path>` [default: an SQLite file in the data folder].
+    /// The database: `postgres://…` or `sqlite:<path>` [default: an SQLite file in the data folder].
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
-    /// Where wrapped keys are kept [default: an SQLite file in the key folder]. Servers that share a database share it.
+    /// The database of the wrapped keys [default: an SQLite file in the key folder]. Servers that share a database
+    /// share it.
     #[arg(long, env = "AFTERGLOW_KEYRING_URL", hide_env_values = true, global = true)]
     keyring_url: Option<String>,
     /// Speak to a PostgreSQL on another machine without TLS.
@@ -110,31 +111,31 @@ struct Options {
     /// The address to listen on.
     #[arg(long, env = "AFTERGLOW_LISTEN", default_value = "127.0.0.1:8080", global = true)]
     listen: String,
-    /// The address clients use [default: `http://` and the address to listen on].
+    /// The address that clients use [default: `http://` and the address to listen on].
     #[arg(long, env = "AFTERGLOW_PUBLIC_URL", global = true)]
     public_url: Option<String>,
-    /// Where to report weaknesses, for `/.well-known/security.txt`: `mailto:…`, `https://…` or `tel:…`.
+    /// The contact for security reports, for `/.well-known/security.txt`: `mailto:…`, `https://…` or `tel:…`.
     #[arg(long, env = "AFTERGLOW_SECURITY_CONTACT", global = true)]
     security_contact: Option<String>,
-    /// The page where people change their passphrase, for `/.well-known/change-password`.
+    /// The page to change a passphrase, for `/.well-known/change-password`.
     #[arg(long, env = "AFTERGLOW_CHANGE_PASSWORD_URL", global = true)]
     change_password_url: Option<String>,
-    /// How many threads answer requests [default: the cores].
+    /// The number of threads that answer requests [default: the number of cores].
     #[arg(long, env = "AFTERGLOW_WORKERS", global = true)]
     workers: Option<usize>,
-    /// Log-in attempts a minute from one address; 0 for no limit.
+    /// The log-in attempts a minute from one address; 0 for no limit.
     #[arg(long, env = "AFTERGLOW_AUTH_PER_MINUTE", default_value_t = 10, global = true)]
     auth_per_minute: u32,
-    /// Requests a minute from one address; 0 for no limit.
+    /// The requests a minute from one address; 0 for no limit.
     #[arg(long, env = "AFTERGLOW_REQUESTS_PER_MINUTE", default_value_t = 6000, global = true)]
     requests_per_minute: u32,
-    /// How many proxies of yours stand in front and set X-Forwarded-For.
+    /// The number of your proxies in front that set X-Forwarded-For.
     #[arg(long, env = "AFTERGLOW_TRUSTED_PROXIES", default_value_t = 0, global = true)]
     trusted_proxies: usize,
-    /// How to log.
+    /// The format of the log.
     #[arg(long, env = "AFTERGLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
     log_format: LogFormat,
-    /// What to log: a level, or targets with levels.
+    /// The filter of the log: a level, or targets with levels.
     #[arg(long, env = "AFTERGLOW_LOG", default_value = "info", global = true)]
     log: String,
 }
@@ -161,7 +162,7 @@ impl Options {
         if faults.is_empty() { Ok(config) } else { Err(faults.join("\n")) }
     }
 
-    /// Everything but where data and keys lie, for a server that listens on `address`.
+    /// Makes the configuration of a server that listens on `address`, without the places of data and keys.
     fn without_places(&self, address: &str) -> Config {
         let mut config = Config::in_folder(&self.data_dir);
         config.public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -174,7 +175,7 @@ impl Options {
         config
     }
 
-    /// How many threads answer requests.
+    /// Returns the number of threads that answer requests.
     fn workers(&self) -> usize {
         self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
     }
@@ -217,17 +218,17 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
     }
 }
 
-/// Prints what was asked for.
+/// Prints the result of a command.
 ///
 /// # Errors
 ///
-/// When it cannot be written: then the command has not done what it is for.
+/// When it cannot be written: the command has then failed.
 fn print(text: &str) -> Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout(), "{text}").map_err(|error| Error::internal(format!("standard output: {error}")))
 }
 
-/// Prints what somebody who starts a server may want to know. The server starts also if nobody can read it.
+/// Prints the greeting of a server. The server starts even if it cannot be written.
 fn greet(text: &str) {
     if let Err(error) = print(text) {
         tracing::warn!(%error, "nobody reads the greeting");
@@ -259,7 +260,7 @@ async fn until_asked_to_stop(running: actix_web::dev::Server) -> std::io::Result
     running.await
 }
 
-/// What somebody who has just started a server needs to know.
+/// Returns the greeting of a server, with the first-run code until there is a clinic.
 async fn welcome(server: &Server) -> Result<String> {
     let url = &server.state.config.public_url;
     let docs = format!("API reference: {url}/docs");
@@ -290,7 +291,7 @@ async fn sandbox(options: &Options, how: SandboxOptions) -> Result<()> {
     let address = listener.local_addr().map_err(io)?;
     let config = options.without_places(&address.to_string());
     let at = how.at.map_or_else(|| Clock::System.now(), micros);
-    // The same ids every time: what somebody writes for this clinic today fits the one of tomorrow.
+    // The same ids at every start, so that the tests of an app can name them.
     let sandbox = Sandbox::open(config, at, Entropy::seeded(0)).await?;
     let hands = Arc::new(sandbox::Hands(Arc::clone(&sandbox)));
     let running = sandbox.server().listen_with(Some(hands), listener, options.workers())?;

@@ -1,4 +1,4 @@
-//! How the server was started: flags and environment, read once, checked before anything is opened.
+//! The configuration of a server: flags and environment, read once, checked before anything is opened.
 
 use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
@@ -8,9 +8,9 @@ use crate::db::Backend;
 /// The settings of a running server.
 #[derive(Clone)]
 pub struct Config {
-    /// Where the data lives.
+    /// The folder of the data.
     pub data_dir: PathBuf,
-    /// Where the keys live: beside the data, never below it.
+    /// The folder of the keys: beside the data, never below it.
     pub key_dir: PathBuf,
     /// The root key, when it does not come from the key folder.
     pub root_key: Option<Vec<u8>>,
@@ -18,21 +18,21 @@ pub struct Config {
     pub database: Backend,
     /// The keyring, when it is not a file in the key folder.
     pub keyring: Option<Backend>,
-    /// The address clients use, without a slash at the end. Issuer of tokens.
+    /// The address that clients use, without a slash at the end. It is the issuer of tokens.
     pub public_url: String,
-    /// Where people report what is wrong with the security: `mailto:` or `https:`.
+    /// The contact for security reports: `mailto:` or `https:`.
     pub security_contact: Option<String>,
-    /// Where somebody changes their passphrase: a page of the app.
+    /// The page of the app to change a passphrase.
     pub change_password_url: Option<String>,
-    /// Attempts a minute and address where somebody may guess; `None` for no limit.
+    /// The attempts a minute from one client where a secret may be guessed; `None` for no limit.
     pub auth_per_minute: Option<NonZeroU32>,
-    /// Requests a minute and address in all; `None` for no limit.
+    /// The requests a minute from one client in all; `None` for no limit.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// How many proxies of our own stand in front.
+    /// The number of the operator's proxies in front.
     pub trusted_hops: usize,
-    /// Whether a PostgreSQL that is neither on a socket nor on this machine may be spoken to without TLS.
+    /// Whether a PostgreSQL that is neither on a socket nor on this machine may be used without TLS.
     pub database_plaintext: bool,
-    /// Memory (KiB), passes and lanes of Argon2id.
+    /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
 }
 
@@ -42,11 +42,11 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// Memory in KiB, passes and lanes: OWASP's first choice, 16 ms on the reference machine.
+/// The default memory in KiB, passes and lanes: OWASP's first choice, 16 ms on the reference machine.
 pub const PASSPHRASE_COST: (u32, u32, u32) = (19_456, 2, 1);
 
 impl Config {
-    /// The settings of a server that keeps its data in `data_dir`, its keys beside it, and changes nothing else.
+    /// Makes the default settings of a server with its data in `data_dir` and its keys beside it.
     pub fn in_folder(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
         Self {
@@ -66,7 +66,7 @@ impl Config {
         }
     }
 
-    /// What an operator has to mend before this can be served, in words.
+    /// Returns the faults of the configuration, in words for the operator.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let (data, keys) = (absolute(&self.data_dir), absolute(&self.key_dir));
@@ -114,13 +114,13 @@ impl Config {
     }
 }
 
-/// The key folder that belongs to a data folder: its sibling.
+/// Returns the default key folder of a data folder: its sibling.
 pub fn beside(data_dir: &Path) -> PathBuf {
     let name = data_dir.file_name().map_or_else(|| "afterglow".into(), |name| name.to_string_lossy().into_owned());
     data_dir.with_file_name(format!("{name}-keys"))
 }
 
-/// The path without links and `..`, as far as it exists already.
+/// Returns the path without links and `..`, as far as it exists already.
 fn absolute(path: &Path) -> PathBuf {
     let mut real = PathBuf::new();
     for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {

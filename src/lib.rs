@@ -15,27 +15,27 @@
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
 //! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
-//! | [`config`], [`state`] | how the server was started, what its parts share | |
-//! | [`tasks`] | what a task of the background work is, and when the first of several is due | know a slice |
-//! | [`audit`] | who looked at whose content: a chain for each patient | say what was in it |
+//! | [`config`], [`state`] | the configuration of a server, the parts that handlers share | |
+//! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due | know a slice |
+//! | [`audit`] | the access log: a chain of readings for each patient | hold content |
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
-//! | [`care`] | clinics, their members, links, what grants show; the only maker of an `Access` | show content |
-//! | [`settings`] | where and when a patient lives, what their therapists set for them | plan |
-//! | [`onboarding`] | the first run, invitations, registration: accounts and the rows they begin with | open what others wrote |
+//! | [`care`] | clinics, their members, links, the reach of grants; the only maker of an `Access` | show content |
+//! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
+//! | [`onboarding`] | the first run, invitations, registration: accounts and their first rows | open the content of others |
 //! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
-//! | [`prompts`] | prompts and what patients do with them | plan, deliver |
-//! | [`delivery`] | what comes due, the outbox, channels; what may still be sent, also after an outage | plan |
-//! | [`items`] | versioned, sealed things with sections: declared by the slices, done once here | know what a section says |
-//! | [`exercises`] | the library, responses to its exercises, what therapists ask for | decide who may read, plan |
-//! | [`journal`] | entries: sections, revisions, search, comments | decide who may read |
-//! | [`sharing`] | making, listing and ending grants | decide what a grant shows |
+//! | [`prompts`] | prompts and the patients' actions on them | plan, deliver |
+//! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
+//! | [`items`] | versioned, sealed objects with sections: declared by the slices, done once here | know the content of a section |
+//! | [`exercises`] | the library, responses to its exercises, assignments | decide on access, plan |
+//! | [`journal`] | entries: sections, revisions, search, comments | decide on access |
+//! | [`sharing`] | making, listing and ending grants | decide on the reach of a grant |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
-//! | [`demo`] | a believable clinic, made by the same actions that requests call | invent what the product cannot do |
-//! | [`sandbox`] | that clinic in memory for integrators: the hand on the clock, what was delivered, faults | run in `serve` |
+//! | [`demo`] | a believable clinic, made by the same actions that requests call | write rows that the product could not write |
+//! | [`sandbox`] | that clinic in memory for integrators: a clock to move, the outbox, faults | run in `serve` |
 //! | [`cli`] | the command line | |
 //!
 //! Inside a slice: `model` (and other pure files) ← `store` (SQL only) ← `actions` (one function for each use case) ←
@@ -45,51 +45,51 @@
 //!
 //! 1. **Layers**: request id, limits, headers, log.
 //! 2. **Extractors**: a [`care::Door`] (the lock is in the handler's signature), [`identity::Claimed`] or nothing;
-//!    typed path, bounded body. The token's signature is verified; nothing is believed yet.
+//!    typed path, bounded body. Only the token's signature is verified so far.
 //! 3. **Parse**: the DTO becomes domain values; all field errors at once.
 //! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
 //!    [`care::Access`], which every storage function takes; replay record; the head row of the patient is locked and
 //!    gives the change its number; objects; change row; for anybody but the patient, the audit row.
-//! 5. **View**: sealed rows are opened after the unit, outside the database threads. Within it only what planning or a
-//!    check needs is opened, by store functions that say so.
+//! 5. **View**: sealed rows are opened after the unit, outside the database threads. Inside it, only rows that
+//!    planning or a check needs are opened, by store functions that say so.
 //!
 //! # Adding an operation
 //!
 //! 1. Write the rule in `model`, the SQL in `store`, the use case in `actions`.
-//! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a set
-//!    of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
+//! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a
+//!    set of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
 //! 4. Add its row to `tests/golden/authz_matrix.txt`, and its request to `tests/it/support/requests`: tests fail until
-//!    each kind of caller has a status. What it changes that nothing changed before stands in `PARTS` of
-//!    `tests/it/support/world.rs`.
+//!    each kind of caller has a status. If it changes something that no operation changed before,
+//!    its address stands in `PARTS` of `tests/it/support/world.rs`.
 //! 5. `AFTERGLOW_WRITE_EXAMPLES=1 cargo test --test it examples`, then step 3 again: its example, from a run.
 //!
-//! `.github/CONTRIBUTING.md` has the other commands, the habits, and what CI does.
+//! `.github/CONTRIBUTING.md` has the other commands, the habits, and the work of CI.
 //!
 //! # Adding a slice
 //!
-//! A module here, its row in the map, its place in `ORDER` of `tests/it/architecture.rs`. Files beside the four usual ones
-//! are named for what they hold; `KINDS` there says which of the four each is like. Its operations are mounted in
+//! A module here, its row in the map, its place in `ORDER` of `tests/it/architecture.rs`. Files beside the four usual
+//! ones are named for what they hold; `KINDS` there says which of the four each is like. Its operations are mounted in
 //! `app::mount`, its tag stands in `app::openapi`.
 //!
 //! # Adding a table
 //!
 //! A migration of the next number, with one name for both databases: ids are `BLOB` and `uuid`, numbers `INTEGER` and
 //! `bigint`, sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and `timestamptz`. The table in
-//! [`db::schema`], its owner in `tests/it/tables.rs`, what may stand in it in the clear in `tests/it/at_rest.rs`.
+//! [`db::schema`], its owner in `tests/it/tables.rs`, its words in the clear in `tests/it/at_rest.rs`.
 //!
 //! # Adding a kind of item
 //!
-//! What a patient writes, with versions and sections, is declared on [`items`], which does the rest. The smallest kind is
-//! `tests/it/support/dreams.rs`, 150 lines with its table and routes; [`exercises`] is a full one. In order: its id
-//! ([`kernel::id`]), its number in [`changes::Entity`] and whether it feeds the plan, its table (with the indexes
-//! `…_list` and `…_purge` of the others), the kind ([`items::Kind`], [`item_table!`], [`items::Item`]), what is shown
-//! ([`items::view::Shown`]), what is sent ([`items::routes::Written`]), the routes, and a task that purges it.
+//! A kind of object that a patient writes, with versions and sections, is declared on [`items`], which does the rest.
+//! The smallest kind is `tests/it/support/dreams.rs`, 150 lines with its table and routes; [`exercises`] is a full one.
+//! In order: its id ([`kernel::id`]), its number in [`changes::Entity`] and whether it feeds the plan, its table (with
+//! the indexes `…_list` and `…_purge` of the others), the kind ([`items::Kind`], [`item_table!`], [`items::Item`]), its
+//! view ([`items::view::Shown`]), its bodies ([`items::routes::Written`]), the routes, and a task that purges it.
 //!
 //! # Adding a task
 //!
 //! Background work is a file beside the slice whose rows it works on, which implements [`tasks::Task`] (or is a
-//! [`tasks::Clearing`]) and names the column that says when it is due, with an index that begins with it. `app::tasks`
+//! [`tasks::Clearing`]) and names the column of its due time, with an index that begins with it. `app::tasks`
 //! has the list. `tests/it/tasks.rs` fails until a test looks into the table after a round.
 
 pub mod kernel;

@@ -1,4 +1,4 @@
-//! What every handler and worker shares.
+//! The parts of a server that every handler and worker shares.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::kernel::{Clock, Entropy};
 use crate::planning::Protocols;
 use crate::vault::Vault;
 
-/// The server's parts. Cheap to clone; holds nothing that another server process would have to know.
+/// The server's parts. Cheap to clone. They hold nothing that another server process would have to know.
 #[derive(Clone, Debug)]
 pub struct State {
     /// The database.
     pub db: Db,
-    /// Keys and sealing.
+    /// The vault: keys and sealing.
     pub vault: Vault,
     /// The injected clock.
     pub clock: Clock,
@@ -22,8 +22,8 @@ pub struct State {
     pub entropy: Entropy,
     /// The protocols, by key and version.
     pub protocols: Arc<Protocols>,
-    /// Makes plans follow what has changed.
+    /// The planner, which plans again after a change.
     pub planner: Arc<dyn Planner>,
-    /// How the server was started.
+    /// The configuration of the server.
     pub config: Arc<Config>,
 }

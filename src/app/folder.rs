@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::kernel::{Error, Result};
 
-/// Makes the folder (0700) and the database file (0600) where they are missing, and takes the folder's lock.
+/// Makes the folder (0700) and the database file (0600) if they are missing, and takes the folder's lock.
 ///
 /// # Errors
 ///

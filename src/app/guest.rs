@@ -1,4 +1,4 @@
-//! Room for operations beside those of the product.
+//! Operations beside those of the product.
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -8,17 +8,17 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::http::Methods;
 
-/// What a request of a [`Guest`] comes to.
+/// The answer of a [`Guest`] to a request.
 pub type Answer = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>>;
 
-/// Operations that belong to the way in which a server was started, not to the product: they are in no document.
+/// Operations of one command, such as `sandbox`, and not of the product: they are in no document.
 pub trait Guest: Send + Sync {
-    /// The table of methods, with the guest's addresses.
+    /// Adds the guest's addresses to the table of methods.
     fn methods(&self, table: Methods) -> Methods;
 
     /// Registers the guest's operations.
     fn mount(&self, config: &mut web::ServiceConfig);
 
-    /// Stands around every operation, inside the layers.
+    /// Wraps every operation, inside the layers.
     fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> Answer;
 }

@@ -1,27 +1,27 @@
-//! The guide for those who build an app: Markdown, and the same as a page.
+//! The guide for app developers: as Markdown and as a page.
 //!
-//! A test pastes every request of it into a shell and holds every reply against what came.
+//! A test pastes every request of it into a shell and compares every reply.
 
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, Route};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-/// The guide as it is written.
+/// The guide in Markdown.
 pub const SOURCE: &str = include_str!("guide.md");
 
-/// How the page looks: no colours of its own where the reader's device has some, and nothing from elsewhere.
+/// The style of the page. It takes colours from the reader's device, and nothing from another server.
 const STYLE: &str = include_str!("guide.css");
 
 /// A heading of the guide.
 struct Heading {
-    /// Where its first event stands.
+    /// The index of its first event.
     at: usize,
     level: HeadingLevel,
     text: String,
     id: String,
 }
 
-/// The guide as a page of HTML: with its contents, without scripts, complete in itself.
+/// Renders the guide as a page of HTML: with a table of contents, without scripts, complete in itself.
 pub fn page() -> String {
     let mut events: Vec<Event<'_>> = Parser::new_ext(SOURCE, Options::ENABLE_TABLES).collect();
     let headings = headings(&events);
@@ -72,7 +72,7 @@ fn headings(events: &[Event<'_>]) -> Vec<Heading> {
     found
 }
 
-/// What a link to a heading says: its words in lower case, with hyphens between them.
+/// Returns the id of a heading: its words in lower case, with hyphens between them.
 fn id(text: &str) -> String {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")

@@ -1,4 +1,4 @@
-//! Whether the server lives, is ready, what it counts, and what its errors mean.
+//! Health, readiness, metrics, versions, and the pages of the errors.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::kernel::page::Limit;
 use crate::kernel::{Code, Error, Result};
 use crate::state::State;
 
-/// The counts of this process. One recorder for the process, however many servers it runs.
+/// Returns the recorder of this process. There is one, however many servers the process runs.
 pub fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER
         .get_or_init(|| {
-            // Buckets, so that a duration is counted and forgotten, and servers can be added up.
+            // With buckets a duration is counted and not kept, and the counts of servers can be added up.
             let recorder = PrometheusBuilder::new()
                 .set_buckets(&BUCKETS)
                 .unwrap_or_else(|_empty| PrometheusBuilder::new())
@@ -36,11 +36,11 @@ pub fn recorder() -> PrometheusHandle {
         .clone()
 }
 
-/// Upper bounds of durations, in seconds.
+/// The upper bounds of the buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// Counts what was measured every few seconds. Without it every request would be kept until somebody asks for
-/// `/metrics`, and where nobody does, for ever.
+/// Counts the measured durations every few seconds. Otherwise each would be kept until the next request of `/metrics`,
+/// which may never come.
 fn keep_up(handle: PrometheusHandle) {
     let work = move || {
         loop {
@@ -53,27 +53,27 @@ fn keep_up(handle: PrometheusHandle) {
     }
 }
 
-/// Whether something is well.
+/// The health of the server.
 #[derive(Serialize, ToSchema)]
 struct HealthView {
-    /// `ok`.
+    /// Always `ok`.
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// Does the process live?
+/// Check that the process lives
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "It does", body = HealthView), PublicErrors))]
+    responses((status = 200, description = "The process lives", body = HealthView), PublicErrors))]
 #[get("/healthz")]
 pub(super) async fn get_health() -> Reply {
     Reply::ok(&HealthView { status: "ok" })
 }
 
-/// Can it do its work?
+/// Check that the server is ready
 ///
-/// Asks the database and the keyring; 503 while one is away.
+/// It is when database and keyring answer; 503 while one is away.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "It can", body = HealthView), PublicErrors))]
+    responses((status = 200, description = "The server is ready", body = HealthView), PublicErrors))]
 #[get("/readyz")]
 pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
     state.db.read(|_| Ok(())).await?;
@@ -81,19 +81,19 @@ pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
     Ok(Reply::ok(&HealthView { status: "ok" }))
 }
 
-/// What the process counts
+/// Get the metrics
 ///
-/// Prometheus text. Counts and durations by route; nothing about anybody.
+/// Prometheus text. Counts and durations by route; nothing about persons.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The counts", body = String, content_type = "text/plain"), PublicErrors))]
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), PublicErrors))]
 #[get("/metrics")]
 pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
-/// What an error means
+/// Get the page of an error
 ///
-/// The page that `type` of a problem points to.
+/// The `type` of a problem points to it.
 #[utoipa::path(tag = "server", security(()),
     params(("code" = String, Path, description = "The `code` of the problem", example = "stale")),
     responses((status = 200, description = "The page", body = String, content_type = "text/html"), ReadErrors))]
@@ -111,7 +111,7 @@ pub(super) async fn get_problem(code: PathOf<String>) -> Result<HttpResponse> {
         .body(page))
 }
 
-/// What the server takes.
+/// The versions, limits and time of the server.
 #[derive(Serialize, ToSchema)]
 struct MetaView {
     /// The server's time.
@@ -122,10 +122,10 @@ struct MetaView {
     api: &'static str,
     /// The version of the server.
     server: &'static str,
-    /// The oldest version of an app that may talk to it.
+    /// The oldest version of an app that may use it.
     #[schema(example = "0")]
     minimum_app: &'static str,
-    /// Bounds on requests.
+    /// The bounds on requests.
     limits: LimitsView,
 }
 
@@ -138,15 +138,15 @@ struct LimitsView {
     text_bytes: usize,
     /// The most items of a page.
     page_items: u16,
-    /// How long an idempotency key is remembered, in hours.
+    /// The hours for which an idempotency key is remembered.
     idempotency_hours: u32,
-    /// How long a deleted entry can be brought back, in days.
+    /// The days for which a deleted entry can be undeleted.
     undelete_days: u32,
 }
 
-/// Limits, versions and the server's time
+/// Get limits, versions and the server's time
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "What the server takes", body = MetaView), PublicErrors))]
+    responses((status = 200, description = "Limits, versions and time", body = MetaView), PublicErrors))]
 #[get("/meta")]
 pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::http::Settings>) -> Reply {
     Reply::ok(&MetaView {

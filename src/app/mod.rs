@@ -40,20 +40,20 @@ use crate::vault::{Vault, VaultConfig};
 /// A server that is ready to listen.
 #[derive(Clone)]
 pub struct Server {
-    /// The parts every handler shares.
+    /// The parts that every handler shares.
     pub state: State,
-    /// Issues and verifies tokens.
+    /// The issuer and verifier of tokens.
     pub tokens: Arc<Tokens>,
-    /// Hashes passphrases.
+    /// The hasher of passphrases.
     pub passwords: Passwords,
-    /// Knows which patient an account is.
+    /// The patients of accounts.
     pub directory: Directory,
     http: Settings,
     /// The OpenAPI document, written once for all workers.
     document: Bytes,
-    /// The guide as a page, likewise.
+    /// The guide as a page, written once for all workers.
     guide: Bytes,
-    /// Held while the server runs: one server for an SQLite file.
+    /// The lock of the data folder, held while the server runs: one server for an SQLite file.
     _lock: Option<Arc<std::fs::File>>,
 }
 
@@ -68,12 +68,12 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] with words for the operator.
+    /// [`Error::Internal`] with a sentence for the operator.
     pub async fn open(config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
         Self::open_with(Protocols::shipped(), config, clock, entropy).await
     }
 
-    /// [`Server::open`], with other protocols than those that are part of the program.
+    /// Opens a server like [`Server::open`], with other protocols than the built-in ones.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Server {
         self.listen_with(None, listener, workers)
     }
 
-    /// [`Server::listen`], with operations beside those of the product.
+    /// Answers requests like [`Server::listen`], with operations beside those of the product.
     ///
     /// # Errors
     ///
@@ -202,12 +202,12 @@ impl Server {
         Ok(server.disable_signals().run())
     }
 
-    /// Starts the background work on the runtime of the caller: prompts come due, leave, and are planned.
+    /// Starts the background work on the runtime of the caller.
     pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
         jobs::start(self.state.clone(), tasks(channel))
     }
 
-    /// Finishes what waits and closes the databases. Blocks.
+    /// Finishes the waiting units and closes the databases. Blocks.
     pub fn close(&self) {
         self.state.db.close();
         self.state.vault.close();

@@ -3,7 +3,7 @@
 use super::{health, wellknown};
 use crate::http::Operations;
 
-/// Every operation, in the order the router tries them.
+/// Registers every operation, in the order in which the router tries them.
 pub(super) fn mount(config: &mut Operations<'_, '_>) {
     config
         .service(health::get_health)
@@ -26,7 +26,7 @@ pub(super) fn mount(config: &mut Operations<'_, '_>) {
         });
 }
 
-/// What lies below `/v1/patients/{patient_id}`: each handler has a door.
+/// Registers the operations below `/v1/patients/{patient_id}`: each handler has a door.
 fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::care::configure_patient(config);
     crate::course::configure_patient(config);

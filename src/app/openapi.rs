@@ -13,7 +13,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::http::{Operations, PatientRef, Problem};
 
-/// The parts that no handler says.
+/// The parts of the document that no handler declares.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -27,18 +27,18 @@ use crate::http::{Operations, PatientRef, Problem};
             examples are open sets: an app must accept values it does not know.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    external_docs(url = "/docs/guide", description = "The first hour: a guide for those who build an app"),
+    external_docs(url = "/docs/guide", description = "The first hour: a guide for app developers"),
     components(schemas(Problem, PatientRef)),
     modifiers(&Rest),
     tags(
         (name = "identity", description = "Logging in and out"),
         (name = "care", description = "Clinics, invitations, care links and the care team"),
-        (name = "grants", description = "What a patient has opened to whom"),
+        (name = "grants", description = "The content that patients share, and its readers"),
         (name = "infusions", description = "Administrations of ketamine"),
-        (name = "window", description = "Phases after an infusion"),
-        (name = "prompts", description = "What the app asks, and when"),
-        (name = "exercises", description = "Integration exercises: the library, what patients work on, what therapists ask for"),
-        (name = "journal", description = "What the patient writes"),
+        (name = "window", description = "The phases after an infusion"),
+        (name = "prompts", description = "The questions that the app asks, and their times"),
+        (name = "exercises", description = "Integration exercises: the library, responses of patients, assignments of therapists"),
+        (name = "journal", description = "The entries of patients"),
         (name = "server", description = "The server itself"),
     ),
 )]
@@ -64,7 +64,7 @@ fn describe(config: &mut ServiceConfig<'_>) {
     super::mount::mount(&mut Operations::described(config));
 }
 
-/// The document of every mounted operation.
+/// Makes the document of every mounted operation.
 pub fn document() -> OpenApi {
     let (_, mut document) =
         actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(describe).split_for_parts();
@@ -74,7 +74,7 @@ pub fn document() -> OpenApi {
     document
 }
 
-/// Adds `warnings` to what requests with a body are answered with: the reply puts it there for the lenient.
+/// Adds `warnings` to the replies of requests with a body: a reply to a lenient request has them.
 fn allow_warnings(document: &mut OpenApi) {
     let Some(components) = &mut document.components else { return };
     let list = ArrayBuilder::new()
@@ -101,7 +101,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
-/// What a test was asked and answered, by operation: `{request?, response?, status}`. Written by the test.
+/// The requests and responses of a test by operation: `{request?, response?, status}`. The test writes them.
 const EXAMPLES: &str = include_str!("../../openapi/examples.json");
 
 fn show_examples(document: &mut OpenApi) {
@@ -133,7 +133,7 @@ pub(super) fn route(document: Bytes) -> Route {
         .to(move || std::future::ready(HttpResponse::Ok().content_type("application/json").body(document.clone())))
 }
 
-/// The document as it is committed: pretty, with a line break at the end.
+/// Returns the document as it is committed: pretty, with a line break at the end.
 pub fn json() -> String {
     let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
     text.push('\n');

@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::tasks::Tasks;
 use crate::{exercises, idempotency, identity, journal};
 
-/// Every task of a server whose pushes leave by `channel`, in the order in which a round does them.
+/// Returns the tasks of a server that delivers by `channel`, in the order in which a round does them.
 pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     vec![
         Box::new(MarkDue { channel: channel.name() }),
@@ -23,7 +23,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     ]
 }
 
-/// One round of everything that is due at `now`, see [`jobs::tick`].
+/// Does one round of everything that is due at `now`, see [`jobs::tick`].
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Resul
     jobs::tick(state, &tasks(channel), now).await
 }
 
-/// Moves a manual clock, and does what falls due on the way, see [`jobs::pass`].
+/// Moves a manual clock, and does the work that becomes due on the way, see [`jobs::pass`].
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What others look for at a fixed address (RFC 8615).
+//! The files at well-known addresses (RFC 8615).
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
@@ -8,9 +8,9 @@ use crate::http::document::PublicFileErrors;
 use crate::kernel::{Error, Result};
 use crate::state::State;
 
-/// Where to report weaknesses
+/// Get the contact for security reports
 ///
-/// RFC 9116. 404 unless the operator named a contact.
+/// The file `security.txt` of RFC 9116. 404 unless the operator named a contact.
 #[utoipa::path(tag = "server", operation_id = "get_security_txt", security(()),
     responses((status = 200, description = "The file", body = String, content_type = "text/plain"), PublicFileErrors))]
 #[get("/.well-known/security.txt")]
@@ -26,13 +26,13 @@ pub(super) async fn get_security_txt(state: web::Data<State>) -> Result<HttpResp
         )))
 }
 
-/// Half a year ahead: the file is made anew for each reader, so it is never out of date.
+/// Returns the time half a year ahead. The file is made anew for each reader, so it never expires.
 fn until(now: Timestamp) -> Timestamp {
     let expires = now.saturating_add((180 * 24).hours()).unwrap_or(now);
     expires.round(Unit::Second).unwrap_or(expires)
 }
 
-/// Where to change a passphrase
+/// Go to the page to change a passphrase
 ///
 /// For password managers. 404 unless the operator named the page.
 #[utoipa::path(tag = "server", operation_id = "get_change_password", security(()),

@@ -1,8 +1,8 @@
-//! The log: lines on standard error, which never hold up or end what is logged.
+//! The log: lines on standard error, which never hold up or end the server.
 //!
-//! A thread of its own writes them. While it cannot (the reader of a pipe has stopped reading), lines wait, and are lost
-//! beyond that; lines that cannot be written (the reader has gone, the disk is full) are lost as well. The server goes on,
-//! and `log_lines_lost_total` counts.
+//! A thread of its own writes them. While it cannot (the reader of a pipe has stopped reading), lines wait, up to a
+//! limit beyond which they are lost. Lines that cannot be written (the reader has gone, the disk is full) are lost as
+//! well. The server goes on, and `log_lines_lost_total` counts the lost lines.
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -20,15 +20,15 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// How many lines wait at most, of some 200 bytes each.
+/// The most lines that wait, of some 200 bytes each.
 const WAITING: usize = 16_384;
 
-/// Starts the log. The guard writes what waits when it is dropped, for as long as a second.
+/// Starts the log. When the guard is dropped it writes the waiting lines, for a second at most.
 pub(super) fn start(format: LogFormat, filter: &str) -> WorkerGuard {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let (lines, guard) = NonBlockingBuilder::default().buffered_lines_limit(WAITING).finish(Sink);
     let lines = Lines { dropped: lines.error_counter(), lines };
-    // A fault of the log itself would be printed on standard error, which panics when that is closed.
+    // A fault of the log itself would be printed on standard error, and the printing panics when that is closed.
     let log = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(lines);
     match format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),

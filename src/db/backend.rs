@@ -1,13 +1,13 @@
-//! Which database a server uses, and how an operator writes it.
+//! The database of a server, and its URL.
 
 use std::path::{Path, PathBuf};
 
 use crate::kernel::Result;
 
-/// Which database a [`Db`](super::Db) speaks to.
+/// The database that a [`Db`](super::Db) is connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// A file of our own, or a [`Memory`](super::Memory).
+    /// An SQLite file, or a [`Memory`](super::Memory).
     Sqlite(PathBuf),
     /// A PostgreSQL server, by URL.
     Postgres(String),
@@ -31,12 +31,12 @@ impl Backend {
         }
     }
 
-    /// Whether it is a [`Memory`](super::Memory): there is no file, and no other process can reach it.
+    /// Whether it is a [`Memory`](super::Memory), which has no file and which no other process can reach.
     pub fn in_memory(&self) -> bool {
         matches!(self, Self::Sqlite(path) if path.to_str().is_some_and(|path| path.starts_with(MEMORY)))
     }
 
-    /// The name of the kind of database.
+    /// Returns the name of the kind of database.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "sqlite",
@@ -45,5 +45,5 @@ impl Backend {
     }
 }
 
-/// How the address of a database in memory begins: SQLite shares those whose name begins with a slash.
+/// The beginning of the address of a database in memory. SQLite shares those whose name begins with a slash.
 pub(super) const MEMORY: &str = "file:/afterglow-";

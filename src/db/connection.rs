@@ -1,4 +1,4 @@
-//! One connection type over both databases, and the nodes that say what the enum cannot.
+//! One connection type for both databases, and query nodes for SQL that its enum lacks.
 
 use diesel::connection::AnsiTransactionManager;
 use diesel::pg::{Pg, PgConnection};
@@ -31,13 +31,13 @@ impl std::fmt::Debug for AnyConnection {
     }
 }
 
-/// A query that both databases understand as it is, run past the enum: what the enum does not know (`ON CONFLICT`),
-/// and what runs often, for the enum writes the text of a statement anew for every run.
+/// A query that both databases understand as it is, run past the enum. It is for SQL that the enum does not know
+/// (`ON CONFLICT`), and for frequent queries: the enum writes the text of a statement anew for every run.
 #[derive(Debug)]
 pub struct Both<T>(pub T);
 
 impl<T> Both<T> {
-    /// Runs it; answers how many rows it touched.
+    /// Runs the query and answers the number of rows it touched.
     pub fn execute(self, conn: &mut AnyConnection) -> QueryResult<usize>
     where
         T: RunQueryDsl<PgConnection> + ExecuteDsl<PgConnection, Pg>,
@@ -49,7 +49,7 @@ impl<T> Both<T> {
         }
     }
 
-    /// Runs it; answers its rows.
+    /// Runs the query and answers its rows.
     pub fn load<'q, U>(self, conn: &mut AnyConnection) -> QueryResult<Vec<U>>
     where
         T: LoadQuery<'q, PgConnection, U> + RunQueryDsl<PgConnection>,
@@ -61,7 +61,7 @@ impl<T> Both<T> {
         }
     }
 
-    /// Runs it; answers its row.
+    /// Runs the query and answers its row.
     ///
     /// # Errors
     ///
@@ -78,12 +78,12 @@ impl<T> Both<T> {
     }
 }
 
-/// The columns of a row, for a query that is run past the enum by [`Both`]: `as_select()` names one database.
+/// Returns the columns of a row, for a query that [`Both`] runs past the enum: `as_select()` is for one database.
 pub fn columns<R: Selectable<MultiBackend>>() -> R::SelectExpression {
     R::construct_selection()
 }
 
-/// Opens a transaction with `sql`, known to diesel's transaction manager.
+/// Opens a transaction with `sql`, so that diesel's transaction manager knows of it.
 pub(super) fn begin(conn: &mut AnyConnection, sql: &str) -> Result<()> {
     match conn {
         AnyConnection::Pg(conn) => AnsiTransactionManager::begin_transaction_sql(conn, sql)?,

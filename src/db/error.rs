@@ -1,11 +1,11 @@
-//! What a database error means.
+//! The meaning of database errors.
 
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error as Diesel};
 
 use crate::kernel::Error;
 
-/// A row that may be missing is asked for with `optional()`: one that is not there after all is a fault of ours, and
-/// never a 404.
+/// Sorts the errors of diesel. A missing row is a fault of the server and never a 404: a query whose row may be missing
+/// uses `optional()`.
 impl From<Diesel> for Error {
     fn from(error: Diesel) -> Self {
         let words = match &error {
@@ -15,7 +15,7 @@ impl From<Diesel> for Error {
             Diesel::DatabaseError(_, info) => info.message(),
             _ => return Self::Internal(Box::new(error)),
         };
-        // diesel keeps no error number; these are the fixed English texts of SQLite and libpq.
+        // diesel keeps no error number; these are the English texts of SQLite and libpq.
         let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
         if says(&["database or disk is full", "No space left on device"]) {
             Self::StorageFull

@@ -15,9 +15,9 @@ use crate::kernel::{Error, Result};
 /// A family of tables that lives in one database.
 #[derive(Clone, Copy, Debug)]
 pub enum Family {
-    /// Everything but keys.
+    /// All tables but that of the keys.
     Main,
-    /// The wrapped data keys.
+    /// The table of the wrapped data keys.
     Keyring,
 }
 
@@ -26,7 +26,7 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const KEYRING_SQLITE: EmbeddedMigrations = embed_migrations!("migrations/keyring-sqlite");
 const KEYRING_POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/keyring-postgres");
 
-/// Any number, as long as every server process takes the same.
+/// The number of the lock: any, as long as every server process takes the same.
 const LOCK: i64 = 0x0061_6674_6572_676c;
 
 /// Brings the tables to this build's version and answers the versions it added. Blocks.
@@ -38,7 +38,7 @@ pub fn run(backend: &Backend, family: Family) -> Result<Vec<String>> {
     match backend {
         Backend::Sqlite(path) => {
             let mut conn = sqlite::connect(path, Role::Writer)?;
-            // All of it in one transaction that nobody else can begin: who comes second finds it done.
+            // One transaction for all, which only one process can begin: the second process finds it done.
             conn.immediate_transaction(|conn| {
                 apply(conn, if matches!(family, Family::Main) { SQLITE } else { KEYRING_SQLITE })
             })
@@ -46,7 +46,7 @@ pub fn run(backend: &Backend, family: Family) -> Result<Vec<String>> {
         Backend::Postgres(url) => {
             let mut conn = postgres::connect(url)?;
             diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut conn)?;
-            // The lock is the connection's: it goes when `conn` does.
+            // The lock belongs to the connection: it ends with `conn`.
             apply(&mut conn, if matches!(family, Family::Main) { POSTGRES } else { KEYRING_POSTGRES })
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`Db::write`] and [`Db::read`] are the only ways in. A unit commits on `Ok` and rolls back on `Err`; a refusal that
 //! must leave a trace is therefore a *value*, not an error. A unit may run more than once and so has no effect outside
-//! the database; what must happen after the commit is handed to [`Tx::after_commit`].
+//! the database; effects after the commit are handed to [`Tx::after_commit`].
 //!
 //! Connections live on threads of their own, never on the HTTP workers. On SQLite one writer thread commits many
 //! units in one transaction (`writer`), each in a savepoint; on PostgreSQL each thread runs one unit at a time
@@ -38,10 +38,10 @@ use crate::kernel::{Error, Result};
 use queue::{Lane, Queue};
 use unit::Unit;
 
-/// How long a unit may wait in the queue and run before it is answered 503.
+/// The time for which a unit may wait in the queue and run before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A handle on the database, cheap to clone. [`Db::close`] finishes what waits.
+/// A handle on the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     writes: Arc<Queue>,
@@ -86,19 +86,19 @@ impl Db {
         Ok(Self { writes, reads, threads: Arc::new(std::sync::Mutex::new(threads)), backend: Arc::new(backend) })
     }
 
-    /// Which database this is.
+    /// Returns the database that this handle is for.
     pub fn backend(&self) -> &Backend {
         &self.backend
     }
 
-    /// Runs `f` in one transaction and answers when it is durable.
+    /// Runs `f` in one transaction, and answers once it is durable.
     ///
     /// `f` may run more than once (deadlock, connection lost before COMMIT), so it borrows its input and has no
     /// outside effect.
     ///
     /// # Errors
     ///
-    /// What `f` answers (nothing is then changed); [`Error::Unavailable`] when the queue is full, the database is
+    /// The errors of `f` (nothing is then changed); [`Error::Unavailable`] when the queue is full, the database is
     /// away, or the outcome of COMMIT is unknown.
     pub async fn write<T, F>(&self, f: F) -> Result<T>
     where
@@ -108,7 +108,7 @@ impl Db {
         self.submit(&self.writes, Lane::Interactive, false, f).await
     }
 
-    /// [`Db::write`] for background work: runs when nobody waits. Cut it to at most 100 rows a unit.
+    /// Runs `f` like [`Db::write`], for background work: when nobody waits. A unit changes at most 100 rows.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Db {
         self.submit(&self.writes, Lane::Bulk, false, f).await
     }
 
-    /// Runs `f` on one snapshot. It cannot write.
+    /// Runs `f` on one snapshot, where it cannot write.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Db {
         self.reads.close();
         let threads = self.threads.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default();
         for thread in threads {
-            // A thread that panicked has already answered its unit; there is nothing left to lose here.
+            // A thread that panicked has already answered its unit.
             drop(thread.join());
         }
     }

@@ -20,12 +20,12 @@ use crate::kernel::{Error, Result};
 
 type Manager = <AnyConnection as Connection>::TransactionManager;
 
-/// How often a unit runs before a deadlock is told to the client.
+/// The number of times a unit runs before the client is told of a deadlock.
 const ATTEMPTS: u32 = 4;
-/// How long a thread waits between two attempts to reach a server that is away.
+/// The time between two attempts to reach a server that is away.
 const RECONNECT: Duration = Duration::from_millis(250);
 
-/// Opens a connection with the settings every unit relies on.
+/// Opens a connection with the settings that every unit relies on.
 pub(super) fn connect(url: &str) -> Result<PgConnection> {
     let mut conn = PgConnection::establish(&with_timeouts(url))?;
     conn.batch_execute(
@@ -35,7 +35,7 @@ pub(super) fn connect(url: &str) -> Result<PgConnection> {
     Ok(conn)
 }
 
-/// The URL with bounds on how long libpq waits, where the operator set none.
+/// Adds bounds on the waiting of libpq to the URL, where the operator set none.
 fn with_timeouts(url: &str) -> String {
     let mut url = url.to_owned();
     for (key, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "5000"), ("application_name", "afterglow")] {
@@ -64,13 +64,13 @@ struct Link {
     failed: Option<Instant>,
 }
 
-/// How far a unit came.
+/// The outcome of a run of a unit.
 enum Outcome {
-    /// It ended.
+    /// The unit ended.
     Ended { end: Result<()>, broken: bool },
-    /// It did not commit and may run again.
+    /// The unit did not commit and may run again.
     Again { error: Error, broken: bool },
-    /// Nobody knows whether it committed.
+    /// It is unknown whether the unit committed.
     Unknown(Error),
 }
 
@@ -137,7 +137,7 @@ fn run(conn: &mut AnyConnection, job: &mut dyn Job, read_only: bool) -> Outcome 
         Ok(()) => match Manager::commit_transaction(conn) {
             Ok(()) => Outcome::Ended { end: Ok(()), broken: false },
             Err(error) => match Error::from(error) {
-                // A refused COMMIT says so over a live connection; a serialization failure rolled back.
+                // The connection is alive, so the COMMIT was refused; a serialization failure rolls back.
                 error @ Error::Transient(_) if conn.batch_execute("SELECT 1").is_ok() => {
                     Outcome::Again { error, broken: false }
                 }

@@ -7,12 +7,12 @@ use std::time::Instant;
 use super::unit::Job;
 use crate::kernel::{Error, Result};
 
-/// Who waits for a unit.
+/// The priority of a unit.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lane {
-    /// A person: served first.
+    /// A person waits: served first.
     Interactive,
-    /// The server itself: served when nobody waits.
+    /// The server's own work: served when nobody waits.
     Bulk,
 }
 
@@ -65,7 +65,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The next unit, or `None` when the queue is closed and empty. Waits.
+    /// Waits for the next unit; `None` when the queue is closed and empty.
     pub(super) fn next(&self) -> Option<Waiting> {
         let mut lines = self.lines();
         loop {
@@ -79,7 +79,7 @@ impl Queue {
         }
     }
 
-    /// The next unit if one waits now.
+    /// Returns the next unit if one waits now.
     pub(super) fn try_next(&self) -> Option<Waiting> {
         take(&mut self.lines())
     }

@@ -1,7 +1,8 @@
 //! The tables, in the portable types of this folder.
 //!
-//! Columns of [`Binary`](diesel::sql_types::Binary) named `doc`, `meta`, `text`, `mood`, `tags`, `attachments`, `answers`,
-//! `distress`, `cautions`, `profile`, `credential` or `sealed` hold sealed documents (see [`crate::vault`]); the rest is ids, numbers, instants and delivery state.
+//! Columns of [`Binary`](diesel::sql_types::Binary) named `doc`, `meta`, `text`, `mood`, `tags`, `attachments`,
+//! `answers`, `distress`, `cautions`, `profile`, `credential` or `sealed` hold sealed documents (see [`crate::vault`]);
+//! the others hold ids, numbers, instants, states, keyed hashes and wrapped keys.
 
 #![expect(missing_docs, reason = "written by the macro; the module docs say what the columns hold")]
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the macro looks its types up by name"))]

@@ -14,7 +14,7 @@ use crate::kernel::{Error, Result};
 
 type Manager = <AnyConnection as Connection>::TransactionManager;
 
-/// The role of a connection decides its pragmas.
+/// The role of a connection, which decides its pragmas.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
     Writer,
@@ -27,13 +27,13 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<SqliteConnection> {
     let mut conn = SqliteConnection::establish(path)?;
     let pragmas = match role {
         // FULL: a commit is on the disk before it is answered. In WAL mode, NORMAL would lose it on a power cut.
-        // A checkpoint every 16 MB of log: pages that change all the time are copied once for many changes.
+        // A checkpoint every 16 MB of log: a page that changes often is copied once for many changes.
         Role::Writer => {
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;"
         }
         Role::Reader => "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
     };
-    // MEMORY: what a savepoint would restore is not written to a file of its own.
+    // MEMORY: the pages that a savepoint would restore are not written to a file of their own.
     conn.batch_execute(
         "PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY;",
     )?;
@@ -71,7 +71,7 @@ fn with(
     end
 }
 
-/// Runs `work` between `begin` and a commit that changes nothing. Also says whether the connection is still good.
+/// Runs `work` between `begin` and a commit that changes nothing. Also answers whether the connection is still good.
 pub(super) fn in_snapshot(
     conn: &mut AnyConnection,
     begin: &str,

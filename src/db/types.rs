@@ -55,8 +55,8 @@ pub struct At(pub Timestamp);
 /// Microseconds from 1970 to 2000, where PostgreSQL starts to count.
 const TO_2000: i64 = 946_684_800_000_000;
 
-/// The first microsecond that PostgreSQL can keep (4714 BC), on its own count. What a broken clock said before that is
-/// put there in the row; what was said stands in the sealed document.
+/// The first microsecond that PostgreSQL can keep (4714 BC), on its own count. An earlier time of a broken clock is
+/// put there in the row; the time as sent is in the sealed document.
 const FIRST: i64 = -211_813_488_000_000_000;
 
 impl ToSql<Moment, Pg> for At {
@@ -139,7 +139,7 @@ where
     }
 }
 
-// What `#[derive(AsExpression)]` writes for a type without parameters.
+// The code that `#[derive(AsExpression)]` writes for a type without parameters.
 macro_rules! bind_id {
     ($($sql:ty),*) => { $(
         impl<K> AsExpression<$sql> for Id<K> where $sql: SingleValue {

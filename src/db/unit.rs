@@ -1,4 +1,4 @@
-//! One unit of work, type-erased for the queue.
+//! A unit of work, type-erased for the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -27,16 +27,16 @@ impl<'c> Tx<'c> {
         Self { conn, hooks: Vec::new() }
     }
 
-    /// The connection, for SQL.
+    /// Returns the connection, for SQL.
     pub fn conn(&mut self) -> &mut AnyConnection {
         self.conn
     }
 
-    /// Runs `f`; what it did is undone when it answers [`Error::NotFound`], and the unit goes on.
+    /// Runs `f`. When it answers [`Error::NotFound`], its changes are undone and the unit goes on.
     ///
     /// # Errors
     ///
-    /// What `f` answers. After any other error the unit must end with it.
+    /// The errors of `f`. After any other error the unit must end with it.
     pub fn unless_not_found<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let hooks = self.hooks.len();
         self.conn.batch_execute("SAVEPOINT attempt")?;
@@ -52,18 +52,18 @@ impl<'c> Tx<'c> {
         result
     }
 
-    /// Runs `hook` once the unit is durable, and never if it is not. The only way to touch a cache, wake a worker or
-    /// notify a stream.
+    /// Runs `hook` once the unit is durable, and never if it is not. This is the only way to touch a cache, wake a
+    /// worker or notify a stream.
     pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.hooks.push(Box::new(hook));
     }
 }
 
-/// What a database thread sees of a unit.
+/// A unit as the database threads run it.
 pub(super) trait Job: Send {
     /// Runs the unit and keeps its result. A panic is an [`Error::Internal`].
     fn run(&mut self, conn: &mut AnyConnection) -> Result<()>;
-    /// Says how the transaction ended: runs the hooks and answers the caller.
+    /// Runs the hooks if the transaction is durable, and answers the caller.
     fn finish(self: Box<Self>, end: Result<()>);
 }
 
@@ -107,7 +107,7 @@ where
             }
             Ok(value)
         });
-        // The caller may have gone away; what is durable stays durable.
+        // The caller may have gone away; the unit stays durable.
         drop(reply.send(answer));
     }
 }

@@ -1,4 +1,4 @@
-//! The server's own values, by name: how far its setup is, which versions it works with.
+//! The server's own values, by name: the state of its setup, the versions it works with.
 
 use diesel::prelude::*;
 
@@ -6,7 +6,7 @@ use super::schema::settings;
 use super::{Both, Tx};
 use crate::kernel::Result;
 
-/// The value of that name.
+/// Finds the value of that name.
 ///
 /// # Errors
 ///
@@ -15,7 +15,7 @@ pub fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Vec<u8>>> {
     Ok(settings::table.filter(settings::name.eq(name)).select(settings::value).first(tx.conn()).optional()?)
 }
 
-/// Keeps a value unless there is one.
+/// Stores a value unless there is one.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub fn insert(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a value in the place of the one before. Of servers that do so at once for the first time, one wins.
+/// Stores a value in the place of the one before. Of servers that store the first one at the same time, one wins.
 ///
 /// # Errors
 ///
@@ -36,7 +36,7 @@ pub fn replace(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
     if set.execute(tx.conn())? == 0 { insert(tx, name, value) } else { Ok(()) }
 }
 
-/// Deletes a value if it still is `value`: of several units one hears `true`.
+/// Deletes a value if it still is `value`. Of several units, one is answered `true`.
 ///
 /// # Errors
 ///

@@ -5,8 +5,8 @@
 //!
 //! On a full disk, an I/O error or an interrupt SQLite may drop the *whole* transaction; a later savepoint would then
 //! open, and its release commit, a transaction of its own. A savepoint dies with its transaction, so the writer
-//! learns of it when it releases or rolls back the unit's savepoint. The batch is then dead: nothing more runs in it, every
-//! unit that ran is answered 503, the connection is opened anew, and the units that wait stay in the queue.
+//! learns of it when it releases or rolls back the unit's savepoint. The batch is then dead: nothing more runs in it,
+//! every unit that ran is answered 503, the connection is opened anew, and the units that wait stay in the queue.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::kernel::{Error, Result};
 
 /// The most units in one transaction.
 const BATCH: usize = 128;
-/// The longest a batch goes on taking units.
+/// The longest time for which a batch takes units.
 const BATCH_TIME: Duration = Duration::from_millis(5);
 
 type Manager = <AnyConnection as Connection>::TransactionManager;
 
 pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
-    // Opened here, so that a file that cannot be opened is told to whoever starts the server.
+    // Opened here, so that the start of the server fails when the file cannot be opened.
     let mut conn = Some(AnyConnection::Sqlite(connect(&path, Role::Writer)?));
     spawn("db-write".to_owned(), move || {
         while let Some(first) = queue.next() {
@@ -58,12 +58,12 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
 }
 
 struct Batch {
-    /// Every unit that ran, and how it ended.
+    /// The units that ran, each with its result.
     ran: Vec<(Box<dyn Job>, Result<()>)>,
 }
 
 impl Batch {
-    /// Runs units until the batch closes, then commits. An error means that nothing of it is known to be durable.
+    /// Runs units until the batch closes, then commits. After an error, nothing of the batch is known to be durable.
     fn run(&mut self, conn: &mut AnyConnection, first: Waiting, queue: &Queue) -> Result<()> {
         let opened = Instant::now();
         if let Err(error) = begin(conn, "BEGIN IMMEDIATE") {
@@ -83,7 +83,7 @@ impl Batch {
         Ok(Manager::commit_transaction(conn)?)
     }
 
-    /// Runs one unit in a savepoint. An error means that the outer transaction is gone.
+    /// Runs one unit in a savepoint. After an error, the outer transaction is gone.
     fn run_one(&mut self, conn: &mut AnyConnection, mut job: Box<dyn Job>) -> Result<()> {
         let mut attempt = || -> Result<Result<()>> {
             Manager::begin_transaction(conn)?;

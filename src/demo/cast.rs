@@ -1,4 +1,4 @@
-//! The people of the story, and how they came to the clinic.
+//! The people of the story, and their ways to the clinic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::onboarding::model::{InvitationDoc, Invitee, Registration};
 use crate::onboarding::{JoinCode, setup};
 use crate::state::State;
 
-/// Somebody who works at the clinic.
+/// A member of the clinic's staff.
 #[derive(Debug)]
 pub(super) struct Colleague {
     /// Their part in the story.
@@ -30,7 +30,7 @@ pub(super) struct Colleague {
     pub(super) account: Id<Account>,
 }
 
-/// Everybody who works at the clinic.
+/// The clinic and its staff.
 #[derive(Debug)]
 pub(super) struct Workplace {
     /// The clinic's name.
@@ -44,7 +44,7 @@ pub(super) struct Workplace {
 }
 
 impl Workplace {
-    /// The therapist whom the story calls `key`.
+    /// Returns the therapist whom the story calls `key`.
     pub(super) fn therapist(&mut self, key: &str) -> Result<&mut Colleague> {
         let mut all = self.therapists.iter_mut();
         all.find(|one| one.who.key == key).ok_or_else(|| unfit(format!("no therapist is called {key}")))
@@ -56,15 +56,15 @@ impl Workplace {
 pub(super) struct Character {
     /// Their part in the story.
     pub(super) story: PatientStory,
-    /// The zone they live in.
+    /// Their time zone.
     pub(super) zone: Zone,
     country: String,
-    /// Words about them in these weeks, in the place of the story's.
+    /// A word on their treatment in these weeks, in the place of the story's.
     stage: Option<String>,
     actor: Option<Actor>,
     /// Their links to therapists, the first one first.
     pub(super) links: Vec<(String, Id<CareLink>)>,
-    /// Their infusions, by what the story calls them.
+    /// Their infusions, by their names in the story.
     pub(super) infusions: BTreeMap<String, Id<Infusion>>,
     /// Their entries.
     pub(super) entries: BTreeMap<String, Id<Entry>>,
@@ -77,30 +77,30 @@ pub(super) struct Character {
 }
 
 impl Character {
-    /// A word on where they are in their treatment.
+    /// Returns a word on their treatment.
     pub(super) fn stage(&self) -> String {
         self.stage.as_ref().unwrap_or(&self.story.stage).clone()
     }
 
-    /// Their session, once they have an account.
+    /// Returns their session, once they have an account.
     pub(super) fn actor(&mut self) -> Result<&mut Actor> {
         self.actor.as_mut().ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
     }
 
-    /// The patient they are.
+    /// Returns the id of the patient.
     pub(super) fn patient(&self) -> Result<Id<Patient>> {
         let patient = self.actor.as_ref().and_then(|actor| actor.patient);
         patient.ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
     }
 
-    /// The name and the link of a therapist of theirs: of the first, if none is named.
+    /// Returns the name and the link of one of their therapists: of the first, if none is named.
     pub(super) fn link(&self, therapist: Option<&str>) -> Result<(String, Id<CareLink>)> {
         let found = self.links.iter().find(|(key, _)| therapist.is_none_or(|wanted| wanted == key));
         found.cloned().ok_or_else(|| unfit(format!("{} has no such therapist", self.story.name)))
     }
 }
 
-/// Sets the clinic up and takes on who works there.
+/// Sets the clinic up with its staff.
 ///
 /// # Errors
 ///
@@ -121,12 +121,12 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
     for who in clinic.therapists {
         therapists.push(hire(stage, &mut admin.actor, who, "care").await?);
     }
-    // There is nothing more to do, and a session that lies idle for two months ends.
+    // The admin does nothing more, and a session that is idle for two months ends.
     stage.log_out(&mut admin.actor).await?;
     Ok(Workplace { name: clinic.name, admin, nurse, therapists })
 }
 
-/// The patients, before they have joined.
+/// Makes the patients, before they have joined.
 pub(super) fn patients(stories: Vec<PatientStory>, now: Timestamp) -> Result<Vec<Character>> {
     let character = |story: PatientStory| {
         let home = story.home(now)?;
@@ -147,7 +147,7 @@ pub(super) fn patients(stories: Vec<PatientStory>, now: Timestamp) -> Result<Vec
     stories.into_iter().map(character).collect()
 }
 
-/// Everybody who is still logged in logs out.
+/// Logs out everybody who is still logged in.
 pub(super) async fn leave(stage: &Stage, work: &mut Workplace, patients: &mut [Character]) -> Result<()> {
     let staff = std::iter::once(&mut work.nurse).chain(&mut work.therapists);
     let people = patients.iter_mut().filter_map(|patient| patient.actor.as_mut());
@@ -162,7 +162,7 @@ async fn pass(stage: &Stage, minutes: i64) -> Result<()> {
     stage.advance(to).await
 }
 
-/// Invites somebody; the code.
+/// Invites somebody and returns the code.
 async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, email: &str) -> Result<JoinCode> {
     let caller: Claimed<Staff> = stage.claimed(inviter).await?;
     let person = person(name, email)?;
@@ -196,7 +196,7 @@ async fn register(stage: &Stage, registration: Registration) -> Result<(Actor, I
     Ok((stage.actor(registered.grant, registered.patient), account))
 }
 
-/// A patient comes to a therapist with their code, as a new account or with the one they have; unless told otherwise the
+/// Lets a patient join a therapist with a code, by a new account or with the one they have. Unless told otherwise the
 /// therapist confirms the link.
 pub(super) async fn join(
     stage: &Stage,
@@ -229,7 +229,7 @@ pub(super) async fn join(
     Ok(())
 }
 
-/// The link that registering with a code has made.
+/// Finds the link that the registration with a code has made.
 async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
     let caller: Claimed<Anyone> = stage.claimed(actor).await?;
     let first = PageRequest { limit: Limit::default(), after: None };
@@ -237,7 +237,7 @@ async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
     Ok(listed.await?.0.links.first().ok_or_else(|| unfit("a registration made no link"))?.id)
 }
 
-/// Somebody with an account uses another therapist's code.
+/// Accepts another therapist's code with an account.
 async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<CareLink>> {
     let (parts, link) = (State::clone(stage.state()), stage.state().entropy.id(stage.now()));
     let accepted = stage.change(actor, move |tx, live: &Live<Anyone>| {
@@ -259,7 +259,7 @@ async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, lin
     confirmed.await
 }
 
-/// A patient ends a link.
+/// Ends a link of a patient.
 pub(super) async fn part(stage: &Stage, patient: &mut Character, link: Id<CareLink>) -> Result<()> {
     let keys = stage.state().vault.keys(patient.patient()?.uuid()).await?;
     let planner = Arc::clone(&stage.state().planner);

@@ -11,13 +11,13 @@ use crate::kernel::id::{Assignment, Entry, Patient, Response};
 /// Somebody who can log in.
 #[derive(Clone, Debug)]
 pub struct LogIn {
-    /// Who they are.
+    /// Their name.
     pub name: String,
-    /// What they do.
+    /// Their role.
     pub role: &'static str,
     /// Their address.
     pub email: String,
-    /// A word on where they are in their treatment, or on whom they see.
+    /// A word on their treatment, or on their patients.
     pub stage: String,
 }
 
@@ -26,13 +26,14 @@ pub struct LogIn {
 pub struct DemoClinic {
     /// The clinic's name.
     pub clinic: String,
-    /// Who can log in, with [`PASSPHRASE`].
+    /// The people who can log in, with [`PASSPHRASE`].
     pub people: Vec<LogIn>,
     /// The number of entries.
     pub entries: usize,
     /// The number of exercise responses.
     pub responses: usize,
-    /// What the first therapist may read of the first patient, and the assignment that the response answers.
+    /// The first patient, an entry and a response that the first therapist may read, and the assignment that the
+    /// response answers.
     pub shown: (Id<Patient>, Id<Entry>, Id<Response>, Id<Assignment>),
 }
 
@@ -57,7 +58,7 @@ pub(super) fn filled(work: &Workplace, patients: &[Character], summary: StorySum
 }
 
 impl DemoClinic {
-    /// The guide, for a server that will answer at `url`.
+    /// Returns the guide, for a server that will answer at `url`.
     pub fn guide(&self, url: &str) -> String {
         let mut text = self.log_ins();
         let _infallible = write!(
@@ -68,7 +69,7 @@ impl DemoClinic {
         text
     }
 
-    /// The log-ins, one a line.
+    /// Returns the log-ins, one a line.
     pub fn log_ins(&self) -> String {
         let mut text =
             format!("{} is open. Nobody in it is real.\n\nEverybody's passphrase: {PASSPHRASE}\n\n", self.clinic);
@@ -78,7 +79,7 @@ impl DemoClinic {
         text
     }
 
-    /// The part of the guide that a shell can run: two log-ins, and nine requests.
+    /// Returns the part of the guide that a shell can run: two log-ins, and nine requests.
     pub fn script(&self, url: &str) -> String {
         let email_of = |role| self.people.iter().find(|who| who.role == role).map_or("", |who| who.email.as_str());
         let log_in = |email: &str| {

@@ -1,16 +1,17 @@
-//! A believable clinic for somebody who wants to look around: people, infusions, entries, exercises, shares.
+//! A believable clinic to look around in: people, infusions, entries, exercises, shares.
 //!
 //! Owns the story (data files of what happens on which day) and the stage on which it is played. The story is played
 //! against a clock that starts ten weeks ago and is moved forward: people log in, doors are opened, actions are called
-//! and the background work is done at the time it is due. So what is stored is what the product itself would have
+//! and the background work is done at the time it is due. So the rows are those that the product itself would have
 //! stored, down to the access log and the change numbers.
 //!
 //! The same seed and the same present give the same people, ids, entries and plans. Keys, codes and tokens are drawn
 //! from the system all the same ([`entropy`]): the database of a demo lies on a disk, and `serve` answers for it.
 //!
 //! Everybody's times hang on the present. One patient lives where the clocks change in these weeks (`zones`); where in
-//! the year none do, it is the zone whose clocks change next or have last. One patient has no clinic: she registered with
-//! a therapist's code, as everybody must, and ended the link before it was confirmed. Nobody there ever saw anything.
+//! the year none do, it is the zone whose clocks change next or have last. One patient has no clinic: she registered
+//! with a therapist's code, as everybody must, and ended the link before it was confirmed. Nobody there ever saw
+//! anything.
 //!
 //! Nobody in it is real, and nothing in it is advice.
 
@@ -31,15 +32,15 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::Server;
 use crate::kernel::{Clock, Entropy, Error, Result};
 
-/// How long ago the story begins.
+/// The length of the story.
 const BEGINS: SignedDuration = SignedDuration::from_hours(70 * 24);
 
-/// When a story that ends at `now` begins: where the clock of the server to fill has to stand.
+/// Returns the beginning of a story that ends at `now`, at which the clock of the server to fill has to stand.
 pub fn beginning(now: Timestamp) -> Timestamp {
     now.saturating_sub(BEGINS).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// What a server draws from that is filled for good: ids that follow from `seed`, secrets that do not.
+/// Returns the entropy of a server whose demo is kept: its ids follow from `seed`, its secrets do not.
 pub fn entropy(seed: u64) -> Entropy {
     Entropy::with_ids_of(seed)
 }

@@ -1,4 +1,4 @@
-//! What patients do: write, practise, answer prompts, open what they wrote, and change what they are asked.
+//! The deeds of patients: write, practise, answer prompts, share, and change their settings.
 
 use jiff::SignedDuration;
 use jiff::civil::Time;
@@ -34,8 +34,8 @@ impl Scene<'_> {
         self.stage.door(self.person.actor()?, None).await
     }
 
-    /// The prompt of `rule` that waits for an answer now. Plans differ a little from patient to patient and from date
-    /// to date: a prompt that a cap has dropped is no fault of the story.
+    /// Finds the prompt of `rule` that waits for an answer now. Plans differ a little from patient to patient and from
+    /// date to date: a prompt that a cap has dropped is no fault of the story.
     async fn prompt(&mut self, rule: &str) -> Result<Option<Id<Prompt>>> {
         let (door, now, rule) = (self.own().await?, self.stage.now(), rule.to_owned());
         let days = |n: i64| now.saturating_add(SignedDuration::from_hours(24 * n)).unwrap_or(now);
@@ -49,7 +49,7 @@ impl Scene<'_> {
         found.await
     }
 
-    /// Does something with the prompt of a rule, if there is one.
+    /// Acts on the prompt of a rule, if there is one.
     pub(super) async fn respond(&mut self, rule: &str, act: Act) -> Result<()> {
         let Some(id) = self.prompt(rule).await? else { return Ok(()) };
         let name = match &act {
@@ -237,7 +237,7 @@ impl Scene<'_> {
         change(&door, "delete_grant", (), move |tx, access, ()| sharing::delete(tx, access, id).map(drop)).await
     }
 
-    /// An answer in a therapist's thread.
+    /// Answers in a therapist's thread.
     pub(super) async fn reply(&mut self, key: &str, body: String, to: Option<&str>) -> Result<()> {
         let (id, entry, (_, link)) = (self.new_id(), named(&self.person.entries, key)?, self.person.link(to)?);
         let new = NewComment { id, entry, thread: Some(link), body: Text::parse(body).map_err(unfit)? };

@@ -9,8 +9,8 @@ use crate::kernel::id::{Assignment, Entry, Patient, Response};
 use crate::kernel::{Id, Result};
 use crate::prompts::actions::{Act, Later};
 
-/// The things of the first patient that the guide shows: an entry that their therapist may read, a response that the therapist may
-/// read, and the assignment that it answers.
+/// The names of the first patient's entry, response and assignment that the guide shows. The therapist may read the
+/// entry and the response, which answers the assignment.
 const SHOWN: (&str, &str, &str) = ("radio", "place", "place");
 
 /// A summary of the story that was played.
@@ -31,7 +31,7 @@ pub(super) struct Scene<'s> {
     pub(super) person: &'s mut Character,
 }
 
-/// Tells the story of everybody until `now`.
+/// Plays the story of everybody until `now`.
 pub(super) async fn play(
     stage: &Stage,
     work: &mut Workplace,
@@ -107,7 +107,7 @@ impl Scene<'_> {
         }
     }
 
-    /// A new id.
+    /// Makes an id.
     pub(super) fn new_id<K>(&self) -> Id<K> {
         self.stage.state().entropy.id(self.stage.now())
     }

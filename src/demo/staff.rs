@@ -1,4 +1,4 @@
-//! What those who work at the clinic do: plan, record, read, comment, assign.
+//! The deeds of the clinic's staff: plan, record, read, comment, assign.
 
 use jiff::ToSpan;
 
@@ -26,7 +26,7 @@ impl Scene<'_> {
         self.stage.door(&mut self.work.nurse.actor, Some(self.person.patient()?)).await
     }
 
-    /// The door to the patient, for a therapist of theirs.
+    /// Returns the door to the patient, for one of their therapists.
     async fn therapist<L: Policy>(&mut self, who: Option<&str>) -> Result<Door<L>> {
         let (key, _) = self.person.link(who)?;
         let patient = self.person.patient()?;
@@ -127,7 +127,7 @@ impl Scene<'_> {
         .await
     }
 
-    /// A therapist reads an entry: what a client does when a person has opened it.
+    /// Reads an entry as a therapist's client does when the person has opened it.
     pub(super) async fn read_entry(&mut self, key: &str, by: Option<&str>) -> Result<()> {
         let id = named(&self.person.entries, key)?;
         let door: Door<Shared> = self.therapist(by).await?;
@@ -139,7 +139,7 @@ impl Scene<'_> {
         .await
     }
 
-    /// A therapist reads a response.
+    /// Reads a response as a therapist.
     pub(super) async fn read_response(&mut self, key: &str, by: Option<&str>) -> Result<()> {
         let id = named(&self.person.responses, key)?;
         let door: Door<Shared> = self.therapist(by).await?;

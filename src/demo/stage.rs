@@ -22,10 +22,10 @@ use crate::state::State;
 /// The passphrase of everybody in the demo.
 pub const PASSPHRASE: &str = "lanterns over the lake";
 
-/// Tokens older than this are exchanged before they are used.
+/// The age above which a token is exchanged before it is used.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
-/// Takes what is delivered, as the channel of development does, without a line for each.
+/// A channel that delivers nothing, like the one of development, without a log line.
 struct Quiet;
 
 impl Channel for Quiet {
@@ -43,7 +43,7 @@ impl Channel for Quiet {
 pub(super) struct Actor {
     grant: Grant,
     since: Timestamp,
-    /// The patient they are.
+    /// The id of the patient, if they are one.
     pub(super) patient: Option<Id<Patient>>,
 }
 
@@ -53,12 +53,12 @@ pub(super) struct Stage {
     state: Arc<State>,
 }
 
-/// An error of the story: the product refuses what it says.
+/// Makes the error for a story that the product refuses.
 pub(super) fn unfit(why: impl std::fmt::Display) -> Error {
     Error::internal(format!("the story of the demo: {why}"))
 }
 
-/// A person of the story, with the demo's passphrase.
+/// Makes a person of the story, with the demo's passphrase.
 pub(super) fn person(name: &str, email: &str) -> Result<Person> {
     let email = Email::parse(email).map_err(unfit)?;
     let passphrase = Passphrase::new(PASSPHRASE.to_owned(), Some(&email)).map_err(unfit)?;
@@ -82,7 +82,7 @@ impl Stage {
         self.state.clock.now()
     }
 
-    /// Somebody who has just got a session.
+    /// Makes an actor with a new session.
     pub(super) fn actor(&self, grant: Grant, patient: Option<Id<Patient>>) -> Actor {
         Actor { grant, since: self.now(), patient }
     }
@@ -93,7 +93,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The caller, with a token that is valid now.
+    /// Returns the caller, with a token that is valid now.
     pub(super) async fn claimed<K: Kind>(&self, who: &mut Actor) -> Result<Claimed<K>> {
         if self.now().duration_since(who.since) > FRESH {
             let tokens = Arc::clone(&self.server.tokens);
@@ -103,7 +103,7 @@ impl Stage {
         Claimed::by_token(&self.server.tokens, &who.grant.access, self.now())
     }
 
-    /// The door to a patient's data, for `who`.
+    /// Returns the door to a patient's data, for `who`.
     pub(super) async fn door<L: Policy>(&self, who: &mut Actor, patient: Option<Id<Patient>>) -> Result<Door<L>> {
         let caller = self.claimed(who).await?;
         Door::for_patient(caller, Arc::clone(&self.state), &self.server.directory, patient).await
@@ -126,7 +126,7 @@ impl Stage {
         Ok(answer.await?.value)
     }
 
-    /// Ends the session of somebody who has played their part.
+    /// Ends the session of an actor.
     pub(super) async fn log_out(&self, who: &mut Actor) -> Result<()> {
         self.change(who, |tx, live: &Live<Anyone>| actions::log_out(tx, live)).await
     }

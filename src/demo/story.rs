@@ -15,7 +15,7 @@ use crate::journal::draft::MoodFields;
 use crate::kernel::{Result, Zone};
 
 const CLINIC: &str = include_str!("story/clinic.json");
-/// The patient whom the guide shows comes first.
+/// The data files of the patients. The patient in the guide comes first.
 const PATIENTS: [&str; 5] = [
     include_str!("story/mara.json"),
     include_str!("story/jonah.json"),
@@ -24,7 +24,7 @@ const PATIENTS: [&str; 5] = [
     include_str!("story/niamh.json"),
 ];
 
-/// The clinic and who works there.
+/// The clinic and its staff.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Clinic {
@@ -43,11 +43,11 @@ pub(super) struct Worker {
     pub(super) key: String,
     pub(super) name: String,
     pub(super) email: String,
-    /// A word on whom they see.
+    /// A word on their patients.
     pub(super) stage: String,
 }
 
-/// One patient and what happens to them.
+/// One patient and the events of their story.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatientStory {
@@ -56,7 +56,7 @@ pub(super) struct PatientStory {
     pub(super) name: String,
     pub(super) email: String,
     home: Home,
-    /// A word on where they are in their treatment.
+    /// A word on their treatment.
     pub(super) stage: String,
     pub(super) events: Vec<Event>,
 }
@@ -67,12 +67,12 @@ pub(super) struct PatientStory {
 enum Home {
     /// In a zone whose clocks change during the story.
     WhereTheClocksChange,
-    /// There.
+    /// In this zone and country.
     In { time_zone: Zone, country: String },
 }
 
 impl PatientStory {
-    /// Their home, in a story that ends at `now`.
+    /// Returns their home, in a story that ends at `now`.
     pub(super) fn home(&self, now: Timestamp) -> Result<Place> {
         match &self.home {
             Home::WhereTheClocksChange => zones::across_a_change(now),
@@ -83,7 +83,7 @@ impl PatientStory {
     }
 }
 
-/// Something that happens, `day` days from the last day of the story, at `at` where the patient lives.
+/// An event, `day` days from the last day of the story, at the patient's local time `at`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Event {
     pub(super) day: i32,
@@ -116,7 +116,7 @@ pub(super) enum Deed {
     Report { route: String, minutes: i64, setting: String },
     /// The patient writes.
     Write(Box<Writing>),
-    /// The patient changes what they wrote.
+    /// The patient changes an entry.
     Rewrite { entry: String, body: String },
     /// The patient works on an exercise.
     Practise(Box<Practice>),
@@ -124,25 +124,25 @@ pub(super) enum Deed {
     Resume { response: String, answers: Option<Map<String, Value>>, distress: Option<DistressFields> },
     /// The patient looks at a prompt.
     Open { rule: String },
-    /// The patient does what a prompt asks, without writing.
+    /// The patient completes a prompt without writing.
     Finish { rule: String },
-    /// The patient does not want a prompt.
+    /// The patient skips a prompt.
     Skip { rule: String, reason: String },
     /// The patient wants a prompt later: in an `hour`, in the `evening`, `tomorrow`.
     Snooze { rule: String, until: String },
-    /// The patient wants to be asked nothing for some days.
+    /// The patient pauses the prompts for some days.
     Pause { days: i64 },
     /// The patient changes their settings.
     Settings { share_activity: Option<bool>, quiet_from: Option<Time>, quiet_until: Option<Time> },
     /// The patient opens an entry, a response, or every entry under a rule.
     Share(Sharing),
-    /// The patient takes that back.
+    /// The patient revokes a grant.
     Revoke { share: String },
     /// A therapist asks for an exercise.
     Assign(Assigning),
-    /// The first therapist takes that back.
+    /// The first therapist withdraws an assignment.
     Withdraw { assignment: String },
-    /// The first therapist says what speaks against some exercises.
+    /// The first therapist sets cautions against some exercises.
     Cautions { flags: Vec<String> },
     /// The first therapist changes the protocol.
     Overrides { changes: Vec<RuleChange> },
@@ -158,7 +158,7 @@ const fn yes() -> bool {
     true
 }
 
-/// An infusion to come.
+/// A planned infusion.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Planning {
@@ -190,7 +190,7 @@ pub(super) struct Writing {
     pub(super) answers: Option<String>,
 }
 
-/// A response. A text answer such as `+3 days` is the date so long after.
+/// A response. A text answer such as `+3 days` stands for a date.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Practice {
@@ -243,17 +243,17 @@ pub(super) struct RuleChange {
     pub(super) window: Option<String>,
 }
 
-/// The clinic of the story.
+/// Reads the clinic of the story.
 pub(super) fn clinic() -> Result<Clinic> {
     serde_json::from_str(CLINIC).map_err(unfit)
 }
 
-/// The patients of the story.
+/// Reads the patients of the story.
 pub(super) fn patients() -> Result<Vec<PatientStory>> {
     PATIENTS.into_iter().map(|text| serde_json::from_str(text).map_err(unfit)).collect()
 }
 
-/// Everything that happens, in the order of time: when, to which patient, what.
+/// Returns all events in the order of time, each with its instant and its patient.
 pub(super) fn timeline<'s>(
     stories: impl Iterator<Item = &'s PatientStory>,
     now: Timestamp,
@@ -270,7 +270,7 @@ pub(super) fn timeline<'s>(
     Ok(all)
 }
 
-/// The answers with dates in the place of what is said of days to come.
+/// Replaces texts such as `+3 days` in answers by dates.
 pub(super) fn dated(answers: Map<String, Value>, zone: &Zone, now: Timestamp) -> Result<Map<String, Value>> {
     let mut found = Map::new();
     for (step, answer) in answers {
@@ -284,7 +284,7 @@ pub(super) fn dated(answers: Map<String, Value>, zone: &Zone, now: Timestamp) ->
     Ok(found)
 }
 
-/// The thing of that name.
+/// Returns the object of that name.
 pub(super) fn named<T: Copy>(map: &BTreeMap<String, T>, key: &str) -> Result<T> {
     map.get(key).copied().ok_or_else(|| unfit(format!("nothing is called {key}")))
 }

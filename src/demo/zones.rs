@@ -1,12 +1,12 @@
-//! Where the clock on the wall changes while the story is told.
+//! The places whose clocks change during the story.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::stage::unfit;
 use crate::kernel::{Result, Zone};
 
-/// Zones with their countries; the first of those that fit alike is taken. Between them the clocks change in March, April,
-/// September, October and November, by an hour or by half of one, on both halves of the globe.
+/// The zones with their countries; of zones that fit equally the first is taken. Between them the clocks change in
+/// March, April, September, October and November, by an hour or by half of one, on both halves of the globe.
 const ZONES: [(&str, &str); 7] = [
     ("Europe/Berlin", "DE"),
     ("America/New_York", "US"),
@@ -16,26 +16,26 @@ const ZONES: [(&str, &str); 7] = [
     ("Asia/Jerusalem", "IL"),
     ("Africa/Cairo", "EG"),
 ];
-/// How far back the story of somebody who lives there goes.
+/// The length of the story of the patient who lives there.
 const BEFORE: SignedDuration = SignedDuration::from_hours(27 * 24);
-/// How far ahead plans are made.
+/// The time for which plans are made.
 const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Where somebody lives.
+/// The place of a home.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) zone: Zone,
-    /// ISO 3166.
+    /// The country (ISO 3166).
     pub(super) country: String,
-    /// Whether the story tells of a change of the clocks there.
+    /// Whether its clocks change during the story.
     pub(super) changes: bool,
 }
 
-/// The place whose clocks change in the weeks of the story that ends at `now` or in the plan after it,
+/// Finds the place whose clocks change in the weeks of the story that ends at `now` or in the plan after it,
 /// and closest to `now`.
 ///
-/// There are weeks in which no clocks change anywhere: around the turn of the year, and from May to August. Then it is the
-/// zone whose change is the nearest to these weeks.
+/// There are weeks in which no clocks change anywhere: around the turn of the year, and from May to August. Then it is
+/// the zone whose change is the nearest to these weeks.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub(super) fn across_a_change(now: Timestamp) -> Result<Place> {
     let first = now.saturating_sub(BEFORE).unwrap_or(now);
     let last = now.saturating_add(AHEAD).unwrap_or(now);
     let days = |from: Timestamp, to: Timestamp| to.duration_since(from).as_hours().abs() / 24;
-    // How many days it lies outside of these weeks, and how far from now.
+    // The days outside of these weeks, and the distance from now.
     let distance = |at: Timestamp| {
         let outside = if at < first {
             days(at, first) + 1

@@ -17,13 +17,12 @@ use serde_json::{Map, Value};
 use super::{reader, strict_json};
 use crate::kernel::{Code, Error, FieldError, Result};
 
-/// How large a body may be, and how long it may take to arrive. Put another one into the app data of a scope to
-/// change it there.
+/// The limits of a body. Another one in the app data of a scope changes them there.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimit {
-    /// Bytes.
+    /// The most bytes.
     pub bytes: usize,
-    /// From the first byte of the body to the last.
+    /// The longest time from the first byte of the body to the last.
     pub time: Duration,
 }
 
@@ -48,7 +47,7 @@ pub struct Body<T, const MOST: usize = { usize::MAX }> {
     raw: Bytes,
 }
 
-/// What was ignored of a lenient request; the [`super::Reply`] tells it.
+/// The ignored fields of a lenient request; the [`super::Reply`] names them.
 pub(super) struct Warnings(pub Vec<FieldError>);
 
 impl<T, const MOST: usize> Body<T, MOST> {
@@ -57,12 +56,12 @@ impl<T, const MOST: usize> Body<T, MOST> {
         self.value
     }
 
-    /// The value, by reference.
+    /// Returns the value by reference.
     pub fn get(&self) -> &T {
         &self.value
     }
 
-    /// The bytes as they came, for the fingerprint of an idempotent request.
+    /// Returns the received bytes, for the fingerprint of an idempotent request.
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
@@ -89,19 +88,19 @@ impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for Body<T, M
     }
 }
 
-/// A body that may be absent: no bytes, and then no content type either.
+/// A body that may be absent. An absent body has no content type either.
 pub struct MaybeBody<T> {
     value: Option<T>,
     raw: Bytes,
 }
 
 impl<T> MaybeBody<T> {
-    /// The value, if there was a body.
+    /// Returns the value, if there was a body.
     pub fn into_inner(self) -> Option<T> {
         self.value
     }
 
-    /// The bytes as they came.
+    /// Returns the received bytes.
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
@@ -133,8 +132,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
     }
 }
 
-/// Refuses another media type, another charset and any coding. Requests are never decompressed: a small body that
-/// unpacks to a large one is not worth what it saves.
+/// Refuses another media type, another charset and any coding. Requests are never decompressed: a small body could
+/// unpack to a very large one.
 pub(super) fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
     let refuse = |detail: String| Err(Error::Malformed(Code::UnsupportedMediaType, detail));
     let identity = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
@@ -199,26 +198,26 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
     }
 }
 
-/// Parses, and keeps what was ignored for the reply.
+/// Parses a body, and keeps the ignored fields for the reply.
 fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
     let (value, warnings) = reader::document(strict_json::parse(raw)?, raw.len(), lenient(request))?;
     warn(request, warnings);
     Ok(value)
 }
 
-/// Keeps what was ignored for the reply.
+/// Keeps the ignored fields for the reply.
 fn warn(request: &HttpRequest, warnings: Vec<FieldError>) {
     if !warnings.is_empty() {
         request.extensions_mut().insert(Warnings(warnings));
     }
 }
 
-/// The members of a merge patch on a `T`, without those that a `T` does not have if the client is lenient; `uncleared` says
-/// which nulls clear what cannot be cleared.
+/// Parses the members of a merge patch on a `T`, without the unknown ones if the client is lenient. `uncleared` finds
+/// the nulls of members that cannot be cleared.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] with every fault that can be seen without what is stored.
+/// [`Error::Invalid`] with every fault that can be seen without the stored object.
 pub(super) fn parse_patch<T: DeserializeOwned>(
     raw: &[u8],
     request: &HttpRequest,

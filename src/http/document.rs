@@ -12,13 +12,13 @@ use super::problem::{MEDIA_TYPE, Problem};
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// The responses of these statuses, each with a problem. A status not named in the table has no description; the test
-/// refuses it.
+/// Returns the responses of these statuses, each with a problem. A status that the table of [`problem`] lacks has no
+/// description; the test refuses it.
 fn problems(statuses: &[u16]) -> Responses {
     statuses.iter().map(|status| (status.to_string(), RefOr::T(problem(*status)))).collect()
 }
 
-/// The response of one status with a problem, for operations with errors of their own.
+/// Returns the response of one status with a problem, for operations with errors of their own.
 pub fn problem(status: u16) -> Response {
     let description = match status {
         400 => "The request cannot be read",
@@ -62,11 +62,11 @@ macro_rules! sets {
 sets! {
     /// A public read without parameters.
     PublicErrors = [429, 431, 500, 503];
-    /// A public read of what may not be there.
+    /// A public read of an object that may not exist.
     PublicFileErrors = [404, 429, 431, 500, 503];
-    /// Log-in, register, refresh: a body, no access token.
+    /// An operation with a body and without an access token: log-in, registration, refresh.
     AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
-    /// The first run: as [`AuthErrors`], and once only.
+    /// The first run: as [`AuthErrors`], and 409 the second time.
     SetupErrors = [400, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A read with an access token.
     ReadErrors = [400, 401, 403, 404, 422, 429, 431, 500, 503];
@@ -78,18 +78,18 @@ sets! {
     WriteErrors = [400, 401, 403, 404, 408, 409, 410, 412, 413, 415, 422, 428, 429, 431, 500, 503, 507];
 }
 
-/// `Idempotency-Key`.
+/// The header `Idempotency-Key`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct OnceHeader {
-    /// 1 to 255 visible ASCII characters, new for each new request. The same key with the same request has one effect
-    /// and the same outcome for 24 hours; with another request it is refused.
+    /// The key: 1 to 255 visible ASCII characters, new for each new request. The same key with the same request has one
+    /// effect and the same outcome for 24 hours; with another request it is refused.
     #[serde(rename = "Idempotency-Key")]
     #[param(required = false, nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     pub key: Option<String>,
 }
 
-/// `If-Match`.
+/// The header `If-Match`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfMatchHeader {
@@ -99,11 +99,11 @@ pub struct IfMatchHeader {
     pub if_match: Option<String>,
 }
 
-/// `If-None-Match` of a read.
+/// The header `If-None-Match`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatchHeader {
-    /// The `ETag` you have; 304 if it is still that. On a PUT, `*` means: create only.
+    /// The `ETag` you have; the answer is 304 if it is still current. On a PUT, `*` means: create only.
     #[serde(rename = "If-None-Match")]
     #[param(required = false, nullable = false, example = "\"v3\"")]
     pub if_none_match: Option<String>,

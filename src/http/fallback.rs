@@ -1,4 +1,4 @@
-//! The answer where no handler is.
+//! The answer to a request without a handler.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::{Settings, problem};
 use crate::kernel::{Code, Error};
 
-/// Answers what no handler took: 204 to OPTIONS, 405 to a wrong method, else 404.
+/// Answers a request without a handler: 204 to OPTIONS, 405 to a wrong method, else 404.
 pub async fn fallback(request: HttpRequest) -> HttpResponse {
     let allowed = request
         .app_data::<web::Data<Settings>>()

@@ -1,11 +1,10 @@
-//! What is wrong with a value, and where: in the words of this API, and never with the value, which may be somebody's
-//! own words.
+//! The fault of a value and its place, in the words of this API. The value itself is never quoted: it may be private.
 
 use std::fmt::{self, Display};
 
 use serde::de::{Error, Expected, Unexpected};
 
-/// Where a value is.
+/// The place of a value.
 pub(super) enum At<'n> {
     Root(&'n str),
     In(&'n At<'n>, Step<'n>),
@@ -18,7 +17,7 @@ pub(super) enum Step<'n> {
 }
 
 impl At<'_> {
-    /// RFC 6901, cut to a length that is useful.
+    /// Returns the JSON Pointer (RFC 6901), cut to a useful length.
     pub(super) fn pointer(&self) -> String {
         self.to_string().chars().take(200).collect()
     }
@@ -34,7 +33,7 @@ impl Display for At<'_> {
     }
 }
 
-/// What is wrong, and where as soon as that is known.
+/// A fault, with its place as soon as that is known.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub pointer: Option<String>,
@@ -63,7 +62,7 @@ impl Display for Fault {
 }
 impl std::error::Error for Fault {}
 impl Error for Fault {
-    /// A type's own message is passed on if it starts as this API's details do: another may quote the value.
+    /// Passes on a type's own message if it starts as this API's details do: another may quote the value.
     fn custom<M: Display>(message: M) -> Self {
         let message = message.to_string();
         match message {
@@ -100,7 +99,7 @@ impl Error for Fault {
     }
 }
 
-/// Rust's words for a shape, in the words of JSON.
+/// Translates Rust's words for a shape into those of JSON.
 fn plain(expected: &str) -> &str {
     match expected {
         "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number in range",

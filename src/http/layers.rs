@@ -1,8 +1,8 @@
-//! The outermost layer: what is true of every response whatever answered it.
+//! The outermost layer, which every response passes.
 //!
-//! A request id, security headers, problems for every error (also the framework's, also a panic), HEAD from GET, one
-//! line in the access log, metrics. The log and the metrics name the matched route, never the address: ids and search
-//! words stay out of both.
+//! It adds the request id and the security headers, turns every error into a problem (also the framework's, also a
+//! panic), makes HEAD from GET, writes a line in the access log, and counts the metrics. The log and the metrics name
+//! the matched route, never the address: ids and search words stay out of both.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -26,12 +26,12 @@ use super::Settings;
 use super::problem::{self, MEDIA_TYPE, Problem, Stored};
 use crate::kernel::{Code, Entropy, Error};
 
-/// The name of a request in the log, given by the client or made here.
+/// The id of a request in the log, given by the client or made here.
 #[derive(Clone, Debug)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The name.
+    /// Returns the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,7 +56,7 @@ impl FromRequest for RequestId {
     }
 }
 
-/// The layer. Wrap it last: `App::new()….wrap(from_fn(outer))`.
+/// Wraps every request in the outermost layer. Install it last: `App::new()….wrap(from_fn(outer))`.
 pub async fn outer(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -103,7 +103,7 @@ pub async fn outer(
     }
 }
 
-/// What is known of a request before it is answered.
+/// The facts of a request that the log and the metrics need.
 struct Visit {
     id: RequestId,
     trace: Option<HeaderValue>,
@@ -121,7 +121,7 @@ impl Visit {
         InternalError::from_response("answered outside a handler", self.finish("unmatched", response)).into()
     }
 
-    /// Problem, headers, log, metrics.
+    /// Completes a response: problem, headers, log, metrics.
     fn finish(&self, route: &str, response: HttpResponse) -> HttpResponse {
         let mut response = self.explain(route, response);
         self.dress(response.headers_mut());
@@ -129,7 +129,7 @@ impl Visit {
         response
     }
 
-    /// Gives a problem its request id, and makes one of an error that is none.
+    /// Gives a problem its request id, and turns another error into a problem.
     fn explain(&self, route: &str, mut response: HttpResponse) -> HttpResponse {
         let stored = response.extensions_mut().remove::<Stored>();
         let Some(Stored { mut problem, cause }) = stored.or_else(|| foreign(&response)) else { return response };
@@ -187,7 +187,7 @@ impl Visit {
     }
 }
 
-/// A problem for an error response that something else made: the framework, a vendored service.
+/// Makes a problem for an error response of the framework or of a vendored service.
 fn foreign(response: &HttpResponse) -> Option<Stored> {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
@@ -210,7 +210,7 @@ fn foreign(response: &HttpResponse) -> Option<Stored> {
     Some(Stored { problem: Problem::of(code), cause })
 }
 
-/// A closed set of labels, so that nobody can grow the metrics with made-up methods.
+/// Returns the label of a method. The set is closed, so that made-up methods cannot grow the metrics.
 fn known(method: &Method) -> &'static str {
     let all = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
     all.into_iter().find(|name| *name == method.as_str()).unwrap_or("OTHER")
@@ -225,7 +225,8 @@ fn head_bytes(request: &ServiceRequest) -> usize {
     headers + request.uri().path_and_query().map_or(0, |target| target.as_str().len())
 }
 
-/// `version-trace-parent-flags` in lower hex (W3C Trace Context), with a trace that is not all zeros.
+/// Whether the value is a trace parent (W3C Trace Context): `version-trace-parent-flags` in lower hex, and a trace that
+/// is not all zeros.
 fn is_traceparent(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
     let lengths: Vec<usize> = text.split('-').map(str::len).collect();
@@ -233,7 +234,7 @@ fn is_traceparent(value: &HeaderValue) -> bool {
     lengths == [2, 32, 16, 2] && hex && !text.starts_with("ff") && !text.contains("-00000000000000000000000000000000-")
 }
 
-/// The body of an answer to HEAD: its size, and nothing of it.
+/// The body of an answer to HEAD: a size without content.
 struct Bodiless(BodySize);
 
 impl MessageBody for Bodiless {

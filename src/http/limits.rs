@@ -1,7 +1,7 @@
 //! Rate limits by client address.
 //!
-//! Two policies: `general` for every request, and `auth`, which is strict, for the addresses where somebody may guess.
-//! The counts are those of one process; limits per account that survive a restart belong to identity.
+//! Two policies: `general` for every request, and `auth`, which is strict, for the addresses where a secret may be
+//! guessed. The counts are those of one process; limits per account that survive a restart belong to identity.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -20,17 +20,17 @@ use governor::{Quota, RateLimiter};
 use super::problem;
 use crate::kernel::Error;
 
-/// What is limited, and how.
+/// The settings of the rate limits.
 #[derive(Clone, Debug)]
 pub struct LimitSettings {
-    /// Requests a minute and address where somebody may guess; also the burst. `None`: no limit.
+    /// The requests a minute from one client to the guarded addresses; also the burst. `None`: no limit.
     pub auth_per_minute: Option<NonZeroU32>,
-    /// Requests a minute and address in all; also the burst. `None`: no limit.
+    /// The requests a minute from one client in all; also the burst. `None`: no limit.
     pub general_per_minute: Option<NonZeroU32>,
-    /// The addresses where somebody may guess: these, and all below them.
+    /// The addresses where a secret may be guessed: these, and all below them.
     pub guarded: Vec<&'static str>,
-    /// How many proxies of our own stand in front. 0: `X-Forwarded-For` is ignored. n: the n-th address from the right
-    /// of that header is the client's.
+    /// The number of the operator's proxies in front. 0: `X-Forwarded-For` is ignored. n: the n-th address from the
+    /// right of that header is the client's.
     pub trusted_hops: usize,
 }
 
@@ -47,7 +47,7 @@ impl Default for LimitSettings {
 
 type Buckets = RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock, StateInformationMiddleware>;
 
-/// The counts. One for the process, shared by its workers.
+/// The counts of the process, shared by its workers.
 #[derive(Debug)]
 pub struct Limits {
     auth: Option<Policy>,
@@ -64,17 +64,17 @@ struct Policy {
     asked: AtomicU32,
 }
 
-/// What a policy says to one request.
+/// The verdict of a policy on one request.
 struct Verdict {
     policy: &'static str,
     quota: u32,
     remaining: u32,
-    /// Seconds until the whole quota is there again; for a refusal, until the next request is taken.
+    /// The seconds until the whole quota is there again; for a refusal, until the next request is taken.
     wait: u32,
     refused: bool,
 }
 
-/// After so many requests the addresses that have all their quota again are forgotten.
+/// The number of requests after which the addresses with a full quota are forgotten.
 const SWEEP: u32 = 8192;
 
 impl Policy {
@@ -107,7 +107,7 @@ impl Policy {
 }
 
 impl Limits {
-    /// Limits that have counted nothing yet.
+    /// Makes limits that have counted nothing yet.
     pub fn new(settings: LimitSettings) -> Self {
         Self {
             auth: Policy::new("auth", settings.auth_per_minute),
@@ -117,12 +117,12 @@ impl Limits {
         }
     }
 
-    /// No limits.
+    /// Makes limits that refuse nothing.
     pub fn off() -> Self {
         Self::new(LimitSettings { auth_per_minute: None, general_per_minute: None, ..LimitSettings::default() })
     }
 
-    /// The verdict that matters: the first refusal, else that of the strictest policy asked.
+    /// Returns the verdict for the client: the first refusal, else that of the strictest policy asked.
     fn ask(&self, path: &str, client: IpAddr) -> Option<Verdict> {
         let client = network(client);
         let general = self.general.as_ref().map(|policy| policy.ask(client));
@@ -138,13 +138,13 @@ impl Limits {
     }
 }
 
-/// The layer. Wrap it before [`super::layers::outer`].
+/// Limits the rate of requests. Wrap this layer before [`super::layers::outer`].
 pub async fn throttle(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let verdict = request.app_data::<web::Data<Limits>>().and_then(|limits| {
-        // The decoded path, as the router matches it: `%61uth` is no way around.
+        // The decoded path, as the router matches it: `%61uth` is limited too.
         limits.ask(request.match_info().as_str(), client_address(request.request()))
     });
     let Some(verdict) = verdict else { return Ok(next.call(request).await?.map_into_boxed_body()) };
@@ -171,14 +171,14 @@ impl Verdict {
     }
 }
 
-/// The client's address: the peer's, or what our own proxies say it is.
+/// Returns the client's address: the peer's, or the one that the operator's proxies name.
 pub fn client_address(request: &HttpRequest) -> IpAddr {
     let hops = request.app_data::<web::Data<Limits>>().map_or(0, |limits| limits.trusted_hops);
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     forwarded(request.headers(), hops).unwrap_or(peer).to_canonical()
 }
 
-/// The `hops`-th address from the right of all `X-Forwarded-For` lines. What stands left of it was written by others.
+/// Returns the `hops`-th address from the right of all `X-Forwarded-For` lines. Others wrote those to its left.
 fn forwarded(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {
     let behind = hops.checked_sub(1)?;
     let lines: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|line| line.to_str().ok()).collect();
@@ -187,7 +187,7 @@ fn forwarded(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// What one client can move about in: a /64 of IPv6 is one household.
+/// Returns the network of a client: a /64 of IPv6 is one household, whose devices change addresses.
 fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,

@@ -1,4 +1,4 @@
-//! A page of a list as it was asked for.
+//! The request for a page of a list.
 
 use std::future::{Ready, ready};
 
@@ -12,27 +12,27 @@ use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
 use crate::kernel::{Code, Error, Fields, Result};
 use crate::vault::Vault;
 
-/// Which page of a list. In an operation: `params(PageQuery)`, beside the list's own filters.
+/// The parameters of a page. In an operation: `params(PageQuery)`, beside the list's own filters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// The number of items, 1 to 200; 20 by default.
     #[param(required = false, nullable = false, minimum = 1, maximum = 200)]
     pub limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the page before.
     #[param(required = false, nullable = false)]
     pub cursor: Option<String>,
 }
 
-/// A page of a list as it was asked for: a filter `F` (which derives `Deserialize` with `deny_unknown_fields`), how many
-/// items, and where to start.
+/// The request for a page of a list: a filter `F` (which derives `Deserialize` with `deny_unknown_fields`), a limit and
+/// a cursor.
 #[derive(Clone, Debug)]
 pub struct Listing<F = NoFilter> {
     /// The filter.
     pub filter: F,
-    /// How many items.
+    /// The number of items.
     pub limit: Limit,
-    /// Where the page starts: `next_cursor` of the page before, not opened yet.
+    /// The start of the page: `next_cursor` of the page before, not opened yet.
     pub cursor: Option<String>,
     path: String,
     query: String,
@@ -44,7 +44,7 @@ pub struct Listing<F = NoFilter> {
 pub struct NoFilter {}
 
 impl<F> Listing<F> {
-    /// The `Link` to the page that starts at `cursor`: this address with another cursor.
+    /// Returns the `Link` to the page that starts at `cursor`: this address with another cursor.
     pub(super) fn next_link(&self, cursor: &str) -> String {
         let kept = self.query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
         let own = format!("cursor={cursor}");
@@ -65,7 +65,7 @@ impl<F> Listing<F> {
         Ok(PageRequest { limit: self.limit, after: after.transpose()? })
     }
 
-    /// The reply with `page`, whose cursor is sealed for `scope`; `list` makes its view from the items and that cursor.
+    /// Renders `page` with its cursor sealed for `scope`; `list` makes the view from the items and that cursor.
     pub fn reply<T, K: CursorKey, L: serde::Serialize>(
         &self,
         vault: &Vault,
@@ -78,7 +78,7 @@ impl<F> Listing<F> {
         Reply::ok(&list(page.items, cursor)).link(link.as_deref())
     }
 
-    /// The same page with another filter.
+    /// Returns the same request with another filter.
     pub fn map<G>(self, filter: impl FnOnce(F) -> Result<G>) -> Result<Listing<G>> {
         let Self { filter: old, limit, cursor, path, query } = self;
         Ok(Listing { filter: filter(old)?, limit, cursor, path, query })

@@ -19,13 +19,13 @@ use super::body::{self, MERGE_PATCH};
 use super::reader;
 use crate::kernel::{Error, FieldError, Result};
 
-/// A body that can be changed by a merge patch: what a PUT sends, also as it would have to be sent to make what is stored.
+/// A body that a merge patch can change: the body of the PUT that would make the stored object.
 pub trait Patchable: Serialize + DeserializeOwned + ToSchema + 'static {
     /// The members that `null` does not clear, besides those that a PUT requires.
     const FIXED: &'static [&'static str];
 }
 
-/// A merge patch on a `T`: what is absent stays, `null` clears, arrays replace.
+/// A merge patch on a `T`: absent members stay, `null` clears, arrays replace.
 ///
 /// In an operation: `type PatchEntry = Patch<PutEntry>` and `request_body(content = PatchEntry, content_type =
 /// "application/merge-patch+json")`. Its schema follows from that of `T`.
@@ -48,12 +48,12 @@ impl<T> fmt::Debug for Patch<T> {
 }
 
 impl<T: Patchable> Patch<T> {
-    /// A patch that was not sent over HTTP.
+    /// Makes a patch that was not sent over HTTP.
     pub fn of(members: Map<String, Value>) -> Self {
         Self { members, raw: Bytes::new(), of: PhantomData }
     }
 
-    /// What `body` becomes.
+    /// Returns `body` with the patch applied.
     ///
     /// # Errors
     ///
@@ -64,13 +64,13 @@ impl<T: Patchable> Patch<T> {
         Ok(reader::document(value, self.raw.len(), false)?.0)
     }
 
-    /// The bytes as they came.
+    /// Returns the received bytes.
     pub(super) fn raw(&self) -> &Bytes {
         &self.raw
     }
 }
 
-/// RFC 7396, section 2.
+/// Merges a patch into a value (RFC 7396, section 2).
 fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
@@ -105,7 +105,7 @@ impl<T: Patchable> FromRequest for Patch<T> {
     }
 }
 
-/// The schema of a body, in which also the members that only `null` does not clear are required; and of its parts.
+/// Returns the schemas of a body and of its parts. The body's schema requires the members of [`Patchable::FIXED`] too.
 fn schemas<T: Patchable>() -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>) {
     let (mut schema, mut parts) = (T::schema(), Vec::new());
     T::schemas(&mut parts);
@@ -115,10 +115,10 @@ fn schemas<T: Patchable>() -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>) {
     (schema, parts)
 }
 
-/// The nulls of a patch that would clear what cannot be cleared.
+/// Finds the nulls of a patch for members that cannot be cleared.
 fn uncleared<T: Patchable>(patch: &Value) -> Vec<FieldError> {
     let mut faults = Vec::new();
-    // The schema is made for each request that has a null, and for no other.
+    // The schema costs time and is made only when there is a null.
     if has_null(patch) {
         let (schema, parts) = schemas::<T>();
         find_uncleared(patch, &schema, &parts, "", &mut faults);
@@ -152,7 +152,7 @@ fn find_uncleared(
     }
 }
 
-/// The part that a schema refers to.
+/// Returns the part that a schema refers to.
 fn part<'p>(of: &Ref, parts: &'p [(String, RefOr<Schema>)]) -> Option<&'p (String, RefOr<Schema>)> {
     let name = of.ref_location.rsplit('/').next()?;
     parts.iter().find(|(part, _)| part == name)
@@ -190,8 +190,8 @@ impl<T: Patchable> ToSchema for Patch<T> {
     }
 }
 
-/// The schema of a patch on what `schema` describes: nothing is required, and what can be cleared can be null. What refers
-/// to one of `parts` refers to the patch on that part.
+/// Returns the schema of a patch on the body of `schema`: nothing is required, and members that can be cleared can be
+/// null. A reference to one of `parts` becomes one to the patch on that part.
 fn patched(schema: RefOr<Schema>, parts: &[(String, RefOr<Schema>)]) -> RefOr<Schema> {
     let RefOr::T(Schema::Object(mut object)) = schema else { return schema };
     let fixed = std::mem::take(&mut object.required);

@@ -1,4 +1,4 @@
-//! Which methods each address has.
+//! The table of the methods of each address.
 //!
 //! The framework answers 404 to a wrong method. This table is built from the OpenAPI document, so it cannot forget an
 //! operation.
@@ -18,7 +18,7 @@ enum Segment {
 }
 
 impl Methods {
-    /// The table of a document.
+    /// Builds the table of a document.
     pub fn from_openapi(document: &OpenApi) -> Self {
         let mut table = Self::default();
         for (template, item) in &document.paths.paths {
@@ -36,7 +36,7 @@ impl Methods {
         table
     }
 
-    /// And an address outside the document. `{name}` is one segment, `{name:.*}` the rest.
+    /// Adds an address outside the document. `{name}` is one segment, `{name:.*}` the rest.
     #[must_use]
     pub fn with(mut self, template: &str, methods: &[Method]) -> Self {
         let segments = split(template)
@@ -50,7 +50,7 @@ impl Methods {
         self
     }
 
-    /// The methods of an address, in a fixed order; empty where there is nothing.
+    /// Returns the methods of an address, in a fixed order; none for an unknown address.
     pub fn of(&self, path: &str) -> Vec<Method> {
         let found: Vec<&Method> =
             self.0.iter().filter(|(template, _)| fits(template, path)).flat_map(|(_, methods)| methods).collect();

@@ -1,15 +1,15 @@
 //! The HTTP conventions every slice shares: problems, extractors, preconditions, replies, layers and limits.
 //!
-//! Promises: every error, also the framework's own, leaves as an RFC 9457 problem with a request id and nothing
+//! Promises: every error, also the framework's own, is sent as an RFC 9457 problem with a request id and nothing
 //! private in it; a body is bounded, timed and well-formed before a slice sees it; every response carries the security
 //! headers. Nothing here knows a table, a slice or a person.
 //!
-//! How an application wires it, innermost first:
+//! The wiring of an application, innermost first:
 //!
 //! ```ignore
 //! App::new()
 //!     .configure(|c| http::configure(c, &settings)) // app data, the fallback for 404, 405 and OPTIONS
-//!     .wrap(from_fn(http::limits::throttle))        // inside, so that a 429 is logged and dressed like the rest
+//!     .wrap(from_fn(http::limits::throttle))        // inside, so that a 429 has the log line and the headers
 //!     .wrap(from_fn(http::layers::outer))           // the last `wrap` is the outermost
 //! ```
 

@@ -1,4 +1,4 @@
-//! The idempotency key of a request, and what its fingerprint is made of.
+//! The idempotency key of a request, and the parts of its fingerprint.
 
 use std::borrow::Cow;
 use std::future::{Ready, ready};
@@ -12,7 +12,7 @@ use crate::kernel::{Error, Result};
 /// The header's name.
 pub const HEADER: &str = "idempotency-key";
 
-/// `Idempotency-Key`, if there is one, with the method and address it came with.
+/// The `Idempotency-Key` of a request, if there is one, with its method and address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdempotencyKey {
     key: Option<String>,
@@ -21,12 +21,12 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// No key.
+    /// Makes the value of a request without a key.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The key: 1 to 255 visible ASCII characters.
+    /// Returns the key: 1 to 255 visible ASCII characters.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }

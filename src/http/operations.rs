@@ -1,14 +1,14 @@
-//! Registering operations: to be answered, or to be described.
+//! The registration of operations, for a server or for the document.
 //!
-//! Each worker of a server registers all of them. Only the document needs what they say of themselves, and collecting
-//! that takes megabytes which the allocator of each worker would keep.
+//! Each worker of a server registers all of them. Only the document needs their descriptions, and collecting these
+//! takes megabytes that the allocator of each worker would keep.
 
 use actix_web::dev::HttpServiceFactory;
 use actix_web::web;
 use utoipa_actix_web::OpenApiFactory;
 use utoipa_actix_web::service_config::ServiceConfig as Described;
 
-/// Takes operations, in the order the router tries them.
+/// The operations, in the order in which the router tries them.
 pub struct Operations<'c, 'd>(Into<'c, 'd>);
 
 enum Into<'c, 'd> {
@@ -23,17 +23,17 @@ impl std::fmt::Debug for Operations<'_, '_> {
 }
 
 impl<'c, 'd> Operations<'c, 'd> {
-    /// Operations to be answered.
+    /// Registers operations with a server.
     pub fn served(config: &'c mut web::ServiceConfig) -> Self {
         Self(Into::Server(config))
     }
 
-    /// Operations to be described.
+    /// Registers operations with the document.
     pub fn described(config: &'c mut Described<'d>) -> Self {
         Self(Into::Document(config))
     }
 
-    /// One operation.
+    /// Adds an operation.
     pub fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, operation: F) -> &mut Self {
         match &mut self.0 {
             Into::Server(config) => drop(config.service(operation)),
@@ -42,13 +42,13 @@ impl<'c, 'd> Operations<'c, 'd> {
         self
     }
 
-    /// The operations of a slice.
+    /// Adds the operations of a slice.
     pub fn configure(&mut self, list: impl FnOnce(&mut Operations<'_, '_>)) -> &mut Self {
         list(self);
         self
     }
 
-    /// Operations below `path`.
+    /// Adds operations below `path`.
     pub fn scope(&mut self, path: &str, list: impl FnOnce(&mut Operations<'_, '_>)) -> &mut Self {
         match &mut self.0 {
             Into::Server(config) => {

@@ -16,17 +16,17 @@ use super::reader;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 
-/// Parameters of the address as a `T`; faults point to `path/<name>`.
+/// The parameters of the address as a `T`; faults point to `path/<name>`.
 ///
 /// `T` is a struct with the parameters' names, a tuple of the **last** parameters in order, or the last one alone:
 /// below `/v1/patients/{patient_id}`, which the door reads, `PathOf<Id<Entry>>` is `{entry_id}` of
-/// `…/entries/{entry_id}`. Not called `Path`, because utoipa guesses parameters from extractors of that name and cannot
-/// guess those of an [`Id`].
+/// `…/entries/{entry_id}`. It is not called `Path`, because utoipa guesses parameters from extractors of that name and
+/// cannot guess those of an [`Id`].
 #[derive(Debug)]
 pub struct PathOf<T>(pub T);
 
 impl<T> PathOf<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -43,7 +43,7 @@ impl<T: DeserializeOwned> FromRequest for PathOf<T> {
 
 fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T> {
     let found = request.match_info();
-    // The list is percent-decoded and in the order of the iterator, which is not.
+    // The list is percent-decoded, which the iterator is not; both have the same order.
     let Ok(texts) = found.load::<Vec<String>>() else {
         return Err(Error::field("path", "is not valid"));
     };
@@ -51,10 +51,10 @@ fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T> {
     reader::parameters("path", &names.zip(texts).collect::<Vec<_>>())
 }
 
-/// Whose data: `me`, or a patient's id.
+/// The patient's id, or `me`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatientRef {
-    /// The caller, who is a patient.
+    /// The calling patient.
     Me,
     /// The patient of this id.
     Id(Id<Patient>),

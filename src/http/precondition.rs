@@ -14,18 +14,18 @@ use crate::kernel::{Creation, Error, Result};
 pub struct EntityTag(header::EntityTag);
 
 impl EntityTag {
-    /// The tag of a row's version: what the owner sees.
+    /// Returns the tag of a row's version, which the owner sees.
     pub fn version(version: i64) -> Self {
         Self(header::EntityTag::new_strong(format!("v{version}")))
     }
 
-    /// A tag of other making, e.g. the keyed hash of what a reader may see. Characters that do not fit are dropped.
+    /// Returns a tag of any text, such as the keyed hash of a reader's view. Characters that do not fit are dropped.
     pub fn opaque(text: &str) -> Self {
         let fits = |c: &char| c.is_ascii_graphic() && *c != '"';
         Self(header::EntityTag::new_strong(text.chars().filter(fits).collect()))
     }
 
-    /// The version inside, if it is the tag of one.
+    /// Returns the version, if it is the tag of one.
     pub fn as_version(&self) -> Option<i64> {
         self.0.tag().strip_prefix('v')?.parse().ok()
     }
@@ -37,12 +37,12 @@ impl fmt::Display for EntityTag {
     }
 }
 
-/// What one of the two headers names.
+/// The condition in one of the two headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Condition {
-    /// `*`: any present state.
+    /// Any present state: `*`.
     Any,
-    /// One of these.
+    /// One of these tags.
     Tags(Vec<header::EntityTag>),
 }
 
@@ -56,7 +56,7 @@ impl Condition {
     }
 }
 
-/// `If-Match` and `If-None-Match` of a request. A plain value: actions may take it.
+/// The headers `If-Match` and `If-None-Match` of a request. Actions may take this plain value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
     if_match: Option<Condition>,
@@ -64,17 +64,17 @@ pub struct Preconditions {
 }
 
 impl Preconditions {
-    /// No condition at all.
+    /// Returns preconditions without a condition.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// As with `If-Match: <tag>`.
+    /// Returns the preconditions of `If-Match: <tag>`.
     pub fn matching(tag: EntityTag) -> Self {
         Self { if_match: Some(Condition::Tags(vec![tag.0])), if_none_match: None }
     }
 
-    /// As with `If-None-Match: *`.
+    /// Returns the preconditions of `If-None-Match: *`.
     pub fn creating() -> Self {
         Self { if_match: None, if_none_match: Some(Condition::Any) }
     }
@@ -89,7 +89,7 @@ impl Preconditions {
         self.if_match.is_some()
     }
 
-    /// For changes that must name the version they change.
+    /// Checks a change that must name the version it changes.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Preconditions {
         self.check(Some(current))
     }
 
-    /// For requests that may carry conditions and need not. `current` is `None` where nothing exists.
+    /// Checks a request whose conditions are optional. `current` is `None` where nothing exists.
     ///
     /// # Errors
     ///
@@ -112,14 +112,15 @@ impl Preconditions {
         if matches && differs { Ok(()) } else { Err(Error::Stale) }
     }
 
-    /// Whether a PUT of `sent` is the request that created the thing (`created`), come again from a client that has not seen
-    /// an answer: without `If-Match`, by the same body. It changes nothing and is answered with the present state.
+    /// Whether a PUT of `sent` repeats the request that created the object (`created`): the same body, no `If-Match`. A
+    /// client sends it when it has not seen an answer. It changes nothing and is answered with the present state.
     pub fn is_creation(&self, created: Option<&Creation>, sent: &Creation) -> bool {
         !self.change_only() && created == Some(sent)
     }
 
-    /// Whether a PUT of a whole `new` changes `old`, whose tag is `current` and which was created by `created`; the body
-    /// of the PUT is `sent`. The present state changes nothing; nor does the creating request, come again.
+    /// Whether a PUT of a whole `new` changes `old`, whose tag is `current` and which was created by `created`; the
+    /// body of the PUT is `sent`. A PUT of the present state changes nothing, nor does a repeat of the creating
+    /// request.
     ///
     /// # Errors
     ///
@@ -166,8 +167,8 @@ fn parse(request: &HttpRequest) -> Result<Preconditions> {
 const TAGS: usize = 32;
 const LENGTH: usize = 200;
 
-/// The framework's `IfMatch` and `IfNoneMatch` are not used: they cut tags at the commas inside their quotes and leave
-/// out what they cannot read, which makes a broken condition one that names nothing.
+/// Parses a condition. The framework's `IfMatch` and `IfNoneMatch` are not used: they cut tags at the commas inside
+/// their quotes and leave out unreadable tags, so that a broken condition names nothing.
 fn condition(request: &HttpRequest, name: &HeaderName, pointer: &str, weak: bool) -> Result<Option<Condition>> {
     let fault = || Error::field(pointer, "must be `*` or a list of entity tags in double quotes");
     let (mut tags, mut any) = (Vec::new(), false);

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): what every error looks like on the wire.
+//! Problem documents (RFC 9457), the form of every error on the wire.
 //!
 //! A problem is rendered twice: at once, so that an error is a problem even without any layer, and again by
 //! [`super::layers::outer`], which knows the request id and finds the problem in the response's extensions.
@@ -18,7 +18,7 @@ use crate::kernel::{Code, Error};
 /// The media type of every error.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What went wrong, for the program and for the person who reads its log (RFC 9457). Holds nothing private.
+/// A problem document (RFC 9457), for the program and for the person who reads its log. It holds nothing private.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
     /// The page that explains this code, on this server.
@@ -34,11 +34,11 @@ pub struct Problem {
     /// The stable name of the error. The set is open: treat a name you do not know by its status.
     #[schema(value_type = String, example = "stale")]
     pub code: &'static str,
-    /// What was wrong this time.
+    /// The particulars of this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub detail: Option<String>,
-    /// Each wrong field.
+    /// The wrong fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<ProblemField>,
@@ -46,12 +46,12 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub conflicting_id: Option<Uuid>,
-    /// Names this request in the server's log.
+    /// The id of this request in the server's log.
     pub request_id: String,
     /// Whether the same request, unchanged, may succeed later.
     pub retryable: bool,
-    /// What an app does: `keep` its local data and carry on; `erase` the local data of this account; `relogin`;
-    /// `update` the app; `fix` the request. Open set; treat an unknown one as `keep`.
+    /// The action that an app takes: `keep` its local data and carry on; `erase` the local data of this account;
+    /// `relogin`; `update` the app; `fix` the request. Open set; treat an unknown one as `keep`.
     #[schema(value_type = String, example = "fix")]
     pub client_action: &'static str,
 }
@@ -62,13 +62,13 @@ pub struct ProblemField {
     /// A JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
     #[schema(example = "/text/title")]
     pub pointer: String,
-    /// What is wrong with it.
+    /// The fault of the field.
     #[schema(example = "is required")]
     pub detail: String,
 }
 
 impl Problem {
-    /// The problem of a code, without particulars.
+    /// Returns the problem of a code, without particulars.
     pub fn of(code: Code) -> Self {
         Self {
             kind: format!("/problems/{}", code.name()),
@@ -114,8 +114,8 @@ impl From<&Error> for Problem {
     }
 }
 
-/// Whether the same request may succeed later. A fault of the server counts: it may be mended, and a phone must not
-/// drop words because of it.
+/// Whether the same request may succeed later. It may after a fault of the server, which can be mended: a phone must
+/// not drop words because of it.
 const fn retryable(code: Code) -> bool {
     matches!(
         code,
@@ -123,7 +123,7 @@ const fn retryable(code: Code) -> bool {
     )
 }
 
-/// What an app does about a code. Nothing but a session ended on purpose erases anything.
+/// Returns the action that an app takes on a code. An app erases only for a session that was ended on purpose.
 const fn client_action(code: Code) -> &'static str {
     match code {
         Code::SessionRevoked => "erase",
@@ -159,15 +159,15 @@ const fn client_action(code: Code) -> &'static str {
     }
 }
 
-/// A problem as it lies in the extensions of a response, until the outer layer renders it with the request id.
+/// A problem in the extensions of a response, until the outer layer renders it with the request id.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) problem: Problem,
-    /// For the log only.
+    /// The cause, for the log only.
     pub(super) cause: Option<String>,
 }
 
-/// The response of a problem. `cause` goes to the log and nowhere else.
+/// Renders a problem as a response. `cause` is for the log only.
 pub(super) fn render(problem: Problem, cause: Option<String>) -> HttpResponse {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response =
@@ -180,13 +180,13 @@ pub(super) fn render(problem: Problem, cause: Option<String>) -> HttpResponse {
     response
 }
 
-/// The bytes of a problem.
+/// Returns the bytes of a problem.
 pub(super) fn body(problem: &Problem) -> Vec<u8> {
     // Strings and numbers only: this cannot fail. An empty body is still better than a panic.
     serde_json::to_vec(problem).unwrap_or_default()
 }
 
-/// The response that says `error`.
+/// Returns the response to an `error`.
 pub fn response(error: &Error) -> HttpResponse {
     let cause = match error {
         Error::Internal(source) | Error::Transient(source) => Some(chain(source.as_ref())),
@@ -205,7 +205,7 @@ pub fn response(error: &Error) -> HttpResponse {
     response
 }
 
-/// An error and what caused it, on one line.
+/// Returns an error and its causes on one line.
 fn chain(error: &dyn StdError) -> String {
     let mut line = error.to_string();
     let mut source = error.source();

@@ -9,14 +9,14 @@ use serde::de::DeserializeOwned;
 use super::reader;
 use crate::kernel::{Code, Error, Result};
 
-/// A query as a `T` that derives `Deserialize` with `deny_unknown_fields`; faults point to `query/<name>`.
+/// The query as a `T` that derives `Deserialize` with `deny_unknown_fields`; faults point to `query/<name>`.
 ///
 /// `T` also derives `IntoParams` and is named in the operation's `params(…)`.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
 impl<T> Query<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -1,8 +1,8 @@
 //! Reads a type from a JSON document, or from the parameters of a request, and says which field is wrong and why.
 //!
-//! serde derives the types; this hands them their values. It knows where each value is and which fields each struct has.
-//! So every fault has a pointer, unknown fields are found all at once and may be ignored, and a struct is read from an
-//! object only: what serde derives would also take a list of its fields.
+//! serde derives the types; this deserializer hands them their values. It knows the place of each value and the fields
+//! of each struct. So every fault has a pointer, and unknown fields are found all at once and may be ignored. A struct
+//! is read from an object only: serde's derived code would also take a list of its fields.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,18 +18,18 @@ use serde_json::{Map, Value, map};
 use super::faults::{At, Fault, Step};
 use crate::kernel::{Error, FieldError, Result};
 
-/// The most faults that are told, and the most unknown fields that a lenient request may have.
+/// The most faults in one answer, and the most unknown fields that a lenient request may have.
 const MOST: usize = 64;
 
-/// How many bytes are read again to find more faults: the work stays linear in what was sent.
+/// The number of bytes that are read again to find more faults, so that the work stays linear in the size of the body.
 const AGAIN: usize = 256 * 1024;
 
-/// A `T` from a document of `bytes`, and what was ignored of it if the client is lenient.
+/// Reads a `T` from a document of `bytes`, and answers the ignored fields if the client is lenient.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] with every unknown field and every value of a wrong type; of the fields that one object lacks,
-/// with the first.
+/// [`Error::Invalid`] with every unknown field and every value of a wrong type, and with the first of the missing
+/// fields of each object.
 pub(super) fn document<T: DeserializeOwned>(
     mut document: Value,
     bytes: usize,
@@ -51,8 +51,8 @@ pub(super) fn document<T: DeserializeOwned>(
     Ok((value, ignored))
 }
 
-/// The members of a merge patch on a `T`, and what was ignored of it if the client is lenient. A patch may lack what it
-/// does not change, and `null` stands for what is taken away; `faults` are those that are known of it.
+/// Reads the members of a merge patch on a `T`, and answers the ignored fields if the client is lenient. A patch may
+/// lack any member, and `null` takes a member away; `faults` are those that are known already.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ pub(super) fn patch<T: DeserializeOwned>(
 ) -> Result<(Map<String, Value>, Vec<FieldError>)> {
     let (unknown, mut faults) = (Unknown::default(), Faults { list: faults, ..Faults::new(bytes) });
     let mut seen = patch.clone();
-    // An object that lacks a field is taken out of what is seen: what is in it was right, and the next one is read.
+    // An object that lacks a field is no fault of a patch: it is taken out, and the reading goes on.
     let mut lacking = 0;
     while let Err(fault) = read::<T>(Source::Json(&seen), "", Reads { unknown: &unknown, patch: true }) {
         let goes_on = match lacks(&seen, &fault.pointer) {
@@ -101,8 +101,8 @@ impl Faults {
         Self { list: Vec::new(), most: (AGAIN / bytes.max(1)).clamp(1, MOST) }
     }
 
-    /// Notes a fault and takes what is wrong out, which shows the next one. That it is missing then is none. `false` when
-    /// enough was found.
+    /// Notes a fault and takes the wrong value out, so that the next reading finds the next fault. The value's absence
+    /// is then no fault. Answers `false` when enough was found.
     fn go_on(&mut self, document: &mut Value, fault: FieldError) -> bool {
         let pointer = fault.pointer.clone();
         if !self.list.iter().any(|known| is_within(&known.pointer, &pointer)) {
@@ -112,11 +112,11 @@ impl Faults {
     }
 }
 
-/// What is ignored of the unknown fields.
+/// Answers the unknown fields that are ignored.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] with those that are not, and with `faults`.
+/// [`Error::Invalid`] with `faults`, and with the unknown fields if they are not ignored.
 fn told_or_ignored(unknown: Unknown, lenient: bool, faults: Vec<FieldError>) -> Result<Vec<FieldError>> {
     let unknown = unknown.into_inner();
     let ignored = lenient && unknown.len() <= MOST;
@@ -129,8 +129,8 @@ fn told_or_ignored(unknown: Unknown, lenient: bool, faults: Vec<FieldError>) -> 
     }
 }
 
-/// The pointer of the object that lacks the field at `pointer`, if that is what is wrong and may be so in a patch: lists are
-/// replaced, so what is in one is whole.
+/// Returns the pointer of the object that lacks the field at `pointer`, if the field is missing and a patch may lack
+/// it. An object in a list lacks nothing: lists are replaced as a whole.
 fn lacks(document: &Value, pointer: &str) -> Option<String> {
     let (object, _) = pointer.rsplit_once('/')?;
     let within_list = pointer.match_indices('/').any(|(at, _)| {
@@ -140,7 +140,7 @@ fn lacks(document: &Value, pointer: &str) -> Option<String> {
     (document.pointer(pointer).is_none() && !within_list).then(|| object.to_owned())
 }
 
-/// A `T` from `(name, text)` pairs; faults point to `place/name`.
+/// Reads a `T` from `(name, text)` pairs; faults point to `place/name`.
 ///
 /// A struct takes them by name, a tuple takes the last ones in their order, anything else takes the last one.
 ///
@@ -173,12 +173,12 @@ fn read<T: DeserializeOwned>(source: Source<'_>, place: &str, reads: Reads<'_>) 
         .map_err(|fault| FieldError { pointer: fault.pointer.unwrap_or_default(), detail: fault.detail })
 }
 
-/// Whether a pointer leads to what is at, or below, another.
+/// Whether a pointer leads to the place of another, or below it.
 fn is_within(pointer: &str, other: &str) -> bool {
     pointer.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Takes out what is at a pointer; what is not in an object, together with what it is in.
+/// Takes out the value at a pointer. A value in a list is taken out together with the list.
 fn take_out(document: &mut Value, pointer: &str) -> bool {
     let Some((parent, key)) = pointer.rsplit_once('/') else { return false };
     let key = key.replace("~1", "/").replace("~0", "~");
@@ -189,7 +189,7 @@ fn take_out(document: &mut Value, pointer: &str) -> bool {
 
 type Outcome<T> = std::result::Result<T, Fault>;
 
-/// What a value is read from.
+/// The source of a value.
 #[derive(Clone, Copy)]
 enum Source<'de> {
     Json(&'de Value),
@@ -205,10 +205,10 @@ struct Node<'de, 'n> {
     reads: Reads<'n>,
 }
 
-/// How a document is read.
+/// The settings of a reading.
 #[derive(Clone, Copy)]
 struct Reads<'n> {
-    /// Where the pointers of unknown fields are noted.
+    /// The unknown fields found so far.
     unknown: &'n Unknown,
     /// Whether `null` in an object takes something away, and stands for no value.
     patch: bool,
@@ -219,7 +219,7 @@ impl<'de, 'n> Node<'de, 'n> {
         seed.deserialize(self).map_err(|fault| fault.located(self.at))
     }
 
-    /// What the value holds.
+    /// Returns the values in this value.
     fn items(self) -> Items<'de, 'n> {
         let list = match self.source {
             Source::Json(Value::Object(object)) => List::Object(object.iter()),
@@ -230,7 +230,7 @@ impl<'de, 'n> Node<'de, 'n> {
         Items { list, held: None, fields: None, node: self }
     }
 
-    /// Of parameters, the last one.
+    /// Returns the value itself; of parameters, the last one.
     fn one(self) -> Outcome<Self> {
         let Source::Pairs(pairs) = self.source else { return Ok(self) };
         let Some((_, text)) = pairs.last() else { return Err(Fault::of("is required")) };
@@ -265,7 +265,7 @@ struct Items<'de, 'n> {
 
 impl<'de> Items<'de, '_> {
     fn value<S: DeserializeSeed<'de>>(&self, (step, source): (Step<'de>, Source<'de>), seed: S) -> Outcome<S::Value> {
-        // What is in a list is whole.
+        // Lists are replaced as a whole, so their objects are complete.
         let patch = self.node.reads.patch && matches!(step, Step::Key(_));
         Node { source, at: &At::In(self.node.at, step), reads: Reads { patch, ..self.node.reads } }.read(seed)
     }
@@ -328,7 +328,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
         if matches!(self.source, Source::Json(Value::Null)) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
-    /// Of parameters: none of them.
+    /// Reads no parameters.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
         if let Source::Pairs(_) = self.source { visitor.visit_unit() } else { self.deserialize_any(visitor) }
     }

@@ -1,4 +1,4 @@
-//! Replies of handlers.
+//! The replies of handlers.
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -11,11 +11,10 @@ use super::precondition::{EntityTag, Preconditions};
 use super::problem;
 use crate::kernel::{Error, FieldError};
 
-/// Most replies fit in it; a longer one grows.
+/// The first capacity of a reply, in which most fit.
 const USUAL: usize = 4096;
 
-/// A JSON reply, or one without a body. Not kept by shared caches, and asked for again by private ones, unless said
-/// otherwise.
+/// A JSON reply, or one without a body. Unless said otherwise, shared caches do not keep it and private ones ask again.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
@@ -25,7 +24,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// 200 with a view.
+    /// Makes a 200 with a view.
     pub fn ok<T: Serialize + ?Sized>(view: &T) -> Self {
         let mut body = Vec::with_capacity(USUAL);
         let body = serde_json::to_writer(&mut body, view)
@@ -34,38 +33,38 @@ impl Reply {
         Self { status: StatusCode::OK, headers: Vec::new(), cache: "private, no-cache", body }
     }
 
-    /// 204.
+    /// Makes a 204.
     pub fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, headers: Vec::new(), cache: "private, no-cache", body: Ok(Vec::new()) }
     }
 
-    /// 201, and where the new object is.
+    /// Makes it a 201 with the location of the new object.
     #[must_use]
     pub fn created(mut self, location: &str) -> Self {
         self.status = StatusCode::CREATED;
         self.header(header::LOCATION, location)
     }
 
-    /// 201 with the location if the object is new, else 200.
+    /// Makes it a 201 with the location if the object is new.
     #[must_use]
     pub fn created_if(self, new: bool, location: &str) -> Self {
         if new { self.created(location) } else { self }
     }
 
-    /// 202.
+    /// Makes it a 202.
     #[must_use]
     pub fn accepted(mut self) -> Self {
         self.status = StatusCode::ACCEPTED;
         self
     }
 
-    /// With the tag of the state shown.
+    /// Adds the tag of the state shown.
     #[must_use]
     pub fn etag(self, tag: &EntityTag) -> Self {
         self.header(header::ETAG, &tag.to_string())
     }
 
-    /// With the tag of the state shown; 304 without a body if the reader has it.
+    /// Adds the tag of the state shown, and makes it a 304 without a body if the reader has that state.
     #[must_use]
     pub fn unless_known(mut self, tag: &EntityTag, preconditions: &Preconditions) -> Self {
         if self.body.is_ok() && preconditions.not_modified(tag) {
@@ -75,7 +74,7 @@ impl Reply {
         self.etag(tag)
     }
 
-    /// With a `Link`, if there is one.
+    /// Adds a `Link`, if there is one.
     #[must_use]
     pub fn link(self, link: Option<&str>) -> Self {
         match link {
@@ -84,7 +83,7 @@ impl Reply {
         }
     }
 
-    /// With what was ignored of a lenient request, as `warnings` in the object.
+    /// Adds the ignored fields of a lenient request, as `warnings` in the object.
     fn warnings(mut self, warnings: &[FieldError]) -> Self {
         if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(warnings))
             && body.pop_if(|last| *last == b'}').is_some()
@@ -95,21 +94,21 @@ impl Reply {
         self.header(HeaderName::from_static("preference-applied"), "handling=lenient")
     }
 
-    /// Kept by no cache at all: tokens and whatever comes with them.
+    /// Forbids every cache to keep it, for tokens.
     #[must_use]
     pub fn no_store(mut self) -> Self {
         self.cache = "no-store";
         self
     }
 
-    /// The same for everybody: may be kept for five minutes anywhere, and is checked by its tag after that.
+    /// Lets every cache keep it for five minutes, and check it by its tag after that: it is the same for everybody.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.cache = "public, max-age=300";
         self
     }
 
-    /// With a header; a value that a header cannot hold is left out.
+    /// Adds a header; a value that a header cannot hold is left out.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {

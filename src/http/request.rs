@@ -1,4 +1,4 @@
-//! A change as it was asked for.
+//! The request for a change.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use super::{Body, IdempotencyKey, MaybeBody, Patch, Patchable, PathOf, Preconditions, Reply};
 use crate::kernel::{Error, Fields, Id, Result};
 
-/// A change as it was asked for: the id in its address, preconditions, body and idempotency key.
+/// The request for a change: the id in its address, preconditions, body and idempotency key.
 ///
-/// Extraction never fails. What is wrong with any of them is told by [`Request::into_command`], which is asked once the
-/// caller has been let in: a stranger learns nothing from the faults of a form.
+/// Extraction never fails. [`Request::into_command`] tells the faults of the parts. It is called once the caller has
+/// access: a stranger learns nothing from the faults of a form.
 ///
-/// `I` is what [`PathOf`] reads, `B` is a [`Content`].
+/// `I` is read by [`PathOf`], `B` is a [`Content`].
 #[derive(Debug)]
 pub struct Request<I = (), B = ()> {
     id: Result<I>,
@@ -27,7 +27,7 @@ pub struct Request<I = (), B = ()> {
     path: String,
 }
 
-/// What is asked for, well-formed.
+/// A well-formed request for a change.
 #[derive(Clone, Debug)]
 pub struct Command<I = (), B = ()> {
     /// The id in the address.
@@ -39,18 +39,18 @@ pub struct Command<I = (), B = ()> {
 }
 
 impl<I, B> Request<I, B> {
-    /// A change that nobody asked for over HTTP, without preconditions and without a key.
+    /// Makes a request that did not come over HTTP, without preconditions and without a key.
     pub fn internal(id: I, body: B) -> Self {
         let (when, key) = (Ok(Preconditions::none()), Ok(IdempotencyKey::none()));
         Self { id: Ok(id), when, key, body: Ok(body), raw: Bytes::new(), path: String::new() }
     }
 
-    /// The id in the address, if it is well-formed: for what has to be fetched before the unit.
+    /// Returns the id in the address, if it is well-formed, to fetch things before the unit.
     pub fn id(&self) -> Option<&I> {
         self.id.as_ref().ok()
     }
 
-    /// The same request with what `make` makes of it as its body, before the unit: for what takes keys or time.
+    /// Replaces the body by the result of `make`, before the unit: for work that needs keys or takes time.
     pub async fn prepare<C>(self, make: impl AsyncFnOnce(Command<I, B>) -> Result<C>) -> Request<(), C> {
         let Self { id, when, key, body, raw, path } = self;
         let asked = Self { id, when, key: Ok(IdempotencyKey::none()), body, raw: Bytes::new(), path: String::new() };
@@ -61,12 +61,12 @@ impl<I, B> Request<I, B> {
         Request { id: Ok(()), when: Ok(Preconditions::none()), key, body, raw, path }
     }
 
-    /// The path that was asked for: where a thing is that is created by it.
+    /// Returns the path of the request, which is the location of an object it creates.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The idempotency key and the bytes of the body, for the fingerprint.
+    /// Returns the idempotency key and the bytes of the body, for the fingerprint.
     ///
     /// # Errors
     ///
@@ -78,11 +78,11 @@ impl<I, B> Request<I, B> {
         }
     }
 
-    /// What is asked for.
+    /// Returns the well-formed command.
     ///
     /// # Errors
     ///
-    /// Every fault of its fields at once; before these, what made the body unreadable.
+    /// Every fault of its fields at once; an unreadable body before these.
     pub fn into_command(self) -> Result<Command<I, B>> {
         let mut fields = Fields::new();
         let (id, when, body) = (fields.part(self.id)?, fields.part(self.when)?, fields.part(self.body)?);
@@ -91,9 +91,9 @@ impl<I, B> Request<I, B> {
     }
 }
 
-/// A body of a change, with the bytes as they came.
+/// The body of a change, with the received bytes.
 pub trait Content: Sized + 'static {
-    /// Reads it.
+    /// Reads the body.
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self>;
 }
 
@@ -154,7 +154,7 @@ impl<I: DeserializeOwned + 'static, B: Content> FromRequest for Request<I, B> {
     }
 }
 
-/// The id of a thing that a client creates: a version 7 UUID of its own making.
+/// The id of an object that a client creates: a version 7 UUID made by the client.
 #[derive(Debug)]
 pub struct NewId<K>(pub Id<K>);
 
@@ -172,23 +172,23 @@ impl<'de, K> Deserialize<'de> for NewId<K> {
     }
 }
 
-/// What a change is answered with, before it is rendered.
+/// The answer to a change, before it is rendered.
 #[derive(Debug)]
 pub struct Answer<V> {
-    /// Whether the thing is new.
+    /// Whether the object is new.
     pub created: bool,
-    /// The path that was asked for.
+    /// The path of the request.
     pub path: String,
-    /// What the unit returned.
+    /// The value that the unit returned.
     pub value: V,
 }
 
 impl<V> Answer<V> {
-    /// 201 with the location if the thing is new, else 200: the reply with what `view` makes of the value.
+    /// Renders the value by `view`: 201 with the location if the object is new, else 200.
     ///
     /// # Errors
     ///
-    /// What `view` answers.
+    /// The errors of `view`.
     pub fn reply(self, view: impl FnOnce(V) -> Result<Reply>) -> Result<Reply> {
         Ok(view(self.value)?.created_if(self.created, &self.path))
     }

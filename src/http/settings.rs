@@ -1,29 +1,29 @@
-//! How the HTTP layer is set up.
+//! The settings of the HTTP layer.
 
 use std::sync::Arc;
 
 use super::{BodyLimit, Limits, Methods};
 use crate::kernel::Entropy;
 
-/// What the layers of every worker share. Cheap to clone.
+/// The settings that the layers of every worker share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Makes request ids.
+    /// The source of request ids.
     pub entropy: Entropy,
-    /// How large a body may be and how long it may take.
+    /// The limits of a body.
     pub body: BodyLimit,
     /// The most bytes of address and headers.
     pub head_bytes: usize,
     /// The rate limits; their counts are shared by all workers.
     pub limits: Arc<Limits>,
-    /// Which methods each address has.
+    /// The methods of each address.
     pub methods: Arc<Methods>,
-    /// Below this address the content security policy lets the vendored Swagger UI run.
+    /// The address below which the content security policy lets the vendored Swagger UI run.
     pub docs: &'static str,
 }
 
 impl Settings {
-    /// The usual settings.
+    /// Returns the usual settings.
     pub fn new(entropy: Entropy, limits: Arc<Limits>, methods: Arc<Methods>) -> Self {
         Self { entropy, body: BodyLimit::default(), head_bytes: 32 * 1024, limits, methods, docs: "/docs" }
     }

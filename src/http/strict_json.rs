@@ -10,13 +10,13 @@ use crate::kernel::{Code, Error, Result};
 /// The deepest nesting of a body.
 const DEPTH: u8 = 64;
 
-/// The one JSON value in UTF-8 that the bytes are, nested at most 64 deep, without a key twice in one object.
+/// Parses one JSON value in UTF-8, nested at most 64 deep, without a key twice in one object.
 ///
 /// Numbers beyond a double and lone surrogates are refused by the parser itself.
 ///
 /// # Errors
 ///
-/// [`Error::Malformed`], which quotes nothing.
+/// [`Error::Malformed`], which does not quote the body.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
     let malformed = |detail: String| Error::Malformed(Code::Malformed, detail);
     if bytes.is_empty() {
@@ -29,7 +29,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
     value.and_then(|value| reader.end().map(|()| value)).map_err(|error| malformed(error.to_string()))
 }
 
-/// A value with so many levels to go.
+/// A value that may hold so many more levels.
 #[derive(Clone, Copy)]
 struct Level(u8);
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 
-/// Tells the time: from the machine, or from a hand that a test moves.
+/// The source of the time: the machine's clock, or one that is moved by hand.
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// The machine's clock.
@@ -15,12 +15,12 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// A clock that stands at `at`.
+    /// Makes a clock that stands at `at`.
     pub fn manual(at: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(at.as_microsecond())))
     }
 
-    /// The instant now, in whole microseconds (the precision both databases keep).
+    /// Returns the present instant in whole microseconds (the precision of both databases).
     pub fn now(&self) -> Timestamp {
         match self {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
@@ -31,7 +31,7 @@ impl Clock {
         }
     }
 
-    /// Puts a manual clock to `at`; a system clock is not moved.
+    /// Sets a manual clock to `at`; a system clock is not moved.
     pub fn set(&self, at: Timestamp) {
         if let Self::Manual(hand) = self {
             hand.store(at.as_microsecond(), Ordering::SeqCst);
@@ -39,7 +39,7 @@ impl Clock {
     }
 }
 
-/// `at` without what lies below a microsecond.
+/// Cuts `at` to whole microseconds.
 pub fn micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }

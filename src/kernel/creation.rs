@@ -1,4 +1,4 @@
-//! How a thing was created, so that the creating request is known when it comes again.
+//! The mark of the request that created an object, by which a repeat of that request is recognised.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -8,19 +8,19 @@ use serde_json::{Number, Value};
 
 use super::{Error, Result};
 
-/// A digest of the body of the PUT that created a thing. It is kept in the sealed document of the thing: a client that
-/// was offline sends the body again and learns what became of the thing.
+/// A digest of the body of the PUT that created an object. It is kept in the object's sealed document: a client that
+/// was offline sends the body again and learns the present state.
 ///
 /// It is made of the body as its wire names it, in a canonical form after RFC 8785: members sorted, numbers in one
 /// notation; members that are `null` count as absent. So it stays the same when a field is renamed in Rust, when fields
-/// change places, and when the body gains an optional field that old clients do not send. An optional field must be
-/// absent or `null` in the JSON of a body that does not say it.
+/// change places, and when the body gains an optional field that old clients do not send. An optional field
+/// without a value must be absent or `null` in the JSON of the body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Creation(String);
 
 impl Creation {
-    /// The creation by `body`.
+    /// Makes the digest of `body`.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ pub fn canonical(value: &Value, nulls: bool) -> Value {
     }
 }
 
-/// A floating-point number without a fraction, as an integer.
+/// Returns a floating-point number without a fraction as an integer.
 fn whole(number: &Number) -> Option<Number> {
     let value = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0)?;
     format!("{value:.0}").parse::<i64>().ok().map(Number::from)

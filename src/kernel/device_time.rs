@@ -8,19 +8,19 @@ use jiff::{SignedDuration, Timestamp};
 use super::Fields;
 use super::clock::micros;
 
-/// What an instant must be.
+/// The message for a text that is no instant in range.
 const WRONG: &str = "must be an RFC 3339 time with an offset, such as 2026-11-02T21:30:00+01:00";
 /// The last second that a plan, a pause or an infusion can name: the beginning of 2100.
 const LAST: i64 = 4_102_444_800;
 
-/// How far ahead of the server's clock a device may be before its times are doubted.
+/// The most that a device may be ahead of the server's clock before its times are odd.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// What happened longer ago than this is doubted.
+/// The age beyond which a time is odd.
 const LONG_AGO: SignedDuration = SignedDuration::from_hours(366 * 24);
-/// Nobody records something days before it happens.
+/// The most that a record may precede the event before its times are odd.
 const BEFOREHAND: SignedDuration = SignedDuration::from_hours(24);
 
-/// An instant as a device writes it, with its offset from UTC.
+/// Parses an instant as a device writes it, with its offset from UTC.
 ///
 /// # Errors
 ///
@@ -36,14 +36,14 @@ pub fn instant(text: &str) -> Result<(Timestamp, Offset), &'static str> {
     Ok((micros(at), offset))
 }
 
-/// The instant at `pointer` of a request, between 1970 and 2100; or a noted fault.
+/// Takes the instant at `pointer` of a request, between 1970 and 2100, or notes a fault.
 pub fn take(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
     let in_range =
         |(at, _): (Timestamp, Offset)| Some(at).filter(|at| (0..=LAST).contains(&at.as_second())).ok_or(WRONG);
     text.and_then(|text| fields.take(pointer, instant(&text).and_then(in_range)))
 }
 
-/// A local time to the minute, such as 21:00.
+/// Parses a local time to the minute, such as 21:00.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub fn local_time(text: &str) -> Result<Time, &'static str> {
     five.then(|| Time::strptime("%H:%M", text).ok()).flatten().ok_or("must be a local time such as 21:00")
 }
 
-/// Whether times are odd, seen from when they arrived: what they were given with is kept, and flagged.
+/// Whether times are odd, seen from the time of their arrival. An object with odd times is kept, and flagged.
 pub fn is_odd(occurred_at: Timestamp, recorded_at: Option<Timestamp>, received_at: Timestamp) -> bool {
     let ahead = |at: Timestamp| at.duration_since(received_at) > SKEW;
     ahead(occurred_at)

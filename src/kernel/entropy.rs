@@ -9,16 +9,16 @@ use uuid::Uuid;
 
 use super::Id;
 
-/// Gives random bytes: from the operating system, or repeatable ones for the sandbox, the demo and for tests.
+/// A source of random bytes: the operating system, or a repeatable one for the sandbox, the demo and tests.
 #[derive(Clone, Debug)]
 pub enum Entropy {
     /// The operating system's generator.
     System,
-    /// The same in the same order for the same seed. Never used by `serve`.
+    /// A repeatable source: the same seed gives the same bytes in the same order. `serve` never uses it.
     Seeded {
-        /// What ids are made of.
+        /// The source of ids.
         ids: Stream,
-        /// What keys, codes, tokens and nonces are made of; the operating system's, if it is absent.
+        /// The source of keys, codes, tokens and nonces; the operating system, if it is absent.
         secrets: Option<Stream>,
     },
 }
@@ -46,17 +46,17 @@ impl Stream {
 }
 
 impl Entropy {
-    /// A repeatable source, of secrets too: for what is gone when the process is.
+    /// Makes a repeatable source, of secrets too, for data that ends with the process.
     pub fn seeded(seed: u64) -> Self {
         Self::Seeded { ids: Stream::new(seed, 0), secrets: Some(Stream::new(seed, 1)) }
     }
 
-    /// A source whose ids are those of [`Self::seeded`], and whose secrets nobody can work out: for what is kept.
+    /// Makes a source with the ids of [`Self::seeded`] and secrets from the operating system, for data that is kept.
     pub fn with_ids_of(seed: u64) -> Self {
         Self::Seeded { ids: Stream::new(seed, 0), secrets: None }
     }
 
-    /// `N` random bytes that may be a secret.
+    /// Returns `N` random bytes that may be a secret.
     ///
     /// # Panics
     ///
@@ -87,14 +87,14 @@ impl Entropy {
         out
     }
 
-    /// A new id that sorts by the time it was made.
+    /// Makes an id that sorts by its time.
     pub fn id<K>(&self, now: Timestamp) -> Id<K> {
         let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
         let random: [u8; 10] = self.id_bytes();
         Id::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// A random id that says nothing about the time it was made.
+    /// Makes a random id that does not show its time.
     pub fn opaque(&self) -> Uuid {
         uuid::Builder::from_random_bytes(self.id_bytes()).into_uuid()
     }

@@ -1,4 +1,4 @@
-//! One error type, by meaning, and the registry of stable error codes.
+//! The error type, by meaning, and the registry of stable error codes.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,26 +6,26 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// What every fallible function of the crate answers.
+/// The result of every fallible function of the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One thing wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// Where: a JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
+    /// The place: a JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
     pub pointer: String,
-    /// What is wrong, in words.
+    /// The fault, in words.
     pub detail: String,
 }
 
-/// Why something was not done.
+/// The reason why something was not done.
 #[derive(Debug)]
 pub enum Error {
-    /// It does not exist, or the caller may not know that it does.
+    /// The object does not exist, or the caller may not know that it does.
     NotFound,
-    /// It existed and was deleted.
+    /// The object existed and was deleted.
     Deleted,
-    /// The caller is not who they need to be; the code says what to do about it.
+    /// The caller has no valid log-in; the code says what to do about it.
     Unauthenticated(Code),
     /// The caller is known and may not do this, whatever the object.
     Forbidden(Code),
@@ -33,15 +33,15 @@ pub enum Error {
     Invalid(Vec<FieldError>),
     /// The request cannot be read at all.
     Malformed(Code, String),
-    /// The request does not fit the present state; `with` names what stands in the way.
+    /// The request does not fit the present state; the id is that of the conflicting object.
     Conflict(Code, Option<Uuid>),
     /// The caller's copy is older than the server's.
     Stale,
     /// The caller must say which version they change.
     PreconditionRequired,
-    /// Too many requests; seconds to wait.
+    /// The client sent too many requests, and has to wait so many seconds.
     TooMany(u32),
-    /// Cannot be done now; the same request may be sent again.
+    /// The request cannot be served now; it may be sent again.
     Unavailable(&'static str),
     /// The storage is full.
     StorageFull,
@@ -52,22 +52,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// A fault of the server, from words.
+    /// Makes a fault of the server, from words.
     pub fn internal(why: impl Into<String>) -> Self {
         Self::Internal(why.into().into())
     }
 
-    /// A row that cannot be what it should be.
+    /// Makes the error for a corrupt row.
     pub fn corrupt(table: &str, id: impl fmt::Display) -> Self {
         Self::internal(format!("corrupt row in {table}: {id}"))
     }
 
-    /// One wrong field.
+    /// Makes the error for one wrong field.
     pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
     }
 
-    /// The same fault, to be told a second time: that of a form keeps its fields.
+    /// Returns the same error to answer it a second time: an invalid form keeps its fields.
     #[must_use]
     pub fn again(&self) -> Self {
         match self {
@@ -76,12 +76,12 @@ impl Error {
         }
     }
 
-    /// A conflict that names nothing.
+    /// Makes a conflict that names no object.
     pub fn conflict(code: Code) -> Self {
         Self::Conflict(code, None)
     }
 
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> Code {
         match self {
             Self::NotFound => Code::NotFound,
@@ -122,13 +122,13 @@ macro_rules! codes {
         impl Code {
             /// Every code, in the order of the documentation.
             pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
-            /// The name on the wire.
+            /// Returns the name on the wire.
             pub const fn name(self) -> &'static str { match self { $(Code::$variant => $name,)* } }
-            /// The HTTP status.
+            /// Returns the HTTP status.
             pub const fn status(self) -> u16 { match self { $(Code::$variant => $status,)* } }
-            /// A short title that does not change from one occurrence to the next.
+            /// Returns a short title that is the same for every occurrence.
             pub const fn title(self) -> &'static str { match self { $(Code::$variant => $title,)* } }
-            /// What it means and what to do, for the page that the problem's `type` points to.
+            /// Returns the meaning and the remedy, for the page that the problem's `type` points to.
             pub const fn help(self) -> &'static str { match self { $(Code::$variant => $help,)* } }
         }
     };

@@ -1,4 +1,4 @@
-//! Collects what is wrong with a request, so that all of it can be said at once.
+//! The collection of a request's faults, so that one answer tells all of them.
 
 use super::{Error, FieldError, Result};
 
@@ -7,7 +7,7 @@ use super::{Error, FieldError, Result};
 pub struct Fields(Vec<FieldError>);
 
 impl Fields {
-    /// No faults yet.
+    /// Starts without faults.
     pub fn new() -> Self {
         Self::default()
     }
@@ -24,12 +24,12 @@ impl Fields {
         }
     }
 
-    /// The value, or a noted fault.
+    /// Returns the value, or notes a fault.
     pub fn take<T, E: Into<String>>(&mut self, pointer: &str, parsed: std::result::Result<T, E>) -> Option<T> {
         parsed.map_err(|why| self.fault(pointer, why)).ok()
     }
 
-    /// A value that must be there, parsed; or a noted fault.
+    /// Parses a required value, or notes a fault.
     pub fn need<V, T, E: Into<String>>(
         &mut self,
         pointer: &str,
@@ -43,11 +43,11 @@ impl Fields {
         self.take(pointer, parse(value))
     }
 
-    /// The value of a part that was parsed by itself, or `None` with its faults noted.
+    /// Returns the value of a part that was parsed by itself, or `None` with its faults noted.
     ///
     /// # Errors
     ///
-    /// What is wrong with the request beside its fields.
+    /// An error of the part that is not about its fields.
     pub fn part<T>(&mut self, parsed: Result<T>) -> Result<Option<T>> {
         match parsed {
             Ok(value) => Ok(Some(value)),
@@ -68,7 +68,7 @@ impl Fields {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
 
-    /// Ends the collection and hands out what was parsed.
+    /// Ends the collection and returns the parsed value.
     ///
     /// # Errors
     ///

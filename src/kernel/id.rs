@@ -12,13 +12,13 @@ use uuid::Uuid;
 /// The id of a `K`: a UUID that cannot be mistaken for the id of anything else.
 pub struct Id<K>(Uuid, PhantomData<fn() -> K>);
 
-/// Names what an [`Id`] points to, where no type of a slice does.
+/// Declares the kinds of object for which no slice has a type.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => { $($(#[$doc])* #[derive(Clone, Copy, Debug)] pub enum $name {})* };
 }
 
 kinds! {
-    /// Something whose kind does not matter where the id is used.
+    /// An object of any kind.
     Any,
     /// An account that logs in: a patient's or a staff member's.
     Account,
@@ -30,13 +30,13 @@ kinds! {
     Patient,
     /// A code that lets somebody join.
     Invitation,
-    /// The bond of one patient and one therapist.
+    /// The link of one patient and one therapist.
     CareLink,
-    /// What a patient has opened to a reader.
+    /// A patient's permission for a reader.
     Grant,
     /// One administration of ketamine.
     Infusion,
-    /// A time in which nothing but safety is asked.
+    /// A time in which prompts ask about safety only.
     Pause,
     /// One occurrence of a prompt rule.
     Prompt,
@@ -55,29 +55,29 @@ kinds! {
 }
 
 impl<K> Id<K> {
-    /// Wraps a UUID.
+    /// Makes an id of a UUID.
     pub const fn from_uuid(id: Uuid) -> Self {
         Self(id, PhantomData)
     }
 
-    /// The UUID inside.
+    /// Returns the UUID.
     pub const fn uuid(self) -> Uuid {
         self.0
     }
 
-    /// The same id with its kind forgotten.
+    /// Returns the same id without its kind.
     pub const fn any(self) -> Id<Any> {
         Id::from_uuid(self.0)
     }
 
-    /// Whether this is a version 7 UUID, as clients make them.
+    /// Whether this is a version 7 UUID, the version that clients make.
     pub fn is_v7(self) -> bool {
         self.0.get_version_num() == 7
     }
 }
 
 impl Id<Any> {
-    /// The same id, said to be one of a `K`.
+    /// Returns the same id as the id of a `K`.
     pub const fn typed<K>(self) -> Id<K> {
         Id::from_uuid(self.0)
     }

@@ -1,6 +1,6 @@
-//! The language somebody reads and the country they live in.
+//! Languages and countries.
 
-/// A language tag of BCP 47, by its form: 2 to 35 letters, digits and hyphens.
+/// Checks the form of a language tag of BCP 47: 2 to 35 letters, digits and hyphens.
 ///
 /// # Errors
 ///
@@ -10,7 +10,7 @@ pub fn language(tag: String) -> Result<String, &'static str> {
     if right { Ok(tag) } else { Err("must be a BCP 47 language, such as en or de-AT") }
 }
 
-/// A country of ISO 3166, by its form: two capital letters.
+/// Checks the form of a country of ISO 3166: two capital letters.
 ///
 /// # Errors
 ///

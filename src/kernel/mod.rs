@@ -1,7 +1,7 @@
 //! Words shared by every slice: ids, time, text, zones, pages and errors.
 //!
-//! The kernel knows nothing of SQL or HTTP. Whatever is here is pure, or (the clock and the source of randomness) is
-//! the single permitted door to something impure.
+//! The kernel knows nothing of SQL or HTTP. All of it is pure but the clock and the source of randomness, which are
+//! the only permitted access to either.
 
 pub mod clock;
 pub mod creation;

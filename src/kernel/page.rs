@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Error, FieldError, Id, Result};
 
-/// How many items a page holds: 1 to 200, 20 unless asked otherwise.
+/// The number of items of a page: 1 to 200, 20 unless asked otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u16);
 
@@ -13,7 +13,7 @@ impl Limit {
     /// The largest page.
     pub const MAX: u16 = 200;
 
-    /// The limit a client asked for.
+    /// Takes the limit that a client asked for.
     ///
     /// # Errors
     ///
@@ -29,12 +29,12 @@ impl Limit {
         }
     }
 
-    /// The number of items.
+    /// Returns the number of items.
     pub fn items(self) -> usize {
         usize::from(self.0)
     }
 
-    /// The number of rows to ask for: one more than a page, to see whether there is another.
+    /// Returns the number of rows to ask for: one more than a page, to see whether there is another.
     pub fn rows(self) -> i64 {
         i64::from(self.0) + 1
     }
@@ -46,17 +46,17 @@ impl Default for Limit {
     }
 }
 
-/// One page of a list and where the next one starts.
+/// One page of a list, and the start of the next one.
 #[derive(Clone, Debug)]
 pub struct Page<T, C> {
     /// The items, in order.
     pub items: Vec<T>,
-    /// Where the next page starts; `None` at the end.
+    /// The start of the next page; `None` at the end.
     pub next: Option<C>,
 }
 
 impl<T, C> Page<T, C> {
-    /// Cuts `rows` (asked for with [`Limit::rows`]) to a page; `key` names the place of an item in the order.
+    /// Cuts `rows` (asked for with [`Limit::rows`]) to a page; `key` returns the place of an item in the order.
     pub fn cut(mut rows: Vec<T>, limit: Limit, key: impl Fn(&T) -> C) -> Self {
         let more = rows.len() > limit.items();
         rows.truncate(limit.items());
@@ -64,22 +64,22 @@ impl<T, C> Page<T, C> {
         Self { items: rows, next }
     }
 
-    /// The page with what `view` makes of each item.
+    /// Replaces each item by its `view`.
     ///
     /// # Errors
     ///
-    /// What `view` answers.
+    /// The errors of `view`.
     pub fn try_map<V>(self, view: impl FnMut(T) -> Result<V>) -> Result<Page<V, C>> {
         let items = self.items.into_iter().map(view).collect::<Result<_>>()?;
         Ok(Page { items, next: self.next })
     }
 }
 
-/// A place in the order of a list, as a cursor carries it.
+/// A place in the order of a list, kept in a cursor.
 pub trait CursorKey: Sized {
-    /// The bytes to seal.
+    /// Returns the bytes to seal.
     fn to_bytes(&self) -> Vec<u8>;
-    /// The place that the bytes of an opened cursor say; `None` when they say none.
+    /// Reads the place from the bytes of an opened cursor; `None` when they are not one.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
@@ -114,22 +114,22 @@ impl<K> CursorKey for (Timestamp, Id<K>) {
     }
 }
 
-/// Which page of a list is asked for, with its cursor opened.
+/// The request for a page of a list, with its cursor opened.
 #[derive(Clone, Copy, Debug)]
 pub struct PageRequest<K> {
-    /// How many items.
+    /// The number of items.
     pub limit: Limit,
-    /// Where the page before ended.
+    /// The end of the page before.
     pub after: Option<K>,
 }
 
 impl<K> PageRequest<K> {
-    /// The number of rows to ask for.
+    /// Returns the number of rows to ask for.
     pub fn rows(&self) -> i64 {
         self.limit.rows()
     }
 
-    /// The page that `rows` make; `key` names the place of an item in the order.
+    /// Cuts `rows` to a page; `key` returns the place of an item in the order.
     pub fn cut<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T, K> {
         Page::cut(rows, self.limit, key)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Between 1 and `MAX` characters, free of NUL; prints its length, never its content.
+/// A text of 1 to `MAX` characters without NUL. It prints its length, never its content.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize>(String);
@@ -42,12 +42,12 @@ impl<const MAX: usize> Text<MAX> {
         Ok(())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text, taken out.
+    /// Takes the text out.
     pub fn into_string(self) -> String {
         self.0
     }
@@ -59,7 +59,7 @@ impl<const MAX: usize> fmt::Debug for Text<MAX> {
     }
 }
 
-/// What was sealed once was checked then: reading it back only takes the string.
+/// Takes the string without a check: sealed text was checked before it was sealed.
 impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from).map(Self)

@@ -12,12 +12,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Zone(TimeZone);
 
 impl Zone {
-    /// UTC.
+    /// Returns UTC.
     pub fn utc() -> Self {
         Self(TimeZone::UTC)
     }
 
-    /// The zone of that name.
+    /// Finds the zone of that name.
     ///
     /// # Errors
     ///
@@ -31,28 +31,28 @@ impl Zone {
             .ok_or_else(|| "must be a time zone of the IANA database, such as Europe/Berlin".to_owned())
     }
 
-    /// The IANA name.
+    /// Returns the IANA name.
     pub fn name(&self) -> &str {
         self.0.iana_name().unwrap_or("UTC")
     }
 
-    /// The clock on the wall in this zone.
+    /// Returns the local time in this zone.
     pub fn local(&self, at: Timestamp) -> DateTime {
         self.0.to_datetime(at)
     }
 
-    /// The date in this zone.
+    /// Returns the date in this zone.
     pub fn date(&self, at: Timestamp) -> Date {
         self.local(at).date()
     }
 
-    /// When the clocks here change next after `at`, and when they changed last before it; as far as is known.
+    /// Returns the next change of the clocks after `at` and the last one before it, as far as they are known.
     pub fn changes_around(&self, at: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
         let next = self.0.following(at).next().map(|change| change.timestamp());
         (next, self.0.preceding(at).next().map(|change| change.timestamp()))
     }
 
-    /// The instant of a local time, truncated to what a timestamp can hold.
+    /// Returns the instant of a local time, cut to the range of a timestamp.
     ///
     /// A time that does not exist (clocks go forward) is the first instant after the gap; one that exists twice
     /// (clocks go back) is the first of the two.

@@ -14,14 +14,14 @@ use crate::db::Memory;
 use crate::demo;
 use crate::kernel::{Clock, Entropy, Error, Result};
 
-/// A clinic in memory and the hands on it.
+/// A clinic in memory with its controls.
 #[derive(Debug)]
 pub struct Sandbox {
     server: Server,
     outbox: Outbox,
     faults: Mutex<Faults>,
     guide: String,
-    /// Held by whoever does background work, so that one move is done before the next begins.
+    /// The lock on the background work, so that one move is done before the next begins.
     turn: tokio::sync::Mutex<()>,
     /// Database and keyring.
     _memory: [Memory; 2],
@@ -36,7 +36,7 @@ pub struct MoveReport {
     pub delivered: usize,
 }
 
-/// Opens the address that a sandbox listens on: of this machine only, for whoever reaches it can do anything.
+/// Opens the address that a sandbox listens on. It is of this machine only: every client can do anything.
 ///
 /// # Errors
 ///
@@ -54,8 +54,8 @@ pub fn listener(address: &str) -> Result<TcpListener> {
 }
 
 impl Sandbox {
-    /// A sandbox whose clock stands at `now`, filled with the demo's clinic. Where `config` would keep data and keys
-    /// does not matter. Requests are not limited: limits go by the machine's clock.
+    /// Opens a sandbox whose clock stands at `now`, filled with the demo's clinic. The places of data and keys in
+    /// `config` are not used. Requests are not limited: limits go by the machine's clock.
     ///
     /// # Errors
     ///
@@ -81,12 +81,12 @@ impl Sandbox {
         }))
     }
 
-    /// The server.
+    /// Returns the server.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// The guide, for people.
+    /// Returns the guide.
     pub fn guide(&self) -> &str {
         &self.guide
     }
@@ -96,7 +96,7 @@ impl Sandbox {
         self.server.state.clock.now()
     }
 
-    /// Moves the clock, and does what falls due on the way, each at its time.
+    /// Moves the clock, and does the work that becomes due on the way, each at its time.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Sandbox {
         self.pass(move |now| step.target(now)).await
     }
 
-    /// Does what is due where the clock stands.
+    /// Does the work that is due at the time of the clock.
     pub async fn settle(self: Arc<Self>) {
         if let Err(error) = self.pass(Ok).await {
             tracing::error!(%error, "what is due could not be done");
@@ -116,7 +116,7 @@ impl Sandbox {
         self: Arc<Self>,
         target: impl FnOnce(Timestamp) -> Result<Timestamp> + Send + 'static,
     ) -> Result<MoveReport> {
-        // A task of its own: a client that goes away does not leave the clock on the way.
+        // A task of its own: the move is completed even if the client goes away.
         let moved = tokio::spawn(async move {
             let _turn = self.turn.lock().await;
             let to = target(self.now())?;
@@ -126,22 +126,22 @@ impl Sandbox {
         moved.await.unwrap_or_else(|error| Err(Error::Internal(Box::new(error))))
     }
 
-    /// Up to `limit` deliveries with numbers greater than `after`.
+    /// Returns up to `limit` deliveries with numbers greater than `after`.
     pub fn delivered(&self, after: u64, limit: usize) -> OutboxPage {
         self.outbox.read(after, limit)
     }
 
-    /// Forgets what was delivered.
+    /// Empties the outbox.
     pub fn forget(&self) {
         self.outbox.clear();
     }
 
-    /// The faults that are waiting.
+    /// Returns the pending faults.
     pub fn faults(&self) -> Faults {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for faults; answers those that are waiting now.
+    /// Adds faults, and answers those that are pending now.
     ///
     /// # Errors
     ///
@@ -152,12 +152,12 @@ impl Sandbox {
         Ok(*faults)
     }
 
-    /// Asks for no more faults.
+    /// Removes the pending faults.
     pub fn clear_faults(&self) {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = Faults::default();
     }
 
-    /// The fault of the request that arrives now; it uses that up.
+    /// Takes the fault of the request that arrives now; this uses it up.
     pub fn next_fault(&self) -> Fault {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).take_next()
     }

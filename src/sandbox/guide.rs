@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::demo::DemoClinic;
 
-/// The guide: log-ins, and how to use clock, outbox and faults.
+/// Writes the guide: the log-ins, and the use of clock, outbox and faults.
 pub(super) fn written(filled: &DemoClinic, url: &str, now: Timestamp) -> String {
     format!(
         r#"A sandbox: everything is in memory, and gone when it stops.

@@ -1,13 +1,12 @@
 //! A server for integrators: the demo's clinic in memory, a clock to move, faults to ask for.
 //!
-//! Owns the hand on the clock, the record of what was delivered, and the faults that were asked for. The product
-//! itself is the same as in `serve`, operation for operation; it is another clock, another channel and another place
-//! of the data that make it a sandbox.
+//! Owns the moves of the clock, the record of deliveries, and the pending faults. The product itself is the same as in
+//! `serve`, operation for operation; only the clock, the channel and the place of the data differ.
 //!
 //! - **Nothing is left behind.** Data and keys lie in memory ([`crate::db::Memory`]); no folder is made.
-//! - **Time stands still** until it is moved, and only goes forward. What falls due on the way is done at its time, by
-//!   the rounds that the worker of `serve` does. What a request makes due at once is done before its reply leaves. So
-//!   the same requests always have the same outcome, and no test has to wait.
+//! - **Time stands still** until it is moved, and only goes forward. Work that becomes due on the way is done at its
+//!   time, by the rounds that the worker of `serve` does. Work that a request makes due at once is done before its
+//!   reply is sent. So the same requests always have the same outcome, and no test has to wait.
 //! - **A fault hits the next requests below `/v1`**, in the order in which they arrive. A lost reply is lost after its
 //!   effects are durable; an unavailable server has done nothing.
 //! - **Never in `serve`.** The operations ask for no log-in: `afterglow sandbox` alone mounts them, and listens on this

@@ -1,4 +1,4 @@
-//! Moves of the clock, and faults that are waiting.
+//! Moves of the clock, and pending faults.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub enum Move {
 }
 
 impl Move {
-    /// Reads a move, of which one of the two says where it goes.
+    /// Parses a move, given either as an instant or as a duration.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Move {
         }
     }
 
-    /// The end of the move that begins at `now`. A move to where the clock stands is one, too.
+    /// Returns the end of the move that begins at `now`. A move to the present time is allowed.
     ///
     /// # Errors
     ///
@@ -61,14 +61,14 @@ impl Move {
     }
 }
 
-/// The time of an ISO 8601 duration. It is elapsed time, as the phases of the window count it: a day has 24 hours.
+/// Parses an ISO 8601 duration. It is elapsed time, as the phases of the window count it: a day has 24 hours.
 fn elapsed(text: &str) -> Option<SignedDuration> {
     // The parser also takes words, and signs.
     let span: Span = text.starts_with('P').then(|| text.parse().ok())??;
     span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
 }
 
-/// A request for faults; what it does not name stays as it is.
+/// A request for faults. Faults that it does not name stay.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FaultRequest {
     /// The number of replies to lose.
@@ -84,22 +84,22 @@ pub struct FaultRequest {
 /// The faults that are waiting for requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// So many replies will be lost.
+    /// The number of replies that will be lost.
     pub lose: u16,
-    /// So late are the next ones.
+    /// The delay of late replies.
     pub delay: Duration,
-    /// So many replies will be late.
+    /// The number of replies that will be late.
     pub late: u16,
-    /// So many requests will be refused.
+    /// The number of requests that will be refused.
     pub unavailable: u16,
 }
 
 /// The fate of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused before anything is done.
+    /// The request is refused before anything is done.
     Refuse,
-    /// It is done; its reply is held back so long, and then lost or not.
+    /// The request is done; its reply is held back, and then perhaps lost.
     Reply {
         /// The time for which the reply is held back.
         after: Duration,
@@ -109,7 +109,7 @@ pub enum Fault {
 }
 
 impl Faults {
-    /// These faults with those of `request`.
+    /// Adds the faults of `request` to these.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl Faults {
         Ok(self)
     }
 
-    /// The fate of the request that arrives now; it uses up the fault.
+    /// Takes the fate of the request that arrives now; this uses up the fault.
     pub fn take_next(&mut self) -> Fault {
         if use_up(&mut self.unavailable) {
             return Fault::Refuse;

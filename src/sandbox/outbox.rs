@@ -1,4 +1,4 @@
-//! The outbox of a sandbox: the pushes that phones would have been sent.
+//! The outbox of a sandbox: the pushes that phones would have received.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,24 +9,24 @@ use jiff::Timestamp;
 use crate::delivery::{Channel, ChannelError, Push};
 use crate::kernel::Clock;
 
-/// So many are kept; the oldest make room.
+/// The most pushes that are kept; the oldest are dropped first.
 pub const KEPT: usize = 10_000;
 
-/// A push, and when it left.
+/// A push and the time at which it was sent.
 #[derive(Clone, Debug)]
 pub struct SentPush {
-    /// Its place among all that left, from 1.
+    /// Its place among all that were sent, from 1.
     pub number: u64,
     /// The push.
     pub push: Push,
-    /// The instant.
+    /// The instant at which it was sent.
     pub at: Timestamp,
 }
 
-/// A part of what was sent.
+/// A page of sent pushes.
 #[derive(Clone, Debug)]
 pub struct OutboxPage {
-    /// In the order in which they left.
+    /// The pushes in the order in which they were sent.
     pub sent: Vec<SentPush>,
     /// Whether there are more.
     pub more: bool,
@@ -34,7 +34,7 @@ pub struct OutboxPage {
     pub forgotten: u64,
 }
 
-/// Keeps what it is handed, instead of sending it.
+/// A channel that keeps pushes instead of sending them.
 #[derive(Debug)]
 pub struct Outbox {
     clock: Clock,
@@ -49,7 +49,7 @@ struct Kept {
 }
 
 impl Outbox {
-    /// An outbox that has sent nothing yet.
+    /// Makes an empty outbox.
     pub fn new(clock: Clock) -> Self {
         Self { clock, kept: Mutex::default() }
     }
@@ -58,7 +58,7 @@ impl Outbox {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Up to `limit` pushes with numbers greater than `after`.
+    /// Returns up to `limit` pushes with numbers greater than `after`.
     pub fn read(&self, after: u64, limit: usize) -> OutboxPage {
         let kept = self.kept();
         let newer = || kept.sent.iter().filter(|sent| sent.number > after);
@@ -71,7 +71,7 @@ impl Outbox {
         }
     }
 
-    /// Forgets what was sent; numbers go on.
+    /// Drops the pushes; their numbers go on.
     pub fn clear(&self) {
         self.kept().sent.clear();
     }

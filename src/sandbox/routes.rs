@@ -1,4 +1,4 @@
-//! The sandbox over HTTP, and what its faults do to other operations.
+//! The sandbox over HTTP, and the effects of its faults on other operations.
 
 use std::fmt;
 use std::pin::Pin;
@@ -71,9 +71,9 @@ impl Guest for Hands {
     }
 }
 
-/// An answer that never arrives: the connection ends instead.
+/// Makes an answer that never arrives: the connection ends instead.
 fn lose(answered: Result<ServiceResponse<BoxBody>, actix_web::Error>) -> Result<ServiceResponse, actix_web::Error> {
-    // Of the status nobody learns; a success is what no layer rewrites.
+    // The status is never sent; no layer rewrites a success.
     let nothing = HttpResponse::Ok().body(BoxBody::new(LostBody));
     match answered {
         Ok(response) => Ok(response.into_response(nothing)),
@@ -84,7 +84,7 @@ fn lose(answered: Result<ServiceResponse<BoxBody>, actix_web::Error>) -> Result<
 /// A body that fails before its first byte. The head waits for that byte, so not even the head is sent.
 struct LostBody;
 
-// What the framework writes into the log.
+// The framework writes this into the log.
 impl fmt::Debug for LostBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
@@ -119,7 +119,7 @@ async fn get_guide(sandbox: web::Data<Sandbox>) -> HttpResponse {
 #[derive(Serialize)]
 struct ClockView {
     now: Timestamp,
-    /// After a move: how many deliveries were made on the way.
+    /// The number of deliveries made on the way, after a move.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivered: Option<usize>,
 }
@@ -129,7 +129,7 @@ async fn get_clock(sandbox: web::Data<Sandbox>) -> Reply {
     Reply::ok(&ClockView { now: sandbox.now(), delivered: None })
 }
 
-/// One of the two.
+/// The body of a move: one of the two.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MoveClock {
@@ -165,7 +165,7 @@ struct OutboxView {
 #[derive(Serialize)]
 struct DeliveryView {
     number: u64,
-    /// The same when a delivery is tried again.
+    /// The id of the delivery, the same when it is tried again.
     delivery_id: Id<Delivery>,
     patient_id: Id<Patient>,
     prompt_id: Id<Prompt>,
@@ -223,7 +223,7 @@ struct AskForFaults {
     unavailable: Option<i64>,
 }
 
-/// The faults that are left.
+/// The pending faults.
 #[derive(Serialize)]
 struct FaultsView {
     lose: u16,

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::keys::Keys;
 
-/// An entry is about 1 KB for each data key.
+/// The most subjects in the cache. An entry is about 1 KB for each data key.
 const SUBJECTS: usize = 50_000;
 const SHARDS: usize = 16;
-/// Another process that shares the keyring may destroy keys: it is believed to be up to date for this long.
+/// The age up to which an entry is used. Another process that shares the keyring may destroy keys.
 const FRESH: Duration = Duration::from_secs(600);
 
 pub(super) struct Cache {
@@ -24,11 +24,11 @@ pub(super) struct Cache {
 #[derive(Default)]
 struct Shard {
     keys: HashMap<Uuid, (Keys, Instant)>,
-    /// Counts destructions, so that keys read before one are not cached after it.
+    /// The number of destructions, so that keys read before one are not cached after it.
     turn: u64,
 }
 
-/// Taken before the keyring is read.
+/// The state of a shard before the keyring is read.
 #[derive(Clone, Copy)]
 pub(super) struct Turn(u64);
 
@@ -37,7 +37,7 @@ impl Cache {
         Self::with_room(SUBJECTS)
     }
 
-    /// A cache for `subjects`, rounded up to the number of shards.
+    /// Makes a cache for `subjects`, rounded up to the number of shards.
     pub(super) fn with_room(subjects: usize) -> Self {
         Self { shards: Default::default(), hasher: RandomState::new(), room: subjects.div_ceil(SHARDS) }
     }
@@ -57,7 +57,7 @@ impl Cache {
             return;
         }
         if shard.keys.len() >= self.room && !shard.keys.contains_key(&keys.subject()) {
-            // Which one goes hardly matters: it costs one read of the keyring.
+            // Any one will do: it costs one read of the keyring.
             let one = shard.keys.keys().next().copied();
             one.and_then(|one| shard.keys.remove(&one));
         }
@@ -81,7 +81,7 @@ impl Cache {
         self.shards.get(turn).unwrap_or(first)
     }
 
-    // Nothing panics while a lock is held, so a poisoned one is whole.
+    // Nothing panics while a lock is held, so the data of a poisoned lock is good.
     fn read(&self, subject: Uuid) -> RwLockReadGuard<'_, Shard> {
         self.shard(subject).read().unwrap_or_else(PoisonError::into_inner)
     }

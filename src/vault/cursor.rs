@@ -1,4 +1,4 @@
-//! Cursors that a client carries and cannot read, change, or use for another caller or filter.
+//! Sealed cursors, which a client cannot read, change, or use for another caller or filter.
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 use base64::Engine as _;
@@ -8,7 +8,7 @@ use super::seal::NONCE;
 
 const FORMAT: u8 = 1;
 
-/// Nothing only for a plaintext of many gigabytes.
+/// Seals a cursor. `None` only for a plaintext of many gigabytes.
 pub(super) fn seal(key: &LessSafeKey, nonce: [u8; NONCE], bound: &[u8], plain: &[u8]) -> Option<String> {
     let mut body = plain.to_vec();
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound), &mut body).ok()?;

@@ -1,4 +1,4 @@
-//! The key folder: private to the server's user, and made whole even when two servers start at once.
+//! The key folder: private to the server's user, and complete even when two servers start at once.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -11,10 +11,10 @@ use crate::kernel::{Error, Result};
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// What the group and others may do.
+/// The permissions of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// An open key folder. While it lives no other process opens the same one.
+/// An open key folder. While this value lives, no other process opens the same folder.
 pub(super) struct Folder {
     path: PathBuf,
     _lock: File,
@@ -56,7 +56,7 @@ impl Folder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// The content of a file, if it is there.
+    /// Reads a file, if it is there.
     pub(super) fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let path = self.path.join(name);
         match fs::read(&path) {
@@ -66,7 +66,7 @@ impl Folder {
         }
     }
 
-    /// Writes a file that is not there yet. It is whole and on the disk, or absent, whenever the machine stops.
+    /// Writes a new file. Whenever the machine stops, the file is complete and on the disk, or absent.
     pub(super) fn create(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
         let draft = self.path.join(format!("{name}.new"));

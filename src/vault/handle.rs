@@ -1,4 +1,4 @@
-//! The handle that the rest of the crate holds.
+//! The handle on the vault for the rest of the crate.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,19 +20,19 @@ use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::kernel::{Entropy, Error, Result};
 
-/// Where the keys are.
+/// The places of the keys.
 #[derive(Clone)]
 pub struct VaultConfig {
     /// The key folder: a sibling of the data folder, never below it.
     pub key_dir: PathBuf,
-    /// The root key (32 bytes), where the operator keeps it elsewhere; else `root.key` in the folder.
+    /// The root key (32 bytes), if the operator keeps it elsewhere; else it is `root.key` in the folder.
     pub root_key: Option<Vec<u8>>,
-    /// The keyring; without one `keyring.sqlite` in the folder. On PostgreSQL a database of its own.
+    /// The keyring, on PostgreSQL a database of its own; by default `keyring.sqlite` in the folder.
     pub keyring: Option<Backend>,
 }
 
 impl VaultConfig {
-    /// Everything in one folder.
+    /// Puts all keys in one folder.
     pub fn in_folder(key_dir: impl Into<PathBuf>) -> Self {
         Self { key_dir: key_dir.into(), root_key: None, keyring: None }
     }
@@ -63,11 +63,11 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// The keyring's own row: a key that is never used, wrapped by the root the keyring belongs to.
+/// The keyring's own row: an unused key, wrapped by the root to which the keyring belongs.
 const WITNESS: Tag = Tag { subject: Uuid::nil(), number: 0, purpose: 0 };
 
 impl Vault {
-    /// Opens the key folder and the keyring, and makes what is not there.
+    /// Opens the key folder and the keyring, and makes those that are missing.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Vault {
         Ok(vault)
     }
 
-    /// Makes the keys of a new subject, durable when this returns and not yet cached.
+    /// Makes the keys of a new subject. They are durable when this returns, and not yet cached.
     ///
     /// Call it before the unit of work that inserts the subject, and [`Vault::remember`] after its commit.
     ///
@@ -107,11 +107,11 @@ impl Vault {
         Ok(Keys::new(subject, made, self.0.entropy.clone()))
     }
 
-    /// The keys of a subject, or nothing when it has none (any more).
+    /// Returns the keys of a subject; `None` when it has none (any more).
     ///
     /// # Errors
     ///
-    /// When the keyring cannot be read, or one of its rows is not what it should be.
+    /// When the keyring cannot be read, or one of its rows is corrupt.
     pub async fn keys(&self, subject: Uuid) -> Result<Option<Keys>> {
         let turn = match self.0.cache.find(subject) {
             Ok(keys) => return Ok(Some(keys)),
@@ -133,15 +133,15 @@ impl Vault {
         Ok(Some(keys))
     }
 
-    /// Destroys the keys of these purposes for good: what is sealed under them is unreadable from now on. Again is
-    /// no error. Another process that shares the keyring forgets them within ten minutes.
+    /// Destroys the keys of these purposes for good: values sealed under them are unreadable from now on. Doing it
+    /// again is no error. Another process that shares the keyring forgets them within ten minutes.
     ///
     /// # Errors
     ///
     /// When the keyring cannot be written; the keys may then still be there.
     pub async fn destroy(&self, subject: Uuid, purposes: &[Purpose]) -> Result<()> {
         let deleted = self.0.keyring.delete(subject, purposes).await;
-        // Also after an error: the outcome of a COMMIT may be unknown.
+        // This is done after an error too: the outcome of a COMMIT may be unknown.
         self.0.cache.forget(subject);
         deleted
     }
@@ -151,12 +151,12 @@ impl Vault {
         self.0.cache.put(keys.clone(), None);
     }
 
-    /// HMAC-SHA-256 under the key of `label`, over `parts`, each with its length before it.
+    /// Computes HMAC-SHA-256 under the key of `label`, over `parts`, each with its length before it.
     pub fn mac(&self, label: MacLabel, parts: &[&[u8]]) -> [u8; 32] {
         self.0.root.mac(label, parts)
     }
 
-    /// Seals a cursor for the caller and filter that `bound` names.
+    /// Seals a cursor for the caller and the filter in `bound`.
     ///
     /// # Panics
     ///
@@ -166,22 +166,22 @@ impl Vault {
         cursor::seal(&self.0.root.cursor, self.0.entropy.bytes(), bound, plain).expect("a cursor is short")
     }
 
-    /// Opens a cursor, or gives nothing if it was not sealed here for the same `bound`.
+    /// Opens a cursor; `None` if it was not sealed by this root for the same `bound`.
     pub fn open_cursor(&self, bound: &[u8], text: &str) -> Option<Vec<u8>> {
         cursor::open(&self.0.root.cursor, bound, text)
     }
 
-    /// The key that signs access tokens.
+    /// Returns the key that signs access tokens.
     pub fn signing_key(&self) -> &SigningKey {
         &self.0.signing
     }
 
-    /// Ends the keyring's threads when what waits is done. Blocks.
+    /// Ends the keyring's threads once the waiting units are done. Blocks.
     pub fn close(&self) {
         self.0.keyring.close();
     }
 
-    /// Refuses a root key that is not this keyring's, before it wraps keys that the right one could not unwrap.
+    /// Refuses the root key of another keyring, before it wraps keys that the right one could not unwrap.
     async fn check_witness(&self) -> Result<()> {
         let (_, key) = keys::make(&self.0.root.wrapping, WITNESS, &self.0.entropy)?;
         let ours = Wrapped { number: WITNESS.number, purpose: WITNESS.purpose, key };
@@ -209,13 +209,13 @@ fn open(config: VaultConfig, entropy: &Entropy) -> Result<(Root, SigningKey, Db)
     Ok((Root::derive(&key)?, signing, Db::open(keyring)?))
 }
 
-/// The root key, the signing key, and the folder that holds what was not given.
+/// Returns the root key, the signing key, and the folder that holds the keys that were not given.
 fn server_keys(config: &VaultConfig, entropy: &Entropy) -> Result<(RootKey, SigningKey, Option<Folder>)> {
     let given = config.root_key.clone().map(Zeroizing::new);
     if let Some(bytes) = &given
         && config.keyring.as_ref().is_some_and(Backend::in_memory)
     {
-        // Nothing is left that a folder would keep: none is made.
+        // There is nothing to keep in a folder, so none is made.
         let key = root::given(bytes)?;
         let signing = SigningKey::from_seed(&root::signing_seed(&key)?)?;
         return Ok((key, signing, None));

@@ -50,7 +50,7 @@ impl Keyring {
             .await
     }
 
-    /// Stores `row` unless there is one of its number, and answers the one that is there.
+    /// Stores `row` unless there is one of its number, and answers the stored one.
     pub(super) async fn first(&self, subject: Uuid, row: Wrapped, now: Timestamp) -> Result<Option<Wrapped>> {
         self.db
             .write(move |tx| {
@@ -85,7 +85,7 @@ impl Keyring {
             Ok(conn.batch_execute("PRAGMA busy_timeout=5000; PRAGMA wal_checkpoint(TRUNCATE)")?)
         })
         .await;
-        // The keys are gone for every reader; what is left is a copy in the log until it is next emptied.
+        // The keys are gone for every reader; a copy stays in the log until it is next emptied.
         if let Ok(Err(error)) = emptied {
             tracing::warn!(%error, "the keyring's log could not be emptied after keys were destroyed");
         }

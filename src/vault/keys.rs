@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::seal::{self, NONCE, Place, Purpose, Sealed};
 use crate::kernel::{Entropy, Error, Result};
 
-/// How a data key is wrapped: format, nonce, AES-256-GCM-SIV of the key. The format names the wrapping key too, so
-/// that a rotated root can live beside the old one.
+/// The format of a wrapped data key: format, nonce, AES-256-GCM-SIV of the key. The format names the wrapping key too,
+/// so that a rotated root can exist beside the old one.
 const WRAP_FORMAT: u8 = 1;
 const KEY: usize = 32;
 
@@ -25,7 +25,7 @@ pub struct Keys(Arc<Ring>);
 
 struct Ring {
     subject: Uuid,
-    /// In ascending order of their numbers: the last of a purpose seals, all of them open.
+    /// The data keys in ascending order of their numbers: the last of a purpose seals, all of them open.
     keys: Vec<DataKey>,
     entropy: Entropy,
 }
@@ -48,12 +48,12 @@ impl Keys {
         Self(Arc::new(Ring { subject, keys, entropy }))
     }
 
-    /// Whose keys these are.
+    /// Returns the subject of the keys.
     pub fn subject(&self) -> Uuid {
         self.0.subject
     }
 
-    /// Whether there is a key for `purpose`: there is none once it was destroyed.
+    /// Whether there is a key for `purpose`; a destroyed key is not there.
     pub fn has(&self, purpose: Purpose) -> bool {
         self.0.keys.iter().any(|key| key.purpose == purpose)
     }
@@ -63,7 +63,7 @@ impl Keys {
     /// # Errors
     ///
     /// [`Error::Internal`] when the subject has no key for `purpose`, or `place` is another subject's: text sealed
-    /// under somebody else's key would outlive the erasure of its owner.
+    /// under another subject's key would remain readable after the erasure of its owner.
     pub fn seal(&self, purpose: Purpose, place: &Place, data: &[u8]) -> Result<Vec<u8>> {
         self.seal_with(purpose, place, data.len(), |out| {
             out.extend_from_slice(data);
@@ -71,12 +71,12 @@ impl Keys {
         })
     }
 
-    /// Opens what was sealed for `place`.
+    /// Opens a value that was sealed for `place`.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] that names table and row when the value was sealed for another place, under a key that is
-    /// gone, or was changed.
+    /// [`Error::Internal`] with table and row when the value was sealed for another place or under a key that is gone,
+    /// or was changed.
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>> {
         self.opened(place, sealed).ok_or_else(|| Error::corrupt(place.table, place.row))
     }
@@ -88,20 +88,20 @@ impl Keys {
     /// As [`Keys::seal`], and when `value` cannot be JSON.
     pub fn seal_json<T: Serialize + ?Sized>(&self, purpose: Purpose, place: &Place, value: &T) -> Result<Vec<u8>> {
         self.seal_with(purpose, place, 1024, |out| {
-            // The reason is left out: it may quote what somebody wrote.
+            // The reason is left out: it may quote private text.
             let written = serde_json::to_writer(out, value).ok();
             written.ok_or_else(|| Error::internal(format!("{}.{} is not JSON", place.table, place.column)))
         })
     }
 
-    /// Opens what [`Keys::seal_json`] sealed.
+    /// Opens a value that [`Keys::seal_json`] sealed.
     ///
     /// # Errors
     ///
     /// As [`Keys::open`], and when the document does not have the shape of a `T`.
     pub fn open_json<T: DeserializeOwned>(&self, place: &Place, sealed: &[u8]) -> Result<T> {
         let plain = Zeroizing::new(self.open(place, sealed)?);
-        // The reason is left out: it may quote what somebody wrote.
+        // The reason is left out: it may quote private text.
         serde_json::from_slice(&plain).ok().ok_or_else(|| Error::corrupt(place.table, place.row))
     }
 
@@ -129,7 +129,7 @@ impl Keys {
     }
 }
 
-/// What a wrapped key is bound to.
+/// The context to which a wrapped key is bound.
 #[derive(Clone, Copy)]
 pub(super) struct Tag {
     pub subject: Uuid,
@@ -163,7 +163,7 @@ pub(super) fn make(wrapping: &LessSafeKey, tag: Tag, entropy: &Entropy) -> Resul
     Ok((plain, wrapped))
 }
 
-/// Unwraps a data key, or gives nothing if it is not one of this root's for this tag.
+/// Unwraps a data key; `None` if it was not wrapped by this root for this tag.
 pub(super) fn unwrap(wrapping: &LessSafeKey, tag: Tag, wrapped: &[u8]) -> Option<Zeroizing<[u8; KEY]>> {
     let (&format, rest) = wrapped.split_first()?;
     let (nonce, rest) = rest.split_first_chunk()?;
@@ -186,7 +186,7 @@ impl DataKey {
     }
 }
 
-/// Expands the key schedule.
+/// Expands the key schedule of a key.
 pub(super) fn aead_key(bytes: &[u8; KEY]) -> Result<LessSafeKey> {
     let key = UnboundKey::new(&AES_256_GCM_SIV, bytes).ok().ok_or_else(|| Error::internal("not an AES key"))?;
     Ok(LessSafeKey::new(key))

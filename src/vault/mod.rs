@@ -1,4 +1,4 @@
-//! Keys, and the sealing and opening of what people wrote.
+//! Keys, and the sealing and opening of documents.
 //!
 //! ```text
 //! key folder (0700, a sibling of the data folder)      keyring (a database of its own)
@@ -8,7 +8,7 @@
 //!   signing.pk8  Ed25519, signs access tokens
 //! ```
 //!
-//! A root key that was given and a keyring in memory leave nothing to keep, and no folder is made.
+//! With a given root key and a keyring in memory there is nothing to keep, and no folder is made.
 //!
 //! Each subject (a patient, an account, a clinic) has data keys of its own, one for each [`Purpose`]. A document is
 //! sealed under the data key of its purpose and bound to its [`Place`]: moved to another row, column, subject or
@@ -26,7 +26,7 @@
 //!   opens their journal.
 //!
 //! Encryption is AES-256-GCM-SIV (RFC 8452): a repeated nonce would show that two plaintexts are equal and nothing
-//! more, so random nonces are safe for any number of documents a person can write.
+//! more, so random nonces are safe for any number of documents that a person can write.
 
 mod cache;
 mod cursor;

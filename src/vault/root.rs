@@ -1,4 +1,4 @@
-//! The root key and what is derived from it.
+//! The root key and the keys derived from it.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ fn checked(bytes: &[u8]) -> Option<RootKey> {
 
 macro_rules! labels {
     ($($(#[$doc:meta])* $variant:ident $field:ident $name:literal),* $(,)?) => {
-        /// What a keyed hash is for. Each label has a key of its own.
+        /// The purpose of a keyed hash. Each label has a key of its own.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum MacLabel { $($(#[$doc])* $variant,)* }
 
@@ -59,31 +59,31 @@ macro_rules! labels {
 }
 
 labels! {
-    /// Looking an account up by its address.
+    /// The look-up of an account by its address.
     Email email "email",
     /// The successor of a refresh token.
     Refresh refresh "refresh",
-    /// Looking a refresh token up.
+    /// The look-up of a refresh token.
     RefreshHash refresh_hash "refresh hash",
-    /// Looking an invitation code up.
+    /// The look-up of an invitation code.
     Code code "code",
     /// The chain of the audit log.
     Audit audit "audit",
-    /// Looking an idempotency key up, and the fingerprint of its request.
+    /// The look-up of an idempotency key, and the fingerprint of its request.
     Idempotency idempotency "idempotency",
     /// The two words that both sides of an invitation see.
     Words words "words",
-    /// The `ETag` of what a reader may see.
+    /// The `ETag` of a reader's view.
     ReaderTag reader_tag "reader tag",
-    /// Whatever of a prompt must not be guessed.
+    /// The parts of a prompt that must not be guessed.
     Prompt prompt "prompt",
 }
 
 /// The keys of the server itself.
 pub(super) struct Root {
-    /// Wraps data keys.
+    /// The key that wraps data keys.
     pub wrapping: LessSafeKey,
-    /// Seals cursors.
+    /// The key that seals cursors.
     pub cursor: LessSafeKey,
     macs: MacKeys,
 }
@@ -104,7 +104,7 @@ impl Root {
         })
     }
 
-    /// HMAC-SHA-256 over the parts, each with its length before it.
+    /// Computes HMAC-SHA-256 over the parts, each with its length before it.
     pub(super) fn mac(&self, label: MacLabel, parts: &[&[u8]]) -> [u8; 32] {
         let mut hash = hmac::Context::with_key(self.macs.get(label));
         for part in parts {
@@ -117,7 +117,7 @@ impl Root {
     }
 }
 
-/// The seed of the signing key where the root key was given: every server with the same root signs alike.
+/// Derives the seed of the signing key from a given root key: every server with the same root signs alike.
 pub(super) fn signing_seed(key: &RootKey) -> Result<Zeroizing<[u8; 32]>> {
     expand(&extract(key), "signing")
 }

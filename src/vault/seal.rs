@@ -1,6 +1,6 @@
 //! The format of a sealed value.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 1 | format, 1 |
 //! | 4 | number of the data key, big-endian |
@@ -8,7 +8,7 @@
 //! | n × 256 | AES-256-GCM-SIV of: length (4, big-endian), the data, zeros up to a multiple of 256 |
 //! | 16 | tag |
 //!
-//! The zeros hide the length of what was written. The additional data is [`bound`].
+//! The zeros hide the length of the data. The additional data is [`bound`].
 
 use std::io::Write as _;
 
@@ -24,18 +24,18 @@ const BLOCK: usize = 256;
 pub(super) const NONCE: usize = 12;
 pub(super) const TAG: usize = 16;
 
-/// What a data key is for; each purpose is destroyed on its own.
+/// The purpose of a data key. The keys of each purpose are destroyed on their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// What a patient writes and answers. Goes when the patient deletes their account.
+    /// The entries and answers of a patient. Destroyed when the patient deletes their account.
     Journal = 1,
-    /// What belongs to a treatment. Goes at the clinic's retention date.
+    /// The records of a treatment. Destroyed at the clinic's retention date.
     Clinical = 2,
     /// An account's address, name and credential.
     Account = 3,
     /// A clinic's own documents.
     Clinic = 4,
-    /// The private notes of one author. Never goes with a patient.
+    /// The private notes of one author. Never destroyed with a patient.
     Notes = 5,
 }
 
@@ -43,7 +43,7 @@ impl Purpose {
     /// Every purpose.
     pub const ALL: [Self; 5] = [Self::Journal, Self::Clinical, Self::Account, Self::Clinic, Self::Notes];
 
-    /// The number in the keyring.
+    /// Returns the number in the keyring.
     pub(super) const fn code(self) -> i32 {
         match self {
             Self::Journal => 1,
@@ -59,14 +59,14 @@ impl Purpose {
     }
 }
 
-/// Where a sealed value lies. It opens nowhere else.
+/// The place of a sealed value, the only one where it opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The table.
     pub table: &'static str,
     /// The column.
     pub column: &'static str,
-    /// Whose keys it is sealed under: a patient, an account or a clinic.
+    /// The subject whose keys seal it: a patient, an account or a clinic.
     pub subject: Uuid,
     /// The row.
     pub row: Uuid,
@@ -74,8 +74,8 @@ pub struct Place {
     pub revision: i64,
 }
 
-/// The additional data: format, key number, and the place, each of fixed length or with its length before it, then
-/// zeros.
+/// Returns the additional data: format, key number, and the place, each of fixed length or with its length before it,
+/// then zeros.
 fn bound(number: u32, place: &Place) -> Result<[u8; 128]> {
     let mut bytes = [0; 128];
     let mut rest = bytes.as_mut_slice();
@@ -100,7 +100,7 @@ const fn padded(data: usize) -> usize {
     LENGTH.saturating_add(data).next_multiple_of(BLOCK)
 }
 
-/// Seals what `fill` appends; `room` is how much that will be, as far as it is known.
+/// Seals the bytes that `fill` appends; `room` is their expected number.
 pub(super) fn seal(
     key: &LessSafeKey,
     number: u32,
@@ -145,7 +145,7 @@ impl<'a> Sealed<'a> {
         whole.then(|| Self { number: u32::from_be_bytes(*number), nonce: *nonce, body })
     }
 
-    /// The data, or nothing if anything about it is not as it was sealed.
+    /// Opens the data; `None` if any part of it has changed since it was sealed.
     pub(super) fn open(&self, key: &LessSafeKey, place: &Place) -> Option<Vec<u8>> {
         let bound = bound(self.number, place).ok()?;
         let mut out = self.body.to_vec();

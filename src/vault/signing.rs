@@ -15,7 +15,7 @@ use crate::kernel::{Entropy, Error, Result};
 
 const FILE: &str = "signing.pk8";
 
-/// Signs access tokens (`alg` is `EdDSA`) and says how to verify them.
+/// The key pair that signs and verifies access tokens (`alg` is `EdDSA`).
 pub struct SigningKey {
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -30,22 +30,22 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// The private half, for `jsonwebtoken::encode`.
+    /// Returns the private half, for `jsonwebtoken::encode`.
     pub fn encoding(&self) -> &EncodingKey {
         &self.encoding
     }
 
-    /// The public half, for `jsonwebtoken::decode`.
+    /// Returns the public half, for `jsonwebtoken::decode`.
     pub fn decoding(&self) -> &DecodingKey {
         &self.decoding
     }
 
-    /// The name of the key in a token's header: its RFC 7638 thumbprint.
+    /// Returns the id of the key in a token's header: its RFC 7638 thumbprint.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The public half as a JSON Web Key, for `/.well-known/jwks.json`.
+    /// Returns the public half as a JSON Web Key, for `/.well-known/jwks.json`.
     pub fn jwk(&self) -> &Value {
         &self.jwk
     }
@@ -65,7 +65,7 @@ impl SigningKey {
         Ok(Self::new(&pair, &pkcs8))
     }
 
-    /// The key of `seed`, which is kept elsewhere.
+    /// Makes the key of `seed`, which is kept elsewhere.
     pub(super) fn from_seed(seed: &Zeroizing<[u8; 32]>) -> Result<Self> {
         let (pair, pkcs8) = pair_of(seed)?;
         Ok(Self::new(&pair, &pkcs8))
@@ -82,7 +82,7 @@ impl SigningKey {
     }
 }
 
-/// The key of a seed, also as PKCS #8.
+/// Makes the key of a seed, also as PKCS #8.
 fn pair_of(seed: &Zeroizing<[u8; 32]>) -> Result<(Ed25519KeyPair, Zeroizing<Vec<u8>>)> {
     let refused = || Error::internal("the signing key cannot be made");
     let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice()).ok().ok_or_else(refused)?;

@@ -1,4 +1,4 @@
-//! What the vault promises, tried. The key folder and the keyring's server have a file of their own.
+//! Tests of the vault's promises. The key folder and the keyring's server have a file of their own.
 
 mod places;
 
@@ -310,7 +310,7 @@ async fn tokens_are_signed_and_verified() {
     assert_eq!(verified.header.kid.as_deref(), Some(key.kid()));
     assert!(jsonwebtoken::decode::<Value>(&token, other.signing_key().decoding(), &rules).is_err());
 
-    // What others read from the published key.
+    // Others read only the published key.
     let jwk: Jwk = serde_json::from_value(key.jwk().clone()).unwrap();
     assert_eq!(jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), key.kid());
     assert_eq!(jwk.common.key_id.as_deref(), Some(key.kid()));

@@ -1,4 +1,4 @@
-//! Bodies: bombs, limits, pointers, and no echo of what was written.
+//! Bodies: bombs, limits, pointers, and no echo of the content.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ async fn all_faults_of_a_body_are_told_at_once() {
     assert_eq!(faults(&strict), expect(&[&unknown[..], &wrong].concat()));
     let lenient = ask(put(body).insert_header(("prefer", "handling=lenient"))).await;
     assert_eq!(faults(&lenient), expect(&wrong));
-    // What is missing in one object does not hide what is wrong in another.
+    // A missing field of one object does not hide a fault in another.
     let missing = ask(put(r#"{"text":{},"mood":"canary"}"#)).await;
     assert_eq!(faults(&missing), expect(&[("/mood", "must be a number"), ("/text/title", "is required")]));
 }
@@ -145,7 +145,7 @@ async fn a_patch_tells_null_from_absent() {
     }
 }
 
-/// The faults of a patch on a thing, or what it makes of one.
+/// Applies a patch to a thing: answers the faults, or the changed thing.
 async fn patched(body: &str, prefer: &str) -> Result<Value, Vec<(String, String)>> {
     let json = [("content-type", "application/merge-patch+json"), ("prefer", prefer)];
     let request = json.into_iter().fold(TestRequest::patch(), TestRequest::insert_header).set_payload(body.to_owned());
@@ -172,7 +172,7 @@ async fn all_faults_of_a_patch_are_told_at_once_and_before_it_is_applied() {
     let wrong = [("/mood", "cannot be cleared"), ("/text/title", "cannot be cleared"), ("/links/0", "must be a UUID")];
     assert_eq!(patched(body, "").await, Err(pairs(&[&unknown[..], &wrong].concat())));
     assert_eq!(patched(body, "handling=lenient").await, Err(pairs(&wrong)));
-    // What a patch leaves out does not hide what comes after it.
+    // A field that a patch leaves out does not hide a later fault.
     let after = r#"{"text":{"title":"new"},"mood":"canary","paper":1}"#;
     let faults = [("/paper", "is not known"), ("/mood", "must be a number")];
     assert_eq!(patched(after, "").await, Err(pairs(&faults)));
@@ -188,7 +188,7 @@ async fn all_faults_of_a_patch_are_told_at_once_and_before_it_is_applied() {
 
 #[actix_web::test]
 async fn a_large_body_with_many_faults_is_read_a_few_times_only() {
-    // Each fault of an object costs one more reading: 256 KB of them at most.
+    // Each fault costs one more reading of the body: 256 KB in all at most.
     let wrong = |bytes: usize| async move {
         let body = format!(r#"{{"text":{{"title":7,"body":8}},"mood":"{}","links":1}}"#, "x".repeat(bytes));
         let request = TestRequest::put().insert_header(("content-type", "application/json")).set_payload(body);

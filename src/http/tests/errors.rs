@@ -1,4 +1,4 @@
-//! Whatever goes wrong leaves as a problem, and says nothing private.
+//! Every error is answered with a problem that says nothing private.
 
 use actix_web::ResponseError;
 use actix_web::body::to_bytes;
@@ -123,7 +123,7 @@ fn the_document_describes_every_status_it_names() {
     assert!(!required.contains("errors") && required.contains("request_id"), "{required}");
 }
 
-/// What a subscriber writes, kept.
+/// The captured output of a subscriber.
 #[derive(Clone, Default)]
 struct Kept(Arc<std::sync::Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! The conventions, through a small application that has one handler of each kind.
+//! Tests of the conventions, through a small application with one handler of each kind.
 
 mod bodies;
 mod errors;
@@ -142,7 +142,7 @@ fn guarded(per_minute: u32) -> LimitSettings {
     }
 }
 
-/// The application. `/odd/…` are handlers that fail in the ways a framework and a programmer can.
+/// Builds the application. The handlers below `/odd` fail as a framework or a programmer can.
 fn build(
     limits: &LimitSettings,
 ) -> (
@@ -198,7 +198,7 @@ async fn internal() -> Result<HttpResponse> {
     Err(Error::internal("canary: duplicate key ann@example.org"))
 }
 
-/// One answer, read to its end.
+/// An answer, read to its end.
 struct Answer {
     status: u16,
     headers: actix_web::http::header::HeaderMap,
@@ -212,7 +212,7 @@ impl Answer {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
-    /// The code of a problem, after a look at everything a problem must have.
+    /// Checks the members that every problem has, and returns its code.
     fn code(&self) -> String {
         let body = String::from_utf8_lossy(&self.body);
         assert_eq!(self.header("content-type"), "application/problem+json", "{} {body}", self.status);
@@ -248,7 +248,7 @@ where
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             Answer { status, headers, body: read_body(response).await.to_vec() }
         }
-        // What the server does with an error that leaves the application.
+        // The server does the same with an error that leaves the application.
         Err(error) => {
             let response = error.error_response();
             let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -1,4 +1,4 @@
-//! Parameters, preconditions, keys, headers of every response, limits.
+//! Parameters, preconditions, keys, response headers, limits.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a client reads from a socket, where the framework has the last word.
+//! The bytes that a client reads from a socket, which the framework writes last.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use actix_web::HttpServer;
 
 use super::*;
 
-/// Sends bytes, reads until the server closes or is silent for a moment.
+/// Sends bytes, and reads until the server closes or is silent for a moment.
 async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> String {
     web::block(move || {
         let mut socket = TcpStream::connect(address).unwrap();
@@ -43,14 +43,14 @@ async fn the_wire_agrees() {
     assert!(headers.contains(&format!("content-length: {}", body.len())), "{headers}");
     assert_eq!((headers.starts_with("HTTP/1.1 200"), nothing), (true, ""));
 
-    // Announced and never sent: the answer does not wait for it.
+    // The body is announced and never sent: the answer does not wait for it.
     let put = format!(
         "PUT {THING} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99000000\r\n\r\n{{"
     );
     let large = exchange(address, put.into_bytes()).await;
     assert!(large.starts_with("HTTP/1.1 413") && large.contains("\"too_large\""), "{large}");
 
-    // A panic answers its own request and leaves the server standing.
+    // A panic ends its own request only.
     let panic = exchange(address, b"GET /odd/panic HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()).await;
     assert!(panic.starts_with("HTTP/1.1 500") && panic.contains("\"internal\""), "{panic}");
     assert!(panic.contains("x-request-id") && !panic.contains("canary"), "{panic}");

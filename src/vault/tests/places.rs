@@ -1,4 +1,4 @@
-//! Where keys lie: the folder, the root key, the keyring's server.
+//! Tests of the places of keys: the folder, the root key, the keyring's server.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
