@@ -293,7 +293,7 @@ async fn sandbox(options: &Options, how: SandboxOptions) -> Result<()> {
     let at = how.at.map_or_else(|| Clock::System.now(), micros);
     // The same ids at every start, so that the tests of an app can name them.
     let sandbox = Sandbox::open(config, at, Entropy::seeded(0)).await?;
-    let hands = Arc::new(sandbox::Hands(Arc::clone(&sandbox)));
+    let hands = Arc::new(sandbox::SandboxRoutes(Arc::clone(&sandbox)));
     let running = sandbox.server().listen_with(Some(hands), listener, options.workers())?;
     tracing::info!("listening on http://{address}");
     greet(sandbox.guide());

@@ -21,7 +21,7 @@ use actix_web::{App, HttpServer, web};
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use guest::{Answer, Guest};
-pub use tasks::{pass, tasks, tick};
+pub use tasks::{advance, tasks, tick};
 
 use self::mount::mount;
 use crate::config::Config;

@@ -29,7 +29,7 @@ use crate::http::{Operations, PatientRef, Problem};
     ),
     external_docs(url = "/docs/guide", description = "The first hour: a guide for app developers"),
     components(schemas(Problem, PatientRef)),
-    modifiers(&Rest),
+    modifiers(&SecurityModifier),
     tags(
         (name = "identity", description = "Logging in and out"),
         (name = "care", description = "Clinics, invitations, care links and the care team"),
@@ -42,11 +42,11 @@ use crate::http::{Operations, PatientRef, Problem};
         (name = "server", description = "The server itself"),
     ),
 )]
-struct Frame;
+struct BaseDocument;
 
-struct Rest;
+struct SecurityModifier;
 
-impl Modify for Rest {
+impl Modify for SecurityModifier {
     fn modify(&self, document: &mut OpenApi) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -67,7 +67,7 @@ fn describe(config: &mut ServiceConfig<'_>) {
 /// Makes the document of every mounted operation.
 pub fn document() -> OpenApi {
     let (_, mut document) =
-        actix_web::App::new().into_utoipa_app().openapi(Frame::openapi()).configure(describe).split_for_parts();
+        actix_web::App::new().into_utoipa_app().openapi(BaseDocument::openapi()).configure(describe).split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     allow_warnings(&mut document);
     show_examples(&mut document);

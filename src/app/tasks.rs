@@ -32,11 +32,11 @@ pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Resul
     jobs::tick(state, &tasks(channel), now).await
 }
 
-/// Moves a manual clock, and does the work that becomes due on the way, see [`jobs::pass`].
+/// Moves a manual clock, and does the work that becomes due on the way, see [`jobs::advance`].
 ///
 /// # Errors
 ///
-/// As [`jobs::pass`].
-pub async fn pass(state: &State, channel: &dyn Channel, to: Timestamp) -> Result<usize> {
-    jobs::pass(state, &tasks(channel), to).await
+/// As [`jobs::advance`].
+pub async fn advance(state: &State, channel: &dyn Channel, to: Timestamp) -> Result<usize> {
+    jobs::advance(state, &tasks(channel), to).await
 }

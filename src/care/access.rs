@@ -282,9 +282,9 @@ impl Access<Write> {
 
 /// A permission to write that was given outside a door. It is used up by a piece of work, after which the plan follows.
 #[derive(Debug)]
-pub struct Leave(Access<Write>);
+pub struct WriteScope(Access<Write>);
 
-impl Leave {
+impl WriteScope {
     /// For the server's own work on a patient's data.
     pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
         Self(Access::new(patient, Role::Server, None, keys, now))

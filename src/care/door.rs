@@ -58,13 +58,13 @@ struct Parts {
 }
 
 /// What [`Parts::open`] found: in, or a refusal that has left its trace and must be committed.
-enum Opened<A> {
+enum DoorResult<A> {
     In(Access<A>),
     Refused,
 }
 
 impl Parts {
-    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<Opened<A>> {
+    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<DoorResult<A>> {
         let live = self.caller.live(tx)?;
         if !L::For::admits(live.kind()) {
             return Err(Error::Forbidden(Code::Forbidden));
@@ -75,12 +75,12 @@ impl Parts {
         match L::admits(&Relations { owner, links: &links }) {
             Some(role) => {
                 let actor = (live.account(), live.session());
-                Ok(Opened::In(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
+                Ok(DoorResult::In(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
             }
             None if links.is_empty() || live.kind() != AccountKind::Staff => Err(Error::NotFound),
             None => {
                 self.trace_refusal(tx, act, live.account(), patient, live.now())?;
-                Ok(Opened::Refused)
+                Ok(DoorResult::Refused)
             }
         }
     }
@@ -222,8 +222,8 @@ impl<L: Policy> Door<L> {
     {
         let parts = Arc::clone(&self.parts);
         let unit = move |tx: &mut Tx<'_>| match parts.open::<L, Read>(tx, act)? {
-            Opened::Refused => Ok(Err(Error::NotFound)),
-            Opened::In(access) => match f(tx, &access) {
+            DoorResult::Refused => Ok(Err(Error::NotFound)),
+            DoorResult::In(access) => match f(tx, &access) {
                 Ok(value) => {
                     parts.trace(tx, act, &access)?;
                     Ok(Ok(value))
@@ -302,8 +302,8 @@ impl<L: Policy> Door<L> {
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
             let access = match parts.open::<L, Write>(tx, act)? {
-                Opened::Refused => return Ok(Err(Error::NotFound)),
-                Opened::In(access) => access,
+                DoorResult::Refused => return Ok(Err(Error::NotFound)),
+                DoorResult::In(access) => access,
             };
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
             parts.attempt(tx, act, &access, |tx| {

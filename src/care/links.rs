@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::access::{Access, Leave, Role, Write};
+use super::access::{Access, Role, Write, WriteScope};
 use super::clinics::where_may;
 use super::grants;
 use super::model::{Capabilities, LinkState};
@@ -74,7 +74,7 @@ pub fn end_own(
         return Err(Error::NotFound);
     };
     let access = Access::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
-    Leave::of(access).run(tx, planner, |tx, access| end(tx, access, &link))
+    WriteScope::of(access).run(tx, planner, |tx, access| end(tx, access, &link))
 }
 
 /// Confirms, as the therapist, that the patient is who was invited. Twice is once. `keys` are those of the patient.
@@ -96,7 +96,7 @@ pub fn confirm(
     let role = Role::Therapist { link: link.id, clinic: link.clinic };
     let access = Access::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
     let version = link.version + 1;
-    Leave::of(access).run(tx, planner, |tx, access| {
+    WriteScope::of(access).run(tx, planner, |tx, access| {
         access.lock(tx)?;
         store::mark_active(tx, access, link.id)?;
         access.record(tx, Change::new(Entity::CareLink, link.id, version, Op::Update))

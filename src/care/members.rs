@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::access::{Access, Leave, Role};
+use super::access::{Access, Role, WriteScope};
 use super::clinics::require_admin;
 use super::links;
 use super::model::Capabilities;
@@ -63,7 +63,7 @@ pub fn update(
         for link in store::hold_links_of(tx, clinic, account)? {
             // Without the keys of many patients: the planner marks their plans stale.
             let access = Access::opened(link.patient, Role::Server, actor, None, live.now());
-            Leave::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
+            WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }
     }
     store::update_member(tx, clinic, account, member.capabilities, ended)?;

@@ -13,12 +13,12 @@ use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
-use crate::idempotency::{Done, Outcome};
+use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Code, Creation, Error, Id, Result};
 
 /// An infusion as it was opened for a check.
-type Opened = Stored<Infusion, InfusionFacts>;
+type StoredInfusion = Stored<Infusion, InfusionFacts>;
 
 fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
     let others = store::list_infusions(tx, access)?;
@@ -66,7 +66,7 @@ fn to_join(
 }
 
 /// The infusion `id`, sealed and opened.
-fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<(InfusionRow, Opened)> {
+fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<(InfusionRow, StoredInfusion)> {
     let row = store::find_infusion_row(tx, access, id)?.ok_or(Error::NotFound)?;
     let opened = row.open(access.keys()?, access.patient())?;
     Ok((row, opened))
@@ -112,7 +112,7 @@ fn create(
     store::insert_infusion(tx, access, id, &facts)?;
     access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
-    Ok(Outcome { done: Done::created(id.uuid()), value: None })
+    Ok(Outcome { done: RecordedOutcome::created(id.uuid()), value: None })
 }
 
 /// Changes an infusion by `patch`, which is given the command that would record it as it stands.
@@ -137,7 +137,7 @@ pub fn patch_infusion(
 fn replace(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    (row, current): (InfusionRow, Opened),
+    (row, current): (InfusionRow, StoredInfusion),
     draft: impl FnOnce(&InfusionFacts) -> Result<InfusionDraft>,
     when: &Preconditions,
 ) -> Result<Outcome<InfusionRow>> {
@@ -164,7 +164,7 @@ fn replace(
 fn store_change(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    current: &Opened,
+    current: &StoredInfusion,
     next: &InfusionFacts,
     joined: Option<Change>,
 ) -> Result<Outcome<InfusionRow>> {
@@ -173,7 +173,7 @@ fn store_change(
     store::update_infusion(tx, access, current.id, next, version)?;
     access.record(tx, Change::new(Entity::Infusion, current.id, version, Op::Update))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
-    Ok(Outcome { done: Done::ok(current.id.uuid()), value: None })
+    Ok(Outcome { done: RecordedOutcome::ok(current.id.uuid()), value: None })
 }
 
 /// Whether two records say the same on the same word, whoever wrote them.
@@ -267,7 +267,7 @@ pub fn end_infusion(
 
 /// What is recorded changes only for those who say which version they have seen: a retry that comes late does not undo a
 /// correction.
-fn require_if(recorded: bool, when: &Preconditions, current: &Opened) -> Result<()> {
+fn require_if(recorded: bool, when: &Preconditions, current: &StoredInfusion) -> Result<()> {
     let tag = EntityTag::version(current.version);
     if recorded { when.require(&tag) } else { when.check(Some(&tag)) }
 }

@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 pub use backend::Backend;
 pub use connection::{AnyConnection, Both, MultiBackend, columns};
 pub use memory::Memory;
-pub use types::{At, Moment, Uid};
+pub use types::{At, TimestampTz, Uid};
 pub use unit::Tx;
 
 use crate::kernel::{Error, Result};

@@ -8,7 +8,7 @@
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the macro looks its types up by name"))]
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     settings (name) {
@@ -18,7 +18,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     accounts (id) {
@@ -29,15 +29,15 @@ diesel::table! {
         profile -> Binary,
         credential -> Binary,
         failures -> Integer,
-        locked_until -> Nullable<Moment>,
-        disabled_at -> Nullable<Moment>,
+        locked_until -> Nullable<TimestampTz>,
+        disabled_at -> Nullable<TimestampTz>,
         version -> BigInt,
-        created_at -> Moment,
+        created_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     account_heads (account_id) {
@@ -48,59 +48,59 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     sessions (id) {
         id -> Uid,
         account_id -> Uid,
-        created_at -> Moment,
-        last_used_at -> Moment,
-        expires_at -> Moment,
-        revoked_at -> Nullable<Moment>,
+        created_at -> TimestampTz,
+        last_used_at -> TimestampTz,
+        expires_at -> TimestampTz,
+        revoked_at -> Nullable<TimestampTz>,
         revoked_cause -> Nullable<Integer>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     refresh_tokens (hash) {
         hash -> Binary,
         session_id -> Uid,
-        created_at -> Moment,
-        spent_at -> Nullable<Moment>,
+        created_at -> TimestampTz,
+        spent_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     clinics (id) {
         id -> Uid,
         doc -> Binary,
         version -> BigInt,
-        created_at -> Moment,
+        created_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     staff_members (clinic_id, account_id) {
         clinic_id -> Uid,
         account_id -> Uid,
         capabilities -> Integer,
-        created_at -> Moment,
-        ended_at -> Nullable<Moment>,
+        created_at -> TimestampTz,
+        ended_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     invitations (id) {
@@ -111,29 +111,29 @@ diesel::table! {
         capabilities -> Nullable<Integer>,
         email_key -> Nullable<Binary>,
         doc -> Binary,
-        created_at -> Moment,
-        expires_at -> Moment,
-        used_at -> Nullable<Moment>,
+        created_at -> TimestampTz,
+        expires_at -> TimestampTz,
+        used_at -> Nullable<TimestampTz>,
         used_by -> Nullable<Uid>,
-        revoked_at -> Nullable<Moment>,
+        revoked_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     patients (id) {
         id -> Uid,
         account_id -> Uid,
         plan_version -> BigInt,
-        next_plan_at -> Nullable<Moment>,
-        created_at -> Moment,
+        next_plan_at -> Nullable<TimestampTz>,
+        created_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     patient_heads (patient_id) {
@@ -145,21 +145,21 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     patient_settings (patient_id) {
         patient_id -> Uid,
         doc -> Binary,
         version -> BigInt,
-        updated_at -> Moment,
+        updated_at -> TimestampTz,
         cautions -> Nullable<Binary>,
         cautions_rev -> BigInt,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     care_links (id) {
@@ -169,15 +169,15 @@ diesel::table! {
         therapist_id -> Uid,
         state -> Text,
         version -> BigInt,
-        created_at -> Moment,
-        accepted_at -> Nullable<Moment>,
-        active_at -> Nullable<Moment>,
-        ended_at -> Nullable<Moment>,
+        created_at -> TimestampTz,
+        accepted_at -> Nullable<TimestampTz>,
+        active_at -> Nullable<TimestampTz>,
+        ended_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     grants (patient_id, id) {
@@ -186,14 +186,14 @@ diesel::table! {
         doc -> Binary,
         sections -> Integer,
         version -> BigInt,
-        created_at -> Moment,
-        expires_at -> Nullable<Moment>,
-        closed_at -> Nullable<Moment>,
+        created_at -> TimestampTz,
+        expires_at -> Nullable<TimestampTz>,
+        closed_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     grant_readers (patient_id, grant_id, link_id) {
@@ -204,7 +204,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     grant_items (patient_id, item_id, grant_id) {
@@ -215,7 +215,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     infusions (patient_id, id) {
@@ -223,13 +223,13 @@ diesel::table! {
         id -> Uid,
         doc -> Binary,
         version -> BigInt,
-        created_at -> Moment,
-        updated_at -> Moment,
+        created_at -> TimestampTz,
+        updated_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     pauses (patient_id, id) {
@@ -237,14 +237,14 @@ diesel::table! {
         id -> Uid,
         doc -> Binary,
         version -> BigInt,
-        created_at -> Moment,
-        updated_at -> Moment,
-        deleted_at -> Nullable<Moment>,
+        created_at -> TimestampTz,
+        updated_at -> TimestampTz,
+        deleted_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     prompts (patient_id, id) {
@@ -252,19 +252,19 @@ diesel::table! {
         id -> Uid,
         doc -> Binary,
         stage -> Integer,
-        due_at -> Moment,
-        expires_at -> Moment,
-        next_action_at -> Nullable<Moment>,
-        fired_at -> Nullable<Moment>,
-        delivered_at -> Nullable<Moment>,
+        due_at -> TimestampTz,
+        expires_at -> TimestampTz,
+        next_action_at -> Nullable<TimestampTz>,
+        fired_at -> Nullable<TimestampTz>,
+        delivered_at -> Nullable<TimestampTz>,
         version -> BigInt,
-        created_at -> Moment,
-        updated_at -> Moment,
+        created_at -> TimestampTz,
+        updated_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     deliveries (id) {
@@ -275,17 +275,17 @@ diesel::table! {
         channel -> Text,
         state -> Text,
         attempts -> Integer,
-        due_at -> Moment,
-        expires_at -> Moment,
-        lease_until -> Nullable<Moment>,
+        due_at -> TimestampTz,
+        expires_at -> TimestampTz,
+        lease_until -> Nullable<TimestampTz>,
         leased_by -> Nullable<Uid>,
-        done_at -> Nullable<Moment>,
-        created_at -> Moment,
+        done_at -> Nullable<TimestampTz>,
+        created_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     entries (patient_id, id) {
@@ -305,16 +305,16 @@ diesel::table! {
         draft -> Bool,
         infusion_id -> Nullable<Uid>,
         prompt_id -> Nullable<Uid>,
-        occurred_at -> Moment,
-        received_at -> Moment,
-        updated_at -> Moment,
-        deleted_at -> Nullable<Moment>,
-        purge_at -> Nullable<Moment>,
+        occurred_at -> TimestampTz,
+        received_at -> TimestampTz,
+        updated_at -> TimestampTz,
+        deleted_at -> Nullable<TimestampTz>,
+        purge_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     revisions (patient_id, item_id, section, rev) {
@@ -328,7 +328,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     comments (patient_id, id) {
@@ -339,24 +339,24 @@ diesel::table! {
         author_id -> Uid,
         doc -> Binary,
         version -> BigInt,
-        created_at -> Moment,
+        created_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     openings (patient_id, item_id, account_id) {
         patient_id -> Uid,
         item_id -> Uid,
         account_id -> Uid,
-        opened_at -> Moment,
+        opened_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     changes (patient_id, seq) {
@@ -368,18 +368,18 @@ diesel::table! {
         op -> Integer,
         actor_id -> Nullable<Uid>,
         session_id -> Nullable<Uid>,
-        at -> Moment,
+        at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     audit_log (subject_id, seq) {
         subject_id -> Uid,
         seq -> BigInt,
-        at -> Moment,
+        at -> TimestampTz,
         actor_id -> Nullable<Uid>,
         session_id -> Nullable<Uid>,
         doc -> Binary,
@@ -388,7 +388,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     replays (account_id, key_hash) {
@@ -397,12 +397,12 @@ diesel::table! {
         fingerprint -> Binary,
         status -> Integer,
         reference -> Nullable<Uid>,
-        created_at -> Moment,
+        created_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     wrapped_keys (subject_id, number) {
@@ -410,12 +410,12 @@ diesel::table! {
         number -> Integer,
         purpose -> Integer,
         wrapped -> Binary,
-        created_at -> Moment,
+        created_at -> TimestampTz,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     exercise_responses (patient_id, id) {
@@ -431,16 +431,16 @@ diesel::table! {
         draft -> Bool,
         prompt_id -> Nullable<Uid>,
         assignment_id -> Nullable<Uid>,
-        occurred_at -> Moment,
-        received_at -> Moment,
-        updated_at -> Moment,
-        deleted_at -> Nullable<Moment>,
-        purge_at -> Nullable<Moment>,
+        occurred_at -> TimestampTz,
+        received_at -> TimestampTz,
+        updated_at -> TimestampTz,
+        deleted_at -> Nullable<TimestampTz>,
+        purge_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{Moment, Uid};
+    use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     assignments (patient_id, id) {
@@ -450,8 +450,8 @@ diesel::table! {
         author_id -> Uid,
         doc -> Binary,
         version -> BigInt,
-        created_at -> Moment,
-        updated_at -> Moment,
+        created_at -> TimestampTz,
+        updated_at -> TimestampTz,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | here | PostgreSQL | SQLite |
 //! |---|---|---|
-//! | [`Moment`] / [`At`] | `timestamptz` | `INTEGER`, microseconds since 1970 |
+//! | [`TimestampTz`] / [`At`] | `timestamptz` | `INTEGER`, microseconds since 1970 |
 //! | [`Uid`] / [`Id`] | `uuid` | `BLOB` of 16 bytes |
 
 use std::io::Write as _;
@@ -25,7 +25,7 @@ use crate::kernel::Id;
 #[derive(Debug, Clone, Copy, Default, SqlType, diesel::query_builder::QueryId)]
 #[diesel(postgres_type(oid = 1184, array_oid = 1185))]
 #[diesel(sqlite_type(name = "Long"))]
-pub struct Moment;
+pub struct TimestampTz;
 
 /// The SQL type of a UUID.
 #[derive(Debug, Clone, Copy, Default, SqlType, diesel::query_builder::QueryId)]
@@ -33,12 +33,12 @@ pub struct Moment;
 #[diesel(sqlite_type(name = "Binary"))]
 pub struct Uid;
 
-impl diesel::sql_types::SqlOrd for Moment {}
+impl diesel::sql_types::SqlOrd for TimestampTz {}
 impl diesel::sql_types::SqlOrd for Uid {}
 
-impl HasSqlType<Moment> for MultiBackend {
+impl HasSqlType<TimestampTz> for MultiBackend {
     fn metadata(lookup: &mut Self::MetadataLookup) -> Self::TypeMetadata {
-        Self::lookup_sql_type::<Moment>(lookup)
+        Self::lookup_sql_type::<TimestampTz>(lookup)
     }
 }
 impl HasSqlType<Uid> for MultiBackend {
@@ -49,7 +49,7 @@ impl HasSqlType<Uid> for MultiBackend {
 
 /// An instant in a row, in whole microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, AsExpression, FromSqlRow)]
-#[diesel(sql_type = Moment)]
+#[diesel(sql_type = TimestampTz)]
 pub struct At(pub Timestamp);
 
 /// Microseconds from 1970 to 2000, where PostgreSQL starts to count.
@@ -59,39 +59,39 @@ const TO_2000: i64 = 946_684_800_000_000;
 /// put there in the row; the time as sent is in the sealed document.
 const FIRST: i64 = -211_813_488_000_000_000;
 
-impl ToSql<Moment, Pg> for At {
+impl ToSql<TimestampTz, Pg> for At {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         out.write_all(&(self.0.as_microsecond() - TO_2000).max(FIRST).to_be_bytes())?;
         Ok(IsNull::No)
     }
 }
-impl ToSql<Moment, Sqlite> for At {
+impl ToSql<TimestampTz, Sqlite> for At {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
         out.set_value(self.0.as_microsecond());
         Ok(IsNull::No)
     }
 }
-impl ToSql<Moment, MultiBackend> for At {
+impl ToSql<TimestampTz, MultiBackend> for At {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, MultiBackend>) -> serialize::Result {
-        out.set_value((Moment, self));
+        out.set_value((TimestampTz, self));
         Ok(IsNull::No)
     }
 }
-impl FromSql<Moment, Pg> for At {
+impl FromSql<TimestampTz, Pg> for At {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         let micros = i64::from_be_bytes(value.as_bytes().try_into()?);
         Ok(Self(Timestamp::from_microsecond(micros + TO_2000)?))
     }
 }
-impl FromSql<Moment, Sqlite> for At {
+impl FromSql<TimestampTz, Sqlite> for At {
     fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
         let micros = <i64 as FromSql<diesel::sql_types::BigInt, Sqlite>>::from_sql(value)?;
         Ok(Self(Timestamp::from_microsecond(micros)?))
     }
 }
-impl FromSql<Moment, MultiBackend> for At {
+impl FromSql<TimestampTz, MultiBackend> for At {
     fn from_sql(value: <MultiBackend as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        value.from_sql::<Self, Moment>()
+        value.from_sql::<Self, TimestampTz>()
     }
 }
 

@@ -7,16 +7,16 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 
 use super::model::Outgoing;
-use super::outage::{Fates, cutoff};
+use super::outage::{DueDecisions, cutoff};
 use super::store as outbox;
-use crate::care::access::{Access, Leave, Read};
+use crate::care::access::{Access, Read, WriteScope};
 use crate::changes;
 use crate::db::Tx;
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark, PromptRow};
 use crate::state::State;
-use crate::tasks::{Done, Due, Round, Task, keys_of};
+use crate::tasks::{Due, Round, Task, TaskProgress, keys_of};
 use crate::vault::Keys;
 
 /// Prompts marked due in one unit.
@@ -47,11 +47,11 @@ impl Task for MarkDue {
         prompts::NEXT_DUE
     }
 
-    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let due = self.mark(round).await?;
             metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));
-            Ok(Done { due, ..Done::rows(due) })
+            Ok(TaskProgress { due, ..TaskProgress::rows(due) })
         }
         .boxed()
     }
@@ -85,12 +85,12 @@ fn on_time(
         return Ok(0);
     }
     let claimed = outbox::claim(tx, (cutoff, now), &late, BATCH)?;
-    settle(tx, channel, &Fates::on_time(&claimed, now), now)?;
+    settle(tx, channel, &DueDecisions::on_time(&claimed, now), now)?;
     Ok(claimed.len())
 }
 
 /// Stores what becomes of prompts: marks, and a delivery for each that goes out.
-fn settle(tx: &mut Tx<'_>, channel: &'static str, fates: &Fates, now: Timestamp) -> Result<()> {
+fn settle(tx: &mut Tx<'_>, channel: &'static str, fates: &DueDecisions, now: Timestamp) -> Result<()> {
     let ids = |list: &[Outgoing]| list.iter().map(|one| (one.patient, one.prompt)).collect::<Vec<_>>();
     prompts::mark(tx, &ids(&fates.due), Mark::Due, now)?;
     prompts::mark(tx, &ids(&fates.lapsed), Mark::Lapsed, now)?;
@@ -119,9 +119,9 @@ async fn catch_up(state: &State, channel: &'static str, late: Vec<Id<Patient>>, 
 }
 
 /// Opens what waits, and says what becomes of it.
-fn decide(rows: Vec<(Outgoing, PromptRow)>, access: &Access<Read>) -> Fates {
+fn decide(rows: Vec<(Outgoing, PromptRow)>, access: &Access<Read>) -> DueDecisions {
     let list: Vec<_> = rows.into_iter().map(|(one, row)| (one, prompts::open(access, row).ok())).collect();
-    Fates::after_outage(&list, access.now())
+    DueDecisions::after_outage(&list, access.now())
 }
 
 /// Reads what waits, opens it and decides outside the database, and stores that if the same still waits.
@@ -142,7 +142,7 @@ async fn catch_up_one(
     let fates = decide(rows, &Access::<Read>::for_server(patient, keys, now));
     let planner = Arc::clone(&state.planner);
     let unit = state.db.write_bulk(move |tx| {
-        Leave::for_server(patient, None, now).run(tx, planner.as_ref(), |tx, access| {
+        WriteScope::for_server(patient, None, now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head, so that two workers do not choose twice.
             changes::take(tx, patient, 0)?;
             if prompts::hold_waiting(tx, access)? != seen {

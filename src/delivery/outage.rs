@@ -21,7 +21,7 @@ pub fn cutoff(now: Timestamp) -> Timestamp {
 
 /// What becomes of prompts whose time has come.
 #[derive(Clone, Debug, Default)]
-pub struct Fates {
+pub struct DueDecisions {
     /// They go out: a part of those that are due.
     pub going: Vec<Outgoing>,
     /// They are due.
@@ -30,7 +30,7 @@ pub struct Fates {
     pub lapsed: Vec<Outgoing>,
 }
 
-impl Fates {
+impl DueDecisions {
     /// Of prompts that are found in time: all that have not expired go out.
     pub fn on_time(list: &[Outgoing], now: Timestamp) -> Self {
         let (due, lapsed): (Vec<_>, Vec<_>) = list.iter().copied().partition(|one| one.expires_at > now);

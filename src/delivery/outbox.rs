@@ -7,7 +7,7 @@ use super::actions::deliver;
 use super::channel::Channel;
 use super::due::MarkDue;
 use crate::kernel::Result;
-use crate::tasks::{Done, Due, Round, Task};
+use crate::tasks::{Due, Round, Task, TaskProgress};
 
 /// Sends what waits in the outbox, and what a worker that died has left there.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +31,12 @@ impl<C: Channel> Task for Deliver<C> {
         Some(MarkDue::NAME)
     }
 
-    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let round = deliver(state, &self.0, now).await?;
             metrics::counter!("afterglow_deliveries_sent_total")
                 .increment(u64::try_from(round.sent).unwrap_or(u64::MAX));
-            Ok(Done { sent: round.sent, ..Done::rows(round.seen) })
+            Ok(TaskProgress { sent: round.sent, ..TaskProgress::rows(round.seen) })
         }
         .boxed()
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::model::{LEASE, Outgoing, delivery_id};
 use crate::care::Access;
 use crate::db::schema::{deliveries, patient_settings, prompts};
-use crate::db::{AnyConnection, At, Moment, Tx, Uid};
+use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
@@ -169,9 +169,9 @@ fn lease_at_once(
         WHERE id IN (SELECT id FROM waiting UNION ALL SELECT id FROM lost LIMIT $2) \
         RETURNING id, patient_id, prompt_id, ordinal, attempts, due_at";
     Ok(diesel::sql_query(SQL)
-        .bind::<Moment, _>(At(now))
+        .bind::<TimestampTz, _>(At(now))
         .bind::<BigInt, _>(most)
-        .bind::<Moment, _>(At(until))
+        .bind::<TimestampTz, _>(At(until))
         .bind::<Uid, _>(Id::<Any>::from_uuid(holder))
         .load(conn)?)
 }
@@ -287,7 +287,7 @@ fn sent_at_once(tx: &mut Tx<'_>, outcomes: &Outcomes, now: Timestamp) -> Result<
          UPDATE prompts SET stage = 2, delivered_at = $1 FROM done \
          WHERE prompts.patient_id = done.patient_id AND prompts.id = done.prompt_id AND stage = 1",
     )
-    .bind::<Moment, _>(At(now))
+    .bind::<TimestampTz, _>(At(now))
     .bind::<Array<Uid>, _>(ids)
     .execute(conn)?;
     Ok(true)

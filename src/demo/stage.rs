@@ -12,7 +12,7 @@ use crate::db::Tx;
 use crate::delivery::{Channel, ChannelError, Push};
 use crate::http::Request;
 use crate::idempotency::Outcome;
-use crate::identity::actions::{self, Grant};
+use crate::identity::actions::{self, SessionTokens};
 use crate::identity::{Anyone, Claimed, Email, Kind, Live, Passphrase};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
@@ -41,7 +41,7 @@ impl Channel for Quiet {
 /// Somebody with an account and a session.
 #[derive(Debug)]
 pub(super) struct Actor {
-    grant: Grant,
+    grant: SessionTokens,
     since: Timestamp,
     /// The id of the patient, if they are one.
     pub(super) patient: Option<Id<Patient>>,
@@ -83,13 +83,13 @@ impl Stage {
     }
 
     /// Makes an actor with a new session.
-    pub(super) fn actor(&self, grant: Grant, patient: Option<Id<Patient>>) -> Actor {
+    pub(super) fn actor(&self, grant: SessionTokens, patient: Option<Id<Patient>>) -> Actor {
         Actor { grant, since: self.now(), patient }
     }
 
     /// Lets time pass until `to`, and does the background work of that time when it is due.
     pub(super) async fn advance(&self, to: Timestamp) -> Result<()> {
-        app::pass(&self.state, &Quiet, to).await?;
+        app::advance(&self.state, &Quiet, to).await?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::answers::Answers;
 use super::catalogue::{Exercise, find};
 use super::model::{Content, Distress, Header};
 use crate::http::Patchable;
-use crate::items::Told;
+use crate::items::CircumstancesFields;
 use crate::kernel::{Fields, Id, Result};
 
 /// A whole response; an absent field is empty.
@@ -102,7 +102,7 @@ impl PutExerciseResponse {
         let mut fields = Fields::new();
         let exercise = exercise(&self.exercise_key, self.exercise_version, &mut fields);
         let draft = self.status.as_deref() == Some("draft");
-        let told = Told {
+        let told = CircumstancesFields {
             status: self.status,
             occurred_at: self.occurred_at,
             zone: self.zone,
@@ -132,7 +132,8 @@ impl PutExerciseResponse {
     /// Returns the body that would parse to `content`.
     pub fn of(content: &Content) -> Self {
         let header = &content.header;
-        let Told { status, occurred_at, zone, recorded_at, prompt_id } = Told::of(&header.circumstances);
+        let CircumstancesFields { status, occurred_at, zone, recorded_at, prompt_id } =
+            CircumstancesFields::of(&header.circumstances);
         Self {
             exercise_key: header.exercise_key.clone(),
             exercise_version: Some(header.exercise_version),

@@ -1,6 +1,6 @@
 //! Parts of the OpenAPI document that many operations share: the errors they can answer, and header parameters.
 //!
-//! In an operation: `params(OnceHeader, IfMatchHeader), responses((status = 200, …), WriteErrors)`.
+//! In an operation: `params(IdempotencyKeyHeader, IfMatchHeader), responses((status = 200, …), WriteErrors)`.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ sets! {
 /// The header `Idempotency-Key`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Header)]
-pub struct OnceHeader {
+pub struct IdempotencyKeyHeader {
     /// The key: 1 to 255 visible ASCII characters, new for each new request. The same key with the same request has one
     /// effect and the same outcome for 24 hours; with another request it is refused.
     #[serde(rename = "Idempotency-Key")]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::model::{Claim, Once, Outcome};
+use super::model::{Claim, IdempotentRequest, Outcome};
 use super::store;
 use crate::db::Tx;
 use crate::kernel::id::Account;
@@ -17,7 +17,7 @@ use crate::kernel::{Error, Id, Result};
 /// [`crate::kernel::Code::KeyReused`]; the fault of the command; what `work` answers.
 pub fn run<C, T>(
     tx: &mut Tx<'_>,
-    (account, once, now): (Id<Account>, &Once, Timestamp),
+    (account, once, now): (Id<Account>, &IdempotentRequest, Timestamp),
     command: &mut Result<C>,
     work: impl FnOnce(&mut Tx<'_>, &C) -> Result<Outcome<T>>,
 ) -> Result<Outcome<T>> {

@@ -10,4 +10,4 @@ pub mod model;
 mod store;
 
 pub use actions::run;
-pub use model::{Done, Once, Outcome};
+pub use model::{IdempotentRequest, Outcome, RecordedOutcome};

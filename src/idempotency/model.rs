@@ -6,14 +6,14 @@ use crate::kernel::{Error, Id, Result};
 
 /// The key of a request and what the request was.
 #[derive(Clone, Debug)]
-pub struct Once {
+pub struct IdempotentRequest {
     /// A keyed hash of the `Idempotency-Key`; `None` when the client sent none.
     pub key: Option<[u8; 32]>,
     /// A keyed hash of method, path and body.
     pub fingerprint: [u8; 32],
 }
 
-impl Once {
+impl IdempotentRequest {
     /// A request without a key.
     pub const fn none() -> Self {
         Self { key: None, fingerprint: [0; 32] }
@@ -22,14 +22,14 @@ impl Once {
 
 /// What a request did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
+pub struct RecordedOutcome {
     /// The status it was answered with.
     pub status: u16,
     /// The thing it made or changed.
     pub reference: Option<Uuid>,
 }
 
-impl Done {
+impl RecordedOutcome {
     /// 201: it was made.
     pub const fn created(reference: Uuid) -> Self {
         Self { status: 201, reference: Some(reference) }
@@ -50,7 +50,7 @@ impl Done {
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<T> {
     /// What is kept under the key.
-    pub done: Done,
+    pub done: RecordedOutcome,
     /// The thing, if this unit made or changed it.
     pub value: Option<T>,
 }
@@ -58,17 +58,17 @@ pub struct Outcome<T> {
 impl<T> Outcome<T> {
     /// 201: it was made.
     pub fn created<K>(id: Id<K>, value: T) -> Self {
-        Self { done: Done::created(id.uuid()), value: Some(value) }
+        Self { done: RecordedOutcome::created(id.uuid()), value: Some(value) }
     }
 
     /// 200: it is as asked.
     pub fn ok<K>(id: Id<K>, value: T) -> Self {
-        Self { done: Done::ok(id.uuid()), value: Some(value) }
+        Self { done: RecordedOutcome::ok(id.uuid()), value: Some(value) }
     }
 
     /// 204: nothing to say.
     pub const fn no_content(value: T) -> Self {
-        Self { done: Done::no_content(), value: Some(value) }
+        Self { done: RecordedOutcome::no_content(), value: Some(value) }
     }
 
     /// The thing as the unit left it, or, for a replay, as `get` finds it by its id.
@@ -97,5 +97,5 @@ pub(super) enum Claim {
     /// Nobody came with this key before: go on, and settle.
     Fresh,
     /// It was done before: render this again.
-    Done(Done),
+    Done(RecordedOutcome),
 }

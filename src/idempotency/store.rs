@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use jiff::{Timestamp, ToSpan};
 use subtle::ConstantTimeEq;
 
-use super::model::{Claim, Done, Once};
+use super::model::{Claim, IdempotentRequest, RecordedOutcome};
 use crate::db::schema::replays;
 use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Account, Any};
@@ -15,7 +15,7 @@ use crate::kernel::{Code, Error, Id, Result};
 /// # Errors
 ///
 /// [`Code::KeyReused`] when the key came with another request before.
-pub(super) fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, now: Timestamp) -> Result<Claim> {
+pub(super) fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &IdempotentRequest, now: Timestamp) -> Result<Claim> {
     let Some(key) = once.key else { return Ok(Claim::Fresh) };
     if many_writers(tx) && insert(tx, account, &key, once, None, now)? {
         return Ok(Claim::Fresh);
@@ -33,11 +33,17 @@ pub(super) fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, now: Tim
         return Err(Error::Malformed(Code::KeyReused, "the key came with another request before".to_owned()));
     }
     let status = u16::try_from(status).map_err(|_range| Error::corrupt("replays", account))?;
-    Ok(Claim::Done(Done { status, reference: reference.map(Id::uuid) }))
+    Ok(Claim::Done(RecordedOutcome { status, reference: reference.map(Id::uuid) }))
 }
 
 /// Keeps what was done under the key.
-pub(super) fn settle(tx: &mut Tx<'_>, account: Id<Account>, once: &Once, done: Done, now: Timestamp) -> Result<()> {
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    once: &IdempotentRequest,
+    done: RecordedOutcome,
+    now: Timestamp,
+) -> Result<()> {
     let Some(key) = once.key else { return Ok(()) };
     if !many_writers(tx) {
         insert(tx, account, &key, once, Some(done), now)?;
@@ -63,8 +69,8 @@ fn insert(
     tx: &mut Tx<'_>,
     account: Id<Account>,
     key: &[u8; 32],
-    once: &Once,
-    done: Option<Done>,
+    once: &IdempotentRequest,
+    done: Option<RecordedOutcome>,
     now: Timestamp,
 ) -> Result<bool> {
     let inserted = Both(

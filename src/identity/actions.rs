@@ -26,7 +26,7 @@ const REST: SignedDuration = SignedDuration::from_mins(15);
 
 /// The tokens of a session.
 #[derive(Clone)]
-pub struct Grant {
+pub struct SessionTokens {
     /// The account.
     pub account: Id<Account>,
     /// The session.
@@ -37,7 +37,7 @@ pub struct Grant {
     pub refresh: String,
 }
 
-impl std::fmt::Debug for Grant {
+impl std::fmt::Debug for SessionTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Grant(***)")
     }
@@ -130,12 +130,12 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> 
 
 /// A fresh session's secrets, made before the unit.
 #[derive(Clone, Debug)]
-pub struct Opening {
+pub struct SessionSecrets {
     session: Id<Session>,
     refresh: [u8; 32],
 }
 
-impl Opening {
+impl SessionSecrets {
     /// Draws a session id and a refresh token.
     pub fn draw(state: &State, now: Timestamp) -> Self {
         Self { session: state.entropy.id(now), refresh: state.entropy.bytes() }
@@ -148,14 +148,14 @@ pub fn open_session(
     vault: &Vault,
     tokens: &Tokens,
     account: Id<Account>,
-    opening: &Opening,
+    opening: &SessionSecrets,
     now: Timestamp,
-) -> Result<Grant> {
+) -> Result<SessionTokens> {
     store::insert_session(tx, opening.session, account, now.saturating_add(IDLE).unwrap_or(now), now)?;
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;
-    Ok(Grant { account, session: opening.session, access, refresh })
+    Ok(SessionTokens { account, session: opening.session, access, refresh })
 }
 
 fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
@@ -173,7 +173,7 @@ pub async fn log_in(
     tokens: std::sync::Arc<Tokens>,
     email: &Email,
     passphrase: Passphrase,
-) -> Result<Grant> {
+) -> Result<SessionTokens> {
     let now = state.clock.now();
     let key = email_key(&state.vault, email);
     let found = state.db.read(move |tx| store::find_by_email(tx, &key)).await?;
@@ -185,7 +185,7 @@ pub async fn log_in(
         _ => Credential::nobody(),
     };
     let fits = passwords.fits(passphrase, credential).await?;
-    let (vault, opening) = (state.vault.clone(), Opening::draw(state, now));
+    let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
     let verdict = state.db.write(move |tx| {
         let row = store::find_account(tx, id)?;
         let resting = row.as_ref().and_then(|row| row.locked_until).is_some_and(|until| until.0 > now);
@@ -231,7 +231,7 @@ fn note(
 /// # Errors
 ///
 /// [`Code::RefreshInvalid`].
-pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: String) -> Result<Grant> {
+pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: String) -> Result<SessionTokens> {
     let now = state.clock.now();
     let vault = state.vault.clone();
     let hash = refresh_hash(&vault, &presented);
@@ -263,7 +263,7 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
             store::update_session_used(tx, row.session, now, now.saturating_add(IDLE).unwrap_or(now))?;
         }
         let access = tokens.issue(row.account, row.session, now)?;
-        Ok(Ok(Grant { account: row.account, session: row.session, access, refresh: next.clone() }))
+        Ok(Ok(SessionTokens { account: row.account, session: row.session, access, refresh: next.clone() }))
     });
     verdict.await?
 }

@@ -14,7 +14,7 @@ use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
 use crate::http::{Answer, Command, Reply, Request};
-use crate::idempotency::{self, Once, Outcome};
+use crate::idempotency::{self, IdempotentRequest, Outcome};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
@@ -210,10 +210,10 @@ impl<K: Kind> Claimed<K> {
 /// # Errors
 ///
 /// 422 for a malformed key.
-pub fn key_of<I, B>(state: &State, request: &Request<I, B>) -> Result<Once> {
+pub fn key_of<I, B>(state: &State, request: &Request<I, B>) -> Result<IdempotentRequest> {
     let (key, raw) = request.key()?;
-    let Some(text) = key.key() else { return Ok(Once::none()) };
-    Ok(Once {
+    let Some(text) = key.key() else { return Ok(IdempotentRequest::none()) };
+    Ok(IdempotentRequest {
         key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
         fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(&key.canonical(raw))),
     })

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actions::{self, Grant};
+use super::actions::{self, SessionTokens};
 use super::model::{Email, Passphrase, SIGN_IN_BYTES};
 use super::{Caller, Passwords, Tokens};
-use crate::http::document::{ActionErrors, AuthErrors, OnceHeader, PublicErrors};
+use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader, PublicErrors};
 use crate::http::{Body, Operations, Reply, Request};
 use crate::kernel::{Fields, Result};
 use crate::state::State;
@@ -64,8 +64,8 @@ pub(crate) struct TokensView {
     refresh_token: String,
 }
 
-impl From<Grant> for TokensView {
-    fn from(grant: Grant) -> Self {
+impl From<SessionTokens> for TokensView {
+    fn from(grant: SessionTokens) -> Self {
         Self {
             account_id: grant.account.uuid(),
             session_id: grant.session.uuid(),
@@ -112,7 +112,7 @@ async fn refresh_session(
 /// Log out
 ///
 /// Ends this session. Its tokens are refused from then on, and the app is told to erase what it keeps.
-#[utoipa::path(tag = "identity", params(OnceHeader),
+#[utoipa::path(tag = "identity", params(IdempotencyKeyHeader),
     responses((status = 204, description = "Logged out"), ActionErrors))]
 #[post("/auth/logout")]
 async fn log_out(caller: Caller, request: Request, state: web::Data<State>) -> Result<Reply> {

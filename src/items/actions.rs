@@ -325,7 +325,7 @@ pub fn purge<T: Item>(
     let numbers: Vec<i32> =
         std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number)).collect();
     for (patient, id) in &old {
-        crate::care::access::Leave::for_server(*patient, None, now).run(tx, planner, |tx, access| {
+        crate::care::access::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
             store::delete_revisions(tx, access, *id, &numbers)?;
             grants::store::delete_openings(tx, access, *id)?;
             grants::drop_item(tx, access, *id)?;

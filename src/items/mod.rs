@@ -30,6 +30,8 @@ pub mod store;
 pub mod view;
 
 pub use actions::{Item, New};
-pub use model::{Circumstances, Header, Kind, Part, Row, Section, Told, UNDO, read, section, stays_done};
+pub use model::{
+    Circumstances, CircumstancesFields, Header, Kind, Part, Row, Section, UNDO, read, section, stays_done,
+};
 pub use seal::{Opened, open, open_header};
 pub use store::table::{Columns, ItemTable, Scan};

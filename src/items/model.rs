@@ -131,7 +131,7 @@ impl Circumstances {
 
 /// The circumstances in a body, not yet checked.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct CircumstancesFields {
     /// `done` (the default) or `draft`.
     pub status: Option<String>,
     /// The instant at which it happened, with an offset.
@@ -144,7 +144,7 @@ pub struct Told {
     pub prompt_id: Option<Uuid>,
 }
 
-impl Told {
+impl CircumstancesFields {
     /// Parses the circumstances; faults go to `fields`.
     pub fn parse(self, fields: &mut Fields) -> Option<Circumstances> {
         let draft = match self.status.as_deref() {

@@ -15,14 +15,14 @@ use crate::vault::{Keys, Place, Purpose};
 
 /// A section, with the instant at which the server received it. Its value is `null` if it was emptied.
 #[derive(Serialize, Deserialize)]
-struct Stamped<V> {
+struct TimedValue<V> {
     at: Timestamp,
     value: V,
 }
 
 /// A header, with the server's own fields.
 #[derive(Serialize, Deserialize)]
-struct Kept<H> {
+struct SealedHeader<H> {
     #[serde(flatten)]
     header: H,
     #[serde(default)]
@@ -41,8 +41,9 @@ fn seal_header<T: Kind>(
     header: &T::Header,
     creation: Option<Creation>,
 ) -> Result<Part> {
-    let value = Kept { header: header.clone(), clock_suspect: header.circumstances().clock_suspect(at), creation };
-    Ok(Part { rev, sealed: Some(keys.seal_json(Purpose::Journal, place, &Stamped { at, value })?) })
+    let value =
+        SealedHeader { header: header.clone(), clock_suspect: header.circumstances().clock_suspect(at), creation };
+    Ok(Part { rev, sealed: Some(keys.seal_json(Purpose::Journal, place, &TimedValue { at, value })?) })
 }
 
 /// Seals a new item, as version 1.
@@ -61,7 +62,7 @@ pub fn seal<T: Kind>(
     let mut parts = vec![header];
     for (section, value) in T::SECTIONS.iter().zip(T::sections(content)?) {
         let sealed = value.map(|value| {
-            keys.seal_json(Purpose::Journal, &place::<T>(patient, id, section.column, 1), &Stamped { at, value })
+            keys.seal_json(Purpose::Journal, &place::<T>(patient, id, section.column, 1), &TimedValue { at, value })
         });
         let sealed = sealed.transpose()?;
         parts.push(Part { rev: i64::from(sealed.is_some()), sealed });
@@ -106,7 +107,7 @@ pub fn reseal<T: Kind>(
             continue;
         }
         let place = place::<T>(patient, row.id, section.column, version);
-        let sealed = keys.seal_json(Purpose::Journal, &place, &Stamped { at, value })?;
+        let sealed = keys.seal_json(Purpose::Journal, &place, &TimedValue { at, value })?;
         put(section.number, Some(slot), Part { rev: version, sealed: Some(sealed) });
     }
     Ok((parts, replaced))
@@ -119,7 +120,7 @@ pub struct Opened<T: Kind> {
     /// Whether its times were odd when it arrived.
     pub clock_suspect: bool,
     creation: Option<Creation>,
-    sections: Vec<Option<Stamped<Option<Box<RawValue>>>>>,
+    sections: Vec<Option<TimedValue<Option<Box<RawValue>>>>>,
 }
 
 impl<T: Kind> fmt::Debug for Opened<T> {
@@ -165,9 +166,10 @@ pub fn open_header<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, head
     Ok(kept::<T>(keys, patient, id, header)?.header)
 }
 
-fn kept<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) -> Result<Kept<T::Header>> {
+fn kept<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) -> Result<SealedHeader<T::Header>> {
     let sealed = part.sealed.as_ref().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
-    let stamped: Stamped<Kept<T::Header>> = keys.open_json(&place::<T>(patient, id, "meta", part.rev), sealed)?;
+    let stamped: TimedValue<SealedHeader<T::Header>> =
+        keys.open_json(&place::<T>(patient, id, "meta", part.rev), sealed)?;
     Ok(stamped.value)
 }
 
@@ -184,13 +186,13 @@ pub fn open<T: Kind>(
     shared: Option<Sections>,
 ) -> Result<Opened<T>> {
     let (header, rest) = parts.split_first().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
-    let Kept { header, clock_suspect, creation } = kept::<T>(keys, patient, id, header)?;
+    let SealedHeader { header, clock_suspect, creation } = kept::<T>(keys, patient, id, header)?;
     let mut opened = Vec::with_capacity(rest.len());
     for (section, part) in T::SECTIONS.iter().zip(rest) {
         let shown = shared.is_none_or(|shared| section.grant.is_some_and(|grant| shared.has(grant)));
         let sealed = part.sealed.as_ref().filter(|_| shown);
         let open = |sealed: &Vec<u8>| keys.open_json(&place::<T>(patient, id, section.column, part.rev), sealed);
-        let stamped: Option<Stamped<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
+        let stamped: Option<TimedValue<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
         opened.push(stamped);
     }
     Ok(Opened { header, clock_suspect, creation, sections: opened })
@@ -208,6 +210,6 @@ pub fn open_section<T: Kind, V: DeserializeOwned>(
     part: &Part,
 ) -> Result<Option<V>> {
     let Some(sealed) = &part.sealed else { return Ok(None) };
-    let stamped: Stamped<Option<V>> = keys.open_json(&place::<T>(patient, id, column, part.rev), sealed)?;
+    let stamped: TimedValue<Option<V>> = keys.open_json(&place::<T>(patient, id, column, part.rev), sealed)?;
     Ok(stamped.value)
 }

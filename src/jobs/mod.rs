@@ -1,11 +1,11 @@
 //! The loop of the background work. Which tasks there are, `app` says; what they do, their slices.
 //!
 //! [`tick`] does one round of everything that is due at a time it is told, so that tests move a clock instead of
-//! waiting; [`run`] repeats it, and [`pass`] does what is due while a clock is moved. Any number of processes may do so
+//! waiting; [`run`] repeats it, and [`advance`] does what is due while a clock is moved. Any number of processes may do so
 //! on PostgreSQL. Nothing is held between two rounds: a worker that dies loses nothing but the lease of what it was
 //! sending. When nothing is due, a round is one statement.
 
-mod passing;
+mod advance;
 mod worker;
 
 use std::panic::AssertUnwindSafe;
@@ -15,9 +15,9 @@ use jiff::Timestamp;
 
 use crate::kernel::{Error, Result};
 use crate::state::State;
-use crate::tasks::{self, Done, Round, Tasks};
+use crate::tasks::{self, Round, TaskProgress, Tasks};
 
-pub use passing::pass;
+pub use advance::advance;
 pub use worker::{Worker, run, start};
 
 /// What one round did.
@@ -49,7 +49,7 @@ pub async fn tick(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<Ou
 /// [`tick`], with every task that failed.
 async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outcome, Failures)> {
     let times = tasks::next_due(state, tasks).await?;
-    let (mut all, mut awake, mut failures) = (Done::default(), Vec::new(), Failures::new());
+    let (mut all, mut awake, mut failures) = (TaskProgress::default(), Vec::new(), Failures::new());
     for (task, time) in tasks.iter().zip(&times) {
         let name = task.name();
         let follows = task.follows().is_some_and(|before| awake.contains(&before));
@@ -70,7 +70,7 @@ async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outc
     }
     // What is due and was not done is in another worker's hands, or has just failed: to be looked at after a pause.
     let later = times.into_iter().flatten().filter(|at| *at > now).min();
-    let Done { rows, due, sent, planned } = all;
+    let TaskProgress { rows, due, sent, planned } = all;
     Ok((Outcome { due, sent, planned, next: if rows > 0 { Some(now) } else { later } }, failures))
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::model::{Content, Header, Kind, Markdown, Mood, TAGS, TextSection};
 use crate::http::Patchable;
-use crate::items::Told;
+use crate::items::CircumstancesFields;
 use crate::kernel::{Fields, Id, Result, Text};
 
 /// A whole entry; an absent field is empty.
@@ -121,7 +121,7 @@ impl PutEntry {
     pub fn parse(self) -> Result<Content> {
         let mut fields = Fields::new();
         let kind = fields.take("/kind", Kind::parse(&self.kind));
-        let told = Told {
+        let told = CircumstancesFields {
             status: self.status,
             occurred_at: self.occurred_at,
             zone: self.zone,
@@ -144,7 +144,8 @@ impl PutEntry {
     /// Returns the body that would parse to `content`.
     pub fn of(content: &Content) -> Self {
         let header = &content.header;
-        let Told { status, occurred_at, zone, recorded_at, prompt_id } = Told::of(&header.circumstances);
+        let CircumstancesFields { status, occurred_at, zone, recorded_at, prompt_id } =
+            CircumstancesFields::of(&header.circumstances);
         Self {
             kind: header.kind.name().to_owned(),
             status,

@@ -14,7 +14,9 @@ use super::model::{Content, Entries};
 use super::view::EntryView;
 use crate::care::Door;
 use crate::care::door::{Care, Own, Shared};
-use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{
+    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors,
+};
 use crate::http::{Body, NewId, Operations, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::items::routes::{self as items, Written};
 use crate::kernel::id::Entry;
@@ -60,7 +62,7 @@ impl Written for Entries {
 #[utoipa::path(tag = "journal", request_body = PutEntry,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("entry_id" = Uuid, Path, description = "A new UUIDv7, or that of the entry to replace"),
-        OnceHeader, IfMatchHeader, IfNoneMatchHeader),
+        IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
     responses((status = 201, description = "Created", body = EntryView),
         (status = 200, description = "Replaced, or as it was", body = EntryView), WriteErrors))]
 #[put("/entries/{entry_id}")]
@@ -91,7 +93,7 @@ async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, when: Precondition
 #[utoipa::path(tag = "journal",
     request_body(content = PatchEntry, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("entry_id" = Uuid, Path, description = "The entry"), OnceHeader, IfMatchHeader),
+        ("entry_id" = Uuid, Path, description = "The entry"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed", body = EntryView), WriteErrors))]
 #[patch("/entries/{entry_id}")]
 async fn patch_entry(door: Door<Own>, request: Request<Id<Entry>, PatchEntry>) -> Result<Reply> {
@@ -104,7 +106,7 @@ async fn patch_entry(door: Door<Own>, request: Request<Id<Entry>, PatchEntry>) -
 /// `If-Match` is heeded and not required.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("entry_id" = Uuid, Path, description = "The entry"), OnceHeader, IfMatchHeader),
+        ("entry_id" = Uuid, Path, description = "The entry"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 204, description = "Deleted"), ActionErrors))]
 #[delete("/entries/{entry_id}")]
 async fn delete_entry(door: Door<Own>, request: Request<Id<Entry>>) -> Result<Reply> {
@@ -117,7 +119,7 @@ async fn delete_entry(door: Door<Own>, request: Request<Id<Entry>>) -> Result<Re
 /// deleted stays as it is.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("entry_id" = Uuid, Path, description = "The entry"), OnceHeader),
+        ("entry_id" = Uuid, Path, description = "The entry"), IdempotencyKeyHeader),
     responses((status = 200, description = "It is back", body = EntryView), ActionErrors))]
 #[post("/entries/{entry_id}/undelete")]
 async fn undelete_entry(door: Door<Own>, request: Request<Id<Entry>>) -> Result<Reply> {
@@ -140,7 +142,7 @@ struct OpenedView {
 /// The first time counts.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
-        ("entry_id" = Uuid, Path, description = "The entry"), OnceHeader),
+        ("entry_id" = Uuid, Path, description = "The entry"), IdempotencyKeyHeader),
     responses((status = 200, description = "Noted", body = OpenedView), ActionErrors))]
 #[post("/entries/{entry_id}/opened")]
 async fn mark_entry_opened(door: Door<Care>, request: Request<Id<Entry>>) -> Result<Reply> {

@@ -11,12 +11,12 @@ use super::code::JoinCode;
 use super::inviting::code_hash;
 use super::model::{Invitee, Person, Registration, refused};
 use super::store::{self, OpenInvitation};
-use crate::care::access::{Access, Leave, Write};
+use crate::care::access::{Access, Write, WriteScope};
 use crate::care::model::Capabilities;
 use crate::care::store::{Link, find_link, memberships};
 use crate::care::{links, members};
 use crate::db::Tx;
-use crate::identity::actions::{self, Grant, Opening, email_key};
+use crate::identity::actions::{self, SessionSecrets, SessionTokens, email_key};
 use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, get_email_key, is_email_taken};
 use crate::kernel::id::{Any, CareLink, Clinic, Patient};
 use crate::kernel::{Error, Id, Result};
@@ -32,7 +32,7 @@ pub struct Registered {
     /// The patient they are.
     pub patient: Option<Id<Patient>>,
     /// Their first session.
-    pub grant: Grant,
+    pub grant: SessionTokens,
 }
 
 /// The rows that a patient has from the first moment. The one place: what else must exist for everybody is added here.
@@ -85,7 +85,7 @@ pub async fn register(
     let profile = Profile { name, email: address };
     let draft = actions::draft(state, passwords, kind, &profile, passphrase, now).await?;
     let (account, patient) = (draft.id, draft.patient);
-    let opening = Opening::draw(state, now);
+    let opening = SessionSecrets::draw(state, now);
     let link: Id<CareLink> = state.entropy.id(now);
     let unit = state.db.write(move |tx| {
         let open = get_open(tx, &hash, &email, now)?;
@@ -97,7 +97,7 @@ pub async fn register(
         match (open.invitee, &settings) {
             (Invitee::Staff(may), None) => members::join(tx, open.clinic, account, may, now)?,
             (Invitee::Patient, Some(settings)) => {
-                Leave::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
+                WriteScope::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
                     on_patient_created(tx, access, settings)?;
                     links::accept(tx, access, link, open.clinic, open.inviter)
                 })?;
@@ -160,7 +160,7 @@ pub fn accept(
     match (open.invitee, live.kind()) {
         (Invitee::Patient, AccountKind::Patient) => {
             let accept = |tx: &mut Tx<'_>, access: &_| links::accept(tx, access, link, open.clinic, open.inviter);
-            Leave::of_self(live, None)?.run(tx, state.planner.as_ref(), accept)?;
+            WriteScope::of_self(live, None)?.run(tx, state.planner.as_ref(), accept)?;
             find_link(tx, link)?.map(Joined::Link).ok_or(Error::NotFound)
         }
         (Invitee::Staff(may), AccountKind::Staff) => {

@@ -10,7 +10,7 @@ use crate::care::clinics::clinic_place;
 use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::store::{any_clinic, insert_clinic, insert_member};
 use crate::db::values;
-use crate::identity::actions::{self, Grant, Opening};
+use crate::identity::actions::{self, SessionSecrets, SessionTokens};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, Result, Text};
@@ -46,7 +46,7 @@ pub struct Founded {
     /// The clinic.
     pub clinic: Id<Clinic>,
     /// The admin's first session.
-    pub grant: Grant,
+    pub grant: SessionTokens,
 }
 
 /// Makes the first clinic and its admin, who is then logged in.
@@ -78,7 +78,7 @@ pub async fn set_up(
     let profile = Profile { name: admin.name, email: admin.email };
     let draft = actions::draft(state, passwords, AccountKind::Staff, &profile, admin.passphrase, now).await?;
     let account = draft.id;
-    let (vault, opening) = (state.vault.clone(), Opening::draw(state, now));
+    let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
     let unit = state.db.write(move |tx| {
         if !values::delete(tx, SETTING, &seed)? {
             return Err(Error::conflict(Code::SetupDone));

@@ -11,7 +11,7 @@ pub use waiting::{NEXT_DUE, hold_waiting, list_late, list_waiting};
 use super::model::{PromptDoc, Stage, StoredPrompt};
 use crate::care::{Access, Write};
 use crate::db::schema::prompts;
-use crate::db::{AnyConnection, At, Moment, Tx, Uid};
+use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Place, Purpose};
@@ -174,7 +174,7 @@ pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, 
                  WHERE patient_id = these.patient AND id = these.prompt AND {stage}"
             );
             diesel::sql_query(sql)
-                .bind::<Moment, _>(At(now))
+                .bind::<TimestampTz, _>(At(now))
                 .bind::<Array<Uid>, _>(owners)
                 .bind::<Array<Uid>, _>(ids)
                 .execute(conn)?;
@@ -183,7 +183,7 @@ pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, 
             let sql = format!("UPDATE prompts SET {set} WHERE patient_id = $2 AND id = $3 AND {stage}");
             for (owner, id) in prompts {
                 diesel::sql_query(sql.as_str())
-                    .bind::<Moment, _>(At(now))
+                    .bind::<TimestampTz, _>(At(now))
                     .bind::<Uid, _>(*owner)
                     .bind::<Uid, _>(*id)
                     .execute(conn)?;

@@ -102,17 +102,17 @@ impl Sandbox {
     ///
     /// [`Error::Invalid`] for a move back or too far.
     pub async fn move_clock(self: Arc<Self>, step: Move) -> Result<MoveReport> {
-        self.pass(move |now| step.target(now)).await
+        self.advance(move |now| step.target(now)).await
     }
 
     /// Does the work that is due at the time of the clock.
     pub async fn settle(self: Arc<Self>) {
-        if let Err(error) = self.pass(Ok).await {
+        if let Err(error) = self.advance(Ok).await {
             tracing::error!(%error, "what is due could not be done");
         }
     }
 
-    async fn pass(
+    async fn advance(
         self: Arc<Self>,
         target: impl FnOnce(Timestamp) -> Result<Timestamp> + Send + 'static,
     ) -> Result<MoveReport> {
@@ -120,7 +120,7 @@ impl Sandbox {
         let moved = tokio::spawn(async move {
             let _turn = self.turn.lock().await;
             let to = target(self.now())?;
-            let delivered = app::pass(&self.server.state, &self.outbox, to).await?;
+            let delivered = app::advance(&self.server.state, &self.outbox, to).await?;
             Ok(MoveReport { now: self.now(), delivered })
         });
         moved.await.unwrap_or_else(|error| Err(Error::Internal(Box::new(error))))

@@ -19,4 +19,4 @@ pub mod outbox;
 pub mod routes;
 
 pub use actions::{Sandbox, listener};
-pub use routes::Hands;
+pub use routes::SandboxRoutes;

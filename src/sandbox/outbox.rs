@@ -38,11 +38,11 @@ pub struct OutboxPage {
 #[derive(Debug)]
 pub struct Outbox {
     clock: Clock,
-    kept: Mutex<Kept>,
+    kept: Mutex<StoredPushes>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct StoredPushes {
     sent: VecDeque<SentPush>,
     /// The number of the newest.
     last: u64,
@@ -54,7 +54,7 @@ impl Outbox {
         Self { clock, kept: Mutex::default() }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, StoredPushes> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

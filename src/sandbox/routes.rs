@@ -25,9 +25,9 @@ use crate::kernel::{Error, Id, Result};
 
 /// The sandbox as a guest of its own server.
 #[derive(Clone, Debug)]
-pub struct Hands(pub Arc<Sandbox>);
+pub struct SandboxRoutes(pub Arc<Sandbox>);
 
-impl Guest for Hands {
+impl Guest for SandboxRoutes {
     fn methods(&self, table: Methods) -> Methods {
         table
             .with("/sandbox", &[Method::GET])

@@ -6,13 +6,13 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use super::store;
-use crate::care::access::Leave;
+use crate::care::access::WriteScope;
 use crate::changes::{self, FeedsPlan};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::Protocol;
 use crate::state::State;
-use crate::tasks::{Done, Due, Round, Task, keys_of};
+use crate::tasks::{Due, Round, Task, TaskProgress, keys_of};
 use crate::vault::Keys;
 
 /// Patients planned for in one round.
@@ -44,10 +44,10 @@ impl Task for Horizon {
         follow_protocol(state, state.protocols.current(), now).boxed()
     }
 
-    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let planned = extend(state, now).await?;
-            Ok(Done { planned, ..Done::rows(planned) })
+            Ok(TaskProgress { planned, ..TaskProgress::rows(planned) })
         }
         .boxed()
     }
@@ -105,7 +105,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now
     };
     let planner = std::sync::Arc::clone(&state.planner);
     let unit = state.db.write_bulk(move |tx| {
-        Leave::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
+        WriteScope::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head before anything is read.
             changes::take(tx, patient, 0)?;
             let wanted = store::is_to_plan(tx, access)?;

@@ -38,7 +38,7 @@ impl Planner for Plans {
 /// Answers how many prompts changed.
 ///
 /// The patient's head is held. Nobody calls it to have a plan follow a change: that is the last step of every unit
-/// ([`crate::care::access::Leave`]).
+/// ([`crate::care::access::WriteScope`]).
 ///
 /// # Errors
 ///

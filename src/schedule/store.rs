@@ -38,7 +38,7 @@ pub struct Holds {
 }
 
 /// What the statement below answers.
-type Told = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
+type HoldsRow = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
 
 /// Reads it in one statement: every plan needs it.
 pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
@@ -64,7 +64,7 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
         .filter(exercise_responses::deleted_at.is_null())
         .filter(exercise_responses::draft.eq(false));
     let settings = patient_settings::table.filter(patient_settings::patient_id.eq(patient));
-    let found: Told = Both(diesel::select((
+    let found: HoldsRow = Both(diesel::select((
         (exists(links), exists(written), exists(written.filter(entries::id.ne_all(shared))), exists(worked)),
         closing.single_value(),
         (

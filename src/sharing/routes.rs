@@ -11,7 +11,7 @@ use crate::care::Door;
 use crate::care::door::{Own, Policy, Shared};
 use crate::care::grants::model::KINDS;
 use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
-use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request};
 use crate::kernel::id::{Account, Grant};
 use crate::kernel::{Error, Fields, Id, Result, device_time};
@@ -213,7 +213,7 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
 /// ended answers 410.
 #[utoipa::path(tag = "grants", request_body = PutGrant,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
-        ("grant_id" = Uuid, Path, description = "A new UUIDv7 of the client"), OnceHeader),
+        ("grant_id" = Uuid, Path, description = "A new UUIDv7 of the client"), IdempotencyKeyHeader),
     responses((status = 201, description = "Opened", body = GrantView),
         (status = 200, description = "It was open already", body = GrantView), WriteErrors))]
 #[put("/grants/{grant_id}")]
@@ -236,7 +236,7 @@ async fn put_grant(door: Door<Own>, request: Request<NewId<Grant>, Body<PutGrant
 /// No read that starts after the answer sees anything by this grant. A repetition changes nothing.
 #[utoipa::path(tag = "grants",
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
-        ("grant_id" = Uuid, Path, description = "The grant's id"), OnceHeader),
+        ("grant_id" = Uuid, Path, description = "The grant's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "Ended"), ActionErrors))]
 #[delete("/grants/{grant_id}")]
 async fn delete_grant(door: Door<Own>, request: Request<Id<Grant>>) -> Result<Reply> {

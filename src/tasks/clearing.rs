@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Done, Due, Round, Task};
+use super::{Due, Round, Task, TaskProgress};
 use crate::changes::Planner;
 use crate::db::Tx;
 use crate::kernel::Result;
@@ -34,9 +34,9 @@ impl Task for Clearing {
         self.next_due
     }
 
-    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         let (clear, planner) = (self.clear, Arc::clone(&state.planner));
         let unit = state.db.write_bulk(move |tx| clear(tx, planner.as_ref(), now, MOST));
-        Box::pin(async move { unit.await.map(Done::rows) })
+        Box::pin(async move { unit.await.map(TaskProgress::rows) })
     }
 }

@@ -15,7 +15,7 @@ mod store;
 
 pub use clearing::Clearing;
 pub use keys::{KeyRing, keys_of};
-pub use model::{Done, Due};
+pub use model::{Due, TaskProgress};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -61,7 +61,7 @@ pub trait Task: Send + Sync {
     /// # Errors
     ///
     /// When database or keyring cannot be reached: what was not done is due again in the next round.
-    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<Done>>;
+    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>>;
 }
 
 /// Every task of a server, in the order in which a round does them.

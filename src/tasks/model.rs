@@ -50,7 +50,7 @@ impl Due {
 
 /// What a round of a task did, or a round of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct TaskProgress {
     /// Rows that were worked on: if there were any, more may wait.
     pub rows: usize,
     /// Prompts that came due.
@@ -61,14 +61,14 @@ pub struct Done {
     pub planned: usize,
 }
 
-impl Done {
+impl TaskProgress {
     /// That many rows were worked on.
     pub const fn rows(rows: usize) -> Self {
         Self { rows, due: 0, sent: 0, planned: 0 }
     }
 }
 
-impl AddAssign for Done {
+impl AddAssign for TaskProgress {
     fn add_assign(&mut self, other: Self) {
         self.rows += other.rows;
         self.due += other.due;

@@ -7,14 +7,14 @@ use diesel::sql_types::{Integer, Nullable};
 use jiff::Timestamp;
 
 use super::model::Due;
-use crate::db::{AnyConnection, At, Moment, Tx};
+use crate::db::{AnyConnection, At, TimestampTz, Tx};
 use crate::kernel::Result;
 
 #[derive(QueryableByName)]
 struct Earliest {
     #[diesel(sql_type = Integer)]
     place: i32,
-    #[diesel(sql_type = Nullable<Moment>)]
+    #[diesel(sql_type = Nullable<TimestampTz>)]
     earliest: Option<At>,
 }
 

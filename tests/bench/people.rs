@@ -12,7 +12,7 @@ use afterglow::app::Server;
 use afterglow::care::model::Capabilities;
 use afterglow::config::Config;
 use afterglow::db::Backend;
-use afterglow::identity::actions::Grant;
+use afterglow::identity::actions::SessionTokens;
 use afterglow::identity::{Claimed, Email, Passphrase, Staff};
 use afterglow::kernel::{Clock, Entropy, Text, Zone};
 use afterglow::onboarding::inviting::{self, Wish};
@@ -73,7 +73,7 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     people
 }
 
-async fn register(server: &Server, inviter: &Grant, invitee: Invitee, n: usize) -> (Someone, Grant) {
+async fn register(server: &Server, inviter: &SessionTokens, invitee: Invitee, n: usize) -> (Someone, SessionTokens) {
     let state = &server.state;
     let request = TestRequest::default()
         .app_data(Data::new(state.clone()))

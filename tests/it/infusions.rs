@@ -373,7 +373,8 @@ async fn a_pause_that_began_when_it_was_asked_for_is_asked_for_once() {
     app.wait(SignedDuration::from_mins(30));
     assert_eq!(ann.put(&path, body).send().await.ok().body, first.body, "the reply was lost; it still began then");
     let longer = json!({ "from": first.body["from"], "until": after(app.now(), 48 * 60).to_string() });
-    assert_eq!(ann.put(&path, longer).send().await.ok().body["version"], 2);
+    let changed = ann.put(&path, longer).if_match(&first.etag()).send().await.ok();
+    assert_eq!(changed.body["version"], 2);
 }
 
 #[actix_web::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use afterglow::identity::actions::Grant;
+use afterglow::identity::actions::SessionTokens;
 use afterglow::kernel::Clock;
 use diesel::prelude::*;
 use jiff::SignedDuration;
@@ -32,7 +32,7 @@ async fn count(app: &TestApp, sql: &'static str) -> i64 {
     unit.await.unwrap()
 }
 
-async fn disable(app: &TestApp, grant: &Grant) {
+async fn disable(app: &TestApp, grant: &SessionTokens) {
     let (id, now) = (grant.account, app.now());
     let unit = app.server.state.db.write(move |tx| {
         use afterglow::db::schema::accounts;

@@ -74,9 +74,9 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
 const FOR_SERVER: &[(&str, &str, &str)] = &[
     ("delivery/actions.rs", "Access::<Read>", "what may still be sent is judged from the opened prompt"),
     ("delivery/due.rs", "Access::<Read>", "after an outage the one prompt that still goes out is chosen"),
-    ("delivery/due.rs", "Leave", "the choice is stored under the lock on the patient's head"),
-    ("items/actions.rs", "Leave", "purging spans patients"),
-    ("schedule/horizon.rs", "Leave", "a plan grows with time"),
+    ("delivery/due.rs", "WriteScope", "the choice is stored under the lock on the patient's head"),
+    ("items/actions.rs", "WriteScope", "purging spans patients"),
+    ("schedule/horizon.rs", "WriteScope", "a plan grows with time"),
 ];
 
 /// The file as it stands, comments aside: SQL is text.

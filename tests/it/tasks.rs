@@ -8,7 +8,7 @@ use afterglow::app::{self, tasks};
 use afterglow::db::Backend;
 use afterglow::delivery::{LogChannel, store as outbox};
 use afterglow::kernel::{Entropy, Error, Result};
-use afterglow::tasks::{Done, Due, Round, Task, Tasks};
+use afterglow::tasks::{Due, Round, Task, TaskProgress, Tasks};
 use afterglow::{jobs, tasks as background};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -400,7 +400,7 @@ async fn purged(ann: &Person, path: &str, full: &str, empty: &str, others: &[&st
 }
 
 /// A task that is always due and fails.
-struct Broken(fn() -> Result<Done>);
+struct Broken(fn() -> Result<TaskProgress>);
 
 impl Task for Broken {
     fn name(&self) -> &'static str {
@@ -411,14 +411,14 @@ impl Task for Broken {
         const { &[Due::at("patients", "created_at")] }
     }
 
-    fn run<'a>(&'a self, _: Round<'a>) -> BoxFuture<'a, Result<Done>> {
+    fn run<'a>(&'a self, _: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         Box::pin(async { (self.0)() })
     }
 }
 
 #[actix_web::test]
 async fn a_task_that_fails_does_not_keep_the_others_from_their_work() {
-    let fails: [fn() -> Result<Done>; 2] = [|| Err(Error::internal("broken")), || panic!("broken")];
+    let fails: [fn() -> Result<TaskProgress>; 2] = [|| Err(Error::internal("broken")), || panic!("broken")];
     for fail in fails {
         let world = World::new().await;
         settled(&world.app).await;

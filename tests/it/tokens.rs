@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use afterglow::identity::actions::Grant;
+use afterglow::identity::actions::SessionTokens;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use jiff::SignedDuration;
@@ -25,7 +25,7 @@ struct Forge {
 }
 
 impl Forge {
-    fn new(app: &TestApp, grant: &Grant) -> Self {
+    fn new(app: &TestApp, grant: &SessionTokens) -> Self {
         let parts: Vec<&str> = grant.access.split('.').collect();
         let read = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
         let key = app.server.state.vault.signing_key();
@@ -120,7 +120,7 @@ impl Forge {
     }
 
     /// The server's own signature over what it never said.
-    fn never_said(&self, app: &TestApp, refresh: &str, other: &Grant) -> Vec<String> {
+    fn never_said(&self, app: &TestApp, refresh: &str, other: &SessionTokens) -> Vec<String> {
         let now = app.now().as_second();
         let mut all = Vec::new();
         for kid in [json!("other"), json!(""), json!(null), json!(1), json!([self.jwk["kid"]])] {

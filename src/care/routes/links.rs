@@ -13,7 +13,7 @@ use crate::care::people::Names;
 use crate::care::store::Link;
 use crate::care::verification_words::words_of;
 use crate::db::Tx;
-use crate::http::document::{ActionErrors, OnceHeader, ReadErrors};
+use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors};
 use crate::http::{Command, Listing, PageQuery, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{Caller, Claimed, Staff};
@@ -120,7 +120,7 @@ pub(super) async fn list_care_links(caller: Caller, listing: Listing, state: web
 /// The therapist says that the person at the other end is the one they invited: compare the two words first. The link
 /// is then `active`. Twice is once.
 #[utoipa::path(tag = "care",
-    params(("link_id" = Uuid, Path, description = "The care link's id"), OnceHeader),
+    params(("link_id" = Uuid, Path, description = "The care link's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "The active link", body = CareLinkView), ActionErrors))]
 #[post("/care-links/{link_id}/confirm")]
 pub(super) async fn confirm_care_link(
@@ -150,7 +150,7 @@ pub(super) async fn confirm_care_link(
 /// Either side ends it, at once and for good. What was granted over this link alone is closed; a new link starts
 /// empty. Twice is once.
 #[utoipa::path(tag = "care",
-    params(("link_id" = Uuid, Path, description = "The care link's id"), OnceHeader),
+    params(("link_id" = Uuid, Path, description = "The care link's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "It has ended"), ActionErrors))]
 #[delete("/care-links/{link_id}")]
 pub(super) async fn end_care_link(

@@ -13,7 +13,7 @@ use crate::care::members::{self, MemberChange};
 use crate::care::model::Capabilities;
 use crate::care::people::{Names, SealedNames};
 use crate::care::store::Member;
-use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Command, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Staff};
@@ -166,7 +166,7 @@ pub(super) async fn list_members(
 #[utoipa::path(tag = "care",
     request_body(content((PatchMember = "application/merge-patch+json"), (PatchMember = "application/json"))),
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
-        ("account_id" = Uuid, Path, description = "The member's account"), OnceHeader),
+        ("account_id" = Uuid, Path, description = "The member's account"), IdempotencyKeyHeader),
     responses((status = 200, description = "The member", body = ClinicMember), WriteErrors))]
 #[patch("/clinics/{clinic_id}/members/{account_id}")]
 pub(super) async fn update_member(

@@ -10,7 +10,7 @@ use crate::care::{Access, Door};
 use crate::course::actions;
 use crate::course::store::{InfusionRow, find_infusion_row, list_infusion_rows};
 use crate::db::Tx;
-use crate::http::document::{IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{
     Body, Command, EntityTag, MaybeBody, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request,
 };
@@ -96,7 +96,7 @@ pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, whe
 /// another one that names it in `same_as`. What the clinic recorded a patient cannot replace (409).
 #[utoipa::path(tag = "infusions", request_body = PutInfusion,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id, a UUIDv7 of the client"),
-        OnceHeader, IfMatchHeader),
+        IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 201, description = "Recorded", body = InfusionView), (status = 200, description = "As asked", body = InfusionView), WriteErrors))]
 #[put("/infusions/{infusion_id}")]
 pub(super) async fn put_infusion(
@@ -120,7 +120,7 @@ type PatchInfusion = Patch<PutInfusion>;
 /// A correction changes contexts and plans, never what was written. A patient changes their own report only (409).
 #[utoipa::path(tag = "infusions",
     request_body(content((PatchInfusion = "application/merge-patch+json"), (PatchInfusion = "application/json"))),
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader, IfMatchHeader),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed", body = InfusionView), WriteErrors))]
 #[patch("/infusions/{infusion_id}")]
 pub(super) async fn patch_infusion(door: Door<Team>, request: Request<Id<Infusion>, PatchInfusion>) -> Result<Reply> {
@@ -141,7 +141,7 @@ pub(super) async fn patch_infusion(door: Door<Team>, request: Request<Id<Infusio
 /// Notes that a planned infusion is under way, since now or the time given. Another start of one that is under way needs
 /// `If-Match`.
 #[utoipa::path(tag = "infusions", request_body(content = StartInfusion, description = "May be absent"),
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), IdempotencyKeyHeader,
         IfMatchHeader),
     responses((status = 200, description = "Under way", body = InfusionView), WriteErrors))]
 #[post("/infusions/{infusion_id}/start")]
@@ -167,7 +167,7 @@ pub(super) async fn start_infusion(
 /// is taken (`source: provisional`) and only today and tomorrow are planned. Another end than the one that the same side
 /// recorded before needs `If-Match`.
 #[utoipa::path(tag = "infusions", request_body(content = EndInfusion, description = "May be absent"),
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), IdempotencyKeyHeader,
         IfMatchHeader),
     responses((status = 200, description = "Ended", body = InfusionView), WriteErrors))]
 #[post("/infusions/{infusion_id}/end")]

@@ -11,7 +11,9 @@ use crate::care::door::Own;
 use crate::course::model::PauseRequest;
 use crate::course::pauses;
 use crate::course::store::{self, PauseRow};
-use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{
+    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors,
+};
 use crate::http::{Body, EntityTag, NewId, PatientRef, Reply, Request};
 use crate::kernel::id::Pause;
 use crate::kernel::{Creation, Fields, Id, Result, device_time};
@@ -84,7 +86,7 @@ pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
 ///
 /// Prompts in the pause are withdrawn, and come back if it ends early. Another period of the same pause needs `If-Match`.
 #[utoipa::path(tag = "prompts", request_body = PutPause,
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUIDv7 of the client"), OnceHeader, IfMatchHeader,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUIDv7 of the client"), IdempotencyKeyHeader, IfMatchHeader,
         IfNoneMatchHeader),
     responses((status = 201, description = "Paused", body = PauseView), (status = 200, description = "As asked", body = PauseView), WriteErrors))]
 #[put("/pauses/{pause_id}")]
@@ -105,7 +107,7 @@ pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Bo
 
 /// End a pause
 #[utoipa::path(tag = "prompts",
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "Ended"), ActionErrors))]
 #[delete("/pauses/{pause_id}")]
 pub(super) async fn delete_pause(door: Door<Own>, request: Request<Id<Pause>>) -> Result<Reply> {

@@ -11,7 +11,7 @@ use super::actions::{self, KnownAssignment};
 use super::model::PutAssignment;
 use crate::care::Door;
 use crate::care::door::{Care, Policy, Shared};
-use crate::http::document::{IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{
     Body, Command, EntityTag, Listing, NewId, Operations, PageQuery, Patch, Patchable, PathOf, PatientRef,
     Preconditions, Reply, Request,
@@ -118,7 +118,7 @@ fn show(door: &Door<Care>, known: &KnownAssignment) -> Result<Reply> {
 #[utoipa::path(tag = "exercises", request_body = PutAssignment,
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
         ("assignment_id" = Uuid, Path, description = "A new UUIDv7, or that of the assignment to replace"),
-        OnceHeader, IfMatchHeader, IfNoneMatchHeader),
+        IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
     responses((status = 201, description = "Assigned", body = AssignmentView),
         (status = 200, description = "Replaced, or as it was", body = AssignmentView), WriteErrors))]
 #[put("/assignments/{assignment_id}")]
@@ -156,7 +156,7 @@ async fn get_assignment(door: Door<Shared>, id: PathOf<Id<Assignment>>, precondi
 #[utoipa::path(tag = "exercises",
     request_body(content = PatchAssignment, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
-        ("assignment_id" = Uuid, Path, description = "The assignment"), OnceHeader, IfMatchHeader),
+        ("assignment_id" = Uuid, Path, description = "The assignment"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed", body = AssignmentView), WriteErrors))]
 #[patch("/assignments/{assignment_id}")]
 async fn patch_assignment(door: Door<Care>, request: Request<Id<Assignment>, PatchAssignment>) -> Result<Reply> {

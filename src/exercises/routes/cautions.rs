@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::care::Door;
 use crate::care::door::Care;
 use crate::exercises::cautions;
-use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Patient;
@@ -57,7 +57,7 @@ pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
 /// Replaces the whole set, with `If-Match`. Exercises that a flag speaks against are offered together with a therapist
 /// only (an assignment opens them), or not for now.
 #[utoipa::path(tag = "exercises", request_body = PutCautions,
-    params(("patient_id" = PatientRef, Path, description = "A patient's id"), OnceHeader, IfMatchHeader),
+    params(("patient_id" = PatientRef, Path, description = "A patient's id"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = CautionList), WriteErrors))]
 #[put("/cautions")]
 pub(super) async fn put_cautions(door: Door<Care>, request: Request<(), Body<PutCautions>>) -> Result<Reply> {

@@ -12,7 +12,9 @@ use crate::care::door::{Care, Own, Shared};
 use crate::exercises::draft::PutExerciseResponse;
 use crate::exercises::model::{Content, Responses};
 use crate::exercises::view::ResponseView;
-use crate::http::document::{ActionErrors, IfMatchHeader, IfNoneMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{
+    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors,
+};
 use crate::http::{Body, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::items::routes::{self as items, Written};
 use crate::kernel::id::Response;
@@ -43,7 +45,7 @@ impl Written for Responses {
 #[utoipa::path(tag = "exercises", request_body = PutExerciseResponse,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "A new UUIDv7, or that of the response to replace"),
-        OnceHeader, IfMatchHeader, IfNoneMatchHeader),
+        IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
     responses((status = 201, description = "Created", body = ResponseView),
         (status = 200, description = "Replaced, or as it was", body = ResponseView), WriteErrors))]
 #[put("/exercise-responses/{response_id}")]
@@ -83,7 +85,7 @@ pub(super) async fn get_exercise_response(
 #[utoipa::path(tag = "exercises",
     request_body(content = PatchExerciseResponse, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("response_id" = Uuid, Path, description = "The response"), OnceHeader, IfMatchHeader),
+        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed", body = ResponseView), WriteErrors))]
 #[patch("/exercise-responses/{response_id}")]
 pub(super) async fn patch_exercise_response(
@@ -100,7 +102,7 @@ pub(super) async fn patch_exercise_response(
 /// A second deletion changes nothing. `If-Match` is heeded and not required.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("response_id" = Uuid, Path, description = "The response"), OnceHeader, IfMatchHeader),
+        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 204, description = "Deleted"), ActionErrors))]
 #[delete("/exercise-responses/{response_id}")]
 pub(super) async fn delete_exercise_response(door: Door<Own>, request: Request<Id<Response>>) -> Result<Reply> {
@@ -113,7 +115,7 @@ pub(super) async fn delete_exercise_response(door: Door<Own>, request: Request<I
 /// deleted stays as it is.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("response_id" = Uuid, Path, description = "The response"), OnceHeader),
+        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader),
     responses((status = 200, description = "It is back", body = ResponseView), ActionErrors))]
 #[post("/exercise-responses/{response_id}/undelete")]
 pub(super) async fn undelete_exercise_response(
@@ -140,7 +142,7 @@ struct ResponseOpened {
 /// when. The first time counts.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
-        ("response_id" = Uuid, Path, description = "The response"), OnceHeader),
+        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader),
     responses((status = 200, description = "Noted", body = ResponseOpened), ActionErrors))]
 #[post("/exercise-responses/{response_id}/opened")]
 pub(super) async fn mark_response_opened(door: Door<Care>, request: Request<Id<Response>>) -> Result<Reply> {

@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_actix_web::{AppExt, scope};
 use uuid::Uuid;
 
-use super::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use super::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use super::*;
 use crate::kernel::id::Entry;
 use crate::kernel::{Code, Entropy, Error, Id, Result};
@@ -67,7 +67,7 @@ struct List {
 
 /// Put a thing
 #[utoipa::path(
-    params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path), OnceHeader, IfMatchHeader),
+    params(("patient_id" = PatientRef, Path), ("entry_id" = Uuid, Path), IdempotencyKeyHeader, IfMatchHeader),
     request_body = PutThing,
     responses((status = 200, description = "The thing"), WriteErrors)
 )]

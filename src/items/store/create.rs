@@ -13,7 +13,7 @@ use diesel::{QueryResult, RunQueryDsl};
 use super::table::{Columns, ItemTable};
 use crate::care::{Access, Write};
 use crate::changes::Change;
-use crate::db::{At, Moment, Uid};
+use crate::db::{At, TimestampTz, Uid};
 use crate::items::model::{Kind, Row};
 use crate::kernel::Id;
 use crate::kernel::id::{Account, Patient, Session};
@@ -85,9 +85,9 @@ impl<K: Kind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
             next!(Nullable<Uid>, link);
         }
         let [occurred_at, received_at, updated_at, now] = &self.times;
-        next!(Moment, occurred_at);
-        next!(Moment, received_at);
-        next!(Moment, updated_at);
+        next!(TimestampTz, occurred_at);
+        next!(TimestampTz, received_at);
+        next!(TimestampTz, updated_at);
         out.push_sql(
             " FROM head ON CONFLICT DO NOTHING RETURNING id), noted AS (INSERT INTO changes (patient_id, entity_id, \
              version, seq, entity, op, actor_id, session_id, at) SELECT $1, $2, $3, change_seq",
@@ -96,7 +96,7 @@ impl<K: Kind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
         next!(Integer, &self.op);
         next!(Nullable<Uid>, &self.actor);
         next!(Nullable<Uid>, &self.session);
-        next!(Moment, now);
+        next!(TimestampTz, now);
         out.push_sql(" FROM head, made) SELECT change_seq, EXISTS (SELECT 1 FROM made) FROM head");
         Ok(())
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::actions::{self, CommentRow, NewComment};
 use crate::care::Door;
 use crate::care::door::Shared;
-use crate::http::document::{OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Listing, Operations, PageQuery, PathOf, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Comment, Entry};
@@ -87,7 +87,7 @@ fn view(door: &Door<Shared>, row: &CommentRow) -> Result<CommentView> {
 /// the entry is open to them (409 afterwards).
 #[utoipa::path(tag = "journal", request_body = PostComment,
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"),
-        ("entry_id" = Uuid, Path, description = "The entry"), OnceHeader),
+        ("entry_id" = Uuid, Path, description = "The entry"), IdempotencyKeyHeader),
     responses((status = 201, description = "Added", body = CommentView), WriteErrors))]
 #[post("/entries/{entry_id}/comments")]
 async fn post_comment(door: Door<Shared>, request: Request<Id<Entry>, Body<PostComment>>) -> Result<Reply> {

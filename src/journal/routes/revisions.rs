@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::care::Door;
 use crate::care::door::Own;
-use crate::http::document::{ActionErrors, IfMatchHeader, OnceHeader, ReadErrors};
+use crate::http::document::{ActionErrors, IdempotencyKeyHeader, IfMatchHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PathOf, PatientRef, Reply, Request};
 use crate::items::routes::{self as items, RevisionList};
 use crate::journal::draft::{MoodFields, TextFields};
@@ -91,7 +91,7 @@ pub(super) async fn get_revision(door: Door<Own>, path: PathOf<(Id<Entry>, i64)>
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("entry_id" = Uuid, Path, description = "The entry"),
-        ("revision" = i64, Path, description = "The version", minimum = 1), OnceHeader, IfMatchHeader),
+        ("revision" = i64, Path, description = "The version", minimum = 1), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Restored", body = EntryView), ActionErrors))]
 #[post("/entries/{entry_id}/revisions/{revision}/restore")]
 pub(super) async fn restore_revision(door: Door<Own>, request: Request<(Id<Entry>, i64)>) -> Result<Reply> {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::care::model::Capabilities;
-use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, Listing, PageQuery, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Email, Staff};
@@ -141,7 +141,7 @@ impl InvitationView {
 ///
 /// Makes a code of one use, good for 72 hours, and shows it once. A therapist invites patients to a care link with
 /// themself; an admin invites staff. Hand the code over in person or by a channel you trust.
-#[utoipa::path(tag = "care", params(OnceHeader), request_body = CreateInvitation,
+#[utoipa::path(tag = "care", params(IdempotencyKeyHeader), request_body = CreateInvitation,
     responses((status = 201, description = "The invitation with its code", body = InvitationView), WriteErrors))]
 #[post("/invitations")]
 pub(super) async fn create_invitation(
@@ -193,7 +193,7 @@ pub(super) async fn list_invitations(
 ///
 /// Its code is no longer good. By the inviter or an admin of the clinic; not possible once it is used. Twice is once.
 #[utoipa::path(tag = "care",
-    params(("invitation_id" = Uuid, Path, description = "The invitation's id"), OnceHeader),
+    params(("invitation_id" = Uuid, Path, description = "The invitation's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "It is revoked"), ActionErrors))]
 #[delete("/invitations/{invitation_id}")]
 pub(super) async fn revoke_invitation(

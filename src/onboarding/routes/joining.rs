@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::care::people::{Names, SealedNames};
 use crate::care::routes::links::CareLinkView;
-use crate::http::document::{AuthErrors, OnceHeader, SetupErrors, WriteErrors};
+use crate::http::document::{AuthErrors, IdempotencyKeyHeader, SetupErrors, WriteErrors};
 use crate::http::{Body, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
@@ -246,7 +246,7 @@ pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: Session
 /// Accept another invitation
 ///
 /// For somebody who has an account: a patient gets another therapist, staff another clinic.
-#[utoipa::path(tag = "care", params(OnceHeader), request_body = AcceptInvitation,
+#[utoipa::path(tag = "care", params(IdempotencyKeyHeader), request_body = AcceptInvitation,
     responses((status = 200, description = "What was joined", body = AcceptedView), WriteErrors))]
 #[post("/invitations/accept")]
 pub(super) async fn accept_invitation(

@@ -11,9 +11,9 @@ use super::view::{NotAsked, PromptView};
 use crate::care::door::{Own, Shared};
 use crate::care::{Access, Door};
 use crate::db::Tx;
-use crate::http::document::{ActionErrors, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, Listing, MaybeBody, PageQuery, PatientRef, Reply, Request};
-use crate::idempotency::{Done, Outcome};
+use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
@@ -201,7 +201,9 @@ async fn change<B: 'static>(
         name,
         request,
         |Command { id, body, .. }| Ok((id, parse(body)?)),
-        |tx, access, (id, what)| Ok(Outcome { done: Done::ok(id.uuid()), value: act(tx, access, *id, what)? }),
+        |tx, access, (id, what)| {
+            Ok(Outcome { done: RecordedOutcome::ok(id.uuid()), value: act(tx, access, *id, what)? })
+        },
         move |tx, access, outcome| {
             let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
             for_owner(tx, access, &[prompt], &protocols)
@@ -214,7 +216,7 @@ async fn change<B: 'static>(
 ///
 /// The patient looked at it; nothing more is sent for it.
 #[utoipa::path(tag = "prompts",
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "Opened", body = PromptView), ActionErrors))]
 #[post("/prompts/{prompt_id}/open")]
 pub(super) async fn open_prompt(door: Door<Own>, request: Request<Id<Prompt>>) -> Result<Reply> {
@@ -243,7 +245,7 @@ impl CompletePrompt {
 ///
 /// For prompts without content. Writing an entry with `prompt_id` completes the prompt by itself.
 #[utoipa::path(tag = "prompts", request_body(content = CompletePrompt, description = "May be absent"),
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "Completed", body = PromptView), WriteErrors))]
 #[post("/prompts/{prompt_id}/complete")]
 pub(super) async fn complete_prompt(
@@ -271,7 +273,7 @@ impl SnoozePrompt {
 
 /// Snooze a prompt
 #[utoipa::path(tag = "prompts", request_body = SnoozePrompt,
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "Snoozed", body = PromptView), WriteErrors))]
 #[post("/prompts/{prompt_id}/snooze")]
 pub(super) async fn snooze_prompt(door: Door<Own>, request: Request<Id<Prompt>, Body<SnoozePrompt>>) -> Result<Reply> {
@@ -298,7 +300,7 @@ impl SkipPrompt {
 
 /// Skip a prompt
 #[utoipa::path(tag = "prompts", request_body(content = SkipPrompt, description = "May be absent"),
-    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
+    params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "Skipped", body = PromptView), WriteErrors))]
 #[post("/prompts/{prompt_id}/skip")]
 pub(super) async fn skip_prompt(door: Door<Own>, request: Request<Id<Prompt>, MaybeBody<SkipPrompt>>) -> Result<Reply> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::care::access::{Access, Read};
 use crate::care::door::{Door, Own};
-use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{EntityTag, Patch, Patchable, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{self, AccountKind, Caller, Directory};
@@ -261,7 +261,7 @@ type PatchMe = Patch<SettingsBody>;
 /// A new zone or new quiet hours move the prompts that are not yet due.
 #[utoipa::path(tag = "identity",
     request_body(content((PatchMe = "application/merge-patch+json"), (PatchMe = "application/json"))),
-    params(OnceHeader, IfMatchHeader),
+    params(IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed", body = SettingsView), WriteErrors))]
 #[patch("/me")]
 pub(super) async fn patch_me(door: Door<Own>, request: Request<(), PatchMe>) -> Result<Reply> {

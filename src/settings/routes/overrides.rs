@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::care::Door;
 use crate::care::door::{Care, Shared};
-use crate::http::document::{IfMatchHeader, OnceHeader, ReadErrors, WriteErrors};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::Result;
@@ -101,7 +101,7 @@ pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
 /// Replaces the whole list, with `If-Match`; the plan follows before the answer is sent. Safety checks and rules with
 /// priority 1 cannot be changed (422), and no cap is raised.
 #[utoipa::path(tag = "prompts", request_body = PutOverrides,
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), OnceHeader, IfMatchHeader),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = OverrideList), WriteErrors))]
 #[put("/overrides")]
 pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<PutOverrides>>) -> Result<Reply> {

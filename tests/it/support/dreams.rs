@@ -10,7 +10,7 @@ use afterglow::db::Tx;
 use afterglow::http::{Body, NewId, Patch, Patchable, PathOf, Preconditions, Reply, Request};
 use afterglow::items::routes::{self as items, Written};
 use afterglow::items::view::Shown;
-use afterglow::items::{Circumstances, Item, Kind, Opened, Section, Told, read, section};
+use afterglow::items::{Circumstances, CircumstancesFields, Item, Kind, Opened, Section, read, section};
 use afterglow::kernel::id::Any;
 use afterglow::kernel::{Fields, Id, Result};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 diesel::table! {
-    use afterglow::db::{Moment, Uid};
+    use afterglow::db::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
     dreams (patient_id, id) {
@@ -30,11 +30,11 @@ diesel::table! {
         story -> Nullable<Binary>,
         story_rev -> BigInt,
         draft -> Bool,
-        occurred_at -> Moment,
-        received_at -> Moment,
-        updated_at -> Moment,
-        deleted_at -> Nullable<Moment>,
-        purge_at -> Nullable<Moment>,
+        occurred_at -> TimestampTz,
+        received_at -> TimestampTz,
+        updated_at -> TimestampTz,
+        deleted_at -> Nullable<TimestampTz>,
+        purge_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -113,11 +113,12 @@ impl Written for Dreams {
     type Body = PutDream;
     fn parse(PutDream { status, occurred_at, story }: PutDream) -> Result<Dream> {
         let mut fields = Fields::new();
-        let told = Told { status, occurred_at, zone: None, recorded_at: None, prompt_id: None }.parse(&mut fields);
+        let told = CircumstancesFields { status, occurred_at, zone: None, recorded_at: None, prompt_id: None }
+            .parse(&mut fields);
         fields.finish(told.map(|circumstances| (circumstances, story)))
     }
     fn body((circumstances, story): &Dream) -> PutDream {
-        let Told { status, occurred_at, .. } = Told::of(circumstances);
+        let CircumstancesFields { status, occurred_at, .. } = CircumstancesFields::of(circumstances);
         PutDream { status, occurred_at, story: story.clone() }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use afterglow::config::Config;
 use afterglow::demo::PASSPHRASE;
 use afterglow::kernel::Entropy;
-use afterglow::sandbox::{Hands, Sandbox, listener};
+use afterglow::sandbox::{Sandbox, SandboxRoutes, listener};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ impl Playground {
         let web = Web::new(&config.public_url);
         let sandbox = Sandbox::open(config, NOW.parse().unwrap(), Entropy::seeded(0)).await.unwrap();
         let (give, take) = tokio::sync::oneshot::channel();
-        let hands = Arc::new(Hands(Arc::clone(&sandbox)));
+        let hands = Arc::new(SandboxRoutes(Arc::clone(&sandbox)));
         let server = sandbox.server().clone();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {

@@ -16,7 +16,7 @@ const ROUNDS: usize = 10_000;
 /// # Errors
 ///
 /// When database or keyring cannot be reached. The clock then stands where that happened.
-pub async fn pass(state: &State, tasks: &Tasks<'_>, to: Timestamp) -> Result<usize> {
+pub async fn advance(state: &State, tasks: &Tasks<'_>, to: Timestamp) -> Result<usize> {
     let (mut sent, mut rounds) = (0, 0);
     while rounds < ROUNDS {
         let now = state.clock.now();
