@@ -1,4 +1,4 @@
-//! Who looked at whose content: an append-only chain for each patient and each account.
+//! The audit log: an append-only chain for each patient and each account.
 //!
 //! A row is written in the transaction of the access it records, one for each request and subject, with the sealed
 //! list of ids whose content was returned. Each row carries a keyed hash over the row before it and itself; a plain hash could be

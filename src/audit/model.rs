@@ -1,4 +1,4 @@
-//! What an audit row says, and the bytes its hash covers.
+//! The content of an audit row, and the bytes that its hash covers.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// The sealed part of a row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// What was done: the operation's name (`list_entries`), or an event (`refresh_reused`).
+    /// The act: the operation's name (`list_entries`), or an event (`refresh_reused`).
     pub act: String,
     /// In which role: `therapist`, `record`, `owner`, `server`.
     pub role: String,
@@ -19,10 +19,10 @@ pub struct Record {
     pub ids: Vec<Uuid>,
 }
 
-/// What is wrong with a chain.
+/// The fault of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Whose chain.
+    /// The subject of the chain.
     pub subject: Uuid,
     /// The first row that does not fit; one past the last row when rows are missing at the end.
     pub seq: i64,

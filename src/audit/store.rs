@@ -12,7 +12,7 @@ use crate::kernel::{Error, Id, Result};
 use crate::locked;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
-/// Whose chain a row belongs to.
+/// The subject of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A patient: who looked at their content.

@@ -101,7 +101,7 @@ impl<A> Access<A> {
         Self::new(patient, role, Some(actor), keys, now)
     }
 
-    /// Whose data.
+    /// Returns the patient.
     pub fn patient(&self) -> Id<Patient> {
         self.patient
     }
@@ -147,7 +147,7 @@ impl<A> Access<A> {
         self.keys.as_ref().ok_or(Error::NotFound)
     }
 
-    /// When the request arrived, or the job began.
+    /// Returns the instant at which the request arrived or the job began.
     pub fn now(&self) -> Timestamp {
         self.now
     }

@@ -8,7 +8,7 @@ use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::Place;
 
-/// Where the document of a clinic is sealed.
+/// Returns the place to which the document of a clinic is sealed.
 pub fn clinic_place(clinic: Id<Clinic>, version: i64) -> Place {
     Place { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: version }
 }

@@ -47,7 +47,7 @@ impl<L> std::fmt::Debug for Door<L> {
     }
 }
 
-/// What a door takes into the unit.
+/// The parts of a request that the unit needs.
 struct Parts {
     caller: Caller,
     /// `None`: staff said `me`.
@@ -57,7 +57,7 @@ struct Parts {
     state: Arc<State>,
 }
 
-/// What [`Parts::open`] found: in, or a refusal that has left its trace and must be committed.
+/// The result of [`Parts::open`]: an access, or a refusal that has left its trace and must be committed.
 enum DoorResult<A> {
     In(Access<A>),
     Refused,
@@ -193,7 +193,7 @@ impl<L: Policy> Door<L> {
         self.parts.owner
     }
 
-    /// When the request arrived.
+    /// Returns the instant at which the request arrived.
     pub fn now(&self) -> Timestamp {
         self.parts.caller.now()
     }

@@ -25,10 +25,10 @@ pub fn list(
     Ok(asked.cut(store::list_members(tx, clinic, asked.after, asked.rows())?, |member| member.account))
 }
 
-/// What an admin changes about a member.
+/// An admin's change of a member.
 #[derive(Clone, Copy, Debug)]
 pub struct MemberChange {
-    /// What they may do from now on.
+    /// The new capabilities.
     pub capabilities: Capabilities,
     /// Whether they no longer work here.
     pub ended: bool,

@@ -1,10 +1,10 @@
-//! What staff may do, and the states of a care link.
+//! Capabilities of staff, and the states of a care link.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Text;
 
-/// What a member of staff may do at one clinic.
+/// The capabilities of a member of staff at one clinic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities(i32);
 

@@ -69,12 +69,12 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    /// What somebody is called.
+    /// The name of a person.
     pub fn person(&self, id: Id<Account>) -> Option<String> {
         self.accounts.get(&id).cloned()
     }
 
-    /// What a clinic is called.
+    /// The name of a clinic.
     pub fn clinic(&self, id: Id<Clinic>) -> Option<String> {
         self.clinics.get(&id).cloned()
     }

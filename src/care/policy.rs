@@ -13,7 +13,7 @@ pub trait Policy: 'static {
     fn admits(relations: &Relations<'_>) -> Option<Role>;
 }
 
-/// What binds a caller to a patient.
+/// The relations of a caller to a patient.
 #[derive(Debug)]
 pub struct Relations<'b> {
     pub(super) owner: bool,

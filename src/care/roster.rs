@@ -1,4 +1,4 @@
-//! Whom a member of staff looks after.
+//! The patients of a member of staff.
 
 use std::collections::BTreeMap;
 

@@ -32,7 +32,7 @@ pub struct Relation {
     pub own: bool,
     /// Whether it is active.
     pub active: bool,
-    /// What the caller may do at that clinic.
+    /// The caller's capabilities at that clinic.
     pub capabilities: Capabilities,
 }
 

@@ -1,4 +1,4 @@
-//! What a change row says.
+//! The content of a change row.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -141,7 +141,7 @@ pub struct Change {
     pub id: Uuid,
     /// Its version after the change.
     pub version: i64,
-    /// What happened.
+    /// The event.
     pub op: Op,
 }
 
@@ -157,12 +157,12 @@ impl Change {
 pub struct Recorded {
     /// The version it made.
     pub version: i64,
-    /// What happened.
+    /// The event.
     pub op: Op,
-    /// Who did it; `None` when the server did.
+    /// The actor; `None` for the server.
     pub actor: Option<Id<Account>>,
     /// The session.
     pub session: Option<Id<Session>>,
-    /// When the server took it.
+    /// The instant at which the server took it.
     pub at: Timestamp,
 }

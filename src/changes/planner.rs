@@ -19,7 +19,7 @@ pub struct PlanRequest {
     pub keys: Option<Keys>,
     /// The account and session that changed something; `None` for the server.
     pub actor: Option<(Id<Account>, Id<Session>)>,
-    /// When the unit began.
+    /// The start of the unit.
     pub now: Timestamp,
     /// Whether the plan has to follow, or may have to.
     pub feeds: FeedsPlan,

@@ -77,7 +77,7 @@ pub fn insert(
     Ok(())
 }
 
-/// When the patient changed something since `since`, newest first: at most `limit` instants.
+/// Lists the instants of the patient's own changes since `since`, newest first: at most `limit`.
 pub fn list_own(tx: &mut Tx<'_>, patient: Id<Patient>, since: Timestamp, limit: i64) -> Result<Vec<Timestamp>> {
     let own = patients::table.filter(patients::id.eq(patient)).select(patients::account_id.nullable());
     let rows: Vec<At> = changes::table

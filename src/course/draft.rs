@@ -8,7 +8,7 @@ use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 use crate::planning::window::Route;
 
-/// What a command to record an infusion says, not yet checked.
+/// The fields of a command to record an infusion, not yet checked.
 ///
 /// It serialises as the body of the PUT that gives it: the creation of an infusion is known by that
 /// ([`Creation`](crate::kernel::Creation)), and merge patches are applied to it. A field that is renamed here keeps its
@@ -31,7 +31,7 @@ pub struct InfusionDraft {
     pub dose_mg: Option<f64>,
     /// Body weight in kilograms.
     pub weight_kg: Option<f64>,
-    /// Where and how, in words.
+    /// The setting, in words.
     pub setting: Option<String>,
     /// Whether somebody trained was there; `true` unless said otherwise.
     pub supervised: Option<bool>,

@@ -23,7 +23,7 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 /// The length of a planned session of which no length is known, in minutes.
 const USUAL_MINUTES: u32 = 60;
 
-/// What the patient said of an infusion, kept beside what the clinic says.
+/// The patient's report of an infusion, kept beside the clinic's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reported {
     /// The start.
@@ -35,7 +35,7 @@ pub struct Reported {
 /// The sealed document of one infusion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InfusionFacts {
-    /// Where it stands.
+    /// The status.
     pub status: InfusionStatus,
     /// How it is given.
     pub route: Route,
@@ -43,15 +43,15 @@ pub struct InfusionFacts {
     pub planned_start: Option<Timestamp>,
     /// How long it is to last.
     pub planned_minutes: Option<u32>,
-    /// When it started; set while it is still `planned`, it is under way.
+    /// The start; set while it is still `planned`, the infusion is under way.
     pub started_at: Option<Timestamp>,
-    /// When it ended: pump stop, injection, last spray, spit or swallow (by route).
+    /// The end: pump stop, injection, last spray, spit or swallow (by route).
     pub ended_at: Option<Timestamp>,
     /// Dose in milligrams.
     pub dose_mg: Option<f64>,
     /// Body weight in kilograms.
     pub weight_kg: Option<f64>,
-    /// Where and how, in words.
+    /// The setting, in words.
     pub setting: Option<Text<200>>,
     /// Whether somebody trained was there; `false` is use at home.
     pub supervised: bool,
@@ -71,7 +71,7 @@ pub struct InfusionFacts {
     pub course: Option<CourseKind>,
     /// The reason of the cancellation.
     pub cancel_reason: Option<Text<500>>,
-    /// What the patient said of it.
+    /// The patient's report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Reported>,
     /// The clinic's record of the same administration, which counts in its place.
@@ -195,7 +195,7 @@ impl InfusionFacts {
         })
     }
 
-    /// What the patient would have said of it.
+    /// Returns the report that the record makes for the patient.
     pub fn report(&self) -> Reported {
         Reported { started_at: self.started_at, ended_at: self.ended_at }
     }
@@ -214,7 +214,7 @@ impl InfusionFacts {
         Self { status: InfusionStatus::Completed, source: Source::Provisional, started_at, ended_at, ..self.clone() }
     }
 
-    /// What the window needs of it; `None` when it does not count.
+    /// Returns the dose for the window; `None` when the infusion does not count.
     pub fn dose(&self, id: Id<Infusion>) -> Option<Dose> {
         let status = match (self.status, self.started_at) {
             (InfusionStatus::Completed, _) => DoseStatus::Completed,
@@ -258,7 +258,7 @@ pub struct PauseRequest {
 /// The sealed document of a pause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseDoc {
-    /// When nothing but safety is asked.
+    /// The times in which only safety is asked.
     #[serde(flatten)]
     pub period: PausePeriod,
     /// How it was created: the same body, sent again, is a retry.

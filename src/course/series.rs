@@ -17,7 +17,7 @@ const WEEK: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// A series of infusions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Course {
-    /// What it is for, if the clinic said so of any of them.
+    /// The purpose, if the clinic recorded one for any of them.
     pub kind: Option<CourseKind>,
     /// Its infusions, by time.
     pub infusions: Vec<Id<Infusion>>,

@@ -1,8 +1,8 @@
-//! Where an infusion stands, on whose word, and of what kind of course it is a part.
+//! The status of an infusion, its source, and the kind of its course.
 
 use serde::{Deserialize, Serialize};
 
-/// Where an infusion stands.
+/// The status of an infusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InfusionStatus {
@@ -33,7 +33,7 @@ impl InfusionStatus {
     }
 }
 
-/// Who said so.
+/// The source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -45,7 +45,7 @@ pub enum Source {
     Provisional,
 }
 
-/// What a course is for.
+/// The purpose of a course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CourseKind {
@@ -60,7 +60,7 @@ impl CourseKind {
     ///
     /// # Errors
     ///
-    /// What it must be.
+    /// The required value.
     pub fn parse(name: &str) -> Result<Self, &'static str> {
         match name {
             "induction" => Ok(Self::Induction),

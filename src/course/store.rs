@@ -24,7 +24,7 @@ pub use pauses::{PauseRow, find_pause, list_pauses, open_periods, pause_periods,
 pub struct Stored<K, T> {
     /// Its id.
     pub id: Id<K>,
-    /// What it says.
+    /// The content.
     pub doc: T,
     /// Its version.
     pub version: i64,
@@ -130,7 +130,7 @@ pub fn update_infusion(
     Ok(())
 }
 
-/// What the context of something written is derived from, sealed: settings and infusions.
+/// The sealed sources of the context of something written: settings and infusions.
 #[derive(Clone, Debug, Default)]
 pub struct Background {
     settings: Option<SettingsRow>,

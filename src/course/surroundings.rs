@@ -1,4 +1,4 @@
-//! What the context of something written is derived from: the infusions, and where the patient lived.
+//! The sources of the context of something written: the infusions, and the zones of the patient.
 
 use jiff::Timestamp;
 

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 64;
 /// How long a channel may take for one push.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What one round did.
+/// The result of one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// How many have left.
@@ -69,7 +69,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
 
 type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PauseRow>)>;
 
-/// What the judgement rests on: prompt and settings, and the pauses of those who are served late.
+/// Reads the facts of deliveries: prompt and settings, and the pauses of late ones.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> Result<Facts> {
     let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
     let owners: HashMap<_, _> = leased.iter().map(|one| (one.id, one.patient)).collect();
@@ -89,7 +89,7 @@ fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access
     Some(Access::<Read>::for_server(patient, Some(keys), now))
 }
 
-/// What is to become of a delivery, with its prompt; `None` for one that lapses because nobody can know what it is.
+/// Decides about a delivery, with its prompt; `None` for one that lapses because its prompt cannot be opened.
 fn verdict(
     one: &Leased,
     facts: Option<(Sealed, Vec<PauseRow>)>,

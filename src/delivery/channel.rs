@@ -1,4 +1,4 @@
-//! Where pushes go.
+//! The channel of pushes.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::model::Push;
 
-/// Why a push did not leave.
+/// The reason why a push did not leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelError(pub &'static str);
 
@@ -79,7 +79,7 @@ impl MemoryChannel {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was sent, in order.
+    /// The pushes that were sent, in order.
     pub fn sent(&self) -> Vec<Push> {
         self.memory().sent.clone()
     }

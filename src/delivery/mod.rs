@@ -1,4 +1,4 @@
-//! What leaves the server, when, and that it leaves once.
+//! Delivery: sends what is due, once, at the right time.
 //!
 //! Owns the outbox (`deliveries`) and the channels. A delivery is inserted in the unit that marks its prompt due, under
 //! an id that follows from the prompt and a count: a receiver can drop repeats. A worker leases deliveries, sends them

@@ -28,7 +28,7 @@ const BACKOFF: [SignedDuration; 4] = [
     SignedDuration::from_mins(10),
 ];
 
-/// What a channel is handed.
+/// The push that a channel is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Push {
     /// The delivery: the same however often it is tried.
@@ -52,7 +52,7 @@ pub struct Outgoing {
     pub prompt: Id<Prompt>,
     /// How often it was delivered before.
     pub ordinal: i32,
-    /// When it is to leave.
+    /// The instant at which it is to leave.
     pub due_at: Timestamp,
     /// The instant at which it expires.
     pub expires_at: Timestamp,
@@ -63,7 +63,7 @@ pub fn delivery_id(prompt: Id<Prompt>, ordinal: i32) -> Id<Delivery> {
     Id::from_uuid(Uuid::new_v5(&prompt.uuid(), &ordinal.to_be_bytes()))
 }
 
-/// What is to become of a delivery whose turn has come.
+/// Decides about a delivery that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes out.
@@ -74,7 +74,7 @@ pub enum Verdict {
     Lapse,
 }
 
-/// What is to become of the delivery of `prompt` at `now`.
+/// Decides about the delivery of `prompt` at `now`.
 ///
 /// Nothing goes out for what was answered, opened, withdrawn or snoozed, has expired, or is only a card in the app;
 /// nor to somebody who wants no pushes. Quiet hours and pauses are in the plan already; what goes out late (after an
@@ -129,7 +129,7 @@ pub fn is_late(due_at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(due_at) > PUNCTUAL
 }
 
-/// When to try again after `attempts` failures; `None` when it is not worth it.
+/// Returns the time of the next attempt after `attempts` failures; `None` when there is none.
 pub fn retry_at(attempts: i32, expires_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let pause = usize::try_from(attempts - 1).ok().and_then(|turn| BACKOFF.get(turn))?;
     now.checked_add(*pause).ok().filter(|at| *at < expires_at)

@@ -1,4 +1,4 @@
-//! What becomes of prompts whose time has come, also after an outage.
+//! Handles prompts that are due, also after an outage.
 //!
 //! A prompt that is found more than half an hour after its time comes from an outage. Of a patient who has such a
 //! prompt at most one still goes out, whatever else is due: a safety prompt if one is still valid, else the latest valid
@@ -19,7 +19,7 @@ pub fn cutoff(now: Timestamp) -> Timestamp {
     now.saturating_sub(OUTAGE).unwrap_or(now)
 }
 
-/// What becomes of prompts whose time has come.
+/// Handles prompts that are due.
 #[derive(Clone, Debug, Default)]
 pub struct DueDecisions {
     /// They go out: a part of those that are due.

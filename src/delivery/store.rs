@@ -234,10 +234,10 @@ pub fn outgoing<A>(tx: &mut Tx<'_>, access: &Access<A>, waiting: Vec<PromptRow>)
     Ok(waiting.into_iter().map(leaving).collect())
 }
 
-/// What the judgement of one delivery rests on, still sealed.
+/// The facts of one delivery, still sealed.
 #[derive(Clone, Debug)]
 pub struct Sealed {
-    /// When its prompt was due.
+    /// The instant at which its prompt was due.
     pub due_at: Timestamp,
     prompt: PromptRow,
     settings: Option<SettingsRow>,
@@ -264,12 +264,12 @@ pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Deli
     Ok(rows.into_iter().map(sealed).collect())
 }
 
-/// What became of the deliveries a worker held.
+/// The results of the deliveries that a worker held.
 #[derive(Clone, Debug, Default)]
 pub struct Outcomes {
     /// They have left.
     pub sent: Vec<Leased>,
-    /// What reminds of them.
+    /// The prompts that remind of them.
     pub reminders: Vec<Outgoing>,
     /// They never will.
     pub lapsed: Vec<Id<Delivery>>,

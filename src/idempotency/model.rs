@@ -20,7 +20,7 @@ impl IdempotentRequest {
     }
 }
 
-/// What a request did.
+/// The recorded outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordedOutcome {
     /// The status it was answered with.
@@ -46,10 +46,11 @@ impl RecordedOutcome {
     }
 }
 
-/// What a change did, and the thing as it is then. A replay has no value: it is read again for what the caller may see.
+/// The outcome of a change, and the thing as it is then. A replay has no value: the thing is read again, as far as the
+/// caller may see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<T> {
-    /// What is kept under the key.
+    /// The outcome that is kept under the key.
     pub done: RecordedOutcome,
     /// The thing, if this unit made or changed it.
     pub value: Option<T>,
@@ -91,7 +92,7 @@ impl<T> Outcome<T> {
     }
 }
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Claim {
     /// Nobody came with this key before: go on, and settle.

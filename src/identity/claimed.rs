@@ -20,7 +20,7 @@ use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::MacLabel;
 
-/// Which kinds of account an operation is for.
+/// The kinds of account that an operation admits.
 pub trait Kind: 'static {
     /// Whether accounts of `kind` may call it.
     fn admits(kind: AccountKind) -> bool;
@@ -90,7 +90,7 @@ impl<K: Kind> Claimed<K> {
         self.account
     }
 
-    /// When the request arrived: read once, before the queue.
+    /// The instant at which the request arrived: read once, before the queue.
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -256,7 +256,7 @@ impl<K> Live<K> {
         self.kind
     }
 
-    /// When the request arrived.
+    /// Returns the instant at which the request arrived.
     pub fn now(&self) -> Timestamp {
         self.now
     }

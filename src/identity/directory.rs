@@ -1,4 +1,4 @@
-//! Which patient an account is: a bond that never changes once it is made, and so may be remembered.
+//! Remembers the patient of each account: that never changes once it is set.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -134,7 +134,7 @@ impl fmt::Debug for Passphrase {
 pub struct Profile {
     /// The person's name.
     pub name: Text<120>,
-    /// Where they log in from and are written to.
+    /// The e-mail address for log-in and for mail.
     pub email: Email,
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::model::Passphrase;
 use crate::kernel::{Entropy, Error, Result};
 
-/// What a passphrase costs unless the configuration says otherwise.
+/// The default cost of a passphrase.
 const COST: (u32, u32, u32) = crate::config::PASSPHRASE_COST;
 
 /// A hashed passphrase with all that is needed to check one against it. Stored sealed.

@@ -20,7 +20,7 @@ pub fn configure(config: &mut Operations<'_, '_>) {
     config.service(log_in).service(refresh_session).service(log_out);
 }
 
-/// What opens a session: the server's parts, the hashing of passphrases, the tokens.
+/// The parts that open a session: the server's state, the hasher of passphrases, the tokens.
 pub(crate) type SessionParts = (web::Data<State>, web::Data<Passwords>, web::Data<Arc<Tokens>>);
 
 /// E-mail and passphrase.

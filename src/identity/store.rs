@@ -204,7 +204,7 @@ pub(super) fn update_session_used(tx: &mut Tx<'_>, id: Id<Session>, now: Timesta
     Ok(())
 }
 
-/// Why a session ended. The numbers are stored.
+/// The reason why a session ended. The numbers are stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     /// On purpose: the device is to forget.

@@ -18,7 +18,7 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// The most tokens remembered; past it the memory starts anew.
 const CAPACITY: usize = 20_000;
-/// Who the tokens are for.
+/// The account of the tokens.
 const AUDIENCE: &str = "afterglow";
 
 /// The claims of our tokens, and no others: a `nbf` or `act` that we do not judge must not pass unjudged.
@@ -33,7 +33,7 @@ struct Wire {
     exp: i64,
 }
 
-/// What a genuine token says.
+/// The claims of a genuine token.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims {
     /// The account.
@@ -93,7 +93,7 @@ impl Tokens {
             .map_err(|error| Error::Internal(Box::new(error)))
     }
 
-    /// What a token says, if it is genuine and not over.
+    /// Returns the claims of a token, if it is genuine and not expired.
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<Claims> {
         if token.len() > 1024 {
             return None;

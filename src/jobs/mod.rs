@@ -20,7 +20,7 @@ use crate::tasks::{self, Round, TaskProgress, Tasks};
 pub use advance::advance;
 pub use worker::{Worker, run, start};
 
-/// What one round did.
+/// The result of one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Prompts that came due.
@@ -29,7 +29,7 @@ pub struct Outcome {
     pub sent: usize,
     /// Patients whose plan was extended.
     pub planned: usize,
-    /// When there is something to do next, as far as it is known; at once, if this round did anything.
+    /// The next due time, as far as it is known; at once, if this round did anything.
     pub next: Option<Timestamp>,
 }
 

@@ -37,7 +37,7 @@ fn place(clinic: Id<Clinic>, id: Id<Invitation>) -> Place {
     Place { table: "invitations", column: "doc", subject: clinic.uuid(), row: id.uuid(), revision: 1 }
 }
 
-/// Whom somebody wants to invite.
+/// The invitee of a request.
 #[derive(Clone, Debug)]
 pub struct Wish {
     /// A patient, or staff.

@@ -117,7 +117,7 @@ pub async fn register(
     Ok(Registered { kind, patient, grant: answer? })
 }
 
-/// What an account has joined.
+/// The clinic or patient that an account has joined.
 #[derive(Clone, Copy, Debug)]
 pub enum Joined {
     /// A patient: a therapist, over this link.
@@ -171,7 +171,7 @@ pub fn accept(
     }
 }
 
-/// What the caller has joined, by the id of the link or of the clinic.
+/// Reads what the caller has joined, by the id of the link or of the clinic.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Whom an invitation is for, and what somebody who joins says about themself.
+//! Invitees, and what they say about themselves when they join.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub struct InvitationDoc {
     pub email: Option<Email>,
 }
 
-/// Whom an invitation is for.
+/// The invitee of an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invitee {
     /// A patient, for the therapist who invites.
@@ -60,7 +60,7 @@ pub fn refused() -> Error {
 /// Somebody who makes an account.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// What others call them.
+    /// The person's name.
     pub name: Text<120>,
     /// Their address.
     pub email: Email,

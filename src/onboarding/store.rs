@@ -56,7 +56,7 @@ pub struct OpenInvitation {
     pub id: Id<Invitation>,
     /// The clinic.
     pub clinic: Id<Clinic>,
-    /// Who invites.
+    /// The inviter.
     pub inviter: Id<Account>,
     /// The invited person.
     pub invitee: Invitee,
@@ -122,10 +122,10 @@ pub struct InvitationRow {
     /// The clinic.
     #[diesel(column_name = clinic_id)]
     pub clinic: Id<Clinic>,
-    /// Who invites.
+    /// The inviter.
     #[diesel(column_name = inviter_id)]
     pub inviter: Id<Account>,
-    /// What the invited may do; nothing for patients.
+    /// The capabilities of the invited person; none for patients.
     pub capabilities: Option<i32>,
     /// The sealed document.
     pub doc: Vec<u8>,
@@ -133,9 +133,9 @@ pub struct InvitationRow {
     pub created_at: At,
     /// The instant at which it expires.
     pub expires_at: At,
-    /// When it was taken.
+    /// The instant of the lease.
     pub used_at: Option<At>,
-    /// When it was revoked.
+    /// The instant of the revocation.
     pub revoked_at: Option<At>,
 }
 

@@ -1,4 +1,4 @@
-//! Where and when a patient lives: zones, quiet hours, the weekly day, pauses.
+//! The calendar of a patient: zones, quiet hours, the weekly day, pauses.
 
 use jiff::civil::{self, Date, Time};
 use jiff::{SignedDuration, Timestamp};

@@ -1,4 +1,4 @@
-//! What to change so that the stored prompts become the plan.
+//! Computes the changes that turn the stored prompts into the plan.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::plan::{DropReason, Dropped, Plan, Planned, Why};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 
-/// What planning may do with a stored prompt.
+/// The changes that planning may make to a stored prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// It waits for its time.
@@ -28,13 +28,13 @@ pub enum Hold {
 pub struct Existing {
     /// Its id.
     pub id: Id<Prompt>,
-    /// What planning may do with it.
+    /// The changes that planning may make to it.
     pub hold: Hold,
     /// The instant at which it is due.
     pub due_at: Timestamp,
     /// The instant at which it expires.
     pub expires_at: Timestamp,
-    /// When somebody is reminded of it.
+    /// The instant of the reminder.
     pub reminder_at: Option<Timestamp>,
     /// The zone it was planned in, by name.
     pub zone: String,
@@ -48,7 +48,7 @@ pub struct Existing {
     pub why: Why,
 }
 
-/// Why a waiting prompt moves.
+/// The reason why a waiting prompt moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MoveReason {
@@ -74,7 +74,7 @@ pub enum Step {
     Move {
         /// The prompt.
         id: Id<Prompt>,
-        /// What it becomes.
+        /// The new state.
         to: Planned,
         /// The reason.
         reason: MoveReason,
@@ -83,16 +83,16 @@ pub enum Step {
     Revive {
         /// The prompt.
         id: Id<Prompt>,
-        /// What it becomes.
+        /// The new state.
         to: Planned,
     },
     /// Let a prompt that the patient put off come later.
     Delay {
         /// The prompt.
         id: Id<Prompt>,
-        /// When it comes.
+        /// The new time.
         due_at: Timestamp,
-        /// Why not before.
+        /// The reason.
         why: Why,
     },
     /// Withdraw a waiting prompt.

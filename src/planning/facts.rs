@@ -12,7 +12,7 @@ use super::window::{Dose, DoseStatus, Rating, Route};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
 
-/// What planning needs to know of one infusion that counts.
+/// The facts of one infusion that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InfusionFact {
     /// Its id.
@@ -21,15 +21,15 @@ pub struct InfusionFact {
     pub route: Route,
     /// Whether staff are there; if not, it is use at home.
     pub supervised: bool,
-    /// When it is, or was, to start: what the preparation hangs on.
+    /// The planned start, from which the preparation counts.
     pub planned_start: Option<Timestamp>,
-    /// When it started, if it did.
+    /// The start, if it has started.
     pub started_at: Option<Timestamp>,
-    /// When it ended: what the days after it hang on. `None` while it is only planned.
+    /// The end, from which the days after it count. `None` while it is only planned.
     pub ended_at: Option<Timestamp>,
     /// Whether the end is only the planned one.
     pub provisional: bool,
-    /// When its record last changed.
+    /// The instant of the last change of its record.
     pub recorded_at: Timestamp,
     /// The patient's report that it took the place of: its prompts keep the ids they had by that name, so that nothing
     /// is asked twice.
@@ -65,9 +65,9 @@ pub struct Settled {
     /// That rule, if the protocol that plans are made by has it otherwise or not at all: it counts as it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Box<Rule>>,
-    /// When it was due.
+    /// The instant at which it was due.
     pub due_at: Timestamp,
-    /// When it was answered, if it was.
+    /// The instant of the answer, if there is one.
     pub answered_at: Option<Timestamp>,
     /// The start or end of the infusion that its time followed from.
     pub hangs_on: Option<Timestamp>,
@@ -102,9 +102,9 @@ pub struct Condition {
 /// The facts of one patient. A change of any field calls for a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
-    /// Whose they are; part of every prompt's id.
+    /// The patient; part of every prompt's id.
     pub patient: Id<Patient>,
-    /// When care started: what recurring prompts count from.
+    /// The start of care, from which recurring prompts count.
     pub care_start: Timestamp,
     /// The zones lived in, oldest first.
     pub zones: Vec<ZoneSince>,
@@ -116,19 +116,19 @@ pub struct Facts {
     pub infusions: Vec<InfusionFact>,
     /// The times in which only safety is asked.
     pub pauses: Vec<PausePeriod>,
-    /// What went out or was answered in the last weeks: it keeps its place whatever else changes.
+    /// The prompts that went out or were answered in the last weeks: they keep their places.
     pub settled: Vec<Settled>,
-    /// What therapists have changed in the protocol for this patient.
+    /// The changes of the protocol for this patient, by therapists.
     pub overrides: Vec<Override>,
-    /// What is true of the patient.
+    /// The prerequisites that hold for the patient.
     pub holds: BTreeSet<Prerequisite>,
     /// Exercises that are not offered to them.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub withheld: BTreeSet<String>,
     /// How they are.
     pub condition: Condition,
-    /// When the last measure was filled in.
+    /// The instant of the last measure.
     pub last_measure_at: Option<Timestamp>,
-    /// What the server can do.
+    /// The capabilities of the server.
     pub capabilities: BTreeSet<Capability>,
 }

@@ -1,19 +1,19 @@
-//! What therapists change in the protocol for one patient.
+//! Changes of the protocol for one patient, by therapists.
 
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
 
-/// What a therapist has changed in the protocol for one patient.
+/// A therapist's change of the protocol for one patient.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Override {
-    /// Which rule.
+    /// The rule's key.
     pub rule_key: String,
-    /// What became of it.
+    /// The result.
     pub change: RuleChange,
 }
 
-/// What becomes of a rule.
+/// The change of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleChange {

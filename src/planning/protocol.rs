@@ -14,7 +14,7 @@ use super::calendar::DayPart;
 use super::overrides::{Override, RuleChange};
 use super::window::WindowParams;
 
-/// What a prompt asks for. The order is that in which places under a cap are given.
+/// The kind of task of a prompt. The order is that in which places under a cap are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -34,7 +34,7 @@ pub enum Kind {
     OnDemand,
 }
 
-/// What a server must be able to do before a rule may be planned.
+/// A capability of the server that a rule needs before it may be planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Capability {
@@ -49,7 +49,7 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// What this server can do.
+    /// The capabilities of this server.
     pub const SERVED: [Self; 0] = [];
 
     /// Whether this server can do it.
@@ -58,7 +58,7 @@ impl Capability {
     }
 }
 
-/// What must be true of the patient before a rule makes sense.
+/// A prerequisite of a rule: a fact that must hold for the patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prerequisite {
@@ -114,7 +114,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// When that part of the day is.
+    /// Returns the span of that part of the day.
     pub fn span(&self, part: DayPart) -> Span {
         match part {
             DayPart::Morning => self.morning,
@@ -125,7 +125,7 @@ impl Windows {
     }
 }
 
-/// What the time of a prompt hangs on.
+/// The anchor of a prompt's time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Anchor {
@@ -155,7 +155,7 @@ pub enum Anchor {
     Adaptive,
 }
 
-/// When a prompt is no longer of use.
+/// The expiry of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Expiry {
@@ -178,7 +178,7 @@ pub struct Rule {
     pub key: String,
     /// The kind of task.
     pub kind: Kind,
-    /// What its time hangs on.
+    /// The anchor of its time.
     pub anchor: Anchor,
     /// The parts of the day it may fall into, tried in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -196,13 +196,13 @@ pub struct Rule {
     pub push: bool,
     /// How much it asks of somebody.
     pub effort: Effort,
-    /// What the server must be able to do.
+    /// The capabilities that the server needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Capability>,
-    /// What must be true of the patient.
+    /// The prerequisites of the rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Prerequisite>,
-    /// What an answer to it, or one of its exercises, makes true of the patient.
+    /// The prerequisites that hold once it, or one of its exercises, is answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gives: Vec<Prerequisite>,
     /// For measures: not sooner after the last one.
@@ -310,7 +310,7 @@ pub struct Reminders {
     pub safety: u32,
 }
 
-/// What is left of the template when the next session comes after few days.
+/// The reduced template for sessions that are few days apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compact {

@@ -1,4 +1,4 @@
-//! What is read of a plan.
+//! Reads of a plan.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::kernel::Result;
 use crate::planning::{Dropped, Planned, Protocol, Protocols, plan};
 use crate::settings::find_cautions;
 
-/// What is filled into prompts for the eyes of their owner.
+/// The values of the placeholders in a prompt, for its owner.
 #[derive(Debug, Default)]
 pub struct Fillings {
-    /// What they want to bring along, if a prompt quotes it.
+    /// The sentence to bring along, if a prompt quotes it.
     pub takeaway: Option<String>,
     /// The exercises that are not offered to them.
     pub withheld: BTreeSet<String>,
@@ -42,7 +42,7 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
     Ok(plan(protocol, &facts, access.now()).prompts)
 }
 
-/// What rules call for and is not asked of the patient, and never was, each with the reason.
+/// Lists the prompts that rules call for and that are not planned and never were, each with the reason.
 ///
 /// # Errors
 ///

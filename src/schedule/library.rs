@@ -1,4 +1,4 @@
-//! What planning and prompts need to know of the exercise library.
+//! The facts of the exercise library that planning and prompts need.
 
 use std::collections::BTreeSet;
 

@@ -63,7 +63,7 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     Ok(list.len())
 }
 
-/// What becomes of a prompt that the patient put off to a time that does not fit any more, by the rule that made it.
+/// Decides what to do with a prompt that was put off to a time that no longer fits, by the rule that made it.
 fn delay(protocols: &Protocols, prompt: &StoredPrompt, facts: &Facts, now: Timestamp) -> Option<Step> {
     let (id, planned) = (prompt.id, &prompt.doc.planned);
     let rule = protocols.rule_of(planned).filter(|_| prompt.is_put_off() && prompt.due_at > now)?;

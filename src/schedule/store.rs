@@ -1,4 +1,4 @@
-//! What a plan asks of the tables of others, in one statement; and when plans are to be made again.
+//! The facts of a plan from the tables of other slices, in one statement; and the times at which plans are due.
 //!
 //! The only store that reads many tables: every plan needs the answer, so it is one round trip.
 
@@ -16,10 +16,10 @@ use crate::kernel::{Error, Id, Result};
 use crate::settings::{CautionFlag, open_cautions};
 use crate::tasks::Due;
 
-/// What says when the first plan is to be made again.
+/// The column of the next plan.
 pub const NEXT_DUE: &[Due] = &[Due::at("patients", "next_plan_at")];
 
-/// What is true of the patient, as far as a plan asks.
+/// The prerequisites that hold for the patient.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are facts, each on its own")]
 pub struct Holds {
@@ -31,13 +31,13 @@ pub struct Holds {
     pub unshared: bool,
     /// An exercise has been done.
     pub response: bool,
-    /// What speaks against some exercises.
+    /// The cautions of a patient.
     pub cautions: BTreeSet<CautionFlag>,
-    /// When the next of the grants that open something runs out.
+    /// Returns the next expiry among the open grants.
     pub closing: Option<Timestamp>,
 }
 
-/// What the statement below answers.
+/// The row of the statement below.
 type HoldsRow = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
 
 /// Reads it in one statement: every plan needs it.
@@ -101,7 +101,7 @@ pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool
     Ok(newest.len() < 2 || newest.contains(&true))
 }
 
-/// When care of the patient began.
+/// Returns the start of care.
 pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
     let at: At =
         patients::table.filter(patients::id.eq(access.patient())).select(patients::created_at).first(tx.conn())?;

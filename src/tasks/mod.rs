@@ -23,12 +23,12 @@ use jiff::Timestamp;
 use crate::kernel::Result;
 use crate::state::State;
 
-/// What one round of a task works with.
+/// The context of one round of a task.
 #[derive(Clone, Copy, Debug)]
 pub struct Round<'a> {
     /// The server's parts.
     pub state: &'a State,
-    /// When the round began.
+    /// The start of the round.
     pub now: Timestamp,
     /// Since when something is due.
     pub since: Timestamp,
@@ -67,7 +67,7 @@ pub trait Task: Send + Sync {
 /// Every task of a server, in the order in which a round does them.
 pub type Tasks<'c> = Vec<Box<dyn Task + 'c>>;
 
-/// When each of `tasks` is due, in their order; `None` for one that has nothing to do.
+/// Returns the due time of each of `tasks`, in their order; `None` for one that has nothing to do.
 ///
 /// # Errors
 ///

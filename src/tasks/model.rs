@@ -1,4 +1,4 @@
-//! When a task is due, and what a round of it did.
+//! The due time of a task, and the result of a round.
 
 use std::ops::AddAssign;
 
@@ -35,7 +35,7 @@ impl Due {
         Self { after, ..self }
     }
 
-    /// When the task is due, if the earliest instant in the column is `earliest`.
+    /// Returns the due time of the task, if the earliest instant in the column is `earliest`.
     pub fn instant(&self, earliest: Timestamp) -> Timestamp {
         earliest.saturating_add(self.after).unwrap_or(earliest)
     }
@@ -48,7 +48,7 @@ impl Due {
     }
 }
 
-/// What a round of a task did, or a round of several.
+/// The result of a round of one task or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskProgress {
     /// Rows that were worked on: if there were any, more may wait.

@@ -1,4 +1,4 @@
-//! What a grant says.
+//! The content of a grant.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -102,14 +102,14 @@ impl Sections {
         self.0 & section.0 != 0
     }
 
-    /// What is open in either.
+    /// Returns the union of both.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
 
-/// Which entries a grant by rule opens. Both conditions hold together.
+/// The rule of a grant. Both conditions hold together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Entries of this kind; of every kind if it is absent.
@@ -125,7 +125,7 @@ impl Rule {
     }
 }
 
-/// What a grant opens.
+/// The target of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -150,9 +150,9 @@ pub enum Reader {
 /// The sealed document of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantDoc {
-    /// What is open.
+    /// The open sections.
     pub target: Target,
-    /// Which sections of it.
+    /// The sections that are open.
     pub sections: Sections,
     /// The reader.
     pub reader: Reader,

@@ -17,7 +17,7 @@ use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
 use crate::locked;
 
-/// What of which item a reader sees.
+/// The sections of each item that a reader sees.
 pub type Open = BTreeMap<Id<Any>, Sections>;
 
 /// The items of a kind with sections `$of` that the holder of `$link` may see at `$now`. The one place that says so. An

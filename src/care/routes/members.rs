@@ -1,4 +1,4 @@
-//! Who works at a clinic.
+//! The staff of a clinic.
 
 use std::sync::Arc;
 

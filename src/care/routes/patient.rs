@@ -1,4 +1,4 @@
-//! Who cares for a patient, and who looked at what of theirs.
+//! Routes of the care team and of the access log.
 
 use actix_web::get;
 use jiff::Timestamp;

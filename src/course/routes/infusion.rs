@@ -99,7 +99,7 @@ pub(super) struct InfusionView {
     updated_at: Timestamp,
 }
 
-/// What the patient said of an infusion.
+/// The patient's report of an infusion.
 #[derive(Clone, Serialize, ToSchema)]
 struct ReportedView {
     /// The start.
@@ -119,12 +119,12 @@ impl From<Reported> for ReportedView {
 }
 
 impl InfusionView {
-    /// Where it stands in a list by time.
+    /// Returns the key by which a list is sorted.
     pub(super) fn place(&self) -> (Option<Timestamp>, Uuid) {
         (self.started_at.or(self.planned_start), self.id)
     }
 
-    /// What is shown of `stored`, the infusion of a patient who was in `zone`.
+    /// Renders `stored`, the infusion of a patient who was in `zone`.
     pub(super) fn of(stored: Stored<Infusion, InfusionFacts>, zone: &Zone) -> Self {
         let facts = stored.doc;
         let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);

@@ -39,7 +39,7 @@ enum WindowAnswer {
     Owner(OwnerView),
 }
 
-/// Where in the window somebody is
+/// The place in the window.
 ///
 /// A teaching picture, not a measurement: the `disclaimer` is to be shown with it. Patients see phases in words and
 /// days; numbers and boundary instants are for staff (`view=clinical`).

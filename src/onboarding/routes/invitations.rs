@@ -19,7 +19,7 @@ use crate::onboarding::model::{InvitationDoc, Invitee};
 use crate::onboarding::store::InvitationRow;
 use crate::state::State;
 
-/// Whom to invite.
+/// The invitee.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateInvitation {

@@ -140,7 +140,7 @@ struct MembershipView {
     capabilities: Vec<&'static str>,
 }
 
-/// What was joined.
+/// The clinic or link that was joined.
 #[derive(Serialize, ToSchema)]
 struct AcceptedView {
     /// Patients: the link to the therapist who invited.

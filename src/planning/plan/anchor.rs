@@ -1,4 +1,4 @@
-//! What the infusions, the coming sessions and the calendar call for.
+//! Collects the prompts that rules call for.
 
 use std::collections::HashSet;
 
@@ -42,7 +42,7 @@ pub(super) struct Candidate<'a> {
     pub(super) occurrence: u32,
     /// Day 0.
     pub(super) zero: Option<Date>,
-    /// When its first window opens: the jitter in it decides nothing about who gets a place.
+    /// The start of its first window: the jitter decides nothing about places.
     pub(super) opens: Timestamp,
     /// In the order in which they are tried.
     pub(super) slots: Vec<Slot>,
@@ -54,7 +54,7 @@ pub(super) struct Candidate<'a> {
     pub(super) hangs_on: Option<Timestamp>,
     /// Not later than this.
     pub(super) deadline: Option<Timestamp>,
-    /// When it was due, if it went out or was answered.
+    /// The instant at which it was due, if it went out or was answered.
     pub(super) settled: Option<Timestamp>,
     /// Whether nothing calls for it any more; it went out and counts.
     pub(super) orphan: bool,
@@ -200,7 +200,7 @@ impl<'a> Calls<'a, '_> {
         true
     }
 
-    /// What is asked before `session`.
+    /// Collects the prompts before `session`.
     fn preparation(&mut self, session: &Session<'_>, previous: Option<&Session<'_>>) {
         let Some(planned) = session.fact.planned_start else { return };
         let date = self.calendar.date(planned);
@@ -248,7 +248,7 @@ impl<'a> Calls<'a, '_> {
         }
     }
 
-    /// What is asked on the days after `session`.
+    /// Collects the prompts of the days after `session`.
     fn days_after(&mut self, session: &Session<'_>, next: Option<&Session<'_>>) {
         let Some(end) = session.fact.ended_at else { return };
         let gap = next.map(|next| days(session.date, next.start_date));
@@ -313,7 +313,7 @@ impl<'a> Calls<'a, '_> {
         }
     }
 
-    /// What went out and is called for no more.
+    /// Collects the prompts that went out and that no rule calls for any more.
     fn orphans(&mut self) {
         let mut known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
         let taken_back = |one: &&Dropped| matches!(one.reason, DropReason::Merged | DropReason::Corrected);
@@ -340,7 +340,7 @@ impl<'a> Calls<'a, '_> {
         }
     }
 
-    /// What is asked again and again.
+    /// Collects recurring prompts.
     fn recurring(&mut self, sessions: &Sessions<'_>) {
         let protocol = self.protocol;
         let origin = self.calendar.date(self.facts.care_start);
@@ -372,7 +372,7 @@ impl<'a> Calls<'a, '_> {
     }
 }
 
-/// What the time of a rule hangs on: the start of the session that it prepares, or the end of the infusion.
+/// Returns the anchor of a rule's time: the start of the session that it prepares, or the end of the infusion.
 fn hangs_on(rule: &Rule, session: &Session<'_>) -> Option<Timestamp> {
     match rule.anchor {
         Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. } => session.fact.planned_start,

@@ -1,4 +1,4 @@
-//! Which of the candidates are taken: date by date, by priority, as long as everything taken finds its place.
+//! Chooses among the candidates: date by date, by priority, as long as everything chosen finds its place.
 
 use std::collections::BTreeMap;
 

@@ -31,7 +31,7 @@ const PAST_DAYS: i32 = 16;
 /// How many days after the horizon are looked at, because their prompts take the places of reminders of earlier ones.
 const MARGIN_DAYS: i32 = 3;
 
-/// What is asked of one patient, from sixteen days before `now` to the protocol's horizon after it.
+/// Plans the prompts of one patient, from sixteen days before `now` to the protocol's horizon after it.
 pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let edited = (!facts.overrides.is_empty()).then(|| protocol.with(&facts.overrides));
     let protocol = edited.as_ref().unwrap_or(protocol);

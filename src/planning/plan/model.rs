@@ -8,7 +8,7 @@ use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Id, Zone};
 use crate::planning::protocol::Kind;
 
-/// Why a prompt sits where it sits.
+/// The reason for a prompt's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
@@ -53,7 +53,7 @@ pub struct Planned {
     pub priority: u8,
     /// The infusion it hangs on; `None` for what recurs.
     pub anchor: Option<Id<Infusion>>,
-    /// Which one, of those the rule makes for its anchor.
+    /// The number among those that the rule makes for its anchor.
     pub occurrence: u32,
     /// The day after (or, below 0, before) the infusion that it belongs to.
     pub day: Option<i32>,
@@ -67,7 +67,7 @@ pub struct Planned {
     pub due_at: Timestamp,
     /// The instant at which it expires.
     pub expires_at: Timestamp,
-    /// When somebody is reminded of it, if at all.
+    /// The instant of the reminder, if there is one.
     pub reminder_at: Option<Timestamp>,
     /// The duration in minutes.
     pub minutes: u32,
@@ -82,7 +82,7 @@ pub struct Planned {
     pub why: Why,
 }
 
-/// Why a prompt that a rule calls for is not planned.
+/// The reason why a prompt that a rule calls for is not planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
@@ -120,7 +120,7 @@ pub enum DropReason {
     TooSoon,
     /// It went out for a time that was corrected.
     Corrected,
-    /// What it hung on is gone, or it lies beyond the horizon.
+    /// Its anchor is gone, or it lies beyond the horizon.
     Withdrawn,
     /// Its new time has passed already.
     Past,
@@ -142,8 +142,8 @@ pub struct Dropped {
 /// A plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// What is planned, by time.
+    /// The planned prompts, by time.
     pub prompts: Vec<Planned>,
-    /// What is not.
+    /// The prompts that are not planned.
     pub dropped: Vec<Dropped>,
 }

@@ -13,7 +13,7 @@ use crate::planning::protocol::{Effort, Expiry, Kind, Protocol, Rule};
 /// No measure is asked so soon after an infusion.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Where a prompt was placed.
+/// The place of a prompt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement {
     pub(super) due: Timestamp,
@@ -133,7 +133,7 @@ impl<'a> Placer<'a> {
         Err(reason)
     }
 
-    /// What speaks against asking it at `due`.
+    /// Returns the reason against asking it at `due`.
     fn unfit(&self, candidate: &Candidate<'_>, due: Timestamp) -> Option<DropReason> {
         if let Some(reason) = self.rests(due).filter(|_| candidate.rule.kind != Kind::Safety) {
             return Some(reason);

@@ -1,4 +1,4 @@
-//! When somebody is ready for what asks for effort.
+//! Readiness for tasks that ask for effort.
 
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -12,7 +12,7 @@ use crate::planning::window::{Dose, ReadinessFacts, WindowParams, ready};
 const ENOUGH: f64 = 0.5;
 /// The longest that a high answer weighs.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// What nobody needs to be told: that they have slept.
+/// Sleep, which needs no report.
 const SLEPT: SignedDuration = SignedDuration::from_hours(18);
 
 /// The readiness of one patient over time: steps, not a curve.

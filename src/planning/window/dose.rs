@@ -84,23 +84,23 @@ pub struct Dose {
     pub infusion_id: Id<Infusion>,
     /// How it was given.
     pub route: Route,
-    /// When it began.
+    /// The start.
     pub started_at: Option<Timestamp>,
     /// The end.
     pub ended_at: Option<Timestamp>,
-    /// When it is to begin, or was.
+    /// The planned start.
     pub planned_start: Option<Timestamp>,
     /// Its state.
     pub status: DoseStatus,
 }
 
 impl Dose {
-    /// When it ended, if it did.
+    /// The end, if it has ended.
     pub(super) fn end(&self) -> Option<Timestamp> {
         self.ended_at.filter(|_| self.status == DoseStatus::Completed)
     }
 
-    /// When it began, if it did.
+    /// The start, if it has begun.
     fn start(&self) -> Option<Timestamp> {
         self.started_at.filter(|_| self.status != DoseStatus::Planned)
     }

@@ -6,7 +6,8 @@ use jiff::civil::Time;
 use super::params::WindowParams;
 use crate::kernel::Zone;
 
-/// What is said of driving after an infusion that ended at `end`: a day and a night have to pass. Whichever is later
+/// Returns the advice on driving after an infusion that ended at `end`: a day and a night have to pass. Whichever is
+/// later
 /// counts, the hours or the morning after. Words, no time to count down.
 pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone) -> Option<String> {
     let morning = zone.instant(zone.date(end).tomorrow().ok()?, Time::constant(6, 0, 0, 0));

@@ -12,7 +12,7 @@ use super::phase::Phase;
 use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 
-/// What may lie over a phase.
+/// An overlay of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlay {
@@ -20,7 +20,7 @@ pub enum Overlay {
     Prep,
 }
 
-/// What is known of the patient's readiness for effort; what is not known holds nothing back.
+/// The patient's readiness for effort as far as it is known; an unknown holds nothing back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadinessFacts {
     /// The end of the first sleep after the most recent infusion, known or presumed. Without it, 18 hours count.
@@ -59,7 +59,7 @@ impl Rating {
     }
 }
 
-/// When a phase of an infusion starts and ends.
+/// The start and end of a phase of an infusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhaseTime {
     /// The phase.
@@ -77,13 +77,13 @@ pub struct Window {
     pub at: Timestamp,
     /// The phase of the infusion under way, else of the most recent completed one.
     pub phase: Phase,
-    /// What lies over the phase.
+    /// The overlay of the phase.
     pub overlay: Option<Overlay>,
     /// The index, from 0 to 1: the largest of all completed infusions'.
     pub index: f64,
     /// The infusion that the phase is of.
     pub infusion_id: Option<Id<Infusion>>,
-    /// When that infusion ended; none while it is under way.
+    /// The end of that infusion; none while it is under way.
     pub ended_at: Option<Timestamp>,
     /// Hours since it ended.
     pub hours_since: Option<f64>,
@@ -93,7 +93,7 @@ pub struct Window {
     pub phases: Vec<PhaseTime>,
     /// The index from the end of the most recent completed infusion to the horizon; empty without one.
     pub curve: Vec<CurvePoint>,
-    /// What is said with every window.
+    /// The texts that go with every window.
     pub disclaimer: String,
 }
 
@@ -104,7 +104,7 @@ impl Window {
     }
 }
 
-/// Where an entry lies in relation to the infusions. Derived from its `occurred_at`, never stored.
+/// The context of an entry in the windows of the infusions. Derived from its `occurred_at`, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = WindowContext)]
 pub struct Context {

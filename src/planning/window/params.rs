@@ -30,15 +30,15 @@ pub struct WindowParams {
     pub status: String,
     /// Always `hours_since_administration_end`.
     pub units: String,
-    /// What is said with every window.
+    /// The texts that go with every window.
     pub disclaimer: String,
     /// The shape of the index.
     pub curve: CurveParams,
     /// The six phases after an infusion, in their order, without gaps, the last one open.
     pub phases: Vec<PhaseHours>,
-    /// When the overlay `prep` lies over the phase.
+    /// The times of the overlay `prep`.
     pub prep_overlay: PrepHours,
-    /// What differs by route.
+    /// The parameters of a route.
     pub routes: Routes,
     /// How long not to drive.
     pub no_driving: NoDriving,
@@ -137,7 +137,7 @@ impl Routes {
     }
 }
 
-/// What differs from one route to another.
+/// The parameters of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteParams {
@@ -157,7 +157,7 @@ pub struct NoDriving {
     pub and_after_sleep: bool,
 }
 
-/// When a phase of one infusion starts and ends, in time since the end of the infusion.
+/// The start and end of a phase, as time since the end of the infusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) phase: Phase,

@@ -1,4 +1,4 @@
-//! What each reader is shown of a window.
+//! The views of a window for each reader.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub struct OwnerView {
     pub overlay: Option<Overlay>,
     /// The phases of this infusion; empty before the first one and during one.
     pub phases: Vec<OwnerPhase>,
-    /// What the picture is and is not. Show it with the phases.
+    /// The explanation of the picture. Show it with the phases.
     pub disclaimer: String,
 }
 
@@ -105,7 +105,7 @@ pub struct ClinicalView {
     pub phases: Vec<ClinicalPhase>,
     /// The index over time, every six hours from the end of the most recent completed infusion to the horizon.
     pub curve: Vec<CurvePoint>,
-    /// What the picture is and is not. Show it with the curve.
+    /// The explanation of the picture. Show it with the curve.
     pub disclaimer: String,
 }
 
@@ -131,7 +131,7 @@ pub struct ClinicalPhase {
 }
 
 impl OwnerView {
-    /// What the owner sees of `window` in the zone they are in.
+    /// Renders `window` for its owner, in the zone they are in.
     pub fn of(window: &Window, zone: &Zone) -> Self {
         let phase = |(time, days): (&PhaseTime, Days)| OwnerPhase {
             key: time.phase,
@@ -151,7 +151,7 @@ impl OwnerView {
 }
 
 impl ClinicalView {
-    /// What a clinician sees of `window`, its days told in the patient's zone.
+    /// Renders `window` for a clinician, with days in the patient's zone.
     pub fn of(window: &Window, zone: &Zone) -> Self {
         let phase = |(time, days): (&PhaseTime, Days)| ClinicalPhase {
             key: time.phase,

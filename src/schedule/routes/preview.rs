@@ -1,4 +1,4 @@
-//! What a protocol would ask, for made-up infusions.
+//! The preview of a protocol for made-up infusions.
 
 use std::collections::BTreeSet;
 
@@ -142,7 +142,7 @@ struct PreviewRating {
     answered_at: String,
 }
 
-/// What would be asked, and what not.
+/// The planned prompts, and those that are not planned.
 #[derive(Serialize, ToSchema)]
 struct PreviewView {
     /// The protocol's version.

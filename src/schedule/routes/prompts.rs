@@ -65,7 +65,7 @@ fn place_of(prompt: &StoredPrompt) -> Place {
     (prompt.due_at, prompt.id)
 }
 
-/// Which prompts are asked for.
+/// The filter of a list of prompts.
 #[derive(Clone)]
 struct PromptFilter {
     range: (Timestamp, Timestamp),
@@ -74,7 +74,7 @@ struct PromptFilter {
 }
 
 impl PromptQuery {
-    /// What cursors are bound to: what was asked, since bounds that follow the clock would bind a cursor to its moment.
+    /// The scope that cursors are bound to: the request as it was sent, since bounds that follow the clock change.
     fn scope(&self) -> String {
         format!("{:?}|{:?}|{:?}", self.from, self.to, self.state)
     }
@@ -111,7 +111,7 @@ pub(super) async fn list_prompts(door: Door<Shared>, listing: Result<Listing<Pro
     Ok(listing.reply(&door.state().vault, &scope, page, list))
 }
 
-/// What rules call for and was not planned, if the patient asks for it.
+/// Reads the prompts that rules call for and that were not planned, if the patient asks for them.
 async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<Vec<NotAsked>>> {
     if !filter.not_asked {
         return Ok(None);

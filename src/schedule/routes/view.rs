@@ -41,7 +41,7 @@ pub(super) struct PromptView {
     detail: Option<PromptDetail>,
 }
 
-/// What only the patient sees of a prompt.
+/// The fields of a prompt that only the patient sees.
 #[derive(Serialize, ToSchema)]
 struct PromptDetail {
     /// The words.

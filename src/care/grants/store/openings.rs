@@ -37,7 +37,7 @@ pub fn insert_opening(
     Ok(first.0)
 }
 
-/// Who opened an item, and when first.
+/// The first time at which each reader opened an item.
 pub fn list_openings<A>(tx: &mut Tx<'_>, access: &Access<A>, item: Id<Any>) -> Result<Vec<(Id<Account>, Timestamp)>> {
     let rows: Vec<(Id<Account>, At)> = openings::table
         .filter(openings::patient_id.eq(access.patient()))
