@@ -128,21 +128,28 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     theo.expect(get.clone(), &format!("/v1/patients/{who}/window?view=clinical"), Value::Null, 200).await;
     ann.expect(get.clone(), "/v1/patients/me/window", Value::Null, 200).await;
 
-    // Prompts: opened, snoozed, skipped with a reason.
-    let prompts = ann.expect(get.clone(), "/v1/patients/me/prompts?limit=200", Value::Null, 200).await;
-    let waiting: Vec<String> = prompts["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|prompt| prompt["state"] == "planned")
-        .map(|prompt| text(prompt, "/id"))
-        .collect();
-    let act = |prompt: usize, what: &str| format!("/v1/patients/me/prompts/{}/{what}", waiting[prompt]);
-    ann.expect(post.clone(), &act(0, "open"), Value::Null, 200).await;
-    ann.expect(post.clone(), &act(1, "snooze"), json!({ "until": "tomorrow" }), 200).await;
-    ann.expect(post.clone(), &act(1, "snooze"), json!({ "until": said("later") }), 422).await;
-    ann.expect(post.clone(), &act(2, "skip"), json!({ "reason": said("reason") }), 200).await;
-    ann.expect(post.clone(), &act(3, "complete"), json!({}), 200).await;
+    // Prompts: opened, snoozed, skipped with a reason. What is done with one may withdraw the next, by the time of day.
+    let waiting = async |asked: &[String]| -> String {
+        let prompts = ann.expect(get.clone(), "/v1/patients/me/prompts?limit=200", Value::Null, 200).await;
+        let planned = prompts["items"].as_array().unwrap().iter().filter(|prompt| prompt["state"] == "planned");
+        let id = |prompt: &Value| text(prompt, "/id");
+        planned.map(id).find(|id| !asked.contains(id)).expect("a prompt is left")
+    };
+    let mut asked: Vec<String> = Vec::new();
+    for (what, body) in [
+        ("open", Value::Null),
+        ("snooze", json!({ "until": "tomorrow" })),
+        ("skip", json!({ "reason": said("reason") })),
+        ("complete", json!({})),
+    ] {
+        asked.push(waiting(&asked).await);
+        let path = format!("/v1/patients/me/prompts/{}/{what}", asked.last().unwrap());
+        ann.expect(post.clone(), &path, body, 200).await;
+        if what == "snooze" {
+            ann.expect(post.clone(), &path, json!({ "until": said("later") }), 422).await;
+        }
+    }
+    let answered = waiting(&asked).await;
     let until = now.checked_add(SignedDuration::from_hours(48)).unwrap().to_string();
     ann.expect(put.clone(), &format!("/v1/patients/me/pauses/{}", id()), json!({ "until": until }), 201).await;
 
@@ -155,7 +162,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
             "kind": kind, "occurred_at": ago(20), "recorded_at": ago(19),
             "zone": "Pacific/Chatham", "text": { "title": said("title"), "body": said("body ähnlich & mehr") },
             "mood": { "valence": 7, "energy": 3, "connection": 9, "distress": 1 }, "tags": [said("tag")],
-            "infusion_id": first, "prompt_id": if place == 0 { json!(waiting[4]) } else { Value::Null },
+            "infusion_id": first, "prompt_id": if place == 0 { json!(answered) } else { Value::Null },
         });
         let mut body = body;
         body.as_object_mut().unwrap().retain(|_, value| !value.is_null());
