@@ -21,7 +21,7 @@ use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::LogChannel;
 use crate::demo;
-use crate::kernel::clock::micros;
+use crate::kernel::clock::seconds;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::onboarding::setup;
 use crate::sandbox::{self, Sandbox};
@@ -277,7 +277,7 @@ curl {url}/v1/setup -H 'content-type: application/json' -d '{{"code":"{code}","c
 
 /// Fills a new database. On SQLite no server may be using it.
 async fn fill_demo(config: Config, how: DemoOptions) -> Result<()> {
-    let (now, url) = (how.now.map_or_else(|| Clock::System.now(), micros), config.public_url.clone());
+    let (now, url) = (how.now.map_or_else(|| Clock::System.now(), seconds), config.public_url.clone());
     let server = Server::open(config, Clock::manual(demo::beginning(now)), demo::entropy(how.seed)).await?;
     let filled = demo::fill(&server, now).await;
     server.close();
@@ -290,7 +290,7 @@ async fn sandbox(options: &Options, how: SandboxOptions) -> Result<()> {
     let listener = sandbox::listener(&options.listen)?;
     let address = listener.local_addr().map_err(io)?;
     let config = options.without_places(&address.to_string());
-    let at = how.at.map_or_else(|| Clock::System.now(), micros);
+    let at = how.at.map_or_else(|| Clock::System.now(), seconds);
     // The same ids at every start, so that the tests of an app can name them.
     let sandbox = Sandbox::open(config, at, Entropy::seeded(0)).await?;
     let hands = Arc::new(sandbox::SandboxRoutes(Arc::clone(&sandbox)));

@@ -154,7 +154,7 @@ impl<I: DeserializeOwned + 'static, B: Content> FromRequest for Request<I, B> {
     }
 }
 
-/// The id of an object that a client creates: a version 7 UUID made by the client.
+/// The id of an object that a client creates: a UUID of version 4 or 7 made by the client.
 #[derive(Debug)]
 pub struct NewId<K>(pub Id<K>);
 
@@ -168,7 +168,7 @@ impl<K> Copy for NewId<K> {}
 impl<'de, K> Deserialize<'de> for NewId<K> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let id = Id::deserialize(from)?;
-        if id.is_v7() { Ok(Self(id)) } else { Err(serde::de::Error::custom("must be a UUIDv7")) }
+        if id.is_of_client() { Ok(Self(id)) } else { Err(serde::de::Error::custom("must be a UUID of version 4 or 7")) }
     }
 }
 

@@ -61,7 +61,7 @@ impl Written for Entries {
 /// `If-None-Match: *` the entry is created or nothing happens. A deleted id answers 410: undelete it.
 #[utoipa::path(tag = "journal", request_body = PutEntry,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("entry_id" = Uuid, Path, description = "A new UUIDv7, or that of the entry to replace"),
+        ("entry_id" = Uuid, Path, description = "A new UUID of version 4 or 7, or that of the entry to replace"),
         IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
     responses((status = 201, description = "Created", body = EntryView),
         (status = 200, description = "Replaced, or as it was", body = EntryView), WriteErrors))]

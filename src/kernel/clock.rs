@@ -20,13 +20,13 @@ impl Clock {
         Self::Manual(Arc::new(AtomicI64::new(at.as_microsecond())))
     }
 
-    /// Returns the present instant in whole microseconds (the precision of both databases).
+    /// Returns the present instant in whole seconds, the precision of everything that is stored and sent.
     pub fn now(&self) -> Timestamp {
         match self {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-            Self::System => micros(Timestamp::now()),
+            Self::System => seconds(Timestamp::now()),
             Self::Manual(hand) => {
-                Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH)
+                seconds(Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH))
             }
         }
     }
@@ -39,7 +39,8 @@ impl Clock {
     }
 }
 
-/// Cuts `at` to whole microseconds.
-pub fn micros(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+/// Cuts `at` to whole seconds.
+pub fn seconds(at: Timestamp) -> Timestamp {
+    let before = i64::from(at.subsec_nanosecond() < 0);
+    Timestamp::from_second(at.as_second() - before).unwrap_or(at)
 }

@@ -1,17 +1,22 @@
 //! Times as devices write them.
 
+use std::borrow::Cow;
+
 use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Fields;
-use super::clock::micros;
 
-/// The message for a text that is no instant in range.
+/// The message for a text that is no instant.
 const WRONG: &str = "must be an RFC 3339 time with an offset, such as 2026-11-02T21:30:00+01:00";
-/// The last second that a plan, a pause or an infusion can name: the beginning of 2100.
-const LAST: i64 = 4_102_444_800;
+/// The message for an instant outside the range.
+const OUTSIDE: &str = "must lie between 1900-01-01T00:00:00Z and 2199-12-31T23:59:59Z";
+/// The first second of 1900.
+const FIRST: i64 = -2_208_988_800;
+/// The last second of 2199.
+const LAST: i64 = 7_258_118_399;
 
 /// The most that a device may be ahead of the server's clock before its times are odd.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -20,27 +25,47 @@ const LONG_AGO: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// The most that a record may precede the event before its times are odd.
 const BEFOREHAND: SignedDuration = SignedDuration::from_hours(24);
 
-/// Parses an instant as a device writes it, with its offset from UTC.
+/// Parses an instant as a device writes it, with its offset from UTC: the second, whatever stands behind it. One that
+/// lies outside the range is the first or the last second of it.
 ///
 /// # Errors
 ///
 /// A sentence for the person who sent it.
 pub fn instant(text: &str) -> Result<(Timestamp, Offset), &'static str> {
-    let pieces = Pieces::parse(text).ok().filter(|pieces| pieces.time_zone_annotation().is_none());
+    let (second, offset) = parse(text)?;
+    let bounded = Timestamp::from_second(second.clamp(FIRST, LAST));
+    Ok((bounded.map_err(|_range| OUTSIDE)?, offset))
+}
+
+/// Takes the instant at `pointer` of a request; one that is malformed, or lies outside the range, is a noted fault.
+pub fn take(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
+    let parsed = |text: String| {
+        let (second, _) = parse(&text)?;
+        let inside = (FIRST..=LAST).contains(&second);
+        inside.then(|| Timestamp::from_second(second).ok()).flatten().ok_or(OUTSIDE)
+    };
+    text.and_then(|text| fields.take(pointer, parsed(text)))
+}
+
+/// Parses the second since 1970 that `text` names, and its offset. RFC 3339 knows more years than [`Timestamp`] does.
+fn parse(text: &str) -> Result<(i64, Offset), &'static str> {
+    let text = without_fraction(text).ok_or(WRONG)?;
+    let pieces = Pieces::parse(text.as_ref()).ok().filter(|pieces| pieces.time_zone_annotation().is_none());
     let pieces = pieces.ok_or(WRONG)?;
     // RFC 3339 knows no seconds in an offset, and none of a day or more.
     let offset =
         pieces.to_numeric_offset().filter(|offset| offset.seconds() % 60 == 0 && offset.seconds().abs() < 86_400);
     let (time, offset) = pieces.time().zip(offset).ok_or(WRONG)?;
-    let at = offset.to_timestamp(pieces.date().to_datetime(time)).ok().ok_or(WRONG)?;
-    Ok((micros(at), offset))
+    let at = offset.to_timestamp(pieces.date().to_datetime(time)).map(Timestamp::as_second);
+    // Only the ends of the calendar lie outside: year 0 and before, and the last days of 9999.
+    Ok((at.unwrap_or(if pieces.date().year() > 0 { i64::MAX } else { i64::MIN }), offset))
 }
 
-/// Takes the instant at `pointer` of a request, between 1970 and 2100, or notes a fault.
-pub fn take(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
-    let in_range =
-        |(at, _): (Timestamp, Offset)| Some(at).filter(|at| (0..=LAST).contains(&at.as_second())).ok_or(WRONG);
-    text.and_then(|text| fields.take(pointer, instant(&text).and_then(in_range)))
+/// Returns the text without the fraction of its second, of any length; `None` when that is no number.
+fn without_fraction(text: &str) -> Option<Cow<'_, str>> {
+    let Some((whole, rest)) = text.split_once('.') else { return Some(text.into()) };
+    let offset = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    (offset.len() < rest.len()).then(|| format!("{whole}{offset}").into())
 }
 
 /// Parses a local time to the minute, such as 21:00.
@@ -75,16 +100,33 @@ mod tests {
         };
         for (text, at) in [
             ("2026-11-02T21:30:00+01:00", Some("2026-11-02T20:30:00Z")),
-            ("1970-01-01T00:00:00Z", Some("1970-01-01T00:00:00Z")),
-            ("2100-01-01T00:00:00Z", Some("2100-01-01T00:00:00Z")),
-            ("2100-01-01T00:00:01Z", None),
-            ("1969-12-31T23:59:59Z", None),
+            ("2026-11-02T20:30:00.999999999999Z", Some("2026-11-02T20:30:00Z")),
+            ("1900-01-01T00:00:00Z", Some("1900-01-01T00:00:00Z")),
+            ("1969-12-31T23:59:59.5Z", Some("1969-12-31T23:59:59Z")),
+            ("2199-12-31T23:59:59Z", Some("2199-12-31T23:59:59Z")),
+            ("2200-01-01T00:00:00Z", None),
+            ("1899-12-31T23:59:59Z", None),
+            ("9999-12-31T23:59:59Z", None),
+            ("0000-01-01T00:00:00Z", None),
+            ("2026-11-02T20:30:00.Z", None),
             ("2026-11-02T21:30:00", None),
             ("2026-11-02T21:30:00+01:00[Europe/Berlin]", None),
             ("2026-11-02", None),
         ] {
             assert_eq!(taken(text).as_deref(), at, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_taken_whenever_it_was() {
+        for (text, at) in [
+            ("0000-01-01T00:00:00+01:00", "1900-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z"),
+            ("2026-11-02T20:30:00.123456Z", "2026-11-02T20:30:00Z"),
+        ] {
+            assert_eq!(instant(text).unwrap().0.to_string(), at, "{text}");
+        }
+        assert_eq!(instant("yesterday"), Err(WRONG));
     }
 
     #[test]

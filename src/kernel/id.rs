@@ -70,9 +70,9 @@ impl<K> Id<K> {
         Id::from_uuid(self.0)
     }
 
-    /// Whether this is a version 7 UUID, the version that clients make.
-    pub fn is_v7(self) -> bool {
-        self.0.get_version_num() == 7
+    /// Whether this is a UUID of version 4 or 7, the versions that clients make.
+    pub fn is_of_client(self) -> bool {
+        matches!(self.0.get_version_num(), 4 | 7)
     }
 }
 

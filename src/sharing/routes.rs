@@ -117,8 +117,7 @@ impl PutGrant {
             ("care_team", Some(_)) => fields.take("/reader/account_id", Err("does not go with `care_team`")),
             _ => fields.take("/reader/type", Err("must be `therapist` or `care_team`")),
         };
-        let expires_at = self.expires_at.and_then(|text| fields.take("/expires_at", device_time::instant(&text)));
-        let expires_at = expires_at.map(|(at, _offset)| at);
+        let expires_at = device_time::take(&mut fields, "/expires_at", self.expires_at);
         let all = target.zip(sections).zip(reader);
         fields.finish(all.map(|((target, sections), reader)| GrantDoc { target, sections, reader, expires_at }))
     }
@@ -213,7 +212,7 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
 /// ended answers 410.
 #[utoipa::path(tag = "grants", request_body = PutGrant,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
-        ("grant_id" = Uuid, Path, description = "A new UUIDv7 of the client"), IdempotencyKeyHeader),
+        ("grant_id" = Uuid, Path, description = "A new UUID of the client, version 4 or 7"), IdempotencyKeyHeader),
     responses((status = 201, description = "Opened", body = GrantView),
         (status = 200, description = "It was open already", body = GrantView), WriteErrors))]
 #[put("/grants/{grant_id}")]

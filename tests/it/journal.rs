@@ -111,8 +111,10 @@ async fn what_is_wrong_is_told_with_its_place_and_nothing_is_kept() {
         answer.body["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
     assert_eq!(pointers, ["/kind", "/occurred_at", "/tags/0", "/attachments"]);
     ann.put_entry(&id, with(reflection("Lake"), json!({ "colour": 1 }))).send().await.expect(422);
-    let random = "0b0e3b0a-6f6e-4b7e-9a3e-0d9b5a9c1f00";
-    ann.put_entry(random, reflection("Lake")).send().await.expect(422);
+    for odd in ["0b0e3b0a-6f6e-1b7e-9a3e-0d9b5a9c1f00", "00000000-0000-0000-0000-000000000000"] {
+        let answer = ann.put_entry(odd, reflection("Lake")).send().await.expect(422);
+        assert_eq!(answer.body["errors"][0]["detail"], "must be a UUID of version 4 or 7");
+    }
     let foreign = with(reflection("Lake"), json!({ "infusion_id": id }));
     assert_eq!(ann.put_entry(&id, foreign).send().await.expect(422).body["errors"][0]["pointer"], "/infusion_id");
     let foreign = with(reflection("Lake"), json!({ "prompt_id": id }));
@@ -342,4 +344,25 @@ async fn nobody_else_finds_an_entry() {
     assert_eq!(ben.writes(reflection("Own")).await.len(), 36, "and everybody writes their own");
     ben.put_entry(&id, reflection("The same id")).send().await.created();
     assert_eq!(ann.entry(&id).await.ok().body["text"]["title"], "Lake");
+}
+
+#[actix_web::test]
+async fn an_entry_is_kept_under_a_random_id_and_at_any_time_and_comes_out_in_the_documented_form() {
+    let ann = ann().await;
+    for (id, told, kept) in [
+        ("0b0e3b0a-6f6e-4b7e-9a3e-0d9b5a9c1f00", "0000-01-01T00:00:00+01:00", "1900-01-01T00:00:00Z"),
+        ("0b0e3b0a-6f6e-4b7e-9a3e-0d9b5a9c1f01", "9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z"),
+        ("0b0e3b0a-6f6e-4b7e-9a3e-0d9b5a9c1f02", "2026-03-10T07:30:00.123456789012Z", "2026-03-10T07:30:00Z"),
+    ] {
+        let written = with(reflection("Lake"), json!({ "occurred_at": told, "zone": null }));
+        ann.put_entry(id, written).send().await.created();
+        let entry = ann.get(&ann.my(&format!("/entries/{id}"))).send().await.ok();
+        assert_eq!(entry.text("/occurred_at"), kept);
+        assert_eq!(entry.body["clock_suspect"], json!(!kept.starts_with("2026")), "{told}");
+        assert_eq!(entry.text("/local_date").len(), 10, "{told}");
+    }
+    let early = json!({ "expires_at": "1899-12-31T23:59:59Z", "rule": { "kind": "reflection" }, "sections": ["text"],
+        "reader": { "type": "care_team" } });
+    let refused = ann.put(&ann.my(&format!("/grants/{}", new_id(&ann.app))), early).send().await.expect(422);
+    assert!(refused.body["errors"].to_string().contains("between 1900-01-01"), "{}", refused.body);
 }

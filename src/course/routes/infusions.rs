@@ -90,12 +90,12 @@ pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, whe
 
 /// Record an infusion
 ///
-/// Creates it under a UUIDv7 of the client, or replaces it with `If-Match`. A completed infusion opens the window, and
+/// Creates it under a UUID of the client (version 4 or 7), or replaces it with `If-Match`. A completed infusion opens the window, and
 /// the prompts of the following days are planned before the answer is sent. What a patient records is their report
 /// (`source: patient`), which they may change until the clinic's record takes its place: under the same id, or under
 /// another one that names it in `same_as`. What the clinic recorded a patient cannot replace (409).
 #[utoipa::path(tag = "infusions", request_body = PutInfusion,
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id, a UUIDv7 of the client"),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id, a UUID of the client, version 4 or 7"),
         IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 201, description = "Recorded", body = InfusionView), (status = 200, description = "As asked", body = InfusionView), WriteErrors))]
 #[put("/infusions/{infusion_id}")]

@@ -86,7 +86,7 @@ pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
 ///
 /// Prompts in the pause are withdrawn, and come back if it ends early. Another period of the same pause needs `If-Match`.
 #[utoipa::path(tag = "prompts", request_body = PutPause,
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUIDv7 of the client"), IdempotencyKeyHeader, IfMatchHeader,
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUID of the client, version 4 or 7"), IdempotencyKeyHeader, IfMatchHeader,
         IfNoneMatchHeader),
     responses((status = 201, description = "Paused", body = PauseView), (status = 200, description = "As asked", body = PauseView), WriteErrors))]
 #[put("/pauses/{pause_id}")]

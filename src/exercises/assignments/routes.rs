@@ -117,7 +117,7 @@ fn show(door: &Door<Care>, known: &KnownAssignment) -> Result<Reply> {
 /// again, answers 200.
 #[utoipa::path(tag = "exercises", request_body = PutAssignment,
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
-        ("assignment_id" = Uuid, Path, description = "A new UUIDv7, or that of the assignment to replace"),
+        ("assignment_id" = Uuid, Path, description = "A new UUID of version 4 or 7, or that of the assignment to replace"),
         IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
     responses((status = 201, description = "Assigned", body = AssignmentView),
         (status = 200, description = "Replaced, or as it was", body = AssignmentView), WriteErrors))]

@@ -44,7 +44,7 @@ impl Written for Responses {
 /// `exercise_withheld`; a response with content is kept in any case. A deleted id answers 410: undelete it.
 #[utoipa::path(tag = "exercises", request_body = PutExerciseResponse,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("response_id" = Uuid, Path, description = "A new UUIDv7, or that of the response to replace"),
+        ("response_id" = Uuid, Path, description = "A new UUID of version 4 or 7, or that of the response to replace"),
         IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
     responses((status = 201, description = "Created", body = ResponseView),
         (status = 200, description = "Replaced, or as it was", body = ResponseView), WriteErrors))]
