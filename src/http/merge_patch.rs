@@ -180,14 +180,27 @@ impl<T: Patchable> ToSchema for Patch<T> {
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        let mut parts = Vec::new();
-        T::schemas(&mut parts);
+        let (whole, parts) = self::schemas::<T>();
         for (name, schema) in &parts {
-            if let RefOr::T(Schema::Object(_)) = schema {
-                schemas.push((patch_name(name), patched(schema.clone(), &parts)));
+            let mut schema = patched(schema.clone(), &parts);
+            if let RefOr::T(Schema::Object(object)) = &mut schema {
+                // A schema of its own that can be null: generators drop members that are one of several.
+                if std::iter::once(&whole).chain(parts.iter().map(|(_, part)| part)).any(|of| clears(of, name)) {
+                    nullable(object);
+                }
+                schemas.push((patch_name(name), schema));
             }
         }
     }
+}
+
+/// Whether `null` clears a member of `schema` that refers to the part `name`.
+fn clears(schema: &RefOr<Schema>, name: &str) -> bool {
+    let RefOr::T(Schema::Object(object)) = schema else { return false };
+    object.properties.iter().any(|(member, schema)| {
+        let refers = matches!(schema, RefOr::Ref(of) if of.ref_location.rsplit('/').next() == Some(name));
+        refers && !object.required.contains(member)
+    })
 }
 
 /// Returns the schema of a patch on the body of `schema`: nothing is required, and members that can be cleared can be

@@ -1,8 +1,11 @@
 //! Fields that an app does not know: faults, or warnings if the client says so.
 
-use serde_json::json;
+use std::collections::BTreeSet;
 
-use crate::support::requests::operations;
+use serde_json::{Value, json};
+
+use crate::support::app::document;
+use crate::support::requests::{Ask, operations};
 use crate::support::world::World;
 
 /// What stands for an account that is not there, or spends what can be spent once.
@@ -21,14 +24,17 @@ const DOER: [(&str, &str); 12] = [
     ("register", "anonymous"),
 ];
 
+fn doer(operation: &str) -> &'static str {
+    DOER.iter().find(|(of, _)| *of == operation).map_or("owner", |(_, who)| who)
+}
+
 #[actix_web::test]
 async fn rule_an_unknown_field_is_a_fault_and_a_warning_for_the_lenient() {
     let world = World::open().await;
     let mut asked = 0;
     for operation in operations().into_iter().filter(|operation| operation.takes_body) {
         let id = operation.id.as_str();
-        let doer = DOER.iter().find(|(of, _)| *of == id).map_or("owner", |(_, who)| who);
-        let mut ask = world.ask(id, doer).await;
+        let mut ask = world.ask(id, doer(id)).await;
         let Some(body) = ask.body.as_mut().and_then(|body| body.as_object_mut()) else { panic!("{id} has no body") };
         body.insert("colour_of_the_sky".to_owned(), json!({ "is": "blue" }));
         let strict = ask.call(&world.app).send().await.expect(422);
@@ -45,4 +51,76 @@ async fn rule_an_unknown_field_is_a_fault_and_a_warning_for_the_lenient() {
         asked += 1;
     }
     assert!(asked > 15, "{asked}");
+}
+
+fn resolved(schema: &Value) -> Value {
+    match schema["$ref"].as_str() {
+        Some(place) => document().pointer(place.trim_start_matches('#')).unwrap().clone(),
+        None => schema.clone(),
+    }
+}
+
+/// The members of an object in the document, and whether each may be null.
+fn members(schema: &Value) -> Vec<(String, bool)> {
+    let nullable =
+        |schema: &Value| resolved(schema)["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
+    let object = resolved(schema);
+    object["properties"].as_object().unwrap().iter().map(|(name, member)| (name.clone(), nullable(member))).collect()
+}
+
+#[actix_web::test]
+async fn rule_a_patch_of_nulls_clears_what_the_document_calls_nullable_and_nothing_else() {
+    let world = World::open().await;
+    let mut seen = 0;
+    for item in document()["paths"].as_object().unwrap().values() {
+        let Some(operation) = item.get("patch") else { continue };
+        let id = operation["operationId"].as_str().unwrap();
+        let schema = &operation["requestBody"]["content"]["application/merge-patch+json"]["schema"];
+        let members = members(schema);
+        // A generated client sends null for every member that it did not set.
+        let nulls: Value = members.iter().map(|(name, _)| (name.clone(), Value::Null)).collect();
+        let ask = Ask { body: Some(nulls), ..world.ask(id, doer(id)).await };
+        let before = world.state().await;
+        let refused = ask.send(&world.app).await.expect(422).refused("invalid");
+        let told: BTreeSet<String> = refused.body["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|fault| fault["pointer"].as_str().unwrap().trim_start_matches('/').to_owned())
+            .collect();
+        let fixed: BTreeSet<String> = members.iter().filter(|(_, null)| !null).map(|(name, _)| name.clone()).collect();
+        assert!(!fixed.is_empty(), "{id}: a patch of nulls would be taken");
+        assert_eq!(told, fixed, "{id}");
+        assert_eq!(world.state().await, before, "{id}");
+        seen += 1;
+    }
+    assert!(seen >= 5, "only {seen} operations");
+}
+
+#[actix_web::test]
+async fn rule_null_is_absent_in_what_is_put_and_posted() {
+    let world = World::open().await;
+    let mut seen = 0;
+    for (method, operation) in
+        document()["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap())
+    {
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        if !["put", "post"].contains(&method.as_str()) || schema.is_null() {
+            continue;
+        }
+        let id = operation["operationId"].as_str().unwrap();
+        let required = resolved(schema)["required"].clone();
+        let mut ask = world.ask(id, doer(id)).await;
+        let body = ask.body.as_mut().and_then(|body| body.as_object_mut()).unwrap();
+        for (name, _) in members(schema) {
+            if !required.as_array().is_some_and(|required| required.contains(&json!(name))) {
+                body.entry(name).or_insert(Value::Null);
+            }
+        }
+        let answer = ask.send(&world.app).await;
+        let taken = answer.status.is_success() || (id == "set_up" && answer.status == 409);
+        assert!(taken, "{id}: {} {}", answer.status, answer.body);
+        seen += 1;
+    }
+    assert!(seen > 15, "{seen}");
 }
