@@ -20,7 +20,7 @@ pub struct SealedNames {
 }
 
 impl SealedNames {
-    /// Reads the sealed names of these people and clinics. That the caller may know them is checked before.
+    /// Reads the sealed names of these people and clinics. The caller has checked that they may be shown.
     pub fn collect(
         tx: &mut Tx<'_>,
         accounts: impl IntoIterator<Item = Id<Account>>,
@@ -37,7 +37,7 @@ impl SealedNames {
         Ok(Self { accounts, clinics })
     }
 
-    /// Opens them, after the unit. Who has no keys any more has no name.
+    /// Opens the names, after the unit. Accounts whose keys were destroyed have none.
     pub async fn open(self, vault: &Vault) -> Result<Names> {
         let mut names = Names::default();
         for (id, version, sealed) in self.accounts {
@@ -69,12 +69,12 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    /// What somebody is called.
+    /// Returns a person's name.
     pub fn person(&self, id: Id<Account>) -> Option<String> {
         self.accounts.get(&id).cloned()
     }
 
-    /// What a clinic is called.
+    /// Returns a clinic's name.
     pub fn clinic(&self, id: Id<Clinic>) -> Option<String> {
         self.clinics.get(&id).cloned()
     }
