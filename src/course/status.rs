@@ -1,8 +1,8 @@
-//! Where an infusion stands, on whose word, and of what kind of course it is a part.
+//! The status of an infusion, its source, and the kind of its course.
 
 use serde::{Deserialize, Serialize};
 
-/// Where an infusion stands.
+/// The status of an infusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InfusionStatus {
@@ -22,8 +22,7 @@ impl InfusionStatus {
         matches!(self, Self::Planned | Self::Completed)
     }
 
-    /// Whether an infusion that stands here, on the word of `source`, may be changed to stand at `next`. What nobody
-    /// said may become anything.
+    /// Whether an infusion of this status and `source` may change to `next`. A provisional one may become anything.
     pub fn may_become(self, next: Self, source: Source) -> bool {
         match self {
             Self::Planned => true,
@@ -33,7 +32,7 @@ impl InfusionStatus {
     }
 }
 
-/// Who said so.
+/// The source of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -41,26 +40,26 @@ pub enum Source {
     Clinic,
     /// The patient.
     Patient,
-    /// Nobody: the planned end was taken for the end.
+    /// Neither: the planned end was taken for the end.
     Provisional,
 }
 
-/// What a course is for.
+/// The purpose of a course.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CourseKind {
     /// The first infusions, days apart.
     Induction,
-    /// Single infusions that keep what was reached, weeks apart.
+    /// Single infusions, weeks apart, that maintain the effect.
     Maintenance,
 }
 
 impl CourseKind {
-    /// The kind of that name.
+    /// Reads the name of a kind.
     ///
     /// # Errors
     ///
-    /// What it must be.
+    /// The names that are allowed.
     pub fn parse(name: &str) -> Result<Self, &'static str> {
         match name {
             "induction" => Ok(Self::Induction),

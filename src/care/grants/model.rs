@@ -25,7 +25,7 @@ impl Sections {
     pub const ATTACHMENTS: Self = Self(8);
     /// The answers to an exercise.
     pub const ANSWERS: Self = Self(32);
-    /// The patient's distress before and after an exercise.
+    /// The patient's ratings of an exercise: distress and usefulness.
     pub const DISTRESS: Self = Self(64);
 
     /// The sections of an entry.

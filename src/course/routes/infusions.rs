@@ -29,7 +29,7 @@ struct InfusionList {
 /// An infusion and the settings of its patient, sealed.
 type Sealed = (InfusionRow, Option<SettingsRow>);
 
-/// Reads what is shown of the infusion, which the audit row of this access names.
+/// Reads the infusion and the settings for the answer, and names the infusion in the audit row.
 fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -> Result<Sealed> {
     let row = outcome.or_get(|id| find_infusion_row(tx, access, id)?.ok_or(Error::NotFound))?;
     access.returns(row.id.uuid());
@@ -91,9 +91,9 @@ pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, whe
 /// Record an infusion
 ///
 /// Creates it under a UUIDv7 of the client, or replaces it with `If-Match`. A completed infusion opens the window, and
-/// the prompts of the following days are planned before the answer is sent. What a patient records is their report
-/// (`source: patient`), which they may change until the clinic's record takes its place: under the same id, or under
-/// another one that names it in `same_as`. What the clinic recorded a patient cannot replace (409).
+/// the prompts of the following days are planned before the answer is sent. A patient records a report (`source:
+/// patient`). They may change it until the clinic's record takes its place: under the same id, or under another one
+/// that names the report in `same_as`. A patient cannot replace the clinic's record (409).
 #[utoipa::path(tag = "infusions", request_body = PutInfusion,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id, a UUIDv7 of the client"),
         OnceHeader, IfMatchHeader),
@@ -117,7 +117,7 @@ type PatchInfusion = Patch<PutInfusion>;
 
 /// Change an infusion
 ///
-/// A correction changes contexts and plans, never what was written. A patient changes their own report only (409).
+/// A correction changes contexts and plans, never journal text. A patient may only change their own report (409).
 #[utoipa::path(tag = "infusions",
     request_body(content((PatchInfusion = "application/merge-patch+json"), (PatchInfusion = "application/json"))),
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader, IfMatchHeader),
@@ -138,7 +138,7 @@ pub(super) async fn patch_infusion(door: Door<Team>, request: Request<Id<Infusio
 
 /// Start an infusion
 ///
-/// Notes that a planned infusion is under way, since now or the time given.
+/// Notes that a planned infusion is under way, from now or from the time given.
 #[utoipa::path(tag = "infusions", request_body(content = StartInfusion, description = "May be absent"),
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader),
     responses((status = 200, description = "Under way", body = InfusionView), WriteErrors))]
@@ -159,10 +159,10 @@ pub(super) async fn start_infusion(
 
 /// End an infusion
 ///
-/// Marks an infusion completed, now or at the time given; the start is the planned one unless said otherwise. Whoever
-/// is nearest ends it: the clinic, or the patient ("I am done"). After a patient's end the clinic's word still counts,
-/// and what the patient said stays as `reported`. If nobody has said it an hour after the planned end, the planned end
-/// is taken (`source: provisional`) and only today and tomorrow are planned.
+/// Marks an infusion completed, now or at the time given; the start is the planned one unless another is given. The
+/// clinic or the patient ends it. After a patient's end the clinic's record still counts, and the patient's report
+/// stays as `reported`. If nobody has ended it an hour after the planned end, the planned end is taken (`source:
+/// provisional`) and only today and tomorrow are planned.
 #[utoipa::path(tag = "infusions", request_body(content = EndInfusion, description = "May be absent"),
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader),
     responses((status = 200, description = "Ended", body = InfusionView), WriteErrors))]
