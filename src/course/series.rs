@@ -10,8 +10,8 @@ use crate::kernel::id::Infusion;
 
 /// The longest time between two infusions of one induction.
 const APART: SignedDuration = SignedDuration::from_hours(24 * 28);
-/// An infusion ends a series when none is known for more than so many local days after it. The review of the week and
-/// its measures follow the end of a series.
+/// The gap in local days after which an infusion is the last of its series. The review of the week and its measures
+/// follow that infusion.
 const WEEK: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// A series of infusions.

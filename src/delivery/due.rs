@@ -1,4 +1,4 @@
-//! The task that marks prompts due whose time has come.
+//! The task that marks prompts due.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::state::State;
 use crate::tasks::{Done, Due, Round, Task, keys_of};
 use crate::vault::Keys;
 
-/// Prompts marked due in one unit.
+/// The most prompts marked due in one unit.
 const BATCH: i64 = 500;
-/// Prompts whose patients are caught up with in one round.
+/// The most prompts whose patients are caught up with in one round.
 const LATE: i64 = 500;
-/// Patients caught up with at once.
+/// The number of patients caught up with at once.
 const AT_ONCE: usize = 16;
 
-/// Marks what is due: a delivery for what is still of use, nothing for the rest.
+/// Marks prompts due, or lapsed if they are no longer of use, and puts deliveries into the outbox.
 #[derive(Clone, Copy, Debug)]
 pub struct MarkDue {
     /// The name of the channel that deliveries leave by.
@@ -58,7 +58,7 @@ impl Task for MarkDue {
 }
 
 impl MarkDue {
-    /// Answers how many prompts it marked.
+    /// Marks prompts and returns their number.
     async fn mark(&self, Round { state, now, since }: Round<'_>) -> Result<usize> {
         let (channel, cutoff) = (self.channel, cutoff(now));
         let any_late = since < cutoff;
@@ -79,7 +79,7 @@ fn on_time(
     any_late: bool,
     (cutoff, now): (Timestamp, Timestamp),
 ) -> Result<usize> {
-    // Patients with something late are caught up with as a whole, by whoever comes first.
+    // Patients with a late prompt are left out here: they are caught up with as a whole.
     let (late, all) = if any_late { prompts::list_late(tx, cutoff, LATE)? } else { (Vec::new(), true) };
     if !all {
         return Ok(0);
@@ -89,7 +89,7 @@ fn on_time(
     Ok(claimed.len())
 }
 
-/// Stores what becomes of prompts: marks, and a delivery for each that goes out.
+/// Stores the fates of prompts: their marks, and a delivery for each that goes out.
 fn settle(tx: &mut Tx<'_>, channel: &'static str, fates: &Fates, now: Timestamp) -> Result<()> {
     let ids = |list: &[Outgoing]| list.iter().map(|one| (one.patient, one.prompt)).collect::<Vec<_>>();
     prompts::mark(tx, &ids(&fates.due), Mark::Due, now)?;
@@ -118,13 +118,13 @@ async fn catch_up(state: &State, channel: &'static str, late: Vec<Id<Patient>>, 
     Ok(count)
 }
 
-/// Opens what waits, and says what becomes of it.
+/// Opens the waiting prompts and decides their fates.
 fn decide(rows: Vec<(Outgoing, PromptRow)>, access: &Access<Read>) -> Fates {
     let list: Vec<_> = rows.into_iter().map(|(one, row)| (one, prompts::open(access, row).ok())).collect();
     Fates::after_outage(&list, access.now())
 }
 
-/// Reads what waits, opens it and decides outside the database, and stores that if the same still waits.
+/// Reads the waiting prompts, decides outside the database, and stores the fates if the same prompts still wait.
 async fn catch_up_one(
     state: &State,
     channel: &'static str,
@@ -143,10 +143,10 @@ async fn catch_up_one(
     let planner = Arc::clone(&state.planner);
     let unit = state.db.write_bulk(move |tx| {
         Leave::for_server(patient, None, now).run(tx, planner.as_ref(), |tx, access| {
-            // No number is taken: this locks the head, so that two workers do not choose twice.
+            // This takes no number. It locks the head, so that two workers do not choose twice.
             changes::take(tx, patient, 0)?;
             if prompts::hold_waiting(tx, access)? != seen {
-                // Somebody was faster: what waits now is looked at in the next round.
+                // Another worker was faster. The next round looks at the prompts that wait now.
                 return Ok(0);
             }
             settle(tx, channel, &fates, now)?;

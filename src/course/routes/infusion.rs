@@ -41,7 +41,7 @@ pub(super) struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
-    /// The time before which not to drive, in words to show until then; present once it is completed.
+    /// The advice on driving with its earliest time, to show until then; present once it is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,
