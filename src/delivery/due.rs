@@ -29,7 +29,7 @@ const AT_ONCE: usize = 16;
 /// Marks prompts due, or lapsed if they are no longer of use, and puts deliveries into the outbox.
 #[derive(Clone, Copy, Debug)]
 pub struct MarkDue {
-    /// The name of the channel that deliveries leave by.
+    /// The name of the channel for the deliveries.
     pub channel: &'static str,
 }
 
