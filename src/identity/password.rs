@@ -1,4 +1,4 @@
-//! Argon2id, on threads of its own and never more than the cores at once.
+//! Argon2id, on its own threads, with at most as many runs at once as there are cores.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use tokio::sync::Semaphore;
 use super::model::Passphrase;
 use crate::kernel::{Entropy, Error, Result};
 
-/// What a passphrase costs unless the configuration says otherwise.
+/// The default cost of a passphrase.
 const COST: (u32, u32, u32) = crate::config::PASSPHRASE_COST;
 
-/// A hashed passphrase with all that is needed to check one against it. Stored sealed.
+/// A hashed passphrase with all that a check needs. Stored sealed.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credential {
     cost: (u32, u32, u32),
@@ -28,7 +28,8 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
-    /// A credential that nothing fits, for accounts that do not exist: checking it costs what a real one costs.
+    /// Makes a credential that no passphrase fits, for accounts that do not exist. To check it costs as much as a real
+    /// one.
     pub fn nobody() -> Self {
         Self { cost: COST, salt: [0; 16], hash: [0; 32] }
     }
@@ -42,12 +43,12 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// A pool for the cores of this machine.
+    /// Makes a pool for the cores of this machine.
     pub fn new() -> Self {
         Self::with_cost(COST)
     }
 
-    /// A pool with other costs, for tests that are not about passphrases.
+    /// Makes a pool with other costs, for tests that are not about passphrases.
     pub fn with_cost(cost: (u32, u32, u32)) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self { turns: Arc::new(Semaphore::new(cores)), cost }
@@ -57,7 +58,7 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::Unavailable`] when the queue is full.
     pub async fn hash(&self, passphrase: Passphrase, entropy: &Entropy) -> Result<Credential> {
         let (cost, salt) = (self.cost, entropy.bytes());
         let hash = self.run(move || derive(&passphrase, cost, &salt)).await?;
@@ -68,10 +69,10 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::Unavailable`] when the queue is full.
     pub async fn fits(&self, passphrase: Passphrase, credential: Credential) -> Result<bool> {
         let nobody = bool::from(credential.hash.ct_eq(&[0; 32]));
-        // Nobody's credential costs what this server's real ones cost.
+        // The check of an unknown account costs as much as that of a real one.
         let cost = if nobody { self.cost } else { credential.cost };
         let hash = self.run(move || derive(&passphrase, cost, &credential.salt)).await?;
         Ok(bool::from(hash.ct_eq(&credential.hash)) && !nobody)
