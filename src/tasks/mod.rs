@@ -1,12 +1,12 @@
-//! Background work, as the slices describe it.
+//! Background work, as the slices define it.
 //!
-//! A [`Task`] does one kind of background work: it marks prompts due, delivers, plans again, purges. Each lies in a file
-//! beside the slice whose rows it works on and names the columns that say when it is due ([`Due`]). `app` holds the list
-//! of tasks, `jobs` repeats it. A test reads the columns of the database: one whose name says that a worker must heed it
-//! is named by a task, or stands on the list of those that need none, with the reason.
+//! A [`Task`] does one kind of background work: it marks prompts due, delivers, plans again, purges. Each lies in a
+//! file beside the slice whose rows it works on, and names the columns that determine when it is due ([`Due`]). `app`
+//! holds the list of tasks, and `jobs` repeats it. A test reads the columns of the database: a column whose name
+//! suggests work for a task must be named by one, or stand with a reason on the list of those that need none.
 //!
-//! When each task is due is read in one statement, however many there are: one look at the low end of an index for each
-//! column. A task whose column has no index that begins with it makes every idle round slow.
+//! One statement reads when the tasks are due, however many there are: for each column it looks at the low end of an
+//! index. A task whose column has no index that begins with it makes every idle round slow.
 
 mod clearing;
 mod keys;
@@ -23,31 +23,31 @@ use jiff::Timestamp;
 use crate::kernel::Result;
 use crate::state::State;
 
-/// What one round of a task works with.
+/// The context of one round of a task.
 #[derive(Clone, Copy, Debug)]
 pub struct Round<'a> {
     /// The server's parts.
     pub state: &'a State,
-    /// When the round began.
+    /// The instant at which the round began.
     pub now: Timestamp,
-    /// Since when something is due.
+    /// The instant since which work is due.
     pub since: Timestamp,
 }
 
 /// A kind of background work.
 pub trait Task: Send + Sync {
-    /// Its name in logs, metrics and tests.
+    /// Returns its name in logs, metrics and tests.
     fn name(&self) -> &'static str;
 
-    /// The columns whose earliest instants say when it is due.
+    /// Returns the columns whose earliest instants determine when it is due.
     fn next_due(&self) -> &'static [Due];
 
-    /// The task whose work makes this one due in the same round; it stands before this one in the list.
+    /// Returns the task whose work makes this one due in the same round. It stands before this one in the list.
     fn follows(&self) -> Option<&'static str> {
         None
     }
 
-    /// Prepares the work of a server, once, before or between its first rounds: it is tried again until it succeeds.
+    /// Prepares the work of a server once, before or between its first rounds. It is tried again until it succeeds.
     ///
     /// # Errors
     ///
@@ -60,14 +60,14 @@ pub trait Task: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When database or keyring cannot be reached: what was not done is due again in the next round.
+    /// When database or keyring cannot be reached. Work that was not done is due again in the next round.
     fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<Done>>;
 }
 
 /// Every task of a server, in the order in which a round does them.
 pub type Tasks<'c> = Vec<Box<dyn Task + 'c>>;
 
-/// When each of `tasks` is due, in their order; `None` for one that has nothing to do.
+/// Finds when each of `tasks` is due, in their order; `None` for a task without work.
 ///
 /// # Errors
 ///
