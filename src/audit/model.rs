@@ -1,4 +1,4 @@
-//! What an audit row says, and the bytes its hash covers.
+//! The record in an audit row, and the bytes that the row's hash covers.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,22 +7,22 @@ use uuid::Uuid;
 /// The sealed part of a row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// What was done: the operation's name (`list_entries`), or an event (`refresh_reused`).
+    /// The operation's name (`list_entries`), or an event (`refresh_reused`).
     pub act: String,
-    /// In which role: `therapist`, `record`, `owner`, `server`.
+    /// The role of the actor: `therapist`, `record`, `owner`, `server`.
     pub role: String,
     /// Whether it was refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
-    /// The things whose content was returned.
+    /// The ids of the things whose content was returned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<Uuid>,
 }
 
-/// What is wrong with a chain.
+/// A fault of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Whose chain.
+    /// The subject of the chain.
     pub subject: Uuid,
     /// The first row that does not fit; one past the last row when rows are missing at the end.
     pub seq: i64,
@@ -30,7 +30,7 @@ pub struct Fault {
     pub why: &'static str,
 }
 
-/// The bytes of a row that its hash covers, in a form that two rows cannot share.
+/// Returns the bytes of a row that its hash covers. No two rows have the same bytes.
 pub fn canonical(
     subject: Uuid,
     seq: i64,
