@@ -1,10 +1,10 @@
-//! Keys, and what was done under them.
+//! Idempotency keys, and the results kept under them.
 
 use uuid::Uuid;
 
 use crate::kernel::{Error, Id, Result};
 
-/// The key of a request and what the request was.
+/// The key and the fingerprint of a request.
 #[derive(Clone, Debug)]
 pub struct Once {
     /// A keyed hash of the `Idempotency-Key`; `None` when the client sent none.
@@ -14,74 +14,75 @@ pub struct Once {
 }
 
 impl Once {
-    /// A request without a key.
+    /// Returns a request without a key.
     pub const fn none() -> Self {
         Self { key: None, fingerprint: [0; 32] }
     }
 }
 
-/// What a request did.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// The status it was answered with.
+    /// The status of the answer.
     pub status: u16,
     /// The thing it made or changed.
     pub reference: Option<Uuid>,
 }
 
 impl Done {
-    /// 201: it was made.
+    /// Returns 201: it was made.
     pub const fn created(reference: Uuid) -> Self {
         Self { status: 201, reference: Some(reference) }
     }
 
-    /// 200: it is as asked.
+    /// Returns 200: it is as asked.
     pub const fn ok(reference: Uuid) -> Self {
         Self { status: 200, reference: Some(reference) }
     }
 
-    /// 204: nothing to say.
+    /// Returns 204: nothing to show.
     pub const fn no_content() -> Self {
         Self { status: 204, reference: None }
     }
 }
 
-/// What a change did, and the thing as it is then. A replay has no value: it is read again for what the caller may see.
+/// The result of a change, with the thing as it is then. A replay has no value: the thing is read again for what the
+/// caller may see.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<T> {
-    /// What is kept under the key.
+    /// The result kept under the key.
     pub done: Done,
     /// The thing, if this unit made or changed it.
     pub value: Option<T>,
 }
 
 impl<T> Outcome<T> {
-    /// 201: it was made.
+    /// Returns 201: it was made.
     pub fn created<K>(id: Id<K>, value: T) -> Self {
         Self { done: Done::created(id.uuid()), value: Some(value) }
     }
 
-    /// 200: it is as asked.
+    /// Returns 200: it is as asked.
     pub fn ok<K>(id: Id<K>, value: T) -> Self {
         Self { done: Done::ok(id.uuid()), value: Some(value) }
     }
 
-    /// 204: nothing to say.
+    /// Returns 204: nothing to show.
     pub const fn no_content(value: T) -> Self {
         Self { done: Done::no_content(), value: Some(value) }
     }
 
-    /// The thing as the unit left it, or, for a replay, as `get` finds it by its id.
+    /// Returns the thing as the unit left it, or, for a replay, as `get` finds it by its id.
     ///
     /// # Errors
     ///
-    /// What `get` answers.
+    /// The errors of `get`.
     pub fn or_get<K>(self, get: impl FnOnce(Id<K>) -> Result<T>) -> Result<T> {
         let id = self.id();
         self.value.map_or_else(|| get(id?), Ok)
     }
 
-    /// The id of the thing.
+    /// Returns the id of the thing.
     ///
     /// # Errors
     ///
@@ -91,11 +92,11 @@ impl<T> Outcome<T> {
     }
 }
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Claim {
-    /// Nobody came with this key before: go on, and settle.
+    /// The key is new: do the work, then settle.
     Fresh,
-    /// It was done before: render this again.
+    /// The request was done before: render this result again.
     Done(Done),
 }
