@@ -1,9 +1,9 @@
-//! The loop of the background work. Which tasks there are, `app` says; what they do, their slices.
+//! The loop of the background work. `app` holds the list of tasks; the slices define them.
 //!
-//! [`tick`] does one round of everything that is due at a time it is told, so that tests move a clock instead of
-//! waiting; [`run`] repeats it, and [`pass`] does what is due while a clock is moved. Any number of processes may do so
-//! on PostgreSQL. Nothing is held between two rounds: a worker that dies loses nothing but the lease of what it was
-//! sending. When nothing is due, a round is one statement.
+//! [`tick`] does one round of everything that is due at a given time, so that tests move a clock instead of waiting.
+//! [`run`] repeats it, and [`pass`] does what is due while a clock is moved. On PostgreSQL any number of processes may
+//! do so. Nothing is held between two rounds: a worker that dies loses only the lease of what it was sending. When
+//! nothing is due, a round is one statement.
 
 mod passing;
 mod worker;
@@ -20,7 +20,7 @@ use crate::tasks::{self, Done, Round, Tasks};
 pub use passing::pass;
 pub use worker::{Worker, run, start};
 
-/// What one round did.
+/// The result of one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Prompts that came due.
@@ -29,24 +29,25 @@ pub struct Outcome {
     pub sent: usize,
     /// Patients whose plan was extended.
     pub planned: usize,
-    /// When there is something to do next, as far as it is known; at once, if this round did anything.
+    /// The instant at which the next work is due, if it is known; the round's own if this round did anything.
     pub next: Option<Timestamp>,
 }
 
 /// The tasks that failed, with their faults.
 type Failures = Vec<(&'static str, Error)>;
 
-/// One round of what is due at `now`: batches of bounded size, so that a worker that is asked to stop stops soon.
+/// Does one round of what is due at `now`, in batches of bounded size, so that a worker that is asked to stop stops
+/// soon.
 ///
 /// # Errors
 ///
-/// When database or keyring cannot be reached. One task that fails does not keep the others from being done.
+/// When database or keyring cannot be reached. The failure of one task does not stop the others.
 pub async fn tick(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<Outcome> {
     let (outcome, failures) = round(state, tasks, now).await?;
     failures.into_iter().next().map_or(Ok(outcome), |(_, error)| Err(error))
 }
 
-/// [`tick`], with every task that failed.
+/// Does one round as [`tick`] does, and returns every task that failed.
 async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outcome, Failures)> {
     let times = tasks::next_due(state, tasks).await?;
     let (mut all, mut awake, mut failures) = (Done::default(), Vec::new(), Failures::new());
@@ -62,19 +63,19 @@ async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outc
             }
             Err(error) => {
                 metrics::counter!("afterglow_task_failures_total", "task" => name).increment(1);
-                // It may have done a part.
+                // It may have done a part of its work.
                 awake.push(name);
                 failures.push((name, error));
             }
         }
     }
-    // What is due and was not done is in another worker's hands, or has just failed: to be looked at after a pause.
+    // Due work that was not done is with another worker or has just failed. It is looked at again after a pause.
     let later = times.into_iter().flatten().filter(|at| *at > now).min();
     let Done { rows, due, sent, planned } = all;
     Ok((Outcome { due, sent, planned, next: if rows > 0 { Some(now) } else { later } }, failures))
 }
 
-/// Does a part of a task; a panic is a fault of that task alone.
+/// Does a part of a task. A panic is a fault of that task alone.
 async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.unwrap_or_else(|_payload| Err(Error::internal("a task panicked")))
