@@ -16,7 +16,7 @@ use crate::vault::Vault;
 pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 /// The most that the clocks of two servers may differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(1);
-/// The most tokens cached. When it is reached, room is made.
+/// The most tokens cached. At this number only expired ones make room for new ones.
 const CAPACITY: usize = 20_000;
 /// The audience of the tokens.
 const AUDIENCE: &str = "afterglow";
