@@ -212,9 +212,9 @@ pub fn start_infusion(
     store_change(tx, access, &current, &next, None)
 }
 
-/// Completes an infusion with `(started, ended, dose)`. An absent start is the recorded or planned one, an absent end is
-/// the reported one or now, an absent dose is the recorded one. Clinic and patient may both end it: the clinic's values
-/// count, the patient's are kept beside them.
+/// Completes an infusion with `(started, ended, dose)`. An absent start is the recorded or planned one, an absent end
+/// is the reported one or now, an absent dose is the recorded one. Clinic and patient may both end it: the clinic's
+/// values count, the patient's are kept beside them.
 ///
 /// # Errors
 ///

@@ -331,8 +331,8 @@ pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Re
     forget(tx, access, &[id])
 }
 
-/// Removes a care link from the readers of every grant, and closes the grants that have no reader left. Returns these with
-/// their new versions.
+/// Removes a care link from the readers of every grant, and closes the grants that have no reader left. Returns
+/// these with their new versions.
 pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> Result<Vec<(Id<Grant>, i64)>> {
     let patient = access.patient();
     let own = grant_readers::table.filter(grant_readers::patient_id.eq(patient));

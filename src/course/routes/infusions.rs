@@ -91,9 +91,9 @@ pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, whe
 /// Record an infusion
 ///
 /// Creates it under a UUIDv7 of the client, or replaces it with `If-Match`. A completed infusion opens the window, and
-/// the prompts of the following days are planned before the answer is sent. A patient records a report (`source:
-/// patient`). They may change it until the clinic's record takes its place: under the same id, or under another one
-/// that names the report in `same_as`. A patient cannot replace the clinic's record (409).
+/// the prompts of the following days are planned before the answer is sent. A patient records a report
+/// (`source: patient`). They may change it until the clinic's record takes its place: under the same id, or under
+/// another one that names the report in `same_as`. A patient cannot replace the clinic's record (409).
 #[utoipa::path(tag = "infusions", request_body = PutInfusion,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id, a UUIDv7 of the client"),
         OnceHeader, IfMatchHeader),
@@ -161,8 +161,8 @@ pub(super) async fn start_infusion(
 ///
 /// Marks an infusion completed, now or at the time given; the start is the planned one unless another is given. The
 /// clinic or the patient ends it. After a patient's end the clinic's record still counts, and the patient's report
-/// stays as `reported`. If nobody has ended it an hour after the planned end, the planned end is taken (`source:
-/// provisional`) and only today and tomorrow are planned.
+/// stays as `reported`. If nobody has ended it an hour after the planned end, the planned end is taken
+/// (`source: provisional`) and only today and tomorrow are planned.
 #[utoipa::path(tag = "infusions", request_body(content = EndInfusion, description = "May be absent"),
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), OnceHeader),
     responses((status = 200, description = "Ended", body = InfusionView), WriteErrors))]

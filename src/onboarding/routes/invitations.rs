@@ -137,7 +137,7 @@ impl InvitationView {
     }
 }
 
-/// Invite somebody
+/// Make an invitation
 ///
 /// Makes a code for one use within 72 hours, and shows it once. A therapist invites patients to a care link with
 /// themself; an admin invites staff. Hand the code over in person or by a channel you trust.
