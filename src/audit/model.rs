@@ -9,12 +9,12 @@ use uuid::Uuid;
 pub struct Record {
     /// The act: the operation's name (`list_entries`), or an event (`refresh_reused`).
     pub act: String,
-    /// In which role: `therapist`, `record`, `owner`, `server`.
+    /// The role of the actor: `therapist`, `record`, `owner`, `server`.
     pub role: String,
     /// Whether it was refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
-    /// The things whose content was returned.
+    /// The ids of the things whose content was returned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<Uuid>,
 }
@@ -30,7 +30,7 @@ pub struct Fault {
     pub why: &'static str,
 }
 
-/// The bytes of a row that its hash covers, in a form that two rows cannot share.
+/// Returns the bytes of a row that its hash covers. No two rows have the same bytes.
 pub fn canonical(
     subject: Uuid,
     seq: i64,

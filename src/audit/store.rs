@@ -15,14 +15,14 @@ use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 /// The subject of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A patient: who looked at their content.
+    /// A patient: accesses to their content.
     Patient(Id<Patient>),
-    /// An account: what happened to its log-ins.
+    /// An account: events of its log-ins.
     Account(Id<Account>),
 }
 
 impl Subject {
-    /// The id of the subject.
+    /// Returns the id of the subject.
     pub fn uuid(self) -> Uuid {
         match self {
             Self::Patient(id) => id.uuid(),
@@ -100,7 +100,7 @@ fn lock(tx: &mut Tx<'_>, subject: Subject) -> Result<Option<(i64, Vec<u8>)>> {
     Ok(rows.into_iter().next())
 }
 
-/// A row of the log, still sealed.
+/// A row of the log, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = audit_log)]
 pub struct Sealed {
@@ -127,7 +127,7 @@ impl Sealed {
     }
 }
 
-/// The rows of a chain below number `before`, newest first.
+/// Lists the rows of a chain below number `before`, newest first.
 pub fn list(tx: &mut Tx<'_>, subject: Subject, before: Option<i64>, limit: i64) -> Result<Vec<Sealed>> {
     Ok(audit_log::table
         .filter(audit_log::subject_id.eq(Id::<Any>::from_uuid(subject.uuid())))
@@ -138,7 +138,7 @@ pub fn list(tx: &mut Tx<'_>, subject: Subject, before: Option<i64>, limit: i64) 
         .load(tx.conn())?)
 }
 
-/// Every subject that has a chain, with the number and hash its head expects.
+/// Lists every subject that has a chain, with the number and hash of its head.
 pub fn subjects(tx: &mut Tx<'_>) -> Result<Vec<(Subject, i64, Vec<u8>)>> {
     let patients: Vec<(Id<Patient>, i64, Vec<u8>)> = patient_heads::table
         .select((patient_heads::patient_id, patient_heads::audit_seq, patient_heads::audit_mac))
@@ -151,7 +151,7 @@ pub fn subjects(tx: &mut Tx<'_>) -> Result<Vec<(Subject, i64, Vec<u8>)>> {
     Ok(patients.chain(accounts).collect())
 }
 
-/// Walks one chain and answers the first row that does not fit.
+/// Verifies one chain and returns its first fault.
 pub fn verify(tx: &mut Tx<'_>, vault: &Vault, subject: Subject, last: i64, head: &[u8]) -> Result<Option<Fault>> {
     let fault = |seq, why| Ok(Some(Fault { subject: subject.uuid(), seq, why }));
     let mut before = Vec::new();
@@ -186,8 +186,8 @@ pub fn verify(tx: &mut Tx<'_>, vault: &Vault, subject: Subject, last: i64, head:
     Ok(None)
 }
 
-/// Whether a refusal of `actor` stands in the log of `patient` since `since`. Refusals are the rows of an actor
-/// without a session.
+/// Whether the log of `patient` has a refusal of `actor` since `since`. Refusals are the rows of an actor without a
+/// session.
 pub fn refused_since(tx: &mut Tx<'_>, patient: Id<Patient>, actor: Id<Account>, since: Timestamp) -> Result<bool> {
     let found: Option<i64> = audit_log::table
         .filter(audit_log::subject_id.eq(patient.any()))

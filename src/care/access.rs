@@ -21,7 +21,7 @@ pub enum Read {}
 #[derive(Debug)]
 pub enum Write {}
 
-/// As whom a patient's data was opened.
+/// The role in which a patient's data was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The patient themself.
@@ -33,7 +33,7 @@ pub enum Role {
         /// The clinic it belongs to.
         clinic: Id<Clinic>,
     },
-    /// Somebody who records infusions at a clinic of the patient's.
+    /// A member of staff who records infusions at a clinic of the patient's.
     Recorder {
         /// The clinic.
         clinic: Id<Clinic>,
@@ -43,7 +43,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word in the audit log.
+    /// Returns the word for the audit log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -90,7 +90,7 @@ impl<A> Access<A> {
         }
     }
 
-    /// Made by the doors only, after the check.
+    /// Makes an access. Only the doors call this, after the check.
     pub(super) fn opened(
         patient: Id<Patient>,
         role: Role,
@@ -106,17 +106,17 @@ impl<A> Access<A> {
         self.patient
     }
 
-    /// The caller's role.
+    /// Returns the caller's role.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether the patient themself (or the server for them) is at work.
+    /// Whether the caller is the patient, or the server on the patient's behalf.
     pub fn is_owner(&self) -> bool {
         matches!(self.role, Role::Owner | Role::Server)
     }
 
-    /// The care link a therapist came over.
+    /// Returns the care link of a therapist.
     pub fn link(&self) -> Option<Id<CareLink>> {
         match self.role {
             Role::Therapist { link, .. } => Some(link),
@@ -124,12 +124,12 @@ impl<A> Access<A> {
         }
     }
 
-    /// The account and session at work; `None` for the server.
+    /// Returns the account and session of the caller; `None` for the server.
     pub fn actor(&self) -> Option<(Id<Account>, Id<Session>)> {
         self.actor
     }
 
-    /// The account at work.
+    /// Returns the account of the caller.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl<A> Access<A> {
         self.actor.map(|(account, _)| account).ok_or_else(|| Error::internal("the server has no account"))
     }
 
-    /// The patient's keys.
+    /// Returns the patient's keys.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl<A> Access<A> {
         self.now
     }
 
-    /// Notes that the content of `id` goes to the caller: it stands in the audit row of this access.
+    /// Notes that the answer holds the content of `id`, for the audit row of this access.
     pub fn returns(&self, id: Uuid) {
         if !self.is_owner() {
             self.read.borrow_mut().push(id);
@@ -165,12 +165,12 @@ impl<A> Access<A> {
 }
 
 impl Access<Read> {
-    /// The permission of the server to read a patient's data: to judge what may be delivered, to look for what is due.
+    /// Lets the server read a patient's data: to judge what may be delivered, to look for what is due.
     pub fn for_server(patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Self {
         Self::new(patient, Role::Server, None, keys, now)
     }
 
-    /// The permission of a patient, who is known to be themself, to read outside the operations that name a patient.
+    /// Lets a patient read their own data outside the operations that name a patient.
     ///
     /// # Errors
     ///
@@ -182,12 +182,13 @@ impl Access<Read> {
 }
 
 impl Access<Write> {
-    /// The access of the planner, in the unit of whoever changed something.
+    /// Makes the access of the planner in the unit that changed something.
     pub fn for_planner(request: &PlanRequest) -> Self {
         Self::new(request.patient, Role::Server, request.actor, request.keys.clone(), request.now)
     }
 
-    /// Locks the patient's head, as the first write on their data in a unit, and takes the number of the first change.
+    /// Locks the patient's head and takes the number of the first change. This is the first write on their data in a
+    /// unit.
     ///
     /// # Errors
     ///
@@ -199,12 +200,13 @@ impl Access<Write> {
         Ok(())
     }
 
-    /// Notes that a statement has locked the patient's head and taken `number`, and whether it recorded a change under it.
+    /// Notes that a statement has locked the patient's head and taken `number`; `used` if it recorded a change under
+    /// it.
     pub fn locked(&self, number: i64, used: bool) {
         self.number.set(Some(number).filter(|_| !used));
     }
 
-    /// Records a change under the next number of the patient. The plan follows as the kind of thing says.
+    /// Records a change under the patient's next number. The kind of thing decides whether the plan follows.
     ///
     /// # Errors
     ///
@@ -213,7 +215,7 @@ impl Access<Write> {
         self.record_feeding(tx, change, change.entity.feeds_plan())
     }
 
-    /// Records a change whose own content says whether it feeds the plan.
+    /// Records a change and lets the caller decide whether it feeds the plan.
     ///
     /// # Errors
     ///
@@ -224,8 +226,8 @@ impl Access<Write> {
         Ok(())
     }
 
-    /// Records a change that the server makes in the unit of somebody else: it has no actor, and the planner who makes it
-    /// plans after it.
+    /// Records a change that the server makes in the unit of another caller: the change has no actor. It does not feed
+    /// the plan, because the planner that makes it plans afterwards.
     ///
     /// # Errors
     ///
@@ -240,7 +242,7 @@ impl Access<Write> {
         changes::insert(tx, self.patient, number, actor, self.now, &[change])
     }
 
-    /// Records many changes of one kind, the first of them under the number that is held.
+    /// Records many changes of one kind. The first of them takes the number that is held.
     ///
     /// # Errors
     ///
@@ -260,16 +262,16 @@ impl Access<Write> {
         Ok(())
     }
 
-    /// Notes that the unit changed what the plan depends on, where no change row says so.
+    /// Notes that the unit changed facts of the plan for which there is no change row.
     pub fn feed_plan(&self, feeds: FeedsPlan) {
         self.feeds.set(self.feeds.get().max(feeds));
     }
 
-    /// Has the plan follow what the unit changed: the last step of every unit that writes, once.
+    /// Brings the plan up to date. Every unit that writes does this once, as its last step.
     ///
     /// # Errors
     ///
-    /// What the planner answers.
+    /// The errors of the planner.
     pub(super) fn follow(&self, tx: &mut Tx<'_>, planner: &dyn Planner) -> Result<()> {
         let feeds = self.feeds.take();
         if feeds == FeedsPlan::Never {
@@ -280,7 +282,7 @@ impl Access<Write> {
     }
 }
 
-/// A permission to write that was given outside a door. It is used up by a piece of work, after which the plan follows.
+/// A permission to write that was given outside a door. One piece of work uses it up; the plan then follows.
 #[derive(Debug)]
 pub struct WriteScope(Access<Write>);
 
@@ -290,7 +292,7 @@ impl WriteScope {
         Self(Access::new(patient, Role::Server, None, keys, now))
     }
 
-    /// For a patient who is known to be themself, outside the operations that name a patient.
+    /// Lets a patient write their own data outside the operations that name a patient.
     ///
     /// # Errors
     ///
@@ -300,7 +302,7 @@ impl WriteScope {
         Ok(Self(Access::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now())))
     }
 
-    /// For the patient of an account that this unit makes, in the session that it opens for them.
+    /// Lets a unit that makes a patient's account write that patient's data, in the session that it opens.
     ///
     /// # Errors
     ///
@@ -311,16 +313,16 @@ impl WriteScope {
         Ok(Self(Access::opened(patient, Role::Owner, (account.id, session), Some(keys.clone()), now)))
     }
 
-    /// With an access for which this slice has checked everything itself.
+    /// Wraps an access for which this slice has made every check.
     pub(super) fn of(access: Access<Write>) -> Self {
         Self(access)
     }
 
-    /// Does `work`, and then has the plan follow what it changed.
+    /// Does `work`, then brings the plan up to date.
     ///
     /// # Errors
     ///
-    /// What `work` or the planner answer.
+    /// The errors of `work` and of the planner.
     pub fn run<T>(
         self,
         tx: &mut Tx<'_>,

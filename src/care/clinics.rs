@@ -1,4 +1,4 @@
-//! Clinics: finds the clinic that somebody means, and checks what they may do there.
+//! Clinics: finds the clinic of a request and checks the caller's capabilities there.
 
 use super::model::Capabilities;
 use super::store;
@@ -13,12 +13,12 @@ pub fn clinic_place(clinic: Id<Clinic>, version: i64) -> Place {
     Place { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: version }
 }
 
-/// The clinic somebody means: the one they name, or the only one where they may do this.
+/// Finds the clinic of a request: the one it names, or the only one where the caller may do this.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for a clinic where they do not work; 403 where they may not do this; a fault of `/clinic_id`
-/// when it could be several.
+/// [`Error::NotFound`] for a clinic where the caller does not work; 403 where they may not do this; a fault of
+/// `/clinic_id` when several clinics are possible.
 pub fn clinic_for(
     memberships: &[(Id<Clinic>, Capabilities)],
     named: Option<Id<Clinic>>,
@@ -37,7 +37,7 @@ pub fn clinic_for(
     }
 }
 
-/// The clinics of `memberships` where somebody may do something.
+/// Lists the clinics of `memberships` whose capabilities satisfy `may`.
 pub fn where_may(memberships: &[(Id<Clinic>, Capabilities)], may: impl Fn(Capabilities) -> bool) -> Vec<Id<Clinic>> {
     memberships.iter().filter(|(_, capabilities)| may(*capabilities)).map(|(clinic, _)| *clinic).collect()
 }
@@ -48,7 +48,7 @@ pub fn require_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) ->
     clinic_for(&memberships, Some(clinic), Capabilities::admin).map(drop)
 }
 
-/// How many patients have an active link at a clinic, for its admins. Not to be told below ten.
+/// Counts the patients with an active link at a clinic, for its admins. Counts below ten must not be shown.
 pub fn count_patients(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<i64> {
     require_admin(tx, live, clinic)?;
     store::count_patients(tx, clinic)

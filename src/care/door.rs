@@ -8,7 +8,7 @@
 //! | `Door<Care>` | a therapist over a live link |
 //!
 //! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
-//! statements and give the same 404. A refusal of staff who could know the patient leaves a trace in the patient's
+//! statements and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace in the patient's
 //! log, once an hour for each person.
 
 use std::future::Future;
@@ -50,7 +50,7 @@ impl<L> std::fmt::Debug for Door<L> {
 /// The parts of a request that the unit needs.
 struct Parts {
     caller: Caller,
-    /// `None`: staff said `me`.
+    /// `None` for staff who said `me`.
     patient: Option<Id<Patient>>,
     owner: bool,
     keys: Option<Keys>,
@@ -100,12 +100,12 @@ impl Parts {
         }
         let record = AuditRecord { act: act.to_owned(), role: "staff".to_owned(), refused: true, ids: Vec::new() };
         let subject = Subject::Patient(patient);
-        // Without a session: that is how a refusal is found again without opening it.
+        // No session: such rows are found as refusals without opening them.
         audit::append(tx, &self.state.vault, keys, subject, Some(who), None, now, &record)
     }
 
-    /// Does `f`. For anybody but the patient, what is not theirs to see, or not there, is undone and leaves the same trace of
-    /// a refusal, which must be committed.
+    /// Does `f`. For callers other than the patient, a 404 undoes `f` and leaves the trace of a refusal, which must be
+    /// committed.
     fn attempt<A, T>(
         &self,
         tx: &mut Tx<'_>,
@@ -125,7 +125,7 @@ impl Parts {
         }
     }
 
-    /// Writes the audit row of an access by anybody but the patient.
+    /// Writes the audit row of an access; none for the patient.
     fn trace<A>(&self, tx: &mut Tx<'_>, act: &'static str, access: &Access<A>) -> Result<()> {
         if access.is_owner() {
             return Ok(());
@@ -148,8 +148,8 @@ fn hour_of(now: Timestamp) -> Timestamp {
 }
 
 impl<L: Policy> Door<L> {
-    /// The door to a patient's data; to the caller's own without a `patient`. Whether it opens is seen in the unit that
-    /// reads or writes.
+    /// Makes the door to a patient's data, or to the caller's own without a `patient`. The check is made later, in the
+    /// unit that reads or writes.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl<L: Policy> Door<L> {
         Ok(Self { parts: Arc::new(Parts { caller, patient, owner, keys, state }), of: PhantomData })
     }
 
-    /// The patient behind the door, once a unit has opened it; for rendering what it returned.
+    /// Returns the patient. Called after a unit has opened the door, to render the answer.
     ///
     /// # Errors
     ///
@@ -179,7 +179,7 @@ impl<L: Policy> Door<L> {
         self.parts.patient.ok_or(Error::NotFound)
     }
 
-    /// The patient's keys, for opening what a unit returned.
+    /// Returns the patient's keys, to open what a unit returned.
     ///
     /// # Errors
     ///
@@ -198,23 +198,23 @@ impl<L: Policy> Door<L> {
         self.parts.caller.now()
     }
 
-    /// The server's parts.
+    /// Returns the server's parts.
     pub fn state(&self) -> &State {
         &self.parts.state
     }
 
-    /// Binds cursors to the caller and to what they asked for.
+    /// Binds cursors to the caller, the operation and the filter.
     pub fn cursor_scope(&self, act: &str, filter: &str) -> Vec<u8> {
         let patient = self.parts.patient.map(|id| id.to_string()).unwrap_or_default();
         format!("{act}|{}|{patient}|{filter}", self.parts.caller.account()).into_bytes()
     }
 
-    /// Opens the door to read, as operation `act`. For the patient one snapshot; for anybody else a unit that also
-    /// writes the audit row, with the ids given to [`Access::returns`].
+    /// Opens the door to read, as operation `act`. A patient reads one snapshot. For other callers the unit also writes
+    /// the audit row, with the ids given to [`Access::returns`].
     ///
     /// # Errors
     ///
-    /// 401, 403 or 404 when the door stays shut; what `f` answers.
+    /// 401, 403 or 404 when the door stays shut; the errors of `f`.
     pub async fn read<T, F>(&self, act: &'static str, mut f: F) -> Result<T>
     where
         T: Send + 'static,
@@ -228,7 +228,7 @@ impl<L: Policy> Door<L> {
                     parts.trace(tx, act, &access)?;
                     Ok(Ok(value))
                 }
-                // Not theirs to see, or not there: both leave the same trace.
+                // A forbidden and an absent thing leave the same trace.
                 Err(Error::NotFound) if !access.is_owner() => {
                     parts.trace_refusal(tx, act, access.account()?, access.patient(), access.now())?;
                     Ok(Err(Error::NotFound))
@@ -240,11 +240,11 @@ impl<L: Policy> Door<L> {
         if self.is_owner() { db.read(unit).await? } else { db.write(unit).await? }
     }
 
-    /// What was asked for, parsed; what is wrong with it is only told to somebody whom the door lets in.
+    /// Opens the door, then returns the parsed request. Its faults are told only to callers whom the door lets in.
     ///
     /// # Errors
     ///
-    /// 401, 403 or 404 when the door stays shut; then what is wrong.
+    /// 401, 403 or 404 when the door stays shut; then the faults of the request.
     pub async fn first<T>(&self, act: &'static str, asked: Result<T>) -> Result<T> {
         match asked {
             Ok(asked) => Ok(asked),
@@ -252,12 +252,12 @@ impl<L: Policy> Door<L> {
         }
     }
 
-    /// Reads a page of a list, as operation `act`. `filter` names what the list is filtered by, for its cursors. `V` is a
+    /// Reads a page of a list, as operation `act`. `filter` is the list's filter, for its cursors. `V` is a
     /// [`Page`](crate::kernel::page::Page), with what else its view needs.
     ///
     /// # Errors
     ///
-    /// 401, 403 or 404 when the door stays shut; what is wrong with the listing; what `read` answers.
+    /// 401, 403 or 404 when the door stays shut; faults of the listing; the errors of `read`.
     pub async fn list<F, K, V>(
         &self,
         act: &'static str,
@@ -276,15 +276,15 @@ impl<L: Policy> Door<L> {
         Ok((listing, read))
     }
 
-    /// Does what `request` asks for, as operation `act`: once for each idempotency key.
+    /// Does `request` as operation `act`, once for each idempotency key.
     ///
-    /// `parse` makes the command; its faults are only told to somebody whom the door lets in. `work` does it; the plan
-    /// follows what it changed. Then `show` reads what the answer needs, the first time (the outcome then has a
-    /// value) and for a replay, for what the caller may see now.
+    /// `parse` makes the command; its faults are told only to callers whom the door lets in. `work` does it, and the
+    /// plan follows. Then `show` reads what the answer needs and what the caller may see now: the first time with the
+    /// value in the outcome, for a replay without.
     ///
     /// # Errors
     ///
-    /// 401, 403 or 404 when the door stays shut; what is wrong with the request; what `work` or `show` answer.
+    /// 401, 403 or 404 when the door stays shut; faults of the request; the errors of `work` and `show`.
     pub async fn change<I, B, C, T, V>(
         &self,
         act: &'static str,
@@ -319,7 +319,7 @@ impl<L: Policy> Door<L> {
         Ok(Answer { created: status == 201, path, value })
     }
 
-    /// Does what `request` asks for, as [`Door::change`] does, where there is nothing to show for it: 204.
+    /// Does `request` as [`Door::change`] does, and answers 204.
     ///
     /// # Errors
     ///
@@ -353,7 +353,7 @@ impl<L: Policy> FromRequest for Door<L> {
             let part = |what: &'static str| Error::internal(format!("no {what}"));
             let state = request.app_data::<web::Data<State>>().ok_or_else(|| part("state"))?.clone();
             let directory = request.app_data::<web::Data<Directory>>().ok_or_else(|| part("directory"))?;
-            // Where the address names no patient, the operation is on the caller's own.
+            // An address that names no patient means the caller's own data.
             let asked = request.match_info().get("patient_id").unwrap_or("me");
             let asked: PatientRef = asked.parse().map_err(|_malformed| {
                 Error::Invalid(vec![FieldError {

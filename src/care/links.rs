@@ -18,11 +18,11 @@ use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 
-/// Accepts an invitation in the name of the patient: makes the link. The patient must exist.
+/// Accepts an invitation for the patient and makes the link. The patient must exist.
 ///
 /// # Errors
 ///
-/// [`Code::AlreadyLinked`], with the link there is.
+/// [`Code::AlreadyLinked`], with the existing link.
 pub fn accept(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -30,17 +30,17 @@ pub fn accept(
     clinic: Id<Clinic>,
     therapist: Id<Account>,
 ) -> Result<()> {
-    // The head is locked first: two invitations of one therapist, accepted at once, make one link.
+    // The head is locked first, so that two invitations of one therapist accepted at once make one link.
     access.lock(tx)?;
     if let Some(there) = store::find_live_link(tx, access, therapist)? {
         return Err(Error::Conflict(Code::AlreadyLinked, Some(there.uuid())));
     }
     store::insert_link(tx, access, id, clinic, therapist)?;
-    // Until it is confirmed the plan does not depend on it.
+    // The plan does not depend on a link that is not confirmed.
     access.record_feeding(tx, Change::new(Entity::CareLink, id, 1, Op::Create), FeedsPlan::Never)
 }
 
-/// Ends a link that is held, and closes what was granted over it alone. Again does nothing.
+/// Ends a link that is held, and closes the grants that only it could read. A second call does nothing.
 pub(super) fn end(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Result<()> {
     if !link.state.live() {
         return Ok(());
@@ -53,7 +53,7 @@ pub(super) fn end(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Resul
     access.record_all(tx, &closed.collect::<Vec<_>>())
 }
 
-/// Ends a link for one of its two sides. `keys` are those of its patient.
+/// Ends a link for one of its two sides. `keys` are its patient's.
 ///
 /// # Errors
 ///
@@ -77,7 +77,8 @@ pub fn end_own(
     WriteScope::of(access).run(tx, planner, |tx, access| end(tx, access, &link))
 }
 
-/// Confirms, as the therapist, that the patient is who was invited. Twice is once. `keys` are those of the patient.
+/// Confirms, as the therapist, that the patient is the person who was invited. A second call changes nothing. `keys`
+/// are the patient's.
 ///
 /// # Errors
 ///
@@ -104,7 +105,7 @@ pub fn confirm(
     Ok(Link { state: LinkState::Active, version, active_at: Some(At(live.now())), ..link })
 }
 
-/// The caller's own link that has not ended, held until the unit ends.
+/// Finds the caller's own link that has not ended, and holds it until the unit ends.
 pub fn own_live(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>) -> Result<Link> {
     let link = store::hold_link(tx, id)?;
     let memberships = store::memberships(tx, live.account())?;
@@ -115,7 +116,7 @@ pub fn own_live(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>) -> Result
     .ok_or(Error::NotFound)
 }
 
-/// The keys of the patient of a link, fetched before the unit that changes it.
+/// Fetches the keys of a link's patient, before the unit that changes the link.
 pub async fn keys_of_link(state: &State, id: Option<&Id<CareLink>>) -> Result<Option<Keys>> {
     let Some(id) = id.copied() else { return Ok(None) };
     match state.db.read(move |tx| store::find_link(tx, id)).await? {
@@ -124,7 +125,7 @@ pub async fn keys_of_link(state: &State, id: Option<&Id<CareLink>>) -> Result<Op
     }
 }
 
-/// The keys of patients, fetched before the unit that writes their audit rows.
+/// Fetches the keys of patients, before the unit that writes their audit rows.
 pub async fn keys_of(
     vault: &Vault,
     patients: impl IntoIterator<Item = Id<Patient>>,
@@ -138,7 +139,7 @@ pub async fn keys_of(
     Ok(found)
 }
 
-/// Writes into a patient's log that the caller was told who they are.
+/// Writes into a patient's log that the caller was shown their name.
 pub fn note_shown<K>(
     tx: &mut Tx<'_>,
     vault: &Vault,
@@ -153,7 +154,7 @@ pub fn note_shown<K>(
     audit::append(tx, vault, keys, subject, Some(live.account()), Some(live.session()), live.now(), &record)
 }
 
-/// Writes into the patient's log that the therapist was told who they are, and collects the name.
+/// Writes into the patient's log that the therapist was shown their name, and collects the name.
 ///
 /// # Errors
 ///
@@ -180,8 +181,8 @@ pub struct Listed {
     pub names: SealedNames,
 }
 
-/// A page of the caller's links, and where the next one starts: with names for a patient, the links alone for a
-/// therapist, who is shown them by [`show`].
+/// Lists a page of the caller's links, with the cursor of the next. A patient also gets names. A therapist gets the
+/// links alone; [`show`] adds the names.
 pub fn list(
     tx: &mut Tx<'_>,
     live: &Live<Anyone>,
@@ -201,7 +202,7 @@ pub fn list(
     Ok((Listed { links, owner: false, names: SealedNames::default() }, next))
 }
 
-/// Shows a therapist those of `wanted` that are still theirs, and writes it into each patient's log.
+/// Shows a therapist those of `wanted` that are still theirs, and writes a row into each patient's log.
 pub fn show(
     tx: &mut Tx<'_>,
     vault: &Vault,
@@ -217,7 +218,7 @@ pub fn show(
             && keys.contains_key(&link.patient)
             && wanted.iter().any(|wanted| wanted.id == link.id)
     });
-    // By patient: the order in which heads are locked.
+    // Heads are locked in the order of patients.
     for link in &links {
         if let Some(keys) = keys.get(&link.patient) {
             note_shown(tx, vault, keys, live, "list_care_links", "therapist", link)?;

@@ -1,4 +1,4 @@
-//! Those who work at a clinic, and the changes an admin makes to what they may do.
+//! Members of a clinic, and the changes that an admin makes to them.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::kernel::id::{Account, Clinic};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 
-/// A page of those who work at a clinic, for its admins.
+/// Lists a page of a clinic's members, for its admins.
 pub fn list(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
@@ -34,12 +34,12 @@ pub struct MemberChange {
     pub ended: bool,
 }
 
-/// Changes what a member may do, or ends their work at the clinic and with it all their care links there.
+/// Changes a member's capabilities, or ends their work at the clinic and with it their care links there.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when nobody would be left to administer
-/// the clinic; what `change` answers.
+/// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when the clinic would be left without an
+/// admin; the errors of `change`.
 pub fn update(
     tx: &mut Tx<'_>,
     planner: &dyn Planner,
@@ -61,7 +61,7 @@ pub fn update(
     if change.ended {
         let actor = (live.account(), live.session());
         for link in store::hold_links_of(tx, clinic, account)? {
-            // Without the keys of many patients: the planner marks their plans stale.
+            // No keys, because many patients may be concerned: the planner marks their plans stale.
             let access = Access::opened(link.patient, Role::Server, actor, None, live.now());
             WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }
@@ -70,7 +70,7 @@ pub fn update(
     Ok(member)
 }
 
-/// The member that a change was about, as they are now, also when the change let them go.
+/// Reads a member after a change, also one who no longer works there.
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ pub fn get(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, account: Id<
     store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
 }
 
-/// Makes an account work at a clinic.
+/// Makes an account a member of a clinic.
 ///
 /// # Errors
 ///

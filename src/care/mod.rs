@@ -1,13 +1,13 @@
 //! Clinics, their members, care links, the visibility of grants; and the doors to a patient's data.
 //!
-//! [`access`] is the only maker of an [`Access`], in the unit that uses it and after the check. Every storage function
-//! on patient data takes one, so that no query can be written without it. A [`Door`] in a handler's signature says
-//! which lock guards the operation; opening it as somebody else writes the audit row in the same unit.
+//! Only [`access`] makes an [`Access`], in the unit that uses it and after the check. Every storage function on patient
+//! data takes one, so that no query can be written without it. The [`Door`] in a handler's signature is the policy of
+//! the operation. When a caller other than the patient opens it, the audit row is written in the same unit.
 //!
-//! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes what
-//! the members of a clinic may do ([`members`]), which gives nobody content: a new link needs the patient.
+//! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes the
+//! capabilities of a clinic's members ([`members`]), which gives nobody content: a new link needs the patient.
 //!
-//! Whoever sees a patient's name in a list has left a row in that patient's access log: [`roster`], [`links`].
+//! Staff who are shown a patient's name in a list leave a row in that patient's access log: [`roster`], [`links`].
 //!
 //! Queries here that span patients: the roster, by therapist (index `care_links_therapist`) or by clinic (index
 //! `care_links_clinic`).

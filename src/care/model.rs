@@ -21,12 +21,12 @@ impl Capabilities {
         Self(bits & 15)
     }
 
-    /// The bits to store.
+    /// Returns the bits to store.
     pub const fn bits(self) -> i32 {
         self.0
     }
 
-    /// The capabilities of these names; `None` when one is unknown or there is none.
+    /// Reads capability names; `None` when one is unknown or there is none.
     pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
         let mut bits = 0;
         for name in names {
@@ -35,45 +35,45 @@ impl Capabilities {
         (bits != 0).then_some(Self(bits))
     }
 
-    /// Their names.
+    /// Returns their names.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(_, bit)| self.0 & bit != 0).map(|(name, _)| *name).collect()
     }
 
-    /// A therapist: care links and what is granted over them.
+    /// Whether they may treat patients: care links and what is granted over them.
     pub const fn care(self) -> bool {
         self.0 & Self::CARE != 0
     }
 
-    /// A nurse: infusions of the clinic's patients, and no journal.
+    /// Whether they may record infusions of the clinic's patients; this opens no journal.
     pub const fn record(self) -> bool {
         self.0 & Self::RECORD != 0
     }
 
-    /// Looks after alerts.
+    /// Whether they look after alerts.
     pub const fn duty(self) -> bool {
         self.0 & Self::DUTY != 0
     }
 
-    /// Manages people and protocols, and sees no content.
+    /// Whether they manage people and protocols; this opens no content.
     pub const fn admin(self) -> bool {
         self.0 & Self::ADMIN != 0
     }
 }
 
-/// How far a care link has come. An invitation that nobody has taken has no link yet.
+/// The state of a care link. An open invitation has no link yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// The patient has accepted; the therapist has not confirmed who it was.
+    /// The patient has accepted; the therapist has not confirmed the person.
     Accepted,
-    /// Both have agreed: the therapist sees what is theirs to see.
+    /// Both have agreed; the therapist has access.
     Active,
-    /// Over, for good.
+    /// The link is over for good.
     Ended,
 }
 
 impl LinkState {
-    /// The stored name.
+    /// Returns the stored name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -82,7 +82,7 @@ impl LinkState {
         }
     }
 
-    /// The state of that name.
+    /// Reads a stored name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Accepted, Self::Active, Self::Ended].into_iter().find(|state| state.name() == name)
     }

@@ -20,7 +20,7 @@ pub struct SealedNames {
 }
 
 impl SealedNames {
-    /// Reads the sealed names of these people and clinics. That the caller may know them is checked before.
+    /// Reads the sealed names of these people and clinics. The caller has checked that they may be shown.
     pub fn collect(
         tx: &mut Tx<'_>,
         accounts: impl IntoIterator<Item = Id<Account>>,
@@ -37,7 +37,7 @@ impl SealedNames {
         Ok(Self { accounts, clinics })
     }
 
-    /// Opens them, after the unit. Who has no keys any more has no name.
+    /// Opens the names, after the unit. Accounts whose keys were destroyed have none.
     pub async fn open(self, vault: &Vault) -> Result<Names> {
         let mut names = Names::default();
         for (id, version, sealed) in self.accounts {

@@ -1,15 +1,15 @@
-//! Policies: who may try an operation on a patient's data, and as whom they get in.
+//! Policies: the accounts that may call an operation on a patient's data, and the role in which each is admitted.
 
 use super::access::Role;
 use super::store::Relation;
 use crate::identity::{Anyone, Kind, Staff};
 use crate::kernel::id::Patient;
 
-/// A policy: which accounts may try, and as whom they get in.
+/// A policy: the accounts that may call an operation, and the role in which each is admitted.
 pub trait Policy: 'static {
     /// The kinds of account that may call the operation; others get 403, whatever the patient.
     type For: Kind;
-    /// As whom a caller gets in, by what binds them to the patient.
+    /// Returns the role of a caller with these relations to the patient; `None` if the policy refuses them.
     fn admits(relations: &Relations<'_>) -> Option<Role>;
 }
 
@@ -49,12 +49,12 @@ macro_rules! policies {
 }
 
 policies! {
-    /// The patient.
+    /// Admits the patient.
     Own for Patient: relations => relations.owner();
-    /// The patient, or a linked therapist.
+    /// Admits the patient and linked therapists.
     Shared for Anyone: relations => relations.owner().or_else(|| relations.therapist());
-    /// The patient, a linked therapist, or recording staff.
+    /// Admits the patient, linked therapists and recording staff.
     Team for Anyone: relations => relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
-    /// A linked therapist.
+    /// Admits linked therapists.
     Care for Staff: relations => relations.therapist();
 }

@@ -14,7 +14,7 @@ use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Vault};
 
-/// A page of the ids on the caller's roster: nothing anybody wrote, so nothing that leaves a trace.
+/// Lists a page of the ids on the caller's roster. Ids are no content, so this leaves no trace.
 pub fn list(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
@@ -29,13 +29,13 @@ pub fn list(
 /// A patient on the roster.
 #[derive(Clone, Copy, Debug)]
 pub struct OnRoster {
-    /// The link that puts them there; a therapist's own one before a colleague's.
+    /// The link that puts them there. A therapist's own link goes before a colleague's.
     pub link: Link,
     /// `therapist` or `record`.
     pub role: &'static str,
 }
 
-/// Shows the caller those of `patients` who are still on their roster, and writes it into each patient's log.
+/// Shows the caller those of `patients` who are still on their roster, and writes a row into each patient's log.
 pub fn show(
     tx: &mut Tx<'_>,
     vault: &Vault,

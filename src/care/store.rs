@@ -36,8 +36,8 @@ pub struct Relation {
     pub capabilities: Capabilities,
 }
 
-/// Every link of `patient` at clinics where `account` works, held until the unit ends: one statement, the same
-/// whatever it finds.
+/// Finds every link of `patient` at clinics where `account` works, and holds them until the unit ends. One statement,
+/// the same whatever it finds.
 pub fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
     let rows: Vec<(Id<CareLink>, Id<Clinic>, Id<Account>, LinkState, Capabilities)> = locked!(
         tx,

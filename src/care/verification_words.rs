@@ -1,13 +1,14 @@
-//! Two words that patient and therapist compare, so that each knows who is at the other end of their link.
+//! The verification words of a link: patient and therapist compare them, so that each knows the person at the other
+//! end.
 
 use crate::kernel::Id;
 use crate::kernel::id::{Account, CareLink};
 use crate::vault::{MacLabel, Vault};
 
-/// 256 short words that say nothing about anybody, one for each byte.
+/// 256 short words without any meaning for a person, one for each byte.
 const WORDS: &str = include_str!("verification_words.txt");
 
-/// The two words of a link: the same for both sides, and not to be guessed from its ids.
+/// Derives the two words of a link. They are the same for both sides and cannot be guessed from its ids.
 pub fn words_of(vault: &Vault, link: Id<CareLink>, patient: Id<Account>) -> Vec<&'static str> {
     let mac = vault.mac(MacLabel::Words, &[link.uuid().as_bytes(), patient.uuid().as_bytes()]);
     mac.iter().take(2).filter_map(|byte| word(*byte)).collect()

@@ -1,13 +1,13 @@
 //! The per-patient change sequence.
 //!
-//! Every write to a patient's data takes the next number of that patient, under the lock on the patient's head row
-//! and in its own transaction: commit order is number order, so a reader who has seen number `n` has seen everything
-//! up to `n`. The row that is kept with the number (who, from which session, what, when) is the audit of writes.
+//! Every write to a patient's data takes the next number of that patient, under the lock on the patient's head row and
+//! in its own transaction. Commit order is number order, so a reader who has seen number `n` has seen everything up to
+//! `n`. The row kept with the number (account, session, thing, instant) is the audit of writes.
 //!
-//! A kind of thing says whether its changes feed the plan of prompts ([`FeedsPlan`]); the plan is made again once, as
-//! the last step of the unit that changed something, by the [`Planner`] of the server.
+//! Each kind of thing defines whether its changes feed the plan of prompts ([`FeedsPlan`]). The server's [`Planner`]
+//! makes the plan again once, as the last step of the unit that changed something.
 //!
-//! Taking the number is the **first** write on a patient's data in a unit: it is what serialises writers.
+//! Taking the number is the **first** write on a patient's data in a unit, because it serialises writers.
 
 mod model;
 mod planner;

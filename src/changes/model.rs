@@ -29,24 +29,24 @@ pub enum Entity {
     Response,
     /// An assignment.
     Assignment,
-    /// A kind that is declared outside this crate. The plan knows nothing of it.
+    /// A kind that is declared outside this crate. It never feeds the plan.
     Extension(i32),
 }
 
-/// Whether a change of a thing calls for another plan.
+/// Whether a change of a thing calls for a new plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FeedsPlan {
     /// The plan does not depend on it.
     #[default]
     Never,
-    /// The planner looks, at little cost, whether what the plan depends on has changed.
+    /// The planner checks at little cost whether the facts of the plan have changed.
     Perhaps,
     /// The plan is made again.
     Always,
 }
 
 impl Entity {
-    /// The stored number.
+    /// Returns the stored number.
     pub const fn number(self) -> i32 {
         match self {
             Self::Entry => 1,
@@ -63,7 +63,7 @@ impl Entity {
         }
     }
 
-    /// Whether its changes feed the plan. A new kind has to say so here, or it does not compile.
+    /// Whether changes of this kind feed the plan. A new kind does not compile without an answer here.
     pub const fn feeds_plan(self) -> FeedsPlan {
         match self {
             Self::Infusion
@@ -74,14 +74,14 @@ impl Entity {
             | Self::CareLink
             | Self::Response
             | Self::Assignment => FeedsPlan::Always,
-            // Most entries change nothing that a plan asks for, and each is written on the hottest path.
+            // Most entries change no fact of the plan, and they are written most often.
             Self::Entry => FeedsPlan::Perhaps,
             Self::Comment | Self::Extension(_) => FeedsPlan::Never,
         }
     }
 }
 
-/// What happened to it. The numbers are stored: never reuse one.
+/// The kind of change. The numbers are stored: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// It was made.
@@ -92,12 +92,12 @@ pub enum Op {
     Delete,
     /// It was brought back.
     Undelete,
-    /// An earlier revision was made the present one.
+    /// An earlier revision was made the current one.
     Restore,
 }
 
 impl Op {
-    /// The stored number.
+    /// Returns the stored number.
     pub const fn number(self) -> i32 {
         match self {
             Self::Create => 1,
@@ -108,7 +108,7 @@ impl Op {
         }
     }
 
-    /// The operation with that number.
+    /// Returns the operation with that number.
     pub const fn of(number: i32) -> Option<Self> {
         Some(match number {
             1 => Self::Create,
@@ -120,7 +120,7 @@ impl Op {
         })
     }
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Create => "created",
@@ -146,13 +146,13 @@ pub struct Change {
 }
 
 impl Change {
-    /// A change of `id` that made it `version`.
+    /// Makes a change that brought `id` to `version`.
     pub const fn new<K>(entity: Entity, id: Id<K>, version: i64, op: Op) -> Self {
         Self { entity, id: id.uuid(), version, op }
     }
 }
 
-/// A change as it was kept.
+/// A stored change.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// The version it made.

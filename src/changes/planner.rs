@@ -1,4 +1,4 @@
-//! Planning again, as the units that change a fact see it.
+//! The interface by which units that change a fact have the plan made again.
 
 use std::fmt;
 
@@ -10,24 +10,24 @@ use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::vault::Keys;
 
-/// Asks for another plan of one patient, at the end of the unit that changed what the plan depends on.
+/// A request for a new plan of one patient, at the end of the unit that changed facts of the plan.
 #[derive(Clone, Debug)]
 pub struct PlanRequest {
     /// The patient.
     pub patient: Id<Patient>,
-    /// Their keys; without them the plan is marked stale, and a worker makes it.
+    /// Their keys. Without keys the plan is marked stale, and a worker makes it.
     pub keys: Option<Keys>,
-    /// The account and session that changed something; `None` for the server.
+    /// The account and session that made the change; `None` for the server.
     pub actor: Option<(Id<Account>, Id<Session>)>,
     /// The start of the unit.
     pub now: Timestamp,
-    /// Whether the plan has to follow, or may have to.
+    /// Whether the plan must be made again, or only if its facts have changed.
     pub feeds: FeedsPlan,
 }
 
-/// Plans again what a change has made stale. The server has one planner; each unit that writes ends by calling it.
+/// Makes stale plans again. The server has one planner; each unit that writes ends by calling it.
 pub trait Planner: fmt::Debug + Send + Sync {
-    /// Plans again and stores the difference. The head of the patient is held.
+    /// Makes the plan again and stores the difference. The caller holds the patient's head.
     ///
     /// # Errors
     ///

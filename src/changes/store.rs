@@ -13,7 +13,7 @@ use crate::db::{At, Both, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
-/// Locks the patient's head and takes `count` numbers; answers the first of them.
+/// Locks the patient's head and takes `count` numbers. Returns the first of them.
 ///
 /// # Errors
 ///
@@ -24,7 +24,7 @@ pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize) -> Result<i64> 
     Ok(last.ok_or(Error::NotFound)? - count + 1)
 }
 
-/// The update that takes numbers, as a text of its own: diesel prepares an update anew for every run.
+/// The update that takes numbers, as literal SQL, because diesel prepares an update anew for every run.
 #[derive(QueryId)]
 struct Take {
     patient: Id<Patient>,
@@ -51,7 +51,7 @@ impl Query for Take {
 }
 impl<C: Connection> RunQueryDsl<C> for Take {}
 
-/// Keeps `changes` under the numbers from `first` on.
+/// Inserts `list` under the numbers from `first` on.
 pub fn insert(
     tx: &mut Tx<'_>,
     patient: Id<Patient>,
@@ -93,7 +93,7 @@ pub fn list_own(tx: &mut Tx<'_>, patient: Id<Patient>, since: Timestamp, limit: 
 
 type Row = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);
 
-/// The changes of one thing, oldest first, at most `limit` of them after version `after`.
+/// Lists the changes of one thing after version `after`, oldest first, at most `limit`.
 pub fn list_of(
     tx: &mut Tx<'_>,
     patient: Id<Patient>,

@@ -1,7 +1,7 @@
 //! Recording infusions. The plan follows at the end of the unit.
 //!
-//! An infusion that was changed is read again for the answer, after planning: one whose planned end is long past has a
-//! provisional end by then.
+//! An infusion that was changed is read again for the answer, after planning: if its planned end is long past, the
+//! planner has given it a provisional end.
 
 use jiff::Timestamp;
 
@@ -28,13 +28,13 @@ fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, fac
     }
 }
 
-/// On whose word it stands.
+/// Returns the source of what the caller records.
 fn source(access: &Access<Write>) -> Source {
     if access.is_owner() { Source::Patient } else { Source::Clinic }
 }
 
-/// Puts the clinic's record `id` in the place of the patient's `report` of the same administration: the clinic's
-/// values count, the patient's are kept beside them.
+/// Lets the clinic's record `id` take the place of the patient's `report` of the same administration. The clinic's
+/// values count; the patient's are kept beside them.
 fn join(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -53,7 +53,7 @@ fn join(
     Ok(Change::new(Entity::Infusion, report, found.version + 1, Op::Update))
 }
 
-/// The report that `draft` wants the record `id` to take the place of, unless it has already.
+/// Returns the report whose place the record `id` is to take, unless it has done so already.
 fn to_join(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -76,8 +76,8 @@ fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<(Inf
 ///
 /// # Errors
 ///
-/// 422 for its fields, 409 when it overlaps another or a patient replaces what the clinic recorded, 428 and 412 for
-/// preconditions.
+/// 422 for faults of its fields; 409 when it overlaps another, or when a patient replaces the clinic's record; 428 and
+/// 412 for preconditions.
 pub fn put_infusion(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -115,11 +115,11 @@ fn create(
     Ok(Outcome { done: RecordedOutcome::created(id.uuid()), value: None })
 }
 
-/// Changes an infusion by `patch`, which is given the command that would record it as it stands.
+/// Changes an infusion by `patch`, which is given the command that would record the present state.
 ///
 /// # Errors
 ///
-/// As [`put_infusion`]; [`Error::NotFound`]; what `patch` answers.
+/// As [`put_infusion`]; [`Error::NotFound`]; the errors of `patch`.
 pub fn patch_infusion(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -132,8 +132,8 @@ pub fn patch_infusion(
     replace(tx, access, found, |facts| facts.patched(patch), when)
 }
 
-/// Replaces what an infusion says. What the clinic recorded is the clinic's: a patient says when it ended
-/// ([`end_infusion`]) and changes nothing else.
+/// Replaces the content of an infusion. A patient cannot replace the clinic's record; they may only end it
+/// ([`end_infusion`]).
 fn replace(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -147,7 +147,7 @@ fn replace(
         return Err(Error::conflict(Code::StateConflict));
     }
     let report = to_join(tx, access, id, &draft)?;
-    // Whatever its status was, a replacement has to be a step that the status allows.
+    // Every replacement must be a step that the status allows.
     let next = facts.change(draft, access.account()?, source(access), access.now());
     if report.is_none() && next.as_ref().is_ok_and(|next| same(facts, next)) {
         return Ok(Outcome::ok(id, row));
@@ -176,18 +176,18 @@ fn store_change(
     Ok(Outcome { done: RecordedOutcome::ok(current.id.uuid()), value: None })
 }
 
-/// Whether two records say the same on the same word, whoever wrote them.
+/// Whether two records have the same content and source. Their authors may differ.
 fn same(one: &InfusionFacts, two: &InfusionFacts) -> bool {
     let (recorded_by, creation) = (one.recorded_by, one.creation.clone());
     *one == InfusionFacts { recorded_by, creation, ..two.clone() }
 }
 
-/// Notes that an infusion is under way since `started`. One that began so late that its planned end was taken for the
-/// end has not ended.
+/// Notes that an infusion is under way since `started`. If it began so late that its planned end was taken for the end,
+/// that end is dropped.
 ///
 /// # Errors
 ///
-/// As [`patch_infusion`]; [`Code::StateConflict`] when it is not planned. Started already, it stays as it is.
+/// As [`patch_infusion`]; [`Code::StateConflict`] when it is not planned. One that has started stays as it is.
 pub fn start_infusion(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -214,12 +214,13 @@ pub fn start_infusion(
     store_change(tx, access, &current, &next, None)
 }
 
-/// Completes an infusion: `(started, ended, dose)`, each unless recorded before or said now. Whoever is nearest says it:
-/// after the clinic has, what the patient says is kept beside it; after the patient has, the clinic's word counts.
+/// Completes an infusion with `(started, ended, dose)`. An absent start is the recorded or planned one, an absent end
+/// is the reported one or now, an absent dose is the recorded one. Clinic and patient may both end it: the clinic's
+/// values count, the patient's are kept beside them.
 ///
 /// # Errors
 ///
-/// As [`patch_infusion`]. Ending a completed one with the same end is done already.
+/// As [`patch_infusion`]. A completed infusion that is ended again with the same end stays as it is.
 pub fn end_infusion(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -241,7 +242,7 @@ pub fn end_infusion(
     if said_before.is_some_and(|end| ended.is_none_or(|at| end == Some(at))) {
         return Ok(Outcome::ok(id, row));
     }
-    // A report that the clinic confirms without a time of its own keeps its time.
+    // If the clinic confirms a report without a time, the patient's time stays.
     let said = facts.ended_at.filter(|_| completed && facts.source == Source::Patient);
     let draft = InfusionDraft {
         status: InfusionStatus::Completed,
@@ -254,7 +255,7 @@ pub fn end_infusion(
     if owner {
         next.reported = Some(next.report());
         if completed && facts.source == Source::Clinic {
-            // The clinic's values win.
+            // The clinic's values count.
             next = InfusionFacts { reported: next.reported, ..facts.clone() };
         }
     }

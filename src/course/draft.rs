@@ -10,18 +10,17 @@ use crate::planning::window::Route;
 
 /// The fields of a command to record an infusion, not yet checked.
 ///
-/// It serialises as the body of the PUT that gives it: the creation of an infusion is known by that
-/// ([`Creation`](crate::kernel::Creation)), and merge patches are applied to it. A field that is renamed here keeps its
-/// name on the wire by `#[serde(rename)]`.
+/// It serialises as the body of the PUT that gives it: [`Creation`](crate::kernel::Creation) is computed from that, and
+/// merge patches are applied to it. A field that is renamed here keeps its name on the wire by `#[serde(rename)]`.
 #[derive(Clone, Debug, Serialize)]
 pub struct InfusionDraft {
     /// `planned` or `completed`.
     pub status: InfusionStatus,
-    /// How it is given.
+    /// The route of administration.
     pub route: Route,
     /// The planned start.
     pub planned_start: Option<Timestamp>,
-    /// How long it is to last.
+    /// The planned duration in minutes.
     pub planned_minutes: Option<i64>,
     /// The start.
     pub started_at: Option<Timestamp>,
@@ -33,22 +32,22 @@ pub struct InfusionDraft {
     pub weight_kg: Option<f64>,
     /// The setting, in words.
     pub setting: Option<String>,
-    /// Whether somebody trained was there; `true` unless said otherwise.
+    /// Whether staff were there; `true` by default.
     pub supervised: Option<bool>,
     /// A remark.
     pub note: Option<String>,
-    /// Infusions within six hours that this one is not.
+    /// Infusions within six hours that are other administrations.
     pub distinct_from: Vec<Id<Infusion>>,
-    /// The patient's report of the same administration, which a new record replaces.
+    /// The patient's report of the same administration, whose place a new record takes.
     pub same_as: Option<Id<Infusion>>,
-    /// Of what kind of course it is a part.
+    /// The kind of the course.
     pub course: Option<CourseKind>,
     /// The reason of the cancellation.
     pub cancel_reason: Option<String>,
 }
 
 impl InfusionDraft {
-    /// A draft that says nothing but where it stands and how it is given.
+    /// Makes a draft with a status and a route only.
     pub fn new(status: InfusionStatus, route: Route) -> Self {
         Self {
             status,

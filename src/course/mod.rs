@@ -1,10 +1,10 @@
 //! The course of a treatment: infusions, the courses they make, and pauses.
 //!
-//! Owns what a sealed infusion or pause document may say and how it may change, and the window that the infusions open.
-//! Promises that a stored document was valid when it was stored, and that an infusion only moves forward:
-//! `planned → completed | cancelled | no_show`, `completed → cancelled`; what nobody said (`provisional`) may become
-//! anything. Courses are derived from the infusions each time. The prompts that follow from an infusion do not belong
-//! here: they are planned at the end of the unit that changed it.
+//! Owns the documents of infusions and pauses, their rules and changes, and the window that the infusions open. A
+//! stored document was valid when it was stored. An infusion only moves forward:
+//! `planned → completed | cancelled | no_show`, `completed → cancelled`; a `provisional` one may become anything.
+//! Courses are derived from the infusions each time. The prompts that follow from an infusion do not belong here: they
+//! are planned at the end of the unit that changed it.
 
 pub mod actions;
 pub mod draft;

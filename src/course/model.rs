@@ -1,4 +1,4 @@
-//! One administration: what is kept of it, and which commands are valid.
+//! One administration: its document, and the rules for commands.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ use crate::kernel::{Code, Creation, Error, Fields, Id, Result, Text};
 use crate::planning::PausePeriod;
 use crate::planning::window::{Dose, DoseStatus, Route};
 
-/// How far ahead of the server's clock an end may lie: clocks of devices differ.
+/// The furthest that an end may lie ahead of the server's clock, because the clocks of devices differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// No administration lasts longer.
+/// The longest administration.
 const LONGEST: SignedDuration = SignedDuration::from_hours(12);
-/// Two administrations closer than this are taken for two reports of one.
+/// Two administrations closer than this count as two reports of one.
 const APART: SignedDuration = SignedDuration::from_hours(6);
-/// If nobody has said within this time after the planned end that a session is over, it is taken to have gone as planned.
+/// The time after the planned end at which an infusion is taken to have gone as planned.
 const UNSAID: SignedDuration = SignedDuration::from_mins(60);
-/// Sessions are not planned further ahead (and a year typed wrong is noticed).
+/// The furthest that a session may be planned ahead, which also catches mistyped years.
 const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
-/// The length of a planned session of which no length is known, in minutes.
+/// The length in minutes of a planned session without a known length.
 const USUAL_MINUTES: u32 = 60;
 
 /// The patient's report of an infusion, kept beside the clinic's record.
@@ -37,11 +37,11 @@ pub struct Reported {
 pub struct InfusionFacts {
     /// The status.
     pub status: InfusionStatus,
-    /// How it is given.
+    /// The route of administration.
     pub route: Route,
     /// The planned start.
     pub planned_start: Option<Timestamp>,
-    /// How long it is to last.
+    /// The planned duration in minutes.
     pub planned_minutes: Option<u32>,
     /// The start; set while it is still `planned`, the infusion is under way.
     pub started_at: Option<Timestamp>,
@@ -53,20 +53,20 @@ pub struct InfusionFacts {
     pub weight_kg: Option<f64>,
     /// The setting, in words.
     pub setting: Option<Text<200>>,
-    /// Whether somebody trained was there; `false` is use at home.
+    /// Whether staff were there; `false` for use at home.
     pub supervised: bool,
     /// A remark.
     pub note: Option<Text<2000>>,
     /// The account that recorded it last.
     pub recorded_by: Id<Account>,
-    /// On whose word it stands.
+    /// The source of the record.
     pub source: Source,
-    /// Whether the clinic has recorded any of it. Then it is the clinic's: a patient says when it ended, and no more.
+    /// Whether the clinic has recorded any of it. A patient may then only end it.
     #[serde(default)]
     pub of_clinic: bool,
-    /// Infusions within six hours that this one is not.
+    /// Infusions within six hours that are other administrations.
     pub distinct_from: Vec<Id<Infusion>>,
-    /// Of what kind of course it is a part, if that was said.
+    /// The kind of the course, if one was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub course: Option<CourseKind>,
     /// The reason of the cancellation.
@@ -77,13 +77,13 @@ pub struct InfusionFacts {
     /// The clinic's record of the same administration, which counts in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<Id<Infusion>>,
-    /// How it was created: the same body, sent again, is a retry.
+    /// Its creation, by which the same body sent again is known as a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation: Option<Creation>,
 }
 
 impl InfusionFacts {
-    /// A new infusion, planned or completed.
+    /// Makes a new infusion, planned or completed.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl InfusionFacts {
         Ok(Self { creation, ..Self::checked(fields, draft, by, source, now)? })
     }
 
-    /// The infusion after a change to what `draft` says.
+    /// Returns the infusion after a change to `draft`.
     ///
     /// # Errors
     ///
@@ -109,14 +109,14 @@ impl InfusionFacts {
         let of_clinic = self.of_clinic || source == Source::Clinic;
         let next =
             Self { of_clinic, reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? };
-        // What is called off stays as it is; saying so again says nothing new.
+        // A cancelled infusion stays as it is. Cancelling it again changes nothing.
         if !may && (Self { recorded_by: self.recorded_by, ..next.clone() }) != *self {
             return Err(Error::conflict(Code::StateConflict));
         }
         Ok(next)
     }
 
-    /// The command that records it as it stands.
+    /// Returns the command that records the present state.
     pub fn draft(&self) -> InfusionDraft {
         let Self { status, route, planned_start, started_at, ended_at, dose_mg, weight_kg, course, .. } = *self;
         InfusionDraft {
@@ -138,13 +138,13 @@ impl InfusionFacts {
         }
     }
 
-    /// The command that records it, changed by `patch`.
+    /// Applies `patch` to the command that records the present state.
     ///
-    /// Times that were only taken from the plan count as long as it stays completed: nobody said them of anything else.
+    /// Times taken from the plan count only while the infusion stays completed.
     ///
     /// # Errors
     ///
-    /// What `patch` answers.
+    /// The errors of `patch`.
     pub fn patched(&self, patch: impl Fn(InfusionDraft) -> Result<InfusionDraft>) -> Result<InfusionDraft> {
         let draft = patch(self.draft())?;
         if self.source != Source::Provisional || draft.status == InfusionStatus::Completed {
@@ -200,14 +200,13 @@ impl InfusionFacts {
         Reported { started_at: self.started_at, ended_at: self.ended_at }
     }
 
-    /// When the planned end is taken for the end, unless somebody says otherwise before; `None` when it is not
-    /// planned.
+    /// Returns the instant at which the planned end is taken for the end; `None` when the infusion is not planned.
     pub fn provisional_at(&self) -> Option<Timestamp> {
         let (_, end) = self.span().filter(|_| self.status == InfusionStatus::Planned)?;
         Some(shift(end, UNSAID))
     }
 
-    /// The infusion as if it had gone as planned.
+    /// Returns the infusion as if it had gone as planned.
     #[must_use]
     pub fn provisional(&self) -> Self {
         let (started_at, ended_at) = self.span().unzip();
@@ -226,7 +225,7 @@ impl InfusionFacts {
         Some(Dose { infusion_id: id, route, started_at, ended_at, planned_start, status })
     }
 
-    /// From when to when it lasted, or is to last; `None` when it does not count.
+    /// Returns its start and end, recorded or planned; `None` when it does not count.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         match self.status {
             InfusionStatus::Completed => self.started_at.zip(self.ended_at),
@@ -238,7 +237,7 @@ impl InfusionFacts {
         }
     }
 
-    /// Whether the two may be reports of one administration: they lie within six hours of each other.
+    /// Whether both may be reports of one administration: they lie within six hours of each other.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.span()
             .zip(other.span())
@@ -261,12 +260,12 @@ pub struct PauseDoc {
     /// The times in which only safety is asked.
     #[serde(flatten)]
     pub period: PausePeriod,
-    /// How it was created: the same body, sent again, is a retry.
+    /// Its creation, by which the same body sent again is known as a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation: Option<Creation>,
 }
 
-/// The first of `others` that may be the same administration as `new`, unless either names the other in
+/// Finds the first of `others` that may be the same administration as `new`, unless either names the other in
 /// `distinct_from`.
 pub fn clash<'a>(
     id: Id<Infusion>,
@@ -311,7 +310,7 @@ fn check_times(f: &mut Fields, draft: &InfusionDraft, now: Timestamp) {
     }
 }
 
-/// `at` moved by `by`, held inside what a timestamp can say.
+/// Moves `at` by `by`, within the range of a timestamp.
 fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
 }

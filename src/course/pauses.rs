@@ -1,4 +1,4 @@
-//! Pausing and going on. The plan follows at the end of the unit.
+//! Setting and ending pauses. The plan follows at the end of the unit.
 
 use super::model::{PauseDoc, PauseRequest};
 use super::store::{self, PauseRow, Stored};
@@ -49,20 +49,20 @@ pub fn put_pause(
     Ok(Outcome::ok(id, row))
 }
 
-/// The pause of that id, unless it was ended.
+/// Returns the pause of that id, unless it was ended.
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] when there is none any more.
+/// [`Error::Deleted`] when there is none, or no longer.
 pub fn get_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Result<PauseRow> {
     store::find_pause(tx, access, id)?.filter(|row| !row.is_deleted()).ok_or(Error::Deleted)
 }
 
-/// Ends a pause. Ending it twice is ending it once.
+/// Ends a pause. A second call changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when there never was one.
+/// [`Error::NotFound`] when it never existed.
 pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Result<()> {
     access.lock(tx)?;
     let row = store::find_pause(tx, access, id)?.ok_or(Error::NotFound)?;

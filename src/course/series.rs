@@ -1,4 +1,4 @@
-//! Courses: the series that infusions make. Never stored, always derived.
+//! Courses: series of infusions. They are derived, never stored.
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -8,10 +8,10 @@ use super::status::{CourseKind, InfusionStatus};
 use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 
-/// Infusions further apart than this are not one induction.
+/// The longest time between two infusions of one induction.
 const APART: SignedDuration = SignedDuration::from_hours(24 * 28);
-/// An infusion after which none is known for more than so many local days is the end of a series: the review of the week
-/// and its measures hang on it.
+/// The gap in local days after which an infusion is the last of its series. The review of the week and its measures
+/// follow that infusion.
 const WEEK: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// A series of infusions.
@@ -27,13 +27,13 @@ pub struct Course {
     pub first_at: Timestamp,
     /// The start of the last known infusion.
     pub last_at: Timestamp,
-    /// Those of them after which none follows within seven days.
+    /// The infusions of the course after which none follows within seven days.
     pub series_ends: Vec<Id<Infusion>>,
 }
 
-/// The courses that a patient's infusions make, by time. A new one begins where the clinic says another kind, and after
-/// four weeks without an infusion unless both are maintenance. What was cancelled or missed belongs to none. `date` is the
-/// patient's calendar.
+/// Derives the courses of a patient's infusions, by time. A new course begins where the clinic records another kind,
+/// and after four weeks without an infusion unless both are maintenance. Cancelled and missed infusions belong to none.
+/// `date` is the patient's calendar.
 pub fn courses<'a>(
     infusions: impl IntoIterator<Item = (Id<Infusion>, &'a InfusionFacts)>,
     date: impl Fn(Timestamp) -> Date,
@@ -67,7 +67,7 @@ impl Course {
         let gap = start.duration_since(self.last_at);
         match (self.kind, kind) {
             (Some(CourseKind::Maintenance), None | Some(CourseKind::Maintenance)) => false,
-            // One infusion of a series says what the series is.
+            // The kind recorded for one infusion holds for its series.
             (None, Some(_)) => gap >= WEEK,
             (Some(known), Some(kind)) if known != kind => true,
             _ => gap > APART,
@@ -85,7 +85,7 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * (20_000 + day))
     }
 
-    /// An infusion of day `day`: past until day 10.
+    /// Makes an infusion on day `day`: past until day 10.
     fn infusion(day: i64, course: Option<CourseKind>) -> (Id<Infusion>, InfusionFacts) {
         let status = if day <= 10 { InfusionStatus::Completed } else { InfusionStatus::Planned };
         let ended_at = (day <= 10).then(|| at(day) + SignedDuration::from_mins(40));

@@ -22,8 +22,7 @@ impl InfusionStatus {
         matches!(self, Self::Planned | Self::Completed)
     }
 
-    /// Whether an infusion that stands here, on the word of `source`, may be changed to stand at `next`. What nobody
-    /// said may become anything.
+    /// Whether an infusion of this status and `source` may change to `next`. A provisional one may become anything.
     pub fn may_become(self, next: Self, source: Source) -> bool {
         match self {
             Self::Planned => true,
@@ -41,7 +40,7 @@ pub enum Source {
     Clinic,
     /// The patient.
     Patient,
-    /// Nobody: the planned end was taken for the end.
+    /// Neither: the planned end was taken for the end.
     Provisional,
 }
 
@@ -51,12 +50,12 @@ pub enum Source {
 pub enum CourseKind {
     /// The first infusions, days apart.
     Induction,
-    /// Single infusions that keep what was reached, weeks apart.
+    /// Single infusions, weeks apart, that maintain the effect.
     Maintenance,
 }
 
 impl CourseKind {
-    /// The kind of that name.
+    /// Reads the name of a kind.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ fn place<K>(table: &'static str, patient: Id<Patient>, id: Id<K>, version: i64) 
     Place { table, column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
 }
 
-/// An infusion as it is stored, sealed.
+/// A stored infusion, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = infusions)]
 pub struct InfusionRow {
@@ -51,12 +51,12 @@ pub struct InfusionRow {
 }
 
 impl InfusionRow {
-    /// The entity tag of what is stored.
+    /// Returns the entity tag of the stored version.
     pub fn tag(&self) -> EntityTag {
         EntityTag::version(self.version)
     }
 
-    /// The infusion.
+    /// Opens the infusion.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Stored<Infusion, InfusionFacts>> {
         let Self { id, version, created_at, updated_at, .. } = *self;
         let doc = keys.open_json(&place("infusions", patient, id, version), &self.doc)?;
@@ -64,25 +64,25 @@ impl InfusionRow {
     }
 }
 
-/// Every infusion of the patient, sealed, in no order; a patient has dozens.
+/// Lists every infusion of the patient, sealed, in no order; a patient has dozens.
 pub fn list_infusion_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<InfusionRow>> {
     let own = infusions::table.filter(infusions::patient_id.eq(access.patient()));
     Ok(own.select(InfusionRow::as_select()).load(tx.conn())?)
 }
 
-/// Every infusion of the patient, opened: planning and checks need them in the unit.
+/// Lists every infusion of the patient, opened, for planning and checks in the unit.
 pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Stored<Infusion, InfusionFacts>>> {
     let rows = list_infusion_rows(tx, access)?;
     rows.iter().map(|row| row.open(access.keys()?, access.patient())).collect()
 }
 
-/// One infusion, sealed.
+/// Finds an infusion, sealed.
 pub fn find_infusion_row<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<Option<InfusionRow>> {
     let own = infusions::table.filter(infusions::patient_id.eq(access.patient())).filter(infusions::id.eq(id));
     Ok(own.select(InfusionRow::as_select()).first(tx.conn()).optional()?)
 }
 
-/// One infusion, opened for a check in the unit.
+/// Finds an infusion, opened for a check in the unit.
 pub fn find_infusion<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -137,7 +137,7 @@ pub struct Background {
     infusions: Vec<InfusionRow>,
 }
 
-/// Reads it in one statement: every answer about an entry needs it.
+/// Reads both in one statement, because every answer about an entry needs them.
 pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> {
     let of = infusions::table.on(infusions::patient_id.eq(patient_settings::patient_id));
     let own = patient_settings::table.left_join(of).filter(patient_settings::patient_id.eq(access.patient()));
@@ -152,7 +152,7 @@ pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> 
 }
 
 impl Background {
-    /// Opens it.
+    /// Opens both.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Surroundings> {
         let mut doses = Vec::new();
         for row in &self.infusions {
@@ -166,7 +166,7 @@ impl Background {
     }
 }
 
-/// The patient's infusions as the window sees them.
+/// Lists the patient's doses for the window.
 pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
     Ok(list_infusions(tx, access)?.into_iter().filter_map(|stored| stored.doc.dose(stored.id)).collect())
 }

@@ -16,12 +16,12 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// The context of what happened at `occurred_at`.
+    /// Derives the context at `occurred_at`.
     pub fn context(&self, occurred_at: Timestamp) -> Context {
         window::context(&self.doses, WindowParams::shipped(), occurred_at)
     }
 
-    /// The zone the patient was in at `at`, as far as their settings say.
+    /// Returns the patient's zone at `at`, as their settings have it.
     pub fn zone_at(&self, at: Timestamp) -> Zone {
         zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
     }

@@ -102,7 +102,7 @@ fn an_infusion_only_moves_forward() {
         (&done, Planned, false),
         (&done, NoShow, false),
         (&gone, Planned, false),
-        // Said again, it is what it is: a change that changes nothing.
+        // Cancelling it again changes nothing.
         (&gone, Cancelled, true),
         (&gone, NoShow, false),
     ] {
@@ -132,7 +132,7 @@ fn one_administration_is_one_infusion() {
     assert_eq!(clash(b, &close, [(a, &gone)]), None);
 }
 
-/// Every member of a command, so that a field which loses its name on the wire is noticed.
+/// Makes a command with every field, so that a field which loses its name on the wire is noticed.
 fn whole() -> InfusionDraft {
     InfusionDraft {
         status: InfusionStatus::Planned,

@@ -19,29 +19,29 @@ use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
 
-/// Deliveries in one round. With the two numbers below a round takes 20 seconds at most, which a lease outlasts.
+/// The deliveries of one round. With the two numbers below a round takes at most 20 seconds, less than a lease.
 const ROUND: i64 = 256;
-/// Sends that are under way at once.
+/// The number of sends under way at once.
 const AT_ONCE: usize = 64;
-/// How long a channel may take for one push.
+/// The longest that a channel may take for one push.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The result of one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
-    /// How many have left.
+    /// The number of deliveries that have left.
     pub sent: usize,
-    /// How many were looked at; nothing more waited when there were none.
+    /// The number of deliveries that were looked at. With none, nothing more waits.
     pub seen: usize,
 }
 
-/// Leases a round of deliveries, sends what may still be sent, and notes what became of each.
+/// Leases a round of deliveries, sends those that may still be sent, and notes the outcome of each.
 ///
 /// # Errors
 ///
-/// When database or keyring cannot be reached: what was leased comes back when the lease has run out.
+/// When database or keyring cannot be reached. The deliveries are taken again when their lease has run out.
 pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<Round> {
-    // A name for this round alone: who finishes it must be who leased it.
+    // A name for this round alone, because only the holder of a lease may finish it.
     let holder = state.entropy.opaque();
     let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND)).await?;
     if leased.is_empty() {
@@ -96,7 +96,7 @@ fn verdict(
     keys: &KeyRing,
     now: Timestamp,
 ) -> Option<(Verdict, StoredPrompt)> {
-    // Without keys nobody can answer it either.
+    // Without keys the patient cannot answer it either.
     let ((sealed, pauses), access) = (facts?, access(keys, one.patient, now)?);
     if one.attempts > ATTEMPTS {
         tracing::warn!(delivery = %one.id, "a delivery is given up: no attempt came to an end");
@@ -112,7 +112,7 @@ fn verdict(
     }
 }
 
-/// The reminder of what has just left, if there is to be one.
+/// Makes the reminder of a delivery that has just left, if it has one.
 fn reminder(one: &Leased, prompt: &StoredPrompt, now: Timestamp) -> Option<Outgoing> {
     let due_at = remind_at(prompt, one.ordinal, now)?;
     let Leased { patient, prompt: id, ordinal, .. } = *one;

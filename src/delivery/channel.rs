@@ -21,7 +21,7 @@ impl std::error::Error for ChannelError {}
 
 /// A way to a patient's phone. The same push may come twice, with the same delivery id.
 pub trait Channel: Send + Sync {
-    /// Its name in the outbox.
+    /// Returns its name in the outbox.
     fn name(&self) -> &'static str;
 
     /// Sends one push.
@@ -48,7 +48,7 @@ impl<C: Channel + ?Sized> Channel for Arc<C> {
     }
 }
 
-/// Writes a log line instead: for development.
+/// A channel that writes a log line instead of sending, for development.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogChannel;
 
@@ -64,7 +64,7 @@ impl Channel for LogChannel {
     }
 }
 
-/// Keeps what it is handed: for tests.
+/// A channel that keeps every push, for tests.
 #[derive(Debug, Default)]
 pub struct MemoryChannel(Mutex<Memory>);
 

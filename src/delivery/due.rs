@@ -1,4 +1,4 @@
-//! The task that marks prompts due whose time has come.
+//! The task that marks prompts due.
 
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ use crate::state::State;
 use crate::tasks::{Due, Round, Task, TaskProgress, keys_of};
 use crate::vault::Keys;
 
-/// Prompts marked due in one unit.
+/// The most prompts marked due in one unit.
 const BATCH: i64 = 500;
-/// Prompts whose patients are caught up with in one round.
+/// The most prompts whose patients are caught up with in one round.
 const LATE: i64 = 500;
-/// Patients caught up with at once.
+/// The number of patients caught up with at once.
 const AT_ONCE: usize = 16;
 
-/// Marks what is due: a delivery for what is still of use, nothing for the rest.
+/// Marks prompts due, or lapsed if they are no longer of use, and puts deliveries into the outbox.
 #[derive(Clone, Copy, Debug)]
 pub struct MarkDue {
-    /// The name of the channel that deliveries leave by.
+    /// The name of the channel for the deliveries.
     pub channel: &'static str,
 }
 
@@ -58,7 +58,7 @@ impl Task for MarkDue {
 }
 
 impl MarkDue {
-    /// Answers how many prompts it marked.
+    /// Marks prompts and returns their number.
     async fn mark(&self, Round { state, now, since }: Round<'_>) -> Result<usize> {
         let (channel, cutoff) = (self.channel, cutoff(now));
         let any_late = since < cutoff;
@@ -79,7 +79,7 @@ fn on_time(
     any_late: bool,
     (cutoff, now): (Timestamp, Timestamp),
 ) -> Result<usize> {
-    // Patients with something late are caught up with as a whole, by whoever comes first.
+    // Patients with a late prompt are left out here: they are caught up with as a whole.
     let (late, all) = if any_late { prompts::list_late(tx, cutoff, LATE)? } else { (Vec::new(), true) };
     if !all {
         return Ok(0);
@@ -124,7 +124,7 @@ fn decide(rows: Vec<(Outgoing, PromptRow)>, access: &Access<Read>) -> DueDecisio
     DueDecisions::after_outage(&list, access.now())
 }
 
-/// Reads what waits, opens it and decides outside the database, and stores that if the same still waits.
+/// Reads the waiting prompts, decides outside the database, and stores the fates if the same prompts still wait.
 async fn catch_up_one(
     state: &State,
     channel: &'static str,
@@ -146,7 +146,7 @@ async fn catch_up_one(
             // No number is taken: this locks the head, so that two workers do not choose twice.
             changes::take(tx, patient, 0)?;
             if prompts::hold_waiting(tx, access)? != seen {
-                // Somebody was faster: what waits now is looked at in the next round.
+                // Another worker was faster. The next round looks at the prompts that wait now.
                 return Ok(0);
             }
             settle(tx, channel, &fates, now)?;

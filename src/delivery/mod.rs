@@ -1,19 +1,20 @@
 //! Delivery: sends what is due, once, at the right time.
 //!
-//! Owns the outbox (`deliveries`) and the channels. A delivery is inserted in the unit that marks its prompt due, under
-//! an id that follows from the prompt and a count: a receiver can drop repeats. A worker leases deliveries, sends them
-//! outside any unit, and notes what became of them; a lease that runs out comes back to whoever asks next, so delivery
-//! is at-least-once. What may be sent is judged from the opened prompt just before it is sent ([`model::judge`]). A
-//! push carries ids and one neutral sentence: no rule, no kind, no word of anybody's.
+//! Owns the outbox (`deliveries`) and the channels. A delivery is inserted in the unit that marks its prompt due. Its
+//! id follows from the prompt and a count, so that a receiver can drop repeats. A worker leases deliveries, sends them
+//! outside any unit, and notes the outcomes. When a lease runs out, another worker may take the delivery: delivery is
+//! at-least-once. Whether a push may be sent is judged from the opened prompt just before ([`model::judge`]). A push
+//! carries ids and one neutral sentence: no rule, no kind, no patient's text.
 //!
-//! What has left and has a reminder puts it into the outbox in the unit that notes that it left: one, of a safety check
-//! two, under the same prompt. It is judged when its time comes: answered, quiet or paused, it lapses.
+//! The unit that notes that a delivery has left also puts its reminder into the outbox, under the same prompt: one
+//! reminder, for a safety check two. A reminder is judged at its time; it lapses when the prompt is answered, quiet or
+//! paused.
 //!
-//! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule of what still goes out after
-//! an outage is [`outage`].
+//! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule for prompts after an
+//! outage is in [`outage`].
 //!
-//! The outbox is worked through across patients. Those statements rest on the partial indexes `deliveries_waiting`,
-//! `deliveries_leased` and `prompts_next_action`; all others name deliveries by id.
+//! The statements that work through the outbox span patients and rest on the partial indexes `deliveries_waiting`,
+//! `deliveries_leased` and `prompts_next_action`. All others name deliveries by id.
 
 pub mod actions;
 pub mod channel;

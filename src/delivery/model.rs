@@ -1,4 +1,4 @@
-//! A push, what is to be delivered under which id, and whether something may still be sent.
+//! Pushes, deliveries and their ids, and the judgement whether something may still be sent.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -9,18 +9,18 @@ use crate::planning::{Kind, PausePeriod};
 use crate::prompts::model::{Stage, StoredPrompt};
 use crate::settings::Settings;
 
-/// All that a push ever says.
+/// The only text of a push.
 pub const TEXT: &str = "A moment for you is ready";
-/// A delivery is tried this often.
+/// The most attempts at a delivery.
 pub const ATTEMPTS: i32 = 5;
-/// How long a worker may hold a delivery. Longer than a batch can take, shorter than the minute in which the
-/// deliveries of a worker that died have to be back.
+/// The lease of a delivery. It is longer than a batch can take, and shorter than the minute in which the deliveries of
+/// a worker that died must be free again.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
-/// A prompt that goes out later than this is no longer where the plan put it.
+/// The delay after which a prompt is no longer where the plan put it.
 const PUNCTUAL: SignedDuration = SignedDuration::from_mins(1);
-/// A reminder that is later than this comes from an outage, and is not sent.
+/// The delay after which a reminder comes from an outage and is not sent.
 const REMINDED: SignedDuration = SignedDuration::from_mins(30);
-/// How long to wait after the first, second … attempt that failed.
+/// The waits after the first, second … failed attempt.
 const BACKOFF: [SignedDuration; 4] = [
     SignedDuration::from_secs(5),
     SignedDuration::from_secs(30),
@@ -31,7 +31,7 @@ const BACKOFF: [SignedDuration; 4] = [
 /// The push that a channel is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Push {
-    /// The delivery: the same however often it is tried.
+    /// The delivery's id, the same for every attempt.
     pub delivery: Id<Delivery>,
     /// The patient.
     pub patient: Id<Patient>,
@@ -50,7 +50,7 @@ pub struct Outgoing {
     pub patient: Id<Patient>,
     /// The prompt.
     pub prompt: Id<Prompt>,
-    /// How often it was delivered before.
+    /// The number of earlier deliveries of the prompt.
     pub ordinal: i32,
     /// The instant at which it is to leave.
     pub due_at: Timestamp,
@@ -58,7 +58,7 @@ pub struct Outgoing {
     pub expires_at: Timestamp,
 }
 
-/// The id of the delivery number `ordinal` of a prompt; a prompt that was snoozed or moved is delivered again.
+/// Derives the id of a prompt's delivery number `ordinal`. A prompt that was snoozed or moved is delivered again.
 pub fn delivery_id(prompt: Id<Prompt>, ordinal: i32) -> Id<Delivery> {
     Id::from_uuid(Uuid::new_v5(&prompt.uuid(), &ordinal.to_be_bytes()))
 }
@@ -68,7 +68,7 @@ pub fn delivery_id(prompt: Id<Prompt>, ordinal: i32) -> Id<Delivery> {
 pub enum Verdict {
     /// It goes out.
     Send,
-    /// It waits until then.
+    /// It waits until the instant.
     Wait(Timestamp),
     /// It never goes out.
     Lapse,
@@ -76,9 +76,9 @@ pub enum Verdict {
 
 /// Decides about the delivery of `prompt` at `now`.
 ///
-/// Nothing goes out for what was answered, opened, withdrawn or snoozed, has expired, or is only a card in the app;
-/// nor to somebody who wants no pushes. Quiet hours and pauses are in the plan already; what goes out late (after an
-/// outage, or because a channel failed) is held against them again.
+/// A prompt lapses when it was answered, opened, withdrawn or snoozed, when it has expired, when it is only a card in
+/// the app, and when the patient wants no pushes. Quiet hours and pauses are in the plan already. They are checked
+/// again for prompts that go out late, after an outage or a failure of a channel.
 pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PausePeriod], now: Timestamp) -> Verdict {
     let planned = &prompt.doc.planned;
     let open = matches!((prompt.stage, prompt.state(now)), (Stage::Due, "due") | (Stage::Delivered, "delivered"));
@@ -86,10 +86,10 @@ pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PausePeriod],
         return Verdict::Lapse;
     }
     if prompt.stage == Stage::Delivered {
-        // A reminder: dropped in quiet hours and pauses, never moved.
+        // A reminder in quiet hours or a pause is dropped, never moved.
         let quiet = settings.quiet_hours.next_allowed(&settings.zone_at(now), now) > now;
         let resting = planned.kind != Kind::Safety && pauses.iter().any(|pause| pause.contains(now));
-        // After an outage nobody needs reminders of everything at once.
+        // Too many reminders would go out at once after an outage.
         let stale = planned.reminder_at.is_none_or(|at| now.duration_since(at) > REMINDED);
         let stale = stale && planned.kind != Kind::Safety;
         return if quiet || resting || stale { Verdict::Lapse } else { Verdict::Send };
@@ -110,8 +110,9 @@ pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PausePeriod],
     }
 }
 
-/// When somebody is reminded of `prompt` after delivery number `ordinal`, which leaves at `now`: once, half-way to its
-/// expiry as the plan says; of a safety check once more, after three quarters, also if the first falls into the night.
+/// Returns the instant of the reminder of `prompt` after delivery number `ordinal`, which leaves at `now`. The plan has
+/// one reminder, half-way to the expiry. A safety check has one more after three quarters, even if the first falls into
+/// the night.
 pub fn remind_at(prompt: &StoredPrompt, ordinal: i32, now: Timestamp) -> Option<Timestamp> {
     let planned = &prompt.doc.planned;
     let quarter = SignedDuration::from_secs(prompt.expires_at.duration_since(prompt.due_at).as_secs() / 4);
@@ -124,7 +125,7 @@ pub fn remind_at(prompt: &StoredPrompt, ordinal: i32, now: Timestamp) -> Option<
     next.filter(|at| now < *at && *at < prompt.expires_at)
 }
 
-/// Whether something that was due at `due_at` is late at `now`.
+/// Whether a prompt due at `due_at` is late at `now`.
 pub fn is_late(due_at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(due_at) > PUNCTUAL
 }

@@ -1,9 +1,9 @@
 //! Handles prompts that are due, also after an outage.
 //!
-//! A prompt that is found more than half an hour after its time comes from an outage. Of a patient who has such a
-//! prompt at most one still goes out, whatever else is due: a safety prompt if one is still valid, else the latest valid
-//! one. The others lapse without a sound. Cards that are never pushed stay where they are until they expire. Several
-//! prompts that come due together without an outage (two that were snoozed until the evening) all go out.
+//! A prompt found more than half an hour after its time comes from an outage. If a patient has such a prompt, at most
+//! one of all their due prompts still goes out: a safety prompt if one is valid, else the latest valid one. The others
+//! lapse silently. Cards that are never pushed stay until they expire. Prompts that come due together without an outage
+//! (two that were snoozed until the evening) all go out.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,10 +11,10 @@ use super::model::Outgoing;
 use crate::planning::Kind;
 use crate::prompts::model::StoredPrompt;
 
-/// Who finds a prompt waiting longer than this after its time comes back from an outage.
+/// The delay after which a waiting prompt comes from an outage.
 const OUTAGE: SignedDuration = SignedDuration::from_mins(30);
 
-/// Prompts that were due before this instant and still wait at `now` come from an outage.
+/// Returns the instant before which waiting prompts come from an outage.
 pub fn cutoff(now: Timestamp) -> Timestamp {
     now.saturating_sub(OUTAGE).unwrap_or(now)
 }
@@ -24,9 +24,9 @@ pub fn cutoff(now: Timestamp) -> Timestamp {
 pub struct DueDecisions {
     /// They go out: a part of those that are due.
     pub going: Vec<Outgoing>,
-    /// They are due.
+    /// The prompts that become due.
     pub due: Vec<Outgoing>,
-    /// They lapse.
+    /// The prompts that lapse.
     pub lapsed: Vec<Outgoing>,
 }
 
@@ -37,7 +37,8 @@ impl DueDecisions {
         Self { going: due.clone(), due, lapsed }
     }
 
-    /// Of all that waits for one patient after an outage. What cannot be opened has no prompt: nobody can read it.
+    /// Decides the fates of all waiting prompts of one patient after an outage. An entry without a prompt could not be
+    /// opened, and lapses.
     pub fn after_outage(list: &[(Outgoing, Option<StoredPrompt>)], now: Timestamp) -> Self {
         let valid = |(one, prompt): &'_ (Outgoing, Option<StoredPrompt>)| {
             prompt.as_ref().filter(|_| one.expires_at > now).map(|prompt| prompt.doc.planned.push)

@@ -9,7 +9,7 @@ use super::due::MarkDue;
 use crate::kernel::Result;
 use crate::tasks::{Due, Round, Task, TaskProgress};
 
-/// Sends what waits in the outbox, and what a worker that died has left there.
+/// Sends the waiting deliveries, and those that a worker which died has left.
 #[derive(Clone, Copy, Debug)]
 pub struct Deliver<C>(pub C);
 

@@ -35,7 +35,7 @@ struct NewDelivery {
     created_at: At,
 }
 
-/// Puts deliveries into the outbox. One that is there already stays as it is.
+/// Puts deliveries into the outbox. One that is there already is not changed.
 pub fn insert(tx: &mut Tx<'_>, channel: &'static str, list: &[Outgoing], now: Timestamp) -> Result<()> {
     if list.is_empty() {
         return Ok(());
@@ -68,7 +68,7 @@ pub fn insert(tx: &mut Tx<'_>, channel: &'static str, list: &[Outgoing], now: Ti
     Ok(())
 }
 
-/// A delivery that this worker holds.
+/// A delivery leased by this worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Leased {
     /// Its id.
@@ -77,13 +77,13 @@ pub struct Leased {
     pub patient: Id<Patient>,
     /// The prompt.
     pub prompt: Id<Prompt>,
-    /// How often its prompt was delivered before.
+    /// The number of earlier deliveries of its prompt.
     pub ordinal: i32,
-    /// How often it was tried, this time included.
+    /// The number of attempts, this one included.
     pub attempts: i32,
 }
 
-/// A delivery that was taken, with the attempts before this one, or after it where the database counts.
+/// A row of a leased delivery. `attempts` is counted before this attempt on SQLite, with it on PostgreSQL.
 #[derive(Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = deliveries)]
 struct LeasedRow {
@@ -102,8 +102,8 @@ impl From<LeasedRow> for Leased {
     }
 }
 
-/// Takes up to `most` deliveries whose time has come for `holder`: those that wait, and those that a worker took and
-/// let go of. What another worker is taking is passed over.
+/// Leases up to `most` deliveries whose time has come for `holder`: waiting ones, and those whose lease has run out.
+/// Deliveries that another worker is taking are passed over.
 pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result<Vec<Leased>> {
     let until = now.saturating_add(LEASE).unwrap_or(now);
     let mut rows = match tx.conn() {
@@ -114,14 +114,14 @@ pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result
     Ok(rows.into_iter().map(Leased::from).collect())
 }
 
-/// Takes them on SQLite, where one worker at a time writes.
+/// Leases deliveries on SQLite, where one worker at a time writes.
 fn lease_each(
     conn: &mut SqliteConnection,
     holder: Uuid,
     (now, until): (Timestamp, Timestamp),
     most: i64,
 ) -> Result<Vec<LeasedRow>> {
-    // The states stand in the text, so that the partial indexes fit.
+    // The states are literals, so that the partial indexes apply.
     let waiting = deliveries::table
         .filter(sql::<Bool>("state = 'waiting'"))
         .filter(deliveries::due_at.le(At(now)))
@@ -154,7 +154,7 @@ fn lease_each(
     Ok(rows)
 }
 
-/// Takes them in one statement, as PostgreSQL likes it.
+/// Leases deliveries in one statement, on PostgreSQL.
 fn lease_at_once(
     conn: &mut PgConnection,
     holder: Uuid,
@@ -176,8 +176,8 @@ fn lease_at_once(
         .load(conn)?)
 }
 
-/// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, but none of the
-/// patients in `late`. What another worker is taking is passed over.
+/// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, without the patients
+/// in `late`. Prompts that another worker is taking are passed over.
 ///
 /// Spans patients: rests on the partial index `prompts_next_action`.
 pub fn claim(
@@ -216,7 +216,7 @@ fn ordinal(count: i64) -> i32 {
     i32::try_from(count).unwrap_or_default()
 }
 
-/// Waiting prompts of one patient, as they would leave now.
+/// Makes deliveries of a patient's waiting prompts.
 pub fn outgoing<A>(tx: &mut Tx<'_>, access: &Access<A>, waiting: Vec<PromptRow>) -> Result<Vec<(Outgoing, PromptRow)>> {
     let patient = access.patient();
     let counts: Vec<(Id<Prompt>, i64)> = deliveries::table
@@ -244,14 +244,14 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Opens prompt and settings; somebody without settings has none.
+    /// Opens the prompt and the settings, if the patient has settings.
     pub fn open<A>(self, access: &Access<A>) -> Result<(StoredPrompt, Option<Settings>)> {
         let settings = self.settings.map(|row| row.open(access.keys()?, access.patient())).transpose()?;
         Ok((prompt_rows::open(access, self.prompt)?, settings.map(|(settings, _)| settings)))
     }
 }
 
-/// The prompts of these deliveries, with their patients' settings, in one statement.
+/// Finds the prompts of these deliveries with their patients' settings, in one statement.
 pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Delivery>, Sealed)>> {
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
     let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>)> = deliveries::table
@@ -267,17 +267,18 @@ pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Deli
 /// The results of the deliveries that a worker held.
 #[derive(Clone, Debug, Default)]
 pub struct Outcomes {
-    /// They have left.
+    /// The deliveries that have left.
     pub sent: Vec<Leased>,
     /// The prompts that remind of them.
     pub reminders: Vec<Outgoing>,
-    /// They never will.
+    /// The deliveries that lapse.
     pub lapsed: Vec<Id<Delivery>>,
-    /// They are to be tried again then, with this many attempts behind them.
+    /// The deliveries to try again, with the instant and the number of attempts so far.
     pub again: Vec<(Id<Delivery>, Timestamp, i32)>,
 }
 
-/// Notes that deliveries and their prompts have left, in one statement, if the database is PostgreSQL.
+/// Notes in one statement that deliveries and their prompts have left. Returns `false` when the database is not
+/// PostgreSQL.
 fn sent_at_once(tx: &mut Tx<'_>, outcomes: &Outcomes, now: Timestamp) -> Result<bool> {
     let AnyConnection::Pg(conn) = tx.conn() else { return Ok(false) };
     let ids: Vec<_> = outcomes.sent.iter().map(|one| one.id).collect();
@@ -293,8 +294,8 @@ fn sent_at_once(tx: &mut Tx<'_>, outcomes: &Outcomes, now: Timestamp) -> Result<
     Ok(true)
 }
 
-/// Notes what became of deliveries, and that their prompts have left. What has left stays so though the lease ran out
-/// meanwhile; all else is noted only by who still holds it.
+/// Notes the outcomes of deliveries, and that their prompts have left. A delivery that has left stays so even if its
+/// lease has run out; other outcomes are noted only by the holder of the lease.
 pub fn finish(tx: &mut Tx<'_>, channel: &'static str, holder: Uuid, outcomes: &Outcomes, now: Timestamp) -> Result<()> {
     insert(tx, channel, &outcomes.reminders, now)?;
     let free = (deliveries::lease_until.eq(None::<At>), deliveries::leased_by.eq(None::<Id<Any>>));

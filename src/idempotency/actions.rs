@@ -1,4 +1,4 @@
-//! Doing a thing once.
+//! Work that is done once for each key.
 
 use jiff::Timestamp;
 
@@ -8,13 +8,13 @@ use crate::db::Tx;
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Id, Result};
 
-/// Does what `command` asks for with `work`, once for the key of `account`.
+/// Does `work` with `command`, once for the key of `account`.
 ///
-/// What is wrong with the command is told only if nothing was done under the key.
+/// A fault of the command is told only if nothing was done under the key.
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Code::KeyReused`]; the fault of the command; what `work` answers.
+/// [`crate::kernel::Code::KeyReused`]; the fault of the command; the errors of `work`.
 pub fn run<C, T>(
     tx: &mut Tx<'_>,
     (account, once, now): (Id<Account>, &IdempotentRequest, Timestamp),
@@ -26,7 +26,7 @@ pub fn run<C, T>(
     }
     let command = match command {
         Ok(command) => command,
-        // It ends the unit, which is not run again: nobody asks for it twice.
+        // The fault can be moved out, because it ends the unit and the unit is not run again.
         Err(fault) => return Err(std::mem::replace(fault, Error::Unavailable("the request was refused before"))),
     };
     let outcome = work(tx, command)?;

@@ -1,14 +1,14 @@
-//! Used keys are forgotten after a day.
+//! The task that deletes used keys after a day.
 
 use jiff::SignedDuration;
 
 use super::store;
 use crate::tasks::{Clearing, Due};
 
-/// A few minutes more than the day for which keys are kept save a round for each of them.
+/// Keys are kept for a few minutes more than a day, so that one round deletes many.
 const KEPT: SignedDuration = SignedDuration::from_mins(24 * 60 + 5);
 
-/// Forgets used keys.
+/// Deletes used keys.
 pub const TASK: Clearing = Clearing {
     name: "used-keys",
     next_due: &[Due::at("replays", "created_at").after(KEPT)],

@@ -1,10 +1,10 @@
-//! Keys, and what was done under them.
+//! Idempotency keys, and the results kept under them.
 
 use uuid::Uuid;
 
 use crate::kernel::{Error, Id, Result};
 
-/// The key of a request and what the request was.
+/// The key and the fingerprint of a request.
 #[derive(Clone, Debug)]
 pub struct IdempotentRequest {
     /// A keyed hash of the `Idempotency-Key`; `None` when the client sent none.
@@ -35,12 +35,12 @@ impl RecordedOutcome {
         Self { status: 201, reference: Some(reference) }
     }
 
-    /// 200: it is as asked.
+    /// Returns 200: it is as asked.
     pub const fn ok(reference: Uuid) -> Self {
         Self { status: 200, reference: Some(reference) }
     }
 
-    /// 204: nothing to say.
+    /// Returns 204: nothing to show.
     pub const fn no_content() -> Self {
         Self { status: 204, reference: None }
     }
@@ -57,32 +57,32 @@ pub struct Outcome<T> {
 }
 
 impl<T> Outcome<T> {
-    /// 201: it was made.
+    /// Returns 201: it was made.
     pub fn created<K>(id: Id<K>, value: T) -> Self {
         Self { done: RecordedOutcome::created(id.uuid()), value: Some(value) }
     }
 
-    /// 200: it is as asked.
+    /// Returns 200: it is as asked.
     pub fn ok<K>(id: Id<K>, value: T) -> Self {
         Self { done: RecordedOutcome::ok(id.uuid()), value: Some(value) }
     }
 
-    /// 204: nothing to say.
+    /// Returns 204: nothing to show.
     pub const fn no_content(value: T) -> Self {
         Self { done: RecordedOutcome::no_content(), value: Some(value) }
     }
 
-    /// The thing as the unit left it, or, for a replay, as `get` finds it by its id.
+    /// Returns the thing as the unit left it, or, for a replay, as `get` finds it by its id.
     ///
     /// # Errors
     ///
-    /// What `get` answers.
+    /// The errors of `get`.
     pub fn or_get<K>(self, get: impl FnOnce(Id<K>) -> Result<T>) -> Result<T> {
         let id = self.id();
         self.value.map_or_else(|| get(id?), Ok)
     }
 
-    /// The id of the thing.
+    /// Returns the id of the thing.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl<T> Outcome<T> {
 /// The result of a claim.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Claim {
-    /// Nobody came with this key before: go on, and settle.
+    /// The key is new: do the work, then settle.
     Fresh,
     /// It was done before: render this again.
     Done(RecordedOutcome),

@@ -10,7 +10,7 @@ use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Account, Any};
 use crate::kernel::{Code, Error, Id, Result};
 
-/// Claims the key of `once` for `account`, or finds what was done under it. Kept for 24 hours.
+/// Claims the key of `once` for `account`, or finds the result kept under it. Kept for 24 hours.
 ///
 /// # Errors
 ///
@@ -58,13 +58,13 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Whether somebody could come with the same key between claim and settlement. The row that claims it makes them wait;
-/// on SQLite there is one writer, and the row is written once, when all is known.
+/// Whether a request with the same key could come between claim and settlement. The row of the claim makes it wait.
+/// SQLite has one writer, so there the row is written once, at settlement.
 fn many_writers(tx: &mut Tx<'_>) -> bool {
     matches!(tx.conn(), AnyConnection::Pg(_))
 }
 
-/// Inserts the row of a key; `false` when there is one.
+/// Inserts the row of a key. Returns `false` when there is one.
 fn insert(
     tx: &mut Tx<'_>,
     account: Id<Account>,
@@ -89,7 +89,7 @@ fn insert(
     Ok(inserted == 1)
 }
 
-/// Forgets keys older than 24 hours, about `most` of them at a time. Answers how many.
+/// Deletes keys older than 24 hours, about `most` of them at a time. Returns their number.
 ///
 /// Spans accounts: rests on the index `replays_created`.
 pub(super) fn delete_old(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {

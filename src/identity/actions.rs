@@ -1,4 +1,4 @@
-//! Logging in, staying logged in, logging out.
+//! Log-in, refresh and log-out.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,13 +15,13 @@ use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
-/// A session that is not used for this long is over.
+/// The time without use after which a session is over.
 const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
-/// How long a spent refresh token still gets the same successor, if that was not used yet: the reply may be lost.
+/// The time in which a spent refresh token still gets the same unused successor, because the reply may be lost.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
-/// After this many failed log-ins in a row the account rests.
+/// The number of failed log-ins in a row after which the account is locked.
 const FAILURES: i32 = 10;
-/// How long it rests.
+/// The time for which it is locked.
 const REST: SignedDuration = SignedDuration::from_mins(15);
 
 /// The tokens of a session.
@@ -31,9 +31,9 @@ pub struct SessionTokens {
     pub account: Id<Account>,
     /// The session.
     pub session: Id<Session>,
-    /// Good for ten minutes.
+    /// The access token, good for ten minutes.
     pub access: String,
-    /// Good for one use.
+    /// The refresh token, good for one use.
     pub refresh: String,
 }
 
@@ -43,7 +43,7 @@ impl std::fmt::Debug for SessionTokens {
     }
 }
 
-/// The keyed hash under which an address is looked up.
+/// Returns the keyed hash under which an address is looked up.
 pub fn email_key(vault: &Vault, email: &Email) -> Vec<u8> {
     vault.mac(MacLabel::Email, &[email.folded().as_bytes()]).to_vec()
 }
@@ -61,11 +61,11 @@ pub fn open_profile(keys: &Keys, account: Id<Account>, version: i64, sealed: &[u
     keys.open_json(&profile_place(account, version), sealed)
 }
 
-/// An account that is about to be made: its keys are durable, its row is not yet.
+/// An account that is about to be inserted. Its keys are durable already.
 pub struct Draft {
     /// Its id.
     pub id: Id<Account>,
-    /// The patient it will be.
+    /// The patient of the account.
     pub patient: Option<Id<Patient>>,
     new: NewAccount,
     keys: Vec<Keys>,
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Draft {
 }
 
 impl Draft {
-    /// The keys of the patient it will be.
+    /// Returns the keys of the patient.
     pub fn patient_keys(&self) -> Option<&Keys> {
         self.patient.and_then(|patient| self.keys.iter().find(|keys| keys.subject() == patient.uuid()))
     }
@@ -116,7 +116,7 @@ pub async fn draft(
     Ok(Draft { id, patient, new, keys: all })
 }
 
-/// Inserts a drafted account; its keys may be remembered once that is durable. `None` when its address is taken.
+/// Inserts a drafted account. Its keys may be cached once that is durable. `None` when its address is taken.
 pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> Result<Option<Id<Account>>> {
     if !store::insert_account(tx, &draft.new, now)? {
         return Ok(None);
@@ -128,7 +128,7 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> 
     Ok(Some(draft.id))
 }
 
-/// A fresh session's secrets, made before the unit.
+/// The secrets of a new session, made before the unit.
 #[derive(Clone, Debug)]
 pub struct SessionSecrets {
     session: Id<Session>,
@@ -142,7 +142,7 @@ impl SessionSecrets {
     }
 }
 
-/// Opens a session for an account whose owner has just proved who they are.
+/// Opens a session for an account whose owner has just authenticated.
 pub fn open_session(
     tx: &mut Tx<'_>,
     vault: &Vault,
@@ -162,7 +162,7 @@ fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
     vault.mac(MacLabel::RefreshHash, &[token.as_bytes()]).to_vec()
 }
 
-/// Logs in. Known, unknown, resting and disabled accounts get the same answer after the same work.
+/// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work.
 ///
 /// # Errors
 ///
@@ -177,7 +177,7 @@ pub async fn log_in(
     let now = state.clock.now();
     let key = email_key(&state.vault, email);
     let found = state.db.read(move |tx| store::find_by_email(tx, &key)).await?;
-    // An id that no account has: the same look-ups are made for nobody.
+    // An unknown address gets an id that no account has, so that the same look-ups are made.
     let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |row| row.id);
     let keys = state.vault.keys(id.uuid()).await?;
     let credential: Credential = match (&found, &keys) {
@@ -196,7 +196,7 @@ pub async fn log_in(
             if !resting {
                 store::update_failures(tx, id, failures, until)?;
             }
-            // A value, not an error: the failure is counted and kept.
+            // A value, not an error, so that the count of failures is committed.
             return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
         }
         store::update_failures(tx, id, 0, None)?;
@@ -224,9 +224,9 @@ fn note(
 
 /// Exchanges a refresh token for its successor.
 ///
-/// The successor is a keyed hash of the token presented: a client whose reply was lost presents the same token again
-/// within a minute and gets the same successor. A spent token that comes later, or after its successor was used, is
-/// theft: the session ends, in the same unit that answers 401.
+/// The successor is a keyed hash of the token presented. A client whose reply was lost presents the same token again
+/// within a minute and gets the same successor. A spent token that comes later, or after its successor was used, counts
+/// as theft: the session ends in the unit that answers 401.
 ///
 /// # Errors
 ///
@@ -238,7 +238,7 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
     let next = URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::Refresh, &[presented.as_bytes()]));
     let next_hash = refresh_hash(&vault, &next);
     let refused = || Error::Unauthenticated(Code::RefreshInvalid);
-    // The account's keys are fetched before the unit that may have to write its audit row.
+    // The account's keys are fetched before the unit, which may have to write its audit row.
     let peek = hash.clone();
     let owner = state.db.read(move |tx| store::find_refresh_owner(tx, &peek)).await?;
     let Some(owner) = owner else { return Err(refused()) };

@@ -1,4 +1,4 @@
-//! The caller, in two steps: what the token says, and what is true now.
+//! The caller, in two steps: the claims of the token, then the present session and account.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -49,7 +49,7 @@ impl Kind for Anyone {
     }
 }
 
-/// Somebody whose token is genuine. Whether their session still lives is known in the unit: [`Claimed::live`].
+/// A caller whose token is genuine. The unit checks whether the session still lives: [`Claimed::live`].
 pub struct Claimed<K> {
     account: Id<Account>,
     session: Id<Session>,
@@ -57,7 +57,7 @@ pub struct Claimed<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// Any account.
+/// A caller with any account.
 pub type Caller = Claimed<Anyone>;
 
 impl<K> Clone for Claimed<K> {
@@ -73,7 +73,7 @@ impl<K> std::fmt::Debug for Claimed<K> {
 }
 
 impl<K> Claimed<K> {
-    /// Whoever a genuine token names, at `now`. What comes by request is claimed by the extractor.
+    /// Verifies a token at `now` and returns its caller. For requests the extractor does this.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl<K> Claimed<K> {
 }
 
 impl<K: Kind> Claimed<K> {
-    /// The account the token names.
+    /// Returns the account of the token.
     pub fn account(&self) -> Id<Account> {
         self.account
     }
@@ -100,12 +100,12 @@ impl<K: Kind> Claimed<K> {
         format!("{act}|{}", self.account).into_bytes()
     }
 
-    /// Loads session and account; the first statement of the unit.
+    /// Loads session and account. This is the first statement of the unit.
     ///
     /// # Errors
     ///
-    /// [`Code::SessionRevoked`] when the session was ended, [`Code::Unauthenticated`] when it is over or the account
-    /// is disabled, [`Error::Forbidden`] when the operation is for another kind of account.
+    /// [`Code::SessionRevoked`] when the session was ended on purpose, [`Code::Unauthenticated`] when it is over or the
+    /// account is disabled, [`Error::Forbidden`] when the operation is for another kind of account.
     pub fn live(&self, tx: &mut Tx<'_>) -> Result<Live<K>> {
         let row = store::find_live(tx, self.session)?.filter(|row| row.account == self.account);
         let Some(row) = row else { return Err(Error::Unauthenticated(Code::Unauthenticated)) };
@@ -131,11 +131,11 @@ impl<K: Kind> Claimed<K> {
 }
 
 impl<K: Kind> Claimed<K> {
-    /// Reads one snapshot, whose first statement makes the caller live.
+    /// Reads one snapshot. Its first statement makes the caller live.
     ///
     /// # Errors
     ///
-    /// As [`Claimed::live`]; what `read` answers.
+    /// As [`Claimed::live`]; the errors of `read`.
     pub async fn read<T: Send + 'static>(
         &self,
         state: &State,
@@ -149,15 +149,14 @@ impl<K: Kind> Claimed<K> {
         state.db.read(unit).await
     }
 
-    /// Does what `request` asks for in one unit whose first statement makes the caller live, once for each idempotency
-    /// key.
+    /// Does `request` in one unit, once for each idempotency key. The first statement makes the caller live.
     ///
-    /// `parse` makes the command; what is wrong with it is told after the caller is known. `work` does it; `show` reads
-    /// what the answer needs, the first time (the outcome then has a value) and for a replay.
+    /// `parse` makes the command; its faults are told once the caller is known. `work` does it. `show` reads what the
+    /// answer needs: the first time with the value in the outcome, for a replay without.
     ///
     /// # Errors
     ///
-    /// As [`Claimed::live`]; what is wrong with the request; what `work` or `show` answer.
+    /// As [`Claimed::live`]; faults of the request; the errors of `work` and `show`.
     pub async fn change<I, B, C, T, V>(
         &self,
         state: &State,
@@ -184,7 +183,7 @@ impl<K: Kind> Claimed<K> {
         Ok(Answer { created: status == 201, path, value })
     }
 
-    /// Does what `request` asks for, as [`Claimed::change`] does, where there is nothing to show for it: 204.
+    /// Does `request` as [`Claimed::change`] does, and answers 204.
     ///
     /// # Errors
     ///
@@ -205,7 +204,7 @@ impl<K: Kind> Claimed<K> {
     }
 }
 
-/// The idempotency key of a request with its fingerprint, a keyed hash of method, address and body.
+/// Reads the idempotency key of a request with its fingerprint, a keyed hash of method, address and body.
 ///
 /// # Errors
 ///
@@ -219,7 +218,7 @@ pub fn key_of<I, B>(state: &State, request: &Request<I, B>) -> Result<Idempotent
     })
 }
 
-/// A caller whose session lives, in the unit that made it.
+/// A caller whose session lives, valid in the unit that checked it.
 pub struct Live<K> {
     account: Id<Account>,
     session: Id<Session>,
@@ -236,22 +235,22 @@ impl<K> std::fmt::Debug for Live<K> {
 }
 
 impl<K> Live<K> {
-    /// The account.
+    /// Returns the account.
     pub fn account(&self) -> Id<Account> {
         self.account
     }
 
-    /// The session.
+    /// Returns the session.
     pub fn session(&self) -> Id<Session> {
         self.session
     }
 
-    /// The patient this account is, if it is a patient's.
+    /// Returns the patient of the account; `None` for staff.
     pub fn patient(&self) -> Option<Id<Patient>> {
         self.patient
     }
 
-    /// The kind of account.
+    /// Returns the kind of account.
     pub fn kind(&self) -> AccountKind {
         self.kind
     }
@@ -275,7 +274,7 @@ fn claim<K>(request: &HttpRequest) -> Result<Claimed<K>> {
     let missing = || Error::Unauthenticated(Code::Unauthenticated);
     let state = request.app_data::<web::Data<State>>().ok_or_else(|| Error::internal("no state"))?;
     let tokens = request.app_data::<web::Data<Arc<Tokens>>>().ok_or_else(|| Error::internal("no tokens"))?;
-    // Exactly one: of two, a proxy in front might judge the other.
+    // Exactly one header: of two, a proxy in front might check the other.
     let mut lines = request.headers().get_all(AUTHORIZATION);
     let (Some(line), None) = (lines.next(), lines.next()) else { return Err(missing()) };
     let Ok(header) = line.to_str() else { return Err(missing()) };

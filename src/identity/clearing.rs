@@ -1,9 +1,9 @@
-//! Sessions that ran out are forgotten, with their refresh tokens.
+//! The task that deletes expired sessions with their refresh tokens.
 
 use super::store;
 use crate::tasks::{Clearing, Due};
 
-/// Forgets sessions that ran out.
+/// Deletes expired sessions.
 pub const TASK: Clearing = Clearing {
     name: "over-sessions",
     next_due: &[Due::at("sessions", "expires_at").after(store::KEPT)],

@@ -8,21 +8,21 @@ use crate::db::Db;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Id, Result};
 
-/// The most bonds kept; past it the memory starts anew.
+/// The most bonds kept. When it is reached, the cache is emptied.
 const CAPACITY: usize = 100_000;
 
-/// Remembers the patient behind an account. Filled from committed rows only.
+/// A cache of the patients behind accounts. Filled from committed rows only.
 #[derive(Clone, Debug, Default)]
 pub struct Directory(Arc<RwLock<HashMap<Id<Account>, Option<Id<Patient>>>>>);
 
 impl Directory {
-    /// The patient that `account` is; `None` for staff and for accounts that do not exist.
+    /// Finds the patient of `account`; `None` for staff and for accounts that do not exist.
     pub async fn patient_of(&self, db: &Db, account: Id<Account>) -> Result<Option<Id<Patient>>> {
         if let Some(patient) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&account) {
             return Ok(*patient);
         }
         let found = db.read(move |tx| store::find_bond(tx, account)).await?;
-        // What is remembered of staff is that they are no patient; of accounts that do not exist, nothing.
+        // For staff `None` is cached; for accounts that do not exist, nothing.
         if let Some((_, patient)) = found {
             let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= CAPACITY {

@@ -1,12 +1,13 @@
-//! Accounts, sessions and tokens: who is calling.
+//! Accounts, sessions and tokens: the identity of the caller.
 //!
-//! Extractors verify a token's signature only and give [`Claimed`]; the first statement of the unit makes it [`Live`]
-//! (session and account are what the token says, now). Only a `Live` opens an access to patient data.
+//! Extractors verify a token's signature only and give [`Claimed`]. The first statement of the unit checks session and
+//! account, and makes it [`Live`]. Only a `Live` opens an access to patient data.
 //!
 //! - Access tokens: Ed25519, 10 minutes, bound to a session row; no role inside.
-//! - Refresh tokens: opaque, stored as a keyed hash, spent by use. The successor is a keyed hash of the token
-//!   presented, so a lost reply can be asked for again; a spent token that comes later is theft and ends the session.
-//! - A session that ran out is forgotten a day later, with its refresh tokens ([`clearing`]).
+//! - Refresh tokens: opaque, stored as a keyed hash, good for one use. The successor is a keyed hash of the token
+//!   presented, so a lost reply can be asked for again. A spent token that comes later counts as theft and ends the
+//!   session.
+//! - An expired session is deleted a day later, with its refresh tokens ([`clearing`]).
 //! - The answers for known, unknown and disabled accounts are the same, with the same work done.
 
 pub mod actions;

@@ -15,12 +15,12 @@ pub const SIGN_IN_BYTES: usize = 8 * 1024;
 pub enum AccountKind {
     /// A person in treatment.
     Patient,
-    /// Somebody who works at a clinic.
+    /// A member of staff.
     Staff,
 }
 
 impl AccountKind {
-    /// The stored name.
+    /// Returns the stored name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Patient => "patient",
@@ -28,19 +28,19 @@ impl AccountKind {
         }
     }
 
-    /// The kind of that name.
+    /// Reads a stored name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Patient, Self::Staff].into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// An e-mail address as its owner writes it. Two spellings that differ in case only are one address.
+/// An e-mail address as its owner writes it. Spellings that differ only in case are the same address.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
 impl Email {
-    /// Takes an address: something, `@`, a domain; at most 254 characters, no spaces.
+    /// Reads an address: something, `@`, a domain; at most 254 characters, no spaces.
     ///
     /// # Errors
     ///
@@ -57,12 +57,12 @@ impl Email {
         }
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The form under which it is looked up.
+    /// Returns the form under which it is looked up.
     pub fn folded(&self) -> String {
         self.0.to_lowercase()
     }
@@ -76,15 +76,16 @@ impl fmt::Debug for Email {
 
 /// The shortest passphrase of an account without a second factor (NIST SP 800-63B-4).
 const MIN: usize = 15;
-/// The longest; longer ones would only cost time to hash.
+/// The longest passphrase; longer ones would only cost time to hash.
 const MAX: usize = 256;
 
-/// A passphrase as it was typed. Prints `***`; wiped from memory when dropped.
+/// A typed passphrase. Prints `***`; wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// Takes a new passphrase: 15 to 256 characters, not one character over and over, not a well-known one, not the address it protects.
+    /// Reads a new passphrase: 15 to 256 characters, not one character repeated, not a well-known one, not the address
+    /// it protects.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl Passphrase {
         Ok(Self(text))
     }
 
-    /// Takes what was typed at a log-in, whatever it is: the check is whether it fits.
+    /// Takes the passphrase of a log-in unchecked: only whether it fits matters.
     pub fn typed(text: String) -> Self {
         let mut text = Zeroizing::new(text);
         if let Some((end, _)) = text.char_indices().nth(MAX) {
@@ -117,7 +118,7 @@ impl Passphrase {
         Self(text)
     }
 
-    /// The bytes to hash.
+    /// Returns the bytes to hash.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -14,7 +14,7 @@ use crate::kernel::{Entropy, Error, Result};
 /// The default cost of a passphrase.
 const COST: (u32, u32, u32) = crate::config::PASSPHRASE_COST;
 
-/// A hashed passphrase with all that is needed to check one against it. Stored sealed.
+/// A hashed passphrase with all that a check needs. Stored sealed.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credential {
     cost: (u32, u32, u32),
@@ -29,7 +29,8 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
-    /// A credential that nothing fits, for accounts that do not exist: checking it costs what a real one costs.
+    /// Makes a credential that no passphrase fits, for accounts that do not exist. To check it costs as much as a real
+    /// one.
     pub fn nobody() -> Self {
         Self { cost: COST, salt: [0; 16], hash: [0; 32] }
     }
@@ -56,12 +57,12 @@ impl std::fmt::Debug for Passwords {
 }
 
 impl Passwords {
-    /// A pool for the cores of this machine.
+    /// Makes a pool for the cores of this machine.
     pub fn new() -> Self {
         Self::with_cost(COST)
     }
 
-    /// A pool with other costs, for tests that are not about passphrases.
+    /// Makes a pool with other costs, for tests that are not about passphrases.
     pub fn with_cost(cost: (u32, u32, u32)) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let (turns, places) = (Semaphore::new(cores), Semaphore::new(cores + WAITING));
@@ -72,7 +73,7 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::Unavailable`] when the queue is full.
     pub async fn hash(&self, passphrase: Passphrase, entropy: &Entropy) -> Result<Credential> {
         let (cost, salt) = (self.cost, entropy.bytes());
         let hash = self.run(move |memory| derive(&passphrase, cost, &salt, memory)).await?;
@@ -83,10 +84,10 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::Unavailable`] when the queue is full.
     pub async fn fits(&self, passphrase: Passphrase, credential: Credential) -> Result<bool> {
         let nobody = bool::from(credential.hash.ct_eq(&[0; 32]));
-        // Nobody's credential costs what this server's real ones cost.
+        // The check of an unknown account costs as much as that of a real one.
         let cost = if nobody { self.cost } else { credential.cost };
         let hash = self.run(move |memory| derive(&passphrase, cost, &credential.salt, memory)).await?;
         Ok(bool::from(hash.ct_eq(&credential.hash)) && !nobody)

@@ -51,16 +51,16 @@ pub(crate) struct TokensView {
     account_id: Uuid,
     /// The session; it ends by log-out, or after 60 days without use.
     session_id: Uuid,
-    /// For `Authorization: Bearer …`.
+    /// The access token, for `Authorization: Bearer …`.
     access_token: String,
-    /// Always `Bearer`.
+    /// The type of the access token, always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// Seconds for which the access token is good.
+    /// The lifetime of the access token in seconds.
     #[schema(example = 600)]
     expires_in: i64,
-    /// Good for one use; the answer to that use holds the next one. After a lost answer, send the same token again
-    /// within a minute.
+    /// The refresh token, good for one use; the answer to that use holds the next one. After a lost answer, send the
+    /// same token again within a minute.
     refresh_token: String,
 }
 
@@ -96,7 +96,8 @@ async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, parts: SessionParts) -> Result
 
 /// Exchange a refresh token
 ///
-/// Every refresh token is good for one use. A spent one that comes back later is taken for theft and ends the session.
+/// Every refresh token is good for one use. A spent token that is sent again later counts as theft and ends the
+/// session.
 #[utoipa::path(tag = "identity", request_body = Refresh, security(()),
     responses((status = 200, description = "New tokens", body = TokensView), AuthErrors))]
 #[post("/auth/refresh")]
@@ -119,7 +120,7 @@ async fn log_out(caller: Caller, request: Request, state: web::Data<State>) -> R
     Ok(caller.delete(&state, request, |tx, live, _| actions::log_out(tx, live)).await?.no_store())
 }
 
-/// Public keys
+/// Read the public keys
 ///
 /// The keys that access tokens are signed with, as a JWK set (RFC 7517).
 #[utoipa::path(tag = "server", security(()),

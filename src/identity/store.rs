@@ -9,10 +9,10 @@ use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::locked;
 
-/// How long a session that ran out is kept: longer than any access token of it lives.
+/// The time for which an expired session is kept: longer than its last access token lives.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// Session and account of a caller, in one row.
+/// The session and account of a caller, in one row.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sessions)]
 pub(super) struct LiveRow {
@@ -29,12 +29,12 @@ pub(super) struct LiveRow {
 }
 
 impl LiveRow {
-    /// Ended on purpose: the device is to forget.
+    /// Whether it was ended on purpose. The device then erases its data.
     pub(super) fn revoked(&self) -> bool {
         self.revoked_cause == Some(Ending::Wanted.number())
     }
 
-    /// Over for another reason: nobody asked to erase the phone.
+    /// Whether it is over for another reason. The device then keeps its data.
     pub(super) fn over(&self, now: Timestamp) -> bool {
         self.revoked_cause.is_some() || self.disabled_at.is_some() || self.expires_at.0 <= now
     }
@@ -51,10 +51,10 @@ pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<
     .optional()?)
 }
 
-/// An account with the patient it is.
+/// An account and its patient.
 pub(super) type Bond = (Id<Account>, Option<Id<Patient>>);
 
-/// An account, and the patient it is, if it is one; nothing when there is no such account.
+/// Finds an account and its patient; `None` when there is no such account.
 pub(super) fn find_bond(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<Bond>> {
     Ok(accounts::table
         .filter(accounts::id.eq(account))
@@ -63,7 +63,7 @@ pub(super) fn find_bond(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<
         .optional()?)
 }
 
-/// An account as it is stored.
+/// A stored account.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
 pub struct AccountRow {
@@ -71,7 +71,7 @@ pub struct AccountRow {
     pub id: Id<Account>,
     /// Its kind, by name.
     pub kind: String,
-    /// The patient it is.
+    /// The patient of the account.
     pub patient_id: Option<Id<Patient>>,
     /// The sealed profile.
     pub profile: Vec<u8>,
@@ -79,9 +79,9 @@ pub struct AccountRow {
     pub credential: Vec<u8>,
     /// Failed log-ins in a row.
     pub failures: i32,
-    /// Until when log-ins fail.
+    /// The instant until which log-ins fail.
     pub locked_until: Option<At>,
-    /// Since when it is disabled.
+    /// The instant from which it is disabled.
     pub disabled_at: Option<At>,
     /// Its version.
     pub version: i64,
@@ -95,26 +95,26 @@ pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<
         .optional()?)
 }
 
-/// Finds an account and locks it until the unit ends: log-ins at once count one after the other.
+/// Finds an account and locks it until the unit ends, so that concurrent log-ins are counted one after the other.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
     let _held: Vec<Id<Account>> =
         locked!(tx, for_update, accounts::table.filter(accounts::id.eq(id)).select(accounts::id))?;
     Ok(accounts::table.filter(accounts::id.eq(id)).select(AccountRow::as_select()).first(tx.conn()).optional()?)
 }
 
-/// Whether somebody has the address with this keyed hash.
+/// Whether an account has the address with this keyed hash.
 pub fn is_email_taken(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<bool> {
     let found: Option<Id<Account>> =
         accounts::table.filter(accounts::email_key.eq(email_key)).select(accounts::id).first(tx.conn()).optional()?;
     Ok(found.is_some())
 }
 
-/// The keyed hash of an account's address.
+/// Finds the keyed hash of an account's address.
 pub fn get_email_key(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<u8>> {
     Ok(accounts::table.filter(accounts::id.eq(account)).select(accounts::email_key).first(tx.conn())?)
 }
 
-/// The sealed profiles of `ids`, in no order.
+/// Finds the sealed profiles of `ids`, in no order.
 pub fn names_of(tx: &mut Tx<'_>, ids: &[Id<Account>]) -> Result<Vec<(Id<Account>, i64, Vec<u8>)>> {
     Ok(accounts::table
         .filter(accounts::id.eq_any(ids.iter().copied()))
@@ -129,7 +129,7 @@ pub struct NewAccount {
     pub id: Id<Account>,
     /// Its kind, by name.
     pub kind: &'static str,
-    /// The patient it is.
+    /// The patient of the account.
     pub patient: Option<Id<Patient>>,
     /// The keyed hash of its address.
     pub email_key: Vec<u8>,
@@ -139,8 +139,8 @@ pub struct NewAccount {
     pub credential: Vec<u8>,
 }
 
-/// Inserts an account with the head of its audit chain. `false` when its address is taken, also by a unit at the same
-/// time.
+/// Inserts an account with the head of its audit chain. Returns `false` when its address is taken, also by a concurrent
+/// unit.
 pub fn insert_account(tx: &mut Tx<'_>, new: &NewAccount, now: Timestamp) -> Result<bool> {
     let inserted = Both(
         diesel::insert_into(accounts::table)
@@ -207,9 +207,9 @@ pub(super) fn update_session_used(tx: &mut Tx<'_>, id: Id<Session>, now: Timesta
 /// The reason why a session ended. The numbers are stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
-    /// On purpose: the device is to forget.
+    /// It was ended on purpose; the device erases its data.
     Wanted,
-    /// A spent refresh token came back.
+    /// A spent refresh token was sent again.
     Reuse,
 }
 
@@ -246,7 +246,7 @@ pub(super) struct RefreshRow {
     pub disabled_at: Option<At>,
 }
 
-/// The account a refresh token belongs to.
+/// Finds the account of a refresh token.
 pub(super) fn find_refresh_owner(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Id<Account>>> {
     Ok(refresh_tokens::table
         .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
@@ -302,8 +302,8 @@ pub(super) fn mark_spent(tx: &mut Tx<'_>, hash: &[u8], now: Timestamp) -> Result
     Ok(())
 }
 
-/// Deletes up to `most` refresh tokens of the sessions that ran out a while ago, and those sessions of which none is
-/// left. Answers how many rows.
+/// Deletes up to `most` refresh tokens of sessions that expired a while ago, then those sessions that have none left.
+/// Returns the number of rows.
 ///
 /// Spans accounts: rests on the index `sessions_expires`.
 pub(super) fn delete_over(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {

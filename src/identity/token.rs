@@ -1,4 +1,4 @@
-//! Access tokens: JSON Web Tokens signed with Ed25519, and the cache of those verified.
+//! Access tokens: JSON Web Tokens signed with Ed25519, and the cache of verified ones.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,16 +12,16 @@ use crate::kernel::id::{Account, Session};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::Vault;
 
-/// How long an access token is good.
+/// The lifetime of an access token.
 pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
-/// How far the clocks of two servers may be apart.
+/// The most that the clocks of two servers may differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(1);
-/// The most tokens remembered; past it the memory starts anew.
+/// The most tokens cached. At this number only expired ones make room for new ones.
 const CAPACITY: usize = 20_000;
 /// The account of the tokens.
 const AUDIENCE: &str = "afterglow";
 
-/// The claims of our tokens, and no others: a `nbf` or `act` that we do not judge must not pass unjudged.
+/// The claims of our tokens. Others are refused: an unknown claim such as `nbf` or `act` must not pass unchecked.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
@@ -58,19 +58,19 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Tokens of the server at `issuer`, signed with the vault's key.
+    /// Makes the tokens of the server at `issuer`, signed with the vault's key.
     pub fn new(vault: Vault, issuer: impl Into<String>) -> Arc<Self> {
         let issuer = issuer.into();
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[&issuer]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Time is ours to judge, with the injected clock.
+        // The expiry is checked below, with the injected clock.
         validation.validate_exp = false;
         Arc::new(Self { vault, issuer, validation, known: RwLock::default() })
     }
 
-    /// The one header our tokens have.
+    /// Makes the only header that our tokens have.
     fn header(&self) -> Header {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some("at+jwt".to_owned());
@@ -78,7 +78,7 @@ impl Tokens {
         header
     }
 
-    /// A token for a session.
+    /// Issues a token for a session.
     pub fn issue(&self, account: Id<Account>, session: Id<Session>, now: Timestamp) -> Result<String> {
         let exp = now.saturating_add(LIFETIME).map_err(|error| Error::Internal(Box::new(error)))?;
         let claims = Wire {
@@ -134,7 +134,7 @@ impl Tokens {
         Some(Claims { account: wire.sub, session: wire.sid, expires: wire.exp })
     }
 
-    /// The public keys, as a JWK set.
+    /// Returns the public keys, as a JWK set.
     pub fn jwks(&self) -> serde_json::Value {
         serde_json::json!({ "keys": [self.vault.signing_key().jwk()] })
     }

@@ -1,4 +1,4 @@
-//! Time that passes because somebody moves the clock.
+//! The work that falls due while a manual clock is moved.
 
 use jiff::Timestamp;
 
@@ -7,11 +7,11 @@ use crate::kernel::{Error, Result};
 use crate::state::State;
 use crate::tasks::Tasks;
 
-/// More rounds of work than this are never due at one time.
+/// The most rounds of work at one time.
 const ROUNDS: usize = 10_000;
 
 /// Moves a manual clock forward to `to`, and does the work that falls due on the way, in order, each at its time.
-/// Answers how many deliveries left. A `to` that is past leaves the clock where it is: what is due now is done.
+/// Returns the number of deliveries that left. If `to` has passed, the clock stays and only the work due now is done.
 ///
 /// # Errors
 ///

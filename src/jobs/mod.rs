@@ -1,4 +1,4 @@
-//! The loop of the background work. Which tasks there are, `app` says; what they do, their slices.
+//! The loop of the background work. `app` holds the list of tasks; the slices define them.
 //!
 //! [`tick`] does one round of everything that is due at a time it is told, so that tests move a clock instead of
 //! waiting; [`run`] repeats it, and [`advance`] does what is due while a clock is moved. Any number of processes may do so
@@ -36,17 +36,18 @@ pub struct Outcome {
 /// The tasks that failed, with their faults.
 type Failures = Vec<(&'static str, Error)>;
 
-/// One round of what is due at `now`: batches of bounded size, so that a worker that is asked to stop stops soon.
+/// Does one round of what is due at `now`, in batches of bounded size, so that a worker that is asked to stop stops
+/// soon.
 ///
 /// # Errors
 ///
-/// When database or keyring cannot be reached. One task that fails does not keep the others from being done.
+/// When database or keyring cannot be reached. The failure of one task does not stop the others.
 pub async fn tick(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<Outcome> {
     let (outcome, failures) = round(state, tasks, now).await?;
     failures.into_iter().next().map_or(Ok(outcome), |(_, error)| Err(error))
 }
 
-/// [`tick`], with every task that failed.
+/// Does one round as [`tick`] does, and returns every task that failed.
 async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outcome, Failures)> {
     let times = tasks::next_due(state, tasks).await?;
     let (mut all, mut awake, mut failures) = (TaskProgress::default(), Vec::new(), Failures::new());
@@ -62,19 +63,19 @@ async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outc
             }
             Err(error) => {
                 metrics::counter!("afterglow_task_failures_total", "task" => name).increment(1);
-                // It may have done a part.
+                // It may have done a part of its work.
                 awake.push(name);
                 failures.push((name, error));
             }
         }
     }
-    // What is due and was not done is in another worker's hands, or has just failed: to be looked at after a pause.
+    // Due work that was not done is with another worker or has just failed. It is looked at again after a pause.
     let later = times.into_iter().flatten().filter(|at| *at > now).min();
     let TaskProgress { rows, due, sent, planned } = all;
     Ok((Outcome { due, sent, planned, next: if rows > 0 { Some(now) } else { later } }, failures))
 }
 
-/// Does a part of a task; a panic is a fault of that task alone.
+/// Does a part of a task. A panic is a fault of that task alone.
 async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.unwrap_or_else(|_payload| Err(Error::internal("a task panicked")))

@@ -10,12 +10,12 @@ use super::{Failures, guarded, round};
 use crate::state::State;
 use crate::tasks::Tasks;
 
-/// The longest the loop sleeps: what is planned for sooner meanwhile is found in time.
+/// The longest that the loop sleeps, so that work planned meanwhile is found in time.
 const NAP: Duration = Duration::from_millis(250);
-/// How long the loop waits when it cannot find out what is due.
+/// The time that the loop waits when it cannot find out what is due.
 const REST: Duration = Duration::from_secs(1);
 
-/// Does what is due until `stop` says so, and then finishes the round it is in.
+/// Does what is due until `stop` is true, then finishes its round.
 pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<bool>) {
     let mut failing = BTreeSet::new();
     let mut begun = vec![false; tasks.len()];
@@ -45,7 +45,7 @@ pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<
         if pause.is_zero() {
             tokio::task::yield_now().await;
         } else {
-            // A sender that is gone asks to stop, too.
+            // A dropped sender also asks to stop.
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { break },
                 () = tokio::time::sleep(pause) => {}
@@ -54,7 +54,7 @@ pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<
     }
 }
 
-/// Logs what began to fail, and what goes on again: once, not every second of an outage.
+/// Logs tasks that begin to fail or recover, once and not every second of an outage.
 fn report(failing: &mut BTreeSet<&'static str>, failures: &Failures) {
     failing.retain(|task| {
         let still = failures.iter().any(|(name, _)| name == task);

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// Crockford's base 32: no letter that is easily taken for another or for a digit.
+/// Crockford's base 32, without letters that look like another letter or a digit.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// Characters of a code: 80 bits.
+/// The characters of a code: 80 bits.
 const LENGTH: usize = 16;
-/// Characters between two hyphens.
+/// The characters between two hyphens.
 const GROUP: usize = 4;
 
 /// A code of 80 bits, written as four groups of four characters.
@@ -21,7 +21,7 @@ const GROUP: usize = 4;
 pub struct JoinCode([u8; 10]);
 
 impl JoinCode {
-    /// The code that the first 80 bits of a keyed hash make.
+    /// Makes a code of the first 80 bits of a keyed hash.
     pub fn of(mac: [u8; 32]) -> Self {
         let mut bytes = [0; 10];
         for (to, from) in bytes.iter_mut().zip(mac) {
@@ -30,7 +30,7 @@ impl JoinCode {
         Self(bytes)
     }
 
-    /// Reads what somebody typed: case, spaces and hyphens do not matter; `O` is read as 0, `I` and `L` as 1.
+    /// Reads a typed code. Case, spaces and hyphens do not matter; `O` is read as 0, `I` and `L` as 1.
     pub fn parse(typed: &str) -> Option<Self> {
         let (mut value, mut count) = (0_u128, 0);
         for c in typed.chars().filter(|c| !c.is_whitespace() && *c != '-') {
@@ -50,7 +50,7 @@ impl JoinCode {
         if count == LENGTH { bytes.last_chunk().copied().map(Self) } else { None }
     }
 
-    /// The bits, for hashing.
+    /// Returns the bits, for hashing.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

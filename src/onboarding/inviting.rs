@@ -1,7 +1,7 @@
-//! Invitations: codes of one use, good for 72 hours.
+//! Invitations: codes for one use within 72 hours.
 //!
-//! A code is a keyed hash of its invitation's id and is not stored: whoever has the database has no codes, and a
-//! retry of the request that made it is answered with the same one.
+//! A code is a keyed hash of its invitation's id and is not stored. The database therefore holds no codes, and a retry
+//! of the request that made a code is answered with the same one.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,15 +20,15 @@ use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::{MacLabel, Place, Purpose, Vault};
 
-/// How long a code is good.
+/// The lifetime of a code.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(72);
 
-/// The code of an invitation.
+/// Derives the code of an invitation.
 pub fn code_of(vault: &Vault, id: Id<Invitation>) -> JoinCode {
     JoinCode::of(vault.mac(MacLabel::Code, &[b"invitation", id.uuid().as_bytes()]))
 }
 
-/// The keyed hash under which a code is looked up.
+/// Returns the keyed hash under which a code is looked up.
 pub fn code_hash(vault: &Vault, code: &JoinCode) -> Vec<u8> {
     vault.mac(MacLabel::Code, &[b"hash", code.bytes()]).to_vec()
 }
@@ -40,15 +40,15 @@ fn place(clinic: Id<Clinic>, id: Id<Invitation>) -> Place {
 /// The invitee of a request.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// A patient, or staff.
+    /// The invitee: a patient, or staff.
     pub invitee: Invitee,
-    /// Their name and address, as far as known.
+    /// Their name and address, if known.
     pub doc: InvitationDoc,
-    /// To which clinic; needed where the inviter works at several.
+    /// The clinic; required if the inviter works at several.
     pub clinic: Option<Id<Clinic>>,
 }
 
-/// Draws and seals an invitation, before the unit that inserts it.
+/// Makes and seals an invitation, before the unit that inserts it.
 ///
 /// # Errors
 ///
@@ -82,12 +82,12 @@ pub fn invite(tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation) -> Resul
     store::find_invitation(tx, new.id)?.ok_or_else(|| Error::corrupt("invitations", new.id))
 }
 
-/// The caller's own invitation, for the answer to a retry.
+/// Finds the caller's own invitation, for the answer to a retry.
 pub fn get_own(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<InvitationRow> {
     store::find_invitation(tx, id)?.filter(|row| row.inviter == live.account()).ok_or(Error::NotFound)
 }
 
-/// The caller's invitations, and all of those of clinics they administer, newest first.
+/// Lists the caller's invitations, and all of those of clinics they administer, newest first.
 pub fn list(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
@@ -99,11 +99,12 @@ pub fn list(
     Ok(asked.cut(rows, |row| row.id))
 }
 
-/// Revokes an invitation. Again does nothing.
+/// Revokes an invitation. A second call changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for anybody but its inviter and the clinic's admins; [`Code::StateConflict`] when it was taken.
+/// [`Error::NotFound`] for callers other than its inviter and the clinic's admins; [`Code::StateConflict`] when it was
+/// used.
 pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
     let works = memberships(tx, live.account())?;
     let row = store::find_invitation(tx, id)?.filter(|row| {
@@ -118,7 +119,7 @@ pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result
     }
 }
 
-/// `open`, `used`, `revoked` or `expired`.
+/// Returns the state: `open`, `used`, `revoked` or `expired`.
 pub fn state_of(row: &InvitationRow, now: Timestamp) -> &'static str {
     if row.used_at.is_some() {
         "used"

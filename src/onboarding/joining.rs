@@ -1,7 +1,7 @@
-//! Joining with a code: as a new account, or with the one somebody has.
+//! Joining with a code, as a new account or with an existing one.
 //!
-//! The answer to a code that is unknown, used, revoked, expired or bound to another address, and to an address that
-//! somebody has already, is the same, after the same statements; the code stays unused.
+//! A code that is unknown, used, revoked, expired or bound to another address, and an address that is taken, all get
+//! the same answer, after the same statements. The code stays unused.
 
 use std::sync::Arc;
 
@@ -24,36 +24,36 @@ use crate::settings::{Settings, insert_settings};
 use crate::state::State;
 use crate::vault::Purpose;
 
-/// Somebody who has just joined.
+/// An account that has just joined.
 #[derive(Debug)]
 pub struct Registered {
     /// Patient or staff.
     pub kind: AccountKind,
-    /// The patient they are.
+    /// The patient of the account.
     pub patient: Option<Id<Patient>>,
     /// Their first session.
     pub grant: SessionTokens,
 }
 
-/// The rows that a patient has from the first moment. The one place: what else must exist for everybody is added here.
+/// Inserts the rows that every patient has from the beginning. Further such rows are added here.
 pub fn on_patient_created(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings) -> Result<()> {
     store::insert_patient(tx, access)?;
     insert_settings(tx, access.patient(), access.keys()?, settings, access.now())
 }
 
-/// The invitation of a code that may be taken with this address.
+/// Finds the invitation of a code that may be used with this address.
 fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<OpenInvitation> {
     let open = store::find_open(tx, code_hash, now)?;
     open.filter(|open| open.email_key.as_deref().is_none_or(|bound| bound == email)).ok_or_else(refused)
 }
 
-/// Makes an account with a code and logs it in. A patient's care link is then accepted; a member of staff works at
-/// the clinic.
+/// Makes an account with a code and logs it in. A patient's care link is then accepted; a member of staff is a member
+/// of the clinic.
 ///
 /// # Errors
 ///
-/// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid), also for an address that is taken; faults of what is asked
-/// of patients.
+/// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid), also for an address that is taken; faults of the fields
+/// that patients must fill in.
 pub async fn register(
     state: &State,
     passwords: &Passwords,
@@ -62,7 +62,7 @@ pub async fn register(
 ) -> Result<Registered> {
     let now = state.clock.now();
     let (vault, planner) = (state.vault.clone(), Arc::clone(&state.planner));
-    // What cannot be a code is looked up like one that nobody has.
+    // An impossible code is looked up like an unknown one.
     let code = registration.code.unwrap_or_else(|| JoinCode::of(state.entropy.bytes()));
     let (hash, email) = (code_hash(&vault, &code), email_key(&vault, &registration.person.email));
     let peeked = (hash.clone(), email.clone());
@@ -72,7 +72,7 @@ pub async fn register(
         Ok((open?, taken))
     });
     let (open, taken) = peek.await?;
-    // Before the address: the faults of a form must not depend on who is known here.
+    // Checked before the address: the faults of a form must not depend on the addresses that are known.
     let settings = match open.invitee {
         Invitee::Patient => Some(registration.settings(now)?),
         Invitee::Staff(_) => None,
@@ -108,7 +108,7 @@ pub async fn register(
     });
     let answer = unit.await;
     if matches!(&answer, Err(Error::Malformed(..))) {
-        // The code or the address was taken meanwhile: this account was never inserted.
+        // The code or the address was taken meanwhile, so this account was never inserted.
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
         if let Some(patient) = patient {
             state.vault.destroy(patient.uuid(), &[Purpose::Journal, Purpose::Clinical]).await?;
@@ -120,14 +120,14 @@ pub async fn register(
 /// The clinic or patient that an account has joined.
 #[derive(Clone, Copy, Debug)]
 pub enum Joined {
-    /// A patient: a therapist, over this link.
+    /// The link to a therapist, for a patient.
     Link(Link),
-    /// Staff: a clinic, where they may do this.
+    /// The clinic with the capabilities there, for staff.
     Clinic(Id<Clinic>, Capabilities),
 }
 
 impl Joined {
-    /// The id of the link, or of the clinic.
+    /// Returns the id of the link or of the clinic.
     pub fn id(&self) -> Id<Any> {
         match self {
             Self::Link(link) => link.id.any(),
@@ -136,14 +136,14 @@ impl Joined {
     }
 }
 
-/// Uses a code for the account that somebody has: a patient gets another therapist, staff another clinic.
+/// Uses a code for an existing account: a patient gets another therapist, staff another clinic.
 ///
 /// # Errors
 ///
 /// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid), also for an invitation of the other kind;
-/// [`Code::AlreadyLinked`](crate::kernel::Code::AlreadyLinked),
-/// [`Code::StateConflict`](crate::kernel::Code::StateConflict) for those who have what it offers. The code then stays
-/// unused.
+/// [`Code::AlreadyLinked`](crate::kernel::Code::AlreadyLinked) or
+/// [`Code::StateConflict`](crate::kernel::Code::StateConflict) when the account has that link or membership. The code
+/// then stays unused.
 pub fn accept(
     tx: &mut Tx<'_>,
     state: &State,
@@ -175,7 +175,7 @@ pub fn accept(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when it is not theirs, or no longer.
+/// [`Error::NotFound`] when it is not the caller's, or no longer.
 pub fn get_joined(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<Any>) -> Result<Joined> {
     let joined = match live.kind() {
         AccountKind::Patient => {

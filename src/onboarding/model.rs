@@ -9,13 +9,13 @@ use crate::identity::{Email, Passphrase};
 use crate::kernel::{Code, Error, Fields, Result, Text, Zone};
 use crate::settings::Settings;
 
-/// The sealed document of an invitation: whom the inviter had in mind.
+/// The sealed document of an invitation: the invited person, as the inviter knows them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InvitationDoc {
     /// Their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Text<120>>,
-    /// Their address; the code is good for it alone.
+    /// Their address; the code works for it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<Email>,
 }
@@ -23,19 +23,19 @@ pub struct InvitationDoc {
 /// The invitee of an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invitee {
-    /// A patient, for the therapist who invites.
+    /// A patient of the inviting therapist.
     Patient,
-    /// Somebody who will work at the clinic, and what they may do there.
+    /// A future member of the clinic with these capabilities.
     Staff(Capabilities),
 }
 
 impl Invitee {
-    /// Of the stored bits.
+    /// Reads the stored bits.
     pub fn of(bits: Option<i32>) -> Self {
         bits.map_or(Self::Patient, |bits| Self::Staff(Capabilities::from_bits(bits)))
     }
 
-    /// The bits to store.
+    /// Returns the bits to store.
     pub fn bits(self) -> Option<i32> {
         match self {
             Self::Patient => None,
@@ -43,7 +43,7 @@ impl Invitee {
         }
     }
 
-    /// Whether somebody of these capabilities may invite them: a therapist their patients, an admin the staff.
+    /// Whether a member with these capabilities may invite them: a therapist patients, an admin staff.
     pub fn invited_by(self, inviter: Capabilities) -> bool {
         match self {
             Self::Patient => inviter.care(),
@@ -52,12 +52,12 @@ impl Invitee {
     }
 }
 
-/// The one answer to a code that cannot be used, whatever the reason.
+/// Returns the one error for a code that cannot be used, whatever the reason.
 pub fn refused() -> Error {
     Error::Malformed(Code::CodeInvalid, String::new())
 }
 
-/// Somebody who makes an account.
+/// The person who makes an account.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// The person's name.
@@ -71,13 +71,13 @@ pub struct Person {
 /// A registration.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// The code; `None` when what was typed cannot be one.
+    /// The code; `None` when the typed text cannot be one.
     pub code: Option<JoinCode>,
     /// The person.
     pub person: Person,
-    /// Whether they said that they are of age. Asked of patients.
+    /// Whether they declared that they are of age; for patients only.
     pub adult: bool,
-    /// Asked of patients.
+    /// Their zone; for patients only.
     pub zone: Option<Zone>,
     /// Their language.
     pub locale: String,
@@ -86,11 +86,11 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The settings a patient begins with. Asked once it is known that the code is one for patients.
+    /// Makes the first settings of a patient. Called only once the code is known to be one for patients.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for somebody who is not of age, or names no zone.
+    /// [`Error::Invalid`] when they are not of age or name no zone.
     pub fn settings(&self, now: Timestamp) -> Result<Settings> {
         let mut fields = Fields::new();
         fields.check(self.adult, "/adult", "must be true: this server is for adults");

@@ -17,12 +17,12 @@ use crate::kernel::{Code, Error, Id, Result, Text};
 use crate::state::State;
 use crate::vault::{MacLabel, Purpose, Vault};
 
-/// Under this name the seed of the code is kept until it is used.
+/// The name under which the seed of the code is kept until it is used.
 const SETTING: &str = "first_run_code";
 
-/// The code that makes the first clinic, while there is none.
+/// Returns the code that makes the first clinic, while there is none.
 ///
-/// What is stored is a random seed; the code is a keyed hash of it. So it stays the same when the server starts again
+/// A random seed is stored; the code is a keyed hash of it. The code therefore stays the same when the server restarts
 /// or several start at once, and the database does not hold it.
 pub async fn first_run_code(state: &State) -> Result<Option<String>> {
     let fresh: [u8; 32] = state.entropy.bytes();
@@ -49,7 +49,7 @@ pub struct Founded {
     pub grant: SessionTokens,
 }
 
-/// Makes the first clinic and its admin, who is then logged in.
+/// Makes the first clinic and its admin, and logs the admin in.
 ///
 /// # Errors
 ///
@@ -94,7 +94,7 @@ pub async fn set_up(
     });
     let founded = unit.await;
     if matches!(&founded, Err(Error::Conflict(..) | Error::Malformed(..))) {
-        // Somebody else was faster: these subjects were never inserted.
+        // Another request was faster, so these subjects were never inserted.
         state.vault.destroy(clinic.uuid(), &[Purpose::Clinic]).await?;
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
     }

@@ -1,4 +1,4 @@
-//! Invitations, looked up by the hash of their code (index `invitations_code`); the rows a patient begins with; the
+//! Invitations, looked up by the hash of their code (index `invitations_code`); the first rows of a patient; the
 //! server's own values.
 
 use diesel::prelude::*;
@@ -21,7 +21,7 @@ pub struct NewInvitation {
     pub code_hash: Vec<u8>,
     /// The clinic.
     pub clinic: Id<Clinic>,
-    /// For whom.
+    /// The invitee.
     pub invitee: Invitee,
     /// The keyed hash of the address it is bound to.
     pub email_key: Option<Vec<u8>>,
@@ -49,7 +49,7 @@ pub fn insert_invitation(tx: &mut Tx<'_>, inviter: Id<Account>, new: &NewInvitat
     Ok(())
 }
 
-/// An invitation that may be taken.
+/// An invitation that may be used.
 #[derive(Clone, Debug)]
 pub struct OpenInvitation {
     /// Its id.
@@ -58,7 +58,7 @@ pub struct OpenInvitation {
     pub clinic: Id<Clinic>,
     /// The inviter.
     pub inviter: Id<Account>,
-    /// The invited person.
+    /// The invitee.
     pub invitee: Invitee,
     /// The keyed hash of the address it is bound to.
     pub email_key: Option<Vec<u8>>,
@@ -66,7 +66,7 @@ pub struct OpenInvitation {
 
 type OpenRow = (Id<Invitation>, Id<Clinic>, Id<Account>, Option<i32>, Option<Vec<u8>>, i32);
 
-/// The invitation of a code: not used, revoked or expired, by somebody who may still invite such a person.
+/// Finds the invitation of a code: not used, revoked or expired, by an inviter who may still invite such a person.
 pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<OpenInvitation>> {
     let row: Option<OpenRow> = invitations::table
         .inner_join(
@@ -96,7 +96,7 @@ pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Op
     }))
 }
 
-/// Uses an invitation up. Of any number of units one hears `true`.
+/// Marks an invitation used. Only one of concurrent units gets `true`.
 pub fn mark_used(tx: &mut Tx<'_>, id: Id<Invitation>, by: Id<Account>, now: Timestamp) -> Result<bool> {
     let open = invitations::table
         .filter(invitations::id.eq(id))
@@ -107,13 +107,13 @@ pub fn mark_used(tx: &mut Tx<'_>, id: Id<Invitation>, by: Id<Account>, now: Time
     Ok(used == 1)
 }
 
-/// Revokes an invitation that is not used. `false` when it is.
+/// Revokes an invitation that is not used. Returns `false` when it is used.
 pub fn mark_invitation_revoked(tx: &mut Tx<'_>, id: Id<Invitation>, now: Timestamp) -> Result<bool> {
     let unused = invitations::table.filter(invitations::id.eq(id)).filter(invitations::used_at.is_null());
     Ok(diesel::update(unused).set(invitations::revoked_at.eq(At(now))).execute(tx.conn())? == 1)
 }
 
-/// An invitation as it is stored.
+/// A stored invitation.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = invitations)]
 pub struct InvitationRow {
@@ -139,7 +139,7 @@ pub struct InvitationRow {
     pub revoked_at: Option<At>,
 }
 
-/// The invitation of this id.
+/// Finds an invitation by its id.
 pub fn find_invitation(tx: &mut Tx<'_>, id: Id<Invitation>) -> Result<Option<InvitationRow>> {
     Ok(invitations::table
         .filter(invitations::id.eq(id))
@@ -148,8 +148,8 @@ pub fn find_invitation(tx: &mut Tx<'_>, id: Id<Invitation>) -> Result<Option<Inv
         .optional()?)
 }
 
-/// The invitations of these clinics that `inviter` made, and all of those in `administered`, newest first, made before
-/// `before`.
+/// Lists the invitations of these clinics that `inviter` made, and all of those in `administered`, newest first, made
+/// before `before`.
 pub fn list_invitations(
     tx: &mut Tx<'_>,
     clinics: &[Id<Clinic>],

@@ -1,4 +1,4 @@
-//! The common form of the tasks that clear away what has had its time.
+//! The common form of the tasks that delete expired rows.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::changes::Planner;
 use crate::db::Tx;
 use crate::kernel::Result;
 
-/// Rows cleared in one unit.
+/// The most rows cleared in one unit.
 const MOST: i64 = 100;
 
-/// A task that clears rows whose time is over, about a hundred in a round.
+/// A task that deletes expired rows, about a hundred in a round.
 #[derive(Clone, Copy, Debug)]
 pub struct Clearing {
     /// Its name.
     pub name: &'static str,
-    /// The columns that say when it is due.
+    /// The columns that determine when it is due.
     pub next_due: &'static [Due],
-    /// Clears up to so many rows whose time is over at that instant, and answers how many. Where patients' data are
+    /// Deletes up to so many rows that have expired at the instant, and returns their number. If patients' data are
     /// written, their plans follow.
     pub clear: fn(&mut Tx<'_>, &dyn Planner, Timestamp, i64) -> Result<usize>,
 }

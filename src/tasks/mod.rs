@@ -1,12 +1,12 @@
-//! Background work, as the slices describe it.
+//! Background work, as the slices define it.
 //!
-//! A [`Task`] does one kind of background work: it marks prompts due, delivers, plans again, purges. Each lies in a file
-//! beside the slice whose rows it works on and names the columns that say when it is due ([`Due`]). `app` holds the list
-//! of tasks, `jobs` repeats it. A test reads the columns of the database: one whose name says that a worker must heed it
-//! is named by a task, or stands on the list of those that need none, with the reason.
+//! A [`Task`] does one kind of background work: it marks prompts due, delivers, plans again, purges. Each lies in a
+//! file beside the slice whose rows it works on, and names the columns that determine when it is due ([`Due`]). `app`
+//! holds the list of tasks, and `jobs` repeats it. A test reads the columns of the database: a column whose name
+//! suggests work for a task must be named by one, or stand with a reason on the list of those that need none.
 //!
-//! When each task is due is read in one statement, however many there are: one look at the low end of an index for each
-//! column. A task whose column has no index that begins with it makes every idle round slow.
+//! One statement reads when the tasks are due, however many there are: for each column it looks at the low end of an
+//! index. A task whose column has no index that begins with it makes every idle round slow.
 
 mod clearing;
 mod keys;
@@ -30,24 +30,24 @@ pub struct Round<'a> {
     pub state: &'a State,
     /// The start of the round.
     pub now: Timestamp,
-    /// Since when something is due.
+    /// The instant since which work is due.
     pub since: Timestamp,
 }
 
 /// A kind of background work.
 pub trait Task: Send + Sync {
-    /// Its name in logs, metrics and tests.
+    /// Returns its name in logs, metrics and tests.
     fn name(&self) -> &'static str;
 
-    /// The columns whose earliest instants say when it is due.
+    /// Returns the columns whose earliest instants determine when it is due.
     fn next_due(&self) -> &'static [Due];
 
-    /// The task whose work makes this one due in the same round; it stands before this one in the list.
+    /// Returns the task whose work makes this one due in the same round. It stands before this one in the list.
     fn follows(&self) -> Option<&'static str> {
         None
     }
 
-    /// Prepares the work of a server, once, before or between its first rounds: it is tried again until it succeeds.
+    /// Prepares the work of a server once, before or between its first rounds. It is tried again until it succeeds.
     ///
     /// # Errors
     ///

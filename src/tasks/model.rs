@@ -4,32 +4,32 @@ use std::ops::AddAssign;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A column whose earliest instant says when a task is due.
+/// A column whose earliest instant determines when a task is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
     /// The table.
     pub table: &'static str,
     /// The column; an index begins with it.
     pub column: &'static str,
-    /// The condition of that index, where it is a partial one and not only on what is there.
+    /// The condition of that index, if it is partial by more than `IS NOT NULL`.
     pub only: Option<&'static str>,
-    /// How long after that instant the task is due.
+    /// The time from that instant until the task is due.
     pub after: SignedDuration,
 }
 
 impl Due {
-    /// Due at the instant in the column, where there is one.
+    /// Makes a task due at the instant in the column.
     pub const fn at(table: &'static str, column: &'static str) -> Self {
         Self { table, column, only: None, after: SignedDuration::ZERO }
     }
 
-    /// Of the rows only those of which `condition` holds: that of the partial index.
+    /// Restricts the rows to those of the partial index with `condition`.
     #[must_use]
     pub const fn only(self, condition: &'static str) -> Self {
         Self { only: Some(condition), ..self }
     }
 
-    /// Due `after` the instant in the column.
+    /// Makes a task due `after` the instant in the column.
     #[must_use]
     pub const fn after(self, after: SignedDuration) -> Self {
         Self { after, ..self }
@@ -40,7 +40,7 @@ impl Due {
         earliest.saturating_add(self.after).unwrap_or(earliest)
     }
 
-    /// The statement that finds the earliest instant, at the low end of the index.
+    /// Returns the statement that finds the earliest instant, at the low end of the index.
     pub fn look(&self) -> String {
         let Self { table, column, .. } = self;
         let only = self.only.map(|only| format!(" AND {only}")).unwrap_or_default();
@@ -53,11 +53,11 @@ impl Due {
 pub struct TaskProgress {
     /// Rows that were worked on: if there were any, more may wait.
     pub rows: usize,
-    /// Prompts that came due.
+    /// The number of prompts that came due.
     pub due: usize,
-    /// Deliveries that left.
+    /// The number of deliveries that left.
     pub sent: usize,
-    /// Patients whose plan was extended.
+    /// The number of patients whose plan was extended.
     pub planned: usize,
 }
 

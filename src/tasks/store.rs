@@ -18,9 +18,9 @@ struct Earliest {
     earliest: Option<At>,
 }
 
-/// The earliest instant in each of `columns`, in their order.
+/// Finds the earliest instant in each of `columns`, in their order.
 ///
-/// Spans patients and accounts: rests on an index of each column, which the task that names it promises.
+/// Spans patients and accounts: rests on an index of each column, which the task that names the column guarantees.
 pub(super) fn earliest(tx: &mut Tx<'_>, columns: &[Due]) -> Result<Vec<Option<Timestamp>>> {
     if columns.is_empty() {
         return Ok(Vec::new());

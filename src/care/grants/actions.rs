@@ -1,4 +1,4 @@
-//! The sealed document of a grant, and the items of grants that change with what they open.
+//! The sealed document of a grant, and the upkeep of the grants' items.
 
 use super::model::GrantDoc;
 use super::store::{self, GrantRow};
@@ -32,8 +32,9 @@ pub fn open(keys: &Keys, patient: Id<Patient>, row: &GrantRow) -> Result<GrantDo
     keys.open_json(&place(patient, row.id), &row.doc)
 }
 
-/// Puts an entry under the rules that it falls under now. Called when it has become done, and when its kind or whether
-/// it answers a prompt has changed (then `before` is true: it leaves the rules that it falls under no more).
+/// Adds an entry to the grants by rule that it matches now. Called when it has become done, and when its kind or
+/// whether it answers a prompt has changed. In the second case `before` is true: the entry leaves the grants that it no
+/// longer matches.
 pub fn on_entry(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -54,7 +55,8 @@ pub fn on_entry(
     Ok(())
 }
 
-/// Takes an item out of every grant: what it says now is not what was opened. A grant of that item alone is closed.
+/// Takes an item out of every grant, because its present text is not what was opened. A grant of that item alone is
+/// closed.
 pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
     let alone = store::list_of_item_alone(tx, access, item)?;
     if !alone.is_empty() {

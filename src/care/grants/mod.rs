@@ -1,19 +1,19 @@
-//! What a patient has opened to a reader: which entry or which kind of entries, which sections, to whom, until when.
+//! Grants: the entry, response or rule that a patient has opened, its sections, its reader and its expiry.
 //!
-//! What holds:
+//! Invariants:
 //!
 //! - Whether a reader may see an item is decided in one place, [`store::visible`]: the link is active, the grant is
 //!   neither closed nor expired, the reader's link is one of its readers, and the item is one of its items. Lists and
 //!   single reads use the same predicate.
 //! - Nothing is opened by default, drafts never are, and a grant does not change: it is ended, and another one made.
 //! - `care_team` means the links that were active when the grant was made. A link that ends takes its grants with it.
-//! - A grant by rule is kept as items, too: those that matched when it was made, and those that match when they are
+//! - A grant by rule is also kept as items: those that matched when it was made, and those that match when they are
 //!   written later.
 //! - Ending a grant waits for units of its readers that are under way (they hold their link), so that what starts
 //!   after the answer sees nothing.
 //!
-//! What must not go in: what the items say. Entries tell this slice only whether they are done, and their kind. Grants
-//! are made and ended by `sharing`, above what can be shared.
+//! This slice does not read the content of items. Of entries it learns only whether they are done, and their kind. The
+//! slice `sharing` makes and ends grants.
 
 pub mod actions;
 pub mod model;

@@ -25,7 +25,7 @@ impl Sections {
     pub const ATTACHMENTS: Self = Self(8);
     /// The answers to an exercise.
     pub const ANSWERS: Self = Self(32);
-    /// How an exercise felt.
+    /// The patient's ratings of an exercise: distress and usefulness.
     pub const DISTRESS: Self = Self(64);
 
     /// The sections of an entry.
@@ -43,11 +43,11 @@ impl Sections {
         ("answers", Self::ANSWERS),
         ("distress", Self::DISTRESS),
     ];
-    /// Marks, in the database only, that a grant is one by rule: so that they are found without opening any. Rules are
-    /// about entries: with the mark the bits are at least 16 and less than 32.
+    /// Marks, in the database only, a grant by rule, so that such grants are found without opening any. Rules are about
+    /// entries: with the mark the bits are at least 16 and less than 32.
     const BY_RULE: i32 = 16;
 
-    /// The sections of these names; `None` when one is unknown or there is none.
+    /// Reads section names; `None` when one is unknown or there is none.
     pub fn parse<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
         let mut bits = 0;
         for name in names {
@@ -56,23 +56,23 @@ impl Sections {
         (bits != 0).then_some(Self(bits))
     }
 
-    /// Reads stored bits; what is not a section is dropped.
+    /// Reads stored bits; unknown ones are dropped.
     pub const fn from_bits(bits: i32) -> Self {
         Self(bits & Self::ALL.0)
     }
 
-    /// The bits to store.
+    /// Returns the bits to store.
     pub const fn bits(self, by_rule: bool) -> i32 {
         if by_rule { self.0 | Self::BY_RULE } else { self.0 }
     }
 
-    /// The bits that a grant by rule can have: from the first number to below the second.
+    /// Returns the bits of grants by rule: from the first number to below the second.
     pub(super) const fn by_rule() -> (i32, i32) {
         (Self::BY_RULE, 2 * Self::BY_RULE)
     }
 
-    /// The stored bits that a grant of some of these sections has: from the first number to below the second. These are
-    /// the sections of one kind of thing, whose bits stand side by side.
+    /// Returns the stored bits of grants of some of these sections: from the first number to below the second. The
+    /// sections must be those of one kind of thing, whose bits stand side by side.
     pub(super) const fn range(self) -> (i32, i32) {
         match self.0 {
             0 => (0, 0),
@@ -81,7 +81,7 @@ impl Sections {
         }
     }
 
-    /// Those of these sections that are among `others`.
+    /// Returns the sections that are also in `others`.
     #[must_use]
     pub const fn within(self, others: Self) -> Self {
         Self(self.0 & others.0)
@@ -92,7 +92,7 @@ impl Sections {
         self.0 == 0
     }
 
-    /// Their names.
+    /// Returns their names.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(_, section)| self.has(*section)).map(|(name, _)| *name).collect()
     }
@@ -112,14 +112,14 @@ impl Sections {
 /// The rule of a grant. Both conditions hold together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// Entries of this kind; of every kind if it is absent.
+    /// The entries' kind; absent for every kind.
     pub kind: Option<String>,
-    /// Only entries that answer a prompt.
+    /// Whether only entries that answer a prompt match.
     pub answers_prompt: bool,
 }
 
 impl Rule {
-    /// Whether an entry of this kind falls under the rule.
+    /// Whether such an entry matches the rule.
     pub fn matches(&self, kind: &str, answers_prompt: bool) -> bool {
         self.kind.as_deref().is_none_or(|wanted| wanted == kind) && (answers_prompt || !self.answers_prompt)
     }
@@ -133,11 +133,11 @@ pub enum Target {
     Entry(Id<Entry>),
     /// One exercise response.
     ExerciseResponse(Id<Response>),
-    /// Every entry that falls under a rule.
+    /// Every entry that matches a rule.
     Rule(Rule),
 }
 
-/// To whom a grant opens it.
+/// The reader of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reader {
@@ -161,7 +161,7 @@ pub struct GrantDoc {
 }
 
 impl GrantDoc {
-    /// The rule, if it is a grant by rule.
+    /// Returns the rule of a grant by rule.
     pub fn rule(&self) -> Option<&Rule> {
         match &self.target {
             Target::Rule(rule) => Some(rule),

@@ -20,8 +20,8 @@ use crate::locked;
 /// The sections of each item that a reader sees.
 pub type Open = BTreeMap<Id<Any>, Sections>;
 
-/// The items of a kind with sections `$of` that the holder of `$link` may see at `$now`. The one place that says so. An
-/// entry and a response that share an id are two items.
+/// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
+/// of the predicate. An entry and a response that share an id are two items.
 macro_rules! visible_items {
     ($patient:expr, $link:expr, $of:expr, $now:expr) => {
         grant_items::table
@@ -49,8 +49,8 @@ macro_rules! visible_items {
     };
 }
 
-/// What the holder of `link` may see now of `items`, which are of a kind with sections `of`; what they may not see, or
-/// what is not there, is not in it.
+/// Finds those of `items` that the holder of `link` may see now. All are of the kind with sections `of`. Hidden and
+/// absent items are left out.
 pub fn visible<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -74,8 +74,8 @@ fn folded(rows: &[(Id<Any>, i32)]) -> Open {
     open
 }
 
-/// What the holder of `link` may see now of a kind with sections `of`, by descending id after `after`: at least one item
-/// if there is one, and at most `items` of them; and whether there may be more.
+/// Lists what the holder of `link` may see now of a kind with sections `of`, by descending id after `after`. Returns at
+/// most `items` items, at least one if there is one, and whether there may be more.
 pub fn visible_page<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -129,13 +129,13 @@ pub struct GrantRow {
 }
 
 impl GrantRow {
-    /// Whether it opens anything at `now`.
+    /// Whether it is open at `now`.
     pub fn live(&self, now: Timestamp) -> bool {
         self.closed_at.is_none() && self.expires_at.is_none_or(|until| until.0 > now)
     }
 }
 
-/// The grant of that id.
+/// Finds a grant by its id.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Option<GrantRow>> {
     Ok(grants::table
         .filter(grants::patient_id.eq(access.patient()))
@@ -145,7 +145,7 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Opt
         .optional()?)
 }
 
-/// The patient's grants, newest id first. For the holder of `link` only those that name them and are live.
+/// Lists the patient's grants, newest id first. For the holder of `link` only those that name them and are live.
 pub fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -171,7 +171,7 @@ pub fn list<A>(
     Ok(query.order(grants::id.desc()).limit(rows).load(tx.conn())?)
 }
 
-/// The therapists whom `grants` name, over links that are still active.
+/// Lists the therapists named in `grants` whose links are still active.
 pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
     Ok(grant_readers::table
         .inner_join(care_links::table.on(care_links::id.eq(grant_readers::link_id)))
@@ -183,7 +183,7 @@ pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> 
         .load(tx.conn())?)
 }
 
-/// Live grants by rule.
+/// Lists the live grants by rule.
 pub fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantRow>> {
     let (least, more) = Sections::by_rule();
     Ok(Both(
@@ -198,7 +198,7 @@ pub fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<Grant
     .load(tx.conn())?)
 }
 
-/// The active links of the patient, or those of one therapist: held, so that none ends before this unit does.
+/// Finds the active links of the patient, or those of one therapist, and holds them so that none ends before this unit.
 pub fn hold_active(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -217,7 +217,7 @@ pub fn hold_active(
     Ok(rows.into_iter().filter_map(wanted).collect())
 }
 
-/// Waits for units of the readers of a grant that are under way, and holds back new ones until this unit ends.
+/// Waits for running units of the readers of a grant, and holds back new ones until this unit ends.
 pub fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> Result<()> {
     let links = grant_readers::table
         .filter(grant_readers::patient_id.eq(access.patient()))
@@ -293,7 +293,7 @@ pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, it
     Ok(())
 }
 
-/// Open grants that are not by rule and open this item, with their versions: it is all that they open.
+/// Lists the open grants that open this item alone and are not by rule, with their versions.
 pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<Vec<(Id<Grant>, i64)>> {
     let (least, more) = Sections::by_rule();
     let of_item = grant_items::table
@@ -331,8 +331,8 @@ pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Re
     forget(tx, access, &[id])
 }
 
-/// Removes a care link from the readers of every grant, and closes the grants that have no reader left. Returns these with
-/// their new versions.
+/// Removes a care link from the readers of every grant, and closes the grants that have no reader left. Returns
+/// these with their new versions.
 pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> Result<Vec<(Id<Grant>, i64)>> {
     let patient = access.patient();
     let own = grant_readers::table.filter(grant_readers::patient_id.eq(patient));
@@ -363,7 +363,7 @@ pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -
     Ok(closed.into_iter().map(|(id, version)| (id, version + 1)).collect())
 }
 
-/// Takes out what closed grants opened, and to whom: a reader's every look would pass by it.
+/// Deletes the items and readers of closed grants, so that later reads need not pass over them.
 fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Result<()> {
     for id in closed {
         let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));

@@ -23,7 +23,7 @@ use crate::kernel::{Id, Result};
 use crate::state::State;
 use crate::vault::Vault;
 
-/// The bond of one patient and one therapist.
+/// The link between one patient and one therapist.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CareLinkView {
     /// Its id.
@@ -61,7 +61,7 @@ pub(crate) struct CareLinkView {
 }
 
 impl CareLinkView {
-    /// A link as the patient, or as the therapist in it sees it.
+    /// Shows a link to the patient or to the therapist in it.
     pub(crate) fn new(link: &Link, names: &Names, vault: &Vault, owner: bool) -> Self {
         let words = if link.state.live() { words_of(vault, link.id, link.person) } else { Vec::new() };
         Self {
@@ -117,8 +117,8 @@ pub(super) async fn list_care_links(caller: Caller, listing: Listing, state: web
 
 /// Confirm a care link
 ///
-/// The therapist says that the person at the other end is the one they invited: compare the two words first. The link
-/// is then `active`. Twice is once.
+/// The therapist confirms that the person at the other end is the one they invited: compare the two words first. The
+/// link is then `active`. A repetition changes nothing.
 #[utoipa::path(tag = "care",
     params(("link_id" = Uuid, Path, description = "The care link's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "The active link", body = CareLinkView), ActionErrors))]
@@ -147,8 +147,8 @@ pub(super) async fn confirm_care_link(
 
 /// End a care link
 ///
-/// Either side ends it, at once and for good. What was granted over this link alone is closed; a new link starts
-/// empty. Twice is once.
+/// Either side ends it, at once and for good. Grants that only this link could read are closed; a new link starts
+/// empty. A repetition changes nothing.
 #[utoipa::path(tag = "care",
     params(("link_id" = Uuid, Path, description = "The care link's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "It has ended"), ActionErrors))]

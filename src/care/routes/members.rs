@@ -21,7 +21,7 @@ use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Error, Fields, Id, Result};
 use crate::state::State;
 
-/// A member of staff, as a change of them is parsed.
+/// The parsed change of a member of staff.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Member)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +29,7 @@ struct MemberBody {
     /// The member's capabilities, of `care`, `record`, `duty`, `admin`.
     #[schema(example = json!(["care", "record"]))]
     capabilities: Vec<String>,
-    /// `true`: the member no longer works here; their care links at this clinic end.
+    /// Whether the member no longer works here. Their care links at this clinic then end.
     ended: bool,
 }
 
@@ -39,7 +39,7 @@ impl Patchable for MemberBody {
 
 type PatchMember = Patch<MemberBody>;
 
-/// Somebody who works at a clinic.
+/// A member of a clinic.
 #[derive(Serialize, ToSchema)]
 struct ClinicMember {
     /// Their account.
@@ -101,18 +101,18 @@ struct ClinicSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Lakeside Clinic")]
     name: Option<String>,
-    /// How many patients have an active care link here: from ten on the number, below that `< 10`, so that nobody can
-    /// be told by the difference.
+    /// The number of patients with an active care link here. Below ten it is `< 10`, so that nobody can be identified
+    /// by the difference.
     #[schema(example = "< 10")]
     patients: String,
 }
 
-/// Counts below this are not told.
+/// The smallest count that is shown.
 const TOLD_FROM: i64 = 10;
 
 /// Read a clinic
 ///
-/// For its admins: what a clinic is called and how many patients it has, to the number only from ten on.
+/// For its admins: the clinic's name and its number of patients, shown exactly from ten on.
 #[utoipa::path(tag = "care",
     params(("clinic_id" = Uuid, Path, description = "The clinic's id")),
     responses((status = 200, description = "The clinic", body = ClinicSummary), ReadErrors))]
@@ -161,8 +161,8 @@ pub(super) async fn list_members(
 
 /// Change a member of staff
 ///
-/// For the clinic's admins: what the member may do there, or that they no longer work there. Their care links at this
-/// clinic then end. The last admin stays one.
+/// For the clinic's admins: sets the member's capabilities, or ends their work there. Their care links at this clinic
+/// then end. The last admin cannot be removed.
 #[utoipa::path(tag = "care",
     request_body(content((PatchMember = "application/merge-patch+json"), (PatchMember = "application/json"))),
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),

@@ -57,15 +57,15 @@ struct AccessLogItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Thea Brandt")]
     actor_name: Option<String>,
-    /// As what they came: `therapist`, `record`, or `staff` where it was refused.
+    /// The actor's role: `therapist`, `record`, or `staff` for a refusal.
     #[schema(example = "therapist")]
     role: String,
-    /// The operation, or what happened.
+    /// The operation or the event.
     #[schema(example = "list_entries")]
     act: String,
-    /// Whether they were turned away. Refusals are kept once an hour for each person.
+    /// Whether it was refused. Refusals are kept once an hour for each person.
     refused: bool,
-    /// The things whose content left the server.
+    /// The ids of the things whose content was delivered.
     ids: Vec<Uuid>,
 }
 
@@ -122,8 +122,8 @@ pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
 
 /// Read the access log
 ///
-/// Who of others looked at this patient's data, when, and which things left the server; newest first. `delivered` is
-/// not `opened`: that a therapist opened an entry is an act of its own.
+/// The accesses to this patient's data by others, with the things that were delivered, newest first. A delivery is not
+/// an opening: that a therapist opened an entry is an act of its own.
 #[utoipa::path(tag = "care",
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), PageQuery),
     responses((status = 200, description = "A page of the log", body = AccessLogPage), ReadErrors))]

@@ -1,4 +1,4 @@
-//! Clinics and who works there.
+//! Clinics and their members.
 
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql};
@@ -27,7 +27,7 @@ pub fn insert_clinic(tx: &mut Tx<'_>, id: Id<Clinic>, doc: &[u8], now: Timestamp
     Ok(())
 }
 
-/// The sealed documents of clinics with their versions, in no order.
+/// Finds the sealed documents of clinics with their versions, in no order.
 pub fn clinic_docs(tx: &mut Tx<'_>, ids: &[Id<Clinic>]) -> Result<Vec<(Id<Clinic>, i64, Vec<u8>)>> {
     Ok(clinics::table
         .filter(clinics::id.eq_any(ids.iter().copied()))
@@ -35,7 +35,7 @@ pub fn clinic_docs(tx: &mut Tx<'_>, ids: &[Id<Clinic>]) -> Result<Vec<(Id<Clinic
         .load(tx.conn())?)
 }
 
-/// The clinics where `account` works, and what they may do there.
+/// Lists the clinics where `account` works, with their capabilities.
 pub fn memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clinic>, Capabilities)>> {
     Ok(staff_members::table
         .filter(staff_members::account_id.eq(account))
@@ -45,7 +45,7 @@ pub fn memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clin
         .load(tx.conn())?)
 }
 
-/// Somebody who works at a clinic.
+/// A member of a clinic.
 #[derive(Clone, Copy, Debug, Queryable, Selectable)]
 #[diesel(table_name = staff_members)]
 pub struct Member {
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// Everybody who works at a clinic, held until a writing unit ends, by account.
+/// Lists every member of a clinic by account, and holds them until a writing unit ends.
 pub fn hold_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Member>> {
     Ok(locked!(
         tx,
@@ -82,7 +82,7 @@ pub fn hold_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Member>> 
     )?)
 }
 
-/// Somebody who works at a clinic, or has worked there.
+/// Finds a member of a clinic, present or former.
 pub fn find_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Option<Member>> {
     let mut rows: Vec<Member> = staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))
@@ -92,7 +92,7 @@ pub fn find_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) ->
     Ok(rows.pop())
 }
 
-/// A page of those who work at a clinic, by account, after `after`.
+/// Lists a page of a clinic's members, by account, after `after`.
 pub fn list_members(
     tx: &mut Tx<'_>,
     clinic: Id<Clinic>,
@@ -109,7 +109,7 @@ pub fn list_members(
         .load(tx.conn())?)
 }
 
-/// Makes `account` work at a clinic, for the first time or again. `false` when they do already.
+/// Makes `account` a member, for the first time or again. Returns `false` when it is one already.
 pub fn insert_member(
     tx: &mut Tx<'_>,
     clinic: Id<Clinic>,
@@ -145,7 +145,7 @@ pub fn insert_member(
     Ok(returned == 1)
 }
 
-/// Changes what a member may do; with `ended`, they no longer work there.
+/// Changes a member's capabilities; with `ended`, they no longer work there.
 pub fn update_member(
     tx: &mut Tx<'_>,
     clinic: Id<Clinic>,

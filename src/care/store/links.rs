@@ -1,5 +1,5 @@
-//! Care links. The roster reads across patients, by therapist
-//! (index `care_links_therapist`) or by clinic (index `care_links_clinic`).
+//! Care links. The roster reads across patients, by therapist (index `care_links_therapist`) or by clinic (index
+//! `care_links_clinic`).
 
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql};
@@ -64,19 +64,19 @@ macro_rules! links {
     };
 }
 
-/// The link of this id.
+/// Finds a link by its id.
 pub fn find_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
     Ok(links!(care_links::id.eq(id)).first(tx.conn()).optional()?)
 }
 
-/// The link of this id, held until the unit ends: before the head of its patient.
+/// Finds a link by its id and holds it until the unit ends. It is locked before the head of its patient.
 pub fn hold_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
     let _held: Vec<Id<CareLink>> =
         locked!(tx, for_update, care_links::table.filter(care_links::id.eq(id)).select(care_links::id))?;
     find_link(tx, id)
 }
 
-/// The links of a therapist at a clinic that have not ended, held until the unit ends, by patient.
+/// Lists the links of a therapist at a clinic that have not ended, by patient, and holds them until the unit ends.
 pub fn hold_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>) -> Result<Vec<Link>> {
     let held: Vec<Id<CareLink>> = locked!(
         tx,
@@ -91,7 +91,7 @@ pub fn hold_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>
     Ok(links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?)
 }
 
-/// The link of this patient and therapist that has not ended.
+/// Finds the link of this patient and therapist that has not ended.
 pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Account>) -> Result<Option<Id<CareLink>>> {
     Ok(care_links::table
         .filter(care_links::patient_id.eq(access.patient()))
@@ -149,7 +149,7 @@ pub fn mark_ended(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> 
     Ok(())
 }
 
-/// The links of a patient, ended ones too, by id, after `after`.
+/// Lists the links of a patient, ended ones too, by id, after `after`.
 pub fn list_links_of_patient(
     tx: &mut Tx<'_>,
     patient: Id<Patient>,
@@ -163,7 +163,7 @@ pub fn list_links_of_patient(
         .load(tx.conn())?)
 }
 
-/// The active links of a patient, by id.
+/// Lists the active links of a patient, by id.
 pub fn list_active_links<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Link>> {
     Ok(links!(care_links::patient_id.eq(access.patient()))
         .filter(care_links::state.eq(LinkState::Active.name()))
@@ -171,7 +171,7 @@ pub fn list_active_links<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<L
         .load(tx.conn())?)
 }
 
-/// The links of a therapist at `clinics` that have not ended, by id, after `after`.
+/// Lists the links of a therapist at `clinics` that have not ended, by id, after `after`.
 pub fn list_links_of_therapist(
     tx: &mut Tx<'_>,
     therapist: Id<Account>,
@@ -188,8 +188,8 @@ pub fn list_links_of_therapist(
         .load(tx.conn())?)
 }
 
-/// The patients whom `account` has on the roster, after `after`: over an active link of their own at a clinic of
-/// `care`, or over anybody's at a clinic of `record`.
+/// Lists the patients on the roster of `account`, after `after`: over an active link of their own at a clinic of
+/// `care`, or over any active link at a clinic of `record`.
 pub fn list_roster(
     tx: &mut Tx<'_>,
     account: Id<Account>,
@@ -210,7 +210,7 @@ pub fn list_roster(
         .load(tx.conn())?)
 }
 
-/// How many patients have an active link at a clinic.
+/// Counts the patients with an active link at a clinic.
 pub fn count_patients(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<i64> {
     Ok(care_links::table
         .filter(care_links::clinic_id.eq(clinic))
@@ -219,7 +219,8 @@ pub fn count_patients(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<i64> {
         .get_result(tx.conn())?)
 }
 
-/// The links of these patients that have not ended, held until the unit ends, by patient and then by id.
+/// Lists the links of these patients that have not ended, by patient and then by id, and holds them until the unit
+/// ends.
 pub fn hold_links_between(tx: &mut Tx<'_>, patients_: &[Id<Patient>], at: &[Id<Clinic>]) -> Result<Vec<Link>> {
     let held: Vec<Id<CareLink>> = locked!(
         tx,

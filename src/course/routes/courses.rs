@@ -1,4 +1,4 @@
-//! The courses that a patient's infusions make.
+//! The courses that are derived from a patient's infusions.
 
 use actix_web::get;
 use jiff::Timestamp;
@@ -30,7 +30,7 @@ struct CourseView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "induction", examples("induction", "maintenance"))]
     kind: Option<CourseKind>,
-    /// Its infusions, by time: those that were and those that are planned.
+    /// Its infusions, past and planned, by time.
     infusion_ids: Vec<Uuid>,
     /// The number of infusions that have taken place.
     #[schema(example = 3)]
@@ -41,8 +41,8 @@ struct CourseView {
     /// The start of the last known infusion.
     #[schema(value_type = String, format = DateTime)]
     last_at: Timestamp,
-    /// Those of them after which none follows within seven days: the review of the week and its questionnaires hang on
-    /// these.
+    /// The infusions of the course after which none follows within seven days. The review of the week and its
+    /// questionnaires follow each of them.
     series_ends: Vec<Uuid>,
 }
 
@@ -55,14 +55,15 @@ impl From<Course> for CourseView {
 
 /// List a patient's courses
 ///
-/// Derived from the infusions each time, never stored: a new course begins where the clinic says another kind, and after
-/// four weeks without an infusion unless both are maintenance.
+/// Derived from the infusions each time, never stored. A new course begins where the clinic records another kind, and
+/// after four weeks without an infusion unless both are maintenance.
 #[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The courses", body = CourseList), ReadErrors))]
 #[get("/courses")]
 pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
     let list = door.read("list_courses", |tx, access| {
-        // Opened in the unit: which infusions the courses hold, and the audit row names, stands in the documents.
+        // Opened in the unit, because the audit row needs the infusions of the courses, and these stand in the
+        // documents.
         let list = list_infusions(tx, access)?;
         let (settings, _) = settings(tx, access)?;
         let date = |at| settings.zone_at(at).date(at);

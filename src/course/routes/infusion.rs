@@ -41,7 +41,7 @@ pub(super) struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
-    /// From when driving may be thought of again, in words to show until then; once it is completed.
+    /// The advice on driving with its earliest time, to show until then; present once it is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,
@@ -68,7 +68,7 @@ pub(super) struct InfusionView {
     note: Option<String>,
     /// The account that recorded it last.
     recorded_by: Uuid,
-    /// The source of the record; `provisional` when nobody said within an hour after the planned end that it is over.
+    /// The source of the record; `provisional` when nobody ended it within an hour after the planned end.
     #[schema(example = "clinic", examples("clinic", "patient", "provisional"))]
     source: &'static str,
     /// The patient's report, where the clinic's record takes its place.
@@ -81,7 +81,7 @@ pub(super) struct InfusionView {
     same_as: Option<Uuid>,
     /// Infusions within six hours that are other administrations.
     distinct_from: Vec<Uuid>,
-    /// Of what kind of course it is a part, if that was said.
+    /// The kind of the course, if one was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "induction", examples("induction", "maintenance"))]
     course: Option<CourseKind>,
@@ -165,7 +165,7 @@ impl InfusionView {
     }
 }
 
-/// An infusion as it is recorded.
+/// An infusion to record.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutInfusion {
@@ -196,7 +196,7 @@ pub(super) struct PutInfusion {
     /// The setting.
     #[schema(max_length = 200, example = "Room 2")]
     setting: Option<String>,
-    /// Whether staff are there; true unless said otherwise.
+    /// Whether staff are there; true by default.
     supervised: Option<bool>,
     /// A note of the clinic.
     #[schema(max_length = 2000)]
@@ -205,10 +205,10 @@ pub(super) struct PutInfusion {
     #[serde(default)]
     #[schema(max_items = 8)]
     distinct_from: Vec<Uuid>,
-    /// The patient's report of the same administration: a new record of the clinic's takes its place and keeps what the
-    /// patient said as `reported`.
+    /// The patient's report of the same administration. The clinic's new record takes its place and keeps the report as
+    /// `reported`.
     same_as: Option<Uuid>,
-    /// `induction` or `maintenance`: of what kind of course it is a part. One of its infusions is enough.
+    /// The kind of the course: `induction` or `maintenance`. To record it for one of its infusions is enough.
     #[schema(example = "induction")]
     course: Option<String>,
     /// The reason of the cancellation.
@@ -231,13 +231,13 @@ impl Patchable for PutInfusion {
 }
 
 impl PutInfusion {
-    /// The body that gives the command `draft`.
+    /// Makes the body that gives the command `draft`.
     fn of(draft: &InfusionDraft) -> Result<Self> {
         let value = serde_json::to_value(draft).and_then(serde_json::from_value);
         value.map_err(|error| Error::Internal(Box::new(error)))
     }
 
-    /// The command `draft`, changed by `patch`.
+    /// Applies `patch` to the command `draft`.
     pub(super) fn patched(draft: &InfusionDraft, patch: &Patch<Self>) -> Result<InfusionDraft> {
         patch.apply(&Self::of(draft)?)?.parse()
     }
@@ -281,7 +281,7 @@ pub(super) struct EndInfusion {
     /// The end; now by default.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// Dose in milligrams, if that was not recorded; the clinic's to say.
+    /// Dose in milligrams, if that was not recorded; for the clinic only.
     #[schema(example = 35.0)]
     dose_mg: Option<f64>,
 }

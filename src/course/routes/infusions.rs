@@ -29,7 +29,7 @@ struct InfusionList {
 /// An infusion and the settings of its patient, sealed.
 type Sealed = (InfusionRow, Option<SettingsRow>);
 
-/// Reads what is shown of the infusion, which the audit row of this access names.
+/// Reads the infusion and the settings for the answer, and names the infusion in the audit row.
 fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -> Result<Sealed> {
     let row = outcome.or_get(|id| find_infusion_row(tx, access, id)?.ok_or(Error::NotFound))?;
     access.returns(row.id.uuid());
@@ -117,7 +117,7 @@ type PatchInfusion = Patch<PutInfusion>;
 
 /// Change an infusion
 ///
-/// A correction changes contexts and plans, never what was written. A patient changes their own report only (409).
+/// A correction changes contexts and plans, never journal text. A patient may only change their own report (409).
 #[utoipa::path(tag = "infusions",
     request_body(content((PatchInfusion = "application/merge-patch+json"), (PatchInfusion = "application/json"))),
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), IdempotencyKeyHeader, IfMatchHeader),

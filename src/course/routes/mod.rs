@@ -8,7 +8,7 @@ mod window;
 
 use crate::http::Operations;
 
-/// Registers what lies below `/v1/patients/{patient_id}`.
+/// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
         .service(infusions::list_infusions)

@@ -1,4 +1,4 @@
-//! Pauses: times in which nothing but safety is asked.
+//! Pauses: periods in which only safety prompts are asked.
 
 use actix_web::{delete, get, put};
 use jiff::Timestamp;
@@ -49,11 +49,11 @@ struct PauseList {
     items: Vec<PauseView>,
 }
 
-/// A pause to be.
+/// A pause to set.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutPause {
-    /// Its first moment; now unless said otherwise.
+    /// Its first moment; now by default.
     #[schema(format = DateTime)]
     from: Option<String>,
     /// The first moment after it, at most 60 days later.

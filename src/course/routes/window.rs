@@ -15,18 +15,18 @@ use crate::kernel::{Code, Error, Fields, Result, device_time};
 use crate::planning::Protocols;
 use crate::planning::window::{ClinicalView, OwnerView, ReadinessFacts, window};
 
-/// The window that is asked for.
+/// The query of the window.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct WindowQuery {
-    /// The instant; now unless said otherwise.
+    /// The instant; now by default.
     #[param(required = false, nullable = false, format = DateTime, example = "2026-03-10T09:00:00Z")]
     at: Option<String>,
     /// `clinical` for numbers and boundaries; for staff only.
     #[param(required = false, nullable = false, example = "clinical")]
     view: Option<String>,
-    /// The protocol whose parameters count; the default one unless said otherwise.
+    /// The protocol whose parameters count; the default protocol if absent.
     #[param(required = false, nullable = false, example = "afterglow-default")]
     protocol: Option<String>,
 }
@@ -74,7 +74,7 @@ pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery
     }))
 }
 
-/// At which instant, and whether with numbers.
+/// Parses the instant, and whether numbers are shown.
 fn parse(query: WindowQuery, protocols: &Protocols) -> Result<(Option<Timestamp>, bool)> {
     let mut f = Fields::new();
     let at = device_time::take(&mut f, "query/at", query.at);

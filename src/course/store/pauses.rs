@@ -13,7 +13,7 @@ use crate::kernel::{Id, Result};
 use crate::planning::PausePeriod;
 use crate::vault::{Keys, Purpose};
 
-/// A pause as it is stored, sealed.
+/// A stored pause, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = pauses)]
 pub struct PauseRow {
@@ -31,7 +31,7 @@ impl PauseRow {
         self.deleted_at.is_some()
     }
 
-    /// The pause.
+    /// Opens the pause.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Stored<Pause, PauseDoc>> {
         let Self { id, version, created_at, updated_at, .. } = *self;
         let doc = keys.open_json(&place("pauses", patient, id, version), &self.doc)?;
@@ -39,18 +39,18 @@ impl PauseRow {
     }
 }
 
-/// The pauses of the patient that were not ended, in no order.
+/// Lists the pauses of the patient that were not ended, in no order.
 pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PauseRow>> {
     let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::deleted_at.is_null());
     Ok(own.select(PauseRow::as_select()).load(tx.conn())?)
 }
 
-/// The periods of the pauses that were not ended, opened: planning needs them in the unit.
+/// Lists the periods of the pauses that were not ended, opened, for planning in the unit.
 pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PausePeriod>> {
     open_periods(&list_pauses(tx, access)?, access)
 }
 
-/// The periods of pauses.
+/// Opens pauses and returns their periods.
 ///
 /// # Errors
 ///
@@ -59,13 +59,13 @@ pub fn open_periods<A>(rows: &[PauseRow], access: &Access<A>) -> Result<Vec<Paus
     rows.iter().map(|row| Ok(row.open(access.keys()?, access.patient())?.doc.period)).collect()
 }
 
-/// One pause, also if it was ended.
+/// Finds a pause, also an ended one.
 pub fn find_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Result<Option<PauseRow>> {
     let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::id.eq(id));
     Ok(own.select(PauseRow::as_select()).first(tx.conn()).optional()?)
 }
 
-/// Inserts a pause, or stores it as another version; `deleted_at` says when it was ended.
+/// Inserts a pause, or stores it as another version; `deleted_at` is the instant at which it was ended.
 pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,

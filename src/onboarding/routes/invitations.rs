@@ -23,19 +23,19 @@ use crate::state::State;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateInvitation {
-    /// `patient` (by a member with `care`, whose patient it will be) or `staff` (by a member with `admin`).
+    /// `patient` (by a member with `care`, who becomes the therapist) or `staff` (by a member with `admin`).
     #[schema(pattern = "^(patient|staff)$", example = "patient")]
     kind: String,
-    /// Staff: what they may do, of `care`, `record`, `duty`, `admin`.
+    /// The capabilities of staff: `care`, `record`, `duty`, `admin`.
     #[schema(nullable = false, example = json!(["record"]))]
     capabilities: Option<Vec<String>>,
     /// The invited person's name, for the inviter's own list.
     #[schema(nullable = false, min_length = 1, max_length = 120, example = "Ann Walker")]
     name: Option<String>,
-    /// Their address. If given, the code is good for it alone.
+    /// The invited person's address. The code then works for it alone.
     #[schema(nullable = false, format = "email", max_length = 254, example = "ann@example.org")]
     email: Option<String>,
-    /// To which clinic; needed by those who work at several.
+    /// The clinic; required for inviters who work at several.
     #[schema(nullable = false)]
     clinic_id: Option<Uuid>,
 }
@@ -52,7 +52,7 @@ struct InvitationView {
     /// `patient` or `staff`.
     #[schema(example = "patient")]
     kind: &'static str,
-    /// Staff: what they may do.
+    /// The capabilities of staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = json!(["record"]))]
     capabilities: Option<Vec<&'static str>>,
@@ -60,14 +60,14 @@ struct InvitationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Ann Walker")]
     name: Option<String>,
-    /// The address the code is good for.
+    /// The address the code is bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ann@example.org")]
     email: Option<String>,
     /// `open`, `used`, `revoked` or `expired`.
     #[schema(example = "open")]
     state: &'static str,
-    /// The code to hand over. Only in the answer to the request that made the invitation.
+    /// The code to hand over; only in the answer to the request that made the invitation.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "7K2M-9XQ4-T0VB-HS3D")]
     code: Option<String>,
@@ -137,9 +137,9 @@ impl InvitationView {
     }
 }
 
-/// Invite somebody
+/// Make an invitation
 ///
-/// Makes a code of one use, good for 72 hours, and shows it once. A therapist invites patients to a care link with
+/// Makes a code for one use within 72 hours, and shows it once. A therapist invites patients to a care link with
 /// themself; an admin invites staff. Hand the code over in person or by a channel you trust.
 #[utoipa::path(tag = "care", params(IdempotencyKeyHeader), request_body = CreateInvitation,
     responses((status = 201, description = "The invitation with its code", body = InvitationView), WriteErrors))]
@@ -191,7 +191,8 @@ pub(super) async fn list_invitations(
 
 /// Revoke an invitation
 ///
-/// Its code is no longer good. By the inviter or an admin of the clinic; not possible once it is used. Twice is once.
+/// Its code then no longer works. Only its inviter and the clinic's admins may revoke it, and only before it is used. A
+/// repetition changes nothing.
 #[utoipa::path(tag = "care",
     params(("invitation_id" = Uuid, Path, description = "The invitation's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "It is revoked"), ActionErrors))]

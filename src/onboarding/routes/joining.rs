@@ -61,21 +61,21 @@ pub(super) struct Register {
     /// 15 to 256 characters.
     #[schema(format = "password", min_length = 15, max_length = 256, example = "a quiet river at dawn")]
     passphrase: String,
-    /// Patients: must be true. No birth date is asked or kept.
+    /// Whether a patient is of age; must be true for patients. No birth date is asked or kept.
     #[serde(default)]
     adult: bool,
-    /// Patients: the IANA zone they live in; required.
+    /// The IANA zone of a patient; required for patients.
     #[schema(nullable = false, max_length = 64, example = "Europe/Berlin")]
     time_zone: Option<String>,
-    /// The language they read, BCP 47.
+    /// The person's language, BCP 47.
     #[schema(nullable = false, max_length = 35, example = "en")]
     locale: Option<String>,
-    /// The country whose crisis numbers they are shown, ISO 3166.
+    /// The country whose crisis numbers are shown, ISO 3166.
     #[schema(nullable = false, pattern = "^[A-Z]{2}$", example = "DE")]
     country: Option<String>,
 }
 
-/// A code.
+/// The code of a further invitation.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AcceptInvitation {
@@ -92,7 +92,7 @@ struct NewAccountView {
     /// `patient` or `staff`.
     #[schema(example = "patient")]
     kind: &'static str,
-    /// The patient it is; `me` in addresses.
+    /// The patient of the account; `me` in addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     patient_id: Option<Uuid>,
@@ -126,7 +126,7 @@ struct RegisteredView {
     tokens: TokensView,
 }
 
-/// Work at a clinic.
+/// The membership of a clinic.
 #[derive(Serialize, ToSchema)]
 struct MembershipView {
     /// The clinic.
@@ -143,11 +143,11 @@ struct MembershipView {
 /// The clinic or link that was joined.
 #[derive(Serialize, ToSchema)]
 struct AcceptedView {
-    /// Patients: the link to the therapist who invited.
+    /// The link to the inviting therapist, for patients.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     care_link: Option<CareLinkView>,
-    /// Staff: the clinic.
+    /// The membership of the clinic, for staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     membership: Option<MembershipView>,
@@ -220,9 +220,9 @@ pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts
 
 /// Register with an invitation
 ///
-/// Makes an account and logs it in. For a patient the care link to the therapist who invited is then `accepted`; a
-/// member of staff works at the clinic. An address that somebody has already is answered like a code that is not
-/// valid, and the code stays unused.
+/// Makes an account and logs it in. A patient's care link to the inviting therapist is then `accepted`; a member of
+/// staff is a member of the clinic. An address that is taken is answered like an invalid code, and the code stays
+/// unused.
 #[utoipa::path(tag = "identity", request_body = Register, security(()),
     responses((status = 201, description = "The account and its tokens", body = RegisteredView), AuthErrors))]
 #[post("/auth/register")]

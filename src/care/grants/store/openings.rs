@@ -1,4 +1,4 @@
-//! Who opened what was opened to them: a person, not an app that fetched it.
+//! Openings: the first time that a reader opened an item in person. An app's fetch is not one.
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Any};
 use crate::kernel::{Id, Result};
 
-/// Notes that a person opened an item; the first time counts. Answers when that was.
+/// Notes that a person opened an item, and returns the instant of the first opening.
 pub fn insert_opening(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -48,7 +48,7 @@ pub fn list_openings<A>(tx: &mut Tx<'_>, access: &Access<A>, item: Id<Any>) -> R
     Ok(rows.into_iter().map(|(account, at)| (account, at.0)).collect())
 }
 
-/// Forgets who opened an item.
+/// Deletes the openings of an item.
 pub fn delete_openings(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
     let seen = openings::table.filter(openings::patient_id.eq(access.patient())).filter(openings::item_id.eq(item));
     diesel::delete(seen).execute(tx.conn())?;
