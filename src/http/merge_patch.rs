@@ -11,7 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -186,7 +186,7 @@ impl<T: Patchable> ToSchema for Patch<T> {
             if let RefOr::T(Schema::Object(object)) = &mut schema {
                 // A schema of its own that can be null: generators drop members that are one of several.
                 if std::iter::once(&whole).chain(parts.iter().map(|(_, part)| part)).any(|of| clears(of, name)) {
-                    nullable(object);
+                    object.schema_type = with_null(&object.schema_type, true);
                 }
                 schemas.push((patch_name(name), schema));
             }
@@ -209,11 +209,10 @@ fn patched(schema: RefOr<Schema>, parts: &[(String, RefOr<Schema>)]) -> RefOr<Sc
     let RefOr::T(Schema::Object(mut object)) = schema else { return schema };
     let fixed = std::mem::take(&mut object.required);
     for (name, member) in &mut object.properties {
+        let clearable = !fixed.contains(name);
         match member {
-            RefOr::T(Schema::Object(member)) if !fixed.contains(name) => nullable(member),
-            RefOr::T(Schema::Array(member)) if !fixed.contains(name) => {
-                member.schema_type = or_null(&member.schema_type);
-            }
+            RefOr::T(Schema::Object(member)) => member.schema_type = with_null(&member.schema_type, clearable),
+            RefOr::T(Schema::Array(member)) => member.schema_type = with_null(&member.schema_type, clearable),
             RefOr::Ref(of) => {
                 if let Some((name, _)) = part(of, parts) {
                     of.ref_location = Ref::from_schema_name(patch_name(name)).ref_location;
@@ -225,14 +224,17 @@ fn patched(schema: RefOr<Schema>, parts: &[(String, RefOr<Schema>)]) -> RefOr<Sc
     RefOr::T(Schema::Object(object))
 }
 
-fn nullable(object: &mut Object) {
-    object.schema_type = or_null(&object.schema_type);
-}
-
-fn or_null(types: &SchemaType) -> SchemaType {
-    match types {
-        SchemaType::Type(one) => SchemaType::from_iter([one.clone(), Type::Null]),
-        other => other.clone(),
+/// The types without null, or with it.
+fn with_null(types: &SchemaType, null: bool) -> SchemaType {
+    let mut all: Vec<Type> = match types {
+        SchemaType::Type(one) => vec![one.clone()],
+        SchemaType::Array(several) => several.clone(),
+        SchemaType::AnyValue => return SchemaType::AnyValue,
+    };
+    all.retain(|one| *one != Type::Null);
+    match all.as_slice() {
+        [one] if !null => SchemaType::Type(one.clone()),
+        _ => SchemaType::from_iter(all.into_iter().chain(null.then_some(Type::Null))),
     }
 }
 

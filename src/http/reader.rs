@@ -283,8 +283,10 @@ impl<'de> MapAccess<'de> for Items<'de, '_> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Outcome<Option<S::Value>> {
         for (step, source) in self.list.by_ref() {
             let Step::Key(key) = step else { continue };
-            let taken_away = self.node.reads.patch && matches!(source, Source::Json(Value::Null));
-            if !taken_away && self.fields.is_none_or(|fields| fields.contains(&key)) {
+            // A member that is null is absent: of what is put, and of what a patch leaves.
+            let absent =
+                (self.node.reads.patch || self.fields.is_some()) && matches!(source, Source::Json(Value::Null));
+            if !absent && self.fields.is_none_or(|fields| fields.contains(&key)) {
                 self.held = Some((step, source));
                 return seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some);
             }
