@@ -1,4 +1,4 @@
-//! Everything a plan depends on, as one plain struct.
+//! The facts that a plan depends on, as one struct.
 
 use std::collections::BTreeSet;
 
@@ -12,38 +12,38 @@ use super::window::{Dose, DoseStatus, Rating, Route};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
 
-/// What planning needs to know of one infusion that counts.
+/// One infusion that counts, as far as planning needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InfusionFact {
     /// Its id.
     pub id: Id<Infusion>,
-    /// How ketamine is given: what follows takes longer after some routes.
+    /// The route. The acute phase lasts longer after some routes.
     pub route: Route,
     /// Whether staff are there; if not, it is use at home.
     pub supervised: bool,
-    /// When it is, or was, to start: what the preparation hangs on.
+    /// The planned start, from which the preparation is timed.
     pub planned_start: Option<Timestamp>,
-    /// When it started, if it did.
+    /// The start, if it has begun.
     pub started_at: Option<Timestamp>,
-    /// When it ended: what the days after it hang on. `None` while it is only planned.
+    /// The end, from which the days after it are counted. `None` until it has ended.
     pub ended_at: Option<Timestamp>,
     /// Whether the end is only the planned one.
     pub provisional: bool,
-    /// When its record last changed.
+    /// The instant of the last change of its record.
     pub recorded_at: Timestamp,
-    /// The patient's report that it took the place of: its prompts keep the ids they had by that name, so that nothing
-    /// is asked twice.
+    /// The patient's report that it replaced. Its prompts keep the ids made from the report, so that nothing is asked
+    /// twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_as: Option<Id<Infusion>>,
 }
 
 impl InfusionFact {
-    /// The name that the ids of its prompts are made of.
+    /// Returns the id from which the ids of its prompts are made.
     pub(super) fn name(&self) -> Id<Infusion> {
         self.reported_as.unwrap_or(self.id)
     }
 
-    /// As the window sees it.
+    /// Converts it to a dose of the window model.
     pub(super) fn dose(&self) -> Dose {
         let Self { id, route, started_at, ended_at, planned_start, .. } = *self;
         let status = match (ended_at, started_at) {
@@ -55,56 +55,56 @@ impl InfusionFact {
     }
 }
 
-/// A prompt that went out or was answered: the past of its date, which a new plan counts and does not change.
+/// A prompt that went out or was answered. A new plan counts it and does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settled {
-    /// The prompt.
+    /// The prompt's id.
     pub id: Id<Prompt>,
-    /// Its rule.
+    /// The key of its rule.
     pub rule_key: String,
-    /// That rule, if the protocol that plans are made by has it otherwise or not at all: it counts as it was asked.
+    /// The rule as it was asked, if the current protocol has changed or removed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Box<Rule>>,
-    /// When it was due.
+    /// The instant at which it was due.
     pub due_at: Timestamp,
-    /// When it was answered, if it was.
+    /// The instant of the answer.
     pub answered_at: Option<Timestamp>,
-    /// The start or end of the infusion that its time followed from.
+    /// The start or end of the infusion from which its time was computed.
     pub hangs_on: Option<Timestamp>,
-    /// Whether nobody has answered or skipped it: what corrects an infusion may ask it again.
+    /// Whether it was neither answered nor skipped. A correction of the infusion may ask it again.
     pub unanswered: bool,
-    /// Whether planning took it back after it went out. If the infusion turns out to have been right before, a check is
+    /// Whether planning took it back after it went out. If the earlier time of the infusion proves right, a check is
     /// asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_back: bool,
 }
 
 impl Settled {
-    /// The rule that made it.
+    /// Finds the rule that made it.
     pub(super) fn rule<'a>(&'a self, protocol: &'a Protocol) -> Option<&'a Rule> {
         self.rule.as_deref().or_else(|| protocol.rule(&self.rule_key))
     }
 }
 
-/// How the patient is, as far as their answers and open alerts say; what is not known holds nothing back.
+/// The patient's condition, from their answers and open alerts. Unknown values hold nothing back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// The instant of the last report of having slept.
     pub slept_at: Option<Timestamp>,
-    /// The newest answer to how unreal things feel.
+    /// The newest rating of dissociation.
     pub dissociation: Option<Rating>,
-    /// The newest answer to how drowsy they are.
+    /// The newest rating of drowsiness.
     pub drowsiness: Option<Rating>,
-    /// A time in which only safety is asked, because somebody has to look at an alert first.
+    /// The time in which only safety checks are asked, because an alert is open.
     pub suspended: Option<PausePeriod>,
 }
 
 /// The facts of one patient. A change of any field calls for a new plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
-    /// Whose they are; part of every prompt's id.
+    /// The patient's id, part of every prompt's id.
     pub patient: Id<Patient>,
-    /// When care started: what recurring prompts count from.
+    /// The start of care, from which recurring prompts count.
     pub care_start: Timestamp,
     /// The zones lived in, oldest first.
     pub zones: Vec<ZoneSince>,
@@ -114,21 +114,21 @@ pub struct Facts {
     pub weekly_day: Weekday,
     /// The infusions that count, in any order.
     pub infusions: Vec<InfusionFact>,
-    /// The times in which only safety is asked.
+    /// The times in which only safety checks are asked.
     pub pauses: Vec<PausePeriod>,
-    /// What went out or was answered in the last weeks: it keeps its place whatever else changes.
+    /// The prompts that went out or were answered in the last weeks. They keep their places.
     pub settled: Vec<Settled>,
-    /// What therapists have changed in the protocol for this patient.
+    /// The changes of therapists to the protocol for this patient.
     pub overrides: Vec<Override>,
-    /// What is true of the patient.
+    /// The prerequisites that the patient meets.
     pub holds: BTreeSet<Prerequisite>,
-    /// Exercises that are not offered to them.
+    /// The exercises that are not offered to the patient.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub withheld: BTreeSet<String>,
-    /// How they are.
+    /// The patient's condition.
     pub condition: Condition,
-    /// When the last measure was filled in.
+    /// The instant at which the last measure was filled in.
     pub last_measure_at: Option<Timestamp>,
-    /// What the server can do.
+    /// The capabilities of the server.
     pub capabilities: BTreeSet<Capability>,
 }

@@ -1,24 +1,24 @@
-//! What therapists change in the protocol for one patient.
+//! The changes of therapists to the protocol for one patient.
 
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
 
-/// What a therapist has changed in the protocol for one patient.
+/// A therapist's change to a rule for one patient.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Override {
-    /// Which rule.
+    /// The key of the rule.
     pub rule_key: String,
-    /// What became of it.
+    /// The change.
     pub change: RuleChange,
 }
 
-/// What becomes of a rule.
+/// The kind of change to a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleChange {
-    /// It is left out.
+    /// The rule is left out.
     LeftOut,
-    /// It comes in this part of the day.
+    /// The rule moves to this part of the day.
     MovedTo(DayPart),
 }

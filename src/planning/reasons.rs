@@ -2,7 +2,7 @@
 
 use super::plan::{DropReason, Why};
 
-/// Why a prompt sits where it sits, for people.
+/// Puts the reason for a prompt's time into words.
 pub fn why_in_words(why: Why) -> &'static str {
     match why {
         Why::Window => "at the start of its part of the day, a few minutes to and fro",
@@ -19,7 +19,7 @@ pub fn why_in_words(why: Why) -> &'static str {
     }
 }
 
-/// Why a prompt that a rule calls for is not asked, for people.
+/// Puts the reason why a prompt is not asked into words.
 pub fn dropped_in_words(reason: DropReason) -> &'static str {
     match reason {
         DropReason::Capability => "this server cannot do what it needs yet",

@@ -1,11 +1,11 @@
-//! What makes a protocol usable.
+//! The validation of a protocol.
 
 use std::collections::HashSet;
 
 use super::protocol::{Anchor, Effort, Kind, Prerequisite, Protocol, Rule};
 
 impl Protocol {
-    /// What is wrong with it, in words; empty when it can be used.
+    /// Lists its faults in words; empty when it can be used.
     pub fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut fault = |right: bool, key: &str, what: &str| {

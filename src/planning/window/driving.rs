@@ -1,4 +1,4 @@
-//! From when driving may be thought of again.
+//! Advice on driving after an infusion.
 
 use jiff::Timestamp;
 use jiff::civil::Time;
@@ -6,8 +6,8 @@ use jiff::civil::Time;
 use super::params::WindowParams;
 use crate::kernel::Zone;
 
-/// What is said of driving after an infusion that ended at `end`: a day and a night have to pass. Whichever is later
-/// counts, the hours or the morning after. Words, no time to count down.
+/// Words the advice on driving after an infusion that ended at `end`. The end of the hours without driving counts, or
+/// the next morning if that is later. The answer is text, since a bare time would invite counting down.
 pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone) -> Option<String> {
     let morning = zone.instant(zone.date(end).tomorrow().ok()?, Time::constant(6, 0, 0, 0));
     let until = end.checked_add(params.no_driving()).ok()?.max(morning);

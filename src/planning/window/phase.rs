@@ -1,10 +1,10 @@
-//! The phases that an infusion passes.
+//! The phases of an infusion.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where an instant lies in relation to the infusions. The order is the order in which one infusion passes them.
+/// The phase of an instant in relation to the infusions. The phases of one infusion follow each other in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -43,7 +43,7 @@ impl Phase {
     pub const AFTER: [Self; 6] =
         [Self::Acute, Self::Settling, Self::Peak, Self::Consolidate, Self::Closing, Self::Maintenance];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -57,7 +57,7 @@ impl Phase {
         }
     }
 
-    /// The phase of that name.
+    /// Parses the name of a phase.
     ///
     /// # Errors
     ///
