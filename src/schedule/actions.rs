@@ -1,4 +1,4 @@
-//! What is read of a plan.
+//! The reads of a plan.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use crate::kernel::Result;
 use crate::planning::{Dropped, Planned, Protocol, Protocols, plan};
 use crate::settings::find_cautions;
 
-/// What is filled into prompts for the eyes of their owner.
+/// The values that complete prompts for their owner.
 #[derive(Debug, Default)]
 pub struct Fillings {
-    /// What they want to bring along, if a prompt quotes it.
+    /// The patient's takeaway, if a prompt quotes it.
     pub takeaway: Option<String>,
-    /// The exercises that are not offered to them.
+    /// The exercises that are not offered to the patient.
     pub withheld: BTreeSet<String>,
 }
 
-/// Reads what is filled in; what the patient wants to bring along only if a prompt `quotes` it.
+/// Reads the fillings. The takeaway is read only if a prompt `quotes` it.
 ///
 /// # Errors
 ///
@@ -31,8 +31,8 @@ pub fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols, q
     Ok(Fillings { takeaway, withheld: withheld(tx, access, &flags)? })
 }
 
-/// What the protocol schedules for the infusions of a patient who never wrote, answered, paused or moved: what others
-/// may see of the plan.
+/// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this
+/// outline.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
     Ok(plan(protocol, &facts, access.now()).prompts)
 }
 
-/// What rules call for and is not asked of the patient, and never was, each with the reason.
+/// Lists the prompts that rules call for and that were never asked of the patient, each with the reason.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Prompts, and what a patient does with one.
+//! The operations on prompts.
 
 use std::sync::Arc;
 
@@ -44,16 +44,16 @@ struct PromptPage {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PromptQuery {
-    /// Due at or after; the beginning of the last 14 days unless said otherwise.
+    /// The earliest due time, inclusive; 14 days ago by default.
     #[param(required = false, nullable = false, format = DateTime)]
     from: Option<String>,
-    /// Due before; 15 days from now unless said otherwise.
+    /// The latest due time, exclusive; 15 days from now by default.
     #[param(required = false, nullable = false, format = DateTime)]
     to: Option<String>,
-    /// Whether to tell what rules call for and was not planned, and why; for the patient.
+    /// Whether to include the prompts that rules call for and that were not planned; for the patient.
     #[param(required = false, nullable = false)]
     not_asked: Option<bool>,
-    /// In this state only; for the patient.
+    /// The state of the prompts; for the patient.
     #[param(required = false, nullable = false, example = "due")]
     state: Option<String>,
 }
@@ -65,7 +65,7 @@ fn place_of(prompt: &StoredPrompt) -> Place {
     (prompt.due_at, prompt.id)
 }
 
-/// Which prompts are asked for.
+/// The prompts that are asked for.
 #[derive(Clone)]
 struct PromptFilter {
     range: (Timestamp, Timestamp),
@@ -74,7 +74,8 @@ struct PromptFilter {
 }
 
 impl PromptQuery {
-    /// What cursors are bound to: what was asked, since bounds that follow the clock would bind a cursor to its moment.
+    /// Returns the scope of cursors. It holds the bounds as they were sent, since bounds that follow the clock would
+    /// bind a cursor to its moment.
     fn scope(&self) -> String {
         format!("{:?}|{:?}|{:?}", self.from, self.to, self.state)
     }
@@ -111,7 +112,7 @@ pub(super) async fn list_prompts(door: Door<Shared>, listing: Result<Listing<Pro
     Ok(listing.reply(&door.state().vault, &scope, page, list))
 }
 
-/// What rules call for and was not planned, if the patient asks for it.
+/// Lists the prompts that rules call for and that were not planned, if the patient asks for them.
 async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<Vec<NotAsked>>> {
     if !filter.not_asked {
         return Ok(None);
@@ -121,7 +122,7 @@ async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<
     Ok(Some(read.await?.into_iter().map(NotAsked::from).collect()))
 }
 
-/// The patient's own prompts: pages of rows until there are enough in the state that is asked for.
+/// Reads the patient's own prompts: pages of rows until there are enough in the state that is asked for.
 async fn own_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
@@ -147,7 +148,7 @@ async fn own_page(
     read.await
 }
 
-/// Prompts for the eyes of their owner.
+/// Builds the owner's views of prompts.
 fn for_owner<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -161,8 +162,8 @@ fn for_owner<A>(
     Ok(views.collect())
 }
 
-/// What the protocol schedules after these infusions, whatever the patient did, wrote, shared or put off: an order, a
-/// gap or a new item in the patient's own list would tell.
+/// Reads a page of the outline, whatever the patient did, wrote, shared or put off. An order, a gap or a new item in
+/// the patient's own list would reveal that.
 async fn outline_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
@@ -189,7 +190,7 @@ async fn outline_page(
     read.await
 }
 
-/// Does something with a prompt; the answer shows it as it is after planning.
+/// Applies the patient's act to a prompt. The answer shows the prompt as it is after planning.
 async fn change<B: 'static>(
     door: &Door<Own>,
     name: &'static str,
@@ -225,7 +226,7 @@ pub(super) async fn open_prompt(door: Door<Own>, request: Request<Id<Prompt>>) -
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CompletePrompt {
-    /// By the patient's clock; now unless said otherwise. An answer in time counts, however late it arrives.
+    /// The instant by the patient's clock; now by default. An answer in time counts, however late it arrives.
     #[schema(format = DateTime)]
     occurred_at: Option<String>,
 }
@@ -278,11 +279,11 @@ pub(super) async fn snooze_prompt(door: Door<Own>, request: Request<Id<Prompt>, 
     change(&door, "snooze_prompt", request, |body| body.into_inner().parse()).await
 }
 
-/// The reason.
+/// The reason for skipping a prompt.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SkipPrompt {
-    /// In a few words; nobody else sees them.
+    /// The reason in a few words. Nobody else sees them.
     #[schema(max_length = 200, example = "not today")]
     reason: Option<String>,
 }
