@@ -79,7 +79,7 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
 }
 
 /// Whether writing, deleting or bringing back an entry may have changed [`holds`]. It may, unless the newest two
-/// entries are closed to everybody. It runs after every such write, so it is cheap and rather true once too often.
+/// entries are closed to everybody. It runs after every such write: it is cheap, and errs towards true.
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     let opened = grant_items::table
         .inner_join(

@@ -162,9 +162,9 @@ impl<'a> Calls<'a, '_> {
     }
 
     /// Asks a check or measure again whose time was corrected after it went out, and answers whether that was so. A
-    /// correction is a move by six hours or more, or to another date for rules that count days. One that was taken back
-    /// counts as corrected too, as its earlier time may have proved right. It is asked at its new time. A check whose
-    /// new time has passed is asked in five minutes, if it is still of use.
+    /// correction is a move by six hours or more, or to another date for rules that count days. A prompt that was taken
+    /// back counts as corrected too, as its earlier time may have proved right. It is asked at its new time. A check
+    /// whose new time has passed is asked in five minutes, if it is still of use.
     fn correct(
         &mut self,
         rule: &'a Rule,

@@ -32,7 +32,7 @@ pub(super) struct Curve<'a> {
 impl<'a> Curve<'a> {
     pub(super) fn new(params: &'a WindowParams) -> Self {
         let (rise, decay) = (params.curve.tau_rise_h, params.curve.tau_decay_h);
-        // Where the derivative of the difference is zero.
+        // At the peak, the derivative of the difference is zero.
         let peak_at = (decay / rise).ln() * rise * decay / (decay - rise);
         let curve = Self { params, horizon: duration(params.curve.horizon_h), peak: 0.0 };
         Self { peak: curve.raw(peak_at), ..curve }

@@ -213,7 +213,7 @@ async fn change<B: 'static>(
 
 /// Open a prompt
 ///
-/// The patient looked at it; nothing more is sent for it.
+/// Notes that the patient looked at it. Nothing more is sent for it.
 #[utoipa::path(tag = "prompts",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), OnceHeader),
     responses((status = 200, description = "Opened", body = PromptView), ActionErrors))]
