@@ -15,14 +15,13 @@ pub struct ZoneSince {
     pub from: Timestamp,
 }
 
-/// The zone in force at `at`: the last that took effect until then, before the first one the first.
+/// Finds the zone in force at `at`. Before the first one took effect, the first counts.
 pub fn zone_at(history: &[ZoneSince], at: Timestamp) -> Option<&Zone> {
     let known = history.iter().rev().find(|since| since.from <= at).or_else(|| history.first());
     known.map(|since| &since.zone)
 }
 
-/// The hours in which nothing is delivered, as the clock on the wall shows them. May cross midnight; `from` equal to
-/// `to` means none.
+/// The hours of local time in which nothing is delivered. They may cross midnight. `from` equal to `to` means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuietHours {
     /// Their first moment.
@@ -32,7 +31,7 @@ pub struct QuietHours {
 }
 
 impl QuietHours {
-    /// Quiet hours of at most 14 hours.
+    /// Creates quiet hours of at most 14 hours.
     ///
     /// # Errors
     ///
@@ -53,7 +52,7 @@ impl QuietHours {
         if self.from <= self.to { self.from <= time && time < self.to } else { self.from <= time || time < self.to }
     }
 
-    /// `at`, or the end of the quiet hours it lies in.
+    /// Returns `at`, or the end of the quiet hours around it.
     pub fn next_allowed(self, zone: &Zone, at: Timestamp) -> Timestamp {
         let local = zone.local(at);
         if !self.contains(local.time()) {
@@ -88,7 +87,7 @@ pub enum Weekday {
 }
 
 impl Weekday {
-    /// The first date on this day of the week, at or after `date`.
+    /// Finds the first date on this day of the week, at or after `date`.
     pub fn on_or_after(self, date: Date) -> Date {
         let day = match self {
             Self::Monday => civil::Weekday::Monday,
@@ -114,7 +113,7 @@ pub enum DayPart {
     Evening,
 }
 
-/// A period in which nothing but safety is asked: `[from, until)`.
+/// A period in which only safety checks are asked: `[from, until)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PausePeriod {
     /// Its first moment.
@@ -124,7 +123,7 @@ pub struct PausePeriod {
 }
 
 impl PausePeriod {
-    /// A pause of at most 60 days.
+    /// Creates a pause of at most 60 days.
     ///
     /// # Errors
     ///
@@ -138,7 +137,7 @@ impl PausePeriod {
         Ok(Self { from, until })
     }
 
-    /// Whether it is on at `at`.
+    /// Whether `at` lies in the pause.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.from <= at && at < self.until
     }

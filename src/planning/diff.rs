@@ -16,10 +16,10 @@ pub enum Hold {
     Waiting,
     /// Planning withdrew it before it went out; it may come back.
     Withdrawn,
-    /// The patient has it: it went out, or they opened it or put it off, and have not answered. Only what corrects or
-    /// merges an infusion takes it back.
+    /// The patient has it and has not answered: it went out, was opened or was put off. Only a correction or merge of
+    /// an infusion takes it back.
     Out,
-    /// It was answered, skipped or taken back: it belongs to the past.
+    /// It was answered, skipped or taken back.
     Settled,
 }
 
@@ -36,13 +36,13 @@ pub struct Existing {
     pub expires_at: Timestamp,
     /// The instant of the reminder.
     pub reminder_at: Option<Timestamp>,
-    /// The zone it was planned in, by name.
+    /// The name of the zone in which it was planned.
     pub zone: String,
-    /// The version of the protocol it was planned by.
+    /// The version of the protocol by which it was planned.
     pub protocol_version: u32,
-    /// The infusion it hangs on.
+    /// The infusion to which it is anchored.
     pub anchor: Option<Id<Infusion>>,
-    /// The start or end of the infusion that its time follows from.
+    /// The start or end of the infusion from which its time is computed.
     pub hangs_on: Option<Timestamp>,
     /// The reason for its time.
     pub why: Why,
@@ -54,18 +54,18 @@ pub struct Existing {
 pub enum MoveReason {
     /// The patient lives in another zone.
     Zone,
-    /// The time of the infusion is another, or another record of it counts.
+    /// The time of the infusion changed, or another record of it counts.
     Infusion,
     /// There is a new version of the protocol.
     Protocol,
-    /// Its reminder or its expiry is another; it stays where it is.
+    /// Its reminder or expiry changed. Its own time stays.
     Reminder,
-    /// Something before it, or a rule of the day, gives it this place.
+    /// Another reason gives it this time.
     #[serde(untagged)]
     Placed(Why),
 }
 
-/// One change.
+/// One change of the stored prompts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Store a new prompt.
@@ -86,7 +86,7 @@ pub enum Step {
         /// The new state.
         to: Planned,
     },
-    /// Let a prompt that the patient put off come later.
+    /// Delay a prompt that the patient put off.
     Delay {
         /// The prompt.
         id: Id<Prompt>,
@@ -105,7 +105,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The prompt that it changes.
+    /// Returns the id of the prompt that it changes.
     pub fn id(&self) -> Id<Prompt> {
         match self {
             Self::Insert(to) => to.id,
@@ -114,8 +114,9 @@ impl Step {
     }
 }
 
-/// What to change at `now`. Touches only what is still to come and has not gone out (but for what a correction takes
-/// back), and lets nothing appear in the past; applied once, a second time there is nothing left to change.
+/// Computes the changes at `now` that turn the stored prompts into the plan. They touch only prompts that are still to
+/// come and have not gone out, except those that a correction takes back. No prompt appears in the past. Once the
+/// changes are applied, a second call finds none.
 pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
     let stored: HashMap<_, _> = existing.iter().map(|prompt| (prompt.id, prompt)).collect();
     let planned: HashMap<_, _> = plan.prompts.iter().map(|prompt| (prompt.id, prompt)).collect();
@@ -154,7 +155,7 @@ pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
 }
 
 impl Existing {
-    /// Why it has to become `to`; `None` if it is that already.
+    /// Returns the reason to move it to `to`; `None` if nothing changed.
     fn moves(&self, to: &Planned) -> Option<MoveReason> {
         let times = (self.due_at, self.expires_at, self.reminder_at);
         let moved = times != (to.due_at, to.expires_at, to.reminder_at);

@@ -1,4 +1,4 @@
-//! Everything a plan depends on, as one plain struct.
+//! The facts that a plan depends on, as one struct.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::kernel::id::{Infusion, Patient, Prompt};
 pub struct InfusionFact {
     /// Its id.
     pub id: Id<Infusion>,
-    /// How ketamine is given: what follows takes longer after some routes.
+    /// The route. The acute phase lasts longer after some routes.
     pub route: Route,
     /// Whether staff are there; if not, it is use at home.
     pub supervised: bool,
@@ -31,19 +31,19 @@ pub struct InfusionFact {
     pub provisional: bool,
     /// The instant of the last change of its record.
     pub recorded_at: Timestamp,
-    /// The patient's report that it took the place of: its prompts keep the ids they had by that name, so that nothing
-    /// is asked twice.
+    /// The patient's report that it replaced. Its prompts keep the ids made from the report, so that nothing is asked
+    /// twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_as: Option<Id<Infusion>>,
 }
 
 impl InfusionFact {
-    /// The name that the ids of its prompts are made of.
+    /// Returns the id from which the ids of its prompts are made.
     pub(super) fn name(&self) -> Id<Infusion> {
         self.reported_as.unwrap_or(self.id)
     }
 
-    /// As the window sees it.
+    /// Converts it to a dose of the window model.
     pub(super) fn dose(&self) -> Dose {
         let Self { id, route, started_at, ended_at, planned_start, .. } = *self;
         let status = match (ended_at, started_at) {
@@ -55,47 +55,47 @@ impl InfusionFact {
     }
 }
 
-/// A prompt that went out or was answered: the past of its date, which a new plan counts and does not change.
+/// A prompt that went out or was answered. A new plan counts it and does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settled {
-    /// The prompt.
+    /// The prompt's id.
     pub id: Id<Prompt>,
-    /// Its rule.
+    /// The key of its rule.
     pub rule_key: String,
-    /// That rule, if the protocol that plans are made by has it otherwise or not at all: it counts as it was asked.
+    /// The rule as it was asked, if the current protocol has changed or removed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Box<Rule>>,
     /// The instant at which it was due.
     pub due_at: Timestamp,
     /// The instant of the answer, if there is one.
     pub answered_at: Option<Timestamp>,
-    /// The start or end of the infusion that its time followed from.
+    /// The start or end of the infusion from which its time was computed.
     pub hangs_on: Option<Timestamp>,
-    /// Whether nobody has answered or skipped it: what corrects an infusion may ask it again.
+    /// Whether it was neither answered nor skipped. A correction of the infusion may ask it again.
     pub unanswered: bool,
-    /// Whether planning took it back after it went out. If the infusion turns out to have been right before, a check is
+    /// Whether planning took it back after it went out. If the earlier time of the infusion proves right, a check is
     /// asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_back: bool,
 }
 
 impl Settled {
-    /// The rule that made it.
+    /// Finds the rule that made it.
     pub(super) fn rule<'a>(&'a self, protocol: &'a Protocol) -> Option<&'a Rule> {
         self.rule.as_deref().or_else(|| protocol.rule(&self.rule_key))
     }
 }
 
-/// How the patient is, as far as their answers and open alerts say; what is not known holds nothing back.
+/// The patient's condition, from their answers and open alerts. Unknown values hold nothing back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// The instant of the last report of having slept.
     pub slept_at: Option<Timestamp>,
-    /// The newest answer to how unreal things feel.
+    /// The newest rating of dissociation.
     pub dissociation: Option<Rating>,
-    /// The newest answer to how drowsy they are.
+    /// The newest rating of drowsiness.
     pub drowsiness: Option<Rating>,
-    /// A time in which only safety is asked, because somebody has to look at an alert first.
+    /// The time in which only safety checks are asked, because an alert is open.
     pub suspended: Option<PausePeriod>,
 }
 
@@ -114,7 +114,7 @@ pub struct Facts {
     pub weekly_day: Weekday,
     /// The infusions that count, in any order.
     pub infusions: Vec<InfusionFact>,
-    /// The times in which only safety is asked.
+    /// The times in which only safety checks are asked.
     pub pauses: Vec<PausePeriod>,
     /// The prompts that went out or were answered in the last weeks: they keep their places.
     pub settled: Vec<Settled>,
@@ -122,10 +122,10 @@ pub struct Facts {
     pub overrides: Vec<Override>,
     /// The prerequisites that hold for the patient.
     pub holds: BTreeSet<Prerequisite>,
-    /// Exercises that are not offered to them.
+    /// The exercises that are not offered to the patient.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub withheld: BTreeSet<String>,
-    /// How they are.
+    /// The patient's condition.
     pub condition: Condition,
     /// The instant of the last measure.
     pub last_measure_at: Option<Timestamp>,

@@ -1,12 +1,12 @@
-//! Planning: what is asked of a patient, and when. Pure: the protocol, the facts of one patient and the time are
+//! Planning of a patient's prompts and their times. It is pure: the protocol, the facts of one patient and the time are
 //! arguments, and nothing here reads a clock, a row or a request.
 //!
 //! Owns the [window](window::window) that an infusion opens, the protocol (a versioned data file of prompt rules) and
 //! the plan: a function of the protocol, the [`Facts`] of one patient and the time. Promises that planning twice gives
-//! the same prompts under the same ids, that a plan holds every cap, spacing and quiet hour, and that applying one
-//! ([`diff()`]) touches only what lies in the future and has not gone out, but for what a correction of an infusion takes
-//! back. [`preview()`] plans for made-up facts. What asks for effort waits until the patient is ready for it. No text of
-//! a patient belongs here.
+//! the same prompts under the same ids, and that a plan keeps every cap, spacing and quiet hour. Applying one
+//! ([`diff()`]) touches only prompts that lie in the future and have not gone out, except those that a correction of an
+//! infusion takes back. [`preview()`] plans for made-up facts. Effortful prompts wait until the patient is ready. No
+//! text of a patient belongs here.
 
 pub mod calendar;
 pub mod diff;

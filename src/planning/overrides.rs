@@ -17,8 +17,8 @@ pub struct Override {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleChange {
-    /// It is left out.
+    /// The rule is left out.
     LeftOut,
-    /// It comes in this part of the day.
+    /// The rule moves to this part of the day.
     MovedTo(DayPart),
 }

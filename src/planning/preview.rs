@@ -1,4 +1,4 @@
-//! A plan for facts that are made up: a whole course at once, stored nowhere.
+//! A plan of a whole course for made-up facts. It is not stored.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,11 +11,10 @@ use super::plan::{Plan, plan};
 use super::protocol::Protocol;
 use crate::kernel::Zone;
 
-/// Days whose prompts one plan answers for; a plan reaches further, so that what comes after is thought of.
+/// The number of days taken from each plan. A plan reaches further, so that later prompts are considered.
 const STEP: i32 = 7;
 
-/// Everything that is asked from `first` to `last`, as it would be planned week by week if nothing were answered, and
-/// what is not asked.
+/// Plans from `first` to `last`, week by week, as if nothing were answered.
 pub fn preview(protocol: &Protocol, facts: &Facts, first: Date, last: Date) -> Plan {
     let noon = |date: Date| -> Timestamp {
         let zone = facts.zones.first().map_or_else(Zone::utc, |since| since.zone.clone());

@@ -1,4 +1,4 @@
-//! The protocol: what may be asked, when, for how long, and within which limits.
+//! The protocol: the rules of prompts, their times and their limits.
 //!
 //! Protocols are data and append-only: a change is a new version, and old prompts keep theirs. The default one lies
 //! beside this file and holds every rule of the clinical brief, also those that the server cannot serve yet
@@ -18,19 +18,19 @@ use super::window::WindowParams;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Answers that rules look at at once (S).
+    /// A safety check, whose answers are evaluated at once (S).
     Safety,
     /// A questionnaire (M).
     Measure,
-    /// Something to do before a session (P).
+    /// A preparation for a session (P).
     Preparation,
-    /// Something to write (R).
+    /// A piece of writing (R).
     Reflection,
     /// An integration exercise (X).
     Exercise,
     /// A dial or a habit (H).
     Habit,
-    /// Never planned, shown when something calls for it (O).
+    /// A prompt that is never planned, only shown on demand (O).
     OnDemand,
 }
 
@@ -52,7 +52,7 @@ impl Capability {
     /// The capabilities of this server.
     pub const SERVED: [Self; 0] = [];
 
-    /// Whether this server can do it.
+    /// Whether this server has it.
     pub fn is_served(self) -> bool {
         Self::SERVED.contains(&self)
     }
@@ -64,13 +64,13 @@ impl Capability {
 pub enum Prerequisite {
     /// A therapist who may read what is shared.
     LiveLink,
-    /// Something has been written.
+    /// An entry.
     Entry,
-    /// Something has been written that nobody else may read.
+    /// An entry that nobody else may read.
     UnsharedEntry,
     /// A when-then plan.
     IfThenResponse,
-    /// Any exercise has been done.
+    /// An exercise that has been done.
     Response,
     /// A sentence to bring along from last time.
     Takeaway,
@@ -82,17 +82,17 @@ impl Prerequisite {
         [Self::LiveLink, Self::Entry, Self::UnsharedEntry, Self::IfThenResponse, Self::Response, Self::Takeaway];
 }
 
-/// How much it asks of somebody.
+/// The effort that it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {
-    /// Fits any state.
+    /// Little effort, suited to any state.
     Light,
     /// An exercise, or writing for more than five minutes.
     Effortful,
 }
 
-/// From when to when, as the clock on the wall shows it.
+/// A span of local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Span {
@@ -129,22 +129,22 @@ impl Windows {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Anchor {
-    /// The local day so many days after the one on which an infusion ended.
+    /// The local day this many days after the day on which an infusion ended.
     Day(i32),
     /// Elapsed hours after the end of an infusion.
     AfterEnd {
-        /// How many.
+        /// The number.
         hours: i64,
     },
-    /// Local days before the next session; the first that is possible.
+    /// Local days before the next session. The first possible one counts.
     BeforeNextDays(Vec<i32>),
     /// Hours before the start of the next session.
     BeforeStart {
-        /// How many.
+        /// The number.
         hours: i64,
-        /// Not before this local time.
+        /// The earliest local time.
         earliest: Time,
-        /// Not later than so many minutes before the start.
+        /// The least number of minutes before the start.
         at_least_minutes: i64,
     },
     /// Every seven days since the start of care, on the patient's weekly day, between windows.
@@ -161,16 +161,16 @@ pub enum Anchor {
 pub enum Expiry {
     /// Elapsed hours after its planned time.
     Hours(i64),
-    /// A local time, so many days after the day it belongs to.
+    /// A local time, some days after the day of the prompt.
     Until {
-        /// How many.
+        /// The number.
         days: i32,
         /// The local time.
         time: Time,
     },
 }
 
-/// One rule.
+/// One rule of a protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -185,16 +185,16 @@ pub struct Rule {
     pub window: Vec<DayPart>,
     /// The duration in minutes.
     pub minutes: u32,
-    /// The instant at which it expires.
+    /// The expiry of its prompts.
     pub expires: Expiry,
-    /// 1 (never dropped for a cap) to 5 (a card in the app).
+    /// The priority, from 1 (never dropped for a cap) to 5 (a card in the app).
     pub priority: u8,
-    /// A card in the app that nobody is reminded of.
+    /// Whether it is only a card in the app, without a reminder.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-    /// Whether the phone may say that it is there.
+    /// Whether the phone may announce it.
     pub push: bool,
-    /// How much it asks of somebody.
+    /// The effort that it asks for.
     pub effort: Effort,
     /// The capabilities that the server needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -205,19 +205,19 @@ pub struct Rule {
     /// The prerequisites that hold once it, or one of its exercises, is answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gives: Vec<Prerequisite>,
-    /// For measures: not sooner after the last one.
+    /// The least number of days since the last measure; for measures only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_days_since_last: Option<i64>,
-    /// For use at home alone: nobody trained is there.
+    /// Whether it is only for use at home, without staff.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_home: bool,
-    /// After a session that ended too late for a check in the evening: no later than this.
+    /// The local time from which it may come after a session that ended too late for a check in the evening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_late_session: Option<Time>,
     /// Keys of the exercises it offers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exercises: Vec<String>,
-    /// The words, with placeholders in braces.
+    /// The text, with placeholders in braces.
     pub text: String,
 }
 
@@ -232,51 +232,51 @@ impl Rule {
         !self.exercises.is_empty() && self.exercises.iter().all(|key| withheld.contains(key))
     }
 
-    /// Whether a therapist may leave it out or move it: not what is for safety, nor what is never dropped.
+    /// Whether a therapist may leave it out or move it. Safety checks and rules that are never dropped stay.
     pub fn may_change(&self) -> bool {
         self.kind != Kind::Safety && self.priority > 1
     }
 }
 
-/// How much may be asked on one date; `None` is no limit.
+/// The cap of one date; `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DayCap {
-    /// The first day after an infusion it holds for.
+    /// The first day after an infusion for which it holds.
     pub first: i32,
     /// The last one.
     pub last: i32,
-    /// How many prompts.
+    /// The number of prompts.
     pub prompts: u32,
-    /// How many minutes.
+    /// The number of minutes.
     pub minutes: Option<u32>,
 }
 
-/// How much may be asked on the days before a session.
+/// The cap of the days before a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreparationCap {
-    /// How many days before it.
+    /// The number of days before it.
     pub days_before: i32,
-    /// How many prompts.
+    /// The number of prompts.
     pub prompts: u32,
-    /// How many minutes.
+    /// The number of minutes.
     pub minutes: Option<u32>,
 }
 
-/// How much may be asked between windows.
+/// The cap between windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaterCap {
-    /// How many prompts.
+    /// The number of prompts.
     pub prompts: u32,
-    /// How many minutes.
+    /// The number of minutes.
     pub minutes: Option<u32>,
-    /// In which time.
+    /// The period in which they are counted.
     pub per: Period,
 }
 
-/// A time in which things are counted.
+/// A period in which prompts are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
@@ -284,29 +284,29 @@ pub enum Period {
     Week,
 }
 
-/// The burden a day may have.
+/// The caps on the burden of a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Caps {
-    /// Before a session.
+    /// The cap before a session.
     pub preparation: PreparationCap,
-    /// After an infusion, without gaps from day 0.
+    /// The caps after an infusion, without gaps from day 0.
     pub days: Vec<DayCap>,
-    /// Later.
+    /// The cap between windows.
     pub later: LaterCap,
-    /// How many dials a day are not counted.
+    /// The number of dials a day that do not count.
     pub free_dials_per_day: u32,
-    /// How long such a dial takes at most.
+    /// The longest duration of such a dial in minutes.
     pub free_dial_minutes: u32,
 }
 
-/// How often somebody is reminded of one prompt.
+/// The number of reminders of one prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reminders {
-    /// Of any prompt.
+    /// The number for any prompt.
     pub each: u32,
-    /// Of a safety check.
+    /// The number for a safety check.
     pub safety: u32,
 }
 
@@ -316,17 +316,17 @@ pub struct Reminders {
 pub struct Compact {
     /// Local days from one infusion to the next.
     pub gap_days: i64,
-    /// The rules kept of day 1 and later.
+    /// The rules of day 1 and later that are kept.
     pub days: Vec<String>,
-    /// Of these the first that is not left out for the patient.
+    /// The alternatives, of which the first that is not left out for the patient is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
-    /// The rules kept of the preparation of the next.
+    /// The rules of the preparation of the next infusion that are kept.
     pub preparation: Vec<String>,
 }
 
 impl Compact {
-    /// Whether `rule`, of day 1 or later, is kept for a patient for whom therapists have changed these.
+    /// Whether `rule`, of day 1 or later, is kept for a patient with these overrides.
     pub fn keeps(&self, rule: &Rule, overrides: &[Override]) -> bool {
         let out = |key: &str| overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut);
         self.days.contains(&rule.key) || self.one_of.iter().find(|key| !out(key)) == Some(&rule.key)
@@ -347,19 +347,19 @@ pub struct Protocol {
     pub title: String,
     /// The language of its texts.
     pub locale: String,
-    /// How many days ahead prompts are planned.
+    /// The number of days ahead for which prompts are planned.
     pub horizon_days: i32,
-    /// Prompts start at most so many minutes after their window does.
+    /// The longest delay of a prompt after the start of its window, in minutes.
     pub jitter_minutes: u8,
-    /// Time between two prompts that are not for safety.
+    /// The least time between two prompts that are not for safety, in minutes.
     pub spacing_minutes: i64,
     /// The parts of the day.
     pub windows: Windows,
-    /// The burden a day may have.
+    /// The caps on the burden of a day.
     pub caps: Caps,
-    /// How often somebody is reminded.
+    /// The numbers of reminders.
     pub reminders: Reminders,
-    /// Templates of close series.
+    /// The shortened templates of close series.
     pub series: Vec<Compact>,
     /// Parameters of the window model.
     pub window: WindowParams,
@@ -373,13 +373,13 @@ static DEFAULT: LazyLock<Protocol> = LazyLock::new(|| {
 });
 
 impl Protocol {
-    /// The default protocol, version 1.
+    /// Returns the default protocol, version 1.
     pub fn default_v1() -> &'static Self {
         &DEFAULT
     }
 
-    /// The protocol as therapists have changed it for one patient: rules in other parts of the day. What is left out stays
-    /// a rule, so that the plan can say why it is not asked.
+    /// Applies the overrides that move rules to other parts of the day. A rule that is left out stays, so that the plan
+    /// can tell why it is not asked.
     #[must_use]
     pub fn with(&self, overrides: &[Override]) -> Self {
         let mut edited = self.clone();
@@ -392,13 +392,13 @@ impl Protocol {
         edited
     }
 
-    /// The exercises of the rules that give `what`.
+    /// Lists the exercises of the rules that give `what`.
     pub fn exercises_giving(&self, what: Prerequisite) -> impl Iterator<Item = &str> {
         let giving = self.rules.iter().filter(move |rule| rule.gives.contains(&what));
         giving.flat_map(|rule| rule.exercises.iter().map(String::as_str))
     }
 
-    /// The rule of that name.
+    /// Finds the rule with this key.
     pub fn rule(&self, key: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.key == key)
     }

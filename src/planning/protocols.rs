@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::plan::Planned;
 use super::protocol::{Protocol, Rule};
 
-/// Every version of every protocol that a server knows. Plans are made by one of them; a prompt keeps the texts, the
-/// minutes and the rule of the version that it was planned by.
+/// Every version of every protocol that a server knows. Plans are made by one of them. A prompt keeps the texts, the
+/// minutes and the rule of the version by which it was planned.
 #[derive(Clone, Debug)]
 pub struct Protocols {
     current: Arc<Protocol>,
@@ -14,7 +14,8 @@ pub struct Protocols {
 }
 
 impl Protocols {
-    /// `first`, with `more` versions of it and other protocols. Plans are made by the newest version of `first`.
+    /// Creates the set of `first` and `more`, which may be versions of it and other protocols. Plans are made by the
+    /// newest version of `first`.
     pub fn new(first: Protocol, more: impl IntoIterator<Item = Protocol>) -> Self {
         let mut current = Arc::new(first);
         let mut all: Vec<_> = std::iter::once(Arc::clone(&current)).chain(more.into_iter().map(Arc::new)).collect();
@@ -25,39 +26,39 @@ impl Protocols {
         Self { current, all }
     }
 
-    /// The protocols that are part of the program.
+    /// Returns the protocols that are part of the program.
     pub fn shipped() -> Self {
         Self::new(Protocol::default_v1().clone(), [])
     }
 
-    /// The protocol that plans are made by.
+    /// Returns the protocol by which plans are made.
     pub fn current(&self) -> &Protocol {
         &self.current
     }
 
-    /// A version of a protocol.
+    /// Finds a version of a protocol.
     pub fn get(&self, key: &str, version: u32) -> Option<&Protocol> {
         self.all.iter().map(AsRef::as_ref).find(|one| one.key == key && one.version == version)
     }
 
-    /// The newest version of a protocol.
+    /// Finds the newest version of a protocol.
     pub fn newest(&self, key: &str) -> Option<&Protocol> {
         self.all.iter().map(AsRef::as_ref).rfind(|one| one.key == key)
     }
 
-    /// The newest version of each protocol, by key.
+    /// Lists the newest version of each protocol, by key.
     pub fn list(&self) -> impl Iterator<Item = &Protocol> {
         self.all.chunk_by(|one, two| one.key == two.key).filter_map(|versions| versions.last().map(AsRef::as_ref))
     }
 
-    /// The protocol that `planned` was planned by. A version that only a newer server knows gives way to the newest one
-    /// that is known.
+    /// Finds the protocol by which `planned` was planned. The newest known version replaces one that only a newer
+    /// server knows.
     pub fn of(&self, planned: &Planned) -> &Protocol {
         let known = self.get(&planned.protocol, planned.protocol_version).or_else(|| self.newest(&planned.protocol));
         known.unwrap_or(&self.current)
     }
 
-    /// The rule that made `planned`, as it was then.
+    /// Finds the rule that made `planned`, as it was then.
     pub fn rule_of(&self, planned: &Planned) -> Option<&Rule> {
         self.of(planned).rule(&planned.rule_key)
     }

@@ -16,11 +16,11 @@ use crate::settings::find_cautions;
 pub struct Fillings {
     /// The sentence to bring along, if a prompt quotes it.
     pub takeaway: Option<String>,
-    /// The exercises that are not offered to them.
+    /// The exercises that are not offered to the patient.
     pub withheld: BTreeSet<String>,
 }
 
-/// Reads what is filled in; what the patient wants to bring along only if a prompt `quotes` it.
+/// Reads the fillings. The takeaway is read only if a prompt `quotes` it.
 ///
 /// # Errors
 ///
@@ -31,8 +31,8 @@ pub fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols, q
     Ok(Fillings { takeaway, withheld: withheld(tx, access, &flags)? })
 }
 
-/// What the protocol schedules for the infusions of a patient who never wrote, answered, paused or moved: what others
-/// may see of the plan.
+/// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this
+/// outline.
 ///
 /// # Errors
 ///

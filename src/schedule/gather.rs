@@ -1,4 +1,4 @@
-//! The facts of a patient, gathered from what the slices keep.
+//! The facts of a patient, gathered from the slices that keep them.
 
 use std::collections::BTreeSet;
 
@@ -20,15 +20,15 @@ use crate::prompts::model::StoredPrompt;
 use crate::prompts::store as prompts;
 use crate::settings::settings;
 
-/// How far back stored prompts are compared with the plan.
+/// The past time in which stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
-/// How far back an answer is looked for that a later session quotes.
+/// The past time that is searched for an answer that gives a takeaway.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
-/// How far ahead a stored prompt can lie.
+/// The furthest that a stored prompt can lie ahead.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
-/// How long after an infusion it is asked about, with room for what moves.
+/// The time after an infusion in which a when-then plan is asked about, with room for moves.
 const ASKED_ABOUT: SignedDuration = SignedDuration::from_hours(24 * 15);
-/// Responses that are looked through for one: the newest.
+/// The number of newest responses that are searched for a when-then plan.
 const MOST_RESPONSES: i64 = 200;
 /// More prompts than this in these sixty days cannot come from a plan.
 const MOST: i64 = 2000;
@@ -37,13 +37,14 @@ fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
 }
 
-/// The stored prompts that a plan made now is compared with.
+/// Reads the stored prompts with which a plan made now is compared.
 pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<StoredPrompt>> {
     let range = (shift(access.now(), -BACK), shift(access.now(), AHEAD));
     prompts::list(tx, access, range, None, MOST)
 }
 
-/// Everything a plan depends on, read under the lock on the patient's head; and when something of it changes by itself.
+/// Gathers the facts of a plan, under the lock on the patient's head. Answers also the instant at which a fact next
+/// changes by itself.
 pub(super) fn facts<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -53,7 +54,7 @@ pub(super) fn facts<A>(
 ) -> Result<(Facts, Option<Timestamp>)> {
     let (settings, _) = settings(tx, access)?;
     let Holds { link, entry, unshared, response, cautions, closing } = store::holds(tx, access)?;
-    // Only before a session does anybody ask what to bring along to it.
+    // The takeaway is asked about only before a session.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
     let takeaway = coming && takeaway(tx, access, protocols)?.is_some();
     let if_then = stored.iter().any(|prompt| gives(protocols, prompt, Prerequisite::IfThenResponse));
@@ -88,7 +89,8 @@ pub(super) fn facts<A>(
     Ok((facts, closing))
 }
 
-/// The facts of a patient who never wrote, answered, paused or moved: they say nothing that the clinic does not know.
+/// Gathers the facts as if the patient had never written, answered, paused or moved. They reveal nothing that the
+/// clinic does not know.
 pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Facts> {
     let (settings, _) = settings(tx, access)?;
     let infusions = course::list_infusions(tx, access)?;
@@ -110,8 +112,7 @@ pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Res
     })
 }
 
-/// What planning needs of the infusions in `list`, which is all of them. Those that were cancelled, or to which the
-/// patient did not come, do not count.
+/// Converts the infusions in `list`, which is all of them, to facts. Cancelled and missed ones do not count.
 fn infusion_facts(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<InfusionFact> {
     let report = |id| list.iter().filter(|one| one.doc.same_as == Some(id)).map(|one| one.id).min();
     let live = list.iter().filter(|stored| stored.doc.status.is_live());
@@ -129,7 +130,7 @@ fn infusion_facts(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<InfusionFact>
     .collect()
 }
 
-/// The prompt as the past of its date, with its rule if the one that plans are made by is another.
+/// Converts a prompt that went out or was answered, with its rule if the current protocol has another.
 fn settled(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Option<Settled> {
     let past = prompt.settled(now)?;
     let rule = protocols.rule_of(&prompt.doc.planned);
@@ -137,13 +138,13 @@ fn settled(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Opti
     Some(Settled { rule: other.cloned().map(Box::new), ..past })
 }
 
-/// Whether something was written in answer to a prompt whose rule gives `what`.
+/// Whether the prompt has a written answer and its rule gives `what`.
 fn gives(protocols: &Protocols, prompt: &StoredPrompt, what: Prerequisite) -> bool {
     let rule = protocols.rule_of(&prompt.doc.planned).filter(|_| prompt.doc.answer_id.is_some());
     rule.is_some_and(|rule| rule.gives.contains(&what))
 }
 
-/// Whether an infusion is so close that a when-then plan may be asked about: only then are responses looked through.
+/// Whether an infusion is so recent that a when-then plan may be asked about. Only then are responses searched.
 fn asks_about_a_plan(infusions: &[Stored<Infusion, InfusionFacts>], now: Timestamp) -> bool {
     let ends = infusions.iter().filter_map(|stored| stored.doc.ended_at);
     ends.into_iter().any(|end| now.duration_since(end) < ASKED_ABOUT)
@@ -156,8 +157,8 @@ fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) ->
     Ok(keys.any(|key| done.iter().any(|(_, header)| header.exercise_key == key)))
 }
 
-/// What the patient wants to bring along, in their words: the newest entry that says so, or that answers a look back or a
-/// letter, also if that was weeks ago.
+/// Reads the patient's takeaway, in their words. It comes from the newest entry that has one, or that answers a look
+/// back or a letter, even weeks ago.
 pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Option<String>> {
     let range = (shift(access.now(), -KEPT), access.now());
     let list = prompts::list(tx, access, range, None, MOST)?;

@@ -1,5 +1,5 @@
-//! Plans grow with time, and follow the facts that change by themselves: a grant that runs out, a session whose end
-//! nobody told. The plan says when that is (`patients.next_plan_at`).
+//! The task that extends plans with time, and when facts change by themselves: a grant expires, or the end of a session
+//! is not recorded. The instant is in `patients.next_plan_at`.
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -24,10 +24,9 @@ const MARKED: i64 = 100;
 /// A plan that fails for a fault in its data is tried again after this.
 const LATER: SignedDuration = SignedDuration::from_hours(1);
 
-/// Plans again for those whose horizon has moved, each in a unit of their own.
+/// The task that plans again for patients whose horizon has moved, each in a unit of its own.
 ///
-/// A server begins with having everybody planned for again if its protocol is newer than the one that plans were made
-/// by.
+/// At its start, a server marks all patients for planning if its protocol is newer than that of their plans.
 #[derive(Clone, Copy, Debug)]
 pub struct Horizon;
 
@@ -53,7 +52,7 @@ impl Task for Horizon {
     }
 }
 
-/// Answers for how many patients it planned.
+/// Plans for the patients who are due, and answers their number.
 async fn extend(state: &State, now: Timestamp) -> Result<usize> {
     let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
     let keys = keys_of(state, patients.clone()).await?;
@@ -69,12 +68,12 @@ async fn extend(state: &State, now: Timestamp) -> Result<usize> {
     Ok(count)
 }
 
-/// Has everybody planned for again if the protocol is newer than the one the plans were made by: at once, not when
-/// their day begins. An older server that starts beside a newer one changes nothing.
+/// Marks all patients for planning if the protocol is newer than that of their plans. They are planned for at once, not
+/// when their day begins. An older server that starts beside a newer one changes nothing.
 ///
 /// # Errors
 ///
-/// When the database cannot be reached: what was not marked is marked the next time.
+/// When the database cannot be reached. The remaining patients are marked the next time.
 pub async fn follow_protocol(state: &State, protocol: &Protocol, now: Timestamp) -> Result<()> {
     let (key, version) = (protocol.key.clone(), protocol.version);
     let known = state.db.read(move |tx| store::planned_version(tx, &key)).await?;

@@ -12,8 +12,8 @@ use crate::kernel::Result;
 use crate::planning::window::Phase;
 use crate::settings::CautionFlag;
 
-/// The exercises that are not offered to the patient on any day: a prompt for them alone is not asked, and no prompt
-/// points to them.
+/// Lists the exercises that are not offered to the patient on any day. A prompt for them alone is not asked, and no
+/// prompt points to them.
 pub(super) fn withheld<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -22,13 +22,14 @@ pub(super) fn withheld<A>(
     let open = if flags.is_empty() { Vec::new() } else { assignments::list_open(tx, access)? };
     let is_withheld = |exercise: &&catalogue::Exercise| {
         let assigned = open.iter().any(|(_, open)| open.exercise_key == exercise.key);
-        // In no phase anything else speaks against it.
+        // This phase by itself withholds no exercise.
         fit::offer(exercise, flags, assigned, Phase::Maintenance) != Offer::Yes
     };
     Ok(catalogue::newest().filter(is_withheld).map(|exercise| exercise.key.clone()).collect())
 }
 
-/// The title of an exercise, in the language of the protocol; its name in plain words if the library has lost it.
+/// Finds the title of an exercise, in the language of the protocol. An exercise that the library no longer has gets its
+/// key in plain words.
 pub(super) fn title(key: &str) -> String {
     let found = catalogue::find(key, None).map(|exercise| Words::of(exercise, "en").title().to_owned());
     found.unwrap_or_else(|| key.replace('-', " "))

@@ -1,4 +1,4 @@
-//! Plans again: facts are gathered, the plan is made, and its difference from what is stored is applied.
+//! The planner. It gathers the facts, makes the plan, and applies its difference from the stored prompts.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ impl Planner for Plans {
     }
 }
 
-/// Plans again and stores the difference: only what is still to come and has not gone out is moved or withdrawn.
-/// Answers how many prompts changed.
+/// Plans again and stores the difference. Apart from corrections and prompts that were put off, only prompts that are
+/// still to come and have not gone out change. Answers the number of changed prompts.
 ///
 /// The patient's head is held. Nobody calls it to have a plan follow a change: that is the last step of every unit
 /// ([`crate::care::access::WriteScope`]).
@@ -118,7 +118,7 @@ fn place(prompt: &mut StoredPrompt, to: Planned) {
     prompt.doc.planned = to;
 }
 
-/// The word of a reason, as it is serialised.
+/// Returns the word of a reason, as it is serialised.
 fn word<T: serde::Serialize>(reason: &T) -> Result<String> {
     match serde_json::to_value(reason) {
         Ok(serde_json::Value::String(word)) => Ok(word),

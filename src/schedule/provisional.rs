@@ -9,8 +9,8 @@ use crate::db::Tx;
 use crate::kernel::Result;
 use crate::kernel::id::Infusion;
 
-/// Takes planned ends for ends where nobody has said anything for an hour. Answers the infusions as they are then, and
-/// when the next of them is to be looked at.
+/// Takes planned ends as provisional ends where none was recorded for an hour. Answers the infusions as they are then,
+/// and the instant of the next provisional end.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The words of a prompt, with their placeholders filled for the owner's eyes.
+//! The text of a prompt, with its placeholders filled for the owner.
 
 use super::library::title;
 
@@ -10,8 +10,8 @@ pub fn quotes(text: &str) -> bool {
     text.contains(&format!("{{{TAKEAWAY}}}"))
 }
 
-/// Fills the placeholders of a rule's text for the eyes of its owner; nothing of it is ever stored. `{ex:key}` becomes
-/// the exercise's title, what quotes the patient their `takeaway` or a neutral phrase.
+/// Fills the placeholders of a rule's text for the owner. The result is never stored. `{ex:key}` becomes the exercise's
+/// title. The placeholder that quotes the patient becomes their `takeaway` or a neutral phrase.
 pub fn render(text: &str, takeaway: Option<&str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

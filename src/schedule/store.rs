@@ -1,6 +1,6 @@
 //! The facts of a plan from the tables of other slices, in one statement; and the times at which plans are due.
 //!
-//! The only store that reads many tables: every plan needs the answer, so it is one round trip.
+//! It is the only store that reads many tables: every plan needs the answer, so it is one round trip.
 
 use std::collections::BTreeSet;
 
@@ -23,13 +23,13 @@ pub const NEXT_DUE: &[Due] = &[Due::at("patients", "next_plan_at")];
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are facts, each on its own")]
 pub struct Holds {
-    /// There is an active care link.
+    /// Whether there is an active care link.
     pub link: bool,
-    /// Something has been written.
+    /// Whether there is an entry.
     pub entry: bool,
-    /// Something has been written that nobody else may read.
+    /// Whether there is an entry that nobody else may read.
     pub unshared: bool,
-    /// An exercise has been done.
+    /// Whether an exercise has been done.
     pub response: bool,
     /// The cautions of a patient.
     pub cautions: BTreeSet<CautionFlag>,
@@ -40,7 +40,7 @@ pub struct Holds {
 /// The row of the statement below.
 type HoldsRow = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
 
-/// Reads it in one statement: every plan needs it.
+/// Reads the [`Holds`] in one statement, since every plan needs them.
 pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
     let (patient, now) = (access.patient(), At(access.now()));
     let links = care_links::table.filter(care_links::patient_id.eq(patient)).filter(care_links::state.eq("active"));
@@ -78,8 +78,8 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
     Ok(Holds { link, entry, unshared, response, cautions, closing: closing.map(|at| at.0) })
 }
 
-/// Whether writing, deleting or bringing back an entry may have changed what [`holds`] says: unless the newest two are
-/// closed to everybody, it may. Asked after every such write: cheap, and rather once too often.
+/// Whether writing, deleting or bringing back an entry may have changed [`holds`]. It may, unless the newest two
+/// entries are closed to everybody. It runs after every such write: it is cheap, and errs towards true.
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     let opened = grant_items::table
         .inner_join(
@@ -108,7 +108,7 @@ pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
     Ok(at.0)
 }
 
-/// Notes that a plan was made, and when the horizon is to be extended.
+/// Notes that a plan was made, and the instant of the next one.
 pub fn mark_planned(tx: &mut Tx<'_>, access: &Access<Write>, next: Timestamp, changed: bool) -> Result<()> {
     let by = i64::from(changed);
     diesel::update(patients::table.filter(patients::id.eq(access.patient())))
@@ -124,7 +124,7 @@ pub fn is_to_plan<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     Ok(next.is_some_and(|next| next.0 <= access.now()))
 }
 
-/// Looks at the patient's horizon again at `next`, or never.
+/// Sets the instant of the patient's next plan; `None` means never.
 pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, next: Option<Timestamp>) -> Result<()> {
     diesel::update(patients::table.filter(patients::id.eq(patient)))
         .set(patients::next_plan_at.eq(next.map(At)))
@@ -132,7 +132,7 @@ pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, next: Option<Timesta
     Ok(())
 }
 
-/// Patients whose horizon is to be extended at `now`, the longest waiting first.
+/// Lists the patients whose horizon is to be extended at `now`, the longest waiting first.
 ///
 /// Spans patients: rests on the partial index `patients_next_plan`.
 pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Id<Patient>>> {
@@ -149,7 +149,7 @@ fn version_name(protocol: &str) -> String {
     format!("protocol/{protocol}")
 }
 
-/// By which version of a protocol plans are made; `None` in a new database.
+/// Reads the version of a protocol by which plans are made; `None` in a new database.
 pub fn planned_version(tx: &mut Tx<'_>, protocol: &str) -> Result<Option<u32>> {
     let number = |bytes: Vec<u8>| bytes.try_into().map(u32::from_be_bytes);
     let value = values::find(tx, &version_name(protocol))?;
@@ -161,7 +161,8 @@ pub fn note_version(tx: &mut Tx<'_>, protocol: &str, version: u32) -> Result<()>
     values::replace(tx, &version_name(protocol), &version.to_be_bytes())
 }
 
-/// Has the next `most` patients after `after` planned for at `now`. Answers the last of them; `None` when there is none.
+/// Marks the next `most` patients after `after` for planning at `now`. Answers the last of them; `None` when there is
+/// none.
 pub fn mark_all_to_plan(
     tx: &mut Tx<'_>,
     after: Option<Id<Patient>>,

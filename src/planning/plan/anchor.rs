@@ -18,7 +18,7 @@ use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
 
 /// A check or measure that moves by this much after it went out is asked again.
 const CORRECTED: SignedDuration = SignedDuration::from_hours(6);
-/// How soon, if its new time has passed.
+/// The delay until then, if its new time has passed.
 const SOON: SignedDuration = SignedDuration::from_mins(5);
 
 /// The dates that are planned.
@@ -40,27 +40,27 @@ pub(super) struct Candidate<'a> {
     pub(super) id: Id<Prompt>,
     pub(super) anchor: Option<Id<Infusion>>,
     pub(super) occurrence: u32,
-    /// Day 0.
+    /// The date of day 0.
     pub(super) zero: Option<Date>,
     /// The start of its first window: the jitter decides nothing about places.
     pub(super) opens: Timestamp,
-    /// In the order in which they are tried.
+    /// The slots, in the order in which they are tried.
     pub(super) slots: Vec<Slot>,
-    /// Whether it may go in quiet hours: a check in the evening of a late session.
+    /// Whether it may go out in quiet hours: a check in the evening of a late session.
     pub(super) awake: bool,
-    /// A card in the app this time: the phone says nothing.
+    /// Whether it is only a card in the app this time, without a push.
     pub(super) card: bool,
-    /// The start or end of the infusion that its time follows from.
+    /// The start or end of the infusion from which its time is computed.
     pub(super) hangs_on: Option<Timestamp>,
-    /// Not later than this.
+    /// The latest instant for it.
     pub(super) deadline: Option<Timestamp>,
     /// The instant at which it was due, if it went out or was answered.
     pub(super) settled: Option<Timestamp>,
-    /// Whether nothing calls for it any more; it went out and counts.
+    /// Whether it is no longer called for. It went out and still counts.
     pub(super) orphan: bool,
 }
 
-/// Everything that is called for on the dates of `range`.
+/// Collects the prompts that are called for on the dates of `range`.
 pub(super) fn candidates<'a>(
     protocol: &'a Protocol,
     facts: &'a Facts,
@@ -95,7 +95,7 @@ struct Calls<'a, 'b> {
 }
 
 impl<'a> Calls<'a, '_> {
-    /// Notes a candidate, or why it is none. `slots` is only asked if nothing speaks against it.
+    /// Adds a candidate, or the reason against it.
     fn call(
         &mut self,
         rule: &'a Rule,
@@ -110,7 +110,7 @@ impl<'a> Calls<'a, '_> {
         let out = self.facts.settled.iter().find(|settled| settled.id == id);
         let settled = out.map(|settled| settled.due_at);
         if let Some(out) = out.filter(|out| out.unanswered) {
-            // What went out for nothing holds no place, and nobody is to answer it any more.
+            // A prompt that is merged or corrected after it went out takes no place and is not to be answered.
             let merged = against == Some(DropReason::Merged);
             let mut moved =
                 || session.is_some_and(|session| self.correct(rule, session, occurrence, out, deadline, &slots));
@@ -161,9 +161,10 @@ impl<'a> Calls<'a, '_> {
         });
     }
 
-    /// Whether a check or measure that went out was meant for a time that was corrected by six hours or more, or was taken
-    /// back for a time that turned out to be right. Then it is asked again: at its new time or, for a check whose new
-    /// time has passed and which is still of use, in five minutes.
+    /// Asks a check or measure again whose time was corrected after it went out, and answers whether that was so. A
+    /// correction is a move by six hours or more, or to another date for rules that count days. A prompt that was taken
+    /// back counts as corrected too, as its earlier time may have proved right. It is asked at its new time. A check
+    /// whose new time has passed is asked in five minutes, if it is still of use.
     fn correct(
         &mut self,
         rule: &'a Rule,
@@ -205,7 +206,7 @@ impl<'a> Calls<'a, '_> {
         let Some(planned) = session.fact.planned_start else { return };
         let date = self.calendar.date(planned);
         let gap = previous.map(|previous| days(previous.date, date));
-        // What was to come before a session that began early comes no more.
+        // A session that began early ends its preparation.
         let start = planned.min(session.start);
         let protocol = self.protocol;
         for rule in &protocol.rules {
@@ -292,7 +293,7 @@ impl<'a> Calls<'a, '_> {
                         }
                         slots
                     }
-                    // The evening of day 0 begins when the session is over.
+                    // On day 0, slots start at the end of the session at the earliest.
                     _ if day == 0 => windows(protocol, rule, calendar, date, jitter)
                         .into_iter()
                         .filter(|slot| slot.until > end)
@@ -380,7 +381,7 @@ fn hangs_on(rule: &Rule, session: &Session<'_>) -> Option<Timestamp> {
     }
 }
 
-/// The id of an occurrence: the same however often and whenever it is planned.
+/// Makes the id of an occurrence. Planning it again gives the same id.
 fn prompt_id(facts: &Facts, rule: &Rule, anchor: Option<Id<Infusion>>, occurrence: u32) -> Id<Prompt> {
     let anchor = anchor.map_or(Uuid::nil(), Id::uuid);
     let mut name = Vec::with_capacity(rule.key.len() + 24);
@@ -390,7 +391,7 @@ fn prompt_id(facts: &Facts, rule: &Rule, anchor: Option<Id<Infusion>>, occurrenc
     Id::from_uuid(Uuid::new_v5(&facts.patient.uuid(), &name))
 }
 
-/// The distance of a prompt from the start of its window: whole minutes, at most `most`.
+/// Returns the distance of a prompt from the start of its window: whole minutes, at most `most`.
 fn jitter(id: Id<Prompt>, most: u8) -> SignedDuration {
     let minutes = id.uuid().as_u64_pair().0 % (u64::from(most) + 1);
     SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(0))

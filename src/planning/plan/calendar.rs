@@ -1,4 +1,4 @@
-//! The clock on the patient's wall, wherever they lived.
+//! The patient's local time across changes of zone.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -7,7 +7,7 @@ use crate::kernel::Zone;
 use crate::planning::calendar::{QuietHours, ZoneSince, zone_at};
 use crate::planning::facts::Facts;
 
-/// The clock on the patient's wall, wherever they lived.
+/// The patient's local time across changes of zone.
 pub(super) struct Calendar<'a> {
     zones: &'a [ZoneSince],
     nowhere: Zone,
@@ -19,18 +19,18 @@ impl<'a> Calendar<'a> {
         Self { zones: &facts.zones, nowhere: Zone::utc(), quiet: facts.quiet_hours }
     }
 
-    /// The zone in force at `at`.
+    /// Finds the zone in force at `at`.
     pub(super) fn zone(&self, at: Timestamp) -> &Zone {
         zone_at(self.zones, at).unwrap_or(&self.nowhere)
     }
 
-    /// The date on which `at` falls.
+    /// Returns the date on which `at` falls.
     pub(super) fn date(&self, at: Timestamp) -> Date {
         self.zone(at).date(at)
     }
 
-    /// The instant of a local time. A change of zone is read as a change of the clock is: a local time that it skips
-    /// is its first instant, one that it repeats is the first of the two.
+    /// Returns the instant of a local time. A change of zone is treated like a change of the clock: a skipped local
+    /// time becomes the instant of the change, a repeated one the first of the two.
     pub(super) fn instant(&self, date: Date, time: Time) -> Timestamp {
         let mut found = None;
         for (n, since) in self.zones.iter().enumerate() {
@@ -49,8 +49,8 @@ impl<'a> Calendar<'a> {
         self.quiet.contains(self.zone(at).local(at).time())
     }
 
-    /// `at`, or the first instant after it that is not quiet. A change of zone may end a night, or lead from one into
-    /// another.
+    /// Returns `at`, or the first instant after it that is not quiet. A change of zone may end the quiet hours, or lead
+    /// from some into others.
     pub(super) fn next_allowed(&self, at: Timestamp) -> Option<Timestamp> {
         let mut at = at;
         for _ in 0..8 {
@@ -65,7 +65,7 @@ impl<'a> Calendar<'a> {
     }
 }
 
-/// Whole days from one date to another.
+/// Counts the whole days from one date to another.
 pub(super) fn days(from: Date, to: Date) -> i64 {
     to.duration_since(from).as_hours() / 24
 }

@@ -20,12 +20,12 @@ pub(super) struct Taken<'c, 'a> {
 }
 
 impl Taken<'_, '_> {
-    /// Whether something calls for it.
+    /// Whether it is still called for.
     pub(super) fn is_called_for(&self) -> bool {
         !self.candidate.orphan
     }
 
-    /// As the plan says it.
+    /// Converts it to a prompt of the plan.
     pub(super) fn planned(&self, protocol: &Protocol, calendar: &Calendar<'_>) -> Planned {
         let Candidate { rule, id, anchor, occurrence, zero, .. } = *self.candidate;
         let zone = calendar.zone(self.placement.due);
@@ -55,14 +55,14 @@ impl Taken<'_, '_> {
     }
 }
 
-/// How much a date may hold.
+/// The cap of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cap {
     prompts: u32,
     minutes: u32,
 }
 
-/// How much a date holds.
+/// The load of a date.
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
     prompts: u32,
@@ -87,7 +87,7 @@ impl Load {
     }
 }
 
-/// The cap of a date: that of its day after the last infusion, or that of a day of preparation if it is larger.
+/// Returns the cap of a date: that of its day after the last infusion, or that of a day of preparation if it is larger.
 fn cap_of(caps: &Caps, sessions: &Sessions<'_>, date: Date) -> Cap {
     let limit = |minutes: Option<u32>| minutes.unwrap_or(u32::MAX);
     let mut cap = Cap { prompts: caps.later.prompts, minutes: limit(caps.later.minutes) };
@@ -107,7 +107,7 @@ fn cap_of(caps: &Caps, sessions: &Sessions<'_>, date: Date) -> Cap {
     cap
 }
 
-/// Takes what fits, in order of time.
+/// Takes the candidates that fit, in order of time.
 pub(super) fn take<'c, 'a>(
     placer: &Placer<'_>,
     sessions: &Sessions<'_>,
@@ -171,7 +171,7 @@ pub(super) fn take<'c, 'a>(
     taken
 }
 
-/// A candidate, where it would sit alone.
+/// A candidate with the placement that it would have alone.
 struct Wish<'c, 'a> {
     candidate: &'c Candidate<'a>,
     placement: Placement,
@@ -179,20 +179,20 @@ struct Wish<'c, 'a> {
 }
 
 impl<'a> Wish<'_, 'a> {
-    /// The order in which places are given.
+    /// Returns the order in which places are given.
     fn rank(&self) -> (Date, bool, u8, Kind, Timestamp, &'a str, u32) {
         let Candidate { rule, occurrence, .. } = *self.candidate;
         let open = self.candidate.settled.is_none();
         (self.date, open, rule.priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
     }
 
-    /// The order in which prompts of a date are placed.
+    /// Returns the order in which prompts of a date are placed.
     fn time(&self) -> (Timestamp, &'a str) {
         (self.placement.due, &self.candidate.rule.key)
     }
 }
 
-/// A placement for each of `chosen`, all on `date`; or why one of them has none.
+/// Places each of `chosen` on `date`, or returns the reason why one of them has no place.
 fn arrange(
     placer: &Placer<'_>,
     chosen: &[&Wish<'_, '_>],
@@ -214,7 +214,7 @@ fn arrange(
     Ok(placements)
 }
 
-/// Gives the places that are left to reminders: one each, half-way to expiry, never in quiet hours. Those of safety
+/// Gives the remaining places to reminders: one each, half-way to expiry, never in quiet hours. Reminders of safety
 /// checks need no place.
 fn remind(placer: &Placer<'_>, sessions: &Sessions<'_>, loads: &BTreeMap<Date, Load>, taken: &mut [Taken<'_, '_>]) {
     let calendar = placer.calendar;

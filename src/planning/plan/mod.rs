@@ -1,14 +1,14 @@
 //! Planning: a pure function of protocol, facts and time.
 //!
-//! 1. `anchor`: which prompts the infusions, the coming sessions and the calendar call for, and the slots in
-//!    which each may be placed.
-//! 2. `cap`: date by date, in order of priority, those are taken that leave every cap and spacing whole; then
-//!    reminders take the places that are left.
+//! 1. `anchor`: the prompts that infusions, coming sessions and the calendar call for, and the slots in which each may
+//!    be placed.
+//! 2. `cap`: date by date, in order of priority, the prompts that keep every cap and spacing are taken; then reminders
+//!    take the remaining places.
 //! 3. `place`: the instant of one prompt: zone history, spacing, quiet hours, pauses.
 //!
 //! The time decides only which dates are planned: those of the last sixteen days (so that a prompt that has gone out
-//! keeps its place) and of the protocol's horizon. All else follows from the facts, so planning tomorrow gives what
-//! planning today gave.
+//! keeps its place) and of the protocol's horizon. All else follows from the facts, so planning tomorrow gives the same
+//! prompts as planning today.
 
 mod anchor;
 mod calendar;
@@ -26,9 +26,10 @@ pub use model::{DropReason, Dropped, Plan, Planned, Why};
 use super::facts::Facts;
 use super::protocol::{Protocol, Rule};
 
-/// How many past days are planned again: a whole window and the days of preparation before it.
+/// The number of past days that are planned again: a whole window and the days of preparation before it.
 const PAST_DAYS: i32 = 16;
-/// How many days after the horizon are looked at, because their prompts take the places of reminders of earlier ones.
+/// The number of days after the horizon that are planned too, because their prompts take the places of reminders of
+/// earlier ones.
 const MARGIN_DAYS: i32 = 3;
 
 /// Plans the prompts of one patient, from sixteen days before `now` to the protocol's horizon after it.
@@ -56,8 +57,8 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     Plan { prompts, dropped }
 }
 
-/// When a prompt of `rule` that the patient put off until `due` may come, before `until`, and what holds it back if that
-/// is later; or why it does not come.
+/// Finds the instant before `until` for a prompt of `rule` that the patient put off until `due`, with the reason for a
+/// delay. An error is the reason why it is dropped.
 pub fn put_off(
     protocol: &Protocol,
     facts: &Facts,

@@ -1,4 +1,4 @@
-//! A plan, as it is told: what is asked and why there, and what is not asked and why not.
+//! A plan: the prompts with the reasons for their times, and the dropped ones with the reasons for that.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -16,9 +16,9 @@ pub enum Why {
     Window,
     /// Its first window was taken.
     LaterWindow,
-    /// The day it was meant for was too close to an infusion.
+    /// The intended day was too close to an infusion.
     EarlierDay,
-    /// On the day it was meant for it was too soon after an infusion.
+    /// The intended day was too soon after an infusion.
     LaterDay,
     /// Hours after the end of the infusion.
     AfterEnd,
@@ -30,9 +30,9 @@ pub enum Why {
     Spacing,
     /// The end of the quiet hours.
     QuietHours,
-    /// Before that it would have asked too much.
+    /// The patient was not ready for its effort before.
     Readiness,
-    /// The time of the infusion was corrected after it had gone out.
+    /// The time of the infusion was corrected after the prompt had gone out.
     Corrected,
 }
 
@@ -41,25 +41,25 @@ pub enum Why {
 pub struct Planned {
     /// `UUIDv5` of patient, rule key, anchor and occurrence.
     pub id: Id<Prompt>,
-    /// The rule.
+    /// The key of the rule.
     pub rule_key: String,
-    /// The protocol.
+    /// The key of the protocol.
     pub protocol: String,
     /// Its version.
     pub protocol_version: u32,
     /// The kind of task.
     pub kind: Kind,
-    /// 1 to 5.
+    /// The priority, from 1 to 5.
     pub priority: u8,
-    /// The infusion it hangs on; `None` for what recurs.
+    /// The infusion to which it is anchored; `None` for recurring prompts.
     pub anchor: Option<Id<Infusion>>,
     /// The number among those that the rule makes for its anchor.
     pub occurrence: u32,
     /// The day after (or, below 0, before) the infusion that it belongs to.
     pub day: Option<i32>,
-    /// The local date it is planned for.
+    /// The local date for which it is planned.
     pub local_date: Date,
-    /// The local time it is planned for.
+    /// The local time for which it is planned.
     pub local_time: Time,
     /// The zone of both.
     pub zone: Zone,
@@ -71,11 +71,11 @@ pub struct Planned {
     pub reminder_at: Option<Timestamp>,
     /// The duration in minutes.
     pub minutes: u32,
-    /// A card in the app.
+    /// Whether it is only a card in the app.
     pub optional: bool,
-    /// Whether the phone may say that it is there.
+    /// Whether the phone may announce it.
     pub push: bool,
-    /// The start or end of the infusion that its time follows from.
+    /// The start or end of the infusion from which its time is computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hangs_on: Option<Timestamp>,
     /// The reason for its time.
@@ -92,7 +92,7 @@ pub enum DropReason {
     LeftOut,
     /// The exercises that it offers are not offered to the patient now.
     Withheld,
-    /// Something it needs of the patient is missing.
+    /// A prerequisite is missing.
     Prerequisite,
     /// It falls into a pause.
     Paused,
@@ -108,11 +108,11 @@ pub enum DropReason {
     Superseded,
     /// The end of the infusion is not confirmed.
     Provisional,
-    /// The date holds no more.
+    /// The cap of the date is reached.
     Cap,
     /// There is no room between its neighbours.
     Spacing,
-    /// The quiet hours last until it is of no use.
+    /// The quiet hours last until it expires.
     QuietHours,
     /// The moment it prepares for comes first.
     TooLate,
@@ -131,9 +131,9 @@ pub enum DropReason {
 pub struct Dropped {
     /// The id it would have.
     pub id: Id<Prompt>,
-    /// The rule.
+    /// The key of the rule.
     pub rule_key: String,
-    /// The infusion it hangs on.
+    /// The infusion to which it is anchored.
     pub anchor: Option<Id<Infusion>>,
     /// The reason.
     pub reason: DropReason,

@@ -10,7 +10,7 @@ use super::readiness::Readiness;
 use crate::planning::facts::Facts;
 use crate::planning::protocol::{Effort, Expiry, Kind, Protocol, Rule};
 
-/// No measure is asked so soon after an infusion.
+/// The time after an infusion in which no measure is asked.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The place of a prompt.
@@ -22,7 +22,7 @@ pub(super) struct Placement {
     pub(super) why: Why,
 }
 
-/// Places prompts for one patient.
+/// The placer of one patient's prompts.
 pub(super) struct Placer<'a> {
     pub(super) protocol: &'a Protocol,
     pub(super) facts: &'a Facts,
@@ -38,7 +38,7 @@ impl<'a> Placer<'a> {
         Self { protocol, facts, calendar, ready, spacing }
     }
 
-    /// Why nothing but safety may be asked at `at`.
+    /// Returns the reason why only safety checks may be asked at `at`.
     pub(super) fn rests(&self, at: Timestamp) -> Option<DropReason> {
         if self.facts.condition.suspended.as_ref().is_some_and(|time| time.contains(at)) {
             return Some(DropReason::Suspended);
@@ -46,8 +46,8 @@ impl<'a> Placer<'a> {
         self.facts.pauses.iter().any(|pause| pause.contains(at)).then_some(DropReason::Paused)
     }
 
-    /// When a prompt that the patient put off until `due` may come, before `until`: a night, a rest or a session may
-    /// have come between.
+    /// Finds the instant before `until` for a prompt that the patient put off until `due`. Quiet hours, a pause or a
+    /// session may have come between.
     pub(super) fn put_off(
         &self,
         rule: &Rule,
@@ -62,7 +62,7 @@ impl<'a> Placer<'a> {
         Ok((ready, if ready > due { Why::Readiness } else { Why::QuietHours }))
     }
 
-    /// The first instant from `due` to `until` at which the patient is ready for `rule`, and it is not night.
+    /// Finds the first instant from `due` to `until`, outside quiet hours, at which the patient is ready for `rule`.
     fn when_ready(&self, rule: &Rule, due: Timestamp, until: Timestamp) -> Option<Timestamp> {
         if rule.effort == Effort::Light {
             return Some(due);
@@ -77,7 +77,7 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// The first placement of `candidate` that keeps its distance to `previous`, the last prompt not for safety.
+    /// Finds the first placement of `candidate` that keeps its distance to `previous`, the last prompt not for safety.
     pub(super) fn place(
         &self,
         candidate: &Candidate<'_>,
@@ -108,7 +108,7 @@ impl<'a> Placer<'a> {
                 reason = resting;
                 continue;
             }
-            // What asks for effort waits until its part of the day is over.
+            // An effortful prompt waits at most until its part of the day is over.
             let Some(ready) = self.when_ready(candidate.rule, due, slot.until.max(due)) else {
                 reason = DropReason::NotReady;
                 continue;

@@ -8,9 +8,9 @@ use crate::planning::facts::{Facts, InfusionFact};
 use crate::planning::protocol::Protocol;
 use crate::planning::window::{Dose, ReadinessFacts, WindowParams, ready};
 
-/// From here on effort may be asked.
+/// The readiness from which effort may be asked.
 const ENOUGH: f64 = 0.5;
-/// The longest that a high answer weighs.
+/// The longest time that a high rating weighs.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Sleep, which needs no report.
 const SLEPT: SignedDuration = SignedDuration::from_hours(18);
@@ -42,7 +42,7 @@ impl<'a> Readiness<'a> {
         let slept = sleeps.iter().flat_map(|(end, slept)| [*slept, plus(*end, SLEPT), plus(*end, DAY)]);
         let awake = ended().map(|(fact, end)| plus(end, protocol.window.acute(fact.route)));
         let ratings = [condition.dissociation, condition.drowsiness].into_iter().flatten();
-        // A day old is not older than a day.
+        // A rating still weighs when it is exactly a day old.
         let faded = ratings.map(|rating| plus(plus(rating.answered_at, DAY), SignedDuration::from_micros(1)));
         let resumed = condition.suspended.as_ref().map(|time| time.until);
         let mut steps: Vec<_> = slept.chain(awake).chain(faded).chain(resumed).collect();
@@ -51,7 +51,7 @@ impl<'a> Readiness<'a> {
         Self { facts, params: &protocol.window, doses, sleeps, steps }
     }
 
-    /// The first instant from `from` to `until` at which effort may be asked.
+    /// Finds the first instant from `from` to `until` at which effort may be asked.
     pub(super) fn first(&self, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let later = self.steps.iter().copied().filter(|step| from < *step && *step <= until);
         std::iter::once(from).chain(later).find(|at| self.at(*at) >= ENOUGH)

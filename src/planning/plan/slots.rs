@@ -17,20 +17,20 @@ pub(super) struct Slot {
     pub(super) why: Why,
 }
 
-/// How the evening of a session leaves room for a check some hours after its end.
+/// The room that the evening of a session leaves for a check some hours after its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Evening {
     /// By day, or in the small hours: as for any other prompt.
     Usual,
-    /// It may go, though it is quiet.
+    /// It may go out in quiet hours.
     Late,
-    /// It is too late to say anything: a card in the app.
+    /// It is too late for a push: it is a card in the app.
     Over,
 }
 
-/// Where a rule that counts hours from the end is placed. A check in the evening may go until half past ten; if its hour
-/// is later, it goes when the acute phase is over or at ten, whichever is later; if that is too late as well, nothing
-/// is said.
+/// Places a rule that counts hours from the end. A check in the evening may go out until 22:30. If its hour is later,
+/// it goes out at the end of the acute phase or at 22:00, whichever is later. If that is too late as well, it is only a
+/// card.
 pub(super) fn evening_of(
     protocol: &Protocol,
     calendar: &Calendar<'_>,
@@ -64,7 +64,7 @@ pub(super) fn ends_late(protocol: &Protocol, calendar: &Calendar<'_>, session: &
     })
 }
 
-/// The windows of a measure: on its day, and on the days after it until it expires.
+/// Lists the windows of a measure: on its day, and on the days after it until it expires.
 pub(super) fn mornings(
     protocol: &Protocol,
     rule: &Rule,
@@ -83,7 +83,7 @@ pub(super) fn mornings(
     (0..=more).flat_map(day).collect()
 }
 
-/// The windows of `rule` on `date`.
+/// Lists the windows of `rule` on `date`.
 pub(super) fn windows(
     protocol: &Protocol,
     rule: &Rule,
@@ -102,7 +102,8 @@ pub(super) fn windows(
     slots.collect()
 }
 
-/// The last resort of a check on the morning after a session, if the next one starts before that morning's window does.
+/// Returns an early slot for a check on the morning after a session, in case the next session starts before that
+/// morning's window.
 pub(super) fn before_an_early_start(
     rule: &Rule,
     calendar: &Calendar<'_>,
@@ -113,7 +114,7 @@ pub(super) fn before_an_early_start(
     (from <= until).then_some(Slot { from, until, base: date, why: Why::BeforeStart })
 }
 
-/// `at` less `by`.
+/// Returns `at` less `by`.
 pub(super) fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_sub(by).unwrap_or(at)
 }

@@ -21,7 +21,7 @@ pub(super) fn stored(to: &Planned, hold: Hold) -> Existing {
     }
 }
 
-/// What a store does with the steps.
+/// Applies the steps as a store does.
 pub(super) fn apply(existing: &mut Vec<Existing>, steps: &[Step]) {
     for step in steps {
         match step {

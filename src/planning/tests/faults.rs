@@ -1,4 +1,4 @@
-//! What comparable systems got wrong, each as a test.
+//! The faults of comparable systems, each as a test.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::planning::preview::preview;
 
 const NOW: &str = "2026-03-24T09:00:00Z";
 
-/// Everything from the first to the last date, in this zone.
+/// Lists the prompts from the first to the last date, in this zone.
 fn whole(facts: &Facts, first: &str, last: &str) -> Vec<Planned> {
     preview(fixture(), facts, first.parse().unwrap(), last.parse().unwrap()).prompts
 }

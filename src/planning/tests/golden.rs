@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::*;
 use crate::kernel::id::Infusion;
 
-/// What people read: facts, then day by day what is asked and why it sits there, then what is not asked.
+/// Renders the text that people read: facts, then the prompts of each day with their reasons, then the dropped prompts.
 fn print(facts: &Facts, plan: &Plan) -> String {
     let mut text = serde_json::to_string_pretty(facts).unwrap();
     let mut date = None;
@@ -119,7 +119,7 @@ fn agrees_with_the_reference(protocol: &Protocol, facts: &Facts) {
     }
 }
 
-/// What is not asked, by reason.
+/// Renders the dropped prompts, by reason.
 fn not_asked(
     plan: &Plan,
     number: &impl Fn(Option<Id<Infusion>>) -> Option<usize>,

@@ -23,7 +23,7 @@ enum Event {
     Announce(i64),
     /// A session that was planned is over; or nobody said so.
     End(usize, bool),
-    /// Something that prompts wait for comes to be true, or is true no more.
+    /// A prerequisite becomes true, or is no longer true.
     Holds(usize),
     /// A therapist says something that speaks against an exercise, or takes it back.
     Withhold(usize),

@@ -27,8 +27,8 @@ use crate::planning::window::Route;
 pub(super) const ALL_CAPABILITIES: [Capability; 4] =
     [Capability::Checks, Capability::Measures, Capability::Attachments, Capability::Adaptive];
 
-/// The protocol on which mechanisms are tested: that of its first version as it was once, without its words. What the
-/// shipped one asks is for `golden` and `shipped` to say.
+/// Returns the protocol on which mechanisms are tested: an earlier state of the first version, without its texts. The
+/// shipped one is tested in `golden` and `shipped`.
 pub(super) fn fixture() -> &'static Protocol {
     static FIXTURE: LazyLock<Protocol> = LazyLock::new(|| serde_json::from_str(include_str!("protocol.json")).unwrap());
     &FIXTURE
@@ -46,7 +46,7 @@ pub(super) fn zone(name: &str) -> Zone {
     Zone::parse(name).unwrap()
 }
 
-/// Facts of somebody of whom everything is true and who lives in `name`, on a server that can do everything.
+/// Makes the facts of a patient in the zone `name` who meets every prerequisite, on a server with every capability.
 pub(super) fn facts(name: &str) -> Facts {
     let care_start = at("2026-09-01T08:00:00Z");
     Facts {
@@ -67,12 +67,12 @@ pub(super) fn facts(name: &str) -> Facts {
     }
 }
 
-/// The server of this issue: no checks, no measures.
+/// Makes the same facts on a server without capabilities.
 pub(super) fn thin(name: &str) -> Facts {
     Facts { capabilities: BTreeSet::new(), ..facts(name) }
 }
 
-/// An infusion of 40 minutes.
+/// Makes an infusion of 40 minutes.
 pub(super) fn done(n: u128, start: &str) -> InfusionFact {
     let start = at(start);
     InfusionFact {
@@ -88,7 +88,7 @@ pub(super) fn done(n: u128, start: &str) -> InfusionFact {
     }
 }
 
-/// A session to come.
+/// Makes a session to come.
 pub(super) fn coming(n: u128, start: &str) -> InfusionFact {
     InfusionFact {
         id: Id::from_uuid(Uuid::from_u128(n)),
@@ -107,12 +107,12 @@ pub(super) fn planned(facts: &Facts, now: &str) -> Plan {
     plan(fixture(), facts, at(now))
 }
 
-/// `key` to local date and time, in order of time.
+/// Lists each prompt's key, local date and local time, in order of time.
 pub(super) fn places(plan: &Plan) -> Vec<(&str, Date, Time)> {
     plan.prompts.iter().map(|prompt| (prompt.rule_key.as_str(), prompt.local_date, prompt.local_time)).collect()
 }
 
-/// The keys planned for a date.
+/// Lists the keys planned for a date.
 pub(super) fn on<'a>(plan: &'a Plan, date: &str) -> Vec<&'a str> {
     let date: Date = date.parse().unwrap();
     plan.prompts.iter().filter(|prompt| prompt.local_date == date).map(|prompt| prompt.rule_key.as_str()).collect()

@@ -233,7 +233,7 @@ fn a_flight_east_skips_hours_and_keeps_the_night() {
     facts.zones.push(ZoneSince { zone: zone("Asia/Tokyo"), from: landed });
     facts.settled = before.prompts.iter().filter(|prompt| prompt.due_at < landed).map(settled).collect();
     let plan = planned(&facts, &landed.to_string());
-    // What was due before is where it was.
+    // Prompts that were due before stay.
     for prompt in before.prompts.iter().filter(|prompt| prompt.due_at < landed) {
         assert_eq!(
             plan.prompts.iter().find(|other| other.id == prompt.id).map(|other| other.due_at),

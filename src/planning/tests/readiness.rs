@@ -1,4 +1,4 @@
-//! Effort waits until somebody is ready for it.
+//! Effortful prompts wait until the patient is ready.
 
 use super::*;
 use crate::planning::window::Rating;

@@ -6,7 +6,7 @@ use crate::planning::protocol::{Anchor, Effort};
 /// Monday, 7 September 2026, ten to eleven in Berlin.
 const NOW: &str = "2026-09-07T08:50:00Z";
 
-/// Somebody whose infusion has just ended.
+/// A patient whose infusion has just ended.
 fn one() -> Facts {
     Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z")], ..facts("Europe/Berlin") }
 }
@@ -101,7 +101,7 @@ fn rule_preparation_the_morning_of_a_session_comes_three_hours_before_within_its
         // An hour before, to the minute.
         ("2026-09-10T07:00:00Z", 8, "08:00:00"),
         ("2026-09-10T06:59:00Z", 8, "[TooLate]"),
-        // Whoever sleeps until nine is asked then, or not at all.
+        // With quiet hours until nine, it is asked then, or not at all.
         ("2026-09-10T08:00:00Z", 9, "09:00:00"),
         ("2026-09-10T07:59:00Z", 9, "[TooLate]"),
     ] {
@@ -139,7 +139,7 @@ fn rule_series_with_a_gap_of_one_the_check_comes_before_the_next_start() {
         let (when, found) = place(&planned(&and_then(start), NOW), "d1.check");
         assert!(when.starts_with(wanted) && found == why, "{start}: {when} {found:?}");
     }
-    // Nobody is woken for it.
+    // It does not go out in quiet hours.
     assert_eq!(why_not(&planned(&and_then("2026-09-08T05:50:00Z"), NOW), "d1.check"), [DropReason::TooLate]);
 }
 
@@ -149,7 +149,7 @@ fn rule_series_close_sessions_keep_one_of_telling_and_an_exercise() {
         let plan = planned(&and_then(start), NOW);
         assert!(on(&plan, "2026-09-08").contains(&"d1.tell"));
         assert_eq!(why_not(&plan, "d1.exercise"), [DropReason::Series]);
-        // Whose therapist has left out the one has the other.
+        // If the therapist has left out the one, the other is kept.
         let left_out = Override { rule_key: "d1.tell".into(), change: RuleChange::LeftOut };
         let plan = planned(&Facts { overrides: vec![left_out], ..and_then(start) }, NOW);
         assert!(on(&plan, "2026-09-08").contains(&"d1.exercise"));
@@ -205,10 +205,10 @@ fn rule_maintenance_a_week_has_one_prompt_on_the_patients_day() {
     let midweek = weekly(&Facts { weekly_day: Weekday::Wednesday, ..one() });
     assert_eq!(dates(&midweek), ["2026-09-23", "2026-09-30", "2026-10-07"]);
     assert_eq!((midweek[0].id, midweek[1].id), (sundays[0].id, sundays[1].id), "whole weeks since care began");
-    // Who was asked on Wednesday and changes the day is not asked again on Sunday.
+    // A patient who was asked on Wednesday and changes the day is not asked again on Sunday.
     let asked = Facts { settled: vec![gone_out(&midweek[0])], ..one() };
     assert_eq!(dates(&weekly(&asked)), ["2026-09-23", "2026-10-04"]);
-    // Whatever happens, the body is asked about every 28 days.
+    // The body is asked about every 28 days in any case.
     assert_eq!(place(&planned(&one(), now), "mnt.monthly").0.split(' ').next(), Some("2026-09-29"));
 }
 

@@ -1,4 +1,4 @@
-//! What the shipped protocol asks: rules, texts and burden of the clinical brief.
+//! The shipped protocol: rules, texts and burden of the clinical brief.
 
 use super::*;
 use crate::planning::protocol::Anchor;

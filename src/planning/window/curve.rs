@@ -17,12 +17,12 @@ pub struct CurvePoint {
     /// Hours since the end of the most recent infusion.
     #[schema(example = 24.0)]
     pub hours: f64,
-    /// The index then, from 0 to 1, with every infusion known at the instant that was asked for.
+    /// The index at that hour, from 0 to 1, of all infusions known at the requested instant.
     #[schema(example = 0.995)]
     pub index: f64,
 }
 
-/// The curve of one set of parameters, with its peak worked out once.
+/// The curve of one set of parameters, with its peak computed once.
 pub(super) struct Curve<'a> {
     params: &'a WindowParams,
     horizon: SignedDuration,
@@ -32,19 +32,20 @@ pub(super) struct Curve<'a> {
 impl<'a> Curve<'a> {
     pub(super) fn new(params: &'a WindowParams) -> Self {
         let (rise, decay) = (params.curve.tau_rise_h, params.curve.tau_decay_h);
-        // Where the derivative of the difference is zero.
+        // At the peak, the derivative of the difference is zero.
         let peak_at = (decay / rise).ln() * rise * decay / (decay - rise);
         let curve = Self { params, horizon: duration(params.curve.horizon_h), peak: 0.0 };
         Self { peak: curve.raw(peak_at), ..curve }
     }
 
-    /// The difference of exponentials, not normalised.
+    /// Computes the difference of exponentials, not normalised.
     fn raw(&self, hours: f64) -> f64 {
         let CurveModel::BatemanNormalised = self.params.curve.model;
         (-hours / self.params.curve.tau_decay_h).exp() - (-hours / self.params.curve.tau_rise_h).exp()
     }
 
-    /// The index of one infusion by `route`, `elapsed` after its end. The horizon counts from the end, not from the lag.
+    /// Computes the index of one infusion by `route`, `elapsed` after its end. The horizon counts from the end, not
+    /// from the lag.
     fn of_one(&self, route: Route, elapsed: SignedDuration) -> f64 {
         let late = elapsed.as_secs_f64() / 3600.0 - self.params.routes.of(route).lag_h;
         if elapsed > self.horizon || late <= 0.0 || self.peak <= 0.0 {
@@ -53,7 +54,7 @@ impl<'a> Curve<'a> {
         (self.params.curve.amplitude * self.raw(late) / self.peak).clamp(0.0, 1.0)
     }
 
-    /// The index at `at` of every infusion that has ended by `known`.
+    /// Computes the index at `at` of all infusions that have ended by `known`.
     pub(super) fn index(&self, doses: &[Dose], known: Timestamp, at: Timestamp) -> f64 {
         let Combine::Max = self.params.curve.combine;
         doses
@@ -63,7 +64,8 @@ impl<'a> Curve<'a> {
             .fold(0.0, f64::max)
     }
 
-    /// The index from `end` to the horizon, every [`STEP_H`] hours, of every infusion that has ended by `known`.
+    /// Samples the index from `end` to the horizon, every [`STEP_H`] hours, of all infusions that have ended by
+    /// `known`.
     pub(super) fn sample(&self, doses: &[Dose], known: Timestamp, end: Timestamp) -> Vec<CurvePoint> {
         let step = duration(STEP_H);
         std::iter::successors(Some(SignedDuration::ZERO), |elapsed| elapsed.checked_add(step))

@@ -1,4 +1,4 @@
-//! Infusions as the window sees them.
+//! Infusions in the window model.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl Route {
     pub const ALL: [Self; 7] =
         [Self::IvInfusion, Self::Im, Self::Sc, Self::InRacemic, Self::InEsketamine, Self::Sublingual, Self::Oral];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::IvInfusion => "iv_infusion",
@@ -46,7 +46,7 @@ impl Route {
         }
     }
 
-    /// The route of that name.
+    /// Parses the name of a route.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// How far an infusion that counts has come. One that was cancelled or missed opens no window and is never passed.
+/// The progress of an infusion that counts. Cancelled and missed ones open no window and are never passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DoseStatus {
@@ -82,7 +82,7 @@ pub enum DoseStatus {
 pub struct Dose {
     /// The infusion.
     pub infusion_id: Id<Infusion>,
-    /// How it was given.
+    /// The route.
     pub route: Route,
     /// The start.
     pub started_at: Option<Timestamp>,
@@ -105,7 +105,8 @@ impl Dose {
         self.started_at.filter(|_| self.status != DoseStatus::Planned)
     }
 
-    /// When it began or is to begin. Windows are asked for past instants too: what was to come then has begun by now.
+    /// Returns the start or the planned start. Windows are computed for past instants too, so an infusion that was to
+    /// come then may have begun by now.
     pub(super) fn due(&self) -> Option<Timestamp> {
         match self.status {
             DoseStatus::Planned => self.planned_start,
@@ -113,8 +114,8 @@ impl Dose {
         }
     }
 
-    /// When it began, if it was under way at `at`. `last_end` is the newest end by then: an infusion that nobody ended
-    /// does not outlast one that ended after it began.
+    /// Returns the start, if it was under way at `at`. `last_end` is the newest end by then: an infusion without a
+    /// recorded end is over when another ends after its start.
     pub(super) fn under_way(&self, at: Timestamp, last_end: Option<Timestamp>) -> Option<Timestamp> {
         let start = self.start().filter(|start| *start <= at)?;
         let lasts = match (self.status, self.end()) {

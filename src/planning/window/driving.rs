@@ -1,4 +1,4 @@
-//! From when driving may be thought of again.
+//! Advice on driving after an infusion.
 
 use jiff::Timestamp;
 use jiff::civil::Time;

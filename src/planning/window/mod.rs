@@ -1,4 +1,4 @@
-//! The window that an infusion opens: its phases, its index, and what each reader is shown of it.
+//! The window that an infusion opens: its phases, its index, and its views for each reader.
 //!
 //! Everything here is pure. A window is never stored: it follows from the infusions, the parameters of the protocol and
 //! an instant, so a corrected infusion corrects the window and the context of every entry with it.
@@ -11,8 +11,8 @@
 //!   may use the index to decide on treatment, dose or frequency.
 //! - Overlapping infusions combine by the **largest**, never by the sum: a number that climbs with every dose would
 //!   reward more dosing.
-//! - The owner sees words and days. Index, curve and the instants of boundaries are in the [`ClinicalView`] only:
-//!   whoever sees them can count down.
+//! - The owner sees words and days. Index, curve and the instants of boundaries are in the [`ClinicalView`] only,
+//!   because a reader can count down with them.
 //!
 //! What must not go in: SQL, HTTP, the clock, and the planning of prompts, which only asks for phase and readiness.
 

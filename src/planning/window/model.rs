@@ -25,17 +25,17 @@ pub enum Overlay {
 pub struct ReadinessFacts {
     /// The end of the first sleep after the most recent infusion, known or presumed. Without it, 18 hours count.
     pub first_sleep: Option<Timestamp>,
-    /// The newest answer to how unreal things feel.
+    /// The newest rating of dissociation.
     pub dissociation: Option<Rating>,
-    /// The newest answer to how drowsy the patient is.
+    /// The newest rating of drowsiness.
     pub drowsiness: Option<Rating>,
-    /// Whether everything but safety is suspended.
+    /// Whether everything but safety checks is suspended.
     pub suspended: bool,
 }
 
 impl ReadinessFacts {
-    /// When somebody whose infusion ended at `end` has slept, or is taken to have: when they said so, or at `dawn` (06:00
-    /// on the local day after it) if six hours have passed by then, else when they have.
+    /// Returns the end of the first sleep after an infusion that ended at `end`. It is presumed at `dawn` (06:00 on the
+    /// local day after it), or six hours after `end` if that is later. An earlier answer of the patient counts instead.
     pub fn first_sleep(end: Timestamp, dawn: Timestamp, answered: Option<Timestamp>) -> Timestamp {
         let presumed = dawn.max(after(end, SignedDuration::from_hours(6)));
         answered.filter(|at| *at >= end).map_or(presumed, |at| at.min(presumed))
@@ -81,7 +81,7 @@ pub struct Window {
     pub overlay: Option<Overlay>,
     /// The index, from 0 to 1: the largest of all completed infusions'.
     pub index: f64,
-    /// The infusion that the phase is of.
+    /// The infusion of the phase.
     pub infusion_id: Option<Id<Infusion>>,
     /// The end of that infusion; none while it is under way.
     pub ended_at: Option<Timestamp>,
@@ -98,7 +98,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// The phases of this infusion that are still to begin.
+    /// Lists the phases of this infusion that are still to begin.
     pub fn upcoming(&self) -> impl Iterator<Item = &PhaseTime> {
         self.phases.iter().filter(|time| time.starts_at > self.at)
     }
@@ -121,7 +121,7 @@ pub struct Context {
     pub infusion_id: Option<Id<Infusion>>,
 }
 
-/// The window that `doses` have opened, as it is at `at`. What ended after `at` has no part in it.
+/// Computes the window that `doses` have opened, at `at`. An infusion that ended after `at` has opened none yet.
 ///
 /// The formula and its constants are those of `clinical.md` §1.3.
 pub fn window(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: ReadinessFacts) -> Window {
@@ -142,13 +142,13 @@ pub fn window(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: Readi
     }
 }
 
-/// Readiness for effort at `at`, from 0 to 1: what [`Window::readiness`] says, without the rest of the window.
+/// Computes [`Window::readiness`] without the rest of the window.
 pub fn ready(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: ReadinessFacts) -> f64 {
     let place = Place::find(doses, params, at);
     readiness(place.phase, place.ended_at, at, facts)
 }
 
-/// The context of what happened at `occurred_at`.
+/// Derives the context of an entry that happened at `occurred_at`.
 pub fn context(doses: &[Dose], params: &WindowParams, occurred_at: Timestamp) -> Context {
     let place = Place::find(doses, params, occurred_at);
     Context {
@@ -158,7 +158,7 @@ pub fn context(doses: &[Dose], params: &WindowParams, occurred_at: Timestamp) ->
     }
 }
 
-/// The phase of an instant, and the infusion it is of.
+/// The phase at an instant, and its infusion.
 struct Place<'a> {
     phase: Phase,
     dose: Option<&'a Dose>,
@@ -195,8 +195,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The infusion that ended last, at `at` or before. Two that ended together are told apart by id, so that the answer
-/// does not hang on their order.
+/// Finds the infusion that ended last, at `at` or before. The id decides between equal ends, so that the order of
+/// `doses` does not matter.
 fn last_ended(doses: &[Dose], at: Timestamp) -> Option<(Timestamp, &Dose)> {
     doses
         .iter()
@@ -211,7 +211,8 @@ fn overlay(doses: &[Dose], params: &WindowParams, at: Timestamp) -> Option<Overl
     (duration(prep.start_h) <= since && since < duration(prep.end_h)).then_some(Overlay::Prep)
 }
 
-/// `RULES.md`, "Readiness": 0 in `acute`, 0.3 in `settling` until the first sleep, else 1; less after a high answer.
+/// Computes the readiness (`RULES.md`, "Readiness"): 0 in `acute`, 0.3 in `settling` until the first sleep, else 1;
+/// less after a high answer.
 fn readiness(phase: Phase, ended_at: Option<Timestamp>, at: Timestamp, facts: ReadinessFacts) -> f64 {
     let slept = ended_at.is_some_and(|end| {
         facts.first_sleep.is_some_and(|sleep| end <= sleep && sleep <= at)
@@ -230,7 +231,7 @@ fn readiness(phase: Phase, ended_at: Option<Timestamp>, at: Timestamp, facts: Re
     }
 }
 
-/// `value` to the nearest `parts`-th.
+/// Rounds `value` to the nearest `parts`-th.
 pub(super) fn rounded(value: f64, parts: f64) -> f64 {
     (value * parts).round() / parts
 }

@@ -1,4 +1,4 @@
-//! The numbers that shape a window, as a protocol carries them.
+//! The parameters of a window, as part of a protocol.
 
 use std::sync::LazyLock;
 
@@ -26,7 +26,7 @@ pub struct WindowParams {
     pub key: String,
     /// Its version, from 1.
     pub version: u32,
-    /// How far its clinical sign-off has come.
+    /// The state of its clinical sign-off.
     pub status: String,
     /// Always `hours_since_administration_end`.
     pub units: String,
@@ -40,7 +40,7 @@ pub struct WindowParams {
     pub prep_overlay: PrepHours,
     /// The parameters of a route.
     pub routes: Routes,
-    /// How long not to drive.
+    /// The time without driving.
     pub no_driving: NoDriving,
 }
 
@@ -56,7 +56,7 @@ pub struct CurveParams {
     pub tau_decay_h: f64,
     /// The height of the peak, above 0 and at most 1. The same for every route: no human data rank routes.
     pub amplitude: f64,
-    /// How overlapping infusions combine.
+    /// The combination of overlapping infusions.
     pub combine: Combine,
     /// The last hour since the end, inclusive, at which the index counts.
     pub horizon_h: f64,
@@ -72,7 +72,7 @@ pub enum CurveModel {
     BatemanNormalised,
 }
 
-/// How overlapping infusions combine.
+/// The combination of overlapping infusions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Combine {
@@ -80,7 +80,7 @@ pub enum Combine {
     Max,
 }
 
-/// From when to when a phase lasts.
+/// The hours of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PhaseHours {
@@ -92,7 +92,7 @@ pub struct PhaseHours {
     pub end_h: Option<f64>,
 }
 
-/// From when to when the overlay `prep` lasts, in hours since the start of the next infusion: negative ones.
+/// The hours of the overlay `prep`, relative to the start of the next infusion. They are 0 or negative.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrepHours {
@@ -123,7 +123,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The parameters of `route`.
+    /// Returns the parameters of `route`.
     pub fn of(&self, route: Route) -> RouteParams {
         match route {
             Route::IvInfusion => self.iv_infusion,
@@ -141,19 +141,19 @@ impl Routes {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteParams {
-    /// Hours by which the index starts late.
+    /// The delay of the index in hours.
     pub lag_h: f64,
-    /// Hours that `acute` lasts; `settling` starts then, and nothing else moves.
+    /// The duration of `acute` in hours. `settling` starts then, and no other phase moves.
     pub acute_h: f64,
 }
 
-/// How long not to drive after an infusion.
+/// The time without driving after an infusion.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoDriving {
-    /// Hours at least.
+    /// The least number of hours.
     pub min_h: f64,
-    /// And not before a night's sleep.
+    /// Whether a night's sleep must have passed too.
     pub and_after_sleep: bool,
 }
 
@@ -171,12 +171,12 @@ static SHIPPED: LazyLock<WindowParams> = LazyLock::new(|| {
 });
 
 impl WindowParams {
-    /// The default parameters, which are part of the program.
+    /// Returns the default parameters, which are part of the program.
     pub fn shipped() -> &'static Self {
         &SHIPPED
     }
 
-    /// Checks what the types cannot: whoever takes parameters from outside calls this before using them.
+    /// Checks the rules that the types cannot express. Parameters from outside are checked before use.
     ///
     /// # Errors
     ///
@@ -241,17 +241,17 @@ impl WindowParams {
         }
     }
 
-    /// How long the acute phase lasts after an infusion by `route`.
+    /// Returns the duration of the acute phase after an infusion by `route`.
     pub fn acute(&self, route: Route) -> SignedDuration {
         duration(self.routes.of(route).acute_h)
     }
 
-    /// How long not to drive, whatever the route.
+    /// Returns the time without driving, the same for every route.
     pub(super) fn no_driving(&self) -> SignedDuration {
         duration(self.no_driving.min_h)
     }
 
-    /// The phases after an infusion by `route`, in their order.
+    /// Lists the phases after an infusion by `route`, in their order.
     pub(super) fn spans(&self, route: Route) -> impl Iterator<Item = Span> {
         let acute = self.acute(route);
         self.phases.iter().map(move |hours| Span {
@@ -262,7 +262,7 @@ impl WindowParams {
     }
 }
 
-/// Whether a number of hours is one that a boundary may have.
+/// Whether a boundary may have this number of hours.
 fn hours_fit(hours: f64) -> bool {
     (0.0..=MOST_HOURS).contains(&hours)
 }

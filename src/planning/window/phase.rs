@@ -1,4 +1,4 @@
-//! The phases that an infusion passes.
+//! The phases of an infusion.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ impl Phase {
     pub const AFTER: [Self; 6] =
         [Self::Acute, Self::Settling, Self::Peak, Self::Consolidate, Self::Closing, Self::Maintenance];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -57,7 +57,7 @@ impl Phase {
         }
     }
 
-    /// The phase of that name.
+    /// Parses the name of a phase.
     ///
     /// # Errors
     ///

@@ -1,11 +1,12 @@
 //! The words of a phase: a label and one plain sentence.
 //!
-//! Second person, no promise, no pressure, no number of hours left, always a way out. A test holds them to it.
+//! They use the second person and make no promise. They put no pressure, name no number of hours left, and always leave
+//! a way out. A test checks this.
 
 use super::phase::Phase;
 
 impl Phase {
-    /// The label shown to people.
+    /// Returns the label shown to people.
     pub const fn label(self) -> &'static str {
         match self {
             Self::None => "No session yet",
@@ -19,7 +20,7 @@ impl Phase {
         }
     }
 
-    /// One plain sentence for the patient.
+    /// Returns one plain sentence for the patient.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::None => {

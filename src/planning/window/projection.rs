@@ -68,7 +68,7 @@ pub struct Days {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = ClinicalWindowView)]
 pub struct ClinicalView {
-    /// The instant that the window is of.
+    /// The instant of the window.
     #[schema(value_type = String, format = DateTime, example = "2026-11-02T15:00:00Z")]
     pub at: Timestamp,
     /// The phase: `none`, `in_session`, `acute`, `settling`, `peak`, `consolidate`, `closing`, `maintenance`.
@@ -87,7 +87,7 @@ pub struct ClinicalView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "prep")]
     pub overlay: Option<Overlay>,
-    /// The infusion that the phase is of.
+    /// The infusion of the phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>, nullable = false)]
     pub infusion_id: Option<Id<Infusion>>,
@@ -185,7 +185,7 @@ impl Window {
         self.ended_at.map(|end| day(end, self.at, zone))
     }
 
-    /// The phases with the local days they touch.
+    /// Lists the phases with the local days that they touch.
     fn days(&self, zone: &Zone) -> impl Iterator<Item = (&PhaseTime, Days)> {
         let phases = self.ended_at.map(|end| {
             self.phases.iter().map(move |time| {
@@ -200,7 +200,8 @@ impl Window {
     }
 }
 
-/// Local days from the date of `end` to the date of `at`. Clocks put back across midnight do not make a day before 0.
+/// Counts the local days from the date of `end` to the date of `at`. Clocks put back across midnight do not make a day
+/// before 0.
 fn day(end: Timestamp, at: Timestamp, zone: &Zone) -> i64 {
     (zone.date(at).duration_since(zone.date(end)).as_hours() / 24).max(0)
 }

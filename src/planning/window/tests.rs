@@ -213,7 +213,7 @@ fn during_an_infusion_the_phase_is_in_session() {
     assert_eq!((window.hours_since, window.ended_at, window.phases.len()), (None, None, 0));
     assert!(window.readiness.abs() < f64::EPSILON);
     close(window.index, index_of_one(70.5));
-    // One that nobody ended gives way to one that ended after it began.
+    // One without a recorded end is over when another ends after its start.
     let both = [under_way(plus(1.0)), dose(2, Route::Im, plus(60.0))];
     assert_eq!(phase(&both, plus(50.0)), Phase::InSession);
     assert_eq!(phase(&both, plus(61.0)), Phase::Acute);

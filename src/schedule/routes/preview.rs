@@ -21,17 +21,17 @@ use crate::planning::{
 use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
 use crate::state::State;
 
-/// The most days that are looked at: more than half a year.
+/// The longest span of the infusions in days: more than half a year.
 const DAYS: i64 = 200;
 
-/// Facts that are made up. Times carry an offset; what is left out is as for somebody new.
+/// The made-up facts of a patient. Times carry an offset. Omitted fields are as for a new patient.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PreviewProtocol {
-    /// Up to 30, within 200 days of each other.
+    /// The infusions, up to 30, within 200 days of each other.
     #[schema(max_items = 30)]
     infusions: Vec<PreviewInfusion>,
-    /// The zones lived in, oldest first, up to 20.
+    /// The zones of the patient, oldest first, up to 20.
     #[schema(max_items = 20)]
     zones: Vec<PreviewZone>,
     /// The hours in which nothing is delivered; 21:00 to 08:00 by default.
@@ -43,7 +43,7 @@ struct PreviewProtocol {
     /// The start of care, from which recurring prompts count; the first infusion by default.
     #[schema(format = DateTime)]
     care_start: Option<String>,
-    /// Times in which only safety is asked, up to 20.
+    /// The times in which only safety checks are asked, up to 20.
     #[serde(default)]
     #[schema(max_items = 20)]
     pauses: Vec<PreviewPause>,
@@ -51,14 +51,14 @@ struct PreviewProtocol {
     #[serde(default)]
     #[schema(max_items = 64)]
     overrides: Vec<PutOverride>,
-    /// How the patient is; nothing holds them back unless said.
+    /// The patient's condition; nothing holds them back by default.
     #[schema(nullable = false)]
     condition: Option<PreviewCondition>,
-    /// What is true of the patient: `live_link`, `entry`, `unshared_entry`, `if_then_response`, `response`, `takeaway`.
-    /// All of it unless said otherwise.
+    /// The prerequisites that the patient meets: `live_link`, `entry`, `unshared_entry`, `if_then_response`,
+    /// `response`, `takeaway`. All by default.
     #[schema(nullable = false, example = json!(["live_link", "entry"]))]
     holds: Option<Vec<String>>,
-    /// What the server can do beyond this one: `checks`, `measures`, `attachments`, `adaptive`. Nothing unless said.
+    /// The capabilities of the server: `checks`, `measures`, `attachments`, `adaptive`. None by default.
     #[serde(default)]
     #[schema(example = json!(["checks", "measures"]))]
     capabilities: Vec<String>,
@@ -80,14 +80,14 @@ struct PreviewInfusion {
     /// The route; `iv_infusion` by default.
     #[schema(example = "iv_infusion")]
     route: Option<String>,
-    /// Whether staff are there; true unless said otherwise.
+    /// Whether staff are there; true by default.
     supervised: Option<bool>,
     /// Whether its end is only the planned one.
     #[serde(default)]
     provisional: bool,
 }
 
-/// A zone and since when.
+/// A zone and the start of its period.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PreviewZone {
@@ -111,8 +111,8 @@ struct PreviewPause {
     until: String,
 }
 
-/// How a patient is: below a readiness of 0.5 what asks for effort waits, and is dropped when its part of the day is
-/// over.
+/// The patient's condition. Below a readiness of 0.5, an effortful prompt waits, and is dropped when its part of the
+/// day is over.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PreviewCondition {
@@ -125,7 +125,7 @@ struct PreviewCondition {
     /// The newest rating of drowsiness.
     #[schema(nullable = false)]
     drowsiness: Option<PreviewRating>,
-    /// A time in which only safety is asked, because an alert is open.
+    /// The time in which only safety checks are asked, because an alert is open.
     #[schema(nullable = false)]
     suspended: Option<PreviewPause>,
 }
@@ -163,7 +163,7 @@ struct PreviewPrompt {
     /// The kind of task.
     #[schema(value_type = String, example = "reflection")]
     kind: Kind,
-    /// The number of the infusion, counted from 0; absent for what recurs.
+    /// The number of the infusion, counted from 0; absent for recurring prompts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion: Option<usize>,
@@ -192,7 +192,7 @@ struct PreviewPrompt {
     reminder_at: Option<Timestamp>,
     /// The duration in minutes.
     minutes: u32,
-    /// Whether the phone says that it is there.
+    /// Whether the phone announces it.
     push: bool,
     /// The reason for its time.
     #[schema(value_type = String, example = "window")]
@@ -218,7 +218,7 @@ struct PreviewDropped {
     reason_in_words: &'static str,
 }
 
-/// The words of `names`, each a `T`.
+/// Parses each of `names` as a `T`.
 fn words<T: serde::de::DeserializeOwned + Ord>(f: &mut Fields, pointer: &str, names: Vec<String>) -> BTreeSet<T> {
     let parse = |(n, name): (usize, String)| {
         let known = serde_json::from_value(serde_json::Value::String(name)).map_err(|_unknown| "is not known");
@@ -362,8 +362,8 @@ impl PreviewView {
     }
 }
 
-/// What would be asked from three days before the first infusion to the end of the horizon after the last; `None`
-/// without infusions.
+/// Previews the time from three days before the first infusion to the end of the horizon after the last; `None` without
+/// infusions.
 fn view(protocol: &Protocol, facts: &Facts) -> Option<PreviewView> {
     let times = facts.infusions.iter().flat_map(|one| [one.planned_start, one.started_at, one.ended_at]).flatten();
     let date = |at: Timestamp| zone_at(&facts.zones, at).map_or(jiff::civil::Date::MIN, |zone| zone.date(at));
@@ -374,9 +374,9 @@ fn view(protocol: &Protocol, facts: &Facts) -> Option<PreviewView> {
 
 /// Preview a protocol
 ///
-/// What would be asked of a patient with these infusions, zones, quiet hours and pauses, from three days before the
-/// first of them to the end of the horizon after the last: each prompt with the rule that made it and why it sits where
-/// it sits, and each that a rule calls for and that is not asked, with the reason. Nothing is stored.
+/// Lists the prompts for a patient with these infusions, zones, quiet hours and pauses, from three days before the
+/// first infusion to the end of the horizon after the last. Each prompt has the rule that made it and the reason for
+/// its time. Prompts that rules call for and that are not asked are listed with the reason. Nothing is stored.
 #[utoipa::path(tag = "prompts", request_body = PreviewProtocol,
     params(("key" = String, Path, description = "Its name", example = "afterglow-default")),
     responses((status = 200, description = "What would be asked", body = PreviewView), SearchErrors))]

@@ -1,4 +1,4 @@
-//! Prompts, and what a patient does with one.
+//! The operations on prompts.
 
 use std::sync::Arc;
 
@@ -44,16 +44,16 @@ struct PromptPage {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PromptQuery {
-    /// Due at or after; the beginning of the last 14 days unless said otherwise.
+    /// The earliest due time, inclusive; 14 days ago by default.
     #[param(required = false, nullable = false, format = DateTime)]
     from: Option<String>,
-    /// Due before; 15 days from now unless said otherwise.
+    /// The latest due time, exclusive; 15 days from now by default.
     #[param(required = false, nullable = false, format = DateTime)]
     to: Option<String>,
-    /// Whether to tell what rules call for and was not planned, and why; for the patient.
+    /// Whether to include the prompts that rules call for and that were not planned; for the patient.
     #[param(required = false, nullable = false)]
     not_asked: Option<bool>,
-    /// In this state only; for the patient.
+    /// The state of the prompts; for the patient.
     #[param(required = false, nullable = false, example = "due")]
     state: Option<String>,
 }
@@ -121,7 +121,7 @@ async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<
     Ok(Some(read.await?.into_iter().map(NotAsked::from).collect()))
 }
 
-/// The patient's own prompts: pages of rows until there are enough in the state that is asked for.
+/// Reads the patient's own prompts: pages of rows until there are enough in the state that is asked for.
 async fn own_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
@@ -147,7 +147,7 @@ async fn own_page(
     read.await
 }
 
-/// Prompts for the eyes of their owner.
+/// Builds the owner's views of prompts.
 fn for_owner<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -161,8 +161,8 @@ fn for_owner<A>(
     Ok(views.collect())
 }
 
-/// What the protocol schedules after these infusions, whatever the patient did, wrote, shared or put off: an order, a
-/// gap or a new item in the patient's own list would tell.
+/// Reads a page of the outline, whatever the patient did, wrote, shared or put off. An order, a gap or a new item in
+/// the patient's own list would reveal that.
 async fn outline_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
@@ -189,7 +189,7 @@ async fn outline_page(
     read.await
 }
 
-/// Does something with a prompt; the answer shows it as it is after planning.
+/// Applies the patient's act to a prompt. The answer shows the prompt as it is after planning.
 async fn change<B: 'static>(
     door: &Door<Own>,
     name: &'static str,
@@ -214,7 +214,7 @@ async fn change<B: 'static>(
 
 /// Open a prompt
 ///
-/// The patient looked at it; nothing more is sent for it.
+/// Notes that the patient looked at it. Nothing more is sent for it.
 #[utoipa::path(tag = "prompts",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), ("prompt_id" = Uuid, Path, description = "A prompt's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "Opened", body = PromptView), ActionErrors))]
@@ -227,7 +227,7 @@ pub(super) async fn open_prompt(door: Door<Own>, request: Request<Id<Prompt>>) -
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CompletePrompt {
-    /// By the patient's clock; now unless said otherwise. An answer in time counts, however late it arrives.
+    /// The instant by the patient's clock; now by default. An answer in time counts, however late it arrives.
     #[schema(format = DateTime)]
     occurred_at: Option<String>,
 }
@@ -280,11 +280,11 @@ pub(super) async fn snooze_prompt(door: Door<Own>, request: Request<Id<Prompt>, 
     change(&door, "snooze_prompt", request, |body| body.into_inner().parse()).await
 }
 
-/// The reason.
+/// The reason for skipping a prompt.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SkipPrompt {
-    /// In a few words; nobody else sees them.
+    /// The reason in a few words. Nobody else sees them.
     #[schema(max_length = 200, example = "not today")]
     reason: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Protocols.
+//! The operations on protocols.
 
 use actix_web::{get, web};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! A prompt on the wire.
+//! The views of a prompt.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::schedule::rendering::render;
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PromptView {
-    /// Its id: the same however often the plan is made.
+    /// The prompt's id. It stays the same when the plan is made again.
     id: Uuid,
     /// The rule that made it.
     #[schema(example = "d1.tell")]
@@ -35,7 +35,7 @@ pub(super) struct PromptView {
         examples("planned", "due", "delivered", "opened", "completed", "skipped", "lapsed", "cancelled")
     )]
     state: Option<&'static str>,
-    /// The rest; for the patient only.
+    /// The details, for the patient only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     detail: Option<PromptDetail>,
@@ -44,18 +44,18 @@ pub(super) struct PromptView {
 /// The fields of a prompt that only the patient sees.
 #[derive(Serialize, ToSchema)]
 struct PromptDetail {
-    /// The words.
+    /// The text.
     text: String,
     /// The instant at which it is due.
     #[schema(value_type = String, format = DateTime)]
     due_at: Timestamp,
-    /// The date where the patient lives.
+    /// The local date.
     #[schema(value_type = String, format = Date)]
     local_date: jiff::civil::Date,
-    /// The time on the patient's wall.
+    /// The local time.
     #[schema(example = "11:40:00")]
     local_time: String,
-    /// The zone it was planned in.
+    /// The zone in which it was planned.
     #[schema(example = "Europe/Berlin")]
     zone: String,
     /// The instant at which it expires.
@@ -63,11 +63,11 @@ struct PromptDetail {
     expires_at: Timestamp,
     /// The duration in minutes.
     minutes: u32,
-    /// A card in the app that nobody is reminded of.
+    /// Whether it is only a card in the app, without a reminder.
     optional: bool,
-    /// Exercises it offers, by key.
+    /// The keys of the exercises that it offers.
     exercises: Vec<String>,
-    /// The infusion it hangs on.
+    /// The id of the infusion to which it is anchored.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
@@ -100,7 +100,7 @@ pub(super) struct NotAsked {
     /// The rule that calls for it.
     #[schema(example = "d9.rehearse")]
     rule_key: String,
-    /// The infusion it would hang on.
+    /// The id of the infusion to which it would be anchored.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
@@ -122,7 +122,7 @@ fn word<T: Serialize>(value: &T) -> String {
 }
 
 impl PromptView {
-    /// All of a prompt; `rule` is the one that made it, as it was then.
+    /// Builds the full view for the owner. `rule` is the one that made the prompt, as it was then.
     pub(super) fn for_owner(prompt: &StoredPrompt, rule: Option<&Rule>, fillings: &Fillings, now: Timestamp) -> Self {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
@@ -155,7 +155,7 @@ impl PromptView {
         }
     }
 
-    /// The schedule of the protocol; states of safety checks and measures only.
+    /// Builds the view for other readers. It has a state only for safety checks and measures.
     pub(super) fn for_reader(planned: Planned, state: Option<&'static str>) -> Self {
         Self {
             id: planned.id.uuid(),

@@ -1,4 +1,4 @@
-//! What calls for which prompt, date by date.
+//! The prompts that are called for, date by date.
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -10,7 +10,7 @@ use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::planning::protocol::{Anchor, Expiry};
 
-/// A time in which it may go.
+/// A time in which a prompt may go out.
 #[derive(Clone)]
 pub(super) struct Chance {
     pub(super) from: Timestamp,
@@ -77,7 +77,8 @@ impl<'a> World<'a> {
         rule.window.iter().map(chance).collect()
     }
 
-    /// Where a rule that counts hours from the end of a session goes, whether though it is quiet, and whether as a card.
+    /// Places a rule that counts hours from the end of a session. The flags tell whether it ignores quiet hours, and
+    /// whether it is a card.
     fn hours_after(&self, rule: &Rule, session: &Session<'_>, end: Timestamp, n: i64) -> (Chance, bool, bool) {
         let clock = |hour, minute| self.wall(session.day_zero, Time::constant(hour, minute, 0, 0));
         let from = plus(end, hours(n));
@@ -93,7 +94,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Everything that is called for from sixteen days ago to seventeen days ahead.
+/// Collects the prompts that are called for from sixteen days ago to seventeen days ahead.
 pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
     let (first, last) = (world.today.saturating_sub(16.days()), world.today.saturating_add(17.days()));
     let mut found = Found { world, calls: Vec::new(), taken_back: Vec::new() };
@@ -120,7 +121,7 @@ struct Found<'w, 'a> {
     taken_back: Vec<Id<Prompt>>,
 }
 
-/// What speaks against something that a rule calls for.
+/// The reason against a prompt that a rule calls for.
 #[derive(Clone, Copy, PartialEq)]
 enum Against {
     Nothing,
@@ -140,7 +141,7 @@ impl Against {
     }
 }
 
-/// How something is called for.
+/// The circumstances in which a rule calls for a prompt.
 struct Wanted<'s, 'f> {
     session: Option<&'s Session<'s>>,
     hangs_on: Option<Timestamp>,
@@ -375,7 +376,7 @@ impl<'a> Found<'_, 'a> {
         self.call(rule, u32::try_from(since / period).unwrap(), &wanted);
     }
 
-    /// What went out and is called for no more still was a burden on its date.
+    /// Adds the prompts that went out and are no longer called for: they were a burden on their date.
     fn orphans(&mut self, first: Date, last: Date) {
         for out in &self.world.facts.settled {
             let date = self.world.date(out.due_at);

@@ -14,7 +14,7 @@ use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Id, Zone};
 use crate::planning::protocol::{Effort, Expiry};
 
-/// What is compared of a prompt.
+/// The parts of a prompt that are compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
     pub(super) rule: String,
@@ -27,7 +27,7 @@ pub(super) struct Asked {
     pub(super) reminder: Option<Timestamp>,
 }
 
-/// The same of the plan.
+/// Takes the same parts of the plan.
 pub(super) fn of(plan: &Plan) -> Vec<Asked> {
     let asked = |one: &Planned| Asked {
         rule: one.rule_key.clone(),
@@ -74,7 +74,7 @@ impl World<'_> {
         self.zone(at).date(at)
     }
 
-    /// The first instant at which a clock on the patient's wall shows this time or a later one of that date.
+    /// Finds the first instant at which the local time is this one or a later one of that date.
     fn wall(&self, date: Date, time: jiff::civil::Time) -> Timestamp {
         let zones = &self.facts.zones;
         let stays = zones.iter().enumerate().map(|(n, since)| {
@@ -133,7 +133,7 @@ impl World<'_> {
         }
     }
 
-    /// Where it may go after `previous`, the last prompt that was not for safety; and when it expires there.
+    /// Finds its time after `previous`, the last prompt that was not for safety, and its expiry there.
     fn place(&self, call: &Call<'_>, previous: Option<Timestamp>) -> Option<(Timestamp, Timestamp)> {
         if let Some(due) = call.went_out {
             let base = call.times.first().map_or(self.date(due), |time| time.base);
@@ -179,7 +179,7 @@ impl World<'_> {
             || self.facts.last_measure_at.is_some_and(|last| due < plus(last, hours(24 * days)))
     }
 
-    /// How many prompts and minutes a date may hold.
+    /// Returns the number of prompts and minutes that a date may hold.
     fn cap(&self, date: Date) -> (u32, u32) {
         let caps = &self.protocol.caps;
         let sessions = self.sessions();
@@ -199,7 +199,7 @@ impl World<'_> {
         (prompts, most.unwrap_or(u32::MAX))
     }
 
-    /// How many prompts and minutes these take, the first dial of a minute being free.
+    /// Counts the prompts and minutes of these calls. The first dial of a minute is free.
     fn burden<'c>(&self, calls: impl Iterator<Item = &'c Call<'c>>) -> (u32, u32) {
         let caps = &self.protocol.caps;
         let (mut prompts, mut total, mut free) = (0, 0, caps.free_dials_per_day);
@@ -217,7 +217,8 @@ impl World<'_> {
 
 type Placed<'c, 'a> = (&'c Call<'a>, Timestamp, Timestamp);
 
-/// The prompts of one date, in the order in which places are given. `previous` is the last prompt before that date.
+/// Places the prompts of one date, in the order in which places are given. `previous` is the last prompt before that
+/// date.
 fn day<'c, 'a>(
     world: &World<'a>,
     date: Date,
@@ -243,7 +244,7 @@ fn day<'c, 'a>(
     placed
 }
 
-/// All of `calls` on `date`, one after the other by where each would sit alone; `None` if one has no place.
+/// Places all of `calls` on `date`, in the order of the times that each would have alone; `None` if one has no place.
 fn in_order<'c, 'a>(
     world: &World<'a>,
     date: Date,
@@ -251,7 +252,7 @@ fn in_order<'c, 'a>(
     previous: Option<Timestamp>,
 ) -> Option<Vec<Placed<'c, 'a>>> {
     let mut calls: Vec<_> = calls.iter().map(|call| (world.place(call, None).unwrap().0, *call)).collect();
-    // Of two that would sit at the same time under the same name the one that was taken first goes first.
+    // Of two with the same time and the same key, the one that was taken first goes first.
     calls.sort_by_key(|(alone, call)| (*alone, &call.rule.key));
     let mut previous = previous;
     let mut placed = Vec::new();
@@ -265,7 +266,7 @@ fn in_order<'c, 'a>(
     Some(placed)
 }
 
-/// What is asked of a patient.
+/// Plans the prompts of a patient.
 pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Vec<Asked> {
     let mut own = protocol.clone();
     for Override { rule_key, change } in &facts.overrides {
@@ -323,8 +324,8 @@ fn asked(&(call, due, expires): &Placed<'_, '_>, reminder: Option<Timestamp>) ->
     }
 }
 
-/// When somebody is reminded of `this`: half-way to its expiry, by day, if that date has a place left after everything
-/// that is asked and every reminder that goes before.
+/// Finds the instant of the reminder of `this`: half-way to its expiry, outside quiet hours, if that date has a place
+/// left after all prompts and all earlier reminders.
 fn reminder(world: &World<'_>, all: &[Placed<'_, '_>], this: &Placed<'_, '_>) -> Option<Timestamp> {
     let half = |(call, due, expires): &Placed<'_, '_>| {
         let at = plus(*due, SignedDuration::from_secs(expires.duration_since(*due).as_secs() / 2));

@@ -1,4 +1,4 @@
-//! What holds for any infusions, any instant and any zone.
+//! Properties for any infusions, any instant and any zone.
 
 use proptest::prelude::*;
 

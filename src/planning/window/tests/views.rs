@@ -1,4 +1,4 @@
-//! What each reader is shown, and in which words.
+//! The views for each reader, and their words.
 
 use serde_json::{Value, json};
 
