@@ -232,9 +232,10 @@ fn with_null(types: &SchemaType, null: bool) -> SchemaType {
         SchemaType::AnyValue => return SchemaType::AnyValue,
     };
     all.retain(|one| *one != Type::Null);
+    all.extend(null.then_some(Type::Null));
     match all.as_slice() {
-        [one] if !null => SchemaType::Type(one.clone()),
-        _ => SchemaType::from_iter(all.into_iter().chain(null.then_some(Type::Null))),
+        [one] => SchemaType::Type(one.clone()),
+        _ => SchemaType::Array(all),
     }
 }
 
