@@ -5,7 +5,8 @@
 //! the operation. When a caller other than the patient opens it, the audit row is written in the same unit.
 //!
 //! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes the
-//! capabilities of a clinic's members ([`members`]), which gives nobody content: a new link needs the patient.
+//! capabilities of a clinic's members ([`members`]): `record` opens infusions; what a patient writes needs a link and
+//! grants.
 //!
 //! Staff who are shown a patient's name in a list leave a row in that patient's access log: [`roster`], [`links`].
 //!

@@ -37,7 +37,7 @@ pub struct Relation {
 }
 
 /// Finds every link of `patient` at clinics where `account` works, and holds them until the unit ends. One statement,
-/// the same whatever it finds.
+/// the same for a denial and an absence.
 pub fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
     let rows: Vec<(Id<CareLink>, Id<Clinic>, Id<Account>, LinkState, Capabilities)> = locked!(
         tx,

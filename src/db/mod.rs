@@ -108,7 +108,8 @@ impl Db {
         self.submit(&self.writes, Lane::Interactive, false, f).await
     }
 
-    /// Runs `f` like [`Db::write`], for background work: when nobody waits. A unit changes at most 100 rows.
+    /// Runs `f` like [`Db::write`], for background work: when no interactive unit waits. A unit changes at most 100
+    /// rows.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use crate::kernel::{Error, Result};
 pub(super) enum Lane {
     /// A person waits: served first.
     Interactive,
-    /// The server's own work: served when nobody waits.
+    /// Background work: runs when no interactive unit waits.
     Bulk,
 }
 

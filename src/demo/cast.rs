@@ -162,7 +162,7 @@ async fn pass(stage: &Stage, minutes: i64) -> Result<()> {
     stage.advance(to).await
 }
 
-/// Invites somebody and returns the code.
+/// Makes an invitation and returns its code.
 async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, email: &str) -> Result<JoinCode> {
     let caller: Claimed<Staff> = stage.claimed(inviter).await?;
     let person = person(name, email)?;

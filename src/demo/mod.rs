@@ -10,8 +10,8 @@
 //!
 //! Everybody's times hang on the present. One patient lives where the clocks change in these weeks (`zones`); where in
 //! the year none do, it is the zone whose clocks change next or have last. One patient has no clinic: she registered
-//! with a therapist's code, as everybody must, and ended the link before it was confirmed. Nobody there ever saw
-//! anything.
+//! with a therapist's code, which registration requires, and ended the link before it was confirmed: no therapist
+//! has read anything of hers.
 //!
 //! Nobody in it is real, and nothing in it is advice.
 

@@ -1,7 +1,7 @@
 //! The loop of the background work. `app` holds the list of tasks; the slices define them.
 //!
 //! [`tick`] does one round of everything that is due at a time it is told, so that tests move a clock instead of
-//! waiting; [`run`] repeats it, and [`advance`] does what is due while a clock is moved. Any number of processes may do so
+//! waiting; [`run`] repeats it, and [`advance()`] does what is due while a clock is moved. Any number of processes may do so
 //! on PostgreSQL. Nothing is held between two rounds: a worker that dies loses nothing but the lease of what it was
 //! sending. When nothing is due, a round is one statement.
 

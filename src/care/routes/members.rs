@@ -101,8 +101,8 @@ struct ClinicSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Lakeside Clinic")]
     name: Option<String>,
-    /// The number of patients with an active care link here. Below ten it is `< 10`, so that nobody can be identified
-    /// by the difference.
+    /// The number of patients with an active care link here. Below ten it is `< 10`: the difference between
+    /// two small numbers would identify a patient.
     #[schema(example = "< 10")]
     patients: String,
 }

@@ -68,7 +68,7 @@ pub(super) struct InfusionView {
     note: Option<String>,
     /// The account that recorded it last.
     recorded_by: Uuid,
-    /// The source of the record; `provisional` when nobody ended it within an hour after the planned end.
+    /// The source of the record; `provisional` when no end was recorded within an hour after the planned one.
     #[schema(example = "clinic", examples("clinic", "patient", "provisional"))]
     source: &'static str,
     /// The patient's report, where the clinic's record takes its place.
