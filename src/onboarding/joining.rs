@@ -111,7 +111,7 @@ pub async fn register(
         // The code or the address was taken meanwhile, so this account was never inserted.
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
         if let Some(patient) = patient {
-            state.vault.destroy(patient.uuid(), &[Purpose::Journal, Purpose::Clinical]).await?;
+            state.vault.destroy(patient.uuid(), &Purpose::OF_PATIENT).await?;
         }
     }
     Ok(Registered { kind, patient, grant: answer? })

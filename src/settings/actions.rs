@@ -43,20 +43,27 @@ pub fn patch_settings(
     Ok((after, version + 1))
 }
 
-/// Replaces the therapists' changes of the protocol for this patient.
+/// Replaces the therapists' changes of the protocol for this patient, and returns the settings with them.
 ///
 /// # Errors
 ///
 /// 428 and 412 for preconditions.
-pub fn put_overrides(tx: &mut Tx<'_>, access: &Access<Write>, list: &[Override], when: &Preconditions) -> Result<()> {
+pub fn put_overrides(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    list: &[Override],
+    when: &Preconditions,
+) -> Result<Settings> {
     access.lock(tx)?;
     let (mut settings, version) = settings(tx, access)?;
     if settings.overrides == list {
-        return Ok(());
+        return Ok(settings);
     }
-    when.require(&tag(&settings.overrides)?)?;
+    when.require(&tag(&settings))?;
     list.clone_into(&mut settings.overrides);
-    update(tx, access, &settings, version + 1)
+    settings.overrides_version += 1;
+    update(tx, access, &settings, version + 1)?;
+    Ok(settings)
 }
 
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::http::{Body, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, RuleChange};
+use crate::settings::Settings;
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
@@ -79,9 +80,9 @@ impl PutOverride {
     }
 }
 
-fn reply(list: Vec<Override>) -> Result<Reply> {
-    let tag = overrides::tag(&list)?;
-    Ok(Reply::ok(&OverrideList::of(list)).etag(&tag))
+fn reply(settings: Settings) -> Reply {
+    let tag = overrides::tag(&settings);
+    Reply::ok(&OverrideList::of(settings.overrides)).etag(&tag)
 }
 
 /// Read what was changed in the protocol
@@ -93,7 +94,7 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
 #[get("/overrides")]
 pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     let row = door.read("get_overrides", find_settings).await?;
-    reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0.overrides)
+    Ok(reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0))
 }
 
 /// Change the protocol for a patient
@@ -113,11 +114,8 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
             let drafts = command.body.into_inner().items.into_iter().map(PutOverride::draft);
             Ok((overrides::parse(protocols.current(), "/items", drafts.collect())?, command.when))
         },
-        |tx, access, (list, when)| {
-            replace(tx, access, list, when)?;
-            Ok(Outcome::ok(access.patient(), list.clone()))
-        },
-        |tx, access, outcome| outcome.value.map_or_else(|| Ok(settings(tx, access)?.0.overrides), Ok),
+        |tx, access, (list, when)| Ok(Outcome::ok(access.patient(), replace(tx, access, list, when)?)),
+        |tx, access, outcome| outcome.value.map_or_else(|| Ok(settings(tx, access)?.0), Ok),
     );
-    reply(answer.await?.value)
+    Ok(reply(answer.await?.value))
 }
