@@ -72,8 +72,8 @@ impl<K> Id<K> {
 
     /// Makes an id of version 8 from a keyed hash over everything that it stands for. Without the key it tells nothing.
     pub fn from_mac(mac: &[u8; 32]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = *mac;
-        let bytes = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p];
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(mac).for_each(|(to, from)| *to = *from);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid(), PhantomData)
     }
 
