@@ -16,7 +16,7 @@ use crate::kernel::page::Page;
 use crate::kernel::{Fields, Id, Result, Text};
 use crate::onboarding::inviting::{self, Wish};
 use crate::onboarding::model::{InvitationDoc, Invitee};
-use crate::onboarding::store::InvitationRow;
+use crate::onboarding::store::{InvitationRow, NewInvitation};
 use crate::state::State;
 use crate::vault::Vault;
 
@@ -91,6 +91,11 @@ struct InvitationPage {
 }
 
 impl CreateInvitation {
+    /// Makes and seals the invitation, before the unit that inserts it.
+    async fn prepare(self, state: &State, caller: &Claimed<Staff>) -> Result<NewInvitation> {
+        inviting::prepare(state, caller, self.parse()?).await
+    }
+
     fn parse(self) -> Result<Wish> {
         let mut fields = Fields::new();
         let invitee = match (self.kind.as_str(), self.capabilities) {
@@ -156,11 +161,9 @@ pub(super) async fn create_invitation(
     request: Request<(), Body<CreateInvitation>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let wish =
-        request.prepare(async |asked| inviting::prepare(&state, &caller, asked.body.into_inner().parse()?).await);
     let answer = caller.change(
         &state,
-        wish.await,
+        request.prepare(async |asked| asked.body.into_inner().prepare(&state, &caller).await).await,
         |command| Ok(command.body),
         |tx, live, new| Ok(Outcome::created(new.id, inviting::invite(tx, live, new)?)),
         |tx, live, outcome| outcome.or_get(|id| inviting::get_own(tx, live, id)),
