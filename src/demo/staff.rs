@@ -112,6 +112,7 @@ impl Scene<'_> {
         change(&door, "put_cautions", flags, move |tx, access, flags| {
             let now = cautions::tag(&vault, &find_cautions(tx, access)?);
             cautions::put(tx, access, flags, &Preconditions::matching(now), |flags| cautions::tag(&vault, flags))
+                .map(drop)
         })
         .await
     }

@@ -8,6 +8,7 @@ use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Outcome;
 use crate::kernel::Result;
 use crate::planning::Override;
 
@@ -53,17 +54,16 @@ pub fn put_overrides(
     access: &Access<Write>,
     list: &[Override],
     when: &Preconditions,
-) -> Result<Settings> {
+) -> Result<Outcome<Settings>> {
     access.lock(tx)?;
     let (mut settings, version) = settings(tx, access)?;
-    if settings.overrides == list {
-        return Ok(settings);
+    if settings.overrides != list {
+        when.require(&tag(&settings))?;
+        list.clone_into(&mut settings.overrides);
+        settings.overrides_version += 1;
+        update(tx, access, &settings, version + 1)?;
     }
-    when.require(&tag(&settings))?;
-    list.clone_into(&mut settings.overrides);
-    settings.overrides_version += 1;
-    update(tx, access, &settings, version + 1)?;
-    Ok(settings)
+    Ok(Outcome::ok(access.patient(), settings))
 }
 
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {
