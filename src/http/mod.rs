@@ -14,6 +14,7 @@
 //! ```
 
 pub mod body;
+mod canonical;
 pub mod document;
 mod fallback;
 mod faults;

@@ -52,6 +52,7 @@ mod races;
 mod readme;
 mod reminders;
 mod replanning;
+mod retries;
 mod rules;
 mod sandbox;
 mod sandbox_posture;

@@ -80,7 +80,7 @@ pub(super) struct Register {
 #[serde(deny_unknown_fields)]
 pub(super) struct AcceptInvitation {
     /// The code of the invitation. Case, spaces and hyphens do not matter.
-    #[schema(max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
+    #[schema(format = "code", max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
 }
 
