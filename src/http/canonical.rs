@@ -39,12 +39,12 @@ struct Schemas {
 fn schemas_of<T: ToSchema + 'static>() -> Arc<Schemas> {
     static MADE: LazyLock<Mutex<HashMap<TypeId, Arc<Schemas>>>> = LazyLock::new(Mutex::default);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let make = || {
+    let new = || {
         let mut parts = Vec::new();
         T::schemas(&mut parts);
         Arc::new(Schemas { whole: T::schema(), parts: parts.into_iter().collect() })
     };
-    Arc::clone(made.entry(TypeId::of::<T>()).or_insert_with(make))
+    Arc::clone(made.entry(TypeId::of::<T>()).or_insert_with(new))
 }
 
 /// The reading of a value by its schema.

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::code::JoinCode;
+use super::joining::REPEATED;
 use super::model::{Person, refused};
 use crate::care::clinics::clinic_place;
 use crate::care::model::{Capabilities, ClinicDoc};
-use crate::care::store::{any_clinic, insert_clinic, insert_member};
+use crate::care::people::SealedNames;
+use crate::care::store::{any_clinic, insert_clinic, insert_member, memberships};
 use crate::db::values;
-use crate::identity::actions::{self, SessionSecrets, SessionTokens};
+use crate::identity::actions::{self, SessionSecrets, SignedIn};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, Result, Text};
@@ -19,6 +23,8 @@ use crate::vault::{MacLabel, Purpose, Vault};
 
 /// The name under which the seed of the code is kept until it is used.
 const SETTING: &str = "first_run_code";
+/// The name under which it is kept after that.
+const USED: &str = "first_run_code_used";
 
 /// Returns the code that makes the first clinic, while there is none.
 ///
@@ -40,21 +46,73 @@ fn code_of(vault: &Vault, seed: &[u8]) -> JoinCode {
     JoinCode::of(vault.mac(MacLabel::Code, &[b"first run", seed]))
 }
 
+/// The seed of a used code, and the instant of its use.
+#[derive(Serialize, Deserialize)]
+struct UsedSeed {
+    seed: Vec<u8>,
+    used_at: Timestamp,
+}
+
 /// The first clinic and its admin.
 #[derive(Debug)]
 pub struct Founded {
+    /// Whether this request made them.
+    pub created: bool,
     /// The clinic.
     pub clinic: Id<Clinic>,
-    /// The admin's first session.
-    pub grant: SessionTokens,
+    /// Its name.
+    pub name: Text<120>,
+    /// The admin, logged in.
+    pub admin: SignedIn,
 }
 
-/// Makes the first clinic and its admin, and logs the admin in.
+/// Makes the first clinic and its admin, and logs the admin in. For a day, the same code, address and passphrase log the
+/// admin in again: the first answer may be lost.
 ///
 /// # Errors
 ///
 /// [`Code::SetupDone`] when there is a clinic, [`Code::CodeInvalid`] when the code is not the one printed.
 pub async fn set_up(
+    state: &State,
+    passwords: &Passwords,
+    tokens: Arc<Tokens>,
+    code: Option<JoinCode>,
+    clinic_name: Text<120>,
+    admin: Person,
+) -> Result<Founded> {
+    let (email, passphrase) = (admin.email.clone(), admin.passphrase.clone());
+    match found(state, passwords, Arc::clone(&tokens), code, clinic_name, admin).await {
+        Err(Error::Conflict(Code::SetupDone, _)) => {}
+        founded => return founded,
+    }
+    let done = || Error::conflict(Code::SetupDone);
+    let used = state.db.read(|tx| values::find(tx, USED)).await?;
+    let used: Option<UsedSeed> = used.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let recent = used.filter(|used| state.clock.now().duration_since(used.used_at) <= REPEATED);
+    if !recent.is_some_and(|used| fits(&state.vault, code, &used.seed)) {
+        return Err(done());
+    }
+    let admin = actions::log_in(state, passwords, tokens, &email, passphrase).await.map_err(|error| match error {
+        Error::Unauthenticated(_) => done(),
+        other => other,
+    })?;
+    let account = admin.grant.account;
+    let unit = state.db.read(move |tx| {
+        let clinics: Vec<Id<Clinic>> = memberships(tx, account)?.into_iter().map(|(clinic, _)| clinic).collect();
+        SealedNames::collect(tx, [], clinics.first().copied()).map(|names| (clinics.first().copied(), names))
+    });
+    let (clinic, names) = unit.await?;
+    let clinic = clinic.ok_or_else(done)?;
+    let name = names.open(&state.vault).await?.clinic(clinic).ok_or_else(done)?;
+    Ok(Founded { created: false, clinic, name: Text::parse(name).map_err(Error::internal)?, admin })
+}
+
+/// Whether `code` is the one that `seed` makes.
+fn fits(vault: &Vault, code: Option<JoinCode>, seed: &[u8]) -> bool {
+    code.is_some_and(|code| bool::from(code.bytes().ct_eq(code_of(vault, seed).bytes())))
+}
+
+async fn found(
     state: &State,
     passwords: &Passwords,
     tokens: Arc<Tokens>,
@@ -68,35 +126,37 @@ pub async fn set_up(
         (true, _) => return Err(Error::conflict(Code::SetupDone)),
         (false, seed) => seed.ok_or_else(refused)?,
     };
-    let right = code.is_some_and(|code| bool::from(code.bytes().ct_eq(code_of(&state.vault, &seed).bytes())));
-    if !right {
+    if !fits(&state.vault, code, &seed) {
         return Err(refused());
     }
     let clinic: Id<Clinic> = state.entropy.id(now);
     let keys = state.vault.create(clinic.uuid(), &[Purpose::Clinic], now).await?;
-    let doc = keys.seal_json(Purpose::Clinic, &clinic_place(clinic, 1), &ClinicDoc { name: clinic_name })?;
-    let profile = Profile { name: admin.name, email: admin.email };
+    let doc = keys.seal_json(Purpose::Clinic, &clinic_place(clinic, 1), &ClinicDoc { name: clinic_name.clone() })?;
+    let profile = Profile { name: admin.name.clone(), email: admin.email };
     let draft = actions::draft(state, passwords, AccountKind::Staff, &profile, admin.passphrase, now).await?;
     let account = draft.id;
     let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
+    let used = serde_json::to_vec(&UsedSeed { seed: seed.clone(), used_at: now });
+    let used = used.map_err(|error| Error::Internal(Box::new(error)))?;
     let unit = state.db.write(move |tx| {
         if !values::delete(tx, SETTING, &seed)? {
             return Err(Error::conflict(Code::SetupDone));
         }
+        values::replace(tx, USED, &used)?;
         insert_clinic(tx, clinic, &doc, now)?;
-        let admin = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
+        let account = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
         let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;
-        insert_member(tx, clinic, admin, may, now)?;
+        insert_member(tx, clinic, account, may, now)?;
         let (vault_of, keys) = (vault.clone(), keys.clone());
         tx.after_commit(move || vault_of.remember(&keys));
-        let grant = actions::open_session(tx, &vault, &tokens, admin, &opening, now)?;
-        Ok(Founded { clinic, grant })
+        actions::open_session(tx, &vault, &tokens, account, &opening, now)
     });
-    let founded = unit.await;
-    if matches!(&founded, Err(Error::Conflict(..) | Error::Malformed(..))) {
+    let grant = unit.await;
+    if matches!(&grant, Err(Error::Conflict(..) | Error::Malformed(..))) {
         // Another request was faster, so these subjects were never inserted.
         state.vault.destroy(clinic.uuid(), &[Purpose::Clinic]).await?;
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
     }
-    founded
+    let admin = SignedIn { kind: AccountKind::Staff, patient: None, name: admin.name, grant: grant? };
+    Ok(Founded { created: true, clinic, name: clinic_name, admin })
 }
