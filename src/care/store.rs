@@ -6,7 +6,7 @@ mod links;
 use diesel::prelude::*;
 
 pub use clinics::{
-    Member, any_clinic, clinic_docs, find_member, hold_members, insert_clinic, insert_member, list_members,
+    Member, clinic_docs, find_member, first_clinic, hold_members, insert_clinic, insert_member, list_members,
     memberships, update_member,
 };
 pub use links::{

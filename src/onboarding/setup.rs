@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::code::JoinCode;
@@ -12,7 +10,7 @@ use super::model::{Person, refused};
 use crate::care::clinics::clinic_place;
 use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::people::SealedNames;
-use crate::care::store::{any_clinic, insert_clinic, insert_member, memberships};
+use crate::care::store::{first_clinic, insert_clinic, insert_member};
 use crate::db::values;
 use crate::identity::actions::{self, SessionSecrets, SignedIn};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens};
@@ -33,7 +31,7 @@ const USED: &str = "first_run_code_used";
 pub async fn first_run_code(state: &State) -> Result<Option<String>> {
     let fresh: [u8; 32] = state.entropy.bytes();
     let seed = state.db.write(move |tx| {
-        if any_clinic(tx)? {
+        if first_clinic(tx)?.is_some() {
             return Ok(None);
         }
         values::insert(tx, SETTING, &fresh)?;
@@ -44,13 +42,6 @@ pub async fn first_run_code(state: &State) -> Result<Option<String>> {
 
 fn code_of(vault: &Vault, seed: &[u8]) -> JoinCode {
     JoinCode::of(vault.mac(MacLabel::Code, &[b"first run", seed]))
-}
-
-/// The seed of a used code, and the instant of its use.
-#[derive(Serialize, Deserialize)]
-struct UsedSeed {
-    seed: Vec<u8>,
-    used_at: Timestamp,
 }
 
 /// The first clinic and its admin.
@@ -86,23 +77,21 @@ pub async fn set_up(
         founded => return founded,
     }
     let done = || Error::conflict(Code::SetupDone);
-    let used = state.db.read(|tx| values::find(tx, USED)).await?;
-    let used: Option<UsedSeed> = used.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let recent = used.filter(|used| state.clock.now().duration_since(used.used_at) <= REPEATED);
-    if !recent.is_some_and(|used| fits(&state.vault, code, &used.seed)) {
+    let read = state.db.read(|tx| {
+        let clinic = first_clinic(tx)?;
+        let names = SealedNames::collect(tx, [], clinic.map(|(id, _)| id))?;
+        Ok((clinic, values::find(tx, USED)?, names))
+    });
+    let (clinic, seed, names) = read.await?;
+    let (clinic, made_at) = clinic.ok_or_else(done)?;
+    let recent = state.clock.now().duration_since(made_at) <= REPEATED;
+    if !(recent && seed.is_some_and(|seed| fits(&state.vault, code, &seed))) {
         return Err(done());
     }
     let admin = actions::log_in(state, passwords, tokens, &email, passphrase).await.map_err(|error| match error {
         Error::Unauthenticated(_) => done(),
         other => other,
     })?;
-    let account = admin.grant.account;
-    let unit = state.db.read(move |tx| {
-        let clinics: Vec<Id<Clinic>> = memberships(tx, account)?.into_iter().map(|(clinic, _)| clinic).collect();
-        SealedNames::collect(tx, [], clinics.first().copied()).map(|names| (clinics.first().copied(), names))
-    });
-    let (clinic, names) = unit.await?;
-    let clinic = clinic.ok_or_else(done)?;
     let name = names.open(&state.vault).await?.clinic(clinic).ok_or_else(done)?;
     Ok(Founded { created: false, clinic, name: Text::parse(name).map_err(Error::internal)?, admin })
 }
@@ -121,7 +110,7 @@ async fn found(
     admin: Person,
 ) -> Result<Founded> {
     let now = state.clock.now();
-    let found = state.db.read(|tx| Ok((any_clinic(tx)?, values::find(tx, SETTING)?))).await?;
+    let found = state.db.read(|tx| Ok((first_clinic(tx)?.is_some(), values::find(tx, SETTING)?))).await?;
     let seed = match found {
         (true, _) => return Err(Error::conflict(Code::SetupDone)),
         (false, seed) => seed.ok_or_else(refused)?,
@@ -136,13 +125,11 @@ async fn found(
     let draft = actions::draft(state, passwords, AccountKind::Staff, &profile, admin.passphrase, now).await?;
     let account = draft.id;
     let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
-    let used = serde_json::to_vec(&UsedSeed { seed: seed.clone(), used_at: now });
-    let used = used.map_err(|error| Error::Internal(Box::new(error)))?;
     let unit = state.db.write(move |tx| {
         if !values::delete(tx, SETTING, &seed)? {
             return Err(Error::conflict(Code::SetupDone));
         }
-        values::replace(tx, USED, &used)?;
+        values::insert(tx, USED, &seed)?;
         insert_clinic(tx, clinic, &doc, now)?;
         let account = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
         let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;

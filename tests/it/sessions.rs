@@ -71,7 +71,7 @@ async fn each_refresh_gives_the_next_token_and_new_access() {
         token = answer.text("/tokens/refresh_token");
         assert!(!seen.contains(&token), "a refresh token came back");
         seen.push(token.clone());
-        assert_eq!(answer.text("/session_id"), ann.session.to_string());
+        assert_eq!(answer.text("/tokens/session_id"), ann.session.to_string());
         me(&app, &answer.text("/tokens/access_token")).await.ok();
     }
     me(&app, &ann.access).await.expect(401).refused("unauthenticated");
