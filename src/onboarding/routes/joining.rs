@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::care::people::{Names, SealedNames};
+use crate::care::people::Names;
 use crate::care::routes::links::CareLinkView;
+use crate::db::Tx;
 use crate::http::document::{AuthErrors, IdempotencyKeyHeader, SetupErrors, WriteErrors};
-use crate::http::{Body, Reply, Request};
+use crate::http::{Body, Command, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
 use crate::identity::routes::{AccountView, SessionParts, SignedInView, TokensView};
-use crate::identity::{Caller, Email, Passphrase};
+use crate::identity::{Anyone, Caller, Email, Live, Passphrase};
 use crate::kernel::locale::{country, language};
 use crate::kernel::{Fields, Result, Text, Zone};
 use crate::onboarding::code::JoinCode;
@@ -223,24 +224,11 @@ pub(super) async fn accept_invitation(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (parts, link) = (State::clone(&state), state.entropy.id(caller.now()));
-    let answer = caller.change(
-        &state,
-        request,
-        |command| Ok(JoinCode::parse(&command.body.into_inner().code)),
-        move |tx, live, code| {
-            let joined = joining::accept(tx, &parts, live, *code, link)?;
-            Ok(Outcome::ok(joined.id(), joined))
-        },
-        |tx, live, outcome| {
-            let joined = outcome.or_get(|id| joining::get_joined(tx, live, id))?;
-            let (therapist, clinic) = match &joined {
-                Joined::Link(link) => (Some(link.therapist), link.clinic),
-                Joined::Clinic(clinic, _) => (None, *clinic),
-            };
-            Ok((joined, SealedNames::collect(tx, therapist, [clinic])?))
-        },
-    );
-    let (joined, names) = answer.await?.value;
+    let code = |command: Command<(), Body<AcceptInvitation, _>>| Ok(JoinCode::parse(&command.body.into_inner().code));
+    let accept = move |tx: &mut Tx<'_>, live: &Live<Anyone>, code: &_| {
+        joining::accept(tx, &parts, live, *code, link).map(|joined| Outcome::ok(joined.id(), joined))
+    };
+    let (joined, names) = caller.change(&state, request, code, accept, joining::show).await?.value;
     let names = names.open(&state.vault).await?;
     Ok(Reply::ok(&AcceptedView::new(joined, &names, &state.vault)))
 }
