@@ -26,9 +26,10 @@ pub struct BodyLimit {
     pub time: Duration,
 }
 
+/// The largest text, of characters of four bytes each, fits with all that stands beside it.
 impl Default for BodyLimit {
     fn default() -> Self {
-        Self { bytes: 1024 * 1024, time: Duration::from_secs(30) }
+        Self { bytes: 5 * 256 * 1024, time: Duration::from_secs(30) }
     }
 }
 
@@ -145,9 +146,10 @@ pub(super) fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
     if !types.contains(&media.essence_str()) {
         return refuse(expected());
     }
-    match media.get_param("charset") {
-        Some(charset) if charset != "utf-8" => refuse("the charset is utf-8".to_owned()),
-        _ => Ok(()),
+    let charset = media.get_param("charset").map(|charset| charset.as_str().to_ascii_lowercase());
+    match charset.as_deref() {
+        None | Some("utf-8" | "utf8") => Ok(()),
+        Some(_) => refuse("the charset is utf-8".to_owned()),
     }
 }
 

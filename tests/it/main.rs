@@ -50,6 +50,7 @@ mod preview;
 mod protocols;
 mod races;
 mod readme;
+mod refusals;
 mod reminders;
 mod replanning;
 mod rules;
