@@ -156,7 +156,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         minimum_app: "0",
         limits: LimitsView {
             body_bytes: http.body.bytes,
-            text_characters: 262_144,
+            text_characters: 256_000,
             page_items: Limit::MAX,
             idempotency_hours: 24,
             undelete_days: 30,

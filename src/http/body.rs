@@ -26,10 +26,9 @@ pub struct BodyLimit {
     pub time: Duration,
 }
 
-/// The largest text, of characters of four bytes each, fits with all that stands beside it.
 impl Default for BodyLimit {
     fn default() -> Self {
-        Self { bytes: 5 * 256 * 1024, time: Duration::from_secs(30) }
+        Self { bytes: 1024 * 1024, time: Duration::from_secs(30) }
     }
 }
 

@@ -122,9 +122,12 @@ impl Problem {
 impl Problem {
     /// Returns the problem of a code as the document shows it.
     pub(super) fn example(code: Code) -> Self {
-        let wrong = ProblemField { pointer: "/mood/valence".to_owned(), detail: "must be between 0 and 10".to_owned() };
+        let wrong = FieldError { pointer: "/mood/valence".to_owned(), detail: "must be between 0 and 10".to_owned() };
+        let standing = code == Code::StateConflict;
         Self {
-            errors: if code == Code::Invalid { vec![wrong] } else { Vec::new() },
+            errors: if code == Code::Invalid { vec![ProblemField::from(&wrong)] } else { Vec::new() },
+            state: standing.then_some("cancelled"),
+            allowed: standing.then(Vec::new),
             request_id: "443e534a-8ee1-4d0d-999e-f3e28f0b59ea".to_owned(),
             ..Self::of(code)
         }

@@ -11,8 +11,9 @@ use crate::items::{self, Circumstances, Section, section};
 use crate::kernel::id::{Any, Attachment, Entry, Infusion};
 use crate::kernel::{Id, Result, Text};
 
-/// The most characters of Markdown in a body.
-pub const BODY: usize = 256 * 1024;
+/// The most characters of Markdown in a body. Even if each has four bytes, they fit into a request of 1 MiB with all
+/// that stands beside them.
+pub const BODY: usize = 256_000;
 /// The most tags of an entry.
 pub const TAGS: usize = 20;
 /// The kind of an entry.
