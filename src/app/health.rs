@@ -134,8 +134,8 @@ struct MetaView {
 struct LimitsView {
     /// The largest body in bytes.
     body_bytes: usize,
-    /// The largest text of an entry in bytes.
-    text_bytes: usize,
+    /// The largest text of an entry in characters.
+    text_characters: usize,
     /// The most items of a page.
     page_items: u16,
     /// The hours for which an idempotency key is remembered.
@@ -156,7 +156,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         minimum_app: "0",
         limits: LimitsView {
             body_bytes: http.body.bytes,
-            text_bytes: 262_144,
+            text_characters: 256_000,
             page_items: Limit::MAX,
             idempotency_hours: 24,
             undelete_days: 30,

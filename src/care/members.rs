@@ -14,7 +14,7 @@ use crate::idempotency::Outcome;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Error, Id, Result};
 
 /// Lists a page of a clinic's members, for its admins.
 pub fn list(
@@ -40,7 +40,7 @@ pub struct MemberChange {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when the clinic would be left without an
+/// [`Error::NotFound`] when they do not work there; [`Error::State`] when the clinic would be left without an
 /// admin; the errors of `change`.
 pub fn update(
     tx: &mut Tx<'_>,
@@ -57,7 +57,7 @@ pub fn update(
     let administers = |member: &Member| member.capabilities.admin();
     let others = members.iter().any(|other| other.account != account && administers(other));
     if !others && (change.ended || !administers(&member)) {
-        return Err(Error::conflict(Code::StateConflict));
+        return Err(Error::state("last_admin", ["create_invitation", "update_member"]));
     }
     let ended: Option<Timestamp> = change.ended.then_some(live.now());
     if change.ended {
@@ -95,7 +95,7 @@ pub fn show(
 ///
 /// # Errors
 ///
-/// [`Code::StateConflict`] when they work there already.
+/// [`Error::State`] when they work there already.
 pub fn join(
     tx: &mut Tx<'_>,
     clinic: Id<Clinic>,
@@ -104,5 +104,5 @@ pub fn join(
     now: Timestamp,
 ) -> Result<()> {
     let news = store::insert_member(tx, clinic, account, capabilities, now)?;
-    if news { Ok(()) } else { Err(Error::conflict(Code::StateConflict)) }
+    if news { Ok(()) } else { Err(Error::state("member", [])) }
 }

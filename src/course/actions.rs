@@ -144,7 +144,7 @@ fn replace(
     let (id, facts) = (current.id, &current.doc);
     let draft = draft(facts)?;
     if access.is_owner() && facts.of_clinic {
-        return Err(Error::conflict(Code::StateConflict));
+        return Err(facts.refusal(source(access)));
     }
     let report = to_join(tx, access, id, &draft)?;
     // Every replacement must be a step that the status allows.
@@ -187,7 +187,7 @@ fn same(one: &InfusionFacts, two: &InfusionFacts) -> bool {
 ///
 /// # Errors
 ///
-/// As [`patch_infusion`]; [`Code::StateConflict`] when it is not planned. One that has started stays as it is.
+/// As [`patch_infusion`]; [`Error::State`] when it is not planned. One that has started stays as it is.
 pub fn start_infusion(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -204,7 +204,7 @@ pub fn start_infusion(
         return Ok(Outcome::ok(id, row));
     }
     if facts.status != InfusionStatus::Planned && !provisional {
-        return Err(Error::conflict(Code::StateConflict));
+        return Err(facts.refusal(source(access)));
     }
     let started_at = Some(started.unwrap_or(access.now()));
     let draft = InfusionDraft { status: InfusionStatus::Planned, started_at, ended_at: None, ..facts.draft() };

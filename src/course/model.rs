@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::draft::InfusionDraft;
 use super::status::{CourseKind, InfusionStatus, Source};
 use crate::kernel::id::{Account, Infusion};
-use crate::kernel::{Code, Creation, Error, Fields, Id, Result, Text};
+use crate::kernel::{Creation, Error, Fields, Id, Result, Text};
 use crate::planning::PausePeriod;
 use crate::planning::window::{Dose, DoseStatus, Route};
 
@@ -99,11 +99,11 @@ impl InfusionFacts {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
+    /// [`Error::State`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
     pub fn change(&self, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let may = self.status.may_become(draft.status, self.source);
         if !may && draft.status != self.status {
-            return Err(Error::conflict(Code::StateConflict));
+            return Err(self.refusal(source));
         }
         let Self { reported, same_as, creation, .. } = self.clone();
         let of_clinic = self.of_clinic || source == Source::Clinic;
@@ -111,9 +111,23 @@ impl InfusionFacts {
             Self { of_clinic, reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? };
         // A cancelled infusion stays as it is. Cancelling it again changes nothing.
         if !may && (Self { recorded_by: self.recorded_by, ..next.clone() }) != *self {
-            return Err(Error::conflict(Code::StateConflict));
+            return Err(self.refusal(source));
         }
         Ok(next)
+    }
+
+    /// Makes the error for a step that its status does not allow to a caller of the side `by`. A patient can only start
+    /// and end what the clinic has recorded.
+    pub fn refusal(&self, by: Source) -> Error {
+        let mut steps = match self.status {
+            InfusionStatus::Completed if self.source != Source::Provisional => vec!["end_infusion"],
+            InfusionStatus::Planned | InfusionStatus::Completed => vec!["start_infusion", "end_infusion"],
+            InfusionStatus::Cancelled | InfusionStatus::NoShow => Vec::new(),
+        };
+        if self.status.is_live() && !(self.of_clinic && by == Source::Patient) {
+            steps.extend(["put_infusion", "patch_infusion"]);
+        }
+        Error::state(self.status.name(), steps)
     }
 
     /// Returns the command that records the present state.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::body::Warnings;
 use super::precondition::{EntityTag, Preconditions};
-use super::problem;
+use super::problem::{self, ProblemField};
 use crate::kernel::{Error, FieldError};
 
 /// The first capacity of a reply, in which most fit.
@@ -85,7 +85,8 @@ impl Reply {
 
     /// Adds the ignored fields of a lenient request, as `warnings` in the object.
     fn warnings(mut self, warnings: &[FieldError]) -> Self {
-        if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(warnings))
+        let warnings: Vec<ProblemField> = warnings.iter().map(ProblemField::from).collect();
+        if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(&warnings))
             && body.pop_if(|last| *last == b'}').is_some()
         {
             let separator: &[u8] = if body.ends_with(b"{") { b"" } else { b"," };

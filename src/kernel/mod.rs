@@ -18,7 +18,7 @@ pub mod zone;
 pub use clock::Clock;
 pub use creation::Creation;
 pub use entropy::Entropy;
-pub use error::{Code, Error, FieldError, Result};
+pub use error::{ClientAction, Code, Error, FieldError, Result, Standing};
 pub use fields::Fields;
 pub use id::Id;
 pub use text::Text;

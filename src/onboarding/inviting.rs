@@ -16,7 +16,7 @@ use crate::identity::actions::email_key;
 use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::{Clinic, Invitation};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::state::State;
 use crate::vault::{MacLabel, Place, Purpose, Vault};
 
@@ -103,7 +103,7 @@ pub fn list(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for callers other than its inviter and the clinic's admins; [`Code::StateConflict`] when it was
+/// [`Error::NotFound`] for callers other than its inviter and the clinic's admins; [`Error::State`] when it was
 /// used.
 pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
     let works = memberships(tx, live.account())?;
@@ -115,7 +115,7 @@ pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result
     if row.revoked_at.is_some() || store::mark_invitation_revoked(tx, id, live.now())? {
         Ok(())
     } else {
-        Err(Error::conflict(Code::StateConflict))
+        Err(Error::state("used", []))
     }
 }
 

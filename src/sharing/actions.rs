@@ -12,7 +12,7 @@ use crate::items::ItemTable as _;
 use crate::journal;
 use crate::kernel::id::{Account, Any, Entry, Grant};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result, Standing};
 
 /// Makes a grant. A repetition changes nothing.
 ///
@@ -47,11 +47,12 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     let items = match &doc.target {
         Target::Entry(entry) => {
             let state = journal::store::EntryTable::find_state(tx, access, entry.any())?;
-            vec![shareable(entry.any(), state.map(|state| (state.draft, state.deleted)))?]
+            vec![shareable(entry.any(), "patch_entry", state.map(|state| (state.draft, state.deleted)))?]
         }
         Target::ExerciseResponse(response) => {
             let state = exercises::store::ResponseTable::find_state(tx, access, response.any())?;
-            vec![shareable(response.any(), state.map(|state| (state.draft, state.deleted)))?]
+            let state = state.map(|state| (state.draft, state.deleted));
+            vec![shareable(response.any(), "patch_exercise_response", state)?]
         }
         Target::Rule(rule) => matching(tx, access, rule)?.into_iter().map(Id::any).collect(),
     };
@@ -66,11 +67,12 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     Ok(Outcome::created(id, row))
 }
 
-/// Returns the item if it can be shared: it exists and is done. `state` is whether it is a draft, and deleted.
-fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
+/// Returns the item if it can be shared: it exists and is done. `state` is whether it is a draft, and deleted; `patch`
+/// is the operation that ends a draft.
+fn shareable(item: Id<Any>, patch: &'static str, state: Option<(bool, bool)>) -> Result<Id<Any>> {
     match state {
         Some((false, false)) => Ok(item),
-        Some((true, false)) => Err(Error::conflict(Code::NotShareable)),
+        Some((true, false)) => Err(Error::State(Code::NotShareable, Standing { state: "draft", allowed: vec![patch] })),
         Some((_, true)) | None => Err(Error::NotFound),
     }
 }

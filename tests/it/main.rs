@@ -52,6 +52,7 @@ mod preview;
 mod protocols;
 mod races;
 mod readme;
+mod refusals;
 mod reminders;
 mod reference;
 mod replanning;

@@ -15,7 +15,10 @@ async fn every_code_renders_with_its_status_and_type() {
         assert_eq!(response.headers().contains_key("www-authenticate"), code.status() == 401, "{code:?}");
         let problem: Value = serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap();
         assert_eq!(problem["code"], code.name());
-        assert_eq!(problem["client_action"] == "erase", *code == Code::SessionRevoked, "{code:?}");
+        let action = problem["client_action"].as_str().unwrap();
+        assert_eq!(action == "erase", *code == Code::SessionRevoked, "{code:?}");
+        let behind = [409, 412, 428].contains(&code.status());
+        assert!(action == "refresh" || !behind, "{code:?}: the app's copy is behind, and it is told to {action}");
     }
 }
 
@@ -51,6 +54,9 @@ async fn conflicts_name_what_stands_in_the_way() {
     let response = Error::Conflict(Code::InfusionOverlaps, Some(id)).error_response();
     let problem: Value = serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap();
     assert_eq!(problem["conflicting_id"], id.to_string());
+    let response = Error::state("cancelled", ["put_thing"]).error_response();
+    let problem: Value = serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap();
+    assert_eq!((&problem["state"], &problem["allowed"]), (&json!("cancelled"), &json!(["put_thing"])));
 }
 
 #[actix_web::test]

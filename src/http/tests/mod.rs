@@ -3,6 +3,7 @@
 mod bodies;
 mod errors;
 mod requests;
+mod spellings;
 mod wire;
 
 use std::num::NonZeroU32;
@@ -226,8 +227,19 @@ impl Answer {
         assert!(!body.contains("canary"), "{problem}");
         problem["code"].as_str().unwrap().to_owned()
     }
+    /// The place of the first fault: a pointer into the body, or a place and a name.
     fn pointer(&self) -> String {
-        self.json()["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned()
+        self.places().into_iter().next().unwrap_or_default()
+    }
+    fn places(&self) -> Vec<String> {
+        let problem = self.json();
+        let place = |fault: &Value| match (fault["in"].as_str().unwrap(), fault.get("pointer"), fault.get("name")) {
+            ("body", Some(pointer), None) => pointer.as_str().unwrap().to_owned(),
+            (part @ ("query" | "path" | "header"), None, Some(name)) => format!("{part}/{}", name.as_str().unwrap()),
+            (part @ ("query" | "path"), None, None) => part.to_owned(),
+            odd => panic!("{odd:?}"),
+        };
+        problem["errors"].as_array().into_iter().flatten().map(place).collect()
     }
     fn detail(&self) -> String {
         self.json()["errors"][0]["detail"].as_str().unwrap_or_default().to_owned()

@@ -13,7 +13,7 @@ use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::kernel::id::{CareLink, Comment, Entry, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result, Text};
+use crate::kernel::{Error, Id, Result, Text};
 use crate::vault::{Keys, Place, Purpose};
 
 /// A new comment.
@@ -61,7 +61,7 @@ fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when the caller may not see the entry, [`Code::StateConflict`] when the patient writes in a
+/// [`Error::NotFound`] when the caller may not see the entry, [`Error::State`] when the patient writes in a
 /// thread whose therapist may see it no longer.
 pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<CommentRow> {
     access.lock(tx)?;
@@ -93,7 +93,7 @@ fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked:
         return Ok(asked);
     }
     Err(if store::exists(tx, access, entry, asked)? {
-        Error::conflict(Code::StateConflict)
+        Error::state("read_only", ["list_comments"])
     } else {
         Error::field("/thread_id", "is not a thread of this entry")
     })

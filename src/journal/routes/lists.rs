@@ -14,7 +14,7 @@ use crate::journal::filter::{Asked, Filter};
 use crate::journal::model::Entries;
 use crate::journal::view::EntryView;
 use crate::kernel::page::{CursorKey as _, Limit, PageRequest};
-use crate::kernel::{Error, Result};
+use crate::kernel::{Error, Fields, Result};
 
 page! {
     /// A page of entries. It may have fewer items than its limit and still not be the last one.
@@ -109,11 +109,11 @@ impl ListEntries {
     fn parse(self, owner: bool) -> Result<Filter> {
         let Self { from, to, kind, phase, infusion_id, prompt_id, tag, status } = self;
         let asked = Asked { from, to, kind, phase, infusion_id, prompt_id, tag, status, words: None };
-        let filter = Filter::parse(asked, "query/")?;
-        if filter.owners_only() && !owner {
-            return Err(Error::field("query", "infusion_id and prompt_id are for the patient"));
-        }
-        Ok(filter)
+        let mut fields = Fields::new();
+        fields.check(owner || asked.infusion_id.is_none(), "query/infusion_id", "is for the patient");
+        fields.check(owner || asked.prompt_id.is_none(), "query/prompt_id", "is for the patient");
+        let filter = fields.part(Filter::parse(asked, "query/"))?;
+        fields.finish(filter)
     }
 }
 

@@ -236,8 +236,8 @@ impl SettingsBody {
         f.check(since.is_none() || zone.is_some(), "/effective_at", "goes with `time_zone`");
         let quiet_hours = parse_quiet_hours(&mut f, Some(self.quiet_hours));
         let weekly_day = parse_weekday(&mut f, Some(self.weekly_day));
-        let country = self.country.and_then(|code| f.take("/country", locale::country(code)));
-        let locale = f.take("/locale", locale::language(self.locale));
+        let country = self.country.and_then(|code| f.take("/country", locale::country(&code)));
+        let locale = f.take("/locale", locale::language(&self.locale));
         let (weekly_day, locale) = f.finish(weekly_day.zip(locale))?;
         let mut after = Settings {
             quiet_hours: quiet_hours?.unwrap_or(before.quiet_hours),

@@ -44,6 +44,7 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     let content_type = headers.get("content-type").map(|text| text.split(';').next().unwrap().trim().to_owned());
     if status.is_client_error() || status.is_server_error() {
         assert_eq!(content_type.as_deref(), Some("application/problem+json"), "{said}");
+        check_problem(bytes, &said);
     }
     let Some(item) = item(path) else { return };
     let operation = &item[method.as_str().to_lowercase()];
@@ -69,6 +70,28 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     if kind.ends_with("json") {
         let body: Value = serde_json::from_slice(bytes).unwrap();
         validate(&media["schema"], &body, &said);
+    }
+}
+
+/// A refusal says what to do: the place of each fault, the state and the steps that it allows.
+fn check_problem(bytes: &[u8], said: &str) {
+    let Ok(problem) = serde_json::from_slice::<Value>(bytes) else { return };
+    let said = format!("{said}: {problem}");
+    for fault in problem["errors"].as_array().into_iter().flatten() {
+        let (place, pointer, name) = (&fault["in"], &fault["pointer"], &fault["name"]);
+        match place.as_str().unwrap_or_default() {
+            "body" => assert!(pointer.as_str().is_some_and(|at| at.is_empty() || at.starts_with('/')), "{said}"),
+            "query" | "path" | "header" => assert!(pointer.is_null() && !name.is_null(), "{said}"),
+            _ => panic!("{said}"),
+        }
+    }
+    if problem["code"] == "state_conflict" {
+        let steps = problem["allowed"].as_array().unwrap_or_else(|| panic!("{said}: no steps"));
+        assert!(problem["state"].is_string(), "{said}: no state");
+        let known = document()["paths"].as_object().unwrap().values();
+        let known: Vec<&Value> =
+            known.flat_map(|item| item.as_object().unwrap().values()).map(|one| &one["operationId"]).collect();
+        assert!(steps.iter().all(|step| known.contains(&step)), "{said}: a step is no operation");
     }
 }
 
