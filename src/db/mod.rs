@@ -14,6 +14,7 @@ mod error;
 mod memory;
 pub mod migrate;
 mod postgres;
+mod postgres_url;
 mod queue;
 pub mod schema;
 mod sqlite;
@@ -31,6 +32,7 @@ use tokio::sync::oneshot;
 pub use backend::Backend;
 pub use connection::{AnyConnection, Both, MultiBackend, columns};
 pub use memory::Memory;
+pub use postgres_url::PostgresUrl;
 pub use types::{At, TimestampTz, Uid};
 pub use unit::Tx;
 

@@ -36,6 +36,11 @@ impl VaultConfig {
     pub fn in_folder(key_dir: impl Into<PathBuf>) -> Self {
         Self { key_dir: key_dir.into(), root_key: None, keyring: None }
     }
+
+    /// Returns the place of the keyring.
+    pub fn keyring(&self) -> Backend {
+        self.keyring.clone().unwrap_or_else(|| Backend::Sqlite(self.key_dir.join("keyring.sqlite")))
+    }
 }
 
 impl fmt::Debug for VaultConfig {
@@ -198,7 +203,7 @@ impl Vault {
 fn open(config: VaultConfig, entropy: &Entropy) -> Result<(Root, SigningKey, Db)> {
     // The folder is locked until the keyring is there.
     let (key, signing, _folder) = server_keys(&config, entropy)?;
-    let keyring = config.keyring.unwrap_or_else(|| Backend::Sqlite(config.key_dir.join("keyring.sqlite")));
+    let keyring = config.keyring();
     if let Backend::Sqlite(path) = &keyring
         && !keyring.in_memory()
     {

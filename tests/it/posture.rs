@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use afterglow::app::Server;
 use afterglow::config::Config;
+use afterglow::db::Backend;
 use afterglow::kernel::{Clock, Entropy, Error};
 use reqwest::Method;
 
@@ -122,13 +123,46 @@ async fn keys_below_the_data_are_refused_also_over_a_link() {
 }
 
 #[actix_web::test]
-async fn one_sqlite_file_has_one_server() {
+async fn one_sqlite_file_has_one_server_by_whatever_path_it_comes() {
     let root = tempfile::tempdir().unwrap();
     let config = Config::in_folder(root.path().join("data"));
+    let file = config.data_dir.join("afterglow.sqlite");
     let first = opened(config.clone()).await.unwrap();
-    let lock = afterglow::app::folder::prepare(&config.data_dir, &config.data_dir.join("afterglow.sqlite"));
-    assert!(lock.is_err(), "a second server would take the folder");
+    std::os::unix::fs::symlink(&file, root.path().join("link.sqlite")).unwrap();
+    std::os::unix::fs::symlink(&config.data_dir, root.path().join("alias")).unwrap();
+    for path in [
+        file.clone(),
+        root.path().join("link.sqlite"),
+        root.path().join("alias/afterglow.sqlite"),
+        root.path().join("data/../alias/./afterglow.sqlite"),
+    ] {
+        // Another data folder, and other keys: the file alone is shared.
+        let mut second = Config::in_folder(root.path().join("other"));
+        second.database = Backend::Sqlite(path.clone());
+        second.key_dir = config.key_dir.clone();
+        refused(opened(second).await, "another server uses");
+    }
+    // Two files in one folder are two databases.
+    let mut neighbour = Config::in_folder(root.path().join("data"));
+    neighbour.database = Backend::Sqlite(root.path().join("data/neighbour.sqlite"));
+    neighbour.key_dir = root.path().join("neighbours-keys");
+    opened(neighbour).await.unwrap().close();
     first.close();
+}
+
+#[actix_web::test]
+async fn a_database_file_with_two_names_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let config = Config::in_folder(root.path().join("data"));
+    opened(config.clone()).await.unwrap().close();
+    std::fs::hard_link(config.data_dir.join("afterglow.sqlite"), root.path().join("second.sqlite")).unwrap();
+    let mut second = config.clone();
+    second.database = Backend::Sqlite(root.path().join("second.sqlite"));
+    for config in [config.clone(), second] {
+        refused(opened(config).await, "several names");
+    }
+    std::fs::remove_file(root.path().join("second.sqlite")).unwrap();
+    opened(config).await.unwrap().close();
 }
 
 #[actix_web::test]
@@ -157,39 +191,108 @@ async fn a_root_key_that_is_lost_or_another_one_is_found_at_the_start() {
     opened(config).await.unwrap().close();
 }
 
-/// Runs the built command with nothing of this machine's environment in it.
-fn afterglow(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_afterglow")).args(arguments).current_dir(folder).env_clear().output().unwrap()
+/// The built command with nothing of this machine's environment in it.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
+    command.args(arguments).current_dir(folder).env_clear();
+    command
 }
 
+fn afterglow(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+/// Settings that are wrong, with what is said of each.
+const WRONG: &[(&[&str], &str)] = &[
+    (&["--key-dir", "afterglow-data/keys"], "below the data folder"),
+    (&["--keyring-url", "sqlite:afterglow-data/keyring.sqlite"], "below the data folder"),
+    (&["--database-url", "sqlite:afterglow-data-keys/data.sqlite"], "below the key folder"),
+    (&["--database-url", "mysql://localhost/x"], "(--database-url)"),
+    (&["--database-url", "sqlite:file:/x?vfs=memdb"], "(--database-url)"),
+    (&["--database-url", "postgres://localhost:port/x"], "(--database-url)"),
+    (&["--database-url", "postgres://db.example.org/x"], "no TLS"),
+    (&["--database-url", "postgres://127.0.0.1.example.org/x"], "no TLS"),
+    (&["--database-url", "postgres://localhost/x?hostaddr=10.0.0.1"], "no TLS"),
+    (&["--keyring-url", "postgres://10.0.0.1/x"], "no TLS"),
+    (&["--keyring-url", "nonsense"], "(--keyring-url)"),
+    (&["--database-url", "postgres://localhost/x", "--keyring-url", "postgres://LOCALHOST:5432/x?a=b"], "are one"),
+    (&["--database-url", "sqlite:one.sqlite", "--keyring-url", "sqlite:./nothing/../one.sqlite"], "are one"),
+    (&["--public-url", "ftp://example.org"], "(--public-url)"),
+    (&["--public-url", "http://example.org/"], "(--public-url)"),
+    (&["--public-url", "http://"], "(--public-url)"),
+    (&["--public-url", "http://ann@example.org"], "(--public-url)"),
+    (&["--public-url", "https://example.org?x"], "(--public-url)"),
+    (&["--public-url", "https://exa mple.org"], "(--public-url)"),
+    (&["--listen", "nowhere"], "(--listen)"),
+    (&["--listen", "127.0.0.1:http"], "(--listen)"),
+    (&["--listen", "127.0.0.1:65536"], "(--listen)"),
+    (&["--workers", "0"], "(--workers)"),
+    (&["--workers", "100000"], "(--workers)"),
+    (&["--auth-per-minute", "4294967295"], "(--auth-per-minute)"),
+    (&["--requests-per-minute", "4294967295"], "(--requests-per-minute)"),
+    (&["--trusted-proxies", "17"], "(--trusted-proxies)"),
+    (&["--security-contact", "security@example.org"], "(--security-contact)"),
+    (&["--change-password-url", "http://example.org"], "(--change-password-url)"),
+    (&["--log", "afterglow=loud"], "(--log)"),
+    (&["--data-dir", "a-file"], "(--data-dir)"),
+    (&["--key-dir", "a-file"], "(--key-dir)"),
+];
+
 #[test]
-fn check_config_says_what_is_wrong_and_touches_nothing() {
+fn check_config_and_serve_say_the_same_of_each_setting_and_touch_nothing() {
     let root = tempfile::tempdir().unwrap();
     let right = afterglow(root.path(), &["check-config"]);
     assert!(right.status.success(), "{right:?}");
-    for (arguments, words) in [
-        (vec!["--key-dir", "afterglow-data/keys"], "below the data folder"),
-        (vec!["--database-url", "mysql://localhost/x"], "postgres://"),
-        (vec!["--database-url", "sqlite:file:/x?vfs=memdb"], "postgres://"),
-        (vec!["--database-url", "postgres://db.example.org/x"], "no TLS"),
-        (vec!["--keyring-url", "postgres://10.0.0.1/x"], "no TLS"),
-        (vec!["--database-url", "postgres://localhost/x", "--keyring-url", "postgres://localhost/x"], "keyring"),
-        (vec!["--root-key", "c2hvcnQ="], "32 bytes"),
-        (vec!["--root-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="], "root key"),
-        (vec!["--root-key", "not base64!"], "base64"),
-        (vec!["--public-url", "ftp://example.org"], "public URL"),
-        (vec!["--public-url", "http://example.org/"], "public URL"),
-        (vec!["--listen", "nowhere"], "listen"),
-    ] {
-        let output = afterglow(root.path(), &[["check-config"].as_slice(), &arguments].concat());
-        assert!(!output.status.success(), "{arguments:?} passed");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains(words), "{arguments:?}: {said:?} does not say {words:?}");
-        if let Some(secret) = arguments.iter().position(|a| *a == "--root-key") {
-            assert!(!said.contains(arguments[secret + 1]), "the key is in the message");
-        }
+    std::fs::write(root.path().join("a-file"), b"").unwrap();
+    let said = |name: &str, arguments: &[&str]| {
+        let output = afterglow(root.path(), &[&[name], arguments].concat());
+        assert!(!output.status.success(), "{name} {arguments:?} passed");
+        String::from_utf8(output.stderr).unwrap().split_once(": ").unwrap().1.to_owned()
+    };
+    for (arguments, words) in WRONG {
+        let checked = said("check-config", arguments);
+        assert!(checked.contains(words), "{arguments:?}: {checked:?} does not say {words:?}");
+        assert_eq!(said("serve", arguments), checked, "{arguments:?}");
     }
-    assert_eq!(below(root.path()), Vec::<std::path::PathBuf>::new(), "checking made something");
+    assert_eq!(below(root.path()), [root.path().join("a-file")], "checking made something");
+}
+
+#[test]
+fn all_faults_are_said_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let wrong =
+        ["--listen", "nowhere", "--database-url", "x:y", "--keyring-url", "z", "--workers", "0", "--log", "a=b"];
+    let mut command = command(root.path(), &wrong);
+    let said = command.args(["--public-url", "x", "check-config"]).env("AFTERGLOW_ROOT_KEY", "?").output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    for name in
+        ["--listen", "--database-url", "--keyring-url", "--workers", "--log", "--public-url", "AFTERGLOW_ROOT_KEY"]
+    {
+        assert!(said.contains(&format!("({name})")), "{name}: {said}");
+    }
+}
+
+#[test]
+fn the_root_key_comes_from_the_environment_and_is_no_flag() {
+    let root = tempfile::tempdir().unwrap();
+    let flag = afterglow(root.path(), &["check-config", "--root-key", "AAAA"]);
+    assert!(
+        !flag.status.success() && String::from_utf8_lossy(&flag.stderr).contains("unexpected argument"),
+        "{flag:?}"
+    );
+    for (key, words) in [
+        ("c2hvcnQ=", "32 bytes"),
+        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "over and over"),
+        ("not base64!", "base64"),
+    ] {
+        let output = command(root.path(), &["check-config"]).env("AFTERGLOW_ROOT_KEY", key).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{key}: {said}");
+        assert!(!said.contains(key), "the key is in the message");
+    }
+    let good = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let output = command(root.path(), &["check-config"]).env("AFTERGLOW_ROOT_KEY", good).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
