@@ -11,10 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 
 use self::options::{Options, Settings};
-use crate::app::{Server, openapi};
+use crate::app::{self, Server, openapi};
 use crate::audit;
 use crate::config::Config;
-use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::LogChannel;
 use crate::demo;
@@ -113,14 +112,15 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
             System::new().block_on(sandbox(options.settings_without_places().map_err(listed)?, how))
         }
         Some(Command::Migrate) => {
-            let added = migrate::run(&config()?.database, Family::Main)?;
-            print(&format!("{} migrations applied", added.len()))
+            let added = System::new().block_on(app::migrate(&config()?))?;
+            print(&format!("{added} migrations applied"))
         }
         Some(Command::Openapi) => print(openapi::json().trim_end()),
         Some(Command::Audit { what: Audit::Verify }) => System::new().block_on(verify_audit(config()?)),
         Some(Command::CheckConfig) => {
-            config()?;
-            print("the configuration is right")
+            let config = config()?;
+            let checked = Vault::check(&config.vault(), &config.database)?.refuse()?;
+            print(checked.warning.as_deref().unwrap_or("the configuration is right"))
         }
     }
 }
@@ -232,7 +232,13 @@ async fn work(config: Config) -> Result<()> {
 
 /// Walks the audit chains. Reads only, so it may run beside a server.
 async fn verify_audit(config: Config) -> Result<()> {
-    let vault = Vault::open(config.vault(), Entropy::System).await?;
+    if Vault::check(&config.vault(), &config.database)?.refuse()?.is_new {
+        return Err(Error::internal(format!(
+            "{} holds no installation: there is nothing to verify",
+            config.database.place()
+        )));
+    }
+    let vault = Vault::open(config.vault(), Some(config.database.clone()), Entropy::System).await?;
     let db = Db::open(config.database)?;
     let subjects = db.read(audit::subjects).await?;
     let count = subjects.len();

@@ -69,16 +69,39 @@ pub(super) async fn get_health() -> Reply {
     Reply::ok(&HealthView { status: "ok" })
 }
 
+/// The readiness of the server.
+#[derive(Serialize, ToSchema)]
+struct ReadyView {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The faults that do not keep it from answering, for its operator.
+    warnings: Vec<WarningView>,
+}
+
+/// A fault that does not keep the server from answering.
+#[derive(Serialize, ToSchema)]
+struct WarningView {
+    /// The stable code. `keyring_older_than_data`: the keyring was restored from a backup older than the data.
+    #[schema(example = "keyring_older_than_data")]
+    code: &'static str,
+    /// The number of things concerned.
+    count: u64,
+}
+
 /// Check that the server is ready
 ///
-/// It is when database and keyring answer; 503 while one is away.
+/// It is when database and keyring answer; 503 while one is away. `warnings` names the faults that do not keep it from
+/// answering.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The server is ready", body = HealthView), PublicErrors))]
+    responses((status = 200, description = "The server is ready", body = ReadyView), PublicErrors))]
 #[get("/readyz")]
 pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
     state.db.read(|_| Ok(())).await?;
     state.vault.keys(uuid::Uuid::max()).await?;
-    Ok(Reply::ok(&HealthView { status: "ok" }))
+    let older = Some(state.vault.missing_changes()).filter(|count| *count > 0);
+    let warnings = older.map(|count| WarningView { code: "keyring_older_than_data", count });
+    Ok(Reply::ok(&ReadyView { status: "ok", warnings: warnings.into_iter().collect() }))
 }
 
 /// Get the metrics

@@ -121,9 +121,8 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> 
     if !store::insert_account(tx, &draft.new, now)? {
         return Ok(None);
     }
-    for keys in draft.keys.clone() {
-        let vault = vault.clone();
-        tx.after_commit(move || vault.remember(&keys));
+    for keys in &draft.keys {
+        vault.keep(tx, keys)?;
     }
     Ok(Some(draft.id))
 }

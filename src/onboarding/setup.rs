@@ -87,8 +87,7 @@ pub async fn set_up(
         let admin = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
         let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;
         insert_member(tx, clinic, admin, may, now)?;
-        let (vault_of, keys) = (vault.clone(), keys.clone());
-        tx.after_commit(move || vault_of.remember(&keys));
+        vault.keep(tx, &keys)?;
         let grant = actions::open_session(tx, &vault, &tokens, admin, &opening, now)?;
         Ok(Founded { clinic, grant })
     });

@@ -21,7 +21,7 @@ const ANN: Uuid = Uuid::from_u128(0xa);
 const BOB: Uuid = Uuid::from_u128(0xb);
 
 async fn open(config: VaultConfig) -> Result<Vault> {
-    Vault::open(config, Entropy::System).await
+    Vault::open(config, None, Entropy::System).await
 }
 
 async fn vault() -> (TempDir, Vault) {

@@ -34,6 +34,7 @@ mod guide;
 mod hostile;
 mod idempotency;
 mod infusions;
+mod installation;
 mod items;
 mod joining;
 mod journal;
