@@ -3,9 +3,11 @@
 mod log;
 mod options;
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
@@ -13,7 +15,7 @@ use jiff::Timestamp;
 use self::options::{Options, Settings};
 use crate::app::{self, Server, openapi};
 use crate::audit;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::db::{Backend, Db};
 use crate::delivery::LogChannel;
 use crate::demo;
@@ -106,7 +108,7 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
     let config = || settings().map(|settings| settings.config);
     match command {
         None | Some(Command::Serve) => System::new().block_on(serve(settings()?)),
-        Some(Command::Worker) => System::new().block_on(work(config()?)),
+        Some(Command::Worker) => System::new().block_on(work(settings()?)),
         Some(Command::Demo(how)) => System::new().block_on(fill_demo(settings()?, how)),
         Some(Command::Sandbox(how)) => {
             System::new().block_on(sandbox(options.settings_without_places().map_err(listed)?, how))
@@ -148,15 +150,43 @@ async fn serve(mut settings: Settings) -> Result<()> {
     let listener = settings.listen.bind().map_err(io)?;
     let address = listener.local_addr().map_err(io)?;
     settings.listening_on(address);
+    let metrics = bind_metrics(&settings)?;
     let server = Server::open(settings.config, Clock::System, Entropy::System).await?;
+    let metrics = metrics.map(answer_metrics).transpose()?;
     let running = server.listen(listener, settings.workers)?;
     tracing::info!("listening on http://{address}");
     greet(&welcome(&server).await?);
     let worker = server.work(Arc::new(LogChannel));
     let answered = until_asked_to_stop(running).await.map_err(io);
     worker.stop().await;
+    stop_metrics(metrics).await;
     server.close();
     answered
+}
+
+/// Opens the address of `/metrics`, if it is another than that of the operations.
+fn bind_metrics(settings: &Settings) -> Result<Option<TcpListener>> {
+    let bind = |listen: &Listen| {
+        listen.bind().map_err(|error| Error::internal(format!("{listen} (--metrics-address): {error}")))
+    };
+    settings.metrics.as_ref().map(bind).transpose()
+}
+
+/// Answers `/metrics` on an address of its own.
+fn answer_metrics(listener: TcpListener) -> Result<ServerHandle> {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+    let running = Server::listen_for_metrics(listener)?;
+    let handle = running.handle();
+    actix_web::rt::spawn(running);
+    Ok(handle)
+}
+
+async fn stop_metrics(handle: Option<ServerHandle>) {
+    if let Some(handle) = handle {
+        handle.stop(false).await;
+    }
 }
 
 /// Lets a server answer until Ctrl-C or SIGTERM.
@@ -187,7 +217,12 @@ curl {url}/v1/setup -H 'content-type: application/json' -d '{{"code":"{code}","c
 
 /// Fills a new database. On SQLite no server may be using it.
 async fn fill_demo(settings: Settings, how: DemoOptions) -> Result<()> {
-    let Settings { config, .. } = settings;
+    let Settings { config, listen, .. } = settings;
+    if listen.has_open_port() && config.public_url == listen.url() {
+        return Err(Error::internal(
+            "the demo prints requests to the server that will answer: give its port (--listen) or --public-url",
+        ));
+    }
     let (now, url) = (how.now.map_or_else(|| Clock::System.now(), seconds), config.public_url.clone());
     let server = Server::open(config, Clock::manual(demo::beginning(now)), demo::entropy(how.seed)).await?;
     let filled = demo::fill(&server, now).await;
@@ -214,18 +249,21 @@ async fn sandbox(mut settings: Settings, how: SandboxOptions) -> Result<()> {
     answered
 }
 
-async fn work(config: Config) -> Result<()> {
-    if matches!(config.database, Backend::Sqlite(_)) {
+async fn work(settings: Settings) -> Result<()> {
+    if matches!(settings.config.database, Backend::Sqlite(_)) {
         return Err(Error::internal(
             "`worker` needs PostgreSQL: an SQLite file belongs to one server, and `serve` does its background work",
         ));
     }
-    let server = Server::open(config, Clock::System, Entropy::System).await?;
+    let metrics = bind_metrics(&settings)?;
+    let server = Server::open(settings.config, Clock::System, Entropy::System).await?;
+    let metrics = metrics.map(answer_metrics).transpose()?;
     let worker = server.work(Arc::new(LogChannel));
     tracing::info!("doing the background work");
     stop_asked().await;
     tracing::info!("stopping: the round under way is finished first");
     worker.stop().await;
+    stop_metrics(metrics).await;
     server.close();
     Ok(())
 }

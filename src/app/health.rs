@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::http::document::{PublicErrors, ReadErrors};
 use crate::http::{PathOf, Reply};
 use crate::kernel::page::Limit;
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::{Code, Error, Result, zone_data};
 use crate::state::State;
 
 /// Returns the recorder of this process. There is one, however many servers the process runs.
@@ -106,11 +106,17 @@ pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
 
 /// Get the metrics
 ///
-/// Prometheus text. Counts and durations by route; nothing about persons.
+/// Prometheus text. Counts and durations by route; nothing about persons. Not found where the operator has given them
+/// an address of their own.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), PublicErrors))]
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), ReadErrors))]
 #[get("/metrics")]
-pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResponse {
+pub(super) async fn get_metrics(state: web::Data<State>, handle: web::Data<PrometheusHandle>) -> Result<HttpResponse> {
+    if state.config.metrics_apart { Err(Error::NotFound) } else { Ok(metrics_page(&handle)) }
+}
+
+/// Answers the metrics.
+pub(super) fn metrics_page(handle: &PrometheusHandle) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
@@ -148,6 +154,9 @@ struct MetaView {
     /// The oldest version of an app that may use it.
     #[schema(example = "0")]
     minimum_app: &'static str,
+    /// The edition of the time zone data.
+    #[schema(example = "2025b")]
+    time_zones: &'static str,
     /// The bounds on requests.
     limits: LimitsView,
 }
@@ -177,6 +186,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         api: "v1",
         server: env!("CARGO_PKG_VERSION"),
         minimum_app: "0",
+        time_zones: zone_data::edition(),
         limits: LimitsView {
             body_bytes: http.body.bytes,
             text_bytes: 262_144,

@@ -31,6 +31,7 @@ use crate::delivery::Channel;
 use crate::http::{self, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
+use crate::kernel::zone_data::ZoneFolder;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::planning::Protocols;
 use crate::schedule::Plans;
@@ -85,6 +86,9 @@ impl Server {
             return Err(Error::internal(faults.join("\n")));
         }
         health::recorder();
+        if let Some(folder) = &config.zoneinfo {
+            ZoneFolder::read(folder).and_then(ZoneFolder::install).map_err(Error::internal)?;
+        }
         let lock = prepare(&config).await?;
         let (data, keys) = (config.database.clone(), config.vault());
         let vault = Vault::open(keys, Some(data.clone()), entropy.clone()).await?;
@@ -189,6 +193,21 @@ impl Server {
             .keep_alive(std::time::Duration::from_secs(75))
             .listen(listener)
             .map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(server.disable_signals().run())
+    }
+
+    /// Answers `/metrics` and nothing else on `listener`, until the returned server is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the listener cannot be used.
+    pub fn listen_for_metrics(listener: TcpListener) -> Result<actix_web::dev::Server> {
+        let page = || {
+            let handle = health::recorder();
+            web::get().to(move || std::future::ready(health::metrics_page(&handle)))
+        };
+        let server = HttpServer::new(move || App::new().route("/metrics", page())).workers(1);
+        let server = server.listen(listener).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(server.disable_signals().run())
     }
 

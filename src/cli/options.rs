@@ -40,6 +40,9 @@ pub(super) struct Options {
     /// The address to listen on. With port 0 the system chooses one, which is printed.
     #[arg(long, env = "AFTERGLOW_LISTEN", default_value = "127.0.0.1:8080", global = true)]
     listen: String,
+    /// The address on which `/metrics` is answered, and then nowhere else [default: the address to listen on].
+    #[arg(long, env = "AFTERGLOW_METRICS_ADDRESS", global = true)]
+    metrics_address: Option<String>,
     /// The address that clients use [default: `http://` and the address to listen on].
     #[arg(long, env = "AFTERGLOW_PUBLIC_URL", global = true)]
     public_url: Option<String>,
@@ -49,6 +52,9 @@ pub(super) struct Options {
     /// The page to change a passphrase, for `/.well-known/change-password`.
     #[arg(long, env = "AFTERGLOW_CHANGE_PASSWORD_URL", global = true)]
     change_password_url: Option<String>,
+    /// The folder of the time zones, compiled, such as `/usr/share/zoneinfo` [default: those of this build].
+    #[arg(long, env = "AFTERGLOW_ZONEINFO", global = true)]
+    zoneinfo: Option<PathBuf>,
     /// The number of threads that answer requests, 1 to 256 [default: the number of cores].
     #[arg(long, env = "AFTERGLOW_WORKERS", global = true)]
     workers: Option<usize>,
@@ -73,6 +79,8 @@ pub(super) struct Options {
 pub(super) struct Settings {
     pub config: Config,
     pub listen: Listen,
+    /// The address of `/metrics`, if it is another one.
+    pub metrics: Option<Listen>,
     /// The number of threads that answer requests.
     pub workers: usize,
     /// Whether the operator gave the address that clients use.
@@ -115,6 +123,15 @@ impl Options {
         }
         let listen = self.listen.parse().map_err(|fault| format!("the address to listen on (--listen) {fault}"));
         let listen: Option<Listen> = listen.map_err(|fault| faults.push(fault)).ok();
+        let metrics = self.metrics_address.as_deref().map(str::parse::<Listen>).transpose();
+        let metrics = metrics.unwrap_or_else(|fault| {
+            faults.push(format!("the address of /metrics (--metrics-address) {fault}"));
+            None
+        });
+        if listen.as_ref().zip(metrics.as_ref()).is_some_and(|(listen, metrics)| metrics.is_taken_by(listen)) {
+            faults.push("the address of /metrics (--metrics-address) is another one than that to listen on".to_owned());
+        }
+        config.metrics_apart = metrics.is_some();
         if let Some(url) = self.public_url.clone().or_else(|| listen.as_ref().map(Listen::url)) {
             config.public_url = url;
         }
@@ -124,6 +141,7 @@ impl Options {
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;
         config.database_plaintext = self.database_plaintext;
+        config.zoneinfo.clone_from(&self.zoneinfo);
         let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS);
         let workers = self.workers.unwrap_or_else(cores);
         if !(1..=MOST_WORKERS).contains(&workers) {
@@ -135,7 +153,7 @@ impl Options {
         faults.extend(if with_places { config.faults() } else { config.faults_but_places() });
         match listen {
             Some(listen) if faults.is_empty() => {
-                Ok(Settings { config, listen, workers, has_public_url: self.public_url.is_some() })
+                Ok(Settings { config, listen, metrics, workers, has_public_url: self.public_url.is_some() })
             }
             _ => Err(faults),
         }

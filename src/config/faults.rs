@@ -9,6 +9,7 @@ use url::Url;
 use super::Config;
 use super::places::{are_one, is_below};
 use crate::db::{Backend, PostgresUrl};
+use crate::kernel::zone_data::ZoneFolder;
 
 /// The most requests a minute that a limit may allow. Without a limit it is 0.
 const MOST_A_MINUTE: u32 = 1_000_000;
@@ -53,6 +54,9 @@ impl Config {
         check(bounded(self.auth_per_minute), "the log-ins a minute (--auth-per-minute) are 0 to 1000000");
         check(bounded(self.requests_per_minute), "the requests a minute (--requests-per-minute) are 0 to 1000000");
         check(self.trusted_hops <= MOST_PROXIES, "the proxies in front (--trusted-proxies) are 0 to 16");
+        if let Some(Err(fault)) = self.zoneinfo.as_deref().map(ZoneFolder::read) {
+            check(false, &format!("the time zones (--zoneinfo): {fault}"));
+        }
         faults
     }
 

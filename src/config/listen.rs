@@ -64,6 +64,11 @@ impl Listen {
         TcpListener::bind(self.addresses()?.as_slice())
     }
 
+    /// Whether the other is the same host and port, and not one that the system chooses.
+    pub fn is_taken_by(&self, other: &Self) -> bool {
+        self == other && !self.has_open_port()
+    }
+
     /// Whether the system chooses the port.
     pub fn has_open_port(&self) -> bool {
         self.port == 0

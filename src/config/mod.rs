@@ -40,6 +40,10 @@ pub struct Config {
     pub trusted_hops: usize,
     /// Whether a PostgreSQL that is neither on a socket nor on this machine may be used without TLS.
     pub database_plaintext: bool,
+    /// Whether `/metrics` is answered on an address of its own, and not among the operations.
+    pub metrics_apart: bool,
+    /// The folder of the time zones, when they are not those of the binary.
+    pub zoneinfo: Option<PathBuf>,
     /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
 }
@@ -76,6 +80,8 @@ impl Config {
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
             database_plaintext: false,
+            metrics_apart: false,
+            zoneinfo: None,
             passphrase_cost: PASSPHRASE_COST,
         }
     }

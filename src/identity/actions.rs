@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
 /// The time without use after which a session is over.
-const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
+pub(super) const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
 /// The time in which a spent refresh token still gets the same unused successor, because the reply may be lost.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// The number of failed log-ins in a row after which the account is locked.

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use afterglow::app::Server;
 use afterglow::config::Config;
@@ -189,124 +188,6 @@ async fn a_root_key_that_is_lost_or_another_one_is_found_at_the_start() {
     std::fs::write(config.key_dir.join("root.key"), key).unwrap();
     chmod(&config.key_dir.join("root.key"), 0o600);
     opened(config).await.unwrap().close();
-}
-
-/// The built command with nothing of this machine's environment in it.
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
-    command.args(arguments).current_dir(folder).env_clear();
-    command
-}
-
-fn afterglow(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().unwrap()
-}
-
-/// Settings that are wrong, with what is said of each.
-const WRONG: &[(&[&str], &str)] = &[
-    (&["--key-dir", "afterglow-data/keys"], "below the data folder"),
-    (&["--keyring-url", "sqlite:afterglow-data/keyring.sqlite"], "below the data folder"),
-    (&["--database-url", "sqlite:afterglow-data-keys/data.sqlite"], "below the key folder"),
-    (&["--database-url", "mysql://localhost/x"], "(--database-url)"),
-    (&["--database-url", "sqlite:file:/x?vfs=memdb"], "(--database-url)"),
-    (&["--database-url", "postgres://localhost:port/x"], "(--database-url)"),
-    (&["--database-url", "postgres://db.example.org/x"], "no TLS"),
-    (&["--database-url", "postgres://127.0.0.1.example.org/x"], "no TLS"),
-    (&["--database-url", "postgres://localhost/x?hostaddr=10.0.0.1"], "no TLS"),
-    (&["--keyring-url", "postgres://10.0.0.1/x"], "no TLS"),
-    (&["--keyring-url", "nonsense"], "(--keyring-url)"),
-    (&["--database-url", "postgres://localhost/x", "--keyring-url", "postgres://LOCALHOST:5432/x?a=b"], "are one"),
-    (&["--database-url", "sqlite:one.sqlite", "--keyring-url", "sqlite:./nothing/../one.sqlite"], "are one"),
-    (&["--public-url", "ftp://example.org"], "(--public-url)"),
-    (&["--public-url", "http://example.org/"], "(--public-url)"),
-    (&["--public-url", "http://"], "(--public-url)"),
-    (&["--public-url", "http://ann@example.org"], "(--public-url)"),
-    (&["--public-url", "https://example.org?x"], "(--public-url)"),
-    (&["--public-url", "https://exa mple.org"], "(--public-url)"),
-    (&["--listen", "nowhere"], "(--listen)"),
-    (&["--listen", "127.0.0.1:http"], "(--listen)"),
-    (&["--listen", "127.0.0.1:65536"], "(--listen)"),
-    (&["--workers", "0"], "(--workers)"),
-    (&["--workers", "100000"], "(--workers)"),
-    (&["--auth-per-minute", "4294967295"], "(--auth-per-minute)"),
-    (&["--requests-per-minute", "4294967295"], "(--requests-per-minute)"),
-    (&["--trusted-proxies", "17"], "(--trusted-proxies)"),
-    (&["--security-contact", "security@example.org"], "(--security-contact)"),
-    (&["--change-password-url", "http://example.org"], "(--change-password-url)"),
-    (&["--log", "afterglow=loud"], "(--log)"),
-    (&["--data-dir", "a-file"], "(--data-dir)"),
-    (&["--key-dir", "a-file"], "(--key-dir)"),
-];
-
-#[test]
-fn check_config_and_serve_say_the_same_of_each_setting_and_touch_nothing() {
-    let root = tempfile::tempdir().unwrap();
-    let right = afterglow(root.path(), &["check-config"]);
-    assert!(right.status.success(), "{right:?}");
-    std::fs::write(root.path().join("a-file"), b"").unwrap();
-    let said = |name: &str, arguments: &[&str]| {
-        let output = afterglow(root.path(), &[&[name], arguments].concat());
-        assert!(!output.status.success(), "{name} {arguments:?} passed");
-        String::from_utf8(output.stderr).unwrap().split_once(": ").unwrap().1.to_owned()
-    };
-    for (arguments, words) in WRONG {
-        let checked = said("check-config", arguments);
-        assert!(checked.contains(words), "{arguments:?}: {checked:?} does not say {words:?}");
-        assert_eq!(said("serve", arguments), checked, "{arguments:?}");
-    }
-    assert_eq!(below(root.path()), [root.path().join("a-file")], "checking made something");
-}
-
-#[test]
-fn all_faults_are_said_at_once() {
-    let root = tempfile::tempdir().unwrap();
-    let wrong =
-        ["--listen", "nowhere", "--database-url", "x:y", "--keyring-url", "z", "--workers", "0", "--log", "a=b"];
-    let mut command = command(root.path(), &wrong);
-    let said = command.args(["--public-url", "x", "check-config"]).env("AFTERGLOW_ROOT_KEY", "?").output().unwrap();
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    for name in
-        ["--listen", "--database-url", "--keyring-url", "--workers", "--log", "--public-url", "AFTERGLOW_ROOT_KEY"]
-    {
-        assert!(said.contains(&format!("({name})")), "{name}: {said}");
-    }
-}
-
-#[test]
-fn the_root_key_comes_from_the_environment_and_is_no_flag() {
-    let root = tempfile::tempdir().unwrap();
-    let flag = afterglow(root.path(), &["check-config", "--root-key", "AAAA"]);
-    assert!(
-        !flag.status.success() && String::from_utf8_lossy(&flag.stderr).contains("unexpected argument"),
-        "{flag:?}"
-    );
-    for (key, words) in [
-        ("c2hvcnQ=", "32 bytes"),
-        ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "over and over"),
-        ("not base64!", "base64"),
-    ] {
-        let output = command(root.path(), &["check-config"]).env("AFTERGLOW_ROOT_KEY", key).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(words), "{key}: {said}");
-        assert!(!said.contains(key), "the key is in the message");
-    }
-    let good = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-    let output = command(root.path(), &["check-config"]).env("AFTERGLOW_ROOT_KEY", good).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
-#[test]
-fn the_command_listens_on_this_machine_only_unless_told() {
-    let root = tempfile::tempdir().unwrap();
-    let help = String::from_utf8(afterglow(root.path(), &["--help"]).stdout).unwrap();
-    let listen = help.split("--listen").nth(1).unwrap();
-    assert!(listen.split("--").next().unwrap().contains("[default: 127.0.0.1:8080]"), "{listen}");
-    // Secrets that come from the environment are not shown by it.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
-    let secret = "postgres://ann:canary@localhost/x";
-    let output =
-        command.arg("--help").env("DATABASE_URL", secret).env("AFTERGLOW_ROOT_KEY", "canary").output().unwrap();
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("canary"));
 }
 
 /// Every address of the document, with something in place of its parameters.
