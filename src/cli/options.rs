@@ -8,11 +8,9 @@ use base64::Engine as _;
 use clap::Args;
 
 use super::log::{self, LogFormat};
-use crate::config::{Config, Listen, beside, url_at};
+use crate::config::{Config, Listen, beside, environment, url_at};
 use crate::db::Backend;
 
-/// The variable of the root key. It is no flag: other users of the machine see the flags of a process.
-const ROOT_KEY: &str = "AFTERGLOW_ROOT_KEY";
 /// The most threads that answer requests.
 const MOST_WORKERS: usize = 256;
 
@@ -161,12 +159,10 @@ impl Options {
 
     fn read_places(&self, config: &mut Config, faults: &mut Vec<String>) {
         config.key_dir = self.key_dir.clone().unwrap_or_else(|| beside(&self.data_dir));
-        #[expect(clippy::disallowed_methods, reason = "the one setting that must not be a flag as well")]
-        if let Some(text) = std::env::var_os(ROOT_KEY) {
-            let text = zeroize::Zeroizing::new(text.into_encoded_bytes());
+        if let Some(text) = environment::root_key() {
             match base64::engine::general_purpose::STANDARD.decode(text.trim_ascii()) {
                 Ok(bytes) => config.root_key = Some(bytes),
-                Err(_) => faults.push(format!("the root key ({ROOT_KEY}) is not base64")),
+                Err(_) => faults.push(format!("the root key ({}) is not base64", environment::ROOT_KEY)),
             }
         }
         let mut backend = |url: &Option<String>, name: &str| {

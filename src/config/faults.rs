@@ -7,6 +7,7 @@ use std::path::Path;
 use url::Url;
 
 use super::Config;
+use super::environment::names_a_database_host;
 use super::places::{are_one, is_below};
 use crate::db::{Backend, PostgresUrl};
 use crate::kernel::zone_data::ZoneFolder;
@@ -122,7 +123,7 @@ impl Config {
     /// Checks that what is said to a PostgreSQL on another machine is encrypted, or that the operator wants it plain.
     fn check_encryption(&self, url: &str) -> Result<(), String> {
         let url = PostgresUrl::parse(url)?;
-        if self.database_plaintext || url.is_on_this_machine() || (url.has_no_host() && !libpq_has_a_host()) {
+        if self.database_plaintext || url.is_on_this_machine() || (url.has_no_host() && !names_a_database_host()) {
             return Ok(());
         }
         if !cfg!(feature = "pg-tls") {
@@ -141,12 +142,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// Whether the environment names a host for URLs without one.
-#[expect(clippy::disallowed_methods, reason = "libpq reads them, so the check must")]
-fn libpq_has_a_host() -> bool {
-    ["PGHOST", "PGHOSTADDR", "PGSERVICE"].iter().any(|name| std::env::var_os(name).is_some())
 }
 
 fn is_line(text: &str) -> bool {

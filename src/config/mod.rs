@@ -1,5 +1,6 @@
 //! The configuration of a server: flags and environment, read once, checked before anything is opened.
 
+pub mod environment;
 mod faults;
 mod listen;
 mod places;

@@ -242,6 +242,7 @@ async fn a_start_that_was_cut_off_is_finished_by_the_next() {
     let server = opened(config.clone()).await.unwrap();
     join(&server).await;
     server.close();
+    drop(server);
     opened(config).await.unwrap().close();
 }
 
@@ -312,6 +313,7 @@ async fn data_older_than_the_keyring_are_no_fault() {
     let (subject, state) = (server.state.entropy.opaque(), &server.state);
     state.vault.create(subject, &[Purpose::Account], state.clock.now()).await.unwrap();
     server.close();
+    drop(server);
     let folder = tempfile::tempdir().unwrap();
     let server = opened(ours.parts.config(folder.path())).await.unwrap();
     assert_eq!(server.state.vault.missing_changes(), 0);
