@@ -9,6 +9,8 @@ use super::stage::{Actor, Stage, person, unfit};
 use super::story::{self, PatientStory, Worker};
 use crate::care::links;
 use crate::care::model::Capabilities;
+use crate::idempotency::Outcome;
+use crate::identity::actions::SignedIn;
 use crate::identity::{Anyone, Claimed, Live, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::page::{Limit, PageRequest};
@@ -117,8 +119,9 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
     let name = Text::parse(clinic.name.clone()).map_err(unfit)?;
     let first = person(&clinic.admin.name, &clinic.admin.email)?;
     let founded = setup::set_up(stage.state(), &server.passwords, tokens, JoinCode::parse(&code), name, first).await?;
-    let account = founded.grant.account;
-    let mut admin = Colleague { who: clinic.admin, actor: stage.actor(founded.grant, None), account };
+    let grant = founded.admin.grant;
+    let account = grant.account;
+    let mut admin = Colleague { who: clinic.admin, actor: stage.actor(grant, None), account };
     let nurse = hire(stage, &mut admin.actor, clinic.nurse, "record").await?;
     let mut therapists = Vec::new();
     for who in clinic.therapists {
@@ -195,8 +198,9 @@ async fn hire(stage: &Stage, admin: &mut Actor, who: Worker, capability: &str) -
 async fn register(stage: &Stage, registration: Registration) -> Result<(Actor, Id<Account>)> {
     let (server, tokens) = (stage.server(), Arc::clone(&stage.server().tokens));
     let registered = joining::register(stage.state(), &server.passwords, tokens, registration).await?;
-    let account = registered.grant.account;
-    Ok((stage.actor(registered.grant, registered.patient), account))
+    let SignedIn { patient, grant, .. } = registered.account;
+    let account = grant.account;
+    Ok((stage.actor(grant, patient), account))
 }
 
 /// Lets a patient join a therapist with a code, by a new account or with the one they have. Unless told otherwise the
@@ -255,9 +259,10 @@ async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<C
 async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
     let parts = State::clone(stage.state());
     let keys = parts.vault.keys(patient.uuid()).await?;
+    let log = (parts.vault.clone(), keys.clone());
     let confirmed = stage.change(therapist, move |tx, live: &Live<Staff>| {
-        let link = links::confirm(tx, parts.planner.as_ref(), live, link, keys.clone())?;
-        links::show_confirmed(tx, &parts.vault, keys.as_ref(), live, link).map(drop)
+        let confirmed = links::confirm(tx, parts.planner.as_ref(), live, link, keys.clone())?;
+        links::show_confirmed(tx, &log, live, Outcome::ok(link, confirmed)).map(drop)
     });
     confirmed.await
 }

@@ -37,16 +37,18 @@ impl Scene<'_> {
     /// Finds the prompt of `rule` that waits for an answer now. Plans differ a little from patient to patient and from
     /// date to date: a prompt that a cap has dropped is no fault of the story.
     async fn prompt(&mut self, rule: &str) -> Result<Option<Id<Prompt>>> {
-        let (door, now, rule) = (self.own().await?, self.stage.now(), rule.to_owned());
+        let (door, now) = (self.own().await?, self.stage.now());
         let days = |n: i64| now.saturating_add(SignedDuration::from_hours(24 * n)).unwrap_or(now);
         let range = (days(-3), days(1));
-        let found = door.read("list_prompts", move |tx, access| {
-            let all = store::list(tx, access, range, None, 500)?;
-            let waiting = |state| matches!(state, "due" | "delivered" | "opened" | "planned");
-            let mut fit = all.into_iter().filter(|p| p.doc.planned.rule_key == rule && waiting(p.state(now)));
-            Ok(fit.next().map(|prompt| prompt.id))
-        });
-        found.await
+        let found = door.read("list_prompts", move |tx, access| store::list(tx, access, range, None, 500));
+        let waiting = |state| matches!(state, "due" | "delivered" | "opened" | "planned");
+        for row in found.await? {
+            let prompt = row.open(door.keys()?, door.patient()?)?;
+            if prompt.doc.planned.rule_key == rule && waiting(prompt.state(now)) {
+                return Ok(Some(prompt.id));
+            }
+        }
+        Ok(None)
     }
 
     /// Acts on the prompt of a rule, if there is one.
@@ -85,9 +87,9 @@ impl Scene<'_> {
             tags: Some(writing.tags),
             attachments: None,
         };
-        let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
-        let at = (door.patient()?, id);
-        let new = New::<Entries>::seal(door.keys()?, at, draft.parse()?, creation, now)?;
+        let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
+        let (at, creation) = ((door.patient()?, id), Creation::of(&PutEntry::of(&content))?);
+        let new = New::<Entries>::seal(door.keys()?, at, content, creation, now)?;
         change(&door, "put_entry", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })
@@ -128,9 +130,9 @@ impl Scene<'_> {
             answers: Some(dated(practice.answers, &self.person.zone, now)?),
             distress: practice.distress,
         };
-        let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
-        let at = (door.patient()?, id);
-        let new = New::<Responses>::seal(door.keys()?, at, draft.parse()?, creation, door.now())?;
+        let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
+        let (at, creation) = ((door.patient()?, id), Creation::of(&PutExerciseResponse::of(&content))?);
+        let new = New::<Responses>::seal(door.keys()?, at, content, creation, door.now())?;
         change(&door, "put_exercise_response", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })

@@ -1,5 +1,7 @@
 //! Grants over HTTP.
 
+use std::collections::BTreeSet;
+
 use actix_web::{delete, get, put};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ struct PutGrant {
     /// The sections to open: of an entry `text`, `mood`, `tags`, `attachments`; of an exercise response `answers`,
     /// `distress`.
     #[schema(min_items = 1, max_items = 4, example = json!(["text"]))]
-    sections: Vec<String>,
+    sections: BTreeSet<String>,
     /// The reader.
     reader: GrantReader,
     /// The instant at which it expires; without it, the grant is open until it is ended.
@@ -222,10 +224,7 @@ async fn put_grant(door: Door<Own>, request: Request<NewId<Grant>, Body<PutGrant
         request,
         |command| Ok((command.id.0, command.body.into_inner().parse()?)),
         |tx, access, (id, doc)| actions::put(tx, access, *id, doc),
-        |tx, access, outcome| {
-            let row = outcome.or_get(|id| actions::get(tx, access, id))?;
-            actions::with_readers(tx, access, vec![row])?.pop().ok_or(Error::NotFound)
-        },
+        actions::show,
     );
     answer.await?.reply(|grant| Ok(Reply::ok(&view(&door, grant)?)))
 }

@@ -38,7 +38,7 @@ async fn fits(now: &str, told: bool) {
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let read = state.db.read(move |tx| {
         let access = Access::<Read>::for_server(patient, keys.clone(), at);
-        let prompts = store::list(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
+        let prompts = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
         Ok((settings(tx, &access)?.0, prompts))
     });
     let (settings, prompts) = read.await.unwrap();
@@ -85,7 +85,7 @@ async fn planned(there: &Filling) -> BTreeSet<String> {
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let plan = state.db.read(move |tx| {
         let access = Access::<Read>::for_server(patient, keys.clone(), at);
-        let all = store::list(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
+        let all = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
         Ok(all.iter().map(|one| format!("{} {} {}", one.id, one.due_at, one.state(at))).collect())
     });
     plan.await.unwrap()
@@ -133,7 +133,7 @@ async fn the_command_fills_the_database_of_a_server_and_names_everybody() {
     let web = crate::support::child::Web::new(&server.url);
     let body = serde_json::json!({ "email": MARA, "passphrase": PASSPHRASE });
     let answer = web.expect(Method::POST, "/v1/auth/login", body, 200).await;
-    let mara = web.as_whom(answer["access_token"].as_str().unwrap());
+    let mara = web.as_whom(answer["tokens"]["access_token"].as_str().unwrap());
     let entries = mara.expect(Method::GET, "/v1/patients/me/entries?limit=200", Value::Null, 200).await;
     assert!(entries["items"].as_array().unwrap().len() > 10);
     let (status, said) = child::run(&database, &["audit", "verify", "--log", "warn"]);

@@ -35,6 +35,10 @@ struct PauseView {
 }
 
 impl PauseView {
+    fn reply(self) -> Reply {
+        Reply::ok(&self).etag(&EntityTag::version(self.version))
+    }
+
     fn open(door: &Door<Own>, row: &PauseRow) -> Result<Self> {
         let stored = row.open(door.keys()?, door.patient()?)?;
         let PausePeriod { from, until } = stored.doc.period;
@@ -50,7 +54,7 @@ struct PauseList {
 }
 
 /// A pause to set.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutPause {
     /// Its first moment; now by default.
@@ -63,11 +67,13 @@ pub(super) struct PutPause {
 
 impl PutPause {
     fn parse(self, now: Timestamp) -> Result<PauseRequest> {
-        let creation = Some(Creation::of(&self)?);
         let mut f = Fields::new();
-        let from = device_time::take(&mut f, "/from", self.from).unwrap_or(now);
+        let from = device_time::take(&mut f, "/from", self.from);
         let until = device_time::take(&mut f, "/until", Some(self.until));
-        Ok(PauseRequest { period: PausePeriod::parse(from, f.finish(until)?), creation })
+        let until = f.finish(until)?;
+        // A pause from now on is the same request however late it is sent again.
+        let creation = Some(Creation::of(&(from, until))?);
+        Ok(PauseRequest { period: PausePeriod::parse(from.unwrap_or(now), until), creation })
     }
 }
 
@@ -99,10 +105,7 @@ pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Bo
         |tx, access, (id, pause, when)| pauses::put_pause(tx, access, *id, pause, when),
         |tx, access, outcome| outcome.or_get(|id| pauses::get_pause(tx, access, id)),
     );
-    answer.await?.reply(|row| {
-        let view = PauseView::open(&door, &row)?;
-        Ok(Reply::ok(&view).etag(&EntityTag::version(view.version)))
-    })
+    answer.await?.reply(|row| PauseView::open(&door, &row).map(PauseView::reply))
 }
 
 /// End a pause
