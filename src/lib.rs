@@ -13,7 +13,7 @@
 //! | [`kernel`] | ids, clock, entropy, text, zones, errors | SQL, HTTP |
 //! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
-//! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |
+//! | [`vault`] | key folder, keyring, sealing and opening of documents, the identity that data and keys share | touch the database of the data, but for that identity |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | the configuration of a server, the parts that handlers share | |
 //! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due | know a slice |

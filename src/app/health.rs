@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::http::document::{PublicErrors, ReadErrors};
 use crate::http::{PathOf, Reply};
 use crate::kernel::page::Limit;
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::{Code, Error, Result, zone_data};
 use crate::state::State;
 
 /// Returns the recorder of this process. There is one, however many servers the process runs.
@@ -69,25 +69,54 @@ pub(super) async fn get_health() -> Reply {
     Reply::ok(&HealthView { status: "ok" })
 }
 
+/// The readiness of the server.
+#[derive(Serialize, ToSchema)]
+struct ReadyView {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The faults that do not keep it from answering, for its operator.
+    warnings: Vec<WarningView>,
+}
+
+/// A fault that does not keep the server from answering.
+#[derive(Serialize, ToSchema)]
+struct WarningView {
+    /// The stable code. `keyring_older_than_data`: the keyring was restored from a backup older than the data.
+    #[schema(example = "keyring_older_than_data")]
+    code: &'static str,
+    /// The number of things concerned.
+    count: u64,
+}
+
 /// Check that the server is ready
 ///
-/// It is when database and keyring answer; 503 while one is away.
+/// It is when database and keyring answer; 503 while one is away. `warnings` names the faults that do not keep it from
+/// answering.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The server is ready", body = HealthView), PublicErrors))]
+    responses((status = 200, description = "The server is ready", body = ReadyView), PublicErrors))]
 #[get("/readyz")]
 pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
     state.db.read(|_| Ok(())).await?;
     state.vault.keys(uuid::Uuid::max()).await?;
-    Ok(Reply::ok(&HealthView { status: "ok" }))
+    let older = Some(state.vault.missing_changes()).filter(|count| *count > 0);
+    let warnings = older.map(|count| WarningView { code: "keyring_older_than_data", count });
+    Ok(Reply::ok(&ReadyView { status: "ok", warnings: warnings.into_iter().collect() }))
 }
 
 /// Get the metrics
 ///
-/// Prometheus text. Counts and durations by route; nothing about persons.
+/// Prometheus text. Counts and durations by route; nothing about persons. Not found where the operator has given them
+/// an address of their own.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), PublicErrors))]
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), ReadErrors))]
 #[get("/metrics")]
-pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResponse {
+pub(super) async fn get_metrics(state: web::Data<State>, handle: web::Data<PrometheusHandle>) -> Result<HttpResponse> {
+    if state.config.metrics_apart { Err(Error::NotFound) } else { Ok(metrics_page(&handle)) }
+}
+
+/// Answers the metrics.
+pub(super) fn metrics_page(handle: &PrometheusHandle) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
@@ -125,6 +154,9 @@ struct MetaView {
     /// The oldest version of an app that may use it.
     #[schema(example = "0")]
     minimum_app: &'static str,
+    /// The edition of the time zone data.
+    #[schema(example = "2025b")]
+    time_zones: &'static str,
     /// The bounds on requests.
     limits: LimitsView,
 }
@@ -154,6 +186,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         api: "v1",
         server: env!("CARGO_PKG_VERSION"),
         minimum_app: "0",
+        time_zones: zone_data::edition(),
         limits: LimitsView {
             body_bytes: http.body.bytes,
             text_characters: 256_000,

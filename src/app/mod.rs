@@ -31,11 +31,12 @@ use crate::delivery::Channel;
 use crate::http::{self, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
+use crate::kernel::zone_data::ZoneFolder;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
-use crate::vault::{Vault, VaultConfig};
+use crate::vault::Vault;
 
 /// A server that is ready to listen.
 #[derive(Clone)]
@@ -84,26 +85,19 @@ impl Server {
         if !faults.is_empty() {
             return Err(Error::internal(faults.join("\n")));
         }
-        let lock = match &config.database {
-            Backend::Sqlite(path) if !config.database.in_memory() => {
-                Some(Arc::new(folder::prepare(&config.data_dir, path)?))
-            }
-            Backend::Sqlite(_) | Backend::Postgres(_) => None,
-        };
-        let backend = config.database.clone();
-        let added = tokio::task::spawn_blocking(move || migrate::run(&backend, Family::Main))
-            .await
-            .map_err(|error| Error::Internal(Box::new(error)))??;
+        health::recorder();
+        if let Some(folder) = &config.zoneinfo {
+            ZoneFolder::read(folder).and_then(ZoneFolder::install).map_err(Error::internal)?;
+        }
+        let lock = prepare(&config).await?;
+        let (data, keys) = (config.database.clone(), config.vault());
+        let vault = Vault::open(keys, Some(data.clone()), entropy.clone()).await?;
+        let added = blocking(move || migrate::run(&data, Family::Main)).await?;
         if !added.is_empty() {
             tracing::info!(count = added.len(), "migrations applied");
         }
-        let vault = VaultConfig {
-            key_dir: config.key_dir.clone(),
-            root_key: config.root_key.clone(),
-            keyring: config.keyring.clone(),
-        };
-        let vault = Vault::open(vault, entropy.clone()).await?;
         let db = Db::open(config.database.clone())?;
+        vault.bind(&db).await?;
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,
             general_per_minute: config.requests_per_minute,
@@ -131,7 +125,7 @@ impl Server {
             },
             document: Bytes::from(serde_json::to_vec(&document).map_err(|error| Error::Internal(Box::new(error)))?),
             guide: Bytes::from(guide::page()),
-            _lock: lock,
+            _lock: lock.map(Arc::new),
         })
     }
 
@@ -203,6 +197,21 @@ impl Server {
         Ok(server.disable_signals().run())
     }
 
+    /// Answers `/metrics` and nothing else on `listener`, until the returned server is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the listener cannot be used.
+    pub fn listen_for_metrics(listener: TcpListener) -> Result<actix_web::dev::Server> {
+        let page = || {
+            let handle = health::recorder();
+            web::get().to(move || std::future::ready(health::metrics_page(&handle)))
+        };
+        let server = HttpServer::new(move || App::new().route("/metrics", page())).workers(1);
+        let server = server.listen(listener).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(server.disable_signals().run())
+    }
+
     /// Starts the background work on the runtime of the caller.
     pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
         jobs::start(self.state.clone(), tasks(channel))
@@ -213,4 +222,34 @@ impl Server {
         self.state.db.close();
         self.state.vault.close();
     }
+}
+
+/// Checks that data and keys belong together, before anything is made: what is missing beside what is in use was lost.
+/// Then makes the folder and the file of an SQLite database and answers the lock on it.
+async fn prepare(config: &Config) -> Result<Option<std::fs::File>> {
+    let (data, keys, folder) = (config.database.clone(), config.vault(), config.data_dir.clone());
+    blocking(move || {
+        Vault::check(&keys, &data)?.refuse()?;
+        match &data {
+            Backend::Sqlite(path) if !data.in_memory() => folder::prepare(&folder, path).map(Some),
+            Backend::Sqlite(_) | Backend::Postgres(_) => Ok(None),
+        }
+    })
+    .await
+}
+
+/// Brings the tables up to date, as a server does when it starts, and answers the number of migrations it took.
+///
+/// # Errors
+///
+/// [`Error::Internal`] with a sentence for the operator.
+pub async fn migrate(config: &Config) -> Result<usize> {
+    let _lock = prepare(config).await?;
+    let data = config.database.clone();
+    Ok(blocking(move || migrate::run(&data, Family::Main)).await?.len())
+}
+
+/// Does work that blocks on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(Box::new(error)))?
 }

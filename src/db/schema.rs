@@ -405,6 +405,19 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
+    installation (only) {
+        only -> Integer,
+        id -> Uid,
+        mac -> Binary,
+        generation -> BigInt,
+        missing -> BigInt,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
     wrapped_keys (subject_id, number) {
         subject_id -> Uid,
         number -> Integer,

@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
 /// The time without use after which a session is over.
-const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
+pub(super) const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
 /// The number of failed log-ins in a row after which the account is locked.
 const FAILURES: i32 = 10;
 /// The time for which it is locked.
@@ -141,9 +141,8 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> 
     if !store::insert_account(tx, &draft.new, now)? {
         return Ok(None);
     }
-    for keys in draft.keys.clone() {
-        let vault = vault.clone();
-        tx.after_commit(move || vault.remember(&keys));
+    for keys in &draft.keys {
+        vault.keep(tx, keys)?;
     }
     Ok(Some(draft.id))
 }

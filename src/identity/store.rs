@@ -302,6 +302,20 @@ pub(super) fn mark_spent(tx: &mut Tx<'_>, hash: &[u8], now: Timestamp) -> Result
     Ok(())
 }
 
+/// Deletes up to `most` refresh tokens that were spent before `before`. Returns their number.
+///
+/// Spans accounts: rests on the partial index `refresh_tokens_spent`.
+pub(super) fn delete_spent(tx: &mut Tx<'_>, before: Timestamp, most: i64) -> Result<usize> {
+    let spent: Vec<Vec<u8>> = refresh_tokens::table
+        .filter(refresh_tokens::spent_at.is_not_null())
+        .filter(refresh_tokens::spent_at.le(At(before)))
+        .order(refresh_tokens::spent_at)
+        .limit(most)
+        .select(refresh_tokens::hash)
+        .load(tx.conn())?;
+    Ok(diesel::delete(refresh_tokens::table.filter(refresh_tokens::hash.eq_any(&spent))).execute(tx.conn())?)
+}
+
 /// Deletes up to `most` refresh tokens of sessions that expired a while ago, then those sessions that have none left.
 /// Returns the number of rows.
 ///

@@ -1,7 +1,7 @@
 //! Words shared by every slice: ids, time, text, zones, pages and errors.
 //!
-//! The kernel knows nothing of SQL or HTTP. All of it is pure but the clock and the source of randomness, which are
-//! the only permitted access to either.
+//! The kernel knows nothing of SQL or HTTP. All of it is pure but the clock, the source of randomness and the database
+//! of time zones, which are the only permitted access to each.
 
 pub mod clock;
 pub mod creation;
@@ -14,6 +14,7 @@ pub mod locale;
 pub mod page;
 pub mod text;
 pub mod zone;
+pub mod zone_data;
 
 pub use clock::Clock;
 pub use creation::Creation;

@@ -134,8 +134,7 @@ async fn found(
         let account = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
         let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;
         insert_member(tx, clinic, account, may, now)?;
-        let (vault_of, keys) = (vault.clone(), keys.clone());
-        tx.after_commit(move || vault_of.remember(&keys));
+        vault.keep(tx, &keys)?;
         actions::open_session(tx, &vault, &tokens, account, &opening, now)
     });
     let grant = unit.await;

@@ -35,6 +35,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("entries", "journal"),
     ("assignments", "exercises"),
     ("exercise_responses", "exercises"),
+    ("installation", "vault"),
     ("wrapped_keys", "vault"),
 ];
 
