@@ -10,7 +10,7 @@
 //!
 //! | module | owns | never does |
 //! |---|---|---|
-//! | [`kernel`] | ids, clock, entropy, text, zones, errors | SQL, HTTP |
+//! | [`kernel`] | ids, clock, entropy, text, zones, limits, errors | SQL, HTTP |
 //! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
 //! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |

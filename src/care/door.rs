@@ -308,6 +308,7 @@ impl<L: Policy> Door<L> {
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
             parts.attempt(tx, act, &access, |tx| {
                 let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
+                access.settle(tx, Some(parts.state.config.quota()))?;
                 access.follow(tx, parts.state.planner.as_ref())?;
                 let status = outcome.done.status;
                 let value = show(tx, &access, outcome)?;

@@ -14,7 +14,7 @@ use crate::db::{At, Tx};
 use crate::identity::{Anyone, Live, Staff};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result, limits};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 
@@ -22,7 +22,7 @@ use crate::vault::{Keys, Vault};
 ///
 /// # Errors
 ///
-/// [`Code::AlreadyLinked`], with the existing link.
+/// [`Code::AlreadyLinked`], with the existing link; [`Error::LimitReached`].
 pub fn accept(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -35,6 +35,7 @@ pub fn accept(
     if let Some(there) = store::find_live_link(tx, access, therapist)? {
         return Err(Error::Conflict(Code::AlreadyLinked, Some(there.uuid())));
     }
+    limits::LIVE_CARE_LINKS.admit(store::count_live_links(tx, access)?)?;
     store::insert_link(tx, access, id, clinic, therapist)?;
     // The plan does not depend on a link that is not confirmed.
     access.record_feeding(tx, Change::new(Entity::CareLink, id, 1, Op::Create), FeedsPlan::Never)

@@ -141,6 +141,8 @@ diesel::table! {
         change_seq -> BigInt,
         audit_seq -> BigInt,
         audit_mac -> Binary,
+        text_bytes -> BigInt,
+        comment_bytes -> BigInt,
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Live, Tokens};
 use crate::audit::{self, Record, Subject};
 use crate::db::Tx;
 use crate::kernel::id::{Account, Patient, Session};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result, limits};
 use crate::state::State;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
@@ -142,7 +142,7 @@ impl SessionSecrets {
     }
 }
 
-/// Opens a session for an account whose owner has just authenticated.
+/// Opens a session for an account whose owner has just authenticated. If there are too many, the oldest ends.
 pub fn open_session(
     tx: &mut Tx<'_>,
     vault: &Vault,
@@ -152,6 +152,7 @@ pub fn open_session(
     now: Timestamp,
 ) -> Result<SessionTokens> {
     store::insert_session(tx, opening.session, account, now.saturating_add(IDLE).unwrap_or(now), now)?;
+    store::displace(tx, account, limits::SESSIONS.rows(), now)?;
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;

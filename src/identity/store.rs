@@ -211,6 +211,8 @@ pub(super) enum Ending {
     Wanted,
     /// A spent refresh token was sent again.
     Reuse,
+    /// Newer sessions took its place; the device keeps its data.
+    Displaced,
 }
 
 impl Ending {
@@ -218,8 +220,30 @@ impl Ending {
         match self {
             Self::Wanted => 1,
             Self::Reuse => 2,
+            Self::Displaced => 3,
         }
     }
+}
+
+/// Ends the oldest live sessions of an account but the newest `most`.
+pub(super) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most: i64, now: Timestamp) -> Result<()> {
+    let old: Vec<Id<Session>> = sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(At(now)))
+        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .offset(most)
+        .limit(most)
+        .select(sessions::id)
+        .load(tx.conn())?;
+    for id in old {
+        mark_revoked(tx, id, Ending::Displaced, now)?;
+        // It is cleared a day later, as if it had run out.
+        diesel::update(sessions::table.filter(sessions::id.eq(id)))
+            .set(sessions::expires_at.eq(At(now)))
+            .execute(tx.conn())?;
+    }
+    Ok(())
 }
 
 pub(super) fn mark_revoked(tx: &mut Tx<'_>, id: Id<Session>, cause: Ending, now: Timestamp) -> Result<()> {

@@ -40,6 +40,7 @@ mod journal;
 mod kills;
 mod leaks;
 mod lenient;
+mod limits;
 mod matrix;
 mod migrations;
 mod openapi;

@@ -220,7 +220,7 @@ async fn tick(app: &TestApp) -> jobs::Outcome {
     app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap()
 }
 
-async fn settled(app: &TestApp) {
+pub async fn settled(app: &TestApp) {
     while tick(app).await.next == Some(app.now()) {}
 }
 

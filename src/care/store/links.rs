@@ -102,6 +102,12 @@ pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Acc
         .optional()?)
 }
 
+/// Counts the links of the patient that have not ended.
+pub fn count_live_links(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    let own = care_links::table.filter(care_links::patient_id.eq(access.patient()));
+    Ok(own.filter(care_links::state.ne(LinkState::Ended.name())).count().get_result(tx.conn())?)
+}
+
 /// Inserts a link that the patient has accepted.
 pub fn insert_link(
     tx: &mut Tx<'_>,
