@@ -8,7 +8,7 @@
 //! | `Door<Care>` | a therapist over a live link |
 //!
 //! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
-//! statements and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace in the patient's
+//! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace in the patient's
 //! log, once an hour for each person.
 
 use std::future::Future;
@@ -142,6 +142,19 @@ impl Parts {
     }
 }
 
+/// Whether the caller works at a clinic with a link to the patient. The unit still decides on access.
+async fn has_met(state: &State, directory: &Directory, caller: &Caller, patient: Id<Patient>) -> Result<bool> {
+    let account = caller.account();
+    if directory.has_met(account, patient) {
+        return Ok(true);
+    }
+    let met = state.db.read(move |tx| store::is_related(tx, patient, account)).await?;
+    if met {
+        directory.note_met(account, patient);
+    }
+    Ok(met)
+}
+
 fn hour_of(now: Timestamp) -> Timestamp {
     let second = now.as_second();
     Timestamp::from_second(second - second.rem_euclid(3600)).unwrap_or(now)
@@ -163,9 +176,13 @@ impl<L: Policy> Door<L> {
         let own = directory.patient_of(&state.db, caller.account()).await?;
         let patient = patient.or(own);
         let owner = patient.is_some() && patient == own;
+        // A patient has only their own keys. For others, nothing is fetched before it is known that they have to do with
+        // the patient: a stranger must not learn from the time whether there is such a patient.
         let keys = match patient {
-            Some(patient) => state.vault.keys(patient.uuid()).await?,
-            None => None,
+            Some(patient) if owner || (own.is_none() && has_met(&state, directory, &caller, patient).await?) => {
+                state.vault.keys(patient.uuid()).await?
+            }
+            Some(_) | None => None,
         };
         Ok(Self { parts: Arc::new(Parts { caller, patient, owner, keys, state }), of: PhantomData })
     }

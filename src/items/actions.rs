@@ -294,9 +294,9 @@ fn revise<T: Item>(
 pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<(Row, Sections)> {
     let link = access.link().ok_or(Error::NotFound)?;
     let open = grants::store::visible(tx, access, link, T::grants(), &[id.any()])?;
-    let sections = open.get(&id.any()).copied().unwrap_or_default();
-    let row = T::Table::list_done(tx, access, &[id.any()])?.pop();
-    let row = row.filter(|_| !sections.is_empty()).ok_or(Error::NotFound)?;
+    // The row of what is closed is not read: a long text would show in the time that it is there.
+    let sections = open.get(&id.any()).copied().filter(|sections| !sections.is_empty()).ok_or(Error::NotFound)?;
+    let row = T::Table::list_done(tx, access, &[id.any()])?.pop().ok_or(Error::NotFound)?;
     access.returns(id.uuid());
     Ok((row, sections))
 }

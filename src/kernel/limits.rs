@@ -53,7 +53,7 @@ pub const LIVE_CARE_LINKS: SetLimit = SetLimit::new("live_care_links", 20);
 /// Assignments over a care link.
 pub const ASSIGNMENTS_OF_LINK: SetLimit = SetLimit::new("assignments_of_link", 500);
 /// Invitations of a clinic within the lifetime of a code.
-pub const INVITATIONS: SetLimit = SetLimit::new("invitations", 500);
+pub const INVITATIONS: SetLimit = SetLimit::new("invitations", 5000);
 /// Members of a clinic, with those whose invitation is open.
 pub const CLINIC_MEMBERS: SetLimit = SetLimit::new("clinic_members", 1000);
 /// Live sessions of an account. Another log-in ends the oldest.

@@ -106,7 +106,12 @@ async fn neighbour(name: &str, site: &Site, report: &mut Report) {
     let p99 = |loads: &[Load]| median(&loads.iter().map(|load| load.p99).collect::<Vec<_>>());
     let (alone, beside) = (p99(&alone), p99(&beside));
     let figure = format!("p99 {beside:.1} ms beside, {alone:.1} ms alone");
-    report.goal(&format!("others' creates beside a hostile patient on {name}"), figure, beside / alone, Goal::Most(2.0));
+    report.goal(
+        &format!("others' creates beside a hostile patient on {name}"),
+        figure,
+        beside / alone,
+        Goal::Most(2.0),
+    );
 }
 
 /// How well the time of an answer tells what is there from what is not: 0.5 not at all, 1 always.
@@ -131,7 +136,13 @@ async fn told(site: &Site, count: usize, status: u16, pair: impl Fn(usize) -> (V
     let mut wins = 0.0;
     for one in &there {
         for other in &absent {
-            wins += if one > other { 1.0 } else if one == other { 0.5 } else { 0.0 };
+            wins += if one > other {
+                1.0
+            } else if one == other {
+                0.5
+            } else {
+                0.0
+            };
         }
     }
     let auc = wins / (there.len() * absent.len()) as f64;
@@ -144,7 +155,8 @@ async fn times(name: &str, site: &Site, report: &mut Report) {
     let (mut notes, mut links, mut grants, mut infusions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for patient in read {
         let id = Uuid::new_v4();
-        let note = json!({ "kind": "note", "occurred_at": "2026-03-01T10:00:00Z", "text": { "body": "word ".repeat(400) } });
+        let note =
+            json!({ "kind": "note", "occurred_at": "2026-03-01T10:00:00Z", "text": { "body": "word ".repeat(400) } });
         ask(&mut wire, "PUT", &format!("/v1/patients/me/entries/{id}"), patient, Some(note), 201).await;
         notes.push(id.to_string());
         let of = |value: &Value| value["items"][0]["id"].as_str().unwrap().to_owned();
@@ -166,30 +178,54 @@ async fn times(name: &str, site: &Site, report: &mut Report) {
     let (many, few) = (40 * site.scale().rounds * 10, site.scale().rounds * 50);
     let measured = [
         // Each patient once: nobody has asked for them before.
-        ("patient", told(site, strangers.len() - 1, 404, |n| {
-            let path = |id: String| get(format!("/v1/patients/{id}/entries"), asker);
-            (path(strangers[n + 1].patient.to_string()), path(nobody()))
-        }).await),
-        ("entry", told(site, many, 404, |n| {
-            let patient = &read[n % read.len()];
-            let path = |id: String| get(format!("/v1/patients/{}/entries/{id}", patient.patient), therapist);
-            (path(notes[n % read.len()].clone()), path(nobody()))
-        }).await),
-        ("infusion", told(site, many, 404, |n| {
-            let path = |id: String| get(format!("/v1/patients/me/infusions/{id}"), asker);
-            (path(infusions[n % read.len()].clone()), path(nobody()))
-        }).await),
-        ("grant", told(site, many, 404, |n| {
-            let path = |id: String| delete(format!("/v1/patients/me/grants/{id}"), asker);
-            (path(grants[n % read.len()].clone()), path(nobody()))
-        }).await),
-        ("link", told(site, many, 404, |n| {
-            let path = |id: String| delete(format!("/v1/care-links/{id}"), asker);
-            (path(links[n % read.len()].clone()), path(nobody()))
-        }).await),
-        ("address at log-in", told(site, few, 401, |n| {
-            (log_in(&format!("p{}@example.org", n % strangers.len())), log_in(&format!("x{n}@example.org")))
-        }).await),
+        (
+            "patient",
+            told(site, strangers.len() - 1, 404, |n| {
+                let path = |id: String| get(format!("/v1/patients/{id}/entries"), asker);
+                (path(strangers[n + 1].patient.to_string()), path(nobody()))
+            })
+            .await,
+        ),
+        (
+            "entry",
+            told(site, many, 404, |n| {
+                let patient = &read[n % read.len()];
+                let path = |id: String| get(format!("/v1/patients/{}/entries/{id}", patient.patient), therapist);
+                (path(notes[n % read.len()].clone()), path(nobody()))
+            })
+            .await,
+        ),
+        (
+            "infusion",
+            told(site, many, 404, |n| {
+                let path = |id: String| get(format!("/v1/patients/me/infusions/{id}"), asker);
+                (path(infusions[n % read.len()].clone()), path(nobody()))
+            })
+            .await,
+        ),
+        (
+            "grant",
+            told(site, many, 404, |n| {
+                let path = |id: String| delete(format!("/v1/patients/me/grants/{id}"), asker);
+                (path(grants[n % read.len()].clone()), path(nobody()))
+            })
+            .await,
+        ),
+        (
+            "link",
+            told(site, many, 404, |n| {
+                let path = |id: String| delete(format!("/v1/care-links/{id}"), asker);
+                (path(links[n % read.len()].clone()), path(nobody()))
+            })
+            .await,
+        ),
+        (
+            "address at log-in",
+            told(site, few, 401, |n| {
+                (log_in(&format!("p{}@example.org", n % strangers.len())), log_in(&format!("x{n}@example.org")))
+            })
+            .await,
+        ),
     ];
     for (kind, auc) in measured {
         let figure = format!("AUC {auc:.3}");

@@ -30,6 +30,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("settings", Reason("a value of the server's for each name")),
     ("accounts", Reason("one for each invitation that is used")),
     ("account_heads", Reason("one for each account")),
+    ("log_in_failures", Reason("one for each address that was tried within a day, under the rate limit")),
     ("sessions", Limits(&["sessions"])),
     ("refresh_tokens", Reason("one for each refresh; they go with their session")),
     ("clinics", Reason("made by the operator")),
@@ -194,7 +195,7 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
     refused_by(post().await, "comments_of_entry");
     assert_eq!(count(&mut sql, "comments"), 500);
 
-    fill(&app, "invitations", "id=id, code_hash=id, clinic_id, inviter_id, doc, created_at, expires_at", 500);
+    fill(&app, "invitations", "id=id, code_hash=id, clinic_id, inviter_id, doc, created_at, expires_at", 5000);
     refused_by(
         admin.post("/v1/invitations", json!({ "kind": "staff", "capabilities": ["care"] })).send().await,
         "invitations",
@@ -287,7 +288,7 @@ async fn the_head_counts_the_sealed_bytes_that_are_stored() {
     ann.act(&ann.my(&format!("/entries/{id}/revisions/1/restore"))).send().await.ok();
     assert!(counted(&mut sql, "a restoration") > edited);
     let refused = ann.put_entry(&id, with(body.clone(), json!({ "kind": "note" }))).header("if-none-match", "*");
-    assert_eq!(refused.send().await.status, 409);
+    refused.send().await.expect(412);
     counted(&mut sql, "a refused creation");
     let work = ann.works(crate::support::exercises::work()).await;
     ann.resumes(&work, json!({ "answers": { "hook": "Something else" } })).await;
