@@ -14,8 +14,8 @@
 //!     .wrap(from_fn(http::layers::outer))           // the last `wrap` is the outermost
 //! ```
 
-mod apart;
 pub mod body;
+mod canonical;
 pub mod document;
 mod faults;
 pub mod guard;
@@ -44,7 +44,6 @@ use std::sync::Arc;
 use actix_web::error::JsonPayloadError;
 use actix_web::web;
 
-pub use apart::apart;
 pub use body::{Body, BodyLimit, MaybeBody};
 pub(crate) use document::page;
 pub use idempotency_key::IdempotencyKey;

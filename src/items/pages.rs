@@ -12,11 +12,10 @@ use crate::care::grants::{self, Sections};
 use crate::care::{Access, Door};
 use crate::course::{self, Background, Surroundings};
 use crate::db::Tx;
-use crate::http::apart;
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Result};
-use crate::vault::Keys;
+use crate::vault::{Keys, apart};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;

@@ -116,6 +116,23 @@ pub fn count_live_links(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> 
     Ok(own.filter(care_links::state.ne(LinkState::Ended.name())).count().get_result(tx.conn())?)
 }
 
+/// Finds the newest link of a patient and a therapist at a clinic, also one that has ended.
+pub fn find_link_with(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    (clinic, therapist): (Id<Clinic>, Id<Account>),
+) -> Result<Option<Link>> {
+    Ok(links!(
+        care_links::patient_id
+            .eq(patient)
+            .and(care_links::clinic_id.eq(clinic))
+            .and(care_links::therapist_id.eq(therapist))
+    )
+    .order(care_links::created_at.desc())
+    .first(tx.conn())
+    .optional()?)
+}
+
 /// Inserts a link that the patient has accepted.
 pub fn insert_link(
     tx: &mut Tx<'_>,

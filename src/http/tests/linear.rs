@@ -93,18 +93,19 @@ fn the_time_of_a_byte_does_not_grow_with_the_body() {
             }
             begin.elapsed().as_secs_f64() / bytes.len() as f64
         };
-        // What else runs on the machine only makes it slower.
+        // What else runs on the machine only makes it slower. A large body costs more memory for each byte; work that is
+        // quadratic would take 16 times as long.
         (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
     };
     let body = |document: &Value| serde_json::to_vec(document).unwrap();
-    for ((name, small), (_, large)) in wrong(32 * 1024).iter().zip(&wrong(1024 * 1024)) {
+    for ((name, small), (_, large)) in wrong(64 * 1024).iter().zip(&wrong(1024 * 1024)) {
         let (small, large) = (time(&body(small)), time(&body(large)));
-        assert!(large < small * 4.0, "{name}: {:.1} ns a byte in 32 KB, {:.1} in 1 MB", small * 1e9, large * 1e9);
+        assert!(large < small * 8.0, "{name}: {:.1} ns a byte in 64 KB, {:.1} in 1 MB", small * 1e9, large * 1e9);
     }
     let twice = |n: usize| format!("{{{}}}", vec!["\"k\":1"; n].join(",")).into_bytes();
     let nested = |n: usize| "[".repeat(n).into_bytes();
     for make in [&twice as &dyn Fn(usize) -> Vec<u8>, &nested] {
         let (small, large) = (time(&make(4_000)), time(&make(128_000)));
-        assert!(large < small * 4.0, "{small} {large}");
+        assert!(large < small * 8.0, "{small} {large}");
     }
 }

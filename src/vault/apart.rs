@@ -1,4 +1,4 @@
-//! Work that takes long enough to be done away from the threads that answer requests.
+//! Opening so many documents that it is done away from the threads that answer requests.
 
 use crate::kernel::{Error, Result};
 
