@@ -57,14 +57,9 @@ struct Parts {
     state: Arc<State>,
 }
 
-/// The result of [`Parts::open`]: an access, or a refusal that has left its trace and must be committed.
-enum DoorResult<A> {
-    In(Access<A>),
-    Refused,
-}
-
 impl Parts {
-    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<DoorResult<A>> {
+    /// Opens an access. `None` is a refusal that has left its trace and must be committed.
+    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<Option<Access<A>>> {
         let live = self.caller.live(tx)?;
         if !L::For::admits(live.kind()) {
             return Err(Error::Forbidden(Code::Forbidden));
@@ -75,12 +70,12 @@ impl Parts {
         match L::admits(&Relations { owner, links: &links }) {
             Some(role) => {
                 let actor = (live.account(), live.session());
-                Ok(DoorResult::In(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
+                Ok(Some(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
             }
             None if links.is_empty() || live.kind() != AccountKind::Staff => Err(Error::NotFound),
             None => {
                 self.trace_refusal(tx, act, live.account(), patient, live.now())?;
-                Ok(DoorResult::Refused)
+                Ok(None)
             }
         }
     }
@@ -239,8 +234,8 @@ impl<L: Policy> Door<L> {
     {
         let parts = Arc::clone(&self.parts);
         let unit = move |tx: &mut Tx<'_>| match parts.open::<L, Read>(tx, act)? {
-            DoorResult::Refused => Ok(Err(Error::NotFound)),
-            DoorResult::In(access) => match f(tx, &access) {
+            None => Ok(Err(Error::NotFound)),
+            Some(access) => match f(tx, &access) {
                 Ok(value) => {
                     parts.trace(tx, act, &access)?;
                     Ok(Ok(value))
@@ -319,8 +314,8 @@ impl<L: Policy> Door<L> {
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
             let access = match parts.open::<L, Write>(tx, act)? {
-                DoorResult::Refused => return Ok(Err(Error::NotFound)),
-                DoorResult::In(access) => access,
+                None => return Ok(Err(Error::NotFound)),
+                Some(access) => access,
             };
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
             parts.attempt(tx, act, &access, |tx| {
