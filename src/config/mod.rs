@@ -12,6 +12,7 @@ pub use listen::{Listen, url_at};
 pub use places::beside;
 
 use crate::db::Backend;
+use crate::kernel::limits;
 use crate::vault::VaultConfig;
 
 /// The settings of a running server.
@@ -45,6 +46,8 @@ pub struct Config {
     pub metrics_apart: bool,
     /// The folder of the time zones, when they are not those of the binary.
     pub zoneinfo: Option<PathBuf>,
+    /// The most sealed bytes of a patient's own words, and of the comments about them.
+    pub text_bytes_of_patient: u64,
     /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
 }
@@ -65,6 +68,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns the most sealed bytes of a patient, as they are counted.
+    pub fn quota(&self) -> i64 {
+        i64::try_from(self.text_bytes_of_patient).unwrap_or(i64::MAX)
+    }
+
     /// Makes the default settings of a server with its data in `data_dir` and its keys beside it.
     pub fn in_folder(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
@@ -80,6 +88,7 @@ impl Config {
             auth_per_minute: NonZeroU32::new(10),
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
+            text_bytes_of_patient: limits::QUOTA,
             database_plaintext: false,
             metrics_apart: false,
             zoneinfo: None,

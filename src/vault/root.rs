@@ -81,8 +81,6 @@ labels! {
     Delivery delivery "delivery",
     /// The identity that data, keyring and root key share.
     Installation installation "installation",
-    /// The parts of a prompt that must not be guessed.
-    Prompt prompt "prompt",
 }
 
 /// The keys of the server itself.
