@@ -18,6 +18,8 @@ use crate::kernel::{Error, Id, Result};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
+/// The sealed bytes after which a page ends, with one item at least.
+const BYTES: usize = 1024 * 1024;
 /// The number of rows read in one unit by a sparse filter.
 const CHUNK: i64 = 200;
 
@@ -54,7 +56,7 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
     manner: T::Manner,
 ) -> Result<Page<ItemView<T::Fields>, Place>> {
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
-    let (mut items, mut looked_at, mut after) = (Vec::new(), 0, page.after);
+    let (mut items, mut looked_at, mut bytes, mut after) = (Vec::new(), 0, 0, page.after);
     loop {
         let scan = Scan { after, rows, ..filter.scan() };
         let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
@@ -65,13 +67,15 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
         let last = i64::try_from(found.len()).is_ok_and(|read| read < rows);
         looked_at += found.len();
         for row in found {
-            if items.len() == page.limit.items() {
+            let full = items.len() == page.limit.items() || bytes + size(&row) > BYTES;
+            if full && !items.is_empty() {
                 return Ok(Page { items, next: after });
             }
             let parts = (row.id, row.parts.as_slice());
             let opened = super::seal::open::<T>(door.keys()?, door.patient()?, parts, None)?;
             after = Some((opened.header.circumstances().occurred_at, row.id));
             if filter.admits(&opened, &around)? {
+                bytes += size(&row);
                 let item = Visible { row, shared: None, openings: None };
                 items.push(view::rendered::<T>(&item, opened, &around, manner)?);
             }
@@ -80,6 +84,11 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
             return Ok(Page { items, next: after.filter(|_| !last) });
         }
     }
+}
+
+/// Returns the number of sealed bytes of an item.
+fn size(row: &Row) -> usize {
+    row.parts.iter().filter_map(|part| part.sealed.as_ref()).map(Vec::len).sum()
 }
 
 /// The result of the unit of a reader's list, still sealed.
@@ -121,7 +130,7 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     let link = access.link().ok_or(Error::NotFound)?;
     let after = page.after.map(|(_, id)| id);
     let (open, more) = grants::store::visible_page(tx, access, link, T::grants(), after, page.limit.items())?;
-    let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
+    let mut next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
     let ids: Vec<Id<Any>> = open.keys().copied().collect();
     let background = course::background(tx, access)?;
     // The log must name the returned items and no others, so the filter is applied here, in the unit.
@@ -129,8 +138,13 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     // A reader sees done items only.
     let scan = filter.scan();
     let ids = if scan.deleted || scan.draft == Some(true) { Vec::new() } else { ids };
-    let mut rows = Vec::new();
+    let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
     for row in T::Table::list_done(tx, access, &ids)? {
+        if bytes + size(&row) > BYTES && !rows.is_empty() {
+            next = last;
+            break;
+        }
+        last = Some(row.id);
         let sections = open.get(&row.id).copied().unwrap_or_default();
         let wanted = match &around {
             None => true,
@@ -142,6 +156,7 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
         };
         if wanted && !sections.is_empty() {
             access.returns(row.id.uuid());
+            bytes += size(&row);
             rows.push((row, sections));
         }
     }
