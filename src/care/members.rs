@@ -51,7 +51,9 @@ pub fn update(
 ) -> Result<Member> {
     require_admin(tx, live, clinic)?;
     let members = store::hold_members(tx, clinic)?;
-    let mut member = *members.iter().find(|member| member.account == account).ok_or(Error::NotFound)?;
+    let Some(mut member) = members.iter().find(|member| member.account == account).copied() else {
+        return ended_again(store::find_member(tx, clinic, account)?, change);
+    };
     let change = change(&member)?;
     member.capabilities = change.capabilities;
     let administers = |member: &Member| member.capabilities.admin();
@@ -70,6 +72,13 @@ pub fn update(
     }
     store::update_member(tx, clinic, account, member.capabilities, ended)?;
     Ok(member)
+}
+
+/// Ends the work of somebody who no longer works there, which changes nothing.
+fn ended_again(former: Option<Member>, change: impl FnOnce(&Member) -> Result<MemberChange>) -> Result<Member> {
+    let member = former.ok_or(Error::NotFound)?;
+    let change = change(&member)?;
+    if change.ended && change.capabilities == member.capabilities { Ok(member) } else { Err(Error::NotFound) }
 }
 
 /// Reads a member after a change, also one who no longer works there, with their name.

@@ -91,6 +91,9 @@ impl InfusionFacts {
     pub fn create(draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let mut fields = Fields::new();
         fields.check(draft.status.is_live(), "/status", "a new infusion is `planned` or `completed`");
+        let past = draft.planned_start.is_some_and(|start| start < shift(now, -LONGEST));
+        let planned = draft.status == InfusionStatus::Planned;
+        fields.check(!(planned && past), "/planned_start", "is more than 12 hours ago: record it as completed");
         let creation = Some(Creation::of(&draft)?);
         Ok(Self { creation, ..Self::checked(fields, draft, by, source, now)? })
     }

@@ -233,8 +233,8 @@ pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, vers
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does
-/// not hold.
+/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::PreconditionRequired`] and
+/// [`Error::Stale`].
 pub fn restore<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -251,7 +251,7 @@ pub fn restore<T: Item>(
     if before == after {
         return Ok(Outcome::ok(id, row));
     }
-    when.check(Some(&EntityTag::version(row.version)))?;
+    when.require(&EntityTag::version(row.version))?;
     Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Restore)?))
 }
 

@@ -19,6 +19,8 @@ use crate::vault::{Keys, apart};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
+/// The sealed bytes after which a page ends, with one item at least.
+const BYTES: usize = 1024 * 1024;
 /// The number of rows read in one unit by a sparse filter.
 const CHUNK: i64 = 200;
 
@@ -55,7 +57,7 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
     manner: T::Manner,
 ) -> Result<Page<ItemView<T::Fields>, Place>> {
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
-    let (mut items, mut looked_at, mut after) = (Vec::new(), 0, page.after);
+    let (mut items, mut looked_at, mut bytes, mut after) = (Vec::new(), 0, 0, page.after);
     loop {
         let scan = Scan { after, rows, ..filter.scan() };
         let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
@@ -65,14 +67,17 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
         let last = i64::try_from(found.len()).is_ok_and(|read| read < rows);
         looked_at += found.len();
         let (keys, patient, filter) = (door.keys()?.clone(), door.patient()?, filter.clone());
-        let (room, bytes) = (page.limit.items() - items.len(), found.iter().map(Row::bytes).sum());
-        let opened = apart(bytes, move || {
+        let (room, found_bytes) = (page.limit.items() - items.len(), found.iter().map(Row::bytes).sum());
+        // The first item of a page may be of any size.
+        let room = (room, if items.is_empty() { None } else { Some(BYTES - bytes) });
+        let opened = apart(found_bytes, move || {
             let around = background.open(&keys, patient)?;
             open_own::<T, F>((&keys, patient), found, &filter, (&around, manner), (after, room))
         });
-        let (more, full);
-        (more, after, full) = opened.await??;
+        let (more, more_bytes, full);
+        (more, more_bytes, after, full) = opened.await??;
         items.extend(more);
+        bytes = (bytes + more_bytes).min(BYTES);
         if full {
             return Ok(Page { items, next: after });
         }
@@ -82,30 +87,34 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
     }
 }
 
-/// The views of rows, the place of the last row that was opened, and whether a row was left because there was no room.
-type OpenedRows<T> = (Vec<ItemView<<T as Shown>::Fields>>, Option<Place>, bool);
+/// The views of rows with their sealed bytes, the place of the last row that was opened, and whether a row was left
+/// because there was no room.
+type OpenedRows<T> = (Vec<ItemView<<T as Shown>::Fields>>, usize, Option<Place>, bool);
 
-/// Opens rows of the owner's and renders those that the filter admits, at most `room`.
+/// Opens rows of the owner's and renders those that the filter admits, as many as there is room for: items, and bytes
+/// unless the page is empty.
 fn open_own<T: Shown, F: Filter<T>>(
     (keys, patient): (&Keys, Id<Patient>),
     rows: Vec<Row>,
     filter: &F,
     (around, manner): (&Surroundings, T::Manner),
-    (mut after, room): (Option<Place>, usize),
+    (mut after, (room, room_bytes)): (Option<Place>, (usize, Option<usize>)),
 ) -> Result<OpenedRows<T>> {
-    let mut items = Vec::new();
+    let (mut items, mut bytes) = (Vec::new(), 0);
     for row in rows {
-        if items.len() == room {
-            return Ok((items, after, true));
+        let most = room_bytes.or_else(|| (!items.is_empty()).then_some(BYTES));
+        if items.len() == room || most.is_some_and(|most| bytes + row.bytes() > most) {
+            return Ok((items, bytes, after, true));
         }
         let opened = super::seal::open::<T>(keys, patient, (row.id, row.parts.as_slice()), None)?;
         after = Some((opened.header.circumstances().occurred_at, row.id));
         if filter.admits(&opened, around)? {
+            bytes += row.bytes();
             let item = Visible { row, shared: None, openings: None };
             items.push(view::rendered::<T>(&item, opened, around, manner)?);
         }
     }
-    Ok((items, after, false))
+    Ok((items, bytes, after, false))
 }
 
 /// The result of the unit of a reader's list, still sealed.
@@ -151,7 +160,7 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     let link = access.link().ok_or(Error::NotFound)?;
     let after = page.after.map(|(_, id)| id);
     let (open, more) = grants::store::visible_page(tx, access, link, T::grants(), after, page.limit.items())?;
-    let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
+    let mut next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
     let ids: Vec<Id<Any>> = open.keys().copied().collect();
     let background = course::background(tx, access)?;
     // The log must name the returned items and no others, so the filter is applied here, in the unit.
@@ -159,8 +168,13 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     // A reader sees done items only.
     let scan = filter.scan();
     let ids = if scan.deleted || scan.draft == Some(true) { Vec::new() } else { ids };
-    let mut rows = Vec::new();
+    let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
     for row in T::Table::list_done(tx, access, &ids)? {
+        if bytes + row.bytes() > BYTES && !rows.is_empty() {
+            next = last;
+            break;
+        }
+        last = Some(row.id);
         let sections = open.get(&row.id).copied().unwrap_or_default();
         let wanted = match &around {
             None => true,
@@ -172,6 +186,7 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
         };
         if wanted && !sections.is_empty() {
             access.returns(row.id.uuid());
+            bytes += row.bytes();
             rows.push((row, sections));
         }
     }

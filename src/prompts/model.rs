@@ -115,6 +115,9 @@ pub struct StoredPrompt {
     pub version: i64,
 }
 
+/// The states of a prompt by name, as [`StoredPrompt::state`] returns them.
+pub const STATES: [&str; 8] = ["planned", "due", "delivered", "opened", "completed", "skipped", "cancelled", "lapsed"];
+
 impl StoredPrompt {
     /// Returns the last deed that decides the state. Moves are passed over; after a revival or a snooze there is none.
     fn deed(&self) -> Option<Deed> {

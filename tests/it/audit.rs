@@ -64,7 +64,7 @@ const CONTENT: [&str; 18] = [
     "mark_response_opened",
     "patch_assignment",
     "patch_infusion",
-    "post_comment",
+    "put_comment",
     "put_assignment",
     "put_infusion",
 ];

@@ -228,7 +228,7 @@ async fn r5_the_same_request_is_known_however_its_json_is_written() {
 async fn s14c_a_replay_after_access_was_lost_tells_nothing() {
     let world = World::open().await;
     let theirs = [
-        "post_comment",
+        "put_comment",
         "mark_entry_opened",
         "put_infusion",
         "patch_infusion",
@@ -333,4 +333,7 @@ async fn r5_letting_somebody_go_twice_is_letting_them_go_once() {
     let first = go().send().await.ok();
     let second = go().send().await.ok();
     assert_eq!(second.body, first.body);
+    let third = admin.patch(&path, json!({ "ended": true })).send().await.ok();
+    assert_eq!(third.body, first.body, "also without a key");
+    admin.patch(&path, json!({ "capabilities": ["duty"] })).send().await.not_found();
 }

@@ -66,6 +66,6 @@ async fn rule_a_therapist_leaves_out_or_moves_what_is_not_for_safety_and_the_pla
     assert_eq!(of(&ann, "d6.people").await.unwrap()["detail"]["due_at"], people["detail"]["due_at"]);
     // Her settings are hers: that they are changed does not show in what a therapist sees.
     let before = theo.get(&hers).send().await.ok().etag();
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "20:00", "to": "09:00" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "20:00", "to": "09:00" } })).await.ok();
     assert_eq!(theo.get(&hers).send().await.ok().etag(), before);
 }

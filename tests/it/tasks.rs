@@ -381,7 +381,7 @@ proofs! {
         let id = ann.writes(reflection("Lake")).await;
         ann.opens(&id, &["text"], &tess).await;
         tess.act(&ann.of_theirs(&format!("/entries/{id}/opened"))).send().await.ok();
-        tess.post(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you" })).send().await.created();
+        tess.says(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you" })).send().await.created();
         ann.edits(&id, json!({ "text": { "title": "Shore" } })).await;
         let full = "entries WHERE purge_at IS NOT NULL AND text IS NOT NULL AND mood IS NOT NULL AND length(meta) > 0";
         let empty = "entries WHERE purge_at IS NULL AND text IS NULL AND mood IS NULL AND tags IS NULL \

@@ -177,7 +177,8 @@ pub(super) struct PutInfusion {
     /// The route by which ketamine is given.
     #[schema(example = "iv_infusion")]
     route: String,
-    /// The planned start; required for `planned`.
+    /// The planned start; required for `planned`. Of a new infusion at most 12 hours ago: after that, record it as
+    /// completed.
     #[schema(format = DateTime)]
     planned_start: Option<String>,
     /// The planned duration in minutes, 1 to 720.

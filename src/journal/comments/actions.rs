@@ -1,5 +1,6 @@
 //! The actions on comments: writing and reading.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::store;
@@ -9,17 +10,18 @@ use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
 use crate::changes::{Bytes, Change, Entity, Op};
 use crate::db::{At, Tx};
+use crate::idempotency::Outcome;
 use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::kernel::id::{CareLink, Comment, Entry, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Id, Result, Text, limits};
-use crate::vault::{Keys, Place, Purpose};
+use crate::kernel::{Code, Error, Id, Result, Text, limits};
+use crate::vault::{Keys, Place as SealedPlace, Purpose};
 
 /// A new comment.
 #[derive(Clone, Debug)]
 pub struct NewComment {
-    /// Its id, drawn before the unit.
+    /// Its id, made by the client.
     pub id: Id<Comment>,
     /// The entry it is about.
     pub entry: Id<Entry>,
@@ -34,8 +36,8 @@ struct Doc {
     body: Text<4000>,
 }
 
-fn place(patient: Id<Patient>, id: Id<Comment>) -> Place {
-    Place { table: "comments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
+fn place(patient: Id<Patient>, id: Id<Comment>) -> SealedPlace {
+    SealedPlace { table: "comments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
 }
 
 /// Opens the text of a comment.
@@ -57,15 +59,25 @@ fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result
     Ok(access.link())
 }
 
-/// Adds a comment to a thread.
+/// Adds a comment to a thread. The same comment again changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when the caller may not see the entry, [`Error::LimitReached`], [`Error::State`] when the patient writes in a
-/// thread whose therapist may see it no longer.
-pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<CommentRow> {
+/// [`Error::NotFound`] when the caller may not see the entry, [`Code::AlreadyExists`] when the id has another comment,
+/// [`Error::LimitReached`], [`Error::State`] when the patient writes in a thread whose therapist may see it no longer.
+pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<Outcome<CommentRow>> {
     access.lock(tx)?;
-    let link_id = match (thread_of(tx, access, new.entry)?, new.thread) {
+    let own = thread_of(tx, access, new.entry)?;
+    if let Some(row) = store::find(tx, access, new.id)? {
+        let thread = own.is_none_or(|own| own == row.link_id) && new.thread.is_none_or(|asked| asked == row.link_id);
+        let same = thread && row.entry_id == new.entry && row.author_id == access.account()?;
+        if !same || open(access.keys()?, access.patient(), &row)? != new.body {
+            return Err(Error::conflict(Code::AlreadyExists));
+        }
+        access.returns(new.id.uuid());
+        return Ok(Outcome::ok(new.id, row));
+    }
+    let link_id = match (own, new.thread) {
         (Some(own), None) => own,
         (Some(own), Some(asked)) if own == asked => own,
         (Some(_), Some(_)) => return Err(Error::field("/thread_id", "is not a thread of yours")),
@@ -86,7 +98,7 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
     store::insert(tx, access, &row)?;
     access.record(tx, Change::new(Entity::Comment, new.id, 1, Op::Create))?;
     access.returns(new.id.uuid());
-    Ok(row)
+    Ok(Outcome::created(new.id, row))
 }
 
 /// Checks the thread that the patient asks for: its therapist must be able to see the entry.
@@ -116,6 +128,9 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Co
     Ok(row)
 }
 
+/// The place of a comment in its list: clients make the ids, so that only the time orders them.
+pub type Place = (Timestamp, Id<Comment>);
+
 /// Lists a page of the comments that the caller may see, oldest first.
 ///
 /// # Errors
@@ -125,10 +140,10 @@ pub fn list(
     tx: &mut Tx<'_>,
     access: &Access<Read>,
     entry: Id<Entry>,
-    page: PageRequest<Id<Comment>>,
-) -> Result<Page<CommentRow, Id<Comment>>> {
+    page: PageRequest<Place>,
+) -> Result<Page<CommentRow, Place>> {
     let thread = thread_of(tx, access, entry)?;
-    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| row.id);
+    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| (row.created_at.0, row.id));
     for row in &page.items {
         access.returns(row.id.uuid());
     }

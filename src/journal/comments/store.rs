@@ -3,6 +3,7 @@
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
+use jiff::Timestamp;
 
 use crate::care::Access;
 use crate::care::access::Write;
@@ -58,7 +59,7 @@ pub(super) fn list<A>(
     access: &Access<A>,
     entry: Id<Entry>,
     thread: Option<Id<CareLink>>,
-    page: PageRequest<Id<Comment>>,
+    page: PageRequest<(Timestamp, Id<Comment>)>,
 ) -> Result<Vec<CommentRow>> {
     let mut query = comments::table
         .filter(comments::patient_id.eq(access.patient()))
@@ -68,10 +69,11 @@ pub(super) fn list<A>(
     if let Some(link) = thread {
         query = query.filter(comments::link_id.eq(link));
     }
-    if let Some(after) = page.after {
-        query = query.filter(comments::id.gt(after));
+    if let Some((at, id)) = page.after {
+        let later = comments::created_at.gt(At(at)).or(comments::id.gt(id));
+        query = query.filter(comments::created_at.ge(At(at))).filter(later);
     }
-    Ok(query.order(comments::id).limit(page.rows()).load(tx.conn())?)
+    Ok(query.order((comments::created_at, comments::id)).limit(page.rows()).load(tx.conn())?)
 }
 
 /// Whether an entry has comments in a thread.
