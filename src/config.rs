@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 
 use crate::db::Backend;
-use crate::http::cors::is_origin;
+use crate::kernel::origin;
 
 /// The settings of a running server.
 #[derive(Clone)]
@@ -95,7 +95,7 @@ impl Config {
         if !self.change_password_url.as_deref().is_none_or(|url| is_line(url) && url.starts_with("https://")) {
             faults.push("the address for changing a passphrase starts with https://".to_owned());
         }
-        if let Some(wrong) = self.cors_origins.iter().find(|origin| !is_origin(origin)) {
+        if let Some(wrong) = self.cors_origins.iter().find(|origin| origin::host(origin).is_none()) {
             faults.push(format!(
                 "{wrong} is no origin: say scheme, host and port as browsers write them, such as https://app.example.org"
             ));

@@ -26,12 +26,14 @@ async fn a_named_origin_may_ask_for_what_each_address_has_and_read_every_answer(
     let app = open().await;
     let mut count = 0;
     for (path, item) in document()["paths"].as_object().unwrap() {
-        let part = |part: &str| if part.starts_with('{') { "00000000-0000-4000-8000-000000000000" } else { part }.to_owned();
+        let part =
+            |part: &str| if part.starts_with('{') { "00000000-0000-4000-8000-000000000000" } else { part }.to_owned();
         let path = path.split('/').map(part).collect::<Vec<_>>().join("/");
         for (method, operation) in item.as_object().unwrap() {
             let asked = app.request(Method::OPTIONS, &path).header("origin", PAGE);
             let asked = asked.header("access-control-request-method", method.to_uppercase());
-            let answer = asked.header("access-control-request-headers", "authorization,if-match").send().await.no_content();
+            let answer =
+                asked.header("access-control-request-headers", "authorization,if-match").send().await.no_content();
             assert_eq!(answer.headers["access-control-allow-origin"], PAGE, "{path}");
             let methods = list(&answer, "access-control-allow-methods");
             assert!(methods.contains(method), "{method} {path}: {methods:?}");
@@ -39,7 +41,9 @@ async fn a_named_origin_may_ask_for_what_each_address_has_and_read_every_answer(
                 assert!(!methods.contains(&(*other).to_owned()), "{other} {path}: {methods:?}");
             }
             let headers = list(&answer, "access-control-allow-headers");
-            for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "header") {
+            for parameter in
+                operation["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "header")
+            {
                 let name = parameter["name"].as_str().unwrap().to_lowercase();
                 assert!(headers.contains(&name), "{path}: a page cannot send {name}");
             }
@@ -80,7 +84,9 @@ fn collect(value: &serde_json::Value, names: &mut Vec<String>) {
     match value {
         serde_json::Value::Object(fields) => {
             for (name, inner) in fields {
-                if name == "headers" && inner.as_object().is_some_and(|all| all.values().all(serde_json::Value::is_object)) {
+                if name == "headers"
+                    && inner.as_object().is_some_and(|all| all.values().all(serde_json::Value::is_object))
+                {
                     names.extend(inner.as_object().unwrap().keys().map(|name| name.to_lowercase()));
                 }
                 collect(inner, names);
@@ -94,7 +100,9 @@ fn collect(value: &serde_json::Value, names: &mut Vec<String>) {
 #[actix_web::test]
 async fn an_origin_that_was_not_named_may_nothing() {
     let app = open().await;
-    for origin in ["https://evil.example", "null", "http://app.example.org", "https://app.example.org.evil.example", "*"] {
+    for origin in
+        ["https://evil.example", "null", "http://app.example.org", "https://app.example.org.evil.example", "*"]
+    {
         let asked = app.request(Method::OPTIONS, "/v1/me").header("origin", origin);
         let preflight = asked.header("access-control-request-method", "GET").send().await.no_content();
         let answer = app.get("/v1/meta").header("origin", origin).send().await.ok();

@@ -20,9 +20,7 @@ fn rules() -> Value {
             "patternProperties": { "^x-": {} } })
     };
     // Nothing stands beside a `$ref`.
-    let or_reference = |name: &str| {
-        json!({ "if": { "required": ["$ref"] }, "then": object(&["$ref"], json!({ "$ref": text })), "else": to(name) })
-    };
+    let or_reference = |name: &str| json!({ "if": { "required": ["$ref"] }, "then": object(&["$ref"], json!({ "$ref": text })), "else": to(name) });
     let operation = object(
         &["responses"],
         json!({ "tags": { "type": "array", "items": text }, "summary": text, "description": text, "operationId": text,
@@ -140,8 +138,14 @@ fn schema(of: Value) -> Value {
 fn each_thing_that_3_1_added_is_said_otherwise_or_left_out() {
     for (newer, older) in [
         (json!({ "type": ["string", "null"] }), json!({ "type": "string", "nullable": true })),
-        (json!({ "type": ["string", "null"], "enum": ["a"] }), json!({ "type": "string", "nullable": true, "enum": ["a", null] })),
-        (json!({ "type": ["string", "integer"] }), json!({ "allOf": [{ "anyOf": [{ "type": "string" }, { "type": "integer" }] }] })),
+        (
+            json!({ "type": ["string", "null"], "enum": ["a"] }),
+            json!({ "type": "string", "nullable": true, "enum": ["a", null] }),
+        ),
+        (
+            json!({ "type": ["string", "integer"] }),
+            json!({ "allOf": [{ "anyOf": [{ "type": "string" }, { "type": "integer" }] }] }),
+        ),
         (json!({ "type": "null" }), json!({ "nullable": true, "enum": [null] })),
         (json!({ "const": "me" }), json!({ "enum": ["me"] })),
         (json!({ "type": "string", "examples": ["a", "b"] }), json!({ "type": "string", "example": "a" })),
@@ -153,7 +157,10 @@ fn each_thing_that_3_1_added_is_said_otherwise_or_left_out() {
         (json!({ "exclusiveMaximum": 10, "maximum": 9 }), json!({ "maximum": 9 })),
         (json!({ "$ref": "#/a" }), json!({ "$ref": "#/a" })),
         (json!({ "$ref": "#/a", "description": "d" }), json!({ "allOf": [{ "$ref": "#/a" }], "description": "d" })),
-        (json!({ "oneOf": [{ "$ref": "#/a" }, { "type": "null" }] }), json!({ "allOf": [{ "$ref": "#/a" }], "nullable": true })),
+        (
+            json!({ "oneOf": [{ "$ref": "#/a" }, { "type": "null" }] }),
+            json!({ "allOf": [{ "$ref": "#/a" }], "nullable": true }),
+        ),
         (
             json!({ "anyOf": [{ "type": "string" }, { "type": "integer" }, { "type": "null" }] }),
             json!({ "anyOf": [{ "type": "string" }, { "type": "integer" }], "nullable": true }),
@@ -161,12 +168,24 @@ fn each_thing_that_3_1_added_is_said_otherwise_or_left_out() {
         (json!({ "type": "array" }), json!({ "type": "array", "items": {} })),
         (json!({ "type": "array", "items": true }), json!({ "type": "array", "items": {} })),
         (json!({ "type": "array", "prefixItems": [{ "type": "string" }] }), json!({ "type": "array", "items": {} })),
-        (json!({ "properties": { "const": { "const": 1 }, "type": true } }), json!({ "properties": { "const": { "enum": [1] }, "type": {} } })),
-        (json!({ "additionalProperties": { "type": ["integer", "null"] } }), json!({ "additionalProperties": { "type": "integer", "nullable": true } })),
+        (
+            json!({ "properties": { "const": { "const": 1 }, "type": true } }),
+            json!({ "properties": { "const": { "enum": [1] }, "type": {} } }),
+        ),
+        (
+            json!({ "additionalProperties": { "type": ["integer", "null"] } }),
+            json!({ "additionalProperties": { "type": "integer", "nullable": true } }),
+        ),
         (json!({ "type": "string", "contentEncoding": "base64" }), json!({ "type": "string", "format": "byte" })),
-        (json!({ "type": "string", "contentMediaType": "application/octet-stream" }), json!({ "type": "string", "format": "binary" })),
+        (
+            json!({ "type": "string", "contentMediaType": "application/octet-stream" }),
+            json!({ "type": "string", "format": "binary" }),
+        ),
         (json!({ "patternProperties": {}, "unevaluatedProperties": false, "$comment": "c", "if": {} }), json!({})),
-        (json!({ "example": { "type": ["not", "a schema"], "const": 1 } }), json!({ "example": { "type": ["not", "a schema"], "const": 1 } })),
+        (
+            json!({ "example": { "type": ["not", "a schema"], "const": 1 } }),
+            json!({ "example": { "type": ["not", "a schema"], "const": 1 } }),
+        ),
     ] {
         assert_eq!(schema(newer.clone()), older, "{newer}");
     }

@@ -40,7 +40,9 @@ async fn the_front_door_greets_a_person_and_leads_to_reference_and_guide() {
     let app = TestApp::start().await;
     let page = String::from_utf8(app.get("/").send().await.ok().bytes).unwrap();
     let found = links(&page);
-    for to in ["/docs", "/docs/guide", "/docs/clients", "/docs/changes", "/problems", "/openapi.json", "/openapi-3.0.json"] {
+    for to in
+        ["/docs", "/docs/guide", "/docs/clients", "/docs/changes", "/problems", "/openapi.json", "/openapi-3.0.json"]
+    {
         assert!(found.contains(&to), "/ does not lead to {to}");
     }
     assert!(page.contains("patient") && page.contains("therapist"));
@@ -54,7 +56,11 @@ async fn the_page_of_an_error_says_what_an_app_does_and_the_index_names_all() {
         let problem = afterglow::http::Problem::of(*code);
         let row = index.split("<tr>").find(|row| row.contains(&format!("href=\"{}\"", problem.kind)));
         let row = row.unwrap_or_else(|| panic!("the index lacks {}", code.name()));
-        assert!(row.contains(code.title()) && row.contains(&code.status().to_string()) && row.contains(problem.client_action));
+        assert!(
+            row.contains(code.title())
+                && row.contains(&code.status().to_string())
+                && row.contains(problem.client_action)
+        );
         let page = String::from_utf8(app.get(&problem.kind).send().await.ok().bytes).unwrap();
         let does = page.split("What an app does").nth(1).unwrap_or_else(|| panic!("{}", code.name()));
         assert!(does.contains(&format!("<code>{}</code>", problem.client_action)), "{}", code.name());

@@ -79,7 +79,8 @@ fn each_operation_says_who_may_call_it_as_the_matrix_does() {
         .collect();
     for (id, operation) in operations() {
         let said = operation["description"].as_str().unwrap_or_default();
-        let said = said.rsplit_once("**Who may call it**: ").unwrap_or_else(|| panic!("{id} does not say who may call it")).1;
+        let said =
+            said.rsplit_once("**Who may call it**: ").unwrap_or_else(|| panic!("{id} does not say who may call it")).1;
         let gets = |who: &str| {
             let at = people.iter().position(|one| *one == who).unwrap();
             rows[id][at].starts_with(['2', '3'])
@@ -108,7 +109,9 @@ fn who_tries_an_operation_sends_only_what_they_chose() {
                 let own = operation["description"].as_str().unwrap().contains("it**: the patient");
                 assert_eq!(filled.is_some_and(|value| value == "me"), own, "{said}: {filled:?}");
             } else if parameter["required"] != true {
-                let inside = ["/schema/example", "/schema/examples", "/examples"].iter().find(|at| parameter.pointer(at).is_some());
+                let inside = ["/schema/example", "/schema/examples", "/examples"]
+                    .iter()
+                    .find(|at| parameter.pointer(at).is_some());
                 assert!(filled.is_none() && inside.is_none(), "{said} is filled in: {filled:?} {inside:?}");
             }
         }
