@@ -2,8 +2,8 @@
 //!
 //! Credentials are never allowed: tokens are bearer tokens, and there are no cookies.
 
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::kernel::origin;
 

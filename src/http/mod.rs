@@ -17,6 +17,7 @@
 pub mod body;
 pub mod cors;
 pub mod deprecation;
+mod canonical;
 pub mod document;
 mod faults;
 pub mod guard;

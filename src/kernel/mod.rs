@@ -11,6 +11,7 @@ pub mod error;
 pub mod fields;
 pub mod id;
 pub mod locale;
+pub mod origin;
 pub mod page;
 pub mod text;
 pub mod zone;
