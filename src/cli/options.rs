@@ -50,6 +50,10 @@ pub(super) struct Options {
     /// The page to change a passphrase, for `/.well-known/change-password`.
     #[arg(long, env = "AFTERGLOW_CHANGE_PASSWORD_URL", global = true)]
     change_password_url: Option<String>,
+    /// An origin whose pages may talk to this server in a browser, such as `https://app.example.org` [default: none].
+    /// Give it once for each, or separate them by commas.
+    #[arg(long = "cors-origin", env = "AFTERGLOW_CORS_ORIGINS", value_delimiter = ',', global = true)]
+    cors_origins: Vec<String>,
     /// The folder of the time zones, compiled, such as `/usr/share/zoneinfo` [default: those of this build].
     #[arg(long, env = "AFTERGLOW_ZONEINFO", global = true)]
     zoneinfo: Option<PathBuf>,
@@ -138,6 +142,7 @@ impl Options {
         }
         config.security_contact.clone_from(&self.security_contact);
         config.change_password_url.clone_from(&self.change_password_url);
+        config.cors_origins.clone_from(&self.cors_origins);
         config.auth_per_minute = NonZeroU32::new(self.auth_per_minute);
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;

@@ -9,6 +9,7 @@ use url::Url;
 use super::Config;
 use super::environment::names_a_database_host;
 use super::places::{are_one, is_below};
+use crate::kernel::origin;
 use crate::db::{Backend, PostgresUrl};
 use crate::kernel::zone_data::ZoneFolder;
 
@@ -51,6 +52,15 @@ impl Config {
             self.change_password_url.as_deref().is_none_or(|url| starts(url, &["https"])),
             "the address for changing a passphrase (--change-password-url) starts with https://",
         );
+        for wrong in self.cors_origins.iter().filter(|origin| origin::host(origin).is_none()) {
+            check(
+                false,
+                &format!(
+                    "{wrong} (--cors-origin) is no origin: say scheme, host and port as browsers write them, \
+                     such as https://app.example.org"
+                ),
+            );
+        }
         let bounded = |limit: Option<NonZeroU32>| limit.is_none_or(|limit| limit.get() <= MOST_A_MINUTE);
         check(bounded(self.auth_per_minute), "the log-ins a minute (--auth-per-minute) are 0 to 1000000");
         check(bounded(self.requests_per_minute), "the requests a minute (--requests-per-minute) are 0 to 1000000");

@@ -34,6 +34,10 @@ pub struct Config {
     pub security_contact: Option<String>,
     /// The page of the app to change a passphrase.
     pub change_password_url: Option<String>,
+    /// The origins whose pages may talk to this server in a browser.
+    pub cors_origins: Vec<String>,
+    /// Whether every origin of the reader's own machine may, as in a sandbox.
+    pub cors_localhost: bool,
     /// The attempts a minute from one client where a secret may be guessed; `None` for no limit.
     pub auth_per_minute: Option<NonZeroU32>,
     /// The requests a minute from one client in all; `None` for no limit.
@@ -85,6 +89,8 @@ impl Config {
             public_url: "http://127.0.0.1:8080".to_owned(),
             security_contact: None,
             change_password_url: None,
+            cors_origins: Vec::new(),
+            cors_localhost: false,
             auth_per_minute: NonZeroU32::new(10),
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
