@@ -80,12 +80,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
     ("a pause that was withdrawn stays in the patient's history", &["pauses.deleted_at"]),
     (
         "the session that it belongs to, or of which it is the token, goes as a whole when it has run out",
-        &[
-            "refresh_tokens.created_at",
-            "sessions.created_at",
-            "sessions.last_used_at",
-            "sessions.revoked_at",
-        ],
+        &["refresh_tokens.created_at", "sessions.created_at", "sessions.last_used_at", "sessions.revoked_at"],
     ),
     ("it is judged when somebody logs in", &["accounts.locked_until"]),
     (
