@@ -79,8 +79,8 @@ labels! {
     ReaderTag reader_tag "reader tag",
     /// The identity that data, keyring and root key share.
     Installation installation "installation",
-    /// The parts of a prompt that must not be guessed.
-    Prompt prompt "prompt",
+    /// The id of a delivery.
+    Delivery delivery "delivery",
 }
 
 /// The keys of the server itself.
