@@ -419,8 +419,8 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
-    installation (only) {
-        only -> Integer,
+    installation (one) {
+        one -> Integer,
         id -> Uid,
         mac -> Binary,
         generation -> BigInt,

@@ -39,7 +39,7 @@ impl Keyring {
         self.db
             .write(move |tx| {
                 let id: Id<Any> = Id::from_uuid(ours.id);
-                let row = (i::only.eq(1), i::id.eq(id), i::mac.eq(ours.mac.as_slice()));
+                let row = (i::one.eq(1), i::id.eq(id), i::mac.eq(ours.mac.as_slice()));
                 let row = (row, i::generation.eq(0_i64), i::missing.eq(0_i64));
                 Both(diesel::insert_into(i::table).values(row).on_conflict_do_nothing()).execute(tx.conn())?;
                 let used = in_row(used)?;

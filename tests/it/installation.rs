@@ -90,6 +90,7 @@ impl Parts {
         };
         let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
         command.env_clear().arg("--data-dir").arg(&config.data_dir).args(["--listen", "127.0.0.1:0"]);
+        command.args(["--public-url", "http://afterglow.example"]);
         command.args(["--database-url", &url(&self.data), "--keyring-url", &url(&self.keyring)]);
         (command.args(arguments).output().unwrap(), config.key_dir, folder)
     }

@@ -66,7 +66,7 @@ async fn plans_follow_a_folder_of_newer_data_and_meta_names_its_edition() {
     let start = start.checked_add(SignedDuration::from_hours(48)).unwrap();
     let id = uuid::Uuid::from_bytes(afterglow::kernel::Entropy::System.bytes());
     let id = uuid::Builder::from_random_bytes(*id.as_bytes()).into_uuid();
-    let body = json!({ "status": "planned", "route": "im", "planned_start": start.to_string(), "dose_mg": 35 });
+    let body = json!({ "status": "planned", "route": "iv_infusion", "planned_start": start.to_string(), "planned_minutes": 40 });
     ann.expect(Method::PUT, &format!("/v1/patients/me/infusions/{id}"), body, 201).await;
     let before = planned(&ann).await;
     server.ask_to_stop();

@@ -1,6 +1,6 @@
 -- The only row says whose keyring it is, and counts the changes of keys.
 CREATE TABLE installation (
-    only INTEGER NOT NULL PRIMARY KEY,
+    one INTEGER NOT NULL PRIMARY KEY,
     id BLOB NOT NULL,
     mac BLOB NOT NULL,
     generation INTEGER NOT NULL,
