@@ -79,7 +79,7 @@ fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
     }
 }
 
-/// Closes the grants that have expired, so that the open ones are few.
+/// Closes grants that have expired, so that the open ones are few.
 fn close_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     let mut closed = Vec::new();
     for (id, version) in store::list_expired(tx, access)? {
