@@ -313,10 +313,7 @@ impl<L: Policy> Door<L> {
         let mut command = request.into_command().and_then(parse);
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
-            let access = match parts.open::<L, Write>(tx, act)? {
-                None => return Ok(Err(Error::NotFound)),
-                Some(access) => access,
-            };
+            let Some(access) = parts.open::<L, Write>(tx, act)? else { return Ok(Err(Error::NotFound)) };
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
             parts.attempt(tx, act, &access, |tx| {
                 let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;

@@ -81,7 +81,7 @@ fn shareable(item: Id<Any>, patch: &'static str, state: Option<(bool, bool)>) ->
     }
 }
 
-/// Closes the grants that have expired, so that the open ones are few.
+/// Closes grants that have expired, so that the open ones are few.
 fn close_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     let mut closed = Vec::new();
     for (id, version) in store::list_expired(tx, access)? {

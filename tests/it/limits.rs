@@ -109,15 +109,19 @@ fn count(sql: &mut Sql, table: &str) -> i64 {
 }
 
 /// Copies one row of `table` under new ids until there are `rows`.
-fn fill(app: &TestApp, table: &str, columns: &str, rows: i64) {
+fn fill(app: &TestApp, table: &str, columns: &'static str, rows: i64) {
     let mut sql = Sql::open(&app.database.backend);
-    let id = match app.database.backend {
-        Backend::Sqlite(_) => "randomblob(16)",
-        Backend::Postgres(_) => "gen_random_uuid()",
+    let (id, bytes) = match app.database.backend {
+        Backend::Sqlite(_) => ("randomblob(16)", "randomblob(16)"),
+        Backend::Postgres(_) => ("gen_random_uuid()", "uuid_send(gen_random_uuid())"),
     };
-    let new = columns.replace("=id", "");
-    let copied: Vec<&str> =
-        columns.split(", ").map(|column| if column.ends_with("=id") { id } else { column }).collect();
+    let new = columns.replace("=id", "").replace("=bytes", "");
+    let value = |column: &'static str| match column.split_once('=') {
+        Some((_, "id")) => id,
+        Some(_) => bytes,
+        None => column,
+    };
+    let copied: Vec<&str> = columns.split(", ").map(value).collect();
     let missing = rows - count(&mut sql, table);
     sql.run(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {missing}) \
@@ -185,7 +189,7 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
     };
     sql.run(&format!("UPDATE grants SET expires_at = {past}"));
     put_grant(&ann, grant(&entry, &["mood"], &tess)).await.created();
-    assert_eq!(count(&mut sql, "grants WHERE closed_at IS NULL"), 1);
+    assert_eq!(count(&mut sql, "grants WHERE closed_at IS NULL"), 4801, "a unit closes 200");
 
     let thread = ann.care_links().await[0]["id"].clone();
     let comment = json!({ "body": "How was it?", "thread_id": thread });
@@ -195,7 +199,7 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
     refused_by(post().await, "comments_of_entry");
     assert_eq!(count(&mut sql, "comments"), 500);
 
-    fill(&app, "invitations", "id=id, code_hash=id, clinic_id, inviter_id, doc, created_at, expires_at", 5000);
+    fill(&app, "invitations", "id=id, code_hash=bytes, clinic_id, inviter_id, doc, created_at, expires_at", 5000);
     refused_by(
         admin.post("/v1/invitations", json!({ "kind": "staff", "capabilities": ["care"] })).send().await,
         "invitations",
@@ -389,7 +393,7 @@ async fn the_oldest_idempotency_keys_are_forgotten_when_there_are_too_many() {
         call.send().await.ok();
     };
     patch().await;
-    fill(&app, "replays", "account_id, key_hash=id, fingerprint, status, reference, created_at", 12_000);
+    fill(&app, "replays", "account_id, key_hash=bytes, fingerprint, status, reference, created_at", 12_000);
     let mut sql = Sql::open(&app.database.backend);
     app.wait(SignedDuration::from_secs(1));
     for _ in 0..4000 {
