@@ -44,6 +44,7 @@ diesel::table! {
         account_id -> Uid,
         audit_seq -> BigInt,
         audit_mac -> Binary,
+        anchor_due_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -141,6 +142,7 @@ diesel::table! {
         change_seq -> BigInt,
         audit_seq -> BigInt,
         audit_mac -> Binary,
+        anchor_due_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -452,6 +454,18 @@ diesel::table! {
         version -> BigInt,
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
+    audit_anchors (subject_id) {
+        subject_id -> Uid,
+        seq -> BigInt,
+        head -> Binary,
+        mac -> Binary,
     }
 }
 

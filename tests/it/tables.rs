@@ -36,6 +36,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("assignments", "exercises"),
     ("exercise_responses", "exercises"),
     ("wrapped_keys", "vault"),
+    ("audit_anchors", "vault"),
 ];
 
 /// What may name a table of another slice: file, table, why. An entry that is not needed fails.
