@@ -44,6 +44,7 @@ diesel::table! {
         account_id -> Uid,
         audit_seq -> BigInt,
         audit_mac -> Binary,
+        anchor_due_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -155,6 +156,7 @@ diesel::table! {
         audit_mac -> Binary,
         text_bytes -> BigInt,
         comment_bytes -> BigInt,
+        anchor_due_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -479,6 +481,18 @@ diesel::table! {
         version -> BigInt,
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
+    audit_anchors (subject_id) {
+        subject_id -> Uid,
+        seq -> BigInt,
+        head -> Binary,
+        mac -> Binary,
     }
 }
 

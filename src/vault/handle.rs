@@ -257,6 +257,11 @@ impl Vault {
         self.0.root.mac(label, parts)
     }
 
+    /// Returns the database of the keyring.
+    pub(super) fn keyring(&self) -> &Db {
+        self.0.keyring.db()
+    }
+
     /// Seals a cursor for the caller and the filter in `bound`.
     ///
     /// # Panics

@@ -69,6 +69,11 @@ impl Keyring {
             .await
     }
 
+    /// Returns the database of the keyring.
+    pub(super) fn db(&self) -> &Db {
+        &self.db
+    }
+
     pub(super) async fn list(&self, subject: Uuid) -> Result<Vec<Wrapped>> {
         self.db.read(move |tx| select(tx, subject)).await
     }

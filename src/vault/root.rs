@@ -77,6 +77,8 @@ labels! {
     Words words "words",
     /// The `ETag` of a reader's view.
     ReaderTag reader_tag "reader tag",
+    /// The head of an audit chain in the keyring.
+    Anchor anchor "anchor",
     /// The id of a delivery.
     Delivery delivery "delivery",
     /// The identity that data, keyring and root key share.

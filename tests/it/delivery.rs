@@ -47,6 +47,11 @@ impl World {
         Self { app, ann, tess, channel: MemoryChannel::default() }
     }
 
+    /// Ann's therapist.
+    pub fn tess(&self) -> &Person {
+        &self.tess
+    }
+
     fn patient(&self) -> Id<Patient> {
         self.ann.patient.parse().unwrap()
     }

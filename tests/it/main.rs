@@ -15,6 +15,7 @@
 
 mod support;
 
+mod anchors;
 mod answers;
 mod architecture;
 mod assignments;

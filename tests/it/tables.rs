@@ -38,6 +38,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("exercise_responses", "exercises"),
     ("installation", "vault"),
     ("wrapped_keys", "vault"),
+    ("audit_anchors", "vault"),
 ];
 
 /// What may name a table of another slice: file, table, why. An entry that is not needed fails.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use afterglow::app::{self, tasks};
-use afterglow::db::Backend;
+use afterglow::audit::{self, Record, Subject};
+use afterglow::db::{Backend, Tx};
 use afterglow::delivery::{LogChannel, store as outbox};
 use afterglow::kernel::{Entropy, Error, Result};
 use afterglow::tasks::{Due, Round, Task, TaskProgress, Tasks};
@@ -239,6 +240,38 @@ proofs! {
         world.app.wait(minutes(1));
         tick(&world.app).await;
         assert_eq!((tables.count(marked), tables.count("deliveries WHERE state = 'sent'")), (1, 1));
+    }
+
+    "patient_heads.anchor_due_at" => async fn the_head_of_a_patients_chain_that_has_grown_is_anchored() {
+        let world = World::new().await;
+        settled(&world.app).await;
+        let mut tables = Tables::of(&world.app);
+        let due = "patient_heads WHERE anchor_due_at IS NOT NULL";
+        world.tess().get(&world.ann.of_theirs("/window")).send().await.ok();
+        tick(&world.app).await;
+        assert_eq!(tables.count(due), 1, "not yet");
+        world.app.wait(SignedDuration::from_secs(30));
+        tick(&world.app).await;
+        assert_eq!(tables.count(due), 0);
+        let anchors = world.app.server.state.vault.anchors(None).await.unwrap();
+        assert!(anchors.contains_key(&world.ann.patient.parse().unwrap()));
+    }
+
+    "account_heads.anchor_due_at" => async fn the_head_of_an_accounts_chain_that_has_grown_is_anchored() {
+        let world = World::new().await;
+        settled(&world.app).await;
+        let (mut tables, state) = (Tables::of(&world.app), &world.app.server.state);
+        let (vault, keys) = (state.vault.clone(), state.vault.keys(world.ann.account.parse().unwrap()).await.unwrap());
+        let (subject, keys, now) = (Subject::Account(world.ann.account.parse().unwrap()), keys.unwrap(), world.app.now());
+        let record = Record { act: "refresh_reused".to_owned(), role: "owner".to_owned(), refused: true, ids: Vec::new() };
+        let unit = move |tx: &mut Tx<'_>| audit::append(tx, &vault, &keys, subject, None, None, now, &record);
+        state.db.write(unit).await.unwrap();
+        let due = "account_heads WHERE anchor_due_at IS NOT NULL";
+        assert!(tables.count(due) > 0);
+        world.app.wait(SignedDuration::from_secs(30));
+        tick(&world.app).await;
+        assert_eq!(tables.count(due), 0);
+        assert!(state.vault.anchors(None).await.unwrap().contains_key(&subject.uuid()));
     }
 
     "deliveries.due_at" => async fn a_delivery_that_failed_is_tried_again_at_its_time() {
