@@ -56,6 +56,7 @@ const PLATFORM: &[&str] = &["kernel", "db", "vault", "http", "config", "state", 
 /// The kind of the files of slices whose name does not say it. A place that ends with `/` is a folder.
 const KINDS: &[(&str, &str)] = &[
     ("audit/anchoring.rs", "actions"),
+    ("vault/anchors.rs", "store"),
     ("care/access.rs", "store"),
     ("care/clinics.rs", "actions"),
     ("care/door.rs", "actions"),
