@@ -5,6 +5,7 @@
 //! | `Door<Own>` | the patient |
 //! | `Door<Shared>` | the patient; a therapist over a live link |
 //! | `Door<Team>` | the patient; a therapist over a live link; `record` staff of a clinic of the patient's |
+//! | `Door<Clinical>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
 //!
 //! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
-pub use super::policy::{Care, Own, Policy, Shared, Team};
+pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;

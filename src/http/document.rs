@@ -95,7 +95,7 @@ pub struct IdempotencyKeyHeader {
 pub struct IfMatchHeader {
     /// The `ETag` you read; the change is refused with 412 if the object has changed since, and with 428 without it.
     #[serde(rename = "If-Match")]
-    #[param(required = false, nullable = false, example = "\"v3\"")]
+    #[param(required = false, nullable = false)]
     pub if_match: Option<String>,
 }
 
@@ -105,7 +105,7 @@ pub struct IfMatchHeader {
 pub struct IfNoneMatchHeader {
     /// The `ETag` you have; the answer is 304 if it is still current. On a PUT, `*` means: create only.
     #[serde(rename = "If-None-Match")]
-    #[param(required = false, nullable = false, example = "\"v3\"")]
+    #[param(required = false, nullable = false)]
     pub if_none_match: Option<String>,
 }
 

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::document;
 
+mod generators;
+
 /// Operations for anybody. An operation joins this list by decision, never by a forgotten extractor.
 const PUBLIC: &[&str] = &[
     "get_change_password",

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
+use jiff::Timestamp;
+use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -29,6 +31,13 @@ pub fn item(path: &str) -> Option<&'static Value> {
     let fits =
         |names: &[&str]| names.len() == parts.len() && names.iter().zip(&parts).all(|(name, part)| is(name, part));
     templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| *item)
+}
+
+/// The headers of a response; of those that stand in it twice, the last.
+pub fn headers(response: &reqwest::Response) -> HashMap<String, String> {
+    let text =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.to_str().unwrap_or_default().to_owned());
+    response.headers().iter().map(text).collect()
 }
 
 pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<String, String>, bytes: &[u8]) {
@@ -68,18 +77,59 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
 
 fn validate(schema: &Value, body: &Value, said: &str) {
     // By what a schema says: most operations answer the same few problems, and compiling one takes longest.
-    static KNOWN: OnceLock<Mutex<HashMap<String, &'static jsonschema::Validator>>> = OnceLock::new();
+    static KNOWN: OnceLock<Mutex<HashMap<String, &'static Validators>>> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
-    let validator: &'static jsonschema::Validator =
+    let validators: &'static Validators =
         known.lock().unwrap().entry(schema.to_string()).or_insert_with(|| {
-            let mut whole = schema.clone();
-            close(&mut whole);
-            whole["components"] = closed_components().clone();
-            Box::leak(Box::new(jsonschema::draft202012::new(&whole).unwrap()))
+            Box::leak(Box::new(Validators::of(schema, &document()["components"], closed_components())))
         });
-    let faults: Vec<_> =
-        validator.iter_errors(body).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
+    let mut faults = validators.faults(body);
+    instants(body, "", &mut faults);
     assert!(faults.is_empty(), "{said}: {faults:?} in {body}");
+}
+
+/// A schema as an app reads it, and the same without room for anything that it does not say.
+struct Validators {
+    open: jsonschema::Validator,
+    closed: jsonschema::Validator,
+}
+
+impl Validators {
+    fn of(schema: &Value, open: &Value, closed: &Value) -> Self {
+        let compiled = |mut whole: Value, components: &Value| {
+            whole["components"] = components.clone();
+            let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
+            options.should_validate_formats(true).with_format("date-time", is_instant).build(&whole).unwrap()
+        };
+        let mut shut = schema.clone();
+        close(&mut shut);
+        Self { open: compiled(schema.clone(), open), closed: compiled(shut, closed) }
+    }
+
+    fn faults(&self, body: &Value) -> Vec<String> {
+        let said = |fault: jsonschema::ValidationError<'_>| format!("{} at {}", fault, fault.instance_path());
+        // What fits the closed schema need not fit the open one: there two forms of a `oneOf` may fit.
+        self.closed.iter_errors(body).chain(self.open.iter_errors(body)).map(said).collect()
+    }
+}
+
+/// Whether an instant has the one form of the document: whole seconds in UTC.
+fn is_instant(text: &str) -> bool {
+    text.len() == "2026-03-10T08:00:00Z".len() && text.ends_with('Z') && text.parse::<Timestamp>().is_ok()
+}
+
+/// Finds the instants of another form, wherever they stand: also those that no schema calls an instant.
+fn instants(value: &Value, at: &str, faults: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, inner)| instants(inner, &format!("{at}/{name}"), faults))
+        }
+        Value::Array(items) => items.iter().for_each(|inner| instants(inner, &format!("{at}/-"), faults)),
+        Value::String(text) if text.parse::<Timestamp>().is_ok() && !is_instant(text) => {
+            faults.push(format!("{text} at {at} is no instant in whole seconds and UTC"));
+        }
+        _ => {}
+    }
 }
 
 /// A view that says more than its schema is a leak or a lie: closed for the tests, open on the wire.
@@ -98,5 +148,32 @@ fn close(schema: &mut Value) {
         && !object.contains_key("additionalProperties")
     {
         object.insert("additionalProperties".to_owned(), json!(false));
+    }
+}
+
+/// The check itself fails on what it is there for.
+#[test]
+fn an_answer_that_fits_two_forms_or_none_is_refused() {
+    let open = json!({ "schemas": {
+        "Less": { "type": "object", "required": ["a"], "properties": { "a": { "type": "string" } } },
+        "More": { "type": "object", "required": ["a", "b"],
+            "properties": { "a": { "type": "string" }, "b": { "type": "string", "format": "date-time" } } },
+    } });
+    let mut closed = open.clone();
+    closed["schemas"].as_object_mut().unwrap().values_mut().for_each(close);
+    let schema = json!({ "oneOf": [{ "$ref": "#/components/schemas/Less" }, { "$ref": "#/components/schemas/More" }] });
+    let faults = |schema: &Value, body: Value| Validators::of(schema, &open, &closed).faults(&body);
+    assert!(faults(&schema, json!({ "a": "x" })).is_empty());
+    let two = faults(&schema, json!({ "a": "x", "b": "2026-03-10T08:00:00Z" }));
+    assert!(two.iter().any(|fault| fault.contains("more than one")), "{two:?}");
+    assert!(!faults(&json!({ "$ref": "#/components/schemas/Less" }), json!({ "a": "x", "c": 1 })).is_empty());
+    for time in
+        ["2026-03-10T08:00:00.5Z", "2026-03-10T08:00:00.000Z", "2026-03-10T09:00:00+01:00", "2026-03-10T08:00:00z"]
+    {
+        let more = faults(&json!({ "$ref": "#/components/schemas/More" }), json!({ "a": "x", "b": time }));
+        assert!(!more.is_empty(), "{time}");
+        let mut found = Vec::new();
+        instants(&json!({ "anywhere": [{ "else": time }] }), "", &mut found);
+        assert_eq!(found.len(), 1, "{time}");
     }
 }
