@@ -310,14 +310,14 @@ impl<L: Policy> Door<L> {
             parts.attempt(tx, act, &access, |tx| {
                 let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
                 access.follow(tx, parts.state.planner.as_ref())?;
-                let status = outcome.done.status;
+                let (status, replayed) = (outcome.done.status, outcome.replayed);
                 let value = show(tx, &access, outcome)?;
                 parts.trace(tx, act, &access)?;
-                Ok((status, value))
+                Ok((status, replayed, value))
             })
         });
-        let (status, value) = verdict.await??;
-        Ok(Answer { created: status == 201, path, value })
+        let (status, replayed, value) = verdict.await??;
+        Ok(Answer::new(path, status == 201, replayed, value))
     }
 
     /// Does `request` as [`Door::change`] does, and answers 204.
@@ -337,8 +337,7 @@ impl<L: Policy> Door<L> {
         let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &_| {
             work(tx, access, command).map(Outcome::no_content)
         };
-        self.change(act, request, Ok, work, |_, _, _| Ok(())).await?;
-        Ok(Reply::no_content())
+        self.change(act, request, Ok, work, |_, _, _| Ok(())).await?.reply(|()| Ok(Reply::no_content()))
     }
 }
 

@@ -6,6 +6,10 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::kernel::{Creation, Error, Result};
 
@@ -30,6 +34,24 @@ impl EntityTag {
         self.0.tag().strip_prefix('v')?.parse().ok()
     }
 }
+
+/// As in the header, with its quotes: a client sends it back as it is.
+impl Serialize for EntityTag {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl PartialSchema for EntityTag {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            "The tag of the shown state, with its quotes: the same as the header `ETag` has when this is read alone.";
+        let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(text)).examples(["\"v3\""]);
+        schema.build().into()
+    }
+}
+
+impl ToSchema for EntityTag {}
 
 impl fmt::Display for EntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

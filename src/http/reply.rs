@@ -51,6 +51,12 @@ impl Reply {
         if new { self.created(location) } else { self }
     }
 
+    /// Says that the request was done before under its idempotency key, and not again.
+    #[must_use]
+    pub fn replayed_if(self, replayed: bool) -> Self {
+        if replayed { self.header(HeaderName::from_static("idempotent-replayed"), "true") } else { self }
+    }
+
     /// Makes it a 202.
     #[must_use]
     pub fn accepted(mut self) -> Self {

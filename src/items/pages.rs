@@ -106,7 +106,8 @@ pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
     let around = found.background.open(door.keys()?, door.patient()?)?;
     let at = (door.keys()?, door.patient()?);
     let render = |(row, sections)| {
-        view::render::<T>(at, &Visible { row, shared: Some(sections), openings: None }, &around, manner)
+        let item = Visible { row, shared: Some(sections), openings: None };
+        view::render::<T>(at, &item, &around, manner)?.tagged(&door.state().vault)
     };
     let items = found.rows.into_iter().map(render).collect::<Result<_>>()?;
     Ok(Page { items, next: found.next.map(|id| (Timestamp::UNIX_EPOCH, id)) })

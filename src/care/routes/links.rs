@@ -140,9 +140,9 @@ pub(super) async fn confirm_care_link(
             links::show_confirmed(tx, &vault, audited.as_ref(), live, link)
         },
     );
-    let (link, names) = answer.await?.value;
+    let (origin, (link, names)) = answer.await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false)))
+    Ok(origin.reply(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false))))
 }
 
 /// End a care link

@@ -189,7 +189,7 @@ pub(super) async fn update_member(
             Ok((member, SealedNames::collect(tx, [member.account], [])?))
         },
     );
-    let (member, names) = answer.await?.value;
+    let (origin, (member, names)) = answer.await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&ClinicMember::new(&member, &names)))
+    Ok(origin.reply(Reply::ok(&ClinicMember::new(&member, &names))))
 }

@@ -32,13 +32,17 @@ struct PauseView {
     until: Timestamp,
     /// Its version.
     version: i64,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
 }
 
 impl PauseView {
     fn open(door: &Door<Own>, row: &PauseRow) -> Result<Self> {
         let stored = row.open(door.keys()?, door.patient()?)?;
         let PausePeriod { from, until } = stored.doc.period;
-        Ok(Self { id: stored.id.uuid(), from, until, version: stored.version })
+        let (version, etag) = (stored.version, EntityTag::version(stored.version));
+        Ok(Self { id: stored.id.uuid(), from, until, version, etag })
     }
 }
 
@@ -101,7 +105,7 @@ pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Bo
     );
     answer.await?.reply(|row| {
         let view = PauseView::open(&door, &row)?;
-        Ok(Reply::ok(&view).etag(&EntityTag::version(view.version)))
+        Ok(Reply::ok(&view).etag(&view.etag))
     })
 }
 

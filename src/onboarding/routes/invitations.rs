@@ -159,11 +159,11 @@ pub(super) async fn create_invitation(
         |tx, live, new| Ok(Outcome::created(new.id, inviting::invite(tx, live, new)?)),
         |tx, live, outcome| outcome.or_get(|id| inviting::get_own(tx, live, id)),
     );
-    let row = answer.await?.value;
+    let (origin, row) = answer.await?.into_parts();
     let doc = inviting::open_doc(&state.vault, &row).await?;
     let code = inviting::code_of(&state.vault, row.id).to_string();
     let location = format!("/v1/invitations/{}", row.id);
-    Ok(Reply::ok(&InvitationView::new(&row, doc, caller.now(), Some(code))).created(&location).no_store())
+    Ok(origin.reply_at(Reply::ok(&InvitationView::new(&row, doc, caller.now(), Some(code))).no_store(), &location))
 }
 
 /// List invitations

@@ -272,7 +272,7 @@ pub(super) async fn accept_invitation(
             Ok((joined, SealedNames::collect(tx, therapist, [clinic])?))
         },
     );
-    let (joined, names) = answer.await?.value;
+    let (origin, (joined, names)) = answer.await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&AcceptedView::new(joined, &names, &state.vault)))
+    Ok(origin.reply(Reply::ok(&AcceptedView::new(joined, &names, &state.vault))))
 }

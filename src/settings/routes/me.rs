@@ -40,6 +40,9 @@ struct MeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     settings: Option<SettingsView>,
+    /// The tag of the shown state: that of a patient's settings, for `If-Match`, and the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
 }
 
 /// A patient's settings.
@@ -66,8 +69,11 @@ struct SettingsView {
     notifications: bool,
     /// Whether linked therapists see the number of active days of the last seven.
     share_activity: bool,
-    /// Their version, for `If-Match`.
+    /// Their version.
     version: i64,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
 }
 
 /// A period in a time zone.
@@ -115,6 +121,7 @@ impl SettingsView {
             notifications: settings.notifications.enabled,
             share_activity: settings.share_activity,
             version,
+            etag: EntityTag::version(version),
         }
     }
 }
@@ -146,19 +153,18 @@ pub(super) async fn get_me(caller: Caller, state: web::Data<State>, directory: w
         Some(patient) => Some(open_settings(row.as_ref(), patient_keys.as_ref().ok_or(Error::NotFound)?, patient)?),
         None => None,
     };
-    let tag = found.as_ref().map(|(_, version)| EntityTag::version(*version));
-    let reply = Reply::ok(&MeView {
+    // The name and the address of staff change with their profile, which is all that is shown of them.
+    let etag = EntityTag::version(found.as_ref().map_or(version, |(_, version)| *version));
+    let view = MeView {
         account_id: account.uuid(),
         kind: kind.name(),
         name: profile.name.into_string(),
         email: profile.email.as_str().to_owned(),
         patient_id: patient.map(Id::uuid),
         settings: found.map(|(settings, version)| SettingsView::of(settings, version, now)),
-    });
-    Ok(match tag {
-        Some(tag) => reply.etag(&tag),
-        None => reply,
-    })
+        etag,
+    };
+    Ok(Reply::ok(&view).etag(&view.etag))
 }
 
 /// A change of a patient's settings, merged into the present ones.
@@ -276,6 +282,8 @@ pub(super) async fn patch_me(door: Door<Own>, request: Request<(), PatchMe>) -> 
         },
         |tx, access, outcome| outcome.value.map_or_else(|| settings(tx, access), Ok),
     );
-    let (settings, version) = answer.await?.value;
-    Ok(Reply::ok(&SettingsView::of(settings, version, now)).etag(&EntityTag::version(version)))
+    answer.await?.reply(|(settings, version)| {
+        let view = SettingsView::of(settings, version, now);
+        Ok(Reply::ok(&view).etag(&view.etag))
+    })
 }

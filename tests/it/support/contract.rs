@@ -40,6 +40,12 @@ pub fn headers(response: &reqwest::Response) -> HashMap<String, String> {
     response.headers().iter().map(text).collect()
 }
 
+/// What a `$ref` points to, or the value itself.
+pub fn resolved(value: &'static Value) -> &'static Value {
+    let Some(to) = value["$ref"].as_str() else { return value };
+    document().pointer(&to[1..]).unwrap_or_else(|| panic!("{to} points to nothing"))
+}
+
 pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<String, String>, bytes: &[u8]) {
     let said = format!("{method} {path} → {status}");
     assert!(headers.contains_key("x-request-id"), "{said}: no request id");
@@ -53,16 +59,14 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     if operation.is_null() {
         return;
     }
-    if status == StatusCode::NOT_MODIFIED {
-        assert!(bytes.is_empty(), "{said}: 304 with a body");
-        return;
-    }
-    let response = &operation["responses"][status.as_str()];
+    let response = resolved(&operation["responses"][status.as_str()]);
     assert!(
         !response.is_null(),
         "{said}: the document does not declare this status: {}",
         String::from_utf8_lossy(bytes)
     );
+    let faults = header_faults(&response["headers"], headers);
+    assert!(faults.is_empty(), "{said}: {faults:?}");
     let Some(content) = response["content"].as_object() else {
         assert!(bytes.is_empty(), "{said}: a body where the document has none");
         return;
@@ -72,7 +76,46 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     if kind.ends_with("json") {
         let body: Value = serde_json::from_slice(bytes).unwrap();
         validate(&media["schema"], &body, &said);
+        if let Some(tag) = body.get("etag") {
+            assert_eq!(tag.as_str(), headers.get("etag").map(String::as_str), "{said}: the tag in the body");
+        }
     }
+}
+
+/// The headers that say nothing about an operation: of the connection, of the body, of caches and of browsers.
+const GENERAL: [&str; 16] = [
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "cross-origin-resource-policy",
+    "date",
+    "referrer-policy",
+    "strict-transport-security",
+    "traceparent",
+    "transfer-encoding",
+    "vary",
+    "x-content-type-options",
+];
+
+/// The headers that were sent and are not declared, and those that are always there and were not sent.
+fn header_faults(declared: &'static Value, sent: &HashMap<String, String>) -> Vec<String> {
+    let declared: HashMap<String, &Value> = declared
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, header)| (name.to_lowercase(), resolved(header)))
+        .collect();
+    let strange = sent.keys().filter(|name| !declared.contains_key(*name) && !GENERAL.contains(&name.as_str()));
+    let missing = declared.iter().filter(|(name, header)| header["required"] == true && !sent.contains_key(*name));
+    strange
+        .map(|name| format!("{name} is sent and not declared"))
+        .chain(missing.map(|(name, _)| format!("{name} is declared as always there, and was not sent")))
+        .collect()
 }
 
 fn validate(schema: &Value, body: &Value, said: &str) {
@@ -176,4 +219,13 @@ fn an_answer_that_fits_two_forms_or_none_is_refused() {
         instants(&json!({ "anywhere": [{ "else": time }] }), "", &mut found);
         assert_eq!(found.len(), 1, "{time}");
     }
+}
+
+#[test]
+fn a_header_that_is_not_declared_or_not_sent_is_a_fault() {
+    let response = &document()["paths"]["/v1/me"]["get"]["responses"]["200"]["headers"];
+    let sent = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+    assert!(header_faults(response, &sent(&["etag", "x-request-id", "date", "ratelimit"])).is_empty());
+    assert_eq!(header_faults(response, &sent(&["x-request-id"])).len(), 1, "no ETag");
+    assert_eq!(header_faults(response, &sent(&["etag", "x-request-id", "x-new"])).len(), 1, "a new one");
 }
