@@ -38,6 +38,10 @@ struct PauseView {
 }
 
 impl PauseView {
+    fn reply(self) -> Reply {
+        Reply::ok(&self).etag(&self.etag)
+    }
+
     fn open(door: &Door<Own>, row: &PauseRow) -> Result<Self> {
         let stored = row.open(door.keys()?, door.patient()?)?;
         let PausePeriod { from, until } = stored.doc.period;
@@ -103,10 +107,7 @@ pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Bo
         |tx, access, (id, pause, when)| pauses::put_pause(tx, access, *id, pause, when),
         |tx, access, outcome| outcome.or_get(|id| pauses::get_pause(tx, access, id)),
     );
-    answer.await?.reply(|row| {
-        let view = PauseView::open(&door, &row)?;
-        Ok(Reply::ok(&view).etag(&view.etag))
-    })
+    answer.await?.reply(|row| PauseView::open(&door, &row).map(PauseView::reply))
 }
 
 /// End a pause

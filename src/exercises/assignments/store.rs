@@ -77,7 +77,7 @@ pub(super) fn list<A>(
 }
 
 /// Lists the assignments over active links, newest id first.
-pub(super) fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
+pub fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
     Ok(known!(access).filter(care_links::state.eq(ACTIVE)).order(assignments::id.desc()).load(tx.conn())?)
 }
 

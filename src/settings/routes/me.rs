@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::care::access::{Access, Read};
+use crate::care::access::{Access, Read, Write};
 use crate::care::door::{Door, Own};
+use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{EntityTag, Patch, Patchable, Reply, Request};
+use crate::http::{Command, EntityTag, Patch, Patchable, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{self, AccountKind, Caller, Directory};
 use crate::kernel::{Error, Fields, Id, Result, Zone, device_time, locale};
@@ -107,6 +108,10 @@ impl From<QuietHours> for QuietHoursDto {
 }
 
 impl SettingsView {
+    fn reply(self) -> Reply {
+        Reply::ok(&self).etag(&self.etag)
+    }
+
     fn of(settings: Settings, version: i64, now: Timestamp) -> Self {
         let time_zone = settings.zone_at(now).name().to_owned();
         let zone =
@@ -271,19 +276,11 @@ type PatchMe = Patch<SettingsBody>;
     responses((status = 200, description = "Changed", body = SettingsView), WriteErrors))]
 #[patch("/me")]
 pub(super) async fn patch_me(door: Door<Own>, request: Request<(), PatchMe>) -> Result<Reply> {
-    let now = door.now();
-    let answer = door.change(
-        "patch_me",
-        request,
-        Ok,
-        move |tx, access, command| {
-            let change = |before: &Settings| command.body.apply(&SettingsBody::of(before)?)?.parse(before, now);
-            Ok(Outcome::ok(access.patient(), patch_settings(tx, access, change, &command.when)?))
-        },
-        |tx, access, outcome| outcome.value.map_or_else(|| settings(tx, access), Ok),
-    );
-    answer.await?.reply(|(settings, version)| {
-        let view = SettingsView::of(settings, version, now);
-        Ok(Reply::ok(&view).etag(&view.etag))
-    })
+    let work = |tx: &mut Tx<'_>, access: &Access<Write>, command: &Command<(), PatchMe>| {
+        let change = |before: &Settings| command.body.apply(&SettingsBody::of(before)?)?.parse(before, access.now());
+        Ok(Outcome::ok(access.patient(), patch_settings(tx, access, change, &command.when)?))
+    };
+    let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<_>| outcome.or_read(|| settings(tx, access));
+    let answer = door.change("patch_me", request, Ok, work, show).await?;
+    answer.reply(|(settings, version)| Ok(SettingsView::of(settings, version, door.now()).reply()))
 }
