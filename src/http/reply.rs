@@ -76,6 +76,8 @@ impl Reply {
         if self.body.is_ok() && preconditions.not_modified(tag) {
             self.status = StatusCode::NOT_MODIFIED;
             self.body = Ok(Vec::new());
+            // The other headers are of the body that is not sent.
+            self.headers.clear();
         }
         self.etag(tag)
     }

@@ -96,6 +96,28 @@ pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Op
     }))
 }
 
+/// A used invitation.
+#[derive(Clone, Copy, Debug)]
+pub struct UsedInvitation {
+    /// The account that used it.
+    pub account: Id<Account>,
+    /// The clinic.
+    pub clinic: Id<Clinic>,
+    /// The inviter.
+    pub inviter: Id<Account>,
+}
+
+/// Finds the invitation of a code that was used at `since` or later.
+pub fn find_used(tx: &mut Tx<'_>, code_hash: &[u8], since: Timestamp) -> Result<Option<UsedInvitation>> {
+    let row: Option<(Option<Id<Account>>, Id<Clinic>, Id<Account>)> = invitations::table
+        .filter(invitations::code_hash.eq(code_hash))
+        .filter(invitations::used_at.ge(At(since)))
+        .select((invitations::used_by, invitations::clinic_id, invitations::inviter_id))
+        .first(tx.conn())
+        .optional()?;
+    Ok(row.and_then(|(by, clinic, inviter)| by.map(|account| UsedInvitation { account, clinic, inviter })))
+}
+
 /// Marks an invitation used. Only one of concurrent units gets `true`.
 pub fn mark_used(tx: &mut Tx<'_>, id: Id<Invitation>, by: Id<Account>, now: Timestamp) -> Result<bool> {
     let open = invitations::table

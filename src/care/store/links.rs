@@ -102,6 +102,23 @@ pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Acc
         .optional()?)
 }
 
+/// Finds the newest link of a patient and a therapist at a clinic, also one that has ended.
+pub fn find_link_with(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    (clinic, therapist): (Id<Clinic>, Id<Account>),
+) -> Result<Option<Link>> {
+    Ok(links!(
+        care_links::patient_id
+            .eq(patient)
+            .and(care_links::clinic_id.eq(clinic))
+            .and(care_links::therapist_id.eq(therapist))
+    )
+    .order(care_links::created_at.desc())
+    .first(tx.conn())
+    .optional()?)
+}
+
 /// Inserts a link that the patient has accepted.
 pub fn insert_link(
     tx: &mut Tx<'_>,

@@ -74,6 +74,7 @@ pub struct PutOverride {
     rule_key: String,
     /// Whether it is to be left out.
     #[serde(default)]
+    #[schema(default = false)]
     left_out: bool,
     /// `morning`, `midday`, `afternoon` or `evening`.
     #[schema(example = "evening")]
