@@ -86,6 +86,9 @@ pub struct Settings {
     /// The therapists' changes of the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
+    /// The number of times that these changes were replaced.
+    #[serde(default)]
+    pub overrides_version: i64,
 }
 
 impl Default for Settings {
@@ -106,6 +109,7 @@ impl Settings {
             notifications: Notifications::default(),
             share_activity: false,
             overrides: Vec::new(),
+            overrides_version: 0,
         }
     }
 

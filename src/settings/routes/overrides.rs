@@ -12,6 +12,7 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, Wri
 use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocols, RuleChange};
+use crate::settings::Settings;
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
@@ -88,10 +89,10 @@ impl PutOverride {
     }
 }
 
-fn reply(list: Vec<Override>) -> Result<Reply> {
-    let etag = overrides::tag(&list)?;
-    let list = OverrideList::of(list, etag);
-    Ok(Reply::ok(&list).etag(&list.etag))
+fn reply(settings: Settings) -> Reply {
+    let etag = overrides::tag(&settings);
+    let list = OverrideList::of(settings.overrides, etag);
+    Reply::ok(&list).etag(&list.etag)
 }
 
 /// Read what was changed in the protocol
@@ -103,7 +104,7 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
 #[get("/overrides")]
 pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     let row = door.read("get_overrides", find_settings).await?;
-    reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0.overrides)
+    Ok(reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0))
 }
 
 /// Change the protocol for a patient
@@ -121,7 +122,7 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
         request,
         |command| Ok((command.body.into_inner().parse(&protocols)?, command.when)),
         |tx, access, (list, when)| replace(tx, access, list, when),
-        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0.overrides)),
+        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0)),
     );
-    answer.await?.reply(reply)
+    answer.await?.reply(|settings| Ok(reply(settings)))
 }
