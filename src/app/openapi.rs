@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the handlers.
 
 mod access;
+mod headers;
 pub mod older;
 mod parameters;
 mod shared;
@@ -76,6 +77,7 @@ pub fn document() -> OpenApi {
         actix_web::App::new().into_utoipa_app().openapi(BaseDocument::openapi()).configure(describe).split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     allow_warnings(&mut document);
+    headers::declare(&mut document);
     show_examples(&mut document);
     access::describe(&mut document);
     parameters::fill_in(&mut document);

@@ -5,6 +5,7 @@
 //! | `Door<Own>` | the patient |
 //! | `Door<Shared>` | the patient; a therapist over a live link |
 //! | `Door<Team>` | the patient; a therapist over a live link; `record` staff of a clinic of the patient's |
+//! | `Door<Clinical>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
 //!
 //! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
-pub use super::policy::{Care, Own, Policy, Shared, Team};
+pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
@@ -319,14 +320,14 @@ impl<L: Policy> Door<L> {
                 let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
                 access.settle(tx, Some(parts.state.config.quota()))?;
                 access.follow(tx, parts.state.planner.as_ref())?;
-                let status = outcome.done.status;
+                let (status, replayed) = (outcome.done.status, outcome.replayed);
                 let value = show(tx, &access, outcome)?;
                 parts.trace(tx, act, &access)?;
-                Ok((status, value))
+                Ok((status, replayed, value))
             })
         });
-        let (status, value) = verdict.await??;
-        Ok(Answer { created: status == 201, path, value })
+        let (status, replayed, value) = verdict.await??;
+        Ok(Answer::new(path, status == 201, replayed, value))
     }
 
     /// Does `request` as [`Door::change`] does, and answers 204.
@@ -346,8 +347,7 @@ impl<L: Policy> Door<L> {
         let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &_| {
             work(tx, access, command).map(Outcome::no_content)
         };
-        self.change(act, request, Ok, work, |_, _, _| Ok(())).await?;
-        Ok(Reply::no_content())
+        self.change(act, request, Ok, work, |_, _, _| Ok(())).await?.reply(|()| Ok(Reply::no_content()))
     }
 }
 

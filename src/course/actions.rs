@@ -113,7 +113,7 @@ fn create(
     store::insert_infusion(tx, access, id, &facts)?;
     access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
-    Ok(Outcome { done: RecordedOutcome::created(id.uuid()), value: None })
+    Ok(Outcome::new(RecordedOutcome::created(id.uuid()), None))
 }
 
 /// Changes an infusion by `patch`, which is given the command that would record the present state.
@@ -174,7 +174,7 @@ fn store_change(
     store::update_infusion(tx, access, current.id, next, version)?;
     access.record(tx, Change::new(Entity::Infusion, current.id, version, Op::Update))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
-    Ok(Outcome { done: RecordedOutcome::ok(current.id.uuid()), value: None })
+    Ok(Outcome::new(RecordedOutcome::ok(current.id.uuid()), None))
 }
 
 /// Whether two records have the same content and source. Their authors may differ.

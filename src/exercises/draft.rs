@@ -48,7 +48,7 @@ pub struct PutExerciseResponse {
     pub assignment_id: Option<Uuid>,
     /// Answers by step: any of them, in any order. `/schemas/exercise.json` describes the form of each.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Object>, example = json!({"when": "the kettle boils", "then": "three slow breaths"}))]
+    #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>, example = json!({"when": "the kettle boils", "then": "three slow breaths"}))]
     pub answers: Option<Map<String, Value>>,
     /// Distress before and after, and usefulness.
     #[serde(skip_serializing_if = "Option::is_none")]

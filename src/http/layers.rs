@@ -144,8 +144,12 @@ impl Visit {
         problem.request_id.clone_from(&self.id.0);
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.remove(header::CONTENT_LENGTH);
+        if matches!(problem.status, 429 | 503 | 507) && !headers.contains_key(header::RETRY_AFTER) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
         response.set_body(BoxBody::new(problem::body(&problem)))
     }
 

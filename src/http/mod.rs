@@ -61,7 +61,7 @@ pub use precondition::{EntityTag, Preconditions};
 pub use problem::Problem;
 pub use query::Query;
 pub use reply::Reply;
-pub use request::{Answer, Command, Content, NewId, Request};
+pub use request::{Answer, Command, Content, NewId, Origin, Request};
 pub use settings::Settings;
 
 use crate::kernel::{Code, Error};

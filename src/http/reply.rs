@@ -51,6 +51,12 @@ impl Reply {
         if new { self.created(location) } else { self }
     }
 
+    /// Says that the request was done before under its idempotency key, and not again.
+    #[must_use]
+    pub fn replayed_if(self, replayed: bool) -> Self {
+        if replayed { self.header(HeaderName::from_static("idempotent-replayed"), "true") } else { self }
+    }
+
     /// Makes it a 202.
     #[must_use]
     pub fn accepted(mut self) -> Self {
@@ -70,6 +76,8 @@ impl Reply {
         if self.body.is_ok() && preconditions.not_modified(tag) {
             self.status = StatusCode::NOT_MODIFIED;
             self.body = Ok(Vec::new());
+            // The other headers are of the body that is not sent.
+            self.headers.clear();
         }
         self.etag(tag)
     }

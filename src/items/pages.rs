@@ -138,13 +138,13 @@ pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
 ) -> Result<Page<ItemView<T::Fields>, Place>> {
     let filter = filter.clone();
     let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
-    let (keys, patient) = (door.keys()?.clone(), door.patient()?);
+    let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
     let Found { rows, background, next } = found;
     let opened = apart(rows.iter().map(|(row, _)| row.bytes()).sum(), move || {
         let around = background.open(&keys, patient)?;
         let render = |(row, sections)| {
             let item = Visible { row, shared: Some(sections), openings: None };
-            view::render::<T>((&keys, patient), &item, &around, manner)
+            view::render::<T>((&keys, patient), &item, &around, manner)?.tagged(&vault)
         };
         rows.into_iter().map(render).collect::<Result<_>>()
     });

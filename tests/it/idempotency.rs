@@ -56,6 +56,10 @@ pub fn outcome(answer: &Answer) -> (u16, Value) {
     (answer.status.as_u16(), body)
 }
 
+fn says_replayed(answer: &Answer) -> bool {
+    answer.headers.get("idempotent-replayed").is_some_and(|said| said == "true")
+}
+
 /// How many things there are: each list's length.
 fn sizes(state: &Value) -> Vec<usize> {
     let mut sizes = Vec::new();
@@ -103,6 +107,7 @@ async fn r5_sent_twice_there_is_one_effect_and_one_outcome_also_after_a_restart(
             second.expect(401).refused("session_revoked");
         } else {
             assert_eq!(outcome(&second), outcome(&first), "{}", operation.id);
+            assert_eq!((says_replayed(&first), says_replayed(&second)), (false, true), "{}", operation.id);
         }
         assert_eq!(world.state().await, after, "{} had two effects", operation.id);
         sent.push((operation.id, ask, first));

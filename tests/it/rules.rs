@@ -89,7 +89,7 @@ async fn rule_the_horizon_of_504_hours_is_inclusive_and_counts_from_the_end() {
     let (theo, ann) = two(&app).await;
     theo.records(&ann, app.now()).await;
     let index = async |at: Timestamp| {
-        let path = ann.of_theirs(&format!("/window?view=clinical&at={at}"));
+        let path = ann.of_theirs(&format!("/window/clinical?at={at}"));
         theo.get(&path).send().await.ok().body["index"].as_f64().unwrap()
     };
     let horizon = after(app.now(), hours(504));
@@ -112,9 +112,9 @@ async fn rule_numbers_are_for_staff_and_no_word_of_the_owner_invites_counting_do
     }
     let words = String::from_utf8(own.bytes.clone()).unwrap();
     assert!(!words.contains("2026-") && !words.contains("\"index\"") && !words.contains("\"curve\""), "{words}");
-    clinic.ann.get("/v1/patients/me/window?view=clinical").send().await.expect(403);
+    clinic.ann.get("/v1/patients/me/window/clinical").send().await.expect(403);
     for staff in [&clinic.therapist, &clinic.nurse] {
-        let view = staff.get(&clinic.ann.of_theirs("/window?view=clinical")).send().await.ok();
+        let view = staff.get(&clinic.ann.of_theirs("/window/clinical")).send().await.ok();
         assert!(view.body["index"].is_number() && view.body["curve"].is_array());
         assert!(staff.get(&clinic.ann.of_theirs("/window")).send().await.ok().body.get("index").is_none());
     }

@@ -36,7 +36,7 @@ async fn a_therapist_reads_what_was_opened_and_nothing_else() {
     let seen = theo.reads(&ann, &format!("/entries/{open}")).await.ok();
     let mut fields: Vec<&String> = seen.body.as_object().unwrap().keys().collect();
     fields.sort();
-    assert_eq!(fields, ["id", "kind", "local_date", "phase", "sections", "text", "updated_at"]);
+    assert_eq!(fields, ["etag", "id", "kind", "local_date", "phase", "sections", "text", "updated_at"]);
     assert_eq!(seen.body["text"]["title"], "Lake");
     assert_eq!(seen.body["sections"], json!(["text"]));
     let known = theo.get(&ann.of_theirs(&format!("/entries/{open}"))).header("if-none-match", seen.etag());

@@ -58,7 +58,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     let window = ann.get("/v1/patients/me/window").send().await.ok();
     assert_eq!(window.body["phase"], "acute");
     assert!(window.body.get("index").is_none());
-    let clinical = tess.get(&ann.of_theirs("/window?view=clinical")).send().await.ok();
+    let clinical = tess.get(&ann.of_theirs("/window/clinical")).send().await.ok();
     assert!(clinical.body["index"].is_number());
 
     // The next day the patient answers a prompt by writing. They are at home; the words are theirs alone.

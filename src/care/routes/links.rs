@@ -134,9 +134,9 @@ pub(super) async fn confirm_care_link(
         links::confirm(tx, planner.as_ref(), live, *id, keys.clone()).map(|link| Outcome::ok(*id, link))
     };
     let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| links::show_confirmed(tx, &log, live, outcome);
-    let (link, names) = caller.change(&state, request, Ok, confirm, show).await?.value;
+    let (origin, (link, names)) = caller.change(&state, request, Ok, confirm, show).await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false)))
+    Ok(origin.reply(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false))))
 }
 
 /// End a care link

@@ -10,7 +10,7 @@ use crate::care::Door;
 use crate::care::door::Care;
 use crate::exercises::cautions;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, PatientRef, Reply, Request};
+use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::settings::{CautionFlag, find_cautions};
@@ -22,6 +22,9 @@ struct CautionList {
     /// `grief`, `substance`.
     #[schema(example = json!(["grief"]))]
     flags: Vec<String>,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"Vx1…\"")]
+    etag: EntityTag,
 }
 
 /// The caution flags of a patient: the whole set.
@@ -36,7 +39,8 @@ struct PutCautions {
 
 fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
     let names = flags.iter().map(|flag| flag.name().to_owned()).collect();
-    Reply::ok(&CautionList { flags: names }).etag(&cautions::tag(&door.state().vault, flags))
+    let list = CautionList { flags: names, etag: cautions::tag(&door.state().vault, flags) };
+    Reply::ok(&list).etag(&list.etag)
 }
 
 /// Read what speaks against some exercises

@@ -228,7 +228,7 @@ pub(super) async fn accept_invitation(
     let accept = move |tx: &mut Tx<'_>, live: &Live<Anyone>, code: &_| {
         joining::accept(tx, &parts, live, *code, link).map(|joined| Outcome::ok(joined.id(), joined))
     };
-    let (joined, names) = caller.change(&state, request, code, accept, joining::show).await?.value;
+    let (origin, (joined, names)) = caller.change(&state, request, code, accept, joining::show).await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&AcceptedView::new(joined, &names, &state.vault)))
+    Ok(origin.reply(Reply::ok(&AcceptedView::new(joined, &names, &state.vault))))
 }

@@ -218,9 +218,7 @@ async fn change<B: 'static>(
         name,
         request,
         |Command { id, body, .. }| Ok((id, parse(body)?)),
-        |tx, access, (id, what)| {
-            Ok(Outcome { done: RecordedOutcome::ok(id.uuid()), value: act(tx, access, *id, what)? })
-        },
+        |tx, access, (id, what)| Ok(Outcome::new(RecordedOutcome::ok(id.uuid()), act(tx, access, *id, what)?)),
         move |tx, access, outcome| {
             let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
             let fillings = fillings(tx, access, std::slice::from_ref(&prompt), &protocols)?;

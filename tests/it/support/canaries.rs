@@ -126,7 +126,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     theo.expect(put.clone(), &format!("{infusions}/{}", id()), clash, 409).await;
     let wrong = json!({ "status": said("status"), "route": said("route"), "dose_mg": said("dose"), "note": said("n") });
     theo.expect(put.clone(), &format!("{infusions}/{}", id()), wrong, 422).await;
-    theo.expect(get.clone(), &format!("/v1/patients/{who}/window?view=clinical"), Value::Null, 200).await;
+    theo.expect(get.clone(), &format!("/v1/patients/{who}/window/clinical"), Value::Null, 200).await;
     ann.expect(get.clone(), "/v1/patients/me/window", Value::Null, 200).await;
 
     // Prompts: opened, snoozed, skipped with a reason. What is done with one may withdraw the next, by the time of day.
@@ -286,7 +286,7 @@ async fn mistakes(ann: &Web, word: &str) {
         format!("/v1/patients/me/entries/{words}"),
         format!("/v1/patients/me/entries?from={words}&kind={words}&cursor={words}&{words}={words}"),
         format!("/v1/patients/me/prompts?from={words}&cursor={words}"),
-        format!("/v1/patients/me/window?at={words}&view={words}"),
+        format!("/v1/patients/me/window?at={words}&protocol={words}"),
         format!("/v1/protocols/{words}"),
         format!("/problems/{words}"),
     ] {

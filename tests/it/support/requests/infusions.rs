@@ -44,6 +44,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             Ask::post(asker.of_ann(&format!("/infusions/{id}/end")))
                 .with(json!({ "ended_at": ended.to_string(), "dose_mg": 35.0 }))
         }
+        "get_clinical_window" => Ask::get(asker.of_ann("/window/clinical")),
         "get_window" => Ask::get(asker.of_ann("/window")),
         "get_activity" => Ask::get(asker.of_ann("/activity")),
         "list_pauses" => Ask::get(asker.of_ann("/pauses")),
