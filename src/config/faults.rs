@@ -9,8 +9,8 @@ use url::Url;
 use super::Config;
 use super::environment::names_a_database_host;
 use super::places::{are_one, is_below};
-use crate::kernel::origin;
 use crate::db::{Backend, PostgresUrl};
+use crate::kernel::origin;
 use crate::kernel::zone_data::ZoneFolder;
 
 /// The most requests a minute that a limit may allow. Without a limit it is 0.

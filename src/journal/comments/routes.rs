@@ -12,7 +12,7 @@ use crate::care::people::{Names, SealedNames};
 use crate::care::{Access, Door, Write};
 use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, ReadErrors, WriteErrors};
-use crate::http::{Answer, Body, Command, Listing, NewId, Operations, PageQuery, PathOf, PatientRef, Reply, Request};
+use crate::http::{Body, Command, Listing, NewId, Operations, PageQuery, PathOf, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Comment, Entry};
 use crate::kernel::{Error, Fields, Id, Result, Text};
@@ -111,9 +111,9 @@ async fn put_comment(
         actions::put,
         named,
     );
-    let Answer { created, path, value: (row, names) } = answer.await?;
+    let (origin, (row, names)) = answer.await?.into_parts();
     let view = view(&door, &row, &names.open(&door.state().vault).await?)?;
-    Ok(Reply::ok(&view).created_if(created, &path))
+    Ok(origin.reply(Reply::ok(&view)))
 }
 
 /// Returns the comment for the answer, with the sealed name of its author.
