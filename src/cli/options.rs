@@ -65,6 +65,9 @@ pub(super) struct Options {
     /// The number of your proxies in front that set X-Forwarded-For, 0 to 16.
     #[arg(long, env = "AFTERGLOW_TRUSTED_PROXIES", default_value_t = 0, global = true)]
     trusted_proxies: usize,
+    /// The most megabytes of what a patient writes; comments about it may be as many.
+    #[arg(long, env = "AFTERGLOW_TEXT_MB_PER_PATIENT", default_value_t = 256, global = true)]
+    text_mb_per_patient: u32,
     /// The format of the log.
     #[arg(long, env = "AFTERGLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
     pub(super) log_format: LogFormat,
@@ -139,6 +142,7 @@ impl Options {
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;
         config.database_plaintext = self.database_plaintext;
+        config.text_bytes_of_patient = u64::from(self.text_mb_per_patient) * 1024 * 1024;
         config.zoneinfo.clone_from(&self.zoneinfo);
         let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS);
         let workers = self.workers.unwrap_or_else(cores);

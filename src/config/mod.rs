@@ -12,6 +12,7 @@ pub use listen::{Listen, url_at};
 pub use places::beside;
 
 use crate::db::Backend;
+use crate::kernel::limits;
 use crate::vault::VaultConfig;
 
 /// The settings of a running server.
@@ -41,6 +42,8 @@ pub struct Config {
     pub trusted_hops: usize,
     /// Whether a PostgreSQL that is neither on a socket nor on this machine may be used without TLS.
     pub database_plaintext: bool,
+    /// The most sealed bytes of a patient's own words, and of the comments about them.
+    pub text_bytes_of_patient: u64,
     /// Whether `/metrics` is answered on an address of its own, and not among the operations.
     pub metrics_apart: bool,
     /// The folder of the time zones, when they are not those of the binary.
@@ -81,10 +84,16 @@ impl Config {
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
             database_plaintext: false,
+            text_bytes_of_patient: limits::QUOTA,
             metrics_apart: false,
             zoneinfo: None,
             passphrase_cost: PASSPHRASE_COST,
         }
+    }
+
+    /// Returns the most sealed bytes of a patient, as they are counted.
+    pub fn quota(&self) -> i64 {
+        i64::try_from(self.text_bytes_of_patient).unwrap_or(i64::MAX)
     }
 
     /// Returns the places of the keys.

@@ -110,6 +110,7 @@ impl From<&Error> for Problem {
                     .collect();
             }
             Error::Conflict(_, id) => problem.conflicting_id = *id,
+            Error::LimitReached(name) => problem.detail = Some(format!("`{name}` of `GET /v1/meta` is reached")),
             Error::Malformed(..)
             | Error::NotFound
             | Error::Deleted
@@ -162,6 +163,7 @@ const fn client_action(code: Code) -> &'static str {
         | Code::StateConflict
         | Code::ExerciseWithheld
         | Code::AlreadyLinked
+        | Code::LimitReached
         | Code::SetupDone
         | Code::Deleted
         | Code::TooManyRequests

@@ -1,4 +1,5 @@
-//! The tasks that delete expired sessions with their refresh tokens, and the spent tokens of sessions that live on.
+//! The tasks that delete expired sessions with their refresh tokens, the spent tokens of sessions that live on, and old
+//! counts of failed log-ins.
 
 use super::actions::IDLE;
 use super::store;
@@ -17,4 +18,11 @@ pub const SPENT: Clearing = Clearing {
     name: "spent-tokens",
     next_due: &[Due::at("refresh_tokens", "spent_at").after(IDLE)],
     clear: |tx, _, now, most| store::delete_spent(tx, now.saturating_sub(IDLE).unwrap_or(now), most),
+};
+
+/// Deletes the counts of failed log-ins of addresses that nobody has tried for a day.
+pub const FAILURES: Clearing = Clearing {
+    name: "log-in-failures",
+    next_due: &[Due::at("log_in_failures", "last_at").after(store::KEPT)],
+    clear: |tx, _, now, most| store::delete_failures(tx, now, most),
 };

@@ -35,6 +35,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
 /// Binary columns that hold no sealed value: ids apart, keyed hashes and a random seed.
 const HASHES: &[(&str, &str)] = &[
     ("accounts", "email_key"),
+    ("log_in_failures", "email_key"),
     ("account_heads", "audit_mac"),
     ("refresh_tokens", "hash"),
     ("invitations", "code_hash"),

@@ -44,6 +44,7 @@ mod kills;
 mod leaks;
 mod methods;
 mod lenient;
+mod limits;
 mod matrix;
 mod migrations;
 mod openapi;

@@ -82,7 +82,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
         "the session that it belongs to, or of which it is the token, goes as a whole when it has run out",
         &["refresh_tokens.created_at", "sessions.created_at", "sessions.last_used_at", "sessions.revoked_at"],
     ),
-    ("it is judged when somebody logs in", &["accounts.locked_until"]),
+    ("it is judged when somebody logs in", &["accounts.locked_until", "log_in_failures.locked_until"]),
     (
         "it is judged when the code is presented; the clinic sees in its list that it ran out",
         &["invitations.expires_at"],
@@ -214,7 +214,7 @@ async fn tick(app: &TestApp) -> jobs::Outcome {
     app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap()
 }
 
-async fn settled(app: &TestApp) {
+pub async fn settled(app: &TestApp) {
     while tick(app).await.next == Some(app.now()) {}
 }
 
@@ -361,6 +361,19 @@ proofs! {
         }
         let (spent, unspent) = (tables.count(&hers("NOT NULL")), tables.count(&hers("NULL")));
         assert!((55..=61).contains(&spent) && unspent == 1, "{spent} spent, {unspent} unspent");
+    }
+
+    "log_in_failures.last_at" => async fn failed_log_ins_of_a_day_ago_are_forgotten() {
+        let app = TestApp::start().await;
+        let mut tables = Tables::of(&app);
+        let guess = json!({ "email": "nobody@example.org", "passphrase": "a loud river at noon" });
+        app.post("/v1/auth/login", guess).send().await.expect(401);
+        app.wait(hours(23));
+        settled(&app).await;
+        assert_eq!(tables.count("log_in_failures WHERE failures = 1"), 1);
+        app.wait(hours(1));
+        settled(&app).await;
+        assert_eq!(tables.count("log_in_failures"), 0);
     }
 
     "entries.purge_at" => async fn a_deleted_entry_loses_its_words_after_thirty_days() {
