@@ -146,8 +146,8 @@ impl Options {
         config.auth_per_minute = NonZeroU32::new(self.auth_per_minute);
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;
-        config.text_bytes_of_patient = u64::from(self.text_mb_per_patient) * 1024 * 1024;
         config.database_plaintext = self.database_plaintext;
+        config.text_bytes_of_patient = u64::from(self.text_mb_per_patient) * 1024 * 1024;
         config.zoneinfo.clone_from(&self.zoneinfo);
         let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS);
         let workers = self.workers.unwrap_or_else(cores);

@@ -46,6 +46,8 @@ pub struct Config {
     pub trusted_hops: usize,
     /// Whether a PostgreSQL that is neither on a socket nor on this machine may be used without TLS.
     pub database_plaintext: bool,
+    /// The most sealed bytes of a patient's own words, and of the comments about them.
+    pub text_bytes_of_patient: u64,
     /// Whether `/metrics` is answered on an address of its own, and not among the operations.
     pub metrics_apart: bool,
     /// The folder of the time zones, when they are not those of the binary.
@@ -96,10 +98,16 @@ impl Config {
             trusted_hops: 0,
             text_bytes_of_patient: limits::QUOTA,
             database_plaintext: false,
+            text_bytes_of_patient: limits::QUOTA,
             metrics_apart: false,
             zoneinfo: None,
             passphrase_cost: PASSPHRASE_COST,
         }
+    }
+
+    /// Returns the most sealed bytes of a patient, as they are counted.
+    pub fn quota(&self) -> i64 {
+        i64::try_from(self.text_bytes_of_patient).unwrap_or(i64::MAX)
     }
 
     /// Returns the places of the keys.
