@@ -45,7 +45,7 @@ enum Command {
     Worker,
     /// Fill a new database with a made-up clinic to look around in, and print the log-ins.
     ///
-    /// The same seed and time give the same people, ids, entries and plans. Keys and tokens are new each time.
+    /// The same seed and time give the same people, ids, entries and plans. Tokens and the keys that seal are new each time.
     Demo(DemoOptions),
     /// Serve a made-up clinic from memory for app developers, with a clock to move and faults to ask for.
     ///
@@ -132,6 +132,9 @@ struct Options {
     /// The number of your proxies in front that set X-Forwarded-For.
     #[arg(long, env = "AFTERGLOW_TRUSTED_PROXIES", default_value_t = 0, global = true)]
     trusted_proxies: usize,
+    /// The most megabytes of what a patient writes; comments about it may be as many.
+    #[arg(long, env = "AFTERGLOW_TEXT_MB_PER_PATIENT", default_value_t = 256, global = true)]
+    text_mb_per_patient: u32,
     /// The format of the log.
     #[arg(long, env = "AFTERGLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
     log_format: LogFormat,
@@ -172,6 +175,7 @@ impl Options {
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;
         config.database_plaintext = self.database_plaintext;
+        config.text_bytes_of_patient = u64::from(self.text_mb_per_patient) * 1024 * 1024;
         config
     }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 
 use crate::db::Backend;
+use crate::kernel::limits;
 
 /// The settings of a running server.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub trusted_hops: usize,
     /// Whether a PostgreSQL that is neither on a socket nor on this machine may be used without TLS.
     pub database_plaintext: bool,
+    /// The most sealed bytes of a patient's own words, and of the comments about them.
+    pub text_bytes_of_patient: u64,
     /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
 }
@@ -62,8 +65,14 @@ impl Config {
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
             database_plaintext: false,
+            text_bytes_of_patient: limits::QUOTA,
             passphrase_cost: PASSPHRASE_COST,
         }
+    }
+
+    /// Returns the most sealed bytes of a patient, as they are counted.
+    pub fn quota(&self) -> i64 {
+        i64::try_from(self.text_bytes_of_patient).unwrap_or(i64::MAX)
     }
 
     /// Returns the faults of the configuration, in words for the operator.

@@ -12,8 +12,10 @@ use utoipa::ToSchema;
 
 use crate::http::document::{PublicErrors, ReadErrors};
 use crate::http::{PathOf, Reply};
+use crate::identity::model::SIGN_IN_BYTES;
+use crate::journal::model::TAGS;
 use crate::kernel::page::Limit;
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::{Code, Error, Result, limits};
 use crate::state::State;
 
 /// Returns the recorder of this process. There is one, however many servers the process runs.
@@ -142,6 +144,40 @@ struct LimitsView {
     idempotency_hours: u32,
     /// The days for which a deleted entry can be undeleted.
     undelete_days: u32,
+    /// The largest body of a log-in, registration or refresh in bytes.
+    sign_in_body_bytes: usize,
+    /// The most tags of an entry.
+    tags_of_entry: usize,
+    /// The most bytes of what a patient writes, encrypted, with earlier versions, grants and pauses.
+    text_bytes_of_patient: u64,
+    /// The most bytes of the comments on what a patient writes, encrypted.
+    comment_bytes_of_patient: u64,
+    /// The most open grants of a patient.
+    live_grants: u32,
+    /// The most open grants of a patient that are by rule.
+    grants_by_rule: u32,
+    /// The most entries of the past that a new grant by rule opens: the newest.
+    past_entries_of_rule: u32,
+    /// The most pauses of a patient that were not ended.
+    pauses: u32,
+    /// The most infusions of a patient, cancelled ones too.
+    infusions: u32,
+    /// The most comments of an entry, in all threads.
+    comments_of_entry: u32,
+    /// The most zones in the history of a patient.
+    zone_changes: u32,
+    /// The most care links of a patient that have not ended.
+    live_care_links: u32,
+    /// The most assignments over one care link.
+    assignments_of_link: u32,
+    /// The most invitations that a clinic makes within 72 hours.
+    invitations: u32,
+    /// The most members of a clinic, with those whose invitation is open.
+    clinic_members: u32,
+    /// The most live sessions of an account. Another log-in ends the oldest.
+    sessions: u32,
+    /// The most idempotency keys that are remembered for an account. The oldest are forgotten first.
+    idempotency_keys: u32,
 }
 
 /// Get limits, versions and the server's time
@@ -160,6 +196,23 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             page_items: Limit::MAX,
             idempotency_hours: 24,
             undelete_days: 30,
+            sign_in_body_bytes: SIGN_IN_BYTES,
+            tags_of_entry: TAGS,
+            text_bytes_of_patient: state.config.text_bytes_of_patient,
+            comment_bytes_of_patient: state.config.text_bytes_of_patient,
+            live_grants: limits::LIVE_GRANTS.most,
+            grants_by_rule: limits::GRANTS_BY_RULE.most,
+            past_entries_of_rule: limits::PAST_ENTRIES_OF_RULE.most,
+            pauses: limits::PAUSES.most,
+            infusions: limits::INFUSIONS.most,
+            comments_of_entry: limits::COMMENTS_OF_ENTRY.most,
+            zone_changes: limits::ZONE_CHANGES.most,
+            live_care_links: limits::LIVE_CARE_LINKS.most,
+            assignments_of_link: limits::ASSIGNMENTS_OF_LINK.most,
+            invitations: limits::INVITATIONS.most,
+            clinic_members: limits::CLINIC_MEMBERS.most,
+            sessions: limits::SESSIONS.most,
+            idempotency_keys: limits::IDEMPOTENCY_KEYS.most,
         },
     })
 }

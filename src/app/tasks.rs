@@ -18,6 +18,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(Horizon),
         Box::new(idempotency::clearing::TASK),
         Box::new(identity::clearing::TASK),
+        Box::new(identity::clearing::FAILURES),
         Box::new(journal::purge::TASK),
         Box::new(exercises::purge::TASK),
     ]

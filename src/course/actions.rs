@@ -15,7 +15,7 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Infusion;
-use crate::kernel::{Code, Creation, Error, Id, Result};
+use crate::kernel::{Code, Creation, Error, Id, Result, limits};
 
 /// An infusion as it was opened for a check.
 type StoredInfusion = Stored<Infusion, InfusionFacts>;
@@ -106,6 +106,7 @@ fn create(
     if when.change_only() {
         return Err(Error::Stale);
     }
+    limits::INFUSIONS.admit(store::count_infusions(tx, access)?)?;
     let mut facts = InfusionFacts::create(draft.clone(), access.account()?, source(access), access.now())?;
     let joined = draft.same_as.map(|report| join(tx, access, id, report, &mut facts)).transpose()?;
     refuse_overlap(tx, access, id, &facts)?;

@@ -136,11 +136,25 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
+    log_in_failures (email_key) {
+        email_key -> Binary,
+        failures -> Integer,
+        locked_until -> Nullable<TimestampTz>,
+        last_at -> TimestampTz,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
     patient_heads (patient_id) {
         patient_id -> Uid,
         change_seq -> BigInt,
         audit_seq -> BigInt,
         audit_mac -> Binary,
+        text_bytes -> BigInt,
+        comment_bytes -> BigInt,
     }
 }
 
@@ -465,6 +479,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     staff_members,
     invitations,
     patients,
+    log_in_failures,
     patient_heads,
     patient_settings,
     care_links,

@@ -122,7 +122,7 @@ impl Scene<'_> {
         let door: Door<Care> = self.therapist(None).await?;
         let list = overrides::parse(door.state().protocols.current(), "/items", drafts)?;
         change(&door, "put_overrides", list, move |tx, access, list| {
-            let now = overrides::tag(&settings(tx, access)?.0.overrides)?;
+            let now = overrides::tag(&settings(tx, access)?.0);
             put_overrides(tx, access, list, &Preconditions::matching(now)).map(drop)
         })
         .await

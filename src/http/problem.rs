@@ -150,6 +150,7 @@ impl From<&Error> for Problem {
                 problem.state = Some(state);
                 problem.allowed = Some(allowed.clone());
             }
+            Error::LimitReached(name) => problem.detail = Some(format!("`{name}` of `GET /v1/meta` is reached")),
             Error::Malformed(..)
             | Error::NotFound
             | Error::Deleted

@@ -73,7 +73,7 @@ pub(super) fn patch<T: DeserializeOwned>(
     let mut lacking = 0;
     while let Err(fault) = read::<T>(Source::Json(&seen), "", Reads { unknown: &unknown, patch: true }) {
         let goes_on = match lacks(&seen, &fault.pointer) {
-            Some(object) if lacking < MOST => {
+            Some(object) if lacking < faults.most => {
                 lacking += 1;
                 take_out(&mut seen, &object)
             }

@@ -11,7 +11,7 @@ use super::{Live, Tokens};
 use crate::audit::{self, Record, Subject};
 use crate::db::Tx;
 use crate::kernel::id::{Account, Patient, Session};
-use crate::kernel::{Code, Error, Id, Result, Text};
+use crate::kernel::{Code, Error, Id, Result, Text, limits};
 use crate::state::State;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
@@ -121,7 +121,7 @@ pub async fn draft(
         AccountKind::Staff => None,
         AccountKind::Patient => {
             let patient: Id<Patient> = Id::from_uuid(state.entropy.opaque());
-            all.push(state.vault.create(patient.uuid(), &[Purpose::Journal, Purpose::Clinical], now).await?);
+            all.push(state.vault.create(patient.uuid(), &Purpose::OF_PATIENT, now).await?);
             Some(patient)
         }
     };
@@ -162,7 +162,7 @@ impl SessionSecrets {
     }
 }
 
-/// Opens a session for an account whose owner has just authenticated.
+/// Opens a session for an account whose owner has just authenticated. If there are too many, the oldest ends.
 pub fn open_session(
     tx: &mut Tx<'_>,
     vault: &Vault,
@@ -172,6 +172,7 @@ pub fn open_session(
     now: Timestamp,
 ) -> Result<SessionTokens> {
     store::insert_session(tx, opening.session, account, now.saturating_add(IDLE).unwrap_or(now), now)?;
+    store::displace(tx, account, limits::SESSIONS.rows(), now)?;
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;
@@ -182,7 +183,8 @@ fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
     vault.mac(MacLabel::RefreshHash, &[token.as_bytes()]).to_vec()
 }
 
-/// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work.
+/// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work: one look into the
+/// keyring, one hash, and a failure that is counted by the address, whether an account has it or not.
 ///
 /// # Errors
 ///
@@ -196,10 +198,11 @@ pub async fn log_in(
 ) -> Result<SignedIn> {
     let now = state.clock.now();
     let key = email_key(&state.vault, email);
-    let found = state.db.read(move |tx| store::find_by_email(tx, &key)).await?;
+    let email_key = key.clone();
+    let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
     let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |row| row.id);
-    let keys = state.vault.keys(id.uuid()).await?;
+    let keys = state.vault.keys_from_keyring(id.uuid()).await?;
     let credential: Credential = match (&found, &keys) {
         (Some(row), Some(keys)) => keys.open_json(&credential_place(id), &row.credential)?,
         _ => Credential::nobody(),
@@ -207,19 +210,18 @@ pub async fn log_in(
     let fits = passwords.fits(passphrase, credential).await?;
     let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
     let verdict = state.db.write(move |tx| {
+        let (failures, until) = store::hold_failures(tx, &key, now)?;
         let row = store::find_account(tx, id)?;
-        let resting = row.as_ref().and_then(|row| row.locked_until).is_some_and(|until| until.0 > now);
+        let resting = until.is_some_and(|until| until > now);
         let welcome = fits && !resting && row.as_ref().is_some_and(|row| row.disabled_at.is_none());
         if !welcome {
-            let failures = row.map_or(0, |row| row.failures) + 1;
-            let until = (failures % FAILURES == 0).then(|| now.saturating_add(REST).unwrap_or(now));
-            if !resting {
-                store::update_failures(tx, id, failures, until)?;
-            }
+            let failures = failures + i32::from(!resting);
+            let until = if resting || failures % FAILURES > 0 { until } else { now.checked_add(REST).ok() };
+            store::update_failures(tx, &key, failures, until)?;
             // A value, not an error, so that the count of failures is committed.
             return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
         }
-        store::update_failures(tx, id, 0, None)?;
+        store::update_failures(tx, &key, 0, None)?;
         let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
         if let Some(keys) = &own_keys {
             note(tx, &vault, keys, id, Some(grant.session), now, "log_in")?;

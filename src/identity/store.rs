@@ -3,13 +3,13 @@
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::db::schema::{account_heads, accounts, refresh_tokens, sessions};
+use crate::db::schema::{account_heads, accounts, log_in_failures, refresh_tokens, sessions};
 use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::locked;
 
-/// The time for which an expired session is kept: longer than its last access token lives.
+/// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token lives.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// The session and account of a caller, in one row.
@@ -171,11 +171,53 @@ pub fn insert_account(tx: &mut Tx<'_>, new: &NewAccount, now: Timestamp) -> Resu
     Ok(true)
 }
 
-pub(super) fn update_failures(tx: &mut Tx<'_>, id: Id<Account>, failures: i32, until: Option<Timestamp>) -> Result<()> {
-    diesel::update(accounts::table.filter(accounts::id.eq(id)))
-        .set((accounts::failures.eq(failures), accounts::locked_until.eq(until.map(At))))
+/// Finds the failed log-ins in a row with an address, and the instant until which log-ins fail, and holds the row until
+/// the unit ends, so that concurrent log-ins are counted one after the other. Unknown addresses have such rows, too:
+/// the same statements run for them.
+pub(super) fn hold_failures(tx: &mut Tx<'_>, email_key: &[u8], now: Timestamp) -> Result<(i32, Option<Timestamp>)> {
+    Both(
+        diesel::insert_into(log_in_failures::table)
+            .values((
+                log_in_failures::email_key.eq(email_key),
+                log_in_failures::failures.eq(0),
+                log_in_failures::last_at.eq(At(now)),
+            ))
+            .on_conflict(log_in_failures::email_key)
+            .do_update()
+            .set(log_in_failures::last_at.eq(At(now))),
+    )
+    .execute(tx.conn())?;
+    let row: (i32, Option<At>) = log_in_failures::table
+        .filter(log_in_failures::email_key.eq(email_key))
+        .select((log_in_failures::failures, log_in_failures::locked_until))
+        .first(tx.conn())?;
+    Ok((row.0, row.1.map(|until| until.0)))
+}
+
+pub(super) fn update_failures(
+    tx: &mut Tx<'_>,
+    email_key: &[u8],
+    failures: i32,
+    until: Option<Timestamp>,
+) -> Result<()> {
+    diesel::update(log_in_failures::table.filter(log_in_failures::email_key.eq(email_key)))
+        .set((log_in_failures::failures.eq(failures), log_in_failures::locked_until.eq(until.map(At))))
         .execute(tx.conn())?;
     Ok(())
+}
+
+/// Deletes up to `most` counts of failed log-ins of addresses that nobody has tried for a day. Returns their number.
+///
+/// Spans accounts: rests on the index `log_in_failures_last`.
+pub(super) fn delete_failures(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+    let old = At(now.saturating_sub(KEPT).unwrap_or(now));
+    let rows: Vec<Vec<u8>> = log_in_failures::table
+        .filter(log_in_failures::last_at.le(old))
+        .order(log_in_failures::last_at)
+        .limit(most)
+        .select(log_in_failures::email_key)
+        .load(tx.conn())?;
+    Ok(diesel::delete(log_in_failures::table.filter(log_in_failures::email_key.eq_any(&rows))).execute(tx.conn())?)
 }
 
 pub(super) fn insert_session(
@@ -211,6 +253,8 @@ pub(super) enum Ending {
     Wanted,
     /// A spent refresh token was sent again.
     Reuse,
+    /// Newer sessions took its place; the device keeps its data.
+    Displaced,
 }
 
 impl Ending {
@@ -218,8 +262,30 @@ impl Ending {
         match self {
             Self::Wanted => 1,
             Self::Reuse => 2,
+            Self::Displaced => 3,
         }
     }
+}
+
+/// Ends the oldest live sessions of an account but the newest `most`.
+pub(super) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most: i64, now: Timestamp) -> Result<()> {
+    let old: Vec<Id<Session>> = sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(At(now)))
+        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .offset(most)
+        .limit(most)
+        .select(sessions::id)
+        .load(tx.conn())?;
+    for id in old {
+        mark_revoked(tx, id, Ending::Displaced, now)?;
+        // It is cleared a day later, as if it had run out.
+        diesel::update(sessions::table.filter(sessions::id.eq(id)))
+            .set(sessions::expires_at.eq(At(now)))
+            .execute(tx.conn())?;
+    }
+    Ok(())
 }
 
 pub(super) fn mark_revoked(tx: &mut Tx<'_>, id: Id<Session>, cause: Ending, now: Timestamp) -> Result<()> {

@@ -12,9 +12,10 @@ use crate::care::grants::{self, Sections};
 use crate::care::{Access, Door};
 use crate::course::{self, Background, Surroundings};
 use crate::db::Tx;
-use crate::kernel::id::Any;
+use crate::kernel::id::{Any, Patient};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Result};
+use crate::vault::{Keys, apart};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
@@ -41,7 +42,7 @@ pub trait Filter<T: Shown>: Clone + Send + 'static {
 }
 
 /// Reads a page of the owner's items. Rows are read in several units, and opened between the units, until the page is
-/// full.
+/// full. Many bytes are opened away from the threads that answer requests.
 ///
 /// # Errors
 ///
@@ -61,25 +62,50 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
             Ok((T::Table::list(tx, access, &scan)?, course::background(tx, access)?))
         };
         let (found, background) = door.read(act, unit).await?;
-        let around = background.open(door.keys()?, door.patient()?)?;
         let last = i64::try_from(found.len()).is_ok_and(|read| read < rows);
         looked_at += found.len();
-        for row in found {
-            if items.len() == page.limit.items() {
-                return Ok(Page { items, next: after });
-            }
-            let parts = (row.id, row.parts.as_slice());
-            let opened = super::seal::open::<T>(door.keys()?, door.patient()?, parts, None)?;
-            after = Some((opened.header.circumstances().occurred_at, row.id));
-            if filter.admits(&opened, &around)? {
-                let item = Visible { row, shared: None, openings: None };
-                items.push(view::rendered::<T>(&item, opened, &around, manner)?);
-            }
+        let (keys, patient, filter) = (door.keys()?.clone(), door.patient()?, filter.clone());
+        let (room, bytes) = (page.limit.items() - items.len(), found.iter().map(Row::bytes).sum());
+        let opened = apart(bytes, move || {
+            let around = background.open(&keys, patient)?;
+            open_own::<T, F>((&keys, patient), found, &filter, (&around, manner), (after, room))
+        });
+        let (more, full);
+        (more, after, full) = opened.await??;
+        items.extend(more);
+        if full {
+            return Ok(Page { items, next: after });
         }
         if last || looked_at >= BUDGET {
             return Ok(Page { items, next: after.filter(|_| !last) });
         }
     }
+}
+
+/// The views of rows, the place of the last row that was opened, and whether a row was left because there was no room.
+type OpenedRows<T> = (Vec<ItemView<<T as Shown>::Fields>>, Option<Place>, bool);
+
+/// Opens rows of the owner's and renders those that the filter admits, at most `room`.
+fn open_own<T: Shown, F: Filter<T>>(
+    (keys, patient): (&Keys, Id<Patient>),
+    rows: Vec<Row>,
+    filter: &F,
+    (around, manner): (&Surroundings, T::Manner),
+    (mut after, room): (Option<Place>, usize),
+) -> Result<OpenedRows<T>> {
+    let mut items = Vec::new();
+    for row in rows {
+        if items.len() == room {
+            return Ok((items, after, true));
+        }
+        let opened = super::seal::open::<T>(keys, patient, (row.id, row.parts.as_slice()), None)?;
+        after = Some((opened.header.circumstances().occurred_at, row.id));
+        if filter.admits(&opened, around)? {
+            let item = Visible { row, shared: None, openings: None };
+            items.push(view::rendered::<T>(&item, opened, around, manner)?);
+        }
+    }
+    Ok((items, after, false))
 }
 
 /// The result of the unit of a reader's list, still sealed.
@@ -103,13 +129,17 @@ pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
 ) -> Result<Page<ItemView<T::Fields>, Place>> {
     let filter = filter.clone();
     let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
-    let around = found.background.open(door.keys()?, door.patient()?)?;
-    let at = (door.keys()?, door.patient()?);
-    let render = |(row, sections)| {
-        view::render::<T>(at, &Visible { row, shared: Some(sections), openings: None }, &around, manner)
-    };
-    let items = found.rows.into_iter().map(render).collect::<Result<_>>()?;
-    Ok(Page { items, next: found.next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
+    let (keys, patient) = (door.keys()?.clone(), door.patient()?);
+    let Found { rows, background, next } = found;
+    let opened = apart(rows.iter().map(|(row, _)| row.bytes()).sum(), move || {
+        let around = background.open(&keys, patient)?;
+        let render = |(row, sections)| {
+            let item = Visible { row, shared: Some(sections), openings: None };
+            view::render::<T>((&keys, patient), &item, &around, manner)
+        };
+        rows.into_iter().map(render).collect::<Result<_>>()
+    });
+    Ok(Page { items: opened.await??, next: next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
 }
 
 fn find_shared<T: Shown, F: Filter<T>, A>(

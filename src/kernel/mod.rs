@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod error;
 pub mod fields;
 pub mod id;
+pub mod limits;
 pub mod locale;
 pub mod page;
 pub mod text;

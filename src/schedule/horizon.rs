@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::store;
 use crate::care::access::WriteScope;
-use crate::changes::{self, FeedsPlan};
+use crate::changes::{self, Bytes, FeedsPlan};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::Protocol;
@@ -106,7 +106,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now
     let unit = state.db.write_bulk(move |tx| {
         WriteScope::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head before anything is read.
-            changes::take(tx, patient, 0)?;
+            changes::take(tx, patient, 0, Bytes::default())?;
             let wanted = store::is_to_plan(tx, access)?;
             if wanted {
                 access.feed_plan(FeedsPlan::Always);

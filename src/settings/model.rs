@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Error, Result, Zone};
+use crate::kernel::{Error, Result, Zone, limits};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
 /// A reason against some exercises. Therapists set it; it is never named to the patient.
@@ -86,6 +86,9 @@ pub struct Settings {
     /// The therapists' changes of the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
+    /// The number of times that these changes were replaced.
+    #[serde(default)]
+    pub overrides_version: i64,
 }
 
 impl Default for Settings {
@@ -106,6 +109,7 @@ impl Settings {
             notifications: Notifications::default(),
             share_activity: false,
             overrides: Vec::new(),
+            overrides_version: 0,
         }
     }
 
@@ -118,7 +122,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes ahead.
+    /// [`Error::LimitReached`]; [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes ahead.
     pub fn change_zone(&mut self, zone: Zone, from: Timestamp, now: Timestamp) -> Result<bool> {
         if self.zones.last().is_some_and(|last| last.zone == zone) {
             return Ok(false);
@@ -131,7 +135,10 @@ impl Settings {
                 return Err(Error::field("/effective_at", "must not lie before the last change of zone"));
             }
             Some(last) if from == last.from => last.zone = zone,
-            _ => self.zones.push(ZoneSince { zone, from }),
+            _ => {
+                limits::ZONE_CHANGES.admit(i64::try_from(self.zones.len()).unwrap_or(i64::MAX))?;
+                self.zones.push(ZoneSince { zone, from });
+            }
         }
         Ok(true)
     }

@@ -117,6 +117,20 @@ impl Vault {
             Ok(keys) => return Ok(Some(keys)),
             Err(turn) => turn,
         };
+        let keys = self.keys_from_keyring(subject).await?;
+        if let Some(keys) = &keys {
+            self.0.cache.put(keys.clone(), Some(turn));
+        }
+        Ok(keys)
+    }
+
+    /// Returns the keys of a subject as [`Vault::keys`] does, past the cache: in the same time for a subject that has
+    /// keys in the cache, one that has not, and one that is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vault::keys`].
+    pub async fn keys_from_keyring(&self, subject: Uuid) -> Result<Option<Keys>> {
         let rows = self.0.keyring.list(subject).await?;
         if rows.is_empty() || subject.is_nil() {
             return Ok(None);
@@ -128,9 +142,7 @@ impl Vault {
             let plain = keys::unwrap(&self.0.root.wrapping, tag, &key).ok_or_else(corrupt)?;
             found.push(DataKey::new(number, Purpose::from_code(purpose).ok_or_else(corrupt)?, &plain)?);
         }
-        let keys = Keys::new(subject, found, self.0.entropy.clone());
-        self.0.cache.put(keys.clone(), Some(turn));
-        Ok(Some(keys))
+        Ok(Some(Keys::new(subject, found, self.0.entropy.clone())))
     }
 
     /// Destroys the keys of these purposes for good: values sealed under them are unreadable from now on. Doing it

@@ -28,6 +28,7 @@
 //! Encryption is AES-256-GCM-SIV (RFC 8452): a repeated nonce would show that two plaintexts are equal and nothing
 //! more, so random nonces are safe for any number of documents that a person can write.
 
+mod apart;
 mod cache;
 mod cursor;
 mod folder;
@@ -40,6 +41,7 @@ mod signing;
 #[cfg(test)]
 mod tests;
 
+pub use apart::apart;
 pub use handle::{Vault, VaultConfig};
 pub use keys::Keys;
 pub use root::MacLabel;

@@ -32,6 +32,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
 const HASHES: &[(&str, &str)] = &[
     ("settings", "value"),
     ("accounts", "email_key"),
+    ("log_in_failures", "email_key"),
     ("account_heads", "audit_mac"),
     ("refresh_tokens", "hash"),
     ("invitations", "code_hash"),

@@ -11,6 +11,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("accounts", "identity"),
     ("refresh_tokens", "identity"),
     ("sessions", "identity"),
+    ("log_in_failures", "identity"),
     ("care_links", "care"),
     ("clinics", "care"),
     ("grant_items", "care"),

@@ -88,7 +88,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "sessions.revoked_at",
         ],
     ),
-    ("it is judged when somebody logs in", &["accounts.locked_until"]),
+    ("it is judged when somebody logs in", &["accounts.locked_until", "log_in_failures.locked_until"]),
     (
         "it is judged when the code is presented; the clinic sees in its list that it ran out",
         &["invitations.expires_at"],
@@ -220,7 +220,7 @@ async fn tick(app: &TestApp) -> jobs::Outcome {
     app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap()
 }
 
-async fn settled(app: &TestApp) {
+pub async fn settled(app: &TestApp) {
     while tick(app).await.next == Some(app.now()) {}
 }
 
@@ -352,6 +352,19 @@ proofs! {
         ann.app.wait(hours(24 * 61));
         settled(&ann.app).await;
         assert_eq!((tables.count("sessions"), tables.count("refresh_tokens")), (0, 0));
+    }
+
+    "log_in_failures.last_at" => async fn failed_log_ins_of_a_day_ago_are_forgotten() {
+        let app = TestApp::start().await;
+        let mut tables = Tables::of(&app);
+        let guess = json!({ "email": "nobody@example.org", "passphrase": "a loud river at noon" });
+        app.post("/v1/auth/login", guess).send().await.expect(401);
+        app.wait(hours(23));
+        settled(&app).await;
+        assert_eq!(tables.count("log_in_failures WHERE failures = 1"), 1);
+        app.wait(hours(1));
+        settled(&app).await;
+        assert_eq!(tables.count("log_in_failures"), 0);
     }
 
     "entries.purge_at" => async fn a_deleted_entry_loses_its_words_after_thirty_days() {

@@ -17,6 +17,9 @@ use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
 use crate::locked;
 
+/// The most rows named in one statement.
+const AT_ONCE: usize = 200;
+
 /// The sections of each item that a reader sees.
 pub type Open = BTreeMap<Id<Any>, Sections>;
 
@@ -198,6 +201,32 @@ pub fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<Grant
     .load(tx.conn())?)
 }
 
+/// Selects the grants of the patient that were not ended. Rests on the index `grants_open`.
+macro_rules! open {
+    ($access:expr) => {
+        grants::table.filter(grants::patient_id.eq($access.patient())).filter(grants::closed_at.is_null())
+    };
+}
+
+/// Counts the grants that were not ended.
+pub fn count_open(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    Ok(open!(access).count().get_result(tx.conn())?)
+}
+
+/// Counts the grants by rule that were not ended.
+pub fn count_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    let (least, more) = Sections::by_rule();
+    let by_rule = open!(access).filter(grants::sections.ge(least)).filter(grants::sections.lt(more));
+    Ok(by_rule.count().get_result(tx.conn())?)
+}
+
+/// Lists the grants that have expired and were not ended, with their versions: as many as one unit closes.
+pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<(Id<Grant>, i64)>> {
+    let expired = open!(access).filter(grants::expires_at.le(At(access.now())));
+    let some = expired.order(grants::id).limit(200).select((grants::id, grants::version));
+    Ok(some.load(tx.conn())?)
+}
+
 /// Finds the active links of the patient, or those of one therapist, and holds them so that none ends before this unit.
 pub fn hold_active(
     tx: &mut Tx<'_>,
@@ -278,6 +307,22 @@ pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, it
             .on_conflict_do_nothing(),
     )
     .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Inserts the items of a new grant.
+pub fn insert_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, items: &[Id<Any>]) -> Result<()> {
+    for some in items.chunks(AT_ONCE) {
+        let row = |item: &Id<Any>| {
+            (
+                grant_items::patient_id.eq(access.patient()),
+                grant_items::item_id.eq(*item),
+                grant_items::grant_id.eq(grant),
+            )
+        };
+        let rows: Vec<_> = some.iter().map(row).collect();
+        Both(diesel::insert_into(grant_items::table).values(rows)).execute(tx.conn())?;
+    }
     Ok(())
 }
 
@@ -365,11 +410,11 @@ pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -
 
 /// Deletes the items and readers of closed grants, so that later reads need not pass over them.
 fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Result<()> {
-    for id in closed {
+    for some in closed.chunks(AT_ONCE) {
         let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
-        diesel::delete(items.filter(grant_items::grant_id.eq(id))).execute(tx.conn())?;
+        diesel::delete(items.filter(grant_items::grant_id.eq_any(some))).execute(tx.conn())?;
         let readers = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
-        diesel::delete(readers.filter(grant_readers::grant_id.eq(id))).execute(tx.conn())?;
+        diesel::delete(readers.filter(grant_readers::grant_id.eq_any(some))).execute(tx.conn())?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod errors;
+mod linear;
 mod requests;
 mod spellings;
 mod wire;

@@ -7,13 +7,13 @@ pub use super::store::CommentRow;
 use crate::care::Access;
 use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
-use crate::changes::{Change, Entity, Op};
+use crate::changes::{Bytes, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::kernel::id::{CareLink, Comment, Entry, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Id, Result, Text};
+use crate::kernel::{Error, Id, Result, Text, limits};
 use crate::vault::{Keys, Place, Purpose};
 
 /// A new comment.
@@ -61,7 +61,7 @@ fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when the caller may not see the entry, [`Error::State`] when the patient writes in a
+/// [`Error::NotFound`] when the caller may not see the entry, [`Error::LimitReached`], [`Error::State`] when the patient writes in a
 /// thread whose therapist may see it no longer.
 pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<CommentRow> {
     access.lock(tx)?;
@@ -81,6 +81,8 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
         doc: access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?,
         created_at: At(access.now()),
     };
+    limits::COMMENTS_OF_ENTRY.admit(store::count(tx, access, new.entry)?)?;
+    access.stores(Bytes::comments([row.doc.as_slice()]));
     store::insert(tx, access, &row)?;
     access.record(tx, Change::new(Entity::Comment, new.id, 1, Op::Create))?;
     access.returns(new.id.uuid());

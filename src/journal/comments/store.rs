@@ -1,9 +1,12 @@
 //! The rows of comments.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use crate::care::Access;
 use crate::care::access::Write;
+use crate::changes::Bytes;
 use crate::db::schema::comments;
 use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Any, CareLink, Comment, Entry};
@@ -83,9 +86,18 @@ pub(super) fn exists<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>, t
     Ok(found.is_some())
 }
 
+/// Counts the comments of an entry, in all threads.
+pub(super) fn count(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>) -> Result<i64> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    Ok(own.filter(comments::entry_id.eq(entry)).count().get_result(tx.conn())?)
+}
+
 /// Deletes the comments of an entry.
 pub(in crate::journal) fn delete_all(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Any>) -> Result<()> {
-    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
-    diesel::delete(own.filter(comments::entry_id.eq(entry))).execute(tx.conn())?;
+    let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::entry_id.eq(entry));
+    let length = sql::<BigInt>("CAST(coalesce(sum(length(doc)), 0) AS bigint)");
+    let bytes: i64 = own.select(length).get_result(tx.conn())?;
+    access.frees(Bytes { text: 0, comments: bytes });
+    diesel::delete(own).execute(tx.conn())?;
     Ok(())
 }

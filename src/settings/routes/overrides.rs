@@ -12,6 +12,7 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, Wri
 use crate::http::{Body, PatientRef, Reply, Request};
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocols, RuleChange};
+use crate::settings::Settings;
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
@@ -85,9 +86,9 @@ impl PutOverride {
     }
 }
 
-fn reply(list: Vec<Override>) -> Result<Reply> {
-    let tag = overrides::tag(&list)?;
-    Ok(Reply::ok(&OverrideList::of(list)).etag(&tag))
+fn reply(settings: Settings) -> Reply {
+    let tag = overrides::tag(&settings);
+    Reply::ok(&OverrideList::of(settings.overrides)).etag(&tag)
 }
 
 /// Read what was changed in the protocol
@@ -99,7 +100,7 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
 #[get("/overrides")]
 pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     let row = door.read("get_overrides", find_settings).await?;
-    reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0.overrides)
+    Ok(reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0))
 }
 
 /// Change the protocol for a patient
@@ -117,7 +118,7 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
         request,
         |command| Ok((command.body.into_inner().parse(&protocols)?, command.when)),
         |tx, access, (list, when)| replace(tx, access, list, when),
-        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0.overrides)),
+        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0)),
     );
-    reply(answer.await?.value)
+    Ok(reply(answer.await?.value))
 }
