@@ -52,8 +52,6 @@ pub struct Config {
     pub metrics_apart: bool,
     /// The folder of the time zones, when they are not those of the binary.
     pub zoneinfo: Option<PathBuf>,
-    /// The most sealed bytes of a patient's own words, and of the comments about them.
-    pub text_bytes_of_patient: u64,
     /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
 }
@@ -74,11 +72,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the most sealed bytes of a patient, as they are counted.
-    pub fn quota(&self) -> i64 {
-        i64::try_from(self.text_bytes_of_patient).unwrap_or(i64::MAX)
-    }
-
     /// Makes the default settings of a server with its data in `data_dir` and its keys beside it.
     pub fn in_folder(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
@@ -98,7 +91,6 @@ impl Config {
             trusted_hops: 0,
             text_bytes_of_patient: limits::QUOTA,
             database_plaintext: false,
-            text_bytes_of_patient: limits::QUOTA,
             metrics_apart: false,
             zoneinfo: None,
             passphrase_cost: PASSPHRASE_COST,

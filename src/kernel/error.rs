@@ -203,7 +203,7 @@ codes! {
     AlreadyLinked = "already_linked", 409, Refresh, "Already linked", "There is a care link between this patient and this therapist already.";
     SetupDone = "setup_done", 409, Refresh, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
     InfusionOverlaps = "infusion_overlaps", 409, Refresh, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
-    LimitReached = "limit_reached", 409, Keep, "A limit is reached", "The set is as large as the server lets it grow. `detail` names the limit; `GET /v1/meta` publishes them all. Keep local data; end or delete something of the kind, or ask the operator.";
+    LimitReached = "limit_reached", 409, Refresh, "A limit is reached", "The set is as large as the server lets it grow. `detail` names the limit; `GET /v1/meta` publishes them all. Keep local data; end or delete something of the kind, or ask the operator.";
     NotShareable = "not_shareable", 409, Refresh, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
     ExerciseWithheld = "exercise_withheld", 409, Refresh, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
     Deleted = "deleted", 410, Refresh, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
