@@ -120,6 +120,10 @@ struct Options {
     /// The page to change a passphrase, for `/.well-known/change-password`.
     #[arg(long, env = "AFTERGLOW_CHANGE_PASSWORD_URL", global = true)]
     change_password_url: Option<String>,
+    /// An origin whose pages may talk to this server in a browser, such as `https://app.example.org` [default: none].
+    /// Give it once for each, or separate them by commas.
+    #[arg(long = "cors-origin", env = "AFTERGLOW_CORS_ORIGINS", value_delimiter = ',', global = true)]
+    cors_origins: Vec<String>,
     /// The number of threads that answer requests [default: the number of cores].
     #[arg(long, env = "AFTERGLOW_WORKERS", global = true)]
     workers: Option<usize>,
@@ -171,6 +175,7 @@ impl Options {
         config.public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         config.security_contact.clone_from(&self.security_contact);
         config.change_password_url.clone_from(&self.change_password_url);
+        config.cors_origins.clone_from(&self.cors_origins);
         config.auth_per_minute = NonZeroU32::new(self.auth_per_minute);
         config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
         config.trusted_hops = self.trusted_proxies;

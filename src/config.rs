@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 
 use crate::db::Backend;
-use crate::kernel::limits;
+use crate::kernel::{limits, origin};
 
 /// The settings of a running server.
 #[derive(Clone)]
@@ -25,6 +25,10 @@ pub struct Config {
     pub security_contact: Option<String>,
     /// The page of the app to change a passphrase.
     pub change_password_url: Option<String>,
+    /// The origins whose pages may talk to this server in a browser.
+    pub cors_origins: Vec<String>,
+    /// Whether every origin of the reader's own machine may, as in a sandbox.
+    pub cors_localhost: bool,
     /// The attempts a minute from one client where a secret may be guessed; `None` for no limit.
     pub auth_per_minute: Option<NonZeroU32>,
     /// The requests a minute from one client in all; `None` for no limit.
@@ -61,6 +65,8 @@ impl Config {
             public_url: "http://127.0.0.1:8080".to_owned(),
             security_contact: None,
             change_password_url: None,
+            cors_origins: Vec::new(),
+            cors_localhost: false,
             auth_per_minute: NonZeroU32::new(10),
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
@@ -96,6 +102,11 @@ impl Config {
         }
         if !self.change_password_url.as_deref().is_none_or(|url| is_line(url) && url.starts_with("https://")) {
             faults.push("the address for changing a passphrase starts with https://".to_owned());
+        }
+        if let Some(wrong) = self.cors_origins.iter().find(|origin| origin::host(origin).is_none()) {
+            faults.push(format!(
+                "{wrong} is no origin: say scheme, host and port as browsers write them, such as https://app.example.org"
+            ));
         }
         for backend in [Some(&self.database), self.keyring.as_ref()].into_iter().flatten() {
             if let Backend::Postgres(url) = backend

@@ -3,13 +3,13 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use jiff::Timestamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::pages;
 use crate::http::document::{PublicErrors, ReadErrors};
 use crate::http::{PathOf, Reply};
 use crate::identity::model::SIGN_IN_BYTES;
@@ -102,15 +102,7 @@ pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResp
 #[get("/problems/{code}")]
 pub(super) async fn get_problem(code: PathOf<String>) -> Result<HttpResponse> {
     let code = Code::ALL.iter().find(|known| known.name() == code.0).ok_or(Error::NotFound)?;
-    let (name, title, status, help) = (code.name(), code.title(), code.status(), code.help());
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <h1>{title}</h1><p><code>{name}</code>, status {status}</p><p>{help}</p></html>\n"
-    );
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
-        .body(page))
+    Ok(pages::public(pages::page(&pages::problem(*code))))
 }
 
 /// The versions, limits and time of the server.

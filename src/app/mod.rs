@@ -6,6 +6,7 @@ pub mod guide;
 pub mod health;
 mod mount;
 pub mod openapi;
+pub mod pages;
 mod tasks;
 mod wellknown;
 
@@ -28,7 +29,7 @@ use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::Channel;
-use crate::http::{self, LimitSettings, Limits, Methods, Operations, Settings};
+use crate::http::{self, Cors, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
 use crate::kernel::{Clock, Entropy, Error, Result};
@@ -51,8 +52,10 @@ pub struct Server {
     http: Settings,
     /// The OpenAPI document, written once for all workers.
     document: Bytes,
-    /// The guide as a page, written once for all workers.
-    guide: Bytes,
+    /// The same in OpenAPI 3.0.
+    older_document: Bytes,
+    /// The pages of HTML and their addresses, written once for all workers.
+    pages: Vec<(&'static str, Bytes)>,
     /// The lock of the data folder, held while the server runs: one server for an SQLite file.
     _lock: Option<Arc<std::fs::File>>,
 }
@@ -112,14 +115,20 @@ impl Server {
         });
         let document = openapi::document();
         let methods = Methods::from_openapi(&document)
+            .with("/", &[Method::GET])
+            .with("/problems", &[Method::GET])
             .with("/openapi.json", &[Method::GET])
+            .with("/openapi-3.0.json", &[Method::GET])
             .with("/docs", &[Method::GET])
             .with("/docs/{rest:.*}", &[Method::GET]);
+        let document = serde_json::to_value(&document).map_err(|error| Error::Internal(Box::new(error)))?;
+        let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
+        http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
         Ok(Self {
             tokens: Tokens::new(vault.clone(), config.public_url.clone()),
             passwords: Passwords::with_cost(config.passphrase_cost),
             directory: Directory::default(),
-            http: Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods)),
+            http,
             state: State {
                 db,
                 vault,
@@ -129,8 +138,9 @@ impl Server {
                 protocols,
                 config: Arc::new(config),
             },
-            document: Bytes::from(serde_json::to_vec(&document).map_err(|error| Error::Internal(Box::new(error)))?),
-            guide: Bytes::from(guide::page()),
+            older_document: Bytes::from(openapi::older::down_levelled(document.clone()).to_string()),
+            document: Bytes::from(document.to_string()),
+            pages: pages::all().into_iter().map(|(path, page)| (path, Bytes::from(page))).collect(),
             _lock: lock,
         })
     }
@@ -181,8 +191,8 @@ impl Server {
             };
             app.service(web::redirect("/docs", "/docs/"))
                 .route("/openapi.json", openapi::route(server.document.clone()))
-                .route("/docs/guide", guide::page_route(server.guide.clone()))
-                .route("/docs/guide.md", guide::source_route())
+                .route("/openapi-3.0.json", openapi::route(server.older_document.clone()))
+                .configure(|config| pages::configure(config, &server.pages))
                 .service(SwaggerUi::new("/docs/{_:.*}").config(
                     utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),
                 ))

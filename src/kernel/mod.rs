@@ -12,6 +12,7 @@ pub mod fields;
 pub mod id;
 pub mod limits;
 pub mod locale;
+pub mod origin;
 pub mod page;
 pub mod text;
 pub mod zone;

@@ -66,6 +66,7 @@ impl Sandbox {
         config.database = data.backend();
         config.keyring = Some(keyring.backend());
         config.root_key = Some(entropy.bytes::<32>().to_vec());
+        config.cors_localhost = true;
         (config.auth_per_minute, config.requests_per_minute) = (None, None);
         let url = config.public_url.clone();
         let clock = Clock::manual(demo::beginning(now));

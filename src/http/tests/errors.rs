@@ -89,6 +89,26 @@ async fn wrong_methods_are_told_the_right_ones() {
 }
 
 #[actix_web::test]
+async fn an_operation_that_will_go_away_says_so_with_each_answer_and_in_the_document() {
+    for method in [Method::GET, Method::HEAD] {
+        let old = ask(TestRequest::with_uri("/v1/patients/me/old-thing").method(method)).await;
+        assert_eq!((old.status, old.header("deprecation")), (200, "@1798761600"));
+        assert_eq!(old.header("sunset"), "Thu, 01 Jul 2027 00:00:00 GMT");
+        assert_eq!(old.header("link"), "</docs/changes>; rel=\"deprecation\"; type=\"text/html\"");
+    }
+    let other = ask(TestRequest::get().uri(THING)).await;
+    assert_eq!((other.header("deprecation"), other.header("sunset")), ("", ""));
+    let mut document = build(&LimitSettings::default()).1;
+    deprecation::declare(&mut document);
+    let paths = serde_json::to_value(&document.paths).unwrap();
+    let operation = &paths["/v1/patients/{patient_id}/old-thing"]["get"];
+    assert_eq!(operation["deprecated"], true);
+    let headers = operation["responses"]["200"]["headers"].as_object().unwrap();
+    assert!(headers.contains_key("Deprecation") && headers.contains_key("Sunset"));
+    assert!(paths["/v1/patients/{patient_id}/things"]["get"].get("deprecated").is_none());
+}
+
+#[actix_web::test]
 async fn head_is_get_without_the_body() {
     let head = ask(TestRequest::with_uri(THING).method(Method::HEAD)).await;
     assert_eq!((head.status, head.body.len()), (200, 0));

@@ -126,6 +126,14 @@ async fn complete_thing(body: MaybeBody<Words>) -> Reply {
     if body.into_inner().is_some() { Reply::ok(&json!({"body": true})) } else { Reply::no_content().no_store() }
 }
 
+/// Get an old thing
+#[utoipa::path(params(("patient_id" = PatientRef, Path)), responses((status = 200, description = "It"), ReadErrors),
+    extensions(("x-deprecation" = json!({"since": "2027-01-01", "sunset": "2027-07-01"}))))]
+#[get("/old-thing")]
+async fn get_old_thing() -> Reply {
+    Reply::ok(&json!({}))
+}
+
 #[derive(OpenApi)]
 #[openapi(components(schemas(Problem)))]
 struct Document;
@@ -167,7 +175,8 @@ fn build(
                 .service(get_thing)
                 .service(patch_thing)
                 .service(list_things)
-                .service(complete_thing),
+                .service(complete_thing)
+                .service(get_old_thing),
         )
         .split_for_parts();
     let settings = settings(limits.clone(), &document);
