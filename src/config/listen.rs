@@ -77,7 +77,7 @@ impl Listen {
     /// Returns the URL under which clients of this machine reach it.
     pub fn url(&self) -> String {
         match &self.host {
-            Host::Domain(name) => url_of(Host::Domain(name.clone()), self.port),
+            Host::Domain(_) => url_of(&self.host, self.port),
             Host::Ipv4(address) => url_at((*address, self.port).into()),
             Host::Ipv6(address) => url_at((*address, self.port).into()),
         }
@@ -92,10 +92,10 @@ pub fn url_at(address: SocketAddr) -> String {
         IpAddr::V4(ip) => Host::Ipv4(ip),
         IpAddr::V6(ip) => Host::Ipv6(ip),
     };
-    url_of(host, address.port())
+    url_of(&host, address.port())
 }
 
-fn url_of(host: Host, port: u16) -> String {
+fn url_of(host: &Host, port: u16) -> String {
     let text = format!("http://{host}:{port}");
     // The standard port is left out.
     Url::parse(&text).map_or(text, |url| url.origin().ascii_serialization())

@@ -1,7 +1,7 @@
 //! The database of time zones: the one in the binary, or newer data in a folder.
 //!
 //! Governments change the law of the clock several times a year, sometimes with weeks of notice. A folder of compiled
-//! data (TZif, RFC 9636), such as `/usr/share/zoneinfo`, is read whole when the server starts. A zone that it lacks is
+//! data (`TZif`, RFC 9636), such as `/usr/share/zoneinfo`, is read whole when the server starts. A zone that it lacks is
 //! that of the binary: packages of the data leave out old names, which people still have.
 
 use std::collections::HashMap;
@@ -83,10 +83,8 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) -> R
             if !COPIES.contains(&name.as_str()) && prefix.matches('/').count() < 2 {
                 collect(&path, &format!("{name}/"), files)?;
             }
-        } else {
-            if let Some(bytes) = read_zone(&path).map_err(|error| format!("{}: {error}", path.display()))? {
-                files.push((name, bytes));
-            }
+        } else if let Some(bytes) = read_zone(&path).map_err(|error| format!("{}: {error}", path.display()))? {
+            files.push((name, bytes));
         }
     }
     Ok(())
