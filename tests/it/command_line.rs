@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use afterglow::db::Backend;
-use afterglow::kernel::Entropy;
 use reqwest::Method;
 
 use crate::support::child::{Child, Web, first_run_code};

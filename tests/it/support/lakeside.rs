@@ -107,10 +107,6 @@ impl Visitor {
         self.app.get(path).bearer(&self.token).send().await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.app.post(path, body).bearer(&self.token).send().await
-    }
-
     /// Adds a comment to a thread.
     pub async fn says(&self, thread: &str, body: Value) -> Answer {
         let path = format!("{thread}/{}", new_id(&self.app));

@@ -10,7 +10,7 @@ use crate::support::world::{LINKED, earlier, later, planned_for};
 /// The request for `operation`, if it is one of these.
 pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
     let world = asker.world;
-    let (ann, granted, owner, who, n) = (world.ann(), world.person("granted"), asker.owner(), asker.who, asker.n);
+    let (ann, owner, who, n) = (world.ann(), asker.owner(), asker.who, asker.n);
     let ask = match operation {
         "list_courses" => Ask::get(asker.of_ann("/courses")),
         "list_infusions" => Ask::get(asker.of_ann("/infusions")),
