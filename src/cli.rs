@@ -22,7 +22,7 @@ use crate::demo;
 use crate::kernel::clock::seconds;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::onboarding::setup;
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::{self, Sandbox, Start};
 use crate::vault::Vault;
 
 /// Backend of a companion app for ketamine therapy.
@@ -77,6 +77,12 @@ struct SandboxOptions {
     /// The first time of its clock, such as 2026-03-10T08:00:00Z [default: the machine's time].
     #[arg(long)]
     at: Option<Timestamp>,
+    /// The seed of the ids, and with them of the minutes of the prompts.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Let its clock run with real time. It can still be moved.
+    #[arg(long)]
+    ticking: bool,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -239,13 +245,16 @@ async fn sandbox(mut settings: Settings, how: SandboxOptions) -> Result<()> {
     settings.listening_on(address);
     let at = how.at.map_or_else(|| Clock::System.now(), seconds);
     // The same ids at every start, so that the tests of an app can name them.
-    let sandbox = Box::pin(Sandbox::open(settings.config, at, Entropy::seeded(0))).await?;
+    let start = Start { at, seed: how.seed, ticking: how.ticking };
+    let sandbox = Sandbox::open(settings.config, start).await?;
     let hands = Arc::new(sandbox::SandboxRoutes(Arc::clone(&sandbox)));
-    let running = sandbox.server().listen_with(Some(hands), listener, settings.workers)?;
+    let first = sandbox.installation();
+    let running = first.server().listen_with(Some(hands), listener, settings.workers)?;
     tracing::info!("listening on http://{address}");
-    greet(sandbox.guide());
+    greet(first.guide());
+    drop(first);
     let answered = until_asked_to_stop(running).await.map_err(io);
-    sandbox.server().close();
+    sandbox.installation().server().close();
     answered
 }
 

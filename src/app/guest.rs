@@ -19,6 +19,11 @@ pub trait Guest: Send + Sync {
     /// Registers the guest's operations.
     fn mount(&self, config: &mut web::ServiceConfig);
 
+    /// Returns the chapter of the page at `/`, in Markdown, that leads to the guest's operations.
+    fn welcome(&self) -> &'static str {
+        ""
+    }
+
     /// Wraps every operation, inside the layers.
     fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> Answer;
 }

@@ -11,10 +11,11 @@ mod tasks;
 mod wellknown;
 
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::body::BoxBody;
-use actix_web::dev::ServiceRequest;
+use actix_web::dev::{Extensions, ServiceRequest};
 use actix_web::http::Method;
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::Bytes;
@@ -134,9 +135,19 @@ impl Server {
             },
             older_document: Bytes::from(openapi::older::down_levelled(document.clone()).to_string()),
             document: Bytes::from(document.to_string()),
-            pages: pages::all().into_iter().map(|(path, page)| (path, Bytes::from(page))).collect(),
+            pages: pages::all(""),
             _lock: lock.map(Arc::new),
         })
+    }
+
+    /// Lets this server answer `request`, instead of the one that it came to.
+    pub fn answer(&self, request: &mut ServiceRequest) {
+        let mut parts = Extensions::new();
+        parts.insert(web::Data::new(self.state.clone()));
+        parts.insert(web::Data::new(Arc::clone(&self.tokens)));
+        parts.insert(web::Data::new(self.passwords.clone()));
+        parts.insert(web::Data::new(self.directory.clone()));
+        request.add_data_container(Rc::new(parts));
     }
 
     /// Answers requests on `listener` until the returned server is stopped.
@@ -162,6 +173,7 @@ impl Server {
         let mut server = self.clone();
         if let Some(guest) = &guest {
             server.http.methods = Arc::new(guest.methods(Methods::clone(&server.http.methods)));
+            server.pages = pages::all(guest.welcome());
         }
         let metrics = health::recorder();
         let factory = move || {

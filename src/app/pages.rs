@@ -156,12 +156,19 @@ pub fn problems() -> String {
     text
 }
 
-/// Writes every page that has no operation of the document, with its address.
-pub fn all() -> Vec<(&'static str, String)> {
-    let written = [("/", HOME), ("/docs/guide", guide::SOURCE), ("/docs/clients", CLIENTS), ("/docs/changes", CHANGES)];
-    let mut all: Vec<_> = written.into_iter().map(|(path, source)| (path, page(source))).collect();
-    all.push(("/problems", page(&problems())));
-    all
+/// Writes every page that has no operation of the document, with its address. The one at `/` has `welcome` as its first
+/// chapter.
+pub fn all(welcome: &str) -> Vec<(&'static str, Bytes)> {
+    let home = HOME.replacen("## ", &format!("{welcome}\n## "), 1);
+    let problems = problems();
+    let written = [
+        ("/", home.as_str()),
+        ("/docs/guide", guide::SOURCE),
+        ("/docs/clients", CLIENTS),
+        ("/docs/changes", CHANGES),
+        ("/problems", problems.as_str()),
+    ];
+    written.into_iter().map(|(path, source)| (path, Bytes::from(page(source)))).collect()
 }
 
 /// Registers the pages, and the Markdown of those for developers.

@@ -1,12 +1,13 @@
 //! The controls of a sandbox: clock, outbox, faults.
 
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::guide;
-use super::model::{Fault, FaultRequest, Faults, Move};
+use super::model::{Fault, FaultRequest, Faults, Move, Start};
 use super::outbox::{Outbox, OutboxPage};
 use crate::app::{self, Server};
 use crate::config::{Config, Listen};
@@ -14,12 +15,31 @@ use crate::db::Memory;
 use crate::demo;
 use crate::kernel::{Clock, Entropy, Error, Result};
 
+/// The step of a clock that runs with real time: it shows whole seconds.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// A clinic in memory with its controls.
 #[derive(Debug)]
 pub struct Sandbox {
+    config: Config,
+    start: Start,
+    present: Mutex<Present>,
+    /// The number of resets, locked so that one is done before the next begins.
+    resets: tokio::sync::Mutex<u64>,
+}
+
+/// What a reset replaces.
+#[derive(Debug)]
+struct Present {
+    installation: Arc<Installation>,
+    faults: Faults,
+}
+
+/// A filled clinic with its clock and outbox, from the start or a reset to the next.
+#[derive(Debug)]
+pub struct Installation {
     server: Server,
     outbox: Outbox,
-    faults: Mutex<Faults>,
     guide: String,
     /// The lock on the background work, so that one move is done before the next begins.
     turn: tokio::sync::Mutex<()>,
@@ -53,29 +73,115 @@ pub fn listener(listen: &Listen) -> Result<TcpListener> {
 }
 
 impl Sandbox {
-    /// Opens a sandbox whose clock stands at `now`, filled with the demo's clinic. The places of data and keys in
-    /// `config` are not used. Requests are not limited: limits go by the machine's clock.
+    /// Opens a sandbox that is filled with the demo's clinic. The places of data and keys in `config` are not used.
+    /// Requests are not limited: limits go by the machine's clock. A ticking clock runs on the runtime of the caller,
+    /// until the sandbox is dropped.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] with words for the operator.
-    pub async fn open(mut config: Config, now: Timestamp, entropy: Entropy) -> Result<Arc<Self>> {
+    pub async fn open(config: Config, start: Start) -> Result<Arc<Self>> {
+        let installation = Box::pin(Installation::filled(config.clone(), start, 0)).await?;
+        let present = Mutex::new(Present { installation, faults: Faults::default() });
+        let sandbox = Arc::new(Self { config, start, present, resets: tokio::sync::Mutex::default() });
+        if start.ticking {
+            tokio::spawn(tick(Arc::downgrade(&sandbox)));
+        }
+        Ok(sandbox)
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the clinic as it is now, until the next reset.
+    pub fn installation(&self) -> Arc<Installation> {
+        Arc::clone(&self.present().installation)
+    }
+
+    /// Returns what answers the request that arrives now at `path`. This uses up its fault, if faults can hit it.
+    pub(super) fn arrival(&self, path: &str) -> (Arc<Installation>, Fault) {
+        let mut present = self.present();
+        (Arc::clone(&present.installation), present.faults.take_next(path))
+    }
+
+    /// Puts a new clinic in the place of the present one: the same people, ids and time as at the start, without
+    /// the sessions and the faults. Requests that have begun are finished by the clinic in which they began.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the clinic cannot be made; the present one then stays.
+    pub async fn reset(self: Arc<Self>) -> Result<Arc<Installation>> {
+        // A task of its own: the reset is completed even if the client goes away.
+        let reset = tokio::spawn(async move {
+            let mut resets = self.resets.lock().await;
+            *resets += 1;
+            let installation = Box::pin(Installation::filled(self.config.clone(), self.start, *resets)).await?;
+            let fresh = Present { installation: Arc::clone(&installation), faults: Faults::default() };
+            let before = std::mem::replace(&mut *self.present(), fresh);
+            drop(before);
+            Ok(installation)
+        });
+        reset.await.unwrap_or_else(|error| Err(Error::Internal(Box::new(error))))
+    }
+
+    /// Returns the pending faults.
+    pub fn faults(&self) -> Faults {
+        self.present().faults.clone()
+    }
+
+    /// Adds faults, and answers those that are pending now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with each wrong field.
+    pub fn request_faults(&self, request: &FaultRequest) -> Result<Faults> {
+        let mut present = self.present();
+        present.faults = present.faults.clone().with(request)?;
+        Ok(present.faults.clone())
+    }
+
+    /// Removes the pending faults.
+    pub fn clear_faults(&self) {
+        self.present().faults = Faults::default();
+    }
+}
+
+/// Lets the clock run with real time as long as there is a sandbox. Steps that work delays are made up for.
+async fn tick(sandbox: Weak<Sandbox>) {
+    let mut beats = tokio::time::interval(BEAT);
+    beats.tick().await;
+    loop {
+        beats.tick().await;
+        let Some(sandbox) = sandbox.upgrade() else { return };
+        sandbox.installation().pass(BEAT).await;
+    }
+}
+
+impl Installation {
+    async fn filled(mut config: Config, start: Start, resets: u64) -> Result<Arc<Self>> {
+        let Start { at, seed, ticking } = start;
         let memory = [Memory::new()?, Memory::new()?];
         let [data, keyring] = &memory;
+        let entropy = Entropy::seeded(seed);
         config.database = data.backend();
         config.keyring = Some(keyring.backend());
         config.root_key = Some(entropy.bytes::<32>().to_vec());
         config.cors_localhost = true;
         (config.auth_per_minute, config.requests_per_minute) = (None, None);
         let url = config.public_url.clone();
-        let clock = Clock::manual(demo::beginning(now));
-        let server = Server::open(config, clock.clone(), entropy).await?;
-        let filled = demo::fill(&server, now).await?;
+        let clock = Clock::manual(demo::beginning(at));
+        let mut server = Server::open(config, clock.clone(), entropy).await?;
+        let filled = demo::fill(&server, at).await?;
+        if resets > 0 {
+            // The keys repeat with the ids, and what is drawn from here on does not: a token from before a reset is of a
+            // session that there never is.
+            server.state.entropy = Entropy::seeded(seed.wrapping_add(resets << 32));
+        }
         Ok(Arc::new(Self {
-            guide: guide::written(&filled, &url, now),
+            guide: guide::written(&filled, &url, at, ticking),
             outbox: Outbox::new(clock),
             server,
-            faults: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             _memory: memory,
         }))
@@ -107,7 +213,13 @@ impl Sandbox {
 
     /// Does the work that is due at the time of the clock.
     pub async fn settle(self: Arc<Self>) {
-        if let Err(error) = self.advance(Ok).await {
+        self.pass(Duration::ZERO).await;
+    }
+
+    /// Moves the clock by a time that has passed. What goes wrong is logged.
+    async fn pass(self: Arc<Self>, time: Duration) {
+        let target = move |now: Timestamp| now.checked_add(time).map_err(|error| Error::Internal(Box::new(error)));
+        if let Err(error) = self.advance(target).await {
             tracing::error!(%error, "what is due could not be done");
         }
     }
@@ -135,30 +247,12 @@ impl Sandbox {
     pub fn forget(&self) {
         self.outbox.clear();
     }
+}
 
-    /// Returns the pending faults.
-    pub fn faults(&self) -> Faults {
-        *self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds faults, and answers those that are pending now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Invalid`] with each wrong field.
-    pub fn request_faults(&self, request: &FaultRequest) -> Result<Faults> {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        *faults = faults.with(request)?;
-        Ok(*faults)
-    }
-
-    /// Removes the pending faults.
-    pub fn clear_faults(&self) {
-        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = Faults::default();
-    }
-
-    /// Takes the fault of the request that arrives now; this uses it up.
-    pub fn next_fault(&self) -> Fault {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).take_next()
+impl Drop for Installation {
+    fn drop(&mut self) {
+        // Closing blocks, and the last to hold it may be a request.
+        let server = self.server.clone();
+        std::thread::spawn(move || server.close());
     }
 }

@@ -11,8 +11,23 @@ use crate::kernel::{Error, Fields, Result};
 pub const FURTHEST: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// The most requests that one fault hits.
 pub const MOST: u16 = 1000;
+/// The addresses that faults can hit begin with this.
+pub const ROOT: &str = "/v1/";
+/// The `Retry-After` of a throttled request, in seconds.
+pub const RETRY_AFTER: u32 = 3;
 /// The longest that a reply is held back, in milliseconds.
 pub const LONGEST: i64 = 60_000;
+
+/// How a sandbox begins, and begins again at a reset.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// The first time of the clock.
+    pub at: Timestamp,
+    /// The seed of the ids.
+    pub seed: u64,
+    /// Whether the clock runs with real time.
+    pub ticking: bool,
+}
 
 /// A move of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +84,7 @@ fn elapsed(text: &str) -> Option<SignedDuration> {
 }
 
 /// A request for faults. Faults that it does not name stay.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FaultRequest {
     /// The number of replies to lose.
     pub lose: Option<i64>,
@@ -79,10 +94,23 @@ pub struct FaultRequest {
     pub times: Option<i64>,
     /// The number of requests to refuse.
     pub unavailable: Option<i64>,
+    /// The number of requests to throttle; with a path alone, all until it is removed.
+    pub throttle: Option<i64>,
+    /// The address whose requests are throttled, and those below it; every address, unless said otherwise.
+    pub throttle_path: Option<String>,
+}
+
+/// The requests that are throttled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// The number of requests; all of them if it is absent.
+    pub left: Option<u16>,
+    /// The address at and below which requests are hit; every one if it is absent.
+    pub path: Option<String>,
 }
 
 /// The faults that are waiting for requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// The number of replies that will be lost.
     pub lose: u16,
@@ -92,11 +120,15 @@ pub struct Faults {
     pub late: u16,
     /// The number of requests that will be refused.
     pub unavailable: u16,
+    /// The requests that will be throttled.
+    pub throttle: Option<Throttle>,
 }
 
 /// The fate of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// The request is answered as one too many, before anything is done.
+    Throttle,
     /// The request is refused before anything is done.
     Refuse,
     /// The request is done; its reply is held back, and then perhaps lost.
@@ -116,9 +148,9 @@ impl Faults {
     /// [`Error::Invalid`] with each wrong field; then nothing is changed.
     pub fn with(mut self, request: &FaultRequest) -> Result<Self> {
         let mut fields = Fields::new();
-        let FaultRequest { lose, delay_ms, times, unavailable } = *request;
-        if lose.is_none() && delay_ms.is_none() && unavailable.is_none() {
-            fields.fault("", "names one of `lose`, `delay_ms` and `unavailable` at least");
+        let FaultRequest { lose, delay_ms, times, unavailable, throttle, throttle_path } = request.clone();
+        if [lose, delay_ms, unavailable, throttle].iter().all(Option::is_none) && throttle_path.is_none() {
+            fields.fault("", "names one of `lose`, `delay_ms`, `unavailable`, `throttle` and `throttle_path` at least");
         }
         if let Some(count) = lose.and_then(|count| fields.take("/lose", bounded(count))) {
             self.lose = count;
@@ -135,18 +167,48 @@ impl Faults {
                 None => fields.fault("/delay_ms", format!("must be between 0 and {LONGEST}")),
             }
         }
+        if throttle.is_some() || throttle_path.is_some() {
+            let left = throttle.map(|count| fields.take("/throttle", bounded(count)).unwrap_or_default());
+            let path = throttle_path.map(|path| fields.take("/throttle_path", address(&path)).unwrap_or_default());
+            self.throttle = (left != Some(0)).then_some(Throttle { left, path });
+        }
         fields.done()?;
         Ok(self)
     }
 
-    /// Takes the fate of the request that arrives now; this uses up the fault.
-    pub fn take_next(&mut self) -> Fault {
+    /// Takes the fate of the request that arrives now at the decoded `path`; this uses up the fault.
+    pub fn take_next(&mut self, path: &str) -> Fault {
+        if !path.starts_with(ROOT) {
+            return Fault::Reply { after: Duration::ZERO, lost: false };
+        }
+        if let Some(throttle) = self.throttle.as_mut().filter(|throttle| throttle.hits(path)) {
+            throttle.left = throttle.left.map(|left| left.saturating_sub(1));
+            self.throttle.take_if(|throttle| throttle.left == Some(0));
+            return Fault::Throttle;
+        }
         if use_up(&mut self.unavailable) {
             return Fault::Refuse;
         }
         let after = if use_up(&mut self.late) { self.delay } else { Duration::ZERO };
         Fault::Reply { after, lost: use_up(&mut self.lose) }
     }
+}
+
+impl Throttle {
+    fn hits(&self, path: &str) -> bool {
+        self.path.as_ref().is_none_or(|root| {
+            path.strip_prefix(root.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+/// Checks the address of a fault. Returns it without a slash at its end.
+fn address(path: &str) -> std::result::Result<String, String> {
+    let plain = path.strip_suffix('/').unwrap_or(path);
+    if plain.starts_with(ROOT) && !plain.contains(['?', '#', '{', '%']) {
+        return Ok(plain.to_owned());
+    }
+    Err(format!("is an address below {ROOT} without a query, such as {ROOT}patients/me/entries"))
 }
 
 fn bounded(count: i64) -> std::result::Result<u16, String> {
@@ -198,7 +260,13 @@ mod tests {
 
     #[test]
     fn each_fault_hits_as_many_requests_as_was_asked_for() {
-        let wish = FaultRequest { lose: Some(1), delay_ms: Some(250), times: Some(2), unavailable: Some(1) };
+        let wish = FaultRequest {
+            lose: Some(1),
+            delay_ms: Some(250),
+            times: Some(2),
+            unavailable: Some(1),
+            ..FaultRequest::default()
+        };
         let mut faults = Faults::default().with(&wish).unwrap();
         let late = Duration::from_millis(250);
         let expected = [
@@ -207,7 +275,28 @@ mod tests {
             Fault::Reply { after: late, lost: false },
             Fault::Reply { after: Duration::ZERO, lost: false },
         ];
-        assert_eq!([(); 4].map(|()| faults.take_next()), expected);
+        assert_eq!([(); 4].map(|()| faults.take_next("/v1/me")), expected);
+    }
+
+    #[test]
+    fn a_throttle_hits_a_number_of_requests_a_path_and_what_lies_below_it_or_both() {
+        let wish = |throttle, path: Option<&str>| FaultRequest {
+            throttle,
+            throttle_path: path.map(str::to_owned),
+            ..FaultRequest::default()
+        };
+        let hit = |faults: &mut Faults, path: &str| faults.take_next(path) == Fault::Throttle;
+        let mut two = Faults::default().with(&wish(Some(2), None)).unwrap();
+        let paths = ["/healthz", "/v1/me", "/v1/meta", "/v1/me"];
+        assert_eq!(paths.map(|path| hit(&mut two, path)), [false, true, true, false]);
+        assert_eq!(two, Faults::default());
+        let mut all = Faults::default().with(&wish(None, Some("/v1/me/"))).unwrap();
+        let paths = ["/v1/meta", "/v1/me", "/v1/me/devices", "/v1/me", "/v1/patients/me"];
+        assert_eq!(paths.map(|path| hit(&mut all, path)), [false, true, true, true, false]);
+        assert_eq!(all.with(&wish(Some(0), None)).unwrap(), Faults::default());
+        let mut one = Faults::default().with(&wish(Some(1), Some("/v1/me"))).unwrap();
+        let paths = ["/v1/meta", "/v1/me", "/v1/me"];
+        assert_eq!(paths.map(|path| hit(&mut one, path)), [false, true, false]);
     }
 
     #[test]
@@ -216,7 +305,7 @@ mod tests {
         let faults = Faults::default().with(&lose(3)).unwrap();
         let faults = faults.with(&FaultRequest { delay_ms: Some(5), ..FaultRequest::default() }).unwrap();
         assert_eq!((faults.lose, faults.late), (3, 1), "one reply is late unless said otherwise");
-        assert_eq!(faults.with(&lose(0)).unwrap().lose, 0);
+        assert_eq!(faults.clone().with(&lose(0)).unwrap().lose, 0);
         assert_eq!(faults.with(&FaultRequest { delay_ms: Some(0), ..FaultRequest::default() }).unwrap().late, 0);
     }
 
@@ -226,8 +315,15 @@ mod tests {
             Err(Error::Invalid(fields)) => fields.into_iter().map(|field| field.pointer).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
-        let all = FaultRequest { lose: Some(1001), delay_ms: Some(60_001), times: Some(-1), unavailable: Some(-1) };
-        assert_eq!(pointers(all), ["/lose", "/unavailable", "/for", "/delay_ms"]);
+        let all = FaultRequest {
+            lose: Some(1001),
+            delay_ms: Some(60_001),
+            times: Some(-1),
+            unavailable: Some(-1),
+            throttle: Some(1001),
+            throttle_path: Some("/sandbox".to_owned()),
+        };
+        assert_eq!(pointers(all), ["/lose", "/unavailable", "/for", "/delay_ms", "/throttle", "/throttle_path"]);
         assert_eq!(pointers(FaultRequest::default()), [""]);
         assert_eq!(pointers(FaultRequest { times: Some(2), lose: Some(1), ..FaultRequest::default() }), ["/for"]);
     }

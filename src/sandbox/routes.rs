@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::Method;
+use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, delete, get, post};
@@ -16,12 +16,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
-use super::model::{Fault, FaultRequest, Faults, Move};
+use super::model::{Fault, FaultRequest, Faults, Move, RETRY_AFTER, ROOT, Throttle};
 use super::outbox::{KEPT, SentPush};
 use crate::app::{Answer, Guest};
-use crate::http::{Body, Methods, Query, Reply, problem};
+use crate::http::{Body, Methods, Query, Reply, Settings, problem};
 use crate::kernel::id::{Delivery, Patient, Prompt};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result};
 
 /// The sandbox as a guest of its own server.
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ impl Guest for SandboxRoutes {
     fn methods(&self, table: Methods) -> Methods {
         table
             .with("/sandbox", &[Method::GET])
+            .with("/sandbox/reset", &[Method::POST])
             .with("/sandbox/clock", &[Method::GET, Method::POST])
             .with("/sandbox/outbox", &[Method::GET, Method::DELETE])
             .with("/sandbox/fault", &[Method::GET, Method::POST, Method::DELETE])
@@ -40,6 +41,7 @@ impl Guest for SandboxRoutes {
         config
             .app_data(web::Data::from(Arc::clone(&self.0)))
             .service(get_guide)
+            .service(reset)
             .service(get_clock)
             .service(move_clock)
             .service(get_outbox)
@@ -49,26 +51,50 @@ impl Guest for SandboxRoutes {
             .service(clear_faults);
     }
 
-    fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> Answer {
+    fn welcome(&self) -> &'static str {
+        "## This is a sandbox\n\n- [Log-ins, clock, outbox, faults, and how to begin again](/sandbox)\n"
+    }
+
+    fn around(&self, mut request: ServiceRequest, next: Next<BoxBody>) -> Answer {
         let sandbox = Arc::clone(&self.0);
         Box::pin(async move {
-            // The decoded path, as the router matches it.
-            if !request.match_info().as_str().starts_with("/v1/") {
-                return next.call(request).await;
+            if let Err(refused) = from_this_machine(&request) {
+                return Ok(request.into_response(problem::response(&refused)));
             }
-            let Fault::Reply { after, lost } = sandbox.next_fault() else {
-                let away = Error::Unavailable("the sandbox was asked to be away for this request");
-                return Ok(request.into_response(problem::response(&away)));
+            // The decoded path, as the router matches it.
+            let (installation, fault) = sandbox.arrival(request.match_info().as_str());
+            let (after, lost) = match fault {
+                Fault::Reply { after, lost } => (after, lost),
+                Fault::Refuse => {
+                    let away = Error::Unavailable("the sandbox was asked to be away for this request");
+                    return Ok(request.into_response(problem::response(&away)));
+                }
+                Fault::Throttle => {
+                    return Ok(request.into_response(problem::response(&Error::TooMany(RETRY_AFTER))));
+                }
             };
-            let changes = request.method() != Method::GET;
+            let changes = request.match_info().as_str().starts_with(ROOT) && request.method() != Method::GET;
+            installation.server().answer(&mut request);
             let answered = next.call(request).await;
             if changes {
-                sandbox.settle().await;
+                Arc::clone(&installation).settle().await;
             }
             tokio::time::sleep(after).await;
             if lost { lose(answered) } else { answered }
         })
     }
+}
+
+/// Refuses what a page of another site sends to the controls: some of it needs no body, and browsers send that without
+/// asking.
+fn from_this_machine(request: &ServiceRequest) -> Result<()> {
+    let foreign = request.headers().contains_key(header::ORIGIN)
+        && request.app_data::<web::Data<Settings>>().is_none_or(|http| http.cors.allowed(request.headers()).is_none());
+    if foreign && request.method() != Method::GET && request.match_info().as_str().starts_with("/sandbox") {
+        let detail = "the page that sent this is of another site".to_owned();
+        return Err(Error::Malformed(Code::Forbidden, detail));
+    }
+    Ok(())
 }
 
 /// Makes an answer that never arrives: the connection ends instead.
@@ -113,7 +139,7 @@ impl MessageBody for LostBody {
 
 #[get("/sandbox")]
 async fn get_guide(sandbox: web::Data<Sandbox>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(sandbox.guide().to_owned())
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(sandbox.installation().guide().to_owned())
 }
 
 #[derive(Serialize)]
@@ -126,7 +152,14 @@ struct ClockView {
 
 #[get("/sandbox/clock")]
 async fn get_clock(sandbox: web::Data<Sandbox>) -> Reply {
-    Reply::ok(&ClockView { now: sandbox.now(), delivered: None })
+    Reply::ok(&ClockView { now: sandbox.installation().now(), delivered: None })
+}
+
+/// Begins again, and answers the time of the clock.
+#[post("/sandbox/reset")]
+async fn reset(sandbox: web::Data<Sandbox>) -> Result<Reply> {
+    let installation = sandbox.into_inner().reset().await?;
+    Ok(Reply::ok(&ClockView { now: installation.now(), delivered: None }))
 }
 
 /// The body of a move: one of the two.
@@ -141,7 +174,7 @@ struct MoveClock {
 async fn move_clock(sandbox: web::Data<Sandbox>, body: Body<MoveClock>) -> Result<Reply> {
     let MoveClock { now, advance } = body.into_inner();
     let step = Move::parse(now.as_deref(), advance.as_deref())?;
-    let moved = sandbox.into_inner().move_clock(step).await?;
+    let moved = sandbox.installation().move_clock(step).await?;
     Ok(Reply::ok(&ClockView { now: moved.now, delivered: Some(moved.delivered) }))
 }
 
@@ -198,7 +231,7 @@ async fn get_outbox(sandbox: web::Data<Sandbox>, query: Query<OutboxQuery>) -> R
     if !(1..=KEPT).contains(&limit) {
         return Err(Error::field("query/limit", format!("must be between 1 and {KEPT}")));
     }
-    let part = sandbox.delivered(after, limit);
+    let part = sandbox.installation().delivered(after, limit);
     Ok(Reply::ok(&OutboxView {
         next_after: part.sent.last().map_or(after, |sent| sent.number),
         items: part.sent.into_iter().map(DeliveryView::from).collect(),
@@ -209,7 +242,7 @@ async fn get_outbox(sandbox: web::Data<Sandbox>, query: Query<OutboxQuery>) -> R
 
 #[delete("/sandbox/outbox")]
 async fn clear_outbox(sandbox: web::Data<Sandbox>) -> Reply {
-    sandbox.forget();
+    sandbox.installation().forget();
     Reply::no_content()
 }
 
@@ -221,6 +254,8 @@ struct AskForFaults {
     #[serde(rename = "for")]
     times: Option<i64>,
     unavailable: Option<i64>,
+    throttle: Option<i64>,
+    throttle_path: Option<String>,
 }
 
 /// The pending faults.
@@ -231,12 +266,19 @@ struct FaultsView {
     #[serde(rename = "for")]
     times: u16,
     unavailable: u16,
+    /// The number of requests that will be throttled; null, if all at the path are.
+    throttle: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    throttle_path: Option<String>,
 }
 
 impl From<Faults> for FaultsView {
     fn from(faults: Faults) -> Self {
         let delay_ms = if faults.late > 0 { faults.delay.as_millis() } else { 0 };
-        Self { lose: faults.lose, delay_ms, times: faults.late, unavailable: faults.unavailable }
+        let Throttle { left: throttle, path: throttle_path } =
+            faults.throttle.unwrap_or(Throttle { left: Some(0), path: None });
+        let Faults { lose, late: times, unavailable, .. } = faults;
+        Self { lose, delay_ms, times, unavailable, throttle, throttle_path }
     }
 }
 
@@ -247,8 +289,9 @@ async fn get_faults(sandbox: web::Data<Sandbox>) -> Reply {
 
 #[post("/sandbox/fault")]
 async fn ask_for_faults(sandbox: web::Data<Sandbox>, body: Body<AskForFaults>) -> Result<Reply> {
-    let AskForFaults { lose, delay_ms, times, unavailable } = body.into_inner();
-    let faults = sandbox.request_faults(&FaultRequest { lose, delay_ms, times, unavailable })?;
+    let AskForFaults { lose, delay_ms, times, unavailable, throttle, throttle_path } = body.into_inner();
+    let request = FaultRequest { lose, delay_ms, times, unavailable, throttle, throttle_path };
+    let faults = sandbox.request_faults(&request)?;
     Ok(Reply::ok(&FaultsView::from(faults)))
 }
 

@@ -12,7 +12,7 @@ fn links(page: &str) -> Vec<&str> {
 #[actix_web::test]
 async fn every_page_has_the_layout_and_every_link_of_it_leads_somewhere() {
     let app = TestApp::start().await;
-    let mut paths: Vec<String> = pages::all().into_iter().map(|(path, _)| path.to_owned()).collect();
+    let mut paths: Vec<String> = pages::all("").into_iter().map(|(path, _)| path.to_owned()).collect();
     paths.extend(Code::ALL.iter().map(|code| format!("/problems/{}", code.name())));
     for path in paths {
         let answer = app.get(&path).send().await.ok();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use afterglow::app;
 use afterglow::delivery::MemoryChannel;
+use afterglow::demo::PASSPHRASE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -123,7 +124,7 @@ async fn late_replies_are_late_and_those_after_them_are_not() {
     }
     play.post("/sandbox/fault", json!({ "delay_ms": 60_000, "for": 1000, "lose": 7, "unavailable": 3 })).await;
     play.web.expect(Method::DELETE, "/sandbox/fault", Value::Null, 204).await;
-    let none = json!({ "lose": 0, "delay_ms": 0, "for": 0, "unavailable": 0 });
+    let none = json!({ "lose": 0, "delay_ms": 0, "for": 0, "unavailable": 0, "throttle": 0 });
     let mut left = play.get("/sandbox/fault").await;
     left.as_object_mut().unwrap().remove("etag");
     assert_eq!(left, none);
@@ -145,6 +146,48 @@ async fn an_unavailable_server_has_done_nothing() {
 }
 
 #[actix_web::test]
+async fn a_throttled_request_is_answered_like_one_too_many_and_has_done_nothing() {
+    let play = Playground::open().await;
+    let mara = play.log_in(MARA).await;
+    let ((path, body), (other, _)) = (entry(), entry());
+    assert_eq!(play.post("/sandbox/fault", json!({ "throttle": 2, "lose": 1 })).await["throttle"], 2);
+    for left in [1, 0] {
+        let request = mara.call(Method::PUT, &path).json(&body).header("idempotency-key", "one");
+        let answer = request.send().await.unwrap();
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(
+            (header("content-type").as_str(), header("retry-after").as_str()),
+            ("application/problem+json", "3")
+        );
+        assert_eq!(answer.status().as_u16(), 429);
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!((&problem["code"], &problem["status"]), (&json!("too_many_requests"), &json!(429)));
+        assert_eq!((&problem["retryable"], &problem["client_action"]), (&json!(true), &json!("keep")));
+        assert!(!problem["request_id"].as_str().unwrap().is_empty(), "it goes through the layers");
+        assert_eq!(play.get("/sandbox/fault").await["throttle"], left);
+    }
+    assert_eq!(play.get("/sandbox/fault").await["lose"], 1, "another fault waits for a request that gets so far");
+    play.web.expect(Method::DELETE, "/sandbox/fault", Value::Null, 204).await;
+    mara.expect(Method::GET, &path, Value::Null, 404).await;
+
+    let all = json!({ "throttle_path": "/v1/patients/me/entries" });
+    let waiting = play.post("/sandbox/fault", all.clone()).await;
+    assert_eq!((&waiting["throttle"], &waiting["throttle_path"]), (&Value::Null, &all["throttle_path"]));
+    for _ in 0..3 {
+        assert_eq!(put(&mara, &path, &body, "one").await.unwrap().0, 429);
+        mara.expect(Method::GET, "/v1/patients/me/entries?limit=1", Value::Null, 429).await;
+        mara.expect(Method::GET, "/v1/me", Value::Null, 200).await;
+    }
+    play.post("/sandbox/fault", json!({ "throttle": 0 })).await;
+    assert_eq!(put(&mara, &path, &body, "one").await.unwrap().0, 201);
+
+    play.post("/sandbox/fault", json!({ "throttle": 1, "throttle_path": other })).await;
+    mara.expect(Method::GET, &path, Value::Null, 200).await;
+    assert_eq!(put(&mara, &other, &body, "two").await.unwrap().0, 429);
+    assert_eq!(put(&mara, &other, &body, "two").await.unwrap().0, 201);
+}
+
+#[actix_web::test]
 async fn faults_hit_the_api_and_nothing_else() {
     let play = Playground::open().await;
     play.post("/sandbox/fault", json!({ "unavailable": 1 })).await;
@@ -162,11 +205,160 @@ async fn what_a_request_makes_due_is_done_before_its_reply_leaves() {
     let wish = json!({ "kind": "patient" });
     let code = tess.expect(Method::POST, "/v1/invitations", wish, 201).await["code"].as_str().unwrap().to_owned();
     play.web.expect(Method::POST, "/v1/auth/register", registration("Ann", &code), 201).await;
-    let state = &play.sandbox.server().state;
-    let left = app::tick(state, &MemoryChannel::default(), play.sandbox.now()).await.unwrap();
+    let installation = play.sandbox.installation();
+    let state = &installation.server().state;
+    let left = app::tick(state, &MemoryChannel::default(), installation.now()).await.unwrap();
     assert_eq!((left.planned, left.due, left.sent), (0, 0, 0), "nobody waits for a plan");
-    let next: Vec<_> = left.next.into_iter().filter(|at| *at <= play.sandbox.now()).collect();
+    let next: Vec<_> = left.next.into_iter().filter(|at| *at <= installation.now()).collect();
     assert!(next.is_empty());
+}
+
+/// All that a person of the clinic sees of it, and what has been sent.
+async fn everything(play: &Playground) -> Value {
+    let mara = play.log_in(MARA).await;
+    let mut seen = vec![play.get("/sandbox/clock").await, play.get("/sandbox/outbox?after=0").await];
+    for path in ["/v1/me", "/v1/patients/me/infusions", "/v1/patients/me/entries?limit=200", "/v1/patients/me/grants"] {
+        seen.push(mara.expect(Method::GET, path, Value::Null, 200).await);
+    }
+    let from = "/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200";
+    seen.push(mara.expect(Method::GET, from, Value::Null, 200).await);
+    // The tags of lists and pages, and what is drawn for each session, are secrets or cursors.
+    for one in &mut seen {
+        for member in ["etag", "next_cursor", "cursor"] {
+            one.as_object_mut().unwrap().remove(member);
+        }
+    }
+    json!(seen)
+}
+
+#[actix_web::test]
+async fn a_reset_begins_again_as_at_the_start() {
+    let play = Playground::open().await;
+    let before = everything(&play).await;
+    let log_in = json!({ "email": MARA, "passphrase": PASSPHRASE });
+    let tokens = play.web.expect(Method::POST, "/v1/auth/login", log_in, 200).await["tokens"].clone();
+    let mara = play.web.as_whom(tokens["access_token"].as_str().unwrap());
+    let (path, body) = entry();
+    assert_eq!(put(&mara, &path, &body, "one").await.unwrap().0, 201);
+    assert!(play.advance("P2D").await["delivered"].as_u64().unwrap() > 0);
+    let old = play.log_in(MARA).await;
+    play.post("/sandbox/fault", json!({ "lose": 5, "delay_ms": 9, "unavailable": 4, "throttle": 3 })).await;
+    assert_ne!(play.get("/sandbox/outbox").await["items"], json!([]));
+
+    let reset = play.web.send(play.web.call(Method::POST, "/sandbox/reset")).await.unwrap();
+    assert_eq!((reset.0, &reset.1["now"]), (StatusCode::OK, &json!(NOW)));
+    assert_eq!(play.get("/sandbox/clock").await["now"], NOW);
+    let faults = play.get("/sandbox/fault").await;
+    assert!(["lose", "delay_ms", "for", "unavailable", "throttle"].iter().all(|one| faults[one] == 0), "{faults}");
+    // Before anybody has logged in again, and after as many have as before.
+    let refresh = json!({ "refresh_token": tokens["refresh_token"] });
+    for _ in 0..2 {
+        for token in [&mara, &old] {
+            assert_eq!(token.send(token.call(Method::GET, "/v1/me")).await.unwrap().0, StatusCode::UNAUTHORIZED);
+        }
+        play.web.expect(Method::POST, "/v1/auth/refresh", refresh.clone(), 401).await;
+        assert_eq!(everything(&play).await, before);
+        play.log_in(MARA).await;
+        play.log_in(MARA).await;
+    }
+    let mara = play.log_in(MARA).await;
+    mara.expect(Method::GET, &path, Value::Null, 404).await;
+    assert_eq!(put(&mara, &path, &body, "one").await.unwrap().0, 201, "the key is forgotten, too");
+
+    // Time passes in it as it did in the first.
+    let delivered = play.advance("P1D").await;
+    assert_eq!(delivered["now"], "2026-03-11T08:00:00Z");
+    let sent = play.get("/sandbox/outbox").await["items"].clone();
+    assert_eq!(delivered["delivered"], json!(sent.as_array().unwrap().len()));
+    assert_eq!(sent[0]["number"], 1);
+}
+
+#[actix_web::test]
+async fn another_seed_has_other_ids_and_a_reset_keeps_them() {
+    let play = Playground::start(7, false).await;
+    let ids = async |play: &Playground| {
+        let entries = list(&play.log_in(MARA).await, "/v1/patients/me/entries?limit=200").await;
+        entries.into_iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = ids(&play).await;
+    play.post("/sandbox/reset", json!({})).await;
+    assert_eq!(ids(&play).await, before);
+    let usual = ids(&Playground::open().await).await;
+    assert!(usual.len() == before.len() && usual.iter().all(|id| !before.contains(id)), "{usual:?} {before:?}");
+}
+
+#[actix_web::test]
+async fn requests_that_meet_a_reset_are_answered_by_the_old_clinic_or_the_new() {
+    let play = Playground::open().await;
+    let mara = play.log_in(MARA).await;
+    let asking = async {
+        for _ in 0..200 {
+            let (status, body, _) = mara.send(mara.call(Method::GET, "/v1/patients/me/entries")).await.unwrap();
+            assert!([200, 401].contains(&status.as_u16()), "{status} {body}");
+            if status == StatusCode::UNAUTHORIZED {
+                return;
+            }
+        }
+    };
+    let (first, second) =
+        (play.web.call(Method::POST, "/sandbox/reset"), play.web.call(Method::POST, "/sandbox/reset"));
+    let (first, second, ()) = tokio::join!(play.web.send(first), play.web.send(second), asking);
+    assert_eq!((first.unwrap().0, second.unwrap().0), (StatusCode::OK, StatusCode::OK));
+    play.log_in(MARA).await;
+}
+
+#[actix_web::test]
+async fn a_page_of_another_site_controls_nothing() {
+    let play = Playground::open().await;
+    play.advance("PT1H").await;
+    for (origin, status) in [("https://evil.example", 403), ("null", 403), ("http://localhost:5173", 200)] {
+        let request = play.web.call(Method::POST, "/sandbox/reset").header("origin", origin);
+        let (answered, body, _) = play.web.send(request).await.unwrap();
+        assert_eq!(answered.as_u16(), status, "{origin}: {body}");
+        let now = play.get("/sandbox/clock").await["now"].clone();
+        assert_eq!(now == NOW, status == 200, "{origin}");
+    }
+}
+
+#[actix_web::test]
+async fn a_ticking_clock_runs_by_itself_and_delivers_and_can_be_moved() {
+    let play = Playground::start(0, true).await;
+    let mara = play.log_in(MARA).await;
+    let planned = list(&mara, "/v1/patients/me/prompts?state=planned&limit=100").await;
+    let due = planned.iter().map(|one| one["detail"]["due_at"].as_str().unwrap()).min().unwrap().to_owned();
+    // The last seconds before it pass by themselves.
+    let near = due.parse::<jiff::Timestamp>().unwrap() - Duration::from_secs(2);
+    let moved = play.post("/sandbox/clock", json!({ "now": near })).await;
+    assert!(moved["now"].as_str().unwrap() < due.as_str(), "{moved}");
+    let started = Instant::now();
+    let sent = loop {
+        let outbox = play.get("/sandbox/outbox").await;
+        let sent = outbox["items"].as_array().unwrap().iter().find(|one| one["sent_at"] == *due).cloned();
+        assert!(sent.is_some() || started.elapsed() < Duration::from_secs(30), "{outbox}");
+        match sent {
+            Some(sent) => break sent,
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    assert!(planned.iter().any(|one| one["id"] == sent["prompt_id"]), "{sent}");
+    assert!(play.sandbox.installation().guide().contains("runs with real time"));
+    play.post("/sandbox/reset", json!({})).await;
+    while play.get("/sandbox/clock").await["now"] == NOW {
+        assert!(started.elapsed() < Duration::from_secs(60), "it runs after a reset, too");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[actix_web::test]
+async fn the_page_at_the_root_leads_to_it() {
+    let play = Playground::open().await;
+    let page = reqwest::Client::builder().no_proxy().build().unwrap().get(&play.web.url).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    let (greeting, chapters) = page.split_once("This is a sandbox").unwrap();
+    assert_eq!(greeting.matches("<h2").count(), 1, "it is the first chapter");
+    assert!(chapters.contains("<a href=\"/sandbox\">") && chapters.contains("If you build an app"), "{page}");
+    let guide = play.web.send(play.web.call(Method::GET, "/sandbox")).await.unwrap();
+    assert_eq!(guide.0, StatusCode::OK);
 }
 
 #[actix_web::test]
@@ -201,6 +393,10 @@ async fn wrong_requests_are_problems_that_name_the_field() {
         ("/sandbox/fault", json!({ "unavailable": 1001 }), "/unavailable"),
         ("/sandbox/fault", json!({ "delay_ms": 60_001, "for": 1 }), "/delay_ms"),
         ("/sandbox/fault", json!({ "delay_ms": 10, "for": 1001 }), "/for"),
+        ("/sandbox/fault", json!({ "throttle": 1001 }), "/throttle"),
+        ("/sandbox/fault", json!({ "throttle_path": "/sandbox/clock" }), "/throttle_path"),
+        ("/sandbox/fault", json!({ "throttle_path": "/v1/me?limit=3" }), "/throttle_path"),
+        ("/sandbox/fault", json!({ "throttle_path": "" }), "/throttle_path"),
         ("/sandbox/fault", json!({ "for": 3, "lose": 1 }), "/for"),
         ("/sandbox/fault", json!({ "lose": 1, "crash": true }), "/crash"),
     ] {
@@ -283,7 +479,7 @@ async fn what_it_prints_can_be_pasted() {
     let play = Playground::open().await;
     let reply = play.web.send(play.web.call(Method::GET, "/sandbox")).await.unwrap();
     assert_eq!(reply.0, StatusCode::OK);
-    let guide = play.sandbox.guide().to_owned();
+    let guide = play.sandbox.installation().guide().to_owned();
     let (hands, tour) = guide.split_once("To begin with:\n").unwrap();
     let lines: Vec<String> =
         hands.lines().filter(|line| line.starts_with("curl ")).map(|line| format!("{line}; echo")).collect();

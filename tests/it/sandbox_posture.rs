@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -14,7 +15,8 @@ use crate::support::database::Database;
 use crate::support::playground::{MARA, NOW, entry, list, log_in, put};
 use crate::support::sources;
 
-const ADDRESSES: &[&str] = &["/sandbox", "/sandbox/", "/sandbox/clock", "/sandbox/outbox", "/sandbox/fault"];
+const ADDRESSES: &[&str] =
+    &["/sandbox", "/sandbox/", "/sandbox/reset", "/sandbox/clock", "/sandbox/outbox", "/sandbox/fault"];
 
 /// Runs the built command in an empty folder, with nothing of this machine's environment in it.
 fn command(folder: &Path) -> Command {
@@ -74,6 +76,17 @@ async fn the_program_starts_filled_and_leaves_nothing_behind_however_it_ends() {
         assert_eq!(ended.success(), signal != "-KILL", "{signal}: {ended}");
         assert_eq!(below(folder.path()), Vec::<PathBuf>::new(), "after {signal}");
         assert!(!folder.path().join("data").exists());
+    }
+}
+
+#[actix_web::test]
+async fn the_clock_of_the_program_runs_if_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path(), &["--ticking"]);
+    let started = Instant::now();
+    while program.web.expect(Method::GET, "/sandbox/clock", serde_json::Value::Null, 200).await["now"] == NOW {
+        assert!(started.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

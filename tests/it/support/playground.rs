@@ -5,7 +5,7 @@ use std::sync::Arc;
 use afterglow::config::Config;
 use afterglow::demo::PASSPHRASE;
 use afterglow::kernel::Entropy;
-use afterglow::sandbox::{Sandbox, SandboxRoutes, listener};
+use afterglow::sandbox::{Sandbox, SandboxRoutes, Start, listener};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -28,15 +28,20 @@ pub struct Playground {
 
 impl Playground {
     pub async fn open() -> Self {
+        Self::start(0, false).await
+    }
+
+    /// A sandbox with another seed, or with a clock that runs.
+    pub async fn start(seed: u64, ticking: bool) -> Self {
         let listener = listener(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let mut config = Config::in_folder("/nowhere/at/all");
         config.public_url = format!("http://{}", listener.local_addr().unwrap());
         config.passphrase_cost = (8, 1, 1);
         let web = Web::new(&config.public_url);
-        let sandbox = Sandbox::open(config, NOW.parse().unwrap(), Entropy::seeded(0)).await.unwrap();
+        let sandbox = Sandbox::open(config, Start { at: NOW.parse().unwrap(), seed, ticking }).await.unwrap();
         let (give, take) = tokio::sync::oneshot::channel();
         let hands = Arc::new(SandboxRoutes(Arc::clone(&sandbox)));
-        let server = sandbox.server().clone();
+        let server = sandbox.installation().server().clone();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let running = server.listen_with(Some(hands), listener, 1).unwrap();
@@ -70,7 +75,7 @@ impl Drop for Playground {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.sandbox.server().close();
+        self.sandbox.installation().server().close();
     }
 }
 
