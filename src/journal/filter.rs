@@ -87,6 +87,8 @@ impl Filter {
             parsed.and_then(|parsed| fields.take(&format!("{at}{name}"), parsed))
         };
         let (from, to) = (date("from", asked.from), date("to", asked.to));
+        let in_order = from.zip(to).is_none_or(|(from, to)| from <= to);
+        fields.check(in_order, &format!("{at}to"), "must not be earlier than `from`");
         let kind = asked.kind.and_then(|kind| fields.take(&format!("{at}kind"), Kind::parse(&kind)));
         let phase = asked.phase.and_then(|phase| fields.take(&format!("{at}phase"), Phase::parse(&phase)));
         let status = asked.status.and_then(|status| {
