@@ -15,6 +15,7 @@ pub mod locale;
 pub mod origin;
 pub mod page;
 pub mod text;
+pub mod unicode;
 pub mod zone;
 pub mod zone_data;
 
