@@ -12,6 +12,7 @@ use crate::course::Surroundings;
 use crate::items::pages;
 use crate::items::{Opened, Scan};
 use crate::kernel::id::{Infusion, Prompt};
+use crate::kernel::unicode::folded;
 use crate::kernel::{Fields, Id, Result, Zone};
 use crate::planning::window::Phase;
 
@@ -67,11 +68,6 @@ impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Filter(***)")
     }
-}
-
-/// Returns the text in simple lower case, for comparison without case.
-pub fn folded(text: &str) -> String {
-    text.to_lowercase()
 }
 
 impl Filter {
