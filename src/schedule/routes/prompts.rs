@@ -84,20 +84,16 @@ struct PromptFilter {
 impl PromptFilter {
     /// Returns the range of due times. Without a beginning it begins with the patient's day.
     fn range<A>(&self, tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Timestamp, Timestamp)> {
-        let from = match self.from {
-            Some(from) => from,
-            None => {
-                let zone = settings(tx, access)?.0.zone_at(access.now());
-                zone.instant(zone.date(access.now()), Time::midnight())
-            }
+        let from = if let Some(from) = self.from {
+            from
+        } else {
+            let zone = settings(tx, access)?.0.zone_at(access.now());
+            zone.instant(zone.date(access.now()), Time::midnight())
         };
-        if from >= self.to {
-            return Err(Error::field(
-                "query/to",
-                "must be later than `from`, which is the beginning of today by default",
-            ));
+        if from < self.to {
+            return Ok((from, self.to));
         }
-        Ok((from, self.to))
+        Err(Error::field("query/to", "must be later than `from`, which is the beginning of today by default"))
     }
 }
 
