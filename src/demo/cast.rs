@@ -116,7 +116,7 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
         ));
     };
     let (server, tokens) = (stage.server(), Arc::clone(&stage.server().tokens));
-    let name = Text::parse(clinic.name.clone()).map_err(unfit)?;
+    let name = Text::line(&clinic.name).map_err(unfit)?;
     let first = person(&clinic.admin.name, &clinic.admin.email)?;
     let founded = setup::set_up(stage.state(), &server.passwords, tokens, JoinCode::parse(&code), name, first).await?;
     let grant = founded.admin.grant;

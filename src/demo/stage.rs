@@ -62,7 +62,7 @@ pub(super) fn unfit(why: impl std::fmt::Display) -> Error {
 pub(super) fn person(name: &str, email: &str) -> Result<Person> {
     let email = Email::parse(email).map_err(unfit)?;
     let passphrase = Passphrase::new(PASSPHRASE.to_owned(), Some(&email)).map_err(unfit)?;
-    Ok(Person { name: Text::parse(name).map_err(unfit)?, email, passphrase })
+    Ok(Person { name: Text::line(name).map_err(unfit)?, email, passphrase })
 }
 
 impl Stage {

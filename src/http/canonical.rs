@@ -15,7 +15,7 @@ use utoipa::openapi::{KnownFormat, RefOr};
 use uuid::Uuid;
 
 use crate::kernel::creation;
-use crate::kernel::{Zone, device_time};
+use crate::kernel::{Email, Zone, device_time};
 
 /// Returns the canonical form of `raw`, the JSON of a `T` or of a merge patch on one. What is no JSON stays as it is.
 pub(super) fn canonical<T: ToSchema + 'static>(raw: &[u8], patch: bool) -> Vec<u8> {
@@ -129,7 +129,8 @@ fn spelled(text: &str, format: Option<&SchemaFormat>) -> String {
         Some(SchemaFormat::KnownFormat(KnownFormat::Date)) => text.parse::<Date>().ok().map(|date| date.to_string()),
         Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)) => Uuid::parse_str(text).ok().map(|id| id.to_string()),
         Some(SchemaFormat::Custom(name)) => match name.as_str() {
-            "email" | "language" => Some(text.trim().to_lowercase()),
+            "email" => Email::parse(text).ok().map(|email| email.folded()),
+            "language" => Some(text.trim().to_lowercase()),
             "country" => Some(text.to_uppercase()),
             "time-zone" => Zone::parse(text).ok().map(|zone| zone.name().to_owned()),
             "code" => Some(text.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_uppercase()),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::model::{Content, Header, Kind, Markdown, Mood, TAGS, TextSection};
 use crate::http::Patchable;
 use crate::items::CircumstancesFields;
+use crate::kernel::unicode::{composed, folded};
 use crate::kernel::{Fields, Id, Result, Text};
 
 /// A whole entry; an absent field is empty.
@@ -189,13 +190,13 @@ impl MoodFields {
     }
 }
 
-/// Parses the tags, trimmed and without repetitions; faults go to `fields`.
+/// Parses the tags, trimmed, composed and without repetitions in whatever spelling; faults go to `fields`.
 fn tags(list: Vec<String>, fields: &mut Fields) -> Vec<Text<40>> {
     let mut kept: Vec<Text<40>> = Vec::new();
     fields.check(list.len() <= TAGS, "/tags", "must be at most 20");
     for (place, tag) in list.into_iter().take(TAGS).enumerate() {
-        if let Some(tag) = fields.take(&format!("/tags/{place}"), Text::parse(tag.trim()))
-            && !kept.contains(&tag)
+        if let Some(tag) = fields.take(&format!("/tags/{place}"), Text::parse(composed(tag.trim())))
+            && !kept.iter().any(|other| folded(other.as_str()) == folded(tag.as_str()))
         {
             kept.push(tag);
         }

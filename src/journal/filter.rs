@@ -12,6 +12,7 @@ use crate::course::Surroundings;
 use crate::items::pages;
 use crate::items::{Opened, Scan};
 use crate::kernel::id::{Infusion, Prompt};
+use crate::kernel::unicode::folded;
 use crate::kernel::{Fields, Id, Result, Zone};
 use crate::planning::window::Phase;
 
@@ -69,11 +70,6 @@ impl std::fmt::Debug for Filter {
     }
 }
 
-/// Returns the text in simple lower case, for comparison without case.
-pub fn folded(text: &str) -> String {
-    text.to_lowercase()
-}
-
 impl Filter {
     /// Parses the filter. `at` stands before the names of fields: `query/` or `/`.
     ///
@@ -87,6 +83,8 @@ impl Filter {
             parsed.and_then(|parsed| fields.take(&format!("{at}{name}"), parsed))
         };
         let (from, to) = (date("from", asked.from), date("to", asked.to));
+        let in_order = from.zip(to).is_none_or(|(from, to)| from <= to);
+        fields.check(in_order, &format!("{at}to"), "must not be earlier than `from`");
         let kind = asked.kind.and_then(|kind| fields.take(&format!("{at}kind"), Kind::parse(&kind)));
         let phase = asked.phase.and_then(|phase| fields.take(&format!("{at}phase"), Phase::parse(&phase)));
         let status = asked.status.and_then(|status| {

@@ -9,6 +9,7 @@ use crate::care::grants::Sections;
 use crate::changes::Entity;
 use crate::items::{self, Circumstances, Section, section};
 use crate::kernel::id::{Any, Attachment, Entry, Infusion};
+use crate::kernel::unicode::folded;
 use crate::kernel::{Id, Result, Text};
 
 /// The most characters of Markdown in a body. Even if each has four bytes, they fit into a request of 1 MiB with all
@@ -173,7 +174,7 @@ impl Content {
 
 /// Whether a tag marks a takeaway for the next session.
 pub fn is_takeaway(tag: &str) -> bool {
-    tag.trim().to_lowercase() == "takeaway"
+    folded(tag.trim()) == "takeaway"
 }
 
 /// Entries, as a kind of item.

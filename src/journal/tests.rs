@@ -3,11 +3,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::draft::PutEntry;
-use super::filter::folded;
 use super::model::{Content, Kind};
 use crate::care::grants::model::KINDS;
 use crate::http::Patch;
 use crate::kernel::device_time::instant;
+use crate::kernel::unicode::folded;
 use crate::kernel::{Error, Zone};
 
 fn at(text: &str) -> Timestamp {

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod creation;
 pub mod device_time;
+pub mod email;
 pub mod entropy;
 pub mod error;
 pub mod fields;
@@ -15,11 +16,13 @@ pub mod locale;
 pub mod origin;
 pub mod page;
 pub mod text;
+pub mod unicode;
 pub mod zone;
 pub mod zone_data;
 
 pub use clock::Clock;
 pub use creation::Creation;
+pub use email::Email;
 pub use entropy::Entropy;
 pub use error::{ClientAction, Code, Error, FieldError, Result, Standing};
 pub use fields::Fields;

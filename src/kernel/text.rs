@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::unicode;
+
 /// A text of 1 to `MAX` characters without NUL. It prints its length, never its content.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
@@ -22,6 +24,21 @@ impl<const MAX: usize> Text<MAX> {
         }
         Self::check(&text)?;
         Ok(Self(text))
+    }
+
+    /// Takes a line that others are shown, such as a name: composed, without spaces around it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Text::parse`]; also for controls, line breaks, characters that are invisible or turn the direction of
+    /// others, and a line in which nothing can be seen.
+    pub fn line(text: &str) -> Result<Self, String> {
+        unicode::check_line(text)?;
+        let text = unicode::composed(text.trim());
+        if !text.is_empty() && !unicode::is_visible(&text) {
+            return Err("must have something that can be seen".to_owned());
+        }
+        Self::parse(text)
     }
 
     /// Takes `text` if it fits; the empty text is allowed.

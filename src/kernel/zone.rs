@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::zone_data;
 
+/// Names of zones that nobody has set, or that are those of the machine.
+const UNSET: [&str; 4] = ["Etc/Unknown", "Factory", "localtime", "posixrules"];
+
 /// A time zone of the IANA database, by name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
@@ -23,14 +26,19 @@ impl Zone {
     ///
     /// # Errors
     ///
-    /// A sentence for the person who sent it, when no such zone is known.
+    /// A sentence for the person who sent it, when no such zone is known, or its name says that nobody has set one.
     pub fn parse(name: &str) -> Result<Self, String> {
+        let zone = Self::find(name)?;
+        if zone.0.is_unknown() || UNSET.iter().any(|unset| name.eq_ignore_ascii_case(unset)) {
+            return Err("must name the time zone of a place, such as Europe/Berlin".to_owned());
+        }
+        Ok(zone)
+    }
+
+    fn find(name: &str) -> Result<Self, String> {
         let known = name.len() <= 64 && !name.is_empty();
-        known
-            .then(|| zone_data::find(name))
-            .flatten()
-            .map(Self)
-            .ok_or_else(|| "must be a time zone of the IANA database, such as Europe/Berlin".to_owned())
+        let zone = known.then(|| zone_data::find(name)).flatten().map(Self);
+        zone.ok_or_else(|| "must be a time zone of the IANA database, such as Europe/Berlin".to_owned())
     }
 
     /// Returns the IANA name.
@@ -84,8 +92,25 @@ impl Serialize for Zone {
     }
 }
 
+/// Takes any zone that is known: a stored one was checked before it was stored.
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+        Self::find(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_known_in_any_case_and_is_that_of_a_place() {
+        for (sent, kept) in [("europe/berlin", "Europe/Berlin"), ("UTC", "UTC"), ("etc/gmt+5", "Etc/GMT+5")] {
+            assert_eq!(Zone::parse(sent).unwrap().name(), kept, "{sent}");
+        }
+        let unset = ["Etc/Unknown", "etc/unknown", "Factory", "FACTORY", "localtime", "posixrules", "", "Mars/Olympus"];
+        for unset in unset {
+            assert!(Zone::parse(unset).is_err(), "{unset}");
+        }
     }
 }

@@ -21,7 +21,7 @@ pub fn zone_at(history: &[ZoneSince], at: Timestamp) -> Option<&Zone> {
     known.map(|since| &since.zone)
 }
 
-/// The hours of local time in which nothing is delivered. They may cross midnight. `from` equal to `to` means none.
+/// The hours of local time in which nothing is delivered. They may cross midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuietHours {
     /// Their first moment.
@@ -35,13 +35,15 @@ impl QuietHours {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`](crate::kernel::Error::Invalid) when they are longer.
+    /// [`Error::Invalid`](crate::kernel::Error::Invalid) when they are longer, or begin and end at the same time: that
+    /// can be meant as none, or as the whole day.
     pub fn parse(from: Time, to: Time) -> Result<Self> {
         let mut length = to.duration_since(from);
         if length.is_negative() {
             length += SignedDuration::from_hours(24);
         }
         let mut fields = Fields::new();
+        fields.check(from != to, "/quiet_hours", "must not begin and end at the same time");
         fields.check(length <= SignedDuration::from_hours(14), "/quiet_hours", "must last at most 14 hours");
         fields.done()?;
         Ok(Self { from, to })

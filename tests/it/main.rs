@@ -21,6 +21,7 @@ mod architecture;
 mod assignments;
 mod at_rest;
 mod audit;
+mod canonical;
 mod care_links;
 mod clinic;
 mod command_line;

@@ -116,7 +116,7 @@ impl CreateInvitation {
                 None
             }
         };
-        let name = self.name.and_then(|name| fields.take("/name", Text::parse(name)));
+        let name = self.name.and_then(|name| fields.take("/name", Text::line(&name)));
         let email = self.email.and_then(|email| fields.take("/email", Email::parse(email)));
         let invitee = fields.finish(invitee)?;
         Ok(Wish { invitee, doc: InvitationDoc { name, email }, clinic: self.clinic_id.map(Id::from_uuid) })

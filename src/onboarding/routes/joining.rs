@@ -131,7 +131,7 @@ struct AcceptedView {
 }
 
 fn person(fields: &mut Fields, name: String, email: String, passphrase: String) -> Option<Person> {
-    let name = fields.take("/name", Text::parse(name));
+    let name = fields.take("/name", Text::line(&name));
     let email = fields.take("/email", Email::parse(email));
     let passphrase = fields.take("/passphrase", Passphrase::new(passphrase, email.as_ref()));
     Some(Person { name: name?, email: email?, passphrase: passphrase? })
@@ -140,7 +140,7 @@ fn person(fields: &mut Fields, name: String, email: String, passphrase: String) 
 impl SetUp {
     fn parse(self) -> Result<(Option<JoinCode>, Text<120>, Person)> {
         let mut fields = Fields::new();
-        let clinic = fields.take("/clinic_name", Text::parse(self.clinic_name));
+        let clinic = fields.take("/clinic_name", Text::line(&self.clinic_name));
         let person = person(&mut fields, self.name, self.email, self.passphrase);
         let (clinic, person) = fields.finish(clinic.zip(person))?;
         Ok((JoinCode::parse(&self.code), clinic, person))

@@ -49,7 +49,7 @@ struct PromptQuery {
     /// The earliest due time, inclusive; the beginning of today, where the patient is, by default.
     #[param(required = false, nullable = false, format = DateTime)]
     from: Option<String>,
-    /// The latest due time, exclusive; 15 days from now by default.
+    /// The latest due time, exclusive; by default 15 days from now, or from `from` if that is later.
     #[param(required = false, nullable = false, format = DateTime)]
     to: Option<String>,
     /// Whether to include the prompts that rules call for and that were not planned; for the patient.
@@ -59,6 +59,10 @@ struct PromptQuery {
     /// `lapsed`; for the patient.
     #[param(required = false, nullable = false, example = "due")]
     state: Option<String>,
+}
+
+fn days_after(at: Timestamp, days: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(at)
 }
 
 /// The place of a prompt in the list.
@@ -80,11 +84,16 @@ struct PromptFilter {
 impl PromptFilter {
     /// Returns the range of due times. Without a beginning it begins with the patient's day.
     fn range<A>(&self, tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Timestamp, Timestamp)> {
-        if let Some(from) = self.from {
+        let from = if let Some(from) = self.from {
+            from
+        } else {
+            let zone = settings(tx, access)?.0.zone_at(access.now());
+            zone.instant(zone.date(access.now()), Time::midnight())
+        };
+        if from < self.to {
             return Ok((from, self.to));
         }
-        let zone = settings(tx, access)?.0.zone_at(access.now());
-        Ok((zone.instant(zone.date(access.now()), Time::midnight()), self.to))
+        Err(Error::field("query/to", "must be later than `from`, which is the beginning of today by default"))
     }
 }
 
@@ -96,9 +105,9 @@ impl PromptQuery {
 
     fn parse(self, now: Timestamp) -> Result<PromptFilter> {
         let mut f = Fields::new();
-        let shift = |days: i64| now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
         let from = device_time::take(&mut f, "query/from", self.from);
-        let to = device_time::take(&mut f, "query/to", self.to).unwrap_or(shift(15));
+        let to = device_time::take(&mut f, "query/to", self.to);
+        let to = to.unwrap_or_else(|| days_after(from.map_or(now, |from| from.max(now)), 15));
         let state = self.state.and_then(|name| {
             let known = STATES.into_iter().find(|state| *state == name);
             f.take("query/state", known.ok_or_else(|| format!("must be one of {}", STATES.join(", "))))
