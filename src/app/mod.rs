@@ -103,7 +103,7 @@ impl Server {
             keyring: config.keyring.clone(),
         };
         let vault = Vault::open(vault, entropy.clone()).await?;
-        let db = Db::open(config.database.clone())?;
+        let db = Db::open(config.database.clone())?.with_row_key(vault.row_key());
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,
             general_per_minute: config.requests_per_minute,

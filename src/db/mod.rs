@@ -8,6 +8,7 @@
 //! units in one transaction (`writer`), each in a savepoint; on PostgreSQL each thread runs one unit at a time
 //! (`postgres`). Nothing outside `store.rs` files and this folder imports diesel.
 
+pub mod authentic;
 mod backend;
 mod connection;
 mod error;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub use authentic::{RowKey, Stored};
 pub use backend::Backend;
 pub use connection::{AnyConnection, Both, MultiBackend, columns};
 pub use memory::Memory;
@@ -48,6 +50,7 @@ pub struct Db {
     reads: Arc<Queue>,
     threads: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
     backend: Arc<Backend>,
+    row_key: Option<Arc<RowKey>>,
 }
 
 impl std::fmt::Debug for Db {
@@ -83,7 +86,15 @@ impl Db {
                 Arc::clone(&writes)
             }
         };
-        Ok(Self { writes, reads, threads: Arc::new(std::sync::Mutex::new(threads)), backend: Arc::new(backend) })
+        let threads = Arc::new(std::sync::Mutex::new(threads));
+        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key: None })
+    }
+
+    /// Gives the units of this handle the key of the rows that decide who gets in. Without it they can neither be read
+    /// nor written.
+    #[must_use]
+    pub fn with_row_key(self, key: RowKey) -> Self {
+        Self { row_key: Some(Arc::new(key)), ..self }
     }
 
     /// Returns the database that this handle is for.
@@ -141,7 +152,7 @@ impl Db {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let unit = Unit::new(f, reply);
+        let unit = Unit::new(f, reply, self.row_key.clone());
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
         answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
     }

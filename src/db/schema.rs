@@ -33,6 +33,7 @@ diesel::table! {
         disabled_at -> Nullable<TimestampTz>,
         version -> BigInt,
         created_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 
@@ -59,6 +60,7 @@ diesel::table! {
         expires_at -> TimestampTz,
         revoked_at -> Nullable<TimestampTz>,
         revoked_cause -> Nullable<Integer>,
+        mac -> Binary,
     }
 }
 
@@ -71,6 +73,7 @@ diesel::table! {
         session_id -> Uid,
         created_at -> TimestampTz,
         spent_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 

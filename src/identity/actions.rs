@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::model::{AccountKind, Email, Passphrase, Profile};
 use super::password::{Credential, Passwords};
-use super::store::{self, Ending, NewAccount};
+use super::store::{self, AccountRow, Ending, SessionRow};
 use super::{Live, Tokens};
 use crate::audit::{self, Record, Subject};
-use crate::db::Tx;
+use crate::db::{At, Tx, authentic};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
@@ -67,7 +67,9 @@ pub struct Draft {
     pub id: Id<Account>,
     /// The patient of the account.
     pub patient: Option<Id<Patient>>,
-    new: NewAccount,
+    row: AccountRow,
+    profile: Vec<u8>,
+    credential: Vec<u8>,
     keys: Vec<Keys>,
 }
 
@@ -105,20 +107,25 @@ pub async fn draft(
             Some(patient)
         }
     };
-    let new = NewAccount {
+    let row = AccountRow {
         id,
-        kind: kind.name(),
-        patient,
+        kind: kind.name().to_owned(),
+        patient_id: patient,
         email_key: email_key(&state.vault, &profile.email),
-        profile: keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?,
-        credential: keys.seal_json(Purpose::Account, &credential_place(id), &credential)?,
+        failures: 0,
+        locked_until: None,
+        disabled_at: None,
+        version: 1,
+        created_at: At(now),
     };
-    Ok(Draft { id, patient, new, keys: all })
+    let profile = keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?;
+    let credential = keys.seal_json(Purpose::Account, &credential_place(id), &credential)?;
+    Ok(Draft { id, patient, row, profile, credential, keys: all })
 }
 
 /// Inserts a drafted account. Its keys may be cached once that is durable. `None` when its address is taken.
-pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> Result<Option<Id<Account>>> {
-    if !store::insert_account(tx, &draft.new, now)? {
+pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft) -> Result<Option<Id<Account>>> {
+    if !store::insert_account(tx, &draft.row, &draft.profile, &draft.credential)? {
         return Ok(None);
     }
     for keys in draft.keys.clone() {
@@ -151,7 +158,16 @@ pub fn open_session(
     opening: &SessionSecrets,
     now: Timestamp,
 ) -> Result<SessionTokens> {
-    store::insert_session(tx, opening.session, account, now.saturating_add(IDLE).unwrap_or(now), now)?;
+    let row = SessionRow {
+        id: opening.session,
+        account_id: account,
+        created_at: At(now),
+        last_used_at: At(now),
+        expires_at: At(now.saturating_add(IDLE).unwrap_or(now)),
+        revoked_at: None,
+        revoked_cause: None,
+    };
+    store::insert_session(tx, &row)?;
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;
@@ -178,28 +194,32 @@ pub async fn log_in(
     let key = email_key(&state.vault, email);
     let found = state.db.read(move |tx| store::find_by_email(tx, &key)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
-    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |row| row.id);
+    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |(row, _)| row.id);
     let keys = state.vault.keys(id.uuid()).await?;
     let credential: Credential = match (&found, &keys) {
-        (Some(row), Some(keys)) => keys.open_json(&credential_place(id), &row.credential)?,
+        // One that does not open fits no passphrase.
+        (Some((_, sealed)), Some(keys)) => keys.open_json(&credential_place(id), sealed).unwrap_or_else(|_changed| {
+            authentic::refused("accounts");
+            Credential::nobody()
+        }),
         _ => Credential::nobody(),
     };
     let fits = passwords.fits(passphrase, credential).await?;
     let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
     let verdict = state.db.write(move |tx| {
-        let row = store::find_account(tx, id)?;
-        let resting = row.as_ref().and_then(|row| row.locked_until).is_some_and(|until| until.0 > now);
-        let welcome = fits && !resting && row.as_ref().is_some_and(|row| row.disabled_at.is_none());
-        if !welcome {
-            let failures = row.map_or(0, |row| row.failures) + 1;
+        let wrong = Error::Unauthenticated(Code::CredentialsWrong);
+        let Some(row) = store::hold_account(tx, id)? else { return Ok(Err(wrong)) };
+        let resting = row.locked_until.is_some_and(|until| until.0 > now);
+        if !fits || resting || row.disabled_at.is_some() {
+            let failures = row.failures + 1;
             let until = (failures % FAILURES == 0).then(|| now.saturating_add(REST).unwrap_or(now));
             if !resting {
-                store::update_failures(tx, id, failures, until)?;
+                store::update_account(tx, &AccountRow { failures, locked_until: until.map(At), ..row })?;
             }
             // A value, not an error, so that the count of failures is committed.
-            return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
+            return Ok(Err(wrong));
         }
-        store::update_failures(tx, id, 0, None)?;
+        store::update_account(tx, &AccountRow { failures: 0, locked_until: None, ..row })?;
         let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
         if let Some(keys) = &keys {
             note(tx, &vault, keys, id, Some(grant.session), now, "log_in")?;
@@ -244,31 +264,34 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
     let Some(owner) = owner else { return Err(refused()) };
     let keys = state.vault.keys(owner.uuid()).await?;
     let verdict = state.db.write(move |tx| {
-        let Some(row) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
-        if row.revoked_at.is_some() || row.disabled_at.is_some() || row.expires_at.0 <= now {
+        let Some((token, session, account)) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
+        let (id, account_id) = (session.id, account.id);
+        if session.over(&account, now) {
             return Ok(Err(refused()));
         }
-        if let Some(spent) = row.spent_at {
+        if let Some(spent) = token.spent_at {
             let recent = now.duration_since(spent.0) <= GRACE;
             if !(recent && store::refresh_is_unspent(tx, &next_hash)?) {
-                store::mark_revoked(tx, row.session, Ending::Reuse, now)?;
+                store::mark_revoked(tx, session, Ending::Reuse, now)?;
                 if let Some(keys) = &keys {
-                    note(tx, &vault, keys, row.account, Some(row.session), now, "refresh_reused")?;
+                    note(tx, &vault, keys, account_id, Some(id), now, "refresh_reused")?;
                 }
                 return Ok(Err(refused()));
             }
         } else {
-            store::mark_spent(tx, &hash, now)?;
-            store::insert_refresh(tx, &next_hash, row.session, now)?;
-            store::update_session_used(tx, row.session, now, now.saturating_add(IDLE).unwrap_or(now))?;
+            let expires_at = At(now.saturating_add(IDLE).unwrap_or(now));
+            store::mark_spent(tx, token, now)?;
+            store::insert_refresh(tx, &next_hash, id, now)?;
+            store::update_session(tx, &SessionRow { last_used_at: At(now), expires_at, ..session })?;
         }
-        let access = tokens.issue(row.account, row.session, now)?;
-        Ok(Ok(SessionTokens { account: row.account, session: row.session, access, refresh: next.clone() }))
+        let access = tokens.issue(account_id, id, now)?;
+        Ok(Ok(SessionTokens { account: account_id, session: id, access, refresh: next.clone() }))
     });
     verdict.await?
 }
 
 /// Ends the caller's session.
 pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
-    store::mark_revoked(tx, live.session(), Ending::Wanted, live.now())
+    let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
+    store::mark_revoked(tx, session, Ending::Wanted, live.now())
 }

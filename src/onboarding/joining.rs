@@ -92,7 +92,7 @@ pub async fn register(
         if !store::mark_used(tx, open.id, draft.id, now)? {
             return Err(refused());
         }
-        let account = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
+        let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
         match (open.invitee, &settings) {
             (Invitee::Staff(may), None) => members::join(tx, open.clinic, account, may, now)?,

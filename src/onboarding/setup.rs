@@ -84,7 +84,7 @@ pub async fn set_up(
             return Err(Error::conflict(Code::SetupDone));
         }
         insert_clinic(tx, clinic, &doc, now)?;
-        let admin = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
+        let admin = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;
         insert_member(tx, clinic, admin, may, now)?;
         let (vault_of, keys) = (vault.clone(), keys.clone());

@@ -21,6 +21,7 @@ mod assignments;
 mod at_rest;
 mod audit;
 mod care_links;
+mod changed_rows;
 mod clinic;
 mod copy;
 mod db;

@@ -17,6 +17,7 @@ CREATE TABLE accounts (
     disabled_at timestamptz,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE account_heads (
@@ -33,6 +34,7 @@ CREATE TABLE sessions (
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
     revoked_cause integer,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE refresh_tokens (
@@ -40,6 +42,7 @@ CREATE TABLE refresh_tokens (
     session_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
     spent_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (hash)
 );
 CREATE TABLE clinics (

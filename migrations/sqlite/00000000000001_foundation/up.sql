@@ -17,6 +17,7 @@ CREATE TABLE accounts (
     disabled_at INTEGER,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE account_heads (
@@ -33,6 +34,7 @@ CREATE TABLE sessions (
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER,
     revoked_cause INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE refresh_tokens (
@@ -40,6 +42,7 @@ CREATE TABLE refresh_tokens (
     session_id BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     spent_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (hash)
 );
 CREATE TABLE clinics (

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use afterglow::db::At;
-use afterglow::db::schema::{accounts, clinics, patient_heads, staff_members};
+use afterglow::db::schema::{clinics, patient_heads, staff_members};
 use afterglow::kernel::Id;
 use afterglow::kernel::id::{Account, Clinic, Patient};
 use afterglow::vault::{Place, Purpose};
@@ -13,6 +13,7 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::accounts::disable;
 use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
@@ -176,7 +177,7 @@ impl World {
         ann.opens_response(&deleted_response, &["answers"], &people["granted"]).await;
         ann.delete(&ann.my(&format!("/exercise-responses/{deleted_response}"))).send().await.no_content();
         ann.delete(&format!("/v1/care-links/{ended}")).send().await.no_content();
-        disable(&app, &people["disabled"]).await;
+        disable(&app, people["disabled"].account.parse().unwrap()).await;
         app.wait(SignedDuration::from_mins(2));
 
         let prompt = id_of(ann.prompts().await.last().unwrap());
@@ -340,16 +341,4 @@ async fn move_to_another_clinic(app: &TestApp, member: &Person) {
         Ok(())
     };
     state.db.write(unit).await.unwrap();
-}
-
-/// Accounts are disabled by the operator, for whom there is no operation yet.
-pub async fn disable(app: &TestApp, person: &Person) {
-    let (account, now): (Id<Account>, Timestamp) = (person.account.parse().unwrap(), app.now());
-    let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-        diesel::update(accounts::table.filter(accounts::id.eq(account)))
-            .set(accounts::disabled_at.eq(Some(At(now))))
-            .execute(tx.conn())?;
-        Ok(())
-    };
-    app.server.state.db.write(unit).await.unwrap();
 }
