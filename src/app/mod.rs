@@ -189,6 +189,7 @@ impl Server {
                 .configure(|config| http::configure(config, &settings))
                 .configure(|config| mounted.iter().for_each(|guest| guest.mount(config)))
                 .wrap(Condition::new(present, from_fn(around)))
+                .wrap(from_fn(http::guard::methods))
                 .wrap(from_fn(http::limits::throttle))
                 .wrap(from_fn(http::layers::outer))
         };

@@ -1,16 +1,18 @@
 //! The OpenAPI document, made from the handlers.
 
+mod shared;
+
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, Route};
 use serde_json::Value;
-use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
-use utoipa::openapi::{ArrayBuilder, Content, OpenApi, PathItem, Ref, RefOr, Schema, SecurityRequirement};
+use utoipa::openapi::{ArrayBuilder, Content, OpenApi, Ref, RefOr, Schema, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use self::shared::operations;
 use crate::http::{Operations, PatientRef, Problem};
 
 /// The parts of the document that no handler declares.
@@ -71,6 +73,7 @@ pub fn document() -> OpenApi {
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     allow_warnings(&mut document);
     show_examples(&mut document);
+    shared::share_responses(&mut document);
     document
 }
 
@@ -95,10 +98,6 @@ fn allow_warnings(document: &mut OpenApi) {
             }
         }
     }
-}
-
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
 /// The requests and responses of a test by operation: `{request?, response?, status}`. The test writes them.

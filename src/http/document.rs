@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::problem::{MEDIA_TYPE, Problem};
+use crate::kernel::Code;
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
@@ -28,7 +30,7 @@ pub fn problem(status: u16) -> Response {
         405 => "Not a method of this address",
         408 => "The request took too long to arrive",
         409 => "Does not fit the present state",
-        410 => "Was deleted",
+        410 => "Was deleted; its owner can bring some kinds of objects back",
         412 => "Your copy is out of date",
         413 => "Too large",
         415 => "Unsupported media type",
@@ -42,10 +44,17 @@ pub fn problem(status: u16) -> Response {
         _ => "",
     };
     let schema = Ref::from_schema_name(Problem::name());
-    ResponseBuilder::new()
-        .description(description)
-        .content(MEDIA_TYPE, ContentBuilder::new().schema(Some(schema)).build())
-        .build()
+    let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples(status)).build();
+    ResponseBuilder::new().description(description).content(MEDIA_TYPE, content).build()
+}
+
+/// Returns an example of each code of a status.
+fn examples(status: u16) -> impl Iterator<Item = (&'static str, Example)> {
+    let codes = Code::ALL.iter().copied().filter(move |code| code.status() == status);
+    codes.map(|code| {
+        let value = serde_json::to_value(Problem::example(code)).ok();
+        (code.name(), ExampleBuilder::new().summary(code.title()).value(value).build())
+    })
 }
 
 macro_rules! sets {
@@ -70,6 +79,8 @@ sets! {
     SetupErrors = [400, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A read with an access token.
     ReadErrors = [400, 401, 403, 404, 422, 429, 431, 500, 503];
+    /// A read of an object that its owner may have deleted.
+    ItemErrors = [400, 401, 403, 404, 410, 422, 429, 431, 500, 503];
     /// A read whose parameters come in a body (search).
     SearchErrors = [400, 401, 403, 404, 408, 413, 415, 422, 429, 431, 500, 503];
     /// A change without a body.

@@ -1,7 +1,8 @@
-//! The table of the methods of each address.
+//! The methods of each address.
 //!
-//! The framework answers 404 to a wrong method. This table is built from the OpenAPI document, so it cannot forget an
-//! operation.
+//! The framework tries one operation after the other, and would take `DELETE /invitations/accept` for that of
+//! `/invitations/{id}`. The table here is built from the OpenAPI document, so it cannot forget an operation, and is
+//! asked before the router: an address belongs to the most exact template alone.
 
 use actix_web::http::Method;
 use utoipa::openapi::OpenApi;
@@ -10,7 +11,8 @@ use utoipa::openapi::OpenApi;
 #[derive(Clone, Debug, Default)]
 pub struct Methods(Vec<(Vec<Segment>, Vec<Method>)>);
 
-#[derive(Clone, Debug)]
+/// A segment of a template. One that is less is more exact.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(String),
     One,
@@ -47,20 +49,18 @@ impl Methods {
             })
             .collect();
         self.0.push((segments, methods.to_vec()));
+        // The first that fits is then the most exact.
+        self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
         self
     }
 
     /// Returns the methods of an address, in a fixed order; none for an unknown address.
     pub fn of(&self, path: &str) -> Vec<Method> {
-        let found: Vec<&Method> =
-            self.0.iter().filter(|(template, _)| fits(template, path)).flat_map(|(_, methods)| methods).collect();
-        if found.is_empty() {
-            return Vec::new();
-        }
-        let has = |method: &Method| match method.as_str() {
-            "HEAD" => found.contains(&&Method::GET),
-            "OPTIONS" => true,
-            _ => found.contains(&method),
+        let Some((_, found)) = self.0.iter().find(|(template, _)| fits(template, path)) else { return Vec::new() };
+        let has = |method: &Method| match *method {
+            Method::HEAD => found.contains(&Method::GET),
+            Method::OPTIONS => true,
+            _ => found.contains(method),
         };
         let order =
             [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];

@@ -8,15 +8,16 @@
 //!
 //! ```ignore
 //! App::new()
-//!     .configure(|c| http::configure(c, &settings)) // app data, the fallback for 404, 405 and OPTIONS
+//!     .configure(|c| http::configure(c, &settings)) // app data, the answer for unknown addresses
+//!     .wrap(from_fn(http::guard::methods))          // 405 and OPTIONS
 //!     .wrap(from_fn(http::limits::throttle))        // inside, so that a 429 has the log line and the headers
 //!     .wrap(from_fn(http::layers::outer))           // the last `wrap` is the outermost
 //! ```
 
 pub mod body;
 pub mod document;
-mod fallback;
 mod faults;
+pub mod guard;
 pub mod layers;
 pub mod limits;
 mod listing;
@@ -61,7 +62,7 @@ pub use settings::Settings;
 
 use crate::kernel::{Code, Error};
 
-/// Registers the shared settings, the fallback for unknown addresses and methods, and the error handlers of the
+/// Registers the shared settings, the answer for unknown addresses, and the error handlers of the
 /// framework's own extractors.
 pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
     config
@@ -78,7 +79,7 @@ pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
         }))
         .app_data(web::PathConfig::default().error_handler(|_, _| Error::field("path", "is not valid").into()))
         .app_data(web::QueryConfig::default().error_handler(|_, _| Error::field("query", "is not valid").into()))
-        .default_service(web::to(fallback::fallback));
+        .default_service(web::to(async || problem::response(&Error::NotFound)));
 }
 
 fn framework(code: Code) -> actix_web::Error {

@@ -85,6 +85,18 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Returns the problem of a code as the document shows it.
+    pub(super) fn example(code: Code) -> Self {
+        let wrong = ProblemField { pointer: "/mood/valence".to_owned(), detail: "must be between 0 and 10".to_owned() };
+        Self {
+            errors: if code == Code::Invalid { vec![wrong] } else { Vec::new() },
+            request_id: "443e534a-8ee1-4d0d-999e-f3e28f0b59ea".to_owned(),
+            ..Self::of(code)
+        }
+    }
+}
+
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let mut problem = Self::of(error.code());

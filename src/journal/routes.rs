@@ -15,7 +15,7 @@ use super::view::EntryView;
 use crate::care::Door;
 use crate::care::door::{Care, Own, Shared};
 use crate::http::document::{
-    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors,
+    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
 use crate::http::{Body, NewId, Operations, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::items::routes::{self as items, Written};
@@ -79,8 +79,7 @@ async fn put_entry(door: Door<Own>, request: Request<NewId<Entry>, Body<PutEntry
         ("entry_id" = Uuid, Path, description = "The entry"), IfNoneMatchHeader),
     responses((status = 200, description = "The entry", body = EntryView),
         (status = 304, description = "You have it"),
-        (status = 410, description = "It was deleted, and can be brought back", body = crate::http::Problem,
-            content_type = "application/problem+json"), ReadErrors))]
+        ItemErrors))]
 #[get("/entries/{entry_id}")]
 async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, when: Preconditions) -> Result<Reply> {
     items::get::<Entries, _>(door, "get_entry", (id.0, when), ()).await

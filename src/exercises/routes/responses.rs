@@ -13,7 +13,7 @@ use crate::exercises::draft::PutExerciseResponse;
 use crate::exercises::model::{Content, Responses};
 use crate::exercises::view::ResponseView;
 use crate::http::document::{
-    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors,
+    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
 use crate::http::{Body, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::items::routes::{self as items, Written};
@@ -66,8 +66,7 @@ pub(super) async fn put_exercise_response(
         ("response_id" = Uuid, Path, description = "The response"), IfNoneMatchHeader),
     responses((status = 200, description = "The response", body = ResponseView),
         (status = 304, description = "You have it"),
-        (status = 410, description = "It was deleted, and can be brought back", body = crate::http::Problem,
-            content_type = "application/problem+json"), ReadErrors))]
+        ItemErrors))]
 #[get("/exercise-responses/{response_id}")]
 pub(super) async fn get_exercise_response(
     door: Door<Shared>,

@@ -185,6 +185,7 @@ fn build(
         )
         .route("/v1/auth/login", web::post().to(async || Reply::ok(&json!({})).no_store()))
         .route("/docs/{rest:.*}", web::get().to(async || "docs"))
+        .wrap(from_fn(guard::methods))
         .wrap(from_fn(limits::throttle))
         .wrap(from_fn(layers::outer));
     (app, document)

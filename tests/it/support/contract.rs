@@ -31,6 +31,12 @@ pub fn item(path: &str) -> Option<&'static Value> {
     templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| *item)
 }
 
+/// What a `$ref` points to, or the value itself.
+pub fn resolved(value: &'static Value) -> &'static Value {
+    let Some(to) = value["$ref"].as_str() else { return value };
+    document().pointer(&to[1..]).unwrap_or_else(|| panic!("{to} points to nothing"))
+}
+
 pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<String, String>, bytes: &[u8]) {
     let said = format!("{method} {path} → {status}");
     assert!(headers.contains_key("x-request-id"), "{said}: no request id");
@@ -48,7 +54,7 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
         assert!(bytes.is_empty(), "{said}: 304 with a body");
         return;
     }
-    let response = &operation["responses"][status.as_str()];
+    let response = resolved(&operation["responses"][status.as_str()]);
     assert!(
         !response.is_null(),
         "{said}: the document does not declare this status: {}",
