@@ -8,7 +8,7 @@ use super::links;
 use super::model::Capabilities;
 use super::store::{self, Member};
 use crate::changes::Planner;
-use crate::db::Tx;
+use crate::db::{At, Tx};
 use crate::identity::{Live, Staff};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::page::{Page, PageRequest};
@@ -22,7 +22,7 @@ pub fn list(
     asked: PageRequest<Id<Account>>,
 ) -> Result<Page<Member, Id<Account>>> {
     require_admin(tx, live, clinic)?;
-    Ok(asked.cut(store::list_members(tx, clinic, asked.after, asked.rows())?, |member| member.account))
+    Ok(asked.cut(store::list_members(tx, clinic, asked.after, asked.rows())?, |member| member.account_id))
 }
 
 /// An admin's change of a member.
@@ -34,11 +34,12 @@ pub struct MemberChange {
     pub ended: bool,
 }
 
-/// Changes a member's capabilities, or ends their work at the clinic and with it their care links there.
+/// Changes a member's capabilities, or ends their work at the clinic. With the work, and with `care`, their care links
+/// there end, and what was granted over them: whoever gets `care` again starts with none.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there; [`Code::StateConflict`] when the clinic would be left without an
+/// [`Error::NotFound`] when they do not work there; [`Code::Forbidden`] when an admin gives themself a capability; [`Code::StateConflict`] when the clinic would be left without an
 /// admin; the errors of `change`.
 pub fn update(
     tx: &mut Tx<'_>,
@@ -49,16 +50,17 @@ pub fn update(
 ) -> Result<Member> {
     require_admin(tx, live, clinic)?;
     let members = store::hold_members(tx, clinic)?;
-    let mut member = *members.iter().find(|member| member.account == account).ok_or(Error::NotFound)?;
+    let member = *members.iter().find(|member| member.account_id == account).ok_or(Error::NotFound)?;
     let change = change(&member)?;
-    member.capabilities = change.capabilities;
-    let administers = |member: &Member| member.capabilities.admin();
-    let others = members.iter().any(|other| other.account != account && administers(other));
-    if !others && (change.ended || !administers(&member)) {
+    let (before, after) = (member.may(), change.capabilities);
+    if account == live.account() && after.beyond(before) {
+        return Err(Error::Forbidden(Code::Forbidden));
+    }
+    let others = members.iter().any(|other| other.account_id != account && other.may().admin());
+    if !others && (change.ended || !after.admin()) {
         return Err(Error::conflict(Code::StateConflict));
     }
-    let ended: Option<Timestamp> = change.ended.then_some(live.now());
-    if change.ended {
+    if change.ended || (before.care() && !after.care()) {
         let actor = (live.account(), live.session());
         for link in store::hold_links_of(tx, clinic, account)? {
             // No keys, because many patients may be concerned: the planner marks their plans stale.
@@ -66,7 +68,9 @@ pub fn update(
             WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }
     }
-    store::update_member(tx, clinic, account, member.capabilities, ended)?;
+    let ended_at = change.ended.then_some(At(live.now()));
+    let member = Member { capabilities: after.bits(), ended_at, ..member };
+    store::update_member(tx, &member)?;
     Ok(member)
 }
 

@@ -35,6 +35,11 @@ impl Capabilities {
         (bits != 0).then_some(Self(bits))
     }
 
+    /// Whether there is one among them that `others` lack.
+    pub const fn beyond(self, others: Self) -> bool {
+        self.0 & !others.0 != 0
+    }
+
     /// Returns their names.
     pub fn names(self) -> Vec<&'static str> {
         Self::NAMES.iter().filter(|(_, bit)| self.0 & bit != 0).map(|(name, _)| *name).collect()
@@ -109,6 +114,8 @@ mod tests {
         let both = Capabilities::parse(["care", "record"]).unwrap();
         assert_eq!((both.care(), both.record(), both.duty(), both.admin()), (true, true, false, false));
         assert_eq!(both.names(), ["care", "record"]);
+        let care = Capabilities::parse(["care"]).unwrap();
+        assert!(both.beyond(care) && !care.beyond(both) && !both.beyond(both));
         assert_eq!(Capabilities::parse([]), None);
         assert_eq!(Capabilities::parse(["care", "everything"]), None);
     }

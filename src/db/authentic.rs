@@ -7,28 +7,10 @@
 //!
 //! A MAC does not show that a row is an older one, restored as a whole.
 
-use aws_lc_rs::hmac;
-use uuid::Uuid;
-
-use super::{At, Tx};
+use super::row_key::RowKey;
+use super::types::At;
+use super::unit::Tx;
 use crate::kernel::{Error, Id, Result};
-
-/// The key of the rows' MACs.
-#[derive(Clone)]
-pub struct RowKey(hmac::Key);
-
-impl std::fmt::Debug for RowKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RowKey(***)")
-    }
-}
-
-impl RowKey {
-    /// Makes the key of its bytes.
-    pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
-    }
-}
 
 /// A row that decides who gets in. [`authentic!`](crate::authentic) implements it.
 pub trait Authentic {
@@ -60,7 +42,7 @@ impl<R: Authentic> Stored<R> {
     ///
     /// [`Error::Internal`] for a database that was opened without a key.
     pub fn checked(self, tx: &Tx<'_>) -> Result<Option<R>> {
-        if hmac::verify(key(tx)?, &covered(&self.row), &self.mac).is_ok() {
+        if key(tx)?.fits(&covered(&self.row), &self.mac) {
             return Ok(Some(self.row));
         }
         refused(R::TABLE);
@@ -83,7 +65,7 @@ pub fn checked<R: Authentic>(tx: &Tx<'_>, rows: Vec<Stored<R>>) -> Result<Vec<R>
 ///
 /// [`Error::Internal`] for a database that was opened without a key.
 pub fn row_mac<R: Authentic>(tx: &Tx<'_>, row: &R) -> Result<Vec<u8>> {
-    Ok(hmac::sign(key(tx)?, &covered(row)).as_ref().to_vec())
+    Ok(key(tx)?.mac(&covered(row)))
 }
 
 /// Tells that a row was refused, because it does not fit its MAC or a sealed column that decides does not open.
@@ -92,9 +74,8 @@ pub fn refused(table: &'static str) {
     metrics::counter!("afterglow_rows_refused_total", "table" => table).increment(1);
 }
 
-fn key<'t>(tx: &'t Tx<'_>) -> Result<&'t hmac::Key> {
-    let key = tx.row_key().ok_or_else(|| Error::internal("this database was opened without the key of its rows"))?;
-    Ok(&key.0)
+fn key<'t>(tx: &'t Tx<'_>) -> Result<&'t RowKey> {
+    tx.row_key().ok_or_else(|| Error::internal("this database was opened without the key of its rows"))
 }
 
 fn covered<R: Authentic>(row: &R) -> Vec<u8> {
@@ -112,7 +93,7 @@ pub trait Covered {
 
 impl<K> Covered for Id<K> {
     fn cover(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(Uuid::as_bytes(&self.uuid()));
+        bytes.extend_from_slice(self.uuid().as_bytes());
     }
 }
 impl Covered for At {

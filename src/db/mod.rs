@@ -16,6 +16,7 @@ mod memory;
 pub mod migrate;
 mod postgres;
 mod queue;
+mod row_key;
 pub mod schema;
 mod sqlite;
 mod types;
@@ -29,10 +30,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub use authentic::{RowKey, Stored};
+pub use authentic::Stored;
 pub use backend::Backend;
 pub use connection::{AnyConnection, Both, MultiBackend, columns};
 pub use memory::Memory;
+pub use row_key::RowKey;
 pub use types::{At, TimestampTz, Uid};
 pub use unit::Tx;
 

@@ -99,6 +99,7 @@ diesel::table! {
         capabilities -> Integer,
         created_at -> TimestampTz,
         ended_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -119,6 +120,7 @@ diesel::table! {
         used_at -> Nullable<TimestampTz>,
         used_by -> Nullable<Uid>,
         revoked_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -132,6 +134,7 @@ diesel::table! {
         plan_version -> BigInt,
         next_plan_at -> Nullable<TimestampTz>,
         created_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 
@@ -176,6 +179,7 @@ diesel::table! {
         accepted_at -> Nullable<TimestampTz>,
         active_at -> Nullable<TimestampTz>,
         ended_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -192,6 +196,7 @@ diesel::table! {
         created_at -> TimestampTz,
         expires_at -> Nullable<TimestampTz>,
         closed_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -203,6 +208,7 @@ diesel::table! {
         patient_id -> Uid,
         grant_id -> Uid,
         link_id -> Uid,
+        mac -> Binary,
     }
 }
 
@@ -214,6 +220,7 @@ diesel::table! {
         patient_id -> Uid,
         item_id -> Uid,
         grant_id -> Uid,
+        mac -> Binary,
     }
 }
 
@@ -343,6 +350,7 @@ diesel::table! {
         doc -> Binary,
         version -> BigInt,
         created_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 
@@ -455,6 +463,7 @@ diesel::table! {
         version -> BigInt,
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 

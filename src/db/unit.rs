@@ -6,7 +6,8 @@ use std::sync::Arc;
 use diesel::connection::SimpleConnection as _;
 use tokio::sync::oneshot;
 
-use super::{AnyConnection, RowKey};
+use super::AnyConnection;
+use super::row_key::RowKey;
 use crate::kernel::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::code::JoinCode;
 use super::inviting::code_hash;
 use super::model::{Invitee, Person, Registration, refused};
-use super::store::{self, OpenInvitation};
+use super::store::{self, InvitationKey};
 use crate::care::access::{Access, Write, WriteScope};
 use crate::care::model::Capabilities;
 use crate::care::store::{Link, find_link, memberships};
@@ -42,7 +42,7 @@ pub fn on_patient_created(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Se
 }
 
 /// Finds the invitation of a code that may be used with this address.
-fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<OpenInvitation> {
+fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<InvitationKey> {
     let open = store::find_open(tx, code_hash, now)?;
     open.filter(|open| open.email_key.as_deref().is_none_or(|bound| bound == email)).ok_or_else(refused)
 }
@@ -73,7 +73,7 @@ pub async fn register(
     });
     let (open, taken) = peek.await?;
     // Checked before the address: the faults of a form must not depend on the addresses that are known.
-    let settings = match open.invitee {
+    let settings = match open.invitee() {
         Invitee::Patient => Some(registration.settings(now)?),
         Invitee::Staff(_) => None,
     };
@@ -89,17 +89,17 @@ pub async fn register(
     let link: Id<CareLink> = state.entropy.id(now);
     let unit = state.db.write(move |tx| {
         let open = get_open(tx, &hash, &email, now)?;
-        if !store::mark_used(tx, open.id, draft.id, now)? {
+        if !store::mark_used(tx, &open, draft.id, now)? {
             return Err(refused());
         }
         let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
-        match (open.invitee, &settings) {
-            (Invitee::Staff(may), None) => members::join(tx, open.clinic, account, may, now)?,
+        match (open.invitee(), &settings) {
+            (Invitee::Staff(may), None) => members::join(tx, open.clinic_id, account, may, now)?,
             (Invitee::Patient, Some(settings)) => {
                 WriteScope::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
                     on_patient_created(tx, access, settings)?;
-                    links::accept(tx, access, link, open.clinic, open.inviter)
+                    links::accept(tx, access, link, open.clinic_id, open.inviter_id)
                 })?;
             }
             _ => return Err(Error::internal("an invitation changed its kind")),
@@ -154,18 +154,18 @@ pub fn accept(
     let code = code.ok_or_else(refused)?;
     let email = get_email_key(tx, live.account())?;
     let open = get_open(tx, &code_hash(&state.vault, &code), &email, live.now())?;
-    if !store::mark_used(tx, open.id, live.account(), live.now())? {
+    if !store::mark_used(tx, &open, live.account(), live.now())? {
         return Err(refused());
     }
-    match (open.invitee, live.kind()) {
+    match (open.invitee(), live.kind()) {
         (Invitee::Patient, AccountKind::Patient) => {
-            let accept = |tx: &mut Tx<'_>, access: &_| links::accept(tx, access, link, open.clinic, open.inviter);
+            let accept = |tx: &mut Tx<'_>, access: &_| links::accept(tx, access, link, open.clinic_id, open.inviter_id);
             WriteScope::of_self(live, None)?.run(tx, state.planner.as_ref(), accept)?;
             find_link(tx, link)?.map(Joined::Link).ok_or(Error::NotFound)
         }
         (Invitee::Staff(may), AccountKind::Staff) => {
-            members::join(tx, open.clinic, live.account(), may, live.now())?;
-            Ok(Joined::Clinic(open.clinic, may))
+            members::join(tx, open.clinic_id, live.account(), may, live.now())?;
+            Ok(Joined::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),
     }

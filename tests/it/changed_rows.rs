@@ -94,12 +94,10 @@ impl Scene {
         let place = ann.of_theirs(&format!("/assignments/{}", new_id(&app)));
         theo.put(&place, assignment).send().await.created();
         let gus = json!({ "ended": true });
-        let clinic = admin.get("/v1/me").send().await.ok().text("/memberships/0/clinic_id");
-        let member = format!("/v1/clinics/{clinic}/members/{}", gone.account);
-        admin.patch(&member, gus).send().await.ok();
-
         let wish = json!({ "kind": "staff", "capabilities": ["care", "admin"] });
         let made = admin.post("/v1/invitations", wish.clone()).send().await.created();
+        let clinic = made.text("/clinic_id");
+        admin.patch(&format!("/v1/clinics/{clinic}/members/{}", gone.account), gus).send().await.ok();
         admin.delete(&format!("/v1/invitations/{}", made.text("/id"))).send().await.no_content();
         let bound = with(wish, json!({ "email": "somebody@lakeside.example" }));
         codes.push(made.text("/code"));

@@ -58,6 +58,7 @@ CREATE TABLE staff_members (
     capabilities integer NOT NULL,
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (clinic_id, account_id)
 );
 CREATE TABLE invitations (
@@ -73,6 +74,7 @@ CREATE TABLE invitations (
     used_at timestamptz,
     used_by uuid,
     revoked_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE patients (
@@ -81,6 +83,7 @@ CREATE TABLE patients (
     plan_version bigint NOT NULL,
     next_plan_at timestamptz,
     created_at timestamptz NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE patient_heads (
@@ -108,6 +111,7 @@ CREATE TABLE care_links (
     accepted_at timestamptz,
     active_at timestamptz,
     ended_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE grants (
@@ -119,18 +123,21 @@ CREATE TABLE grants (
     created_at timestamptz NOT NULL,
     expires_at timestamptz,
     closed_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, id)
 );
 CREATE TABLE grant_readers (
     patient_id uuid NOT NULL,
     grant_id uuid NOT NULL,
     link_id uuid NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, grant_id, link_id)
 );
 CREATE TABLE grant_items (
     patient_id uuid NOT NULL,
     item_id uuid NOT NULL,
     grant_id uuid NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, item_id, grant_id)
 );
 CREATE TABLE infusions (
@@ -225,6 +232,7 @@ CREATE TABLE comments (
     doc bytea NOT NULL,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, id)
 );
 CREATE TABLE openings (

@@ -58,6 +58,7 @@ CREATE TABLE staff_members (
     capabilities INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     ended_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (clinic_id, account_id)
 );
 CREATE TABLE invitations (
@@ -73,6 +74,7 @@ CREATE TABLE invitations (
     used_at INTEGER,
     used_by BLOB,
     revoked_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE patients (
@@ -81,6 +83,7 @@ CREATE TABLE patients (
     plan_version INTEGER NOT NULL,
     next_plan_at INTEGER,
     created_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE patient_heads (
@@ -108,6 +111,7 @@ CREATE TABLE care_links (
     accepted_at INTEGER,
     active_at INTEGER,
     ended_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE grants (
@@ -119,18 +123,21 @@ CREATE TABLE grants (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     closed_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, id)
 );
 CREATE TABLE grant_readers (
     patient_id BLOB NOT NULL,
     grant_id BLOB NOT NULL,
     link_id BLOB NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, grant_id, link_id)
 );
 CREATE TABLE grant_items (
     patient_id BLOB NOT NULL,
     item_id BLOB NOT NULL,
     grant_id BLOB NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, item_id, grant_id)
 );
 CREATE TABLE infusions (
@@ -225,6 +232,7 @@ CREATE TABLE comments (
     doc BLOB NOT NULL,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, id)
 );
 CREATE TABLE openings (

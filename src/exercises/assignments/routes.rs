@@ -78,7 +78,7 @@ fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<(Assignmen
     let tag = opened.tag();
     let doc = opened.doc;
     let view = AssignmentView {
-        id: row.id.uuid(),
+        id: row.key.id.uuid(),
         exercise_key: doc.exercise_key,
         state: opened.state.name().to_owned(),
         done_on: doc.done.map(|done| done.on),
@@ -86,10 +86,10 @@ fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<(Assignmen
         note: doc.note.map(Text::into_string),
         due_on: doc.due_on,
         request_share: doc.request_share,
-        therapist_id: row.author_id.uuid(),
-        version: row.version,
-        created_at: row.created_at.0,
-        updated_at: row.updated_at.0,
+        therapist_id: row.key.author_id.uuid(),
+        version: row.key.version,
+        created_at: row.key.created_at.0,
+        updated_at: row.key.updated_at.0,
     };
     Ok((view, tag))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::store;
-pub use super::store::CommentRow;
+pub use super::store::{CommentKey, CommentRow};
 use crate::care::Access;
 use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
@@ -44,7 +44,7 @@ fn place(patient: Id<Patient>, id: Id<Comment>) -> Place {
 ///
 /// When it cannot be opened with the patient's keys.
 pub fn open(keys: &Keys, patient: Id<Patient>, row: &CommentRow) -> Result<Text<4000>> {
-    Ok(keys.open_json::<Doc>(&place(patient, row.id), &row.doc)?.body)
+    Ok(keys.open_json::<Doc>(&place(patient, row.key.id), &row.doc)?.body)
 }
 
 /// Finds the thread of an entry that the caller may see; `None` stands for all of them.
@@ -73,15 +73,18 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
         (None, Some(asked)) => open_thread(tx, access, new.entry, asked)?,
     };
     let doc = Doc { body: new.body.clone() };
-    let row = CommentRow {
+    let key = CommentKey {
         id: new.id,
+        patient_id: access.patient(),
         entry_id: new.entry,
         link_id,
         author_id: access.account()?,
-        doc: access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?,
+        version: 1,
         created_at: At(access.now()),
     };
-    store::insert(tx, access, &row)?;
+    let doc = access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?;
+    let row = CommentRow { key, doc };
+    store::insert(tx, &row)?;
     access.record(tx, Change::new(Entity::Comment, new.id, 1, Op::Create))?;
     access.returns(new.id.uuid());
     Ok(row)
@@ -106,8 +109,8 @@ fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked:
 /// [`Error::NotFound`].
 pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<CommentRow> {
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    let thread = thread_of(tx, access, row.entry_id)?;
-    if thread.is_some_and(|own| own != row.link_id) {
+    let thread = thread_of(tx, access, row.key.entry_id)?;
+    if thread.is_some_and(|own| own != row.key.link_id) {
         return Err(Error::NotFound);
     }
     access.returns(id.uuid());
@@ -126,9 +129,9 @@ pub fn list(
     page: PageRequest<Id<Comment>>,
 ) -> Result<Page<CommentRow, Id<Comment>>> {
     let thread = thread_of(tx, access, entry)?;
-    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| row.id);
+    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| row.key.id);
     for row in &page.items {
-        access.returns(row.id.uuid());
+        access.returns(row.key.id.uuid());
     }
     Ok(page)
 }

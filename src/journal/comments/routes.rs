@@ -72,12 +72,12 @@ struct CommentList {
 
 fn view(door: &Door<Shared>, row: &CommentRow) -> Result<CommentView> {
     Ok(CommentView {
-        id: row.id.uuid(),
-        entry_id: row.entry_id.uuid(),
-        thread_id: row.link_id.uuid(),
-        author_id: row.author_id.uuid(),
+        id: row.key.id.uuid(),
+        entry_id: row.key.entry_id.uuid(),
+        thread_id: row.key.link_id.uuid(),
+        author_id: row.key.author_id.uuid(),
         body: actions::open(door.keys()?, door.patient()?, row)?.into_string(),
-        created_at: row.created_at.0,
+        created_at: row.key.created_at.0,
     })
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use afterglow::db::At;
+use afterglow::care::store::Member;
 use afterglow::db::schema::{clinics, patient_heads, staff_members};
+use afterglow::db::{At, Stored, columns};
 use afterglow::kernel::Id;
 use afterglow::kernel::id::{Account, Clinic, Patient};
 use afterglow::vault::{Place, Purpose};
@@ -334,10 +335,10 @@ async fn move_to_another_clinic(app: &TestApp, member: &Person) {
             clinics::created_at.eq(At(now)),
         );
         diesel::insert_into(clinics::table).values(row).execute(tx.conn())?;
-        let moved = diesel::update(staff_members::table.filter(staff_members::account_id.eq(account)))
-            .set(staff_members::clinic_id.eq(clinic))
-            .execute(tx.conn())?;
-        assert_eq!(moved, 1);
+        let own = staff_members::table.filter(staff_members::account_id.eq(account));
+        let row: Stored<Member> = own.select(columns::<Stored<Member>>()).first(tx.conn())?;
+        let row = Member { clinic_id: clinic, ..row.checked(tx)?.unwrap() };
+        assert_eq!(diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?, 1);
         Ok(())
     };
     state.db.write(unit).await.unwrap();
