@@ -51,7 +51,8 @@
 //!    [`care::Access`], which every storage function takes; replay record; the head row of the patient is locked and
 //!    gives the change its number; objects; change row; for anybody but the patient, the audit row.
 //! 5. **View**: sealed rows are opened after the unit, outside the database threads. Inside it, only rows that
-//!    planning or a check needs are opened, by store functions that say so.
+//!    planning or a check needs are opened, by store functions that say so. The patient's own list of prompts counts
+//!    as planning: which rows it reads next depends on what it finds in the last.
 //!
 //! # Adding an operation
 //!

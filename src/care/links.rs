@@ -11,6 +11,7 @@ use super::store::{self, Link};
 use crate::audit::{self, Record, Subject};
 use crate::changes::{Change, Entity, FeedsPlan, Op, Planner};
 use crate::db::Tx;
+use crate::idempotency::Outcome;
 use crate::identity::{Anyone, Live, Staff};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
 use crate::kernel::page::{Page, PageRequest};
@@ -160,11 +161,12 @@ pub fn note_shown<K>(
 /// [`Error::NotFound`] when the patient's keys were destroyed.
 pub fn show_confirmed(
     tx: &mut Tx<'_>,
-    vault: &Vault,
-    keys: Option<&Keys>,
+    (vault, keys): &(Vault, Option<Keys>),
     live: &Live<Staff>,
-    link: Link,
+    outcome: Outcome<Link>,
 ) -> Result<(Link, SealedNames)> {
+    let link = outcome.or_get(|id| own_live(tx, live, id))?;
+    let keys = keys.as_ref();
     note_shown(tx, vault, keys.ok_or(Error::NotFound)?, live, "confirm_care_link", "therapist", &link)?;
     Ok((link, SealedNames::collect(tx, [link.person], [link.clinic])?))
 }

@@ -6,9 +6,11 @@ use super::access::{Access, Role, WriteScope};
 use super::clinics::require_admin;
 use super::links;
 use super::model::Capabilities;
+use super::people::SealedNames;
 use super::store::{self, Member};
 use crate::changes::Planner;
 use crate::db::{At, Tx};
+use crate::idempotency::Outcome;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::page::{Page, PageRequest};
@@ -74,14 +76,23 @@ pub fn update(
     Ok(member)
 }
 
-/// Reads a member after a change, also one who no longer works there.
+/// Reads a member after a change, also one who no longer works there, with their name.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when they never worked there.
-pub fn get(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Member> {
-    require_admin(tx, live, clinic)?;
-    store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
+pub fn show(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    clinic: Option<Id<Clinic>>,
+    outcome: Outcome<Member>,
+) -> Result<(Member, SealedNames)> {
+    let clinic = clinic.ok_or(Error::NotFound)?;
+    let member = outcome.or_get(|account| {
+        require_admin(tx, live, clinic)?;
+        store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
+    })?;
+    Ok((member, SealedNames::collect(tx, [member.account_id], [])?))
 }
 
 /// Makes an account a member of a clinic.

@@ -154,10 +154,7 @@ pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> 
 impl Background {
     /// Opens both.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Surroundings> {
-        let mut doses = Vec::new();
-        for row in &self.infusions {
-            doses.extend(row.open(keys, patient)?.doc.dose(row.id));
-        }
+        let doses = open_doses(&self.infusions, keys, patient)?;
         let Some(row) = &self.settings else {
             return Ok(Surroundings { doses, zones: Vec::new(), locale: "en".to_owned() });
         };
@@ -168,5 +165,14 @@ impl Background {
 
 /// Lists the patient's doses for the window.
 pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
-    Ok(list_infusions(tx, access)?.into_iter().filter_map(|stored| stored.doc.dose(stored.id)).collect())
+    open_doses(&list_infusion_rows(tx, access)?, access.keys()?, access.patient())
+}
+
+/// Opens the doses among `rows` for the window.
+pub fn open_doses(rows: &[InfusionRow], keys: &Keys, patient: Id<Patient>) -> Result<Vec<Dose>> {
+    let mut doses = Vec::new();
+    for row in rows {
+        doses.extend(row.open(keys, patient)?.doc.dose(row.id));
+    }
+    Ok(doses)
 }

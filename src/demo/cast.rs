@@ -9,6 +9,7 @@ use super::stage::{Actor, Stage, person, unfit};
 use super::story::{self, PatientStory, Worker};
 use crate::care::links;
 use crate::care::model::Capabilities;
+use crate::idempotency::Outcome;
 use crate::identity::{Anyone, Claimed, Live, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::page::{Limit, PageRequest};
@@ -252,9 +253,10 @@ async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<C
 async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
     let parts = State::clone(stage.state());
     let keys = parts.vault.keys(patient.uuid()).await?;
+    let log = (parts.vault.clone(), keys.clone());
     let confirmed = stage.change(therapist, move |tx, live: &Live<Staff>| {
-        let link = links::confirm(tx, parts.planner.as_ref(), live, link, keys.clone())?;
-        links::show_confirmed(tx, &parts.vault, keys.as_ref(), live, link).map(drop)
+        let confirmed = links::confirm(tx, parts.planner.as_ref(), live, link, keys.clone())?;
+        links::show_confirmed(tx, &log, live, Outcome::ok(link, confirmed)).map(drop)
     });
     confirmed.await
 }

@@ -37,16 +37,18 @@ impl Scene<'_> {
     /// Finds the prompt of `rule` that waits for an answer now. Plans differ a little from patient to patient and from
     /// date to date: a prompt that a cap has dropped is no fault of the story.
     async fn prompt(&mut self, rule: &str) -> Result<Option<Id<Prompt>>> {
-        let (door, now, rule) = (self.own().await?, self.stage.now(), rule.to_owned());
+        let (door, now) = (self.own().await?, self.stage.now());
         let days = |n: i64| now.saturating_add(SignedDuration::from_hours(24 * n)).unwrap_or(now);
         let range = (days(-3), days(1));
-        let found = door.read("list_prompts", move |tx, access| {
-            let all = store::list(tx, access, range, None, 500)?;
-            let waiting = |state| matches!(state, "due" | "delivered" | "opened" | "planned");
-            let mut fit = all.into_iter().filter(|p| p.doc.planned.rule_key == rule && waiting(p.state(now)));
-            Ok(fit.next().map(|prompt| prompt.id))
-        });
-        found.await
+        let found = door.read("list_prompts", move |tx, access| store::list(tx, access, range, None, 500));
+        let waiting = |state| matches!(state, "due" | "delivered" | "opened" | "planned");
+        for row in found.await? {
+            let prompt = row.open(door.keys()?, door.patient()?)?;
+            if prompt.doc.planned.rule_key == rule && waiting(prompt.state(now)) {
+                return Ok(Some(prompt.id));
+            }
+        }
+        Ok(None)
     }
 
     /// Acts on the prompt of a rule, if there is one.

@@ -112,6 +112,7 @@ impl Scene<'_> {
         change(&door, "put_cautions", flags, move |tx, access, flags| {
             let now = cautions::tag(&vault, &find_cautions(tx, access)?);
             cautions::put(tx, access, flags, &Preconditions::matching(now), |flags| cautions::tag(&vault, flags))
+                .map(drop)
         })
         .await
     }
@@ -122,7 +123,7 @@ impl Scene<'_> {
         let list = overrides::parse(door.state().protocols.current(), "/items", drafts)?;
         change(&door, "put_overrides", list, move |tx, access, list| {
             let now = overrides::tag(&settings(tx, access)?.0.overrides)?;
-            put_overrides(tx, access, list, &Preconditions::matching(now))
+            put_overrides(tx, access, list, &Preconditions::matching(now)).map(drop)
         })
         .await
     }

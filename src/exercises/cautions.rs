@@ -12,6 +12,7 @@ use crate::care::access::Write;
 use crate::changes::FeedsPlan;
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Outcome;
 use crate::kernel::{Error, Fields, Result};
 use crate::settings::{CautionFlag, find_cautions, update_cautions};
 use crate::vault::{MacLabel, Vault};
@@ -53,15 +54,15 @@ pub fn put(
     flags: &BTreeSet<CautionFlag>,
     when: &Preconditions,
     tag: impl Fn(&BTreeSet<CautionFlag>) -> EntityTag,
-) -> Result<()> {
+) -> Result<Outcome<BTreeSet<CautionFlag>>> {
     access.lock(tx)?;
     let before = find_cautions(tx, access)?;
     if before == *flags {
-        return Ok(());
+        return Ok(Outcome::ok(access.patient(), before));
     }
     when.require(&tag(&before))?;
     update_cautions(tx, access, flags)?;
     // No change row: the patient's devices have nothing to fetch.
     access.feed_plan(FeedsPlan::Always);
-    Ok(())
+    Ok(Outcome::ok(access.patient(), flags.clone()))
 }

@@ -82,6 +82,15 @@ impl<T> Outcome<T> {
         self.value.map_or_else(|| get(id?), Ok)
     }
 
+    /// Returns the thing as the unit left it, or, for a replay, as `read` finds it, if there is only one.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `read`.
+    pub fn or_read(self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.value.map_or_else(read, Ok)
+    }
+
     /// Returns the id of the thing.
     ///
     /// # Errors

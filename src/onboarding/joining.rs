@@ -13,9 +13,11 @@ use super::model::{Invitee, Person, Registration, refused};
 use super::store::{self, InvitationKey};
 use crate::care::access::{Access, Write, WriteScope};
 use crate::care::model::Capabilities;
+use crate::care::people::SealedNames;
 use crate::care::store::{Link, find_link, memberships};
 use crate::care::{links, members};
 use crate::db::Tx;
+use crate::idempotency::Outcome;
 use crate::identity::actions::{self, SessionSecrets, SessionTokens, email_key};
 use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, get_email_key, is_email_taken};
 use crate::kernel::id::{Any, CareLink, Clinic, Patient};
@@ -171,12 +173,21 @@ pub fn accept(
     }
 }
 
-/// Reads what the caller has joined, by the id of the link or of the clinic.
+/// Reads what the caller has joined, with the names that its view needs.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when it is not the caller's, or no longer.
-pub fn get_joined(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<Any>) -> Result<Joined> {
+pub fn show(tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<Joined>) -> Result<(Joined, SealedNames)> {
+    let joined = outcome.or_get(|id| get_joined(tx, live, id))?;
+    let (therapist, clinic) = match &joined {
+        Joined::Link(link) => (Some(link.therapist), link.clinic),
+        Joined::Clinic(clinic, _) => (None, *clinic),
+    };
+    Ok((joined, SealedNames::collect(tx, therapist, [clinic])?))
+}
+
+fn get_joined(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<Any>) -> Result<Joined> {
     let joined = match live.kind() {
         AccountKind::Patient => {
             find_link(tx, id.typed())?.filter(|link| link.person == live.account()).map(Joined::Link)

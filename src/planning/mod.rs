@@ -9,6 +9,7 @@
 //! text of a patient belongs here.
 
 pub mod calendar;
+pub mod caps;
 pub mod diff;
 pub mod facts;
 pub mod overrides;

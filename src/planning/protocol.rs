@@ -11,6 +11,7 @@ use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
+use super::caps::{Caps, Compact, Reminders};
 use super::overrides::{Override, RuleChange};
 use super::window::WindowParams;
 
@@ -235,101 +236,6 @@ impl Rule {
     /// Whether a therapist may leave it out or move it. Safety checks and rules that are never dropped stay.
     pub fn may_change(&self) -> bool {
         self.kind != Kind::Safety && self.priority > 1
-    }
-}
-
-/// The cap of one date; `None` is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DayCap {
-    /// The first day after an infusion for which it holds.
-    pub first: i32,
-    /// The last one.
-    pub last: i32,
-    /// The number of prompts.
-    pub prompts: u32,
-    /// The number of minutes.
-    pub minutes: Option<u32>,
-}
-
-/// The cap of the days before a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PreparationCap {
-    /// The number of days before it.
-    pub days_before: i32,
-    /// The number of prompts.
-    pub prompts: u32,
-    /// The number of minutes.
-    pub minutes: Option<u32>,
-}
-
-/// The cap between windows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LaterCap {
-    /// The number of prompts.
-    pub prompts: u32,
-    /// The number of minutes.
-    pub minutes: Option<u32>,
-    /// The period in which they are counted.
-    pub per: Period,
-}
-
-/// A period in which prompts are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Period {
-    /// Seven days.
-    Week,
-}
-
-/// The caps on the burden of a day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Caps {
-    /// The cap before a session.
-    pub preparation: PreparationCap,
-    /// The caps after an infusion, without gaps from day 0.
-    pub days: Vec<DayCap>,
-    /// The cap between windows.
-    pub later: LaterCap,
-    /// The number of dials a day that do not count.
-    pub free_dials_per_day: u32,
-    /// The longest duration of such a dial in minutes.
-    pub free_dial_minutes: u32,
-}
-
-/// The number of reminders of one prompt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reminders {
-    /// The number for any prompt.
-    pub each: u32,
-    /// The number for a safety check.
-    pub safety: u32,
-}
-
-/// The reduced template for sessions that are few days apart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Compact {
-    /// Local days from one infusion to the next.
-    pub gap_days: i64,
-    /// The rules of day 1 and later that are kept.
-    pub days: Vec<String>,
-    /// The alternatives, of which the first that is not left out for the patient is kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub one_of: Vec<String>,
-    /// The rules of the preparation of the next infusion that are kept.
-    pub preparation: Vec<String>,
-}
-
-impl Compact {
-    /// Whether `rule`, of day 1 or later, is kept for a patient with these overrides.
-    pub fn keeps(&self, rule: &Rule, overrides: &[Override]) -> bool {
-        let out = |key: &str| overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut);
-        self.days.contains(&rule.key) || self.one_of.iter().find(|key| !out(key)) == Some(&rule.key)
     }
 }
 

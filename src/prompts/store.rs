@@ -14,7 +14,7 @@ use crate::db::schema::prompts;
 use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
-use crate::vault::{Place, Purpose};
+use crate::vault::{Keys, Place, Purpose};
 
 fn place(patient: Id<Patient>, id: Id<Prompt>, version: i64) -> Place {
     Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
@@ -38,33 +38,40 @@ pub struct PromptRow {
     pub version: i64,
 }
 
-/// Opens a prompt with the keys of `access`.
-pub fn open<A>(access: &Access<A>, row: PromptRow) -> Result<StoredPrompt> {
-    let PromptRow { id, doc, stage, due_at, expires_at, fired_at, delivered_at, version } = row;
-    let doc: PromptDoc = access.keys()?.open_json(&place(access.patient(), id, version), &doc)?;
-    Ok(StoredPrompt {
-        id,
-        doc,
-        stage: Stage::of(stage).ok_or_else(|| Error::corrupt("prompts", id))?,
-        due_at: due_at.0,
-        expires_at: expires_at.0,
-        fired_at: fired_at.map(|at| at.0),
-        delivered_at: delivered_at.map(|at| at.0),
-        version,
-    })
+impl PromptRow {
+    /// Opens the prompt.
+    pub fn open(self, keys: &Keys, patient: Id<Patient>) -> Result<StoredPrompt> {
+        let Self { id, doc, stage, due_at, expires_at, fired_at, delivered_at, version } = self;
+        let doc: PromptDoc = keys.open_json(&place(patient, id, version), &doc)?;
+        Ok(StoredPrompt {
+            id,
+            doc,
+            stage: Stage::of(stage).ok_or_else(|| Error::corrupt("prompts", id))?,
+            due_at: due_at.0,
+            expires_at: expires_at.0,
+            fired_at: fired_at.map(|at| at.0),
+            delivered_at: delivered_at.map(|at| at.0),
+            version,
+        })
+    }
 }
 
-/// Lists the prompts due in `[from, to)`, by time, at most `limit` after `after`.
+/// Opens a prompt with the keys of `access`, for planning and for checks in the unit.
+pub fn open<A>(access: &Access<A>, row: PromptRow) -> Result<StoredPrompt> {
+    row.open(access.keys()?, access.patient())
+}
+
+/// Lists the prompts due in `[from, to)`, sealed, by time, at most `limit` after `after`.
 pub fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     (from, to): (Timestamp, Timestamp),
     after: Option<(Timestamp, Id<Prompt>)>,
     limit: i64,
-) -> Result<Vec<StoredPrompt>> {
+) -> Result<Vec<PromptRow>> {
     let (after_at, after_id) = after.unwrap_or((Timestamp::MIN, Id::from_uuid(uuid::Uuid::nil())));
     let after_at = At(after_at.max(Timestamp::UNIX_EPOCH));
-    let rows: Vec<PromptRow> = prompts::table
+    Ok(prompts::table
         .filter(prompts::patient_id.eq(access.patient()))
         .filter(prompts::due_at.ge(At(from)))
         .filter(prompts::due_at.lt(At(to)))
@@ -72,8 +79,18 @@ pub fn list<A>(
         .order((prompts::due_at, prompts::id))
         .limit(limit)
         .select(PromptRow::as_select())
-        .load(tx.conn())?;
-    rows.into_iter().map(|row| open(access, row)).collect()
+        .load(tx.conn())?)
+}
+
+/// Lists prompts as [`list`] does, opened, for planning and for checks in the unit.
+pub fn list_opened<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    range: (Timestamp, Timestamp),
+    after: Option<(Timestamp, Id<Prompt>)>,
+    limit: i64,
+) -> Result<Vec<StoredPrompt>> {
+    list(tx, access, range, after, limit)?.into_iter().map(|row| open(access, row)).collect()
 }
 
 /// Finds a prompt.

@@ -40,7 +40,7 @@ fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
 /// Reads the stored prompts with which a plan made now is compared.
 pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<StoredPrompt>> {
     let range = (shift(access.now(), -BACK), shift(access.now(), AHEAD));
-    prompts::list(tx, access, range, None, MOST)
+    prompts::list_opened(tx, access, range, None, MOST)
 }
 
 /// Gathers the facts of a plan, under the lock on the patient's head. Answers also the instant at which a fact next
@@ -161,7 +161,7 @@ fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) ->
 /// back or a letter, even weeks ago.
 pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Option<String>> {
     let range = (shift(access.now(), -KEPT), access.now());
-    let list = prompts::list(tx, access, range, None, MOST)?;
+    let list = prompts::list_opened(tx, access, range, None, MOST)?;
     let giving = list.iter().filter(|prompt| gives(protocols, prompt, Prerequisite::Takeaway));
     let answers: Vec<_> = giving.filter_map(|prompt| prompt.doc.answer_id).collect();
     journal::takeaway(tx, access, &answers)

@@ -13,7 +13,7 @@ use crate::db::schema::{care_links, entries, exercise_responses, grant_items, gr
 use crate::db::{At, Both, Tx, values};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
-use crate::settings::{CautionFlag, open_cautions};
+use crate::settings::{CautionFlag, SealedCautions};
 use crate::tasks::Due;
 
 /// The column of the next plan.
@@ -74,7 +74,7 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
     )))
     .get_result(tx.conn())?;
     let ((link, entry, unshared, response), closing, (sealed, revision)) = found;
-    let cautions = open_cautions(access, sealed, revision.unwrap_or_default())?;
+    let cautions = SealedCautions::new(sealed, revision.unwrap_or_default()).open(access.keys()?, access.patient())?;
     Ok(Holds { link, entry, unshared, response, cautions, closing: closing.map(|at| at.0) })
 }
 

@@ -8,6 +8,7 @@ use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Outcome;
 use crate::kernel::Result;
 use crate::planning::Override;
 
@@ -48,15 +49,20 @@ pub fn patch_settings(
 /// # Errors
 ///
 /// 428 and 412 for preconditions.
-pub fn put_overrides(tx: &mut Tx<'_>, access: &Access<Write>, list: &[Override], when: &Preconditions) -> Result<()> {
+pub fn put_overrides(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    list: &[Override],
+    when: &Preconditions,
+) -> Result<Outcome<Vec<Override>>> {
     access.lock(tx)?;
     let (mut settings, version) = settings(tx, access)?;
-    if settings.overrides == list {
-        return Ok(());
+    if settings.overrides != list {
+        when.require(&tag(&settings.overrides)?)?;
+        list.clone_into(&mut settings.overrides);
+        update(tx, access, &settings, version + 1)?;
     }
-    when.require(&tag(&settings.overrides)?)?;
-    list.clone_into(&mut settings.overrides);
-    update(tx, access, &settings, version + 1)
+    Ok(Outcome::ok(access.patient(), settings.overrides))
 }
 
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {

@@ -17,5 +17,6 @@ pub use actions::settings;
 pub use model::{CautionFlag, Notifications, Settings};
 pub use routes::{PutOverride, QuietHoursDto, configure, configure_patient, parse_quiet_hours, parse_weekday};
 pub use store::{
-    SettingsRow, find_cautions, find_settings, insert_settings, open_cautions, open_settings, update_cautions,
+    SealedCautions, SettingsRow, find_cautions, find_sealed_cautions, find_settings, insert_settings, open_settings,
+    update_cautions,
 };

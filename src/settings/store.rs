@@ -77,21 +77,40 @@ pub fn update_settings(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Setti
     Ok(())
 }
 
-/// Finds and opens the caution flags of the patient, because the unit decides on them.
-pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<CautionFlag>> {
+/// The caution flags of a patient as they are stored, sealed.
+#[derive(Clone, Debug, Default)]
+pub struct SealedCautions {
+    sealed: Option<Vec<u8>>,
+    revision: i64,
+}
+
+impl SealedCautions {
+    /// Makes them of the columns, for a statement that joins them to others.
+    pub fn new(sealed: Option<Vec<u8>>, revision: i64) -> Self {
+        Self { sealed, revision }
+    }
+
+    /// Opens the flags.
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<BTreeSet<CautionFlag>> {
+        let Some(sealed) = &self.sealed else { return Ok(BTreeSet::new()) };
+        keys.open_json(&place(patient, "cautions", self.revision), sealed)
+    }
+}
+
+/// Finds the caution flags of the patient, sealed.
+pub fn find_sealed_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<SealedCautions> {
     let row: Option<(Option<Vec<u8>>, i64)> = patient_settings::table
         .filter(patient_settings::patient_id.eq(access.patient()))
         .select((patient_settings::cautions, patient_settings::cautions_rev))
         .first(tx.conn())
         .optional()?;
     let (sealed, revision) = row.unwrap_or_default();
-    open_cautions(access, sealed, revision)
+    Ok(SealedCautions { sealed, revision })
 }
 
-/// Opens the caution flags in a sealed column.
-pub fn open_cautions<A>(access: &Access<A>, sealed: Option<Vec<u8>>, revision: i64) -> Result<BTreeSet<CautionFlag>> {
-    let Some(sealed) = sealed else { return Ok(BTreeSet::new()) };
-    access.keys()?.open_json(&place(access.patient(), "cautions", revision), &sealed)
+/// Finds and opens the caution flags of the patient, because the unit decides on them.
+pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<CautionFlag>> {
+    find_sealed_cautions(tx, access)?.open(access.keys()?, access.patient())
 }
 
 /// Stores the caution flags. The settings keep their version, because the patient must not see that a flag was set.

@@ -113,17 +113,18 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<
 /// A grant with the therapists who may read by it.
 pub type WithReaders = (GrantRow, Vec<Id<Account>>);
 
-/// Finds a grant of the patient.
+/// Reads a grant after a change, with the therapists who may read by it.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when there is no such grant.
-pub fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<GrantRow> {
-    store::find(tx, access, id)?.ok_or(Error::NotFound)
+pub fn show(tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<GrantRow>) -> Result<WithReaders> {
+    let row = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
+    with_readers(tx, access, vec![row])?.pop().ok_or(Error::NotFound)
 }
 
 /// Adds to each grant the therapists who may read by it.
-pub fn with_readers<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<GrantRow>) -> Result<Vec<WithReaders>> {
+fn with_readers<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<GrantRow>) -> Result<Vec<WithReaders>> {
     let ids: Vec<Id<Grant>> = rows.iter().map(|row| row.key.id).collect();
     let readers = store::readers_of(tx, access, &ids)?;
     let of = |id| readers.iter().filter(|(grant, _)| *grant == id).map(|(_, account)| *account).collect();

@@ -222,10 +222,7 @@ async fn put_grant(door: Door<Own>, request: Request<NewId<Grant>, Body<PutGrant
         request,
         |command| Ok((command.id.0, command.body.into_inner().parse()?)),
         |tx, access, (id, doc)| actions::put(tx, access, *id, doc),
-        |tx, access, outcome| {
-            let row = outcome.or_get(|id| actions::get(tx, access, id))?;
-            actions::with_readers(tx, access, vec![row])?.pop().ok_or(Error::NotFound)
-        },
+        actions::show,
     );
     answer.await?.reply(|grant| Ok(Reply::ok(&view(&door, grant)?)))
 }

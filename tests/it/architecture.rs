@@ -357,3 +357,40 @@ fn files_are_short_enough_to_read() {
         .collect();
     none(&faults, "Split it by meaning; 600 lines is the most.");
 }
+
+/// The handlers of a change in `code`: name, number of parameters, lines of the body.
+fn handlers_of_a_change(code: &str) -> Vec<(String, usize, usize)> {
+    let mut found = Vec::new();
+    let mut lines = code.lines();
+    while let Some(line) = lines.next() {
+        if !["#[post(", "#[put(", "#[patch(", "#[delete("].iter().any(|verb| line.starts_with(verb)) {
+            continue;
+        }
+        let head: Vec<&str> = lines.by_ref().skip_while(|line| !line.contains("fn ")).take(1).collect();
+        let mut head = head.concat();
+        while !head.ends_with('{') {
+            head.push_str(lines.next().unwrap());
+        }
+        let name = head.split("fn ").nth(1).unwrap().split('(').next().unwrap().to_owned();
+        let signature = head.split_once(") ->").unwrap().0;
+        let parameters = signature.matches(": ").count();
+        found.push((name, parameters, lines.by_ref().take_while(|line| *line != "}").count()));
+    }
+    found
+}
+
+#[test]
+fn the_handlers_of_a_change_are_short() {
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for source in shipped() {
+        for (name, parameters, lines) in handlers_of_a_change(&source.code) {
+            seen += 1;
+            if parameters > 3 || lines > 10 {
+                faults.push(format!("{}: {name} has {parameters} parameters and {lines} lines", source.name));
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} handlers were found");
+    none(&faults, "move what is not about the answer to a function with a name; three parameters and ten lines");
+}

@@ -16,7 +16,7 @@ use crate::db::Tx;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors};
 use crate::http::{Command, Listing, PageQuery, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Caller, Claimed, Staff};
+use crate::identity::{Caller, Claimed, Live, Staff};
 use crate::kernel::id::CareLink;
 use crate::kernel::page::Page;
 use crate::kernel::{Id, Result};
@@ -129,18 +129,12 @@ pub(super) async fn confirm_care_link(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let keys = links::keys_of_link(&state, request.id()).await?;
-    let (own, planner, vault, audited) = (keys.clone(), Arc::clone(&state.planner), state.vault.clone(), keys);
-    let answer = caller.change(
-        &state,
-        request,
-        |command| Ok(command.id),
-        move |tx, live, id| Ok(Outcome::ok(*id, links::confirm(tx, planner.as_ref(), live, *id, own.clone())?)),
-        move |tx, live, outcome| {
-            let link = outcome.or_get(|id| links::own_live(tx, live, id))?;
-            links::show_confirmed(tx, &vault, audited.as_ref(), live, link)
-        },
-    );
-    let (link, names) = answer.await?.value;
+    let (planner, log) = (Arc::clone(&state.planner), (state.vault.clone(), keys.clone()));
+    let confirm = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, .. }: &Command<_>| {
+        links::confirm(tx, planner.as_ref(), live, *id, keys.clone()).map(|link| Outcome::ok(*id, link))
+    };
+    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| links::show_confirmed(tx, &log, live, outcome);
+    let (link, names) = caller.change(&state, request, Ok, confirm, show).await?.value;
     let names = names.open(&state.vault).await?;
     Ok(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false)))
 }

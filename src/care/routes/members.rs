@@ -13,12 +13,13 @@ use crate::care::members::{self, MemberChange};
 use crate::care::model::Capabilities;
 use crate::care::people::{Names, SealedNames};
 use crate::care::store::Member;
+use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Command, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Claimed, Staff};
+use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::{Account, Clinic};
-use crate::kernel::{Error, Fields, Id, Result};
+use crate::kernel::{Fields, Id, Result};
 use crate::state::State;
 
 /// The parsed change of a member of staff.
@@ -175,22 +176,13 @@ pub(super) async fn update_member(
     request: Request<(Id<Clinic>, Id<Account>), PatchMember>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let (planner, of) = (Arc::clone(&state.planner), request.id().copied());
-    let answer = caller.change(
-        &state,
-        request,
-        Ok,
-        move |tx, live, Command { id: (clinic, account), body, .. }| {
-            let change = |member: &Member| body.apply(&MemberBody::of(member))?.parse();
-            Ok(Outcome::ok(*account, members::update(tx, planner.as_ref(), live, (*clinic, *account), change)?))
-        },
-        move |tx, live, outcome| {
-            let (clinic, _) = of.ok_or(Error::NotFound)?;
-            let member = outcome.or_get(|account| members::get(tx, live, clinic, account))?;
-            Ok((member, SealedNames::collect(tx, [member.account_id], [])?))
-        },
-    );
-    let (member, names) = answer.await?.value;
+    let (planner, clinic) = (Arc::clone(&state.planner), request.id().map(|(clinic, _)| *clinic));
+    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, body, .. }: &Command<_, PatchMember>| {
+        let change = |member: &Member| body.apply(&MemberBody::of(member))?.parse();
+        members::update(tx, planner.as_ref(), live, *id, change).map(|member| Outcome::ok(id.1, member))
+    };
+    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| members::show(tx, live, clinic, outcome);
+    let (member, names) = caller.change(&state, request, Ok, work, show).await?.value;
     let names = names.open(&state.vault).await?;
     Ok(Reply::ok(&ClinicMember::new(&member, &names)))
 }

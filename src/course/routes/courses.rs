@@ -10,11 +10,11 @@ use crate::care::Door;
 use crate::care::door::Team;
 use crate::course::series::{Course, courses};
 use crate::course::status::CourseKind;
-use crate::course::store::list_infusions;
+use crate::course::store::list_infusion_rows;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
 use crate::kernel::{Id, Result};
-use crate::settings::settings;
+use crate::settings::{find_settings, open_settings};
 
 /// A patient's courses, by time.
 #[derive(Serialize, ToSchema)]
@@ -61,15 +61,18 @@ impl From<Course> for CourseView {
     responses((status = 200, description = "The courses", body = CourseList), ReadErrors))]
 #[get("/courses")]
 pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
-    let list = door.read("list_courses", |tx, access| {
-        // Opened in the unit, because the audit row needs the infusions of the courses, and these stand in the
-        // documents.
-        let list = list_infusions(tx, access)?;
-        let (settings, _) = settings(tx, access)?;
-        let date = |at| settings.zone_at(at).date(at);
-        let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)), date);
-        found.iter().flat_map(|course| &course.infusions).for_each(|id| access.returns(id.uuid()));
-        Ok(found)
-    });
-    Ok(Reply::ok(&CourseList { items: list.await?.into_iter().map(CourseView::from).collect() }))
+    let (rows, row) = door
+        .read("list_courses", |tx, access| {
+            let rows = list_infusion_rows(tx, access)?;
+            for row in &rows {
+                access.returns(row.id.uuid());
+            }
+            Ok((rows, find_settings(tx, access)?))
+        })
+        .await?;
+    let (keys, patient) = (door.keys()?, door.patient()?);
+    let (settings, _) = open_settings(row.as_ref(), keys, patient)?;
+    let list = rows.iter().map(|row| row.open(keys, patient)).collect::<Result<Vec<_>>>()?;
+    let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)), |at| settings.zone_at(at).date(at));
+    Ok(Reply::ok(&CourseList { items: found.into_iter().map(CourseView::from).collect() }))
 }

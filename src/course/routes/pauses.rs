@@ -35,6 +35,10 @@ struct PauseView {
 }
 
 impl PauseView {
+    fn reply(self) -> Reply {
+        Reply::ok(&self).etag(&EntityTag::version(self.version))
+    }
+
     fn open(door: &Door<Own>, row: &PauseRow) -> Result<Self> {
         let stored = row.open(door.keys()?, door.patient()?)?;
         let PausePeriod { from, until } = stored.doc.period;
@@ -99,10 +103,7 @@ pub(super) async fn put_pause(door: Door<Own>, request: Request<NewId<Pause>, Bo
         |tx, access, (id, pause, when)| pauses::put_pause(tx, access, *id, pause, when),
         |tx, access, outcome| outcome.or_get(|id| pauses::get_pause(tx, access, id)),
     );
-    answer.await?.reply(|row| {
-        let view = PauseView::open(&door, &row)?;
-        Ok(Reply::ok(&view).etag(&EntityTag::version(view.version)))
-    })
+    answer.await?.reply(|row| PauseView::open(&door, &row).map(PauseView::reply))
 }
 
 /// End a pause

@@ -110,9 +110,22 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Resul
 ///
 /// When they cannot be read.
 pub fn list_open<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Assignment>, AssignmentDoc)>> {
+    open_live(&store::list_live(tx, access)?, access.keys()?, access.patient())
+}
+
+/// Opens those of `rows` that are neither done nor withdrawn.
+///
+/// # Errors
+///
+/// When one cannot be opened.
+pub fn open_live(
+    rows: &[AssignmentRow],
+    keys: &Keys,
+    patient: Id<Patient>,
+) -> Result<Vec<(Id<Assignment>, AssignmentDoc)>> {
     let mut found = Vec::new();
-    for row in store::list_live(tx, access)? {
-        let doc = open(access.keys()?, access.patient(), &row)?;
+    for row in rows {
+        let doc = open(keys, patient, row)?;
         if State::of(&doc, row.is_live()) == State::Assigned {
             found.push((row.key.id, doc));
         }

@@ -9,3 +9,4 @@ mod routes;
 mod store;
 
 pub use routes::configure_patient;
+pub use store::{AssignmentRow, list_live};

@@ -99,7 +99,7 @@ pub(super) fn list<A>(
 }
 
 /// Lists the assignments over active links, newest id first.
-pub(super) fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
+pub fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
     let live = known!(access).filter(care_links::state.eq(ACTIVE));
     let found: Vec<Found> = live.order(assignments::id.desc()).load(tx.conn())?;
     assignments_of(tx, found)

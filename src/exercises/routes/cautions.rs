@@ -11,7 +11,6 @@ use crate::care::door::Care;
 use crate::exercises::cautions;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, PatientRef, Reply, Request};
-use crate::idempotency::Outcome;
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::settings::{CautionFlag, find_cautions};
@@ -66,10 +65,7 @@ pub(super) async fn put_cautions(door: Door<Care>, request: Request<(), Body<Put
         "put_cautions",
         request,
         |command| Ok((cautions::parse(&command.body.into_inner().flags)?, command.when)),
-        move |tx, access, (flags, when)| {
-            cautions::put(tx, access, flags, when, |flags| cautions::tag(&vault, flags))?;
-            Ok(Outcome::ok(access.patient(), flags.clone()))
-        },
+        move |tx, access, (flags, when)| cautions::put(tx, access, flags, when, |flags| cautions::tag(&vault, flags)),
         |tx, access, outcome| outcome.or_get(|_: Id<Patient>| find_cautions(tx, access)),
     );
     answer.await?.reply(|flags| Ok(reply(&door, &flags)))

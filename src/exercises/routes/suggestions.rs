@@ -1,7 +1,5 @@
 //! The exercises of a patient and suggestions, over HTTP.
 
-use std::sync::Arc;
-
 use actix_web::get;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -72,10 +70,9 @@ impl PatientExercise {
     responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
 #[get("/exercises")]
 pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) -> Result<Reply> {
-    let protocols = Arc::clone(&door.state().protocols);
-    let read =
-        door.read("list_patient_exercises", move |tx, access| suggestions::situation(tx, access, &protocols, None));
-    let (situation, locale) = read.await?;
+    let sources = door.read("list_patient_exercises", suggestions::read).await?;
+    let (situation, locale) =
+        sources.open((door.keys()?, door.patient()?), &door.state().protocols, None, door.now())?;
     let items = situation.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
     Ok(Reply::ok(&PatientExerciseList { items }))
 }
@@ -183,10 +180,9 @@ pub(super) async fn suggest_exercises(
 ) -> Result<Reply> {
     let asked = query.and_then(|query| query.0.parse());
     let (minutes, most) = door.first("suggest_exercises", asked).await?;
-    let protocols = Arc::clone(&door.state().protocols);
-    let read =
-        door.read("suggest_exercises", move |tx, access| suggestions::situation(tx, access, &protocols, minutes));
-    let (situation, locale) = read.await?;
+    let sources = door.read("suggest_exercises", suggestions::read).await?;
+    let protocols = &door.state().protocols;
+    let (situation, locale) = sources.open((door.keys()?, door.patient()?), protocols, minutes, door.now())?;
     let best = situation.suggest(most).into_iter();
     let items = best.map(|(one, reasons)| Suggestion::of(&situation, &one, reasons, language.or(&locale))).collect();
     Ok(Reply::ok(&SuggestionList { items }))

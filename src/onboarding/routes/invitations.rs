@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::care::model::Capabilities;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, Command, Listing, PageQuery, Reply, Request};
+use crate::http::{Body, Listing, PageQuery, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Email, Staff};
 use crate::kernel::id::Invitation;
@@ -16,8 +16,9 @@ use crate::kernel::page::Page;
 use crate::kernel::{Fields, Id, Result, Text};
 use crate::onboarding::inviting::{self, Wish};
 use crate::onboarding::model::{InvitationDoc, Invitee};
-use crate::onboarding::store::InvitationRow;
+use crate::onboarding::store::{InvitationRow, NewInvitation};
 use crate::state::State;
+use crate::vault::Vault;
 
 /// The invitee.
 #[derive(Deserialize, ToSchema)]
@@ -90,6 +91,11 @@ struct InvitationPage {
 }
 
 impl CreateInvitation {
+    /// Makes and seals the invitation, before the unit that inserts it.
+    async fn prepare(self, state: &State, caller: &Claimed<Staff>) -> Result<NewInvitation> {
+        inviting::prepare(state, caller, self.parse()?).await
+    }
+
     fn parse(self) -> Result<Wish> {
         let mut fields = Fields::new();
         let invitee = match (self.kind.as_str(), self.capabilities) {
@@ -116,6 +122,12 @@ impl CreateInvitation {
 }
 
 impl InvitationView {
+    /// Shows an invitation to its inviter once it is made, with its code.
+    async fn with_code(vault: &Vault, row: &InvitationRow, now: Timestamp) -> Result<Self> {
+        let code = inviting::code_of(vault, row.key.id).to_string();
+        Ok(Self::new(row, inviting::open_doc(vault, row).await?, now, Some(code)))
+    }
+
     fn new(row: &InvitationRow, doc: InvitationDoc, now: Timestamp, code: Option<String>) -> Self {
         let (kind, capabilities) = match row.key.invitee() {
             Invitee::Patient => ("patient", None),
@@ -149,21 +161,16 @@ pub(super) async fn create_invitation(
     request: Request<(), Body<CreateInvitation>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let wish = async |command: Command<_, Body<CreateInvitation>>| {
-        inviting::prepare(&state, &caller, command.body.into_inner().parse()?).await
-    };
     let answer = caller.change(
         &state,
-        request.prepare(wish).await,
+        request.prepare(async |asked| asked.body.into_inner().prepare(&state, &caller).await).await,
         |command| Ok(command.body),
         |tx, live, new| Ok(Outcome::created(new.id, inviting::invite(tx, live, new)?)),
         |tx, live, outcome| outcome.or_get(|id| inviting::get_own(tx, live, id)),
     );
     let row = answer.await?.value;
-    let doc = inviting::open_doc(&state.vault, &row).await?;
-    let code = inviting::code_of(&state.vault, row.key.id).to_string();
-    let location = format!("/v1/invitations/{}", row.key.id);
-    Ok(Reply::ok(&InvitationView::new(&row, doc, caller.now(), Some(code))).created(&location).no_store())
+    let view = InvitationView::with_code(&state.vault, &row, caller.now()).await?;
+    Ok(Reply::ok(&view).created(&format!("/v1/invitations/{}", row.key.id)).no_store())
 }
 
 /// List invitations

@@ -7,18 +7,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::care::people::{Names, SealedNames};
+use crate::care::people::Names;
 use crate::care::routes::links::CareLinkView;
+use crate::db::Tx;
 use crate::http::document::{AuthErrors, IdempotencyKeyHeader, SetupErrors, WriteErrors};
-use crate::http::{Body, Reply, Request};
+use crate::http::{Body, Command, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
 use crate::identity::routes::{SessionParts, TokensView};
-use crate::identity::{AccountKind, Caller, Email, Passphrase};
+use crate::identity::{AccountKind, Anyone, Caller, Email, Live, Passphrase};
 use crate::kernel::locale::{country, language};
 use crate::kernel::{Fields, Id, Result, Text, Zone};
 use crate::onboarding::code::JoinCode;
-use crate::onboarding::joining::{self, Joined};
+use crate::onboarding::joining::{self, Joined, Registered};
 use crate::onboarding::model::{Person, Registration};
 use crate::onboarding::setup;
 use crate::state::State;
@@ -209,13 +210,10 @@ pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts
     let (clinic, name) = (clinic_name.as_str().to_owned(), admin.name.as_str().to_owned());
     let (state, passwords, tokens) = &parts;
     let founded = setup::set_up(state, passwords, Arc::clone(tokens), code, clinic_name, admin).await?;
-    let id = founded.grant.account.uuid();
-    let view = SetUpView {
-        clinic: ClinicView { id: founded.clinic.uuid(), name: clinic },
-        account: NewAccountView { id, kind: AccountKind::Staff.name(), patient_id: None, name },
-        tokens: founded.grant.into(),
-    };
-    Ok(Reply::ok(&view).created("/v1/me").no_store())
+    let clinic = ClinicView { id: founded.clinic.uuid(), name: clinic };
+    let (id, kind) = (founded.grant.account.uuid(), AccountKind::Staff.name());
+    let account = NewAccountView { id, kind, patient_id: None, name };
+    Ok(Reply::ok(&SetUpView { clinic, account, tokens: founded.grant.into() }).created("/v1/me").no_store())
 }
 
 /// Register with an invitation
@@ -230,17 +228,11 @@ pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: Session
     let registration = body.into_inner().parse()?;
     let name = registration.person.name.as_str().to_owned();
     let (state, passwords, tokens) = &parts;
-    let registered = joining::register(state, passwords, Arc::clone(tokens), registration).await?;
-    let view = RegisteredView {
-        account: NewAccountView {
-            id: registered.grant.account.uuid(),
-            kind: registered.kind.name(),
-            patient_id: registered.patient.map(Id::uuid),
-            name,
-        },
-        tokens: registered.grant.into(),
-    };
-    Ok(Reply::ok(&view).created("/v1/me").no_store())
+    let Registered { kind, patient, grant } =
+        joining::register(state, passwords, Arc::clone(tokens), registration).await?;
+    let (id, patient_id) = (grant.account.uuid(), patient.map(Id::uuid));
+    let account = NewAccountView { id, kind: kind.name(), patient_id, name };
+    Ok(Reply::ok(&RegisteredView { account, tokens: grant.into() }).created("/v1/me").no_store())
 }
 
 /// Accept another invitation
@@ -255,24 +247,11 @@ pub(super) async fn accept_invitation(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (parts, link) = (State::clone(&state), state.entropy.id(caller.now()));
-    let answer = caller.change(
-        &state,
-        request,
-        |command| Ok(JoinCode::parse(&command.body.into_inner().code)),
-        move |tx, live, code| {
-            let joined = joining::accept(tx, &parts, live, *code, link)?;
-            Ok(Outcome::ok(joined.id(), joined))
-        },
-        |tx, live, outcome| {
-            let joined = outcome.or_get(|id| joining::get_joined(tx, live, id))?;
-            let (therapist, clinic) = match &joined {
-                Joined::Link(link) => (Some(link.therapist), link.clinic),
-                Joined::Clinic(clinic, _) => (None, *clinic),
-            };
-            Ok((joined, SealedNames::collect(tx, therapist, [clinic])?))
-        },
-    );
-    let (joined, names) = answer.await?.value;
+    let code = |command: Command<(), Body<AcceptInvitation, _>>| Ok(JoinCode::parse(&command.body.into_inner().code));
+    let accept = move |tx: &mut Tx<'_>, live: &Live<Anyone>, code: &_| {
+        joining::accept(tx, &parts, live, *code, link).map(|joined| Outcome::ok(joined.id(), joined))
+    };
+    let (joined, names) = caller.change(&state, request, code, accept, joining::show).await?.value;
     let names = names.open(&state.vault).await?;
     Ok(Reply::ok(&AcceptedView::new(joined, &names, &state.vault)))
 }

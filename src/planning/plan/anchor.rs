@@ -269,7 +269,7 @@ impl<'a> Calls<'a, '_> {
                 (Some(..=0), _) => Some(DropReason::Merged),
                 _ if day == 0 => None,
                 _ if session.fact.provisional && day > 1 => Some(DropReason::Provisional),
-                (_, Some(compact)) => (!compact.keeps(rule, &self.facts.overrides)).then_some(DropReason::Series),
+                (_, Some(compact)) => (!compact.keeps(&rule.key, &self.facts.overrides)).then_some(DropReason::Series),
                 (Some(gap), None) => (i64::from(day) >= gap).then_some(DropReason::Superseded),
                 (None, None) => None,
             };

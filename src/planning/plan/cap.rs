@@ -10,7 +10,8 @@ use super::calendar::{Calendar, days};
 use super::model::{DropReason, Dropped, Planned};
 use super::place::{Placement, Placer};
 use super::sessions::Sessions;
-use crate::planning::protocol::{Caps, Kind, Protocol, Rule};
+use crate::planning::caps::Caps;
+use crate::planning::protocol::{Kind, Protocol, Rule};
 
 /// A candidate in its place.
 pub(super) struct Taken<'c, 'a> {

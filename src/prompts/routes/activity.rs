@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 
 use actix_web::get;
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::care::Door;
+use crate::care::access::Read;
 use crate::care::door::Shared;
+use crate::care::{Access, Door};
 use crate::changes;
+use crate::db::Tx;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
 use crate::kernel::Result;
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::store;
-use crate::settings::settings;
+use crate::prompts::store::{self, PromptRow};
+use crate::settings::{SettingsRow, find_settings, open_settings};
 
 /// The length of the period in days, today included.
 const DAYS: i32 = 7;
@@ -75,25 +77,34 @@ impl AdherenceView {
     responses((status = 200, description = "The last seven days", body = ActivityView), ReadErrors))]
 #[get("/activity")]
 pub(super) async fn get_activity(door: Door<Shared>) -> Result<Reply> {
-    let found = door.read("get_activity", |tx, access| {
-        let (settings, _) = settings(tx, access)?;
-        if !settings.share_activity && !access.is_owner() {
-            return Ok(ActivityView { shared: false, days_active_of_7: None, prompts: None });
-        }
-        let zone = settings.zone_at(access.now());
-        let first = zone.date(access.now()).saturating_sub((DAYS - 1).days());
-        // A day early, because the day may have begun earlier in another zone.
-        let since = zone.instant(first.yesterday().unwrap_or(first), jiff::civil::Time::MIN);
-        let times = changes::list_own(tx, access.patient(), since, MOST)?;
-        let days: BTreeSet<_> =
-            times.into_iter().map(|at| settings.zone_at(at).date(at)).filter(|date| *date >= first).collect();
-        let began = zone.instant(first, jiff::civil::Time::MIN);
-        let offered = store::list(tx, access, (began, access.now()), None, MOST)?;
-        Ok(ActivityView {
-            shared: settings.share_activity,
-            days_active_of_7: Some(days.len().min(7)),
-            prompts: Some(AdherenceView::of(&offered, access.now())),
-        })
-    });
-    Ok(Reply::ok(&found.await?))
+    let (row, times, rows) = door.read("get_activity", read).await?;
+    let (settings, _) = open_settings(row.as_ref(), door.keys()?, door.patient()?)?;
+    if !settings.share_activity && !door.is_owner() {
+        return Ok(Reply::ok(&ActivityView { shared: false, days_active_of_7: None, prompts: None }));
+    }
+    let (now, zone) = (door.now(), settings.zone_at(door.now()));
+    let first = zone.date(now).saturating_sub((DAYS - 1).days());
+    let days: BTreeSet<_> =
+        times.into_iter().map(|at| settings.zone_at(at).date(at)).filter(|date| *date >= first).collect();
+    let began = zone.instant(first, jiff::civil::Time::MIN);
+    let prompts = rows.into_iter().filter(|row| row.due_at.0 >= began);
+    let prompts = prompts.map(|row| row.open(door.keys()?, door.patient()?)).collect::<Result<Vec<_>>>()?;
+    Ok(Reply::ok(&ActivityView {
+        shared: settings.share_activity,
+        days_active_of_7: Some(days.len().min(7)),
+        prompts: Some(AdherenceView::of(&prompts, now)),
+    }))
+}
+
+/// The sealed settings, the times of the patient's changes, and the sealed prompts.
+type Sources = (Option<SettingsRow>, Vec<Timestamp>, Vec<PromptRow>);
+
+/// Reads the sources of the activity. The zones in which its days began stand in the sealed settings: nine days cover
+/// seven in any zones.
+fn read(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Sources> {
+    let since =
+        access.now().saturating_sub(SignedDuration::from_hours(24 * (i64::from(DAYS) + 2))).unwrap_or(access.now());
+    let times = changes::list_own(tx, access.patient(), since, MOST)?;
+    let rows = store::list(tx, access, (since, access.now()), None, MOST)?;
+    Ok((find_settings(tx, access)?, times, rows))
 }

@@ -21,7 +21,7 @@ use crate::planning::{Kind, Protocols};
 use crate::prompts::actions::{Act, Later, act};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store;
-use crate::schedule::actions;
+use crate::schedule::actions::{self, Fillings};
 use crate::schedule::rendering::quotes;
 
 /// A page of prompts.
@@ -131,7 +131,7 @@ async fn own_page(
     let read = door.read("list_prompts", move |tx, access| {
         let (mut found, mut after) = (Vec::new(), asked.after);
         loop {
-            let rows = store::list(tx, access, filter.range, after, asked.rows())?;
+            let rows = store::list_opened(tx, access, filter.range, after, asked.rows())?;
             let full = rows.len() >= asked.limit.items();
             after = rows.last().map(place_of);
             let wanted =
@@ -142,23 +142,18 @@ async fn own_page(
             }
         }
         let page = asked.cut(found, place_of);
-        Ok(Page { items: for_owner(tx, access, &page.items, &protocols)?, next: page.next })
+        let fillings = fillings(tx, access, &page.items, &protocols)?;
+        Ok((page, fillings))
     });
-    read.await
+    let (page, fillings) = read.await?;
+    page.try_map(|prompt| Ok(PromptView::for_owner(&prompt, &door.state().protocols, &fillings, door.now())))
 }
 
-/// Builds the owner's views of prompts.
-fn for_owner<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    list: &[StoredPrompt],
-    protocols: &Protocols,
-) -> Result<Vec<PromptView>> {
-    let rules: Vec<_> = list.iter().map(|prompt| protocols.rule_of(&prompt.doc.planned)).collect();
-    let fillings = actions::fillings(tx, access, protocols, rules.iter().flatten().any(|rule| quotes(&rule.text)))?;
-    let views =
-        list.iter().zip(rules).map(|(prompt, rule)| PromptView::for_owner(prompt, rule, &fillings, access.now()));
-    Ok(views.collect())
+/// Reads the values of the placeholders in the texts of `list`. They are found by opening one thing after another, so
+/// they are opened in the unit.
+fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, list: &[StoredPrompt], protocols: &Protocols) -> Result<Fillings> {
+    let mut rules = list.iter().filter_map(|prompt| protocols.rule_of(&prompt.doc.planned));
+    actions::fillings(tx, access, protocols, rules.any(|rule| quotes(&rule.text)))
 }
 
 /// Reads a page of the outline, whatever the patient did, wrote, shared or put off. An order, a gap or a new item in
@@ -206,10 +201,12 @@ async fn change<B: 'static>(
         },
         move |tx, access, outcome| {
             let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
-            for_owner(tx, access, &[prompt], &protocols)
+            let fillings = fillings(tx, access, std::slice::from_ref(&prompt), &protocols)?;
+            Ok((prompt, fillings))
         },
     );
-    answer.await?.reply(|views| views.first().map(Reply::ok).ok_or(Error::NotFound))
+    let view = |(prompt, fillings)| PromptView::for_owner(&prompt, &door.state().protocols, &fillings, door.now());
+    answer.await?.reply(|shown| Ok(Reply::ok(&view(shown))))
 }
 
 /// Open a prompt

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::kernel::Id;
 use crate::planning::reasons::dropped_in_words;
-use crate::planning::{DropReason, Dropped, Planned, Rule};
+use crate::planning::{DropReason, Dropped, Planned, Protocols};
 use crate::prompts::model::StoredPrompt;
 use crate::schedule::actions::Fillings;
 use crate::schedule::rendering::render;
@@ -122,10 +122,11 @@ fn word<T: Serialize>(value: &T) -> String {
 }
 
 impl PromptView {
-    /// Builds the full view for the owner. `rule` is the one that made the prompt, as it was then.
-    pub(super) fn for_owner(prompt: &StoredPrompt, rule: Option<&Rule>, fillings: &Fillings, now: Timestamp) -> Self {
+    /// Builds the full view for the owner, with the text of the rule that made the prompt, as it was then.
+    pub(super) fn for_owner(prompt: &StoredPrompt, from: &Protocols, fillings: &Fillings, now: Timestamp) -> Self {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
+        let rule = from.rule_of(planned);
         let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !fillings.withheld.contains(*key));
         let detail = PromptDetail {
             text: rule.map(|rule| render(&rule.text, fillings.takeaway.as_deref())).unwrap_or_default(),

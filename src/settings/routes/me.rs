@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::care::access::{Access, Read};
+use crate::care::access::{Access, Read, Write};
 use crate::care::door::{Door, Own};
+use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{EntityTag, Patch, Patchable, Reply, Request};
+use crate::http::{Command, EntityTag, Patch, Patchable, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{self, AccountKind, Caller, Directory};
 use crate::kernel::{Error, Fields, Id, Result, Zone, device_time, locale};
@@ -265,17 +266,11 @@ type PatchMe = Patch<SettingsBody>;
     responses((status = 200, description = "Changed", body = SettingsView), WriteErrors))]
 #[patch("/me")]
 pub(super) async fn patch_me(door: Door<Own>, request: Request<(), PatchMe>) -> Result<Reply> {
-    let now = door.now();
-    let answer = door.change(
-        "patch_me",
-        request,
-        Ok,
-        move |tx, access, command| {
-            let change = |before: &Settings| command.body.apply(&SettingsBody::of(before)?)?.parse(before, now);
-            Ok(Outcome::ok(access.patient(), patch_settings(tx, access, change, &command.when)?))
-        },
-        |tx, access, outcome| outcome.value.map_or_else(|| settings(tx, access), Ok),
-    );
-    let (settings, version) = answer.await?.value;
-    Ok(Reply::ok(&SettingsView::of(settings, version, now)).etag(&EntityTag::version(version)))
+    let work = |tx: &mut Tx<'_>, access: &Access<Write>, command: &Command<(), PatchMe>| {
+        let change = |before: &Settings| command.body.apply(&SettingsBody::of(before)?)?.parse(before, access.now());
+        Ok(Outcome::ok(access.patient(), patch_settings(tx, access, change, &command.when)?))
+    };
+    let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<_>| outcome.or_read(|| settings(tx, access));
+    let (settings, version) = door.change("patch_me", request, Ok, work, show).await?.value;
+    Ok(Reply::ok(&SettingsView::of(settings, version, door.now())).etag(&EntityTag::version(version)))
 }

@@ -10,9 +10,8 @@ use crate::care::Door;
 use crate::care::door::{Care, Shared};
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, PatientRef, Reply, Request};
-use crate::idempotency::Outcome;
 use crate::kernel::Result;
-use crate::planning::{DayPart, Override, RuleChange};
+use crate::planning::{DayPart, Override, Protocols, RuleChange};
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
@@ -55,6 +54,12 @@ pub(crate) struct PutOverrides {
     /// The changes, each rule once.
     #[schema(max_items = 64)]
     items: Vec<PutOverride>,
+}
+
+impl PutOverrides {
+    fn parse(self, protocols: &Protocols) -> Result<Vec<Override>> {
+        overrides::parse(protocols.current(), "/items", self.items.into_iter().map(PutOverride::draft).collect())
+    }
 }
 
 /// A change of a rule: `left_out`, or another `window`.
@@ -109,15 +114,9 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
     let answer = door.change(
         "put_overrides",
         request,
-        |command| {
-            let drafts = command.body.into_inner().items.into_iter().map(PutOverride::draft);
-            Ok((overrides::parse(protocols.current(), "/items", drafts.collect())?, command.when))
-        },
-        |tx, access, (list, when)| {
-            replace(tx, access, list, when)?;
-            Ok(Outcome::ok(access.patient(), list.clone()))
-        },
-        |tx, access, outcome| outcome.value.map_or_else(|| Ok(settings(tx, access)?.0.overrides), Ok),
+        |command| Ok((command.body.into_inner().parse(&protocols)?, command.when)),
+        |tx, access, (list, when)| replace(tx, access, list, when),
+        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0.overrides)),
     );
     reply(answer.await?.value)
 }
