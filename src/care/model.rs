@@ -16,6 +16,9 @@ impl Capabilities {
     const NAMES: [(&'static str, i32); 4] =
         [("care", Self::CARE), ("record", Self::RECORD), ("duty", Self::DUTY), ("admin", Self::ADMIN)];
 
+    /// Managing people and protocols, and nothing else.
+    pub const ADMIN_ONLY: Self = Self(Self::ADMIN);
+
     /// Reads stored bits; unknown ones are dropped.
     pub const fn from_bits(bits: i32) -> Self {
         Self(bits & 15)

@@ -49,7 +49,7 @@ pub struct Founded {
     pub grant: SessionTokens,
 }
 
-/// Makes the first clinic and its admin, and logs the admin in.
+/// Makes the first clinic and its admin, who has the capabilities `may` there, and logs the admin in.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub async fn set_up(
     tokens: Arc<Tokens>,
     code: Option<JoinCode>,
     clinic_name: Text<120>,
-    admin: Person,
+    (admin, may): (Person, Capabilities),
 ) -> Result<Founded> {
     let now = state.clock.now();
     let found = state.db.read(|tx| Ok((any_clinic(tx)?, values::find(tx, SETTING)?))).await?;
@@ -85,7 +85,6 @@ pub async fn set_up(
         }
         insert_clinic(tx, clinic, &doc, now)?;
         let admin = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
-        let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;
         insert_member(tx, clinic, admin, may, now)?;
         let (vault_of, keys) = (vault.clone(), keys.clone());
         tx.after_commit(move || vault_of.remember(&keys));

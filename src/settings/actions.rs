@@ -54,15 +54,16 @@ pub fn put_overrides(
     access: &Access<Write>,
     list: &[Override],
     when: &Preconditions,
-) -> Result<Outcome<Vec<Override>>> {
+) -> Result<Outcome<Settings>> {
     access.lock(tx)?;
     let (mut settings, version) = settings(tx, access)?;
     if settings.overrides != list {
-        when.require(&tag(&settings.overrides)?)?;
+        when.require(&tag(&settings))?;
         list.clone_into(&mut settings.overrides);
+        settings.overrides_changes += 1;
         update(tx, access, &settings, version + 1)?;
     }
-    Ok(Outcome::ok(access.patient(), settings.overrides))
+    Ok(Outcome::ok(access.patient(), settings))
 }
 
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {

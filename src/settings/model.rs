@@ -1,9 +1,12 @@
 //! The settings of a patient, with their therapists' overrides and cautions.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Error, Result, Zone};
+use crate::kernel::id::Clinic;
+use crate::kernel::{Error, Id, Result, Zone};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
 /// A reason against some exercises. Therapists set it; it is never named to the patient.
@@ -52,6 +55,17 @@ impl CautionFlag {
     }
 }
 
+/// The caution flags that one clinic has set for a patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClinicCautions {
+    /// The clinic.
+    pub clinic: Id<Clinic>,
+    /// The number of changes that the clinic has made: the version of its set.
+    pub changes: i64,
+    /// The flags.
+    pub flags: BTreeSet<CautionFlag>,
+}
+
 /// The notification settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notifications {
@@ -86,6 +100,9 @@ pub struct Settings {
     /// The therapists' changes of the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
+    /// The number of changes of that list: its version.
+    #[serde(default)]
+    pub overrides_changes: i64,
 }
 
 impl Default for Settings {
@@ -106,6 +123,7 @@ impl Settings {
             notifications: Notifications::default(),
             share_activity: false,
             overrides: Vec::new(),
+            overrides_changes: 0,
         }
     }
 

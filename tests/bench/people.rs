@@ -57,7 +57,7 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     let name = Text::parse("Lakeside").unwrap();
     let (passwords, tokens) = (&server.passwords, || Arc::clone(&server.tokens));
     let founded =
-        setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, person(usize::MAX)).await;
+        setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, (person(usize::MAX), Capabilities::ADMIN_ONLY)).await;
     let admin = founded.unwrap().grant;
     let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
     let therapist = register(&server, &admin, care, usize::MAX - 1).await;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use afterglow::care::store::PatientRow;
 use afterglow::app;
 use afterglow::db::At;
 use afterglow::db::schema::{deliveries, patient_heads, patients, prompts};
@@ -172,14 +173,9 @@ async fn stranger(app: &TestApp) -> Id<Patient> {
     let (state, now) = (&app.server.state, app.now());
     state.vault.create(patient.uuid(), &[Purpose::Journal, Purpose::Clinical], now).await.unwrap();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-        diesel::insert_into(patients::table)
-            .values((
-                patients::id.eq(patient),
-                patients::account_id.eq(Id::<Account>::from_uuid(patient.uuid())),
-                patients::plan_version.eq(0_i64),
-                patients::created_at.eq(At(now)),
-            ))
-            .execute(tx.conn())?;
+        let row = PatientRow { id: patient, account_id: Id::from_uuid(patient.uuid()), created_at: At(now) };
+        let values = (row.signed(tx)?, patients::plan_version.eq(0_i64));
+        diesel::insert_into(patients::table).values(values).execute(tx.conn())?;
         diesel::insert_into(patient_heads::table)
             .values((
                 patient_heads::patient_id.eq(patient),

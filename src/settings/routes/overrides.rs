@@ -84,9 +84,9 @@ impl PutOverride {
     }
 }
 
-fn reply(list: Vec<Override>) -> Result<Reply> {
-    let tag = overrides::tag(&list)?;
-    Ok(Reply::ok(&OverrideList::of(list)).etag(&tag))
+fn reply(settings: Settings) -> Reply {
+    let tag = overrides::tag(&settings);
+    Reply::ok(&OverrideList::of(settings.overrides)).etag(&tag)
 }
 
 /// Read what was changed in the protocol
@@ -98,7 +98,7 @@ fn reply(list: Vec<Override>) -> Result<Reply> {
 #[get("/overrides")]
 pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
     let row = door.read("get_overrides", find_settings).await?;
-    reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0.overrides)
+    Ok(reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0))
 }
 
 /// Change the protocol for a patient
@@ -112,11 +112,11 @@ pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
 pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<PutOverrides>>) -> Result<Reply> {
     let protocols = Arc::clone(&door.state().protocols);
     let answer = door.change(
-        "put_overrides",
+        CHANGED_OFFER,
         request,
         |command| Ok((command.body.into_inner().parse(&protocols)?, command.when)),
         |tx, access, (list, when)| replace(tx, access, list, when),
-        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0.overrides)),
+        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0)),
     );
-    reply(answer.await?.value)
+    Ok(reply(answer.await?.value))
 }
