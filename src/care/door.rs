@@ -297,7 +297,7 @@ impl<L: Policy> Door<L> {
         C: Send + 'static,
         V: Send + 'static,
     {
-        let (key, path) = (key_of(self.state(), &request), request.path().to_owned());
+        let (key, path) = (key_of(self.state(), &request, self.parts.patient), request.path().to_owned());
         let mut command = request.into_command().and_then(parse);
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {

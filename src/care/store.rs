@@ -6,13 +6,13 @@ mod links;
 use diesel::prelude::*;
 
 pub use clinics::{
-    Member, any_clinic, clinic_docs, find_member, hold_members, insert_clinic, insert_member, list_members,
+    Member, clinic_docs, find_member, first_clinic, hold_members, insert_clinic, insert_member, list_members,
     memberships, update_member,
 };
 pub use links::{
-    Link, LinkRow, PatientRow, count_patients, find_link, find_live_link, hold_link, hold_links_between, hold_links_of,
-    insert_link, list_active_links, list_links_of_patient, list_links_of_therapist, list_roster, mark_active,
-    mark_ended,
+    Link, LinkRow, PatientRow, count_patients, find_link, find_link_with, find_live_link, hold_link,
+    hold_links_between, hold_links_of, insert_link, list_active_links, list_links_of_patient, list_links_of_therapist,
+    list_roster, mark_active, mark_ended,
 };
 
 use super::model::{Capabilities, LinkState};

@@ -10,6 +10,7 @@ use super::story::{self, PatientStory, Worker};
 use crate::care::links;
 use crate::care::model::Capabilities;
 use crate::idempotency::Outcome;
+use crate::identity::actions::SignedIn;
 use crate::identity::{Anyone, Claimed, Live, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::page::{Limit, PageRequest};
@@ -116,8 +117,9 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
     let first = person(&clinic.admin.name, &clinic.admin.email)?;
     let (code, may) = (JoinCode::parse(&code), Capabilities::ADMIN_ONLY);
     let founded = setup::set_up(stage.state(), &server.passwords, tokens, code, name, (first, may)).await?;
-    let account = founded.grant.account;
-    let mut admin = Colleague { who: clinic.admin, actor: stage.actor(founded.grant, None), account };
+    let grant = founded.admin.grant;
+    let account = grant.account;
+    let mut admin = Colleague { who: clinic.admin, actor: stage.actor(grant, None), account };
     let nurse = hire(stage, &mut admin.actor, clinic.nurse, "record").await?;
     let mut therapists = Vec::new();
     for who in clinic.therapists {
@@ -194,8 +196,9 @@ async fn hire(stage: &Stage, admin: &mut Actor, who: Worker, capability: &str) -
 async fn register(stage: &Stage, registration: Registration) -> Result<(Actor, Id<Account>)> {
     let (server, tokens) = (stage.server(), Arc::clone(&stage.server().tokens));
     let registered = joining::register(stage.state(), &server.passwords, tokens, registration).await?;
-    let account = registered.grant.account;
-    Ok((stage.actor(registered.grant, registered.patient), account))
+    let SignedIn { patient, grant, .. } = registered.account;
+    let account = grant.account;
+    Ok((stage.actor(grant, patient), account))
 }
 
 /// Lets a patient join a therapist with a code, by a new account or with the one they have. Unless told otherwise the

@@ -87,9 +87,9 @@ impl Scene<'_> {
             tags: Some(writing.tags),
             attachments: None,
         };
-        let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
-        let at = (door.patient()?, id);
-        let new = New::<Entries>::seal(door.keys()?, at, draft.parse()?, creation, now)?;
+        let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
+        let (at, creation) = ((door.patient()?, id), Creation::of(&PutEntry::of(&content))?);
+        let new = New::<Entries>::seal(door.keys()?, at, content, creation, now)?;
         change(&door, "put_entry", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })
@@ -130,9 +130,9 @@ impl Scene<'_> {
             answers: Some(dated(practice.answers, &self.person.zone, now)?),
             distress: practice.distress,
         };
-        let (id, door, creation) = (self.new_id(), self.own().await?, Creation::of(&draft)?);
-        let at = (door.patient()?, id);
-        let new = New::<Responses>::seal(door.keys()?, at, draft.parse()?, creation, door.now())?;
+        let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
+        let (at, creation) = ((door.patient()?, id), Creation::of(&PutExerciseResponse::of(&content))?);
+        let new = New::<Responses>::seal(door.keys()?, at, content, creation, door.now())?;
         change(&door, "put_exercise_response", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })

@@ -97,7 +97,7 @@ impl Stage {
     pub(super) async fn claimed<K: Kind>(&self, who: &mut Actor) -> Result<Claimed<K>> {
         if self.now().duration_since(who.since) > FRESH {
             let tokens = Arc::clone(&self.server.tokens);
-            who.grant = actions::refresh(&self.state, tokens, who.grant.refresh.clone()).await?;
+            who.grant = actions::refresh(&self.state, tokens, who.grant.refresh.clone()).await?.grant;
             who.since = self.now();
         }
         Claimed::by_token(&self.server.tokens, &who.grant.access, self.now())

@@ -26,14 +26,14 @@ pub struct PutExerciseResponse {
     /// `done` (the default) or `draft`. A draft is seen by nobody else, and can be finished later. A done response does
     /// not become a draft again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "done")]
+    #[schema(nullable = false, default = "done", example = "done")]
     pub status: Option<String>,
     /// The instant at which it was done, with an offset. Odd times are flagged, not refused.
     #[schema(format = DateTime, example = "2026-11-02T21:30:00+01:00")]
     pub occurred_at: String,
     /// The IANA zone the device is in. Without it, the patient's zone at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "Europe/Berlin")]
+    #[schema(nullable = false, format = "time-zone", example = "Europe/Berlin")]
     pub zone: Option<String>,
     /// The instant of writing, by the clock of the device.
     #[serde(skip_serializing_if = "Option::is_none")]

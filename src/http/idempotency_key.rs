@@ -1,23 +1,24 @@
 //! The idempotency key of a request, and the parts of its fingerprint.
 
-use std::borrow::Cow;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::kernel::creation::canonical;
+use uuid::Uuid;
+
 use crate::kernel::{Error, Result};
 
 /// The header's name.
 pub const HEADER: &str = "idempotency-key";
 
-/// The `Idempotency-Key` of a request, if there is one, with its method and address.
+/// The `Idempotency-Key` of a request, if there is one, with its operation and the parameters of its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdempotencyKey {
     key: Option<String>,
     method: String,
-    target: String,
+    pattern: String,
+    parameters: Vec<String>,
 }
 
 impl IdempotencyKey {
@@ -31,18 +32,11 @@ impl IdempotencyKey {
         self.key.as_deref()
     }
 
-    /// The body in a form that does not change with the order of members or the notation of numbers, by which a request
-    /// is known again. A body that is no JSON stays as it is.
-    pub fn canonical<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
-        match serde_json::from_slice(body) {
-            Ok(value) => canonical(&value, self.method == "PATCH").to_string().into_bytes().into(),
-            Err(_) => body.into(),
-        }
-    }
-
-    /// What the same key must come with again: method, path with query, body.
-    pub fn parts<'a>(&'a self, body: &'a [u8]) -> [&'a [u8]; 3] {
-        [self.method.as_bytes(), self.target.as_bytes(), body]
+    /// Returns what the same key must come with again: the operation, the parameters of the address, and the `body` in
+    /// its canonical form. The patient is not among the parameters, because `me` and an id may name the same one.
+    pub fn parts<'a>(&'a self, body: &'a [u8]) -> Vec<&'a [u8]> {
+        let address = [&self.method, &self.pattern].into_iter().chain(&self.parameters);
+        address.map(String::as_bytes).chain([body]).collect()
     }
 }
 
@@ -62,8 +56,11 @@ fn parse(request: &HttpRequest) -> Result<IdempotencyKey> {
         (Some(line), None) => Some(valid(line.as_bytes()).ok_or_else(fault)?),
         (Some(_), Some(_)) => return Err(fault()),
     };
-    let target = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
-    Ok(IdempotencyKey { key, method: request.method().to_string(), target })
+    let pattern = request.match_pattern().unwrap_or_else(|| request.path().to_owned());
+    let parameters = request.match_info().iter().filter(|(name, _)| *name != "patient_id");
+    let spelled = |text: &str| Uuid::parse_str(text).map_or_else(|_| text.to_owned(), |id| id.to_string());
+    let parameters = parameters.map(|(_, text)| spelled(text)).collect();
+    Ok(IdempotencyKey { key, method: request.method().to_string(), pattern, parameters })
 }
 
 fn valid(line: &[u8]) -> Option<String> {

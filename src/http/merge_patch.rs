@@ -210,6 +210,10 @@ fn patched(schema: RefOr<Schema>, parts: &[(String, RefOr<Schema>)]) -> RefOr<Sc
     let fixed = std::mem::take(&mut object.required);
     for (name, member) in &mut object.properties {
         let clearable = !fixed.contains(name);
+        if let RefOr::T(Schema::Object(member)) = member {
+            // What a patch lacks stays.
+            member.default = None;
+        }
         match member {
             RefOr::T(Schema::Object(member)) => member.schema_type = with_null(&member.schema_type, clearable),
             RefOr::T(Schema::Array(member)) => member.schema_type = with_null(&member.schema_type, clearable),

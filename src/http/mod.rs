@@ -15,6 +15,7 @@
 //! ```
 
 pub mod body;
+mod canonical;
 pub mod document;
 mod faults;
 pub mod guard;

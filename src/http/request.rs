@@ -7,7 +7,9 @@ use actix_web::dev::Payload;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use utoipa::ToSchema;
 
+use super::canonical::canonical;
 use super::{Body, IdempotencyKey, MaybeBody, Patch, Patchable, PathOf, Preconditions, Reply};
 use crate::kernel::{Error, Fields, Id, Result};
 
@@ -24,6 +26,7 @@ pub struct Request<I = (), B = ()> {
     key: Result<IdempotencyKey>,
     body: Result<B>,
     raw: Bytes,
+    canonical: fn(&[u8]) -> Vec<u8>,
     path: String,
 }
 
@@ -42,7 +45,15 @@ impl<I, B> Request<I, B> {
     /// Makes a request that did not come over HTTP, without preconditions and without a key.
     pub fn internal(id: I, body: B) -> Self {
         let (when, key) = (Ok(Preconditions::none()), Ok(IdempotencyKey::none()));
-        Self { id: Ok(id), when, key, body: Ok(body), raw: Bytes::new(), path: String::new() }
+        Self {
+            id: Ok(id),
+            when,
+            key,
+            body: Ok(body),
+            raw: Bytes::new(),
+            canonical: <[u8]>::to_vec,
+            path: String::new(),
+        }
     }
 
     /// Returns the id in the address, if it is well-formed, to fetch things before the unit.
@@ -52,13 +63,14 @@ impl<I, B> Request<I, B> {
 
     /// Replaces the body by the result of `make`, before the unit: for work that needs keys or takes time.
     pub async fn prepare<C>(self, make: impl AsyncFnOnce(Command<I, B>) -> Result<C>) -> Request<(), C> {
-        let Self { id, when, key, body, raw, path } = self;
-        let asked = Self { id, when, key: Ok(IdempotencyKey::none()), body, raw: Bytes::new(), path: String::new() };
+        let Self { id, when, key, body, raw, canonical, path } = self;
+        let unkeyed = Ok(IdempotencyKey::none());
+        let asked = Self { id, when, key: unkeyed, body, raw: Bytes::new(), canonical, path: String::new() };
         let body = match asked.into_command() {
             Ok(command) => make(command).await,
             Err(fault) => Err(fault),
         };
-        Request { id: Ok(()), when: Ok(Preconditions::none()), key, body, raw, path }
+        Request { id: Ok(()), when: Ok(Preconditions::none()), key, body, raw, canonical, path }
     }
 
     /// Returns the path of the request, which is the location of an object it creates.
@@ -66,16 +78,14 @@ impl<I, B> Request<I, B> {
         &self.path
     }
 
-    /// Returns the idempotency key and the bytes of the body, for the fingerprint.
+    /// Returns the idempotency key and the canonical form of the body, for the fingerprint; nothing without a key.
     ///
     /// # Errors
     ///
     /// 422 for a malformed key.
-    pub fn key(&self) -> Result<(&IdempotencyKey, &[u8])> {
-        match &self.key {
-            Ok(key) => Ok((key, self.raw.as_ref())),
-            Err(error) => Err(error.again()),
-        }
+    pub fn key(&self) -> Result<Option<(&IdempotencyKey, Vec<u8>)>> {
+        let key = self.key.as_ref().map_err(Error::again)?;
+        Ok(key.key().is_some().then(|| (key, (self.canonical)(&self.raw))))
     }
 
     /// Returns the well-formed command.
@@ -95,6 +105,8 @@ impl<I, B> Request<I, B> {
 pub trait Content: Sized + 'static {
     /// Reads the body.
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self>;
+    /// Returns the canonical form of the received bytes, by which a retry is recognised.
+    fn canonical(raw: &[u8]) -> Vec<u8>;
 }
 
 /// A body that is being read.
@@ -104,11 +116,15 @@ impl Content for () {
     fn read(_: &HttpRequest, _: &mut Payload) -> Reading<Self> {
         Box::pin(std::future::ready((Ok(()), Bytes::new())))
     }
+
+    fn canonical(raw: &[u8]) -> Vec<u8> {
+        raw.to_vec()
+    }
 }
 
 macro_rules! content {
     ($(<$($of:ident),*> $body:ty;)*) => { $(
-        impl<T: DeserializeOwned + 'static, $(const $of: usize),*> Content for $body {
+        impl<T: DeserializeOwned + ToSchema + 'static, $(const $of: usize),*> Content for $body {
             fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
                 let body = Self::from_request(request, payload);
                 Box::pin(async move {
@@ -120,6 +136,11 @@ macro_rules! content {
                         Err(error) => (Err(error), Bytes::new()),
                     }
                 })
+            }
+
+            fn canonical(raw: &[u8]) -> Vec<u8> {
+                // An absent body says as much as an empty one.
+                canonical::<T>(if raw.is_empty() { b"{}" } else { raw }, false)
             }
         }
     )* };
@@ -135,6 +156,10 @@ impl<T: Patchable> Content for Patch<T> {
             (body, raw)
         })
     }
+
+    fn canonical(raw: &[u8]) -> Vec<u8> {
+        canonical::<T>(raw, true)
+    }
 }
 
 impl<I: DeserializeOwned + 'static, B: Content> FromRequest for Request<I, B> {
@@ -149,7 +174,7 @@ impl<I: DeserializeOwned + 'static, B: Content> FromRequest for Request<I, B> {
         let path = request.path().to_owned();
         Box::pin(async move {
             let (body, raw) = body.await;
-            Ok(Self { id, when, key, body, raw, path })
+            Ok(Self { id, when, key, body, raw, canonical: B::canonical, path })
         })
     }
 }

@@ -6,19 +6,17 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::model::{AccountKind, Email, Passphrase, Profile};
 use super::password::{Credential, Passwords};
-use super::store::{self, AccountRow, Ending, SessionRow};
+use super::store::{self, AccountRow, Ending, RefreshFound, SessionRow};
 use super::{Live, Tokens};
 use crate::audit::{self, Record, Subject};
 use crate::db::{At, Tx, authentic};
 use crate::kernel::id::{Account, Patient, Session};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result, Text};
 use crate::state::State;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
 /// The time without use after which a session is over.
 const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
-/// The time in which a spent refresh token still gets the same unused successor, because the reply may be lost.
-const GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// The number of failed log-ins in a row after which the account is locked.
 const FAILURES: i32 = 10;
 /// The time for which it is locked.
@@ -39,7 +37,29 @@ pub struct SessionTokens {
 
 impl std::fmt::Debug for SessionTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Grant(***)")
+        f.write_str("SessionTokens(***)")
+    }
+}
+
+/// An account that is logged in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Patient or staff.
+    pub kind: AccountKind,
+    /// The patient of the account.
+    pub patient: Option<Id<Patient>>,
+    /// The person's name.
+    pub name: Text<120>,
+    /// The tokens of the session.
+    pub grant: SessionTokens,
+}
+
+impl SignedIn {
+    /// Opens the name in the row of the account, after the unit.
+    fn open(row: &AccountRow, profile: &[u8], keys: &Keys, grant: SessionTokens) -> Result<Self> {
+        let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", row.id))?;
+        let name = open_profile(keys, row.id, row.version, profile)?.name;
+        Ok(Self { kind, patient: row.patient_id, name, grant })
     }
 }
 
@@ -189,23 +209,25 @@ pub async fn log_in(
     tokens: std::sync::Arc<Tokens>,
     email: &Email,
     passphrase: Passphrase,
-) -> Result<SessionTokens> {
+) -> Result<SignedIn> {
     let now = state.clock.now();
     let key = email_key(&state.vault, email);
     let found = state.db.read(move |tx| store::find_by_email(tx, &key)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
-    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |(row, _)| row.id);
+    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
     let keys = state.vault.keys(id.uuid()).await?;
     let credential: Credential = match (&found, &keys) {
         // One that does not open fits no passphrase.
-        (Some((_, sealed)), Some(keys)) => keys.open_json(&credential_place(id), sealed).unwrap_or_else(|_changed| {
-            authentic::refused("accounts");
-            Credential::nobody()
-        }),
+        (Some(found), Some(keys)) => {
+            keys.open_json(&credential_place(id), &found.credential).unwrap_or_else(|_changed| {
+                authentic::refused("accounts");
+                Credential::nobody()
+            })
+        }
         _ => Credential::nobody(),
     };
     let fits = passwords.fits(passphrase, credential).await?;
-    let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
+    let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
     let verdict = state.db.write(move |tx| {
         let wrong = Error::Unauthenticated(Code::CredentialsWrong);
         let Some(row) = store::hold_account(tx, id)? else { return Ok(Err(wrong)) };
@@ -221,12 +243,14 @@ pub async fn log_in(
         }
         store::update_account(tx, &AccountRow { failures: 0, locked_until: None, ..row })?;
         let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
-        if let Some(keys) = &keys {
+        if let Some(keys) = &own_keys {
             note(tx, &vault, keys, id, Some(grant.session), now, "log_in")?;
         }
         Ok(Ok(grant))
     });
-    verdict.await?
+    let grant = verdict.await??;
+    let (found, keys) = found.zip(keys).ok_or(Error::Unauthenticated(Code::CredentialsWrong))?;
+    SignedIn::open(&found.account, &found.profile, &keys, grant)
 }
 
 fn note(
@@ -244,14 +268,14 @@ fn note(
 
 /// Exchanges a refresh token for its successor.
 ///
-/// The successor is a keyed hash of the token presented. A client whose reply was lost presents the same token again
-/// within a minute and gets the same successor. A spent token that comes later, or after its successor was used, counts
+/// The successor is a keyed hash of the token presented. A client whose reply was lost presents the same token again and
+/// gets the same successor, as long as the session lives. A spent token that comes after its successor was used counts
 /// as theft: the session ends in the unit that answers 401.
 ///
 /// # Errors
 ///
 /// [`Code::RefreshInvalid`].
-pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: String) -> Result<SessionTokens> {
+pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: String) -> Result<SignedIn> {
     let now = state.clock.now();
     let vault = state.vault.clone();
     let hash = refresh_hash(&vault, &presented);
@@ -263,17 +287,18 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
     let owner = state.db.read(move |tx| store::find_refresh_owner(tx, &peek)).await?;
     let Some(owner) = owner else { return Err(refused()) };
     let keys = state.vault.keys(owner.uuid()).await?;
+    let unit_keys = keys.clone();
     let verdict = state.db.write(move |tx| {
-        let Some((token, session, account)) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
+        let Some(found) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
+        let RefreshFound { token, session, account, profile } = found;
         let (id, account_id) = (session.id, account.id);
         if session.over(&account, now) {
             return Ok(Err(refused()));
         }
-        if let Some(spent) = token.spent_at {
-            let recent = now.duration_since(spent.0) <= GRACE;
-            if !(recent && store::refresh_is_unspent(tx, &next_hash)?) {
+        if token.spent_at.is_some() {
+            if !store::refresh_is_unspent(tx, &next_hash)? {
                 store::mark_revoked(tx, session, Ending::Reuse, now)?;
-                if let Some(keys) = &keys {
+                if let Some(keys) = &unit_keys {
                     note(tx, &vault, keys, account_id, Some(id), now, "refresh_reused")?;
                 }
                 return Ok(Err(refused()));
@@ -285,9 +310,11 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
             store::update_session(tx, &SessionRow { last_used_at: At(now), expires_at, ..session })?;
         }
         let access = tokens.issue(account_id, id, now)?;
-        Ok(Ok(SessionTokens { account: account_id, session: id, access, refresh: next.clone() }))
+        let grant = SessionTokens { account: account_id, session: id, access, refresh: next.clone() };
+        Ok(Ok((account, profile, grant)))
     });
-    verdict.await?
+    let (row, profile, grant) = verdict.await??;
+    SignedIn::open(&row, &profile, &keys.ok_or_else(refused)?, grant)
 }
 
 /// Ends the caller's session.

@@ -170,7 +170,7 @@ impl<K: Kind> Claimed<K> {
         V: Send + 'static,
     {
         let caller = *self;
-        let (key, path) = (key_of(state, &request), request.path().to_owned());
+        let (key, path) = (key_of(state, &request, None), request.path().to_owned());
         let mut command = request.into_command().and_then(parse);
         let unit = move |tx: &mut Tx<'_>| {
             let live = caller.live(tx)?;
@@ -204,17 +204,20 @@ impl<K: Kind> Claimed<K> {
     }
 }
 
-/// Reads the idempotency key of a request with its fingerprint, a keyed hash of method, address and body.
+/// Reads the idempotency key of a request with its fingerprint: a keyed hash of operation, address and body, and of the
+/// `patient` that the address names.
 ///
 /// # Errors
 ///
 /// 422 for a malformed key.
-pub fn key_of<I, B>(state: &State, request: &Request<I, B>) -> Result<IdempotentRequest> {
-    let (key, raw) = request.key()?;
-    let Some(text) = key.key() else { return Ok(IdempotentRequest::none()) };
+pub fn key_of<I, B>(state: &State, request: &Request<I, B>, patient: Option<Id<Patient>>) -> Result<IdempotentRequest> {
+    let Some((key, body)) = request.key()? else { return Ok(IdempotentRequest::none()) };
+    let patient = patient.map(|patient| patient.uuid().into_bytes()).unwrap_or_default();
+    let mut parts = key.parts(&body);
+    parts.push(&patient);
     Ok(IdempotentRequest {
-        key: Some(state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
-        fingerprint: state.vault.mac(MacLabel::Idempotency, &key.parts(&key.canonical(raw))),
+        key: key.key().map(|text| state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
+        fingerprint: state.vault.mac(MacLabel::Idempotency, &parts),
     })
 }
 

@@ -5,8 +5,8 @@
 //!
 //! - Access tokens: Ed25519, 10 minutes, bound to a session row; no role inside.
 //! - Refresh tokens: opaque, stored as a keyed hash, good for one use. The successor is a keyed hash of the token
-//!   presented, so a lost reply can be asked for again. A spent token that comes later counts as theft and ends the
-//!   session.
+//!   presented, so a lost reply can be asked for again. A spent token whose successor was used counts as theft and ends
+//!   the session.
 //! - An expired session is deleted a day later, with its refresh tokens ([`clearing`]).
 //! - The answers for known, unknown and disabled accounts are the same, with the same work done.
 

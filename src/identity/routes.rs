@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actions::{self, SessionTokens};
+use super::actions::{self, SessionTokens, SignedIn};
 use super::model::{Email, Passphrase, SIGN_IN_BYTES};
 use super::{Caller, Passwords, Tokens};
 use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader, PublicErrors};
 use crate::http::{Body, Operations, Reply, Request};
-use crate::kernel::{Fields, Result};
+use crate::kernel::{Fields, Id, Result};
 use crate::state::State;
 
 /// Registers the operations below `/v1`.
@@ -47,8 +47,6 @@ struct Refresh {
 /// The tokens of a session.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokensView {
-    /// The account.
-    account_id: Uuid,
     /// The session; it ends by log-out, or after 60 days without use.
     session_id: Uuid,
     /// The access token, for `Authorization: Bearer …`.
@@ -60,14 +58,45 @@ pub(crate) struct TokensView {
     #[schema(example = 600)]
     expires_in: i64,
     /// The refresh token, good for one use; the answer to that use holds the next one. After a lost answer, send the
-    /// same token again within a minute.
+    /// same token again.
     refresh_token: String,
+}
+
+/// An account that is logged in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AccountView {
+    /// Its id.
+    id: Uuid,
+    /// `patient` or `staff`.
+    #[schema(example = "patient")]
+    kind: &'static str,
+    /// The patient of the account; `me` in addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    patient_id: Option<Uuid>,
+    /// The person's name.
+    #[schema(example = "Ann Walker")]
+    name: String,
+}
+
+/// An account and the tokens of its session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SignedInView {
+    pub(crate) account: AccountView,
+    pub(crate) tokens: TokensView,
+}
+
+impl From<SignedIn> for SignedInView {
+    fn from(SignedIn { kind, patient, name, grant }: SignedIn) -> Self {
+        let (id, patient_id) = (grant.account.uuid(), patient.map(Id::uuid));
+        let account = AccountView { id, kind: kind.name(), patient_id, name: name.into_string() };
+        Self { account, tokens: grant.into() }
+    }
 }
 
 impl From<SessionTokens> for TokensView {
     fn from(grant: SessionTokens) -> Self {
         Self {
-            account_id: grant.account.uuid(),
             session_id: grant.session.uuid(),
             access_token: grant.access,
             token_type: "Bearer",
@@ -81,7 +110,7 @@ impl From<SessionTokens> for TokensView {
 ///
 /// The answer is the same for an unknown address, a wrong passphrase and a disabled account.
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
-    responses((status = 200, description = "Logged in", body = TokensView), AuthErrors))]
+    responses((status = 200, description = "Logged in", body = SignedInView), AuthErrors))]
 #[post("/auth/login")]
 async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
     let (state, passwords, tokens) = &parts;
@@ -91,15 +120,15 @@ async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, parts: SessionParts) -> Result
     let email = fields.finish(email)?;
     let typed = Passphrase::typed(body.passphrase);
     let grant = actions::log_in(state, passwords, Arc::clone(tokens), &email, typed).await?;
-    Ok(Reply::ok(&TokensView::from(grant)).no_store())
+    Ok(Reply::ok(&SignedInView::from(grant)).no_store())
 }
 
 /// Exchange a refresh token
 ///
-/// Every refresh token is good for one use. A spent token that is sent again later counts as theft and ends the
-/// session.
+/// Every refresh token is good for one use. After a lost answer, the same token gets the same answer again, until the
+/// token in that answer is used. A spent token that comes after that counts as theft and ends the session.
 #[utoipa::path(tag = "identity", request_body = Refresh, security(()),
-    responses((status = 200, description = "New tokens", body = TokensView), AuthErrors))]
+    responses((status = 200, description = "New tokens", body = SignedInView), AuthErrors))]
 #[post("/auth/refresh")]
 async fn refresh_session(
     body: Body<Refresh, SIGN_IN_BYTES>,
@@ -107,7 +136,7 @@ async fn refresh_session(
     tokens: web::Data<Arc<Tokens>>,
 ) -> Result<Reply> {
     let grant = actions::refresh(&state, Arc::clone(&tokens), body.into_inner().refresh_token).await?;
-    Ok(Reply::ok(&TokensView::from(grant)).no_store())
+    Ok(Reply::ok(&SignedInView::from(grant)).no_store())
 }
 
 /// Log out

@@ -105,15 +105,22 @@ pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<Ac
     found.map_or(Ok(None), |row| row.checked(tx))
 }
 
-/// Finds an account and its sealed credential by the keyed hash of its address.
-pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<(AccountRow, Vec<u8>)>> {
-    let found: Option<(Stored<AccountRow>, Vec<u8>)> = accounts::table
+/// An account with its sealed documents.
+pub(super) struct AccountFound {
+    pub account: AccountRow,
+    pub profile: Vec<u8>,
+    pub credential: Vec<u8>,
+}
+
+/// Finds an account by the keyed hash of its address.
+pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<AccountFound>> {
+    let found: Option<(Stored<AccountRow>, Vec<u8>, Vec<u8>)> = accounts::table
         .filter(accounts::email_key.eq(email_key))
-        .select((columns::<Stored<AccountRow>>(), accounts::credential))
+        .select((columns::<Stored<AccountRow>>(), accounts::profile, accounts::credential))
         .first(tx.conn())
         .optional()?;
-    let Some((row, credential)) = found else { return Ok(None) };
-    Ok(row.checked(tx)?.map(|row| (row, credential)))
+    let Some((account, profile, credential)) = found else { return Ok(None) };
+    Ok(account.checked(tx)?.map(|account| AccountFound { account, profile, credential }))
 }
 
 /// Finds an account and locks it until the unit ends, so that concurrent log-ins are counted one after the other.
@@ -226,8 +233,18 @@ pub(super) fn find_refresh_owner(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<
         .optional()?)
 }
 
+type RefreshRows = (Stored<RefreshRow>, Stored<SessionRow>, Stored<AccountRow>);
+
+/// A refresh token with its session, and its account with the sealed profile.
+pub(super) struct RefreshFound {
+    pub token: RefreshRow,
+    pub session: SessionRow,
+    pub account: AccountRow,
+    pub profile: Vec<u8>,
+}
+
 /// Finds a refresh token with its session and account, and locks the session until the unit ends.
-pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<(RefreshRow, SessionRow, AccountRow)>> {
+pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<RefreshFound>> {
     let session: Option<Id<Session>> = refresh_tokens::table
         .filter(refresh_tokens::hash.eq(hash))
         .select(refresh_tokens::session_id)
@@ -236,16 +253,17 @@ pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<(Refre
     let Some(session) = session else { return Ok(None) };
     let _held: Vec<Id<Session>> =
         locked!(tx, for_update, sessions::table.filter(sessions::id.eq(session)).select(sessions::id))?;
-    let found: Option<(Stored<RefreshRow>, Stored<SessionRow>, Stored<AccountRow>)> = refresh_tokens::table
+    let rows = (columns::<Stored<RefreshRow>>(), columns::<Stored<SessionRow>>(), columns::<Stored<AccountRow>>());
+    let found: Option<(RefreshRows, Vec<u8>)> = refresh_tokens::table
         .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
         .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
         .filter(refresh_tokens::hash.eq(hash))
-        .select((columns::<Stored<RefreshRow>>(), columns::<Stored<SessionRow>>(), columns::<Stored<AccountRow>>()))
+        .select((rows, accounts::profile))
         .first(tx.conn())
         .optional()?;
-    let Some((token, session, account)) = found else { return Ok(None) };
-    let (token, session, account) = (token.checked(tx)?, session.checked(tx)?, account.checked(tx)?);
-    Ok(token.zip(session).zip(account).map(|((token, session), account)| (token, session, account)))
+    let Some(((token, session, account), profile)) = found else { return Ok(None) };
+    let all = token.checked(tx)?.zip(session.checked(tx)?).zip(account.checked(tx)?);
+    Ok(all.map(|((token, session), account)| RefreshFound { token, session, account, profile }))
 }
 
 /// Whether there is a refresh token with this hash that was not used.

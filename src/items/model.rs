@@ -3,7 +3,6 @@
 use std::fmt;
 
 use jiff::civil::Date;
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -104,8 +103,6 @@ pub struct Circumstances {
     pub draft: bool,
     /// The instant at which it happened.
     pub occurred_at: Timestamp,
-    /// The offset from UTC that the device gave with it, in seconds.
-    pub offset: i32,
     /// The zone of the device.
     pub zone: Option<Zone>,
     /// The instant of writing, by the clock of the device.
@@ -158,23 +155,20 @@ impl CircumstancesFields {
         let occurred = fields.take("/occurred_at", device_time::instant(&self.occurred_at));
         let zone = self.zone.and_then(|name| fields.take("/zone", Zone::parse(&name)));
         let recorded = self.recorded_at.and_then(|text| fields.take("/recorded_at", device_time::instant(&text)));
-        let (occurred_at, offset) = occurred?;
         Some(Circumstances {
             draft,
-            occurred_at,
-            offset: offset.seconds(),
+            occurred_at: occurred?,
             zone,
-            recorded_at: recorded.map(|(at, _)| at),
+            recorded_at: recorded,
             prompt_id: self.prompt_id.map(Id::from_uuid),
         })
     }
 
     /// Returns the raw form that would parse to these circumstances.
     pub fn of(circumstances: &Circumstances) -> Self {
-        let offset = Offset::from_seconds(circumstances.offset).unwrap_or(Offset::UTC);
         Self {
             status: Some(if circumstances.draft { "draft" } else { "done" }.to_owned()),
-            occurred_at: circumstances.occurred_at.display_with_offset(offset).to_string(),
+            occurred_at: circumstances.occurred_at.to_string(),
             zone: circumstances.zone.as_ref().map(|zone| zone.name().to_owned()),
             recorded_at: circumstances.recorded_at.map(|at| at.to_string()),
             prompt_id: circumstances.prompt_id.map(Id::uuid),

@@ -80,9 +80,9 @@ pub async fn put<T: Written>(
     manner: T::Manner,
 ) -> Result<Reply> {
     let parse = |Command { id, when, body }: Command<NewId<T::Id>, Body<T::Body>>| {
-        let body = body.into_inner();
-        let creation = Creation::of(&body)?;
-        let new = New::<T>::seal(door.keys()?, (door.patient()?, id.0), T::parse(body)?, creation, door.now())?;
+        let content = T::parse(body.into_inner())?;
+        let creation = Creation::of(&T::body(&content))?;
+        let new = New::<T>::seal(door.keys()?, (door.patient()?, id.0), content, creation, door.now())?;
         Ok((new, when))
     };
     change::<T, _, _, _>(&door, act, (request, manner), parse, |tx, access, (new, when): &(New<T>, Preconditions)| {

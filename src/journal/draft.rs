@@ -18,7 +18,7 @@ pub struct PutEntry {
     pub kind: String,
     /// `done` (the default) or `draft`. A draft is seen by nobody else. A done entry does not become a draft again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "done")]
+    #[schema(nullable = false, default = "done", example = "done")]
     pub status: Option<String>,
     /// The instant that the entry is about, with an offset. It decides the context of the entry. Odd times are flagged,
     /// not refused.
@@ -26,7 +26,7 @@ pub struct PutEntry {
     pub occurred_at: String,
     /// The IANA zone the device is in. Without it, the patient's zone at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "Europe/Berlin")]
+    #[schema(nullable = false, format = "time-zone", example = "Europe/Berlin")]
     pub zone: Option<String>,
     /// The instant of writing, by the clock of the device.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -78,10 +78,8 @@ fn bodies_are_bounded_in_bytes_and_tags_in_number() {
 }
 
 #[test]
-fn an_instant_needs_its_offset_and_keeps_it() {
-    let (time, offset) = instant("2026-11-02T21:30:00.1234567+01:00").unwrap();
-    assert_eq!(time, at("2026-11-02T20:30:00Z"), "whole seconds");
-    assert_eq!(offset.seconds(), 3600);
+fn an_instant_needs_an_offset_and_is_cut_to_whole_seconds() {
+    assert_eq!(instant("2026-11-02T21:30:00.1234567+01:00").unwrap(), at("2026-11-02T20:30:00Z"));
     for wrong in ["2026-11-02T21:30:00", "2026-11-02", "2026-11-02T21:30:00+01:00[Europe/Berlin]", "soon"] {
         assert!(instant(wrong).is_err(), "{wrong}");
     }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Fields;
@@ -25,30 +24,28 @@ const LONG_AGO: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// The most that a record may precede the event before its times are odd.
 const BEFOREHAND: SignedDuration = SignedDuration::from_hours(24);
 
-/// Parses an instant as a device writes it, with its offset from UTC: the second, whatever stands behind it. One that
+/// Parses an instant as a device writes it, with an offset from UTC: the second, whatever stands behind it. One that
 /// lies outside the range is the first or the last second of it.
 ///
 /// # Errors
 ///
 /// A sentence for the person who sent it.
-pub fn instant(text: &str) -> Result<(Timestamp, Offset), &'static str> {
-    let (second, offset) = parse(text)?;
-    let bounded = Timestamp::from_second(second.clamp(FIRST, LAST));
-    Ok((bounded.map_err(|_range| OUTSIDE)?, offset))
+pub fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::from_second(parse(text)?.clamp(FIRST, LAST)).map_err(|_range| OUTSIDE)
 }
 
 /// Takes the instant at `pointer` of a request; one that is malformed, or lies outside the range, is a noted fault.
 pub fn take(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
     let parsed = |text: String| {
-        let (second, _) = parse(&text)?;
+        let second = parse(&text)?;
         let inside = (FIRST..=LAST).contains(&second);
         inside.then(|| Timestamp::from_second(second).ok()).flatten().ok_or(OUTSIDE)
     };
     text.and_then(|text| fields.take(pointer, parsed(text)))
 }
 
-/// Parses the second since 1970 that `text` names, and its offset. RFC 3339 knows more years than [`Timestamp`] does.
-fn parse(text: &str) -> Result<(i64, Offset), &'static str> {
+/// Parses the second since 1970 that `text` names. RFC 3339 knows more years than [`Timestamp`] does.
+fn parse(text: &str) -> Result<i64, &'static str> {
     let text = without_fraction(text).ok_or(WRONG)?;
     let pieces = Pieces::parse(text.as_ref()).ok().filter(|pieces| pieces.time_zone_annotation().is_none());
     let pieces = pieces.ok_or(WRONG)?;
@@ -58,7 +55,7 @@ fn parse(text: &str) -> Result<(i64, Offset), &'static str> {
     let (time, offset) = pieces.time().zip(offset).ok_or(WRONG)?;
     let at = offset.to_timestamp(pieces.date().to_datetime(time)).map(Timestamp::as_second);
     // Only the ends of the calendar lie outside: year 0 and before, and the last days of 9999.
-    Ok((at.unwrap_or(if pieces.date().year() > 0 { i64::MAX } else { i64::MIN }), offset))
+    Ok(at.unwrap_or(if pieces.date().year() > 0 { i64::MAX } else { i64::MIN }))
 }
 
 /// Returns the text without the fraction of its second, of any length; `None` when that is no number.
@@ -124,7 +121,7 @@ mod tests {
             ("9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z"),
             ("2026-11-02T20:30:00.123456Z", "2026-11-02T20:30:00Z"),
         ] {
-            assert_eq!(instant(text).unwrap().0.to_string(), at, "{text}");
+            assert_eq!(instant(text).unwrap().to_string(), at, "{text}");
         }
         assert_eq!(instant("yesterday"), Err(WRONG));
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::code::JoinCode;
 use super::inviting::code_hash;
@@ -14,27 +14,28 @@ use super::store::{self, InvitationKey};
 use crate::care::access::{Access, Write, WriteScope};
 use crate::care::model::Capabilities;
 use crate::care::people::SealedNames;
-use crate::care::store::{Link, find_link, memberships};
+use crate::care::store::{Link, find_link, find_link_with, memberships};
 use crate::care::{links, members};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
-use crate::identity::actions::{self, SessionSecrets, SessionTokens, email_key};
+use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
 use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, get_email_key, is_email_taken};
-use crate::kernel::id::{Any, CareLink, Clinic, Patient};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::id::{Any, CareLink, Clinic};
+use crate::kernel::{Code, Error, Id, Result};
 use crate::settings::{Settings, insert_settings};
 use crate::state::State;
 use crate::vault::Purpose;
 
-/// An account that has just joined.
+/// The time for which a used code still answers whoever used it: their first answer may be lost.
+pub(super) const REPEATED: SignedDuration = SignedDuration::from_hours(24);
+
+/// An account that has joined.
 #[derive(Debug)]
 pub struct Registered {
-    /// Patient or staff.
-    pub kind: AccountKind,
-    /// The patient of the account.
-    pub patient: Option<Id<Patient>>,
-    /// Their first session.
-    pub grant: SessionTokens,
+    /// Whether this request made it.
+    pub created: bool,
+    /// The account, logged in.
+    pub account: SignedIn,
 }
 
 /// Inserts the rows that every patient has from the beginning. Further such rows are added here.
@@ -50,11 +51,12 @@ fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> 
 }
 
 /// Makes an account with a code and logs it in. A patient's care link is then accepted; a member of staff is a member
-/// of the clinic.
+/// of the clinic. For a day, the code logs in the account that it made, with its address and passphrase: the first
+/// answer may be lost.
 ///
 /// # Errors
 ///
-/// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid), also for an address that is taken; faults of the fields
+/// [`Code::CodeInvalid`], also for an address that is taken; faults of the fields
 /// that patients must fill in.
 pub async fn register(
     state: &State,
@@ -62,11 +64,43 @@ pub async fn register(
     tokens: Arc<Tokens>,
     registration: Registration,
 ) -> Result<Registered> {
-    let now = state.clock.now();
-    let (vault, planner) = (state.vault.clone(), Arc::clone(&state.planner));
     // An impossible code is looked up like an unknown one.
     let code = registration.code.unwrap_or_else(|| JoinCode::of(state.entropy.bytes()));
-    let (hash, email) = (code_hash(&vault, &code), email_key(&vault, &registration.person.email));
+    let hash = code_hash(&state.vault, &code);
+    let Person { email, passphrase, .. } = registration.person.clone();
+    match make_account(state, passwords, Arc::clone(&tokens), (hash.clone(), registration)).await {
+        Err(Error::Malformed(Code::CodeInvalid, _)) => {}
+        made => return made.map(|account| Registered { created: true, account }),
+    }
+    let (key, now) = (email_key(&state.vault, &email), state.clock.now());
+    let used = state.db.read(move |tx| match store::find_used(tx, &hash, since(now))?.and_then(|used| used.used_by) {
+        Some(account) => Ok(get_email_key(tx, account)? == key),
+        None => Ok(false),
+    });
+    if !used.await? {
+        return Err(refused());
+    }
+    let account = actions::log_in(state, passwords, tokens, &email, passphrase).await;
+    account.map(|account| Registered { created: false, account }).map_err(|error| match error {
+        Error::Unauthenticated(_) => refused(),
+        other => other,
+    })
+}
+
+/// Returns the earliest use of a code that still answers.
+fn since(now: Timestamp) -> Timestamp {
+    now.saturating_sub(REPEATED).unwrap_or(now)
+}
+
+async fn make_account(
+    state: &State,
+    passwords: &Passwords,
+    tokens: Arc<Tokens>,
+    (hash, registration): (Vec<u8>, Registration),
+) -> Result<SignedIn> {
+    let now = state.clock.now();
+    let (vault, planner) = (state.vault.clone(), Arc::clone(&state.planner));
+    let email = email_key(&vault, &registration.person.email);
     let peeked = (hash.clone(), email.clone());
     let peek = state.db.read(move |tx| {
         let (hash, email) = &peeked;
@@ -84,7 +118,7 @@ pub async fn register(
     }
     let kind = if settings.is_some() { AccountKind::Patient } else { AccountKind::Staff };
     let Person { name, email: address, passphrase } = registration.person;
-    let profile = Profile { name, email: address };
+    let profile = Profile { name: name.clone(), email: address };
     let draft = actions::draft(state, passwords, kind, &profile, passphrase, now).await?;
     let (account, patient) = (draft.id, draft.patient);
     let opening = SessionSecrets::draw(state, now);
@@ -116,7 +150,7 @@ pub async fn register(
             state.vault.destroy(patient.uuid(), &[Purpose::Journal, Purpose::Clinical]).await?;
         }
     }
-    Ok(Registered { kind, patient, grant: answer? })
+    Ok(SignedIn { kind, patient, name, grant: answer? })
 }
 
 /// The clinic or patient that an account has joined.
@@ -138,14 +172,13 @@ impl Joined {
     }
 }
 
-/// Uses a code for an existing account: a patient gets another therapist, staff another clinic.
+/// Uses a code for an existing account: a patient gets another therapist, staff another clinic. For a day, the same code
+/// from the same account changes nothing: the first answer may be lost.
 ///
 /// # Errors
 ///
-/// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid), also for an invitation of the other kind;
-/// [`Code::AlreadyLinked`](crate::kernel::Code::AlreadyLinked) or
-/// [`Code::StateConflict`](crate::kernel::Code::StateConflict) when the account has that link or membership. The code
-/// then stays unused.
+/// [`Code::CodeInvalid`], also for an invitation of the other kind; [`Code::AlreadyLinked`] or [`Code::StateConflict`]
+/// when the account has that link or membership. The code then stays unused.
 pub fn accept(
     tx: &mut Tx<'_>,
     state: &State,
@@ -153,9 +186,12 @@ pub fn accept(
     code: Option<JoinCode>,
     link: Id<CareLink>,
 ) -> Result<Joined> {
-    let code = code.ok_or_else(refused)?;
+    let hash = code_hash(&state.vault, &code.ok_or_else(refused)?);
+    if let Some(joined) = find_repeated(tx, live, &hash)? {
+        return Ok(joined);
+    }
     let email = get_email_key(tx, live.account())?;
-    let open = get_open(tx, &code_hash(&state.vault, &code), &email, live.now())?;
+    let open = get_open(tx, &hash, &email, live.now())?;
     if !store::mark_used(tx, &open, live.account(), live.now())? {
         return Err(refused());
     }
@@ -170,6 +206,19 @@ pub fn accept(
             Ok(Joined::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),
+    }
+}
+
+/// Finds what the caller joined with this code within the last day, as it is now.
+fn find_repeated(tx: &mut Tx<'_>, live: &Live<Anyone>, hash: &[u8]) -> Result<Option<Joined>> {
+    let used = store::find_used(tx, hash, since(live.now()))?.filter(|used| used.used_by == Some(live.account()));
+    let Some(used) = used else { return Ok(None) };
+    match live.patient() {
+        None => get_joined(tx, live, used.clinic_id.any()).map(Some),
+        Some(patient) => {
+            let link = find_link_with(tx, patient, (used.clinic_id, used.inviter_id))?;
+            link.map(Joined::Link).ok_or(Error::NotFound).map(Some)
+        }
     }
 }
 

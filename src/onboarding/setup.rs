@@ -5,12 +5,14 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 use super::code::JoinCode;
+use super::joining::REPEATED;
 use super::model::{Person, refused};
 use crate::care::clinics::clinic_place;
 use crate::care::model::{Capabilities, ClinicDoc};
-use crate::care::store::{any_clinic, insert_clinic, insert_member};
+use crate::care::people::SealedNames;
+use crate::care::store::{first_clinic, insert_clinic, insert_member};
 use crate::db::values;
-use crate::identity::actions::{self, SessionSecrets, SessionTokens};
+use crate::identity::actions::{self, SessionSecrets, SignedIn};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, Result, Text};
@@ -19,6 +21,8 @@ use crate::vault::{MacLabel, Purpose, Vault};
 
 /// The name under which the seed of the code is kept until it is used.
 const SETTING: &str = "first_run_code";
+/// The name under which it is kept after that.
+const USED: &str = "first_run_code_used";
 
 /// Returns the code that makes the first clinic, while there is none.
 ///
@@ -27,7 +31,7 @@ const SETTING: &str = "first_run_code";
 pub async fn first_run_code(state: &State) -> Result<Option<String>> {
     let fresh: [u8; 32] = state.entropy.bytes();
     let seed = state.db.write(move |tx| {
-        if any_clinic(tx)? {
+        if first_clinic(tx)?.is_some() {
             return Ok(None);
         }
         values::insert(tx, SETTING, &fresh)?;
@@ -43,13 +47,18 @@ fn code_of(vault: &Vault, seed: &[u8]) -> JoinCode {
 /// The first clinic and its admin.
 #[derive(Debug)]
 pub struct Founded {
+    /// Whether this request made them.
+    pub created: bool,
     /// The clinic.
     pub clinic: Id<Clinic>,
-    /// The admin's first session.
-    pub grant: SessionTokens,
+    /// Its name.
+    pub name: Text<120>,
+    /// The admin, logged in.
+    pub admin: SignedIn,
 }
 
-/// Makes the first clinic and its admin, who has the capabilities `may` there, and logs the admin in.
+/// Makes the first clinic and its admin, who has the capabilities `may` there, and logs the admin in. For a day, the same
+/// code, address and passphrase log the admin in again: the first answer may be lost.
 ///
 /// # Errors
 ///
@@ -62,20 +71,57 @@ pub async fn set_up(
     clinic_name: Text<120>,
     (admin, may): (Person, Capabilities),
 ) -> Result<Founded> {
+    let (email, passphrase) = (admin.email.clone(), admin.passphrase.clone());
+    match found(state, passwords, Arc::clone(&tokens), code, clinic_name, (admin, may)).await {
+        Err(Error::Conflict(Code::SetupDone, _)) => {}
+        founded => return founded,
+    }
+    let done = || Error::conflict(Code::SetupDone);
+    let read = state.db.read(|tx| {
+        let clinic = first_clinic(tx)?;
+        let names = SealedNames::collect(tx, [], clinic.map(|(id, _)| id))?;
+        Ok((clinic, values::find(tx, USED)?, names))
+    });
+    let (clinic, seed, names) = read.await?;
+    let (clinic, made_at) = clinic.ok_or_else(done)?;
+    let recent = state.clock.now().duration_since(made_at) <= REPEATED;
+    if !(recent && seed.is_some_and(|seed| fits(&state.vault, code, &seed))) {
+        return Err(done());
+    }
+    let admin = actions::log_in(state, passwords, tokens, &email, passphrase).await.map_err(|error| match error {
+        Error::Unauthenticated(_) => done(),
+        other => other,
+    })?;
+    let name = names.open(&state.vault).await?.clinic(clinic).ok_or_else(done)?;
+    Ok(Founded { created: false, clinic, name: Text::parse(name).map_err(Error::internal)?, admin })
+}
+
+/// Whether `code` is the one that `seed` makes.
+fn fits(vault: &Vault, code: Option<JoinCode>, seed: &[u8]) -> bool {
+    code.is_some_and(|code| bool::from(code.bytes().ct_eq(code_of(vault, seed).bytes())))
+}
+
+async fn found(
+    state: &State,
+    passwords: &Passwords,
+    tokens: Arc<Tokens>,
+    code: Option<JoinCode>,
+    clinic_name: Text<120>,
+    (admin, may): (Person, Capabilities),
+) -> Result<Founded> {
     let now = state.clock.now();
-    let found = state.db.read(|tx| Ok((any_clinic(tx)?, values::find(tx, SETTING)?))).await?;
+    let found = state.db.read(|tx| Ok((first_clinic(tx)?.is_some(), values::find(tx, SETTING)?))).await?;
     let seed = match found {
         (true, _) => return Err(Error::conflict(Code::SetupDone)),
         (false, seed) => seed.ok_or_else(refused)?,
     };
-    let right = code.is_some_and(|code| bool::from(code.bytes().ct_eq(code_of(&state.vault, &seed).bytes())));
-    if !right {
+    if !fits(&state.vault, code, &seed) {
         return Err(refused());
     }
     let clinic: Id<Clinic> = state.entropy.id(now);
     let keys = state.vault.create(clinic.uuid(), &[Purpose::Clinic], now).await?;
-    let doc = keys.seal_json(Purpose::Clinic, &clinic_place(clinic, 1), &ClinicDoc { name: clinic_name })?;
-    let profile = Profile { name: admin.name, email: admin.email };
+    let doc = keys.seal_json(Purpose::Clinic, &clinic_place(clinic, 1), &ClinicDoc { name: clinic_name.clone() })?;
+    let profile = Profile { name: admin.name.clone(), email: admin.email };
     let draft = actions::draft(state, passwords, AccountKind::Staff, &profile, admin.passphrase, now).await?;
     let account = draft.id;
     let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
@@ -83,19 +129,20 @@ pub async fn set_up(
         if !values::delete(tx, SETTING, &seed)? {
             return Err(Error::conflict(Code::SetupDone));
         }
+        values::insert(tx, USED, &seed)?;
         insert_clinic(tx, clinic, &doc, now)?;
-        let admin = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
-        insert_member(tx, clinic, admin, may, now)?;
+        let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
+        insert_member(tx, clinic, account, may, now)?;
         let (vault_of, keys) = (vault.clone(), keys.clone());
         tx.after_commit(move || vault_of.remember(&keys));
-        let grant = actions::open_session(tx, &vault, &tokens, admin, &opening, now)?;
-        Ok(Founded { clinic, grant })
+        actions::open_session(tx, &vault, &tokens, account, &opening, now)
     });
-    let founded = unit.await;
-    if matches!(&founded, Err(Error::Conflict(..) | Error::Malformed(..))) {
+    let grant = unit.await;
+    if matches!(&grant, Err(Error::Conflict(..) | Error::Malformed(..))) {
         // Another request was faster, so these subjects were never inserted.
         state.vault.destroy(clinic.uuid(), &[Purpose::Clinic]).await?;
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
     }
-    founded
+    let admin = SignedIn { kind: AccountKind::Staff, patient: None, name: admin.name, grant: grant? };
+    Ok(Founded { created: true, clinic, name: clinic_name, admin })
 }

@@ -132,6 +132,17 @@ pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Op
     Ok(both.filter(|(key, inviter)| key.invitee().invited_by(inviter.may())).map(|(key, _)| key))
 }
 
+/// Finds the invitation of a code that was used at `since` or later.
+pub fn find_used(tx: &mut Tx<'_>, code_hash: &[u8], since: Timestamp) -> Result<Option<InvitationKey>> {
+    let found: Option<Stored<InvitationKey>> = invitations::table
+        .filter(invitations::code_hash.eq(code_hash))
+        .filter(invitations::used_at.ge(At(since)))
+        .select(columns::<Stored<InvitationKey>>())
+        .first(tx.conn())
+        .optional()?;
+    found.map_or(Ok(None), |key| key.checked(tx))
+}
+
 /// Marks an open invitation used. Only one of concurrent units gets `true`.
 pub fn mark_used(tx: &mut Tx<'_>, key: &InvitationKey, by: Id<Account>, now: Timestamp) -> Result<bool> {
     let used = InvitationKey { used_at: Some(At(now)), used_by: Some(by), ..key.clone() };

@@ -1,5 +1,7 @@
 //! Grants over HTTP.
 
+use std::collections::BTreeSet;
+
 use actix_web::{delete, get, put};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,7 +36,7 @@ struct PutGrant {
     /// The sections to open: of an entry `text`, `mood`, `tags`, `attachments`; of an exercise response `answers`,
     /// `distress`.
     #[schema(min_items = 1, max_items = 4, example = json!(["text"]))]
-    sections: Vec<String>,
+    sections: BTreeSet<String>,
     /// The reader.
     reader: GrantReader,
     /// The instant at which it expires; without it, the grant is open until it is ended.

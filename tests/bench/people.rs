@@ -56,9 +56,11 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     let code = setup::first_run_code(&server.state).await.unwrap().unwrap();
     let name = Text::parse("Lakeside").unwrap();
     let (passwords, tokens) = (&server.passwords, || Arc::clone(&server.tokens));
+    let may = Capabilities::ADMIN_ONLY;
     let founded =
-        setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, (person(usize::MAX), Capabilities::ADMIN_ONLY)).await;
-    let admin = founded.unwrap().grant;
+        setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, (person(usize::MAX), may))
+            .await;
+    let admin = founded.unwrap().admin.grant;
     let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
     let therapist = register(&server, &admin, care, usize::MAX - 1).await;
     let therapist_grant = therapist.1;
@@ -98,9 +100,9 @@ async fn register(server: &Server, inviter: &SessionTokens, invitee: Invitee, n:
         country: None,
     };
     let joined = joining::register(state, &server.passwords, Arc::clone(&server.tokens), registration).await.unwrap();
-    let patient = joined.patient.map_or(Uuid::nil(), |id| id.uuid());
-    let someone = Someone { token: joined.grant.access.clone(), account: joined.grant.account.uuid(), patient };
-    (someone, joined.grant)
+    let (patient, grant) = (joined.account.patient, joined.account.grant);
+    let patient = patient.map_or(Uuid::nil(), |id| id.uuid());
+    (Someone { token: grant.access.clone(), account: grant.account.uuid(), patient }, grant)
 }
 
 fn person(n: usize) -> Person {

@@ -21,7 +21,7 @@ use crate::support::sql::Sql;
 /// by; none says what somebody wrote, answered, was asked, took or felt. The rest of the database is numbers, ids,
 /// instants, keyed hashes and sealed values.
 const WORDS: &[(&str, &str, &[&str])] = &[
-    ("settings", "name", &["first_run_code"]),
+    ("settings", "name", &["first_run_code", "first_run_code_used"]),
     ("accounts", "kind", &["patient", "staff"]),
     ("care_links", "state", &["accepted", "active", "ended"]),
     ("deliveries", "channel", &["log"]),

@@ -149,7 +149,8 @@ impl Scene {
         };
         for name in ["una", "rex", "bea", "gone"] {
             let (access, refresh) = &self.tokens[name];
-            let asked = self.paths.iter().map(|path| async move { (path, self.app.get(path).bearer(access).transmit().await) });
+            let asked =
+                self.paths.iter().map(|path| async move { (path, self.app.get(path).bearer(access).transmit().await) });
             for (path, answer) in futures_util::future::join_all(asked).await {
                 note(name, path, answer.status.as_u16(), &answer.body.to_string());
             }

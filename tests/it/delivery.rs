@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afterglow::care::store::PatientRow;
 use afterglow::app;
+use afterglow::care::store::PatientRow;
 use afterglow::db::At;
 use afterglow::db::schema::{deliveries, patient_heads, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};

@@ -133,7 +133,7 @@ async fn the_command_fills_the_database_of_a_server_and_names_everybody() {
     let web = crate::support::child::Web::new(&server.url);
     let body = serde_json::json!({ "email": MARA, "passphrase": PASSPHRASE });
     let answer = web.expect(Method::POST, "/v1/auth/login", body, 200).await;
-    let mara = web.as_whom(answer["access_token"].as_str().unwrap());
+    let mara = web.as_whom(answer["tokens"]["access_token"].as_str().unwrap());
     let entries = mara.expect(Method::GET, "/v1/patients/me/entries?limit=200", Value::Null, 200).await;
     assert!(entries["items"].as_array().unwrap().len() > 10);
     let (status, said) = child::run(&database, &["audit", "verify", "--log", "warn"]);

@@ -16,14 +16,14 @@ const WITHOUT_KEY: [&str; 6] =
     ["log_in", "preview_protocol", "refresh_session", "register", "search_entries", "set_up"];
 
 /// Every operation that takes a key; the one that takes the world apart comes last.
-fn mutating() -> Vec<Operation> {
+pub fn mutating() -> Vec<Operation> {
     let mut all: Vec<Operation> = operations().into_iter().filter(|operation| operation.takes_key).collect();
     all.sort_by_key(|operation| operation.id == "end_care_link");
     all
 }
 
 /// Who may do it, and does.
-fn doer(operation: &str) -> &'static str {
+pub fn doer(operation: &str) -> &'static str {
     match operation {
         "create_invitation"
         | "revoke_invitation"
@@ -44,11 +44,11 @@ fn doer(operation: &str) -> &'static str {
 }
 
 /// Once a session is ended its token opens nothing, not even what it did.
-fn ends_its_session(operation: &str) -> bool {
+pub fn ends_its_session(operation: &str) -> bool {
     operation == "log_out"
 }
 
-fn outcome(answer: &Answer) -> (u16, Value) {
+pub fn outcome(answer: &Answer) -> (u16, Value) {
     let mut body = answer.body.clone();
     if let Some(object) = body.as_object_mut() {
         object.remove("request_id");

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
-use crate::support::people::{Clinic, PASSPHRASE, registration};
+use crate::support::journal::with;
+use crate::support::people::{Clinic, PASSPHRASE, Person, registration};
 
 async fn try_code(app: &Arc<TestApp>, name: &str, code: &str) -> Answer {
     app.post("/v1/auth/register", registration(name, code)).send().await
@@ -58,8 +59,76 @@ async fn a_server_is_set_up_once() {
     app.post("/v1/setup", body("0000-0000-0000-0000")).send().await.expect(422).refused("code_invalid");
     app.post("/v1/setup", body("no code")).send().await.expect(422).refused("code_invalid");
     app.post("/v1/setup", body(&code.to_lowercase().replace('-', " "))).send().await.created();
-    app.post("/v1/setup", body(&code)).send().await.expect(409).refused("setup_done");
+    let other = json!({ "email": "eve@lakeside.example" });
+    app.post("/v1/setup", with(body(&code), other)).send().await.expect(409).refused("setup_done");
     assert_eq!(app.first_run_code().await, None);
+}
+
+#[actix_web::test]
+async fn a7_a_lost_answer_to_the_set_up_can_be_asked_for_again_for_a_day() {
+    let app = TestApp::start().await;
+    let code = app.first_run_code().await.unwrap();
+    let body = json!({ "code": code, "clinic_name": "Lakeside", "name": "Ada", "email": "ada@lakeside.example", "passphrase": PASSPHRASE });
+    let set_up = |more: Value| app.post("/v1/setup", with(body.clone(), more));
+    let first = set_up(json!({})).send().await.created();
+    app.wait(SignedDuration::from_hours(24));
+    let again = set_up(json!({ "code": code.to_lowercase(), "email": "Ada@lakeside.example" })).send().await.ok();
+    assert_eq!((&again.body["account"], &again.body["clinic"]), (&first.body["account"], &first.body["clinic"]));
+    assert_ne!(again.text("/tokens/session_id"), first.text("/tokens/session_id"));
+    Person::of(&app, &again).get("/v1/me").send().await.ok();
+    for wrong in [json!({ "passphrase": "another quiet river" }), json!({ "code": "0000-0000-0000-0000" })] {
+        set_up(wrong).send().await.expect(409).refused("setup_done");
+    }
+    app.wait(SignedDuration::from_secs(1));
+    set_up(json!({})).send().await.expect(409).refused("setup_done");
+}
+
+#[actix_web::test]
+async fn a7_a_lost_answer_to_a_registration_can_be_asked_for_again_for_a_day() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
+    for (name, code) in
+        [("Ann Walker", therapist.code_for_patient().await), ("Noor Haddad", admin.code_for_staff(&["record"]).await)]
+    {
+        let register = |more: Value| app.post("/v1/auth/register", with(registration(name, &code), more));
+        let first = register(json!({})).send().await.created();
+        let links = therapist.care_links().await;
+        app.wait(SignedDuration::from_hours(24));
+        let again = register(json!({ "code": code.to_lowercase() })).send().await.ok();
+        assert_eq!(again.body["account"], first.body["account"]);
+        assert_ne!(again.text("/tokens/session_id"), first.text("/tokens/session_id"), "as a log-in");
+        Person::of(&app, &again).get("/v1/me").send().await.ok();
+        // Nobody else gets in by it, and its owner gets in with their passphrase alone.
+        for wrong in [json!({ "passphrase": "another quiet river" }), json!({ "email": "ada@lakeside.example" })] {
+            register(wrong).send().await.expect(422).refused("code_invalid");
+        }
+        app.wait(SignedDuration::from_secs(1));
+        register(json!({})).send().await.expect(422).refused("code_invalid");
+        assert_eq!(therapist.care_links().await, links);
+    }
+}
+
+#[actix_web::test]
+async fn a7_a_lost_answer_to_an_acceptance_can_be_asked_for_again_for_a_day() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let thea = app.staff(&admin, "Thea Brandt", &["care"]).await;
+    let theo = app.staff(&admin, "Theo Falk", &["care"]).await;
+    let ann = app.patient(&thea, "Ann Walker").await;
+    let ben = app.patient(&thea, "Ben Roth").await;
+    let code = theo.code_for_patient().await;
+    let accept = |who: &Person| who.post("/v1/invitations/accept", json!({ "code": code }));
+    let first = accept(&ann).send().await.ok();
+    let links = ann.care_links().await;
+    app.wait(SignedDuration::from_hours(24));
+    assert_eq!(accept(&ann).send().await.ok().body, first.body);
+    accept(&ben).send().await.expect(422).refused("code_invalid");
+    theo.act(&format!("/v1/care-links/{}/confirm", first.text("/care_link/id"))).send().await.ok();
+    assert_eq!(accept(&ann).send().await.ok().text("/care_link/state"), "active", "as it is now");
+    app.wait(SignedDuration::from_secs(1));
+    accept(&ann).send().await.expect(422).refused("code_invalid");
+    assert_eq!(ann.care_links().await.len(), links.len());
 }
 
 #[actix_web::test]

@@ -55,6 +55,7 @@ mod readme;
 mod reminders;
 mod reference;
 mod replanning;
+mod retries;
 mod rules;
 mod sandbox;
 mod sandbox_posture;

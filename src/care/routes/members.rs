@@ -1,5 +1,6 @@
 //! The staff of a clinic.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::{get, patch, web};
@@ -29,7 +30,7 @@ use crate::state::State;
 struct MemberBody {
     /// The member's capabilities, of `care`, `record`, `duty`, `admin`.
     #[schema(example = json!(["care", "record"]))]
-    capabilities: Vec<String>,
+    capabilities: BTreeSet<String>,
     /// Whether the member no longer works here. Their care links at this clinic then end.
     ended: bool,
 }

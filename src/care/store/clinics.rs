@@ -11,10 +11,14 @@ use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Id, Result};
 use crate::{authentic, locked};
 
-/// Whether there is a clinic.
-pub fn any_clinic(tx: &mut Tx<'_>) -> Result<bool> {
-    let found: Option<Id<Clinic>> = clinics::table.select(clinics::id).first(tx.conn()).optional()?;
-    Ok(found.is_some())
+/// Finds the clinic that was made first, and the instant at which it was made.
+pub fn first_clinic(tx: &mut Tx<'_>) -> Result<Option<(Id<Clinic>, Timestamp)>> {
+    let found: Option<(Id<Clinic>, At)> = clinics::table
+        .order((clinics::created_at, clinics::id))
+        .select((clinics::id, clinics::created_at))
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.map(|(id, at)| (id, at.0)))
 }
 
 /// Inserts a clinic with its sealed document.

@@ -169,6 +169,20 @@ pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Acc
     Ok(checked(tx, found)?.first().map(|link| link.id))
 }
 
+/// Finds the newest link of a patient and a therapist at a clinic, also one that has ended.
+pub fn find_link_with(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    (clinic, therapist): (Id<Clinic>, Id<Account>),
+) -> Result<Option<Link>> {
+    let of_both = care_links::clinic_id.eq(clinic).and(care_links::therapist_id.eq(therapist));
+    let found: Vec<Found> = links!(care_links::patient_id.eq(patient).and(of_both))
+        .order(care_links::created_at.desc())
+        .limit(1)
+        .load(tx.conn())?;
+    Ok(links_of(tx, found)?.pop())
+}
+
 /// Inserts a link that the patient has accepted.
 pub fn insert_link(
     tx: &mut Tx<'_>,

@@ -1,5 +1,7 @@
 //! An infusion on the wire.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -197,6 +199,7 @@ pub(super) struct PutInfusion {
     #[schema(max_length = 200, example = "Room 2")]
     setting: Option<String>,
     /// Whether staff are there; true by default.
+    #[schema(default = true)]
     supervised: Option<bool>,
     /// A note of the clinic.
     #[schema(max_length = 2000)]
@@ -204,7 +207,7 @@ pub(super) struct PutInfusion {
     /// Infusions within six hours that are other administrations.
     #[serde(default)]
     #[schema(max_items = 8)]
-    distinct_from: Vec<Uuid>,
+    distinct_from: BTreeSet<Uuid>,
     /// The patient's report of the same administration. The clinic's new record takes its place and keeps the report as
     /// `reported`.
     same_as: Option<Uuid>,
@@ -261,7 +264,7 @@ impl PutInfusion {
             dose_mg: self.dose_mg,
             weight_kg: self.weight_kg,
             setting: self.setting,
-            supervised: self.supervised,
+            supervised: Some(self.supervised.unwrap_or(true)),
             note: self.note,
             distinct_from: self.distinct_from.into_iter().map(Id::from_uuid).collect(),
             same_as: self.same_as.map(Id::from_uuid),

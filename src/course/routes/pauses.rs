@@ -54,7 +54,7 @@ struct PauseList {
 }
 
 /// A pause to set.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutPause {
     /// Its first moment; now by default.
@@ -67,11 +67,13 @@ pub(super) struct PutPause {
 
 impl PutPause {
     fn parse(self, now: Timestamp) -> Result<PauseRequest> {
-        let creation = Some(Creation::of(&self)?);
         let mut f = Fields::new();
-        let from = device_time::take(&mut f, "/from", self.from).unwrap_or(now);
+        let from = device_time::take(&mut f, "/from", self.from);
         let until = device_time::take(&mut f, "/until", Some(self.until));
-        Ok(PauseRequest { period: PausePeriod::parse(from, f.finish(until)?), creation })
+        let until = f.finish(until)?;
+        // A pause from now on is the same request however late it is sent again.
+        let creation = Some(Creation::of(&(from, until))?);
+        Ok(PauseRequest { period: PausePeriod::parse(from.unwrap_or(now), until), creation })
     }
 }
 

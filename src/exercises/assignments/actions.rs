@@ -193,7 +193,7 @@ pub fn put(
 ) -> Result<Outcome<KnownAssignment>> {
     access.lock(tx)?;
     access.returns(id.uuid());
-    let sent = Creation::of(body)?;
+    let sent = body.creation()?;
     let Some(known) = find_known(tx, access, id)? else {
         return Ok(Outcome::created(id, create(tx, access, id, (body, sent), when)?));
     };

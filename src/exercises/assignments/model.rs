@@ -100,7 +100,7 @@ pub struct PutAssignment {
     pub due_on: Option<String>,
     /// Whether you ask to see the response. The patient decides.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = true)]
+    #[schema(nullable = false, default = false, example = true)]
     pub request_share: Option<bool>,
     /// `withdrawn`, or `assigned` to ask again. Without it the state stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +125,18 @@ impl PutAssignment {
             request_share: Some(doc.request_share),
             status: None,
         }
+    }
+
+    /// Returns the digest of the body, the same for bodies that make the same assignment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Creation::of`].
+    pub fn creation(&self) -> Result<Creation> {
+        let note = self.note.clone().filter(|note| !note.trim().is_empty());
+        let request_share = self.request_share.filter(|asks| *asks);
+        let status = self.status.clone().filter(|status| status != "assigned");
+        Creation::of(&Self { note, request_share, status, ..self.clone() })
     }
 
     /// Parses the body at `now`, on the patient's `today`: as a new assignment, or as another version of `old`.

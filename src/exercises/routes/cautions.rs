@@ -28,7 +28,7 @@ struct CautionList {
 struct PutCautions {
     /// The flags, of `psychosis_mania`, `acute_si`, `ptsd_active`, `dissociation`, `eating_body`, `dv`, `pain`,
     /// `grief`, `substance`.
-    #[schema(max_items = 9, example = json!(["grief"]))]
+    #[schema(value_type = BTreeSet<String>, max_items = 9, example = json!(["grief"]))]
     flags: Vec<String>,
 }
 

@@ -80,7 +80,7 @@ async fn put_thing(
 ) -> Result<Reply> {
     let tag = EntityTag::version(3);
     preconditions.check(Some(&tag))?;
-    let parts = once.parts(body.raw()).map(<[u8]>::len);
+    let parts: Vec<usize> = once.parts(body.raw()).into_iter().map(<[u8]>::len).collect();
     let thing = body.into_inner();
     let view = json!({"id": id.into_inner(), "text": thing.text, "key": once.key(), "parts": parts});
     Ok(Reply::ok(&view).created_if(preconditions.create_only(), "/v1/x").etag(&tag))

@@ -1,5 +1,7 @@
 //! Invitations.
 
+use std::collections::BTreeSet;
+
 use actix_web::{delete, get, post, web};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,7 +31,7 @@ pub(super) struct CreateInvitation {
     kind: String,
     /// The capabilities of staff: `care`, `record`, `duty`, `admin`.
     #[schema(nullable = false, example = json!(["record"]))]
-    capabilities: Option<Vec<String>>,
+    capabilities: Option<BTreeSet<String>>,
     /// The invited person's name, for the inviter's own list.
     #[schema(nullable = false, min_length = 1, max_length = 120, example = "Ann Walker")]
     name: Option<String>,

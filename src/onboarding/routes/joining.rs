@@ -15,12 +15,12 @@ use crate::http::document::{AuthErrors, IdempotencyKeyHeader, SetupErrors, Write
 use crate::http::{Body, Command, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
-use crate::identity::routes::{SessionParts, TokensView};
-use crate::identity::{AccountKind, Anyone, Caller, Email, Live, Passphrase};
+use crate::identity::routes::{AccountView, SessionParts, SignedInView, TokensView};
+use crate::identity::{Anyone, Caller, Email, Live, Passphrase};
 use crate::kernel::locale::{country, language};
-use crate::kernel::{Fields, Id, Result, Text, Zone};
+use crate::kernel::{Fields, Result, Text, Zone};
 use crate::onboarding::code::JoinCode;
-use crate::onboarding::joining::{self, Joined, Registered};
+use crate::onboarding::joining::{self, Joined};
 use crate::onboarding::model::{Person, Registration};
 use crate::onboarding::setup;
 use crate::state::State;
@@ -86,25 +86,8 @@ pub(super) struct Register {
 #[serde(deny_unknown_fields)]
 pub(super) struct AcceptInvitation {
     /// The code of the invitation. Case, spaces and hyphens do not matter.
-    #[schema(max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
+    #[schema(format = "code", max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
-}
-
-/// An account that has just been made.
-#[derive(Serialize, ToSchema)]
-struct NewAccountView {
-    /// Its id.
-    id: Uuid,
-    /// `patient` or `staff`.
-    #[schema(example = "patient")]
-    kind: &'static str,
-    /// The patient of the account; `me` in addresses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    patient_id: Option<Uuid>,
-    /// The person's name.
-    #[schema(example = "Ann Walker")]
-    name: String,
 }
 
 /// A clinic.
@@ -121,14 +104,7 @@ struct ClinicView {
 #[derive(Serialize, ToSchema)]
 struct SetUpView {
     clinic: ClinicView,
-    account: NewAccountView,
-    tokens: TokensView,
-}
-
-/// A new account and the tokens of its first session.
-#[derive(Serialize, ToSchema)]
-struct RegisteredView {
-    account: NewAccountView,
+    account: AccountView,
     tokens: TokensView,
 }
 
@@ -173,7 +149,8 @@ impl SetUp {
         let person = person(&mut fields, self.name, self.email, self.passphrase);
         let names = self.capabilities.unwrap_or_else(|| vec!["admin".to_owned()]);
         let may = Capabilities::parse(names.iter().map(String::as_str)).filter(|may| may.admin());
-        let may = fields.take("/capabilities", may.ok_or("must be of care, record, duty, admin, with admin among them"));
+        let may =
+            fields.take("/capabilities", may.ok_or("must be of care, record, duty, admin, with admin among them"));
         let ((clinic, person), may) = fields.finish(clinic.zip(person).zip(may))?;
         Ok((JoinCode::parse(&self.code), clinic, person, may))
     }
@@ -209,43 +186,44 @@ impl AcceptedView {
 /// Set the server up
 ///
 /// Makes the first clinic and its admin, with the code that the server printed when it started, and logs the admin in.
-/// Works once.
+/// Works once. For 24 hours after that, the same code, address and passphrase log the admin in: the first answer may be
+/// lost.
 #[utoipa::path(tag = "care", request_body = SetUp, security(()),
-    responses((status = 201, description = "The clinic and its admin", body = SetUpView), SetupErrors))]
+    responses((status = 201, description = "The clinic and its admin", body = SetUpView),
+        (status = 200, description = "They were made before", body = SetUpView), SetupErrors))]
 #[post("/setup")]
 pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
     let (code, clinic_name, admin, may) = body.into_inner().parse()?;
-    let (clinic, name) = (clinic_name.as_str().to_owned(), admin.name.as_str().to_owned());
     let (state, passwords, tokens) = &parts;
     let founded = setup::set_up(state, passwords, Arc::clone(tokens), code, clinic_name, (admin, may)).await?;
-    let clinic = ClinicView { id: founded.clinic.uuid(), name: clinic };
-    let (id, kind) = (founded.grant.account.uuid(), AccountKind::Staff.name());
-    let account = NewAccountView { id, kind, patient_id: None, name };
-    Ok(Reply::ok(&SetUpView { clinic, account, tokens: founded.grant.into() }).created("/v1/me").no_store())
+    let clinic = ClinicView { id: founded.clinic.uuid(), name: founded.name.into_string() };
+    let SignedInView { account, tokens } = founded.admin.into();
+    let view = SetUpView { clinic, account, tokens };
+    Ok(Reply::ok(&view).created_if(founded.created, "/v1/me").no_store())
 }
 
 /// Register with an invitation
 ///
 /// Makes an account and logs it in. A patient's care link to the inviting therapist is then `accepted`; a member of
 /// staff is a member of the clinic. An address that is taken is answered like an invalid code, and the code stays
-/// unused.
+/// unused. For 24 hours, the used code with the same address and passphrase logs the account in: the first answer may be
+/// lost.
 #[utoipa::path(tag = "identity", request_body = Register, security(()),
-    responses((status = 201, description = "The account and its tokens", body = RegisteredView), AuthErrors))]
+    responses((status = 201, description = "The account and its tokens", body = SignedInView),
+        (status = 200, description = "It was made before; new tokens", body = SignedInView), AuthErrors))]
 #[post("/auth/register")]
 pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
     let registration = body.into_inner().parse()?;
-    let name = registration.person.name.as_str().to_owned();
     let (state, passwords, tokens) = &parts;
-    let Registered { kind, patient, grant } =
-        joining::register(state, passwords, Arc::clone(tokens), registration).await?;
-    let (id, patient_id) = (grant.account.uuid(), patient.map(Id::uuid));
-    let account = NewAccountView { id, kind: kind.name(), patient_id, name };
-    Ok(Reply::ok(&RegisteredView { account, tokens: grant.into() }).created("/v1/me").no_store())
+    let registered = joining::register(state, passwords, Arc::clone(tokens), registration).await?;
+    let (created, view) = (registered.created, SignedInView::from(registered.account));
+    Ok(Reply::ok(&view).created_if(created, "/v1/me").no_store())
 }
 
 /// Accept another invitation
 ///
-/// For somebody who has an account: a patient gets another therapist, staff another clinic.
+/// For somebody who has an account: a patient gets another therapist, staff another clinic. For 24 hours, the same code
+/// from the same account changes nothing: the first answer may be lost.
 #[utoipa::path(tag = "care", params(IdempotencyKeyHeader), request_body = AcceptInvitation,
     responses((status = 200, description = "What was joined", body = AcceptedView), WriteErrors))]
 #[post("/invitations/accept")]

@@ -168,7 +168,7 @@ pub(super) async fn get_me(caller: Caller, state: web::Data<State>, directory: w
 #[serde(deny_unknown_fields)]
 struct SettingsBody {
     /// The time zone the patient lives in, by IANA name.
-    #[schema(nullable = false, example = "America/New_York")]
+    #[schema(nullable = false, format = "time-zone", example = "America/New_York")]
     time_zone: Option<String>,
     /// The instant of the move, if not now; not before the last change.
     #[schema(nullable = false, format = DateTime)]
@@ -179,10 +179,10 @@ struct SettingsBody {
     #[schema(example = "sunday")]
     weekly_day: String,
     /// Two letters of ISO 3166.
-    #[schema(example = "DE")]
+    #[schema(format = "country", example = "DE")]
     country: Option<String>,
     /// A BCP 47 language.
-    #[schema(max_length = 35, example = "en")]
+    #[schema(format = "language", max_length = 35, example = "en")]
     locale: String,
     /// Whether prompts are pushed.
     notifications: bool,

@@ -15,6 +15,7 @@ use crate::planning::{DayPart, Override, Protocols, RuleChange};
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
+use crate::settings::{CHANGED_OFFER, Settings};
 
 /// The changes of the protocol for a patient.
 #[derive(Serialize, ToSchema)]
@@ -71,6 +72,7 @@ pub struct PutOverride {
     rule_key: String,
     /// Whether it is to be left out.
     #[serde(default)]
+    #[schema(default = false)]
     left_out: bool,
     /// `morning`, `midday`, `afternoon` or `evening`.
     #[schema(example = "evening")]

@@ -96,7 +96,7 @@ pub struct Visitor {
 impl Visitor {
     pub async fn log_in(app: &Arc<TestApp>, email: &str) -> Self {
         let body = json!({ "email": email, "passphrase": PASSPHRASE });
-        let token = app.post("/v1/auth/login", body).send().await.ok().text("/access_token");
+        let token = app.post("/v1/auth/login", body).send().await.ok().text("/tokens/access_token");
         let me = app.get("/v1/me").bearer(&token).send().await.ok();
         let patient = me.body["patient_id"].as_str().unwrap_or_default().to_owned();
         Self { app: Arc::clone(app), token, patient, account: me.text("/account_id") }

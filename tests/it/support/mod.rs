@@ -14,6 +14,7 @@ pub mod people;
 pub mod playground;
 pub mod replies;
 pub mod requests;
+pub mod respelling;
 pub mod shell;
 pub mod graph;
 pub mod sources;

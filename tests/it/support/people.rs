@@ -62,7 +62,7 @@ impl Session {
             let body = json!({ "refresh_token": tokens.refresh });
             let answer = app.post("/v1/auth/refresh", body).transmit().await;
             if answer.status == 200 {
-                *tokens = Tokens::of(app, &answer, "");
+                *tokens = Tokens::of(app, &answer, "/tokens");
             }
         }
         tokens.access.clone()

@@ -77,7 +77,7 @@ impl Drop for Playground {
 pub async fn log_in(web: &Web, email: &str) -> Web {
     let body = json!({ "email": email, "passphrase": PASSPHRASE });
     let answer = web.expect(Method::POST, "/v1/auth/login", body, 200).await;
-    web.as_whom(answer["access_token"].as_str().unwrap())
+    web.as_whom(answer["tokens"]["access_token"].as_str().unwrap())
 }
 
 pub async fn list(who: &Web, path: &str) -> Vec<Value> {

@@ -14,7 +14,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             Ask::post("/v1/auth/login").with(json!({ "email": "ann.walker@example.org", "passphrase": PASSPHRASE }))
         }
         "refresh_session" => {
-            let token = world.logged_in("owner").await.text("/refresh_token");
+            let token = world.logged_in("owner").await.text("/tokens/refresh_token");
             Ask::post("/v1/auth/refresh").with(json!({ "refresh_token": token }))
         }
         "register" => {
@@ -28,7 +28,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "log_out" => {
             let mut ask = Ask::post("/v1/auth/logout");
             if !["anonymous", "disabled"].contains(&who) {
-                ask.session = Some(Session::of(&world.app, &world.logged_in(who).await, ""));
+                ask.session = Some(Session::of(&world.app, &world.logged_in(who).await, "/tokens"));
             }
             ask
         }
