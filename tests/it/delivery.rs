@@ -10,7 +10,7 @@ use afterglow::db::At;
 use afterglow::db::schema::{deliveries, patient_heads, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};
 use afterglow::jobs::Outcome;
-use afterglow::kernel::id::{Account, Delivery, Infusion, Patient, Prompt};
+use afterglow::kernel::id::{Delivery, Infusion, Patient, Prompt};
 use afterglow::kernel::{Entropy, Id, Zone};
 use afterglow::planning::{Kind, Planned, Why};
 use afterglow::prompts::model::PromptDoc;
