@@ -63,7 +63,12 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let mut outcomes = send(channel, turns, now).await;
     outcomes.reminders = outcomes.sent.iter().filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
     let (round, name) = (Round { sent: outcomes.sent.len(), seen: leased.len() }, channel.name());
-    state.db.write(move |tx| store::finish(tx, name, holder, &outcomes, now)).await?;
+    let vault = state.vault.clone();
+    let unit = state.db.write(move |tx| {
+        store::insert(tx, &vault, name, &outcomes.reminders, now)?;
+        store::finish(tx, holder, &outcomes, now)
+    });
+    unit.await?;
     Ok(round)
 }
 

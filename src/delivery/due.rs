@@ -17,7 +17,7 @@ use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark, PromptRow};
 use crate::state::State;
 use crate::tasks::{Due, Round, Task, TaskProgress, keys_of};
-use crate::vault::Keys;
+use crate::vault::{Keys, Vault};
 
 /// The most prompts marked due in one unit.
 const BATCH: i64 = 500;
@@ -68,13 +68,15 @@ impl MarkDue {
         } else {
             0
         };
-        let on_time = state.db.write(move |tx| on_time(tx, channel, any_late, (cutoff, now))).await?;
+        let vault = state.vault.clone();
+        let on_time = state.db.write(move |tx| on_time(tx, &vault, channel, any_late, (cutoff, now))).await?;
         Ok(caught_up + on_time)
     }
 }
 
 fn on_time(
     tx: &mut Tx<'_>,
+    vault: &Vault,
     channel: &'static str,
     any_late: bool,
     (cutoff, now): (Timestamp, Timestamp),
@@ -85,16 +87,16 @@ fn on_time(
         return Ok(0);
     }
     let claimed = outbox::claim(tx, (cutoff, now), &late, BATCH)?;
-    settle(tx, channel, &DueDecisions::on_time(&claimed, now), now)?;
+    settle(tx, vault, channel, &DueDecisions::on_time(&claimed, now), now)?;
     Ok(claimed.len())
 }
 
 /// Stores what becomes of prompts: marks, and a delivery for each that goes out.
-fn settle(tx: &mut Tx<'_>, channel: &'static str, fates: &DueDecisions, now: Timestamp) -> Result<()> {
+fn settle(tx: &mut Tx<'_>, vault: &Vault, channel: &'static str, fates: &DueDecisions, now: Timestamp) -> Result<()> {
     let ids = |list: &[Outgoing]| list.iter().map(|one| (one.patient, one.prompt)).collect::<Vec<_>>();
     prompts::mark(tx, &ids(&fates.due), Mark::Due, now)?;
     prompts::mark(tx, &ids(&fates.lapsed), Mark::Lapsed, now)?;
-    outbox::insert(tx, channel, &fates.going, now)
+    outbox::insert(tx, vault, channel, &fates.going, now)
 }
 
 /// Catches up with patients after an outage, each in a unit of their own.
@@ -140,7 +142,7 @@ async fn catch_up_one(
     let rows = rows.await?;
     let seen: Vec<_> = rows.iter().map(|(_, row)| (row.id, row.version)).collect();
     let fates = decide(rows, &Access::<Read>::for_server(patient, keys, now));
-    let planner = Arc::clone(&state.planner);
+    let (planner, vault) = (Arc::clone(&state.planner), state.vault.clone());
     let unit = state.db.write_bulk(move |tx| {
         WriteScope::for_server(patient, None, now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head, so that two workers do not choose twice.
@@ -149,7 +151,7 @@ async fn catch_up_one(
                 // Another worker was faster. The next round looks at the prompts that wait now.
                 return Ok(0);
             }
-            settle(tx, channel, &fates, now)?;
+            settle(tx, &vault, channel, &fates, now)?;
             Ok(seen.len())
         })
     });

@@ -1,13 +1,13 @@
 //! Pushes, deliveries and their ids, and the judgement whether something may still be sent.
 
 use jiff::{SignedDuration, Timestamp};
-use uuid::Uuid;
 
 use crate::kernel::Id;
 use crate::kernel::id::{Delivery, Patient, Prompt};
 use crate::planning::{Kind, PausePeriod};
 use crate::prompts::model::{Stage, StoredPrompt};
 use crate::settings::Settings;
+use crate::vault::{MacLabel, Vault};
 
 /// The only text of a push.
 pub const TEXT: &str = "A moment for you is ready";
@@ -58,9 +58,10 @@ pub struct Outgoing {
     pub expires_at: Timestamp,
 }
 
-/// Derives the id of a prompt's delivery number `ordinal`. A prompt that was snoozed or moved is delivered again.
-pub fn delivery_id(prompt: Id<Prompt>, ordinal: i32) -> Id<Delivery> {
-    Id::from_uuid(Uuid::new_v5(&prompt.uuid(), &ordinal.to_be_bytes()))
+/// Derives the id of a prompt's delivery number `ordinal`, with a key. A prompt that was snoozed or moved is delivered
+/// again.
+pub fn delivery_id(vault: &Vault, prompt: Id<Prompt>, ordinal: i32) -> Id<Delivery> {
+    Id::from_mac(&vault.mac(MacLabel::Delivery, &[prompt.uuid().as_bytes(), &ordinal.to_be_bytes()]))
 }
 
 /// Decides about a delivery that is due.

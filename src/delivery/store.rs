@@ -19,6 +19,7 @@ use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompt_rows, Mark, PromptRow};
 use crate::settings::{Settings, SettingsRow};
+use crate::vault::Vault;
 
 #[derive(Insertable)]
 #[diesel(table_name = deliveries)]
@@ -36,14 +37,14 @@ struct NewDelivery {
 }
 
 /// Puts deliveries into the outbox. One that is there already is not changed.
-pub fn insert(tx: &mut Tx<'_>, channel: &'static str, list: &[Outgoing], now: Timestamp) -> Result<()> {
+pub fn insert(tx: &mut Tx<'_>, vault: &Vault, channel: &'static str, list: &[Outgoing], now: Timestamp) -> Result<()> {
     if list.is_empty() {
         return Ok(());
     }
     let rows: Vec<NewDelivery> = list
         .iter()
         .map(|one| NewDelivery {
-            id: delivery_id(one.prompt, one.ordinal),
+            id: delivery_id(vault, one.prompt, one.ordinal),
             patient_id: one.patient,
             prompt_id: one.prompt,
             ordinal: one.ordinal,
@@ -296,8 +297,7 @@ fn sent_at_once(tx: &mut Tx<'_>, outcomes: &Outcomes, now: Timestamp) -> Result<
 
 /// Notes the outcomes of deliveries, and that their prompts have left. A delivery that has left stays so even if its
 /// lease has run out; other outcomes are noted only by the holder of the lease.
-pub fn finish(tx: &mut Tx<'_>, channel: &'static str, holder: Uuid, outcomes: &Outcomes, now: Timestamp) -> Result<()> {
-    insert(tx, channel, &outcomes.reminders, now)?;
+pub fn finish(tx: &mut Tx<'_>, holder: Uuid, outcomes: &Outcomes, now: Timestamp) -> Result<()> {
     let free = (deliveries::lease_until.eq(None::<At>), deliveries::leased_by.eq(None::<Id<Any>>));
     let held = || deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder)));
     if !outcomes.sent.is_empty() && !sent_at_once(tx, outcomes, now)? {

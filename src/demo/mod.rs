@@ -5,8 +5,9 @@
 //! and the background work is done at the time it is due. So the rows are those that the product itself would have
 //! stored, down to the access log and the change numbers.
 //!
-//! The same seed and the same present give the same people, ids, entries and plans. Keys, codes and tokens are drawn
-//! from the system all the same ([`entropy`]): the database of a demo lies on a disk, and `serve` answers for it.
+//! The same seed and the same present give the same people, ids, entries and plans. Codes, tokens and the keys that seal
+//! are drawn from the system all the same ([`entropy`]): the database of a demo lies on a disk, and `serve` answers for
+//! it. The keys of its prompts' ids follow from the seed.
 //!
 //! Everybody's times hang on the present. One patient lives where the clocks change in these weeks (`zones`); where in
 //! the year none do, it is the zone whose clocks change next or have last. One patient has no clinic: she registered

@@ -123,7 +123,7 @@ pub async fn draft(
         AccountKind::Staff => None,
         AccountKind::Patient => {
             let patient: Id<Patient> = Id::from_uuid(state.entropy.opaque());
-            all.push(state.vault.create(patient.uuid(), &[Purpose::Journal, Purpose::Clinical], now).await?);
+            all.push(state.vault.create(patient.uuid(), &Purpose::OF_PATIENT, now).await?);
             Some(patient)
         }
     };

@@ -69,7 +69,12 @@ impl Entropy {
         Self::draw(secrets)
     }
 
-    fn id_bytes<const N: usize>(&self) -> [u8; N] {
+    /// Returns `N` random bytes that repeat with the seed of the ids, as ids do.
+    ///
+    /// # Panics
+    ///
+    /// As [`Entropy::bytes`].
+    pub fn id_bytes<const N: usize>(&self) -> [u8; N] {
         let ids = match self {
             Self::System => None,
             Self::Seeded { ids, .. } => Some(ids),

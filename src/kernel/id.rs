@@ -70,6 +70,13 @@ impl<K> Id<K> {
         Id::from_uuid(self.0)
     }
 
+    /// Makes an id of version 8 from a keyed hash over everything that it stands for. Without the key it tells nothing.
+    pub fn from_mac(mac: &[u8; 32]) -> Self {
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(mac).for_each(|(to, from)| *to = *from);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid(), PhantomData)
+    }
+
     /// Whether this is a UUID of version 4 or 7, the versions that clients make.
     pub fn is_of_client(self) -> bool {
         matches!(self.0.get_version_num(), 4 | 7)

@@ -147,7 +147,7 @@ async fn make_account(
         // The code or the address was taken meanwhile, so this account was never inserted.
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
         if let Some(patient) = patient {
-            state.vault.destroy(patient.uuid(), &[Purpose::Journal, Purpose::Clinical]).await?;
+            state.vault.destroy(patient.uuid(), &Purpose::OF_PATIENT).await?;
         }
     }
     Ok(SignedIn { kind, patient, name, grant: answer? })

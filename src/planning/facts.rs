@@ -1,9 +1,12 @@
 //! The facts that a plan depends on, as one struct.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::calendar::{PausePeriod, QuietHours, Weekday, ZoneSince};
 use super::overrides::Override;
@@ -11,6 +14,44 @@ use super::protocol::{Capability, Prerequisite, Protocol, Rule};
 use super::window::{Dose, DoseStatus, Rating, Route};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Patient, Prompt};
+
+/// The key with which the ids of a patient's prompts are made. Without it nobody can compute an id from a rule, or find
+/// the rule of an id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PromptKey([u8; 32]);
+
+impl PromptKey {
+    /// The key for plans of nobody, which are not stored.
+    pub const NOBODY: Self = Self([0; 32]);
+
+    /// Wraps the patient's key.
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// Makes the id of an occurrence of `rule` at `anchor`. Planning it again gives the same id.
+    pub(super) fn id(
+        &self,
+        patient: Id<Patient>,
+        rule: &str,
+        anchor: Option<Id<Infusion>>,
+        occurrence: u32,
+    ) -> Id<Prompt> {
+        let anchor = anchor.map_or(Uuid::nil(), Id::uuid);
+        let (patient, anchor, occurrence) = (patient.uuid(), anchor.as_bytes(), occurrence.to_be_bytes());
+        // The rule's key stands last: all others have a fixed length.
+        let text = [patient.as_bytes().as_slice(), anchor, &occurrence, rule.as_bytes()].concat();
+        let mut mac = [0; 32];
+        mac.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), &text).as_ref());
+        Id::from_mac(&mac)
+    }
+}
+
+impl fmt::Debug for PromptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PromptKey(***)")
+    }
+}
 
 /// The facts of one infusion that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,6 +145,9 @@ pub struct Condition {
 pub struct Facts {
     /// The patient; part of every prompt's id.
     pub patient: Id<Patient>,
+    /// The key of the prompts' ids.
+    #[serde(skip)]
+    pub prompt_key: PromptKey,
     /// The start of care, from which recurring prompts count.
     pub care_start: Timestamp,
     /// The zones lived in, oldest first.

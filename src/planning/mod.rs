@@ -25,7 +25,7 @@ pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
-pub use facts::{Condition, Facts, InfusionFact, Settled};
+pub use facts::{Condition, Facts, InfusionFact, PromptKey, Settled};
 pub use overrides::{Override, RuleChange};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use preview::preview;

@@ -14,10 +14,16 @@ use crate::db::schema::prompts;
 use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
+use crate::planning::PromptKey;
 use crate::vault::{Keys, Place, Purpose};
 
 fn place(patient: Id<Patient>, id: Id<Prompt>, version: i64) -> Place {
     Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
+}
+
+/// Returns the key of the patient's prompt ids.
+pub fn id_key<A>(access: &Access<A>) -> Result<PromptKey> {
+    access.keys()?.id_key().copied().map(PromptKey::new)
 }
 
 /// A prompt as it is stored, still sealed.

@@ -72,6 +72,7 @@ pub(super) fn facts<A>(
     ];
     let facts = Facts {
         patient: access.patient(),
+        prompt_key: prompts::id_key(access)?,
         care_start: store::care_start(tx, access)?,
         zones: settings.zones,
         quiet_hours: settings.quiet_hours,
@@ -96,6 +97,7 @@ pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Res
     let infusions = course::list_infusions(tx, access)?;
     Ok(Facts {
         patient: access.patient(),
+        prompt_key: prompts::id_key(access)?,
         care_start: store::care_start(tx, access)?,
         zones: settings.zones.into_iter().take(1).collect(),
         quiet_hours: QuietHours::default(),

@@ -44,7 +44,7 @@ pub fn patch_settings(
     Ok((after, version + 1))
 }
 
-/// Replaces the therapists' changes of the protocol for this patient.
+/// Replaces the therapists' changes of the protocol for this patient, and returns the settings with them.
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub fn put_overrides(
     if settings.overrides != list {
         when.require(&tag(&settings))?;
         list.clone_into(&mut settings.overrides);
-        settings.overrides_changes += 1;
+        settings.overrides_version += 1;
         update(tx, access, &settings, version + 1)?;
     }
     Ok(Outcome::ok(access.patient(), settings))

@@ -100,9 +100,9 @@ pub struct Settings {
     /// The therapists' changes of the protocol for this patient, by rule.
     #[serde(default)]
     pub overrides: Vec<Override>,
-    /// The number of changes of that list: its version.
+    /// The number of times that these changes were replaced.
     #[serde(default)]
-    pub overrides_changes: i64,
+    pub overrides_version: i64,
 }
 
 impl Default for Settings {
@@ -123,7 +123,7 @@ impl Settings {
             notifications: Notifications::default(),
             share_activity: false,
             overrides: Vec::new(),
-            overrides_changes: 0,
+            overrides_version: 0,
         }
     }
 

@@ -53,7 +53,7 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<Draft>) -> Result<Vec<Ov
     Ok(overrides)
 }
 
-/// Returns the entity tag of the list in `settings`: the number of its changes.
+/// Returns the entity tag of the list in `settings`: a counter of its changes, which tells nothing of them.
 pub fn tag(settings: &Settings) -> EntityTag {
-    EntityTag::version(settings.overrides_changes)
+    EntityTag::version(settings.overrides_version)
 }

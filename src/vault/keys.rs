@@ -34,6 +34,8 @@ pub(super) struct DataKey {
     number: u32,
     purpose: Purpose,
     key: LessSafeKey,
+    /// The bytes of a key that is used for keyed hashes.
+    hashes: Option<Zeroizing<[u8; KEY]>>,
 }
 
 impl fmt::Debug for Keys {
@@ -56,6 +58,16 @@ impl Keys {
     /// Whether there is a key for `purpose`; a destroyed key is not there.
     pub fn has(&self, purpose: Purpose) -> bool {
         self.0.keys.iter().any(|key| key.purpose == purpose)
+    }
+
+    /// Returns the key from which the subject's ids are derived: the oldest, so that a newer one changes no id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the subject has none.
+    pub fn id_key(&self) -> Result<&[u8; KEY]> {
+        let oldest = self.0.keys.iter().find_map(|key| key.hashes.as_deref());
+        oldest.ok_or_else(|| Error::internal("no key to derive ids"))
     }
 
     /// Seals `data` for `place`.
@@ -151,7 +163,9 @@ impl Tag {
 
 /// Makes a data key and wraps it for the keyring.
 pub(super) fn make(wrapping: &LessSafeKey, tag: Tag, entropy: &Entropy) -> Result<(Zeroizing<[u8; KEY]>, Vec<u8>)> {
-    let plain = Zeroizing::new(entropy.bytes::<KEY>());
+    // Ids that repeat with a seed are derived with a key that does.
+    let ids = tag.purpose == Purpose::Ids.code();
+    let plain = Zeroizing::new(if ids { entropy.id_bytes() } else { entropy.bytes::<KEY>() });
     let nonce: [u8; NONCE] = entropy.bytes();
     let mut sealed = Zeroizing::new(*plain);
     let nonce_used = Nonce::assume_unique_for_key(nonce);
@@ -182,7 +196,8 @@ pub(super) fn unwrap(wrapping: &LessSafeKey, tag: Tag, wrapped: &[u8]) -> Option
 
 impl DataKey {
     pub(super) fn new(number: u32, purpose: Purpose, bytes: &[u8; KEY]) -> Result<Self> {
-        Ok(Self { number, purpose, key: aead_key(bytes)? })
+        let hashes = (purpose == Purpose::Ids).then(|| Zeroizing::new(*bytes));
+        Ok(Self { number, purpose, key: aead_key(bytes)?, hashes })
     }
 }
 

@@ -76,8 +76,8 @@ labels! {
     Words words "words",
     /// The `ETag` of a reader's view.
     ReaderTag reader_tag "reader tag",
-    /// The parts of a prompt that must not be guessed.
-    Prompt prompt "prompt",
+    /// The id of a delivery.
+    Delivery delivery "delivery",
 }
 
 /// The keys of the server itself.

@@ -37,11 +37,15 @@ pub enum Purpose {
     Clinic = 4,
     /// The private notes of one author. Never destroyed with a patient.
     Notes = 5,
+    /// The ids that are derived for a patient. Destroyed with the records of their treatment. It seals nothing.
+    Ids = 6,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [Self::Journal, Self::Clinical, Self::Account, Self::Clinic, Self::Notes];
+    pub const ALL: [Self; 6] = [Self::Journal, Self::Clinical, Self::Account, Self::Clinic, Self::Notes, Self::Ids];
+    /// The purposes of a patient's own keys.
+    pub const OF_PATIENT: [Self; 3] = [Self::Journal, Self::Clinical, Self::Ids];
 
     /// Returns the number in the keyring.
     pub(super) const fn code(self) -> i32 {
@@ -51,6 +55,7 @@ impl Purpose {
             Self::Account => 3,
             Self::Clinic => 4,
             Self::Notes => 5,
+            Self::Ids => 6,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use afterglow::kernel::{Entropy, Id, Zone};
 use afterglow::planning::{
-    Condition, Facts, InfusionFact, Prerequisite, Protocol, QuietHours, Weekday, ZoneSince, plan,
+    Condition, Facts, InfusionFact, Prerequisite, PromptKey, Protocol, QuietHours, Weekday, ZoneSince, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,6 +19,7 @@ pub fn measure(report: &mut Report) {
     let zone = Zone::parse("Europe/Berlin").unwrap();
     let facts = Facts {
         patient: Id::from_uuid(Entropy::System.opaque()),
+        prompt_key: PromptKey::new(Entropy::System.bytes()),
         care_start: before(24 * 14),
         zones: vec![ZoneSince { zone, from: before(24 * 14) }],
         quiet_hours: QuietHours::default(),

@@ -171,7 +171,7 @@ async fn plant(
 async fn stranger(app: &TestApp) -> Id<Patient> {
     let patient: Id<Patient> = Id::from_uuid(Entropy::System.opaque());
     let (state, now) = (&app.server.state, app.now());
-    state.vault.create(patient.uuid(), &[Purpose::Journal, Purpose::Clinical], now).await.unwrap();
+    state.vault.create(patient.uuid(), &Purpose::OF_PATIENT, now).await.unwrap();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {
         let row = PatientRow { id: patient, account_id: Id::from_uuid(patient.uuid()), created_at: At(now) };
         let values = (row.signed(tx)?, patients::plan_version.eq(0_i64));

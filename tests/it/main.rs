@@ -27,6 +27,7 @@ mod copy;
 mod db;
 mod delivery;
 mod demo;
+mod derived_ids;
 mod discretion;
 mod errors;
 mod examples;

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use uuid::Uuid;
 
 use super::calendar::{Calendar, days};
 use super::model::{DropReason, Dropped, Why};
@@ -106,7 +105,8 @@ impl<'a> Calls<'a, '_> {
         slots: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<Slot>,
     ) {
         let anchor = session.map(|session| session.fact.id);
-        let id = prompt_id(self.facts, rule, session.map(|session| session.fact.name()), occurrence);
+        let name = session.map(|session| session.fact.name());
+        let id = self.facts.prompt_key.id(self.facts.patient, &rule.key, name, occurrence);
         let out = self.facts.settled.iter().find(|settled| settled.id == id);
         let settled = out.map(|settled| settled.due_at);
         if let Some(out) = out.filter(|out| out.unanswered) {
@@ -379,16 +379,6 @@ fn hangs_on(rule: &Rule, session: &Session<'_>) -> Option<Timestamp> {
         Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. } => session.fact.planned_start,
         _ => session.fact.ended_at,
     }
-}
-
-/// Makes the id of an occurrence. Planning it again gives the same id.
-fn prompt_id(facts: &Facts, rule: &Rule, anchor: Option<Id<Infusion>>, occurrence: u32) -> Id<Prompt> {
-    let anchor = anchor.map_or(Uuid::nil(), Id::uuid);
-    let mut name = Vec::with_capacity(rule.key.len() + 24);
-    name.extend_from_slice(anchor.as_bytes());
-    name.extend_from_slice(&occurrence.to_be_bytes());
-    name.extend_from_slice(rule.key.as_bytes());
-    Id::from_uuid(Uuid::new_v5(&facts.patient.uuid(), &name))
 }
 
 /// Returns the distance of a prompt from the start of its window: whole minutes, at most `most`.

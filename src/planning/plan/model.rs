@@ -39,7 +39,7 @@ pub enum Why {
 /// One prompt of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// `UUIDv5` of patient, rule key, anchor and occurrence.
+    /// A keyed hash of patient, rule key, anchor and occurrence.
     pub id: Id<Prompt>,
     /// The key of the rule.
     pub rule_key: String,

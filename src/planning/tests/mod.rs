@@ -51,6 +51,7 @@ pub(super) fn facts(name: &str) -> Facts {
     let care_start = at("2026-09-01T08:00:00Z");
     Facts {
         patient: Id::from_uuid(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_00aa)),
+        prompt_key: PromptKey::new([7; 32]),
         care_start,
         zones: vec![ZoneSince { zone: zone(name), from: care_start }],
         quiet_hours: QuietHours::default(),

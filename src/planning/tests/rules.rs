@@ -132,7 +132,7 @@ fn rule_preparation_measures_come_a_day_before_or_two_or_not_at_all() {
 #[test]
 fn rule_series_with_a_gap_of_one_the_check_comes_before_the_next_start() {
     for (start, wanted, why) in [
-        ("2026-09-08T12:00:00Z", "2026-09-08 08:44", Why::Window),
+        ("2026-09-08T12:00:00Z", "2026-09-08 08:43", Why::Window),
         // Ten past eight: before the morning has begun.
         ("2026-09-08T06:10:00Z", "2026-09-08 08:00", Why::BeforeStart),
     ] {

@@ -15,7 +15,7 @@ use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
 use crate::planning::reasons::{dropped_in_words, why_in_words};
 use crate::planning::window::{Rating, Route};
 use crate::planning::{
-    Capability, Condition, DropReason, Facts, InfusionFact, Kind, PausePeriod, Plan, Prerequisite, Protocol,
+    Capability, Condition, DropReason, Facts, InfusionFact, Kind, PausePeriod, Plan, Prerequisite, PromptKey, Protocol,
     QuietHours, Weekday, Why, ZoneSince, preview, zone_at,
 };
 use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
@@ -316,6 +316,7 @@ impl PreviewProtocol {
         let care_start = f.finish(care_start)?;
         Ok(Facts {
             patient: Id::from_uuid(Uuid::nil()),
+            prompt_key: PromptKey::NOBODY,
             care_start,
             zones,
             quiet_hours: quiet?.unwrap_or_else(QuietHours::default),

@@ -12,6 +12,7 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, Wri
 use crate::http::{Body, PatientRef, Reply, Request};
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocols, RuleChange};
+use crate::settings::Settings;
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};

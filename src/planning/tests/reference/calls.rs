@@ -2,7 +2,6 @@
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use uuid::Uuid;
 
 use super::super::*;
 use super::{World, between, minutes, plus};
@@ -59,10 +58,7 @@ impl<'a> World<'a> {
     }
 
     fn id(&self, rule: &Rule, anchor: Option<Id<Infusion>>, occurrence: u32) -> (Id<Prompt>, SignedDuration) {
-        let mut name = anchor.map_or(Uuid::nil(), Id::uuid).as_bytes().to_vec();
-        name.extend(occurrence.to_be_bytes());
-        name.extend(rule.key.bytes());
-        let id = Uuid::new_v5(&self.facts.patient.uuid(), &name);
+        let id = self.facts.prompt_key.id(self.facts.patient, &rule.key, anchor, occurrence).uuid();
         let first = u64::from_be_bytes(id.as_bytes()[..8].try_into().unwrap());
         let jitter = first % (u64::from(self.protocol.jitter_minutes) + 1);
         (Id::from_uuid(id), minutes(i64::try_from(jitter).unwrap()))
