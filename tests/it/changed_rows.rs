@@ -312,3 +312,47 @@ async fn no_change_of_a_row_that_decides_on_access_opens_a_door() {
     assert!(opened.is_empty(), "of {tried} changes some opened doors:\n{}", opened.join("\n"));
     assert!(tried > 40, "{tried}");
 }
+
+/// The tables whose rows carry no MAC, each with the reason why no change of them lets anybody in.
+const DECIDE_NOTHING: &[(&str, &str)] = &[
+    ("settings", "the code of the set-up is a keyed hash of the seed; the others are versions"),
+    ("account_heads", "the end of a chain, which has MACs of its own"),
+    ("patient_heads", "the same, and the number of the next change"),
+    ("audit_log", "a chain with MACs of its own"),
+    ("clinics", "a sealed name, bound to its row"),
+    ("patient_settings", "sealed, and bound to their row and version"),
+    ("infusions", "sealed with the clinic they are of, and bound to their row and version"),
+    ("pauses", "sealed, and bound to their row and version"),
+    ("prompts", "the patient's own: shown to nobody else but in counts"),
+    ("deliveries", "they carry an id and a neutral sentence"),
+    ("entries", "sealed; what others read of them is decided by grants"),
+    ("exercise_responses", "the same"),
+    ("revisions", "sealed, and bound to item and section"),
+    ("openings", "a note for the patient"),
+    ("changes", "a list of what has happened"),
+    ("replays", "a replay is rendered for what the caller may see then"),
+    ("wrapped_keys", "in the keyring, wrapped by the root key"),
+];
+
+#[test]
+fn each_table_carries_macs_or_decides_nothing() {
+    let schema = include_str!("../../src/db/schema.rs");
+    let all: BTreeSet<&str> = schema
+        .lines()
+        .filter_map(|line| line.strip_suffix(") {")?.trim().split_once(" (").map(|(name, _)| name))
+        .collect();
+    let with_mac = tables();
+    assert_eq!(with_mac.len(), 12, "{:?}", with_mac.keys());
+    for table in &all {
+        let listed = DECIDE_NOTHING.iter().any(|(name, _)| name == table);
+        assert_ne!(listed, with_mac.contains_key(*table), "{table}: a MAC, or a reason why it decides nothing");
+    }
+    assert!(DECIDE_NOTHING.iter().all(|(name, _)| all.contains(name)), "a table that is gone");
+    for table in with_mac.keys() {
+        let sources = crate::support::sources::shipped();
+        assert!(
+            sources.iter().any(|source| source.code.contains(&format!(" of {table} {{"))),
+            "{table} is not declared"
+        );
+    }
+}

@@ -20,6 +20,7 @@ mod architecture;
 mod assignments;
 mod at_rest;
 mod audit;
+mod borders;
 mod care_links;
 mod changed_rows;
 mod clinic;
