@@ -12,11 +12,11 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, Wri
 use crate::http::{Body, PatientRef, Reply, Request};
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocols, RuleChange};
+use crate::settings::CHANGED_OFFER;
 use crate::settings::Settings;
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
 use crate::settings::store::{find_settings, open_settings};
-use crate::settings::{CHANGED_OFFER, Settings};
 
 /// The changes of the protocol for a patient.
 #[derive(Serialize, ToSchema)]
