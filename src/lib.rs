@@ -10,10 +10,10 @@
 //!
 //! | module | owns | never does |
 //! |---|---|---|
-//! | [`kernel`] | ids, clock, entropy, text, zones, errors | SQL, HTTP |
+//! | [`kernel`] | ids, clock, entropy, text, zones, limits, errors | SQL, HTTP |
 //! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
-//! | [`vault`] | key folder, keyring, sealing and opening of documents | touch the database of the data |
+//! | [`vault`] | key folder, keyring, sealing and opening of documents, the identity that data and keys share | touch the database of the data, but for that identity |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | the configuration of a server, the parts that handlers share | |
 //! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due | know a slice |
@@ -77,7 +77,8 @@
 //!
 //! A migration of the next number, with one name for both databases: ids are `BLOB` and `uuid`, numbers `INTEGER` and
 //! `bigint`, sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and `timestamptz`. The table in
-//! [`db::schema`], its owner in `tests/it/tables.rs`, its words in the clear in `tests/it/at_rest.rs`.
+//! [`db::schema`], its owner in `tests/it/tables.rs`, its words in the clear in `tests/it/at_rest.rs`, and what keeps
+//! it small in `tests/it/limits.rs`: a limit ([`kernel::limits`]), the patient's quota ([`changes::Bytes`]), or a reason.
 //!
 //! # Adding a kind of item
 //!

@@ -3,17 +3,19 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use jiff::Timestamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::pages;
 use crate::http::document::{PublicErrors, ReadErrors};
 use crate::http::{PathOf, Reply};
+use crate::identity::model::SIGN_IN_BYTES;
+use crate::journal::model::TAGS;
 use crate::kernel::page::Limit;
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::{Code, Error, Result, limits, zone_data};
 use crate::state::State;
 
 /// Returns the recorder of this process. There is one, however many servers the process runs.
@@ -69,25 +71,54 @@ pub(super) async fn get_health() -> Reply {
     Reply::ok(&HealthView { status: "ok" })
 }
 
+/// The readiness of the server.
+#[derive(Serialize, ToSchema)]
+struct ReadyView {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The faults that do not keep it from answering, for its operator.
+    warnings: Vec<WarningView>,
+}
+
+/// A fault that does not keep the server from answering.
+#[derive(Serialize, ToSchema)]
+struct WarningView {
+    /// The stable code. `keyring_older_than_data`: the keyring was restored from a backup older than the data.
+    #[schema(example = "keyring_older_than_data")]
+    code: &'static str,
+    /// The number of things concerned.
+    count: u64,
+}
+
 /// Check that the server is ready
 ///
-/// It is when database and keyring answer; 503 while one is away.
+/// It is when database and keyring answer; 503 while one is away. `warnings` names the faults that do not keep it from
+/// answering.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The server is ready", body = HealthView), PublicErrors))]
+    responses((status = 200, description = "The server is ready", body = ReadyView), PublicErrors))]
 #[get("/readyz")]
 pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
     state.db.read(|_| Ok(())).await?;
     state.vault.keys(uuid::Uuid::max()).await?;
-    Ok(Reply::ok(&HealthView { status: "ok" }))
+    let older = Some(state.vault.missing_changes()).filter(|count| *count > 0);
+    let warnings = older.map(|count| WarningView { code: "keyring_older_than_data", count });
+    Ok(Reply::ok(&ReadyView { status: "ok", warnings: warnings.into_iter().collect() }))
 }
 
 /// Get the metrics
 ///
-/// Prometheus text. Counts and durations by route; nothing about persons.
+/// Prometheus text. Counts and durations by route; nothing about persons. Not found where the operator has given them
+/// an address of their own.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), PublicErrors))]
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), ReadErrors))]
 #[get("/metrics")]
-pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResponse {
+pub(super) async fn get_metrics(state: web::Data<State>, handle: web::Data<PrometheusHandle>) -> Result<HttpResponse> {
+    if state.config.metrics_apart { Err(Error::NotFound) } else { Ok(metrics_page(&handle)) }
+}
+
+/// Answers the metrics.
+pub(super) fn metrics_page(handle: &PrometheusHandle) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
@@ -100,15 +131,7 @@ pub(super) async fn get_metrics(handle: web::Data<PrometheusHandle>) -> HttpResp
 #[get("/problems/{code}")]
 pub(super) async fn get_problem(code: PathOf<String>) -> Result<HttpResponse> {
     let code = Code::ALL.iter().find(|known| known.name() == code.0).ok_or(Error::NotFound)?;
-    let (name, title, status, help) = (code.name(), code.title(), code.status(), code.help());
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <h1>{title}</h1><p><code>{name}</code>, status {status}</p><p>{help}</p></html>\n"
-    );
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
-        .body(page))
+    Ok(pages::public(pages::page(&pages::problem(*code))))
 }
 
 /// The versions, limits and time of the server.
@@ -125,6 +148,9 @@ struct MetaView {
     /// The oldest version of an app that may use it.
     #[schema(example = "0")]
     minimum_app: &'static str,
+    /// The edition of the time zone data.
+    #[schema(example = "2025b")]
+    time_zones: &'static str,
     /// The bounds on requests.
     limits: LimitsView,
 }
@@ -134,14 +160,48 @@ struct MetaView {
 struct LimitsView {
     /// The largest body in bytes.
     body_bytes: usize,
-    /// The largest text of an entry in bytes.
-    text_bytes: usize,
+    /// The largest text of an entry in characters.
+    text_characters: usize,
     /// The most items of a page.
     page_items: u16,
     /// The hours for which an idempotency key is remembered.
     idempotency_hours: u32,
     /// The days for which a deleted entry can be undeleted.
     undelete_days: u32,
+    /// The largest body of a log-in, registration or refresh in bytes.
+    sign_in_body_bytes: usize,
+    /// The most tags of an entry.
+    tags_of_entry: usize,
+    /// The most bytes of what a patient writes, encrypted, with earlier versions, grants and pauses.
+    text_bytes_of_patient: u64,
+    /// The most bytes of the comments on what a patient writes, encrypted.
+    comment_bytes_of_patient: u64,
+    /// The most open grants of a patient.
+    live_grants: u32,
+    /// The most open grants of a patient that are by rule.
+    grants_by_rule: u32,
+    /// The most entries of the past that a new grant by rule opens: the newest.
+    past_entries_of_rule: u32,
+    /// The most pauses of a patient that were not ended.
+    pauses: u32,
+    /// The most infusions of a patient, cancelled ones too.
+    infusions: u32,
+    /// The most comments of an entry, in all threads.
+    comments_of_entry: u32,
+    /// The most zones in the history of a patient.
+    zone_changes: u32,
+    /// The most care links of a patient that have not ended.
+    live_care_links: u32,
+    /// The most assignments over one care link.
+    assignments_of_link: u32,
+    /// The most invitations that a clinic makes within 72 hours.
+    invitations: u32,
+    /// The most members of a clinic, with those whose invitation is open.
+    clinic_members: u32,
+    /// The most live sessions of an account. Another log-in ends the oldest.
+    sessions: u32,
+    /// The most idempotency keys that are remembered for an account. The oldest are forgotten first.
+    idempotency_keys: u32,
 }
 
 /// Get limits, versions and the server's time
@@ -154,12 +214,30 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         api: "v1",
         server: env!("CARGO_PKG_VERSION"),
         minimum_app: "0",
+        time_zones: zone_data::edition(),
         limits: LimitsView {
             body_bytes: http.body.bytes,
-            text_bytes: 262_144,
+            text_characters: 256_000,
             page_items: Limit::MAX,
             idempotency_hours: 24,
             undelete_days: 30,
+            sign_in_body_bytes: SIGN_IN_BYTES,
+            tags_of_entry: TAGS,
+            text_bytes_of_patient: state.config.text_bytes_of_patient,
+            comment_bytes_of_patient: state.config.text_bytes_of_patient,
+            live_grants: limits::LIVE_GRANTS.most,
+            grants_by_rule: limits::GRANTS_BY_RULE.most,
+            past_entries_of_rule: limits::PAST_ENTRIES_OF_RULE.most,
+            pauses: limits::PAUSES.most,
+            infusions: limits::INFUSIONS.most,
+            comments_of_entry: limits::COMMENTS_OF_ENTRY.most,
+            zone_changes: limits::ZONE_CHANGES.most,
+            live_care_links: limits::LIVE_CARE_LINKS.most,
+            assignments_of_link: limits::ASSIGNMENTS_OF_LINK.most,
+            invitations: limits::INVITATIONS.most,
+            clinic_members: limits::CLINIC_MEMBERS.most,
+            sessions: limits::SESSIONS.most,
+            idempotency_keys: limits::IDEMPOTENCY_KEYS.most,
         },
     })
 }

@@ -6,6 +6,7 @@ pub mod guide;
 pub mod health;
 mod mount;
 pub mod openapi;
+pub mod pages;
 mod tasks;
 mod wellknown;
 
@@ -28,14 +29,15 @@ use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::Channel;
-use crate::http::{self, LimitSettings, Limits, Methods, Operations, Settings};
+use crate::http::{self, Cors, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
+use crate::kernel::zone_data::ZoneFolder;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
-use crate::vault::{Vault, VaultConfig};
+use crate::vault::Vault;
 
 /// A server that is ready to listen.
 #[derive(Clone)]
@@ -51,8 +53,10 @@ pub struct Server {
     http: Settings,
     /// The OpenAPI document, written once for all workers.
     document: Bytes,
-    /// The guide as a page, written once for all workers.
-    guide: Bytes,
+    /// The same in OpenAPI 3.0.
+    older_document: Bytes,
+    /// The pages of HTML and their addresses, written once for all workers.
+    pages: Vec<(&'static str, Bytes)>,
     /// The lock of the data folder, held while the server runs: one server for an SQLite file.
     _lock: Option<Arc<std::fs::File>>,
 }
@@ -84,26 +88,19 @@ impl Server {
         if !faults.is_empty() {
             return Err(Error::internal(faults.join("\n")));
         }
-        let lock = match &config.database {
-            Backend::Sqlite(path) if !config.database.in_memory() => {
-                Some(Arc::new(folder::prepare(&config.data_dir, path)?))
-            }
-            Backend::Sqlite(_) | Backend::Postgres(_) => None,
-        };
-        let backend = config.database.clone();
-        let added = tokio::task::spawn_blocking(move || migrate::run(&backend, Family::Main))
-            .await
-            .map_err(|error| Error::Internal(Box::new(error)))??;
+        health::recorder();
+        if let Some(folder) = &config.zoneinfo {
+            ZoneFolder::read(folder).and_then(ZoneFolder::install).map_err(Error::internal)?;
+        }
+        let lock = prepare(&config).await?;
+        let (data, keys) = (config.database.clone(), config.vault());
+        let vault = Vault::open(keys, Some(data.clone()), entropy.clone()).await?;
+        let added = blocking(move || migrate::run(&data, Family::Main)).await?;
         if !added.is_empty() {
             tracing::info!(count = added.len(), "migrations applied");
         }
-        let vault = VaultConfig {
-            key_dir: config.key_dir.clone(),
-            root_key: config.root_key.clone(),
-            keyring: config.keyring.clone(),
-        };
-        let vault = Vault::open(vault, entropy.clone()).await?;
         let db = Db::open(config.database.clone())?.with_row_key(vault.row_key());
+        vault.bind(&db).await?;
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,
             general_per_minute: config.requests_per_minute,
@@ -112,14 +109,20 @@ impl Server {
         });
         let document = openapi::document();
         let methods = Methods::from_openapi(&document)
+            .with("/", &[Method::GET])
+            .with("/problems", &[Method::GET])
             .with("/openapi.json", &[Method::GET])
+            .with("/openapi-3.0.json", &[Method::GET])
             .with("/docs", &[Method::GET])
             .with("/docs/{rest:.*}", &[Method::GET]);
+        let document = serde_json::to_value(&document).map_err(|error| Error::Internal(Box::new(error)))?;
+        let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
+        http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
         Ok(Self {
             tokens: Tokens::new(vault.clone(), config.public_url.clone()),
             passwords: Passwords::with_cost(config.passphrase_cost),
             directory: Directory::default(),
-            http: Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods)),
+            http,
             state: State {
                 db,
                 vault,
@@ -129,9 +132,10 @@ impl Server {
                 protocols,
                 config: Arc::new(config),
             },
-            document: Bytes::from(serde_json::to_vec(&document).map_err(|error| Error::Internal(Box::new(error)))?),
-            guide: Bytes::from(guide::page()),
-            _lock: lock,
+            older_document: Bytes::from(openapi::older::down_levelled(document.clone()).to_string()),
+            document: Bytes::from(document.to_string()),
+            pages: pages::all().into_iter().map(|(path, page)| (path, Bytes::from(page))).collect(),
+            _lock: lock.map(Arc::new),
         })
     }
 
@@ -181,8 +185,8 @@ impl Server {
             };
             app.service(web::redirect("/docs", "/docs/"))
                 .route("/openapi.json", openapi::route(server.document.clone()))
-                .route("/docs/guide", guide::page_route(server.guide.clone()))
-                .route("/docs/guide.md", guide::source_route())
+                .route("/openapi-3.0.json", openapi::route(server.older_document.clone()))
+                .configure(|config| pages::configure(config, &server.pages))
                 .service(SwaggerUi::new("/docs/{_:.*}").config(
                     utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),
                 ))
@@ -203,6 +207,21 @@ impl Server {
         Ok(server.disable_signals().run())
     }
 
+    /// Answers `/metrics` and nothing else on `listener`, until the returned server is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the listener cannot be used.
+    pub fn listen_for_metrics(listener: TcpListener) -> Result<actix_web::dev::Server> {
+        let page = || {
+            let handle = health::recorder();
+            web::get().to(move || std::future::ready(health::metrics_page(&handle)))
+        };
+        let server = HttpServer::new(move || App::new().route("/metrics", page())).workers(1);
+        let server = server.listen(listener).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(server.disable_signals().run())
+    }
+
     /// Starts the background work on the runtime of the caller.
     pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
         jobs::start(self.state.clone(), tasks(channel))
@@ -213,4 +232,34 @@ impl Server {
         self.state.db.close();
         self.state.vault.close();
     }
+}
+
+/// Checks that data and keys belong together, before anything is made: what is missing beside what is in use was lost.
+/// Then makes the folder and the file of an SQLite database and answers the lock on it.
+async fn prepare(config: &Config) -> Result<Option<std::fs::File>> {
+    let (data, keys, folder) = (config.database.clone(), config.vault(), config.data_dir.clone());
+    blocking(move || {
+        Vault::check(&keys, &data)?.refuse()?;
+        match &data {
+            Backend::Sqlite(path) if !data.in_memory() => folder::prepare(&folder, path).map(Some),
+            Backend::Sqlite(_) | Backend::Postgres(_) => Ok(None),
+        }
+    })
+    .await
+}
+
+/// Brings the tables up to date, as a server does when it starts, and answers the number of migrations it took.
+///
+/// # Errors
+///
+/// [`Error::Internal`] with a sentence for the operator.
+pub async fn migrate(config: &Config) -> Result<usize> {
+    let _lock = prepare(config).await?;
+    let data = config.database.clone();
+    Ok(blocking(move || migrate::run(&data, Family::Main)).await?.len())
+}
+
+/// Does work that blocks on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(Box::new(error)))?
 }

@@ -1,5 +1,9 @@
 //! The OpenAPI document, made from the handlers.
 
+mod access;
+mod headers;
+pub mod older;
+mod parameters;
 mod shared;
 
 use actix_web::web::{self, Bytes};
@@ -13,6 +17,7 @@ use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::shared::operations;
+use crate::http::deprecation;
 use crate::http::{Operations, PatientRef, Problem};
 
 /// The parts of the document that no handler declares.
@@ -72,7 +77,11 @@ pub fn document() -> OpenApi {
         actix_web::App::new().into_utoipa_app().openapi(BaseDocument::openapi()).configure(describe).split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     allow_warnings(&mut document);
+    headers::declare(&mut document);
     show_examples(&mut document);
+    access::describe(&mut document);
+    parameters::fill_in(&mut document);
+    deprecation::declare(&mut document);
     shared::share_responses(&mut document);
     document
 }

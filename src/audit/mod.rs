@@ -4,9 +4,14 @@
 //! of ids whose content was returned. Each row carries a keyed hash over itself and the row before it; anybody who can
 //! write the database could compute a plain hash anew. The hash covers the *sealed* text, so the chain still verifies
 //! after the subject's keys are destroyed.
+//!
+//! The end of a chain could still be cut. So its head is anchored in the keyring by a task ([`Anchoring`]), and
+//! [`verify`] holds the chain against its anchor.
 
+mod anchoring;
 mod model;
 mod store;
 
+pub use anchoring::Anchoring;
 pub use model::{Fault, Record, canonical};
-pub use store::{Sealed, Subject, append, list, refused_since, subjects, verify};
+pub use store::{Sealed, Subject, append, head, list, refused_since, subjects, verify};

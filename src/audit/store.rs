@@ -1,7 +1,7 @@
 //! Audit rows and the heads of their chains.
 
 use diesel::prelude::*;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::model::{Fault, Record, canonical};
@@ -10,7 +10,10 @@ use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 use crate::locked;
-use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
+use crate::vault::{Anchor, Keys, MacLabel, Place, Purpose, Tampered, Vault};
+
+/// The time within which a chain that has grown is anchored.
+const ANCHORED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// The subject of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,8 @@ pub fn append(
     now: Timestamp,
     record: &Record,
 ) -> Result<()> {
-    let (last, before) = lock(tx, subject)?.ok_or(Error::NotFound)?;
+    let (last, before, anchor_due) = lock(tx, subject)?.ok_or(Error::NotFound)?;
+    let anchor_due = anchor_due.unwrap_or(At(now.saturating_add(ANCHORED_WITHIN).unwrap_or(now)));
     let seq = last + 1;
     let doc = keys.seal_json(subject.purpose(), &place(subject.uuid(), seq), record)?;
     let row = canonical(subject.uuid(), seq, now, actor.map(Id::uuid), session.map(Id::uuid), &doc);
@@ -71,30 +75,42 @@ pub fn append(
     .execute(tx.conn())?;
     match subject {
         Subject::Patient(id) => diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(id)))
-            .set((patient_heads::audit_seq.eq(seq), patient_heads::audit_mac.eq(mac)))
+            .set((
+                patient_heads::audit_seq.eq(seq),
+                patient_heads::audit_mac.eq(mac),
+                patient_heads::anchor_due_at.eq(anchor_due),
+            ))
             .execute(tx.conn())?,
         Subject::Account(id) => diesel::update(account_heads::table.filter(account_heads::account_id.eq(id)))
-            .set((account_heads::audit_seq.eq(seq), account_heads::audit_mac.eq(mac)))
+            .set((
+                account_heads::audit_seq.eq(seq),
+                account_heads::audit_mac.eq(mac),
+                account_heads::anchor_due_at.eq(anchor_due),
+            ))
             .execute(tx.conn())?,
     };
     Ok(())
 }
 
-fn lock(tx: &mut Tx<'_>, subject: Subject) -> Result<Option<(i64, Vec<u8>)>> {
-    let rows: Vec<(i64, Vec<u8>)> = match subject {
+fn lock(tx: &mut Tx<'_>, subject: Subject) -> Result<Option<(i64, Vec<u8>, Option<At>)>> {
+    let rows: Vec<(i64, Vec<u8>, Option<At>)> = match subject {
         Subject::Patient(id) => locked!(
             tx,
             for_update,
-            patient_heads::table
-                .filter(patient_heads::patient_id.eq(id))
-                .select((patient_heads::audit_seq, patient_heads::audit_mac))
+            patient_heads::table.filter(patient_heads::patient_id.eq(id)).select((
+                patient_heads::audit_seq,
+                patient_heads::audit_mac,
+                patient_heads::anchor_due_at
+            ))
         )?,
         Subject::Account(id) => locked!(
             tx,
             for_update,
-            account_heads::table
-                .filter(account_heads::account_id.eq(id))
-                .select((account_heads::audit_seq, account_heads::audit_mac))
+            account_heads::table.filter(account_heads::account_id.eq(id)).select((
+                account_heads::audit_seq,
+                account_heads::audit_mac,
+                account_heads::anchor_due_at
+            ))
         )?,
     };
     Ok(rows.into_iter().next())
@@ -151,15 +167,67 @@ pub fn subjects(tx: &mut Tx<'_>) -> Result<Vec<(Subject, i64, Vec<u8>)>> {
     Ok(patients.chain(accounts).collect())
 }
 
-/// Verifies one chain and returns its first fault.
-pub fn verify(tx: &mut Tx<'_>, vault: &Vault, subject: Subject, last: i64, head: &[u8]) -> Result<Option<Fault>> {
+/// Returns the number and hash of a chain's head.
+pub fn head(tx: &mut Tx<'_>, subject: Subject) -> Result<(i64, Vec<u8>)> {
+    Ok(match subject {
+        Subject::Patient(id) => patient_heads::table
+            .filter(patient_heads::patient_id.eq(id))
+            .select((patient_heads::audit_seq, patient_heads::audit_mac))
+            .first(tx.conn())?,
+        Subject::Account(id) => account_heads::table
+            .filter(account_heads::account_id.eq(id))
+            .select((account_heads::audit_seq, account_heads::audit_mac))
+            .first(tx.conn())?,
+    })
+}
+
+/// Verifies one chain against its head and its anchor, and returns its first fault. The anchor is read before the
+/// head, because both grow; it may have been changed.
+pub fn verify(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    subject: Subject,
+    last: i64,
+    head: &[u8],
+    anchor: Option<&Result<Anchor, Tampered>>,
+) -> Result<Option<Fault>> {
+    walk(tx, vault, subject, 0, (last, head), i64::MAX, anchor)
+}
+
+/// Verifies the rows of a chain from its anchor to its head, and returns the first fault.
+pub(super) fn verify_since(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    subject: Subject,
+    (last, head): (i64, &[u8]),
+    anchor: Option<&Result<Anchor, Tampered>>,
+) -> Result<Option<Fault>> {
+    let from = anchor.and_then(|anchor| anchor.as_ref().ok()).map_or(0, |anchor| anchor.seq);
+    walk(tx, vault, subject, from, (last, head), last, anchor)
+}
+
+/// Walks the rows `from..=until`; the one at `from` is only held against the anchor.
+fn walk(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    subject: Subject,
+    from: i64,
+    (last, head): (i64, &[u8]),
+    until: i64,
+    anchor: Option<&Result<Anchor, Tampered>>,
+) -> Result<Option<Fault>> {
     let fault = |seq, why| Ok(Some(Fault { subject: subject.uuid(), seq, why }));
+    if anchor.is_some_and(Result::is_err) {
+        return fault(last, "the anchor of the chain was changed");
+    }
+    let anchor = anchor.and_then(|anchor| anchor.as_ref().ok());
     let mut before = Vec::new();
-    let mut expected = 1;
+    let mut expected = from.max(1);
     loop {
         let rows: Vec<Sealed> = audit_log::table
             .filter(audit_log::subject_id.eq(Id::<Any>::from_uuid(subject.uuid())))
             .filter(audit_log::seq.ge(expected))
+            .filter(audit_log::seq.le(until))
             .order(audit_log::seq)
             .limit(1000)
             .select(Sealed::as_select())
@@ -173,17 +241,127 @@ pub fn verify(tx: &mut Tx<'_>, vault: &Vault, subject: Subject, last: i64, head:
             }
             let (actor, session) = (row.actor.map(Id::uuid), row.session.map(Id::uuid));
             let bytes = canonical(subject.uuid(), row.seq, row.at.0, actor, session, &row.doc);
-            if vault.mac(MacLabel::Audit, &[&before, &bytes]).as_slice() != row.mac {
+            if row.seq != from && vault.mac(MacLabel::Audit, &[&before, &bytes]).as_slice() != row.mac {
                 return fault(row.seq, "the row was changed");
+            }
+            if anchor.is_some_and(|anchor| anchor.seq == row.seq && anchor.head != row.mac) {
+                return fault(row.seq, "the row is not the one that was anchored");
             }
             before = row.mac;
             expected += 1;
         }
     }
+    if anchor.is_some_and(|anchor| anchor.seq >= expected) {
+        return fault(expected, "rows that were anchored are missing at the end");
+    }
     if expected - 1 != last || before != head {
         return fault(expected, "the end of the chain does not fit its head");
     }
     Ok(None)
+}
+
+/// The chains of all patients, or of all accounts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Chains {
+    Patients,
+    Accounts,
+}
+
+impl Chains {
+    pub(super) const ALL: [Self; 2] = [Self::Patients, Self::Accounts];
+}
+
+/// The head of a chain.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) subject: Subject,
+    pub(super) seq: i64,
+    pub(super) mac: Vec<u8>,
+}
+
+impl Head {
+    fn of_patient((id, seq, mac): (Id<Patient>, i64, Vec<u8>)) -> Self {
+        Self { subject: Subject::Patient(id), seq, mac }
+    }
+
+    fn of_account((id, seq, mac): (Id<Account>, i64, Vec<u8>)) -> Self {
+        Self { subject: Subject::Account(id), seq, mac }
+    }
+}
+
+/// Lists the heads of chains that have rows, by subject, after `after`.
+pub(super) fn heads(tx: &mut Tx<'_>, chains: Chains, after: Uuid, limit: i64) -> Result<Vec<Head>> {
+    Ok(match chains {
+        Chains::Patients => patient_heads::table
+            .filter(patient_heads::patient_id.gt(Id::<Patient>::from_uuid(after)))
+            .filter(patient_heads::audit_seq.gt(0))
+            .order(patient_heads::patient_id)
+            .limit(limit)
+            .select((patient_heads::patient_id, patient_heads::audit_seq, patient_heads::audit_mac))
+            .load(tx.conn())?
+            .into_iter()
+            .map(Head::of_patient)
+            .collect(),
+        Chains::Accounts => account_heads::table
+            .filter(account_heads::account_id.gt(Id::<Account>::from_uuid(after)))
+            .filter(account_heads::audit_seq.gt(0))
+            .order(account_heads::account_id)
+            .limit(limit)
+            .select((account_heads::account_id, account_heads::audit_seq, account_heads::audit_mac))
+            .load(tx.conn())?
+            .into_iter()
+            .map(Head::of_account)
+            .collect(),
+    })
+}
+
+/// Lists the heads that are to be anchored at `now`, the longest waiting first.
+///
+/// Spans subjects: rests on the partial indexes `patient_heads_anchor_due` and `account_heads_anchor_due`.
+pub(super) fn heads_due(tx: &mut Tx<'_>, chains: Chains, now: Timestamp, limit: i64) -> Result<Vec<Head>> {
+    Ok(match chains {
+        Chains::Patients => patient_heads::table
+            .filter(patient_heads::anchor_due_at.is_not_null())
+            .filter(patient_heads::anchor_due_at.le(At(now)))
+            .order(patient_heads::anchor_due_at)
+            .limit(limit)
+            .select((patient_heads::patient_id, patient_heads::audit_seq, patient_heads::audit_mac))
+            .load(tx.conn())?
+            .into_iter()
+            .map(Head::of_patient)
+            .collect(),
+        Chains::Accounts => account_heads::table
+            .filter(account_heads::anchor_due_at.is_not_null())
+            .filter(account_heads::anchor_due_at.le(At(now)))
+            .order(account_heads::anchor_due_at)
+            .limit(limit)
+            .select((account_heads::account_id, account_heads::audit_seq, account_heads::audit_mac))
+            .load(tx.conn())?
+            .into_iter()
+            .map(Head::of_account)
+            .collect(),
+    })
+}
+
+/// Notes that the heads in `seen` were anchored, each at its number. One that has grown since stays due.
+pub(super) fn mark_anchored(tx: &mut Tx<'_>, chains: Chains, seen: &[(Uuid, i64)]) -> Result<()> {
+    for (subject, seq) in seen {
+        match chains {
+            Chains::Patients => {
+                let head = patient_heads::table
+                    .filter(patient_heads::patient_id.eq(Id::<Patient>::from_uuid(*subject)))
+                    .filter(patient_heads::audit_seq.eq(seq));
+                diesel::update(head).set(patient_heads::anchor_due_at.eq(None::<At>)).execute(tx.conn())?
+            }
+            Chains::Accounts => {
+                let head = account_heads::table
+                    .filter(account_heads::account_id.eq(Id::<Account>::from_uuid(*subject)))
+                    .filter(account_heads::audit_seq.eq(seq));
+                diesel::update(head).set(account_heads::anchor_due_at.eq(None::<At>)).execute(tx.conn())?
+            }
+        };
+    }
+    Ok(())
 }
 
 /// Whether the log of `patient` has a refusal of `actor` since `since`. Refusals are the rows of an actor without a

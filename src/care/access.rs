@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::changes::{self, Change, FeedsPlan, PlanRequest, Planner};
+use crate::changes::{self, Bytes, Change, FeedsPlan, PlanRequest, Planner};
 use crate::db::Tx;
 use crate::identity::Live;
 use crate::identity::actions::Draft;
@@ -54,6 +54,17 @@ impl Role {
     }
 }
 
+/// The bytes that a unit adds to those stored about the patient.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    /// All that the unit adds.
+    added: Bytes,
+    /// The part of it that the head does not have yet.
+    pending: Bytes,
+    /// What the head had when it was last written.
+    stored: Bytes,
+}
+
 /// The permission to touch one patient's data, in one unit of work.
 #[derive(Debug)]
 pub struct Access<A> {
@@ -66,6 +77,7 @@ pub struct Access<A> {
     /// The number for the next change, once the patient's head is locked.
     number: Cell<Option<i64>>,
     feeds: Cell<FeedsPlan>,
+    bytes: Cell<Tally>,
     of: PhantomData<fn() -> A>,
 }
 
@@ -86,6 +98,7 @@ impl<A> Access<A> {
             read: RefCell::default(),
             number: Cell::default(),
             feeds: Cell::default(),
+            bytes: Cell::default(),
             of: PhantomData,
         }
     }
@@ -207,15 +220,55 @@ impl Access<Write> {
     /// [`Error::NotFound`] when there is no such patient.
     pub fn lock(&self, tx: &mut Tx<'_>) -> Result<()> {
         if self.number.get().is_none() {
-            self.number.set(Some(changes::take(tx, self.patient, 1)?));
+            self.number.set(Some(self.take(tx, 1)?));
         }
         Ok(())
     }
 
-    /// Notes that a statement has locked the patient's head and taken `number`; `used` if it recorded a change under
-    /// it.
-    pub fn locked(&self, number: i64, used: bool) {
+    /// Takes `count` numbers. The head also gets the bytes that it does not have yet.
+    fn take(&self, tx: &mut Tx<'_>, count: usize) -> Result<i64> {
+        let tally = self.bytes.get();
+        let (number, stored) = changes::take(tx, self.patient, count, tally.pending)?;
+        self.bytes.set(Tally { pending: Bytes::default(), stored, ..tally });
+        Ok(number)
+    }
+
+    /// Notes that the unit adds so many bytes, before it locks the head if they are known by then: the head is then
+    /// written once.
+    pub fn stores(&self, bytes: Bytes) {
+        let Tally { added, pending, stored } = self.bytes.get();
+        self.bytes.set(Tally { added: added.plus(bytes), pending: pending.plus(bytes), stored });
+    }
+
+    /// Notes that the unit frees so many bytes.
+    pub fn frees(&self, bytes: Bytes) {
+        self.stores(Bytes::default().minus(bytes));
+    }
+
+    /// Returns the bytes that the head does not have yet, for a statement that locks it.
+    pub fn pending(&self) -> Bytes {
+        self.bytes.get().pending
+    }
+
+    /// Writes to the head what it does not have yet, and checks the quota.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitReached`] when the unit adds bytes that are more than the `quota`; `None` is for the server's own
+    /// work.
+    pub(super) fn settle(&self, tx: &mut Tx<'_>, quota: Option<i64>) -> Result<()> {
+        if self.pending() != Bytes::default() {
+            self.take(tx, 0)?;
+        }
+        let Tally { added, stored, .. } = self.bytes.get();
+        quota.map_or(Ok(()), |quota| added.within(stored, quota))
+    }
+
+    /// Notes that a statement has locked the patient's head, added what was pending to the bytes that are now
+    /// `stored`, and taken `number`; `used` if it recorded a change under it.
+    pub fn locked(&self, number: i64, used: bool, stored: Bytes) {
         self.number.set(Some(number).filter(|_| !used));
+        self.bytes.set(Tally { pending: Bytes::default(), stored, ..self.bytes.get() });
     }
 
     /// Records a change under the patient's next number. The kind of thing decides whether the plan follows.
@@ -267,7 +320,7 @@ impl Access<Write> {
             changes::insert(tx, self.patient, number, self.actor, self.now, first)?;
         }
         if !rest.is_empty() {
-            let number = changes::take(tx, self.patient, rest.len())?;
+            let number = self.take(tx, rest.len())?;
             changes::insert(tx, self.patient, number, self.actor, self.now, rest)?;
         }
         self.feed_plan(kind.feeds_plan());
@@ -342,6 +395,7 @@ impl WriteScope {
         work: impl FnOnce(&mut Tx<'_>, &Access<Write>) -> Result<T>,
     ) -> Result<T> {
         let value = work(tx, &self.0)?;
+        self.0.settle(tx, None)?;
         self.0.follow(tx, planner)?;
         Ok(value)
     }

@@ -5,10 +5,11 @@
 //! | `Door<Own>` | the patient |
 //! | `Door<Shared>` | the patient; a therapist over a live link |
 //! | `Door<Team>` | the patient; a therapist over a live link; `record` staff of a clinic of the patient's |
+//! | `Door<Clinical>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
 //!
 //! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
-//! statements and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace in the patient's
+//! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace in the patient's
 //! log, once an hour for each person.
 
 use std::future::Future;
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
-pub use super::policy::{Care, Own, Policy, Shared, Team};
+pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
@@ -57,14 +58,9 @@ struct Parts {
     state: Arc<State>,
 }
 
-/// The result of [`Parts::open`]: an access, or a refusal that has left its trace and must be committed.
-enum DoorResult<A> {
-    In(Access<A>),
-    Refused,
-}
-
 impl Parts {
-    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<DoorResult<A>> {
+    /// Opens an access. `None` is a refusal that has left its trace and must be committed.
+    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<Option<Access<A>>> {
         let live = self.caller.live(tx)?;
         if !L::For::admits(live.kind()) {
             return Err(Error::Forbidden(Code::Forbidden));
@@ -75,12 +71,12 @@ impl Parts {
         match L::admits(&Relations { owner, links: &links }) {
             Some(role) => {
                 let actor = (live.account(), live.session());
-                Ok(DoorResult::In(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
+                Ok(Some(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
             }
             None if links.is_empty() || live.kind() != AccountKind::Staff => Err(Error::NotFound),
             None => {
                 self.trace_refusal(tx, act, live.account(), patient, live.now())?;
-                Ok(DoorResult::Refused)
+                Ok(None)
             }
         }
     }
@@ -142,6 +138,19 @@ impl Parts {
     }
 }
 
+/// Whether the caller works at a clinic with a link to the patient. The unit still decides on access.
+async fn has_met(state: &State, directory: &Directory, caller: &Caller, patient: Id<Patient>) -> Result<bool> {
+    let account = caller.account();
+    if directory.has_met(account, patient) {
+        return Ok(true);
+    }
+    let met = state.db.read(move |tx| store::is_related(tx, patient, account)).await?;
+    if met {
+        directory.note_met(account, patient);
+    }
+    Ok(met)
+}
+
 fn hour_of(now: Timestamp) -> Timestamp {
     let second = now.as_second();
     Timestamp::from_second(second - second.rem_euclid(3600)).unwrap_or(now)
@@ -163,9 +172,13 @@ impl<L: Policy> Door<L> {
         let own = directory.patient_of(&state.db, caller.account()).await?;
         let patient = patient.or(own);
         let owner = patient.is_some() && patient == own;
+        // A patient has only their own keys. For others, nothing is fetched before it is known that they have to do with
+        // the patient: a stranger must not learn from the time whether there is such a patient.
         let keys = match patient {
-            Some(patient) => state.vault.keys(patient.uuid()).await?,
-            None => None,
+            Some(patient) if owner || (own.is_none() && has_met(&state, directory, &caller, patient).await?) => {
+                state.vault.keys(patient.uuid()).await?
+            }
+            Some(_) | None => None,
         };
         Ok(Self { parts: Arc::new(Parts { caller, patient, owner, keys, state }), of: PhantomData })
     }
@@ -222,8 +235,8 @@ impl<L: Policy> Door<L> {
     {
         let parts = Arc::clone(&self.parts);
         let unit = move |tx: &mut Tx<'_>| match parts.open::<L, Read>(tx, act)? {
-            DoorResult::Refused => Ok(Err(Error::NotFound)),
-            DoorResult::In(access) => match f(tx, &access) {
+            None => Ok(Err(Error::NotFound)),
+            Some(access) => match f(tx, &access) {
                 Ok(value) => {
                     parts.trace(tx, act, &access)?;
                     Ok(Ok(value))
@@ -301,22 +314,20 @@ impl<L: Policy> Door<L> {
         let mut command = request.into_command().and_then(parse);
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
-            let access = match parts.open::<L, Write>(tx, act)? {
-                DoorResult::Refused => return Ok(Err(Error::NotFound)),
-                DoorResult::In(access) => access,
-            };
+            let Some(access) = parts.open::<L, Write>(tx, act)? else { return Ok(Err(Error::NotFound)) };
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
             parts.attempt(tx, act, &access, |tx| {
                 let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;
+                access.settle(tx, Some(parts.state.config.quota()))?;
                 access.follow(tx, parts.state.planner.as_ref())?;
-                let status = outcome.done.status;
+                let (status, replayed) = (outcome.done.status, outcome.replayed);
                 let value = show(tx, &access, outcome)?;
                 parts.trace(tx, act, &access)?;
-                Ok((status, value))
+                Ok((status, replayed, value))
             })
         });
-        let (status, value) = verdict.await??;
-        Ok(Answer { created: status == 201, path, value })
+        let (status, replayed, value) = verdict.await??;
+        Ok(Answer::new(path, status == 201, replayed, value))
     }
 
     /// Does `request` as [`Door::change`] does, and answers 204.
@@ -336,8 +347,7 @@ impl<L: Policy> Door<L> {
         let work = move |tx: &mut Tx<'_>, access: &Access<Write>, command: &_| {
             work(tx, access, command).map(Outcome::no_content)
         };
-        self.change(act, request, Ok, work, |_, _, _| Ok(())).await?;
-        Ok(Reply::no_content())
+        self.change(act, request, Ok, work, |_, _, _| Ok(())).await?.reply(|()| Ok(Reply::no_content()))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::idempotency::Outcome;
 use crate::identity::{Anyone, Live, Staff};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result, limits};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 
@@ -23,7 +23,7 @@ use crate::vault::{Keys, Vault};
 ///
 /// # Errors
 ///
-/// [`Code::AlreadyLinked`], with the existing link.
+/// [`Code::AlreadyLinked`], with the existing link; [`Error::LimitReached`].
 pub fn accept(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -36,6 +36,7 @@ pub fn accept(
     if let Some(there) = store::find_live_link(tx, access, therapist)? {
         return Err(Error::Conflict(Code::AlreadyLinked, Some(there.uuid())));
     }
+    limits::LIVE_CARE_LINKS.admit(store::count_live_links(tx, access)?)?;
     store::insert_link(tx, access, id, clinic, therapist)?;
     // The plan does not depend on a link that is not confirmed.
     access.record_feeding(tx, Change::new(Entity::CareLink, id, 1, Op::Create), FeedsPlan::Never)
@@ -66,7 +67,7 @@ pub fn end_own(
     id: Id<CareLink>,
     keys: Option<Keys>,
 ) -> Result<()> {
-    let link = store::hold_link(tx, id)?.ok_or(Error::NotFound)?;
+    let link = store::hold_link(tx, id, live.account())?.ok_or(Error::NotFound)?;
     let role = if link.person == live.account() {
         Role::Owner
     } else if link.therapist == live.account() {
@@ -107,7 +108,7 @@ pub fn confirm(
 
 /// Finds the caller's own link that has not ended, and holds it until the unit ends.
 pub fn own_live(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>) -> Result<Link> {
-    let link = store::hold_link(tx, id)?;
+    let link = store::hold_link(tx, id, live.account())?;
     let memberships = store::memberships(tx, live.account())?;
     link.filter(|link| {
         let cares = memberships.iter().any(|(clinic, may)| *clinic == link.clinic && may.care());
@@ -116,10 +117,10 @@ pub fn own_live(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<CareLink>) -> Result
     .ok_or(Error::NotFound)
 }
 
-/// Fetches the keys of a link's patient, before the unit that changes the link.
-pub async fn keys_of_link(state: &State, id: Option<&Id<CareLink>>) -> Result<Option<Keys>> {
+/// Fetches the keys of a link's patient, before the unit that changes the link: for its two sides only.
+pub async fn keys_of_link(state: &State, account: Id<Account>, id: Option<&Id<CareLink>>) -> Result<Option<Keys>> {
     let Some(id) = id.copied() else { return Ok(None) };
-    match state.db.read(move |tx| store::find_link(tx, id)).await? {
+    match state.db.read(move |tx| store::find_link_of(tx, id, account)).await? {
         Some(link) => state.vault.keys(link.patient.uuid()).await,
         None => Ok(None),
     }

@@ -41,7 +41,8 @@ pub struct MemberChange {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there; [`Code::Forbidden`] when an admin gives themself a capability; [`Code::StateConflict`] when the clinic would be left without an
+/// [`Error::NotFound`] when they do not work there; [`Code::Forbidden`] when an admin gives themself a capability;
+/// [`Error::State`] when the clinic would be left without an
 /// admin; the errors of `change`.
 pub fn update(
     tx: &mut Tx<'_>,
@@ -52,7 +53,9 @@ pub fn update(
 ) -> Result<Member> {
     require_admin(tx, live, clinic)?;
     let members = store::hold_members(tx, clinic)?;
-    let member = *members.iter().find(|member| member.account_id == account).ok_or(Error::NotFound)?;
+    let Some(member) = members.iter().find(|member| member.account_id == account).copied() else {
+        return ended_again(store::find_member(tx, clinic, account)?, change);
+    };
     let change = change(&member)?;
     let (before, after) = (member.may(), change.capabilities);
     if account == live.account() && after.beyond(before) {
@@ -60,7 +63,7 @@ pub fn update(
     }
     let others = members.iter().any(|other| other.account_id != account && other.may().admin());
     if !others && (change.ended || !after.admin()) {
-        return Err(Error::conflict(Code::StateConflict));
+        return Err(Error::state("last_admin", ["create_invitation", "update_member"]));
     }
     if change.ended || (before.care() && !after.care()) {
         let actor = (live.account(), live.session());
@@ -74,6 +77,13 @@ pub fn update(
     let member = Member { capabilities: after.bits(), ended_at, ..member };
     store::update_member(tx, &member)?;
     Ok(member)
+}
+
+/// Ends the work of somebody who no longer works there, which changes nothing.
+fn ended_again(former: Option<Member>, change: impl FnOnce(&Member) -> Result<MemberChange>) -> Result<Member> {
+    let member = former.ok_or(Error::NotFound)?;
+    let change = change(&member)?;
+    if change.ended && change.capabilities == member.may() { Ok(member) } else { Err(Error::NotFound) }
 }
 
 /// Reads a member after a change, also one who no longer works there, with their name.
@@ -99,7 +109,7 @@ pub fn show(
 ///
 /// # Errors
 ///
-/// [`Code::StateConflict`] when they work there already.
+/// [`Error::State`] when they work there already.
 pub fn join(
     tx: &mut Tx<'_>,
     clinic: Id<Clinic>,
@@ -108,5 +118,5 @@ pub fn join(
     now: Timestamp,
 ) -> Result<()> {
     let news = store::insert_member(tx, clinic, account, capabilities, now)?;
-    if news { Ok(()) } else { Err(Error::conflict(Code::StateConflict)) }
+    if news { Ok(()) } else { Err(Error::state("member", [])) }
 }

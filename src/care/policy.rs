@@ -55,6 +55,8 @@ policies! {
     Shared for Anyone: relations => relations.owner().or_else(|| relations.therapist());
     /// Admits the patient, linked therapists and recording staff.
     Team for Anyone: relations => relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
+    /// Admits linked therapists and recording staff.
+    Clinical for Staff: relations => relations.therapist().or_else(|| relations.recorder());
     /// Admits linked therapists.
     Care for Staff: relations => relations.therapist();
 }

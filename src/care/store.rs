@@ -6,13 +6,13 @@ mod links;
 use diesel::prelude::*;
 
 pub use clinics::{
-    Member, clinic_docs, find_member, first_clinic, hold_members, insert_clinic, insert_member, list_members,
-    memberships, update_member,
+    Member, clinic_docs, count_members, find_member, first_clinic, hold_members, insert_clinic, insert_member,
+    list_members, memberships, update_member,
 };
 pub use links::{
-    Link, LinkRow, PatientRow, count_patients, find_link, find_link_with, find_live_link, hold_link,
-    hold_links_between, hold_links_of, insert_link, list_active_links, list_links_of_patient, list_links_of_therapist,
-    list_roster, mark_active, mark_ended,
+    Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,
+    find_live_link, hold_link, hold_links_between, hold_links_of, insert_link, list_active_links,
+    list_links_of_patient, list_links_of_therapist, list_roster, mark_active, mark_ended,
 };
 
 use super::model::{Capabilities, LinkState};
@@ -35,6 +35,19 @@ pub struct Relation {
     pub active: bool,
     /// The caller's capabilities at that clinic.
     pub capabilities: Capabilities,
+}
+
+/// Whether `account` works at a clinic that has a link of `patient`, also an ended one.
+pub fn is_related(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<bool> {
+    let found: Option<Id<CareLink>> = care_links::table
+        .inner_join(staff_members::table.on(staff_members::clinic_id.eq(care_links::clinic_id)))
+        .filter(care_links::patient_id.eq(patient))
+        .filter(staff_members::account_id.eq(account))
+        .filter(staff_members::ended_at.is_null())
+        .select(care_links::id)
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.is_some())
 }
 
 /// Finds every link of `patient` at clinics where `account` works, and holds them until the unit ends. One statement,

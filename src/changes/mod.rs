@@ -7,12 +7,14 @@
 //! Each kind of thing defines whether its changes feed the plan of prompts ([`FeedsPlan`]). The server's [`Planner`]
 //! makes the plan again once, as the last step of the unit that changed something.
 //!
+//! The head also counts the sealed bytes of what was written ([`Bytes`]), so that a quota costs no statement.
+//!
 //! Taking the number is the **first** write on a patient's data in a unit, because it serialises writers.
 
 mod model;
 mod planner;
 mod store;
 
-pub use model::{Change, Entity, FeedsPlan, Op, Recorded};
+pub use model::{Bytes, Change, Entity, FeedsPlan, Op, Recorded};
 pub use planner::{PlanRequest, Planner};
 pub use store::{insert, list_of, list_own, take};

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::kernel::Id;
 use crate::kernel::id::{Account, Session};
+use crate::kernel::{Error, Id, Result, limits};
 
 /// The kind of thing that changed. The numbers are stored: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,4 +165,56 @@ pub struct Recorded {
     pub session: Option<Id<Session>>,
     /// The instant at which the server took it.
     pub at: Timestamp,
+}
+
+/// Sealed bytes that are stored about a patient, or a difference of such.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// The patient's own: items with their replaced sections, grants, pauses.
+    pub text: i64,
+    /// Comments, in which others write about the patient.
+    pub comments: i64,
+}
+
+impl Bytes {
+    /// Counts documents of the patient's own.
+    pub fn text<'d>(docs: impl IntoIterator<Item = &'d [u8]>) -> Self {
+        Self { text: length(docs), comments: 0 }
+    }
+
+    /// Counts comments.
+    pub fn comments<'d>(docs: impl IntoIterator<Item = &'d [u8]>) -> Self {
+        Self { text: 0, comments: length(docs) }
+    }
+
+    /// Returns the sum of both.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { text: self.text.saturating_add(other.text), comments: self.comments.saturating_add(other.comments) }
+    }
+
+    /// Returns the difference of both.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self { text: self.text.saturating_sub(other.text), comments: self.comments.saturating_sub(other.comments) }
+    }
+
+    /// Checks what is stored after these bytes were added. Who only frees is not refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitReached`].
+    pub fn within(self, stored: Self, quota: i64) -> Result<()> {
+        if self.text > 0 && stored.text > quota {
+            return Err(Error::LimitReached(limits::TEXT_BYTES_OF_PATIENT));
+        }
+        if self.comments > 0 && stored.comments > quota {
+            return Err(Error::LimitReached(limits::COMMENT_BYTES_OF_PATIENT));
+        }
+        Ok(())
+    }
+}
+
+fn length<'d>(docs: impl IntoIterator<Item = &'d [u8]>) -> i64 {
+    docs.into_iter().map(|doc| i64::try_from(doc.len()).unwrap_or(i64::MAX)).fold(0, i64::saturating_add)
 }

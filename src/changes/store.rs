@@ -7,21 +7,23 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
-use super::model::{Change, Entity, Op, Recorded};
+use super::model::{Bytes, Change, Entity, Op, Recorded};
 use crate::db::schema::{changes, patients};
 use crate::db::{At, Both, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
-/// Locks the patient's head and takes `count` numbers. Returns the first of them.
+/// Locks the patient's head, takes `count` numbers and adds `bytes` to the stored ones. Returns the first number, and
+/// the bytes that are stored now.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when there is no such patient.
-pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize) -> Result<i64> {
+pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -> Result<(i64, Bytes)> {
     let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
-    let last: Option<i64> = Both(Take { patient, count }).get_result(tx.conn()).optional()?;
-    Ok(last.ok_or(Error::NotFound)? - count + 1)
+    let row: Option<(i64, i64, i64)> = Both(Take { patient, count, bytes }).get_result(tx.conn()).optional()?;
+    let (last, text, comments) = row.ok_or(Error::NotFound)?;
+    Ok((last - count + 1, Bytes { text, comments }))
 }
 
 /// The update that takes numbers, as literal SQL, because diesel prepares an update anew for every run.
@@ -29,6 +31,7 @@ pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize) -> Result<i64> 
 struct Take {
     patient: Id<Patient>,
     count: i64,
+    bytes: Bytes,
 }
 
 impl<DB: Backend> QueryFragment<DB> for Take
@@ -40,14 +43,18 @@ where
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         out.push_sql("UPDATE patient_heads SET change_seq = change_seq + ");
         out.push_bind_param::<BigInt, _>(&self.count)?;
+        out.push_sql(", text_bytes = text_bytes + ");
+        out.push_bind_param::<BigInt, _>(&self.bytes.text)?;
+        out.push_sql(", comment_bytes = comment_bytes + ");
+        out.push_bind_param::<BigInt, _>(&self.bytes.comments)?;
         out.push_sql(" WHERE patient_id = ");
         out.push_bind_param::<Uid, _>(&self.patient)?;
-        out.push_sql(" RETURNING change_seq");
+        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes");
         Ok(())
     }
 }
 impl Query for Take {
-    type SqlType = BigInt;
+    type SqlType = (BigInt, BigInt, BigInt);
 }
 impl<C: Connection> RunQueryDsl<C> for Take {}
 

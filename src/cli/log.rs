@@ -23,6 +23,15 @@ pub(super) enum LogFormat {
 /// The most lines that wait, of some 200 bytes each.
 const WAITING: usize = 16_384;
 
+/// Checks a filter.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn check(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
+}
+
 /// Starts the log. When the guard is dropped it writes the waiting lines, for a second at most.
 pub(super) fn start(format: LogFormat, filter: &str) -> WorkerGuard {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));

@@ -15,7 +15,7 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Infusion;
-use crate::kernel::{Code, Creation, Error, Id, Result};
+use crate::kernel::{Code, Creation, Error, Id, Result, limits};
 
 /// An infusion as it was opened for a check.
 type StoredInfusion = Stored<Infusion, InfusionFacts>;
@@ -118,6 +118,7 @@ fn create(
     if when.change_only() {
         return Err(Error::Stale);
     }
+    limits::INFUSIONS.admit(store::count_infusions(tx, access)?)?;
     let facts = InfusionFacts::create(draft.clone(), access.account()?, source(access), access.now())?;
     let mut facts = of_clinic(access, facts);
     let joined = draft.same_as.map(|report| join(tx, access, id, report, &mut facts)).transpose()?;
@@ -125,7 +126,7 @@ fn create(
     store::insert_infusion(tx, access, id, &facts)?;
     access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
-    Ok(Outcome { done: RecordedOutcome::created(id.uuid()), value: None })
+    Ok(Outcome::new(RecordedOutcome::created(id.uuid()), None))
 }
 
 /// Changes an infusion by `patch`, which is given the command that would record the present state.
@@ -157,7 +158,7 @@ fn replace(
     let (id, facts) = (current.id, &current.doc);
     let draft = draft(facts)?;
     if access.is_owner() && facts.of_clinic {
-        return Err(Error::conflict(Code::StateConflict));
+        return Err(facts.refusal(source(access)));
     }
     let report = to_join(tx, access, id, &draft)?;
     // Every replacement must be a step that the status allows.
@@ -187,7 +188,7 @@ fn store_change(
     store::update_infusion(tx, access, current.id, next, version)?;
     access.record(tx, Change::new(Entity::Infusion, current.id, version, Op::Update))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
-    Ok(Outcome { done: RecordedOutcome::ok(current.id.uuid()), value: None })
+    Ok(Outcome::new(RecordedOutcome::ok(current.id.uuid()), None))
 }
 
 /// Whether two records have the same content and source. Their authors may differ.
@@ -201,7 +202,7 @@ fn same(one: &InfusionFacts, two: &InfusionFacts) -> bool {
 ///
 /// # Errors
 ///
-/// As [`patch_infusion`]; [`Code::StateConflict`] when it is not planned. One that has started stays as it is.
+/// As [`patch_infusion`]; [`Error::State`] when it is not planned. One that has started stays as it is.
 pub fn start_infusion(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -218,7 +219,7 @@ pub fn start_infusion(
         return Ok(Outcome::ok(id, row));
     }
     if facts.status != InfusionStatus::Planned && !provisional {
-        return Err(Error::conflict(Code::StateConflict));
+        return Err(facts.refusal(source(access)));
     }
     let started_at = Some(started.unwrap_or(access.now()));
     let draft = InfusionDraft { status: InfusionStatus::Planned, started_at, ended_at: None, ..facts.draft() };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::draft::InfusionDraft;
 use super::status::{CourseKind, InfusionStatus, Source};
 use crate::kernel::id::{Account, Clinic, Infusion};
-use crate::kernel::{Code, Creation, Error, Fields, Id, Result, Text};
+use crate::kernel::{Creation, Error, Fields, Id, Result, Text};
 use crate::planning::PausePeriod;
 use crate::planning::window::{Dose, DoseStatus, Route};
 
@@ -94,6 +94,9 @@ impl InfusionFacts {
     pub fn create(draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let mut fields = Fields::new();
         fields.check(draft.status.is_live(), "/status", "a new infusion is `planned` or `completed`");
+        let past = draft.planned_start.is_some_and(|start| start < shift(now, -LONGEST));
+        let planned = draft.status == InfusionStatus::Planned;
+        fields.check(!(planned && past), "/planned_start", "is more than 12 hours ago: record it as completed");
         let creation = Some(Creation::of(&draft)?);
         Ok(Self { creation, ..Self::checked(fields, draft, by, source, now)? })
     }
@@ -102,11 +105,11 @@ impl InfusionFacts {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
+    /// [`Error::State`] for a step that its status does not allow; [`Error::Invalid`] with every fault.
     pub fn change(&self, draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let may = self.status.may_become(draft.status, self.source);
         if !may && draft.status != self.status {
-            return Err(Error::conflict(Code::StateConflict));
+            return Err(self.refusal(source));
         }
         let Self { clinic, reported, same_as, creation, .. } = self.clone();
         let of_clinic = self.of_clinic || source == Source::Clinic;
@@ -114,9 +117,23 @@ impl InfusionFacts {
         let next = Self { of_clinic, clinic, reported, same_as, creation, ..checked };
         // A cancelled infusion stays as it is. Cancelling it again changes nothing.
         if !may && (Self { recorded_by: self.recorded_by, ..next.clone() }) != *self {
-            return Err(Error::conflict(Code::StateConflict));
+            return Err(self.refusal(source));
         }
         Ok(next)
+    }
+
+    /// Makes the error for a step that its status does not allow to a caller of the side `by`. A patient can only start
+    /// and end what the clinic has recorded.
+    pub fn refusal(&self, by: Source) -> Error {
+        let mut steps = match self.status {
+            InfusionStatus::Completed if self.source != Source::Provisional => vec!["end_infusion"],
+            InfusionStatus::Planned | InfusionStatus::Completed => vec!["start_infusion", "end_infusion"],
+            InfusionStatus::Cancelled | InfusionStatus::NoShow => Vec::new(),
+        };
+        if self.status.is_live() && !(self.of_clinic && by == Source::Patient) {
+            steps.extend(["put_infusion", "patch_infusion"]);
+        }
+        Error::state(self.status.name(), steps)
     }
 
     /// Returns the command that records the present state.

@@ -8,13 +8,13 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Pause;
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Result, limits};
 
 /// Sets a pause under the client's id.
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] when it was ended before; what is wrong with the period; 428 and 412 for preconditions of a change.
+/// [`Error::Deleted`] when it was ended before; [`Error::LimitReached`]; what is wrong with the period; 428 and 412 for preconditions of a change.
 pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -28,6 +28,7 @@ pub fn put_pause(
     let Some(row) = store::find_pause(tx, access, id)? else {
         let doc = PauseDoc { period: period()?, creation: pause.creation.clone() };
         let new = Stored { id, doc, version: 1, created_at: now, updated_at: now };
+        limits::PAUSES.admit(store::count_pauses(tx, access)?)?;
         let row = store::put_pause(tx, access, &new, None)?;
         access.record(tx, Change::new(Entity::Pause, id, 1, Op::Create))?;
         return Ok(Outcome::created(id, row));

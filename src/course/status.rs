@@ -17,6 +17,16 @@ pub enum InfusionStatus {
 }
 
 impl InfusionStatus {
+    /// Returns the name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::NoShow => "no_show",
+        }
+    }
+
     /// Whether it counts: it took place or is to take place.
     pub fn is_live(self) -> bool {
         matches!(self, Self::Planned | Self::Completed)

@@ -17,7 +17,7 @@ use crate::planning::window::Dose;
 use crate::settings::SettingsRow;
 use crate::vault::{Keys, Place, Purpose};
 
-pub use pauses::{PauseRow, find_pause, list_pauses, open_periods, pause_periods, put_pause};
+pub use pauses::{PauseRow, count_pauses, find_pause, list_pauses, open_periods, pause_periods, put_pause};
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]
@@ -74,6 +74,11 @@ pub fn list_infusion_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<
 pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Stored<Infusion, InfusionFacts>>> {
     let rows = list_infusion_rows(tx, access)?;
     rows.iter().map(|row| row.open(access.keys()?, access.patient())).collect()
+}
+
+/// Counts the infusions of the patient.
+pub fn count_infusions(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    Ok(infusions::table.filter(infusions::patient_id.eq(access.patient())).count().get_result(tx.conn())?)
 }
 
 /// Finds an infusion, sealed.

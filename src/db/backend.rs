@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::PostgresUrl;
 use crate::kernel::Result;
 
 /// The database that a [`Db`](super::Db) is connected to.
@@ -21,6 +22,7 @@ impl Backend {
     /// A sentence for the operator. A URL without a known scheme is refused: SQLite would take any string as a path.
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            PostgresUrl::parse(url)?;
             Ok(Self::Postgres(url.to_owned()))
         } else if let Some(path) =
             url.strip_prefix("sqlite:").filter(|path| !path.is_empty() && !path.starts_with("file:"))
@@ -34,6 +36,16 @@ impl Backend {
     /// Whether it is a [`Memory`](super::Memory), which has no file and which no other process can reach.
     pub fn in_memory(&self) -> bool {
         matches!(self, Self::Sqlite(path) if path.to_str().is_some_and(|path| path.starts_with(MEMORY)))
+    }
+
+    /// Returns the name for the operator: the file, or database and host, without user and password.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgres(url) => {
+                PostgresUrl::parse(url).map_or_else(|_unreadable| "PostgreSQL".to_owned(), |url| url.name())
+            }
+        }
     }
 
     /// Returns the name of the kind of database.

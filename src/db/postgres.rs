@@ -13,6 +13,7 @@ use diesel::pg::PgConnection;
 
 use super::AnyConnection;
 use super::connection::begin;
+use super::postgres_url::PostgresUrl;
 use super::queue::{Queue, Waiting};
 use super::sqlite::spawn;
 use super::unit::Job;
@@ -38,8 +39,9 @@ pub(super) fn connect(url: &str) -> Result<PgConnection> {
 /// Adds bounds on the waiting of libpq to the URL, where the operator set none.
 fn with_timeouts(url: &str) -> String {
     let mut url = url.to_owned();
+    let given = PostgresUrl::parse(&url);
     for (key, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "5000"), ("application_name", "afterglow")] {
-        if !url.contains(key) {
+        if given.as_ref().is_ok_and(|given| given.parameter(key).is_none()) {
             url.push(if url.contains('?') { '&' } else { '?' });
             url.push_str(key);
             url.push('=');

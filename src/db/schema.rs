@@ -28,8 +28,6 @@ diesel::table! {
         email_key -> Binary,
         profile -> Binary,
         credential -> Binary,
-        failures -> Integer,
-        locked_until -> Nullable<TimestampTz>,
         disabled_at -> Nullable<TimestampTz>,
         version -> BigInt,
         created_at -> TimestampTz,
@@ -45,6 +43,7 @@ diesel::table! {
         account_id -> Uid,
         audit_seq -> BigInt,
         audit_mac -> Binary,
+        anchor_due_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -142,11 +141,26 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
+    log_in_failures (email_key) {
+        email_key -> Binary,
+        failures -> Integer,
+        locked_until -> Nullable<TimestampTz>,
+        last_at -> TimestampTz,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
     patient_heads (patient_id) {
         patient_id -> Uid,
         change_seq -> BigInt,
         audit_seq -> BigInt,
         audit_mac -> Binary,
+        text_bytes -> BigInt,
+        comment_bytes -> BigInt,
+        anchor_due_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -416,6 +430,19 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
+    installation (one) {
+        one -> Integer,
+        id -> Uid,
+        mac -> Binary,
+        generation -> BigInt,
+        missing -> BigInt,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
     wrapped_keys (subject_id, number) {
         subject_id -> Uid,
         number -> Integer,
@@ -467,6 +494,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
+    audit_anchors (subject_id) {
+        subject_id -> Uid,
+        seq -> BigInt,
+        head -> Binary,
+        mac -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     settings,
     accounts,
@@ -477,6 +516,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     staff_members,
     invitations,
     patients,
+    log_in_failures,
     patient_heads,
     patient_settings,
     care_links,

@@ -45,3 +45,16 @@ pub fn delete(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<bool> {
     let row = settings::table.filter(settings::name.eq(name)).filter(settings::value.eq(value));
     Ok(diesel::delete(row).execute(tx.conn())? == 1)
 }
+
+/// Raises a stored number, of eight bytes, big-endian, to `to`. It never falls.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn raise(tx: &mut Tx<'_>, name: &str, to: u64) -> Result<()> {
+    let to = to.to_be_bytes();
+    // Bytes of one length are compared like the numbers.
+    let lower = settings::table.filter(settings::name.eq(name)).filter(settings::value.lt(to.as_slice()));
+    diesel::update(lower).set(settings::value.eq(to.as_slice())).execute(tx.conn())?;
+    Ok(())
+}

@@ -10,7 +10,7 @@ use super::model::Outgoing;
 use super::outage::{DueDecisions, cutoff};
 use super::store as outbox;
 use crate::care::access::{Access, Read, WriteScope};
-use crate::changes;
+use crate::changes::{self, Bytes};
 use crate::db::Tx;
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
@@ -146,7 +146,7 @@ async fn catch_up_one(
     let unit = state.db.write_bulk(move |tx| {
         WriteScope::for_server(patient, None, now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head, so that two workers do not choose twice.
-            changes::take(tx, patient, 0)?;
+            changes::take(tx, patient, 0, Bytes::default())?;
             if prompts::hold_waiting(tx, access)? != seen {
                 // Another worker was faster. The next round looks at the prompts that wait now.
                 return Ok(0);

@@ -110,7 +110,10 @@ impl Character {
 pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
     let clinic = story::clinic()?;
     let Some(code) = setup::first_run_code(stage.state()).await? else {
-        return Err(Error::internal("there is a clinic in this database already: the demo fills a new one only"));
+        return Err(Error::internal(
+            "there is a clinic in this database already, and the demo fills a new one only: give it another folder (--data-dir \
+             afterglow-demo), or with PostgreSQL another database",
+        ));
     };
     let (server, tokens) = (stage.server(), Arc::clone(&stage.server().tokens));
     let name = Text::parse(clinic.name.clone()).map_err(unfit)?;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::cast::{Character, Colleague, Workplace};
 use super::play::StorySummary;
 use super::stage::PASSPHRASE;
+use crate::identity::ACCESS_TOKEN_LIFETIME;
 use crate::kernel::Id;
 use crate::kernel::id::{Assignment, Entry, Patient, Response};
 
@@ -90,8 +91,13 @@ impl DemoClinic {
             )
         };
         let (patient, entry, response, assignment) = self.shown;
-        let mut text =
-            format!("patient={}\ntherapist={}\n\n", log_in(email_of("patient")), log_in(email_of("therapist")));
+        let minutes = ACCESS_TOKEN_LIFETIME.as_mins();
+        let mut text = format!(
+            "# Access tokens last {minutes} minutes: paste these two lines again when a request is refused.\n\
+             patient={}\ntherapist={}\n\n",
+            log_in(email_of("patient")),
+            log_in(email_of("therapist"))
+        );
         let theirs = format!("/v1/patients/{patient}");
         for (why, path, who) in [
             ("What the app asks the patient today, and in the days around it.", "/v1/patients/me/prompts", "patient"),
@@ -112,7 +118,11 @@ impl DemoClinic {
             ("An entry that the patient has opened.", &format!("{theirs}/entries/{entry}"), "therapist"),
             ("Who looked, as the patient sees it: the line before is in it.", "/v1/patients/me/access-log", "patient"),
         ] {
-            let _infallible = writeln!(text, "# {why}\ncurl -sf {url}{path} -H \"authorization: Bearer ${who}\"; echo");
+            let _infallible = writeln!(
+                text,
+                "# {why}\ncurl -sf {url}{path} -H \"authorization: Bearer ${who}\" && echo \
+                 || echo 'Refused: is the token of the {who} over? It lasts {minutes} minutes; the first lines give a new one.'"
+            );
         }
         text
     }

@@ -11,6 +11,7 @@ use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::care::grants::{GrantDoc, Reader, Sections, Target};
 use crate::course::{InfusionDraft, InfusionStatus, PauseRequest, actions as infusions, pauses};
+use crate::exercises::catalogue;
 use crate::exercises::draft::{DistressFields, PutExerciseResponse};
 use crate::exercises::model::{self as exercises, Responses};
 use crate::http::{EntityTag, Preconditions};
@@ -26,7 +27,7 @@ use crate::planning::{PausePeriod, QuietHours};
 use crate::prompts::actions::{self as prompts, Act};
 use crate::prompts::store;
 use crate::settings::Settings;
-use crate::settings::actions::patch_settings;
+use crate::settings::actions::{patch_settings, settings};
 use crate::sharing::actions as sharing;
 
 impl Scene<'_> {
@@ -118,9 +119,10 @@ impl Scene<'_> {
         let prompt_id = self.answered(practice.answers_prompt.as_deref()).await?;
         let now = self.stage.now();
         let assignment = practice.assignment.map(|key| named(&self.person.assignments, &key)).transpose()?;
+        let shown = catalogue::find(&practice.exercise, None).ok_or_else(|| unfit("no such exercise"))?;
         let draft = PutExerciseResponse {
             exercise_key: practice.exercise,
-            exercise_version: None,
+            exercise_version: shown.version,
             status: practice.draft.then(|| "draft".to_owned()),
             occurred_at: now.to_string(),
             zone: Some(self.person.zone.name().to_owned()),
@@ -201,7 +203,8 @@ impl Scene<'_> {
                 let share_activity = share_activity.unwrap_or(before.share_activity);
                 Ok(Settings { quiet_hours, share_activity, ..before.clone() })
             };
-            patch_settings(tx, access, change, &Preconditions::none()).map(drop)
+            let (_, version) = settings(tx, access)?;
+            patch_settings(tx, access, change, &Preconditions::matching(EntityTag::version(version))).map(drop)
         })
         .await
     }
@@ -244,6 +247,6 @@ impl Scene<'_> {
         let (id, entry, (_, link)) = (self.new_id(), named(&self.person.entries, key)?, self.person.link(to)?);
         let new = NewComment { id, entry, thread: Some(link), body: Text::parse(body).map_err(unfit)? };
         let door: Door<Shared> = self.stage.door(self.person.actor()?, None).await?;
-        change(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
+        change(&door, "put_comment", new, move |tx, access, new| comments::put(tx, access, new).map(drop)).await
     }
 }

@@ -157,6 +157,6 @@ impl Scene<'_> {
         let (id, entry) = (self.new_id(), named(&self.person.entries, key)?);
         let new = NewComment { id, entry, thread: None, body: Text::parse(body).map_err(unfit)? };
         let door: Door<Shared> = self.therapist(by).await?;
-        change(&door, "post_comment", new, move |tx, access, new| comments::create(tx, access, new).map(drop)).await
+        change(&door, "put_comment", new, move |tx, access, new| comments::put(tx, access, new).map(drop)).await
     }
 }

@@ -123,7 +123,7 @@ impl Stage {
             move |tx, live, ()| work(tx, live).map(Outcome::no_content),
             |_, _, outcome| outcome.value.ok_or(Error::NotFound),
         );
-        Ok(answer.await?.value)
+        Ok(answer.await?.into_value())
     }
 
     /// Ends the session of an actor.

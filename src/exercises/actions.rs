@@ -14,7 +14,7 @@ use crate::db::Tx;
 use crate::items::actions as items;
 use crate::items::{Item, ItemTable as _};
 use crate::kernel::id::Response;
-use crate::kernel::{Code, Error, Fields, Id, Result};
+use crate::kernel::{Code, Error, Fields, Id, Result, Standing};
 use crate::prompts;
 use crate::settings::settings;
 
@@ -61,8 +61,12 @@ impl Item for Responses {
         fields.done()?;
         // A repeated creation is no beginning.
         let begins = old.is_none() && new.begins() && ResponseTable::find_state(tx, access, id.any())?.is_none();
-        if begins && suggestions::offer_of(tx, access, header)? != Offer::Yes {
-            return Err(Error::conflict(Code::ExerciseWithheld));
+        if begins {
+            let offer = suggestions::offer_of(tx, access, header)?;
+            if offer != Offer::Yes {
+                let standing = Standing { state: offer.name(), allowed: Vec::new() };
+                return Err(Error::State(Code::ExerciseWithheld, standing));
+            }
         }
         Ok(())
     }

@@ -19,10 +19,9 @@ pub struct PutExerciseResponse {
     /// The exercise. It does not change afterwards.
     #[schema(example = "if-then-habit")]
     pub exercise_key: String,
-    /// The version that was shown; the newest by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = 1)]
-    pub exercise_version: Option<u32>,
+    /// The version that was shown.
+    #[schema(example = 1)]
+    pub exercise_version: u32,
     /// `done` (the default) or `draft`. A draft is seen by nobody else, and can be finished later. A done response does
     /// not become a draft again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +48,7 @@ pub struct PutExerciseResponse {
     pub assignment_id: Option<Uuid>,
     /// Answers by step: any of them, in any order. `/schemas/exercise.json` describes the form of each.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Object>, example = json!({"when": "the kettle boils", "then": "three slow breaths"}))]
+    #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>, example = json!({"when": "the kettle boils", "then": "three slow breaths"}))]
     pub answers: Option<Map<String, Value>>,
     /// Distress before and after, and usefulness.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +88,7 @@ macro_rules! quiet {
 quiet!(PutExerciseResponse, DistressFields);
 
 impl Patchable for PutExerciseResponse {
-    const FIXED: &'static [&'static str] = &["exercise_version", "status"];
+    const FIXED: &'static [&'static str] = &["status"];
 }
 
 impl PutExerciseResponse {
@@ -136,7 +135,7 @@ impl PutExerciseResponse {
             CircumstancesFields::of(&header.circumstances);
         Self {
             exercise_key: header.exercise_key.clone(),
-            exercise_version: Some(header.exercise_version),
+            exercise_version: header.exercise_version,
             status,
             occurred_at,
             zone,
@@ -150,8 +149,8 @@ impl PutExerciseResponse {
 }
 
 /// Finds the exercise of that name and version, or adds a fault.
-fn exercise(key: &str, version: Option<u32>, fields: &mut Fields) -> Option<&'static Exercise> {
-    let found = find(key, version);
+fn exercise(key: &str, version: u32, fields: &mut Fields) -> Option<&'static Exercise> {
+    let found = find(key, Some(version));
     if found.is_none() {
         let (pointer, why) = match find(key, None) {
             None => ("/exercise_key", "is not an exercise of the library"),

@@ -31,7 +31,7 @@ pub struct ResponseFields {
     title: &'static str,
     /// Answers by step.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Object>)]
+    #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>)]
     answers: Option<Box<RawValue>>,
     /// Distress before and after, and usefulness.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -145,9 +145,10 @@ pub(super) fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
     if !types.contains(&media.essence_str()) {
         return refuse(expected());
     }
-    match media.get_param("charset") {
-        Some(charset) if charset != "utf-8" => refuse("the charset is utf-8".to_owned()),
-        _ => Ok(()),
+    let charset = media.get_param("charset").map(|charset| charset.as_str().to_ascii_lowercase());
+    match charset.as_deref() {
+        None | Some("utf-8" | "utf8") => Ok(()),
+        Some(_) => refuse("the charset is utf-8".to_owned()),
     }
 }
 

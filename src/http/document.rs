@@ -106,7 +106,7 @@ pub struct IdempotencyKeyHeader {
 pub struct IfMatchHeader {
     /// The `ETag` you read; the change is refused with 412 if the object has changed since, and with 428 without it.
     #[serde(rename = "If-Match")]
-    #[param(required = false, nullable = false, example = "\"v3\"")]
+    #[param(required = false, nullable = false)]
     pub if_match: Option<String>,
 }
 
@@ -116,8 +116,18 @@ pub struct IfMatchHeader {
 pub struct IfNoneMatchHeader {
     /// The `ETag` you have; the answer is 304 if it is still current. On a PUT, `*` means: create only.
     #[serde(rename = "If-None-Match")]
-    #[param(required = false, nullable = false, example = "\"v3\"")]
+    #[param(required = false, nullable = false)]
     pub if_none_match: Option<String>,
+}
+
+/// The header `Accept-Language`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct AcceptLanguageHeader {
+    /// The language of the words (RFC 9110 §12.5.4); without it, the patient's own for the patient, else English.
+    #[serde(rename = "Accept-Language")]
+    #[param(required = false, nullable = false)]
+    pub accept_language: Option<String>,
 }
 
 /// Declares a page of a list: `items` and `next_cursor`.

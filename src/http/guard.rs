@@ -8,10 +8,11 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web;
 
-use super::{Settings, problem};
+use super::{Settings, cors, problem};
 use crate::kernel::{Code, Error};
 
-/// Answers a request whose method its address lacks with 405, and OPTIONS with 204. Both name the methods there are.
+/// Answers a request whose method its address lacks with 405, and OPTIONS with 204. Both name the methods there are. A
+/// preflight of a page that may talk to this server learns what it may send.
 pub async fn methods(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -21,7 +22,13 @@ pub async fn methods(
     let allowed = settings.map(|settings| settings.methods.of(request.match_info().as_str())).unwrap_or_default();
     let asks = request.method() == Method::OPTIONS;
     if allowed.is_empty() || (allowed.contains(request.method()) && !asks) {
-        return Ok(next.call(request).await?.map_into_boxed_body());
+        let path = request.match_info().as_str();
+        let deprecation = settings.and_then(|settings| settings.methods.deprecation(request.method(), path)).cloned();
+        let mut response = next.call(request).await?.map_into_boxed_body();
+        if let Some(deprecation) = deprecation {
+            deprecation.tell(response.headers_mut());
+        }
+        return Ok(response);
     }
     let mut response = if asks {
         HttpResponse::new(StatusCode::NO_CONTENT)
@@ -30,6 +37,10 @@ pub async fn methods(
     };
     let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
     if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
+        let permitted = settings.is_some_and(|settings| settings.cors.allowed(request.headers()).is_some());
+        if permitted && cors::is_preflight(request.method(), request.headers()) {
+            cors::preflight(&allow, response.headers_mut());
+        }
         response.headers_mut().insert(header::ALLOW, allow);
     }
     Ok(request.into_response(response))

@@ -22,8 +22,8 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
-use super::Settings;
 use super::problem::{self, MEDIA_TYPE, Problem, Stored};
+use super::{Cors, Settings};
 use crate::kernel::{Code, Entropy, Error};
 
 /// The id of a request in the log, given by the client or made here.
@@ -69,6 +69,8 @@ pub async fn outer(
         trace: request.headers().get("traceparent").filter(|value| is_traceparent(value)).cloned(),
         method: known(request.method()),
         documents: settings.as_ref().is_some_and(|settings| below(request.path(), settings.docs)),
+        cors: settings.as_ref().map(|settings| settings.cors.clone()).unwrap_or_default(),
+        origin: settings.as_ref().and_then(|settings| settings.cors.allowed(request.headers()).cloned()),
         started,
     };
     request.extensions_mut().insert(visit.id.clone());
@@ -109,6 +111,9 @@ struct Visit {
     trace: Option<HeaderValue>,
     method: &'static str,
     documents: bool,
+    cors: Cors,
+    /// The origin of the request, if its pages may talk to this server.
+    origin: Option<HeaderValue>,
     started: Instant,
 }
 
@@ -139,8 +144,12 @@ impl Visit {
         problem.request_id.clone_from(&self.id.0);
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.remove(header::CONTENT_LENGTH);
+        if matches!(problem.status, 429 | 503 | 507) && !headers.contains_key(header::RETRY_AFTER) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
         response.set_body(BoxBody::new(problem::body(&problem)))
     }
 
@@ -148,6 +157,8 @@ impl Visit {
         let policy = if self.documents {
             "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
              connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        } else if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
         } else {
             "default-src 'none'; frame-ancestors 'none'"
         };
@@ -161,6 +172,7 @@ impl Visit {
         for (name, value) in fixed {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        self.cors.permit(self.origin.as_ref(), headers);
         if !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }

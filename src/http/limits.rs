@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, web};
@@ -123,16 +124,18 @@ impl Limits {
     }
 
     /// Returns the verdict for the client: the first refusal, else that of the strictest policy asked.
-    fn ask(&self, path: &str, client: IpAddr) -> Option<Verdict> {
+    fn ask(&self, method: &Method, path: &str, client: IpAddr) -> Option<Verdict> {
         let client = network(client);
         let general = self.general.as_ref().map(|policy| policy.ask(client));
         if general.as_ref().is_some_and(|verdict| verdict.refused) {
             return general;
         }
-        let guarded = self
-            .guarded
-            .iter()
-            .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+        // A browser asks with OPTIONS before it logs in; nothing is guessed with that.
+        let guarded = *method != Method::OPTIONS
+            && self
+                .guarded
+                .iter()
+                .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
         let auth = self.auth.as_ref().filter(|_| guarded).map(|policy| policy.ask(client));
         auth.or(general)
     }
@@ -145,7 +148,7 @@ pub async fn throttle(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let verdict = request.app_data::<web::Data<Limits>>().and_then(|limits| {
         // The decoded path, as the router matches it: `%61uth` is limited too.
-        limits.ask(request.match_info().as_str(), client_address(request.request()))
+        limits.ask(request.method(), request.match_info().as_str(), client_address(request.request()))
     });
     let Some(verdict) = verdict else { return Ok(next.call(request).await?.map_into_boxed_body()) };
     let mut response = if verdict.refused {
@@ -225,7 +228,7 @@ mod tests {
             guarded: vec!["/v1/auth/login"],
             ..LimitSettings::default()
         });
-        let refused = |path: &str, from: &str| limits.ask(path, from.parse().unwrap()).unwrap().refused;
+        let refused = |path: &str, from: &str| limits.ask(&Method::POST, path, from.parse().unwrap()).unwrap().refused;
         assert!(!refused("/v1/auth/login", "2001:db8::1"));
         assert!(!refused("/v1/auth/login", "2001:db8::2"));
         assert!(refused("/v1/auth/login", "2001:db8::3"));

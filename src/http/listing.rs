@@ -3,13 +3,14 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
+use super::query::pairs;
 use super::{Reply, reader};
 use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
-use crate::kernel::{Code, Error, Fields, Result};
+use crate::kernel::{Error, Fields, Result};
 use crate::vault::Vault;
 
 /// The parameters of a page. In an operation: `params(PageQuery)`, beside the list's own filters.
@@ -100,11 +101,8 @@ fn parse<F: DeserializeOwned>(request: &HttpRequest) -> Result<Listing<F>> {
         limit: Option<i64>,
         cursor: Option<String>,
     }
-    let Ok(pairs) = web::Query::<Vec<(String, String)>>::from_query(request.query_string()) else {
-        return Err(Error::Malformed(Code::Malformed, "the query is not well-formed".to_owned()));
-    };
     let (page, filter): (Vec<_>, Vec<_>) =
-        pairs.into_inner().into_iter().partition(|(name, _)| matches!(name.as_str(), "limit" | "cursor"));
+        pairs(request.query_string())?.into_iter().partition(|(name, _)| matches!(name.as_str(), "limit" | "cursor"));
     let mut fields = Fields::new();
     let filter = fields.part(reader::parameters("query", &filter))?;
     let page = fields.part(reader::parameters("query", &page))?;

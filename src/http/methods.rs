@@ -7,9 +7,18 @@
 use actix_web::http::Method;
 use utoipa::openapi::OpenApi;
 
+use super::deprecation::Deprecation;
+
 /// The methods of every address of the server.
 #[derive(Clone, Debug, Default)]
-pub struct Methods(Vec<(Vec<Segment>, Vec<Method>)>);
+pub struct Methods(Vec<Address>);
+
+#[derive(Clone, Debug)]
+struct Address {
+    template: Vec<Segment>,
+    methods: Vec<Method>,
+    deprecated: Vec<(Method, Deprecation)>,
+}
 
 /// A segment of a template. One that is less is more exact.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,38 +34,48 @@ impl Methods {
         let mut table = Self::default();
         for (template, item) in &document.paths.paths {
             let operations = [
-                (Method::GET, item.get.is_some()),
-                (Method::PUT, item.put.is_some()),
-                (Method::POST, item.post.is_some()),
-                (Method::PATCH, item.patch.is_some()),
-                (Method::DELETE, item.delete.is_some()),
+                (Method::GET, &item.get),
+                (Method::PUT, &item.put),
+                (Method::POST, &item.post),
+                (Method::PATCH, &item.patch),
+                (Method::DELETE, &item.delete),
             ];
-            let methods: Vec<Method> =
-                operations.into_iter().filter_map(|(method, there)| there.then_some(method)).collect();
-            table = table.with(template, &methods);
+            let there = || operations.iter().filter_map(|(method, one)| Some((method.clone(), one.as_ref()?)));
+            table.0.push(Address {
+                template: segments(template),
+                methods: there().map(|(method, _)| method).collect(),
+                deprecated: there().filter_map(|(method, one)| Some((method, Deprecation::of(one)?))).collect(),
+            });
         }
-        table
+        table.sorted()
     }
 
     /// Adds an address outside the document. `{name}` is one segment, `{name:.*}` the rest.
     #[must_use]
     pub fn with(mut self, template: &str, methods: &[Method]) -> Self {
-        let segments = split(template)
-            .map(|segment| match segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
-                Some(inner) if inner.ends_with(":.*") => Segment::Rest,
-                Some(_) => Segment::One,
-                None => Segment::Literal(segment.to_owned()),
-            })
-            .collect();
-        self.0.push((segments, methods.to_vec()));
-        // The first that fits is then the most exact.
-        self.0.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.0.push(Address { template: segments(template), methods: methods.to_vec(), deprecated: Vec::new() });
+        self.sorted()
+    }
+
+    /// Sorts the addresses: the first that fits is then the most exact.
+    fn sorted(mut self) -> Self {
+        self.0.sort_by(|one, other| one.template.cmp(&other.template));
         self
+    }
+
+    fn find(&self, path: &str) -> Option<&Address> {
+        self.0.iter().find(|address| fits(&address.template, path))
+    }
+
+    /// Returns the announcement of a deprecated operation.
+    pub(super) fn deprecation(&self, method: &Method, path: &str) -> Option<&Deprecation> {
+        let (_, deprecation) = self.find(path)?.deprecated.iter().find(|(one, _)| one == method)?;
+        Some(deprecation)
     }
 
     /// Returns the methods of an address, in a fixed order; none for an unknown address.
     pub fn of(&self, path: &str) -> Vec<Method> {
-        let Some((_, found)) = self.0.iter().find(|(template, _)| fits(template, path)) else { return Vec::new() };
+        let Some(Address { methods: found, .. }) = self.find(path) else { return Vec::new() };
         let has = |method: &Method| match *method {
             Method::HEAD => found.contains(&Method::GET),
             Method::OPTIONS => true,
@@ -66,6 +85,15 @@ impl Methods {
             [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
         order.into_iter().filter(has).collect()
     }
+}
+
+fn segments(template: &str) -> Vec<Segment> {
+    let segment = |segment: &str| match segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
+        Some(inner) if inner.ends_with(":.*") => Segment::Rest,
+        Some(_) => Segment::One,
+        None => Segment::Literal(segment.to_owned()),
+    };
+    split(template).map(segment).collect()
 }
 
 fn split(path: &str) -> impl Iterator<Item = &str> {

@@ -15,6 +15,8 @@
 //! ```
 
 pub mod body;
+pub mod cors;
+pub mod deprecation;
 mod canonical;
 pub mod document;
 mod faults;
@@ -45,6 +47,7 @@ use actix_web::error::JsonPayloadError;
 use actix_web::web;
 
 pub use body::{Body, BodyLimit, MaybeBody};
+pub use cors::Cors;
 pub(crate) use document::page;
 pub use idempotency_key::IdempotencyKey;
 pub use layers::RequestId;
@@ -58,7 +61,7 @@ pub use precondition::{EntityTag, Preconditions};
 pub use problem::Problem;
 pub use query::Query;
 pub use reply::Reply;
-pub use request::{Answer, Command, Content, NewId, Request};
+pub use request::{Answer, Command, Content, NewId, Origin, Request};
 pub use settings::Settings;
 
 use crate::kernel::{Code, Error};

@@ -6,6 +6,10 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::kernel::{Creation, Error, Result};
 
@@ -31,6 +35,24 @@ impl EntityTag {
     }
 }
 
+/// As in the header, with its quotes: a client sends it back as it is.
+impl Serialize for EntityTag {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl PartialSchema for EntityTag {
+    fn schema() -> RefOr<Schema> {
+        let text =
+            "The tag of the shown state, with its quotes: the same as the header `ETag` has when this is read alone.";
+        let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(text)).examples(["\"v3\""]);
+        schema.build().into()
+    }
+}
+
+impl ToSchema for EntityTag {}
+
 impl fmt::Display for EntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -50,10 +72,27 @@ impl Condition {
     fn names(&self, current: &EntityTag) -> bool {
         match self {
             Self::Any => true,
-            // `If-Match` holds no weak tags, so that the weak comparison is right for both headers.
-            Self::Tags(tags) => tags.iter().any(|tag| tag.weak_eq(&current.0)),
+            Self::Tags(tags) => tags.iter().any(|tag| spellings(tag.tag()).any(|tag| tag == current.0.tag())),
         }
     }
+}
+
+/// The endings that proxies give to the tag of a response that they compress: `-gzip` and `-br` (Apache), `--gzip`
+/// (Jetty), `;gzip` and others.
+const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
+const SEPARATORS: [&str; 3] = ["--", "-", ";"];
+
+/// Returns the tag, and then what is left of it without the endings of proxies, one after the other.
+///
+/// Other proxies make the tag weak. A tag of this server is that of a state, not of the bytes that show it, so a weak
+/// tag in `If-Match` names one state all the same.
+fn spellings(tag: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(tag), |tag| without_coding(tag))
+}
+
+fn without_coding(text: &str) -> Option<&str> {
+    let bare = CODINGS.iter().find_map(|coding| text.strip_suffix(coding))?;
+    SEPARATORS.iter().find_map(|separator| bare.strip_suffix(separator))
 }
 
 /// The headers `If-Match` and `If-None-Match` of a request. Actions may take this plain value.
@@ -158,8 +197,8 @@ impl FromRequest for Preconditions {
 
 fn parse(request: &HttpRequest) -> Result<Preconditions> {
     Ok(Preconditions {
-        if_match: condition(request, &header::IF_MATCH, "header/if-match", false)?,
-        if_none_match: condition(request, &header::IF_NONE_MATCH, "header/if-none-match", true)?,
+        if_match: condition(request, &header::IF_MATCH, "header/if-match")?,
+        if_none_match: condition(request, &header::IF_NONE_MATCH, "header/if-none-match")?,
     })
 }
 
@@ -169,7 +208,7 @@ const LENGTH: usize = 200;
 
 /// Parses a condition. The framework's `IfMatch` and `IfNoneMatch` are not used: they cut tags at the commas inside
 /// their quotes and leave out unreadable tags, so that a broken condition names nothing.
-fn condition(request: &HttpRequest, name: &HeaderName, pointer: &str, weak: bool) -> Result<Option<Condition>> {
+fn condition(request: &HttpRequest, name: &HeaderName, pointer: &str) -> Result<Option<Condition>> {
     let fault = || Error::field(pointer, "must be `*` or a list of entity tags in double quotes");
     let (mut tags, mut any) = (Vec::new(), false);
     for line in request.headers().get_all(name) {
@@ -183,10 +222,10 @@ fn condition(request: &HttpRequest, name: &HeaderName, pointer: &str, weak: bool
             quoted ^= c == '"';
             c == ',' && !quoted
         }) {
-            let Ok(tag) = item.trim().parse::<header::EntityTag>() else { return Err(fault()) };
-            if tag.weak && !weak {
-                return Err(Error::field(pointer, "must be a strong entity tag, not one that begins with W/"));
-            }
+            // Apache 2.2 wrote its ending behind the quotes.
+            let item = item.trim();
+            let item = without_coding(item).filter(|quoted| quoted.ends_with('"')).unwrap_or(item);
+            let Ok(tag) = item.parse::<header::EntityTag>() else { return Err(fault()) };
             tags.push(tag);
         }
     }

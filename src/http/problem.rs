@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::kernel::{Code, Error};
+use crate::kernel::{Code, Error, FieldError, Standing};
 
 /// The media type of every error.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -42,6 +42,14 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<ProblemField>,
+    /// The state of the object that does not allow the step, as the object's view names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "cancelled")]
+    pub state: Option<&'static str>,
+    /// The operations (`operationId`) that the caller may take on the object in that state. Beside `state`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["end_infusion"]))]
+    pub allowed: Option<Vec<&'static str>>,
     /// The id of the object that the request conflicts with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -50,8 +58,9 @@ pub struct Problem {
     pub request_id: String,
     /// Whether the same request, unchanged, may succeed later.
     pub retryable: bool,
-    /// The action that an app takes: `keep` its local data and carry on; `erase` the local data of this account;
-    /// `relogin`; `update` the app; `fix` the request. Open set; treat an unknown one as `keep`.
+    /// The action that an app takes: `keep` its local data and carry on; `refresh` its copy of the object and decide
+    /// anew; `fix` the request; `relogin`; `erase` the local data of this account; `update` the app. Open set; treat an
+    /// unknown one as `keep`.
     #[schema(value_type = String, example = "fix")]
     pub client_action: &'static str,
 }
@@ -59,12 +68,35 @@ pub struct Problem {
 /// One wrong field of a request.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ProblemField {
-    /// A JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
-    #[schema(example = "/text/title")]
-    pub pointer: String,
+    /// The part of the request that holds the field: `body`, `query`, `path` or `header`.
+    #[serde(rename = "in")]
+    #[schema(rename = "in", value_type = String, example = "body")]
+    pub part: &'static str,
+    /// The JSON Pointer (RFC 6901) of a field in the body; empty for the body as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "/text/title")]
+    pub pointer: Option<String>,
+    /// The name of a parameter or header; absent where the whole query or path is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "limit")]
+    pub name: Option<String>,
     /// The fault of the field.
     #[schema(example = "is required")]
     pub detail: String,
+}
+
+impl From<&FieldError> for ProblemField {
+    fn from(field: &FieldError) -> Self {
+        let (pointer, detail) = (field.pointer.as_str(), field.detail.clone());
+        let (place, name) = pointer.split_once('/').unwrap_or((pointer, ""));
+        let part = match place {
+            "query" => "query",
+            "path" => "path",
+            "header" => "header",
+            _ => return Self { part: "body", pointer: Some(pointer.to_owned()), name: None, detail },
+        };
+        Self { part, pointer: None, name: (!name.is_empty()).then(|| name.to_owned()), detail }
+    }
 }
 
 impl Problem {
@@ -77,10 +109,12 @@ impl Problem {
             code: code.name(),
             detail: None,
             errors: Vec::new(),
+            state: None,
+            allowed: None,
             conflicting_id: None,
             request_id: String::new(),
             retryable: retryable(code),
-            client_action: client_action(code),
+            client_action: code.action().name(),
         }
     }
 }
@@ -88,9 +122,12 @@ impl Problem {
 impl Problem {
     /// Returns the problem of a code as the document shows it.
     pub(super) fn example(code: Code) -> Self {
-        let wrong = ProblemField { pointer: "/mood/valence".to_owned(), detail: "must be between 0 and 10".to_owned() };
+        let wrong = FieldError { pointer: "/mood/valence".to_owned(), detail: "must be between 0 and 10".to_owned() };
+        let standing = code == Code::StateConflict;
         Self {
-            errors: if code == Code::Invalid { vec![wrong] } else { Vec::new() },
+            errors: if code == Code::Invalid { vec![ProblemField::from(&wrong)] } else { Vec::new() },
+            state: standing.then_some("cancelled"),
+            allowed: standing.then(Vec::new),
             request_id: "443e534a-8ee1-4d0d-999e-f3e28f0b59ea".to_owned(),
             ..Self::of(code)
         }
@@ -103,13 +140,17 @@ impl From<&Error> for Problem {
         match error {
             Error::Malformed(_, detail) if !detail.is_empty() => problem.detail = Some(detail.clone()),
             Error::Unavailable(why) => problem.detail = Some((*why).to_owned()),
-            Error::Invalid(fields) => {
-                problem.errors = fields
-                    .iter()
-                    .map(|field| ProblemField { pointer: field.pointer.clone(), detail: field.detail.clone() })
-                    .collect();
+            Error::Unreadable(field) => {
+                problem.detail = Some(field.detail.clone());
+                problem.errors = vec![field.into()];
             }
+            Error::Invalid(fields) => problem.errors = fields.iter().map(ProblemField::from).collect(),
             Error::Conflict(_, id) => problem.conflicting_id = *id,
+            Error::State(_, Standing { state, allowed }) => {
+                problem.state = Some(state);
+                problem.allowed = Some(allowed.clone());
+            }
+            Error::LimitReached(name) => problem.detail = Some(format!("`{name}` of `GET /v1/meta` is reached")),
             Error::Malformed(..)
             | Error::NotFound
             | Error::Deleted
@@ -133,42 +174,6 @@ const fn retryable(code: Code) -> bool {
         code,
         Code::RequestTimeout | Code::TooManyRequests | Code::Internal | Code::Unavailable | Code::StorageFull
     )
-}
-
-/// Returns the action that an app takes on a code. An app erases only for a session that was ended on purpose.
-const fn client_action(code: Code) -> &'static str {
-    match code {
-        Code::SessionRevoked => "erase",
-        Code::Unauthenticated | Code::RefreshInvalid => "relogin",
-        Code::Malformed
-        | Code::CredentialsWrong
-        | Code::MethodNotAllowed
-        | Code::NotAcceptable
-        | Code::Conflict
-        | Code::AlreadyExists
-        | Code::InfusionOverlaps
-        | Code::NotShareable
-        | Code::CodeInvalid
-        | Code::Stale
-        | Code::TooLarge
-        | Code::UnsupportedMediaType
-        | Code::Invalid
-        | Code::KeyReused
-        | Code::PreconditionRequired
-        | Code::HeadersTooLarge => "fix",
-        Code::Forbidden
-        | Code::NotFound
-        | Code::RequestTimeout
-        | Code::StateConflict
-        | Code::ExerciseWithheld
-        | Code::AlreadyLinked
-        | Code::SetupDone
-        | Code::Deleted
-        | Code::TooManyRequests
-        | Code::Internal
-        | Code::Unavailable
-        | Code::StorageFull => "keep",
-    }
 }
 
 /// A problem in the extensions of a response, until the outer layer renders it with the request id.

@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
 use super::reader;
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::{Error, FieldError, Result};
 
 /// The query as a `T` that derives `Deserialize` with `deny_unknown_fields`; faults point to `query/<name>`.
 ///
@@ -32,8 +32,26 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    let Ok(pairs) = web::Query::<Vec<(String, String)>>::from_query(text) else {
-        return Err(Error::Malformed(Code::Malformed, "the query is not well-formed".to_owned()));
+    reader::parameters("query", &pairs(text)?)
+}
+
+/// Returns the names of a query and their texts.
+///
+/// # Errors
+///
+/// [`Error::Unreadable`] with the parameter whose bytes are not UTF-8.
+pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
+    let unreadable = |name: &str, detail: &str| {
+        let pointer = if name.is_empty() { "query".to_owned() } else { format!("query/{name}") };
+        Err(Error::Unreadable(FieldError { pointer, detail: detail.to_owned() }))
     };
-    reader::parameters("query", &pairs)
+    let Ok(pairs) = web::Query::<Vec<(String, String)>>::from_query(text) else {
+        return unreadable("", "is not well-formed");
+    };
+    // The parser puts this character in the place of bytes that are not UTF-8.
+    let damaged = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
+    match pairs.iter().find(|(name, value)| damaged(name) || damaged(value)) {
+        Some((name, _)) => unreadable(if damaged(name) { "" } else { name }, "is not UTF-8"),
+        None => Ok(pairs.into_inner()),
+    }
 }

@@ -9,13 +9,17 @@ use std::collections::BTreeSet;
 use std::iter::Enumerate;
 use std::marker::PhantomData;
 use std::slice;
+use std::str::FromStr;
 
 use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value, map};
 
 use super::faults::{At, Fault, Step};
+use super::strict_json::whole;
 use crate::kernel::{Error, FieldError, Result};
 
 /// The most faults in one answer, and the most unknown fields that a lenient request may have.
@@ -69,7 +73,7 @@ pub(super) fn patch<T: DeserializeOwned>(
     let mut lacking = 0;
     while let Err(fault) = read::<T>(Source::Json(&seen), "", Reads { unknown: &unknown, patch: true }) {
         let goes_on = match lacks(&seen, &fault.pointer) {
-            Some(object) if lacking < MOST => {
+            Some(object) if lacking < faults.most => {
                 lacking += 1;
                 take_out(&mut seen, &object)
             }
@@ -154,7 +158,12 @@ pub(super) fn parameters<T: DeserializeOwned>(place: &str, pairs: &[(String, Str
     match value {
         Ok(value) if faults.is_empty() => return Ok(value),
         Ok(_) => {}
-        Err(fault) => faults.push(fault),
+        Err(mut fault) => {
+            if let Some((name, _)) = pairs.last().filter(|_| fault.pointer == place) {
+                fault.pointer = format!("{place}/{name}");
+            }
+            faults.push(fault);
+        }
     }
     Err(Error::Invalid(faults))
 }
@@ -299,12 +308,25 @@ impl<'de> MapAccess<'de> for Items<'de, '_> {
     }
 }
 
+fn parsed<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+/// Reads an integer, which may be written `7.0`.
+fn integer(text: &str) -> Option<i64> {
+    parsed(text).or_else(|| whole(parsed(text)?))
+}
+
+fn natural(text: &str) -> Option<u64> {
+    parsed(text).or_else(|| integer(text)?.try_into().ok())
+}
+
 macro_rules! scalars {
-    ($($method:ident $visit:ident $parse:ty, $detail:literal;)*) => { $(
+    ($($method:ident $visit:ident $parse:expr, $detail:literal;)*) => { $(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
             let node = self.one()?;
             let Source::Text(text) = node.source else { return node.deserialize_any(visitor) };
-            visitor.$visit(text.parse::<$parse>().or(Err(Fault::of($detail)))?)
+            visitor.$visit($parse(text).ok_or_else(|| Fault::of($detail))?)
         }
     )* };
 }
@@ -383,19 +405,30 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         visitor.visit_unit()
     }
     scalars! {
-        deserialize_bool visit_bool bool, "must be true or false";
-        deserialize_i8 visit_i64 i64, "must be a whole number in range";
-        deserialize_i16 visit_i64 i64, "must be a whole number in range";
-        deserialize_i32 visit_i64 i64, "must be a whole number in range";
-        deserialize_i64 visit_i64 i64, "must be a whole number in range";
-        deserialize_u8 visit_u64 u64, "must be a whole number in range";
-        deserialize_u16 visit_u64 u64, "must be a whole number in range";
-        deserialize_u32 visit_u64 u64, "must be a whole number in range";
-        deserialize_u64 visit_u64 u64, "must be a whole number in range";
-        deserialize_f32 visit_f64 f64, "must be a number";
-        deserialize_f64 visit_f64 f64, "must be a number";
+        deserialize_bool visit_bool parsed, "must be true or false";
+        deserialize_i8 visit_i64 integer, "must be a whole number in range";
+        deserialize_i16 visit_i64 integer, "must be a whole number in range";
+        deserialize_i32 visit_i64 integer, "must be a whole number in range";
+        deserialize_i64 visit_i64 integer, "must be a whole number in range";
+        deserialize_u8 visit_u64 natural, "must be a whole number in range";
+        deserialize_u16 visit_u64 natural, "must be a whole number in range";
+        deserialize_u32 visit_u64 natural, "must be a whole number in range";
+        deserialize_u64 visit_u64 natural, "must be a whole number in range";
+        deserialize_f32 visit_f64 parsed, "must be a number";
+        deserialize_f64 visit_f64 parsed, "must be a number";
+    }
+    /// Reads a text. Some types would also take a list of its bytes.
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+        let node = self.one()?;
+        match node.source {
+            Source::Json(Value::String(_)) | Source::Text(_) => node.deserialize_any(visitor),
+            _ => Err(Fault::invalid_type(Unexpected::Other("no text"), &visitor)),
+        }
+    }
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+        self.deserialize_str(visitor)
     }
     forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit_struct seq identifier
+        i128 u128 char bytes byte_buf unit_struct seq identifier
     }
 }

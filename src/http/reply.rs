@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::body::Warnings;
 use super::precondition::{EntityTag, Preconditions};
-use super::problem;
+use super::problem::{self, ProblemField};
 use crate::kernel::{Error, FieldError};
 
 /// The first capacity of a reply, in which most fit.
@@ -51,6 +51,12 @@ impl Reply {
         if new { self.created(location) } else { self }
     }
 
+    /// Says that the request was done before under its idempotency key, and not again.
+    #[must_use]
+    pub fn replayed_if(self, replayed: bool) -> Self {
+        if replayed { self.header(HeaderName::from_static("idempotent-replayed"), "true") } else { self }
+    }
+
     /// Makes it a 202.
     #[must_use]
     pub fn accepted(mut self) -> Self {
@@ -70,6 +76,8 @@ impl Reply {
         if self.body.is_ok() && preconditions.not_modified(tag) {
             self.status = StatusCode::NOT_MODIFIED;
             self.body = Ok(Vec::new());
+            // The other headers are of the body that is not sent.
+            self.headers.clear();
         }
         self.etag(tag)
     }
@@ -85,7 +93,8 @@ impl Reply {
 
     /// Adds the ignored fields of a lenient request, as `warnings` in the object.
     fn warnings(mut self, warnings: &[FieldError]) -> Self {
-        if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(warnings))
+        let warnings: Vec<ProblemField> = warnings.iter().map(ProblemField::from).collect();
+        if let (Ok(body), Ok(list)) = (&mut self.body, serde_json::to_vec(&warnings))
             && body.pop_if(|last| *last == b'}').is_some()
         {
             let separator: &[u8] = if body.ends_with(b"{") { b"" } else { b"," };

@@ -200,21 +200,54 @@ impl<'de, K> Deserialize<'de> for NewId<K> {
 /// The answer to a change, before it is rendered.
 #[derive(Debug)]
 pub struct Answer<V> {
-    /// Whether the object is new.
-    pub created: bool,
-    /// The path of the request.
-    pub path: String,
-    /// The value that the unit returned.
-    pub value: V,
+    origin: Origin,
+    value: V,
+}
+
+/// The parts of an answer that do not hang on its value.
+#[derive(Debug)]
+#[must_use]
+pub struct Origin {
+    created: bool,
+    replayed: bool,
+    path: String,
 }
 
 impl<V> Answer<V> {
-    /// Renders the value by `view`: 201 with the location if the object is new, else 200.
+    /// Makes the answer to a request for `path`: whether the object is new, whether the request was done before under
+    /// its idempotency key, and the value that the unit returned.
+    pub fn new(path: String, created: bool, replayed: bool, value: V) -> Self {
+        Self { origin: Origin { created, replayed, path }, value }
+    }
+
+    /// Returns the value for a caller that sends no reply.
+    pub fn into_value(self) -> V {
+        self.value
+    }
+
+    /// Returns the parts, for a view that takes time to make; [`Origin::reply`] finishes it.
+    pub fn into_parts(self) -> (Origin, V) {
+        (self.origin, self.value)
+    }
+
+    /// Renders the value by `view`, as [`Origin::reply`] says.
     ///
     /// # Errors
     ///
     /// The errors of `view`.
     pub fn reply(self, view: impl FnOnce(V) -> Result<Reply>) -> Result<Reply> {
-        Ok(view(self.value)?.created_if(self.created, &self.path))
+        Ok(self.origin.reply(view(self.value)?))
+    }
+}
+
+impl Origin {
+    /// Makes `reply` a 201 with the location if the object is new, and says whether the request was done before.
+    pub fn reply(self, reply: Reply) -> Reply {
+        reply.created_if(self.created, &self.path).replayed_if(self.replayed)
+    }
+
+    /// As [`Origin::reply`], for an object whose address is not that of the request.
+    pub fn reply_at(self, reply: Reply, location: &str) -> Reply {
+        Self { path: location.to_owned(), ..self }.reply(reply)
     }
 }

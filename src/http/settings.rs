@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BodyLimit, Limits, Methods};
+use super::{BodyLimit, Cors, Limits, Methods};
 use crate::kernel::Entropy;
 
 /// The settings that the layers of every worker share. Cheap to clone.
@@ -18,6 +18,8 @@ pub struct Settings {
     pub limits: Arc<Limits>,
     /// The methods of each address.
     pub methods: Arc<Methods>,
+    /// The origins whose pages may talk to this server.
+    pub cors: Cors,
     /// The address below which the content security policy lets the vendored Swagger UI run.
     pub docs: &'static str,
 }
@@ -25,6 +27,14 @@ pub struct Settings {
 impl Settings {
     /// Returns the usual settings.
     pub fn new(entropy: Entropy, limits: Arc<Limits>, methods: Arc<Methods>) -> Self {
-        Self { entropy, body: BodyLimit::default(), head_bytes: 32 * 1024, limits, methods, docs: "/docs" }
+        Self {
+            entropy,
+            body: BodyLimit::default(),
+            head_bytes: 32 * 1024,
+            limits,
+            methods,
+            cors: Cors::default(),
+            docs: "/docs",
+        }
     }
 }

@@ -22,7 +22,7 @@ pub fn run<C, T>(
     work: impl FnOnce(&mut Tx<'_>, &C) -> Result<Outcome<T>>,
 ) -> Result<Outcome<T>> {
     if let Claim::Done(done) = store::claim(tx, account, once, now)? {
-        return Ok(Outcome { done, value: None });
+        return Ok(Outcome::replay(done));
     }
     let command = match command {
         Ok(command) => command,

@@ -54,22 +54,34 @@ pub struct Outcome<T> {
     pub done: RecordedOutcome,
     /// The thing, if this unit made or changed it.
     pub value: Option<T>,
+    /// Whether it was done before under the same key, and not again.
+    pub replayed: bool,
 }
 
 impl<T> Outcome<T> {
+    /// Returns an outcome of this unit, whose value may have to be read again.
+    pub const fn new(done: RecordedOutcome, value: Option<T>) -> Self {
+        Self { done, value, replayed: false }
+    }
+
+    /// Returns the recorded outcome of an earlier request.
+    pub(super) const fn replay(done: RecordedOutcome) -> Self {
+        Self { done, value: None, replayed: true }
+    }
+
     /// Returns 201: it was made.
     pub fn created<K>(id: Id<K>, value: T) -> Self {
-        Self { done: RecordedOutcome::created(id.uuid()), value: Some(value) }
+        Self::new(RecordedOutcome::created(id.uuid()), Some(value))
     }
 
     /// Returns 200: it is as asked.
     pub fn ok<K>(id: Id<K>, value: T) -> Self {
-        Self { done: RecordedOutcome::ok(id.uuid()), value: Some(value) }
+        Self::new(RecordedOutcome::ok(id.uuid()), Some(value))
     }
 
     /// Returns 204: nothing to show.
     pub const fn no_content(value: T) -> Self {
-        Self { done: RecordedOutcome::no_content(), value: Some(value) }
+        Self::new(RecordedOutcome::no_content(), Some(value))
     }
 
     /// Returns the thing as the unit left it, or, for a replay, as `get` finds it by its id.

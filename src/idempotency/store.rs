@@ -8,7 +8,7 @@ use super::model::{Claim, IdempotentRequest, RecordedOutcome};
 use crate::db::schema::replays;
 use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Account, Any};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result, limits};
 
 /// Claims the key of `once` for `account`, or finds the result kept under it. Kept for 24 hours.
 ///
@@ -45,6 +45,10 @@ pub(super) fn settle(
     now: Timestamp,
 ) -> Result<()> {
     let Some(key) = once.key else { return Ok(()) };
+    // One of 256 keys pays for the others.
+    if key.first() == Some(&0) {
+        forget_oldest(tx, account)?;
+    }
     if !many_writers(tx) {
         insert(tx, account, &key, once, Some(done), now)?;
         return Ok(());
@@ -87,6 +91,22 @@ fn insert(
     )
     .execute(tx.conn())?;
     Ok(inserted == 1)
+}
+
+/// Forgets the oldest keys of an account that has too many.
+fn forget_oldest(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
+    let own = replays::table.filter(replays::account_id.eq(account));
+    let last: Option<At> = own
+        .order(replays::created_at.desc())
+        .offset(limits::IDEMPOTENCY_KEYS.rows())
+        .limit(1)
+        .select(replays::created_at)
+        .first(tx.conn())
+        .optional()?;
+    if let Some(last) = last {
+        diesel::delete(own.filter(replays::created_at.le(last))).execute(tx.conn())?;
+    }
+    Ok(())
 }
 
 /// Deletes keys older than 24 hours, about `most` of them at a time. Returns their number.

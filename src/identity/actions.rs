@@ -11,12 +11,12 @@ use super::{Live, Tokens};
 use crate::audit::{self, Record, Subject};
 use crate::db::{At, Tx, authentic};
 use crate::kernel::id::{Account, Patient, Session};
-use crate::kernel::{Code, Error, Id, Result, Text};
+use crate::kernel::{Code, Error, Id, Result, Text, limits};
 use crate::state::State;
 use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
 
 /// The time without use after which a session is over.
-const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
+pub(super) const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
 /// The number of failed log-ins in a row after which the account is locked.
 const FAILURES: i32 = 10;
 /// The time for which it is locked.
@@ -132,8 +132,6 @@ pub async fn draft(
         kind: kind.name().to_owned(),
         patient_id: patient,
         email_key: email_key(&state.vault, &profile.email),
-        failures: 0,
-        locked_until: None,
         disabled_at: None,
         version: 1,
         created_at: At(now),
@@ -148,9 +146,8 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft) -> Result<Option<Id
     if !store::insert_account(tx, &draft.row, &draft.profile, &draft.credential)? {
         return Ok(None);
     }
-    for keys in draft.keys.clone() {
-        let vault = vault.clone();
-        tx.after_commit(move || vault.remember(&keys));
+    for keys in &draft.keys {
+        vault.keep(tx, keys)?;
     }
     Ok(Some(draft.id))
 }
@@ -169,7 +166,7 @@ impl SessionSecrets {
     }
 }
 
-/// Opens a session for an account whose owner has just authenticated.
+/// Opens a session for an account whose owner has just authenticated. If there are too many, the oldest ends.
 pub fn open_session(
     tx: &mut Tx<'_>,
     vault: &Vault,
@@ -188,6 +185,7 @@ pub fn open_session(
         revoked_cause: None,
     };
     store::insert_session(tx, &row)?;
+    store::displace(tx, account, limits::SESSIONS.rows(), now)?;
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;
@@ -198,7 +196,8 @@ fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
     vault.mac(MacLabel::RefreshHash, &[token.as_bytes()]).to_vec()
 }
 
-/// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work.
+/// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work: one look into the
+/// keyring, one hash, and a failure that is counted by the address, whether an account has it or not.
 ///
 /// # Errors
 ///
@@ -212,10 +211,11 @@ pub async fn log_in(
 ) -> Result<SignedIn> {
     let now = state.clock.now();
     let key = email_key(&state.vault, email);
-    let found = state.db.read(move |tx| store::find_by_email(tx, &key)).await?;
+    let email_key = key.clone();
+    let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
     let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
-    let keys = state.vault.keys(id.uuid()).await?;
+    let keys = state.vault.keys_from_keyring(id.uuid()).await?;
     let credential: Credential = match (&found, &keys) {
         // One that does not open fits no passphrase.
         (Some(found), Some(keys)) => {
@@ -229,19 +229,18 @@ pub async fn log_in(
     let fits = passwords.fits(passphrase, credential).await?;
     let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
     let verdict = state.db.write(move |tx| {
-        let wrong = Error::Unauthenticated(Code::CredentialsWrong);
-        let Some(row) = store::hold_account(tx, id)? else { return Ok(Err(wrong)) };
-        let resting = row.locked_until.is_some_and(|until| until.0 > now);
-        if !fits || resting || row.disabled_at.is_some() {
-            let failures = row.failures + 1;
-            let until = (failures % FAILURES == 0).then(|| now.saturating_add(REST).unwrap_or(now));
-            if !resting {
-                store::update_account(tx, &AccountRow { failures, locked_until: until.map(At), ..row })?;
-            }
+        let (failures, until) = store::hold_failures(tx, &key, now)?;
+        let row = store::find_account(tx, id)?;
+        let resting = until.is_some_and(|until| until > now);
+        let welcome = fits && !resting && row.as_ref().is_some_and(|row| row.disabled_at.is_none());
+        if !welcome {
+            let failures = failures + i32::from(!resting);
+            let until = if resting || failures % FAILURES > 0 { until } else { now.checked_add(REST).ok() };
+            store::update_failures(tx, &key, failures, until)?;
             // A value, not an error, so that the count of failures is committed.
-            return Ok(Err(wrong));
+            return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
         }
-        store::update_account(tx, &AccountRow { failures: 0, locked_until: None, ..row })?;
+        store::update_failures(tx, &key, 0, None)?;
         let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
         if let Some(keys) = &own_keys {
             note(tx, &vault, keys, id, Some(grant.session), now, "log_in")?;

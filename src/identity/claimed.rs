@@ -177,10 +177,11 @@ impl<K: Kind> Claimed<K> {
             let key = key.as_ref().map_err(Error::again)?;
             let work = |tx: &mut Tx<'_>, command: &C| work(tx, &live, command);
             let outcome = idempotency::run(tx, (live.account(), key, live.now()), &mut command, work)?;
-            Ok((outcome.done.status, show(tx, &live, outcome)?))
+            let (status, replayed) = (outcome.done.status, outcome.replayed);
+            Ok((status, replayed, show(tx, &live, outcome)?))
         };
-        let (status, value) = state.db.write(unit).await?;
-        Ok(Answer { created: status == 201, path, value })
+        let (status, replayed, value) = state.db.write(unit).await?;
+        Ok(Answer::new(path, status == 201, replayed, value))
     }
 
     /// Does `request` as [`Claimed::change`] does, and answers 204.
@@ -199,8 +200,7 @@ impl<K: Kind> Claimed<K> {
         B: Send + 'static,
     {
         let work = move |tx: &mut Tx<'_>, live: &Live<K>, command: &_| work(tx, live, command).map(Outcome::no_content);
-        self.change(state, request, Ok, work, |_, _, _| Ok(())).await?;
-        Ok(Reply::no_content())
+        self.change(state, request, Ok, work, |_, _, _| Ok(())).await?.reply(|()| Ok(Reply::no_content()))
     }
 }
 

@@ -1,5 +1,7 @@
-//! The task that deletes expired sessions with their refresh tokens.
+//! The tasks that delete expired sessions with their refresh tokens, the spent tokens of sessions that live on, and old
+//! counts of failed log-ins.
 
+use super::actions::IDLE;
 use super::store;
 use crate::tasks::{Clearing, Due};
 
@@ -8,4 +10,19 @@ pub const TASK: Clearing = Clearing {
     name: "over-sessions",
     next_due: &[Due::at("sessions", "expires_at").after(store::KEPT)],
     clear: |tx, _, now, most| store::delete_over(tx, now, most),
+};
+
+/// Deletes refresh tokens that were spent as long ago as an unspent one is good. Until then a spent one that comes again
+/// tells of theft; afterwards it is unknown, and refused like any other.
+pub const SPENT: Clearing = Clearing {
+    name: "spent-tokens",
+    next_due: &[Due::at("refresh_tokens", "spent_at").after(IDLE)],
+    clear: |tx, _, now, most| store::delete_spent(tx, now.saturating_sub(IDLE).unwrap_or(now), most),
+};
+
+/// Deletes the counts of failed log-ins of addresses that nobody has tried for a day.
+pub const FAILURES: Clearing = Clearing {
+    name: "log-in-failures",
+    next_due: &[Due::at("log_in_failures", "last_at").after(store::KEPT)],
+    clear: |tx, _, now, most| store::delete_failures(tx, now, most),
 };

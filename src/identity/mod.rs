@@ -26,4 +26,4 @@ pub use model::{AccountKind, Email, Passphrase, Profile};
 pub use password::Passwords;
 pub use routes::configure;
 pub use store::{AccountRow, get_email_key, is_email_taken, names_of};
-pub use token::Tokens;
+pub use token::{LIFETIME as ACCESS_TOKEN_LIFETIME, Tokens};

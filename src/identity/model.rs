@@ -48,7 +48,10 @@ impl Email {
     pub fn parse(text: impl Into<String>) -> Result<Self, String> {
         let text = text.into();
         let text = text.trim();
-        let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if text.chars().count() > 254 {
+            return Err("must have at most 254 characters".to_owned());
+        }
+        let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
         match text.rsplit_once('@') {
             Some((name, domain)) if plain && !name.is_empty() && domain.len() > 2 && !domain.starts_with('.') => {
                 Ok(Self(text.to_owned()))

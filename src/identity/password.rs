@@ -1,5 +1,5 @@
-//! Argon2id, on threads of its own, never more than the cores at once, in memory that is kept: as much as these need and
-//! no more, however many log in.
+//! Argon2id, on threads of its own, two at once at most, in memory that is kept: as much as these need and no more,
+//! however many log in.
 
 use std::sync::{Arc, Mutex};
 
@@ -36,7 +36,9 @@ impl Credential {
     }
 }
 
-/// How many may wait for their turn. With 16 ms each, the last of them waits about two seconds on two cores.
+/// The most turns at once. Each keeps 19 MB.
+const TURNS: usize = 2;
+/// How many may wait for their turn. With 16 ms each, the last of them waits about four seconds on two cores.
 const WAITING: usize = 256;
 
 /// Hashes and checks passphrases.
@@ -65,7 +67,9 @@ impl Passwords {
     /// Makes a pool with other costs, for tests that are not about passphrases.
     pub fn with_cost(cost: (u32, u32, u32)) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let (turns, places) = (Semaphore::new(cores), Semaphore::new(cores + WAITING));
+        // Half of the cores are left to others, whoever floods the log-in.
+        let turns = (cores / 2).clamp(1, TURNS);
+        let (turns, places) = (Semaphore::new(turns), Semaphore::new(turns + WAITING));
         Self { turns: Arc::new(turns), places: Arc::new(places), memory: Arc::default(), cost }
     }
 
@@ -159,8 +163,7 @@ mod tests {
         let right = outcomes.iter().filter(|outcome| matches!(outcome, Ok(true))).count();
         let waited = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Unavailable(_)))).count();
         assert_eq!((right + waited, right >= WAITING, waited > 0), (1000, true, true), "{right} {waited}");
-        let cores = std::thread::available_parallelism().unwrap().get();
-        assert!(passwords.memory.lock().unwrap().len() <= cores);
+        assert!(passwords.memory.lock().unwrap().len() <= TURNS);
         // Nobody stays out for good.
         assert!(passwords.fits(passphrase(), credential).await.unwrap());
     }

@@ -31,7 +31,7 @@ struct LogIn {
     #[schema(format = "email", max_length = 254, example = "ann@example.org")]
     email: String,
     /// Its passphrase.
-    #[schema(format = "password", max_length = 1024, example = "a quiet river at dawn")]
+    #[schema(format = "password", example = "a quiet river at dawn")]
     passphrase: String,
 }
 
@@ -40,7 +40,7 @@ struct LogIn {
 #[serde(deny_unknown_fields)]
 struct Refresh {
     /// The refresh token of the last answer.
-    #[schema(format = "password", max_length = 200, example = "pHc1mQ…")]
+    #[schema(format = "password", example = "pHc1mQ…")]
     refresh_token: String,
 }
 

@@ -4,13 +4,13 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::db::authentic::checked;
-use crate::db::schema::{account_heads, accounts, refresh_tokens, sessions};
+use crate::db::schema::{account_heads, accounts, log_in_failures, refresh_tokens, sessions};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 use crate::{authentic, locked};
 
-/// The time for which an expired session is kept: longer than its last access token lives.
+/// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token lives.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 authentic! {
@@ -44,10 +44,6 @@ authentic! {
         patient_id: Option<Id<Patient>>,
         /// The keyed hash of its address.
         email_key: Vec<u8>,
-        /// Failed log-ins in a row.
-        failures: i32,
-        /// The instant until which log-ins fail.
-        locked_until: Option<At>,
         /// The instant from which it is disabled.
         disabled_at: Option<At>,
         /// Its version.
@@ -123,13 +119,6 @@ pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<
     Ok(account.checked(tx)?.map(|account| AccountFound { account, profile, credential }))
 }
 
-/// Finds an account and locks it until the unit ends, so that concurrent log-ins are counted one after the other.
-pub(super) fn hold_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
-    let query = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());
-    let found: Vec<Stored<AccountRow>> = locked!(tx, for_update, query)?;
-    Ok(checked(tx, found)?.pop())
-}
-
 /// Whether an account has the address with this keyed hash.
 pub fn is_email_taken(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<bool> {
     let found: Option<Id<Account>> =
@@ -172,10 +161,53 @@ pub(super) fn insert_account(tx: &mut Tx<'_>, row: &AccountRow, profile: &[u8], 
     Ok(true)
 }
 
-/// Stores a changed account.
-pub(super) fn update_account(tx: &mut Tx<'_>, row: &AccountRow) -> Result<()> {
-    diesel::update(accounts::table.filter(accounts::id.eq(row.id))).set(row.signed(tx)?).execute(tx.conn())?;
+/// Finds the failed log-ins in a row with an address, and the instant until which log-ins fail, and holds the row until
+/// the unit ends, so that concurrent log-ins are counted one after the other. Unknown addresses have such rows, too:
+/// the same statements run for them.
+pub(super) fn hold_failures(tx: &mut Tx<'_>, email_key: &[u8], now: Timestamp) -> Result<(i32, Option<Timestamp>)> {
+    Both(
+        diesel::insert_into(log_in_failures::table)
+            .values((
+                log_in_failures::email_key.eq(email_key),
+                log_in_failures::failures.eq(0),
+                log_in_failures::last_at.eq(At(now)),
+            ))
+            .on_conflict(log_in_failures::email_key)
+            .do_update()
+            .set(log_in_failures::last_at.eq(At(now))),
+    )
+    .execute(tx.conn())?;
+    let row: (i32, Option<At>) = log_in_failures::table
+        .filter(log_in_failures::email_key.eq(email_key))
+        .select((log_in_failures::failures, log_in_failures::locked_until))
+        .first(tx.conn())?;
+    Ok((row.0, row.1.map(|until| until.0)))
+}
+
+pub(super) fn update_failures(
+    tx: &mut Tx<'_>,
+    email_key: &[u8],
+    failures: i32,
+    until: Option<Timestamp>,
+) -> Result<()> {
+    diesel::update(log_in_failures::table.filter(log_in_failures::email_key.eq(email_key)))
+        .set((log_in_failures::failures.eq(failures), log_in_failures::locked_until.eq(until.map(At))))
+        .execute(tx.conn())?;
     Ok(())
+}
+
+/// Deletes up to `most` counts of failed log-ins of addresses that nobody has tried for a day. Returns their number.
+///
+/// Spans accounts: rests on the index `log_in_failures_last`.
+pub(super) fn delete_failures(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
+    let old = At(now.saturating_sub(KEPT).unwrap_or(now));
+    let rows: Vec<Vec<u8>> = log_in_failures::table
+        .filter(log_in_failures::last_at.le(old))
+        .order(log_in_failures::last_at)
+        .limit(most)
+        .select(log_in_failures::email_key)
+        .load(tx.conn())?;
+    Ok(diesel::delete(log_in_failures::table.filter(log_in_failures::email_key.eq_any(&rows))).execute(tx.conn())?)
 }
 
 /// Inserts a session.
@@ -204,6 +236,8 @@ pub(super) enum Ending {
     Wanted,
     /// A spent refresh token was sent again.
     Reuse,
+    /// Newer sessions took its place; the device keeps its data.
+    Displaced,
 }
 
 impl Ending {
@@ -211,8 +245,27 @@ impl Ending {
         match self {
             Self::Wanted => 1,
             Self::Reuse => 2,
+            Self::Displaced => 3,
         }
     }
+}
+
+/// Ends the oldest live sessions of an account but the newest `most`.
+pub(super) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most: i64, now: Timestamp) -> Result<()> {
+    let old: Vec<Stored<SessionRow>> = sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(At(now)))
+        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .offset(most)
+        .limit(most)
+        .select(columns::<Stored<SessionRow>>())
+        .load(tx.conn())?;
+    for row in checked(tx, old)? {
+        // It is cleared a day later, as if it had run out.
+        mark_revoked(tx, SessionRow { expires_at: At(now), ..row }, Ending::Displaced, now)?;
+    }
+    Ok(())
 }
 
 /// Ends a session, which is held. A second ending changes nothing.
@@ -287,6 +340,20 @@ pub(super) fn mark_spent(tx: &mut Tx<'_>, row: RefreshRow, now: Timestamp) -> Re
     let own = refresh_tokens::table.filter(refresh_tokens::hash.eq(row.hash.clone()));
     diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
     Ok(())
+}
+
+/// Deletes up to `most` refresh tokens that were spent before `before`. Returns their number.
+///
+/// Spans accounts: rests on the partial index `refresh_tokens_spent`.
+pub(super) fn delete_spent(tx: &mut Tx<'_>, before: Timestamp, most: i64) -> Result<usize> {
+    let spent: Vec<Vec<u8>> = refresh_tokens::table
+        .filter(refresh_tokens::spent_at.is_not_null())
+        .filter(refresh_tokens::spent_at.le(At(before)))
+        .order(refresh_tokens::spent_at)
+        .limit(most)
+        .select(refresh_tokens::hash)
+        .load(tx.conn())?;
+    Ok(diesel::delete(refresh_tokens::table.filter(refresh_tokens::hash.eq_any(&spent))).execute(tx.conn())?)
 }
 
 /// Deletes up to `most` refresh tokens of sessions that expired a while ago, then those sessions that have none left.

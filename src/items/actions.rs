@@ -8,7 +8,7 @@ use super::store;
 use super::store::table::{Columns, ItemTable};
 use crate::care::grants::{self, Sections};
 use crate::care::{Access, Write};
-use crate::changes::{Change, FeedsPlan, Op};
+use crate::changes::{Bytes, Change, FeedsPlan, Op};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
@@ -233,8 +233,8 @@ pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, vers
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::Stale`] when a precondition does
-/// not hold.
+/// [`Error::NotFound`] when there was no such version; [`Error::Deleted`]; [`Error::PreconditionRequired`] and
+/// [`Error::Stale`].
 pub fn restore<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -251,7 +251,7 @@ pub fn restore<T: Item>(
     if before == after {
         return Ok(Outcome::ok(id, row));
     }
-    when.check(Some(&EntityTag::version(row.version)))?;
+    when.require(&EntityTag::version(row.version))?;
     Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Restore)?))
 }
 
@@ -269,6 +269,8 @@ fn revise<T: Item>(
     let version = row.version + 1;
     let at = (version, access.now());
     let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), at)?;
+    let kept = store::sealed_bytes(replaced.iter().map(|(_, part)| part));
+    access.stores(store::sealed_bytes(&parts).plus(kept).minus(store::sealed_bytes(&row.parts)));
     for (number, part) in &replaced {
         store::insert_revision(tx, access, row.id, (*number, part), version)?;
     }
@@ -292,9 +294,9 @@ fn revise<T: Item>(
 pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<(Row, Sections)> {
     let link = access.link().ok_or(Error::NotFound)?;
     let open = grants::store::visible(tx, access, link, T::grants(), &[id.any()])?;
-    let sections = open.get(&id.any()).copied().unwrap_or_default();
-    let row = T::Table::list_done(tx, access, &[id.any()])?.pop();
-    let row = row.filter(|_| !sections.is_empty()).ok_or(Error::NotFound)?;
+    // The row of what is closed is not read: a long text would show in the time that it is there.
+    let sections = open.get(&id.any()).copied().filter(|sections| !sections.is_empty()).ok_or(Error::NotFound)?;
+    let row = T::Table::list_done(tx, access, &[id.any()])?.pop().ok_or(Error::NotFound)?;
     access.returns(id.uuid());
     Ok((row, sections))
 }
@@ -324,8 +326,9 @@ pub fn purge<T: Item>(
     let old = T::Table::purge(tx, now, most)?;
     let numbers: Vec<i32> =
         std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number)).collect();
-    for (patient, id) in &old {
+    for (patient, id, text) in &old {
         crate::care::access::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
+            access.frees(Bytes { text: *text, comments: 0 });
             store::delete_revisions(tx, access, *id, &numbers)?;
             grants::store::delete_openings(tx, access, *id)?;
             grants::drop_item(tx, access, *id)?;

@@ -234,6 +234,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Returns the number of its sealed bytes.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().filter_map(|part| part.sealed.as_ref()).map(Vec::len).sum()
+    }
+
     /// Returns the parts as of `version`, from the present ones and those that were replaced after it. `kept` holds, by
     /// number, the one with `rev <= version < replaced at` of each, if there is one.
     pub fn back_to<T: Kind>(&self, version: i64, kept: &[(i32, Part)]) -> Vec<Part> {

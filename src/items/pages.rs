@@ -12,12 +12,15 @@ use crate::care::grants::{self, Sections};
 use crate::care::{Access, Door};
 use crate::course::{self, Background, Surroundings};
 use crate::db::Tx;
-use crate::kernel::id::Any;
+use crate::kernel::id::{Any, Patient};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Result};
+use crate::vault::{Keys, apart};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
+/// The sealed bytes after which a page ends, with one item at least.
+const BYTES: usize = 1024 * 1024;
 /// The number of rows read in one unit by a sparse filter.
 const CHUNK: i64 = 200;
 
@@ -41,7 +44,7 @@ pub trait Filter<T: Shown>: Clone + Send + 'static {
 }
 
 /// Reads a page of the owner's items. Rows are read in several units, and opened between the units, until the page is
-/// full.
+/// full. Many bytes are opened away from the threads that answer requests.
 ///
 /// # Errors
 ///
@@ -54,32 +57,64 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
     manner: T::Manner,
 ) -> Result<Page<ItemView<T::Fields>, Place>> {
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
-    let (mut items, mut looked_at, mut after) = (Vec::new(), 0, page.after);
+    let (mut items, mut looked_at, mut bytes, mut after) = (Vec::new(), 0, 0, page.after);
     loop {
         let scan = Scan { after, rows, ..filter.scan() };
         let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
             Ok((T::Table::list(tx, access, &scan)?, course::background(tx, access)?))
         };
         let (found, background) = door.read(act, unit).await?;
-        let around = background.open(door.keys()?, door.patient()?)?;
         let last = i64::try_from(found.len()).is_ok_and(|read| read < rows);
         looked_at += found.len();
-        for row in found {
-            if items.len() == page.limit.items() {
-                return Ok(Page { items, next: after });
-            }
-            let parts = (row.id, row.parts.as_slice());
-            let opened = super::seal::open::<T>(door.keys()?, door.patient()?, parts, None)?;
-            after = Some((opened.header.circumstances().occurred_at, row.id));
-            if filter.admits(&opened, &around)? {
-                let item = Visible { row, shared: None, openings: None };
-                items.push(view::rendered::<T>(&item, opened, &around, manner)?);
-            }
+        let (keys, patient, filter) = (door.keys()?.clone(), door.patient()?, filter.clone());
+        let (room, found_bytes) = (page.limit.items() - items.len(), found.iter().map(Row::bytes).sum());
+        // The first item of a page may be of any size.
+        let room = (room, if items.is_empty() { None } else { Some(BYTES - bytes) });
+        let opened = apart(found_bytes, move || {
+            let around = background.open(&keys, patient)?;
+            open_own::<T, F>((&keys, patient), found, &filter, (&around, manner), (after, room))
+        });
+        let (more, more_bytes, full);
+        (more, more_bytes, after, full) = opened.await??;
+        items.extend(more);
+        bytes = (bytes + more_bytes).min(BYTES);
+        if full {
+            return Ok(Page { items, next: after });
         }
         if last || looked_at >= BUDGET {
             return Ok(Page { items, next: after.filter(|_| !last) });
         }
     }
+}
+
+/// The views of rows with their sealed bytes, the place of the last row that was opened, and whether a row was left
+/// because there was no room.
+type OpenedRows<T> = (Vec<ItemView<<T as Shown>::Fields>>, usize, Option<Place>, bool);
+
+/// Opens rows of the owner's and renders those that the filter admits, as many as there is room for: items, and bytes
+/// unless the page is empty.
+fn open_own<T: Shown, F: Filter<T>>(
+    (keys, patient): (&Keys, Id<Patient>),
+    rows: Vec<Row>,
+    filter: &F,
+    (around, manner): (&Surroundings, T::Manner),
+    (mut after, (room, room_bytes)): (Option<Place>, (usize, Option<usize>)),
+) -> Result<OpenedRows<T>> {
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let most = room_bytes.or_else(|| (!items.is_empty()).then_some(BYTES));
+        if items.len() == room || most.is_some_and(|most| bytes + row.bytes() > most) {
+            return Ok((items, bytes, after, true));
+        }
+        let opened = super::seal::open::<T>(keys, patient, (row.id, row.parts.as_slice()), None)?;
+        after = Some((opened.header.circumstances().occurred_at, row.id));
+        if filter.admits(&opened, around)? {
+            bytes += row.bytes();
+            let item = Visible { row, shared: None, openings: None };
+            items.push(view::rendered::<T>(&item, opened, around, manner)?);
+        }
+    }
+    Ok((items, bytes, after, false))
 }
 
 /// The result of the unit of a reader's list, still sealed.
@@ -103,13 +138,17 @@ pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
 ) -> Result<Page<ItemView<T::Fields>, Place>> {
     let filter = filter.clone();
     let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
-    let around = found.background.open(door.keys()?, door.patient()?)?;
-    let at = (door.keys()?, door.patient()?);
-    let render = |(row, sections)| {
-        view::render::<T>(at, &Visible { row, shared: Some(sections), openings: None }, &around, manner)
-    };
-    let items = found.rows.into_iter().map(render).collect::<Result<_>>()?;
-    Ok(Page { items, next: found.next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
+    let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
+    let Found { rows, background, next } = found;
+    let opened = apart(rows.iter().map(|(row, _)| row.bytes()).sum(), move || {
+        let around = background.open(&keys, patient)?;
+        let render = |(row, sections)| {
+            let item = Visible { row, shared: Some(sections), openings: None };
+            view::render::<T>((&keys, patient), &item, &around, manner)?.tagged(&vault)
+        };
+        rows.into_iter().map(render).collect::<Result<_>>()
+    });
+    Ok(Page { items: opened.await??, next: next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
 }
 
 fn find_shared<T: Shown, F: Filter<T>, A>(
@@ -121,7 +160,7 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     let link = access.link().ok_or(Error::NotFound)?;
     let after = page.after.map(|(_, id)| id);
     let (open, more) = grants::store::visible_page(tx, access, link, T::grants(), after, page.limit.items())?;
-    let next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
+    let mut next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
     let ids: Vec<Id<Any>> = open.keys().copied().collect();
     let background = course::background(tx, access)?;
     // The log must name the returned items and no others, so the filter is applied here, in the unit.
@@ -129,8 +168,13 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
     // A reader sees done items only.
     let scan = filter.scan();
     let ids = if scan.deleted || scan.draft == Some(true) { Vec::new() } else { ids };
-    let mut rows = Vec::new();
+    let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
     for row in T::Table::list_done(tx, access, &ids)? {
+        if bytes + row.bytes() > BYTES && !rows.is_empty() {
+            next = last;
+            break;
+        }
+        last = Some(row.id);
         let sections = open.get(&row.id).copied().unwrap_or_default();
         let wanted = match &around {
             None => true,
@@ -142,6 +186,7 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
         };
         if wanted && !sections.is_empty() {
             access.returns(row.id.uuid());
+            bytes += row.bytes();
             rows.push((row, sections));
         }
     }

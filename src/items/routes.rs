@@ -1,7 +1,5 @@
 //! The bodies of the handlers of items. A slice declares its operations, each with its door, and calls these.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,11 +13,12 @@ use crate::care::door::{Care, Own, Policy};
 use crate::care::{Access, Door, Write};
 use crate::changes::{self, Recorded};
 use crate::db::Tx;
-use crate::http::{Body, Command, EntityTag, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page};
+use crate::http::{
+    Answer as Answered, Body, Command, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page,
+};
 use crate::idempotency::Outcome;
 use crate::kernel::page::PageRequest;
-use crate::kernel::{Creation, Error, Id, Result};
-use crate::vault::MacLabel;
+use crate::kernel::{Creation, Id, Result};
 
 /// A kind of item that is written over HTTP.
 pub trait Written: Shown {
@@ -40,15 +39,9 @@ fn show_item<T: Shown, P: Policy>(
     door: &Door<P>,
     (item, background): &Answer,
     manner: T::Manner,
-) -> Result<(ItemView<T::Fields>, EntityTag)> {
+) -> Result<ItemView<T::Fields>> {
     let around = background.open(door.keys()?, door.patient()?)?;
-    let view = render::<T>((door.keys()?, door.patient()?), item, &around, manner)?;
-    if item.shared.is_none() {
-        return Ok((view, EntityTag::version(item.row.version)));
-    }
-    let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
-    let mac = door.state().vault.mac(MacLabel::ReaderTag, &[&shown]);
-    Ok((view, EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))))
+    render::<T>((door.keys()?, door.patient()?), item, &around, manner)?.tagged(&door.state().vault)
 }
 
 /// Changes an item by `work`, and answers with the changed item.
@@ -63,8 +56,8 @@ async fn change<T: Shown, I, B, C: Send + 'static>(
         pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value)
     };
     door.change(act, request, parse, work, show).await?.reply(|answer| {
-        let (view, tag) = show_item::<T, _>(door, &answer, manner)?;
-        Ok(Reply::ok(&view).etag(&tag))
+        let view = show_item::<T, _>(door, &answer, manner)?;
+        Ok(Reply::ok(&view).etag(view.tag()?))
     })
 }
 
@@ -103,8 +96,8 @@ pub async fn get<T: Shown, P: Policy>(
     manner: T::Manner,
 ) -> Result<Reply> {
     let answer = door.read(act, move |tx, access| pages::answer::<T, _>(tx, access, id)).await?;
-    let (view, tag) = show_item::<T, _>(&door, &answer, manner)?;
-    Ok(Reply::ok(&view).unless_known(&tag, &when))
+    let view = show_item::<T, _>(&door, &answer, manner)?;
+    Ok(Reply::ok(&view).unless_known(view.tag()?, &when))
 }
 
 /// Changes an item by a merge patch.
@@ -157,6 +150,9 @@ pub async fn undelete<T: Shown>(
     .await
 }
 
+/// The answer to a therapist's opening of an item: its id, and the instant of the first time.
+type Opening<K> = Answered<(Id<K>, Timestamp)>;
+
 /// Records that a therapist has opened an item. Answers with the instant of the first time.
 ///
 /// # Errors
@@ -166,7 +162,7 @@ pub async fn mark_opened<T: Shown>(
     door: Door<Care>,
     act: &'static str,
     request: Request<Id<T::Id>>,
-) -> Result<(Id<T::Id>, Timestamp)> {
+) -> Result<Opening<T::Id>> {
     let answer = door.change(
         act,
         request,
@@ -179,7 +175,7 @@ pub async fn mark_opened<T: Shown>(
             Ok((id, outcome.or_get(|id| actions::mark_opened::<T>(tx, access, id))?))
         },
     );
-    Ok(answer.await?.value)
+    answer.await
 }
 
 /// Lists the owner's items, or the items that are open to a reader, page by page.

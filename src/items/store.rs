@@ -3,13 +3,15 @@
 mod create;
 pub mod table;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use self::create::Create;
 use self::table::{Columns, ItemTable};
 use super::model::{Kind, Part, Row};
 use crate::care::{Access, Write};
-use crate::changes::{Change, FeedsPlan};
+use crate::changes::{Bytes, Change, FeedsPlan};
 use crate::db::schema::revisions;
 use crate::db::{AnyConnection, Both, Tx};
 use crate::kernel::id::Any;
@@ -23,18 +25,30 @@ pub(super) fn create<K: Kind, T: ItemTable>(
     (row, columns): (&Row, &Columns),
     change: Change,
 ) -> Result<bool> {
-    if let AnyConnection::Pg(conn) = tx.conn() {
+    let bytes = sealed_bytes(&row.parts);
+    access.stores(bytes);
+    let created = if let AnyConnection::Pg(conn) = tx.conn() {
         let create = Create::<K, T>::new(access, row, columns, &change);
-        let (number, created): (i64, bool) = create.get_result(conn)?;
-        access.locked(number, created);
-        return Ok(created);
-    }
-    access.lock(tx)?;
-    let created = T::insert(tx, access, row, columns)?;
-    if created {
-        access.record_feeding(tx, change, FeedsPlan::Never)?;
+        let (number, created, text, comments): (i64, bool, i64, i64) = create.get_result(conn)?;
+        access.locked(number, created, Bytes { text, comments });
+        created
+    } else {
+        access.lock(tx)?;
+        let created = T::insert(tx, access, row, columns)?;
+        if created {
+            access.record_feeding(tx, change, FeedsPlan::Never)?;
+        }
+        created
+    };
+    if !created {
+        access.frees(bytes);
     }
     Ok(created)
+}
+
+/// Counts the sealed bytes of parts.
+pub(super) fn sealed_bytes<'p>(parts: impl IntoIterator<Item = &'p Part>) -> Bytes {
+    Bytes::text(parts.into_iter().filter_map(|part| part.sealed.as_deref()))
 }
 
 /// Keeps a part of `item` that is being replaced by version `replaced_at`.
@@ -77,6 +91,10 @@ pub(super) fn list_revisions<A>(
 /// Deletes the replaced parts of the given `sections` of `item`.
 pub(super) fn delete_revisions(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>, sections: &[i32]) -> Result<()> {
     let kept = revisions::table.filter(revisions::patient_id.eq(access.patient())).filter(revisions::item_id.eq(item));
-    diesel::delete(kept.filter(revisions::section.eq_any(sections.iter().copied()))).execute(tx.conn())?;
+    let kept = kept.filter(revisions::section.eq_any(sections.iter().copied()));
+    let length = sql::<BigInt>("CAST(coalesce(sum(length(sealed)), 0) AS bigint)");
+    let text: i64 = kept.clone().select(length).get_result(tx.conn())?;
+    access.frees(Bytes { text, comments: 0 });
+    diesel::delete(kept).execute(tx.conn())?;
     Ok(())
 }

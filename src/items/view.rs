@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
@@ -14,10 +16,11 @@ use super::model::{Header as _, Row};
 use super::seal::{self, Opened};
 use crate::care::grants::Sections;
 use crate::course::Surroundings;
+use crate::http::EntityTag;
 use crate::kernel::id::{Account, Patient};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::planning::window::{Context, Phase};
-use crate::vault::Keys;
+use crate::vault::{Keys, MacLabel, Vault};
 
 /// An item as its caller may see it, still sealed.
 #[derive(Clone, Debug)]
@@ -80,6 +83,10 @@ struct Common {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     updated_at: Option<Timestamp>,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, nullable = false, example = "\"v3\"")]
+    etag: Option<EntityTag>,
 }
 
 /// The fields that only the owner sees.
@@ -132,6 +139,32 @@ struct SeenBy {
     /// The instant at which they first opened it.
     #[schema(value_type = String, format = DateTime)]
     opened_at: Timestamp,
+}
+
+impl<F: Serialize> ItemView<F> {
+    /// Adds the tag of a reader's view, over all that it shows: a change of a section that is not open to the reader
+    /// does not change it.
+    ///
+    /// # Errors
+    ///
+    /// When the view cannot be written.
+    pub fn tagged(mut self, vault: &Vault) -> Result<Self> {
+        if self.common.etag.is_none() {
+            let shown = serde_json::to_vec(&self).map_err(|error| Error::Internal(Box::new(error)))?;
+            let mac = vault.mac(MacLabel::ReaderTag, &[&shown]);
+            self.common.etag = Some(EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac)));
+        }
+        Ok(self)
+    }
+
+    /// Returns the tag of the shown state.
+    ///
+    /// # Errors
+    ///
+    /// When a reader's view was not tagged.
+    pub fn tag(&self) -> Result<&EntityTag> {
+        self.common.etag.as_ref().ok_or_else(|| Error::internal("a view without a tag"))
+    }
 }
 
 impl<F: ToSchema> PartialSchema for ItemView<F> {
@@ -197,6 +230,7 @@ pub fn rendered<T: Shown>(
         phase: context.phase,
         sections: item.shared.map(Sections::names),
         updated_at: if owner { Some(row.updated_at) } else { opened.sections_at() },
+        etag: owner.then(|| EntityTag::version(row.version)),
     };
     let seen =
         |(account, opened_at): &(Id<Account>, Timestamp)| SeenBy { account_id: account.uuid(), opened_at: *opened_at };

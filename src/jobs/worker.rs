@@ -52,6 +52,11 @@ pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<
             }
         }
     }
+    for task in &tasks {
+        if let Err(error) = guarded(task.end(&state)).await {
+            tracing::error!(task = task.name(), %error, "the background work could not be ended");
+        }
+    }
 }
 
 /// Logs tasks that begin to fail or recover, once and not every second of an outage.

@@ -67,9 +67,9 @@ pub struct TextFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 200, example = "The lake")]
     pub title: Option<String>,
-    /// The body: Markdown, at most 262144 bytes.
+    /// The body: Markdown, at most 256000 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, max_length = 262_144, example = "It was quiet, and I could stay.")]
+    #[schema(nullable = false, max_length = 256_000, example = "It was quiet, and I could stay.")]
     pub body: Option<String>,
 }
 

@@ -121,11 +121,6 @@ impl Filter {
         format!("{from:?}|{to:?}|{kind:?}|{phase:?}|{infusion:?}|{prompt:?}|{tag:?}|{status:?}|{words:?}")
     }
 
-    /// Whether it has a field that only the patient may use.
-    pub fn owners_only(&self) -> bool {
-        self.infusion.is_some() || self.prompt.is_some()
-    }
-
     fn says(&self, content: &Content) -> bool {
         if self.words.is_empty() {
             return true;

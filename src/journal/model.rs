@@ -11,8 +11,9 @@ use crate::items::{self, Circumstances, Section, section};
 use crate::kernel::id::{Any, Attachment, Entry, Infusion};
 use crate::kernel::{Id, Result, Text};
 
-/// The most bytes of Markdown in a body.
-pub const BODY_BYTES: usize = 256 * 1024;
+/// The most characters of Markdown in a body. Even if each has four bytes, they fit into a request of 1 MiB with all
+/// that stands beside them.
+pub const BODY: usize = 256_000;
 /// The most tags of an entry.
 pub const TAGS: usize = 20;
 /// The kind of an entry.
@@ -57,7 +58,7 @@ impl Kind {
     }
 }
 
-/// Markdown of at most [`BODY_BYTES`], free of NUL. `Debug` prints its length, never its content.
+/// Markdown of at most [`BODY`] characters, free of NUL. `Debug` prints its length, never its content.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Markdown(String);
@@ -69,8 +70,9 @@ impl Markdown {
     ///
     /// A sentence for the person who sent it.
     pub fn parse(text: String) -> Result<Self, String> {
-        if text.len() > BODY_BYTES {
-            return Err(format!("must have at most {BODY_BYTES} bytes"));
+        // A character is at least one byte: the count is only needed near the limit.
+        if text.len() > BODY && text.chars().count() > BODY {
+            return Err(format!("must have at most {BODY} characters"));
         }
         if text.contains('\0') {
             return Err("must not contain the NUL character".to_owned());

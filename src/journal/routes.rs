@@ -145,6 +145,6 @@ struct OpenedView {
     responses((status = 200, description = "Noted", body = OpenedView), ActionErrors))]
 #[post("/entries/{entry_id}/opened")]
 async fn mark_entry_opened(door: Door<Care>, request: Request<Id<Entry>>) -> Result<Reply> {
-    let (id, opened_at) = items::mark_opened::<Entries>(door, "mark_entry_opened", request).await?;
-    Ok(Reply::ok(&OpenedView { entry_id: id.uuid(), opened_at }))
+    let answer = items::mark_opened::<Entries>(door, "mark_entry_opened", request).await?;
+    answer.reply(|(id, opened_at)| Ok(Reply::ok(&OpenedView { entry_id: id.uuid(), opened_at })))
 }

@@ -17,13 +17,19 @@ crate::item_table! {
     [infusion_id, prompt_id]
 }
 
-/// Lists the done entries with their kind and whether they answer a prompt; with `answers` only those that do.
+/// Lists the newest done entries, at most `most`, with their kind and whether they answer a prompt; with `answers` only
+/// those that do.
 ///
 /// # Errors
 ///
 /// When they cannot be read or opened.
-pub fn list_kinds(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool) -> Result<Vec<(Id<Entry>, Kind, bool)>> {
-    let rows = EntryTable::list_headers(tx, access, answers.then_some("prompt_id"), i64::MAX)?;
+pub fn list_kinds(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    answers: bool,
+    most: i64,
+) -> Result<Vec<(Id<Entry>, Kind, bool)>> {
+    let rows = EntryTable::list_headers(tx, access, answers.then_some("prompt_id"), most)?;
     let open = |(id, part): (Id<Any>, Part)| {
         let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part)?;
         Ok((id.typed(), header.kind, header.circumstances.prompt_id.is_some()))

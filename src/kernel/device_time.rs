@@ -10,6 +10,8 @@ use super::Fields;
 
 /// The message for a text that is no instant.
 const WRONG: &str = "must be an RFC 3339 time with an offset, such as 2026-11-02T21:30:00+01:00";
+/// The message for a text in which a blank stands before the offset.
+const BLANK: &str = "has a blank where a `+` was: in a query, send `+` as `%2B`";
 /// The message for an instant outside the range.
 const OUTSIDE: &str = "must lie between 1900-01-01T00:00:00Z and 2199-12-31T23:59:59Z";
 /// The first second of 1900.
@@ -48,7 +50,7 @@ pub fn take(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<
 fn parse(text: &str) -> Result<i64, &'static str> {
     let text = without_fraction(text).ok_or(WRONG)?;
     let pieces = Pieces::parse(text.as_ref()).ok().filter(|pieces| pieces.time_zone_annotation().is_none());
-    let pieces = pieces.ok_or(WRONG)?;
+    let pieces = pieces.ok_or_else(|| if blank_for_plus(&text) { BLANK } else { WRONG })?;
     // RFC 3339 knows no seconds in an offset, and none of a day or more.
     let offset =
         pieces.to_numeric_offset().filter(|offset| offset.seconds() % 60 == 0 && offset.seconds().abs() < 86_400);
@@ -56,6 +58,12 @@ fn parse(text: &str) -> Result<i64, &'static str> {
     let at = offset.to_timestamp(pieces.date().to_datetime(time)).map(Timestamp::as_second);
     // Only the ends of the calendar lie outside: year 0 and before, and the last days of 9999.
     Ok(at.unwrap_or(if pieces.date().year() > 0 { i64::MAX } else { i64::MIN }))
+}
+
+/// Whether a blank stands where the sign of an offset does. A `+` in a query is read as a blank.
+fn blank_for_plus(text: &str) -> bool {
+    let offset = text.rsplit_once(' ').filter(|(time, _)| time.contains(['T', 't'])).map(|(_, offset)| offset);
+    offset.is_some_and(|offset| offset.len() >= 2 && offset.bytes().all(|b| b.is_ascii_digit() || b == b':'))
 }
 
 /// Returns the text without the fraction of its second, of any length; `None` when that is no number.

@@ -3,16 +3,16 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use serde::Serialize;
 use uuid::Uuid;
 
 /// The result of every fallible function of the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One thing wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// The place: a JSON Pointer into the body (`/text/title`), or `path/…`, `query/…`, `header/…`.
+    /// The place: a JSON Pointer into the body (`/text/title`, or nothing for the whole body), or the name of a
+    /// parameter behind its place: `path/…`, `query/…`, `header/…`.
     pub pointer: String,
     /// The fault, in words.
     pub detail: String,
@@ -33,8 +33,14 @@ pub enum Error {
     Invalid(Vec<FieldError>),
     /// The request cannot be read at all.
     Malformed(Code, String),
+    /// The request cannot be read from this field on.
+    Unreadable(FieldError),
     /// The request does not fit the present state; the id is that of the conflicting object.
     Conflict(Code, Option<Uuid>),
+    /// The object's state does not allow the step.
+    State(Code, Standing),
+    /// The set with this name in `GET /v1/meta` is full.
+    LimitReached(&'static str),
     /// The caller's copy is older than the server's.
     Stale,
     /// The caller must say which version they change.
@@ -49,6 +55,15 @@ pub enum Error {
     Transient(Box<dyn StdError + Send + Sync>),
     /// A fault of the server. Clients see a request id only.
     Internal(Box<dyn StdError + Send + Sync>),
+}
+
+/// The state of an object, and the steps that it allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The state, as the object's view names it.
+    pub state: &'static str,
+    /// The steps that the caller may take.
+    pub allowed: Vec<&'static str>,
 }
 
 impl Error {
@@ -72,6 +87,7 @@ impl Error {
     pub fn again(&self) -> Self {
         match self {
             Self::Invalid(fields) => Self::Invalid(fields.clone()),
+            Self::LimitReached(name) => Self::LimitReached(name),
             other => Self::internal(other.to_string()),
         }
     }
@@ -79,6 +95,11 @@ impl Error {
     /// Makes a conflict that names no object.
     pub fn conflict(code: Code) -> Self {
         Self::Conflict(code, None)
+    }
+
+    /// Makes the error for a step that an object's `state` does not allow; it allows the steps `allowed`.
+    pub fn state(state: &'static str, allowed: impl IntoIterator<Item = &'static str>) -> Self {
+        Self::State(Code::StateConflict, Standing { state, allowed: allowed.into_iter().collect() })
     }
 
     /// Returns the stable code.
@@ -89,8 +110,11 @@ impl Error {
             Self::Unauthenticated(code)
             | Self::Forbidden(code)
             | Self::Malformed(code, _)
-            | Self::Conflict(code, _) => *code,
+            | Self::Conflict(code, _)
+            | Self::State(code, _) => *code,
+            Self::Unreadable(_) => Code::Malformed,
             Self::Invalid(_) => Code::Invalid,
+            Self::LimitReached(_) => Code::LimitReached,
             Self::Stale => Code::Stale,
             Self::PreconditionRequired => Code::PreconditionRequired,
             Self::TooMany(_) => Code::TooManyRequests,
@@ -113,8 +137,34 @@ impl fmt::Display for Error {
 
 impl StdError for Error {}
 
+macro_rules! actions {
+    ($($variant:ident = $name:literal, $help:literal;)*) => {
+        /// The action that an app takes on an error.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ClientAction { $(#[doc = $help] $variant,)* }
+
+        impl ClientAction {
+            /// Every action.
+            pub const ALL: &'static [ClientAction] = &[$(ClientAction::$variant,)*];
+            /// Returns the name on the wire.
+            pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)* } }
+            /// Returns what an app does, for documentation.
+            pub const fn help(self) -> &'static str { match self { $(Self::$variant => $help,)* } }
+        }
+    };
+}
+
+actions! {
+    Keep = "keep", "Keep local data and carry on. Send the same request again only if `retryable` is true.";
+    Refresh = "refresh", "Read the object again, merge it with the local copy, and decide anew; a change then names the new `ETag`.";
+    Fix = "fix", "Mend the request, or ask the person to. Unchanged it is refused again.";
+    Relogin = "relogin", "Get new tokens: refresh them, or log in again. Keep local data.";
+    Erase = "erase", "Erase the local data of this account.";
+    Update = "update", "Ask the person to update the app.";
+}
+
 macro_rules! codes {
-    ($($variant:ident = $name:literal, $status:literal, $title:literal, $help:literal;)*) => {
+    ($($variant:ident = $name:literal, $status:literal, $action:ident, $title:literal, $help:literal;)*) => {
         /// The stable code of an error: its name is part of the API and never changes its meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code { $(#[doc = $title] $variant,)* }
@@ -126,6 +176,8 @@ macro_rules! codes {
             pub const fn name(self) -> &'static str { match self { $(Code::$variant => $name,)* } }
             /// Returns the HTTP status.
             pub const fn status(self) -> u16 { match self { $(Code::$variant => $status,)* } }
+            /// Returns the action that an app takes. It erases only for a session that was ended on purpose.
+            pub const fn action(self) -> ClientAction { match self { $(Code::$variant => ClientAction::$action,)* } }
             /// Returns a short title that is the same for every occurrence.
             pub const fn title(self) -> &'static str { match self { $(Code::$variant => $title,)* } }
             /// Returns the meaning and the remedy, for the page that the problem's `type` points to.
@@ -135,35 +187,36 @@ macro_rules! codes {
 }
 
 codes! {
-    Malformed = "malformed", 400, "The request cannot be read", "The body, a header or the query is not well-formed. `detail` says where reading stopped. Mend the request; sending it again unchanged gives the same answer.";
-    Unauthenticated = "unauthenticated", 401, "Log in first", "The access token is missing, expired or not one of this server's. Refresh it, or log in again. Keep local data.";
-    CredentialsWrong = "credentials_wrong", 401, "E-mail or passphrase is wrong", "The answer is the same for an unknown address, a wrong passphrase and a disabled account.";
-    SessionRevoked = "session_revoked", 401, "This session was ended", "The session was ended on purpose, by the account's owner or by an administrator. Erase local data of this account and log in again.";
-    RefreshInvalid = "refresh_invalid", 401, "The refresh token is not valid", "The refresh token is unknown or too old. Log in again. Keep local data.";
-    Forbidden = "forbidden", 403, "Not allowed for this kind of account", "The operation is for another kind of account, whatever the object.";
-    NotFound = "not_found", 404, "Not found", "There is nothing here that you may see.";
-    MethodNotAllowed = "method_not_allowed", 405, "Method not allowed", "`Allow` lists the methods of this address.";
-    NotAcceptable = "not_acceptable", 406, "Not acceptable", "The server answers in JSON.";
-    RequestTimeout = "request_timeout", 408, "The request took too long to arrive", "Send it again.";
-    Conflict = "conflict", 409, "The request does not fit the present state", "Read the object again and decide.";
-    AlreadyExists = "already_exists", 409, "It exists already", "An object with this id exists and differs. Choose a new id, or change the existing one with its version.";
-    StateConflict = "state_conflict", 409, "Not possible in the present state", "The object's state does not allow this step. Read it again.";
-    AlreadyLinked = "already_linked", 409, "Already linked", "There is a care link between this patient and this therapist already.";
-    SetupDone = "setup_done", 409, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
-    InfusionOverlaps = "infusion_overlaps", 409, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
-    NotShareable = "not_shareable", 409, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
-    ExerciseWithheld = "exercise_withheld", 409, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
-    Deleted = "deleted", 410, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
-    CodeInvalid = "code_invalid", 422, "The code is not valid", "The code is unknown, used, revoked or expired, or is bound to another e-mail address. Ask for a new one.";
-    Stale = "stale", 412, "Your copy is out of date", "The object has changed since you read it. Read it again, merge, and repeat with the new ETag.";
-    TooLarge = "too_large", 413, "Too large", "The body is larger than the server takes. `GET /v1/meta` publishes the limits.";
-    UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "Send `application/json` (or `application/merge-patch+json` for PATCH).";
-    Invalid = "invalid", 422, "Some fields are wrong", "`errors` lists each field with a JSON Pointer and what is wrong with it.";
-    KeyReused = "idempotency_key_reused", 422, "The idempotency key was used for another request", "The same Idempotency-Key came with another method, address or body. Use a new key for each new request.";
-    PreconditionRequired = "precondition_required", 428, "Say which version you change", "Send `If-Match` with the ETag you read.";
-    TooManyRequests = "too_many_requests", 429, "Too many requests", "Wait as long as `Retry-After` says.";
-    HeadersTooLarge = "headers_too_large", 431, "The headers are too large", "Send fewer or shorter headers.";
-    Internal = "internal", 500, "A fault of the server", "Nothing was changed. Report the `request_id`.";
-    Unavailable = "unavailable", 503, "Not possible just now", "Nothing is known to have been changed. Send the same request again after `Retry-After`; with the same id or Idempotency-Key that is always safe.";
-    StorageFull = "storage_full", 507, "The storage is full", "The server cannot store more until its operator makes room. Keep local data and try again later.";
+    Malformed = "malformed", 400, Fix, "The request cannot be read", "The body, a header or the query is not well-formed. `detail` says where reading stopped, and `errors` in which field. Mend the request; sending it again unchanged gives the same answer.";
+    Unauthenticated = "unauthenticated", 401, Relogin, "Log in first", "The access token is missing, expired or not one of this server's. Refresh it, or log in again. Keep local data.";
+    CredentialsWrong = "credentials_wrong", 401, Fix, "E-mail or passphrase is wrong", "The answer is the same for an unknown address, a wrong passphrase and a disabled account.";
+    SessionRevoked = "session_revoked", 401, Erase, "This session was ended", "The session was ended on purpose, by the account's owner or by an administrator. Erase local data of this account and log in again.";
+    RefreshInvalid = "refresh_invalid", 401, Relogin, "The refresh token is not valid", "The refresh token is unknown or too old. Log in again. Keep local data.";
+    Forbidden = "forbidden", 403, Keep, "Not allowed for this kind of account", "The operation is for another kind of account, whatever the object.";
+    NotFound = "not_found", 404, Keep, "Not found", "There is nothing here that you may see.";
+    MethodNotAllowed = "method_not_allowed", 405, Fix, "Method not allowed", "`Allow` lists the methods of this address.";
+    NotAcceptable = "not_acceptable", 406, Fix, "Not acceptable", "The server answers in JSON.";
+    RequestTimeout = "request_timeout", 408, Keep, "The request took too long to arrive", "Send it again.";
+    Conflict = "conflict", 409, Refresh, "The request does not fit the present state", "Read the object again and decide.";
+    AlreadyExists = "already_exists", 409, Refresh, "It exists already", "An object with this id exists and differs. Choose a new id, or change the existing one with its version.";
+    StateConflict = "state_conflict", 409, Refresh, "Not possible in the present state", "The object's state does not allow this step: `state` names it, and `allowed` the steps that it allows. Read the object again.";
+    AlreadyLinked = "already_linked", 409, Refresh, "Already linked", "There is a care link between this patient and this therapist already.";
+    SetupDone = "setup_done", 409, Refresh, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
+    InfusionOverlaps = "infusion_overlaps", 409, Refresh, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
+    LimitReached = "limit_reached", 409, Refresh, "A limit is reached", "The set is as large as the server lets it grow. `detail` names the limit; `GET /v1/meta` publishes them all. Keep local data; end or delete something of the kind, or ask the operator.";
+    NotShareable = "not_shareable", 409, Refresh, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
+    ExerciseWithheld = "exercise_withheld", 409, Refresh, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
+    Deleted = "deleted", 410, Refresh, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
+    CodeInvalid = "code_invalid", 422, Fix, "The code is not valid", "The code is unknown, used, revoked or expired, or is bound to another e-mail address. Ask for a new one.";
+    Stale = "stale", 412, Refresh, "Your copy is out of date", "The object has changed since you read it. Read it again, merge, and repeat with the new ETag.";
+    TooLarge = "too_large", 413, Fix, "Too large", "The body is larger than the server takes. `GET /v1/meta` publishes the limits.";
+    UnsupportedMediaType = "unsupported_media_type", 415, Fix, "Unsupported media type", "Send `application/json` (or `application/merge-patch+json` for PATCH).";
+    Invalid = "invalid", 422, Fix, "Some fields are wrong", "`errors` lists each field: `in` says where it stands, `pointer` (in a body) or `name` which it is, `detail` what is wrong with it.";
+    KeyReused = "idempotency_key_reused", 422, Fix, "The idempotency key was used for another request", "The same Idempotency-Key came with another method, address or body. Use a new key for each new request.";
+    PreconditionRequired = "precondition_required", 428, Refresh, "Say which version you change", "Send `If-Match` with the ETag you read.";
+    TooManyRequests = "too_many_requests", 429, Keep, "Too many requests", "Wait as long as `Retry-After` says.";
+    HeadersTooLarge = "headers_too_large", 431, Fix, "The headers are too large", "Send fewer or shorter headers.";
+    Internal = "internal", 500, Keep, "A fault of the server", "Nothing was changed. Report the `request_id`.";
+    Unavailable = "unavailable", 503, Keep, "Not possible just now", "Nothing is known to have been changed. Send the same request again after `Retry-After`; with the same id or Idempotency-Key that is always safe.";
+    StorageFull = "storage_full", 507, Keep, "The storage is full", "The server cannot store more until its operator makes room. Keep local data and try again later.";
 }

@@ -1,23 +1,39 @@
 //! Languages and countries.
 
-/// Checks the form of a language tag of BCP 47: 2 to 35 letters, digits and hyphens.
+use icu_locale_core::Locale;
+
+/// Reads a language tag of BCP 47 of at most 35 characters, also with `_` and in any case, and returns its canonical
+/// spelling: `de_at` is `de-AT`.
 ///
 /// # Errors
 ///
-/// A sentence for the person who sent it.
-pub fn language(tag: String) -> Result<String, &'static str> {
-    let right = (2..=35).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if right { Ok(tag) } else { Err("must be a BCP 47 language, such as en or de-AT") }
+/// A sentence for the person who sent it, also for a tag that names no language (`und`, `zxx`).
+pub fn language(tag: &str) -> Result<String, &'static str> {
+    const WRONG: &str = "must be a BCP 47 language, such as en or de-AT";
+    let locale = Locale::try_from_str(&tag.replace('_', "-")).ok().filter(|_| tag.len() <= 35).ok_or(WRONG)?;
+    match locale.id.language.as_str() {
+        // Undetermined, no linguistic content, several languages, uncoded languages: none of them can be shown.
+        "und" | "zxx" | "mul" | "mis" => Err("must name a language, such as en or de-AT"),
+        // For private use.
+        name if ("qaa"..="qtz").contains(&name) => Err("must name a language, such as en or de-AT"),
+        _ => Ok(locale.to_string()),
+    }
 }
 
-/// Checks the form of a country of ISO 3166: two capital letters.
+/// Reads a country of ISO 3166 in any case, and returns its two capital letters.
 ///
 /// # Errors
 ///
-/// A sentence for the person who sent it.
-pub fn country(code: String) -> Result<String, &'static str> {
-    let right = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
-    if right { Ok(code) } else { Err("must be two capital letters of ISO 3166, such as DE") }
+/// A sentence for the person who sent it, also for a code that stands for no country (`ZZ`, `XX`).
+pub fn country(code: &str) -> Result<String, &'static str> {
+    if code.len() != 2 || !code.bytes().all(|b| b.is_ascii_alphabetic()) {
+        return Err("must be two letters of ISO 3166, such as DE");
+    }
+    let code = code.to_ascii_uppercase();
+    // These are for private use; only Kosovo's is used everywhere for a country.
+    let private =
+        matches!(code.as_str(), "AA" | "ZZ") || ("QM"..="QZ").contains(&code.as_str()) || code.starts_with('X');
+    if private && code != "XK" { Err("must name a country, such as DE") } else { Ok(code) }
 }
 
 #[cfg(test)]
@@ -25,16 +41,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_and_codes_have_their_form() {
-        for right in ["en", "de-AT", "zh-Hant-TW"] {
-            assert!(language(right.to_owned()).is_ok(), "{right}");
+    fn a_language_is_known_in_its_usual_spellings() {
+        for (sent, kept) in [
+            ("en", "en"),
+            ("de-AT", "de-AT"),
+            ("de_at", "de-AT"),
+            ("ZH-HANT-tw", "zh-Hant-TW"),
+            ("gsw", "gsw"),
+            ("es-419", "es-419"),
+            ("de-DE-u-co-phonebk", "de-DE-u-co-phonebk"),
+        ] {
+            assert_eq!(language(sent).as_deref(), Ok(kept), "{sent}");
         }
-        for wrong in ["e", "de_AT", "", &"a".repeat(36)] {
-            assert!(language(wrong.to_owned()).is_err(), "{wrong}");
+        for wrong in
+            ["e", "", " en", "en-", "english", "*", "x-klingon", &"a".repeat(36), "und", "UND-de", "zxx", "mul", "qaa"]
+        {
+            assert!(language(wrong).is_err(), "{wrong}");
         }
-        assert!(country("DE".to_owned()).is_ok());
-        for wrong in ["de", "DEU", "D1", ""] {
-            assert!(country(wrong.to_owned()).is_err(), "{wrong}");
+    }
+
+    #[test]
+    fn a_country_is_known_in_any_case() {
+        for (sent, kept) in [("DE", "DE"), ("de", "DE"), ("xk", "XK")] {
+            assert_eq!(country(sent).as_deref(), Ok(kept), "{sent}");
+        }
+        for wrong in ["DEU", "D1", "", "D", "ZZ", "zz", "XX", "AA", "QZ", "ＤＥ"] {
+            assert!(country(wrong).is_err(), "{wrong}");
         }
     }
 }

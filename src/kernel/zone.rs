@@ -7,6 +7,8 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::zone_data;
+
 /// A time zone of the IANA database, by name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
@@ -25,7 +27,7 @@ impl Zone {
     pub fn parse(name: &str) -> Result<Self, String> {
         let known = name.len() <= 64 && !name.is_empty();
         known
-            .then(|| TimeZone::get(name).ok())
+            .then(|| zone_data::find(name))
             .flatten()
             .map(Self)
             .ok_or_else(|| "must be a time zone of the IANA database, such as Europe/Berlin".to_owned())

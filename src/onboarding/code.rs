@@ -30,10 +30,11 @@ impl JoinCode {
         Self(bytes)
     }
 
-    /// Reads a typed code. Case, spaces and hyphens do not matter; `O` is read as 0, `I` and `L` as 1.
+    /// Reads a typed code. Case, spaces, hyphens and all else that is no letter or digit do not matter; `O` is read as
+    /// 0, `I` and `L` as 1.
     pub fn parse(typed: &str) -> Option<Self> {
         let (mut value, mut count) = (0_u128, 0);
-        for c in typed.chars().filter(|c| !c.is_whitespace() && *c != '-') {
+        for c in typed.chars().filter(|c| c.is_alphanumeric()) {
             let c = match c.to_ascii_uppercase() {
                 'O' => '0',
                 'I' | 'L' => '1',
@@ -103,6 +104,11 @@ mod tests {
     #[test]
     fn a_code_has_sixteen_characters_of_the_alphabet() {
         assert!(JoinCode::parse("0123-4567-89AB-CDEF").is_some());
+        for right in
+            ["0123\u{2011}4567\u{2011}89ab\u{2011}cdef", "0123–4567–89AB–CDEF", "\u{200b} 0123 4567 89AB CDEF."]
+        {
+            assert!(JoinCode::parse(right).is_some(), "{right}");
+        }
         for wrong in ["", "0123-4567-89AB-CDE", "0123-4567-89AB-CDEF-0", "0123-4567-89AB-CDEU", "0123-4567-89AB-CDEé"]
         {
             assert_eq!(JoinCode::parse(wrong), None, "{wrong}");

@@ -10,13 +10,13 @@ use super::model::{InvitationDoc, Invitee};
 use super::store::{self, InvitationRow, NewInvitation};
 use crate::care::clinics::{clinic_for, where_may};
 use crate::care::model::Capabilities;
-use crate::care::store::memberships;
+use crate::care::store::{count_members, memberships};
 use crate::db::Tx;
 use crate::identity::actions::email_key;
 use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::{Clinic, Invitation};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Error, Id, Result, limits};
 use crate::state::State;
 use crate::vault::{MacLabel, Place, Purpose, Vault};
 
@@ -75,9 +75,19 @@ pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: Wish) -> Resu
 }
 
 /// Inserts a prepared invitation.
+///
+/// # Errors
+///
+/// As [`clinic_for`]; [`Error::LimitReached`].
 pub fn invite(tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation) -> Result<InvitationRow> {
     let works = memberships(tx, live.account())?;
     clinic_for(&works, Some(new.clinic), |may| new.invitee.invited_by(may))?;
+    let since = live.now().saturating_sub(LIFETIME).unwrap_or(Timestamp::MIN);
+    limits::INVITATIONS.admit(store::count_since(tx, new.clinic, since)?)?;
+    if matches!(new.invitee, Invitee::Staff(_)) {
+        let invited = store::count_open_staff(tx, new.clinic, live.now())?;
+        limits::CLINIC_MEMBERS.admit(count_members(tx, new.clinic)? + invited)?;
+    }
     store::insert_invitation(tx, live.account(), new, live.now())
 }
 
@@ -102,7 +112,8 @@ pub fn list(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for callers other than its inviter and, if it is for staff, the clinic's admins; [`Code::StateConflict`] when it was
+/// [`Error::NotFound`] for callers other than its inviter and, if it is for staff, the clinic's admins; [`Error::State`]
+/// when it was
 /// used.
 pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
     let works = memberships(tx, live.account())?;
@@ -115,7 +126,7 @@ pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result
     if key.revoked_at.is_some() || store::mark_invitation_revoked(tx, key, live.now())? {
         Ok(())
     } else {
-        Err(Error::conflict(Code::StateConflict))
+        Err(Error::state("used", []))
     }
 }
 

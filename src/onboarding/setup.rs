@@ -133,8 +133,7 @@ async fn found(
         insert_clinic(tx, clinic, &doc, now)?;
         let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         insert_member(tx, clinic, account, may, now)?;
-        let (vault_of, keys) = (vault.clone(), keys.clone());
-        tx.after_commit(move || vault_of.remember(&keys));
+        vault.keep(tx, &keys)?;
         actions::open_session(tx, &vault, &tokens, account, &opening, now)
     });
     let grant = unit.await;

@@ -132,6 +132,20 @@ pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Op
     Ok(both.filter(|(key, inviter)| key.invitee().invited_by(inviter.may())).map(|(key, _)| key))
 }
 
+/// Counts the invitations that a clinic has made since `since`.
+pub fn count_since(tx: &mut Tx<'_>, clinic: Id<Clinic>, since: Timestamp) -> Result<i64> {
+    let made = invitations::table.filter(invitations::clinic_id.eq(clinic));
+    Ok(made.filter(invitations::created_at.gt(At(since))).count().get_result(tx.conn())?)
+}
+
+/// Counts the invitations of staff to a clinic that may still be used.
+pub fn count_open_staff(tx: &mut Tx<'_>, clinic: Id<Clinic>, now: Timestamp) -> Result<i64> {
+    let made =
+        invitations::table.filter(invitations::clinic_id.eq(clinic)).filter(invitations::capabilities.is_not_null());
+    let unused = made.filter(invitations::used_at.is_null()).filter(invitations::revoked_at.is_null());
+    Ok(unused.filter(invitations::expires_at.gt(At(now))).count().get_result(tx.conn())?)
+}
+
 /// Finds the invitation of a code that was used at `since` or later.
 pub fn find_used(tx: &mut Tx<'_>, code_hash: &[u8], since: Timestamp) -> Result<Option<InvitationKey>> {
     let found: Option<Stored<InvitationKey>> = invitations::table

@@ -9,11 +9,8 @@ use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::kernel::id::Prompt;
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::settings::settings;
-
-/// The most times that a prompt can be put off.
-const SNOOZES: usize = 3;
 
 fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
@@ -68,13 +65,13 @@ impl Later {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when the patient has no such prompt; [`Code::StateConflict`] when its state does not allow it.
+/// [`Error::NotFound`] when the patient has no such prompt; [`Error::State`] when its state does not allow it.
 pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -> Result<Option<StoredPrompt>> {
     access.lock(tx)?;
     let mut prompt = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     let now = access.now();
     let state = prompt.state(now);
-    let conflict = || Error::conflict(Code::StateConflict);
+    let refusal = Error::state(state, prompt.steps(now));
     match act {
         Act::Open if matches!(state, "opened" | "completed") || prompt.is_opened() => return Ok(Some(prompt)),
         Act::Open if matches!(state, "planned" | "due" | "delivered" | "lapsed") => {
@@ -90,15 +87,11 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
             prompt.stage = Stage::Settled;
         }
         Act::Skip { .. } if state == "skipped" => return Ok(Some(prompt)),
-        Act::Skip { reason } if matches!(state, "planned" | "due" | "delivered" | "opened") => {
+        Act::Skip { reason } if prompt.is_open(now) => {
             prompt.note(Deed::Skipped, now, reason.clone());
             prompt.stage = Stage::Settled;
         }
-        // A prompt that was put off three times is not wanted.
-        Act::Snooze(_) if prompt.doc.history.iter().filter(|event| event.deed == Deed::Snoozed).count() >= SNOOZES => {
-            return Err(conflict());
-        }
-        Act::Snooze(later) if matches!(state, "planned" | "due" | "delivered" | "opened") => {
+        Act::Snooze(later) if prompt.may_wait(now) => {
             let due = later_than(tx, access, now, *later)?;
             if prompt.doc.history.last().is_some_and(|last| last.deed == Deed::Snoozed) && prompt.due_at == due {
                 return Ok(Some(prompt));
@@ -109,7 +102,7 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
             prompt.stage = Stage::Planned;
             prompt.fired_at = None;
         }
-        _ => return Err(conflict()),
+        _ => return Err(refusal),
     }
     prompt.version += 1;
     store::update(tx, access, &prompt)?;

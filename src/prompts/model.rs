@@ -7,6 +7,9 @@ use crate::kernel::Id;
 use crate::kernel::id::Prompt;
 use crate::planning::{Existing, Hold, Planned, Settled};
 
+/// The number of times that a patient may put a prompt off.
+const SNOOZES: usize = 3;
+
 /// The stage of delivery. It stands in the clear, because workers scan for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -112,6 +115,9 @@ pub struct StoredPrompt {
     pub version: i64,
 }
 
+/// The states of a prompt by name, as [`StoredPrompt::state`] returns them.
+pub const STATES: [&str; 8] = ["planned", "due", "delivered", "opened", "completed", "skipped", "cancelled", "lapsed"];
+
 impl StoredPrompt {
     /// Returns the last deed that decides the state. Moves are passed over; after a revival or a snooze there is none.
     fn deed(&self) -> Option<Deed> {
@@ -166,6 +172,30 @@ impl StoredPrompt {
             (_, Stage::Due) => "due",
             (_, Stage::Delivered | Stage::Settled) => "delivered",
         }
+    }
+
+    /// Whether it waits for the patient.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        matches!(self.state(now), "planned" | "due" | "delivered" | "opened")
+    }
+
+    /// Whether the patient may put it off. A prompt that was put off three times is not wanted.
+    pub fn may_wait(&self, now: Timestamp) -> bool {
+        let times = self.doc.history.iter().filter(|event| event.deed == Deed::Snoozed).count();
+        self.is_open(now) && times < SNOOZES
+    }
+
+    /// Returns the operations that its state allows.
+    pub fn steps(&self, now: Timestamp) -> Vec<&'static str> {
+        [
+            ("open_prompt", self.is_open(now) || self.state(now) == "lapsed"),
+            ("complete_prompt", self.is_completed() || self.is_answered_by(now)),
+            ("snooze_prompt", self.may_wait(now)),
+            ("skip_prompt", self.is_open(now)),
+        ]
+        .into_iter()
+        .filter_map(|(step, allowed)| allowed.then_some(step))
+        .collect()
     }
 
     /// Returns the cause of its last event, if that is a withdrawal or move by planning, or a skip by the patient.

@@ -1,6 +1,6 @@
 //! The controls of a sandbox: clock, outbox, faults.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use super::guide;
 use super::model::{Fault, FaultRequest, Faults, Move};
 use super::outbox::{Outbox, OutboxPage};
 use crate::app::{self, Server};
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::db::Memory;
 use crate::demo;
 use crate::kernel::{Clock, Entropy, Error, Result};
@@ -41,16 +41,15 @@ pub struct MoveReport {
 /// # Errors
 ///
 /// [`Error::Internal`] with words for the operator.
-pub fn listener(address: &str) -> Result<TcpListener> {
-    let failed = |error: std::io::Error| Error::internal(format!("{address}: {error}"));
-    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(failed)?.collect();
-    if !addresses.iter().all(|address| address.ip().is_loopback()) {
+pub fn listener(listen: &Listen) -> Result<TcpListener> {
+    let failed = |error: std::io::Error| Error::internal(format!("{listen}: {error}"));
+    if !listen.is_this_machine().map_err(failed)? {
         return Err(Error::internal(format!(
-            "a sandbox listens on this machine only, such as on 127.0.0.1:8080, and not on {address}: it asks for no \
+            "a sandbox listens on this machine only, such as on 127.0.0.1:8080, and not on {listen}: it asks for no \
              log-in where it moves the clock, and its passphrases are printed"
         )));
     }
-    TcpListener::bind(addresses.as_slice()).map_err(failed)
+    listen.bind().map_err(failed)
 }
 
 impl Sandbox {
@@ -66,6 +65,7 @@ impl Sandbox {
         config.database = data.backend();
         config.keyring = Some(keyring.backend());
         config.root_key = Some(entropy.bytes::<32>().to_vec());
+        config.cors_localhost = true;
         (config.auth_per_minute, config.requests_per_minute) = (None, None);
         let url = config.public_url.clone();
         let clock = Clock::manual(demo::beginning(now));

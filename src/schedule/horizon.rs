@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::store;
 use crate::care::access::WriteScope;
-use crate::changes::{self, FeedsPlan};
+use crate::changes::{self, Bytes, FeedsPlan};
 use crate::kernel::id::Patient;
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
 use crate::state::State;
 use crate::tasks::{Due, Round, Task, TaskProgress, keys_of};
@@ -26,7 +26,8 @@ const LATER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The task that plans again for patients whose horizon has moved, each in a unit of its own.
 ///
-/// At its start, a server marks all patients for planning if its protocol is newer than that of their plans.
+/// At its start, a server marks all patients for planning if its protocol is newer than that of their plans, or its time
+/// zones are of another edition.
 #[derive(Clone, Copy, Debug)]
 pub struct Horizon;
 
@@ -40,7 +41,11 @@ impl Task for Horizon {
     }
 
     fn begin<'a>(&'a self, state: &'a State, now: Timestamp) -> BoxFuture<'a, Result<()>> {
-        follow_protocol(state, state.protocols.current(), now).boxed()
+        async move {
+            follow_protocol(state, state.protocols.current(), now).await?;
+            follow_zones(state, now).await
+        }
+        .boxed()
     }
 
     fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
@@ -80,20 +85,39 @@ pub async fn follow_protocol(state: &State, protocol: &Protocol, now: Timestamp)
     if known.is_some_and(|known| known >= version) {
         return Ok(());
     }
-    let mut after = None;
     if known.is_some() {
-        loop {
-            let last = state.db.write_bulk(move |tx| store::mark_all_to_plan(tx, after, now, MARKED)).await?;
-            if last.is_none() {
-                break;
-            }
-            after = last;
-        }
+        mark_all(state, now).await?;
     }
     let key = protocol.key.clone();
     state.db.write_bulk(move |tx| store::note_version(tx, &key, version)).await?;
     tracing::info!(protocol = %protocol.key, version, "plans follow this version of the protocol");
     Ok(())
+}
+
+/// Marks all patients for planning if the time zones are of another edition than those of their plans.
+async fn follow_zones(state: &State, now: Timestamp) -> Result<()> {
+    let (known, edition) = (state.db.read(store::planned_zones).await?, zone_data::edition());
+    if known.as_deref() == Some(edition.as_bytes()) {
+        return Ok(());
+    }
+    if known.is_some() {
+        mark_all(state, now).await?;
+    }
+    state.db.write_bulk(move |tx| store::note_zones(tx, edition)).await?;
+    tracing::info!(edition, "plans follow this edition of the time zones");
+    Ok(())
+}
+
+/// Marks all patients for planning at `now`.
+async fn mark_all(state: &State, now: Timestamp) -> Result<()> {
+    let mut after = None;
+    loop {
+        let last = state.db.write_bulk(move |tx| store::mark_all_to_plan(tx, after, now, MARKED)).await?;
+        if last.is_none() {
+            return Ok(());
+        }
+        after = last;
+    }
 }
 
 async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Result<bool> {
@@ -106,7 +130,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now
     let unit = state.db.write_bulk(move |tx| {
         WriteScope::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head before anything is read.
-            changes::take(tx, patient, 0)?;
+            changes::take(tx, patient, 0, Bytes::default())?;
             let wanted = store::is_to_plan(tx, access)?;
             if wanted {
                 access.feed_plan(FeedsPlan::Always);

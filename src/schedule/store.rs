@@ -161,6 +161,19 @@ pub fn note_version(tx: &mut Tx<'_>, protocol: &str, version: u32) -> Result<()>
     values::replace(tx, &version_name(protocol), &version.to_be_bytes())
 }
 
+/// The name of the edition of the time zones by which plans are made.
+const ZONES: &str = "time_zones";
+
+/// Reads the edition of the time zones by which plans are made; `None` in a new database.
+pub fn planned_zones(tx: &mut Tx<'_>) -> Result<Option<Vec<u8>>> {
+    values::find(tx, ZONES)
+}
+
+/// Notes that plans are made by this edition of the time zones.
+pub fn note_zones(tx: &mut Tx<'_>, edition: &str) -> Result<()> {
+    values::replace(tx, ZONES, edition.as_bytes())
+}
+
 /// Marks the next `most` patients after `after` for planning at `now`. Answers the last of them; `None` when there is
 /// none.
 pub fn mark_all_to_plan(

@@ -26,7 +26,7 @@ pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64
 ///
 /// # Errors
 ///
-/// The errors of `change`; 412 when `when` names another version.
+/// The errors of `change`; 428 and 412 for preconditions.
 pub fn patch_settings(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -39,7 +39,7 @@ pub fn patch_settings(
     if after == before {
         return Ok((before, version));
     }
-    when.check(Some(&EntityTag::version(version)))?;
+    when.require(&EntityTag::version(version))?;
     update(tx, access, &after, version + 1)?;
     Ok((after, version + 1))
 }

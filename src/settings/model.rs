@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::Clinic;
-use crate::kernel::{Error, Id, Result, Zone};
+use crate::kernel::{Error, Id, Result, Zone, limits};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
 /// A reason against some exercises. Therapists set it; it is never named to the patient.
@@ -136,7 +136,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes ahead.
+    /// [`Error::LimitReached`]; [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes ahead.
     pub fn change_zone(&mut self, zone: Zone, from: Timestamp, now: Timestamp) -> Result<bool> {
         if self.zones.last().is_some_and(|last| last.zone == zone) {
             return Ok(false);
@@ -149,7 +149,10 @@ impl Settings {
                 return Err(Error::field("/effective_at", "must not lie before the last change of zone"));
             }
             Some(last) if from == last.from => last.zone = zone,
-            _ => self.zones.push(ZoneSince { zone, from }),
+            _ => {
+                limits::ZONE_CHANGES.admit(i64::try_from(self.zones.len()).unwrap_or(i64::MAX))?;
+                self.zones.push(ZoneSince { zone, from });
+            }
         }
         Ok(true)
     }

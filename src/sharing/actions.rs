@@ -4,7 +4,7 @@ use crate::care::access::Write;
 use crate::care::grants::store::{self, GrantKey, GrantRow};
 use crate::care::grants::{GrantDoc, Reader, Rule, Target, open, seal};
 use crate::care::{Access, Read};
-use crate::changes::{Change, Entity, Op};
+use crate::changes::{Bytes, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::exercises;
 use crate::idempotency::Outcome;
@@ -12,14 +12,14 @@ use crate::items::ItemTable as _;
 use crate::journal;
 use crate::kernel::id::{Account, Any, Entry, Grant};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result, Standing, limits};
 
 /// Makes a grant. A repetition changes nothing.
 ///
 /// # Errors
 ///
 /// [`Error::Deleted`] when it was ended, [`Code::AlreadyExists`] when the id has another content, [`Error::NotFound`]
-/// for an unknown or deleted item, [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an
+/// for an unknown or deleted item, [`Error::LimitReached`], [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an
 /// active link and for an end in the past.
 pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDoc) -> Result<Outcome<GrantRow>> {
     let therapist = match doc.reader {
@@ -47,15 +47,22 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     let items = match &doc.target {
         Target::Entry(entry) => {
             let state = journal::store::EntryTable::find_state(tx, access, entry.any())?;
-            vec![shareable(entry.any(), state.map(|state| (state.draft, state.deleted)))?]
+            vec![shareable(entry.any(), "patch_entry", state.map(|state| (state.draft, state.deleted)))?]
         }
         Target::ExerciseResponse(response) => {
             let state = exercises::store::ResponseTable::find_state(tx, access, response.any())?;
-            vec![shareable(response.any(), state.map(|state| (state.draft, state.deleted)))?]
+            let state = state.map(|state| (state.draft, state.deleted));
+            vec![shareable(response.any(), "patch_exercise_response", state)?]
         }
         Target::Rule(rule) => matching(tx, access, rule)?.into_iter().map(Id::any).collect(),
     };
+    close_expired(tx, access)?;
+    if doc.rule().is_some() {
+        limits::GRANTS_BY_RULE.admit(store::count_by_rule(tx, access)?)?;
+    }
+    limits::LIVE_GRANTS.admit(store::count_open(tx, access)?)?;
     let sealed = seal(access.keys()?, access.patient(), id, doc)?;
+    access.stores(Bytes::text([sealed.as_slice()]));
     let key = GrantKey {
         id,
         patient_id: access.patient(),
@@ -67,26 +74,35 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     };
     let row = GrantRow { key, doc: sealed };
     store::insert(tx, &row, &links)?;
-    for item in items {
-        store::insert_item(tx, access, id, item)?;
-    }
+    store::insert_items(tx, access, id, &items)?;
     access.record(tx, Change::new(Entity::Grant, id, 1, Op::Create))?;
     Ok(Outcome::created(id, row))
 }
 
-/// Returns the item if it can be shared: it exists and is done. `state` is whether it is a draft, and deleted.
-fn shareable(item: Id<Any>, state: Option<(bool, bool)>) -> Result<Id<Any>> {
+/// Returns the item if it can be shared: it exists and is done. `state` is whether it is a draft, and deleted; `patch`
+/// is the operation that ends a draft.
+fn shareable(item: Id<Any>, patch: &'static str, state: Option<(bool, bool)>) -> Result<Id<Any>> {
     match state {
         Some((false, false)) => Ok(item),
-        Some((true, false)) => Err(Error::conflict(Code::NotShareable)),
+        Some((true, false)) => Err(Error::State(Code::NotShareable, Standing { state: "draft", allowed: vec![patch] })),
         Some((_, true)) | None => Err(Error::NotFound),
     }
 }
 
-/// Lists the done entries that fall under a rule now.
+/// Closes grants that have expired, so that the open ones are few.
+fn close_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+    let mut closed = Vec::new();
+    for key in store::list_expired(tx, access)? {
+        let version = store::mark_closed(tx, access, &key)?;
+        closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
+    }
+    access.record_all(tx, &closed)
+}
+
+/// Lists the done entries that fall under a rule now: among the newest, because each is opened in the unit.
 fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<Id<Entry>>> {
-    let mut found = Vec::new();
-    for (entry, kind, answers_prompt) in journal::store::list_kinds(tx, access, rule.answers_prompt)? {
+    let (mut found, most) = (Vec::new(), limits::PAST_ENTRIES_OF_RULE.rows());
+    for (entry, kind, answers_prompt) in journal::store::list_kinds(tx, access, rule.answers_prompt, most)? {
         if rule.matches(kind.name(), answers_prompt) {
             found.push(entry);
         }

@@ -56,6 +56,15 @@ pub trait Task: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Ends the work of a server that stops, after its last round.
+    ///
+    /// # Errors
+    ///
+    /// When database or keyring cannot be reached.
+    fn end<'a>(&'a self, _state: &'a State) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Does a bounded part of what is due, so that a worker that is asked to stop stops soon.
     ///
     /// # Errors

@@ -14,10 +14,11 @@ const FILE_MODE: u32 = 0o600;
 /// The permissions of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// An open key folder. While this value lives, no other process opens the same folder.
+/// A key folder.
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    /// While it is held, no other process opens the same folder.
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -33,14 +34,32 @@ impl Folder {
             Err(error) => Err(error),
         }
         .map_err(|error| failed("make", path, &error))?;
+        let folder = Self { path: path.to_owned(), _lock: None };
+        folder.check()?;
+        let lock = private_file(&path.join("lock"))?;
+        lock.lock().map_err(|error| failed("lock", path, &error))?;
+        folder.check()?;
+        Ok(Self { _lock: Some(lock), ..folder })
+    }
+
+    /// Looks at a folder that may not be there, and refuses it if others may look inside. Makes nothing. Blocks.
+    pub(super) fn look(path: &Path) -> Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let folder = Self { path: path.to_owned(), _lock: None };
+        folder.check()?;
+        Ok(Some(folder))
+    }
+
+    /// Refuses a folder that others may look into, or one with a file that others may read.
+    fn check(&self) -> Result<()> {
+        let path = self.path.as_path();
         let meta = fs::metadata(path).map_err(|error| failed("read", path, &error))?;
         if !meta.is_dir() {
             return Err(Error::internal(format!("{} is not a folder", path.display())));
         }
         refuse_if_shared(path, meta.permissions().mode(), FOLDER_MODE)?;
-
-        let lock = private_file(&path.join("lock"))?;
-        lock.lock().map_err(|error| failed("lock", path, &error))?;
         for entry in fs::read_dir(path).map_err(|error| failed("read", path, &error))? {
             let file = entry.map_err(|error| failed("read", path, &error))?.path();
             match fs::metadata(&file) {
@@ -53,7 +72,7 @@ impl Folder {
                 Err(error) => return Err(failed("read", &file, &error)),
             }
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(())
     }
 
     /// Reads a file, if it is there.

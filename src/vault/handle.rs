@@ -3,21 +3,22 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::cache::Cache;
 use super::cursor;
 use super::folder::{Folder, private_file};
-use super::keyring::{Keyring, Wrapped};
+use super::installation::{self, DataMark, Found, Holder, Identity, Places};
+use super::keyring::{Keyring, Wrapped, peek_mark};
 use super::keys::{self, DataKey, Keys, Tag};
 use super::root::{self, MacLabel, Root, RootKey};
 use super::seal::Purpose;
 use super::signing::SigningKey;
 use crate::db::migrate::{self, Family};
-use crate::db::{Backend, Db, RowKey};
+use crate::db::{Backend, Db, RowKey, Tx};
 use crate::kernel::{Entropy, Error, Result};
 
 /// The places of the keys.
@@ -36,6 +37,11 @@ impl VaultConfig {
     pub fn in_folder(key_dir: impl Into<PathBuf>) -> Self {
         Self { key_dir: key_dir.into(), root_key: None, keyring: None }
     }
+
+    /// Returns the place of the keyring.
+    pub fn keyring(&self) -> Backend {
+        self.keyring.clone().unwrap_or_else(|| Backend::Sqlite(self.key_dir.join("keyring.sqlite")))
+    }
 }
 
 impl fmt::Debug for VaultConfig {
@@ -50,6 +56,12 @@ impl fmt::Debug for VaultConfig {
 pub struct Vault(Arc<Inner>);
 
 struct Inner {
+    /// The id of the installation.
+    id: Uuid,
+    /// The number of the last change of keys that this process knows of.
+    generation: AtomicU64,
+    /// The number of changes that the keyring lacks.
+    missing: u64,
     root: Root,
     signing: SigningKey,
     keyring: Keyring,
@@ -63,31 +75,94 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// The keyring's own row: an unused key, wrapped by the root to which the keyring belongs.
-const WITNESS: Tag = Tag { subject: Uuid::nil(), number: 0, purpose: 0 };
-
 impl Vault {
-    /// Opens the key folder and the keyring, and makes those that are missing.
+    /// Looks at data, keyring and root key as [`Vault::open`] does, and makes nothing. Blocks.
     ///
     /// # Errors
     ///
-    /// A sentence for the operator: others may read the keys, a key file is damaged, the root key is not the one of
-    /// this keyring, or the keyring cannot be reached.
-    pub async fn open(config: VaultConfig, entropy: Entropy) -> Result<Self> {
-        let source = entropy.clone();
-        let opened = tokio::task::spawn_blocking(move || open(config, &source)).await;
-        let (root, signing, db) = opened.map_err(|error| Error::Internal(Box::new(error)))??;
-        let vault = Self(Arc::new(Inner { root, signing, keyring: Keyring::new(db), cache: Cache::new(), entropy }));
-        if let Err(error) = vault.check_witness().await {
-            vault.close();
-            return Err(error);
+    /// As [`Vault::open`], for what is there and cannot be read.
+    pub fn check(config: &VaultConfig, data: &Backend) -> Result<Checked> {
+        look(config, Some(data))
+    }
+
+    /// Opens the key folder and the keyring of `data`, and makes those of a new installation. Without `data` the keys
+    /// stand alone.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator: others may read the keys, a key file is damaged, data, keyring and root key do not
+    /// belong together, one of them is missing while another is in use, or the keyring cannot be reached.
+    pub async fn open(config: VaultConfig, data: Option<Backend>, entropy: Entropy) -> Result<Self> {
+        let (source, places) = (entropy.clone(), places(&config, data.as_ref()));
+        let opened = tokio::task::spawn_blocking(move || {
+            let opened = open(&config, data.as_ref(), &source)?;
+            Ok::<_, Error>((Db::open(opened.keyring.clone())?, opened))
+        });
+        let (db, opened) = opened.await.map_err(|error| Error::Internal(Box::new(error)))??;
+        let keyring = Keyring::new(db);
+        let mark = match keyring.identify(opened.ours, opened.used).await {
+            Ok(mark) => mark,
+            Err(error) => {
+                keyring.close();
+                return Err(error);
+            }
+        };
+        let Opened { root, signing, .. } = opened;
+        // Another process may have made the keyring in the meantime.
+        if !mark.identity.is_of(&root, Holder::Keyring) {
+            keyring.close();
+            return Err(Error::internal("the keyring was given to another installation meanwhile: name another one"));
+        }
+        let vault = Self(Arc::new(Inner {
+            id: mark.identity.id,
+            generation: AtomicU64::new(mark.generation),
+            missing: mark.missing,
+            root,
+            signing,
+            keyring,
+            cache: Cache::new(),
+            entropy,
+        }));
+        metrics::gauge!("keyring_changes_missing").set(f64::from(u32::try_from(mark.missing).unwrap_or(u32::MAX)));
+        if mark.missing > 0 {
+            tracing::error!("{}", installation::older(mark.missing, &places.keyring));
         }
         Ok(vault)
     }
 
+    /// Gives the data the identity of the installation, unless they have it.
+    ///
+    /// # Errors
+    ///
+    /// When another process has given them another one, or the database fails.
+    pub async fn bind(&self, data: &Db) -> Result<()> {
+        let ours = Identity::new(&self.0.root, Holder::Data, self.0.id);
+        let generation = self.generation();
+        let found = data.write(move |tx| {
+            DataMark::insert(tx, &ours)?;
+            DataMark::raise(tx, generation)?;
+            DataMark::find(tx)
+        });
+        match found.await? {
+            Some(found) if found.identity == ours => Ok(()),
+            _ => Err(Error::internal("the database was given to another installation meanwhile: name another one")),
+        }
+    }
+
+    /// Returns the number of changes of keys that the keyring lacks, since it was restored from a backup older than
+    /// the data.
+    pub fn missing_changes(&self) -> u64 {
+        self.0.missing
+    }
+
+    /// Returns the number of the last change of keys that this process knows of.
+    fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
     /// Makes the keys of a new subject. They are durable when this returns, and not yet cached.
     ///
-    /// Call it before the unit of work that inserts the subject, and [`Vault::remember`] after its commit.
+    /// Call it before the unit of work that inserts the subject, and [`Vault::keep`] in it.
     ///
     /// # Errors
     ///
@@ -103,7 +178,8 @@ impl Vault {
             made.push(DataKey::new(number, purpose, &plain)?);
             rows.push(Wrapped { number, purpose: tag.purpose, key });
         }
-        self.0.keyring.insert(subject, rows, now).await?;
+        let generation = self.0.keyring.insert(subject, rows, now).await?;
+        self.0.generation.fetch_max(generation, Ordering::AcqRel);
         Ok(Keys::new(subject, made, self.0.entropy.clone()))
     }
 
@@ -117,8 +193,22 @@ impl Vault {
             Ok(keys) => return Ok(Some(keys)),
             Err(turn) => turn,
         };
+        let keys = self.keys_from_keyring(subject).await?;
+        if let Some(keys) = &keys {
+            self.0.cache.put(keys.clone(), Some(turn));
+        }
+        Ok(keys)
+    }
+
+    /// Returns the keys of a subject as [`Vault::keys`] does, past the cache: in the same time for a subject that has
+    /// keys in the cache, one that has not, and one that is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vault::keys`].
+    pub async fn keys_from_keyring(&self, subject: Uuid) -> Result<Option<Keys>> {
         let rows = self.0.keyring.list(subject).await?;
-        if rows.is_empty() || subject.is_nil() {
+        if rows.is_empty() {
             return Ok(None);
         }
         let corrupt = || Error::corrupt("wrapped_keys", subject);
@@ -128,9 +218,7 @@ impl Vault {
             let plain = keys::unwrap(&self.0.root.wrapping, tag, &key).ok_or_else(corrupt)?;
             found.push(DataKey::new(number, Purpose::from_code(purpose).ok_or_else(corrupt)?, &plain)?);
         }
-        let keys = Keys::new(subject, found, self.0.entropy.clone());
-        self.0.cache.put(keys.clone(), Some(turn));
-        Ok(Some(keys))
+        Ok(Some(Keys::new(subject, found, self.0.entropy.clone())))
     }
 
     /// Destroys the keys of these purposes for good: values sealed under them are unreadable from now on. Doing it
@@ -143,17 +231,35 @@ impl Vault {
         let deleted = self.0.keyring.delete(subject, purposes).await;
         // This is done after an error too: the outcome of a COMMIT may be unknown.
         self.0.cache.forget(subject);
-        deleted
+        self.0.generation.fetch_max(deleted?, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Notes in the unit that inserts a subject that the data use its keys, which are cached once that is durable.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn keep(&self, tx: &mut Tx<'_>, keys: &Keys) -> Result<()> {
+        DataMark::raise(tx, self.generation())?;
+        let (vault, keys) = (self.clone(), keys.clone());
+        tx.after_commit(move || vault.remember(&keys));
+        Ok(())
     }
 
     /// Caches the keys of a subject whose row is committed.
-    pub fn remember(&self, keys: &Keys) {
+    pub(super) fn remember(&self, keys: &Keys) {
         self.0.cache.put(keys.clone(), None);
     }
 
     /// Computes HMAC-SHA-256 under the key of `label`, over `parts`, each with its length before it.
     pub fn mac(&self, label: MacLabel, parts: &[&[u8]]) -> [u8; 32] {
         self.0.root.mac(label, parts)
+    }
+
+    /// Returns the database of the keyring.
+    pub(super) fn keyring(&self) -> &Db {
+        self.0.keyring.db()
     }
 
     /// Seals a cursor for the caller and the filter in `bound`.
@@ -185,25 +291,83 @@ impl Vault {
     pub fn close(&self) {
         self.0.keyring.close();
     }
+}
 
-    /// Refuses the root key of another keyring, before it wraps keys that the right one could not unwrap.
-    async fn check_witness(&self) -> Result<()> {
-        let (_, key) = keys::make(&self.0.root.wrapping, WITNESS, &self.0.entropy)?;
-        let ours = Wrapped { number: WITNESS.number, purpose: WITNESS.purpose, key };
-        let found = self.0.keyring.first(WITNESS.subject, ours, Timestamp::UNIX_EPOCH).await?;
-        match found.and_then(|row| keys::unwrap(&self.0.root.wrapping, WITNESS, &row.key)) {
-            Some(_) => Ok(()),
-            None => Err(Error::internal(
-                "the root key does not belong to this keyring: restore the right root key, or point to the right keyring",
-            )),
-        }
+/// The parts of the vault that are read or made in its folder and by its root key.
+struct Opened {
+    root: Root,
+    signing: SigningKey,
+    keyring: Backend,
+    /// The identity that a new keyring takes.
+    ours: Identity,
+    /// The generation of the keyring that the data know of.
+    used: u64,
+    /// The lock on the folder, which is held until the keyring is there.
+    _folder: Option<Folder>,
+}
+
+/// What a look at data, keyring and root key has shown.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Why they are refused, in words for the operator.
+    pub faults: Vec<String>,
+    /// What is not refused and the operator should know: that the keyring is older than the data.
+    pub warning: Option<String>,
+    /// Whether the data are of no installation yet.
+    pub is_new: bool,
+}
+
+impl Checked {
+    /// Refuses what has faults.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] with the faults.
+    pub fn refuse(self) -> Result<Self> {
+        if self.faults.is_empty() { Ok(self) } else { Err(Error::internal(self.faults.join("\n"))) }
     }
 }
 
-fn open(config: VaultConfig, entropy: &Entropy) -> Result<(Root, SigningKey, Db)> {
-    // The folder is locked until the keyring is there.
-    let (key, signing, _folder) = server_keys(&config, entropy)?;
-    let keyring = config.keyring.unwrap_or_else(|| Backend::Sqlite(config.key_dir.join("keyring.sqlite")));
+fn look(config: &VaultConfig, data: Option<&Backend>) -> Result<Checked> {
+    let folder = Folder::look(&config.key_dir)?;
+    let root = find_root(config, folder.as_ref())?.map(|key| Root::derive(&key)).transpose()?;
+    // The data first: a generation that they know of was in the keyring before.
+    let data_mark = data.map(DataMark::peek).transpose()?.flatten();
+    let keyring = peek_mark(&config.keyring())?;
+    let found = Found { root: root.as_ref(), keyring, data: data_mark };
+    let missing = found.missing();
+    let warning = (missing > 0).then(|| installation::older(missing, &config.keyring().place()));
+    Ok(Checked { faults: found.faults(&places(config, data)), warning, is_new: data_mark.is_none() })
+}
+
+fn places(config: &VaultConfig, data: Option<&Backend>) -> Places {
+    let root = match config.root_key {
+        Some(_) => "the one that was given".to_owned(),
+        None => config.key_dir.join(root::FILE).display().to_string(),
+    };
+    Places { data: data.map(Backend::place), keyring: config.keyring().place(), root }
+}
+
+fn find_root(config: &VaultConfig, folder: Option<&Folder>) -> Result<Option<RootKey>> {
+    match &config.root_key {
+        Some(bytes) => root::given(bytes).map(Some),
+        None => folder.map_or(Ok(None), root::find),
+    }
+}
+
+fn open(config: &VaultConfig, data: Option<&Backend>, entropy: &Entropy) -> Result<Opened> {
+    let keyring = config.keyring();
+    look(config, data)?.refuse()?;
+    // With a given root key and a keyring in memory there is nothing to keep in a folder, so none is made.
+    let kept = config.root_key.is_none() || !keyring.in_memory();
+    let folder = kept.then(|| Folder::open(&config.key_dir)).transpose()?;
+    // Another process may have been faster: now that the folder is locked, this is true.
+    look(config, data)?.refuse()?;
+    let key = match (find_root(config, folder.as_ref())?, &folder) {
+        (Some(key), _) => key,
+        (None, Some(folder)) => root::make(folder, entropy)?,
+        (None, None) => return Err(Error::internal("there is no root key")),
+    };
     if let Backend::Sqlite(path) = &keyring
         && !keyring.in_memory()
     {
@@ -211,29 +375,9 @@ fn open(config: VaultConfig, entropy: &Entropy) -> Result<(Root, SigningKey, Db)
         drop(private_file(path)?);
     }
     migrate::run(&keyring, Family::Keyring)?;
-    Ok((Root::derive(&key)?, signing, Db::open(keyring)?))
-}
-
-/// Returns the root key, the signing key, and the folder that holds the keys that were not given.
-fn server_keys(config: &VaultConfig, entropy: &Entropy) -> Result<(RootKey, SigningKey, Option<Folder>)> {
-    let given = config.root_key.clone().map(Zeroizing::new);
-    if let Some(bytes) = &given
-        && config.keyring.as_ref().is_some_and(Backend::in_memory)
-    {
-        // There is nothing to keep in a folder, so none is made.
-        let key = root::given(bytes)?;
-        let signing = SigningKey::from_seed(&root::signing_seed(&key)?)?;
-        return Ok((key, signing, None));
-    }
-    let folder = Folder::open(&config.key_dir)?;
-    let (key, seed) = match &given {
-        Some(bytes) => {
-            let key = root::given(bytes)?;
-            let seed = root::signing_seed(&key)?;
-            (key, Some(seed))
-        }
-        None => (root::load(&folder, entropy)?, None),
-    };
-    let signing = SigningKey::load(&folder, seed.as_ref(), entropy)?;
-    Ok((key, signing, Some(folder)))
+    let root = Root::derive(&key)?;
+    let signing = SigningKey::from_seed(&root::signing_seed(&key)?)?;
+    let ours = Identity::draw(&root, entropy);
+    let used = data.map(DataMark::peek).transpose()?.flatten().map_or(0, |mark| mark.generation);
+    Ok(Opened { root, signing, keyring, ours, used, _folder: folder })
 }

@@ -8,9 +8,10 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::installation::{Identity, KeyringMark};
 use super::seal::Purpose;
-use crate::db::schema::wrapped_keys as t;
-use crate::db::{AnyConnection, At, Backend, Both, Db, Tx};
+use crate::db::schema::{installation as i, wrapped_keys as t};
+use crate::db::{AnyConnection, At, Backend, Both, Db, Tx, peek};
 use crate::kernel::id::Any;
 use crate::kernel::{Code, Error, Id, Result};
 
@@ -32,12 +33,30 @@ impl Keyring {
         Self { db }
     }
 
-    /// Stores all keys of a new subject.
+    /// Returns what the keyring says of the installation; it says `ours` if it is new. A generation below `used` is
+    /// raised, and what lies between is missing.
+    pub(super) async fn identify(&self, ours: Identity, used: u64) -> Result<KeyringMark> {
+        self.db
+            .write(move |tx| {
+                let id: Id<Any> = Id::from_uuid(ours.id);
+                let row = (i::one.eq(1), i::id.eq(id), i::mac.eq(ours.mac.as_slice()));
+                let row = (row, i::generation.eq(0_i64), i::missing.eq(0_i64));
+                Both(diesel::insert_into(i::table).values(row).on_conflict_do_nothing()).execute(tx.conn())?;
+                let used = in_row(used)?;
+                diesel::update(i::table.filter(i::generation.lt(used)))
+                    .set((i::missing.eq(i::missing + used - i::generation), i::generation.eq(used)))
+                    .execute(tx.conn())?;
+                find_mark(tx)?.ok_or_else(|| Error::corrupt("installation", ours.id))
+            })
+            .await
+    }
+
+    /// Stores all keys of a new subject, and answers the generation of the change.
     ///
     /// # Errors
     ///
     /// [`Code::AlreadyExists`] when the subject has any of these numbers.
-    pub(super) async fn insert(&self, subject: Uuid, rows: Vec<Wrapped>, now: Timestamp) -> Result<()> {
+    pub(super) async fn insert(&self, subject: Uuid, rows: Vec<Wrapped>, now: Timestamp) -> Result<u64> {
         self.db
             .write(move |tx| {
                 for row in &rows {
@@ -45,28 +64,25 @@ impl Keyring {
                         return Err(Error::Conflict(Code::AlreadyExists, Some(subject)));
                     }
                 }
-                Ok(())
+                next_generation(tx)
             })
             .await
     }
 
-    /// Stores `row` unless there is one of its number, and answers the stored one.
-    pub(super) async fn first(&self, subject: Uuid, row: Wrapped, now: Timestamp) -> Result<Option<Wrapped>> {
-        self.db
-            .write(move |tx| {
-                insert_one(tx, subject, &row, now)?;
-                Ok(select(tx, subject)?.into_iter().find(|found| found.number == row.number))
-            })
-            .await
+    /// Returns the database of the keyring.
+    pub(super) fn db(&self) -> &Db {
+        &self.db
     }
 
     pub(super) async fn list(&self, subject: Uuid) -> Result<Vec<Wrapped>> {
         self.db.read(move |tx| select(tx, subject)).await
     }
 
-    pub(super) async fn delete(&self, subject: Uuid, purposes: &[Purpose]) -> Result<()> {
+    /// Deletes keys, and answers the generation of the change.
+    pub(super) async fn delete(&self, subject: Uuid, purposes: &[Purpose]) -> Result<u64> {
         let codes: Vec<i32> = purposes.iter().map(|purpose| purpose.code()).collect();
-        self.db
+        let deleted = self
+            .db
             .write(move |tx| {
                 if let AnyConnection::Sqlite(conn) = tx.conn() {
                     conn.batch_execute("PRAGMA secure_delete=ON")?;
@@ -76,10 +92,10 @@ impl Keyring {
                     diesel::delete(t::table.filter(t::subject_id.eq(id)).filter(t::purpose.eq(*code)))
                         .execute(tx.conn())?;
                 }
-                Ok(())
+                next_generation(tx)
             })
             .await?;
-        let Backend::Sqlite(path) = self.db.backend().clone() else { return Ok(()) };
+        let Backend::Sqlite(path) = self.db.backend().clone() else { return Ok(deleted) };
         let emptied = tokio::task::spawn_blocking(move || -> Result<()> {
             let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
             Ok(conn.batch_execute("PRAGMA busy_timeout=5000; PRAGMA wal_checkpoint(TRUNCATE)")?)
@@ -89,12 +105,37 @@ impl Keyring {
         if let Ok(Err(error)) = emptied {
             tracing::warn!(%error, "the keyring's log could not be emptied after keys were destroyed");
         }
-        Ok(())
+        Ok(deleted)
     }
 
     pub(super) fn close(&self) {
         self.db.close();
     }
+}
+
+/// Reads what a keyring that may not be there says of the installation. Blocks.
+pub(super) fn peek_mark(keyring: &Backend) -> Result<Option<KeyringMark>> {
+    Ok(peek(keyring, "installation", find_mark)?.flatten())
+}
+
+fn find_mark(tx: &mut Tx<'_>) -> Result<Option<KeyringMark>> {
+    let row: Option<(Id<Any>, Vec<u8>, i64, i64)> =
+        i::table.select((i::id, i::mac, i::generation, i::missing)).first(tx.conn()).optional()?;
+    let Some((id, mac, generation, missing)) = row else { return Ok(None) };
+    let read = || {
+        let identity = Identity { id: id.uuid(), mac: mac.try_into().ok()? };
+        Some(KeyringMark { identity, generation: generation.try_into().ok()?, missing: missing.try_into().ok()? })
+    };
+    read().map(Some).ok_or_else(|| Error::corrupt("installation", id.uuid()))
+}
+
+fn next_generation(tx: &mut Tx<'_>) -> Result<u64> {
+    diesel::update(i::table).set(i::generation.eq(i::generation + 1)).execute(tx.conn())?;
+    Ok(find_mark(tx)?.map_or(0, |mark| mark.generation))
+}
+
+fn in_row(generation: u64) -> Result<i64> {
+    i64::try_from(generation).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 fn insert_one(tx: &mut Tx<'_>, subject: Uuid, row: &Wrapped, now: Timestamp) -> Result<bool> {

@@ -3,10 +3,10 @@
 //! ```text
 //! key folder (0700, a sibling of the data folder)      keyring (a database of its own)
 //!   root.key     32 bytes ── HKDF ──┬─ wrapping key ──▶  wrapped data keys: subject, number, purpose
-//!                                   ├─ one HMAC key for each MacLabel
+//!                                   ├─ one HMAC key for each MacLabel ──▶ the identity of the installation
 //!                                   ├─ HMAC key of the rows that decide who gets in
-//!                                   └─ cursor key
-//!   signing.pk8  Ed25519, signs access tokens
+//!                                   ├─ cursor key
+//!                                   └─ signing key, Ed25519, of access tokens
 //! ```
 //!
 //! With a given root key and a keyring in memory there is nothing to keep, and no folder is made.
@@ -19,20 +19,23 @@
 //! # Promises
 //!
 //! - Keys are made and durable *before* the unit of work that inserts their subject ([`Vault::create`]), and enter the
-//!   cache only *after* it ([`Vault::remember`], from `Tx::after_commit`): a key cached from a rolled-back unit would
-//!   seal text that nobody can open. No unit of work calls the vault; it takes [`Keys`] fetched before.
+//!   cache only *after* it ([`Vault::keep`]): a key cached from a rolled-back unit would seal text that nobody can
+//!   open. No unit of work fetches keys; it takes [`Keys`] fetched before.
 //! - Opening never panics and never gives wrong text, whatever the bytes are.
 //! - Neither keys nor plaintext appear in errors, logs or `Debug`.
-//! - A wrong root key, or one made anew beside an old keyring, is found when the server starts, not when somebody
-//!   opens their journal.
+//! - Data, keyring and root key that do not belong together are refused when the server starts, not when somebody
+//!   opens their journal, and what is missing beside what is in use is never made anew (`installation`).
 //!
 //! Encryption is AES-256-GCM-SIV (RFC 8452): a repeated nonce would show that two plaintexts are equal and nothing
 //! more, so random nonces are safe for any number of documents that a person can write.
 
+mod anchors;
+mod apart;
 mod cache;
 mod cursor;
 mod folder;
 mod handle;
+mod installation;
 mod keyring;
 mod keys;
 mod root;
@@ -41,7 +44,9 @@ mod signing;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Vault, VaultConfig};
+pub use anchors::{Anchor, Anchors, Tampered};
+pub use apart::apart;
+pub use handle::{Checked, Vault, VaultConfig};
 pub use keys::Keys;
 pub use root::MacLabel;
 pub use seal::{Place, Purpose};

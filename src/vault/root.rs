@@ -11,26 +11,28 @@ use super::keys::aead_key;
 use crate::db::RowKey;
 use crate::kernel::{Entropy, Error, Result};
 
-const FILE: &str = "root.key";
+pub(super) const FILE: &str = "root.key";
 const SALT: &[u8] = b"afterglow root 1";
 
 /// The root key.
 pub(super) type RootKey = Zeroizing<[u8; 32]>;
 
-/// Reads the root key from the folder, or makes one. Blocks.
-pub(super) fn load(folder: &Folder, entropy: &Entropy) -> Result<RootKey> {
-    if let Some(bytes) = folder.read(FILE)? {
-        return checked(&bytes).ok_or_else(|| {
-            Error::internal(format!("{FILE} in the key folder has {} bytes, not 32: restore it", bytes.len()))
-        });
-    }
+/// Reads the root key from the folder, if it is there. Blocks.
+pub(super) fn find(folder: &Folder) -> Result<Option<RootKey>> {
+    let Some(bytes) = folder.read(FILE)? else { return Ok(None) };
+    let damaged = || Error::internal(format!("{FILE} in the key folder has {} bytes, not 32: restore it", bytes.len()));
+    checked(&bytes).map(Some).ok_or_else(damaged)
+}
+
+/// Makes a root key and writes it to the folder. Blocks.
+pub(super) fn make(folder: &Folder, entropy: &Entropy) -> Result<RootKey> {
     let made = Zeroizing::new(entropy.bytes());
     folder.create(FILE, made.as_slice())?;
     Ok(made)
 }
 
 /// Takes the root key that the operator gave.
-pub(super) fn given(bytes: &Zeroizing<Vec<u8>>) -> Result<RootKey> {
+pub(super) fn given(bytes: &[u8]) -> Result<RootKey> {
     checked(bytes).ok_or_else(|| Error::internal(format!("the root key has {} bytes, not 32", bytes.len())))
 }
 
@@ -76,8 +78,12 @@ labels! {
     Words words "words",
     /// The `ETag` of a reader's view.
     ReaderTag reader_tag "reader tag",
+    /// The head of an audit chain in the keyring.
+    Anchor anchor "anchor",
     /// The id of a delivery.
     Delivery delivery "delivery",
+    /// The identity that data, keyring and root key share.
+    Installation installation "installation",
 }
 
 /// The keys of the server itself.
@@ -121,7 +127,7 @@ impl Root {
     }
 }
 
-/// Derives the seed of the signing key from a given root key: every server with the same root signs alike.
+/// Derives the seed of the signing key: every server with the same root signs alike.
 pub(super) fn signing_seed(key: &RootKey) -> Result<Zeroizing<[u8; 32]>> {
     expand(&extract(key), "signing")
 }

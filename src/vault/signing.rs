@@ -10,10 +10,7 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::folder::Folder;
-use crate::kernel::{Entropy, Error, Result};
-
-const FILE: &str = "signing.pk8";
+use crate::kernel::{Error, Result};
 
 /// The key pair that signs and verifies access tokens (`alg` is `EdDSA`).
 pub struct SigningKey {
@@ -50,22 +47,7 @@ impl SigningKey {
         &self.jwk
     }
 
-    /// Reads the key from the folder. Without one there, takes `seed`, or else makes one and writes it. Blocks.
-    pub(super) fn load(folder: &Folder, seed: Option<&Zeroizing<[u8; 32]>>, entropy: &Entropy) -> Result<Self> {
-        if let Some(pkcs8) = folder.read(FILE)? {
-            let refused = || Error::internal(format!("{FILE} in the key folder is no Ed25519 key: restore it"));
-            let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).ok().ok_or_else(refused)?;
-            return Ok(Self::new(&pair, &pkcs8));
-        }
-        let made = Zeroizing::new(entropy.bytes());
-        let (pair, pkcs8) = pair_of(seed.unwrap_or(&made))?;
-        if seed.is_none() {
-            folder.create(FILE, &pkcs8)?;
-        }
-        Ok(Self::new(&pair, &pkcs8))
-    }
-
-    /// Makes the key of `seed`, which is kept elsewhere.
+    /// Makes the key of a seed.
     pub(super) fn from_seed(seed: &Zeroizing<[u8; 32]>) -> Result<Self> {
         let (pair, pkcs8) = pair_of(seed)?;
         Ok(Self::new(&pair, &pkcs8))

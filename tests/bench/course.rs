@@ -107,7 +107,7 @@ async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
         let patient: Id<Patient> = Id::from_uuid(someone.patient);
         let (keys, older) = (state.vault.keys(patient.uuid()).await.unwrap(), older.clone());
         let unit = move |tx: &mut Tx<'_>| {
-            changes::take(tx, patient, 0)?;
+            changes::take(tx, patient, 0, changes::Bytes::default())?;
             let asked = PlanRequest { patient, keys: keys.clone(), actor: None, now, feeds: FeedsPlan::Always };
             schedule::replan(tx, &Access::for_planner(&asked), &older)
         };

@@ -22,6 +22,7 @@ mod bare;
 mod client;
 mod course;
 mod growth;
+mod hostile;
 mod people;
 mod planning;
 mod postgres;
@@ -87,6 +88,8 @@ fn main() {
     let mut report = report::Report::default();
     runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
     runtime.block_on(growth::measure(scale, &mut report));
+    let hostile = url.as_deref().map(|cluster| postgres::database(cluster, "afterglow_hostile"));
+    runtime.block_on(hostile::measure(scale, hostile, &mut report));
     planning::measure(&mut report);
     report.print();
 }

@@ -148,6 +148,16 @@ impl Site {
         &self.people.patients[self.scale.writers..]
     }
 
+    /// The therapist of everybody.
+    pub fn therapist(&self) -> &Someone {
+        &self.people.therapist
+    }
+
+    /// How long and how often things are measured.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
     /// Links a patient to the therapist, opens all reflections to them, and writes a shelf of them.
     async fn fill(&self, patient: &Someone) {
         let mut wire = Connection::to(self.server.address).await;
@@ -260,7 +270,7 @@ fn size_of(folder: &Path) -> u64 {
 }
 
 /// A request whose answer is read.
-async fn ask(
+pub async fn ask(
     wire: &mut Connection,
     method: &str,
     path: &str,

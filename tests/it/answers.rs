@@ -122,11 +122,11 @@ async fn rule_a_prompt_that_moved_says_why() {
         (found["detail"]["why"].clone(), found["detail"].get("cause").cloned())
     };
     assert_eq!(people().await, (json!("window"), None), "it sits where its rule puts it");
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "22:00", "to": "12:00" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "22:00", "to": "12:00" } })).await.ok();
     assert_eq!(people().await, (json!("quiet_hours"), Some(json!("quiet_hours"))));
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "21:00", "to": "08:00" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "21:00", "to": "08:00" } })).await.ok();
     assert_eq!(people().await, (json!("window"), Some(json!("window"))));
-    ann.patch("/v1/me", json!({ "time_zone": "Europe/London" })).send().await.ok();
+    ann.sets(json!({ "time_zone": "Europe/London" })).await.ok();
     assert_eq!(people().await, (json!("window"), Some(json!("zone"))));
     let path = ann.of_theirs(&format!("/infusions/{infusion}"));
     let tag = theo.get(&path).send().await.ok().etag();
@@ -167,7 +167,7 @@ async fn rule_the_weekly_prompt_comes_on_the_patients_day() {
     theo.records(&ann, app.now()).await;
     app.wait(hours(24 * 16));
     let weekly = async |day: &str| {
-        ann.patch("/v1/me", json!({ "weekly_day": day })).send().await.ok();
+        ann.sets(json!({ "weekly_day": day })).await.ok();
         let prompts = ann.prompts().await.into_iter();
         let waiting = prompts.filter(|prompt| prompt["rule_key"] == "mnt.weekly" && prompt["state"] == "planned");
         waiting.map(|prompt| prompt["detail"]["local_date"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

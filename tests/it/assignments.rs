@@ -39,7 +39,7 @@ async fn an_assignment_is_seen_done_and_shared_or_not() {
     );
     assert_eq!(now.text("/items/0/reasons/0/code"), "assignment");
 
-    let work = json!({ "exercise_key": "values-sort", "occurred_at": "2026-03-10T22:30:00Z", "zone": "Europe/Berlin", "assignment_id": id, "answers": { "lived": 4 } });
+    let work = json!({ "exercise_key": "values-sort", "exercise_version": 1, "occurred_at": "2026-03-10T22:30:00Z", "zone": "Europe/Berlin", "assignment_id": id, "answers": { "lived": 4 } });
     let response = ann.works(work).await;
     let seen = tess.reads(&ann, &at).await.ok();
     assert_eq!((seen.text("/state"), seen.text("/done_on")), ("done".to_owned(), "2026-03-10".to_owned()));
@@ -116,7 +116,7 @@ async fn cautions_withhold_without_a_word_of_why() {
         assert!(!said.contains(word), "{word} is named");
     }
     // To begin is refused; what was worked on, perhaps without a network, is kept.
-    let begin = json!({ "exercise_key": "kind-letter", "status": "draft", "occurred_at": ann.app.now().to_string() });
+    let begin = json!({ "exercise_key": "kind-letter", "exercise_version": 1, "status": "draft", "occurred_at": ann.app.now().to_string() });
     let refused = ann.put(&ann.my(&format!("/exercise-responses/{}", new_id(&ann.app))), begin.clone()).send().await;
     assert_eq!((refused.status.as_u16(), refused.text("/code")), (409, "exercise_withheld".to_owned()));
     let mut words = begin;
@@ -129,8 +129,7 @@ async fn what_becomes_of_a_response_that_is_not_open_is_not_to_be_seen_by_its_as
     let (ann, tess) = two().await;
     let id = tess.assigns(&ann, "values-sort").await;
     let at = format!("/assignments/{id}");
-    let work =
-        json!({ "exercise_key": "values-sort", "occurred_at": "2026-03-10T18:30:00+01:00", "assignment_id": id });
+    let work = json!({ "exercise_key": "values-sort", "exercise_version": 1, "occurred_at": "2026-03-10T18:30:00+01:00", "assignment_id": id });
     let response = ann.works(work).await;
     let seen = tess.reads(&ann, &at).await.ok();
     assert_eq!(seen.text("/done_on"), "2026-03-10");
@@ -149,8 +148,7 @@ async fn whoever_has_an_older_copy_of_an_assignment_is_told_of_every_change_they
     let has = async |tag: &str| tess.get(&at).header("if-none-match", tag).send().await;
     let made = tess.get(&at).send().await.ok().etag();
     assert_eq!(has(&made).await.status, 304);
-    let work =
-        json!({ "exercise_key": "values-sort", "occurred_at": "2026-03-10T18:30:00+01:00", "assignment_id": id });
+    let work = json!({ "exercise_key": "values-sort", "exercise_version": 1, "occurred_at": "2026-03-10T18:30:00+01:00", "assignment_id": id });
     let response = ann.works(work).await;
     let done = has(&made).await.ok().etag();
     let grant = ann.opens_response(&response, &["answers"], &tess).await;
@@ -185,7 +183,7 @@ async fn what_a_therapist_said_may_be_said_again_when_its_day_has_passed() {
 async fn a_response_does_the_assignment_that_asks_for_its_exercise() {
     let (ann, tess) = two().await;
     let id = tess.assigns(&ann, "values-sort").await;
-    let other = json!({ "exercise_key": "box-breath", "occurred_at": "2026-03-10T18:30:00Z", "assignment_id": id });
+    let other = json!({ "exercise_key": "box-breath", "exercise_version": 1, "occurred_at": "2026-03-10T18:30:00Z", "assignment_id": id });
     let path = ann.my(&format!("/exercise-responses/{}", new_id(&ann.app)));
     let refused = ann.put(&path, other).send().await.refused("invalid");
     assert_eq!(refused.text("/errors/0/pointer"), "/assignment_id");
@@ -224,7 +222,7 @@ async fn how_it_feels_at_the_beginning_is_kept_whatever_is_offered() {
     let (ann, tess) = two().await;
     tess.records(&ann, ann.app.now() - SignedDuration::from_mins(30)).await;
     assert_eq!(offer(&ann, "kind-letter").await, "not_now", "just landing");
-    let begin = json!({ "exercise_key": "kind-letter", "status": "draft", "occurred_at": ann.app.now().to_string() });
+    let begin = json!({ "exercise_key": "kind-letter", "exercise_version": 1, "status": "draft", "occurred_at": ann.app.now().to_string() });
     let path = ann.my(&format!("/exercise-responses/{}", new_id(&ann.app)));
     ann.put(&path, begin.clone()).send().await.expect(409).refused("exercise_withheld");
     let mut felt = begin;

@@ -64,7 +64,7 @@ const CONTENT: [&str; 18] = [
     "mark_response_opened",
     "patch_assignment",
     "patch_infusion",
-    "post_comment",
+    "put_comment",
     "put_assignment",
     "put_infusion",
 ];
@@ -320,12 +320,12 @@ async fn s2_a_thousand_of_a_thousand_tampers_are_found() {
                 raw(tx, "SAVEPOINT tamper");
                 let said = tamper(tx, patient, &rows, (block * 100 + n) % TAMPERS);
                 let (seq, mac) = head_of(tx, subject);
-                let fault = audit::verify(tx, &vault, subject, seq, &mac)?;
+                let fault = audit::verify(tx, &vault, subject, seq, &mac, None)?;
                 assert!(fault.is_some(), "{said} was not found");
                 raw(tx, "ROLLBACK TO SAVEPOINT tamper; RELEASE SAVEPOINT tamper");
             }
             let (seq, mac) = head_of(tx, subject);
-            assert_eq!(audit::verify(tx, &vault, subject, seq, &mac)?, None, "and what nobody touched fits");
+            assert_eq!(audit::verify(tx, &vault, subject, seq, &mac, None)?, None, "and what nobody touched fits");
             Ok(())
         };
         state.db.write(unit).await.unwrap();

@@ -286,7 +286,7 @@ fn invented(column: &str) -> &'static [&'static str] {
         "capabilities" => &["15"],
         "sections" => &["111", "127"],
         "state" => &["'active'"],
-        name if name.ends_with("_at") || name == "locked_until" => &["NULL", "LATER"],
+        name if name.ends_with("_at") => &["NULL", "LATER"],
         _ => &["NULL"],
     }
 }

@@ -194,7 +194,7 @@ async fn the_patient_sees_who_looked() {
             "end_infusion",
             "get_entry",
             "mark_entry_opened",
-            "post_comment",
+            "put_comment",
             "put_assignment",
             "get_exercise_response",
             "mark_response_opened",
@@ -239,7 +239,8 @@ async fn after_a_link_has_ended_the_clinic_sees_nothing_and_the_patient_keeps_al
     let thread = niamh.mine(&format!("entries/{well}/comments")).await;
     assert_eq!(thread.len(), 2, "what was said stays with her");
     let more = json!({ "body": "Still there?", "thread_id": thread[0]["thread_id"] });
-    niamh.post(&format!("/v1/patients/me/entries/{well}/comments"), more).await.expect(409).refused("state_conflict");
+    let path = format!("/v1/patients/me/entries/{well}/comments");
+    niamh.says(&path, more).await.expect(409).refused("state_conflict");
     assert!(titles_of(&entries).contains("Three lines from the west"), "she goes on writing");
     let links = niamh.list("/v1/care-links").await;
     assert_eq!(each(&links, "/state"), ["ended"]);

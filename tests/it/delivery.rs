@@ -48,6 +48,11 @@ impl World {
         Self { app, ann, tess, channel: MemoryChannel::default() }
     }
 
+    /// Ann's therapist.
+    pub fn tess(&self) -> &Person {
+        &self.tess
+    }
+
     fn patient(&self) -> Id<Patient> {
         self.ann.patient.parse().unwrap()
     }
@@ -76,7 +81,7 @@ impl World {
     }
 
     pub async fn state(&self, id: Id<Prompt>) -> String {
-        let prompts = self.ann.get("/v1/patients/me/prompts?limit=200").send().await.ok();
+        let prompts = self.ann.get("/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200").send().await.ok();
         let all = prompts.items().to_vec();
         let found = all.iter().find(|prompt| prompt["id"] == json!(id.to_string())).unwrap();
         found["state"].as_str().unwrap().to_owned()
@@ -363,8 +368,7 @@ async fn a_card_and_somebody_without_notifications_get_no_push() {
     world.app.wait(minutes(5));
     world.work().await;
     assert_eq!(world.state(card).await, "due");
-    let tag = world.ann.get("/v1/me").send().await.ok().etag();
-    world.ann.patch("/v1/me", json!({ "notifications": false })).if_match(&tag).send().await.ok();
+    world.ann.sets(json!({ "notifications": false })).await.ok();
     let quiet = world.plant(minutes(5)).await;
     world.app.wait(minutes(5));
     world.work().await;

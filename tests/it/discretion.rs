@@ -54,7 +54,7 @@ async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
     );
 
     app.wait(SignedDuration::from_hours(24));
-    ann.patch("/v1/me", json!({ "share_activity": true })).send().await.ok();
+    ann.sets(json!({ "share_activity": true })).await.ok();
     assert_eq!(
         theo.get(&hers).send().await.ok().body,
         json!({ "shared": true, "days_active_of_7": 2, "prompts": nothing })
@@ -67,7 +67,7 @@ async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
     app.wait(SignedDuration::from_hours(24 * 6));
     assert_eq!(theo.get(&hers).send().await.ok().body["days_active_of_7"], 0);
     // Switched off, it is gone at once.
-    ann.patch("/v1/me", json!({ "share_activity": false })).send().await.ok();
+    ann.sets(json!({ "share_activity": false })).await.ok();
     assert_eq!(theo.get(&hers).send().await.ok().body, hidden);
 }
 
@@ -75,7 +75,7 @@ async fn rule_a_therapist_sees_activity_only_if_the_patient_switched_it_on() {
 async fn fault_nothing_offered_is_no_hundred_percent_and_an_answer_in_time_counts_however_late_it_arrives() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    ann.patch("/v1/me", json!({ "share_activity": true })).send().await.ok();
+    ann.sets(json!({ "share_activity": true })).await.ok();
     let prompts = async |theo: &Person, ann: &Person| {
         theo.get(&ann.of_theirs("/activity")).send().await.ok().body["prompts"].clone()
     };

@@ -15,7 +15,7 @@ async fn two() -> (Person, Person) {
 
 fn habit(more: Value) -> Value {
     let mut body = json!({
-        "exercise_key": "if-then-habit",
+        "exercise_key": "if-then-habit", "exercise_version": 1,
         "occurred_at": "2026-03-10T18:30:00+01:00",
         "zone": "Europe/Berlin",
         "answers": { "insight": "Slow is allowed", "when": "the kettle boils", "then": "three slow breaths" },
@@ -50,8 +50,7 @@ async fn an_exercise_is_saved_step_by_step_and_finished_later() {
     let (ann, _) = two().await;
     let id = new_id(&ann.app);
     let path = ann.my(&format!("/exercise-responses/{id}"));
-    let start =
-        json!({ "exercise_key": "if-then-habit", "status": "draft", "occurred_at": "2026-03-10T18:30:00+01:00" });
+    let start = json!({ "exercise_key": "if-then-habit", "exercise_version": 1, "status": "draft", "occurred_at": "2026-03-10T18:30:00+01:00" });
     let begun = ann.put(&path, start.clone()).send().await.created();
     assert_eq!(begun.body["status"], "draft");
     ann.resumes(&id, json!({ "answers": { "then": "three slow breaths" } })).await;
@@ -117,7 +116,8 @@ async fn what_was_said_before_can_be_read_and_brought_back_and_is_then_open_to_n
     let first = ann.get(&ann.my(&format!("/exercise-responses/{id}/revisions/1"))).send().await.ok();
     assert_eq!(first.body["answers"]["then"], "three slow breaths");
     assert!(first.body.get("distress").is_none(), "there was none then");
-    let back = ann.act(&ann.my(&format!("/exercise-responses/{id}/revisions/1/restore"))).send().await.ok();
+    let back = ann.act(&ann.my(&format!("/exercise-responses/{id}/revisions/1/restore")));
+    let back = back.if_match("\"v2\"").send().await.ok();
     assert_eq!((&back.body["answers"]["then"], &back.body["version"]), (&json!("three slow breaths"), &json!(3)));
     tess.reads(&ann, &format!("/exercise-responses/{id}")).await.not_found();
     ann.get(&ann.my(&format!("/exercise-responses/{id}/revisions/9"))).send().await.not_found();
@@ -242,7 +242,7 @@ async fn working_on_it_answers_the_prompt_that_suggested_it() {
     };
     let step = prompt("d2.step").await["id"].clone();
     let at = ann.app.now().to_string();
-    let work = json!({ "exercise_key": "activation-plan", "occurred_at": at, "prompt_id": step, "answers": { "area": "body" } });
+    let work = json!({ "exercise_key": "activation-plan", "exercise_version": 1, "occurred_at": at, "prompt_id": step, "answers": { "area": "body" } });
     let mut draft = work.clone();
     draft["status"] = json!("draft");
     let id = ann.works(draft).await;
@@ -285,13 +285,12 @@ async fn distress_that_rises_is_answered_at_once_and_only_to_the_patient() {
 #[actix_web::test]
 async fn an_exercise_that_has_to_stop_says_so_and_asks_later_what_is_for_later() {
     let (ann, _) = two().await;
-    let unsafe_ =
-        json!({ "exercise_key": "repair-letter", "occurred_at": "2026-03-10T18:30:00Z", "answers": { "safe": "no" } });
+    let unsafe_ = json!({ "exercise_key": "repair-letter", "exercise_version": 1, "occurred_at": "2026-03-10T18:30:00Z", "answers": { "safe": "no" } });
     let id = ann.works(unsafe_).await;
     let stopped = ann.response(&id).await.ok();
     assert_eq!(stopped.text("/stopped/step"), "safe");
     assert!(!stopped.text("/stopped/text").is_empty());
-    let plan = json!({ "exercise_key": "activation-plan", "occurred_at": "2026-03-10T18:30:00Z", "answers": { "area": "home" } });
+    let plan = json!({ "exercise_key": "activation-plan", "exercise_version": 1, "occurred_at": "2026-03-10T18:30:00Z", "answers": { "area": "home" } });
     let id = ann.works(plan).await;
     assert_eq!(
         ann.response(&id).await.ok().body["later"][0],
@@ -351,7 +350,7 @@ async fn an_entry_and_a_response_of_one_id_are_two_things() {
     assert!(tess.finds(&ann).await.is_empty(), "what opens one opens the other in no list");
     let thread = ann.care_links().await[0]["id"].clone();
     let words = json!({ "body": "Hello?", "thread_id": thread });
-    ann.post(&ann.my(&format!("/entries/{id}/comments")), words).send().await.refused("invalid");
+    ann.says(&ann.my(&format!("/entries/{id}/comments")), words).send().await.refused("invalid");
     ann.opens(&id, &["text"], &tess).await;
     let seen = tess.reads(&ann, &format!("/entries/{id}")).await.ok();
     assert_eq!(seen.body["sections"], json!(["text"]));
@@ -365,7 +364,7 @@ async fn a_grant_of_what_was_restored_or_brought_back_is_closed_and_says_so() {
     let id = ann.works(work()).await;
     ann.resumes(&id, json!({ "answers": { "hook": "Second" } })).await;
     let grant = ann.opens_response(&id, &["answers"], &tess).await;
-    ann.act(&ann.my(&format!("/exercise-responses/{id}/revisions/1/restore"))).send().await.ok();
+    ann.act(&ann.my(&format!("/exercise-responses/{id}/revisions/1/restore"))).if_match("\"v2\"").send().await.ok();
     let all = ann.get(&ann.my("/grants")).send().await.ok();
     assert_eq!((all.text("/items/0/id"), &all.body["items"][0]["live"]), (grant.clone(), &json!(false)));
     let again = ann.put_grant(&grant, grant_response(&id, &["answers"], &tess)).send().await;

@@ -205,7 +205,7 @@ async fn the_page_is_complete_in_itself_and_every_link_of_it_leads_somewhere() {
     let page = app.get("/docs/guide").send().await.ok();
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
     let page = String::from_utf8(page.bytes).unwrap();
-    assert_eq!(page, guide::page());
+    assert_eq!(page, afterglow::app::pages::page(guide::SOURCE));
     let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
     for word in ["@import", "url(", "expression"] {
         assert!(!style.contains(word), "the style takes {word} from elsewhere");

@@ -113,7 +113,7 @@ async fn a_field_that_is_wrong_does_not_come_back_in_the_answer() {
         let mut problem = answer.body.clone();
         // A pointer names a field by its name; what was in it stays private.
         for error in problem["errors"].as_array_mut().into_iter().flatten() {
-            error["pointer"] = Value::Null;
+            (error["pointer"], error["name"]) = (Value::Null, Value::Null);
         }
         assert!(!problem.to_string().contains("canary"), "{problem}");
     }

@@ -56,6 +56,10 @@ pub fn outcome(answer: &Answer) -> (u16, Value) {
     (answer.status.as_u16(), body)
 }
 
+fn says_replayed(answer: &Answer) -> bool {
+    answer.headers.get("idempotent-replayed").is_some_and(|said| said == "true")
+}
+
 /// How many things there are: each list's length.
 fn sizes(state: &Value) -> Vec<usize> {
     let mut sizes = Vec::new();
@@ -103,6 +107,7 @@ async fn r5_sent_twice_there_is_one_effect_and_one_outcome_also_after_a_restart(
             second.expect(401).refused("session_revoked");
         } else {
             assert_eq!(outcome(&second), outcome(&first), "{}", operation.id);
+            assert_eq!((says_replayed(&first), says_replayed(&second)), (false, true), "{}", operation.id);
         }
         assert_eq!(world.state().await, after, "{} had two effects", operation.id);
         sent.push((operation.id, ask, first));
@@ -228,7 +233,7 @@ async fn r5_the_same_request_is_known_however_its_json_is_written() {
 async fn s14c_a_replay_after_access_was_lost_tells_nothing() {
     let world = World::open().await;
     let theirs = [
-        "post_comment",
+        "put_comment",
         "mark_entry_opened",
         "put_infusion",
         "patch_infusion",
@@ -333,4 +338,7 @@ async fn r5_letting_somebody_go_twice_is_letting_them_go_once() {
     let first = go().send().await.ok();
     let second = go().send().await.ok();
     assert_eq!(second.body, first.body);
+    let third = admin.patch(&path, json!({ "ended": true })).send().await.ok();
+    assert_eq!(third.body, first.body, "also without a key");
+    admin.patch(&path, json!({ "capabilities": ["duty"] })).send().await.not_found();
 }

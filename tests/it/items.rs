@@ -90,7 +90,7 @@ async fn a_third_kind_has_all_that_items_have() {
     ben.get(&format!("/guest/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
     theo.get(&format!("/guest/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
 
-    let old = ann.act(&format!("{path}/revisions/1/restore")).send().await.ok();
+    let old = ann.act(&format!("{path}/revisions/1/restore")).if_match("\"v2\"").send().await.ok();
     assert_eq!((old.text("/story"), old.body["version"].as_i64()), ("I flew.".to_owned(), Some(3)));
     ann.delete(&path).send().await.no_content();
     ann.get(&path).send().await.expect(410);

@@ -63,7 +63,7 @@ fn without_names(problem: &str) -> String {
     let mut problem: Value = serde_json::from_str(problem).unwrap();
     for error in problem.get_mut("errors").and_then(Value::as_array_mut).into_iter().flatten() {
         if error["detail"] == "is not known" {
-            error["pointer"].take();
+            (error["pointer"], error["name"]) = (Value::Null, Value::Null);
         }
     }
     problem.to_string()

@@ -24,7 +24,7 @@ const DOER: [(&str, &str); 12] = [
     ("register", "anonymous"),
 ];
 
-fn doer(operation: &str) -> &'static str {
+pub fn doer(operation: &str) -> &'static str {
     DOER.iter().find(|(of, _)| *of == operation).map_or("owner", |(_, who)| who)
 }
 
@@ -53,7 +53,7 @@ async fn rule_an_unknown_field_is_a_fault_and_a_warning_for_the_lenient() {
     assert!(asked > 15, "{asked}");
 }
 
-fn resolved(schema: &Value) -> Value {
+pub fn resolved(schema: &Value) -> Value {
     match schema["$ref"].as_str() {
         Some(place) => document().pointer(place.trim_start_matches('#')).unwrap().clone(),
         None => schema.clone(),

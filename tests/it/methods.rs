@@ -27,7 +27,17 @@ fn addresses() -> Vec<(String, String)> {
     let paths = document()["paths"].as_object().unwrap();
     let mut all: Vec<_> =
         paths.iter().map(|(path, item)| (filled(path), allow(|name| item[name].is_object()))).collect();
-    for beside in ["/docs", "/docs/", "/docs/guide", "/docs/guide.md", "/openapi.json"] {
+    for beside in [
+        "/",
+        "/docs",
+        "/docs/",
+        "/docs/guide",
+        "/docs/guide.md",
+        "/docs/changes",
+        "/problems",
+        "/openapi.json",
+        "/openapi-3.0.json",
+    ] {
         all.push((beside.to_owned(), allow(|name| name == "get")));
     }
     all

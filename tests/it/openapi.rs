@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::document;
 
+mod generators;
+
 /// Operations for anybody. An operation joins this list by decision, never by a forgotten extractor.
 const PUBLIC: &[&str] = &[
     "get_change_password",
@@ -51,7 +53,7 @@ impl Operation {
         *said == json!([]) || *said == json!([{}])
     }
 
-    fn responses(&self) -> impl Iterator<Item = (&String, &Value)> {
+    fn responses(&self) -> impl Iterator<Item = (&'static String, &'static Value)> + use<> {
         self.item["responses"].as_object().into_iter().flatten()
     }
 }
@@ -77,7 +79,7 @@ fn operations() -> Vec<Operation> {
 }
 
 /// What a `$ref` points to, or the value itself.
-fn resolved(value: &Value) -> &Value {
+fn resolved(value: &'static Value) -> &'static Value {
     match value["$ref"].as_str() {
         Some(to) => pointed(to).unwrap_or_else(|| panic!("{to} points to nothing")),
         None => value,

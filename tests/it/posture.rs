@@ -2,10 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use afterglow::app::Server;
 use afterglow::config::Config;
+use afterglow::db::Backend;
 use afterglow::kernel::{Clock, Entropy, Error};
 use reqwest::Method;
 
@@ -122,13 +122,46 @@ async fn keys_below_the_data_are_refused_also_over_a_link() {
 }
 
 #[actix_web::test]
-async fn one_sqlite_file_has_one_server() {
+async fn one_sqlite_file_has_one_server_by_whatever_path_it_comes() {
     let root = tempfile::tempdir().unwrap();
     let config = Config::in_folder(root.path().join("data"));
+    let file = config.data_dir.join("afterglow.sqlite");
     let first = opened(config.clone()).await.unwrap();
-    let lock = afterglow::app::folder::prepare(&config.data_dir, &config.data_dir.join("afterglow.sqlite"));
-    assert!(lock.is_err(), "a second server would take the folder");
+    std::os::unix::fs::symlink(&file, root.path().join("link.sqlite")).unwrap();
+    std::os::unix::fs::symlink(&config.data_dir, root.path().join("alias")).unwrap();
+    for path in [
+        file.clone(),
+        root.path().join("link.sqlite"),
+        root.path().join("alias/afterglow.sqlite"),
+        root.path().join("data/../alias/./afterglow.sqlite"),
+    ] {
+        // Another data folder, and other keys: the file alone is shared.
+        let mut second = Config::in_folder(root.path().join("other"));
+        second.database = Backend::Sqlite(path.clone());
+        second.key_dir = config.key_dir.clone();
+        refused(opened(second).await, "another server uses");
+    }
+    // Two files in one folder are two databases.
+    let mut neighbour = Config::in_folder(root.path().join("data"));
+    neighbour.database = Backend::Sqlite(root.path().join("data/neighbour.sqlite"));
+    neighbour.key_dir = root.path().join("neighbours-keys");
+    opened(neighbour).await.unwrap().close();
     first.close();
+}
+
+#[actix_web::test]
+async fn a_database_file_with_two_names_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let config = Config::in_folder(root.path().join("data"));
+    opened(config.clone()).await.unwrap().close();
+    std::fs::hard_link(config.data_dir.join("afterglow.sqlite"), root.path().join("second.sqlite")).unwrap();
+    let mut second = config.clone();
+    second.database = Backend::Sqlite(root.path().join("second.sqlite"));
+    for config in [config.clone(), second] {
+        refused(opened(config).await, "several names");
+    }
+    std::fs::remove_file(root.path().join("second.sqlite")).unwrap();
+    opened(config).await.unwrap().close();
 }
 
 #[actix_web::test]
@@ -157,59 +190,20 @@ async fn a_root_key_that_is_lost_or_another_one_is_found_at_the_start() {
     opened(config).await.unwrap().close();
 }
 
-/// Runs the built command with nothing of this machine's environment in it.
-fn afterglow(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_afterglow")).args(arguments).current_dir(folder).env_clear().output().unwrap()
-}
-
-#[test]
-fn check_config_says_what_is_wrong_and_touches_nothing() {
-    let root = tempfile::tempdir().unwrap();
-    let right = afterglow(root.path(), &["check-config"]);
-    assert!(right.status.success(), "{right:?}");
-    for (arguments, words) in [
-        (vec!["--key-dir", "afterglow-data/keys"], "below the data folder"),
-        (vec!["--database-url", "mysql://localhost/x"], "postgres://"),
-        (vec!["--database-url", "sqlite:file:/x?vfs=memdb"], "postgres://"),
-        (vec!["--database-url", "postgres://db.example.org/x"], "no TLS"),
-        (vec!["--keyring-url", "postgres://10.0.0.1/x"], "no TLS"),
-        (vec!["--database-url", "postgres://localhost/x", "--keyring-url", "postgres://localhost/x"], "keyring"),
-        (vec!["--root-key", "c2hvcnQ="], "32 bytes"),
-        (vec!["--root-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="], "root key"),
-        (vec!["--root-key", "not base64!"], "base64"),
-        (vec!["--public-url", "ftp://example.org"], "public URL"),
-        (vec!["--public-url", "http://example.org/"], "public URL"),
-        (vec!["--listen", "nowhere"], "listen"),
-    ] {
-        let output = afterglow(root.path(), &[["check-config"].as_slice(), &arguments].concat());
-        assert!(!output.status.success(), "{arguments:?} passed");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains(words), "{arguments:?}: {said:?} does not say {words:?}");
-        if let Some(secret) = arguments.iter().position(|a| *a == "--root-key") {
-            assert!(!said.contains(arguments[secret + 1]), "the key is in the message");
-        }
-    }
-    assert_eq!(below(root.path()), Vec::<std::path::PathBuf>::new(), "checking made something");
-}
-
-#[test]
-fn the_command_listens_on_this_machine_only_unless_told() {
-    let root = tempfile::tempdir().unwrap();
-    let help = String::from_utf8(afterglow(root.path(), &["--help"]).stdout).unwrap();
-    let listen = help.split("--listen").nth(1).unwrap();
-    assert!(listen.split("--").next().unwrap().contains("[default: 127.0.0.1:8080]"), "{listen}");
-    // Secrets that come from the environment are not shown by it.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
-    let secret = "postgres://ann:canary@localhost/x";
-    let output =
-        command.arg("--help").env("DATABASE_URL", secret).env("AFTERGLOW_ROOT_KEY", "canary").output().unwrap();
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("canary"));
-}
-
 /// Every address of the document, with something in place of its parameters.
 fn addresses() -> Vec<(Method, String)> {
     let mut all = vec![(Method::GET, "/docs/".to_owned()), (Method::GET, "/openapi.json".to_owned())];
-    let outside = ["/nowhere", "/docs", "/docs/guide", "/docs/guide.md"];
+    let outside = [
+        "/nowhere",
+        "/",
+        "/problems",
+        "/openapi-3.0.json",
+        "/docs",
+        "/docs/guide",
+        "/docs/guide.md",
+        "/docs/clients",
+        "/docs/changes",
+    ];
     all.extend(outside.map(|path| (Method::GET, path.to_owned())));
     for (path, item) in document()["paths"].as_object().unwrap() {
         let filled: Vec<&str> = path

@@ -83,7 +83,7 @@ async fn entry_of(theo: &Person, ann: &Person) -> String {
     let entry = ann.writes(with(reflection("x"), json!({ "text": { "title": WORDS, "body": WORDS } }))).await;
     let grant = ann.opens(&entry, &["text"], theo).await;
     let path = ann.of_theirs(&format!("/entries/{entry}/comments"));
-    theo.post(&path, json!({ "body": WORDS })).send().await.created();
+    theo.says(&path, json!({ "body": WORDS })).send().await.created();
     ann.revokes(&grant).await;
     entry
 }

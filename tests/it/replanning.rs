@@ -96,7 +96,7 @@ async fn rule_quiet_hours_move_what_is_to_come_and_nothing_else() {
     let answered = id_of(past[0]);
     ann.writes(with(reflection("Lake"), json!({ "prompt_id": answered, "occurred_at": now.to_string() }))).await;
     let before = by_id(&ann.prompts().await);
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).await.ok();
     let changed = by_id(&ann.prompts().await);
     for (id, prompt) in &before {
         if due(prompt) <= now || prompt["state"] == "completed" {
@@ -109,21 +109,21 @@ async fn rule_quiet_hours_move_what_is_to_come_and_nothing_else() {
     }
     // Said again, nothing changes; taken back, everything is where it was.
     let settled = ann.prompts().await;
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "18:00", "to": "08:00" } })).await.ok();
     assert_eq!(ann.prompts().await, settled);
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "21:00", "to": "08:00" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "21:00", "to": "08:00" } })).await.ok();
     let back = by_id(&ann.prompts().await);
     for (id, prompt) in &before {
         assert_eq!((due(&back[id]), &back[id]["state"]), (due(prompt), &prompt["state"]), "{}", prompt["rule_key"]);
     }
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "18:00", "to": "08:01" } })).send().await.expect(422);
+    ann.sets(json!({ "quiet_hours": { "from": "18:00", "to": "08:01" } })).await.expect(422);
 }
 
 #[actix_web::test]
 async fn rule_another_zone_keeps_the_time_on_the_wall() {
     let (app, _, ann, _) = planned().await;
     let before = by_id(&ann.prompts().await);
-    ann.patch("/v1/me", json!({ "time_zone": "America/New_York" })).send().await.ok();
+    ann.sets(json!({ "time_zone": "America/New_York" })).await.ok();
     let now = by_id(&ann.prompts().await);
     let mut moved = 0;
     for prompt in waiting(&now.clone().into_values().collect::<Vec<_>>()) {
@@ -134,7 +134,7 @@ async fn rule_another_zone_keeps_the_time_on_the_wall() {
     }
     assert!(moved > 8, "only {moved} moved");
     let early = json!({ "time_zone": "Asia/Tokyo", "effective_at": "2026-01-01T00:00:00Z" });
-    ann.patch("/v1/me", early).send().await.expect(422);
+    ann.sets(early).await.expect(422);
 }
 
 #[actix_web::test]
@@ -275,7 +275,7 @@ async fn rule_a_therapist_sees_the_protocol_and_nothing_that_the_patient_did() {
     ann.put(&pause, json!({ "until": after(app.now(), 72).to_string() })).send().await.created();
     assert_eq!(look("").await, list, "a pause");
     ann.delete(&pause).send().await.no_content();
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "19:00", "to": "09:00" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "19:00", "to": "09:00" } })).await.ok();
     assert_eq!(look("").await, list, "quiet hours");
     ann.writes(reflection("Nobody's business")).await;
     assert_eq!(look("").await, list, "an entry that was not shared");
@@ -329,7 +329,7 @@ async fn rule_what_was_put_off_keeps_out_of_a_night_or_a_pause_that_is_set_after
     let seen = async |prompt: &Value| by_id(&ann.prompts().await)[prompt["id"].as_str().unwrap()].clone();
     let first = put_off(0).await;
     assert_eq!(due(&first).to_string(), "2026-03-11T08:00:00Z", "nine in Berlin");
-    ann.patch("/v1/me", json!({ "quiet_hours": { "from": "21:00", "to": "09:30" } })).send().await.ok();
+    ann.sets(json!({ "quiet_hours": { "from": "21:00", "to": "09:30" } })).await.ok();
     let moved = seen(&first).await;
     assert_eq!((due(&moved).to_string(), &moved["state"]), ("2026-03-11T08:30:00Z".to_owned(), &json!("planned")));
     // Nothing else has happened to it: it can still be answered, and is put off three times at most.

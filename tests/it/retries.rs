@@ -61,3 +61,43 @@ async fn a7_without_a_key_the_creating_request_is_known_in_every_spelling_also_a
         assert_eq!(world.state().await, changed, "a late retry of {operation} undid a change");
     }
 }
+
+/// What may change the record without a precondition, and why.
+const WITHOUT: [(&str, &str); 3] = [
+    ("create_invitation", "each request makes a code of its own"),
+    ("log_out", "the session is over"),
+    ("update_member", "an admin's word is the last one"),
+];
+
+#[actix_web::test]
+async fn a7_nothing_that_is_recorded_changes_without_a_precondition() {
+    let world = World::open().await;
+    let rest = |id: &str| !WITHOUT.iter().any(|(without, _)| *without == id);
+    for operation in mutating().into_iter().filter(|operation| rest(&operation.id)) {
+        let who = doer(&operation.id);
+        let ask = world.ask(&operation.id, who).await;
+        if ask.if_match.is_some() {
+            // It changes what is there: without a precondition it is refused, and nothing has happened.
+            let before = world.state().await;
+            let bare = Ask { if_match: None, ..ask.clone() };
+            bare.send(&world.app).await.expect(428).refused("precondition_required");
+            assert_eq!(world.state().await, before, "{}", operation.id);
+            continue;
+        }
+        // It creates, or says where something is to be: once more is no other effect.
+        let first = ask.send(&world.app).await;
+        assert!(first.status.is_success(), "{}: {}", operation.id, first.body);
+        let after = world.state().await;
+        let again = ask.send(&world.app).await;
+        assert!(again.status.is_success() || again.status == 404, "{}: {}", operation.id, again.body);
+        assert_eq!(world.state().await, after, "{} had two effects", operation.id);
+        let other = world.ask(&operation.id, who).await;
+        if operation.method != reqwest::Method::PUT || other.body == ask.body {
+            continue;
+        }
+        let after = world.state().await;
+        let replaced = Ask { body: other.body, ..ask.clone() }.send(&world.app).await;
+        assert!([409, 428].contains(&replaced.status.as_u16()), "{}: {}", operation.id, replaced.body);
+        assert_eq!(world.state().await, after, "{} replaced what was there", operation.id);
+    }
+}

@@ -89,7 +89,7 @@ async fn rule_the_horizon_of_504_hours_is_inclusive_and_counts_from_the_end() {
     let (theo, ann) = two(&app).await;
     theo.records(&ann, app.now()).await;
     let index = async |at: Timestamp| {
-        let path = ann.of_theirs(&format!("/window?view=clinical&at={at}"));
+        let path = ann.of_theirs(&format!("/window/clinical?at={at}"));
         theo.get(&path).send().await.ok().body["index"].as_f64().unwrap()
     };
     let horizon = after(app.now(), hours(504));
@@ -112,9 +112,9 @@ async fn rule_numbers_are_for_staff_and_no_word_of_the_owner_invites_counting_do
     }
     let words = String::from_utf8(own.bytes.clone()).unwrap();
     assert!(!words.contains("2026-") && !words.contains("\"index\"") && !words.contains("\"curve\""), "{words}");
-    clinic.ann.get("/v1/patients/me/window?view=clinical").send().await.expect(403);
+    clinic.ann.get("/v1/patients/me/window/clinical").send().await.expect(403);
     for staff in [&clinic.therapist, &clinic.nurse] {
-        let view = staff.get(&clinic.ann.of_theirs("/window?view=clinical")).send().await.ok();
+        let view = staff.get(&clinic.ann.of_theirs("/window/clinical")).send().await.ok();
         assert!(view.body["index"].is_number() && view.body["curve"].is_array());
         assert!(staff.get(&clinic.ann.of_theirs("/window")).send().await.ok().body.get("index").is_none());
     }
@@ -134,7 +134,7 @@ async fn rule_a_body_time_carries_an_offset_and_without_a_zone_the_history_answe
     // The patient lives in Berlin and moves to Tokyo at 08:02Z; the entries say neither.
     app.wait(SignedDuration::from_mins(5));
     let flown = json!({ "time_zone": "Asia/Tokyo", "effective_at": "2026-03-10T08:02:00Z" });
-    ann.patch("/v1/me", flown).send().await.ok();
+    ann.sets(flown).await.ok();
     for (occurred, date) in [("2026-03-09T22:30:00Z", "2026-03-09"), ("2026-03-10T05:30:00-10:00", "2026-03-11")] {
         let body = json!({ "kind": "note", "occurred_at": occurred, "text": { "body": "Over the sea." } });
         let id = ann.writes(body).await;
@@ -192,7 +192,7 @@ async fn rule_the_body_and_the_query_are_judged_after_the_door() {
         (Method::PUT, format!("/infusions/{infusion}")),
         (Method::PATCH, format!("/infusions/{infusion}")),
         (Method::POST, format!("/infusions/{infusion}/end")),
-        (Method::POST, format!("/entries/{entry}/comments")),
+        (Method::PUT, format!("/entries/{entry}/comments/{}", new_id(&app))),
         (Method::POST, format!("/prompts/{infusion}/snooze")),
     ] {
         let call = ben.request(method.clone(), &ann.of_theirs(&rest));
@@ -251,7 +251,7 @@ async fn rule_a_merge_patch_may_be_called_json_and_null_clears_and_arrays_replac
         let refused = who.request(Method::PATCH, &path).bytes("application/json-patch+json", body).send().await;
         refused.expect(415);
     }
-    let cleared = ann.patch("/v1/me", json!({ "country": null })).send().await.ok();
+    let cleared = ann.sets(json!({ "country": null })).await.ok();
     assert!(cleared.body.get("country").is_none());
 }
 

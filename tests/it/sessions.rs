@@ -234,7 +234,7 @@ async fn ten_failures_rest_the_account_for_a_quarter_of_an_hour_and_other_device
     for _ in 0..4 {
         log_in(&app, ANN, "a loud river at noon").await.expect(401);
     }
-    assert_eq!(count(&app, "SELECT CAST(failures AS bigint) AS n FROM accounts").await, 4);
+    assert_eq!(count(&app, "SELECT CAST(failures AS bigint) AS n FROM log_in_failures").await, 4);
     let app = app.restart().await;
     for _ in 0..6 {
         log_in(&app, ANN, "a loud river at noon").await.expect(401);
@@ -248,7 +248,7 @@ async fn ten_failures_rest_the_account_for_a_quarter_of_an_hour_and_other_device
     log_in(&app, ANN, PASSPHRASE).await.expect(401).refused("credentials_wrong");
     app.wait(SignedDuration::from_secs(1));
     log_in(&app, ANN, PASSPHRASE).await.ok();
-    assert_eq!(count(&app, "SELECT CAST(failures AS bigint) AS n FROM accounts").await, 0);
+    assert_eq!(count(&app, "SELECT CAST(failures AS bigint) AS n FROM log_in_failures").await, 0);
 }
 
 #[actix_web::test]
@@ -260,7 +260,7 @@ async fn guesses_at_once_are_all_counted() {
         answer.expect(401).refused("credentials_wrong");
     }
     // The tenth makes the account rest, and what comes then is not counted; none of the ten is lost.
-    assert_eq!(count(&app, "SELECT CAST(failures AS bigint) AS n FROM accounts").await, 10);
+    assert_eq!(count(&app, "SELECT CAST(failures AS bigint) AS n FROM log_in_failures").await, 10);
     log_in(&app, ANN, PASSPHRASE).await.expect(401);
 }
 

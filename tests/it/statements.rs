@@ -12,6 +12,8 @@ use crate::support::app::{TestApp, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
+use crate::support::sql::Sql;
+use crate::support::world::move_to_another_clinic;
 
 /// What ran, with the database it ran on: tests that share a process do not hear each other.
 static HEARD: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
@@ -49,6 +51,12 @@ fn heard(app: &TestApp) -> Vec<String> {
     *all = others;
     let mine: Vec<(String, String)> = mine;
     mine.into_iter().map(|(_, text)| text).collect()
+}
+
+/// All statements on the data and on the keyring of this app since it was last asked. Only for a test in a process of
+/// its own.
+fn heard_everywhere() -> Vec<String> {
+    std::mem::take(&mut *HEARD.lock().unwrap()).into_iter().map(|(_, text)| text).collect()
 }
 
 async fn statements(app: &Arc<TestApp>, who: &Person, method: Method, path: &str) -> Vec<String> {
@@ -106,6 +114,76 @@ async fn a_denial_and_an_absence_run_the_same_statements() {
         assert!(!denied.is_empty(), "nothing was heard");
         assert_eq!(denied, absent, "{kind}{end}");
     }
+}
+
+#[actix_web::test]
+async fn nothing_is_fetched_for_those_whom_no_door_lets_in() {
+    listen();
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    let bea = app.patient(&theo, "Bea Roth").await;
+    let una = app.staff(&admin, "Una Falk", &["care"]).await;
+    move_to_another_clinic(&app, &una).await;
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let (entry, nobody) = (ann.writes(reflection("Lake")).await, new_id(&app));
+    // Once, so that what is remembered of the callers is remembered.
+    for who in [&bea, &una] {
+        who.get("/v1/me").send().await.ok();
+        who.get(&format!("/v1/patients/{}/window", new_id(&app))).send().await.not_found();
+    }
+    let mut compared = 0;
+    for (method, there, absent) in [
+        (Method::GET, ann.of_theirs("/window"), format!("/v1/patients/{nobody}/window")),
+        (Method::GET, ann.of_theirs(&format!("/entries/{entry}")), format!("/v1/patients/{nobody}/entries/{entry}")),
+        (Method::GET, ann.of_theirs("/entries"), format!("/v1/patients/{nobody}/entries")),
+        (Method::DELETE, format!("/v1/care-links/{link}"), format!("/v1/care-links/{nobody}")),
+    ] {
+        for who in [&bea, &una] {
+            // What is asked for has been looked up before, or never.
+            for _ in 0..2 {
+                heard_everywhere();
+                who.request(method.clone(), &there).send().await.not_found();
+                let denied = heard_everywhere();
+                who.request(method.clone(), &absent).send().await.not_found();
+                assert_eq!(denied, heard_everywhere(), "{method} {there} by {}", who.name);
+                let keyring = denied.iter().filter(|text| text.contains("wrapped_keys")).count();
+                assert_eq!(keyring, 0, "keys were fetched: {denied:#?}");
+                compared += 1;
+            }
+        }
+    }
+    assert_eq!(compared, 16);
+}
+
+#[actix_web::test]
+async fn a_log_in_of_an_unknown_address_runs_and_writes_what_a_wrong_passphrase_does() {
+    listen();
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let known = ann.get("/v1/me").send().await.ok().text("/email");
+    let guess = async |email: &str| {
+        heard_everywhere();
+        let body = json!({ "email": email, "passphrase": "a loud river at noon" });
+        app.post("/v1/auth/login", body).send().await.expect(401).refused("credentials_wrong");
+        heard_everywhere()
+    };
+    // The account's keys are in the cache or not, the count of failures is there or not: it makes no difference.
+    for _ in 0..3 {
+        let (wrong, unknown) = (guess(&known).await, guess("nobody@example.org").await);
+        assert!(wrong.iter().any(|text| text.contains("wrapped_keys")), "{wrong:#?}");
+        assert!(wrong.iter().any(|text| text.replace(['`', '"'], "").contains("UPDATE log_in_failures")), "{wrong:#?}");
+        assert_eq!(wrong, unknown);
+    }
+    #[derive(diesel::QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        n: i64,
+    }
+    let query = "SELECT count(*) AS n FROM log_in_failures WHERE failures = 3";
+    let counted = Sql::open(&app.database.backend).rows::<Count>(query)[0].n;
+    assert_eq!(counted, 2, "the same row for both");
 }
 
 #[actix_web::test]

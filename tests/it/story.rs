@@ -58,7 +58,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     let window = ann.get("/v1/patients/me/window").send().await.ok();
     assert_eq!(window.body["phase"], "acute");
     assert!(window.body.get("index").is_none());
-    let clinical = tess.get(&ann.of_theirs("/window?view=clinical")).send().await.ok();
+    let clinical = tess.get(&ann.of_theirs("/window/clinical")).send().await.ok();
     assert!(clinical.body["index"].is_number());
 
     // The next day the patient answers a prompt by writing. They are at home; the words are theirs alone.
@@ -83,7 +83,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     assert_eq!(seen.text("/text/body"), "It was quiet, and I could stay.");
     assert!(seen.body.get("mood").is_none());
     tess.act(&ann.of_theirs(&format!("/entries/{id}/opened"))).send().await.ok();
-    tess.post(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you for this." }))
+    tess.says(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you for this." }))
         .send()
         .await
         .created();
@@ -99,7 +99,7 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     let assignment = tess.assigns(&ann, "if-then-habit").await;
     let now = ann.get("/v1/patients/me/exercises/suggested").send().await.ok();
     assert_eq!(now.text("/items/0/assignment_id"), assignment);
-    let begin = json!({ "exercise_key": "if-then-habit", "status": "draft", "assignment_id": assignment,
+    let begin = json!({ "exercise_key": "if-then-habit", "exercise_version": 1, "status": "draft", "assignment_id": assignment,
         "occurred_at": app.now().to_string(), "distress": { "before": 4 } });
     let response = ann.works(begin).await;
     ann.resumes(&response, json!({ "answers": { "when": "the kettle boils", "then": "three slow breaths" } })).await;

@@ -11,6 +11,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("accounts", "identity"),
     ("refresh_tokens", "identity"),
     ("sessions", "identity"),
+    ("log_in_failures", "identity"),
     ("care_links", "care"),
     ("clinics", "care"),
     ("grant_items", "care"),
@@ -35,7 +36,9 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("entries", "journal"),
     ("assignments", "exercises"),
     ("exercise_responses", "exercises"),
+    ("installation", "vault"),
     ("wrapped_keys", "vault"),
+    ("audit_anchors", "vault"),
 ];
 
 /// What may name a table of another slice: file, table, why. An entry that is not needed fails.

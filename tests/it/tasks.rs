@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use afterglow::app::{self, tasks};
-use afterglow::db::Backend;
+use afterglow::audit::{self, Record, Subject};
+use afterglow::db::{Backend, Tx};
 use afterglow::delivery::{LogChannel, store as outbox};
 use afterglow::kernel::{Entropy, Error, Result};
 use afterglow::tasks::{Due, Round, Task, TaskProgress, Tasks};
@@ -80,15 +81,9 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
     ("a pause that was withdrawn stays in the patient's history", &["pauses.deleted_at"]),
     (
         "the session that it belongs to, or of which it is the token, goes as a whole when it has run out",
-        &[
-            "refresh_tokens.created_at",
-            "refresh_tokens.spent_at",
-            "sessions.created_at",
-            "sessions.last_used_at",
-            "sessions.revoked_at",
-        ],
+        &["refresh_tokens.created_at", "sessions.created_at", "sessions.last_used_at", "sessions.revoked_at"],
     ),
-    ("it is judged when somebody logs in", &["accounts.locked_until"]),
+    ("it is judged when somebody logs in", &["log_in_failures.locked_until"]),
     (
         "it is judged when the code is presented; the clinic sees in its list that it ran out",
         &["invitations.expires_at"],
@@ -220,7 +215,7 @@ async fn tick(app: &TestApp) -> jobs::Outcome {
     app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap()
 }
 
-async fn settled(app: &TestApp) {
+pub async fn settled(app: &TestApp) {
     while tick(app).await.next == Some(app.now()) {}
 }
 
@@ -245,6 +240,38 @@ proofs! {
         world.app.wait(minutes(1));
         tick(&world.app).await;
         assert_eq!((tables.count(marked), tables.count("deliveries WHERE state = 'sent'")), (1, 1));
+    }
+
+    "patient_heads.anchor_due_at" => async fn the_head_of_a_patients_chain_that_has_grown_is_anchored() {
+        let world = World::new().await;
+        settled(&world.app).await;
+        let mut tables = Tables::of(&world.app);
+        let due = "patient_heads WHERE anchor_due_at IS NOT NULL";
+        world.tess().get(&world.ann.of_theirs("/window")).send().await.ok();
+        tick(&world.app).await;
+        assert_eq!(tables.count(due), 1, "not yet");
+        world.app.wait(SignedDuration::from_secs(30));
+        tick(&world.app).await;
+        assert_eq!(tables.count(due), 0);
+        let anchors = world.app.server.state.vault.anchors(None).await.unwrap();
+        assert!(anchors.contains_key(&world.ann.patient.parse().unwrap()));
+    }
+
+    "account_heads.anchor_due_at" => async fn the_head_of_an_accounts_chain_that_has_grown_is_anchored() {
+        let world = World::new().await;
+        settled(&world.app).await;
+        let (mut tables, state) = (Tables::of(&world.app), &world.app.server.state);
+        let (vault, keys) = (state.vault.clone(), state.vault.keys(world.ann.account.parse().unwrap()).await.unwrap());
+        let (subject, keys, now) = (Subject::Account(world.ann.account.parse().unwrap()), keys.unwrap(), world.app.now());
+        let record = Record { act: "refresh_reused".to_owned(), role: "owner".to_owned(), refused: true, ids: Vec::new() };
+        let unit = move |tx: &mut Tx<'_>| audit::append(tx, &vault, &keys, subject, None, None, now, &record);
+        state.db.write(unit).await.unwrap();
+        let due = "account_heads WHERE anchor_due_at IS NOT NULL";
+        assert!(tables.count(due) > 0);
+        world.app.wait(SignedDuration::from_secs(30));
+        tick(&world.app).await;
+        assert_eq!(tables.count(due), 0);
+        assert!(state.vault.anchors(None).await.unwrap().contains_key(&subject.uuid()));
     }
 
     "deliveries.due_at" => async fn a_delivery_that_failed_is_tried_again_at_its_time() {
@@ -354,12 +381,40 @@ proofs! {
         assert_eq!((tables.count("sessions"), tables.count("refresh_tokens")), (0, 0));
     }
 
+    "refresh_tokens.spent_at" => async fn spent_tokens_of_a_session_that_lives_on_are_forgotten() {
+        let Clinic { ann, .. } = Clinic::open().await;
+        let mut tables = Tables::of(&ann.app);
+        let hers = |spent: &str| format!("refresh_tokens WHERE spent_at IS {spent} AND session_id = (SELECT id FROM \
+            sessions ORDER BY last_used_at DESC LIMIT 1)");
+        // She refreshes every day: without the task, each would leave a row for as long as the session lives.
+        for _ in 0..70 {
+            ann.app.wait(hours(24));
+            ann.get("/v1/me").send().await.ok();
+            settled(&ann.app).await;
+        }
+        let (spent, unspent) = (tables.count(&hers("NOT NULL")), tables.count(&hers("NULL")));
+        assert!((55..=61).contains(&spent) && unspent == 1, "{spent} spent, {unspent} unspent");
+    }
+
+    "log_in_failures.last_at" => async fn failed_log_ins_of_a_day_ago_are_forgotten() {
+        let app = TestApp::start().await;
+        let mut tables = Tables::of(&app);
+        let guess = json!({ "email": "nobody@example.org", "passphrase": "a loud river at noon" });
+        app.post("/v1/auth/login", guess).send().await.expect(401);
+        app.wait(hours(23));
+        settled(&app).await;
+        assert_eq!(tables.count("log_in_failures WHERE failures = 1"), 1);
+        app.wait(hours(1));
+        settled(&app).await;
+        assert_eq!(tables.count("log_in_failures"), 0);
+    }
+
     "entries.purge_at" => async fn a_deleted_entry_loses_its_words_after_thirty_days() {
         let Clinic { ann, therapist: tess, .. } = Clinic::open().await;
         let id = ann.writes(reflection("Lake")).await;
         ann.opens(&id, &["text"], &tess).await;
         tess.act(&ann.of_theirs(&format!("/entries/{id}/opened"))).send().await.ok();
-        tess.post(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you" })).send().await.created();
+        tess.says(&ann.of_theirs(&format!("/entries/{id}/comments")), json!({ "body": "Thank you" })).send().await.created();
         ann.edits(&id, json!({ "text": { "title": "Shore" } })).await;
         let full = "entries WHERE purge_at IS NOT NULL AND text IS NOT NULL AND mood IS NOT NULL AND length(meta) > 0";
         let empty = "entries WHERE purge_at IS NULL AND text IS NULL AND mood IS NULL AND tags IS NULL \

@@ -12,8 +12,6 @@ CREATE TABLE accounts (
     email_key bytea NOT NULL,
     profile bytea NOT NULL,
     credential bytea NOT NULL,
-    failures integer NOT NULL,
-    locked_until timestamptz,
     disabled_at timestamptz,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,

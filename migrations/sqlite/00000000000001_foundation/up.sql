@@ -12,8 +12,6 @@ CREATE TABLE accounts (
     email_key BLOB NOT NULL,
     profile BLOB NOT NULL,
     credential BLOB NOT NULL,
-    failures INTEGER NOT NULL,
-    locked_until INTEGER,
     disabled_at INTEGER,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,

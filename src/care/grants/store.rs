@@ -66,6 +66,9 @@ authentic! {
     }
 }
 
+/// The most rows named in one statement.
+const AT_ONCE: usize = 200;
+
 /// The sections of each item that a reader sees.
 pub type Open = BTreeMap<Id<Any>, Sections>;
 
@@ -277,6 +280,33 @@ pub fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<Grant
     grants_of(tx, found)
 }
 
+/// Selects the grants of the patient that were not ended. Rests on the index `grants_open`.
+macro_rules! open {
+    ($access:expr) => {
+        grants::table.filter(grants::patient_id.eq($access.patient())).filter(grants::closed_at.is_null())
+    };
+}
+
+/// Counts the grants that were not ended.
+pub fn count_open(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    Ok(open!(access).count().get_result(tx.conn())?)
+}
+
+/// Counts the grants by rule that were not ended.
+pub fn count_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    let (least, more) = Sections::by_rule();
+    let by_rule = open!(access).filter(grants::sections.ge(least)).filter(grants::sections.lt(more));
+    Ok(by_rule.count().get_result(tx.conn())?)
+}
+
+/// Lists the grants that have expired and were not ended: as many as one unit closes.
+pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantKey>> {
+    let expired = open!(access).filter(grants::expires_at.le(At(access.now())));
+    let some = expired.order(grants::id).limit(200).select(columns::<Stored<GrantKey>>());
+    let found: Vec<Stored<GrantKey>> = some.load(tx.conn())?;
+    checked(tx, found)
+}
+
 /// Finds the active links of the patient, or those of one therapist, and holds them so that none ends before this unit.
 pub fn hold_active(
     tx: &mut Tx<'_>,
@@ -333,6 +363,16 @@ pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, it
     Ok(())
 }
 
+/// Inserts the items of a new grant.
+pub fn insert_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, items: &[Id<Any>]) -> Result<()> {
+    for some in items.chunks(AT_ONCE) {
+        let row = |item: &Id<Any>| ItemRow { patient_id: access.patient(), item_id: *item, grant_id: grant }.signed(tx);
+        let rows = some.iter().map(row).collect::<Result<Vec<_>>>()?;
+        Both(diesel::insert_into(grant_items::table).values(rows)).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
 /// Takes an item out of one grant.
 pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
     diesel::delete(
@@ -373,10 +413,15 @@ pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<
 
 /// Ends a grant, and returns its new version.
 pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<i64> {
+    let version = update_closed(tx, access, key)?;
+    forget(tx, access, &[key.id])?;
+    Ok(version)
+}
+
+fn update_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<i64> {
     let key = GrantKey { closed_at: Some(At(access.now())), version: key.version + 1, ..*key };
     let own = grants::table.filter(grants::patient_id.eq(access.patient())).filter(grants::id.eq(key.id));
     diesel::update(own).set(key.signed(tx)?).execute(tx.conn())?;
-    forget(tx, access, key.id)?;
     Ok(key.version)
 }
 
@@ -405,14 +450,22 @@ pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -
         .filter(grants::id.eq_any(unread))
         .select(columns::<Stored<GrantKey>>())
         .load(tx.conn())?;
-    checked(tx, open)?.iter().map(|key| Ok((key.id, mark_closed(tx, access, key)?))).collect()
+    let mut closed = Vec::with_capacity(open.len());
+    for key in checked(tx, open)? {
+        closed.push((key.id, update_closed(tx, access, &key)?));
+    }
+    let ids: Vec<Id<Grant>> = closed.iter().map(|(id, _)| *id).collect();
+    forget(tx, access, &ids)?;
+    Ok(closed)
 }
 
-/// Deletes the items and readers of a closed grant, so that later reads need not pass over them.
-fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: Id<Grant>) -> Result<()> {
-    let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
-    diesel::delete(items.filter(grant_items::grant_id.eq(closed))).execute(tx.conn())?;
-    let readers = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
-    diesel::delete(readers.filter(grant_readers::grant_id.eq(closed))).execute(tx.conn())?;
+/// Deletes the items and readers of closed grants, so that later reads need not pass over them.
+fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Result<()> {
+    for some in closed.chunks(AT_ONCE) {
+        let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
+        diesel::delete(items.filter(grant_items::grant_id.eq_any(some))).execute(tx.conn())?;
+        let readers = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
+        diesel::delete(readers.filter(grant_readers::grant_id.eq_any(some))).execute(tx.conn())?;
+    }
     Ok(())
 }

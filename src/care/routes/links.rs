@@ -128,15 +128,15 @@ pub(super) async fn confirm_care_link(
     request: Request<Id<CareLink>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let keys = links::keys_of_link(&state, request.id()).await?;
+    let keys = links::keys_of_link(&state, caller.account(), request.id()).await?;
     let (planner, log) = (Arc::clone(&state.planner), (state.vault.clone(), keys.clone()));
     let confirm = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, .. }: &Command<_>| {
         links::confirm(tx, planner.as_ref(), live, *id, keys.clone()).map(|link| Outcome::ok(*id, link))
     };
     let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| links::show_confirmed(tx, &log, live, outcome);
-    let (link, names) = caller.change(&state, request, Ok, confirm, show).await?.value;
+    let (origin, (link, names)) = caller.change(&state, request, Ok, confirm, show).await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false)))
+    Ok(origin.reply(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false))))
 }
 
 /// End a care link
@@ -152,7 +152,8 @@ pub(super) async fn end_care_link(
     request: Request<Id<CareLink>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let (keys, planner) = (links::keys_of_link(&state, request.id()).await?, Arc::clone(&state.planner));
+    let (keys, planner) =
+        (links::keys_of_link(&state, caller.account(), request.id()).await?, Arc::clone(&state.planner));
     let end = move |tx: &mut Tx<'_>, live: &_, command: &Command<_>| {
         links::end_own(tx, planner.as_ref(), live, command.id, keys.clone())
     };

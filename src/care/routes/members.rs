@@ -183,7 +183,7 @@ pub(super) async fn update_member(
         members::update(tx, planner.as_ref(), live, *id, change).map(|member| Outcome::ok(id.1, member))
     };
     let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| members::show(tx, live, clinic, outcome);
-    let (member, names) = caller.change(&state, request, Ok, work, show).await?.value;
+    let (origin, (member, names)) = caller.change(&state, request, Ok, work, show).await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&ClinicMember::new(&member, &names)))
+    Ok(origin.reply(Reply::ok(&ClinicMember::new(&member, &names))))
 }

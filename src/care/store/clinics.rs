@@ -114,6 +114,12 @@ pub fn list_members(
     checked(tx, rows)
 }
 
+/// Counts the members of a clinic.
+pub fn count_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<i64> {
+    let members = staff_members::table.filter(staff_members::clinic_id.eq(clinic));
+    Ok(members.filter(staff_members::ended_at.is_null()).count().get_result(tx.conn())?)
+}
+
 /// Makes `account` a member, for the first time or again. Returns `false` when it is one already.
 pub fn insert_member(
     tx: &mut Tx<'_>,

@@ -135,11 +135,20 @@ pub fn find_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
     Ok(links_of(tx, found)?.pop())
 }
 
-/// Finds a link by its id and holds it until the unit ends. It is locked before the head of its patient.
-pub fn hold_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
+/// Finds a link by its id, if `account` is one of its two sides.
+pub fn find_link_of(tx: &mut Tx<'_>, id: Id<CareLink>, account: Id<Account>) -> Result<Option<Link>> {
+    let side = care_links::therapist_id.eq(account).or(patients::account_id.eq(account));
+    let found: Vec<Found> = links!(care_links::id.eq(id)).filter(side).load(tx.conn())?;
+    Ok(links_of(tx, found)?.pop())
+}
+
+/// Finds a link as [`find_link_of`] does and holds it until the unit ends. It is locked before the head of its patient.
+pub fn hold_link(tx: &mut Tx<'_>, id: Id<CareLink>, account: Id<Account>) -> Result<Option<Link>> {
+    let own = patients::table.filter(patients::account_id.eq(account)).select(patients::id);
+    let side = care_links::therapist_id.eq(account).or(care_links::patient_id.eq_any(own));
     let _held: Vec<Id<CareLink>> =
-        locked!(tx, for_update, care_links::table.filter(care_links::id.eq(id)).select(care_links::id))?;
-    find_link(tx, id)
+        locked!(tx, for_update, care_links::table.filter(care_links::id.eq(id)).filter(side).select(care_links::id))?;
+    find_link_of(tx, id, account)
 }
 
 /// Lists the links of a therapist at a clinic that have not ended, by patient, and holds them until the unit ends.
@@ -167,6 +176,12 @@ pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Acc
         .select(columns::<Stored<LinkRow>>())
         .load(tx.conn())?;
     Ok(checked(tx, found)?.first().map(|link| link.id))
+}
+
+/// Counts the links of the patient that have not ended.
+pub fn count_live_links(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    let own = care_links::table.filter(care_links::patient_id.eq(access.patient()));
+    Ok(own.filter(care_links::state.ne(LinkState::Ended.name())).count().get_result(tx.conn())?)
 }
 
 /// Finds the newest link of a patient and a therapist at a clinic, also one that has ended.

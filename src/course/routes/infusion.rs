@@ -11,7 +11,7 @@ use crate::course::draft::InfusionDraft;
 use crate::course::model::{InfusionFacts, Reported};
 use crate::course::status::{CourseKind, InfusionStatus, Source};
 use crate::course::store::Stored;
-use crate::http::{Patch, Patchable};
+use crate::http::{EntityTag, Patch, Patchable};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Error, Fields, Id, Result, Text, Zone, device_time};
 use crate::planning::window::{Route, WindowParams, driving};
@@ -91,8 +91,11 @@ pub(super) struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     cancel_reason: Option<String>,
-    /// Its version, also in the `ETag`.
+    /// Its version.
     version: i64,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
     /// The instant of the first record.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -124,6 +127,11 @@ impl InfusionView {
     /// Returns the key by which a list is sorted.
     pub(super) fn place(&self) -> (Option<Timestamp>, Uuid) {
         (self.started_at.or(self.planned_start), self.id)
+    }
+
+    /// Returns the tag of the shown state.
+    pub(super) fn tag(&self) -> &EntityTag {
+        &self.etag
     }
 
     /// Renders `stored`, the infusion of a patient who was in `zone`.
@@ -161,6 +169,7 @@ impl InfusionView {
             course: facts.course,
             cancel_reason: facts.cancel_reason.map(Text::into_string),
             version: stored.version,
+            etag: EntityTag::version(stored.version),
             created_at: stored.created_at,
             updated_at: stored.updated_at,
         }
@@ -177,7 +186,8 @@ pub(super) struct PutInfusion {
     /// The route by which ketamine is given.
     #[schema(example = "iv_infusion")]
     route: String,
-    /// The planned start; required for `planned`.
+    /// The planned start; required for `planned`. Of a new infusion at most 12 hours ago: after that, record it as
+    /// completed.
     #[schema(format = DateTime)]
     planned_start: Option<String>,
     /// The planned duration in minutes, 1 to 720.

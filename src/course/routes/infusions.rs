@@ -11,9 +11,7 @@ use crate::course::actions;
 use crate::course::store::{InfusionRow, find_visible_row, list_visible_rows};
 use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{
-    Body, Command, EntityTag, MaybeBody, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request,
-};
+use crate::http::{Body, Command, MaybeBody, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Infusion;
 use crate::kernel::{Error, Id, Result};
@@ -42,14 +40,14 @@ fn view(door: &Door<Team>, row: &InfusionRow, settings: &Settings) -> Result<Inf
     Ok(InfusionView::of(stored, &zone))
 }
 
-fn reply(door: &Door<Team>, (row, settings): &Sealed) -> Result<(EntityTag, Reply)> {
+fn open(door: &Door<Team>, (row, settings): &Sealed) -> Result<InfusionView> {
     let (settings, _) = open_settings(settings.as_ref(), door.keys()?, door.patient()?)?;
-    Ok((row.tag(), Reply::ok(&view(door, row, &settings)?)))
+    view(door, row, &settings)
 }
 
 fn changed(door: &Door<Team>, sealed: &Sealed) -> Result<Reply> {
-    let (tag, reply) = reply(door, sealed)?;
-    Ok(reply.etag(&tag))
+    let view = open(door, sealed)?;
+    Ok(Reply::ok(&view).etag(view.tag()))
 }
 
 /// List a patient's infusions
@@ -85,8 +83,8 @@ pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, whe
         let row = find_visible_row(tx, access, id.0)?.ok_or(Error::NotFound)?;
         show(tx, access, Outcome::ok(id.0, row))
     });
-    let (tag, reply) = reply(&door, &found.await?)?;
-    Ok(reply.unless_known(&tag, &when))
+    let view = open(&door, &found.await?)?;
+    Ok(Reply::ok(&view).unless_known(view.tag(), &when))
 }
 
 /// Record an infusion
@@ -134,7 +132,7 @@ pub(super) async fn patch_infusion(door: Door<Team>, request: Request<Id<Infusio
         },
         show,
     );
-    changed(&door, &answer.await?.value)
+    answer.await?.reply(|sealed| changed(&door, &sealed))
 }
 
 /// Start an infusion
@@ -157,7 +155,7 @@ pub(super) async fn start_infusion(
         |tx, access, (id, started, when)| actions::start_infusion(tx, access, *id, *started, when),
         show,
     );
-    changed(&door, &answer.await?.value)
+    answer.await?.reply(|sealed| changed(&door, &sealed))
 }
 
 /// End an infusion
@@ -183,5 +181,5 @@ pub(super) async fn end_infusion(
         |tx, access, (id, end, when)| actions::end_infusion(tx, access, *id, *end, when),
         show,
     );
-    changed(&door, &answer.await?.value)
+    answer.await?.reply(|sealed| changed(&door, &sealed))
 }

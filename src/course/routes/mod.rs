@@ -19,6 +19,7 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
         .service(infusions::end_infusion)
         .service(courses::list_courses)
         .service(window::get_window)
+        .service(window::get_clinical_window)
         .service(pauses::list_pauses)
         .service(pauses::put_pause)
         .service(pauses::delete_pause);

@@ -32,17 +32,21 @@ struct PauseView {
     until: Timestamp,
     /// Its version.
     version: i64,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
 }
 
 impl PauseView {
     fn reply(self) -> Reply {
-        Reply::ok(&self).etag(&EntityTag::version(self.version))
+        Reply::ok(&self).etag(&self.etag)
     }
 
     fn open(door: &Door<Own>, row: &PauseRow) -> Result<Self> {
         let stored = row.open(door.keys()?, door.patient()?)?;
         let PausePeriod { from, until } = stored.doc.period;
-        Ok(Self { id: stored.id.uuid(), from, until, version: stored.version })
+        let (version, etag) = (stored.version, EntityTag::version(stored.version));
+        Ok(Self { id: stored.id.uuid(), from, until, version, etag })
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{Stored, place};
 use crate::care::{Access, Write};
+use crate::changes::Bytes;
 use crate::course::model::PauseDoc;
 use crate::db::schema::pauses;
 use crate::db::{At, Tx};
@@ -45,6 +46,12 @@ pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PauseRo
     Ok(own.select(PauseRow::as_select()).load(tx.conn())?)
 }
 
+/// Counts the pauses of the patient that were not ended.
+pub fn count_pauses(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::deleted_at.is_null());
+    Ok(own.count().get_result(tx.conn())?)
+}
+
 /// Lists the periods of the pauses that were not ended, opened, for planning in the unit.
 pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PausePeriod>> {
     open_periods(&list_pauses(tx, access)?, access)
@@ -83,6 +90,7 @@ pub fn put_pause(
         deleted_at: deleted_at.map(At),
     };
     if row.version == 1 {
+        access.stores(Bytes::text([row.doc.as_slice()]));
         diesel::insert_into(pauses::table)
             .values((
                 pauses::patient_id.eq(patient),

@@ -13,7 +13,7 @@ use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Assignment, Patient, Response};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Creation, Error, Id, Result};
+use crate::kernel::{Code, Creation, Error, Id, Result, limits};
 use crate::settings::settings;
 use crate::vault::{Keys, Place, Purpose};
 
@@ -224,6 +224,7 @@ fn create(
     if when.change_only() {
         return Err(Error::Stale);
     }
+    limits::ASSIGNMENTS_OF_LINK.admit(store::count(tx, access, link_id)?)?;
     let doc = body.parse(None, today(tx, access)?, access.now())?;
     let doc = AssignmentDoc { created_by: Some(sent), ..doc };
     let key = AssignmentKey {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::exercises::catalogue;
 use crate::kernel::id::Response;
-use crate::kernel::{Creation, Fields, Id, Result, Text};
+use crate::kernel::{Code, Creation, Error, Fields, Id, Result, Text};
 
 /// The days from today to the latest due day.
 const AHEAD_DAYS: i32 = 366;
@@ -143,7 +143,7 @@ impl PutAssignment {
     ///
     /// # Errors
     ///
-    /// [`crate::kernel::Error::Invalid`] with every fault.
+    /// [`Error::Invalid`] with every fault; [`Code::StateConflict`] when what is done is to be withdrawn.
     pub fn parse(&self, old: Option<&AssignmentDoc>, today: Date, now: Timestamp) -> Result<AssignmentDoc> {
         let mut fields = Fields::new();
         if let Some(old) = old {
@@ -158,6 +158,9 @@ impl PutAssignment {
         let withdrawn_at = match self.status.as_deref() {
             None => before,
             Some("assigned") => None,
+            Some("withdrawn") if before.is_none() && old.is_some_and(|old| old.done.is_some()) => {
+                return Err(Error::conflict(Code::StateConflict));
+            }
             Some("withdrawn") => before.or(Some(now)),
             Some(_) => {
                 fields.fault("/status", "must be `assigned` or `withdrawn`");

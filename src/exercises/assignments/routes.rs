@@ -64,6 +64,9 @@ struct AssignmentView {
     /// Its version.
     #[schema(example = 1)]
     version: i64,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
     /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -72,12 +75,11 @@ struct AssignmentView {
     updated_at: Timestamp,
 }
 
-/// Returns the view of an assignment, and its tag.
-fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<(AssignmentView, EntityTag)> {
+fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<AssignmentView> {
     let (row, opened) = (&known.row, known.open(door.keys()?, door.patient()?)?);
-    let tag = opened.tag();
+    let etag = opened.tag();
     let doc = opened.doc;
-    let view = AssignmentView {
+    Ok(AssignmentView {
         id: row.key.id.uuid(),
         exercise_key: doc.exercise_key,
         state: opened.state.name().to_owned(),
@@ -88,10 +90,10 @@ fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<(Assignmen
         request_share: doc.request_share,
         therapist_id: row.key.author_id.uuid(),
         version: row.key.version,
+        etag,
         created_at: row.key.created_at.0,
         updated_at: row.key.updated_at.0,
-    };
-    Ok((view, tag))
+    })
 }
 
 /// A page of assignments.
@@ -106,8 +108,8 @@ struct AssignmentList {
 }
 
 fn show(door: &Door<Care>, known: &KnownAssignment) -> Result<Reply> {
-    let (view, tag) = view(door, known)?;
-    Ok(Reply::ok(&view).etag(&tag))
+    let view = view(door, known)?;
+    Ok(Reply::ok(&view).etag(&view.etag))
 }
 
 /// Assign an exercise
@@ -146,13 +148,13 @@ async fn put_assignment(door: Door<Care>, request: Request<NewId<Assignment>, Bo
 async fn get_assignment(door: Door<Shared>, id: PathOf<Id<Assignment>>, preconditions: Preconditions) -> Result<Reply> {
     let id = id.into_inner();
     let known = door.read("get_assignment", move |tx, access| actions::get(tx, access, id)).await?;
-    let (view, tag) = view(&door, &known)?;
-    Ok(Reply::ok(&view).unless_known(&tag, &preconditions))
+    let view = view(&door, &known)?;
+    Ok(Reply::ok(&view).unless_known(&view.etag, &preconditions))
 }
 
 /// Change an assignment
 ///
-/// For the therapist who made it. A patch that changes nothing answers 200 whatever `If-Match` says.
+/// For the therapist who made it. What is done cannot be withdrawn (409). A patch that changes nothing answers 200 whatever `If-Match` says.
 #[utoipa::path(tag = "exercises",
     request_body(content = PatchAssignment, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),
@@ -179,7 +181,7 @@ async fn patch_assignment(door: Door<Care>, request: Request<Id<Assignment>, Pat
 #[get("/assignments")]
 async fn list_assignments(door: Door<Shared>, listing: Result<Listing, Error>) -> Result<Reply> {
     let (listing, page) = door.list("list_assignments", listing, "", actions::list).await?;
-    let page = page.try_map(|known| Ok(view(&door, &known)?.0))?;
+    let page = page.try_map(|known| view(&door, &known))?;
     let scope = door.cursor_scope("list_assignments", "");
     Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| AssignmentList { items, next_cursor }))
 }

@@ -118,6 +118,12 @@ pub(super) fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &AssignmentRo
     Ok(())
 }
 
+/// Counts the assignments over a link.
+pub(super) fn count(tx: &mut Tx<'_>, access: &Access<Write>, link: Id<CareLink>) -> Result<i64> {
+    let own = assignments::table.filter(assignments::patient_id.eq(access.patient()));
+    Ok(own.filter(assignments::link_id.eq(link)).count().get_result(tx.conn())?)
+}
+
 /// Whether an assignment of this patient has the id, whoever made it.
 pub(super) fn is_taken(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>) -> Result<bool> {
     let own = assignments::table.filter(assignments::patient_id.eq(access.patient()));

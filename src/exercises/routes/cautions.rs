@@ -8,7 +8,7 @@ use crate::care::Door;
 use crate::care::door::Care;
 use crate::exercises::cautions;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, PatientRef, Reply, Request};
+use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::settings::{CHANGED_OFFER, ClinicCautions, find_own_cautions};
@@ -20,6 +20,9 @@ struct CautionList {
     /// `grief`, `substance`.
     #[schema(example = json!(["grief"]))]
     flags: Vec<String>,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"Vx1…\"")]
+    etag: EntityTag,
 }
 
 /// The caution flags of a patient: the whole set.
@@ -34,7 +37,8 @@ struct PutCautions {
 
 fn reply(own: &ClinicCautions) -> Reply {
     let names = own.flags.iter().map(|flag| flag.name().to_owned()).collect();
-    Reply::ok(&CautionList { flags: names }).etag(&cautions::tag(own))
+    let list = CautionList { flags: names, etag: cautions::tag(own) };
+    Reply::ok(&list).etag(&list.etag)
 }
 
 /// Read what speaks against some exercises

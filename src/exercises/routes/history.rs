@@ -13,7 +13,7 @@ use crate::care::door::Own;
 use crate::exercises::draft::DistressFields;
 use crate::exercises::model::Responses;
 use crate::exercises::view::ResponseView;
-use crate::http::document::{ActionErrors, IdempotencyKeyHeader, IfMatchHeader, ReadErrors};
+use crate::http::document::{AcceptLanguageHeader, ActionErrors, IdempotencyKeyHeader, IfMatchHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PathOf, PatientRef, Reply, Request};
 use crate::items::routes::{self as items, RevisionList};
 use crate::kernel::id::Response;
@@ -32,7 +32,7 @@ struct ResponseRevision {
     occurred_at: Timestamp,
     /// Answers by step.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Object>)]
+    #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>)]
     answers: Option<Box<RawValue>>,
     /// Distress before and after, and usefulness.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ pub(super) async fn get_response_revision(door: Door<Own>, path: PathOf<(Id<Resp
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"),
-        ("revision" = i64, Path, description = "The version", minimum = 1), IdempotencyKeyHeader, IfMatchHeader),
+        ("revision" = i64, Path, description = "The version", minimum = 1), IdempotencyKeyHeader, IfMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "Restored", body = ResponseView), ActionErrors))]
 #[post("/exercise-responses/{response_id}/revisions/{revision}/restore")]
 pub(super) async fn restore_response_revision(

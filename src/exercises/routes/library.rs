@@ -12,7 +12,7 @@ use super::language::Language;
 use crate::exercises::answers;
 use crate::exercises::catalogue::{self, Ask, Exercise, Guidance, Step};
 use crate::exercises::translations::{Common, Words};
-use crate::http::document::{IfNoneMatchHeader, PublicErrors, ReadErrors};
+use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, PublicErrors, ReadErrors};
 use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply};
 use crate::identity::Caller;
 use crate::kernel::{Error, Result};
@@ -334,7 +334,7 @@ impl ExerciseView {
 ///
 /// The library, in the language of `Accept-Language` as far as it is translated, else in English.
 /// `/v1/patients/{patient_id}/exercises` gives the offers to a patient.
-#[utoipa::path(tag = "exercises",
+#[utoipa::path(tag = "exercises", params(AcceptLanguageHeader),
     responses((status = 200, description = "The exercises", body = ExerciseList), ReadErrors))]
 #[get("/exercises")]
 pub(super) async fn list_exercises(caller: Caller, language: Language, state: web::Data<State>) -> Result<Reply> {
@@ -358,7 +358,7 @@ pub(super) struct GetExercise {
 /// Its steps with their words, in the language of `Accept-Language` if it is translated, else in English. Answers name
 /// keys, not words, so they are the same in every language. A version never changes.
 #[utoipa::path(tag = "exercises",
-    params(("key" = String, Path, description = "Its name", example = "if-then-habit"), GetExercise, IfNoneMatchHeader),
+    params(("key" = String, Path, description = "Its name", example = "if-then-habit"), GetExercise, IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "The exercise", body = ExerciseView), (status = 304, description = "You have it"), ReadErrors))]
 #[get("/exercises/{key}")]
 pub(super) async fn get_exercise(

@@ -10,7 +10,7 @@ use crate::care::door::Shared;
 use crate::course::Surroundings;
 use crate::exercises::model::Responses;
 use crate::exercises::view::ResponseView;
-use crate::http::document::ReadErrors;
+use crate::http::document::{AcceptLanguageHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::pages::Filter;
 use crate::items::{Opened, Scan, routes as items};
@@ -87,7 +87,7 @@ impl Filter<Responses> for Responded {
 ///
 /// The patient's own responses, newest first; for a therapist those of which a section is open to them.
 #[utoipa::path(tag = "exercises",
-    params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListExerciseResponses, PageQuery),
+    params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListExerciseResponses, PageQuery, AcceptLanguageHeader),
     responses((status = 200, description = "Responses", body = ExerciseResponseList), ReadErrors))]
 #[get("/exercise-responses")]
 pub(super) async fn list_exercise_responses(

@@ -13,7 +13,7 @@ use crate::exercises::draft::PutExerciseResponse;
 use crate::exercises::model::{Content, Responses};
 use crate::exercises::view::ResponseView;
 use crate::http::document::{
-    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
+    AcceptLanguageHeader, ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
 use crate::http::{Body, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::items::routes::{self as items, Written};
@@ -45,7 +45,7 @@ impl Written for Responses {
 #[utoipa::path(tag = "exercises", request_body = PutExerciseResponse,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "A new UUID of version 4 or 7, or that of the response to replace"),
-        IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
+        IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 201, description = "Created", body = ResponseView),
         (status = 200, description = "Replaced, or as it was", body = ResponseView), WriteErrors))]
 #[put("/exercise-responses/{response_id}")]
@@ -63,7 +63,7 @@ pub(super) async fn put_exercise_response(
 /// `ETag` changes with what they see and with nothing else. `seen_by` and `context` are not part of the `ETag`.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"),
-        ("response_id" = Uuid, Path, description = "The response"), IfNoneMatchHeader),
+        ("response_id" = Uuid, Path, description = "The response"), IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "The response", body = ResponseView),
         (status = 304, description = "You have it"),
         ItemErrors))]
@@ -84,7 +84,7 @@ pub(super) async fn get_exercise_response(
 #[utoipa::path(tag = "exercises",
     request_body(content = PatchExerciseResponse, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader, IfMatchHeader),
+        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader, IfMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "Changed", body = ResponseView), WriteErrors))]
 #[patch("/exercise-responses/{response_id}")]
 pub(super) async fn patch_exercise_response(
@@ -114,7 +114,7 @@ pub(super) async fn delete_exercise_response(door: Door<Own>, request: Request<I
 /// deleted stays as it is.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
-        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader),
+        ("response_id" = Uuid, Path, description = "The response"), IdempotencyKeyHeader, AcceptLanguageHeader),
     responses((status = 200, description = "It is back", body = ResponseView), ActionErrors))]
 #[post("/exercise-responses/{response_id}/undelete")]
 pub(super) async fn undelete_exercise_response(
@@ -145,6 +145,6 @@ struct ResponseOpened {
     responses((status = 200, description = "Noted", body = ResponseOpened), ActionErrors))]
 #[post("/exercise-responses/{response_id}/opened")]
 pub(super) async fn mark_response_opened(door: Door<Care>, request: Request<Id<Response>>) -> Result<Reply> {
-    let (id, opened_at) = items::mark_opened::<Responses>(door, "mark_response_opened", request).await?;
-    Ok(Reply::ok(&ResponseOpened { response_id: id.uuid(), opened_at }))
+    let answer = items::mark_opened::<Responses>(door, "mark_response_opened", request).await?;
+    answer.reply(|(id, opened_at)| Ok(Reply::ok(&ResponseOpened { response_id: id.uuid(), opened_at })))
 }

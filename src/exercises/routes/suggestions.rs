@@ -13,7 +13,7 @@ use crate::exercises::catalogue::Offer;
 use crate::exercises::fit::{Candidate, Reason, Situation};
 use crate::exercises::suggestions;
 use crate::exercises::translations::Common;
-use crate::http::document::ReadErrors;
+use crate::http::document::{AcceptLanguageHeader, ReadErrors};
 use crate::http::{PatientRef, Query, Reply};
 use crate::kernel::{Error, Fields, Result};
 
@@ -66,7 +66,7 @@ impl PatientExercise {
 ///
 /// The whole library for the patient now: the offer of each exercise, its fit to the phase, and the days since it was
 /// last done. The words are in the language of `Accept-Language`, else in that of the patient.
-#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id")),
+#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), AcceptLanguageHeader),
     responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
 #[get("/exercises")]
 pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) -> Result<Reply> {
@@ -170,7 +170,7 @@ impl Suggestion {
 ///
 /// Suggestions depend on the phase, the minutes at hand, open assignments and prompts, and past responses. Assigned
 /// exercises come first, then those of a prompt. Exercises that were done today or are not offered are left out.
-#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises),
+#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises, AcceptLanguageHeader),
     responses((status = 200, description = "Suggestions", body = SuggestionList), ReadErrors))]
 #[get("/exercises/suggested")]
 pub(super) async fn suggest_exercises(

@@ -15,7 +15,10 @@ async fn every_code_renders_with_its_status_and_type() {
         assert_eq!(response.headers().contains_key("www-authenticate"), code.status() == 401, "{code:?}");
         let problem: Value = serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap();
         assert_eq!(problem["code"], code.name());
-        assert_eq!(problem["client_action"] == "erase", *code == Code::SessionRevoked, "{code:?}");
+        let action = problem["client_action"].as_str().unwrap();
+        assert_eq!(action == "erase", *code == Code::SessionRevoked, "{code:?}");
+        let behind = [409, 412, 428].contains(&code.status());
+        assert!(action == "refresh" || !behind, "{code:?}: the app's copy is behind, and it is told to {action}");
     }
 }
 
@@ -51,6 +54,9 @@ async fn conflicts_name_what_stands_in_the_way() {
     let response = Error::Conflict(Code::InfusionOverlaps, Some(id)).error_response();
     let problem: Value = serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap();
     assert_eq!(problem["conflicting_id"], id.to_string());
+    let response = Error::state("cancelled", ["put_thing"]).error_response();
+    let problem: Value = serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap();
+    assert_eq!((&problem["state"], &problem["allowed"]), (&json!("cancelled"), &json!(["put_thing"])));
 }
 
 #[actix_web::test]
@@ -86,6 +92,26 @@ async fn wrong_methods_are_told_the_right_ones() {
     assert_eq!((options.status, options.header("allow")), (204, "GET, HEAD, PUT, PATCH, OPTIONS"));
     assert_eq!(ask(TestRequest::with_uri("/v1/x").method(Method::OPTIONS)).await.status, 404);
     assert_eq!(ask(TestRequest::post().uri("/docs/a/b")).await.header("allow"), "GET, HEAD, OPTIONS");
+}
+
+#[actix_web::test]
+async fn an_operation_that_will_go_away_says_so_with_each_answer_and_in_the_document() {
+    for method in [Method::GET, Method::HEAD] {
+        let old = ask(TestRequest::with_uri("/v1/patients/me/old-thing").method(method)).await;
+        assert_eq!((old.status, old.header("deprecation")), (200, "@1798761600"));
+        assert_eq!(old.header("sunset"), "Thu, 01 Jul 2027 00:00:00 GMT");
+        assert_eq!(old.header("link"), "</docs/changes>; rel=\"deprecation\"; type=\"text/html\"");
+    }
+    let other = ask(TestRequest::get().uri(THING)).await;
+    assert_eq!((other.header("deprecation"), other.header("sunset")), ("", ""));
+    let mut document = build(&LimitSettings::default()).1;
+    deprecation::declare(&mut document);
+    let paths = serde_json::to_value(&document.paths).unwrap();
+    let operation = &paths["/v1/patients/{patient_id}/old-thing"]["get"];
+    assert_eq!(operation["deprecated"], true);
+    let headers = operation["responses"]["200"]["headers"].as_object().unwrap();
+    assert!(headers.contains_key("Deprecation") && headers.contains_key("Sunset"));
+    assert!(paths["/v1/patients/{patient_id}/things"]["get"].get("deprecated").is_none());
 }
 
 #[actix_web::test]

@@ -2,7 +2,9 @@
 
 mod bodies;
 mod errors;
+mod linear;
 mod requests;
+mod spellings;
 mod wire;
 
 use std::num::NonZeroU32;
@@ -125,6 +127,14 @@ async fn complete_thing(body: MaybeBody<Words>) -> Reply {
     if body.into_inner().is_some() { Reply::ok(&json!({"body": true})) } else { Reply::no_content().no_store() }
 }
 
+/// Get an old thing
+#[utoipa::path(params(("patient_id" = PatientRef, Path)), responses((status = 200, description = "It"), ReadErrors),
+    extensions(("x-deprecation" = json!({"since": "2027-01-01", "sunset": "2027-07-01"}))))]
+#[get("/old-thing")]
+async fn get_old_thing() -> Reply {
+    Reply::ok(&json!({}))
+}
+
 #[derive(OpenApi)]
 #[openapi(components(schemas(Problem)))]
 struct Document;
@@ -166,7 +176,8 @@ fn build(
                 .service(get_thing)
                 .service(patch_thing)
                 .service(list_things)
-                .service(complete_thing),
+                .service(complete_thing)
+                .service(get_old_thing),
         )
         .split_for_parts();
     let settings = settings(limits.clone(), &document);
@@ -226,8 +237,19 @@ impl Answer {
         assert!(!body.contains("canary"), "{problem}");
         problem["code"].as_str().unwrap().to_owned()
     }
+    /// The place of the first fault: a pointer into the body, or a place and a name.
     fn pointer(&self) -> String {
-        self.json()["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned()
+        self.places().into_iter().next().unwrap_or_default()
+    }
+    fn places(&self) -> Vec<String> {
+        let problem = self.json();
+        let place = |fault: &Value| match (fault["in"].as_str().unwrap(), fault.get("pointer"), fault.get("name")) {
+            ("body", Some(pointer), None) => pointer.as_str().unwrap().to_owned(),
+            (part @ ("query" | "path" | "header"), None, Some(name)) => format!("{part}/{}", name.as_str().unwrap()),
+            (part @ ("query" | "path"), None, None) => part.to_owned(),
+            odd => panic!("{odd:?}"),
+        };
+        problem["errors"].as_array().into_iter().flatten().map(place).collect()
     }
     fn detail(&self) -> String {
         self.json()["errors"][0]["detail"].as_str().unwrap_or_default().to_owned()

@@ -1,7 +1,8 @@
-//! Inserting a new item with its change row, and taking the patient's next number, in one statement on PostgreSQL.
+//! Inserting a new item with its change row, taking the patient's next number and counting the item's bytes, in one
+//! statement on PostgreSQL.
 //!
 //! It does what three statements do on SQLite: `made` reads from `head`, so the head is locked before anything is
-//! inserted; a taken id inserts nothing and still takes its number.
+//! inserted; a taken id inserts nothing and still takes its number, and its bytes are taken back later.
 
 use std::marker::PhantomData;
 
@@ -12,15 +13,17 @@ use diesel::{QueryResult, RunQueryDsl};
 
 use super::table::{Columns, ItemTable};
 use crate::care::{Access, Write};
-use crate::changes::Change;
+use crate::changes::{Bytes, Change};
 use crate::db::{At, TimestampTz, Uid};
 use crate::items::model::{Kind, Row};
 use crate::kernel::Id;
 use crate::kernel::id::{Account, Patient, Session};
 
-/// The statement. It returns the change number, and whether the item was inserted.
+/// The statement. It returns the change number, whether the item was inserted, and the bytes of text and of comments
+/// that are stored now.
 pub(super) struct Create<'a, K, T> {
     patient: Id<Patient>,
+    bytes: Bytes,
     row: &'a Row,
     columns: &'a Columns,
     actor: Option<Id<Account>>,
@@ -36,7 +39,18 @@ impl<'a, K: Kind, T: ItemTable> Create<'a, K, T> {
         let (actor, session) = access.actor().unzip();
         let (entity, op) = (change.entity.number(), change.op.number());
         let times = [columns.occurred_at, row.received_at, row.updated_at, access.now()].map(At);
-        Self { patient: access.patient(), row, columns, actor, session, entity, op, times, of: PhantomData }
+        Self {
+            patient: access.patient(),
+            bytes: access.pending(),
+            row,
+            columns,
+            actor,
+            session,
+            entity,
+            op,
+            times,
+            of: PhantomData,
+        }
     }
 }
 
@@ -46,7 +60,7 @@ impl<K: Kind, T: ItemTable> QueryId for Create<'_, K, T> {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 impl<K: Kind, T: ItemTable> Query for Create<'_, K, T> {
-    type SqlType = (BigInt, Bool);
+    type SqlType = (BigInt, Bool, BigInt, BigInt);
 }
 impl<K: Kind, T: ItemTable> RunQueryDsl<PgConnection> for Create<'_, K, T> {}
 
@@ -58,9 +72,13 @@ impl<K: Kind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
                 out.push_bind_param::<$type, _>($value)?;
             };
         }
-        out.push_sql("WITH head AS (UPDATE patient_heads SET change_seq = change_seq + 1 WHERE patient_id = ");
+        out.push_sql("WITH head AS (UPDATE patient_heads SET change_seq = change_seq + 1, text_bytes = text_bytes + ");
+        out.push_bind_param::<BigInt, _>(&self.bytes.text)?;
+        out.push_sql(", comment_bytes = comment_bytes + ");
+        out.push_bind_param::<BigInt, _>(&self.bytes.comments)?;
+        out.push_sql(" WHERE patient_id = ");
         out.push_bind_param::<Uid, _>(&self.patient)?;
-        out.push_sql(" RETURNING change_seq), made AS (INSERT INTO ");
+        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes), made AS (INSERT INTO ");
         out.push_sql(K::TABLE);
         out.push_sql(" (patient_id, id, version, meta, meta_rev");
         for section in K::SECTIONS {
@@ -73,7 +91,7 @@ impl<K: Kind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
             out.push_sql(", ");
             out.push_sql(link);
         }
-        out.push_sql(", occurred_at, received_at, updated_at) SELECT $1");
+        out.push_sql(", occurred_at, received_at, updated_at) SELECT $3");
         next!(Uid, &self.row.id);
         next!(BigInt, &self.row.version);
         for part in &self.row.parts {
@@ -90,14 +108,16 @@ impl<K: Kind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
         next!(TimestampTz, updated_at);
         out.push_sql(
             " FROM head ON CONFLICT DO NOTHING RETURNING id), noted AS (INSERT INTO changes (patient_id, entity_id, \
-             version, seq, entity, op, actor_id, session_id, at) SELECT $1, $2, $3, change_seq",
+             version, seq, entity, op, actor_id, session_id, at) SELECT $3, $4, $5, change_seq",
         );
         next!(Integer, &self.entity);
         next!(Integer, &self.op);
         next!(Nullable<Uid>, &self.actor);
         next!(Nullable<Uid>, &self.session);
         next!(TimestampTz, now);
-        out.push_sql(" FROM head, made) SELECT change_seq, EXISTS (SELECT 1 FROM made) FROM head");
+        out.push_sql(
+            " FROM head, made) SELECT change_seq, EXISTS (SELECT 1 FROM made), text_bytes, comment_bytes FROM head",
+        );
         Ok(())
     }
 }

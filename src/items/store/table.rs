@@ -74,9 +74,9 @@ pub trait ItemTable: 'static {
         linked: Option<&'static str>,
         most: i64,
     ) -> Result<Vec<(Id<Any>, Part)>>;
-    /// Purges the content of up to `most` items that could be undeleted until `now` at the latest. The row stays, so
-    /// that devices still learn of the deletion.
-    fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>)>>;
+    /// Purges the content of up to `most` items that could be undeleted until `now` at the latest, and returns the bytes
+    /// that each had. The row stays, so that devices still learn of the deletion.
+    fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>>;
 }
 
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
@@ -288,15 +288,20 @@ macro_rules! item_table {
                     tx: &mut Tx<'_>,
                     now: ::jiff::Timestamp,
                     most: i64,
-                ) -> Result<Vec<(Id<Patient>, Id<Any>)>> {
-                    let old: Vec<(Id<Patient>, Id<Any>)> = $table::table
+                ) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>> {
+                    let length = ::diesel::dsl::sql::<::diesel::sql_types::BigInt>(concat!(
+                        "CAST(length(meta)",
+                        $(" + coalesce(length(", stringify!($section), "), 0)",)*
+                        " AS bigint)"
+                    ));
+                    let old: Vec<(Id<Patient>, Id<Any>, i64)> = $table::table
                         .filter($table::purge_at.le(At(now)))
                         .order($table::purge_at)
                         .limit(most)
-                        .select(($table::patient_id, $table::id))
+                        .select(($table::patient_id, $table::id, length))
                         .load(tx.conn())?;
                     let nothing: Option<Vec<u8>> = None;
-                    for (patient, id) in &old {
+                    for (patient, id, _) in &old {
                         let own = $table::table.filter($table::patient_id.eq(patient));
                         ::diesel::update(own.filter($table::id.eq(id)))
                             .set((

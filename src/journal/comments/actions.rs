@@ -1,5 +1,6 @@
 //! The actions on comments: writing and reading.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::store;
@@ -7,19 +8,20 @@ pub use super::store::{CommentKey, CommentRow};
 use crate::care::Access;
 use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
-use crate::changes::{Change, Entity, Op};
+use crate::changes::{Bytes, Change, Entity, Op};
 use crate::db::{At, Tx};
+use crate::idempotency::Outcome;
 use crate::items::actions as items;
 use crate::journal::Entries;
 use crate::kernel::id::{CareLink, Comment, Entry, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Code, Error, Id, Result, Text};
-use crate::vault::{Keys, Place, Purpose};
+use crate::kernel::{Code, Error, Id, Result, Text, limits};
+use crate::vault::{Keys, Place as SealedPlace, Purpose};
 
 /// A new comment.
 #[derive(Clone, Debug)]
 pub struct NewComment {
-    /// Its id, drawn before the unit.
+    /// Its id, made by the client.
     pub id: Id<Comment>,
     /// The entry it is about.
     pub entry: Id<Entry>,
@@ -34,8 +36,8 @@ struct Doc {
     body: Text<4000>,
 }
 
-fn place(patient: Id<Patient>, id: Id<Comment>) -> Place {
-    Place { table: "comments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
+fn place(patient: Id<Patient>, id: Id<Comment>) -> SealedPlace {
+    SealedPlace { table: "comments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
 }
 
 /// Opens the text of a comment.
@@ -57,15 +59,26 @@ fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result
     Ok(access.link())
 }
 
-/// Adds a comment to a thread.
+/// Adds a comment to a thread. The same comment again changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when the caller may not see the entry, [`Code::StateConflict`] when the patient writes in a
-/// thread whose therapist may see it no longer.
-pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<CommentRow> {
+/// [`Error::NotFound`] when the caller may not see the entry, [`Code::AlreadyExists`] when the id has another comment,
+/// [`Error::LimitReached`], [`Error::State`] when the patient writes in a thread whose therapist may see it no longer.
+pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<Outcome<CommentRow>> {
     access.lock(tx)?;
-    let link_id = match (thread_of(tx, access, new.entry)?, new.thread) {
+    let own = thread_of(tx, access, new.entry)?;
+    if let Some(row) = store::find(tx, access, new.id)? {
+        let thread =
+            own.is_none_or(|own| own == row.key.link_id) && new.thread.is_none_or(|asked| asked == row.key.link_id);
+        let same = thread && row.key.entry_id == new.entry && row.key.author_id == access.account()?;
+        if !same || open(access.keys()?, access.patient(), &row)? != new.body {
+            return Err(Error::conflict(Code::AlreadyExists));
+        }
+        access.returns(new.id.uuid());
+        return Ok(Outcome::ok(new.id, row));
+    }
+    let link_id = match (own, new.thread) {
         (Some(own), None) => own,
         (Some(own), Some(asked)) if own == asked => own,
         (Some(_), Some(_)) => return Err(Error::field("/thread_id", "is not a thread of yours")),
@@ -82,12 +95,14 @@ pub fn create(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Resu
         version: 1,
         created_at: At(access.now()),
     };
+    limits::COMMENTS_OF_ENTRY.admit(store::count(tx, access, new.entry)?)?;
     let doc = access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?;
     let row = CommentRow { key, doc };
+    access.stores(Bytes::comments([row.doc.as_slice()]));
     store::insert(tx, &row)?;
     access.record(tx, Change::new(Entity::Comment, new.id, 1, Op::Create))?;
     access.returns(new.id.uuid());
-    Ok(row)
+    Ok(Outcome::created(new.id, row))
 }
 
 /// Checks the thread that the patient asks for: its therapist must be able to see the entry.
@@ -96,7 +111,7 @@ fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked:
         return Ok(asked);
     }
     Err(if store::exists(tx, access, entry, asked)? {
-        Error::conflict(Code::StateConflict)
+        Error::state("read_only", ["list_comments"])
     } else {
         Error::field("/thread_id", "is not a thread of this entry")
     })
@@ -117,6 +132,9 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Co
     Ok(row)
 }
 
+/// The place of a comment in its list: clients make the ids, so that only the time orders them.
+pub type Place = (Timestamp, Id<Comment>);
+
 /// Lists a page of the comments that the caller may see, oldest first.
 ///
 /// # Errors
@@ -126,10 +144,10 @@ pub fn list(
     tx: &mut Tx<'_>,
     access: &Access<Read>,
     entry: Id<Entry>,
-    page: PageRequest<Id<Comment>>,
-) -> Result<Page<CommentRow, Id<Comment>>> {
+    page: PageRequest<Place>,
+) -> Result<Page<CommentRow, Place>> {
     let thread = thread_of(tx, access, entry)?;
-    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| row.key.id);
+    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| (row.key.created_at.0, row.key.id));
     for row in &page.items {
         access.returns(row.key.id.uuid());
     }

@@ -1,10 +1,14 @@
 //! The rows of comments.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use jiff::Timestamp;
 
 use crate::authentic;
 use crate::care::Access;
 use crate::care::access::Write;
+use crate::changes::Bytes;
 use crate::db::schema::comments;
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Any, CareLink, Comment, Entry, Patient};
@@ -69,7 +73,7 @@ pub(super) fn list<A>(
     access: &Access<A>,
     entry: Id<Entry>,
     thread: Option<Id<CareLink>>,
-    page: PageRequest<Id<Comment>>,
+    page: PageRequest<(Timestamp, Id<Comment>)>,
 ) -> Result<Vec<CommentRow>> {
     let mut query = comments::table
         .filter(comments::patient_id.eq(access.patient()))
@@ -79,10 +83,11 @@ pub(super) fn list<A>(
     if let Some(link) = thread {
         query = query.filter(comments::link_id.eq(link));
     }
-    if let Some(after) = page.after {
-        query = query.filter(comments::id.gt(after));
+    if let Some((at, id)) = page.after {
+        let later = comments::created_at.gt(At(at)).or(comments::id.gt(id));
+        query = query.filter(comments::created_at.ge(At(at))).filter(later);
     }
-    let found: Vec<Found> = query.order(comments::id).limit(page.rows()).load(tx.conn())?;
+    let found: Vec<Found> = query.order((comments::created_at, comments::id)).limit(page.rows()).load(tx.conn())?;
     comments_of(tx, found)
 }
 
@@ -98,9 +103,18 @@ pub(super) fn exists<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>, t
     Ok(found.is_some())
 }
 
+/// Counts the comments of an entry, in all threads.
+pub(super) fn count(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>) -> Result<i64> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    Ok(own.filter(comments::entry_id.eq(entry)).count().get_result(tx.conn())?)
+}
+
 /// Deletes the comments of an entry.
 pub(in crate::journal) fn delete_all(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Any>) -> Result<()> {
-    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
-    diesel::delete(own.filter(comments::entry_id.eq(entry))).execute(tx.conn())?;
+    let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::entry_id.eq(entry));
+    let length = sql::<BigInt>("CAST(coalesce(sum(length(doc)), 0) AS bigint)");
+    let bytes: i64 = own.select(length).get_result(tx.conn())?;
+    access.frees(Bytes { text: 0, comments: bytes });
+    diesel::delete(own).execute(tx.conn())?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::journal::filter::{Asked, Filter};
 use crate::journal::model::Entries;
 use crate::journal::view::EntryView;
 use crate::kernel::page::{CursorKey as _, Limit, PageRequest};
-use crate::kernel::{Error, Result};
+use crate::kernel::{Error, Fields, Result};
 
 page! {
     /// A page of entries. It may have fewer items than its limit and still not be the last one.
@@ -44,9 +44,6 @@ struct ListEntries {
     /// The prompt it answers; for the patient only.
     #[param(nullable = false)]
     prompt_id: Option<Uuid>,
-    /// A tag, whatever its case.
-    #[param(nullable = false, max_length = 40, example = "takeaway")]
-    tag: Option<String>,
     /// `draft`, `done` or `deleted`; without it, drafts and done ones.
     #[param(nullable = false, example = "done")]
     status: Option<String>,
@@ -56,9 +53,10 @@ struct ListEntries {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SearchEntries {
-    /// The words, all of which must stand in title, body or tags, in any case; parts of words are found too.
-    #[schema(min_length = 1, max_length = 200, example = "lake quiet")]
-    words: String,
+    /// The words, all of which must stand in title, body or tags, in any case; parts of words are found too. Without
+    /// words, the other filters decide.
+    #[schema(nullable = false, min_length = 1, max_length = 200, example = "lake quiet")]
+    words: Option<String>,
     /// The first local date.
     #[schema(nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
@@ -107,13 +105,14 @@ pub(super) async fn list_entries(door: Door<Shared>, listing: Result<Listing<Lis
 
 impl ListEntries {
     fn parse(self, owner: bool) -> Result<Filter> {
-        let Self { from, to, kind, phase, infusion_id, prompt_id, tag, status } = self;
-        let asked = Asked { from, to, kind, phase, infusion_id, prompt_id, tag, status, words: None };
-        let filter = Filter::parse(asked, "query/")?;
-        if filter.owners_only() && !owner {
-            return Err(Error::field("query", "infusion_id and prompt_id are for the patient"));
-        }
-        Ok(filter)
+        let Self { from, to, kind, phase, infusion_id, prompt_id, status } = self;
+        // Tags and words are for the search: they do not belong into an address.
+        let asked = Asked { from, to, kind, phase, infusion_id, prompt_id, tag: None, status, words: None };
+        let mut fields = Fields::new();
+        fields.check(owner || asked.infusion_id.is_none(), "query/infusion_id", "is for the patient");
+        fields.check(owner || asked.prompt_id.is_none(), "query/prompt_id", "is for the patient");
+        let filter = fields.part(Filter::parse(asked, "query/"))?;
+        fields.finish(filter)
     }
 }
 
@@ -142,10 +141,9 @@ struct Search {
 impl SearchEntries {
     fn parse(self, door: &Door<Own>) -> Result<Search> {
         let Self { words, from, to, kind, phase, infusion_id, prompt_id, tag, status, limit, cursor } = self;
-        if words.trim().is_empty() {
+        if words.as_ref().is_some_and(|words| words.trim().is_empty()) {
             return Err(Error::field("/words", "must not be empty"));
         }
-        let words = Some(words);
         let filter = Filter::parse(Asked { from, to, kind, phase, infusion_id, prompt_id, tag, status, words }, "/")?;
         let limit = Limit::parse(limit).map_err(|_range| Error::field("/limit", "must be between 1 and 200"))?;
         let scope = door.cursor_scope("search_entries", &filter.scope());

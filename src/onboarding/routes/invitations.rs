@@ -170,9 +170,9 @@ pub(super) async fn create_invitation(
         |tx, live, new| Ok(Outcome::created(new.id, inviting::invite(tx, live, new)?)),
         |tx, live, outcome| outcome.or_get(|id| inviting::get_own(tx, live, id)),
     );
-    let row = answer.await?.value;
+    let (origin, row) = answer.await?.into_parts();
     let view = InvitationView::with_code(&state.vault, &row, caller.now()).await?;
-    Ok(Reply::ok(&view).created(&format!("/v1/invitations/{}", row.key.id)).no_store())
+    Ok(origin.reply_at(Reply::ok(&view).no_store(), &format!("/v1/invitations/{}", row.key.id)))
 }
 
 /// List invitations

@@ -31,7 +31,7 @@ use crate::vault::Vault;
 #[serde(deny_unknown_fields)]
 pub(super) struct SetUp {
     /// The code that the server printed when it started.
-    #[schema(max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
+    #[schema(example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
     /// The clinic's name.
     #[schema(min_length = 1, max_length = 120, example = "Lakeside Clinic")]
@@ -56,7 +56,7 @@ pub(super) struct SetUp {
 #[serde(deny_unknown_fields)]
 pub(super) struct Register {
     /// The code of the invitation. Case, spaces and hyphens do not matter.
-    #[schema(max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
+    #[schema(example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
     /// The person's name.
     #[schema(min_length = 1, max_length = 120, example = "Ann Walker")]
@@ -77,7 +77,7 @@ pub(super) struct Register {
     #[schema(nullable = false, max_length = 35, example = "en")]
     locale: Option<String>,
     /// The country whose crisis numbers are shown, ISO 3166.
-    #[schema(nullable = false, pattern = "^[A-Z]{2}$", example = "DE")]
+    #[schema(nullable = false, pattern = "^[A-Za-z]{2}$", example = "DE")]
     country: Option<String>,
 }
 
@@ -86,7 +86,7 @@ pub(super) struct Register {
 #[serde(deny_unknown_fields)]
 pub(super) struct AcceptInvitation {
     /// The code of the invitation. Case, spaces and hyphens do not matter.
-    #[schema(format = "code", max_length = 64, example = "7K2M-9XQ4-T0VB-HS3D")]
+    #[schema(format = "code", example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
 }
 
@@ -161,8 +161,8 @@ impl Register {
         let mut fields = Fields::new();
         let person = person(&mut fields, self.name, self.email, self.passphrase);
         let zone = self.time_zone.and_then(|zone| fields.take("/time_zone", Zone::parse(&zone)));
-        let locale = fields.take("/locale", language(self.locale.unwrap_or_else(|| "en".to_owned())));
-        let country = self.country.and_then(|text| fields.take("/country", country(text)));
+        let locale = fields.take("/locale", language(self.locale.as_deref().unwrap_or("en")));
+        let country = self.country.and_then(|text| fields.take("/country", country(&text)));
         let (person, locale) = fields.finish(person.zip(locale))?;
         let code = JoinCode::parse(&self.code);
         Ok(Registration { code, person, adult: self.adult, zone, locale, country })
@@ -237,7 +237,7 @@ pub(super) async fn accept_invitation(
     let accept = move |tx: &mut Tx<'_>, live: &Live<Anyone>, code: &_| {
         joining::accept(tx, &parts, live, *code, link).map(|joined| Outcome::ok(joined.id(), joined))
     };
-    let (joined, names) = caller.change(&state, request, code, accept, joining::show).await?.value;
+    let (origin, (joined, names)) = caller.change(&state, request, code, accept, joining::show).await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(Reply::ok(&AcceptedView::new(joined, &names, &state.vault)))
+    Ok(origin.reply(Reply::ok(&AcceptedView::new(joined, &names, &state.vault))))
 }

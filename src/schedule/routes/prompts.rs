@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{get, post};
+use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -19,10 +20,11 @@ use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
 use crate::planning::{Kind, Protocols};
 use crate::prompts::actions::{Act, Later, act};
-use crate::prompts::model::StoredPrompt;
+use crate::prompts::model::{STATES, StoredPrompt};
 use crate::prompts::store;
 use crate::schedule::actions::{self, Fillings};
 use crate::schedule::rendering::quotes;
+use crate::settings::settings;
 
 /// A page of prompts.
 #[derive(Serialize, ToSchema)]
@@ -44,7 +46,7 @@ struct PromptPage {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PromptQuery {
-    /// The earliest due time, inclusive; 14 days ago by default.
+    /// The earliest due time, inclusive; the beginning of today, where the patient is, by default.
     #[param(required = false, nullable = false, format = DateTime)]
     from: Option<String>,
     /// The latest due time, exclusive; 15 days from now by default.
@@ -53,7 +55,8 @@ struct PromptQuery {
     /// Whether to include the prompts that rules call for and that were not planned; for the patient.
     #[param(required = false, nullable = false)]
     not_asked: Option<bool>,
-    /// The state of the prompts; for the patient.
+    /// The state of the prompts, of `planned`, `due`, `delivered`, `opened`, `completed`, `skipped`, `cancelled`,
+    /// `lapsed`; for the patient.
     #[param(required = false, nullable = false, example = "due")]
     state: Option<String>,
 }
@@ -68,9 +71,24 @@ fn place_of(prompt: &StoredPrompt) -> Place {
 /// The filter of a list of prompts.
 #[derive(Clone)]
 struct PromptFilter {
-    range: (Timestamp, Timestamp),
-    state: Option<String>,
+    from: Option<Timestamp>,
+    to: Timestamp,
+    state: Option<&'static str>,
     not_asked: bool,
+}
+
+impl PromptFilter {
+    /// Returns the range of due times. Without a beginning it begins with the patient's day.
+    fn range<A>(&self, tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Timestamp, Timestamp)> {
+        let from = match self.from {
+            Some(from) => from,
+            None => {
+                let zone = settings(tx, access)?.0.zone_at(access.now());
+                zone.instant(zone.date(access.now()), Time::midnight())
+            }
+        };
+        Ok((from, self.to))
+    }
 }
 
 impl PromptQuery {
@@ -82,16 +100,20 @@ impl PromptQuery {
     fn parse(self, now: Timestamp) -> Result<PromptFilter> {
         let mut f = Fields::new();
         let shift = |days: i64| now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
-        let from = device_time::take(&mut f, "query/from", self.from).unwrap_or(shift(-14));
+        let from = device_time::take(&mut f, "query/from", self.from);
         let to = device_time::take(&mut f, "query/to", self.to).unwrap_or(shift(15));
+        let state = self.state.and_then(|name| {
+            let known = STATES.into_iter().find(|state| *state == name);
+            f.take("query/state", known.ok_or_else(|| format!("must be one of {}", STATES.join(", "))))
+        });
         f.done()?;
-        Ok(PromptFilter { range: (from, to), state: self.state, not_asked: self.not_asked.unwrap_or(false) })
+        Ok(PromptFilter { from, to, state, not_asked: self.not_asked.unwrap_or(false) })
     }
 }
 
 /// List prompts
 ///
-/// By time. A therapist sees the schedule of the protocol, with the state of safety checks and measures only.
+/// By time, from today on unless asked otherwise. A therapist sees the schedule of the protocol, with the state of safety checks and measures only.
 #[utoipa::path(tag = "prompts",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), PromptQuery, PageQuery),
     responses((status = 200, description = "A page", body = PromptPage), ReadErrors))]
@@ -129,13 +151,12 @@ async fn own_page(
 ) -> Result<Page<PromptView, Place>> {
     let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
-        let (mut found, mut after) = (Vec::new(), asked.after);
+        let (mut found, mut after, range) = (Vec::new(), asked.after, filter.range(tx, access)?);
         loop {
-            let rows = store::list_opened(tx, access, filter.range, after, asked.rows())?;
+            let rows = store::list_opened(tx, access, range, after, asked.rows())?;
             let full = rows.len() >= asked.limit.items();
             after = rows.last().map(place_of);
-            let wanted =
-                |prompt: &StoredPrompt| filter.state.as_ref().is_none_or(|state| prompt.state(access.now()) == state);
+            let wanted = |prompt: &StoredPrompt| filter.state.is_none_or(|state| prompt.state(access.now()) == state);
             found.extend(rows.into_iter().filter(wanted));
             if found.len() > asked.limit.items() || !full {
                 break;
@@ -163,8 +184,9 @@ async fn outline_page(
     filter: &PromptFilter,
     asked: PageRequest<Place>,
 ) -> Result<Page<PromptView, Place>> {
-    let ((from, to), protocols) = (filter.range, Arc::clone(&door.state().protocols));
+    let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
+        let (from, to) = filter.range(tx, access)?;
         let mut planned = actions::outline(tx, access, protocols.current())?;
         planned.retain(|prompt| {
             let place = (prompt.due_at, prompt.id);
@@ -196,9 +218,7 @@ async fn change<B: 'static>(
         name,
         request,
         |Command { id, body, .. }| Ok((id, parse(body)?)),
-        |tx, access, (id, what)| {
-            Ok(Outcome { done: RecordedOutcome::ok(id.uuid()), value: act(tx, access, *id, what)? })
-        },
+        |tx, access, (id, what)| Ok(Outcome::new(RecordedOutcome::ok(id.uuid()), act(tx, access, *id, what)?)),
         move |tx, access, outcome| {
             let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
             let fillings = fillings(tx, access, std::slice::from_ref(&prompt), &protocols)?;

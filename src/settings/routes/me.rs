@@ -41,6 +41,9 @@ struct MeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     settings: Option<SettingsView>,
+    /// The tag of the shown state: that of a patient's settings, for `If-Match`, and the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
 }
 
 /// A patient's settings.
@@ -67,8 +70,11 @@ struct SettingsView {
     notifications: bool,
     /// Whether linked therapists see the number of active days of the last seven.
     share_activity: bool,
-    /// Their version, for `If-Match`.
+    /// Their version.
     version: i64,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
 }
 
 /// A period in a time zone.
@@ -102,6 +108,10 @@ impl From<QuietHours> for QuietHoursDto {
 }
 
 impl SettingsView {
+    fn reply(self) -> Reply {
+        Reply::ok(&self).etag(&self.etag)
+    }
+
     fn of(settings: Settings, version: i64, now: Timestamp) -> Self {
         let time_zone = settings.zone_at(now).name().to_owned();
         let zone =
@@ -116,6 +126,7 @@ impl SettingsView {
             notifications: settings.notifications.enabled,
             share_activity: settings.share_activity,
             version,
+            etag: EntityTag::version(version),
         }
     }
 }
@@ -147,19 +158,18 @@ pub(super) async fn get_me(caller: Caller, state: web::Data<State>, directory: w
         Some(patient) => Some(open_settings(row.as_ref(), patient_keys.as_ref().ok_or(Error::NotFound)?, patient)?),
         None => None,
     };
-    let tag = found.as_ref().map(|(_, version)| EntityTag::version(*version));
-    let reply = Reply::ok(&MeView {
+    // The name and the address of staff change with their profile, which is all that is shown of them.
+    let etag = EntityTag::version(found.as_ref().map_or(version, |(_, version)| *version));
+    let view = MeView {
         account_id: account.uuid(),
         kind: kind.name(),
         name: profile.name.into_string(),
         email: profile.email.as_str().to_owned(),
         patient_id: patient.map(Id::uuid),
         settings: found.map(|(settings, version)| SettingsView::of(settings, version, now)),
-    });
-    Ok(match tag {
-        Some(tag) => reply.etag(&tag),
-        None => reply,
-    })
+        etag,
+    };
+    Ok(Reply::ok(&view).etag(&view.etag))
 }
 
 /// A change of a patient's settings, merged into the present ones.
@@ -236,8 +246,8 @@ impl SettingsBody {
         f.check(since.is_none() || zone.is_some(), "/effective_at", "goes with `time_zone`");
         let quiet_hours = parse_quiet_hours(&mut f, Some(self.quiet_hours));
         let weekly_day = parse_weekday(&mut f, Some(self.weekly_day));
-        let country = self.country.and_then(|code| f.take("/country", locale::country(code)));
-        let locale = f.take("/locale", locale::language(self.locale));
+        let country = self.country.and_then(|code| f.take("/country", locale::country(&code)));
+        let locale = f.take("/locale", locale::language(&self.locale));
         let (weekly_day, locale) = f.finish(weekly_day.zip(locale))?;
         let mut after = Settings {
             quiet_hours: quiet_hours?.unwrap_or(before.quiet_hours),
@@ -271,6 +281,6 @@ pub(super) async fn patch_me(door: Door<Own>, request: Request<(), PatchMe>) -> 
         Ok(Outcome::ok(access.patient(), patch_settings(tx, access, change, &command.when)?))
     };
     let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<_>| outcome.or_read(|| settings(tx, access));
-    let (settings, version) = door.change("patch_me", request, Ok, work, show).await?.value;
-    Ok(Reply::ok(&SettingsView::of(settings, version, door.now())).etag(&EntityTag::version(version)))
+    let answer = door.change("patch_me", request, Ok, work, show).await?;
+    answer.reply(|(settings, version)| Ok(SettingsView::of(settings, version, door.now()).reply()))
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::care::Door;
 use crate::care::door::{Care, Shared};
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, PatientRef, Reply, Request};
+use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocols, RuleChange};
 use crate::settings::CHANGED_OFFER;
@@ -23,6 +23,9 @@ use crate::settings::store::{find_settings, open_settings};
 struct OverrideList {
     /// The changes, by rule.
     items: Vec<OverrideView>,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    #[schema(value_type = String, example = "\"v3\"")]
+    etag: EntityTag,
 }
 
 /// A changed rule.
@@ -40,12 +43,12 @@ struct OverrideView {
 }
 
 impl OverrideList {
-    fn of(list: Vec<Override>) -> Self {
+    fn of(list: Vec<Override>, etag: EntityTag) -> Self {
         let view = |Override { rule_key, change }: Override| match change {
             RuleChange::LeftOut => OverrideView { rule_key, left_out: true, window: None },
             RuleChange::MovedTo(part) => OverrideView { rule_key, left_out: false, window: Some(part) },
         };
-        Self { items: list.into_iter().map(view).collect() }
+        Self { items: list.into_iter().map(view).collect(), etag }
     }
 }
 
@@ -88,8 +91,9 @@ impl PutOverride {
 }
 
 fn reply(settings: Settings) -> Reply {
-    let tag = overrides::tag(&settings);
-    Reply::ok(&OverrideList::of(settings.overrides)).etag(&tag)
+    let etag = overrides::tag(&settings);
+    let list = OverrideList::of(settings.overrides, etag);
+    Reply::ok(&list).etag(&list.etag)
 }
 
 /// Read what was changed in the protocol
@@ -121,5 +125,5 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
         |tx, access, (list, when)| replace(tx, access, list, when),
         |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0)),
     );
-    Ok(reply(answer.await?.value))
+    answer.await?.reply(|settings| Ok(reply(settings)))
 }

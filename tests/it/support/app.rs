@@ -263,12 +263,7 @@ impl Call {
     /// [`Call::send`] with the tokens that are there, also if they have expired.
     pub async fn transmit(self) -> Answer {
         let response = self.request.send().await.unwrap();
-        let status = response.status();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
-            .collect::<HashMap<_, _>>();
+        let (status, headers) = (response.status(), contract::headers(&response));
         let bytes = response.bytes().await.unwrap().to_vec();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         contract::check(&self.method, &self.path, status, &headers, &bytes);

@@ -100,7 +100,9 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     // Settings.
     let settings = json!({ "quiet_hours": { "from": "21:17", "to": "07:43" }, "time_zone": "Pacific/Chatham",
         "weekly_day": "wednesday", "country": "NZ", "locale": "mi" });
-    ann.expect(patch.clone(), "/v1/me", settings, 200).await;
+    ann.expect(patch.clone(), "/v1/me", settings.clone(), 428).await;
+    let change = ann.call(patch.clone(), "/v1/me").header("if-match", "\"v1\"").json(&settings);
+    assert_eq!(ann.send(change).await.unwrap().0.as_u16(), 200);
     ann.expect(patch.clone(), "/v1/me", json!({ "time_zone": said("zone") }), 422).await;
     ann.expect(get.clone(), "/v1/me", Value::Null, 200).await;
 
@@ -124,12 +126,14 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     theo.expect(put.clone(), &format!("{infusions}/{}", id()), clash, 409).await;
     let wrong = json!({ "status": said("status"), "route": said("route"), "dose_mg": said("dose"), "note": said("n") });
     theo.expect(put.clone(), &format!("{infusions}/{}", id()), wrong, 422).await;
-    theo.expect(get.clone(), &format!("/v1/patients/{who}/window?view=clinical"), Value::Null, 200).await;
+    theo.expect(get.clone(), &format!("/v1/patients/{who}/window/clinical"), Value::Null, 200).await;
     ann.expect(get.clone(), "/v1/patients/me/window", Value::Null, 200).await;
 
     // Prompts: opened, snoozed, skipped with a reason. What is done with one may withdraw the next, by the time of day.
     let waiting = async |asked: &[String]| -> String {
-        let prompts = ann.expect(get.clone(), "/v1/patients/me/prompts?limit=200", Value::Null, 200).await;
+        let prompts = ann
+            .expect(get.clone(), "/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200", Value::Null, 200)
+            .await;
         let planned = prompts["items"].as_array().unwrap().iter().filter(|prompt| prompt["state"] == "planned");
         let id = |prompt: &Value| text(prompt, "/id");
         planned.map(id).find(|id| !asked.contains(id)).expect("a prompt is left")
@@ -178,13 +182,15 @@ pub async fn journey(web: &Web, code: &str) -> Left {
         assert_eq!(ann.send(stale).await.unwrap().0.as_u16(), 412);
         let right = ann.call(patch.clone(), &path).header("if-match", "\"v1\"").json(&change);
         assert_eq!(ann.send(right).await.unwrap().0.as_u16(), 200);
-        ann.expect(post.clone(), &format!("{path}/revisions/1/restore"), json!({}), 200).await;
+        let back = ann.call(post.clone(), &format!("{path}/revisions/1/restore")).header("if-match", "\"v2\"");
+        assert_eq!(ann.send(back).await.unwrap().0.as_u16(), 200);
         ann.expect(delete.clone(), &path, Value::Null, 204).await;
         ann.expect(get.clone(), &path, Value::Null, 410).await;
         ann.expect(post.clone(), &format!("{path}/undelete"), json!({}), 200).await;
     }
-    let tagged = format!("/v1/patients/me/entries?tag={MARK}%20tag");
-    assert_eq!(ann.expect(get.clone(), &tagged, Value::Null, 200).await["items"].as_array().unwrap().len(), 2);
+    let tagged = json!({ "tag": format!("{MARK} tag") });
+    let tagged = ann.expect(post.clone(), "/v1/patients/me/entries/search", tagged, 200).await;
+    assert_eq!(tagged["items"].as_array().unwrap().len(), 2);
     let search = json!({ "words": said("body") });
     ann.expect(post.clone(), "/v1/patients/me/entries/search", search, 200).await;
     let wrong = json!({ "words": said("body"), "kind": said("kind"), "from": said("from"), "cursor": said("cursor") });
@@ -202,7 +208,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     assert_eq!(theo.send(flags.json(&json!({ "flags": ["eating_body"] }))).await.unwrap().0.as_u16(), 200);
     let response = id();
     let own = format!("/v1/patients/me/exercise-responses/{response}");
-    let work = json!({ "exercise_key": "leaves-defusion", "occurred_at": ago(3), "zone": "Pacific/Chatham",
+    let work = json!({ "exercise_key": "leaves-defusion", "exercise_version": 1, "occurred_at": ago(3), "zone": "Pacific/Chatham",
         "assignment_id": assignment.rsplit('/').next(), "answers": { "hook": said("hook"), "grip": 7 },
         "distress": { "before": 7, "after": 4, "usefulness": 3 } });
     ann.expect(put.clone(), &own, work, 201).await;
@@ -214,7 +220,8 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     let change = json!({ "answers": { "reworded": said("reworded") }, "distress": { "after": 1 } });
     let changed = ann.call(patch.clone(), &own).header("if-match", "\"v1\"").json(&change);
     assert_eq!(ann.send(changed).await.unwrap().0.as_u16(), 200);
-    ann.expect(post.clone(), &format!("{own}/revisions/1/restore"), json!({}), 200).await;
+    let back = ann.call(post.clone(), &format!("{own}/revisions/1/restore")).header("if-match", "\"v2\"");
+    assert_eq!(ann.send(back).await.unwrap().0.as_u16(), 200);
     ann.expect(get.clone(), "/v1/patients/me/exercises/suggested", Value::Null, 200).await;
     let open = json!({ "target": { "type": "exercise_response", "id": response }, "sections": ["answers", "distress"],
         "reader": { "type": "care_team" } });
@@ -232,9 +239,9 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     theo.expect(get.clone(), &format!("/v1/patients/{who}/entries"), Value::Null, 200).await;
     theo.expect(post.clone(), &format!("{shared}/opened"), json!({}), 200).await;
     let thread =
-        theo.expect(post.clone(), &format!("{shared}/comments"), json!({ "body": said("comment") }), 201).await;
+        theo.expect(put.clone(), &format!("{shared}/comments/{}", id()), json!({ "body": said("comment") }), 201).await;
     let reply = json!({ "body": said("reply"), "thread_id": thread["thread_id"] });
-    ann.expect(post.clone(), &format!("/v1/patients/me/entries/{}/comments", entries[0]), reply, 201).await;
+    ann.expect(put.clone(), &format!("/v1/patients/me/entries/{}/comments/{}", entries[0], id()), reply, 201).await;
     theo.expect(get.clone(), "/v1/me/patients", Value::Null, 200).await;
     ann.expect(get.clone(), "/v1/patients/me/access-log", Value::Null, 200).await;
     ann.expect(delete.clone(), &grant, Value::Null, 204).await;
@@ -279,7 +286,7 @@ async fn mistakes(ann: &Web, word: &str) {
         format!("/v1/patients/me/entries/{words}"),
         format!("/v1/patients/me/entries?from={words}&kind={words}&cursor={words}&{words}={words}"),
         format!("/v1/patients/me/prompts?from={words}&cursor={words}"),
-        format!("/v1/patients/me/window?at={words}&view={words}"),
+        format!("/v1/patients/me/window?at={words}&protocol={words}"),
         format!("/v1/protocols/{words}"),
         format!("/problems/{words}"),
     ] {

@@ -13,6 +13,7 @@ use afterglow::kernel::{Clock, Entropy};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::contract;
 use super::database::Database;
 use super::people::{PASSPHRASE, registration};
 
@@ -91,6 +92,11 @@ impl Child {
         child
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn logged(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
     }
@@ -164,12 +170,14 @@ impl Web {
     /// Sends; remembers problems and whatever secret was handed out.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<(StatusCode, Value, String)> {
         let request = request.build()?;
-        let said = format!("{} {}", request.method(), request.url().path());
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let said = format!("{method} {path}");
         let response = self.http.execute(request).await?;
-        let status = response.status();
-        let etag = response.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned()).unwrap_or_default();
-        let retry = response.headers().contains_key("retry-after");
+        let (status, headers) = (response.status(), contract::headers(&response));
+        let etag = headers.get("etag").cloned().unwrap_or_default();
+        let retry = headers.contains_key("retry-after");
         let text = response.text().await?;
+        contract::check(&method, &path, status, &headers, text.as_bytes());
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_client_error() || status.is_server_error() {
             assert!(status != StatusCode::SERVICE_UNAVAILABLE || retry, "{said}: 503 without Retry-After");

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
+use jiff::Timestamp;
+use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -31,6 +33,13 @@ pub fn item(path: &str) -> Option<&'static Value> {
     templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| *item)
 }
 
+/// The headers of a response; of those that stand in it twice, the last.
+pub fn headers(response: &reqwest::Response) -> HashMap<String, String> {
+    let text =
+        |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.to_str().unwrap_or_default().to_owned());
+    response.headers().iter().map(text).collect()
+}
+
 /// What a `$ref` points to, or the value itself.
 pub fn resolved(value: &'static Value) -> &'static Value {
     let Some(to) = value["$ref"].as_str() else { return value };
@@ -44,14 +53,11 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     let content_type = headers.get("content-type").map(|text| text.split(';').next().unwrap().trim().to_owned());
     if status.is_client_error() || status.is_server_error() {
         assert_eq!(content_type.as_deref(), Some("application/problem+json"), "{said}");
+        check_problem(bytes, &said);
     }
     let Some(item) = item(path) else { return };
     let operation = &item[method.as_str().to_lowercase()];
     if operation.is_null() {
-        return;
-    }
-    if status == StatusCode::NOT_MODIFIED {
-        assert!(bytes.is_empty(), "{said}: 304 with a body");
         return;
     }
     let response = resolved(&operation["responses"][status.as_str()]);
@@ -60,6 +66,8 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
         "{said}: the document does not declare this status: {}",
         String::from_utf8_lossy(bytes)
     );
+    let faults = header_faults(&response["headers"], headers);
+    assert!(faults.is_empty(), "{said}: {faults:?}");
     let Some(content) = response["content"].as_object() else {
         assert!(bytes.is_empty(), "{said}: a body where the document has none");
         return;
@@ -69,23 +77,125 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
     if kind.ends_with("json") {
         let body: Value = serde_json::from_slice(bytes).unwrap();
         validate(&media["schema"], &body, &said);
+        if let Some(tag) = body.get("etag") {
+            assert_eq!(tag.as_str(), headers.get("etag").map(String::as_str), "{said}: the tag in the body");
+        }
     }
+}
+
+/// A refusal says what to do: the place of each fault, the state and the steps that it allows.
+fn check_problem(bytes: &[u8], said: &str) {
+    let Ok(problem) = serde_json::from_slice::<Value>(bytes) else { return };
+    let said = format!("{said}: {problem}");
+    for fault in problem["errors"].as_array().into_iter().flatten() {
+        let (place, pointer, name) = (&fault["in"], &fault["pointer"], &fault["name"]);
+        match place.as_str().unwrap_or_default() {
+            "body" => assert!(pointer.as_str().is_some_and(|at| at.is_empty() || at.starts_with('/')), "{said}"),
+            "query" | "path" | "header" => assert!(pointer.is_null() && !name.is_null(), "{said}"),
+            _ => panic!("{said}"),
+        }
+    }
+    if problem["code"] == "state_conflict" {
+        let steps = problem["allowed"].as_array().unwrap_or_else(|| panic!("{said}: no steps"));
+        assert!(problem["state"].is_string(), "{said}: no state");
+        let known = document()["paths"].as_object().unwrap().values();
+        let known: Vec<&Value> =
+            known.flat_map(|item| item.as_object().unwrap().values()).map(|one| &one["operationId"]).collect();
+        assert!(steps.iter().all(|step| known.contains(&step)), "{said}: a step is no operation");
+    }
+}
+
+/// The headers that say nothing about an operation: of the connection, of the body, of caches and of browsers.
+const GENERAL: [&str; 16] = [
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "cross-origin-resource-policy",
+    "date",
+    "referrer-policy",
+    "strict-transport-security",
+    "traceparent",
+    "transfer-encoding",
+    "vary",
+    "x-content-type-options",
+];
+
+/// The headers that were sent and are not declared, and those that are always there and were not sent.
+fn header_faults(declared: &'static Value, sent: &HashMap<String, String>) -> Vec<String> {
+    let declared: HashMap<String, &Value> = declared
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, header)| (name.to_lowercase(), resolved(header)))
+        .collect();
+    let strange = sent.keys().filter(|name| !declared.contains_key(*name) && !GENERAL.contains(&name.as_str()));
+    let missing = declared.iter().filter(|(name, header)| header["required"] == true && !sent.contains_key(*name));
+    strange
+        .map(|name| format!("{name} is sent and not declared"))
+        .chain(missing.map(|(name, _)| format!("{name} is declared as always there, and was not sent")))
+        .collect()
 }
 
 fn validate(schema: &Value, body: &Value, said: &str) {
     // By what a schema says: most operations answer the same few problems, and compiling one takes longest.
-    static KNOWN: OnceLock<Mutex<HashMap<String, &'static jsonschema::Validator>>> = OnceLock::new();
+    static KNOWN: OnceLock<Mutex<HashMap<String, &'static Validators>>> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
-    let validator: &'static jsonschema::Validator =
+    let validators: &'static Validators =
         known.lock().unwrap().entry(schema.to_string()).or_insert_with(|| {
-            let mut whole = schema.clone();
-            close(&mut whole);
-            whole["components"] = closed_components().clone();
-            Box::leak(Box::new(jsonschema::draft202012::new(&whole).unwrap()))
+            Box::leak(Box::new(Validators::of(schema, &document()["components"], closed_components())))
         });
-    let faults: Vec<_> =
-        validator.iter_errors(body).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
+    let mut faults = validators.faults(body);
+    instants(body, "", &mut faults);
     assert!(faults.is_empty(), "{said}: {faults:?} in {body}");
+}
+
+/// A schema as an app reads it, and the same without room for anything that it does not say.
+struct Validators {
+    open: jsonschema::Validator,
+    closed: jsonschema::Validator,
+}
+
+impl Validators {
+    fn of(schema: &Value, open: &Value, closed: &Value) -> Self {
+        let compiled = |mut whole: Value, components: &Value| {
+            whole["components"] = components.clone();
+            let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
+            options.should_validate_formats(true).with_format("date-time", is_instant).build(&whole).unwrap()
+        };
+        let mut shut = schema.clone();
+        close(&mut shut);
+        Self { open: compiled(schema.clone(), open), closed: compiled(shut, closed) }
+    }
+
+    fn faults(&self, body: &Value) -> Vec<String> {
+        let said = |fault: jsonschema::ValidationError<'_>| format!("{} at {}", fault, fault.instance_path());
+        // What fits the closed schema need not fit the open one: there two forms of a `oneOf` may fit.
+        self.closed.iter_errors(body).chain(self.open.iter_errors(body)).map(said).collect()
+    }
+}
+
+/// Whether an instant has the one form of the document: whole seconds in UTC.
+fn is_instant(text: &str) -> bool {
+    text.len() == "2026-03-10T08:00:00Z".len() && text.ends_with('Z') && text.parse::<Timestamp>().is_ok()
+}
+
+/// Finds the instants of another form, wherever they stand: also those that no schema calls an instant.
+fn instants(value: &Value, at: &str, faults: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, inner)| instants(inner, &format!("{at}/{name}"), faults))
+        }
+        Value::Array(items) => items.iter().for_each(|inner| instants(inner, &format!("{at}/-"), faults)),
+        Value::String(text) if text.parse::<Timestamp>().is_ok() && !is_instant(text) => {
+            faults.push(format!("{text} at {at} is no instant in whole seconds and UTC"));
+        }
+        _ => {}
+    }
 }
 
 /// A view that says more than its schema is a leak or a lie: closed for the tests, open on the wire.
@@ -105,4 +215,40 @@ fn close(schema: &mut Value) {
     {
         object.insert("additionalProperties".to_owned(), json!(false));
     }
+}
+
+/// The check itself fails on what it is there for.
+#[test]
+fn an_answer_that_fits_two_forms_or_none_is_refused() {
+    let open = json!({ "schemas": {
+        "Less": { "type": "object", "required": ["a"], "properties": { "a": { "type": "string" } } },
+        "More": { "type": "object", "required": ["a", "b"],
+            "properties": { "a": { "type": "string" }, "b": { "type": "string", "format": "date-time" } } },
+    } });
+    let mut closed = open.clone();
+    closed["schemas"].as_object_mut().unwrap().values_mut().for_each(close);
+    let schema = json!({ "oneOf": [{ "$ref": "#/components/schemas/Less" }, { "$ref": "#/components/schemas/More" }] });
+    let faults = |schema: &Value, body: Value| Validators::of(schema, &open, &closed).faults(&body);
+    assert!(faults(&schema, json!({ "a": "x" })).is_empty());
+    let two = faults(&schema, json!({ "a": "x", "b": "2026-03-10T08:00:00Z" }));
+    assert!(two.iter().any(|fault| fault.contains("more than one")), "{two:?}");
+    assert!(!faults(&json!({ "$ref": "#/components/schemas/Less" }), json!({ "a": "x", "c": 1 })).is_empty());
+    for time in
+        ["2026-03-10T08:00:00.5Z", "2026-03-10T08:00:00.000Z", "2026-03-10T09:00:00+01:00", "2026-03-10T08:00:00z"]
+    {
+        let more = faults(&json!({ "$ref": "#/components/schemas/More" }), json!({ "a": "x", "b": time }));
+        assert!(!more.is_empty(), "{time}");
+        let mut found = Vec::new();
+        instants(&json!({ "anywhere": [{ "else": time }] }), "", &mut found);
+        assert_eq!(found.len(), 1, "{time}");
+    }
+}
+
+#[test]
+fn a_header_that_is_not_declared_or_not_sent_is_a_fault() {
+    let response = &document()["paths"]["/v1/me"]["get"]["responses"]["200"]["headers"];
+    let sent = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+    assert!(header_faults(response, &sent(&["etag", "x-request-id", "date", "ratelimit"])).is_empty());
+    assert_eq!(header_faults(response, &sent(&["x-request-id"])).len(), 1, "no ETag");
+    assert_eq!(header_faults(response, &sent(&["etag", "x-request-id", "x-new"])).len(), 1, "a new one");
 }

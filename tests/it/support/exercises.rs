@@ -9,7 +9,7 @@ use super::world::CANARY;
 /// A response with the canary in an answer, done.
 pub fn work() -> Value {
     json!({
-        "exercise_key": "leaves-defusion",
+        "exercise_key": "leaves-defusion", "exercise_version": 1,
         "occurred_at": "2026-03-10T18:30:00+01:00",
         "zone": "Europe/Berlin",
         "answers": { "hook": format!("The {CANARY} says no"), "grip": 4 },

@@ -8,9 +8,10 @@ use afterglow::db::Memory;
 use afterglow::demo::{self, DemoClinic, PASSPHRASE};
 use afterglow::kernel::{Clock, Entropy};
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::app::{Answer, TestApp};
+use super::app::{Answer, TestApp, new_id};
 use super::database::Database;
 
 /// The present of the story, unless a test says otherwise: two days after clocks went forward in New York.
@@ -106,8 +107,10 @@ impl Visitor {
         self.app.get(path).bearer(&self.token).send().await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.app.post(path, body).bearer(&self.token).send().await
+    /// Adds a comment to a thread.
+    pub async fn says(&self, thread: &str, body: Value) -> Answer {
+        let path = format!("{thread}/{}", new_id(&self.app));
+        self.app.request(Method::PUT, &path).json(body).bearer(&self.token).send().await
     }
 
     pub async fn get(&self, path: &str) -> Value {

@@ -117,6 +117,17 @@ impl Person {
         self.request(Method::PATCH, path).json(body)
     }
 
+    /// Changes the own settings, as they are now.
+    pub async fn sets(&self, body: Value) -> Answer {
+        let tag = self.get("/v1/me").send().await.ok().etag();
+        self.patch("/v1/me", body).if_match(&tag).send().await
+    }
+
+    /// Adds a comment to a thread.
+    pub fn says(&self, thread: &str, body: Value) -> Call {
+        self.put(&format!("{thread}/{}", new_id(&self.app)), body)
+    }
+
     /// A POST without a body.
     pub fn act(&self, path: &str) -> Call {
         self.request(Method::POST, path)
@@ -172,7 +183,7 @@ impl Person {
 
     /// This patient's prompts, all pages.
     pub async fn prompts(&self) -> Vec<Value> {
-        self.get("/v1/patients/me/prompts?limit=200").send().await.ok().items().to_vec()
+        self.get("/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200").send().await.ok().items().to_vec()
     }
 }
 

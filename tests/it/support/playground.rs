@@ -28,7 +28,7 @@ pub struct Playground {
 
 impl Playground {
     pub async fn open() -> Self {
-        let listener = listener("127.0.0.1:0").unwrap();
+        let listener = listener(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let mut config = Config::in_folder("/nowhere/at/all");
         config.public_url = format!("http://{}", listener.local_addr().unwrap());
         config.passphrase_cost = (8, 1, 1);

@@ -158,7 +158,7 @@ impl World {
         ann.delete(&ann.my(&format!("/entries/{deleted}"))).send().await.no_content();
 
         let thread = ann.of_theirs(&format!("/entries/{entry}/comments"));
-        people["granted"].post(&thread, json!({ "body": "Thank you." })).send().await.created();
+        people["granted"].says(&thread, json!({ "body": "Thank you." })).send().await.created();
         ann.revokes(&revoked).await;
 
         let assignment = people["granted"].assigns(&ann, "values-sort").await;
@@ -285,7 +285,8 @@ impl World {
             "/cautions" => list(self.person("ungranted"), &ann.of_theirs("/cautions")).await,
             "/clinics" => list(admin, &format!("/v1/clinics/{}/members?limit=200", self.clinic)).await,
             "/invitations" => list(granted, "/v1/invitations?limit=200").await,
-            "/grants" | "/prompts" => list(ann, &ann.my(&format!("{part}?limit=200"))).await,
+            "/prompts" => list(ann, &ann.my("/prompts?from=2025-12-01T00:00:00Z&limit=200")).await,
+            "/grants" => list(ann, &ann.my(&format!("{part}?limit=200"))).await,
             other => list(ann, &ann.my(other)).await,
         }
     }

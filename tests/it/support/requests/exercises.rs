@@ -56,7 +56,8 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             } else {
                 world.response.clone()
             };
-            Ask::post(asker.of_ann(&format!("/exercise-responses/{id}/revisions/1/restore")))
+            let path = asker.of_ann(&format!("/exercise-responses/{id}/revisions/1/restore"));
+            Ask::post(path).when("\"v2\"".to_owned())
         }
         "list_assignments" => Ask::get(asker.of_ann("/assignments?limit=200")),
         "get_assignment" => Ask::get(asker.of_ann(&format!("/assignments/{}", world.assignment))),

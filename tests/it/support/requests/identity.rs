@@ -35,7 +35,8 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "get_me" => Ask::get("/v1/me"),
         "patch_me" => {
             let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-            Ask::patch("/v1/me").with(json!({ "weekly_day": days[(n % 6) as usize] }))
+            let tag = world.ann().get("/v1/me").send().await.ok().etag();
+            Ask::patch("/v1/me").with(json!({ "weekly_day": days[(n % 6) as usize] })).when(tag)
         }
         _ => return None,
     };

@@ -1,6 +1,6 @@
 //! Requests about infusions, pauses and what follows from them.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Ask, Asker};
@@ -10,7 +10,7 @@ use crate::support::world::{LINKED, earlier, later, planned_for};
 /// The request for `operation`, if it is one of these.
 pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
     let world = asker.world;
-    let (ann, granted, owner, who, n) = (world.ann(), world.person("granted"), asker.owner(), asker.who, asker.n);
+    let (ann, owner, who, n) = (world.ann(), asker.owner(), asker.who, asker.n);
     let ask = match operation {
         "list_courses" => Ask::get(asker.of_ann("/courses")),
         "list_infusions" => Ask::get(asker.of_ann("/infusions")),
@@ -29,7 +29,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             let mut id = world.planned.clone();
             if owner || LINKED.contains(&who) || who == "nurse" {
                 id = new_id(&world.app);
-                granted.put(&asker.of_ann(&format!("/infusions/{id}")), planned_for(at)).send().await.created();
+                planned_long_ago(asker, &id, at).await;
             }
             Ask::post(asker.of_ann(&format!("/infusions/{id}/start"))).with(json!({ "started_at": at.to_string() }))
         }
@@ -38,12 +38,13 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             let mut id = world.planned.clone();
             if owner || LINKED.contains(&who) || who == "nurse" {
                 id = new_id(&world.app);
-                granted.put(&asker.of_ann(&format!("/infusions/{id}")), planned_for(at)).send().await.created();
+                planned_long_ago(asker, &id, at).await;
             }
             let ended = at.checked_add(SignedDuration::from_mins(40)).unwrap();
             Ask::post(asker.of_ann(&format!("/infusions/{id}/end")))
                 .with(json!({ "ended_at": ended.to_string(), "dose_mg": 35.0 }))
         }
+        "get_clinical_window" => Ask::get(asker.of_ann("/window/clinical")),
         "get_window" => Ask::get(asker.of_ann("/window")),
         "get_activity" => Ask::get(asker.of_ann("/activity")),
         "list_pauses" => Ask::get(asker.of_ann("/pauses")),
@@ -71,4 +72,13 @@ fn far_pause(asker: &Asker<'_>) -> Value {
         "from": later(app, from).to_string(),
         "until": later(app, from + SignedDuration::from_hours(24)).to_string(),
     })
+}
+
+/// An infusion that was planned for `at`, long past: it was moved there, for a new one is recorded as completed.
+async fn planned_long_ago(asker: &Asker<'_>, id: &str, at: Timestamp) {
+    let (granted, path) = (asker.world.person("granted"), asker.of_ann(&format!("/infusions/{id}")));
+    let ahead = SignedDuration::from_hours(24 * 300 + 13 * i64::try_from(asker.n).unwrap());
+    let new = granted.put(&path, planned_for(later(&asker.world.app, ahead))).send().await.created();
+    let moved = json!({ "planned_start": at.to_string() });
+    granted.patch(&path, moved).if_match(&new.etag()).send().await.ok();
 }

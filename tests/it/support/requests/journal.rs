@@ -45,15 +45,15 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             } else {
                 world.entry.clone()
             };
-            Ask::post(asker.of_ann(&format!("/entries/{id}/revisions/1/restore")))
+            Ask::post(asker.of_ann(&format!("/entries/{id}/revisions/1/restore"))).when("\"v2\"".to_owned())
         }
         "list_comments" => Ask::get(asker.of_ann(&format!("/entries/{}/comments", world.entry))),
-        "post_comment" => {
+        "put_comment" => {
             let mut body = json!({ "body": format!("Number {n}") });
             if owner {
                 body["thread_id"] = json!(world.link);
             }
-            Ask::post(asker.of_ann(&format!("/entries/{}/comments", world.entry))).with(body)
+            Ask::put(asker.of_ann(&format!("/entries/{}/comments/{}", world.entry, new_id(&world.app)))).with(body)
         }
         "mark_entry_opened" => Ask::post(asker.of_ann(&format!("/entries/{}/opened", world.entry))),
         _ => return None,

@@ -1,0 +1,186 @@
+//! The settings of the command line: read whole, and checked whole before anything is opened.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use clap::Args;
+
+use super::log::{self, LogFormat};
+use crate::config::{Config, Listen, beside, environment, url_at};
+use crate::db::Backend;
+
+/// The most threads that answer requests.
+const MOST_WORKERS: usize = 256;
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "AFTERGLOW_ROOT_KEY: the root key, 32 bytes in base64, instead of `root.key` in the key folder."
+)]
+pub(super) struct Options {
+    /// The folder of the data.
+    #[arg(long, env = "AFTERGLOW_DATA_DIR", default_value = "afterglow-data", global = true)]
+    data_dir: PathBuf,
+    /// The folder of the keys; never below the data [default: the data folder with `-keys` after its name].
+    #[arg(long, env = "AFTERGLOW_KEY_DIR", global = true)]
+    key_dir: Option<PathBuf>,
+    /// The database: `postgres://…` or `sqlite:<path>` [default: an SQLite file in the data folder].
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+    /// The database of the wrapped keys [default: an SQLite file in the key folder]. Servers that share a database
+    /// share it.
+    #[arg(long, env = "AFTERGLOW_KEYRING_URL", hide_env_values = true, global = true)]
+    keyring_url: Option<String>,
+    /// Speak to a PostgreSQL on another machine without TLS.
+    #[arg(long, env = "AFTERGLOW_DATABASE_PLAINTEXT", global = true)]
+    database_plaintext: bool,
+    /// The address to listen on. With port 0 the system chooses one, which is printed.
+    #[arg(long, env = "AFTERGLOW_LISTEN", default_value = "127.0.0.1:8080", global = true)]
+    listen: String,
+    /// The address on which `/metrics` is answered, and then nowhere else [default: the address to listen on].
+    #[arg(long, env = "AFTERGLOW_METRICS_ADDRESS", global = true)]
+    metrics_address: Option<String>,
+    /// The address that clients use [default: `http://` and the address to listen on].
+    #[arg(long, env = "AFTERGLOW_PUBLIC_URL", global = true)]
+    public_url: Option<String>,
+    /// The contact for security reports, for `/.well-known/security.txt`: `mailto:…`, `https://…` or `tel:…`.
+    #[arg(long, env = "AFTERGLOW_SECURITY_CONTACT", global = true)]
+    security_contact: Option<String>,
+    /// The page to change a passphrase, for `/.well-known/change-password`.
+    #[arg(long, env = "AFTERGLOW_CHANGE_PASSWORD_URL", global = true)]
+    change_password_url: Option<String>,
+    /// An origin whose pages may talk to this server in a browser, such as `https://app.example.org` [default: none].
+    /// Give it once for each, or separate them by commas.
+    #[arg(long = "cors-origin", env = "AFTERGLOW_CORS_ORIGINS", value_delimiter = ',', global = true)]
+    cors_origins: Vec<String>,
+    /// The folder of the time zones, compiled, such as `/usr/share/zoneinfo` [default: those of this build].
+    #[arg(long, env = "AFTERGLOW_ZONEINFO", global = true)]
+    zoneinfo: Option<PathBuf>,
+    /// The number of threads that answer requests, 1 to 256 [default: the number of cores].
+    #[arg(long, env = "AFTERGLOW_WORKERS", global = true)]
+    workers: Option<usize>,
+    /// The log-in attempts a minute from one address; 0 for no limit.
+    #[arg(long, env = "AFTERGLOW_AUTH_PER_MINUTE", default_value_t = 10, global = true)]
+    auth_per_minute: u32,
+    /// The requests a minute from one address; 0 for no limit.
+    #[arg(long, env = "AFTERGLOW_REQUESTS_PER_MINUTE", default_value_t = 6000, global = true)]
+    requests_per_minute: u32,
+    /// The number of your proxies in front that set X-Forwarded-For, 0 to 16.
+    #[arg(long, env = "AFTERGLOW_TRUSTED_PROXIES", default_value_t = 0, global = true)]
+    trusted_proxies: usize,
+    /// The most megabytes of what a patient writes, 1 to 1000000; comments about it may be as many.
+    #[arg(long, env = "AFTERGLOW_TEXT_MB_PER_PATIENT", default_value_t = 256, global = true)]
+    text_mb_per_patient: u32,
+    /// The format of the log.
+    #[arg(long, env = "AFTERGLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub(super) log_format: LogFormat,
+    /// The filter of the log: a level, or targets with levels.
+    #[arg(long, env = "AFTERGLOW_LOG", default_value = "info", global = true)]
+    pub(super) log: String,
+}
+
+/// The checked settings of a command.
+pub(super) struct Settings {
+    pub config: Config,
+    pub listen: Listen,
+    /// The address of `/metrics`, if it is another one.
+    pub metrics: Option<Listen>,
+    /// The number of threads that answer requests.
+    pub workers: usize,
+    /// Whether the operator gave the address that clients use.
+    has_public_url: bool,
+}
+
+impl Settings {
+    /// Notes the address on which the server listens, which clients use unless the operator named another one.
+    pub(super) fn listening_on(&mut self, address: SocketAddr) {
+        if !self.has_public_url {
+            self.config.public_url = url_at(address);
+        }
+    }
+}
+
+impl Options {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    ///
+    /// All faults, each in words that name the setting.
+    pub(super) fn settings(&self) -> Result<Settings, Vec<String>> {
+        self.read(true)
+    }
+
+    /// Reads the settings of a server whose data and keys have no places.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::settings`].
+    pub(super) fn settings_without_places(&self) -> Result<Settings, Vec<String>> {
+        self.read(false)
+    }
+
+    fn read(&self, with_places: bool) -> Result<Settings, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut config = if with_places { Config::in_folder(&self.data_dir) } else { Config::default() };
+        if with_places {
+            self.read_places(&mut config, &mut faults);
+        }
+        let listen = self.listen.parse().map_err(|fault| format!("the address to listen on (--listen) {fault}"));
+        let listen: Option<Listen> = listen.map_err(|fault| faults.push(fault)).ok();
+        let metrics = self.metrics_address.as_deref().map(str::parse::<Listen>).transpose();
+        let metrics = metrics.unwrap_or_else(|fault| {
+            faults.push(format!("the address of /metrics (--metrics-address) {fault}"));
+            None
+        });
+        if listen.as_ref().zip(metrics.as_ref()).is_some_and(|(listen, metrics)| metrics.is_taken_by(listen)) {
+            faults.push("the address of /metrics (--metrics-address) is another one than that to listen on".to_owned());
+        }
+        config.metrics_apart = metrics.is_some();
+        if let Some(url) = self.public_url.clone().or_else(|| listen.as_ref().map(Listen::url)) {
+            config.public_url = url;
+        }
+        config.security_contact.clone_from(&self.security_contact);
+        config.change_password_url.clone_from(&self.change_password_url);
+        config.cors_origins.clone_from(&self.cors_origins);
+        config.auth_per_minute = NonZeroU32::new(self.auth_per_minute);
+        config.requests_per_minute = NonZeroU32::new(self.requests_per_minute);
+        config.trusted_hops = self.trusted_proxies;
+        config.database_plaintext = self.database_plaintext;
+        config.text_bytes_of_patient = u64::from(self.text_mb_per_patient) * 1024 * 1024;
+        config.zoneinfo.clone_from(&self.zoneinfo);
+        let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS);
+        let workers = self.workers.unwrap_or_else(cores);
+        if !(1..=MOST_WORKERS).contains(&workers) {
+            faults.push(format!("the threads that answer requests (--workers) are 1 to {MOST_WORKERS}"));
+        }
+        if let Err(fault) = log::check(&self.log) {
+            faults.push(format!("the filter of the log (--log) is a level, or targets with levels: {fault}"));
+        }
+        faults.extend(if with_places { config.faults() } else { config.faults_but_places() });
+        match listen {
+            Some(listen) if faults.is_empty() => {
+                Ok(Settings { config, listen, metrics, workers, has_public_url: self.public_url.is_some() })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    fn read_places(&self, config: &mut Config, faults: &mut Vec<String>) {
+        config.key_dir = self.key_dir.clone().unwrap_or_else(|| beside(&self.data_dir));
+        if let Some(text) = environment::root_key() {
+            match base64::engine::general_purpose::STANDARD.decode(text.trim_ascii()) {
+                Ok(bytes) => config.root_key = Some(bytes),
+                Err(_) => faults.push(format!("the root key ({}) is not base64", environment::ROOT_KEY)),
+            }
+        }
+        let mut backend = |url: &Option<String>, name: &str| {
+            let parsed = url.as_deref().map(Backend::parse).transpose();
+            parsed.map_err(|fault| faults.push(format!("the {name}: {fault}"))).ok().flatten()
+        };
+        if let Some(database) = backend(&self.database_url, "database (--database-url)") {
+            config.database = database;
+        }
+        config.keyring = backend(&self.keyring_url, "keyring (--keyring-url)");
+    }
+}

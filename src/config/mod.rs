@@ -1,0 +1,122 @@
+//! The configuration of a server: flags and environment, read once, checked before anything is opened.
+
+pub mod environment;
+mod faults;
+mod listen;
+mod places;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+pub use listen::{Listen, url_at};
+pub use places::beside;
+
+use crate::db::Backend;
+use crate::kernel::limits;
+use crate::vault::VaultConfig;
+
+/// The settings of a running server.
+#[derive(Clone)]
+pub struct Config {
+    /// The folder of the data.
+    pub data_dir: PathBuf,
+    /// The folder of the keys: beside the data, never below it.
+    pub key_dir: PathBuf,
+    /// The root key, when it does not come from the key folder.
+    pub root_key: Option<Vec<u8>>,
+    /// The database.
+    pub database: Backend,
+    /// The keyring, when it is not a file in the key folder.
+    pub keyring: Option<Backend>,
+    /// The address that clients use, without a slash at the end. It is the issuer of tokens.
+    pub public_url: String,
+    /// The contact for security reports: `mailto:` or `https:`.
+    pub security_contact: Option<String>,
+    /// The page of the app to change a passphrase.
+    pub change_password_url: Option<String>,
+    /// The origins whose pages may talk to this server in a browser.
+    pub cors_origins: Vec<String>,
+    /// Whether every origin of the reader's own machine may, as in a sandbox.
+    pub cors_localhost: bool,
+    /// The attempts a minute from one client where a secret may be guessed; `None` for no limit.
+    pub auth_per_minute: Option<NonZeroU32>,
+    /// The requests a minute from one client in all; `None` for no limit.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// The number of the operator's proxies in front.
+    pub trusted_hops: usize,
+    /// Whether a PostgreSQL that is neither on a socket nor on this machine may be used without TLS.
+    pub database_plaintext: bool,
+    /// The most sealed bytes of a patient's own words, and of the comments about them.
+    pub text_bytes_of_patient: u64,
+    /// Whether `/metrics` is answered on an address of its own, and not among the operations.
+    pub metrics_apart: bool,
+    /// The folder of the time zones, when they are not those of the binary.
+    pub zoneinfo: Option<PathBuf>,
+    /// The memory (KiB), passes and lanes of Argon2id.
+    pub passphrase_cost: (u32, u32, u32),
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
+
+/// The default memory in KiB, passes and lanes: OWASP's first choice, 16 ms on the reference machine.
+pub const PASSPHRASE_COST: (u32, u32, u32) = (19_456, 2, 1);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::in_folder("afterglow-data")
+    }
+}
+
+impl Config {
+    /// Makes the default settings of a server with its data in `data_dir` and its keys beside it.
+    pub fn in_folder(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
+        Self {
+            key_dir: beside(&data_dir),
+            database: Backend::Sqlite(data_dir.join("afterglow.sqlite")),
+            data_dir,
+            root_key: None,
+            keyring: None,
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            security_contact: None,
+            change_password_url: None,
+            cors_origins: Vec::new(),
+            cors_localhost: false,
+            auth_per_minute: NonZeroU32::new(10),
+            requests_per_minute: NonZeroU32::new(6000),
+            trusted_hops: 0,
+            text_bytes_of_patient: limits::QUOTA,
+            database_plaintext: false,
+            metrics_apart: false,
+            zoneinfo: None,
+            passphrase_cost: PASSPHRASE_COST,
+        }
+    }
+
+    /// Returns the most sealed bytes of a patient, as they are counted.
+    pub fn quota(&self) -> i64 {
+        i64::try_from(self.text_bytes_of_patient).unwrap_or(i64::MAX)
+    }
+
+    /// Returns the places of the keys.
+    pub fn vault(&self) -> VaultConfig {
+        VaultConfig { key_dir: self.key_dir.clone(), root_key: self.root_key.clone(), keyring: self.keyring.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_below_the_data_are_refused() {
+        let mut config = Config::in_folder("/somewhere/data");
+        assert!(config.faults().is_empty());
+        config.key_dir = "/somewhere/data/keys".into();
+        assert_eq!(config.faults().len(), 1);
+    }
+}
