@@ -7,7 +7,7 @@ use crate::db::authentic::checked;
 use crate::db::schema::{account_heads, accounts, log_in_failures, refresh_tokens, sessions};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Id, Result};
 use crate::{authentic, locked};
 
 /// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token lives.
@@ -127,12 +127,8 @@ pub fn is_email_taken(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<bool> {
 }
 
 /// Finds the keyed hash of an account's address.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when there is no such account.
-pub fn get_email_key(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<u8>> {
-    Ok(find_account(tx, account)?.ok_or(Error::NotFound)?.email_key)
+pub fn find_email_key(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<Vec<u8>>> {
+    Ok(find_account(tx, account)?.map(|row| row.email_key))
 }
 
 /// Finds the sealed profiles of `ids`, in no order.

@@ -19,7 +19,7 @@ use crate::care::{links, members};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
 use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
-use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, get_email_key, is_email_taken};
+use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, find_email_key, is_email_taken};
 use crate::kernel::id::{Any, CareLink, Clinic};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::settings::{Settings, insert_settings};
@@ -74,7 +74,7 @@ pub async fn register(
     }
     let (key, now) = (email_key(&state.vault, &email), state.clock.now());
     let used = state.db.read(move |tx| match store::find_used(tx, &hash, since(now))?.and_then(|used| used.used_by) {
-        Some(account) => Ok(get_email_key(tx, account)? == key),
+        Some(account) => Ok(find_email_key(tx, account)? == Some(key.clone())),
         None => Ok(false),
     });
     if !used.await? {
@@ -190,7 +190,7 @@ pub fn accept(
     if let Some(joined) = find_repeated(tx, live, &hash)? {
         return Ok(joined);
     }
-    let email = get_email_key(tx, live.account())?;
+    let email = find_email_key(tx, live.account())?.ok_or(Error::NotFound)?;
     let open = get_open(tx, &hash, &email, live.now())?;
     if !store::mark_used(tx, &open, live.account(), live.now())? {
         return Err(refused());
