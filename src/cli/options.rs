@@ -154,6 +154,9 @@ impl Options {
         if !(1..=MOST_WORKERS).contains(&workers) {
             faults.push(format!("the threads that answer requests (--workers) are 1 to {MOST_WORKERS}"));
         }
+        if !(1..=1_000_000).contains(&self.text_mb_per_patient) {
+            faults.push("the text of a patient (--text-mb-per-patient) is 1 to 1000000 MB".to_owned());
+        }
         if let Err(fault) = log::check(&self.log) {
             faults.push(format!("the filter of the log (--log) is a level, or targets with levels: {fault}"));
         }

@@ -64,8 +64,6 @@ impl Config {
         let bounded = |limit: Option<NonZeroU32>| limit.is_none_or(|limit| limit.get() <= MOST_A_MINUTE);
         check(bounded(self.auth_per_minute), "the log-ins a minute (--auth-per-minute) are 0 to 1000000");
         check(bounded(self.requests_per_minute), "the requests a minute (--requests-per-minute) are 0 to 1000000");
-        let megabytes = self.text_bytes_of_patient / (1024 * 1024);
-        check((1..=1_000_000).contains(&megabytes), "the text of a patient (--text-mb-per-patient) is 1 to 1000000 MB");
         check(self.trusted_hops <= MOST_PROXIES, "the proxies in front (--trusted-proxies) are 0 to 16");
         if let Some(Err(fault)) = self.zoneinfo.as_deref().map(ZoneFolder::read) {
             check(false, &format!("the time zones (--zoneinfo): {fault}"));

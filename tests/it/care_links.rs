@@ -221,6 +221,7 @@ async fn an_admin_changes_what_staff_may_do_and_lets_them_go() {
         .expect(422)
         .refused("code_invalid");
     patch(&clinic.therapist, json!({ "ended": true })).await.ok();
+    patch(&clinic.therapist, json!({ "capabilities": ["care"] })).await.not_found();
     // Invited again, they come back, without their links.
     let code = clinic.admin.code_for_staff(&["care"]).await;
     let back = clinic.therapist.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();

@@ -47,7 +47,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("pauses", Quota("text_bytes_of_patient", &["pauses"])),
     ("prompts", Reason("as many as the plan makes of the infusions, which are limited")),
     ("deliveries", Reason("a few for each prompt")),
-    ("entries", Quota("text_bytes_of_patient", &["text_bytes", "tags_of_entry"])),
+    ("entries", Quota("text_bytes_of_patient", &["text_characters", "tags_of_entry"])),
     ("exercise_responses", Quota("text_bytes_of_patient", &["body_bytes"])),
     ("revisions", Quota("text_bytes_of_patient", &[])),
     ("comments", Quota("comment_bytes_of_patient", &["comments_of_entry"])),
@@ -56,6 +56,8 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("changes", Reason("one narrow row for each accepted write; no unit reads more than a page of them")),
     ("audit_log", Reason("evidence is not dropped; no unit reads more than a page of it")),
     ("replays", Limits(&["idempotency_keys"])),
+    ("installation", Reason("a single row")),
+    ("audit_anchors", Reason("one for each chain, which is one for each account and patient")),
     ("wrapped_keys", Reason("a fixed number for each subject")),
 ];
 
@@ -193,10 +195,13 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
 
     let thread = ann.care_links().await[0]["id"].clone();
     let comment = json!({ "body": "How was it?", "thread_id": thread });
-    let post = async || ann.post(&ann.my(&format!("/entries/{entry}/comments")), comment.clone()).send().await;
-    post().await.created();
+    let add = async || {
+        let path = ann.my(&format!("/entries/{entry}/comments/{}", new_id(&app)));
+        ann.put(&path, comment.clone()).send().await
+    };
+    add().await.created();
     fill(&app, "comments", "patient_id, id=id, entry_id, link_id, author_id, doc, version, created_at", 500);
-    refused_by(post().await, "comments_of_entry");
+    refused_by(add().await, "comments_of_entry");
     assert_eq!(count(&mut sql, "comments"), 500);
 
     fill(&app, "invitations", "id=id, code_hash=bytes, clinic_id, inviter_id, doc, created_at, expires_at", 5000);
@@ -289,7 +294,8 @@ async fn the_head_counts_the_sealed_bytes_that_are_stored() {
     }
     ann.edits(&id, json!({ "text": { "body": "still" }, "tags": [] })).await.ok();
     let edited = counted(&mut sql, "an edit");
-    ann.act(&ann.my(&format!("/entries/{id}/revisions/1/restore"))).send().await.ok();
+    let now = ann.get(&ann.my(&format!("/entries/{id}"))).send().await.ok().etag();
+    ann.act(&ann.my(&format!("/entries/{id}/revisions/1/restore"))).if_match(&now).send().await.ok();
     assert!(counted(&mut sql, "a restoration") > edited);
     let refused = ann.put_entry(&id, with(body.clone(), json!({ "kind": "note" }))).header("if-none-match", "*");
     refused.send().await.expect(412);
@@ -300,8 +306,8 @@ async fn the_head_counts_the_sealed_bytes_that_are_stored() {
     put_grant(&ann, grant(&id, &["text"], &tess)).await.created();
     put_pause(&ann).await.created();
     counted(&mut sql, "a grant and a pause");
-    let comments = ann.of_theirs(&format!("/entries/{id}/comments"));
-    tess.post(&comments, json!({ "body": "Thank you." })).send().await.created();
+    let comment = ann.of_theirs(&format!("/entries/{id}/comments/{}", new_id(&app)));
+    tess.put(&comment, json!({ "body": "Thank you." })).send().await.created();
     counted(&mut sql, "a comment");
     for path in [format!("/entries/{id}"), format!("/exercise-responses/{work}")] {
         ann.delete(&ann.my(&path)).send().await.no_content();
@@ -353,10 +359,10 @@ async fn a_therapist_who_writes_too_much_does_not_use_up_the_patients_quota() {
     let (tess, ann) = two(&app).await;
     let entry = ann.writes(reflection("Lake")).await;
     put_grant(&ann, grant(&entry, &["text"], &tess)).await.created();
-    let comments = ann.of_theirs(&format!("/entries/{entry}/comments"));
     let body = json!({ "body": "wave ".repeat(780) });
     let refused = loop {
-        let answer = tess.post(&comments, body.clone()).send().await;
+        let comment = ann.of_theirs(&format!("/entries/{entry}/comments/{}", new_id(&app)));
+        let answer = tess.put(&comment, body.clone()).send().await;
         if answer.status != 201 {
             break answer;
         }

@@ -27,7 +27,7 @@ async fn rule_a_therapist_leaves_out_or_moves_what_is_not_for_safety_and_the_pla
     let change = || theo.put(&hers, json!({ "items": items }));
     change().send().await.expect(428).refused("precondition_required");
     let changed = change().if_match(&at_first.etag()).send().await.ok();
-    let told = json!({ "items": [
+    let told = json!({ "etag": changed.etag(), "items": [
         { "rule_key": "d5.parts", "left_out": true },
         { "rule_key": "d6.people", "left_out": false, "window": "evening" },
     ] });

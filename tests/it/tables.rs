@@ -57,6 +57,8 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
     ),
     ("delivery/store.rs", "patient_settings", "a batch is judged from one statement: prompts with settings"),
     ("delivery/store.rs", "prompts", "claiming what is due, and noting what has left, is one statement each"),
+    ("audit/anchoring.rs", "account_heads", "the head of a chain says when it is to be anchored"),
+    ("audit/anchoring.rs", "patient_heads", "the head of a chain says when it is to be anchored"),
     ("exercises/assignments/store.rs", "care_links", "who may see an assignment is a condition of the same statement"),
     ("items/store/create.rs", "changes", "the hottest write is one statement on PostgreSQL"),
     ("items/store/create.rs", "patient_heads", "the hottest write is one statement on PostgreSQL"),

@@ -36,7 +36,9 @@ fn exercise(key: &str) -> &'static Exercise {
 }
 
 fn draft(key: &str, more: impl Into<Value>) -> PutExerciseResponse {
-    let mut body = json!({ "exercise_key": key, "occurred_at": "2026-03-10T18:30:00+01:00" });
+    let version = catalogue::find(key, None).map_or(1, |exercise| exercise.version);
+    let mut body =
+        json!({ "exercise_key": key, "exercise_version": version, "occurred_at": "2026-03-10T18:30:00+01:00" });
     let Value::Object(more) = more.into() else { panic!("fields are an object") };
     body.as_object_mut().unwrap().extend(more);
     serde_json::from_value(body).unwrap()

@@ -31,9 +31,9 @@ impl Source {
         parts
     }
 
-    /// `model`, `store`, `actions`, `routes`; a folder of that name is of that kind. The keyring is the vault's store.
+    /// `model`, `store`, `actions`, `routes`; a folder of that name is of that kind. The keyring and the anchors in it are the vault's stores.
     pub fn kind(&self) -> Option<&'static str> {
-        if self.name == "vault/keyring.rs" {
+        if matches!(self.name.as_str(), "vault/keyring.rs" | "vault/anchors.rs") {
             return Some("store");
         }
         kind(self.inside().into_iter())
