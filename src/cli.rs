@@ -239,7 +239,7 @@ async fn sandbox(mut settings: Settings, how: SandboxOptions) -> Result<()> {
     settings.listening_on(address);
     let at = how.at.map_or_else(|| Clock::System.now(), seconds);
     // The same ids at every start, so that the tests of an app can name them.
-    let sandbox = Sandbox::open(settings.config, at, Entropy::seeded(0)).await?;
+    let sandbox = Box::pin(Sandbox::open(settings.config, at, Entropy::seeded(0))).await?;
     let hands = Arc::new(sandbox::SandboxRoutes(Arc::clone(&sandbox)));
     let running = sandbox.server().listen_with(Some(hands), listener, settings.workers)?;
     tracing::info!("listening on http://{address}");

@@ -3,7 +3,7 @@
 //! Credentials are never allowed: tokens are bearer tokens, and there are no cookies.
 
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use crate::kernel::origin;
 
@@ -55,8 +55,7 @@ pub(super) fn preflight(methods: &HeaderValue, headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ACCEPTED));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
-    const ASKED: [HeaderName; 2] = [header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_REQUEST_HEADERS];
-    for name in ASKED {
+    for name in [header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_REQUEST_HEADERS] {
         headers.append(header::VARY, HeaderValue::from_name(name));
     }
 }

@@ -30,7 +30,7 @@ impl Deprecation {
         let said = operation.extensions.as_ref()?.get(DECLARATION)?;
         let at = |name: &str| {
             let date: Date = said.get(name)?.as_str()?.parse().ok()?;
-            Some(TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).ok()?)
+            TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).ok()
         };
         let (since, sunset) = (at("since")?, at("sunset")?);
         Some(Self {

@@ -29,7 +29,7 @@ pub trait Written: Shown {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with every fault.
+    /// [`Error::Invalid`](crate::kernel::Error::Invalid) with every fault.
     fn parse(body: Self::Body) -> Result<Self::Content>;
     /// Returns the body that would parse to the content.
     fn body(content: &Self::Content) -> Self::Body;

@@ -5,19 +5,15 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Returns the host of an origin; `None` if the text is none. `*` and `null` are none: anybody's page has them.
 pub fn host(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            host.parse::<Ipv6Addr>().ok()?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
-        }
-        None => {
-            let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
-            let plain =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
-            (!host.is_empty() && host.bytes().all(plain)).then_some(())?;
-            (host, port)
-        }
+    let (host, port) = if let Some(rest) = rest.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+    } else {
+        let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
+        (!host.is_empty() && host.bytes().all(plain)).then_some(())?;
+        (host, port)
     };
     let usual = match scheme {
         "http" => "80",

@@ -27,7 +27,7 @@ fn part(name: &str) -> Result<DayPart, &'static str> {
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] with every fault.
+/// [`Error::Invalid`](crate::kernel::Error::Invalid) with every fault.
 pub fn parse(protocol: &Protocol, base: &str, list: Vec<Draft>) -> Result<Vec<Override>> {
     let mut f = Fields::new();
     f.check(list.len() <= MOST, base, "must be at most 64");

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use afterglow::kernel::Zone;
 use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -293,7 +293,7 @@ async fn no_prompt_comes_in_quiet_hours_nor_more_in_a_day_than_the_cap() {
     for email in PATIENTS {
         let who = Visitor::log_in(&app, email).await;
         let settings = who.get("/v1/me").await["settings"].clone();
-        let zone = TimeZone::get(settings["time_zone"].as_str().unwrap()).unwrap();
+        let zone = Zone::parse(settings["time_zone"].as_str().unwrap()).unwrap();
         let time = |side: &str| settings["quiet_hours"][side].as_str().unwrap().parse::<Time>().unwrap();
         let (from, to) = (time("from"), time("to"));
         let mut days: BTreeMap<Date, usize> = BTreeMap::new();
@@ -303,7 +303,7 @@ async fn no_prompt_comes_in_quiet_hours_nor_more_in_a_day_than_the_cap() {
             if prompt["state"] == "cancelled" {
                 continue;
             }
-            let local = zone.to_datetime(due);
+            let local = zone.local(due);
             assert_eq!(prompt["detail"]["local_date"], json!(local.date()), "{email}");
             assert!(local.time() < from && local.time() >= to, "{email}: {local} is quiet: {prompt}");
             if !prompt["rule_key"].as_str().unwrap().ends_with(".mood") {

@@ -143,7 +143,7 @@ async fn rule_a_blank_where_a_plus_was_is_named() {
         let fault = &refused.body["errors"][0];
         assert_eq!((&fault["in"], &fault["name"]), (&json!("query"), &json!(name)), "{path}: {fault}");
         assert!(fault["detail"].as_str().unwrap().contains("send `+` as `%2B`"), "{path}: {fault}");
-        let right = path.replace(' ', "%2B").replace('+', "%2B").replace("%20", "%2B");
+        let right = path.replace([' ', '+'], "%2B").replace("%20", "%2B");
         ann.get(&ann.my(&right)).send().await.ok();
     }
 }

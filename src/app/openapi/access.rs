@@ -65,6 +65,6 @@ pub(super) fn describe(document: &mut OpenApi) {
         if !description.is_empty() {
             description.push_str("\n\n");
         }
-        description.push_str(&format!("**Who may call it**: {}.", callers.words()));
+        description.extend(["**Who may call it**: ", callers.words().as_ref(), "."]);
     }
 }

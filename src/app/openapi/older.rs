@@ -133,7 +133,7 @@ fn schema(value: &mut Value) {
             return;
         }
         let mut all = vec![target];
-        all.extend(items(fields.get_mut("allOf")).map(|one| one.take()));
+        all.extend(items(fields.get_mut("allOf")).map(Value::take));
         fields.insert("allOf".to_owned(), Value::Array(all));
     }
     types(fields);

@@ -80,14 +80,11 @@ struct PromptFilter {
 impl PromptFilter {
     /// Returns the range of due times. Without a beginning it begins with the patient's day.
     fn range<A>(&self, tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Timestamp, Timestamp)> {
-        let from = match self.from {
-            Some(from) => from,
-            None => {
-                let zone = settings(tx, access)?.0.zone_at(access.now());
-                zone.instant(zone.date(access.now()), Time::midnight())
-            }
-        };
-        Ok((from, self.to))
+        if let Some(from) = self.from {
+            return Ok((from, self.to));
+        }
+        let zone = settings(tx, access)?.0.zone_at(access.now());
+        Ok((zone.instant(zone.date(access.now()), Time::midnight()), self.to))
     }
 }
 
