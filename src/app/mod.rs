@@ -94,7 +94,7 @@ impl Server {
         }
         let lock = prepare(&config).await?;
         let (data, keys) = (config.database.clone(), config.vault());
-        let vault = Vault::open(keys, Some(data.clone()), entropy.clone()).await?;
+        let vault = Box::pin(Vault::open(keys, Some(data.clone()), entropy.clone())).await?;
         let added = blocking(move || migrate::run(&data, Family::Main)).await?;
         if !added.is_empty() {
             tracing::info!(count = added.len(), "migrations applied");

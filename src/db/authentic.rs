@@ -227,7 +227,9 @@ mod tests {
     fn no_two_contents_give_the_same_bytes() {
         let bytes = |columns: &[&dyn Covered]| {
             let mut bytes = Vec::new();
-            columns.iter().for_each(|column| column.cover(&mut bytes));
+            for column in columns {
+                column.cover(&mut bytes);
+            }
             bytes
         };
         let text = |text: &str| text.to_owned();

@@ -15,6 +15,7 @@ pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 authentic! {
     /// A session.
+    #[derive(Copy)]
     pub(super) struct SessionRow of sessions {
         /// Its id.
         id: Id<Session>,

@@ -43,6 +43,7 @@ authentic! {
 authentic! {
     /// A reader of a grant.
     #[derive(Copy)]
+    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
     struct ReaderRow of grant_readers {
         /// The patient.
         patient_id: Id<Patient>,
@@ -56,6 +57,7 @@ authentic! {
 authentic! {
     /// An item of a grant.
     #[derive(Copy)]
+    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
     struct ItemRow of grant_items {
         /// The patient.
         patient_id: Id<Patient>,
