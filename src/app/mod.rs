@@ -95,12 +95,12 @@ impl Server {
         }
         let lock = prepare(&config).await?;
         let (data, keys) = (config.database.clone(), config.vault());
-        let vault = Vault::open(keys, Some(data.clone()), entropy.clone()).await?;
+        let vault = Box::pin(Vault::open(keys, Some(data.clone()), entropy.clone())).await?;
         let added = blocking(move || migrate::run(&data, Family::Main)).await?;
         if !added.is_empty() {
             tracing::info!(count = added.len(), "migrations applied");
         }
-        let db = Db::open(config.database.clone())?;
+        let db = Db::open(config.database.clone())?.with_row_key(vault.row_key());
         vault.bind(&db).await?;
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,

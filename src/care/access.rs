@@ -137,6 +137,18 @@ impl<A> Access<A> {
         }
     }
 
+    /// Returns the clinic for which staff act.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the patient and the server.
+    pub fn clinic(&self) -> Result<Id<Clinic>> {
+        match self.role {
+            Role::Therapist { clinic, .. } | Role::Recorder { clinic } => Ok(clinic),
+            Role::Owner | Role::Server => Err(Error::NotFound),
+        }
+    }
+
     /// Returns the account and session of the caller; `None` for the server.
     pub fn actor(&self) -> Option<(Id<Account>, Id<Session>)> {
         self.actor

@@ -10,7 +10,7 @@ use super::people::SealedNames;
 use super::store::{self, Link};
 use crate::audit::{self, Record, Subject};
 use crate::changes::{Change, Entity, FeedsPlan, Op, Planner};
-use crate::db::{At, Tx};
+use crate::db::Tx;
 use crate::idempotency::Outcome;
 use crate::identity::{Anyone, Live, Staff};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
@@ -48,8 +48,8 @@ pub(super) fn end(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Resul
         return Ok(());
     }
     access.lock(tx)?;
-    store::mark_ended(tx, access, link.id)?;
-    access.record(tx, Change::new(Entity::CareLink, link.id, link.version + 1, Op::Delete))?;
+    let link = store::mark_ended(tx, access, link)?;
+    access.record(tx, Change::new(Entity::CareLink, link.id, link.version, Op::Delete))?;
     let closed = grants::store::close_unread(tx, access, link.id)?;
     let closed = closed.into_iter().map(|(grant, version)| Change::new(Entity::Grant, grant, version, Op::Delete));
     access.record_all(tx, &closed.collect::<Vec<_>>())
@@ -98,13 +98,12 @@ pub fn confirm(
     }
     let role = Role::Therapist { link: link.id, clinic: link.clinic };
     let access = Access::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
-    let version = link.version + 1;
     WriteScope::of(access).run(tx, planner, |tx, access| {
         access.lock(tx)?;
-        store::mark_active(tx, access, link.id)?;
-        access.record(tx, Change::new(Entity::CareLink, link.id, version, Op::Update))
-    })?;
-    Ok(Link { state: LinkState::Active, version, active_at: Some(At(live.now())), ..link })
+        let link = store::mark_active(tx, access, &link)?;
+        access.record(tx, Change::new(Entity::CareLink, link.id, link.version, Op::Update))?;
+        Ok(link)
+    })
 }
 
 /// Finds the caller's own link that has not ended, and holds it until the unit ends.

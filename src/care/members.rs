@@ -9,12 +9,12 @@ use super::model::Capabilities;
 use super::people::SealedNames;
 use super::store::{self, Member};
 use crate::changes::Planner;
-use crate::db::Tx;
+use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result};
 
 /// Lists a page of a clinic's members, for its admins.
 pub fn list(
@@ -24,7 +24,7 @@ pub fn list(
     asked: PageRequest<Id<Account>>,
 ) -> Result<Page<Member, Id<Account>>> {
     require_admin(tx, live, clinic)?;
-    Ok(asked.cut(store::list_members(tx, clinic, asked.after, asked.rows())?, |member| member.account))
+    Ok(asked.cut(store::list_members(tx, clinic, asked.after, asked.rows())?, |member| member.account_id))
 }
 
 /// An admin's change of a member.
@@ -36,11 +36,13 @@ pub struct MemberChange {
     pub ended: bool,
 }
 
-/// Changes a member's capabilities, or ends their work at the clinic and with it their care links there.
+/// Changes a member's capabilities, or ends their work at the clinic. With the work, and with `care`, their care links
+/// there end, and what was granted over them: whoever gets `care` again starts with none.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there; [`Error::State`] when the clinic would be left without an
+/// [`Error::NotFound`] when they do not work there; [`Code::Forbidden`] when an admin gives themself a capability;
+/// [`Error::State`] when the clinic would be left without an
 /// admin; the errors of `change`.
 pub fn update(
     tx: &mut Tx<'_>,
@@ -51,18 +53,19 @@ pub fn update(
 ) -> Result<Member> {
     require_admin(tx, live, clinic)?;
     let members = store::hold_members(tx, clinic)?;
-    let Some(mut member) = members.iter().find(|member| member.account == account).copied() else {
+    let Some(member) = members.iter().find(|member| member.account_id == account).copied() else {
         return ended_again(store::find_member(tx, clinic, account)?, change);
     };
     let change = change(&member)?;
-    member.capabilities = change.capabilities;
-    let administers = |member: &Member| member.capabilities.admin();
-    let others = members.iter().any(|other| other.account != account && administers(other));
-    if !others && (change.ended || !administers(&member)) {
+    let (before, after) = (member.may(), change.capabilities);
+    if account == live.account() && after.beyond(before) {
+        return Err(Error::Forbidden(Code::Forbidden));
+    }
+    let others = members.iter().any(|other| other.account_id != account && other.may().admin());
+    if !others && (change.ended || !after.admin()) {
         return Err(Error::state("last_admin", ["create_invitation", "update_member"]));
     }
-    let ended: Option<Timestamp> = change.ended.then_some(live.now());
-    if change.ended {
+    if change.ended || (before.care() && !after.care()) {
         let actor = (live.account(), live.session());
         for link in store::hold_links_of(tx, clinic, account)? {
             // No keys, because many patients may be concerned: the planner marks their plans stale.
@@ -70,7 +73,9 @@ pub fn update(
             WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }
     }
-    store::update_member(tx, clinic, account, member.capabilities, ended)?;
+    let ended_at = change.ended.then_some(At(live.now()));
+    let member = Member { capabilities: after.bits(), ended_at, ..member };
+    store::update_member(tx, &member)?;
     Ok(member)
 }
 
@@ -78,7 +83,7 @@ pub fn update(
 fn ended_again(former: Option<Member>, change: impl FnOnce(&Member) -> Result<MemberChange>) -> Result<Member> {
     let member = former.ok_or(Error::NotFound)?;
     let change = change(&member)?;
-    if change.ended && change.capabilities == member.capabilities { Ok(member) } else { Err(Error::NotFound) }
+    if change.ended && change.capabilities == member.may() { Ok(member) } else { Err(Error::NotFound) }
 }
 
 /// Reads a member after a change, also one who no longer works there, with their name.
@@ -97,7 +102,7 @@ pub fn show(
         require_admin(tx, live, clinic)?;
         store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
     })?;
-    Ok((member, SealedNames::collect(tx, [member.account], [])?))
+    Ok((member, SealedNames::collect(tx, [member.account_id], [])?))
 }
 
 /// Makes an account a member of a clinic.

@@ -16,6 +16,9 @@ impl Capabilities {
     const NAMES: [(&'static str, i32); 4] =
         [("care", Self::CARE), ("record", Self::RECORD), ("duty", Self::DUTY), ("admin", Self::ADMIN)];
 
+    /// Managing people and protocols, and nothing else.
+    pub const ADMIN_ONLY: Self = Self(Self::ADMIN);
+
     /// Reads stored bits; unknown ones are dropped.
     pub const fn from_bits(bits: i32) -> Self {
         Self(bits & 15)
@@ -33,6 +36,11 @@ impl Capabilities {
             bits |= Self::NAMES.iter().find(|(known, _)| *known == name)?.1;
         }
         (bits != 0).then_some(Self(bits))
+    }
+
+    /// Whether there is one among them that `others` lack.
+    pub const fn beyond(self, others: Self) -> bool {
+        self.0 & !others.0 != 0
     }
 
     /// Returns their names.
@@ -109,6 +117,8 @@ mod tests {
         let both = Capabilities::parse(["care", "record"]).unwrap();
         assert_eq!((both.care(), both.record(), both.duty(), both.admin()), (true, true, false, false));
         assert_eq!(both.names(), ["care", "record"]);
+        let care = Capabilities::parse(["care"]).unwrap();
+        assert!(both.beyond(care) && !care.beyond(both) && !both.beyond(both));
         assert_eq!(Capabilities::parse([]), None);
         assert_eq!(Capabilities::parse(["care", "everything"]), None);
     }

@@ -10,14 +10,14 @@ pub use clinics::{
     list_members, memberships, update_member,
 };
 pub use links::{
-    Link, count_live_links, count_patients, find_link, find_link_of, find_link_with, find_live_link, hold_link,
-    hold_links_between, hold_links_of, insert_link, list_active_links, list_links_of_patient, list_links_of_therapist,
-    list_roster, mark_active, mark_ended,
+    Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,
+    find_live_link, hold_link, hold_links_between, hold_links_of, insert_link, list_active_links,
+    list_links_of_patient, list_links_of_therapist, list_roster, mark_active, mark_ended,
 };
 
 use super::model::{Capabilities, LinkState};
-use crate::db::Tx;
 use crate::db::schema::{care_links, staff_members};
+use crate::db::{Stored, Tx, columns};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
 use crate::kernel::{Id, Result};
 use crate::locked;
@@ -53,7 +53,7 @@ pub fn is_related(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -
 /// Finds every link of `patient` at clinics where `account` works, and holds them until the unit ends. One statement,
 /// the same for a denial and an absence.
 pub fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
-    let rows: Vec<(Id<CareLink>, Id<Clinic>, Id<Account>, LinkState, Capabilities)> = locked!(
+    let rows: Vec<(Stored<LinkRow>, Stored<Member>)> = locked!(
         tx,
         for_share,
         care_links::table
@@ -61,22 +61,18 @@ pub fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) ->
             .filter(care_links::patient_id.eq(patient))
             .filter(staff_members::account_id.eq(account))
             .filter(staff_members::ended_at.is_null())
-            .select((
-                care_links::id,
-                care_links::clinic_id,
-                care_links::therapist_id,
-                care_links::state,
-                staff_members::capabilities,
-            ))
+            .select((columns::<Stored<LinkRow>>(), columns::<Stored<Member>>()))
     )?;
-    Ok(rows
-        .into_iter()
-        .map(|(link, clinic, therapist, state, capabilities)| Relation {
-            link,
-            clinic,
-            own: therapist == account,
-            active: state == LinkState::Active,
-            capabilities,
-        })
-        .collect())
+    let mut found = Vec::with_capacity(rows.len());
+    for (link, member) in rows {
+        let Some((link, member)) = link.checked(tx)?.zip(member.checked(tx)?) else { continue };
+        found.push(Relation {
+            link: link.id,
+            clinic: link.clinic_id,
+            own: link.therapist_id == account,
+            active: link.state == LinkState::Active.name(),
+            capabilities: member.may(),
+        });
+    }
+    Ok(found)
 }

@@ -22,15 +22,21 @@ type StoredInfusion = Stored<Infusion, InfusionFacts>;
 
 fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
     let others = store::list_infusions(tx, access)?;
-    match clash(id, facts, others.iter().map(|stored| (stored.id, &stored.doc))) {
-        Some(other) => Err(Error::Conflict(Code::InfusionOverlaps, Some(other.uuid()))),
-        None => Ok(()),
-    }
+    let Some(other) = clash(id, facts, others.iter().map(|stored| (stored.id, &stored.doc))) else { return Ok(()) };
+    let seen = others.iter().any(|stored| stored.id == other && store::is_visible(access, &stored.doc));
+    // Of an infusion that the caller does not see, neither id nor time is told.
+    Err(Error::Conflict(Code::InfusionOverlaps, seen.then(|| other.uuid())))
 }
 
 /// Returns the source of what the caller records.
 fn source(access: &Access<Write>) -> Source {
     if access.is_owner() { Source::Patient } else { Source::Clinic }
+}
+
+/// Returns `facts` as the record of the caller's clinic, unless it is that of another already. What a patient records
+/// belongs to no clinic.
+fn of_clinic(access: &Access<Write>, facts: InfusionFacts) -> InfusionFacts {
+    InfusionFacts { clinic: facts.clinic.or(access.clinic().ok()), ..facts }
 }
 
 /// Lets the clinic's record `id` take the place of the patient's `report` of the same administration. The clinic's
@@ -42,13 +48,14 @@ fn join(
     report: Id<Infusion>,
     facts: &mut InfusionFacts,
 ) -> Result<Change> {
-    let found = store::find_infusion(tx, access, report)?.filter(|_| !access.is_owner() && report != id);
+    let found = store::find_infusion(tx, access, report)?;
+    let found = found.filter(|found| !access.is_owner() && report != id && store::is_visible(access, &found.doc));
     let Some(found) = found.filter(|found| !found.doc.of_clinic && found.doc.status.is_live()) else {
         return Err(Error::field("/same_as", "is not a report of the patient's that counts"));
     };
     let said = found.doc.source == Source::Patient;
     facts.reported = if said { Some(found.doc.report()) } else { found.doc.reported };
-    let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..found.doc };
+    let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..of_clinic(access, found.doc) };
     store::update_infusion(tx, access, report, &joined, found.version + 1)?;
     Ok(Change::new(Entity::Infusion, report, found.version + 1, Op::Update))
 }
@@ -67,7 +74,7 @@ fn to_join(
 
 /// The infusion `id`, sealed and opened.
 fn get(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>) -> Result<(InfusionRow, StoredInfusion)> {
-    let row = store::find_infusion_row(tx, access, id)?.ok_or(Error::NotFound)?;
+    let row = store::find_visible_row(tx, access, id)?.ok_or(Error::NotFound)?;
     let opened = row.open(access.keys()?, access.patient())?;
     Ok((row, opened))
 }
@@ -86,10 +93,15 @@ pub fn put_infusion(
     when: &Preconditions,
 ) -> Result<Outcome<InfusionRow>> {
     access.lock(tx)?;
-    let found = match get(tx, access, id) {
-        Err(Error::NotFound) => return create(tx, access, id, draft, when),
-        found => found?,
+    let Some(row) = store::find_infusion_row(tx, access, id)? else {
+        return create(tx, access, id, draft, when);
     };
+    let opened = row.open(access.keys()?, access.patient())?;
+    if !store::is_visible(access, &opened.doc) {
+        // It is another clinic's.
+        return Err(Error::conflict(Code::AlreadyExists));
+    }
+    let found = (row, opened);
     if when.is_creation(found.1.doc.creation.as_ref(), &Creation::of(draft)?) {
         return Ok(Outcome::ok(id, found.0));
     }
@@ -107,7 +119,8 @@ fn create(
         return Err(Error::Stale);
     }
     limits::INFUSIONS.admit(store::count_infusions(tx, access)?)?;
-    let mut facts = InfusionFacts::create(draft.clone(), access.account()?, source(access), access.now())?;
+    let facts = InfusionFacts::create(draft.clone(), access.account()?, source(access), access.now())?;
+    let mut facts = of_clinic(access, facts);
     let joined = draft.same_as.map(|report| join(tx, access, id, report, &mut facts)).transpose()?;
     refuse_overlap(tx, access, id, &facts)?;
     store::insert_infusion(tx, access, id, &facts)?;
@@ -169,6 +182,7 @@ fn store_change(
     next: &InfusionFacts,
     joined: Option<Change>,
 ) -> Result<Outcome<InfusionRow>> {
+    let next = &of_clinic(access, next.clone());
     refuse_overlap(tx, access, current.id, next)?;
     let version = current.version + 1;
     store::update_infusion(tx, access, current.id, next, version)?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draft::InfusionDraft;
 use super::status::{CourseKind, InfusionStatus, Source};
-use crate::kernel::id::{Account, Infusion};
+use crate::kernel::id::{Account, Clinic, Infusion};
 use crate::kernel::{Creation, Error, Fields, Id, Result, Text};
 use crate::planning::PausePeriod;
 use crate::planning::window::{Dose, DoseStatus, Route};
@@ -64,6 +64,9 @@ pub struct InfusionFacts {
     /// Whether the clinic has recorded any of it. A patient may then only end it.
     #[serde(default)]
     pub of_clinic: bool,
+    /// The clinic whose record it is. Recording staff of others do not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clinic: Option<Id<Clinic>>,
     /// Infusions within six hours that are other administrations.
     pub distinct_from: Vec<Id<Infusion>>,
     /// The kind of the course, if one was recorded.
@@ -108,10 +111,10 @@ impl InfusionFacts {
         if !may && draft.status != self.status {
             return Err(self.refusal(source));
         }
-        let Self { reported, same_as, creation, .. } = self.clone();
+        let Self { clinic, reported, same_as, creation, .. } = self.clone();
         let of_clinic = self.of_clinic || source == Source::Clinic;
-        let next =
-            Self { of_clinic, reported, same_as, creation, ..Self::checked(Fields::new(), draft, by, source, now)? };
+        let checked = Self::checked(Fields::new(), draft, by, source, now)?;
+        let next = Self { of_clinic, clinic, reported, same_as, creation, ..checked };
         // A cancelled infusion stays as it is. Cancelling it again changes nothing.
         if !may && (Self { recorded_by: self.recorded_by, ..next.clone() }) != *self {
             return Err(self.refusal(source));
@@ -203,6 +206,7 @@ impl InfusionFacts {
             recorded_by: by,
             source,
             of_clinic: source == Source::Clinic,
+            clinic: None,
             distinct_from: draft.distinct_from,
             course: draft.course,
             cancel_reason,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::model::InfusionFacts;
 use super::surroundings::Surroundings;
-use crate::care::{Access, Write};
+use crate::care::{Access, Role, Write};
 use crate::db::schema::{infusions, patient_settings};
 use crate::db::{At, Both, Tx, columns};
 use crate::http::EntityTag;
@@ -85,6 +85,39 @@ pub fn count_infusions(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
 pub fn find_infusion_row<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<Option<InfusionRow>> {
     let own = infusions::table.filter(infusions::patient_id.eq(access.patient())).filter(infusions::id.eq(id));
     Ok(own.select(InfusionRow::as_select()).first(tx.conn()).optional()?)
+}
+
+/// Whether the caller sees the infusion: all of them, except that recording staff see those of their clinic and those
+/// that the patient reported without one.
+pub fn is_visible<A>(access: &Access<A>, facts: &InfusionFacts) -> bool {
+    match access.role() {
+        Role::Recorder { clinic } => facts.clinic.is_none_or(|of| of == clinic),
+        Role::Owner | Role::Therapist { .. } | Role::Server => true,
+    }
+}
+
+/// Whether the caller sees every infusion, so that none needs to be opened to tell.
+fn sees_all<A>(access: &Access<A>) -> bool {
+    !matches!(access.role(), Role::Recorder { .. })
+}
+
+/// Lists the infusions that the caller sees, sealed, in no order.
+pub fn list_visible_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<InfusionRow>> {
+    let mut rows = list_infusion_rows(tx, access)?;
+    if !sees_all(access) {
+        let open = |row: &InfusionRow| row.open(access.keys()?, access.patient());
+        let seen = rows.iter().map(|row| Ok(is_visible(access, &open(row)?.doc))).collect::<Result<Vec<_>>>()?;
+        let mut seen = seen.into_iter();
+        rows.retain(|_| seen.next().unwrap_or_default());
+    }
+    Ok(rows)
+}
+
+/// Finds an infusion that the caller sees, sealed.
+pub fn find_visible_row<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<Option<InfusionRow>> {
+    let Some(row) = find_infusion_row(tx, access, id)? else { return Ok(None) };
+    let seen = sees_all(access) || is_visible(access, &row.open(access.keys()?, access.patient())?.doc);
+    Ok(seen.then_some(row))
 }
 
 /// Finds an infusion, opened for a check in the unit.

@@ -8,6 +8,7 @@
 //! units in one transaction (`writer`), each in a savepoint; on PostgreSQL each thread runs one unit at a time
 //! (`postgres`). Nothing outside `store.rs` files and this folder imports diesel.
 
+pub mod authentic;
 mod backend;
 mod connection;
 mod error;
@@ -17,6 +18,7 @@ pub mod migrate;
 mod postgres;
 mod postgres_url;
 mod queue;
+mod row_key;
 pub mod schema;
 mod sqlite;
 mod types;
@@ -30,11 +32,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub use authentic::Stored;
 pub use backend::Backend;
 pub use connection::{AnyConnection, Both, MultiBackend, columns};
 pub use memory::Memory;
 pub use peek::peek;
 pub use postgres_url::PostgresUrl;
+pub use row_key::RowKey;
 pub use types::{At, TimestampTz, Uid};
 pub use unit::Tx;
 
@@ -52,6 +56,7 @@ pub struct Db {
     reads: Arc<Queue>,
     threads: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
     backend: Arc<Backend>,
+    row_key: Option<Arc<RowKey>>,
 }
 
 impl std::fmt::Debug for Db {
@@ -87,7 +92,15 @@ impl Db {
                 Arc::clone(&writes)
             }
         };
-        Ok(Self { writes, reads, threads: Arc::new(std::sync::Mutex::new(threads)), backend: Arc::new(backend) })
+        let threads = Arc::new(std::sync::Mutex::new(threads));
+        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key: None })
+    }
+
+    /// Gives the units of this handle the key of the rows that decide who gets in. Without it they can neither be read
+    /// nor written.
+    #[must_use]
+    pub fn with_row_key(self, key: RowKey) -> Self {
+        Self { row_key: Some(Arc::new(key)), ..self }
     }
 
     /// Returns the database that this handle is for.
@@ -145,7 +158,7 @@ impl Db {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let unit = Unit::new(f, reply);
+        let unit = Unit::new(f, reply, self.row_key.clone());
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
         answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
     }

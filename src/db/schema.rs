@@ -28,11 +28,10 @@ diesel::table! {
         email_key -> Binary,
         profile -> Binary,
         credential -> Binary,
-        failures -> Integer,
-        locked_until -> Nullable<TimestampTz>,
         disabled_at -> Nullable<TimestampTz>,
         version -> BigInt,
         created_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 
@@ -60,6 +59,7 @@ diesel::table! {
         expires_at -> TimestampTz,
         revoked_at -> Nullable<TimestampTz>,
         revoked_cause -> Nullable<Integer>,
+        mac -> Binary,
     }
 }
 
@@ -72,6 +72,7 @@ diesel::table! {
         session_id -> Uid,
         created_at -> TimestampTz,
         spent_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -97,6 +98,7 @@ diesel::table! {
         capabilities -> Integer,
         created_at -> TimestampTz,
         ended_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -117,6 +119,7 @@ diesel::table! {
         used_at -> Nullable<TimestampTz>,
         used_by -> Nullable<Uid>,
         revoked_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -130,6 +133,7 @@ diesel::table! {
         plan_version -> BigInt,
         next_plan_at -> Nullable<TimestampTz>,
         created_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 
@@ -189,6 +193,7 @@ diesel::table! {
         accepted_at -> Nullable<TimestampTz>,
         active_at -> Nullable<TimestampTz>,
         ended_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -205,6 +210,7 @@ diesel::table! {
         created_at -> TimestampTz,
         expires_at -> Nullable<TimestampTz>,
         closed_at -> Nullable<TimestampTz>,
+        mac -> Binary,
     }
 }
 
@@ -216,6 +222,7 @@ diesel::table! {
         patient_id -> Uid,
         grant_id -> Uid,
         link_id -> Uid,
+        mac -> Binary,
     }
 }
 
@@ -227,6 +234,7 @@ diesel::table! {
         patient_id -> Uid,
         item_id -> Uid,
         grant_id -> Uid,
+        mac -> Binary,
     }
 }
 
@@ -356,6 +364,7 @@ diesel::table! {
         doc -> Binary,
         version -> BigInt,
         created_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 
@@ -481,6 +490,7 @@ diesel::table! {
         version -> BigInt,
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
+        mac -> Binary,
     }
 }
 

@@ -1,11 +1,13 @@
 //! A unit of work, type-erased for the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use diesel::connection::SimpleConnection as _;
 use tokio::sync::oneshot;
 
 use super::AnyConnection;
+use super::row_key::RowKey;
 use crate::kernel::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -14,6 +16,7 @@ type Hook = Box<dyn FnOnce() + Send>;
 pub struct Tx<'c> {
     conn: &'c mut AnyConnection,
     hooks: Vec<Hook>,
+    row_key: Option<Arc<RowKey>>,
 }
 
 impl std::fmt::Debug for Tx<'_> {
@@ -23,8 +26,12 @@ impl std::fmt::Debug for Tx<'_> {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c mut AnyConnection) -> Self {
-        Self { conn, hooks: Vec::new() }
+    pub(super) fn new(conn: &'c mut AnyConnection, row_key: Option<Arc<RowKey>>) -> Self {
+        Self { conn, hooks: Vec::new(), row_key }
+    }
+
+    pub(super) fn row_key(&self) -> Option<&RowKey> {
+        self.row_key.as_deref()
     }
 
     /// Returns the connection, for SQL.
@@ -71,6 +78,7 @@ pub(super) struct Unit<T, F> {
     f: F,
     kept: Option<(T, Vec<Hook>)>,
     reply: oneshot::Sender<Result<T>>,
+    row_key: Option<Arc<RowKey>>,
 }
 
 impl<T, F> Unit<T, F>
@@ -78,8 +86,8 @@ where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
 {
-    pub(super) fn new(f: F, reply: oneshot::Sender<Result<T>>) -> Self {
-        Self { f, kept: None, reply }
+    pub(super) fn new(f: F, reply: oneshot::Sender<Result<T>>, row_key: Option<Arc<RowKey>>) -> Self {
+        Self { f, kept: None, reply, row_key }
     }
 }
 
@@ -91,7 +99,7 @@ where
     fn run(&mut self, conn: &mut AnyConnection) -> Result<()> {
         self.kept = None;
         let f = &mut self.f;
-        let mut tx = Tx::new(conn);
+        let mut tx = Tx::new(conn, self.row_key.clone());
         let value = catch_unwind(AssertUnwindSafe(|| f(&mut tx)))
             .unwrap_or_else(|_payload| Err(Error::internal("a unit of work panicked")))?;
         self.kept = Some((value, tx.hooks));

@@ -118,7 +118,8 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
     let (server, tokens) = (stage.server(), Arc::clone(&stage.server().tokens));
     let name = Text::line(&clinic.name).map_err(unfit)?;
     let first = person(&clinic.admin.name, &clinic.admin.email)?;
-    let founded = setup::set_up(stage.state(), &server.passwords, tokens, JoinCode::parse(&code), name, first).await?;
+    let (code, may) = (JoinCode::parse(&code), Capabilities::ADMIN_ONLY);
+    let founded = setup::set_up(stage.state(), &server.passwords, tokens, code, name, (first, may)).await?;
     let grant = founded.admin.grant;
     let account = grant.account;
     let mut admin = Colleague { who: clinic.admin, actor: stage.actor(grant, None), account };

@@ -19,7 +19,7 @@ use crate::journal::comments::actions::{self as comments, NewComment};
 use crate::kernel::{Error, Result, Text};
 use crate::planning::window::Route;
 use crate::settings::actions::put_overrides;
-use crate::settings::{find_cautions, overrides, settings};
+use crate::settings::{CHANGED_OFFER, find_own_cautions, overrides, settings};
 
 impl Scene<'_> {
     async fn nurse(&mut self) -> Result<Door<Team>> {
@@ -108,11 +108,9 @@ impl Scene<'_> {
     pub(super) async fn caution(&mut self, flags: &[String]) -> Result<()> {
         let flags = cautions::parse(flags)?;
         let door: Door<Care> = self.therapist(None).await?;
-        let vault = door.state().vault.clone();
-        change(&door, "put_cautions", flags, move |tx, access, flags| {
-            let now = cautions::tag(&vault, &find_cautions(tx, access)?);
-            cautions::put(tx, access, flags, &Preconditions::matching(now), |flags| cautions::tag(&vault, flags))
-                .map(drop)
+        change(&door, CHANGED_OFFER, flags, move |tx, access, flags| {
+            let now = cautions::tag(&find_own_cautions(tx, access)?);
+            cautions::put(tx, access, flags, &Preconditions::matching(now)).map(drop)
         })
         .await
     }
@@ -121,7 +119,7 @@ impl Scene<'_> {
         let drafts = changes.into_iter().map(|change| (change.rule, change.left_out, change.window)).collect();
         let door: Door<Care> = self.therapist(None).await?;
         let list = overrides::parse(door.state().protocols.current(), "/items", drafts)?;
-        change(&door, "put_overrides", list, move |tx, access, list| {
+        change(&door, CHANGED_OFFER, list, move |tx, access, list| {
             let now = overrides::tag(&settings(tx, access)?.0);
             put_overrides(tx, access, list, &Preconditions::matching(now)).map(drop)
         })

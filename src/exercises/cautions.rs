@@ -1,11 +1,11 @@
 //! Caution flags: the therapists' reasons against some exercises for one patient.
 //!
+//! They belong to the clinic that set them: its therapists see only these. What is offered to the patient depends on the
+//! flags of all clinics.
+//!
 //! They are never named to the patient, who sees only the offers. The patient cannot see that they changed either.
 
 use std::collections::BTreeSet;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::care::Access;
 use crate::care::access::Write;
@@ -14,8 +14,7 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::{Error, Fields, Result};
-use crate::settings::{CautionFlag, find_cautions, update_cautions};
-use crate::vault::{MacLabel, Vault};
+use crate::settings::{CautionFlag, ClinicCautions, find_own_cautions, update_cautions};
 
 /// Parses the names of flags.
 ///
@@ -35,15 +34,12 @@ pub fn parse(names: &[String]) -> Result<BTreeSet<CautionFlag>> {
     fields.finish(Some(flags))
 }
 
-/// Returns the tag of a set of flags. It is a keyed hash, because others log headers.
-pub fn tag(vault: &Vault, flags: &BTreeSet<CautionFlag>) -> EntityTag {
-    let names: Vec<&str> = flags.iter().map(|flag| flag.name()).collect();
-    let mac = vault.mac(MacLabel::ReaderTag, &[b"cautions", names.join(" ").as_bytes()]);
-    EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac))
+/// Returns the tag of a clinic's set: the number of its changes, because others log headers.
+pub fn tag(cautions: &ClinicCautions) -> EntityTag {
+    EntityTag::version(cautions.changes)
 }
 
-/// Replaces the flags. The plan follows, because prompts for withheld exercises are not asked. `tag` makes the entity
-/// tag of a set.
+/// Replaces the flags of the caller's clinic. The plan follows, because prompts for withheld exercises are not asked.
 ///
 /// # Errors
 ///
@@ -53,16 +49,14 @@ pub fn put(
     access: &Access<Write>,
     flags: &BTreeSet<CautionFlag>,
     when: &Preconditions,
-    tag: impl Fn(&BTreeSet<CautionFlag>) -> EntityTag,
-) -> Result<Outcome<BTreeSet<CautionFlag>>> {
+) -> Result<Outcome<ClinicCautions>> {
     access.lock(tx)?;
-    let before = find_cautions(tx, access)?;
-    if before == *flags {
-        return Ok(Outcome::ok(access.patient(), before));
+    let mut own = find_own_cautions(tx, access)?;
+    if own.flags != *flags {
+        when.require(&tag(&own))?;
+        own = update_cautions(tx, access, flags)?;
+        // No change row: the patient's devices have nothing to fetch.
+        access.feed_plan(FeedsPlan::Always);
     }
-    when.require(&tag(&before))?;
-    update_cautions(tx, access, flags)?;
-    // No change row: the patient's devices have nothing to fetch.
-    access.feed_plan(FeedsPlan::Always);
-    Ok(Outcome::ok(access.patient(), flags.clone()))
+    Ok(Outcome::ok(access.patient(), own))
 }

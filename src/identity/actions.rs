@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::model::{AccountKind, Email, Passphrase, Profile};
 use super::password::{Credential, Passwords};
-use super::store::{self, AccountRow, Ending, NewAccount};
+use super::store::{self, AccountRow, Ending, RefreshFound, SessionRow};
 use super::{Live, Tokens};
 use crate::audit::{self, Record, Subject};
-use crate::db::Tx;
+use crate::db::{At, Tx, authentic};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result, Text, limits};
 use crate::state::State;
@@ -56,9 +56,9 @@ pub struct SignedIn {
 
 impl SignedIn {
     /// Opens the name in the row of the account, after the unit.
-    fn open(row: &AccountRow, keys: &Keys, grant: SessionTokens) -> Result<Self> {
+    fn open(row: &AccountRow, profile: &[u8], keys: &Keys, grant: SessionTokens) -> Result<Self> {
         let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", row.id))?;
-        let name = open_profile(keys, row.id, row.version, &row.profile)?.name;
+        let name = open_profile(keys, row.id, row.version, profile)?.name;
         Ok(Self { kind, patient: row.patient_id, name, grant })
     }
 }
@@ -87,7 +87,9 @@ pub struct Draft {
     pub id: Id<Account>,
     /// The patient of the account.
     pub patient: Option<Id<Patient>>,
-    new: NewAccount,
+    row: AccountRow,
+    profile: Vec<u8>,
+    credential: Vec<u8>,
     keys: Vec<Keys>,
 }
 
@@ -125,20 +127,23 @@ pub async fn draft(
             Some(patient)
         }
     };
-    let new = NewAccount {
+    let row = AccountRow {
         id,
-        kind: kind.name(),
-        patient,
+        kind: kind.name().to_owned(),
+        patient_id: patient,
         email_key: email_key(&state.vault, &profile.email),
-        profile: keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?,
-        credential: keys.seal_json(Purpose::Account, &credential_place(id), &credential)?,
+        disabled_at: None,
+        version: 1,
+        created_at: At(now),
     };
-    Ok(Draft { id, patient, new, keys: all })
+    let profile = keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?;
+    let credential = keys.seal_json(Purpose::Account, &credential_place(id), &credential)?;
+    Ok(Draft { id, patient, row, profile, credential, keys: all })
 }
 
 /// Inserts a drafted account. Its keys may be cached once that is durable. `None` when its address is taken.
-pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft, now: Timestamp) -> Result<Option<Id<Account>>> {
-    if !store::insert_account(tx, &draft.new, now)? {
+pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft) -> Result<Option<Id<Account>>> {
+    if !store::insert_account(tx, &draft.row, &draft.profile, &draft.credential)? {
         return Ok(None);
     }
     for keys in &draft.keys {
@@ -170,7 +175,16 @@ pub fn open_session(
     opening: &SessionSecrets,
     now: Timestamp,
 ) -> Result<SessionTokens> {
-    store::insert_session(tx, opening.session, account, now.saturating_add(IDLE).unwrap_or(now), now)?;
+    let row = SessionRow {
+        id: opening.session,
+        account_id: account,
+        created_at: At(now),
+        last_used_at: At(now),
+        expires_at: At(now.saturating_add(IDLE).unwrap_or(now)),
+        revoked_at: None,
+        revoked_cause: None,
+    };
+    store::insert_session(tx, &row)?;
     store::displace(tx, account, limits::SESSIONS.rows(), now)?;
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
@@ -200,10 +214,16 @@ pub async fn log_in(
     let email_key = key.clone();
     let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
-    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |row| row.id);
+    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
     let keys = state.vault.keys_from_keyring(id.uuid()).await?;
     let credential: Credential = match (&found, &keys) {
-        (Some(row), Some(keys)) => keys.open_json(&credential_place(id), &row.credential)?,
+        // One that does not open fits no passphrase.
+        (Some(found), Some(keys)) => {
+            keys.open_json(&credential_place(id), &found.credential).unwrap_or_else(|_changed| {
+                authentic::refused("accounts");
+                Credential::nobody()
+            })
+        }
         _ => Credential::nobody(),
     };
     let fits = passwords.fits(passphrase, credential).await?;
@@ -228,8 +248,8 @@ pub async fn log_in(
         Ok(Ok(grant))
     });
     let grant = verdict.await??;
-    let (row, keys) = found.zip(keys).ok_or(Error::Unauthenticated(Code::CredentialsWrong))?;
-    SignedIn::open(&row, &keys, grant)
+    let (found, keys) = found.zip(keys).ok_or(Error::Unauthenticated(Code::CredentialsWrong))?;
+    SignedIn::open(&found.account, &found.profile, &keys, grant)
 }
 
 fn note(
@@ -268,33 +288,36 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
     let keys = state.vault.keys(owner.uuid()).await?;
     let unit_keys = keys.clone();
     let verdict = state.db.write(move |tx| {
-        let Some(row) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
-        if row.revoked_at.is_some() || row.disabled_at.is_some() || row.expires_at.0 <= now {
+        let Some(found) = store::find_refresh(tx, &hash)? else { return Ok(Err(refused())) };
+        let RefreshFound { token, session, account, profile } = found;
+        let (id, account_id) = (session.id, account.id);
+        if session.over(&account, now) {
             return Ok(Err(refused()));
         }
-        if row.spent_at.is_some() {
+        if token.spent_at.is_some() {
             if !store::refresh_is_unspent(tx, &next_hash)? {
-                store::mark_revoked(tx, row.session, Ending::Reuse, now)?;
+                store::mark_revoked(tx, session, Ending::Reuse, now)?;
                 if let Some(keys) = &unit_keys {
-                    note(tx, &vault, keys, row.account, Some(row.session), now, "refresh_reused")?;
+                    note(tx, &vault, keys, account_id, Some(id), now, "refresh_reused")?;
                 }
                 return Ok(Err(refused()));
             }
         } else {
-            store::mark_spent(tx, &hash, now)?;
-            store::insert_refresh(tx, &next_hash, row.session, now)?;
-            store::update_session_used(tx, row.session, now, now.saturating_add(IDLE).unwrap_or(now))?;
+            let expires_at = At(now.saturating_add(IDLE).unwrap_or(now));
+            store::mark_spent(tx, token, now)?;
+            store::insert_refresh(tx, &next_hash, id, now)?;
+            store::update_session(tx, &SessionRow { last_used_at: At(now), expires_at, ..session })?;
         }
-        let access = tokens.issue(row.account, row.session, now)?;
-        let grant = SessionTokens { account: row.account, session: row.session, access, refresh: next.clone() };
-        Ok(Ok((store::find_account(tx, row.account)?, grant)))
+        let access = tokens.issue(account_id, id, now)?;
+        let grant = SessionTokens { account: account_id, session: id, access, refresh: next.clone() };
+        Ok(Ok((account, profile, grant)))
     });
-    let (row, grant) = verdict.await??;
-    let (row, keys) = row.zip(keys).ok_or_else(refused)?;
-    SignedIn::open(&row, &keys, grant)
+    let (row, profile, grant) = verdict.await??;
+    SignedIn::open(&row, &profile, &keys.ok_or_else(refused)?, grant)
 }
 
 /// Ends the caller's session.
 pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
-    store::mark_revoked(tx, live.session(), Ending::Wanted, live.now())
+    let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
+    store::mark_revoked(tx, session, Ending::Wanted, live.now())
 }

@@ -107,22 +107,22 @@ impl<K: Kind> Claimed<K> {
     /// [`Code::SessionRevoked`] when the session was ended on purpose, [`Code::Unauthenticated`] when it is over or the
     /// account is disabled, [`Error::Forbidden`] when the operation is for another kind of account.
     pub fn live(&self, tx: &mut Tx<'_>) -> Result<Live<K>> {
-        let row = store::find_live(tx, self.session)?.filter(|row| row.account == self.account);
-        let Some(row) = row else { return Err(Error::Unauthenticated(Code::Unauthenticated)) };
-        if row.revoked() {
+        let found = store::find_live(tx, self.session)?.filter(|(session, _)| session.account_id == self.account);
+        let Some((session, account)) = found else { return Err(Error::Unauthenticated(Code::Unauthenticated)) };
+        if session.revoked() {
             return Err(Error::Unauthenticated(Code::SessionRevoked));
         }
-        if row.over(self.now) {
+        if session.over(&account, self.now) {
             return Err(Error::Unauthenticated(Code::Unauthenticated));
         }
-        let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", self.account))?;
+        let kind = AccountKind::parse(&account.kind).ok_or_else(|| Error::corrupt("accounts", self.account))?;
         if !K::admits(kind) {
             return Err(Error::Forbidden(Code::Forbidden));
         }
         Ok(Live {
             account: self.account,
             session: self.session,
-            patient: row.patient,
+            patient: account.patient_id,
             kind,
             now: self.now,
             of: PhantomData,

@@ -25,16 +25,17 @@ impl Directory {
         if let Some(patient) = self.patients.read().unwrap_or_else(PoisonError::into_inner).get(&account) {
             return Ok(*patient);
         }
-        let found = db.read(move |tx| store::find_bond(tx, account)).await?;
+        let found = db.read(move |tx| store::find_account(tx, account)).await?;
         // For staff `None` is cached; for accounts that do not exist, nothing.
-        if let Some((_, patient)) = found {
+        let patient = found.as_ref().and_then(|row| row.patient_id);
+        if found.is_some() {
             let mut known = self.patients.write().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= CAPACITY {
                 known.clear();
             }
             known.insert(account, patient);
         }
-        Ok(found.and_then(|(_, patient)| patient))
+        Ok(patient)
     }
 
     /// Whether `account` is known to have had to do with `patient`. It may no longer have: only the unit decides on

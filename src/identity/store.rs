@@ -3,103 +3,121 @@
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::db::authentic::checked;
 use crate::db::schema::{account_heads, accounts, log_in_failures, refresh_tokens, sessions};
-use crate::db::{At, Both, Tx, columns};
+use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
-use crate::locked;
+use crate::{authentic, locked};
 
 /// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token lives.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// The session and account of a caller, in one row.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = sessions)]
-pub(super) struct LiveRow {
-    #[diesel(column_name = account_id)]
-    pub account: Id<Account>,
-    pub expires_at: At,
-    pub revoked_cause: Option<i32>,
-    #[diesel(select_expression = accounts::kind)]
-    pub kind: String,
-    #[diesel(select_expression = accounts::patient_id)]
-    pub patient: Option<Id<Patient>>,
-    #[diesel(select_expression = accounts::disabled_at)]
-    pub disabled_at: Option<At>,
+authentic! {
+    /// A session.
+    #[derive(Copy)]
+    pub(super) struct SessionRow of sessions {
+        /// Its id.
+        id: Id<Session>,
+        /// The account.
+        account_id: Id<Account>,
+        /// The instant of the log-in.
+        created_at: At,
+        /// The instant of the last refresh.
+        last_used_at: At,
+        /// The instant from which it is over.
+        expires_at: At,
+        /// The instant at which it was ended.
+        revoked_at: Option<At>,
+        /// The number of the [`Ending`].
+        revoked_cause: Option<i32>,
+    }
 }
 
-impl LiveRow {
+authentic! {
+    /// An account. Its sealed profile is bound to the version, its sealed credential to the id.
+    pub struct AccountRow of accounts {
+        /// Its id.
+        id: Id<Account>,
+        /// Its kind, by name.
+        kind: String,
+        /// The patient of the account.
+        patient_id: Option<Id<Patient>>,
+        /// The keyed hash of its address.
+        email_key: Vec<u8>,
+        /// The instant from which it is disabled.
+        disabled_at: Option<At>,
+        /// Its version.
+        version: i64,
+        /// The instant of its creation.
+        created_at: At,
+    }
+}
+
+authentic! {
+    /// A refresh token.
+    pub(super) struct RefreshRow of refresh_tokens {
+        /// The keyed hash of the token.
+        hash: Vec<u8>,
+        /// The session.
+        session_id: Id<Session>,
+        /// The instant of its creation.
+        created_at: At,
+        /// The instant of its use.
+        spent_at: Option<At>,
+    }
+}
+
+impl SessionRow {
     /// Whether it was ended on purpose. The device then erases its data.
     pub(super) fn revoked(&self) -> bool {
         self.revoked_cause == Some(Ending::Wanted.number())
     }
 
-    /// Whether it is over for another reason. The device then keeps its data.
-    pub(super) fn over(&self, now: Timestamp) -> bool {
-        self.revoked_cause.is_some() || self.disabled_at.is_some() || self.expires_at.0 <= now
+    /// Whether it, or its account, is over at `now`. Unless it was ended on purpose the device keeps its data.
+    pub(super) fn over(&self, account: &AccountRow, now: Timestamp) -> bool {
+        let ended = self.revoked_at.is_some() || self.revoked_cause.is_some();
+        ended || account.disabled_at.is_some() || self.expires_at.0 <= now
     }
 }
 
-pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<LiveRow>> {
-    Ok(Both(
+/// Finds a session and its account.
+pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<(SessionRow, AccountRow)>> {
+    let found: Option<(Stored<SessionRow>, Stored<AccountRow>)> = Both(
         sessions::table
             .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
             .filter(sessions::id.eq(session))
-            .select(columns::<LiveRow>()),
+            .select((columns::<Stored<SessionRow>>(), columns::<Stored<AccountRow>>())),
     )
     .get_result(tx.conn())
-    .optional()?)
+    .optional()?;
+    let Some((session, account)) = found else { return Ok(None) };
+    Ok(session.checked(tx)?.zip(account.checked(tx)?))
 }
 
-/// An account and its patient.
-pub(super) type Bond = (Id<Account>, Option<Id<Patient>>);
-
-/// Finds an account and its patient; `None` when there is no such account.
-pub(super) fn find_bond(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<Bond>> {
-    Ok(accounts::table
-        .filter(accounts::id.eq(account))
-        .select((accounts::id, accounts::patient_id))
-        .first(tx.conn())
-        .optional()?)
-}
-
-/// A stored account.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = accounts)]
-pub struct AccountRow {
-    /// Its id.
-    pub id: Id<Account>,
-    /// Its kind, by name.
-    pub kind: String,
-    /// The patient of the account.
-    pub patient_id: Option<Id<Patient>>,
-    /// The sealed profile.
-    pub profile: Vec<u8>,
-    /// The sealed credential.
-    pub credential: Vec<u8>,
-    /// Failed log-ins in a row.
-    pub failures: i32,
-    /// The instant until which log-ins fail.
-    pub locked_until: Option<At>,
-    /// The instant from which it is disabled.
-    pub disabled_at: Option<At>,
-    /// Its version.
-    pub version: i64,
-}
-
-pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<AccountRow>> {
-    Ok(accounts::table
-        .filter(accounts::email_key.eq(email_key))
-        .select(AccountRow::as_select())
-        .first(tx.conn())
-        .optional()?)
-}
-
-/// Finds an account and locks it until the unit ends, so that concurrent log-ins are counted one after the other.
+/// Finds an account.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
-    let _held: Vec<Id<Account>> =
-        locked!(tx, for_update, accounts::table.filter(accounts::id.eq(id)).select(accounts::id))?;
-    Ok(accounts::table.filter(accounts::id.eq(id)).select(AccountRow::as_select()).first(tx.conn()).optional()?)
+    let query = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());
+    let found: Option<Stored<AccountRow>> = query.first(tx.conn()).optional()?;
+    found.map_or(Ok(None), |row| row.checked(tx))
+}
+
+/// An account with its sealed documents.
+pub(super) struct AccountFound {
+    pub account: AccountRow,
+    pub profile: Vec<u8>,
+    pub credential: Vec<u8>,
+}
+
+/// Finds an account by the keyed hash of its address.
+pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<AccountFound>> {
+    let found: Option<(Stored<AccountRow>, Vec<u8>, Vec<u8>)> = accounts::table
+        .filter(accounts::email_key.eq(email_key))
+        .select((columns::<Stored<AccountRow>>(), accounts::profile, accounts::credential))
+        .first(tx.conn())
+        .optional()?;
+    let Some((account, profile, credential)) = found else { return Ok(None) };
+    Ok(account.checked(tx)?.map(|account| AccountFound { account, profile, credential }))
 }
 
 /// Whether an account has the address with this keyed hash.
@@ -110,8 +128,8 @@ pub fn is_email_taken(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<bool> {
 }
 
 /// Finds the keyed hash of an account's address.
-pub fn get_email_key(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<u8>> {
-    Ok(accounts::table.filter(accounts::id.eq(account)).select(accounts::email_key).first(tx.conn())?)
+pub fn find_email_key(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Option<Vec<u8>>> {
+    Ok(find_account(tx, account)?.map(|row| row.email_key))
 }
 
 /// Finds the sealed profiles of `ids`, in no order.
@@ -122,48 +140,17 @@ pub fn names_of(tx: &mut Tx<'_>, ids: &[Id<Account>]) -> Result<Vec<(Id<Account>
         .load(tx.conn())?)
 }
 
-/// A new account, sealed.
-#[derive(Clone, Debug)]
-pub struct NewAccount {
-    /// Its id.
-    pub id: Id<Account>,
-    /// Its kind, by name.
-    pub kind: &'static str,
-    /// The patient of the account.
-    pub patient: Option<Id<Patient>>,
-    /// The keyed hash of its address.
-    pub email_key: Vec<u8>,
-    /// The sealed profile.
-    pub profile: Vec<u8>,
-    /// The sealed credential.
-    pub credential: Vec<u8>,
-}
-
-/// Inserts an account with the head of its audit chain. Returns `false` when its address is taken, also by a concurrent
-/// unit.
-pub fn insert_account(tx: &mut Tx<'_>, new: &NewAccount, now: Timestamp) -> Result<bool> {
-    let inserted = Both(
-        diesel::insert_into(accounts::table)
-            .values((
-                accounts::id.eq(new.id),
-                accounts::kind.eq(new.kind),
-                accounts::patient_id.eq(new.patient),
-                accounts::email_key.eq(&new.email_key),
-                accounts::profile.eq(&new.profile),
-                accounts::credential.eq(&new.credential),
-                accounts::failures.eq(0),
-                accounts::version.eq(1_i64),
-                accounts::created_at.eq(At(now)),
-            ))
-            .on_conflict_do_nothing(),
-    )
-    .execute(tx.conn())?;
-    if inserted == 0 {
+/// Inserts an account with its sealed profile and credential, and the head of its audit chain. Returns `false` when its
+/// address is taken, also by a concurrent unit.
+pub(super) fn insert_account(tx: &mut Tx<'_>, row: &AccountRow, profile: &[u8], credential: &[u8]) -> Result<bool> {
+    let values = (row.signed(tx)?, accounts::profile.eq(profile), accounts::credential.eq(credential));
+    let inserted = Both(diesel::insert_into(accounts::table).values(values).on_conflict_do_nothing());
+    if inserted.execute(tx.conn())? == 0 {
         return Ok(false);
     }
     diesel::insert_into(account_heads::table)
         .values((
-            account_heads::account_id.eq(new.id),
+            account_heads::account_id.eq(row.id),
             account_heads::audit_seq.eq(0_i64),
             account_heads::audit_mac.eq(Vec::new()),
         ))
@@ -220,30 +207,23 @@ pub(super) fn delete_failures(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Res
     Ok(diesel::delete(log_in_failures::table.filter(log_in_failures::email_key.eq_any(&rows))).execute(tx.conn())?)
 }
 
-pub(super) fn insert_session(
-    tx: &mut Tx<'_>,
-    id: Id<Session>,
-    account: Id<Account>,
-    expires_at: Timestamp,
-    now: Timestamp,
-) -> Result<()> {
-    diesel::insert_into(sessions::table)
-        .values((
-            sessions::id.eq(id),
-            sessions::account_id.eq(account),
-            sessions::created_at.eq(At(now)),
-            sessions::last_used_at.eq(At(now)),
-            sessions::expires_at.eq(At(expires_at)),
-        ))
-        .execute(tx.conn())?;
+/// Inserts a session.
+pub(super) fn insert_session(tx: &mut Tx<'_>, row: &SessionRow) -> Result<()> {
+    diesel::insert_into(sessions::table).values(row.signed(tx)?).execute(tx.conn())?;
     Ok(())
 }
 
-pub(super) fn update_session_used(tx: &mut Tx<'_>, id: Id<Session>, now: Timestamp, expires: Timestamp) -> Result<()> {
-    diesel::update(sessions::table.filter(sessions::id.eq(id)))
-        .set((sessions::last_used_at.eq(At(now)), sessions::expires_at.eq(At(expires))))
-        .execute(tx.conn())?;
+/// Stores a changed session, which is held.
+pub(super) fn update_session(tx: &mut Tx<'_>, row: &SessionRow) -> Result<()> {
+    diesel::update(sessions::table.filter(sessions::id.eq(row.id))).set(row.signed(tx)?).execute(tx.conn())?;
     Ok(())
+}
+
+/// Finds a session and locks it until the unit ends.
+pub(super) fn hold_session(tx: &mut Tx<'_>, id: Id<Session>) -> Result<Option<SessionRow>> {
+    let query = sessions::table.filter(sessions::id.eq(id)).select(columns::<Stored<SessionRow>>());
+    let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, query)?;
+    Ok(checked(tx, found)?.pop())
 }
 
 /// The reason why a session ended. The numbers are stored.
@@ -269,47 +249,28 @@ impl Ending {
 
 /// Ends the oldest live sessions of an account but the newest `most`.
 pub(super) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most: i64, now: Timestamp) -> Result<()> {
-    let old: Vec<Id<Session>> = sessions::table
+    let old: Vec<Stored<SessionRow>> = sessions::table
         .filter(sessions::account_id.eq(account))
         .filter(sessions::revoked_at.is_null())
         .filter(sessions::expires_at.gt(At(now)))
         .order((sessions::last_used_at.desc(), sessions::id.desc()))
         .offset(most)
         .limit(most)
-        .select(sessions::id)
+        .select(columns::<Stored<SessionRow>>())
         .load(tx.conn())?;
-    for id in old {
-        mark_revoked(tx, id, Ending::Displaced, now)?;
+    for row in checked(tx, old)? {
         // It is cleared a day later, as if it had run out.
-        diesel::update(sessions::table.filter(sessions::id.eq(id)))
-            .set(sessions::expires_at.eq(At(now)))
-            .execute(tx.conn())?;
+        mark_revoked(tx, SessionRow { expires_at: At(now), ..row }, Ending::Displaced, now)?;
     }
     Ok(())
 }
 
-pub(super) fn mark_revoked(tx: &mut Tx<'_>, id: Id<Session>, cause: Ending, now: Timestamp) -> Result<()> {
-    diesel::update(sessions::table.filter(sessions::id.eq(id)).filter(sessions::revoked_at.is_null()))
-        .set((sessions::revoked_at.eq(At(now)), sessions::revoked_cause.eq(cause.number())))
-        .execute(tx.conn())?;
-    Ok(())
-}
-
-/// A refresh token with its session and account.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = refresh_tokens)]
-pub(super) struct RefreshRow {
-    #[diesel(column_name = session_id)]
-    pub session: Id<Session>,
-    pub spent_at: Option<At>,
-    #[diesel(select_expression = sessions::account_id)]
-    pub account: Id<Account>,
-    #[diesel(select_expression = sessions::expires_at)]
-    pub expires_at: At,
-    #[diesel(select_expression = sessions::revoked_at)]
-    pub revoked_at: Option<At>,
-    #[diesel(select_expression = accounts::disabled_at)]
-    pub disabled_at: Option<At>,
+/// Ends a session, which is held. A second ending changes nothing.
+pub(super) fn mark_revoked(tx: &mut Tx<'_>, row: SessionRow, cause: Ending, now: Timestamp) -> Result<()> {
+    if row.revoked_at.is_some() {
+        return Ok(());
+    }
+    update_session(tx, &SessionRow { revoked_at: Some(At(now)), revoked_cause: Some(cause.number()), ..row })
 }
 
 /// Finds the account of a refresh token.
@@ -322,8 +283,18 @@ pub(super) fn find_refresh_owner(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<
         .optional()?)
 }
 
-/// Finds a refresh token and locks its session until the unit ends.
-pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<RefreshRow>> {
+type RefreshRows = (Stored<RefreshRow>, Stored<SessionRow>, Stored<AccountRow>);
+
+/// A refresh token with its session, and its account with the sealed profile.
+pub(super) struct RefreshFound {
+    pub token: RefreshRow,
+    pub session: SessionRow,
+    pub account: AccountRow,
+    pub profile: Vec<u8>,
+}
+
+/// Finds a refresh token with its session and account, and locks the session until the unit ends.
+pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<RefreshFound>> {
     let session: Option<Id<Session>> = refresh_tokens::table
         .filter(refresh_tokens::hash.eq(hash))
         .select(refresh_tokens::session_id)
@@ -332,39 +303,39 @@ pub(super) fn find_refresh(tx: &mut Tx<'_>, hash: &[u8]) -> Result<Option<Refres
     let Some(session) = session else { return Ok(None) };
     let _held: Vec<Id<Session>> =
         locked!(tx, for_update, sessions::table.filter(sessions::id.eq(session)).select(sessions::id))?;
-    Ok(refresh_tokens::table
+    let rows = (columns::<Stored<RefreshRow>>(), columns::<Stored<SessionRow>>(), columns::<Stored<AccountRow>>());
+    let found: Option<(RefreshRows, Vec<u8>)> = refresh_tokens::table
         .inner_join(sessions::table.on(sessions::id.eq(refresh_tokens::session_id)))
         .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
         .filter(refresh_tokens::hash.eq(hash))
-        .select(RefreshRow::as_select())
-        .first(tx.conn())
-        .optional()?)
-}
-
-pub(super) fn refresh_is_unspent(tx: &mut Tx<'_>, hash: &[u8]) -> Result<bool> {
-    let spent: Option<Option<At>> = refresh_tokens::table
-        .filter(refresh_tokens::hash.eq(hash))
-        .select(refresh_tokens::spent_at)
+        .select((rows, accounts::profile))
         .first(tx.conn())
         .optional()?;
-    Ok(spent == Some(None))
+    let Some(((token, session, account), profile)) = found else { return Ok(None) };
+    let all = token.checked(tx)?.zip(session.checked(tx)?).zip(account.checked(tx)?);
+    Ok(all.map(|((token, session), account)| RefreshFound { token, session, account, profile }))
 }
 
+/// Whether there is a refresh token with this hash that was not used.
+pub(super) fn refresh_is_unspent(tx: &mut Tx<'_>, hash: &[u8]) -> Result<bool> {
+    let query = refresh_tokens::table.filter(refresh_tokens::hash.eq(hash)).select(columns::<Stored<RefreshRow>>());
+    let found: Option<Stored<RefreshRow>> = query.first(tx.conn()).optional()?;
+    let row = found.map_or(Ok(None), |row| row.checked(tx))?;
+    Ok(row.is_some_and(|row| row.spent_at.is_none()))
+}
+
+/// Inserts a refresh token.
 pub(super) fn insert_refresh(tx: &mut Tx<'_>, hash: &[u8], session: Id<Session>, now: Timestamp) -> Result<()> {
-    diesel::insert_into(refresh_tokens::table)
-        .values((
-            refresh_tokens::hash.eq(hash),
-            refresh_tokens::session_id.eq(session),
-            refresh_tokens::created_at.eq(At(now)),
-        ))
-        .execute(tx.conn())?;
+    let row = RefreshRow { hash: hash.to_vec(), session_id: session, created_at: At(now), spent_at: None };
+    diesel::insert_into(refresh_tokens::table).values(row.signed(tx)?).execute(tx.conn())?;
     Ok(())
 }
 
-pub(super) fn mark_spent(tx: &mut Tx<'_>, hash: &[u8], now: Timestamp) -> Result<()> {
-    diesel::update(refresh_tokens::table.filter(refresh_tokens::hash.eq(hash)))
-        .set(refresh_tokens::spent_at.eq(At(now)))
-        .execute(tx.conn())?;
+/// Notes that a refresh token was used.
+pub(super) fn mark_spent(tx: &mut Tx<'_>, row: RefreshRow, now: Timestamp) -> Result<()> {
+    let row = RefreshRow { spent_at: Some(At(now)), ..row };
+    let own = refresh_tokens::table.filter(refresh_tokens::hash.eq(row.hash.clone()));
+    diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
     Ok(())
 }
 

@@ -88,16 +88,15 @@ pub fn invite(tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation) -> Resul
         let invited = store::count_open_staff(tx, new.clinic, live.now())?;
         limits::CLINIC_MEMBERS.admit(count_members(tx, new.clinic)? + invited)?;
     }
-    store::insert_invitation(tx, live.account(), new, live.now())?;
-    store::find_invitation(tx, new.id)?.ok_or_else(|| Error::corrupt("invitations", new.id))
+    store::insert_invitation(tx, live.account(), new, live.now())
 }
 
 /// Finds the caller's own invitation, for the answer to a retry.
 pub fn get_own(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<InvitationRow> {
-    store::find_invitation(tx, id)?.filter(|row| row.inviter == live.account()).ok_or(Error::NotFound)
+    store::find_invitation(tx, id)?.filter(|row| row.key.inviter_id == live.account()).ok_or(Error::NotFound)
 }
 
-/// Lists the caller's invitations, and all of those of clinics they administer, newest first.
+/// Lists the caller's invitations, and those of staff at clinics they administer, newest first.
 pub fn list(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
@@ -106,23 +105,25 @@ pub fn list(
     let works = memberships(tx, live.account())?;
     let (own, administered) = (where_may(&works, |_| true), where_may(&works, Capabilities::admin));
     let rows = store::list_invitations(tx, &own, &administered, live.account(), asked.after, asked.rows())?;
-    Ok(asked.cut(rows, |row| row.id))
+    Ok(asked.cut(rows, |row| row.key.id))
 }
 
 /// Revokes an invitation. A second call changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for callers other than its inviter and the clinic's admins; [`Error::State`] when it was
+/// [`Error::NotFound`] for callers other than its inviter and, if it is for staff, the clinic's admins; [`Error::State`]
+/// when it was
 /// used.
 pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
     let works = memberships(tx, live.account())?;
     let row = store::find_invitation(tx, id)?.filter(|row| {
-        let may = works.iter().find(|(clinic, _)| *clinic == row.clinic).map(|(_, may)| *may);
-        may.is_some_and(|may| may.admin() || row.inviter == live.account())
+        let may = works.iter().find(|(clinic, _)| *clinic == row.key.clinic_id).map(|(_, may)| *may);
+        let of_staff = row.key.invitee() != Invitee::Patient;
+        may.is_some_and(|may| row.key.inviter_id == live.account() || (of_staff && may.admin()))
     });
-    let row = row.ok_or(Error::NotFound)?;
-    if row.revoked_at.is_some() || store::mark_invitation_revoked(tx, id, live.now())? {
+    let key = row.ok_or(Error::NotFound)?.key;
+    if key.revoked_at.is_some() || store::mark_invitation_revoked(tx, key, live.now())? {
         Ok(())
     } else {
         Err(Error::state("used", []))
@@ -131,11 +132,11 @@ pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result
 
 /// Returns the state: `open`, `used`, `revoked` or `expired`.
 pub fn state_of(row: &InvitationRow, now: Timestamp) -> &'static str {
-    if row.used_at.is_some() {
+    if row.key.used_at.is_some() {
         "used"
-    } else if row.revoked_at.is_some() {
+    } else if row.key.revoked_at.is_some() {
         "revoked"
-    } else if row.expires_at.0 <= now {
+    } else if row.key.expires_at.0 <= now {
         "expired"
     } else {
         "open"
@@ -144,8 +145,8 @@ pub fn state_of(row: &InvitationRow, now: Timestamp) -> &'static str {
 
 /// Opens the document of an invitation, after the unit.
 pub async fn open_doc(vault: &Vault, row: &InvitationRow) -> Result<InvitationDoc> {
-    match vault.keys(row.clinic.uuid()).await? {
-        Some(keys) => keys.open_json(&place(row.clinic, row.id), &row.doc),
+    match vault.keys(row.key.clinic_id.uuid()).await? {
+        Some(keys) => keys.open_json(&place(row.key.clinic_id, row.key.id), &row.doc),
         None => Ok(InvitationDoc::default()),
     }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::code::JoinCode;
 use super::inviting::code_hash;
 use super::model::{Invitee, Person, Registration, refused};
-use super::store::{self, OpenInvitation};
+use super::store::{self, InvitationKey};
 use crate::care::access::{Access, Write, WriteScope};
 use crate::care::model::Capabilities;
 use crate::care::people::SealedNames;
@@ -19,7 +19,7 @@ use crate::care::{links, members};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
 use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
-use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, get_email_key, is_email_taken};
+use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, find_email_key, is_email_taken};
 use crate::kernel::id::{Any, CareLink, Clinic};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::settings::{Settings, insert_settings};
@@ -45,7 +45,7 @@ pub fn on_patient_created(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Se
 }
 
 /// Finds the invitation of a code that may be used with this address.
-fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<OpenInvitation> {
+fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<InvitationKey> {
     let open = store::find_open(tx, code_hash, now)?;
     open.filter(|open| open.email_key.as_deref().is_none_or(|bound| bound == email)).ok_or_else(refused)
 }
@@ -73,8 +73,8 @@ pub async fn register(
         made => return made.map(|account| Registered { created: true, account }),
     }
     let (key, now) = (email_key(&state.vault, &email), state.clock.now());
-    let used = state.db.read(move |tx| match store::find_used(tx, &hash, since(now))? {
-        Some(used) => Ok(get_email_key(tx, used.account)? == key),
+    let used = state.db.read(move |tx| match store::find_used(tx, &hash, since(now))?.and_then(|used| used.used_by) {
+        Some(account) => Ok(find_email_key(tx, account)? == Some(key.clone())),
         None => Ok(false),
     });
     if !used.await? {
@@ -109,7 +109,7 @@ async fn make_account(
     });
     let (open, taken) = peek.await?;
     // Checked before the address: the faults of a form must not depend on the addresses that are known.
-    let settings = match open.invitee {
+    let settings = match open.invitee() {
         Invitee::Patient => Some(registration.settings(now)?),
         Invitee::Staff(_) => None,
     };
@@ -125,17 +125,17 @@ async fn make_account(
     let link: Id<CareLink> = state.entropy.id(now);
     let unit = state.db.write(move |tx| {
         let open = get_open(tx, &hash, &email, now)?;
-        if !store::mark_used(tx, open.id, draft.id, now)? {
+        if !store::mark_used(tx, &open, draft.id, now)? {
             return Err(refused());
         }
-        let account = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
+        let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
-        match (open.invitee, &settings) {
-            (Invitee::Staff(may), None) => members::join(tx, open.clinic, account, may, now)?,
+        match (open.invitee(), &settings) {
+            (Invitee::Staff(may), None) => members::join(tx, open.clinic_id, account, may, now)?,
             (Invitee::Patient, Some(settings)) => {
                 WriteScope::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
                     on_patient_created(tx, access, settings)?;
-                    links::accept(tx, access, link, open.clinic, open.inviter)
+                    links::accept(tx, access, link, open.clinic_id, open.inviter_id)
                 })?;
             }
             _ => return Err(Error::internal("an invitation changed its kind")),
@@ -190,20 +190,20 @@ pub fn accept(
     if let Some(joined) = find_repeated(tx, live, &hash)? {
         return Ok(joined);
     }
-    let email = get_email_key(tx, live.account())?;
+    let email = find_email_key(tx, live.account())?.ok_or(Error::NotFound)?;
     let open = get_open(tx, &hash, &email, live.now())?;
-    if !store::mark_used(tx, open.id, live.account(), live.now())? {
+    if !store::mark_used(tx, &open, live.account(), live.now())? {
         return Err(refused());
     }
-    match (open.invitee, live.kind()) {
+    match (open.invitee(), live.kind()) {
         (Invitee::Patient, AccountKind::Patient) => {
-            let accept = |tx: &mut Tx<'_>, access: &_| links::accept(tx, access, link, open.clinic, open.inviter);
+            let accept = |tx: &mut Tx<'_>, access: &_| links::accept(tx, access, link, open.clinic_id, open.inviter_id);
             WriteScope::of_self(live, None)?.run(tx, state.planner.as_ref(), accept)?;
             find_link(tx, link)?.map(Joined::Link).ok_or(Error::NotFound)
         }
         (Invitee::Staff(may), AccountKind::Staff) => {
-            members::join(tx, open.clinic, live.account(), may, live.now())?;
-            Ok(Joined::Clinic(open.clinic, may))
+            members::join(tx, open.clinic_id, live.account(), may, live.now())?;
+            Ok(Joined::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),
     }
@@ -211,12 +211,12 @@ pub fn accept(
 
 /// Finds what the caller joined with this code within the last day, as it is now.
 fn find_repeated(tx: &mut Tx<'_>, live: &Live<Anyone>, hash: &[u8]) -> Result<Option<Joined>> {
-    let used = store::find_used(tx, hash, since(live.now()))?.filter(|used| used.account == live.account());
+    let used = store::find_used(tx, hash, since(live.now()))?.filter(|used| used.used_by == Some(live.account()));
     let Some(used) = used else { return Ok(None) };
     match live.patient() {
-        None => get_joined(tx, live, used.clinic.any()).map(Some),
+        None => get_joined(tx, live, used.clinic_id.any()).map(Some),
         Some(patient) => {
-            let link = find_link_with(tx, patient, (used.clinic, used.inviter))?;
+            let link = find_link_with(tx, patient, (used.clinic_id, used.inviter_id))?;
             link.map(Joined::Link).ok_or(Error::NotFound).map(Some)
         }
     }

@@ -57,8 +57,8 @@ pub struct Founded {
     pub admin: SignedIn,
 }
 
-/// Makes the first clinic and its admin, and logs the admin in. For a day, the same code, address and passphrase log the
-/// admin in again: the first answer may be lost.
+/// Makes the first clinic and its admin, who has the capabilities `may` there, and logs the admin in. For a day, the same
+/// code, address and passphrase log the admin in again: the first answer may be lost.
 ///
 /// # Errors
 ///
@@ -69,10 +69,10 @@ pub async fn set_up(
     tokens: Arc<Tokens>,
     code: Option<JoinCode>,
     clinic_name: Text<120>,
-    admin: Person,
+    (admin, may): (Person, Capabilities),
 ) -> Result<Founded> {
     let (email, passphrase) = (admin.email.clone(), admin.passphrase.clone());
-    match found(state, passwords, Arc::clone(&tokens), code, clinic_name, admin).await {
+    match found(state, passwords, Arc::clone(&tokens), code, clinic_name, (admin, may)).await {
         Err(Error::Conflict(Code::SetupDone, _)) => {}
         founded => return founded,
     }
@@ -107,7 +107,7 @@ async fn found(
     tokens: Arc<Tokens>,
     code: Option<JoinCode>,
     clinic_name: Text<120>,
-    admin: Person,
+    (admin, may): (Person, Capabilities),
 ) -> Result<Founded> {
     let now = state.clock.now();
     let found = state.db.read(|tx| Ok((first_clinic(tx)?.is_some(), values::find(tx, SETTING)?))).await?;
@@ -131,8 +131,7 @@ async fn found(
         }
         values::insert(tx, USED, &seed)?;
         insert_clinic(tx, clinic, &doc, now)?;
-        let account = actions::insert(tx, &vault, &draft, now)?.ok_or_else(refused)?;
-        let may = Capabilities::parse(["admin"]).ok_or_else(|| Error::internal("no such capability"))?;
+        let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         insert_member(tx, clinic, account, may, now)?;
         vault.keep(tx, &keys)?;
         actions::open_session(tx, &vault, &tokens, account, &opening, now)

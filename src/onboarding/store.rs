@@ -5,10 +5,11 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::model::Invitee;
+use crate::authentic;
 use crate::care::access::{Access, Write};
-use crate::care::model::Capabilities;
+use crate::care::store::{Member, PatientRow};
 use crate::db::schema::{invitations, patient_heads, patients, staff_members};
-use crate::db::{At, Tx};
+use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic, Invitation};
 use crate::kernel::{Id, Result};
 
@@ -31,44 +32,88 @@ pub struct NewInvitation {
     pub expires_at: Timestamp,
 }
 
-/// Inserts an invitation.
-pub fn insert_invitation(tx: &mut Tx<'_>, inviter: Id<Account>, new: &NewInvitation, now: Timestamp) -> Result<()> {
-    diesel::insert_into(invitations::table)
-        .values((
-            invitations::id.eq(new.id),
-            invitations::code_hash.eq(&new.code_hash),
-            invitations::clinic_id.eq(new.clinic),
-            invitations::inviter_id.eq(inviter),
-            invitations::capabilities.eq(new.invitee.bits()),
-            invitations::email_key.eq(&new.email_key),
-            invitations::doc.eq(&new.doc),
-            invitations::created_at.eq(At(now)),
-            invitations::expires_at.eq(At(new.expires_at)),
-        ))
-        .execute(tx.conn())?;
-    Ok(())
+authentic! {
+    /// An invitation without its sealed document.
+    pub struct InvitationKey of invitations {
+        /// Its id.
+        id: Id<Invitation>,
+        /// The keyed hash of its code.
+        code_hash: Vec<u8>,
+        /// The clinic.
+        clinic_id: Id<Clinic>,
+        /// The inviter.
+        inviter_id: Id<Account>,
+        /// The bits of the invited person's capabilities; none for patients.
+        capabilities: Option<i32>,
+        /// The keyed hash of the address it is bound to.
+        email_key: Option<Vec<u8>>,
+        /// The instant of its creation.
+        created_at: At,
+        /// The instant at which it expires.
+        expires_at: At,
+        /// The instant of its use.
+        used_at: Option<At>,
+        /// The account that used it.
+        used_by: Option<Id<Account>>,
+        /// The instant of the revocation.
+        revoked_at: Option<At>,
+    }
 }
 
-/// An invitation that may be used.
+impl InvitationKey {
+    /// Returns the invitee.
+    pub fn invitee(&self) -> Invitee {
+        Invitee::of(self.capabilities)
+    }
+}
+
+/// A stored invitation.
 #[derive(Clone, Debug)]
-pub struct OpenInvitation {
-    /// Its id.
-    pub id: Id<Invitation>,
-    /// The clinic.
-    pub clinic: Id<Clinic>,
-    /// The inviter.
-    pub inviter: Id<Account>,
-    /// The invitee.
-    pub invitee: Invitee,
-    /// The keyed hash of the address it is bound to.
-    pub email_key: Option<Vec<u8>>,
+pub struct InvitationRow {
+    /// What decides.
+    pub key: InvitationKey,
+    /// The sealed document.
+    pub doc: Vec<u8>,
 }
 
-type OpenRow = (Id<Invitation>, Id<Clinic>, Id<Account>, Option<i32>, Option<Vec<u8>>, i32);
+type Found = (Stored<InvitationKey>, Vec<u8>);
+
+fn invitations_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<InvitationRow>> {
+    let mut rows = Vec::with_capacity(found.len());
+    for (key, doc) in found {
+        rows.extend(key.checked(tx)?.map(|key| InvitationRow { key, doc }));
+    }
+    Ok(rows)
+}
+
+/// Inserts an invitation, and returns it.
+pub fn insert_invitation(
+    tx: &mut Tx<'_>,
+    inviter: Id<Account>,
+    new: &NewInvitation,
+    now: Timestamp,
+) -> Result<InvitationRow> {
+    let key = InvitationKey {
+        id: new.id,
+        code_hash: new.code_hash.clone(),
+        clinic_id: new.clinic,
+        inviter_id: inviter,
+        capabilities: new.invitee.bits(),
+        email_key: new.email_key.clone(),
+        created_at: At(now),
+        expires_at: At(new.expires_at),
+        used_at: None,
+        used_by: None,
+        revoked_at: None,
+    };
+    let values = (key.signed(tx)?, invitations::doc.eq(&new.doc));
+    diesel::insert_into(invitations::table).values(values).execute(tx.conn())?;
+    Ok(InvitationRow { key, doc: new.doc.clone() })
+}
 
 /// Finds the invitation of a code: not used, revoked or expired, by an inviter who may still invite such a person.
-pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<OpenInvitation>> {
-    let row: Option<OpenRow> = invitations::table
+pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<InvitationKey>> {
+    let found: Option<(Stored<InvitationKey>, Stored<Member>)> = invitations::table
         .inner_join(
             staff_members::table.on(staff_members::clinic_id
                 .eq(invitations::clinic_id)
@@ -79,21 +124,12 @@ pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Op
         .filter(invitations::revoked_at.is_null())
         .filter(invitations::expires_at.gt(At(now)))
         .filter(staff_members::ended_at.is_null())
-        .select((
-            invitations::id,
-            invitations::clinic_id,
-            invitations::inviter_id,
-            invitations::capabilities,
-            invitations::email_key,
-            staff_members::capabilities,
-        ))
+        .select((columns::<Stored<InvitationKey>>(), columns::<Stored<Member>>()))
         .first(tx.conn())
         .optional()?;
-    Ok(row.and_then(|(id, clinic, inviter, bits, email_key, may)| {
-        let invitee = Invitee::of(bits);
-        let honoured = invitee.invited_by(Capabilities::from_bits(may));
-        honoured.then_some(OpenInvitation { id, clinic, inviter, invitee, email_key })
-    }))
+    let Some((key, inviter)) = found else { return Ok(None) };
+    let both = key.checked(tx)?.zip(inviter.checked(tx)?);
+    Ok(both.filter(|(key, inviter)| key.invitee().invited_by(inviter.may())).map(|(key, _)| key))
 }
 
 /// Counts the invitations that a clinic has made since `since`.
@@ -110,81 +146,44 @@ pub fn count_open_staff(tx: &mut Tx<'_>, clinic: Id<Clinic>, now: Timestamp) -> 
     Ok(unused.filter(invitations::expires_at.gt(At(now))).count().get_result(tx.conn())?)
 }
 
-/// A used invitation.
-#[derive(Clone, Copy, Debug)]
-pub struct UsedInvitation {
-    /// The account that used it.
-    pub account: Id<Account>,
-    /// The clinic.
-    pub clinic: Id<Clinic>,
-    /// The inviter.
-    pub inviter: Id<Account>,
-}
-
 /// Finds the invitation of a code that was used at `since` or later.
-pub fn find_used(tx: &mut Tx<'_>, code_hash: &[u8], since: Timestamp) -> Result<Option<UsedInvitation>> {
-    let row: Option<(Option<Id<Account>>, Id<Clinic>, Id<Account>)> = invitations::table
+pub fn find_used(tx: &mut Tx<'_>, code_hash: &[u8], since: Timestamp) -> Result<Option<InvitationKey>> {
+    let found: Option<Stored<InvitationKey>> = invitations::table
         .filter(invitations::code_hash.eq(code_hash))
         .filter(invitations::used_at.ge(At(since)))
-        .select((invitations::used_by, invitations::clinic_id, invitations::inviter_id))
+        .select(columns::<Stored<InvitationKey>>())
         .first(tx.conn())
         .optional()?;
-    Ok(row.and_then(|(by, clinic, inviter)| by.map(|account| UsedInvitation { account, clinic, inviter })))
+    found.map_or(Ok(None), |key| key.checked(tx))
 }
 
-/// Marks an invitation used. Only one of concurrent units gets `true`.
-pub fn mark_used(tx: &mut Tx<'_>, id: Id<Invitation>, by: Id<Account>, now: Timestamp) -> Result<bool> {
+/// Marks an open invitation used. Only one of concurrent units gets `true`.
+pub fn mark_used(tx: &mut Tx<'_>, key: &InvitationKey, by: Id<Account>, now: Timestamp) -> Result<bool> {
+    let used = InvitationKey { used_at: Some(At(now)), used_by: Some(by), ..key.clone() };
     let open = invitations::table
-        .filter(invitations::id.eq(id))
+        .filter(invitations::id.eq(key.id))
         .filter(invitations::used_at.is_null())
         .filter(invitations::revoked_at.is_null());
-    let used =
-        diesel::update(open).set((invitations::used_at.eq(At(now)), invitations::used_by.eq(by))).execute(tx.conn())?;
-    Ok(used == 1)
+    Ok(diesel::update(open).set(used.signed(tx)?).execute(tx.conn())? == 1)
 }
 
 /// Revokes an invitation that is not used. Returns `false` when it is used.
-pub fn mark_invitation_revoked(tx: &mut Tx<'_>, id: Id<Invitation>, now: Timestamp) -> Result<bool> {
-    let unused = invitations::table.filter(invitations::id.eq(id)).filter(invitations::used_at.is_null());
-    Ok(diesel::update(unused).set(invitations::revoked_at.eq(At(now))).execute(tx.conn())? == 1)
-}
-
-/// A stored invitation.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = invitations)]
-pub struct InvitationRow {
-    /// Its id.
-    pub id: Id<Invitation>,
-    /// The clinic.
-    #[diesel(column_name = clinic_id)]
-    pub clinic: Id<Clinic>,
-    /// The inviter.
-    #[diesel(column_name = inviter_id)]
-    pub inviter: Id<Account>,
-    /// The capabilities of the invited person; none for patients.
-    pub capabilities: Option<i32>,
-    /// The sealed document.
-    pub doc: Vec<u8>,
-    /// The instant of its creation.
-    pub created_at: At,
-    /// The instant at which it expires.
-    pub expires_at: At,
-    /// The instant of the lease.
-    pub used_at: Option<At>,
-    /// The instant of the revocation.
-    pub revoked_at: Option<At>,
+pub fn mark_invitation_revoked(tx: &mut Tx<'_>, key: InvitationKey, now: Timestamp) -> Result<bool> {
+    let revoked = InvitationKey { revoked_at: Some(At(now)), ..key };
+    let unused = invitations::table.filter(invitations::id.eq(revoked.id)).filter(invitations::used_at.is_null());
+    Ok(diesel::update(unused).set(revoked.signed(tx)?).execute(tx.conn())? == 1)
 }
 
 /// Finds an invitation by its id.
 pub fn find_invitation(tx: &mut Tx<'_>, id: Id<Invitation>) -> Result<Option<InvitationRow>> {
-    Ok(invitations::table
+    let found: Vec<Found> = invitations::table
         .filter(invitations::id.eq(id))
-        .select(InvitationRow::as_select())
-        .first(tx.conn())
-        .optional()?)
+        .select((columns::<Stored<InvitationKey>>(), invitations::doc))
+        .load(tx.conn())?;
+    Ok(invitations_of(tx, found)?.pop())
 }
 
-/// Lists the invitations of these clinics that `inviter` made, and all of those in `administered`, newest first, made
+/// Lists the invitations of these clinics that `inviter` made, and those of staff in `administered`, newest first, made
 /// before `before`.
 pub fn list_invitations(
     tx: &mut Tx<'_>,
@@ -194,29 +193,26 @@ pub fn list_invitations(
     before: Option<Id<Invitation>>,
     limit: i64,
 ) -> Result<Vec<InvitationRow>> {
-    Ok(invitations::table
+    let of_staff =
+        invitations::clinic_id.eq_any(administered.iter().copied()).and(invitations::capabilities.is_not_null());
+    let found: Vec<Found> = invitations::table
         .filter(invitations::clinic_id.eq_any(clinics.iter().copied()))
-        .filter(invitations::inviter_id.eq(inviter).or(invitations::clinic_id.eq_any(administered.iter().copied())))
+        .filter(invitations::inviter_id.eq(inviter).or(of_staff))
         .filter(invitations::id.lt(before.unwrap_or(Id::from_uuid(uuid::Uuid::max()))))
         .order(invitations::id.desc())
         .limit(limit)
-        .select(InvitationRow::as_select())
-        .load(tx.conn())?)
+        .select((columns::<Stored<InvitationKey>>(), invitations::doc))
+        .load(tx.conn())?;
+    invitations_of(tx, found)
 }
 
 /// Inserts a patient with the head of their changes and of their audit chain.
 pub fn insert_patient(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     let patient = access.patient();
-    diesel::insert_into(patients::table)
-        .values((
-            patients::id.eq(patient),
-            patients::account_id.eq(access.account()?),
-            patients::plan_version.eq(0_i64),
-            // The workers make the first plan.
-            patients::next_plan_at.eq(At(access.now())),
-            patients::created_at.eq(At(access.now())),
-        ))
-        .execute(tx.conn())?;
+    let row = PatientRow { id: patient, account_id: access.account()?, created_at: At(access.now()) };
+    // The workers make the first plan.
+    let plan = (patients::plan_version.eq(0_i64), patients::next_plan_at.eq(At(access.now())));
+    diesel::insert_into(patients::table).values((row.signed(tx)?, plan)).execute(tx.conn())?;
     diesel::insert_into(patient_heads::table)
         .values((
             patient_heads::patient_id.eq(patient),

@@ -14,9 +14,13 @@ mod store;
 mod tests;
 
 pub use actions::settings;
-pub use model::{CautionFlag, Notifications, Settings};
+pub use model::{CautionFlag, ClinicCautions, Notifications, Settings};
 pub use routes::{PutOverride, QuietHoursDto, configure, configure_patient, parse_quiet_hours, parse_weekday};
 pub use store::{
-    SealedCautions, SettingsRow, find_cautions, find_sealed_cautions, find_settings, insert_settings, open_settings,
-    update_cautions,
+    SealedCautions, SettingsRow, find_cautions, find_own_cautions, find_sealed_cautions, find_settings,
+    insert_settings, open_settings, update_cautions,
 };
+
+/// The name in the patient's log of every change of what they are offered: of the protocol, and of the reasons against
+/// exercises. One name for both, because it must not tell that there is a reason.
+pub const CHANGED_OFFER: &str = "changed_offer";

@@ -1,9 +1,12 @@
 //! The settings of a patient, with their therapists' overrides and cautions.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Error, Result, Zone, limits};
+use crate::kernel::id::Clinic;
+use crate::kernel::{Error, Id, Result, Zone, limits};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
 /// A reason against some exercises. Therapists set it; it is never named to the patient.
@@ -50,6 +53,17 @@ impl CautionFlag {
             Self::Substance => "substance",
         }
     }
+}
+
+/// The caution flags that one clinic has set for a patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClinicCautions {
+    /// The clinic.
+    pub clinic: Id<Clinic>,
+    /// The number of changes that the clinic has made: the version of its set.
+    pub changes: i64,
+    /// The flags.
+    pub flags: BTreeSet<CautionFlag>,
 }
 
 /// The notification settings.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use super::model::{CautionFlag, Settings};
+use super::model::{CautionFlag, ClinicCautions, Settings};
 use crate::care::{Access, Write};
 use crate::db::schema::patient_settings;
 use crate::db::{At, Tx};
@@ -90,9 +90,13 @@ impl SealedCautions {
         Self { sealed, revision }
     }
 
-    /// Opens the flags.
+    /// Opens the flags of every clinic, as one set.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<BTreeSet<CautionFlag>> {
-        let Some(sealed) = &self.sealed else { return Ok(BTreeSet::new()) };
+        Ok(self.by_clinic(keys, patient)?.into_iter().flat_map(|cautions| cautions.flags).collect())
+    }
+
+    fn by_clinic(&self, keys: &Keys, patient: Id<Patient>) -> Result<Vec<ClinicCautions>> {
+        let Some(sealed) = &self.sealed else { return Ok(Vec::new()) };
         keys.open_json(&place(patient, "cautions", self.revision), sealed)
     }
 }
@@ -108,19 +112,36 @@ pub fn find_sealed_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Se
     Ok(SealedCautions { sealed, revision })
 }
 
-/// Finds and opens the caution flags of the patient, because the unit decides on them.
+/// Finds and opens the caution flags of the patient, those of all clinics, because the unit decides on them.
 pub fn find_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<BTreeSet<CautionFlag>> {
     find_sealed_cautions(tx, access)?.open(access.keys()?, access.patient())
 }
 
-/// Stores the caution flags. The settings keep their version, because the patient must not see that a flag was set.
-pub fn update_cautions(tx: &mut Tx<'_>, access: &Access<Write>, flags: &BTreeSet<CautionFlag>) -> Result<()> {
-    let patient = access.patient();
-    let own = || patient_settings::table.filter(patient_settings::patient_id.eq(patient));
-    let revision: i64 = own().select(patient_settings::cautions_rev).first::<i64>(tx.conn())? + 1;
-    let sealed = access.keys()?.seal_json(Purpose::Clinical, &place(patient, "cautions", revision), flags)?;
-    diesel::update(own())
+/// Finds and opens the caution flags that the caller's clinic has set, with the number of its changes.
+pub fn find_own_cautions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<ClinicCautions> {
+    let clinic = access.clinic()?;
+    let all = find_sealed_cautions(tx, access)?.by_clinic(access.keys()?, access.patient())?;
+    let own = all.into_iter().find(|cautions| cautions.clinic == clinic);
+    Ok(own.unwrap_or(ClinicCautions { clinic, changes: 0, flags: BTreeSet::new() }))
+}
+
+/// Stores the caution flags of the caller's clinic, and returns them. The settings keep their version, because the
+/// patient must not see that a flag was set.
+pub fn update_cautions(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    flags: &BTreeSet<CautionFlag>,
+) -> Result<ClinicCautions> {
+    let (patient, before) = (access.patient(), find_sealed_cautions(tx, access)?);
+    let own = find_own_cautions(tx, access)?;
+    let own = ClinicCautions { changes: own.changes + 1, flags: flags.clone(), ..own };
+    let mut all = before.by_clinic(access.keys()?, patient)?;
+    all.retain(|cautions| cautions.clinic != own.clinic);
+    all.push(own.clone());
+    let revision = before.revision + 1;
+    let sealed = access.keys()?.seal_json(Purpose::Clinical, &place(patient, "cautions", revision), &all)?;
+    diesel::update(patient_settings::table.filter(patient_settings::patient_id.eq(patient)))
         .set((patient_settings::cautions.eq(sealed), patient_settings::cautions_rev.eq(revision)))
         .execute(tx.conn())?;
-    Ok(())
+    Ok(own)
 }

@@ -1,7 +1,7 @@
 //! The actions on grants: making, listing, ending.
 
 use crate::care::access::Write;
-use crate::care::grants::store::{self, GrantRow};
+use crate::care::grants::store::{self, GrantKey, GrantRow};
 use crate::care::grants::{GrantDoc, Reader, Rule, Target, open, seal};
 use crate::care::{Access, Read};
 use crate::changes::{Bytes, Change, Entity, Op};
@@ -29,7 +29,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     let links = store::hold_active(tx, access, therapist)?;
     access.lock(tx)?;
     if let Some(row) = store::find(tx, access, id)? {
-        return match (&row.closed_at, open(access.keys()?, access.patient(), &row)? == *doc) {
+        return match (&row.key.closed_at, open(access.keys()?, access.patient(), &row)? == *doc) {
             (Some(_), _) => Err(Error::Deleted),
             (None, true) => Ok(Outcome::ok(id, row)),
             (None, false) => Err(Error::Conflict(Code::AlreadyExists, Some(id.uuid()))),
@@ -63,9 +63,17 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     limits::LIVE_GRANTS.admit(store::count_open(tx, access)?)?;
     let sealed = seal(access.keys()?, access.patient(), id, doc)?;
     access.stores(Bytes::text([sealed.as_slice()]));
-    let row =
-        GrantRow { id, doc: sealed, created_at: At(access.now()), expires_at: doc.expires_at.map(At), closed_at: None };
-    store::insert(tx, access, &row, doc.sections.bits(doc.rule().is_some()), &links)?;
+    let key = GrantKey {
+        id,
+        patient_id: access.patient(),
+        sections: doc.sections.bits(doc.rule().is_some()),
+        version: 1,
+        created_at: At(access.now()),
+        expires_at: doc.expires_at.map(At),
+        closed_at: None,
+    };
+    let row = GrantRow { key, doc: sealed };
+    store::insert(tx, &row, &links)?;
     store::insert_items(tx, access, id, &items)?;
     access.record(tx, Change::new(Entity::Grant, id, 1, Op::Create))?;
     Ok(Outcome::created(id, row))
@@ -84,9 +92,9 @@ fn shareable(item: Id<Any>, patch: &'static str, state: Option<(bool, bool)>) ->
 /// Closes grants that have expired, so that the open ones are few.
 fn close_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     let mut closed = Vec::new();
-    for (id, version) in store::list_expired(tx, access)? {
-        store::mark_closed(tx, access, id)?;
-        closed.push(Change::new(Entity::Grant, id, version + 1, Op::Delete));
+    for key in store::list_expired(tx, access)? {
+        let version = store::mark_closed(tx, access, &key)?;
+        closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
     }
     access.record_all(tx, &closed)
 }
@@ -111,11 +119,11 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<
     store::hold_readers(tx, access, id)?;
     access.lock(tx)?;
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    if row.closed_at.is_some() {
+    if row.key.closed_at.is_some() {
         return Ok(());
     }
-    store::mark_closed(tx, access, id)?;
-    access.record(tx, Change::new(Entity::Grant, id, 2, Op::Delete))
+    let version = store::mark_closed(tx, access, &row.key)?;
+    access.record(tx, Change::new(Entity::Grant, id, version, Op::Delete))
 }
 
 /// A grant with the therapists who may read by it.
@@ -133,10 +141,10 @@ pub fn show(tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<GrantRow>)
 
 /// Adds to each grant the therapists who may read by it.
 fn with_readers<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<GrantRow>) -> Result<Vec<WithReaders>> {
-    let ids: Vec<Id<Grant>> = rows.iter().map(|row| row.id).collect();
+    let ids: Vec<Id<Grant>> = rows.iter().map(|row| row.key.id).collect();
     let readers = store::readers_of(tx, access, &ids)?;
     let of = |id| readers.iter().filter(|(grant, _)| *grant == id).map(|(_, account)| *account).collect();
-    Ok(rows.into_iter().map(|row| (row.clone(), of(row.id))).collect())
+    Ok(rows.into_iter().map(|row| (row.clone(), of(row.key.id))).collect())
 }
 
 /// Lists a page of grants, newest id first. The patient gets all of them, a therapist the live ones that name them.
@@ -145,7 +153,10 @@ pub fn list(
     access: &Access<Read>,
     asked: PageRequest<Id<Grant>>,
 ) -> Result<Page<WithReaders, Id<Grant>>> {
-    let rows = store::list(tx, access, access.link(), asked.after, asked.rows())?;
-    let page = asked.cut(rows, |row| row.id);
+    let rows = match access.link() {
+        Some(link) => store::list_to(tx, access, link, asked.after, asked.rows())?,
+        None => store::list(tx, access, asked.after, asked.rows())?,
+    };
+    let page = asked.cut(rows, |row| row.key.id);
     Ok(Page { items: with_readers(tx, access, page.items)?, next: page.next })
 }

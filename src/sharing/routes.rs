@@ -193,14 +193,14 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
     };
     let readers = if live { readers.into_iter().map(Id::uuid).collect() } else { Vec::new() };
     Ok(GrantView {
-        id: row.id.uuid(),
+        id: row.key.id.uuid(),
         target,
         rule,
         sections: doc.sections.names().into_iter().map(str::to_owned).collect(),
         live,
-        created_at: row.created_at.0,
-        expires_at: row.expires_at.map(|at| at.0),
-        closed_at: row.closed_at.map(|at| at.0),
+        created_at: row.key.created_at.0,
+        expires_at: row.key.expires_at.map(|at| at.0),
+        closed_at: row.key.closed_at.map(|at| at.0),
         reader: door.is_owner().then_some(reader),
         readers: door.is_owner().then_some(readers),
     })

@@ -18,7 +18,7 @@ use super::root::{self, MacLabel, Root, RootKey};
 use super::seal::Purpose;
 use super::signing::SigningKey;
 use crate::db::migrate::{self, Family};
-use crate::db::{Backend, Db, Tx};
+use crate::db::{Backend, Db, RowKey, Tx};
 use crate::kernel::{Entropy, Error, Result};
 
 /// The places of the keys.
@@ -275,6 +275,11 @@ impl Vault {
     /// Opens a cursor; `None` if it was not sealed by this root for the same `bound`.
     pub fn open_cursor(&self, bound: &[u8], text: &str) -> Option<Vec<u8>> {
         cursor::open(&self.0.root.cursor, bound, text)
+    }
+
+    /// Returns the key of the rows that decide who gets in, for [`Db::with_row_key`].
+    pub fn row_key(&self) -> RowKey {
+        self.0.root.rows.clone()
     }
 
     /// Returns the key that signs access tokens.

@@ -4,6 +4,7 @@
 //! key folder (0700, a sibling of the data folder)      keyring (a database of its own)
 //!   root.key     32 bytes ── HKDF ──┬─ wrapping key ──▶  wrapped data keys: subject, number, purpose
 //!                                   ├─ one HMAC key for each MacLabel ──▶ the identity of the installation
+//!                                   ├─ HMAC key of the rows that decide who gets in
 //!                                   ├─ cursor key
 //!                                   └─ signing key, Ed25519, of access tokens
 //! ```

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::folder::Folder;
 use super::keys::aead_key;
+use crate::db::RowKey;
 use crate::kernel::{Entropy, Error, Result};
 
 pub(super) const FILE: &str = "root.key";
@@ -91,6 +92,8 @@ pub(super) struct Root {
     pub wrapping: LessSafeKey,
     /// The key that seals cursors.
     pub cursor: LessSafeKey,
+    /// The key of the rows that decide who gets in.
+    pub rows: RowKey,
     macs: MacKeys,
 }
 
@@ -106,6 +109,7 @@ impl Root {
         Ok(Self {
             wrapping: aead_key(&*expand(&root, "wrap")?)?,
             cursor: aead_key(&*expand(&root, "cursor")?)?,
+            rows: RowKey::new(&*expand(&root, "rows")?),
             macs: MacKeys::derive(&root)?,
         })
     }

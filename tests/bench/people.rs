@@ -56,8 +56,10 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     let code = setup::first_run_code(&server.state).await.unwrap().unwrap();
     let name = Text::parse("Lakeside").unwrap();
     let (passwords, tokens) = (&server.passwords, || Arc::clone(&server.tokens));
+    let may = Capabilities::ADMIN_ONLY;
     let founded =
-        setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, person(usize::MAX)).await;
+        setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, (person(usize::MAX), may))
+            .await;
     let admin = founded.unwrap().admin.grant;
     let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
     let therapist = register(&server, &admin, care, usize::MAX - 1).await;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, id_of, new_id};
+use crate::support::journal::reflection;
 use crate::support::people::{Clinic, Person, registration};
 
 async fn access_log(patient: &Person) -> Vec<Value> {
@@ -202,7 +203,11 @@ async fn an_admin_changes_what_staff_may_do_and_lets_them_go() {
     assert_eq!(changed.body["capabilities"], json!(["duty"]));
     clinic.nurse.get(&infusions).send().await.not_found();
 
-    patch(&clinic.admin, json!({ "capabilities": ["care"] })).await.expect(409).refused("state_conflict");
+    for more in [json!(["admin", "record"]), json!(["admin", "care"]), json!(["care"])] {
+        patch(&clinic.admin, json!({ "capabilities": more })).await.expect(403).refused("forbidden");
+    }
+    clinic.admin.get(&infusions).send().await.not_found();
+    patch(&clinic.admin, json!({ "capabilities": ["admin"] })).await.ok();
     patch(&clinic.admin, json!({ "ended": true })).await.expect(409).refused("state_conflict");
     let waiting = clinic.therapist.code_for_patient().await;
     patch(&clinic.therapist, json!({ "ended": true })).await.ok();
@@ -265,16 +270,24 @@ async fn ending_a_link_closes_what_was_granted_over_it_alone() {
 }
 
 #[actix_web::test]
-async fn a_therapist_who_may_no_longer_care_is_shut_out_and_let_in_again() {
+async fn whoever_loses_care_loses_what_hung_on_it_and_gets_care_again_without_it() {
     let clinic = Clinic::open().await;
     let id = clinic.admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
     let member = format!("/v1/clinics/{id}/members/{}", clinic.therapist.account);
     let team = format!("/v1/patients/{}/care-team", clinic.ann.patient);
-    for (capability, status) in [("duty", 404), ("care", 200)] {
+    let entry = clinic.ann.writes(reflection("Lake")).await;
+    clinic.ann.opens(&entry, &["text"], &clinic.therapist).await;
+    clinic.therapist.get(&team).send().await.ok();
+    for capability in ["duty", "care"] {
         let change = json!({ "capabilities": [capability] });
         clinic.admin.patch(&member, change).send().await.ok();
-        clinic.therapist.get(&team).send().await.expect(status);
-        let listed = clinic.therapist.care_links().await.len();
-        assert_eq!(listed, usize::from(status == 200));
+        clinic.therapist.get(&team).send().await.not_found();
+        assert!(clinic.therapist.care_links().await.is_empty(), "{capability}");
     }
+    assert_eq!(clinic.ann.care_links().await[0]["state"], "ended");
+    let grants = clinic.ann.get("/v1/patients/me/grants").send().await.ok();
+    assert!(grants.items().iter().all(|grant| grant.get("closed_at").is_some()), "{grants:?}");
+    // A new link opens nothing of what was open before.
+    clinic.ann.linked_to(&clinic.therapist).await;
+    assert!(clinic.therapist.finds(&clinic.ann).await.is_empty());
 }

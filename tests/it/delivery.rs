@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afterglow::app;
+use afterglow::care::store::PatientRow;
 use afterglow::db::At;
 use afterglow::db::schema::{deliveries, patient_heads, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};
 use afterglow::jobs::Outcome;
-use afterglow::kernel::id::{Account, Delivery, Infusion, Patient, Prompt};
+use afterglow::kernel::id::{Delivery, Infusion, Patient, Prompt};
 use afterglow::kernel::{Entropy, Id, Zone};
 use afterglow::planning::{Kind, Planned, Why};
 use afterglow::prompts::model::PromptDoc;
@@ -177,14 +178,9 @@ async fn stranger(app: &TestApp) -> Id<Patient> {
     let (state, now) = (&app.server.state, app.now());
     state.vault.create(patient.uuid(), &Purpose::OF_PATIENT, now).await.unwrap();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-        diesel::insert_into(patients::table)
-            .values((
-                patients::id.eq(patient),
-                patients::account_id.eq(Id::<Account>::from_uuid(patient.uuid())),
-                patients::plan_version.eq(0_i64),
-                patients::created_at.eq(At(now)),
-            ))
-            .execute(tx.conn())?;
+        let row = PatientRow { id: patient, account_id: Id::from_uuid(patient.uuid()), created_at: At(now) };
+        let values = (row.signed(tx)?, patients::plan_version.eq(0_i64));
+        diesel::insert_into(patients::table).values(values).execute(tx.conn())?;
         diesel::insert_into(patient_heads::table)
             .values((
                 patient_heads::patient_id.eq(patient),

@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use afterglow::db::Backend;
+use afterglow::care::grants::store::GrantKey;
+use afterglow::db::schema::grants;
+use afterglow::db::{At, Backend};
+use afterglow::kernel::Id;
+use afterglow::kernel::id::{Grant, Patient};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use jiff::SignedDuration;
@@ -133,6 +137,23 @@ fn fill(app: &TestApp, table: &str, columns: &'static str, rows: i64) {
     assert_eq!(count(&mut sql, table), rows, "{table}");
 }
 
+/// Lets 300 grants expire, as the server would have stored them.
+async fn expire_grants(app: &TestApp) {
+    let past = At(app.now() - SignedDuration::from_hours(1));
+    let unit = app.server.state.db.write(move |tx| {
+        let some = grants::table.limit(300).select((grants::id, grants::patient_id, grants::created_at));
+        let found: Vec<(Id<Grant>, Id<Patient>, At)> = some.load(tx.conn())?;
+        for (id, patient_id, created_at) in found {
+            let expires_at = Some(past);
+            let key = GrantKey { id, patient_id, sections: 1, version: 1, created_at, expires_at, closed_at: None };
+            let own = grants::table.filter(grants::patient_id.eq(patient_id)).filter(grants::id.eq(id));
+            diesel::update(own).set(key.signed(tx)?).execute(tx.conn())?;
+        }
+        Ok(())
+    });
+    unit.await.unwrap();
+}
+
 #[track_caller]
 fn refused_by(answer: Answer, limit: &str) {
     let answer = answer.expect(409).refused("limit_reached");
@@ -181,15 +202,11 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
     assert_eq!(count(&mut sql, "grants"), 50);
     put_grant(&ann, grant(&entry, &["text"], &tess)).await.created();
     sql.run("UPDATE grants SET sections = 1");
-    fill(&app, "grants", "patient_id, id=id, doc, sections, version, created_at, expires_at", 5000);
+    fill(&app, "grants", "patient_id, id=id, doc, sections, version, created_at, expires_at, mac", 5000);
     refused_by(put_grant(&ann, grant(&entry, &["mood"], &tess)).await, "live_grants");
     assert_eq!(count(&mut sql, "grants"), 5000);
     // Those that have expired make room.
-    let past = match app.database.backend {
-        Backend::Sqlite(_) => "1",
-        Backend::Postgres(_) => "'2000-01-01'",
-    };
-    sql.run(&format!("UPDATE grants SET expires_at = {past}"));
+    expire_grants(&app).await;
     put_grant(&ann, grant(&entry, &["mood"], &tess)).await.created();
     assert_eq!(count(&mut sql, "grants WHERE closed_at IS NULL"), 4801, "a unit closes 200");
 
@@ -200,11 +217,11 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
         ann.put(&path, comment.clone()).send().await
     };
     add().await.created();
-    fill(&app, "comments", "patient_id, id=id, entry_id, link_id, author_id, doc, version, created_at", 500);
+    fill(&app, "comments", "patient_id, id=id, entry_id, link_id, author_id, doc, version, created_at, mac", 500);
     refused_by(add().await, "comments_of_entry");
     assert_eq!(count(&mut sql, "comments"), 500);
 
-    fill(&app, "invitations", "id=id, code_hash=bytes, clinic_id, inviter_id, doc, created_at, expires_at", 5000);
+    fill(&app, "invitations", "id=id, code_hash=bytes, clinic_id, inviter_id, doc, created_at, expires_at, mac", 5000);
     refused_by(
         admin.post("/v1/invitations", json!({ "kind": "staff", "capabilities": ["care"] })).send().await,
         "invitations",
@@ -221,18 +238,18 @@ async fn assignments_care_links_members_and_zones_are_limited() {
     let body = json!({ "exercise_key": "values-sort", "note": "When it suits you.", "request_share": true });
     let put = async || tess.put(&ann.of_theirs(&format!("/assignments/{}", new_id(&app))), body.clone()).send().await;
     put().await.created();
-    fill(&app, "assignments", "patient_id, id=id, link_id, author_id, doc, version, created_at, updated_at", 500);
+    fill(&app, "assignments", "patient_id, id=id, link_id, author_id, doc, version, created_at, updated_at, mac", 500);
     refused_by(put().await, "assignments_of_link");
     sql.run("DELETE FROM assignments");
 
     let code = admin.code_for_staff(&["care"]).await;
-    fill(&app, "staff_members", "clinic_id, account_id=id, capabilities, created_at", 999);
+    fill(&app, "staff_members", "clinic_id, account_id=id, capabilities, created_at, mac", 999);
     let invite = json!({ "kind": "staff", "capabilities": ["care"] });
     refused_by(admin.post("/v1/invitations", invite).send().await, "clinic_members");
     sql.run("DELETE FROM staff_members WHERE account_id NOT IN (SELECT id FROM accounts)");
     let thora = app.register("Thora Beck", &code).await;
 
-    fill(&app, "care_links", "id=id, patient_id, clinic_id, therapist_id, state, version, created_at", 20);
+    fill(&app, "care_links", "id=id, patient_id, clinic_id, therapist_id, state, version, created_at, mac", 20);
     let code = thora.code_for_patient().await;
     let accept = async || ann.post("/v1/invitations/accept", json!({ "code": code })).send().await;
     refused_by(accept().await, "live_care_links");

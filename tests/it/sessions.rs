@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use afterglow::identity::actions::SessionTokens;
 use afterglow::kernel::Clock;
 use diesel::prelude::*;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::accounts::{PASSPHRASE, account};
+use crate::support::accounts::{PASSPHRASE, account, disable};
 use crate::support::app::{Answer, START, TestApp};
 use crate::support::database::{Count, Database};
 use crate::support::people::registration;
@@ -31,19 +30,6 @@ async fn me(app: &Arc<TestApp>, token: &str) -> Answer {
 async fn count(app: &TestApp, sql: &'static str) -> i64 {
     let unit = app.server.state.db.read(move |tx| Ok(diesel::sql_query(sql).get_result::<Count>(tx.conn())?.n));
     unit.await.unwrap()
-}
-
-async fn disable(app: &TestApp, grant: &SessionTokens) {
-    let (id, now) = (grant.account, app.now());
-    let unit = app.server.state.db.write(move |tx| {
-        use afterglow::db::schema::accounts;
-        let at = Some(afterglow::db::At(now));
-        diesel::update(accounts::table.filter(accounts::id.eq(id)))
-            .set(accounts::disabled_at.eq(at))
-            .execute(tx.conn())?;
-        Ok(())
-    });
-    unit.await.unwrap();
 }
 
 #[actix_web::test]
@@ -196,7 +182,7 @@ async fn a_disabled_account_is_refused_at_once_on_every_device() {
     let ann = account(&app, ANN).await;
     let phone = log_in(&app, ANN, PASSPHRASE).await.ok();
     me(&app, &ann.access).await.ok();
-    disable(&app, &ann).await;
+    disable(&app, ann.account).await;
     for (access, token) in
         [(ann.access, ann.refresh), (phone.text("/tokens/access_token"), phone.text("/tokens/refresh_token"))]
     {
@@ -221,7 +207,7 @@ async fn a_stranger_cannot_tell_an_unknown_address_from_a_wrong_passphrase_or_a_
     let app = TestApp::start().await;
     account(&app, ANN).await;
     let bo = account(&app, "bo@example.org").await;
-    disable(&app, &bo).await;
+    disable(&app, bo.account).await;
     let unknown = log_in(&app, "nobody@example.org", PASSPHRASE).await.expect(401).refused("credentials_wrong");
     for (email, passphrase) in [
         (ANN, "a loud river at noon"),

@@ -83,7 +83,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
         "the session that it belongs to, or of which it is the token, goes as a whole when it has run out",
         &["refresh_tokens.created_at", "sessions.created_at", "sessions.last_used_at", "sessions.revoked_at"],
     ),
-    ("it is judged when somebody logs in", &["accounts.locked_until", "log_in_failures.locked_until"]),
+    ("it is judged when somebody logs in", &["log_in_failures.locked_until"]),
     (
         "it is judged when the code is presented; the clinic sees in its list that it ran out",
         &["invitations.expires_at"],

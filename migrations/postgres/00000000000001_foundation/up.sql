@@ -12,11 +12,10 @@ CREATE TABLE accounts (
     email_key bytea NOT NULL,
     profile bytea NOT NULL,
     credential bytea NOT NULL,
-    failures integer NOT NULL,
-    locked_until timestamptz,
     disabled_at timestamptz,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE account_heads (
@@ -33,6 +32,7 @@ CREATE TABLE sessions (
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
     revoked_cause integer,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE refresh_tokens (
@@ -40,6 +40,7 @@ CREATE TABLE refresh_tokens (
     session_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
     spent_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (hash)
 );
 CREATE TABLE clinics (
@@ -55,6 +56,7 @@ CREATE TABLE staff_members (
     capabilities integer NOT NULL,
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (clinic_id, account_id)
 );
 CREATE TABLE invitations (
@@ -70,6 +72,7 @@ CREATE TABLE invitations (
     used_at timestamptz,
     used_by uuid,
     revoked_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE patients (
@@ -78,6 +81,7 @@ CREATE TABLE patients (
     plan_version bigint NOT NULL,
     next_plan_at timestamptz,
     created_at timestamptz NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE patient_heads (
@@ -105,6 +109,7 @@ CREATE TABLE care_links (
     accepted_at timestamptz,
     active_at timestamptz,
     ended_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE TABLE grants (
@@ -116,18 +121,21 @@ CREATE TABLE grants (
     created_at timestamptz NOT NULL,
     expires_at timestamptz,
     closed_at timestamptz,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, id)
 );
 CREATE TABLE grant_readers (
     patient_id uuid NOT NULL,
     grant_id uuid NOT NULL,
     link_id uuid NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, grant_id, link_id)
 );
 CREATE TABLE grant_items (
     patient_id uuid NOT NULL,
     item_id uuid NOT NULL,
     grant_id uuid NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, item_id, grant_id)
 );
 CREATE TABLE infusions (
@@ -222,6 +230,7 @@ CREATE TABLE comments (
     doc bytea NOT NULL,
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, id)
 );
 CREATE TABLE openings (

@@ -35,6 +35,7 @@ CREATE TABLE assignments (
     version bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
+    mac bytea NOT NULL,
     PRIMARY KEY (patient_id, id)
 );
 

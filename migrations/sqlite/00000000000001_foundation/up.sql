@@ -12,11 +12,10 @@ CREATE TABLE accounts (
     email_key BLOB NOT NULL,
     profile BLOB NOT NULL,
     credential BLOB NOT NULL,
-    failures INTEGER NOT NULL,
-    locked_until INTEGER,
     disabled_at INTEGER,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE account_heads (
@@ -33,6 +32,7 @@ CREATE TABLE sessions (
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER,
     revoked_cause INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE refresh_tokens (
@@ -40,6 +40,7 @@ CREATE TABLE refresh_tokens (
     session_id BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     spent_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (hash)
 );
 CREATE TABLE clinics (
@@ -55,6 +56,7 @@ CREATE TABLE staff_members (
     capabilities INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     ended_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (clinic_id, account_id)
 );
 CREATE TABLE invitations (
@@ -70,6 +72,7 @@ CREATE TABLE invitations (
     used_at INTEGER,
     used_by BLOB,
     revoked_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE patients (
@@ -78,6 +81,7 @@ CREATE TABLE patients (
     plan_version INTEGER NOT NULL,
     next_plan_at INTEGER,
     created_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE patient_heads (
@@ -105,6 +109,7 @@ CREATE TABLE care_links (
     accepted_at INTEGER,
     active_at INTEGER,
     ended_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (id)
 );
 CREATE TABLE grants (
@@ -116,18 +121,21 @@ CREATE TABLE grants (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     closed_at INTEGER,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, id)
 );
 CREATE TABLE grant_readers (
     patient_id BLOB NOT NULL,
     grant_id BLOB NOT NULL,
     link_id BLOB NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, grant_id, link_id)
 );
 CREATE TABLE grant_items (
     patient_id BLOB NOT NULL,
     item_id BLOB NOT NULL,
     grant_id BLOB NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, item_id, grant_id)
 );
 CREATE TABLE infusions (
@@ -222,6 +230,7 @@ CREATE TABLE comments (
     doc BLOB NOT NULL,
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, id)
 );
 CREATE TABLE openings (

@@ -35,6 +35,7 @@ CREATE TABLE assignments (
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
+    mac BLOB NOT NULL,
     UNIQUE (patient_id, id)
 );
 

@@ -29,7 +29,7 @@ pub fn seal(keys: &Keys, patient: Id<Patient>, id: Id<Grant>, doc: &GrantDoc) ->
 ///
 /// When the row was changed, or sealed with other keys.
 pub fn open(keys: &Keys, patient: Id<Patient>, row: &GrantRow) -> Result<GrantDoc> {
-    keys.open_json(&place(patient, row.id), &row.doc)
+    keys.open_json(&place(patient, row.key.id), &row.doc)
 }
 
 /// Adds an entry to the grants by rule that it matches now. Called when it has become done, and when its kind or
@@ -47,9 +47,9 @@ pub fn on_entry(
         let doc = open(access.keys()?, access.patient(), &row)?;
         let falls = doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt));
         if falls {
-            store::insert_item(tx, access, row.id, entry.any())?;
+            store::insert_item(tx, access, row.key.id, entry.any())?;
         } else if before {
-            store::delete_item(tx, access, row.id, entry.any())?;
+            store::delete_item(tx, access, row.key.id, entry.any())?;
         }
     }
     Ok(())
@@ -63,9 +63,9 @@ pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Resu
         access.lock(tx)?;
     }
     let mut closed = Vec::with_capacity(alone.len());
-    for (id, version) in alone {
-        store::mark_closed(tx, access, id)?;
-        closed.push(Change::new(Entity::Grant, id, version + 1, Op::Delete));
+    for key in alone {
+        let version = store::mark_closed(tx, access, &key)?;
+        closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
     }
     access.record_all(tx, &closed)?;
     store::delete_item_everywhere(tx, access, item)

@@ -11,11 +11,62 @@ pub use self::openings::{delete_openings, insert_opening, list_openings};
 use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
+use crate::care::store::LinkRow;
+use crate::db::authentic::checked;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
-use crate::db::{At, Both, Tx, columns};
-use crate::kernel::id::{Account, Any, CareLink, Grant};
+use crate::db::{At, Both, Stored, Tx, columns};
+use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
 use crate::kernel::{Id, Result};
-use crate::locked;
+use crate::{authentic, locked};
+
+authentic! {
+    /// A grant without its sealed document.
+    #[derive(Copy)]
+    pub struct GrantKey of grants {
+        /// Its id.
+        id: Id<Grant>,
+        /// The patient.
+        patient_id: Id<Patient>,
+        /// The stored bits of the open sections.
+        sections: i32,
+        /// Its version.
+        version: i64,
+        /// The instant of its creation.
+        created_at: At,
+        /// The instant at which it expires.
+        expires_at: Option<At>,
+        /// The instant at which it was ended.
+        closed_at: Option<At>,
+    }
+}
+
+authentic! {
+    /// A reader of a grant.
+    #[derive(Copy)]
+    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
+    struct ReaderRow of grant_readers {
+        /// The patient.
+        patient_id: Id<Patient>,
+        /// The grant.
+        grant_id: Id<Grant>,
+        /// The reader's link.
+        link_id: Id<CareLink>,
+    }
+}
+
+authentic! {
+    /// An item of a grant.
+    #[derive(Copy)]
+    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
+    struct ItemRow of grant_items {
+        /// The patient.
+        patient_id: Id<Patient>,
+        /// The item.
+        item_id: Id<Any>,
+        /// The grant.
+        grant_id: Id<Grant>,
+    }
+}
 
 /// The most rows named in one statement.
 const AT_ONCE: usize = 200;
@@ -24,7 +75,8 @@ const AT_ONCE: usize = 200;
 pub type Open = BTreeMap<Id<Any>, Sections>;
 
 /// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
-/// of the predicate. An entry and a response that share an id are two items.
+/// of the predicate. An entry and a response that share an id are two items. The link is that of the caller, whose door
+/// has checked its row.
 macro_rules! visible_items {
     ($patient:expr, $link:expr, $of:expr, $now:expr) => {
         grant_items::table
@@ -61,20 +113,27 @@ pub fn visible<A>(
     of: Sections,
     items: &[Id<Any>],
 ) -> Result<Open> {
-    let rows: Vec<(Id<Any>, i32)> = visible_items!(access.patient(), link, of, access.now())
+    let rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
         .filter(grant_items::item_id.eq_any(items.iter().copied()))
-        .select((grant_items::item_id, grants::sections))
+        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
         .load(tx.conn())?;
-    Ok(folded(&rows))
+    folded(tx, rows)
 }
 
-fn folded(rows: &[(Id<Any>, i32)]) -> Open {
+/// An item with the grant and the reader that open it.
+type Opening = (Stored<ItemRow>, Stored<GrantKey>, Stored<ReaderRow>);
+
+/// Returns the open sections of the items whose rows fit their MACs.
+fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
     let mut open = Open::new();
-    for (item, bits) in rows {
-        let sections = open.entry(*item).or_default();
-        *sections = sections.or(Sections::from_bits(*bits));
+    for (item, grant, reader) in rows {
+        let all = item.checked(tx)?.zip(grant.checked(tx)?).zip(reader.checked(tx)?);
+        if let Some(((item, grant), _)) = all {
+            let sections = open.entry(item.item_id).or_default();
+            *sections = sections.or(Sections::from_bits(grant.sections));
+        }
     }
-    open
+    Ok(open)
 }
 
 /// Lists what the holder of `link` may see now of a kind with sections `of`, by descending id after `after`. Returns at
@@ -90,16 +149,17 @@ pub fn visible_page<A>(
     // Several grants may open one item: room for two each.
     let limit = items.saturating_mul(2).max(64);
     let mut query = visible_items!(access.patient(), link, of, access.now())
-        .select((grant_items::item_id, grants::sections))
+        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
         .into_boxed();
     if let Some(after) = after {
         query = query.filter(grant_items::item_id.lt(after));
     }
-    let rows: Vec<(Id<Any>, i32)> =
+    let rows: Vec<Opening> =
         query.order(grant_items::item_id.desc()).limit(i64::try_from(limit).unwrap_or(i64::MAX)).load(tx.conn())?;
-    let mut open = folded(&rows);
+    let full = rows.len() == limit;
+    let mut open = folded(tx, rows)?;
     let mut more = false;
-    if rows.len() == limit {
+    if full {
         more = true;
         // The grants of the last item may have been cut off.
         if open.len() > 1 {
@@ -116,62 +176,82 @@ pub fn visible_page<A>(
 }
 
 /// A grant as it is stored.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = grants)]
+#[derive(Clone, Debug)]
 pub struct GrantRow {
-    /// Its id.
-    pub id: Id<Grant>,
+    /// What decides.
+    pub key: GrantKey,
     /// The sealed document.
     pub doc: Vec<u8>,
-    /// The instant of its creation.
-    pub created_at: At,
-    /// The instant at which it expires.
-    pub expires_at: Option<At>,
-    /// The instant at which it was ended.
-    pub closed_at: Option<At>,
 }
 
 impl GrantRow {
     /// Whether it is open at `now`.
     pub fn live(&self, now: Timestamp) -> bool {
-        self.closed_at.is_none() && self.expires_at.is_none_or(|until| until.0 > now)
+        self.key.closed_at.is_none() && self.key.expires_at.is_none_or(|until| until.0 > now)
     }
+}
+
+type Found = (Stored<GrantKey>, Vec<u8>);
+
+fn grants_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<GrantRow>> {
+    let mut rows = Vec::with_capacity(found.len());
+    for (key, doc) in found {
+        rows.extend(key.checked(tx)?.map(|key| GrantRow { key, doc }));
+    }
+    Ok(rows)
 }
 
 /// Finds a grant by its id.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Option<GrantRow>> {
-    Ok(grants::table
+    let found: Vec<Found> = grants::table
         .filter(grants::patient_id.eq(access.patient()))
         .filter(grants::id.eq(id))
-        .select(GrantRow::as_select())
-        .first(tx.conn())
-        .optional()?)
+        .select((columns::<Stored<GrantKey>>(), grants::doc))
+        .load(tx.conn())?;
+    Ok(grants_of(tx, found)?.pop())
 }
 
-/// Lists the patient's grants, newest id first. For the holder of `link` only those that name them and are live.
-pub fn list<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    link: Option<Id<CareLink>>,
-    after: Option<Id<Grant>>,
-    rows: i64,
-) -> Result<Vec<GrantRow>> {
-    let mut query =
-        grants::table.filter(grants::patient_id.eq(access.patient())).select(GrantRow::as_select()).into_boxed();
-    if let Some(link) = link {
-        let named = grant_readers::table
-            .filter(grant_readers::patient_id.eq(access.patient()))
-            .filter(grant_readers::link_id.eq(link))
-            .select(grant_readers::grant_id);
-        query = query
-            .filter(grants::id.eq_any(named))
-            .filter(grants::closed_at.is_null())
-            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))));
-    }
+/// Lists the patient's grants, newest id first, after `after`.
+pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, rows: i64) -> Result<Vec<GrantRow>> {
+    let mut query = grants::table
+        .filter(grants::patient_id.eq(access.patient()))
+        .select((columns::<Stored<GrantKey>>(), grants::doc))
+        .into_boxed();
     if let Some(after) = after {
         query = query.filter(grants::id.lt(after));
     }
-    Ok(query.order(grants::id.desc()).limit(rows).load(tx.conn())?)
+    let found: Vec<Found> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
+    grants_of(tx, found)
+}
+
+/// Lists the live grants that name the holder of `link`, newest id first, after `after`.
+pub fn list_to<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Id<CareLink>,
+    after: Option<Id<Grant>>,
+    rows: i64,
+) -> Result<Vec<GrantRow>> {
+    let of_grant = grant_readers::patient_id.eq(grants::patient_id).and(grant_readers::grant_id.eq(grants::id));
+    let mut query = grants::table
+        .inner_join(grant_readers::table.on(of_grant))
+        .filter(grants::patient_id.eq(access.patient()))
+        .filter(grant_readers::link_id.eq(link))
+        .filter(grants::closed_at.is_null())
+        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
+        .select((columns::<Stored<ReaderRow>>(), (columns::<Stored<GrantKey>>(), grants::doc)))
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(grants::id.lt(after));
+    }
+    let found: Vec<(Stored<ReaderRow>, Found)> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
+    let mut named = Vec::with_capacity(found.len());
+    for (reader, grant) in found {
+        if reader.checked(tx)?.is_some() {
+            named.push(grant);
+        }
+    }
+    grants_of(tx, named)
 }
 
 /// Lists the therapists named in `grants` whose links are still active.
@@ -189,16 +269,17 @@ pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> 
 /// Lists the live grants by rule.
 pub fn list_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantRow>> {
     let (least, more) = Sections::by_rule();
-    Ok(Both(
+    let found: Vec<Found> = Both(
         grants::table
             .filter(grants::patient_id.eq(access.patient()))
             .filter(grants::sections.ge(least))
             .filter(grants::sections.lt(more))
             .filter(grants::closed_at.is_null())
             .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
-            .select(columns::<GrantRow>()),
+            .select((columns::<Stored<GrantKey>>(), grants::doc)),
     )
-    .load(tx.conn())?)
+    .load(tx.conn())?;
+    grants_of(tx, found)
 }
 
 /// Selects the grants of the patient that were not ended. Rests on the index `grants_open`.
@@ -220,11 +301,12 @@ pub fn count_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
     Ok(by_rule.count().get_result(tx.conn())?)
 }
 
-/// Lists the grants that have expired and were not ended, with their versions: as many as one unit closes.
-pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<(Id<Grant>, i64)>> {
+/// Lists the grants that have expired and were not ended: as many as one unit closes.
+pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantKey>> {
     let expired = open!(access).filter(grants::expires_at.le(At(access.now())));
-    let some = expired.order(grants::id).limit(200).select((grants::id, grants::version));
-    Ok(some.load(tx.conn())?)
+    let some = expired.order(grants::id).limit(200).select(columns::<Stored<GrantKey>>());
+    let found: Vec<Stored<GrantKey>> = some.load(tx.conn())?;
+    checked(tx, found)
 }
 
 /// Finds the active links of the patient, or those of one therapist, and holds them so that none ends before this unit.
@@ -233,17 +315,17 @@ pub fn hold_active(
     access: &Access<Write>,
     therapist: Option<Id<Account>>,
 ) -> Result<Vec<Id<CareLink>>> {
-    let rows: Vec<(Id<CareLink>, Id<Account>)> = locked!(
+    let rows: Vec<Stored<LinkRow>> = locked!(
         tx,
         for_share,
         care_links::table
             .filter(care_links::patient_id.eq(access.patient()))
             .filter(care_links::state.eq("active"))
             .order(care_links::id)
-            .select((care_links::id, care_links::therapist_id))
+            .select(columns::<Stored<LinkRow>>())
     )?;
-    let wanted = |(link, holder): (Id<CareLink>, Id<Account>)| therapist.is_none_or(|id| id == holder).then_some(link);
-    Ok(rows.into_iter().filter_map(wanted).collect())
+    let wanted = |link: &LinkRow| therapist.is_none_or(|id| id == link.therapist_id);
+    Ok(checked(tx, rows)?.iter().filter(|link| wanted(link)).map(|link| link.id).collect())
 }
 
 /// Waits for running units of the readers of a grant, and holds back new ones until this unit ends.
@@ -265,62 +347,29 @@ pub fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -
 }
 
 /// Inserts a grant with its readers.
-pub fn insert(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    row: &GrantRow,
-    bits: i32,
-    links: &[Id<CareLink>],
-) -> Result<()> {
-    diesel::insert_into(grants::table)
-        .values((
-            grants::patient_id.eq(access.patient()),
-            grants::id.eq(row.id),
-            grants::doc.eq(&row.doc),
-            grants::sections.eq(bits),
-            grants::version.eq(1_i64),
-            grants::created_at.eq(row.created_at),
-            grants::expires_at.eq(row.expires_at),
-        ))
-        .execute(tx.conn())?;
-    for link in links {
-        diesel::insert_into(grant_readers::table)
-            .values((
-                grant_readers::patient_id.eq(access.patient()),
-                grant_readers::grant_id.eq(row.id),
-                grant_readers::link_id.eq(*link),
-            ))
-            .execute(tx.conn())?;
+pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>]) -> Result<()> {
+    let GrantKey { id: grant_id, patient_id, .. } = row.key;
+    let values = (row.key.signed(tx)?, grants::doc.eq(&row.doc));
+    diesel::insert_into(grants::table).values(values).execute(tx.conn())?;
+    for link_id in links.iter().copied() {
+        let values = ReaderRow { patient_id, grant_id, link_id }.signed(tx)?;
+        diesel::insert_into(grant_readers::table).values(values).execute(tx.conn())?;
     }
     Ok(())
 }
 
 /// Adds an item to a grant, if it is not one of its items yet.
 pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
-    Both(
-        diesel::insert_into(grant_items::table)
-            .values((
-                grant_items::patient_id.eq(access.patient()),
-                grant_items::item_id.eq(item),
-                grant_items::grant_id.eq(grant),
-            ))
-            .on_conflict_do_nothing(),
-    )
-    .execute(tx.conn())?;
+    let values = ItemRow { patient_id: access.patient(), item_id: item, grant_id: grant }.signed(tx)?;
+    Both(diesel::insert_into(grant_items::table).values(values).on_conflict_do_nothing()).execute(tx.conn())?;
     Ok(())
 }
 
 /// Inserts the items of a new grant.
 pub fn insert_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, items: &[Id<Any>]) -> Result<()> {
     for some in items.chunks(AT_ONCE) {
-        let row = |item: &Id<Any>| {
-            (
-                grant_items::patient_id.eq(access.patient()),
-                grant_items::item_id.eq(*item),
-                grant_items::grant_id.eq(grant),
-            )
-        };
-        let rows: Vec<_> = some.iter().map(row).collect();
+        let row = |item: &Id<Any>| ItemRow { patient_id: access.patient(), item_id: *item, grant_id: grant }.signed(tx);
+        let rows = some.iter().map(row).collect::<Result<Vec<_>>>()?;
         Both(diesel::insert_into(grant_items::table).values(rows)).execute(tx.conn())?;
     }
     Ok(())
@@ -338,20 +387,21 @@ pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, it
     Ok(())
 }
 
-/// Lists the open grants that open this item alone and are not by rule, with their versions.
-pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<Vec<(Id<Grant>, i64)>> {
+/// Lists the open grants that open this item alone and are not by rule.
+pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<Vec<GrantKey>> {
     let (least, more) = Sections::by_rule();
     let of_item = grant_items::table
         .filter(grant_items::patient_id.eq(access.patient()))
         .filter(grant_items::item_id.eq(item))
         .select(grant_items::grant_id);
-    Ok(grants::table
+    let found: Vec<Stored<GrantKey>> = grants::table
         .filter(grants::patient_id.eq(access.patient()))
         .filter(grants::id.eq_any(of_item))
         .filter(grants::closed_at.is_null())
         .filter(grants::sections.lt(least).or(grants::sections.ge(more)))
-        .select((grants::id, grants::version))
-        .load(tx.conn())?)
+        .select(columns::<Stored<GrantKey>>())
+        .load(tx.conn())?;
+    checked(tx, found)
 }
 
 /// Takes an item out of every grant.
@@ -363,17 +413,18 @@ pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<
     Ok(())
 }
 
-/// Ends a grant.
-pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<()> {
-    diesel::update(
-        grants::table
-            .filter(grants::patient_id.eq(access.patient()))
-            .filter(grants::id.eq(id))
-            .filter(grants::closed_at.is_null()),
-    )
-    .set((grants::closed_at.eq(At(access.now())), grants::version.eq(grants::version + 1)))
-    .execute(tx.conn())?;
-    forget(tx, access, &[id])
+/// Ends a grant, and returns its new version.
+pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<i64> {
+    let version = update_closed(tx, access, key)?;
+    forget(tx, access, &[key.id])?;
+    Ok(version)
+}
+
+fn update_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<i64> {
+    let key = GrantKey { closed_at: Some(At(access.now())), version: key.version + 1, ..*key };
+    let own = grants::table.filter(grants::patient_id.eq(access.patient())).filter(grants::id.eq(key.id));
+    diesel::update(own).set(key.signed(tx)?).execute(tx.conn())?;
+    Ok(key.version)
 }
 
 /// Removes a care link from the readers of every grant, and closes the grants that have no reader left. Returns
@@ -395,17 +446,19 @@ pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -
         .select(grant_readers::grant_id)
         .load(tx.conn())?;
     let unread: Vec<Id<Grant>> = touched.into_iter().filter(|grant| !read.contains(grant)).collect();
-    let open = grants::table
+    let open: Vec<Stored<GrantKey>> = grants::table
         .filter(grants::patient_id.eq(patient))
         .filter(grants::closed_at.is_null())
-        .filter(grants::id.eq_any(unread));
-    let closed: Vec<(Id<Grant>, i64)> = open.select((grants::id, grants::version)).load(tx.conn())?;
+        .filter(grants::id.eq_any(unread))
+        .select(columns::<Stored<GrantKey>>())
+        .load(tx.conn())?;
+    let mut closed = Vec::with_capacity(open.len());
+    for key in checked(tx, open)? {
+        closed.push((key.id, update_closed(tx, access, &key)?));
+    }
     let ids: Vec<Id<Grant>> = closed.iter().map(|(id, _)| *id).collect();
-    diesel::update(grants::table.filter(grants::patient_id.eq(patient)).filter(grants::id.eq_any(ids.iter().copied())))
-        .set((grants::closed_at.eq(At(access.now())), grants::version.eq(grants::version + 1)))
-        .execute(tx.conn())?;
     forget(tx, access, &ids)?;
-    Ok(closed.into_iter().map(|(id, version)| (id, version + 1)).collect())
+    Ok(closed)
 }
 
 /// Deletes the items and readers of closed grants, so that later reads need not pass over them.

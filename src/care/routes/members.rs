@@ -70,7 +70,7 @@ struct ClinicMemberPage {
 
 impl MemberBody {
     fn of(member: &Member) -> Self {
-        let capabilities = member.capabilities.names().into_iter().map(str::to_owned).collect();
+        let capabilities = member.may().names().into_iter().map(str::to_owned).collect();
         Self { capabilities, ended: false }
     }
 
@@ -86,10 +86,10 @@ impl MemberBody {
 impl ClinicMember {
     fn new(member: &Member, names: &Names) -> Self {
         Self {
-            account_id: member.account.uuid(),
-            name: names.person(member.account),
-            capabilities: member.capabilities.names(),
-            since: member.since.0,
+            account_id: member.account_id.uuid(),
+            name: names.person(member.account_id),
+            capabilities: member.may().names(),
+            since: member.created_at.0,
         }
     }
 }
@@ -152,7 +152,7 @@ pub(super) async fn list_members(
     let asked = listing.page(&state.vault, &scope)?;
     let unit = caller.read(&state, move |tx, live| {
         let page = members::list(tx, live, clinic, asked)?;
-        let names = SealedNames::collect(tx, page.items.iter().map(|member| member.account), [])?;
+        let names = SealedNames::collect(tx, page.items.iter().map(|member| member.account_id), [])?;
         Ok((page, names))
     });
     let (page, names) = unit.await?;
@@ -163,8 +163,9 @@ pub(super) async fn list_members(
 
 /// Change a member of staff
 ///
-/// For the clinic's admins: sets the member's capabilities, or ends their work there. Their care links at this clinic
-/// then end. The last admin cannot be removed.
+/// For the clinic's admins: sets the member's capabilities, or ends their work there. With their work, and with `care`,
+/// their care links at this clinic end, and what was granted over them. Nobody gives themself a capability, and the last
+/// admin cannot be removed.
 #[utoipa::path(tag = "care",
     request_body(content((PatchMember = "application/merge-patch+json"), (PatchMember = "application/json"))),
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),

@@ -1,17 +1,15 @@
 //! Clinics and their members.
 
-use diesel::backend::Backend;
-use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
-use diesel::sql_types::Integer;
 use jiff::Timestamp;
 
 use crate::care::model::Capabilities;
+use crate::db::authentic::checked;
 use crate::db::schema::{clinics, staff_members};
-use crate::db::{At, Both, Tx};
+use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Id, Result};
-use crate::locked;
+use crate::{authentic, locked};
 
 /// Finds the clinic that was made first, and the instant at which it was made.
 pub fn first_clinic(tx: &mut Tx<'_>) -> Result<Option<(Id<Clinic>, Timestamp)>> {
@@ -39,61 +37,63 @@ pub fn clinic_docs(tx: &mut Tx<'_>, ids: &[Id<Clinic>]) -> Result<Vec<(Id<Clinic
         .load(tx.conn())?)
 }
 
+authentic! {
+    /// A member of a clinic, present or former.
+    #[derive(Copy)]
+    pub struct Member of staff_members {
+        /// The clinic.
+        clinic_id: Id<Clinic>,
+        /// The account.
+        account_id: Id<Account>,
+        /// The bits of the capabilities.
+        capabilities: i32,
+        /// The instant of joining.
+        created_at: At,
+        /// The end of their work there.
+        ended_at: Option<At>,
+    }
+}
+
+impl Member {
+    /// Returns the capabilities.
+    pub fn may(&self) -> Capabilities {
+        Capabilities::from_bits(self.capabilities)
+    }
+}
+
 /// Lists the clinics where `account` works, with their capabilities.
 pub fn memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clinic>, Capabilities)>> {
-    Ok(staff_members::table
+    let rows: Vec<Stored<Member>> = staff_members::table
         .filter(staff_members::account_id.eq(account))
         .filter(staff_members::ended_at.is_null())
         .order(staff_members::clinic_id)
-        .select((staff_members::clinic_id, staff_members::capabilities))
-        .load(tx.conn())?)
-}
-
-/// A member of a clinic.
-#[derive(Clone, Copy, Debug, Queryable, Selectable)]
-#[diesel(table_name = staff_members)]
-pub struct Member {
-    /// The account.
-    #[diesel(column_name = account_id)]
-    pub account: Id<Account>,
-    /// The capabilities.
-    pub capabilities: Capabilities,
-    /// The instant of joining.
-    #[diesel(column_name = created_at)]
-    pub since: At,
-}
-
-impl<DB: Backend> Queryable<Integer, DB> for Capabilities
-where
-    i32: FromSql<Integer, DB>,
-{
-    type Row = i32;
-    fn build(bits: i32) -> deserialize::Result<Self> {
-        Ok(Self::from_bits(bits))
-    }
+        .select(columns::<Stored<Member>>())
+        .load(tx.conn())?;
+    Ok(checked(tx, rows)?.iter().map(|member| (member.clinic_id, member.may())).collect())
 }
 
 /// Lists every member of a clinic by account, and holds them until a writing unit ends.
 pub fn hold_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Member>> {
-    Ok(locked!(
+    let rows: Vec<Stored<Member>> = locked!(
         tx,
         for_update,
         staff_members::table
             .filter(staff_members::clinic_id.eq(clinic))
             .filter(staff_members::ended_at.is_null())
             .order(staff_members::account_id)
-            .select(Member::as_select())
-    )?)
+            .select(columns::<Stored<Member>>())
+    )?;
+    checked(tx, rows)
 }
 
 /// Finds a member of a clinic, present or former.
 pub fn find_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Option<Member>> {
-    let mut rows: Vec<Member> = staff_members::table
+    let rows: Vec<Stored<Member>> = staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))
         .filter(staff_members::account_id.eq(account))
-        .select(Member::as_select())
+        .select(columns::<Stored<Member>>())
         .load(tx.conn())?;
-    Ok(rows.pop())
+    Ok(checked(tx, rows)?.pop())
 }
 
 /// Lists a page of a clinic's members, by account, after `after`.
@@ -103,14 +103,15 @@ pub fn list_members(
     after: Option<Id<Account>>,
     limit: i64,
 ) -> Result<Vec<Member>> {
-    Ok(staff_members::table
+    let rows: Vec<Stored<Member>> = staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))
         .filter(staff_members::ended_at.is_null())
         .filter(staff_members::account_id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
         .order(staff_members::account_id)
         .limit(limit)
-        .select(Member::as_select())
-        .load(tx.conn())?)
+        .select(columns::<Stored<Member>>())
+        .load(tx.conn())?;
+    checked(tx, rows)
 }
 
 /// Counts the members of a clinic.
@@ -127,46 +128,24 @@ pub fn insert_member(
     capabilities: Capabilities,
     now: Timestamp,
 ) -> Result<bool> {
-    let inserted = Both(
-        diesel::insert_into(staff_members::table)
-            .values((
-                staff_members::clinic_id.eq(clinic),
-                staff_members::account_id.eq(account),
-                staff_members::capabilities.eq(capabilities.bits()),
-                staff_members::created_at.eq(At(now)),
-            ))
-            .on_conflict_do_nothing(),
-    )
-    .execute(tx.conn())?;
-    if inserted == 1 {
+    let (capabilities, created_at) = (capabilities.bits(), At(now));
+    let row = Member { clinic_id: clinic, account_id: account, capabilities, created_at, ended_at: None };
+    let inserted = Both(diesel::insert_into(staff_members::table).values(row.signed(tx)?).on_conflict_do_nothing());
+    if inserted.execute(tx.conn())? == 1 {
         return Ok(true);
     }
     let former = staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))
         .filter(staff_members::account_id.eq(account))
         .filter(staff_members::ended_at.is_not_null());
-    let returned = diesel::update(former)
-        .set((
-            staff_members::capabilities.eq(capabilities.bits()),
-            staff_members::created_at.eq(At(now)),
-            staff_members::ended_at.eq(None::<At>),
-        ))
-        .execute(tx.conn())?;
-    Ok(returned == 1)
+    Ok(diesel::update(former).set(row.signed(tx)?).execute(tx.conn())? == 1)
 }
 
-/// Changes a member's capabilities; with `ended`, they no longer work there.
-pub fn update_member(
-    tx: &mut Tx<'_>,
-    clinic: Id<Clinic>,
-    account: Id<Account>,
-    capabilities: Capabilities,
-    ended: Option<Timestamp>,
-) -> Result<()> {
-    let row =
-        staff_members::table.filter(staff_members::clinic_id.eq(clinic)).filter(staff_members::account_id.eq(account));
-    diesel::update(row)
-        .set((staff_members::capabilities.eq(capabilities.bits()), staff_members::ended_at.eq(ended.map(At))))
-        .execute(tx.conn())?;
+/// Stores a changed member, who is held.
+pub fn update_member(tx: &mut Tx<'_>, row: &Member) -> Result<()> {
+    let own = staff_members::table
+        .filter(staff_members::clinic_id.eq(row.clinic_id))
+        .filter(staff_members::account_id.eq(row.account_id));
+    diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
     Ok(())
 }

@@ -1,43 +1,74 @@
 //! Care links. The roster reads across patients, by therapist (index `care_links_therapist`) or by clinic (index
 //! `care_links_clinic`).
 
-use diesel::backend::Backend;
-use diesel::deserialize::{self, FromSql};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use crate::care::access::{Access, Write};
 use crate::care::model::LinkState;
+use crate::db::authentic::checked;
 use crate::db::schema::{care_links, patients};
-use crate::db::{At, Tx};
+use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
-use crate::kernel::{Id, Result};
-use crate::locked;
+use crate::kernel::{Error, Id, Result};
+use crate::{authentic, locked};
+
+authentic! {
+    /// A care link as it is stored.
+    pub struct LinkRow of care_links {
+        /// Its id.
+        id: Id<CareLink>,
+        /// The patient.
+        patient_id: Id<Patient>,
+        /// The clinic the therapist works for.
+        clinic_id: Id<Clinic>,
+        /// The therapist.
+        therapist_id: Id<Account>,
+        /// The name of its state.
+        state: String,
+        /// Its version.
+        version: i64,
+        /// The instant of its creation.
+        created_at: At,
+        /// The instant at which the patient accepted: that of its creation.
+        accepted_at: Option<At>,
+        /// The instant at which the therapist confirmed.
+        active_at: Option<At>,
+        /// The end.
+        ended_at: Option<At>,
+    }
+}
+
+authentic! {
+    /// A patient and their account. When the next plan is due, and its version, decide on no access.
+    #[derive(Copy)]
+    pub struct PatientRow of patients {
+        /// The id.
+        id: Id<Patient>,
+        /// The account.
+        account_id: Id<Account>,
+        /// The instant of the registration.
+        created_at: At,
+    }
+}
 
 /// A care link with the account of its patient.
-#[derive(Clone, Copy, Debug, Queryable, Selectable)]
-#[diesel(table_name = care_links)]
+#[derive(Clone, Copy, Debug)]
 pub struct Link {
     /// Its id.
     pub id: Id<CareLink>,
     /// The patient.
-    #[diesel(column_name = patient_id)]
     pub patient: Id<Patient>,
     /// The patient's account.
-    #[diesel(select_expression = patients::account_id)]
     pub person: Id<Account>,
     /// The clinic the therapist works for.
-    #[diesel(column_name = clinic_id)]
     pub clinic: Id<Clinic>,
     /// The therapist.
-    #[diesel(column_name = therapist_id)]
     pub therapist: Id<Account>,
     /// Its state.
     pub state: LinkState,
     /// Its version.
     pub version: i64,
     /// The instant at which the patient accepted.
-    #[diesel(column_name = created_at)]
     pub accepted_at: At,
     /// The instant at which the therapist confirmed.
     pub active_at: Option<At>,
@@ -45,34 +76,70 @@ pub struct Link {
     pub ended_at: Option<At>,
 }
 
-impl<DB: Backend> Queryable<Text, DB> for LinkState
-where
-    String: FromSql<Text, DB>,
-{
-    type Row = String;
-    fn build(name: String) -> deserialize::Result<Self> {
-        Self::parse(&name).ok_or_else(|| "care_links: no such state".into())
+impl Link {
+    fn of(row: &LinkRow, patient: &PatientRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            patient: row.patient_id,
+            person: patient.account_id,
+            clinic: row.clinic_id,
+            therapist: row.therapist_id,
+            state: LinkState::parse(&row.state).ok_or_else(|| Error::corrupt("care_links", row.id))?,
+            version: row.version,
+            accepted_at: row.created_at,
+            active_at: row.active_at,
+            ended_at: row.ended_at,
+        })
+    }
+
+    fn row(&self) -> LinkRow {
+        LinkRow {
+            id: self.id,
+            patient_id: self.patient,
+            clinic_id: self.clinic,
+            therapist_id: self.therapist,
+            state: self.state.name().to_owned(),
+            version: self.version,
+            created_at: self.accepted_at,
+            accepted_at: Some(self.accepted_at),
+            active_at: self.active_at,
+            ended_at: self.ended_at,
+        }
     }
 }
+
+type Found = (Stored<LinkRow>, Stored<PatientRow>);
 
 macro_rules! links {
     ($filter:expr) => {
         care_links::table
             .inner_join(patients::table.on(patients::id.eq(care_links::patient_id)))
             .filter($filter)
-            .select(Link::as_select())
+            .select((columns::<Stored<LinkRow>>(), columns::<Stored<PatientRow>>()))
     };
+}
+
+fn links_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<Link>> {
+    let mut links = Vec::with_capacity(found.len());
+    for (link, patient) in found {
+        if let Some((link, patient)) = link.checked(tx)?.zip(patient.checked(tx)?) {
+            links.push(Link::of(&link, &patient)?);
+        }
+    }
+    Ok(links)
 }
 
 /// Finds a link by its id.
 pub fn find_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
-    Ok(links!(care_links::id.eq(id)).first(tx.conn()).optional()?)
+    let found: Vec<Found> = links!(care_links::id.eq(id)).load(tx.conn())?;
+    Ok(links_of(tx, found)?.pop())
 }
 
 /// Finds a link by its id, if `account` is one of its two sides.
 pub fn find_link_of(tx: &mut Tx<'_>, id: Id<CareLink>, account: Id<Account>) -> Result<Option<Link>> {
     let side = care_links::therapist_id.eq(account).or(patients::account_id.eq(account));
-    Ok(links!(care_links::id.eq(id)).filter(side).first(tx.conn()).optional()?)
+    let found: Vec<Found> = links!(care_links::id.eq(id)).filter(side).load(tx.conn())?;
+    Ok(links_of(tx, found)?.pop())
 }
 
 /// Finds a link as [`find_link_of`] does and holds it until the unit ends. It is locked before the head of its patient.
@@ -96,18 +163,19 @@ pub fn hold_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>
             .order(care_links::patient_id)
             .select(care_links::id)
     )?;
-    Ok(links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?)
+    let found: Vec<Found> = links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?;
+    links_of(tx, found)
 }
 
 /// Finds the link of this patient and therapist that has not ended.
 pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Account>) -> Result<Option<Id<CareLink>>> {
-    Ok(care_links::table
+    let found: Vec<Stored<LinkRow>> = care_links::table
         .filter(care_links::patient_id.eq(access.patient()))
         .filter(care_links::therapist_id.eq(therapist))
         .filter(care_links::state.ne(LinkState::Ended.name()))
-        .select(care_links::id)
-        .first(tx.conn())
-        .optional()?)
+        .select(columns::<Stored<LinkRow>>())
+        .load(tx.conn())?;
+    Ok(checked(tx, found)?.first().map(|link| link.id))
 }
 
 /// Counts the links of the patient that have not ended.
@@ -122,15 +190,12 @@ pub fn find_link_with(
     patient: Id<Patient>,
     (clinic, therapist): (Id<Clinic>, Id<Account>),
 ) -> Result<Option<Link>> {
-    Ok(links!(
-        care_links::patient_id
-            .eq(patient)
-            .and(care_links::clinic_id.eq(clinic))
-            .and(care_links::therapist_id.eq(therapist))
-    )
-    .order(care_links::created_at.desc())
-    .first(tx.conn())
-    .optional()?)
+    let of_both = care_links::clinic_id.eq(clinic).and(care_links::therapist_id.eq(therapist));
+    let found: Vec<Found> = links!(care_links::patient_id.eq(patient).and(of_both))
+        .order(care_links::created_at.desc())
+        .limit(1)
+        .load(tx.conn())?;
+    Ok(links_of(tx, found)?.pop())
 }
 
 /// Inserts a link that the patient has accepted.
@@ -141,43 +206,39 @@ pub fn insert_link(
     clinic: Id<Clinic>,
     therapist: Id<Account>,
 ) -> Result<()> {
-    diesel::insert_into(care_links::table)
-        .values((
-            care_links::id.eq(id),
-            care_links::patient_id.eq(access.patient()),
-            care_links::clinic_id.eq(clinic),
-            care_links::therapist_id.eq(therapist),
-            care_links::state.eq(LinkState::Accepted.name()),
-            care_links::version.eq(1_i64),
-            care_links::created_at.eq(At(access.now())),
-            care_links::accepted_at.eq(At(access.now())),
-        ))
-        .execute(tx.conn())?;
+    let now = At(access.now());
+    let row = LinkRow {
+        id,
+        patient_id: access.patient(),
+        clinic_id: clinic,
+        therapist_id: therapist,
+        state: LinkState::Accepted.name().to_owned(),
+        version: 1,
+        created_at: now,
+        accepted_at: Some(now),
+        active_at: None,
+        ended_at: None,
+    };
+    diesel::insert_into(care_links::table).values(row.signed(tx)?).execute(tx.conn())?;
     Ok(())
 }
 
-/// Makes a link active.
-pub fn mark_active(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> Result<()> {
-    diesel::update(care_links::table.filter(care_links::id.eq(id)).filter(care_links::patient_id.eq(access.patient())))
-        .set((
-            care_links::state.eq(LinkState::Active.name()),
-            care_links::version.eq(care_links::version + 1),
-            care_links::active_at.eq(At(access.now())),
-        ))
-        .execute(tx.conn())?;
-    Ok(())
+/// Makes a link active, and returns it.
+pub fn mark_active(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Result<Link> {
+    let active_at = Some(At(access.now()));
+    update(tx, access, Link { state: LinkState::Active, version: link.version + 1, active_at, ..*link })
 }
 
-/// Ends a link.
-pub fn mark_ended(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -> Result<()> {
-    diesel::update(care_links::table.filter(care_links::id.eq(id)).filter(care_links::patient_id.eq(access.patient())))
-        .set((
-            care_links::state.eq(LinkState::Ended.name()),
-            care_links::version.eq(care_links::version + 1),
-            care_links::ended_at.eq(At(access.now())),
-        ))
-        .execute(tx.conn())?;
-    Ok(())
+/// Ends a link, and returns it.
+pub fn mark_ended(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Result<Link> {
+    let ended_at = Some(At(access.now()));
+    update(tx, access, Link { state: LinkState::Ended, version: link.version + 1, ended_at, ..*link })
+}
+
+fn update(tx: &mut Tx<'_>, access: &Access<Write>, link: Link) -> Result<Link> {
+    let own = care_links::table.filter(care_links::id.eq(link.id)).filter(care_links::patient_id.eq(access.patient()));
+    diesel::update(own).set(link.row().signed(tx)?).execute(tx.conn())?;
+    Ok(link)
 }
 
 /// Lists the links of a patient, ended ones too, by id, after `after`.
@@ -187,19 +248,21 @@ pub fn list_links_of_patient(
     after: Option<Id<CareLink>>,
     limit: i64,
 ) -> Result<Vec<Link>> {
-    Ok(links!(care_links::patient_id.eq(patient))
+    let found: Vec<Found> = links!(care_links::patient_id.eq(patient))
         .filter(care_links::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
         .order(care_links::id)
         .limit(limit)
-        .load(tx.conn())?)
+        .load(tx.conn())?;
+    links_of(tx, found)
 }
 
 /// Lists the active links of a patient, by id.
 pub fn list_active_links<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Link>> {
-    Ok(links!(care_links::patient_id.eq(access.patient()))
+    let found: Vec<Found> = links!(care_links::patient_id.eq(access.patient()))
         .filter(care_links::state.eq(LinkState::Active.name()))
         .order(care_links::id)
-        .load(tx.conn())?)
+        .load(tx.conn())?;
+    links_of(tx, found)
 }
 
 /// Lists the links of a therapist at `clinics` that have not ended, by id, after `after`.
@@ -210,17 +273,19 @@ pub fn list_links_of_therapist(
     after: Option<Id<CareLink>>,
     limit: i64,
 ) -> Result<Vec<Link>> {
-    Ok(links!(care_links::therapist_id.eq(therapist))
+    let found: Vec<Found> = links!(care_links::therapist_id.eq(therapist))
         .filter(care_links::clinic_id.eq_any(clinics.iter().copied()))
         .filter(care_links::state.ne(LinkState::Ended.name()))
         .filter(care_links::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
         .order(care_links::id)
         .limit(limit)
-        .load(tx.conn())?)
+        .load(tx.conn())?;
+    links_of(tx, found)
 }
 
 /// Lists the patients on the roster of `account`, after `after`: over an active link of their own at a clinic of
-/// `care`, or over any active link at a clinic of `record`.
+/// `care`, or over any active link at a clinic of `record`. Ids only, from rows that are not checked: who is shown a name
+/// is decided on [`hold_links_between`].
 pub fn list_roster(
     tx: &mut Tx<'_>,
     account: Id<Account>,
@@ -263,5 +328,7 @@ pub fn hold_links_between(tx: &mut Tx<'_>, patients_: &[Id<Patient>], at: &[Id<C
             .order(care_links::id)
             .select(care_links::id)
     )?;
-    Ok(links!(care_links::id.eq_any(held)).order((care_links::patient_id, care_links::id)).load(tx.conn())?)
+    let order = (care_links::patient_id, care_links::id);
+    let found: Vec<Found> = links!(care_links::id.eq_any(held)).order(order).load(tx.conn())?;
+    links_of(tx, found)
 }

@@ -10,7 +10,7 @@ use crate::care::Door;
 use crate::care::door::Team;
 use crate::course::series::{Course, courses};
 use crate::course::status::CourseKind;
-use crate::course::store::list_infusion_rows;
+use crate::course::store::list_visible_rows;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
 use crate::kernel::{Id, Result};
@@ -63,7 +63,7 @@ impl From<Course> for CourseView {
 pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
     let (rows, row) = door
         .read("list_courses", |tx, access| {
-            let rows = list_infusion_rows(tx, access)?;
+            let rows = list_visible_rows(tx, access)?;
             for row in &rows {
                 access.returns(row.id.uuid());
             }

@@ -8,7 +8,7 @@ use super::infusion::{EndInfusion, InfusionView, PutInfusion, StartInfusion};
 use crate::care::door::Team;
 use crate::care::{Access, Door};
 use crate::course::actions;
-use crate::course::store::{InfusionRow, find_infusion_row, list_infusion_rows};
+use crate::course::store::{InfusionRow, find_visible_row, list_visible_rows};
 use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, MaybeBody, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
@@ -29,7 +29,7 @@ type Sealed = (InfusionRow, Option<SettingsRow>);
 
 /// Reads the infusion and the settings for the answer, and names the infusion in the audit row.
 fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -> Result<Sealed> {
-    let row = outcome.or_get(|id| find_infusion_row(tx, access, id)?.ok_or(Error::NotFound))?;
+    let row = outcome.or_get(|id| find_visible_row(tx, access, id)?.ok_or(Error::NotFound))?;
     access.returns(row.id.uuid());
     Ok((row, find_settings(tx, access)?))
 }
@@ -52,13 +52,14 @@ fn changed(door: &Door<Team>, sealed: &Sealed) -> Result<Reply> {
 
 /// List a patient's infusions
 ///
-/// All of them, by time: a patient has dozens.
+/// By time: a patient has dozens. Recording staff see those of their clinic, and those that the patient reported without
+/// one; everybody else sees all.
 #[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The infusions", body = InfusionList), ReadErrors))]
 #[get("/infusions")]
 pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
     let list = door.read("list_infusions", |tx, access| {
-        let rows = list_infusion_rows(tx, access)?;
+        let rows = list_visible_rows(tx, access)?;
         for row in &rows {
             access.returns(row.id.uuid());
         }
@@ -79,7 +80,7 @@ pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
 #[get("/infusions/{infusion_id}")]
 pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, when: Preconditions) -> Result<Reply> {
     let found = door.read("get_infusion", move |tx, access| {
-        let row = find_infusion_row(tx, access, id.0)?.ok_or(Error::NotFound)?;
+        let row = find_visible_row(tx, access, id.0)?.ok_or(Error::NotFound)?;
         show(tx, access, Outcome::ok(id.0, row))
     });
     let view = open(&door, &found.await?)?;

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 use super::model::{AssignmentDoc, DoneBy, PutAssignment, State};
-use super::store::{self, AssignmentRow};
+use super::store::{self, AssignmentKey, AssignmentRow};
 use crate::care::Access;
 use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
@@ -48,7 +48,7 @@ impl KnownAssignment {
         let doc = open(keys, patient, &self.row)?;
         let response = doc.done.filter(|_| self.response_visible).map(|done| done.response);
         let state = State::of(&doc, self.row.is_live());
-        Ok(OpenedAssignment { doc, state, response, version: self.row.version })
+        Ok(OpenedAssignment { doc, state, response, version: self.row.key.version })
     }
 }
 
@@ -65,7 +65,7 @@ fn place(patient: Id<Patient>, id: Id<Assignment>, version: i64) -> Place {
 }
 
 fn open(keys: &Keys, patient: Id<Patient>, row: &AssignmentRow) -> Result<AssignmentDoc> {
-    keys.open_json(&place(patient, row.id, row.version), &row.doc)
+    keys.open_json(&place(patient, row.key.id, row.key.version), &row.doc)
 }
 
 fn seal(access: &Access<Write>, id: Id<Assignment>, version: i64, doc: &AssignmentDoc) -> Result<Vec<u8>> {
@@ -127,7 +127,7 @@ pub fn open_live(
     for row in rows {
         let doc = open(keys, patient, row)?;
         if State::of(&doc, row.is_live()) == State::Assigned {
-            found.push((row.id, doc));
+            found.push((row.key.id, doc));
         }
     }
     Ok(found)
@@ -168,9 +168,9 @@ pub fn list(
     access: &Access<Read>,
     page: PageRequest<Id<Assignment>>,
 ) -> Result<Page<KnownAssignment, Id<Assignment>>> {
-    let Page { items, next } = page.cut(store::list(tx, access, page)?, |row| row.id);
+    let Page { items, next } = page.cut(store::list(tx, access, page)?, |row| row.key.id);
     for row in &items {
-        access.returns(row.id.uuid());
+        access.returns(row.key.id.uuid());
     }
     Ok(Page { items: known(tx, access, items)?, next })
 }
@@ -227,17 +227,17 @@ fn create(
     limits::ASSIGNMENTS_OF_LINK.admit(store::count(tx, access, link_id)?)?;
     let doc = body.parse(None, today(tx, access)?, access.now())?;
     let doc = AssignmentDoc { created_by: Some(sent), ..doc };
-    let row = AssignmentRow {
+    let key = AssignmentKey {
         id,
+        patient_id: access.patient(),
         link_id,
         author_id: access.account()?,
-        doc: seal(access, id, 1, &doc)?,
         version: 1,
         created_at: At(access.now()),
         updated_at: At(access.now()),
-        link_state: store::ACTIVE.to_owned(),
     };
-    store::insert(tx, access, &row)?;
+    let row = AssignmentRow { key, doc: seal(access, id, 1, &doc)?, link_state: store::ACTIVE.to_owned() };
+    store::insert(tx, &row)?;
     access.record(tx, Change::new(Entity::Assignment, id, 1, Op::Create))?;
     Ok(KnownAssignment { row, response_visible: false })
 }
@@ -270,10 +270,10 @@ pub fn patch(
 
 /// Stores `doc` as the next version of `row`.
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: AssignmentRow, doc: &AssignmentDoc) -> Result<AssignmentRow> {
-    let version = row.version + 1;
-    let doc = seal(access, row.id, version, doc)?;
-    let row = AssignmentRow { doc, version, updated_at: At(access.now()), ..row };
+    let (id, version) = (row.key.id, row.key.version + 1);
+    let key = AssignmentKey { version, updated_at: At(access.now()), ..row.key };
+    let row = AssignmentRow { key, doc: seal(access, id, version, doc)?, ..row };
     store::update(tx, access, &row)?;
-    access.record(tx, Change::new(Entity::Assignment, row.id, version, Op::Update))?;
+    access.record(tx, Change::new(Entity::Assignment, id, version, Op::Update))?;
     Ok(row)
 }

@@ -80,7 +80,7 @@ fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<Assignment
     let etag = opened.tag();
     let doc = opened.doc;
     Ok(AssignmentView {
-        id: row.id.uuid(),
+        id: row.key.id.uuid(),
         exercise_key: doc.exercise_key,
         state: opened.state.name().to_owned(),
         done_on: doc.done.map(|done| done.on),
@@ -88,11 +88,11 @@ fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<Assignment
         note: doc.note.map(Text::into_string),
         due_on: doc.due_on,
         request_share: doc.request_share,
-        therapist_id: row.author_id.uuid(),
-        version: row.version,
+        therapist_id: row.key.author_id.uuid(),
+        version: row.key.version,
         etag,
-        created_at: row.created_at.0,
-        updated_at: row.updated_at.0,
+        created_at: row.key.created_at.0,
+        updated_at: row.key.updated_at.0,
     })
 }
 

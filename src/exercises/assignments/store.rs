@@ -2,34 +2,44 @@
 
 use diesel::prelude::*;
 
+use crate::authentic;
 use crate::care::access::Write;
 use crate::care::{Access, Role};
 use crate::db::schema::{assignments, care_links};
-use crate::db::{At, Tx};
-use crate::kernel::id::{Account, Assignment, CareLink};
+use crate::db::{At, Stored, Tx, columns};
+use crate::kernel::id::{Account, Assignment, CareLink, Patient};
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Id, Result};
 
+authentic! {
+    /// An assignment without its sealed document, which is bound to the version. Its link says who reads it.
+    #[derive(Copy)]
+    pub struct AssignmentKey of assignments {
+        /// Its id.
+        id: Id<Assignment>,
+        /// The patient.
+        patient_id: Id<Patient>,
+        /// The link it belongs to.
+        link_id: Id<CareLink>,
+        /// The therapist.
+        author_id: Id<Account>,
+        /// Its version.
+        version: i64,
+        /// The instant of its creation.
+        created_at: At,
+        /// The instant of the last change.
+        updated_at: At,
+    }
+}
+
 /// An assignment as it is stored, with the state of its link.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = assignments)]
+#[derive(Clone, Debug)]
 pub struct AssignmentRow {
-    /// Its id.
-    pub id: Id<Assignment>,
-    /// The link it belongs to.
-    pub link_id: Id<CareLink>,
-    /// The therapist.
-    pub author_id: Id<Account>,
+    /// What decides.
+    pub key: AssignmentKey,
     /// The sealed document.
     pub doc: Vec<u8>,
-    /// Its version.
-    pub version: i64,
-    /// The instant of its creation.
-    pub created_at: At,
-    /// The instant of the last change.
-    pub updated_at: At,
     /// The state of the link.
-    #[diesel(select_expression = care_links::state)]
     pub link_state: String,
 }
 
@@ -43,13 +53,23 @@ impl AssignmentRow {
 /// The state of an active link.
 pub(super) const ACTIVE: &str = "active";
 
+type Found = (Stored<AssignmentKey>, Vec<u8>, String);
+
+fn assignments_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<AssignmentRow>> {
+    let mut rows = Vec::with_capacity(found.len());
+    for (key, doc, link_state) in found {
+        rows.extend(key.checked(tx)?.map(|key| AssignmentRow { key, doc, link_state }));
+    }
+    Ok(rows)
+}
+
 /// Selects the assignments that are visible to the caller: all for the patient, those over this link for a therapist.
 macro_rules! known {
     ($access:expr) => {{
         let mut query = assignments::table
             .inner_join(care_links::table.on(care_links::id.eq(assignments::link_id)))
             .filter(assignments::patient_id.eq($access.patient()))
-            .select(AssignmentRow::as_select())
+            .select((columns::<Stored<AssignmentKey>>(), assignments::doc, care_links::state))
             .into_boxed();
         if let Role::Therapist { link, .. } = $access.role() {
             query = query.filter(assignments::link_id.eq(link));
@@ -60,7 +80,8 @@ macro_rules! known {
 
 /// Finds an assignment, if it is visible to the caller.
 pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result<Option<AssignmentRow>> {
-    Ok(known!(access).filter(assignments::id.eq(id)).first(tx.conn()).optional()?)
+    let found: Vec<Found> = known!(access).filter(assignments::id.eq(id)).load(tx.conn())?;
+    Ok(assignments_of(tx, found)?.pop())
 }
 
 /// Lists the assignments that are visible to the caller, newest id first.
@@ -73,39 +94,27 @@ pub(super) fn list<A>(
     if let Some(after) = page.after {
         query = query.filter(assignments::id.lt(after));
     }
-    Ok(query.order(assignments::id.desc()).limit(page.rows()).load(tx.conn())?)
+    let found: Vec<Found> = query.order(assignments::id.desc()).limit(page.rows()).load(tx.conn())?;
+    assignments_of(tx, found)
 }
 
 /// Lists the assignments over active links, newest id first.
 pub fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
-    Ok(known!(access).filter(care_links::state.eq(ACTIVE)).order(assignments::id.desc()).load(tx.conn())?)
+    let live = known!(access).filter(care_links::state.eq(ACTIVE));
+    let found: Vec<Found> = live.order(assignments::id.desc()).load(tx.conn())?;
+    assignments_of(tx, found)
 }
 
-pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &AssignmentRow) -> Result<()> {
-    diesel::insert_into(assignments::table)
-        .values((
-            assignments::patient_id.eq(access.patient()),
-            assignments::id.eq(row.id),
-            assignments::link_id.eq(row.link_id),
-            assignments::author_id.eq(row.author_id),
-            assignments::doc.eq(&row.doc),
-            assignments::version.eq(row.version),
-            assignments::created_at.eq(row.created_at),
-            assignments::updated_at.eq(row.updated_at),
-        ))
-        .execute(tx.conn())?;
+pub(super) fn insert(tx: &mut Tx<'_>, row: &AssignmentRow) -> Result<()> {
+    let values = (row.key.signed(tx)?, assignments::doc.eq(&row.doc));
+    diesel::insert_into(assignments::table).values(values).execute(tx.conn())?;
     Ok(())
 }
 
 pub(super) fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &AssignmentRow) -> Result<()> {
     let own = assignments::table.filter(assignments::patient_id.eq(access.patient()));
-    diesel::update(own.filter(assignments::id.eq(row.id)))
-        .set((
-            assignments::doc.eq(&row.doc),
-            assignments::version.eq(row.version),
-            assignments::updated_at.eq(row.updated_at),
-        ))
-        .execute(tx.conn())?;
+    let values = (row.key.signed(tx)?, assignments::doc.eq(&row.doc));
+    diesel::update(own.filter(assignments::id.eq(row.key.id))).set(values).execute(tx.conn())?;
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! Caution flags over HTTP: for therapists only.
 
-use std::collections::BTreeSet;
-
 use actix_web::{get, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +11,7 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, Wri
 use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
-use crate::settings::{CautionFlag, find_cautions};
+use crate::settings::{CHANGED_OFFER, ClinicCautions, find_own_cautions};
 
 /// The caution flags of a patient.
 #[derive(Serialize, ToSchema)]
@@ -37,40 +35,39 @@ struct PutCautions {
     flags: Vec<String>,
 }
 
-fn reply(door: &Door<Care>, flags: &BTreeSet<CautionFlag>) -> Reply {
-    let names = flags.iter().map(|flag| flag.name().to_owned()).collect();
-    let list = CautionList { flags: names, etag: cautions::tag(&door.state().vault, flags) };
+fn reply(own: &ClinicCautions) -> Reply {
+    let names = own.flags.iter().map(|flag| flag.name().to_owned()).collect();
+    let list = CautionList { flags: names, etag: cautions::tag(own) };
     Reply::ok(&list).etag(&list.etag)
 }
 
 /// Read what speaks against some exercises
 ///
-/// For linked therapists. The patient sees only the offers, never the reasons.
+/// For linked therapists: the flags that their clinic has set. The patient sees only the offers, never the reasons.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "A patient's id")),
     responses((status = 200, description = "The flags", body = CautionList), ReadErrors))]
 #[get("/cautions")]
 pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
-    let flags = door.read("get_cautions", find_cautions).await?;
-    Ok(reply(&door, &flags))
+    Ok(reply(&door.read("get_cautions", find_own_cautions).await?))
 }
 
 /// Say what speaks against some exercises
 ///
-/// Replaces the whole set, with `If-Match`. Exercises that a flag speaks against are offered together with a therapist
+/// Replaces the whole set of the therapist's clinic, with `If-Match`. Exercises that a flag speaks against are offered together with a therapist
 /// only (an assignment opens them), or not for now.
 #[utoipa::path(tag = "exercises", request_body = PutCautions,
     params(("patient_id" = PatientRef, Path, description = "A patient's id"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = CautionList), WriteErrors))]
 #[put("/cautions")]
 pub(super) async fn put_cautions(door: Door<Care>, request: Request<(), Body<PutCautions>>) -> Result<Reply> {
-    let vault = door.state().vault.clone();
     let answer = door.change(
-        "put_cautions",
+        // The patient's log does not tell this from a change of the protocol.
+        CHANGED_OFFER,
         request,
         |command| Ok((cautions::parse(&command.body.into_inner().flags)?, command.when)),
-        move |tx, access, (flags, when)| cautions::put(tx, access, flags, when, |flags| cautions::tag(&vault, flags)),
-        |tx, access, outcome| outcome.or_get(|_: Id<Patient>| find_cautions(tx, access)),
+        |tx, access, (flags, when)| cautions::put(tx, access, flags, when),
+        |tx, access, outcome| outcome.or_get(|_: Id<Patient>| find_own_cautions(tx, access)),
     );
-    answer.await?.reply(|flags| Ok(reply(&door, &flags)))
+    answer.await?.reply(|own| Ok(reply(&own)))
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::store;
-pub use super::store::CommentRow;
+pub use super::store::{CommentKey, CommentRow};
 use crate::care::Access;
 use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
@@ -46,7 +46,7 @@ fn place(patient: Id<Patient>, id: Id<Comment>) -> SealedPlace {
 ///
 /// When it cannot be opened with the patient's keys.
 pub fn open(keys: &Keys, patient: Id<Patient>, row: &CommentRow) -> Result<Text<4000>> {
-    Ok(keys.open_json::<Doc>(&place(patient, row.id), &row.doc)?.body)
+    Ok(keys.open_json::<Doc>(&place(patient, row.key.id), &row.doc)?.body)
 }
 
 /// Finds the thread of an entry that the caller may see; `None` stands for all of them.
@@ -69,8 +69,9 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<
     access.lock(tx)?;
     let own = thread_of(tx, access, new.entry)?;
     if let Some(row) = store::find(tx, access, new.id)? {
-        let thread = own.is_none_or(|own| own == row.link_id) && new.thread.is_none_or(|asked| asked == row.link_id);
-        let same = thread && row.entry_id == new.entry && row.author_id == access.account()?;
+        let thread =
+            own.is_none_or(|own| own == row.key.link_id) && new.thread.is_none_or(|asked| asked == row.key.link_id);
+        let same = thread && row.key.entry_id == new.entry && row.key.author_id == access.account()?;
         if !same || open(access.keys()?, access.patient(), &row)? != new.body {
             return Err(Error::conflict(Code::AlreadyExists));
         }
@@ -85,17 +86,20 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<
         (None, Some(asked)) => open_thread(tx, access, new.entry, asked)?,
     };
     let doc = Doc { body: new.body.clone() };
-    let row = CommentRow {
+    let key = CommentKey {
         id: new.id,
+        patient_id: access.patient(),
         entry_id: new.entry,
         link_id,
         author_id: access.account()?,
-        doc: access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?,
+        version: 1,
         created_at: At(access.now()),
     };
     limits::COMMENTS_OF_ENTRY.admit(store::count(tx, access, new.entry)?)?;
+    let doc = access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?;
+    let row = CommentRow { key, doc };
     access.stores(Bytes::comments([row.doc.as_slice()]));
-    store::insert(tx, access, &row)?;
+    store::insert(tx, &row)?;
     access.record(tx, Change::new(Entity::Comment, new.id, 1, Op::Create))?;
     access.returns(new.id.uuid());
     Ok(Outcome::created(new.id, row))
@@ -120,8 +124,8 @@ fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked:
 /// [`Error::NotFound`].
 pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<CommentRow> {
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
-    let thread = thread_of(tx, access, row.entry_id)?;
-    if thread.is_some_and(|own| own != row.link_id) {
+    let thread = thread_of(tx, access, row.key.entry_id)?;
+    if thread.is_some_and(|own| own != row.key.link_id) {
         return Err(Error::NotFound);
     }
     access.returns(id.uuid());
@@ -143,9 +147,9 @@ pub fn list(
     page: PageRequest<Place>,
 ) -> Result<Page<CommentRow, Place>> {
     let thread = thread_of(tx, access, entry)?;
-    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| (row.created_at.0, row.id));
+    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| (row.key.created_at.0, row.key.id));
     for row in &page.items {
-        access.returns(row.id.uuid());
+        access.returns(row.key.id.uuid());
     }
     Ok(page)
 }

@@ -78,13 +78,13 @@ struct CommentList {
 
 fn view(door: &Door<Shared>, row: &CommentRow, names: &Names) -> Result<CommentView> {
     Ok(CommentView {
-        id: row.id.uuid(),
-        entry_id: row.entry_id.uuid(),
-        thread_id: row.link_id.uuid(),
-        author_id: row.author_id.uuid(),
-        author_name: names.person(row.author_id),
+        id: row.key.id.uuid(),
+        entry_id: row.key.entry_id.uuid(),
+        thread_id: row.key.link_id.uuid(),
+        author_id: row.key.author_id.uuid(),
+        author_name: names.person(row.key.author_id),
         body: actions::open(door.keys()?, door.patient()?, row)?.into_string(),
-        created_at: row.created_at.0,
+        created_at: row.key.created_at.0,
     })
 }
 
@@ -119,7 +119,7 @@ async fn put_comment(
 /// Returns the comment for the answer, with the sealed name of its author.
 fn named(tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<CommentRow>) -> Result<(CommentRow, SealedNames)> {
     let row = outcome.or_get(|id| actions::get(tx, access, id))?;
-    let names = SealedNames::collect(tx, [row.author_id], [])?;
+    let names = SealedNames::collect(tx, [row.key.author_id], [])?;
     Ok((row, names))
 }
 
@@ -135,7 +135,7 @@ async fn list_comments(door: Door<Shared>, entry: PathOf<Id<Entry>>, listing: Re
     let (entry, filter) = (entry.0, entry.0.to_string());
     let read = door.list("list_comments", listing, &filter, move |tx, access, page| {
         let page = actions::list(tx, access, entry, page)?;
-        let names = SealedNames::collect(tx, page.items.iter().map(|row| row.author_id), [])?;
+        let names = SealedNames::collect(tx, page.items.iter().map(|row| row.key.author_id), [])?;
         Ok((page, names))
     });
     let (listing, (page, names)) = read.await?;

@@ -5,52 +5,66 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use jiff::Timestamp;
 
+use crate::authentic;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes::Bytes;
 use crate::db::schema::comments;
-use crate::db::{At, Tx};
-use crate::kernel::id::{Account, Any, CareLink, Comment, Entry};
+use crate::db::{At, Stored, Tx, columns};
+use crate::kernel::id::{Account, Any, CareLink, Comment, Entry, Patient};
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Id, Result};
 
-/// A comment as it is stored.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = comments)]
-pub struct CommentRow {
-    /// Its id.
-    pub id: Id<Comment>,
-    /// The entry.
-    pub entry_id: Id<Entry>,
-    /// The link of its thread.
-    pub link_id: Id<CareLink>,
-    /// The account that wrote it.
-    pub author_id: Id<Account>,
-    /// The sealed text.
-    pub doc: Vec<u8>,
-    /// The instant of its creation.
-    pub created_at: At,
+authentic! {
+    /// A comment without its sealed text. Its link says in which thread it stands: who reads it.
+    #[derive(Copy)]
+    pub struct CommentKey of comments {
+        /// Its id.
+        id: Id<Comment>,
+        /// The patient.
+        patient_id: Id<Patient>,
+        /// The entry.
+        entry_id: Id<Entry>,
+        /// The link of its thread.
+        link_id: Id<CareLink>,
+        /// The account that wrote it.
+        author_id: Id<Account>,
+        /// Its version.
+        version: i64,
+        /// The instant of its creation.
+        created_at: At,
+    }
 }
 
-pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &CommentRow) -> Result<()> {
-    diesel::insert_into(comments::table)
-        .values((
-            comments::patient_id.eq(access.patient()),
-            comments::id.eq(row.id),
-            comments::entry_id.eq(row.entry_id),
-            comments::link_id.eq(row.link_id),
-            comments::author_id.eq(row.author_id),
-            comments::doc.eq(&row.doc),
-            comments::version.eq(1_i64),
-            comments::created_at.eq(row.created_at),
-        ))
-        .execute(tx.conn())?;
+/// A comment as it is stored.
+#[derive(Clone, Debug)]
+pub struct CommentRow {
+    /// What decides.
+    pub key: CommentKey,
+    /// The sealed text.
+    pub doc: Vec<u8>,
+}
+
+type Found = (Stored<CommentKey>, Vec<u8>);
+
+fn comments_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<CommentRow>> {
+    let mut rows = Vec::with_capacity(found.len());
+    for (key, doc) in found {
+        rows.extend(key.checked(tx)?.map(|key| CommentRow { key, doc }));
+    }
+    Ok(rows)
+}
+
+pub(super) fn insert(tx: &mut Tx<'_>, row: &CommentRow) -> Result<()> {
+    let values = (row.key.signed(tx)?, comments::doc.eq(&row.doc));
+    diesel::insert_into(comments::table).values(values).execute(tx.conn())?;
     Ok(())
 }
 
 pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Option<CommentRow>> {
-    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
-    Ok(own.filter(comments::id.eq(id)).select(CommentRow::as_select()).first(tx.conn()).optional()?)
+    let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::id.eq(id));
+    let found: Vec<Found> = own.select((columns::<Stored<CommentKey>>(), comments::doc)).load(tx.conn())?;
+    Ok(comments_of(tx, found)?.pop())
 }
 
 /// Lists the comments of an entry, oldest first; of one thread, or of all.
@@ -64,7 +78,7 @@ pub(super) fn list<A>(
     let mut query = comments::table
         .filter(comments::patient_id.eq(access.patient()))
         .filter(comments::entry_id.eq(entry))
-        .select(CommentRow::as_select())
+        .select((columns::<Stored<CommentKey>>(), comments::doc))
         .into_boxed();
     if let Some(link) = thread {
         query = query.filter(comments::link_id.eq(link));
@@ -73,7 +87,8 @@ pub(super) fn list<A>(
         let later = comments::created_at.gt(At(at)).or(comments::id.gt(id));
         query = query.filter(comments::created_at.ge(At(at))).filter(later);
     }
-    Ok(query.order((comments::created_at, comments::id)).limit(page.rows()).load(tx.conn())?)
+    let found: Vec<Found> = query.order((comments::created_at, comments::id)).limit(page.rows()).load(tx.conn())?;
+    comments_of(tx, found)
 }
 
 /// Whether an entry has comments in a thread.

@@ -126,27 +126,27 @@ impl CreateInvitation {
 impl InvitationView {
     /// Shows an invitation to its inviter once it is made, with its code.
     async fn with_code(vault: &Vault, row: &InvitationRow, now: Timestamp) -> Result<Self> {
-        let code = inviting::code_of(vault, row.id).to_string();
+        let code = inviting::code_of(vault, row.key.id).to_string();
         Ok(Self::new(row, inviting::open_doc(vault, row).await?, now, Some(code)))
     }
 
     fn new(row: &InvitationRow, doc: InvitationDoc, now: Timestamp, code: Option<String>) -> Self {
-        let (kind, capabilities) = match Invitee::of(row.capabilities) {
+        let (kind, capabilities) = match row.key.invitee() {
             Invitee::Patient => ("patient", None),
             Invitee::Staff(may) => ("staff", Some(may.names())),
         };
         Self {
-            id: row.id.uuid(),
-            clinic_id: row.clinic.uuid(),
-            inviter_id: row.inviter.uuid(),
+            id: row.key.id.uuid(),
+            clinic_id: row.key.clinic_id.uuid(),
+            inviter_id: row.key.inviter_id.uuid(),
             kind,
             capabilities,
             name: doc.name.map(Text::into_string),
             email: doc.email.map(|email| email.as_str().to_owned()),
             state: inviting::state_of(row, now),
             code,
-            created_at: row.created_at.0,
-            expires_at: row.expires_at.0,
+            created_at: row.key.created_at.0,
+            expires_at: row.key.expires_at.0,
         }
     }
 }
@@ -172,12 +172,12 @@ pub(super) async fn create_invitation(
     );
     let (origin, row) = answer.await?.into_parts();
     let view = InvitationView::with_code(&state.vault, &row, caller.now()).await?;
-    Ok(origin.reply_at(Reply::ok(&view).no_store(), &format!("/v1/invitations/{}", row.id)))
+    Ok(origin.reply_at(Reply::ok(&view).no_store(), &format!("/v1/invitations/{}", row.key.id)))
 }
 
 /// List invitations
 ///
-/// The caller's own, and all of those of the clinics they administer; newest first, without codes.
+/// The caller's own, and those of staff at the clinics they administer; newest first, without codes.
 #[utoipa::path(tag = "care", params(PageQuery),
     responses((status = 200, description = "A page of invitations", body = InvitationPage), ReadErrors))]
 #[get("/invitations")]
@@ -200,8 +200,8 @@ pub(super) async fn list_invitations(
 
 /// Revoke an invitation
 ///
-/// Its code then no longer works. Only its inviter and the clinic's admins may revoke it, and only before it is used. A
-/// repetition changes nothing.
+/// Its code then no longer works. Its inviter may revoke it, and the clinic's admins if it is for staff; only before it
+/// is used. A repetition changes nothing.
 #[utoipa::path(tag = "care",
     params(("invitation_id" = Uuid, Path, description = "The invitation's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "It is revoked"), ActionErrors))]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::care::model::Capabilities;
 use crate::care::people::Names;
 use crate::care::routes::links::CareLinkView;
 use crate::db::Tx;
@@ -44,6 +45,10 @@ pub(super) struct SetUp {
     /// 15 to 256 characters.
     #[schema(format = "password", min_length = 15, max_length = 256, example = "a quiet river at dawn")]
     passphrase: String,
+    /// The admin's capabilities at the clinic: `admin`, and for a practice of one person `care`, `record`, `duty`.
+    /// `admin` alone if absent. Later nobody can give themself a capability.
+    #[schema(nullable = false, example = json!(["admin"]))]
+    capabilities: Option<Vec<String>>,
 }
 
 /// A new account.
@@ -138,12 +143,16 @@ fn person(fields: &mut Fields, name: String, email: String, passphrase: String) 
 }
 
 impl SetUp {
-    fn parse(self) -> Result<(Option<JoinCode>, Text<120>, Person)> {
+    fn parse(self) -> Result<(Option<JoinCode>, Text<120>, Person, Capabilities)> {
         let mut fields = Fields::new();
         let clinic = fields.take("/clinic_name", Text::line(&self.clinic_name));
         let person = person(&mut fields, self.name, self.email, self.passphrase);
-        let (clinic, person) = fields.finish(clinic.zip(person))?;
-        Ok((JoinCode::parse(&self.code), clinic, person))
+        let names = self.capabilities.unwrap_or_else(|| vec!["admin".to_owned()]);
+        let may = Capabilities::parse(names.iter().map(String::as_str)).filter(|may| may.admin());
+        let may =
+            fields.take("/capabilities", may.ok_or("must be of care, record, duty, admin, with admin among them"));
+        let ((clinic, person), may) = fields.finish(clinic.zip(person).zip(may))?;
+        Ok((JoinCode::parse(&self.code), clinic, person, may))
     }
 }
 
@@ -184,9 +193,9 @@ impl AcceptedView {
         (status = 200, description = "They were made before", body = SetUpView), SetupErrors))]
 #[post("/setup")]
 pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
-    let (code, clinic_name, admin) = body.into_inner().parse()?;
+    let (code, clinic_name, admin, may) = body.into_inner().parse()?;
     let (state, passwords, tokens) = &parts;
-    let founded = setup::set_up(state, passwords, Arc::clone(tokens), code, clinic_name, admin).await?;
+    let founded = setup::set_up(state, passwords, Arc::clone(tokens), code, clinic_name, (admin, may)).await?;
     let clinic = ClinicView { id: founded.clinic.uuid(), name: founded.name.into_string() };
     let SignedInView { account, tokens } = founded.admin.into();
     let view = SetUpView { clinic, account, tokens };

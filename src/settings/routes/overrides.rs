@@ -12,6 +12,7 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, Wri
 use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocols, RuleChange};
+use crate::settings::CHANGED_OFFER;
 use crate::settings::Settings;
 use crate::settings::actions::{put_overrides as replace, settings};
 use crate::settings::overrides::{self, Draft};
@@ -118,7 +119,7 @@ pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
 pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<PutOverrides>>) -> Result<Reply> {
     let protocols = Arc::clone(&door.state().protocols);
     let answer = door.change(
-        "put_overrides",
+        CHANGED_OFFER,
         request,
         |command| Ok((command.body.into_inner().parse(&protocols)?, command.when)),
         |tx, access, (list, when)| replace(tx, access, list, when),

@@ -1,8 +1,12 @@
 //! Accounts and sessions made without HTTP, for the tests that are about sessions themselves.
 
+use afterglow::db::schema::accounts;
+use afterglow::db::{At, Stored, Tx, columns};
 use afterglow::identity::actions::{self, SessionSecrets, SessionTokens};
-use afterglow::identity::{AccountKind, Email, Passphrase, Profile};
-use afterglow::kernel::Text;
+use afterglow::identity::{AccountKind, AccountRow, Email, Passphrase, Profile};
+use afterglow::kernel::id::Account;
+use afterglow::kernel::{Id, Text};
+use diesel::prelude::*;
 
 use super::app::TestApp;
 
@@ -19,8 +23,21 @@ pub async fn account(app: &TestApp, email: &str) -> SessionTokens {
     let (vault, tokens, now) = (state.vault.clone(), app.server.tokens.clone(), app.now());
     let opening = SessionSecrets::draw(state, now);
     let made = state.db.write(move |tx| {
-        let account = actions::insert(tx, &vault, &draft, now)?.unwrap();
+        let account = actions::insert(tx, &vault, &draft)?.unwrap();
         actions::open_session(tx, &vault, &tokens, account, &opening, now)
     });
     made.await.unwrap()
+}
+
+/// Disables an account. The operator has no operation for that yet.
+pub async fn disable(app: &TestApp, account: Id<Account>) {
+    let now = At(app.now());
+    let unit = move |tx: &mut Tx<'_>| {
+        let own = accounts::table.filter(accounts::id.eq(account));
+        let row: Stored<AccountRow> = own.select(columns::<Stored<AccountRow>>()).first(tx.conn())?;
+        let row = AccountRow { disabled_at: Some(now), ..row.checked(tx)?.unwrap() };
+        diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
+        Ok(())
+    };
+    app.server.state.db.write(unit).await.unwrap();
 }

@@ -261,7 +261,7 @@ impl Call {
     }
 
     /// [`Call::send`] with the tokens that are there, also if they have expired.
-    pub(super) async fn transmit(self) -> Answer {
+    pub async fn transmit(self) -> Answer {
         let response = self.request.send().await.unwrap();
         let (status, headers) = (response.status(), contract::headers(&response));
         let bytes = response.bytes().await.unwrap().to_vec();

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use afterglow::db::At;
-use afterglow::db::schema::{accounts, clinics, patient_heads, staff_members};
+use afterglow::care::store::Member;
+use afterglow::db::schema::{clinics, patient_heads, staff_members};
+use afterglow::db::{At, Stored, columns};
 use afterglow::kernel::Id;
 use afterglow::kernel::id::{Account, Clinic, Patient};
 use afterglow::vault::{Place, Purpose};
@@ -13,6 +14,7 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::accounts::disable;
 use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
@@ -176,7 +178,7 @@ impl World {
         ann.opens_response(&deleted_response, &["answers"], &people["granted"]).await;
         ann.delete(&ann.my(&format!("/exercise-responses/{deleted_response}"))).send().await.no_content();
         ann.delete(&format!("/v1/care-links/{ended}")).send().await.no_content();
-        disable(&app, &people["disabled"]).await;
+        disable(&app, people["disabled"].account.parse().unwrap()).await;
         app.wait(SignedDuration::from_mins(2));
 
         let prompt = id_of(ann.prompts().await.last().unwrap());
@@ -334,23 +336,11 @@ pub async fn move_to_another_clinic(app: &TestApp, member: &Person) {
             clinics::created_at.eq(At(now)),
         );
         diesel::insert_into(clinics::table).values(row).execute(tx.conn())?;
-        let moved = diesel::update(staff_members::table.filter(staff_members::account_id.eq(account)))
-            .set(staff_members::clinic_id.eq(clinic))
-            .execute(tx.conn())?;
-        assert_eq!(moved, 1);
+        let own = staff_members::table.filter(staff_members::account_id.eq(account));
+        let row: Stored<Member> = own.select(columns::<Stored<Member>>()).first(tx.conn())?;
+        let row = Member { clinic_id: clinic, ..row.checked(tx)?.unwrap() };
+        assert_eq!(diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?, 1);
         Ok(())
     };
     state.db.write(unit).await.unwrap();
-}
-
-/// Accounts are disabled by the operator, for whom there is no operation yet.
-pub async fn disable(app: &TestApp, person: &Person) {
-    let (account, now): (Id<Account>, Timestamp) = (person.account.parse().unwrap(), app.now());
-    let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-        diesel::update(accounts::table.filter(accounts::id.eq(account)))
-            .set(accounts::disabled_at.eq(Some(At(now))))
-            .execute(tx.conn())?;
-        Ok(())
-    };
-    app.server.state.db.write(unit).await.unwrap();
 }
