@@ -130,8 +130,8 @@ struct AcceptedView {
     membership: Option<MembershipView>,
 }
 
-fn person(fields: &mut Fields, name: String, email: String, passphrase: String) -> Option<Person> {
-    let name = fields.take("/name", Text::line(&name));
+fn person(fields: &mut Fields, name: &str, email: String, passphrase: String) -> Option<Person> {
+    let name = fields.take("/name", Text::line(name));
     let email = fields.take("/email", Email::parse(email));
     let passphrase = fields.take("/passphrase", Passphrase::new(passphrase, email.as_ref()));
     Some(Person { name: name?, email: email?, passphrase: passphrase? })
@@ -141,7 +141,7 @@ impl SetUp {
     fn parse(self) -> Result<(Option<JoinCode>, Text<120>, Person)> {
         let mut fields = Fields::new();
         let clinic = fields.take("/clinic_name", Text::line(&self.clinic_name));
-        let person = person(&mut fields, self.name, self.email, self.passphrase);
+        let person = person(&mut fields, &self.name, self.email, self.passphrase);
         let (clinic, person) = fields.finish(clinic.zip(person))?;
         Ok((JoinCode::parse(&self.code), clinic, person))
     }
@@ -150,7 +150,7 @@ impl SetUp {
 impl Register {
     fn parse(self) -> Result<Registration> {
         let mut fields = Fields::new();
-        let person = person(&mut fields, self.name, self.email, self.passphrase);
+        let person = person(&mut fields, &self.name, self.email, self.passphrase);
         let zone = self.time_zone.and_then(|zone| fields.take("/time_zone", Zone::parse(&zone)));
         let locale = fields.take("/locale", language(self.locale.as_deref().unwrap_or("en")));
         let country = self.country.and_then(|text| fields.take("/country", country(&text)));
