@@ -135,8 +135,8 @@ struct AcceptedView {
     membership: Option<MembershipView>,
 }
 
-fn person(fields: &mut Fields, name: String, email: String, passphrase: String) -> Option<Person> {
-    let name = fields.take("/name", Text::line(&name));
+fn person(fields: &mut Fields, name: &str, email: String, passphrase: String) -> Option<Person> {
+    let name = fields.take("/name", Text::line(name));
     let email = fields.take("/email", Email::parse(email));
     let passphrase = fields.take("/passphrase", Passphrase::new(passphrase, email.as_ref()));
     Some(Person { name: name?, email: email?, passphrase: passphrase? })
@@ -146,7 +146,7 @@ impl SetUp {
     fn parse(self) -> Result<(Option<JoinCode>, Text<120>, Person, Capabilities)> {
         let mut fields = Fields::new();
         let clinic = fields.take("/clinic_name", Text::line(&self.clinic_name));
-        let person = person(&mut fields, self.name, self.email, self.passphrase);
+        let person = person(&mut fields, &self.name, self.email, self.passphrase);
         let names = self.capabilities.unwrap_or_else(|| vec!["admin".to_owned()]);
         let may = Capabilities::parse(names.iter().map(String::as_str)).filter(|may| may.admin());
         let may =
@@ -159,7 +159,7 @@ impl SetUp {
 impl Register {
     fn parse(self) -> Result<Registration> {
         let mut fields = Fields::new();
-        let person = person(&mut fields, self.name, self.email, self.passphrase);
+        let person = person(&mut fields, &self.name, self.email, self.passphrase);
         let zone = self.time_zone.and_then(|zone| fields.take("/time_zone", Zone::parse(&zone)));
         let locale = fields.take("/locale", language(self.locale.as_deref().unwrap_or("en")));
         let country = self.country.and_then(|text| fields.take("/country", country(&text)));
