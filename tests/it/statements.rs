@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use afterglow::db::Backend;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -42,21 +43,27 @@ fn listen() {
 
 /// The statements on the data of this app since it was last asked, without those of the background.
 fn heard(app: &TestApp) -> Vec<String> {
-    let own = match &app.database.backend {
-        afterglow::db::Backend::Sqlite(path) => path.to_str().unwrap().to_owned(),
-        afterglow::db::Backend::Postgres(url) => url.clone(),
-    };
-    let mut all = HEARD.lock().unwrap();
-    let (mine, others) = std::mem::take(&mut *all).into_iter().partition(|(database, _)| database.starts_with(&own));
-    *all = others;
-    let mine: Vec<(String, String)> = mine;
-    mine.into_iter().map(|(_, text)| text).collect()
+    heard_on(&[&app.database.backend])
 }
 
-/// All statements on the data and on the keyring of this app since it was last asked. Only for a test in a process of
-/// its own.
-fn heard_everywhere() -> Vec<String> {
-    std::mem::take(&mut *HEARD.lock().unwrap()).into_iter().map(|(_, text)| text).collect()
+/// The statements on the data and on the keyring of this app since it was last asked.
+fn heard_everywhere(app: &TestApp) -> Vec<String> {
+    let keyring = app.server.state.config.keyring.as_ref();
+    heard_on(&[&app.database.backend, keyring.expect("the keyring of these tests is in memory")])
+}
+
+fn heard_on(backends: &[&Backend]) -> Vec<String> {
+    let name = |backend: &&Backend| match backend {
+        Backend::Sqlite(path) => path.to_str().unwrap().to_owned(),
+        Backend::Postgres(url) => url.clone(),
+    };
+    let own: Vec<String> = backends.iter().map(name).collect();
+    let mut all = HEARD.lock().unwrap();
+    let (mine, others): (Vec<_>, _) = std::mem::take(&mut *all)
+        .into_iter()
+        .partition(|(database, _): &(String, String)| own.iter().any(|own| database.starts_with(own)));
+    *all = others;
+    mine.into_iter().map(|(_, text)| text).collect()
 }
 
 async fn statements(app: &Arc<TestApp>, who: &Person, method: Method, path: &str) -> Vec<String> {
@@ -143,11 +150,11 @@ async fn nothing_is_fetched_for_those_whom_no_door_lets_in() {
         for who in [&bea, &una] {
             // What is asked for has been looked up before, or never.
             for _ in 0..2 {
-                heard_everywhere();
+                heard_everywhere(&app);
                 who.request(method.clone(), &there).send().await.not_found();
-                let denied = heard_everywhere();
+                let denied = heard_everywhere(&app);
                 who.request(method.clone(), &absent).send().await.not_found();
-                assert_eq!(denied, heard_everywhere(), "{method} {there} by {}", who.name);
+                assert_eq!(denied, heard_everywhere(&app), "{method} {there} by {}", who.name);
                 let keyring = denied.iter().filter(|text| text.contains("wrapped_keys")).count();
                 assert_eq!(keyring, 0, "keys were fetched: {denied:#?}");
                 compared += 1;
@@ -164,10 +171,10 @@ async fn a_log_in_of_an_unknown_address_runs_and_writes_what_a_wrong_passphrase_
     let (_, ann) = two(&app).await;
     let known = ann.get("/v1/me").send().await.ok().text("/email");
     let guess = async |email: &str| {
-        heard_everywhere();
+        heard_everywhere(&app);
         let body = json!({ "email": email, "passphrase": "a loud river at noon" });
         app.post("/v1/auth/login", body).send().await.expect(401).refused("credentials_wrong");
-        heard_everywhere()
+        heard_everywhere(&app)
     };
     // The account's keys are in the cache or not, the count of failures is there or not: it makes no difference.
     for _ in 0..3 {
@@ -211,8 +218,8 @@ async fn a_batch_of_prompts_takes_six_statements_however_many_they_are() {
     // One more looks what there is to do. On SQLite, where a statement is a call and no journey, rows are marked and
     // inserted one by one, by statements that stay prepared.
     match &world.app.database.backend {
-        afterglow::db::Backend::Postgres(_) => assert!(whole <= 6 + 1, "{whole}: {all:#?}"),
-        afterglow::db::Backend::Sqlite(_) => assert!(all.len() <= 9 + 1, "{all:#?}"),
+        Backend::Postgres(_) => assert!(whole <= 6 + 1, "{whole}: {all:#?}"),
+        Backend::Sqlite(_) => assert!(all.len() <= 9 + 1, "{all:#?}"),
     }
 }
 
