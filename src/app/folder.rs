@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::kernel::{Error, Result};
 
-/// Makes the folder (0700) and the database file (0600) if they are missing, and takes the lock of the file, which lies
-/// beside it under its real name: by whatever path a server comes, it is the same lock.
+/// Makes the folder (0700) and the database file (0600) if they are missing, and takes the lock of the file. The lock
+/// file lies beside the database and is named after its real path, so that two paths to one database share one lock.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! The task that anchors the heads of chains in the keyring.
 //!
-//! Whoever appends to a chain sets the instant at which its head is to be anchored, unless one is set. Before an anchor
-//! is raised, the rows since the last one are verified: a chain that was cut or put back keeps its anchor, which
-//! [`verify`](super::verify) then holds against it.
+//! An append to a chain sets the instant at which its head is to be anchored, unless one is set. Before an anchor is
+//! raised, the rows since the last one are verified. A chain that was cut or put back keeps its anchor, and
+//! [`verify`](super::verify) finds that they differ.
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -31,8 +31,8 @@ impl Task for Anchoring {
         const { &[Due::at("patient_heads", "anchor_due_at"), Due::at("account_heads", "anchor_due_at")] }
     }
 
-    /// Anchors every chain whose anchor is behind it, whatever its row says: somebody may have changed that, or the
-    /// keyring is an older one.
+    /// Anchors every chain that is longer than its anchor. The due time in its row is not asked for: it may have been
+    /// changed, or the keyring may be an older one.
     fn begin<'a>(&'a self, state: &'a State, _now: Timestamp) -> BoxFuture<'a, Result<()>> {
         async move {
             for kind in Chains::ALL {

@@ -37,7 +37,7 @@ pub struct MemberChange {
 }
 
 /// Changes a member's capabilities, or ends their work at the clinic. With the work, and with `care`, their care links
-/// there end, and what was granted over them: whoever gets `care` again starts with none.
+/// there end, and the grants over them. A member who gets `care` again has no links.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub fn update(
     Ok(member)
 }
 
-/// Ends the work of somebody who no longer works there, which changes nothing.
+/// Returns a former member unchanged when `change` ends their work again, so that a repeated request succeeds.
 fn ended_again(former: Option<Member>, change: impl FnOnce(&Member) -> Result<MemberChange>) -> Result<Member> {
     let member = former.ok_or(Error::NotFound)?;
     let change = change(&member)?;

@@ -46,7 +46,7 @@ impl Listen {
         }
     }
 
-    /// Whether every address that it names is one of this machine's own, which nobody else reaches.
+    /// Whether the host resolves to loopback addresses only, which no other machine reaches.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Rows that decide who gets in.
 //!
-//! Whoever can write the database must not be able to let themself in. Each row that decides carries a MAC over every
+//! Write access to the database must not give access to a patient. Each row that decides carries a MAC over every
 //! column that decides, its keys and states included, under a key that is not in the database. A row is read as a
 //! [`Stored`], which gives its content only after the check, and is written with the `signed` values of its type. A row
 //! that does not fit its MAC is taken for absent; one log line and a metric tell of it.
