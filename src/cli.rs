@@ -43,7 +43,8 @@ enum Command {
     Worker,
     /// Fill a new database with a made-up clinic to look around in, and print the log-ins.
     ///
-    /// The same seed and time give the same people, ids, entries and plans. Tokens and the keys that seal are new each time.
+    /// The same seed and time give the same people, ids, entries and plans. Tokens and the keys that seal are new each
+    /// time.
     Demo(DemoOptions),
     /// Serve a made-up clinic from memory for app developers, with a clock to move and faults to ask for.
     ///

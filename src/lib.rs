@@ -78,15 +78,17 @@
 //! A migration of the next number, with one name for both databases: ids are `BLOB` and `uuid`, numbers `INTEGER` and
 //! `bigint`, sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and `timestamptz`. The table in
 //! [`db::schema`], its owner in `tests/it/tables.rs`, its words in the clear in `tests/it/at_rest.rs`, and what keeps
-//! it small in `tests/it/limits.rs`: a limit ([`kernel::limits`]), the patient's quota ([`changes::Bytes`]), or a reason.
+//! it small in `tests/it/limits.rs`: a limit ([`kernel::limits`]), the patient's quota ([`changes::Bytes`]), or a
+//! reason.
 //!
 //! # Adding a kind of item
 //!
 //! A kind of object that a patient writes, with versions and sections, is declared on [`items`], which does the rest.
 //! The smallest kind is `tests/it/support/dreams.rs`, 150 lines with its table and routes; [`exercises`] is a full one.
 //! In order: its id ([`kernel::id`]), its number in [`changes::Entity`] and whether it feeds the plan, its table (with
-//! the indexes `…_list` and `…_purge` of the others), the kind ([`items::Kind`], [`item_table!`], [`items::Item`]), its
-//! view ([`items::view::Shown`]), its bodies ([`items::routes::Written`]), the routes, and a task that purges it.
+//! the indexes `…_list` and `…_purge` of the others), the kind ([`items::ItemKind`], [`item_table!`], [`items::Item`]),
+//! its view ([`items::view::ItemPresenter`]), its bodies ([`items::routes::WritableItem`]), the routes, and a task that
+//! purges it.
 //!
 //! # Adding a task
 //!

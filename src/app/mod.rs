@@ -1,7 +1,7 @@
 //! The one list of mounted slices, the one list of background work, and the server around them.
 
 pub mod folder;
-mod guest;
+mod extra_routes;
 pub mod guide;
 pub mod health;
 mod mount;
@@ -22,7 +22,7 @@ use actix_web::web::Bytes;
 use actix_web::{App, HttpServer, web};
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use guest::{Answer, Guest};
+pub use extra_routes::{ExtraResponse, ExtraRoutes};
 pub use tasks::{advance, tasks, tick};
 
 use self::mount::mount;
@@ -166,14 +166,14 @@ impl Server {
     /// As [`Server::listen`].
     pub fn listen_with(
         &self,
-        guest: Option<Arc<dyn Guest>>,
+        extra: Option<Arc<dyn ExtraRoutes>>,
         listener: TcpListener,
         workers: usize,
     ) -> Result<actix_web::dev::Server> {
         let mut server = self.clone();
-        if let Some(guest) = &guest {
-            server.http.methods = Arc::new(guest.methods(Methods::clone(&server.http.methods)));
-            server.pages = pages::all(guest.welcome());
+        if let Some(extra) = &extra {
+            server.http.methods = Arc::new(extra.methods(Methods::clone(&server.http.methods)));
+            server.pages = pages::all(extra.welcome());
         }
         let metrics = health::recorder();
         let factory = move || {
@@ -185,12 +185,12 @@ impl Server {
                 .app_data(web::Data::new(metrics.clone()))
                 .configure(|config| mount(&mut Operations::served(config)));
             let settings = server.http.clone();
-            let (present, mounted, around) = (guest.is_some(), guest.clone(), guest.clone());
+            let (present, mounted, around) = (extra.is_some(), extra.clone(), extra.clone());
             let around = move |request: ServiceRequest, next: Next<BoxBody>| {
-                let guest = around.clone();
+                let extra = around.clone();
                 async move {
-                    match guest {
-                        Some(guest) => guest.around(request, next).await,
+                    match extra {
+                        Some(extra) => extra.around(request, next).await,
                         None => next.call(request).await,
                     }
                 }
@@ -203,7 +203,7 @@ impl Server {
                     utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),
                 ))
                 .configure(|config| http::configure(config, &settings))
-                .configure(|config| mounted.iter().for_each(|guest| guest.mount(config)))
+                .configure(|config| mounted.iter().for_each(|extra| extra.mount(config)))
                 .wrap(Condition::new(present, from_fn(around)))
                 .wrap(from_fn(http::guard::methods))
                 .wrap(from_fn(http::limits::throttle))

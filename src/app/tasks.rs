@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::delivery::{Channel, Deliver, MarkDue};
-use crate::jobs::{self, Outcome};
+use crate::jobs::{self, RoundSummary};
 use crate::kernel::Result;
 use crate::schedule::horizon::Horizon;
 use crate::state::State;
@@ -31,7 +31,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
 /// # Errors
 ///
 /// As [`jobs::tick`].
-pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<Outcome> {
+pub async fn tick(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<RoundSummary> {
     jobs::tick(state, &tasks(channel), now).await
 }
 

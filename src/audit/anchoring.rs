@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::store::{self, Chains, Head};
 use crate::kernel::Result;
 use crate::state::State;
-use crate::tasks::{Due, Round, Task, TaskProgress};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 use crate::vault::Anchor;
 
 /// The most chains anchored in one unit.
@@ -49,7 +49,7 @@ impl Task for Anchoring {
         .boxed()
     }
 
-    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         anchor_due(state, now).map(|done| done.map(TaskProgress::rows)).boxed()
     }
 

@@ -13,5 +13,5 @@ mod model;
 mod store;
 
 pub use anchoring::Anchoring;
-pub use model::{Fault, Record, canonical};
-pub use store::{Sealed, Subject, append, head, list, refused_since, subjects, verify};
+pub use model::{ChainFault, Record, canonical};
+pub use store::{AuditRow, Subject, append, head, list, refused_since, subjects, verify};

@@ -21,7 +21,7 @@ pub struct Record {
 
 /// The fault of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ChainFault {
     /// The subject of the chain.
     pub subject: Uuid,
     /// The first row that does not fit; one past the last row when rows are missing at the end.

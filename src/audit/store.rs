@@ -4,13 +4,13 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::model::{Fault, Record, canonical};
+use super::model::{ChainFault, Record, canonical};
 use crate::db::schema::{account_heads, audit_log, patient_heads};
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 use crate::locked;
-use crate::vault::{Anchor, Keys, MacLabel, Place, Purpose, Tampered, Vault};
+use crate::vault::{Anchor, Keys, MacLabel, Purpose, SealContext, Tampered, Vault};
 
 /// The time within which a chain that has grown is anchored.
 const ANCHORED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
@@ -41,8 +41,8 @@ impl Subject {
     }
 }
 
-fn place(subject: Uuid, seq: i64) -> Place {
-    Place { table: "audit_log", column: "doc", subject, row: subject, revision: seq }
+fn place(subject: Uuid, seq: i64) -> SealContext {
+    SealContext { table: "audit_log", column: "doc", subject, row: subject, revision: seq }
 }
 
 /// Appends a row to the chain of `subject`, under the lock on its head.
@@ -119,7 +119,7 @@ fn lock(tx: &mut Tx<'_>, subject: Subject) -> Result<Option<(i64, Vec<u8>, Optio
 /// A row of the log, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = audit_log)]
-pub struct Sealed {
+pub struct AuditRow {
     /// Its number in the chain.
     pub seq: i64,
     /// The instant.
@@ -136,7 +136,7 @@ pub struct Sealed {
     pub mac: Vec<u8>,
 }
 
-impl Sealed {
+impl AuditRow {
     /// Opens the record of a row of `subject`.
     pub fn open(&self, keys: &Keys, subject: Subject) -> Result<Record> {
         keys.open_json(&place(subject.uuid(), self.seq), &self.doc)
@@ -144,13 +144,13 @@ impl Sealed {
 }
 
 /// Lists the rows of a chain below number `before`, newest first.
-pub fn list(tx: &mut Tx<'_>, subject: Subject, before: Option<i64>, limit: i64) -> Result<Vec<Sealed>> {
+pub fn list(tx: &mut Tx<'_>, subject: Subject, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
     Ok(audit_log::table
         .filter(audit_log::subject_id.eq(Id::<Any>::from_uuid(subject.uuid())))
         .filter(audit_log::seq.lt(before.unwrap_or(i64::MAX)))
         .order(audit_log::seq.desc())
         .limit(limit)
-        .select(Sealed::as_select())
+        .select(AuditRow::as_select())
         .load(tx.conn())?)
 }
 
@@ -190,7 +190,7 @@ pub fn verify(
     last: i64,
     head: &[u8],
     anchor: Option<&Result<Anchor, Tampered>>,
-) -> Result<Option<Fault>> {
+) -> Result<Option<ChainFault>> {
     walk(tx, vault, subject, 0, (last, head), i64::MAX, anchor)
 }
 
@@ -201,7 +201,7 @@ pub(super) fn verify_since(
     subject: Subject,
     (last, head): (i64, &[u8]),
     anchor: Option<&Result<Anchor, Tampered>>,
-) -> Result<Option<Fault>> {
+) -> Result<Option<ChainFault>> {
     let from = anchor.and_then(|anchor| anchor.as_ref().ok()).map_or(0, |anchor| anchor.seq);
     walk(tx, vault, subject, from, (last, head), last, anchor)
 }
@@ -215,8 +215,8 @@ fn walk(
     (last, head): (i64, &[u8]),
     until: i64,
     anchor: Option<&Result<Anchor, Tampered>>,
-) -> Result<Option<Fault>> {
-    let fault = |seq, why| Ok(Some(Fault { subject: subject.uuid(), seq, why }));
+) -> Result<Option<ChainFault>> {
+    let fault = |seq, why| Ok(Some(ChainFault { subject: subject.uuid(), seq, why }));
     if anchor.is_some_and(Result::is_err) {
         return fault(last, "the anchor of the chain was changed");
     }
@@ -224,13 +224,13 @@ fn walk(
     let mut before = Vec::new();
     let mut expected = from.max(1);
     loop {
-        let rows: Vec<Sealed> = audit_log::table
+        let rows: Vec<AuditRow> = audit_log::table
             .filter(audit_log::subject_id.eq(Id::<Any>::from_uuid(subject.uuid())))
             .filter(audit_log::seq.ge(expected))
             .filter(audit_log::seq.le(until))
             .order(audit_log::seq)
             .limit(1000)
-            .select(Sealed::as_select())
+            .select(AuditRow::as_select())
             .load(tx.conn())?;
         if rows.is_empty() {
             break;

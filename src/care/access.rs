@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::changes::{self, Bytes, Change, FeedsPlan, PlanRequest, Planner};
 use crate::db::Tx;
 use crate::identity::Live;
-use crate::identity::actions::Draft;
+use crate::identity::actions::PendingAccount;
 use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::Keys;
@@ -372,7 +372,7 @@ impl WriteScope {
     /// # Errors
     ///
     /// [`Error::Internal`] for an account that is no patient's.
-    pub fn for_new(account: &Draft, session: Id<Session>, now: Timestamp) -> Result<Self> {
+    pub fn for_new(account: &PendingAccount, session: Id<Session>, now: Timestamp) -> Result<Self> {
         let patient = account.patient.zip(account.patient_keys());
         let (patient, keys) = patient.ok_or_else(|| Error::internal("a new account is no patient's"))?;
         Ok(Self(Access::opened(patient, Role::Owner, (account.id, session), Some(keys.clone()), now)))

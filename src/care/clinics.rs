@@ -6,11 +6,11 @@ use crate::db::Tx;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, Result};
-use crate::vault::Place;
+use crate::vault::SealContext;
 
 /// Returns the place to which the document of a clinic is sealed.
-pub fn clinic_place(clinic: Id<Clinic>, version: i64) -> Place {
-    Place { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: version }
+pub fn clinic_place(clinic: Id<Clinic>, version: i64) -> SealContext {
+    SealContext { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: version }
 }
 
 /// Finds the clinic of a request: the one it names, or the only one where the caller may do this.

@@ -9,8 +9,8 @@
 //! | `Door<Care>` | a therapist over a live link |
 //!
 //! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
-//! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace in the patient's
-//! log, once an hour for each person.
+//! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace
+//! in the patient's log, once an hour for each person.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -27,9 +27,9 @@ pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
-use crate::http::{Answer, Command, Listing, PatientRef, Reply, Request};
+use crate::http::{ChangeResult, Command, Listing, PatientRef, Reply, Request};
 use crate::idempotency::{self, Outcome};
-use crate::identity::{AccountKind, Caller, Directory, Kind as _, key_of};
+use crate::identity::{AccountKind, AccountPolicy as _, Caller, Directory, key_of};
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, FieldError, Id, Result};
@@ -172,8 +172,8 @@ impl<L: Policy> Door<L> {
         let own = directory.patient_of(&state.db, caller.account()).await?;
         let patient = patient.or(own);
         let owner = patient.is_some() && patient == own;
-        // A patient has only their own keys. For others, nothing is fetched before it is known that they have to do with
-        // the patient: a stranger must not learn from the time whether there is such a patient.
+        // A patient has only their own keys. For others, nothing is fetched before it is known that they have to do
+        // with the patient: a stranger must not learn from the time whether there is such a patient.
         let keys = match patient {
             Some(patient) if owner || (own.is_none() && has_met(&state, directory, &caller, patient).await?) => {
                 state.vault.keys(patient.uuid()).await?
@@ -305,7 +305,7 @@ impl<L: Policy> Door<L> {
         parse: impl FnOnce(Command<I, B>) -> Result<C>,
         mut work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<T>> + Send + 'static,
         mut show: impl FnMut(&mut Tx<'_>, &Access<Write>, Outcome<T>) -> Result<V> + Send + 'static,
-    ) -> Result<Answer<V>>
+    ) -> Result<ChangeResult<V>>
     where
         C: Send + 'static,
         V: Send + 'static,
@@ -327,7 +327,7 @@ impl<L: Policy> Door<L> {
             })
         });
         let (status, replayed, value) = verdict.await??;
-        Ok(Answer::new(path, status == 201, replayed, value))
+        Ok(ChangeResult::new(path, status == 201, replayed, value))
     }
 
     /// Does `request` as [`Door::change`] does, and answers 204.

@@ -2,13 +2,13 @@
 
 use super::access::Role;
 use super::store::Relation;
-use crate::identity::{Anyone, Kind, Staff};
+use crate::identity::{AccountPolicy, Anyone, Staff};
 use crate::kernel::id::Patient;
 
 /// A policy: the accounts that may call an operation, and the role in which each is admitted.
 pub trait Policy: 'static {
     /// The kinds of account that may call the operation; others get 403, whatever the patient.
-    type For: Kind;
+    type For: AccountPolicy;
     /// Returns the role of a caller with these relations to the patient; `None` if the policy refuses them.
     fn admits(relations: &Relations<'_>) -> Option<Role>;
 }

@@ -98,7 +98,7 @@ pub fn list_own(tx: &mut Tx<'_>, patient: Id<Patient>, since: Timestamp, limit: 
     Ok(rows.into_iter().map(|at| at.0).collect())
 }
 
-type Row = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);
+type ChangeColumns = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);
 
 /// Lists the changes of one thing after version `after`, oldest first, at most `limit`.
 pub fn list_of(
@@ -109,7 +109,7 @@ pub fn list_of(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Recorded>> {
-    let rows: Vec<Row> = changes::table
+    let rows: Vec<ChangeColumns> = changes::table
         .filter(changes::patient_id.eq(patient))
         .filter(changes::entity_id.eq(id))
         .filter(changes::entity.eq(entity.number()))

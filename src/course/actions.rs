@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::draft::InfusionDraft;
 use super::model::{InfusionFacts, clash};
 use super::status::{InfusionStatus, Source};
-use super::store::{self, InfusionRow, Stored};
+use super::store::{self, InfusionRow, StoredDocument};
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
@@ -18,7 +18,7 @@ use crate::kernel::id::Infusion;
 use crate::kernel::{Code, Creation, Error, Id, Result, limits};
 
 /// An infusion as it was opened for a check.
-type StoredInfusion = Stored<Infusion, InfusionFacts>;
+type StoredInfusion = StoredDocument<Infusion, InfusionFacts>;
 
 fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
     let others = store::list_infusions(tx, access)?;
@@ -281,8 +281,8 @@ pub fn end_infusion(
     store_change(tx, access, &current, &next, None)
 }
 
-/// What is recorded changes only for those who say which version they have seen: a retry that comes late does not undo a
-/// correction.
+/// What is recorded changes only for those who say which version they have seen: a retry that comes late does not undo
+/// a correction.
 fn require_if(recorded: bool, when: &Preconditions, current: &StoredInfusion) -> Result<()> {
     let tag = EntityTag::version(current.version);
     if recorded { when.require(&tag) } else { when.check(Some(&tag)) }

@@ -24,7 +24,7 @@ pub use routes::configure_patient;
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
-    Background, InfusionRow, PauseRow, Stored, background, doses, find_infusion, infusion_exists, list_infusion_rows,
-    list_infusions, list_pauses, open_doses, open_periods, pause_periods, update_infusion,
+    InfusionRow, PauseRow, SealedContextSource, StoredDocument, background, doses, find_infusion, infusion_exists,
+    list_infusion_rows, list_infusions, list_pauses, open_doses, open_periods, pause_periods, update_infusion,
 };
-pub use surroundings::Surroundings;
+pub use surroundings::ContextSource;

@@ -1,7 +1,7 @@
 //! Setting and ending pauses. The plan follows at the end of the unit.
 
 use super::model::{PauseDoc, PauseRequest};
-use super::store::{self, PauseRow, Stored};
+use super::store::{self, PauseRow, StoredDocument};
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
@@ -14,7 +14,8 @@ use crate::kernel::{Error, Id, Result, limits};
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] when it was ended before; [`Error::LimitReached`]; what is wrong with the period; 428 and 412 for preconditions of a change.
+/// [`Error::Deleted`] when it was ended before; [`Error::LimitReached`]; what is wrong with the period; 428 and 412 for
+/// preconditions of a change.
 pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -27,7 +28,7 @@ pub fn put_pause(
     let period = || pause.period.as_ref().copied().map_err(Error::again);
     let Some(row) = store::find_pause(tx, access, id)? else {
         let doc = PauseDoc { period: period()?, creation: pause.creation.clone() };
-        let new = Stored { id, doc, version: 1, created_at: now, updated_at: now };
+        let new = StoredDocument { id, doc, version: 1, created_at: now, updated_at: now };
         limits::PAUSES.admit(store::count_pauses(tx, access)?)?;
         let row = store::put_pause(tx, access, &new, None)?;
         access.record(tx, Change::new(Entity::Pause, id, 1, Op::Create))?;
@@ -44,7 +45,7 @@ pub fn put_pause(
     }
     when.require(&EntityTag::version(current.version))?;
     let doc = PauseDoc { period: period()?, creation: current.doc.creation };
-    let next = Stored { doc, version: current.version + 1, updated_at: now, ..current };
+    let next = StoredDocument { doc, version: current.version + 1, updated_at: now, ..current };
     let row = store::put_pause(tx, access, &next, None)?;
     access.record(tx, Change::new(Entity::Pause, id, next.version, Op::Update))?;
     Ok(Outcome::ok(id, row))
@@ -71,7 +72,7 @@ pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Resu
         return Ok(());
     }
     let current = row.open(access.keys()?, access.patient())?;
-    let last = Stored { version: current.version + 1, updated_at: access.now(), ..current };
+    let last = StoredDocument { version: current.version + 1, updated_at: access.now(), ..current };
     store::put_pause(tx, access, &last, Some(access.now()))?;
     access.record(tx, Change::new(Entity::Pause, id, last.version, Op::Delete))
 }

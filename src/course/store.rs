@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::model::InfusionFacts;
-use super::surroundings::Surroundings;
+use super::surroundings::ContextSource;
 use crate::care::{Access, Role, Write};
 use crate::db::schema::{infusions, patient_settings};
 use crate::db::{At, Both, Tx, columns};
@@ -15,13 +15,13 @@ use crate::kernel::id::{Infusion, Patient};
 use crate::kernel::{Id, Result};
 use crate::planning::window::Dose;
 use crate::settings::SettingsRow;
-use crate::vault::{Keys, Place, Purpose};
+use crate::vault::{Keys, Purpose, SealContext};
 
 pub use pauses::{PauseRow, count_pauses, find_pause, list_pauses, open_periods, pause_periods, put_pause};
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]
-pub struct Stored<K, T> {
+pub struct StoredDocument<K, T> {
     /// Its id.
     pub id: Id<K>,
     /// The content.
@@ -34,8 +34,8 @@ pub struct Stored<K, T> {
     pub updated_at: Timestamp,
 }
 
-fn place<K>(table: &'static str, patient: Id<Patient>, id: Id<K>, version: i64) -> Place {
-    Place { table, column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
+fn place<K>(table: &'static str, patient: Id<Patient>, id: Id<K>, version: i64) -> SealContext {
+    SealContext { table, column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
 }
 
 /// A stored infusion, sealed.
@@ -57,10 +57,10 @@ impl InfusionRow {
     }
 
     /// Opens the infusion.
-    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Stored<Infusion, InfusionFacts>> {
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<StoredDocument<Infusion, InfusionFacts>> {
         let Self { id, version, created_at, updated_at, .. } = *self;
         let doc = keys.open_json(&place("infusions", patient, id, version), &self.doc)?;
-        Ok(Stored { id, doc, version, created_at: created_at.0, updated_at: updated_at.0 })
+        Ok(StoredDocument { id, doc, version, created_at: created_at.0, updated_at: updated_at.0 })
     }
 }
 
@@ -71,7 +71,7 @@ pub fn list_infusion_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<
 }
 
 /// Lists every infusion of the patient, opened, for planning and checks in the unit.
-pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Stored<Infusion, InfusionFacts>>> {
+pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<StoredDocument<Infusion, InfusionFacts>>> {
     let rows = list_infusion_rows(tx, access)?;
     rows.iter().map(|row| row.open(access.keys()?, access.patient())).collect()
 }
@@ -125,7 +125,7 @@ pub fn find_infusion<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     id: Id<Infusion>,
-) -> Result<Option<Stored<Infusion, InfusionFacts>>> {
+) -> Result<Option<StoredDocument<Infusion, InfusionFacts>>> {
     find_infusion_row(tx, access, id)?.map(|row| row.open(access.keys()?, access.patient())).transpose()
 }
 
@@ -170,18 +170,18 @@ pub fn update_infusion(
 
 /// The sealed sources of the context of something written: settings and infusions.
 #[derive(Clone, Debug, Default)]
-pub struct Background {
+pub struct SealedContextSource {
     settings: Option<SettingsRow>,
     infusions: Vec<InfusionRow>,
 }
 
 /// Reads both in one statement, because every answer about an entry needs them.
-pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> {
+pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<SealedContextSource> {
     let of = infusions::table.on(infusions::patient_id.eq(patient_settings::patient_id));
     let own = patient_settings::table.left_join(of).filter(patient_settings::patient_id.eq(access.patient()));
     let rows: Vec<(SettingsRow, Option<InfusionRow>)> =
         Both(own.select((columns::<SettingsRow>(), columns::<InfusionRow>().nullable()))).load(tx.conn())?;
-    let mut found = Background::default();
+    let mut found = SealedContextSource::default();
     for (settings, infusion) in rows {
         found.settings.get_or_insert(settings);
         found.infusions.extend(infusion);
@@ -189,15 +189,15 @@ pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Background> 
     Ok(found)
 }
 
-impl Background {
+impl SealedContextSource {
     /// Opens both.
-    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Surroundings> {
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<ContextSource> {
         let doses = open_doses(&self.infusions, keys, patient)?;
         let Some(row) = &self.settings else {
-            return Ok(Surroundings { doses, zones: Vec::new(), locale: "en".to_owned() });
+            return Ok(ContextSource { doses, zones: Vec::new(), locale: "en".to_owned() });
         };
         let (settings, _) = row.open(keys, patient)?;
-        Ok(Surroundings { doses, zones: settings.zones, locale: settings.locale })
+        Ok(ContextSource { doses, zones: settings.zones, locale: settings.locale })
     }
 }
 

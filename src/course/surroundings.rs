@@ -8,14 +8,14 @@ use crate::planning::{ZoneSince, zone_at};
 
 /// The infusions of a patient and the zones they lived in.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct ContextSource {
     pub(super) doses: Vec<Dose>,
     pub(super) zones: Vec<ZoneSince>,
     /// The language of the patient, as a BCP 47 tag.
     pub locale: String,
 }
 
-impl Surroundings {
+impl ContextSource {
     /// Derives the context at `occurred_at`.
     pub fn context(&self, occurred_at: Timestamp) -> Context {
         window::context(&self.doses, WindowParams::shipped(), occurred_at)

@@ -67,7 +67,7 @@ struct Link {
 }
 
 /// The outcome of a run of a unit.
-enum Outcome {
+enum CommitOutcome {
     /// The unit ended.
     Ended { end: Result<()>, broken: bool },
     /// The unit did not commit and may run again.
@@ -91,15 +91,15 @@ impl Link {
                 }
             };
             match run(&mut conn, job.as_mut(), read_only) {
-                Outcome::Ended { end, broken } => {
+                CommitOutcome::Ended { end, broken } => {
                     self.conn = (!broken).then_some(conn);
                     return job.finish(end);
                 }
-                Outcome::Again { error, broken } => {
+                CommitOutcome::Again { error, broken } => {
                     self.conn = (!broken).then_some(conn);
                     last = error;
                 }
-                Outcome::Unknown(error) => {
+                CommitOutcome::Unknown(error) => {
                     tracing::error!(%error, "the connection was lost during COMMIT; the client is asked to repeat");
                     return job.finish(Err(Error::Unavailable("the outcome of the commit is unknown")));
                 }
@@ -130,27 +130,27 @@ impl Link {
     }
 }
 
-fn run(conn: &mut AnyConnection, job: &mut dyn Job, read_only: bool) -> Outcome {
+fn run(conn: &mut AnyConnection, job: &mut dyn Job, read_only: bool) -> CommitOutcome {
     let sql = if read_only { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
     if let Err(error) = begin(conn, sql) {
-        return Outcome::Again { error, broken: true };
+        return CommitOutcome::Again { error, broken: true };
     }
     match job.run(conn) {
         Ok(()) => match Manager::commit_transaction(conn) {
-            Ok(()) => Outcome::Ended { end: Ok(()), broken: false },
+            Ok(()) => CommitOutcome::Ended { end: Ok(()), broken: false },
             Err(error) => match Error::from(error) {
                 // The connection is alive, so the COMMIT was refused; a serialization failure rolls back.
                 error @ Error::Transient(_) if conn.batch_execute("SELECT 1").is_ok() => {
-                    Outcome::Again { error, broken: false }
+                    CommitOutcome::Again { error, broken: false }
                 }
-                error => Outcome::Unknown(error),
+                error => CommitOutcome::Unknown(error),
             },
         },
         Err(error) => {
             let broken = Manager::rollback_transaction(conn).is_err();
             match error {
-                error @ Error::Transient(_) => Outcome::Again { error, broken },
-                error => Outcome::Ended { end: Err(error), broken },
+                error @ Error::Transient(_) => CommitOutcome::Again { error, broken },
+                error => CommitOutcome::Ended { end: Err(error), broken },
             }
         }
     }

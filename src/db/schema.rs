@@ -416,7 +416,7 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
-    replays (account_id, key_hash) {
+    idempotency_records (account_id, key_hash) {
         account_id -> Uid,
         key_hash -> Binary,
         fingerprint -> Binary,
@@ -535,5 +535,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     openings,
     changes,
     audit_log,
-    replays,
+    idempotency_records,
 );

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::channel::{Channel, ChannelError};
 use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
-use super::store::{self, Leased, Outcomes, Sealed};
+use super::store::{self, Leased, Outcomes, SealedPrompt};
 use crate::care::{Access, Read};
 use crate::course::{self, PauseRow};
 use crate::db::Tx;
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The result of one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Round {
+pub struct DeliverySummary {
     /// The number of deliveries that have left.
     pub sent: usize,
     /// The number of deliveries that were looked at. With none, nothing more waits.
@@ -40,12 +40,12 @@ pub struct Round {
 /// # Errors
 ///
 /// When database or keyring cannot be reached. The deliveries are taken again when their lease has run out.
-pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<Round> {
+pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<DeliverySummary> {
     // A name for this round alone, because only the holder of a lease may finish it.
     let holder = state.entropy.opaque();
     let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND)).await?;
     if leased.is_empty() {
-        return Ok(Round::default());
+        return Ok(DeliverySummary::default());
     }
     let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
     let (held, ring) = (leased.clone(), Arc::clone(&keys));
@@ -62,7 +62,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     }
     let mut outcomes = send(channel, turns, now).await;
     outcomes.reminders = outcomes.sent.iter().filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
-    let (round, name) = (Round { sent: outcomes.sent.len(), seen: leased.len() }, channel.name());
+    let (round, name) = (DeliverySummary { sent: outcomes.sent.len(), seen: leased.len() }, channel.name());
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         store::insert(tx, &vault, name, &outcomes.reminders, now)?;
@@ -72,7 +72,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     Ok(round)
 }
 
-type Facts = HashMap<Id<Delivery>, (Sealed, Vec<PauseRow>)>;
+type Facts = HashMap<Id<Delivery>, (SealedPrompt, Vec<PauseRow>)>;
 
 /// Reads the facts of deliveries: prompt and settings, and the pauses of late ones.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> Result<Facts> {
@@ -97,7 +97,7 @@ fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access
 /// Decides about a delivery, with its prompt; `None` for one that lapses because its prompt cannot be opened.
 fn verdict(
     one: &Leased,
-    facts: Option<(Sealed, Vec<PauseRow>)>,
+    facts: Option<(SealedPrompt, Vec<PauseRow>)>,
     keys: &KeyRing,
     now: Timestamp,
 ) -> Option<(Verdict, StoredPrompt)> {

@@ -16,7 +16,7 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark, PromptRow};
 use crate::state::State;
-use crate::tasks::{Due, Round, Task, TaskProgress, keys_of};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 use crate::vault::{Keys, Vault};
 
 /// The most prompts marked due in one unit.
@@ -47,7 +47,7 @@ impl Task for MarkDue {
         prompts::NEXT_DUE
     }
 
-    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let due = self.mark(round).await?;
             metrics::counter!("afterglow_prompts_due_total").increment(u64::try_from(due).unwrap_or(u64::MAX));
@@ -59,7 +59,7 @@ impl Task for MarkDue {
 
 impl MarkDue {
     /// Marks prompts and returns their number.
-    async fn mark(&self, Round { state, now, since }: Round<'_>) -> Result<usize> {
+    async fn mark(&self, TaskRun { state, now, since }: TaskRun<'_>) -> Result<usize> {
         let (channel, cutoff) = (self.channel, cutoff(now));
         let any_late = since < cutoff;
         let caught_up = if any_late {

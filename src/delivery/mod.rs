@@ -24,7 +24,7 @@ pub mod outage;
 pub mod outbox;
 pub mod store;
 
-pub use actions::{Round, deliver};
+pub use actions::{DeliverySummary, deliver};
 pub use channel::{Channel, ChannelError, LogChannel, MemoryChannel};
 pub use due::MarkDue;
 pub use model::{Push, TEXT};

@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::kernel::Id;
 use crate::kernel::id::{Delivery, Patient, Prompt};
-use crate::planning::{Kind, PausePeriod};
-use crate::prompts::model::{Stage, StoredPrompt};
+use crate::planning::{PausePeriod, PromptKind};
+use crate::prompts::model::{DeliveryStage, StoredPrompt};
 use crate::settings::Settings;
 use crate::vault::{MacLabel, Vault};
 
@@ -82,23 +82,26 @@ pub enum Verdict {
 /// again for prompts that go out late, after an outage or a failure of a channel.
 pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PausePeriod], now: Timestamp) -> Verdict {
     let planned = &prompt.doc.planned;
-    let open = matches!((prompt.stage, prompt.state(now)), (Stage::Due, "due") | (Stage::Delivered, "delivered"));
+    let open = matches!(
+        (prompt.stage, prompt.state(now)),
+        (DeliveryStage::Due, "due") | (DeliveryStage::Delivered, "delivered")
+    );
     if !open || !planned.push || !settings.notifications.enabled {
         return Verdict::Lapse;
     }
-    if prompt.stage == Stage::Delivered {
+    if prompt.stage == DeliveryStage::Delivered {
         // A reminder in quiet hours or a pause is dropped, never moved.
         let quiet = settings.quiet_hours.next_allowed(&settings.zone_at(now), now) > now;
-        let resting = planned.kind != Kind::Safety && pauses.iter().any(|pause| pause.contains(now));
+        let resting = planned.kind != PromptKind::Safety && pauses.iter().any(|pause| pause.contains(now));
         // Too many reminders would go out at once after an outage.
         let stale = planned.reminder_at.is_none_or(|at| now.duration_since(at) > REMINDED);
-        let stale = stale && planned.kind != Kind::Safety;
+        let stale = stale && planned.kind != PromptKind::Safety;
         return if quiet || resting || stale { Verdict::Lapse } else { Verdict::Send };
     }
     if !is_late(prompt.due_at, now) {
         return Verdict::Send;
     }
-    if planned.kind != Kind::Safety && pauses.iter().any(|pause| pause.contains(now)) {
+    if planned.kind != PromptKind::Safety && pauses.iter().any(|pause| pause.contains(now)) {
         return Verdict::Lapse;
     }
     let allowed = settings.quiet_hours.next_allowed(&settings.zone_at(now), now);
@@ -117,7 +120,7 @@ pub fn judge(prompt: &StoredPrompt, settings: &Settings, pauses: &[PausePeriod],
 pub fn remind_at(prompt: &StoredPrompt, ordinal: i32, now: Timestamp) -> Option<Timestamp> {
     let planned = &prompt.doc.planned;
     let quarter = SignedDuration::from_secs(prompt.expires_at.duration_since(prompt.due_at).as_secs() / 4);
-    let second = || prompt.expires_at.checked_sub(quarter).ok().filter(|_| planned.kind == Kind::Safety);
+    let second = || prompt.expires_at.checked_sub(quarter).ok().filter(|_| planned.kind == PromptKind::Safety);
     let next = match (ordinal, planned.reminder_at) {
         (0, Some(first)) => Some(first),
         (0, None) | (1, Some(_)) => second(),

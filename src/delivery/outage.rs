@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::model::Outgoing;
-use crate::planning::Kind;
+use crate::planning::PromptKind;
 use crate::prompts::model::StoredPrompt;
 
 /// The delay after which a waiting prompt comes from an outage.
@@ -44,7 +44,7 @@ impl DueDecisions {
             prompt.as_ref().filter(|_| one.expires_at > now).map(|prompt| prompt.doc.planned.push)
         };
         let rank = |(_, prompt): &&(Outgoing, Option<StoredPrompt>)| {
-            prompt.as_ref().map(|prompt| (prompt.doc.planned.kind == Kind::Safety, prompt.due_at))
+            prompt.as_ref().map(|prompt| (prompt.doc.planned.kind == PromptKind::Safety, prompt.due_at))
         };
         let going = list.iter().filter(|one| valid(one) == Some(true)).max_by_key(rank).map(|(one, _)| *one);
         let mut fates = Self { going: going.into_iter().collect(), ..Self::default() };

@@ -7,7 +7,7 @@ use super::actions::deliver;
 use super::channel::Channel;
 use super::due::MarkDue;
 use crate::kernel::Result;
-use crate::tasks::{Due, Round, Task, TaskProgress};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 
 /// Sends the waiting deliveries, and those that a worker which died has left.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl<C: Channel> Task for Deliver<C> {
         Some(MarkDue::NAME)
     }
 
-    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let round = deliver(state, &self.0, now).await?;
             metrics::counter!("afterglow_deliveries_sent_total")

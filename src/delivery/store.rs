@@ -237,14 +237,14 @@ pub fn outgoing<A>(tx: &mut Tx<'_>, access: &Access<A>, waiting: Vec<PromptRow>)
 
 /// The facts of one delivery, still sealed.
 #[derive(Clone, Debug)]
-pub struct Sealed {
+pub struct SealedPrompt {
     /// The instant at which its prompt was due.
     pub due_at: Timestamp,
     prompt: PromptRow,
     settings: Option<SettingsRow>,
 }
 
-impl Sealed {
+impl SealedPrompt {
     /// Opens the prompt and the settings, if the patient has settings.
     pub fn open<A>(self, access: &Access<A>) -> Result<(StoredPrompt, Option<Settings>)> {
         let settings = self.settings.map(|row| row.open(access.keys()?, access.patient())).transpose()?;
@@ -253,7 +253,7 @@ impl Sealed {
 }
 
 /// Finds the prompts of these deliveries with their patients' settings, in one statement.
-pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Delivery>, Sealed)>> {
+pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Delivery>, SealedPrompt)>> {
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
     let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>)> = deliveries::table
         .inner_join(prompts::table.on(own))
@@ -261,7 +261,8 @@ pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Deli
         .filter(deliveries::id.eq_any(ids))
         .select((deliveries::id, PromptRow::as_select(), Option::<SettingsRow>::as_select()))
         .load(tx.conn())?;
-    let sealed = |(id, prompt, settings): (_, PromptRow, _)| (id, Sealed { due_at: prompt.due_at.0, prompt, settings });
+    let sealed =
+        |(id, prompt, settings): (_, PromptRow, _)| (id, SealedPrompt { due_at: prompt.due_at.0, prompt, settings });
     Ok(rows.into_iter().map(sealed).collect())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::stage::{Actor, Stage, person, unfit};
+use super::stage::{DemoActor, DemoServer, person, unfit};
 use super::story::{self, PatientStory, Worker};
 use crate::care::links;
 use crate::care::model::Capabilities;
@@ -15,9 +15,9 @@ use crate::identity::{Anyone, Claimed, Live, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::page::{Limit, PageRequest};
 use crate::kernel::{Error, Id, Result, Text, Zone};
-use crate::onboarding::inviting::{self, Wish};
-use crate::onboarding::joining::{self, Joined};
+use crate::onboarding::invitations::{self, InvitationRequest};
 use crate::onboarding::model::{InvitationDoc, Invitee, Registration};
+use crate::onboarding::registration::{self, JoinResult};
 use crate::onboarding::{JoinCode, setup};
 use crate::state::State;
 
@@ -27,7 +27,7 @@ pub(super) struct Colleague {
     /// Their part in the story.
     pub(super) who: Worker,
     /// Their session.
-    pub(super) actor: Actor,
+    pub(super) actor: DemoActor,
     /// Their account.
     pub(super) account: Id<Account>,
 }
@@ -55,7 +55,7 @@ impl Workplace {
 
 /// A patient of the story.
 #[derive(Debug)]
-pub(super) struct Character {
+pub(super) struct DemoPatient {
     /// Their part in the story.
     pub(super) story: PatientStory,
     /// Their time zone.
@@ -63,7 +63,7 @@ pub(super) struct Character {
     country: String,
     /// A word on their treatment in these weeks, in the place of the story's.
     stage: Option<String>,
-    actor: Option<Actor>,
+    actor: Option<DemoActor>,
     /// Their links to therapists, the first one first.
     pub(super) links: Vec<(String, Id<CareLink>)>,
     /// Their infusions, by their names in the story.
@@ -78,14 +78,14 @@ pub(super) struct Character {
     pub(super) grants: BTreeMap<String, Id<Grant>>,
 }
 
-impl Character {
+impl DemoPatient {
     /// Returns a word on their treatment.
     pub(super) fn stage(&self) -> String {
         self.stage.as_ref().unwrap_or(&self.story.stage).clone()
     }
 
     /// Returns their session, once they have an account.
-    pub(super) fn actor(&mut self) -> Result<&mut Actor> {
+    pub(super) fn actor(&mut self) -> Result<&mut DemoActor> {
         self.actor.as_mut().ok_or_else(|| unfit(format!("{} has not joined", self.story.name)))
     }
 
@@ -107,7 +107,7 @@ impl Character {
 /// # Errors
 ///
 /// [`Error::Internal`] when there is a clinic already.
-pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
+pub(super) async fn set_up_clinic(stage: &DemoServer) -> Result<Workplace> {
     let clinic = story::clinic()?;
     let Some(code) = setup::first_run_code(stage.state()).await? else {
         return Err(Error::internal(
@@ -123,10 +123,10 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
     let grant = founded.admin.grant;
     let account = grant.account;
     let mut admin = Colleague { who: clinic.admin, actor: stage.actor(grant, None), account };
-    let nurse = hire(stage, &mut admin.actor, clinic.nurse, "record").await?;
+    let nurse = add_staff(stage, &mut admin.actor, clinic.nurse, "record").await?;
     let mut therapists = Vec::new();
     for who in clinic.therapists {
-        therapists.push(hire(stage, &mut admin.actor, who, "care").await?);
+        therapists.push(add_staff(stage, &mut admin.actor, who, "care").await?);
     }
     // The admin does nothing more, and a session that is idle for two months ends.
     stage.log_out(&mut admin.actor).await?;
@@ -134,10 +134,10 @@ pub(super) async fn found(stage: &Stage) -> Result<Workplace> {
 }
 
 /// Makes the patients, before they have joined.
-pub(super) fn patients(stories: Vec<PatientStory>, now: Timestamp) -> Result<Vec<Character>> {
+pub(super) fn patients(stories: Vec<PatientStory>, now: Timestamp) -> Result<Vec<DemoPatient>> {
     let character = |story: PatientStory| {
         let home = story.home(now)?;
-        Ok(Character {
+        Ok(DemoPatient {
             stage: home.changes.then(|| format!("{}, across a change of the clocks", story.stage)),
             story,
             zone: home.zone,
@@ -155,7 +155,7 @@ pub(super) fn patients(stories: Vec<PatientStory>, now: Timestamp) -> Result<Vec
 }
 
 /// Logs out everybody who is still logged in.
-pub(super) async fn leave(stage: &Stage, work: &mut Workplace, patients: &mut [Character]) -> Result<()> {
+pub(super) async fn leave(stage: &DemoServer, work: &mut Workplace, patients: &mut [DemoPatient]) -> Result<()> {
     let staff = std::iter::once(&mut work.nurse).chain(&mut work.therapists);
     let people = patients.iter_mut().filter_map(|patient| patient.actor.as_mut());
     for actor in staff.map(|one| &mut one.actor).chain(people) {
@@ -164,23 +164,30 @@ pub(super) async fn leave(stage: &Stage, work: &mut Workplace, patients: &mut [C
     Ok(())
 }
 
-async fn pass(stage: &Stage, minutes: i64) -> Result<()> {
+async fn pass(stage: &DemoServer, minutes: i64) -> Result<()> {
     let to = stage.now().saturating_add(SignedDuration::from_mins(minutes)).map_err(unfit)?;
     stage.advance(to).await
 }
 
 /// Makes an invitation and returns its code.
-async fn invite(stage: &Stage, inviter: &mut Actor, whom: Invitee, name: &str, email: &str) -> Result<JoinCode> {
+async fn invite(
+    stage: &DemoServer,
+    inviter: &mut DemoActor,
+    whom: Invitee,
+    name: &str,
+    email: &str,
+) -> Result<JoinCode> {
     let caller: Claimed<Staff> = stage.claimed(inviter).await?;
     let person = person(name, email)?;
     let doc = InvitationDoc { name: Some(person.name), email: Some(person.email) };
-    let new = inviting::prepare(stage.state(), &caller, Wish { invitee: whom, doc, clinic: None }).await?;
+    let new =
+        invitations::prepare(stage.state(), &caller, InvitationRequest { invitee: whom, doc, clinic: None }).await?;
     let id = new.id;
-    stage.change(inviter, move |tx, live: &Live<Staff>| inviting::invite(tx, live, &new).map(drop)).await?;
-    Ok(inviting::code_of(&stage.state().vault, id))
+    stage.change(inviter, move |tx, live: &Live<Staff>| invitations::invite(tx, live, &new).map(drop)).await?;
+    Ok(invitations::code_of(&stage.state().vault, id))
 }
 
-async fn hire(stage: &Stage, admin: &mut Actor, who: Worker, capability: &str) -> Result<Colleague> {
+async fn add_staff(stage: &DemoServer, admin: &mut DemoActor, who: Worker, capability: &str) -> Result<Colleague> {
     let may = Capabilities::parse([capability]).ok_or_else(|| unfit("no such capability"))?;
     let code = invite(stage, admin, Invitee::Staff(may), &who.name, &who.email).await?;
     pass(stage, 40).await?;
@@ -196,9 +203,9 @@ async fn hire(stage: &Stage, admin: &mut Actor, who: Worker, capability: &str) -
     Ok(Colleague { who, actor, account })
 }
 
-async fn register(stage: &Stage, registration: Registration) -> Result<(Actor, Id<Account>)> {
+async fn register(stage: &DemoServer, registration: Registration) -> Result<(DemoActor, Id<Account>)> {
     let (server, tokens) = (stage.server(), Arc::clone(&stage.server().tokens));
-    let registered = joining::register(stage.state(), &server.passwords, tokens, registration).await?;
+    let registered = registration::register(stage.state(), &server.passwords, tokens, registration).await?;
     let SignedIn { patient, grant, .. } = registered.account;
     let account = grant.account;
     Ok((stage.actor(grant, patient), account))
@@ -207,8 +214,8 @@ async fn register(stage: &Stage, registration: Registration) -> Result<(Actor, I
 /// Lets a patient join a therapist with a code, by a new account or with the one they have. Unless told otherwise the
 /// therapist confirms the link.
 pub(super) async fn join(
-    stage: &Stage,
-    patient: &mut Character,
+    stage: &DemoServer,
+    patient: &mut DemoPatient,
     therapist: &mut Colleague,
     confirmed: bool,
 ) -> Result<()> {
@@ -238,7 +245,7 @@ pub(super) async fn join(
 }
 
 /// Finds the link that the registration with a code has made.
-async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
+async fn first_link(stage: &DemoServer, actor: &mut DemoActor) -> Result<Id<CareLink>> {
     let caller: Claimed<Anyone> = stage.claimed(actor).await?;
     let first = PageRequest { limit: Limit::default(), after: None };
     let listed = caller.read(stage.state(), move |tx, live| links::list(tx, live, first));
@@ -246,18 +253,23 @@ async fn first_link(stage: &Stage, actor: &mut Actor) -> Result<Id<CareLink>> {
 }
 
 /// Accepts another therapist's code with an account.
-async fn accept(stage: &Stage, actor: &mut Actor, code: JoinCode) -> Result<Id<CareLink>> {
+async fn accept(stage: &DemoServer, actor: &mut DemoActor, code: JoinCode) -> Result<Id<CareLink>> {
     let (parts, link) = (State::clone(stage.state()), stage.state().entropy.id(stage.now()));
     let accepted = stage.change(actor, move |tx, live: &Live<Anyone>| {
-        match joining::accept(tx, &parts, live, Some(code), link)? {
-            Joined::Link(link) => Ok(link.id),
-            Joined::Clinic(..) => Err(unfit("a patient joins a therapist")),
+        match registration::accept(tx, &parts, live, Some(code), link)? {
+            JoinResult::Link(link) => Ok(link.id),
+            JoinResult::Clinic(..) => Err(unfit("a patient joins a therapist")),
         }
     });
     accepted.await
 }
 
-async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, link: Id<CareLink>) -> Result<()> {
+async fn confirm(
+    stage: &DemoServer,
+    therapist: &mut DemoActor,
+    patient: Id<Patient>,
+    link: Id<CareLink>,
+) -> Result<()> {
     let parts = State::clone(stage.state());
     let keys = parts.vault.keys(patient.uuid()).await?;
     let log = (parts.vault.clone(), keys.clone());
@@ -269,7 +281,7 @@ async fn confirm(stage: &Stage, therapist: &mut Actor, patient: Id<Patient>, lin
 }
 
 /// Ends a link of a patient.
-pub(super) async fn part(stage: &Stage, patient: &mut Character, link: Id<CareLink>) -> Result<()> {
+pub(super) async fn end_link(stage: &DemoServer, patient: &mut DemoPatient, link: Id<CareLink>) -> Result<()> {
     let keys = stage.state().vault.keys(patient.patient()?.uuid()).await?;
     let planner = Arc::clone(&stage.state().planner);
     let ended = stage.change(patient.actor()?, move |tx, live: &Live<Anyone>| {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::cast::{Character, Colleague, Workplace};
+use super::cast::{Colleague, DemoPatient, Workplace};
 use super::play::StorySummary;
 use super::stage::PASSPHRASE;
 use crate::identity::ACCESS_TOKEN_LIFETIME;
@@ -38,7 +38,7 @@ pub struct DemoClinic {
     pub shown: (Id<Patient>, Id<Entry>, Id<Response>, Id<Assignment>),
 }
 
-pub(super) fn filled(work: &Workplace, patients: &[Character], summary: StorySummary) -> DemoClinic {
+pub(super) fn clinic_guide(work: &Workplace, patients: &[DemoPatient], summary: StorySummary) -> DemoClinic {
     let worker = |role, one: &Colleague| LogIn {
         name: one.who.name.clone(),
         role,

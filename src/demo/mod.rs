@@ -5,9 +5,9 @@
 //! and the background work is done at the time it is due. So the rows are those that the product itself would have
 //! stored, down to the access log and the change numbers.
 //!
-//! The same seed and the same present give the same people, ids, entries and plans. Codes, tokens and the keys that seal
-//! are drawn from the system all the same ([`entropy`]): the database of a demo lies on a disk, and `serve` answers for
-//! it. The keys of its prompts' ids follow from the seed.
+//! The same seed and the same present give the same people, ids, entries and plans. Codes, tokens and the keys that
+//! seal are drawn from the system all the same ([`entropy`]): the database of a demo lies on a disk, and `serve`
+//! answers for it. The keys of its prompts' ids follow from the seed.
 //!
 //! Everybody's times hang on the present. One patient lives where the clocks change in these weeks (`zones`); where in
 //! the year none do, it is the zone whose clocks change next or have last. One patient has no clinic: she registered
@@ -56,11 +56,11 @@ pub async fn fill(server: &Server, now: Timestamp) -> Result<DemoClinic> {
         return Err(Error::internal("the demo needs a clock that it can move"));
     };
     server.state.clock.set(beginning(now));
-    let stage = stage::Stage::new(server);
-    let mut work = cast::found(&stage).await?;
+    let stage = stage::DemoServer::new(server);
+    let mut work = cast::set_up_clinic(&stage).await?;
     let mut patients = cast::patients(story::patients()?, now)?;
     let summary = play::play(&stage, &mut work, &mut patients, now).await?;
     stage.advance(now).await?;
     cast::leave(&stage, &mut work, &mut patients).await?;
-    Ok(guide::filled(&work, &patients, summary))
+    Ok(guide::clinic_guide(&work, &patients, summary))
 }

@@ -24,7 +24,7 @@ use crate::kernel::id::Prompt;
 use crate::kernel::{Creation, Id, Result, Text};
 use crate::planning::window::Route;
 use crate::planning::{PausePeriod, QuietHours};
-use crate::prompts::actions::{self as prompts, Act};
+use crate::prompts::actions::{self as prompts, PromptAction};
 use crate::prompts::store;
 use crate::settings::Settings;
 use crate::settings::actions::{patch_settings, settings};
@@ -53,13 +53,13 @@ impl Scene<'_> {
     }
 
     /// Acts on the prompt of a rule, if there is one.
-    pub(super) async fn respond(&mut self, rule: &str, act: Act) -> Result<()> {
+    pub(super) async fn respond(&mut self, rule: &str, act: PromptAction) -> Result<()> {
         let Some(id) = self.prompt(rule).await? else { return Ok(()) };
         let name = match &act {
-            Act::Open => "open_prompt",
-            Act::Complete { .. } => "complete_prompt",
-            Act::Skip { .. } => "skip_prompt",
-            Act::Snooze(_) => "snooze_prompt",
+            PromptAction::Open => "open_prompt",
+            PromptAction::Complete { .. } => "complete_prompt",
+            PromptAction::Skip { .. } => "skip_prompt",
+            PromptAction::Snooze(_) => "snooze_prompt",
         };
         let door = self.own().await?;
         change(&door, name, act, move |tx, access, act| prompts::act(tx, access, id, act).map(drop)).await
@@ -105,7 +105,7 @@ impl Scene<'_> {
         let (id, door) = (named(&self.person.entries, key)?, self.own().await?);
         change(&door, "patch_entry", body, move |tx, access, body| {
             let now = EntityTag::version(items::get::<Entries, _>(tx, access, id)?.version);
-            let patched = |old: &journal::Content| {
+            let patched = |old: &journal::EntryContent| {
                 let mut entry = PutEntry::of(old);
                 entry.text.get_or_insert_default().body = Some(body.clone());
                 entry.parse()
@@ -154,7 +154,7 @@ impl Scene<'_> {
         let (id, door) = (named(&self.person.responses, key)?, self.own().await?);
         change(&door, "patch_exercise_response", (answers, distress), move |tx, access, (answers, distress)| {
             let now = EntityTag::version(items::get::<Responses, _>(tx, access, id)?.version);
-            let patched = |old: &exercises::Content| {
+            let patched = |old: &exercises::ResponseContent| {
                 let mut response = PutExerciseResponse::of(old);
                 response.answers.get_or_insert_default().extend(answers.clone().unwrap_or_default());
                 response.distress = distress.or(response.distress);

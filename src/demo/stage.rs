@@ -13,7 +13,7 @@ use crate::delivery::{Channel, ChannelError, Push};
 use crate::http::Request;
 use crate::idempotency::Outcome;
 use crate::identity::actions::{self, SessionTokens};
-use crate::identity::{Anyone, Claimed, Email, Kind, Live, Passphrase};
+use crate::identity::{AccountPolicy, Anyone, Claimed, Email, Live, Passphrase};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, Text};
 use crate::onboarding::model::Person;
@@ -40,7 +40,7 @@ impl Channel for Quiet {
 
 /// Somebody with an account and a session.
 #[derive(Debug)]
-pub(super) struct Actor {
+pub(super) struct DemoActor {
     grant: SessionTokens,
     since: Timestamp,
     /// The id of the patient, if they are one.
@@ -48,7 +48,7 @@ pub(super) struct Actor {
 }
 
 /// The server of the demo.
-pub(super) struct Stage {
+pub(super) struct DemoServer {
     server: Server,
     state: Arc<State>,
 }
@@ -65,7 +65,7 @@ pub(super) fn person(name: &str, email: &str) -> Result<Person> {
     Ok(Person { name: Text::line(name).map_err(unfit)?, email, passphrase })
 }
 
-impl Stage {
+impl DemoServer {
     pub(super) fn new(server: &Server) -> Self {
         Self { server: server.clone(), state: Arc::new(server.state.clone()) }
     }
@@ -83,8 +83,8 @@ impl Stage {
     }
 
     /// Makes an actor with a new session.
-    pub(super) fn actor(&self, grant: SessionTokens, patient: Option<Id<Patient>>) -> Actor {
-        Actor { grant, since: self.now(), patient }
+    pub(super) fn actor(&self, grant: SessionTokens, patient: Option<Id<Patient>>) -> DemoActor {
+        DemoActor { grant, since: self.now(), patient }
     }
 
     /// Lets time pass until `to`, and does the background work of that time when it is due.
@@ -94,7 +94,7 @@ impl Stage {
     }
 
     /// Returns the caller, with a token that is valid now.
-    pub(super) async fn claimed<K: Kind>(&self, who: &mut Actor) -> Result<Claimed<K>> {
+    pub(super) async fn claimed<K: AccountPolicy>(&self, who: &mut DemoActor) -> Result<Claimed<K>> {
         if self.now().duration_since(who.since) > FRESH {
             let tokens = Arc::clone(&self.server.tokens);
             who.grant = actions::refresh(&self.state, tokens, who.grant.refresh.clone()).await?.grant;
@@ -104,15 +104,15 @@ impl Stage {
     }
 
     /// Returns the door to a patient's data, for `who`.
-    pub(super) async fn door<L: Policy>(&self, who: &mut Actor, patient: Option<Id<Patient>>) -> Result<Door<L>> {
+    pub(super) async fn door<L: Policy>(&self, who: &mut DemoActor, patient: Option<Id<Patient>>) -> Result<Door<L>> {
         let caller = self.claimed(who).await?;
         Door::for_patient(caller, Arc::clone(&self.state), &self.server.directory, patient).await
     }
 
     /// Does `work` as `who`, as an operation without a patient does it.
-    pub(super) async fn change<K: Kind, T: Send + 'static>(
+    pub(super) async fn change<K: AccountPolicy, T: Send + 'static>(
         &self,
-        who: &mut Actor,
+        who: &mut DemoActor,
         mut work: impl FnMut(&mut Tx<'_>, &Live<K>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let caller = self.claimed::<K>(who).await?;
@@ -127,7 +127,7 @@ impl Stage {
     }
 
     /// Ends the session of an actor.
-    pub(super) async fn log_out(&self, who: &mut Actor) -> Result<()> {
+    pub(super) async fn log_out(&self, who: &mut DemoActor) -> Result<()> {
         self.change(who, |tx, live: &Live<Anyone>| actions::log_out(tx, live)).await
     }
 }

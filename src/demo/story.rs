@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::stage::unfit;
-use super::zones::{self, Place};
+use super::zones::{self, DemoZone};
 use crate::care::grants::Rule;
 use crate::exercises::draft::DistressFields;
 use crate::journal::draft::MoodFields;
@@ -73,11 +73,11 @@ enum Home {
 
 impl PatientStory {
     /// Returns their home, in a story that ends at `now`.
-    pub(super) fn home(&self, now: Timestamp) -> Result<Place> {
+    pub(super) fn home(&self, now: Timestamp) -> Result<DemoZone> {
         match &self.home {
             Home::WhereTheClocksChange => zones::across_a_change(now),
             Home::In { time_zone, country } => {
-                Ok(Place { zone: time_zone.clone(), country: country.clone(), changes: false })
+                Ok(DemoZone { zone: time_zone.clone(), country: country.clone(), changes: false })
             }
         }
     }
@@ -89,14 +89,14 @@ pub(super) struct Event {
     pub(super) day: i32,
     pub(super) at: Time,
     #[serde(flatten)]
-    pub(super) deed: Deed,
+    pub(super) deed: StoryStep,
 }
 
 /// A deed. A `key` is its name in the story from then on; a therapist who is not named is the patient's
 /// first.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Deed {
+pub(super) enum StoryStep {
     /// The therapist `with` invites the patient, who registers, or accepts if they have an account; the therapist
     /// confirms, unless told not to.
     Join {
@@ -257,7 +257,7 @@ pub(super) fn patients() -> Result<Vec<PatientStory>> {
 pub(super) fn timeline<'s>(
     stories: impl Iterator<Item = &'s PatientStory>,
     now: Timestamp,
-) -> Result<Vec<(Timestamp, usize, Deed)>> {
+) -> Result<Vec<(Timestamp, usize, StoryStep)>> {
     let mut all = Vec::new();
     for (number, story) in stories.enumerate() {
         let zone = story.home(now)?.zone;

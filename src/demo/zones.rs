@@ -23,7 +23,7 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The place of a home.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct DemoZone {
     pub(super) zone: Zone,
     /// The country (ISO 3166).
     pub(super) country: String,
@@ -40,7 +40,7 @@ pub(super) struct Place {
 /// # Errors
 ///
 /// [`crate::kernel::Error::Internal`] when the machine knows none of these zones.
-pub(super) fn across_a_change(now: Timestamp) -> Result<Place> {
+pub(super) fn across_a_change(now: Timestamp) -> Result<DemoZone> {
     let first = now.saturating_sub(BEFORE).unwrap_or(now);
     let last = now.saturating_add(AHEAD).unwrap_or(now);
     let days = |from: Timestamp, to: Timestamp| to.duration_since(from).as_hours().abs() / 24;
@@ -59,7 +59,7 @@ pub(super) fn across_a_change(now: Timestamp) -> Result<Place> {
         let zone = Zone::parse(name).ok()?;
         let (next, before) = zone.changes_around(now);
         let nearest = next.into_iter().chain(before).map(distance).min()?;
-        let place = Place { zone, country: (*country).to_owned(), changes: nearest.0 == 0 };
+        let place = DemoZone { zone, country: (*country).to_owned(), changes: nearest.0 == 0 };
         Some((nearest, place))
     });
     let found = known.min_by_key(|(nearest, _)| *nearest).map(|(_, place)| place);

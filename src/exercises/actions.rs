@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::assignments;
 use super::assignments::model::DoneBy;
-use super::catalogue::Offer;
-use super::model::{Content, Responses};
+use super::catalogue::Availability;
+use super::model::{ResponseContent, Responses};
 use super::store::ResponseTable;
 use super::suggestions;
 use crate::care::{Access, Write};
@@ -38,7 +38,7 @@ impl Item for Responses {
         tx: &mut Tx<'_>,
         access: &Access<Write>,
         id: Id<Response>,
-        (old, new): (Option<&Content>, &Content),
+        (old, new): (Option<&ResponseContent>, &ResponseContent),
     ) -> Result<()> {
         if let Some(old) = old {
             old.may_become(new)?;
@@ -63,7 +63,7 @@ impl Item for Responses {
         let begins = old.is_none() && new.begins() && ResponseTable::find_state(tx, access, id.any())?.is_none();
         if begins {
             let offer = suggestions::offer_of(tx, access, header)?;
-            if offer != Offer::Yes {
+            if offer != Availability::Yes {
                 let standing = Standing { state: offer.name(), allowed: Vec::new() };
                 return Err(Error::State(Code::ExerciseWithheld, standing));
             }
@@ -76,7 +76,7 @@ impl Item for Responses {
         tx: &mut Tx<'_>,
         access: &Access<Write>,
         id: Id<Response>,
-        (old, new): (Option<&Content>, &Content),
+        (old, new): (Option<&ResponseContent>, &ResponseContent),
     ) -> Result<FeedsPlan> {
         let now = &new.header.circumstances;
         if now.draft {
@@ -102,7 +102,7 @@ impl Item for Responses {
 
     /// Feeds the plan for a done response, because some prompts depend on it. Completed prompts and assignments stay
     /// completed.
-    fn on_removed(content: &Content) -> FeedsPlan {
+    fn on_removed(content: &ResponseContent) -> FeedsPlan {
         if content.header.circumstances.draft { FeedsPlan::Never } else { FeedsPlan::Always }
     }
 }

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::catalogue::{Ask, Exercise, Step};
+use super::catalogue::{Exercise, Step, StepType};
 use crate::kernel::Fields;
 use crate::kernel::device_time::local_time;
 
@@ -71,13 +71,13 @@ impl Answers {
         exercise.steps.iter().find(|step| {
             let Some(answer) = self.get(&step.id) else { return false };
             match &step.ask {
-                Ask::Single { stop_on, .. } => {
+                StepType::Single { stop_on, .. } => {
                     answer.as_str().is_some_and(|key| stop_on.iter().any(|stop| stop == key))
                 }
-                Ask::Scale { stop_at } => {
+                StepType::Scale { stop_at } => {
                     answer.as_u64().zip(*stop_at).is_some_and(|(value, stop)| value >= u64::from(stop))
                 }
-                Ask::Confirm => step.required && *answer == Value::Bool(false),
+                StepType::Confirm => step.required && *answer == Value::Bool(false),
                 _ => false,
             }
         })
@@ -103,54 +103,54 @@ struct Check<'c> {
 impl Check<'_> {
     fn answer(&mut self, at: &str, step: &Step, value: Value) -> Option<Value> {
         match &step.ask {
-            Ask::Info => self.wrong(at, "takes no answer"),
-            Ask::TextShort => self.text(at, value, SHORT),
-            Ask::TextLong => self.text(at, value, LONG),
-            Ask::Person => self.text(at, value, NAME),
-            Ask::List { .. } => {
+            StepType::Info => self.wrong(at, "takes no answer"),
+            StepType::TextShort => self.text(at, value, SHORT),
+            StepType::TextLong => self.text(at, value, LONG),
+            StepType::Person => self.text(at, value, NAME),
+            StepType::List { .. } => {
                 let list = self.list(at, value, ITEMS)?;
                 self.each(at, list, |check, at, text| check.text(at, text, SHORT))
             }
-            Ask::Scale { .. } => match value.as_u64() {
+            StepType::Scale { .. } => match value.as_u64() {
                 Some(0..=10) => Some(value),
                 _ => self.wrong(at, "must be a whole number from 0 to 10"),
             },
-            Ask::Single { .. } => self.option(at, value, &step.ask.options()),
-            Ask::Multi { .. } => {
+            StepType::Single { .. } => self.option(at, value, &step.ask.options()),
+            StepType::Multi { .. } => {
                 let options = step.ask.options();
                 let list = self.list(at, value, options.len())?;
                 let list = self.each(at, list, |check, at, one| check.option(at, one, &options))?;
                 self.unique(at, list)
             }
-            Ask::Rank { max, from } => {
+            StepType::Rank { max, from } => {
                 let cards = self.exercise.step(&from.step).map(|sorted| &sorted.ask);
-                let cards = if let Some(Ask::CardSort { cards, .. }) = cards { cards.as_slice() } else { &[] };
+                let cards = if let Some(StepType::CardSort { cards, .. }) = cards { cards.as_slice() } else { &[] };
                 let list = self.list(at, value, *max)?;
                 let list = self.each(at, list, |check, at, item| check.card(at, item, cards))?;
                 self.unique(at, list)
             }
-            Ask::CardSort { piles, cards, own_cards } => self.piles(at, value, piles, cards, *own_cards),
-            Ask::Timer { .. } => match value.as_u64() {
+            StepType::CardSort { piles, cards, own_cards } => self.piles(at, value, piles, cards, *own_cards),
+            StepType::Timer { .. } => match value.as_u64() {
                 Some(0..=SECONDS) => Some(value),
                 _ => self.wrong(at, "must be a whole number of seconds, at most a day"),
             },
-            Ask::Audio | Ask::Drawing => self.described(at, value),
-            Ask::Date => match value.as_str().map(str::parse::<Date>) {
+            StepType::Audio | StepType::Drawing => self.described(at, value),
+            StepType::Date => match value.as_str().map(str::parse::<Date>) {
                 Some(Ok(date)) if value.as_str().is_some_and(|text| text.len() == 10) => Some(json!(date)),
                 _ => self.wrong(at, "must be a date such as 2026-11-02"),
             },
-            Ask::Time => {
+            StepType::Time => {
                 let right = value.as_str().is_some_and(|text| local_time(text).is_ok());
                 if right { Some(value) } else { self.wrong(at, "must be a time such as 18:30") }
             }
-            Ask::Confirm => {
+            StepType::Confirm => {
                 if value.is_boolean() {
                     Some(value)
                 } else {
                     self.wrong(at, "must be true or false")
                 }
             }
-            Ask::Pair { repeat } => {
+            StepType::Pair { repeat } => {
                 let list = self.list(at, value, *repeat)?;
                 self.each(at, list, Self::pair)
             }

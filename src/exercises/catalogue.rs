@@ -55,7 +55,7 @@ pub enum Guidance {
 /// The offer of an exercise to a patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Offer {
+pub enum Availability {
     /// It is offered.
     Yes,
     /// It is offered together with a therapist, who assigns it.
@@ -64,7 +64,7 @@ pub enum Offer {
     NotNow,
 }
 
-impl Offer {
+impl Availability {
     /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ pub struct Caution {
     /// The flag.
     pub flag: CautionFlag,
     /// The offer to patients who have it.
-    pub offer: Offer,
+    pub offer: Availability,
 }
 
 /// A step.
@@ -92,7 +92,7 @@ pub struct Step {
     pub id: String,
     /// The question.
     #[serde(flatten)]
-    pub ask: Ask,
+    pub ask: StepType,
     /// The hours after the others at which it is asked.
     #[serde(default)]
     pub defer_h: Option<u32>,
@@ -104,7 +104,7 @@ pub struct Step {
 /// The question of a step, with the bounds of its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Ask {
+pub enum StepType {
     /// A text to read, without an answer.
     Info,
     /// A text of a few words.
@@ -146,7 +146,7 @@ pub enum Ask {
         /// The largest number of them.
         max: usize,
         /// The source of the cards.
-        from: Pile,
+        from: CardPile,
     },
     /// Cards, sorted into piles.
     CardSort {
@@ -189,14 +189,14 @@ fn one() -> usize {
 /// A pile of a step that sorts cards.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pile {
+pub struct CardPile {
     /// The step.
     pub step: String,
     /// The pile.
     pub pile: String,
 }
 
-impl Ask {
+impl StepType {
     /// Returns its name on the wire.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Caution flags: the therapists' reasons against some exercises for one patient.
 //!
-//! They belong to the clinic that set them: its therapists see only these. What is offered to the patient depends on the
-//! flags of all clinics.
+//! They belong to the clinic that set them: its therapists see only these. What is offered to the patient depends on
+//! the flags of all clinics.
 //!
 //! They are never named to the patient, who sees only the offers. The patient cannot see that they changed either.
 

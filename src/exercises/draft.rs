@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::answers::Answers;
 use super::catalogue::{Exercise, find};
-use super::model::{Content, Distress, Header};
+use super::model::{Distress, Header, ResponseContent};
 use crate::http::Patchable;
 use crate::items::CircumstancesFields;
 use crate::kernel::{Fields, Id, Result};
@@ -97,7 +97,7 @@ impl PutExerciseResponse {
     /// # Errors
     ///
     /// [`crate::kernel::Error::Invalid`] with every fault.
-    pub fn parse(self) -> Result<Content> {
+    pub fn parse(self) -> Result<ResponseContent> {
         let mut fields = Fields::new();
         let exercise = exercise(&self.exercise_key, self.exercise_version, &mut fields);
         let draft = self.status.as_deref() == Some("draft");
@@ -125,11 +125,11 @@ impl PutExerciseResponse {
             assignment_id: self.assignment_id.map(Id::from_uuid),
         });
         let answers = answers.filter(|answers| !answers.is_empty());
-        fields.finish(header.map(|header| Content { header, answers, distress }))
+        fields.finish(header.map(|header| ResponseContent { header, answers, distress }))
     }
 
     /// Returns the body that would parse to `content`.
-    pub fn of(content: &Content) -> Self {
+    pub fn of(content: &ResponseContent) -> Self {
         let header = &content.header;
         let CircumstancesFields { status, occurred_at, zone, recorded_at, prompt_id } =
             CircumstancesFields::of(&header.circumstances);

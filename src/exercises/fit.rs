@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::catalogue::{Exercise, Guidance, Offer, newest};
+use super::catalogue::{Availability, Exercise, Guidance, newest};
 use crate::planning::window::Phase;
 use crate::settings::CautionFlag;
 
@@ -56,15 +56,16 @@ fn counted(phase: Phase) -> Phase {
 /// Returns the offer of `exercise` to a patient in `phase` with `flags`. An open assignment of a linked therapist
 /// (`assigned`) opens an exercise that is offered together with a therapist; nothing opens one that is not offered for
 /// now.
-pub fn offer(exercise: &Exercise, flags: &BTreeSet<CautionFlag>, assigned: bool, phase: Phase) -> Offer {
+pub fn offer(exercise: &Exercise, flags: &BTreeSet<CautionFlag>, assigned: bool, phase: Phase) -> Availability {
     let phase = counted(phase);
     if phase == Phase::Acute && !exercise.phases.contains(&phase) {
-        return Offer::NotNow;
+        return Availability::NotNow;
     }
-    let own = if exercise.guidance == Guidance::TherapistOnly { Offer::WithTherapist } else { Offer::Yes };
+    let own =
+        if exercise.guidance == Guidance::TherapistOnly { Availability::WithTherapist } else { Availability::Yes };
     let cautions = exercise.cautions.iter().filter(|caution| flags.contains(&caution.flag));
-    match cautions.map(|caution| caution.offer).max().unwrap_or(Offer::Yes).max(own) {
-        Offer::WithTherapist if assigned => Offer::Yes,
+    match cautions.map(|caution| caution.offer).max().unwrap_or(Availability::Yes).max(own) {
+        Availability::WithTherapist if assigned => Availability::Yes,
         offer => offer,
     }
 }
@@ -111,7 +112,7 @@ pub struct Candidate {
     /// The exercise.
     pub exercise: &'static Exercise,
     /// Whether it is offered.
-    pub offer: Offer,
+    pub offer: Availability,
     /// Its fit to the phase.
     pub fit: Fit,
     /// The days since it was last done.
@@ -141,7 +142,7 @@ impl Situation {
         let mut found: Vec<_> = self
             .library()
             .into_iter()
-            .filter(|one| one.offer == Offer::Yes && one.days_since != Some(0))
+            .filter(|one| one.offer == Availability::Yes && one.days_since != Some(0))
             .filter(|one| self.minutes.is_none_or(|minutes| one.exercise.minutes <= minutes))
             .map(|one| {
                 let reasons = self.reasons(&one);

@@ -82,7 +82,7 @@ impl Distress {
 
 /// The whole content, header included.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Content {
+pub struct ResponseContent {
     /// The header.
     pub header: Header,
     /// The answers to its steps.
@@ -91,7 +91,7 @@ pub struct Content {
     pub distress: Option<Distress>,
 }
 
-impl Content {
+impl ResponseContent {
     /// Refuses a change of the exercise.
     ///
     /// # Errors
@@ -114,10 +114,10 @@ impl Content {
 #[derive(Debug)]
 pub enum Responses {}
 
-impl items::Kind for Responses {
+impl items::ItemKind for Responses {
     type Id = Response;
     type Header = Header;
-    type Content = Content;
+    type Content = ResponseContent;
 
     const ENTITY: Entity = Entity::Response;
     const TABLE: &'static str = "exercise_responses";
@@ -127,20 +127,20 @@ impl items::Kind for Responses {
         Section { number: 12, column: "distress", grant: Some(Sections::DISTRESS) },
     ];
 
-    fn header(content: &Content) -> &Header {
+    fn header(content: &ResponseContent) -> &Header {
         &content.header
     }
 
-    fn header_mut(content: &mut Content) -> &mut Header {
+    fn header_mut(content: &mut ResponseContent) -> &mut Header {
         &mut content.header
     }
 
-    fn sections(content: &Content) -> Result<Vec<Option<Box<RawValue>>>> {
+    fn sections(content: &ResponseContent) -> Result<Vec<Option<Box<RawValue>>>> {
         Ok(vec![section(&content.answers)?, section(&content.distress)?])
     }
 
-    fn content(header: Header, sections: &[Option<&RawValue>]) -> serde_json::Result<Content> {
-        Ok(Content { header, answers: items::read(sections, 0)?, distress: items::read(sections, 1)? })
+    fn content(header: Header, sections: &[Option<&RawValue>]) -> serde_json::Result<ResponseContent> {
+        Ok(ResponseContent { header, answers: items::read(sections, 0)?, distress: items::read(sections, 1)? })
     }
 
     fn links(header: &Header) -> Vec<Option<Id<Any>>> {

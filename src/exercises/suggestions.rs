@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::assignments::{self, AssignmentRow};
-use super::catalogue::Offer;
+use super::catalogue::Availability;
 use super::fit::{Situation, offer};
 use super::model::{Header, Responses};
 use super::store::ResponseTable;
@@ -106,7 +106,7 @@ impl Sources {
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Result<Offer> {
+pub fn offer_of<A>(tx: &mut Tx<'_>, access: &Access<A>, header: &Header) -> Result<Availability> {
     let flags = settings::find_cautions(tx, access)?;
     let doses = course::doses(tx, access)?;
     let phase = window::context(&doses, WindowParams::shipped(), header.circumstances.occurred_at).phase;

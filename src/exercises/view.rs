@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::draft::DistressFields;
-use super::model::{Content, Responses};
+use super::model::{ResponseContent, Responses};
 use super::translations::{Common, Words};
 use crate::care::grants::Sections;
-use crate::course::Surroundings;
-use crate::items::Opened;
-use crate::items::view::{ItemView, Shown};
+use crate::course::ContextSource;
+use crate::items::OpenedItem;
+use crate::items::view::{ItemPresenter, ItemView};
 use crate::kernel::{Id, Result};
 
 /// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that
@@ -95,14 +95,14 @@ pub struct SupportView {
 /// The exercise that is offered as grounding.
 const GENTLE: &str = "grounding-54321";
 
-impl Shown for Responses {
+impl ItemPresenter for Responses {
     type Fields = ResponseFields;
     type Manner = Option<&'static str>;
 
     fn fields(
-        opened: &mut Opened<Self>,
+        opened: &mut OpenedItem<Self>,
         shared: Option<Sections>,
-        around: &Surroundings,
+        around: &ContextSource,
         language: Self::Manner,
     ) -> Result<ResponseFields> {
         // A reader's words are in the language of their request: they must not learn the patient's language.
@@ -127,7 +127,7 @@ impl Shown for Responses {
     }
 }
 
-fn stopped(content: &Content, words: Words) -> Result<Option<StoppedView>> {
+fn stopped(content: &ResponseContent, words: Words) -> Result<Option<StoppedView>> {
     let exercise = content.header.exercise()?;
     let step = content.answers.as_ref().and_then(|answers| answers.stopped_at(exercise));
     Ok(step.map(|step| StoppedView {
@@ -137,7 +137,7 @@ fn stopped(content: &Content, words: Words) -> Result<Option<StoppedView>> {
 }
 
 /// Lists the steps that are asked some hours after the exercise was done and have no answer yet.
-fn later(content: &Content) -> Result<Vec<LaterView>> {
+fn later(content: &ResponseContent) -> Result<Vec<LaterView>> {
     let exercise = content.header.exercise()?;
     let open = exercise.steps.iter().filter_map(|step| {
         let hours = step.defer_h?;

@@ -35,13 +35,13 @@ impl Display for At<'_> {
 
 /// A fault, with its place as soon as that is known.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct ReadFault {
     pub pointer: Option<String>,
     field: Option<String>,
     pub detail: String,
 }
 
-impl Fault {
+impl ReadFault {
     pub(super) fn of(detail: impl Into<String>) -> Self {
         Self { pointer: None, field: None, detail: detail.into() }
     }
@@ -55,13 +55,13 @@ impl Fault {
     }
 }
 
-impl Display for Fault {
+impl Display for ReadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
     }
 }
-impl std::error::Error for Fault {}
-impl Error for Fault {
+impl std::error::Error for ReadFault {}
+impl Error for ReadFault {
     /// Passes on a type's own message if it starts as this API's details do: another may quote the value.
     fn custom<M: Display>(message: M) -> Self {
         let message = message.to_string();

@@ -61,7 +61,7 @@ pub use precondition::{EntityTag, Preconditions};
 pub use problem::Problem;
 pub use query::Query;
 pub use reply::Reply;
-pub use request::{Answer, Command, Content, NewId, Origin, Request};
+pub use request::{ChangeResult, Command, NewId, Origin, Request, RequestBody};
 pub use settings::Settings;
 
 use crate::kernel::{Code, Error};

@@ -18,7 +18,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value, map};
 
-use super::faults::{At, Fault, Step};
+use super::faults::{At, ReadFault, Step};
 use super::strict_json::whole;
 use crate::kernel::{Error, FieldError, Result};
 
@@ -196,7 +196,7 @@ fn take_out(document: &mut Value, pointer: &str) -> bool {
     taken.is_some() || take_out(document, parent)
 }
 
-type Outcome<T> = std::result::Result<T, Fault>;
+type ReadResult<T> = std::result::Result<T, ReadFault>;
 
 /// The source of a value.
 #[derive(Clone, Copy)]
@@ -224,7 +224,7 @@ struct Reads<'n> {
 }
 
 impl<'de, 'n> Node<'de, 'n> {
-    fn read<S: DeserializeSeed<'de>>(self, seed: S) -> Outcome<S::Value> {
+    fn read<S: DeserializeSeed<'de>>(self, seed: S) -> ReadResult<S::Value> {
         seed.deserialize(self).map_err(|fault| fault.located(self.at))
     }
 
@@ -240,9 +240,9 @@ impl<'de, 'n> Node<'de, 'n> {
     }
 
     /// Returns the value itself; of parameters, the last one.
-    fn one(self) -> Outcome<Self> {
+    fn one(self) -> ReadResult<Self> {
         let Source::Pairs(pairs) = self.source else { return Ok(self) };
-        let Some((_, text)) = pairs.last() else { return Err(Fault::of("is required")) };
+        let Some((_, text)) = pairs.last() else { return Err(ReadFault::of("is required")) };
         Ok(Self { source: Source::Text(text), ..self })
     }
 }
@@ -273,7 +273,11 @@ struct Items<'de, 'n> {
 }
 
 impl<'de> Items<'de, '_> {
-    fn value<S: DeserializeSeed<'de>>(&self, (step, source): (Step<'de>, Source<'de>), seed: S) -> Outcome<S::Value> {
+    fn value<S: DeserializeSeed<'de>>(
+        &self,
+        (step, source): (Step<'de>, Source<'de>),
+        seed: S,
+    ) -> ReadResult<S::Value> {
         // Lists are replaced as a whole, so their objects are complete.
         let patch = self.node.reads.patch && matches!(step, Step::Key(_));
         Node { source, at: &At::In(self.node.at, step), reads: Reads { patch, ..self.node.reads } }.read(seed)
@@ -281,15 +285,15 @@ impl<'de> Items<'de, '_> {
 }
 
 impl<'de> SeqAccess<'de> for Items<'de, '_> {
-    type Error = Fault;
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Outcome<Option<S::Value>> {
+    type Error = ReadFault;
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> ReadResult<Option<S::Value>> {
         self.list.next().map(|item| self.value(item, seed)).transpose()
     }
 }
 
 impl<'de> MapAccess<'de> for Items<'de, '_> {
-    type Error = Fault;
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Outcome<Option<S::Value>> {
+    type Error = ReadFault;
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> ReadResult<Option<S::Value>> {
         for (step, source) in self.list.by_ref() {
             let Step::Key(key) = step else { continue };
             // A member that is null is absent: of what is put, and of what a patch leaves.
@@ -302,8 +306,8 @@ impl<'de> MapAccess<'de> for Items<'de, '_> {
         }
         Ok(None)
     }
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Outcome<S::Value> {
-        let held = self.held.take().ok_or_else(|| Fault::of("is required"))?;
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> ReadResult<S::Value> {
+        let held = self.held.take().ok_or_else(|| ReadFault::of("is required"))?;
         self.value(held, seed)
     }
 }
@@ -323,18 +327,18 @@ fn natural(text: &str) -> Option<u64> {
 
 macro_rules! scalars {
     ($($method:ident $visit:ident $parse:expr, $detail:literal;)*) => { $(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
             let node = self.one()?;
             let Source::Text(text) = node.source else { return node.deserialize_any(visitor) };
-            visitor.$visit($parse(text).ok_or_else(|| Fault::of($detail))?)
+            visitor.$visit($parse(text).ok_or_else(|| ReadFault::of($detail))?)
         }
     )* };
 }
 
 impl<'de> Deserializer<'de> for Node<'de, '_> {
-    type Error = Fault;
+    type Error = ReadFault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
         match self.one()?.source {
             Source::Json(Value::Null) => visitor.visit_unit(),
             Source::Json(Value::Bool(value)) => visitor.visit_bool(*value),
@@ -349,17 +353,17 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
             Source::Text(text) => visitor.visit_borrowed_str(text),
         }
     }
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
         if matches!(self.source, Source::Json(Value::Null)) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
     /// Reads no parameters.
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
         if let Source::Pairs(_) = self.source { visitor.visit_unit() } else { self.deserialize_any(visitor) }
     }
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> ReadResult<V::Value> {
         visitor.visit_newtype_struct(self)
     }
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
         if let Source::Pairs(_) = self.source { visitor.visit_map(self.items()) } else { self.deserialize_any(visitor) }
     }
     fn deserialize_struct<V: Visitor<'de>>(
@@ -367,9 +371,9 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Outcome<V::Value> {
+    ) -> ReadResult<V::Value> {
         if !matches!(self.source, Source::Json(Value::Object(_)) | Source::Pairs(_)) {
-            return Err(Fault::of("must be an object"));
+            return Err(ReadFault::of("must be an object"));
         }
         for (step, _) in self.items().list {
             let mut unknown = self.reads.unknown.borrow_mut();
@@ -379,12 +383,17 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         }
         visitor.visit_map(Items { fields: Some(fields), ..self.items() })
     }
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> ReadResult<V::Value> {
         let Source::Pairs(pairs) = self.source else { return self.deserialize_any(visitor) };
         let (_, last) = pairs.split_at(pairs.len().saturating_sub(len));
         visitor.visit_seq(Self { source: Source::Pairs(last), ..self }.items())
     }
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, len: usize, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> ReadResult<V::Value> {
         self.deserialize_tuple(len, visitor)
     }
     fn deserialize_enum<V: Visitor<'de>>(
@@ -392,7 +401,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Outcome<V::Value> {
+    ) -> ReadResult<V::Value> {
         let node = self.one()?;
         match node.source {
             Source::Json(Value::String(name)) => visitor.visit_enum(BorrowedStrDeserializer::new(name)),
@@ -401,7 +410,7 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
             _ => node.deserialize_any(visitor),
         }
     }
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
         visitor.visit_unit()
     }
     scalars! {
@@ -418,14 +427,14 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
         deserialize_f64 visit_f64 parsed, "must be a number";
     }
     /// Reads a text. Some types would also take a list of its bytes.
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
         let node = self.one()?;
         match node.source {
             Source::Json(Value::String(_)) | Source::Text(_) => node.deserialize_any(visitor),
-            _ => Err(Fault::invalid_type(Unexpected::Other("no text"), &visitor)),
+            _ => Err(ReadFault::invalid_type(Unexpected::Other("no text"), &visitor)),
         }
     }
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Outcome<V::Value> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> ReadResult<V::Value> {
         self.deserialize_str(visitor)
     }
     forward_to_deserialize_any! {

@@ -18,7 +18,7 @@ use crate::kernel::{Error, Fields, Id, Result};
 /// Extraction never fails. [`Request::into_command`] tells the faults of the parts. It is called once the caller has
 /// access: a stranger learns nothing from the faults of a form.
 ///
-/// `I` is read by [`PathOf`], `B` is a [`Content`].
+/// `I` is read by [`PathOf`], `B` is a [`RequestBody`].
 #[derive(Debug)]
 pub struct Request<I = (), B = ()> {
     id: Result<I>,
@@ -102,7 +102,7 @@ impl<I, B> Request<I, B> {
 }
 
 /// The body of a change, with the received bytes.
-pub trait Content: Sized + 'static {
+pub trait RequestBody: Sized + 'static {
     /// Reads the body.
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self>;
     /// Returns the canonical form of the received bytes, by which a retry is recognised.
@@ -112,7 +112,7 @@ pub trait Content: Sized + 'static {
 /// A body that is being read.
 pub type Reading<B> = Pin<Box<dyn Future<Output = (Result<B>, Bytes)>>>;
 
-impl Content for () {
+impl RequestBody for () {
     fn read(_: &HttpRequest, _: &mut Payload) -> Reading<Self> {
         Box::pin(std::future::ready((Ok(()), Bytes::new())))
     }
@@ -124,7 +124,7 @@ impl Content for () {
 
 macro_rules! content {
     ($(<$($of:ident),*> $body:ty;)*) => { $(
-        impl<T: DeserializeOwned + ToSchema + 'static, $(const $of: usize),*> Content for $body {
+        impl<T: DeserializeOwned + ToSchema + 'static, $(const $of: usize),*> RequestBody for $body {
             fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
                 let body = Self::from_request(request, payload);
                 Box::pin(async move {
@@ -147,7 +147,7 @@ macro_rules! content {
 }
 content! { <MOST> Body<T, MOST>; <> MaybeBody<T>; }
 
-impl<T: Patchable> Content for Patch<T> {
+impl<T: Patchable> RequestBody for Patch<T> {
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
         let body = Self::from_request(request, payload);
         Box::pin(async move {
@@ -162,7 +162,7 @@ impl<T: Patchable> Content for Patch<T> {
     }
 }
 
-impl<I: DeserializeOwned + 'static, B: Content> FromRequest for Request<I, B> {
+impl<I: DeserializeOwned + 'static, B: RequestBody> FromRequest for Request<I, B> {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
 
@@ -199,7 +199,7 @@ impl<'de, K> Deserialize<'de> for NewId<K> {
 
 /// The answer to a change, before it is rendered.
 #[derive(Debug)]
-pub struct Answer<V> {
+pub struct ChangeResult<V> {
     origin: Origin,
     value: V,
 }
@@ -213,7 +213,7 @@ pub struct Origin {
     path: String,
 }
 
-impl<V> Answer<V> {
+impl<V> ChangeResult<V> {
     /// Makes the answer to a request for `path`: whether the object is new, whether the request was done before under
     /// its idempotency key, and the value that the unit returned.
     pub fn new(path: String, created: bool, replayed: bool, value: V) -> Self {

@@ -21,7 +21,7 @@ pub fn run<C, T>(
     command: &mut Result<C>,
     work: impl FnOnce(&mut Tx<'_>, &C) -> Result<Outcome<T>>,
 ) -> Result<Outcome<T>> {
-    if let Claim::Done(done) = store::claim(tx, account, once, now)? {
+    if let Claim::Completed(done) = store::claim(tx, account, once, now)? {
         return Ok(Outcome::replay(done));
     }
     let command = match command {
@@ -30,6 +30,6 @@ pub fn run<C, T>(
         Err(fault) => return Err(std::mem::replace(fault, Error::Unavailable("the request was refused before"))),
     };
     let outcome = work(tx, command)?;
-    store::settle(tx, account, once, outcome.done, now)?;
+    store::record_outcome(tx, account, once, outcome.done, now)?;
     Ok(outcome)
 }

@@ -11,6 +11,6 @@ const KEPT: SignedDuration = SignedDuration::from_mins(24 * 60 + 5);
 /// Deletes used keys.
 pub const TASK: Clearing = Clearing {
     name: "used-keys",
-    next_due: &[Due::at("replays", "created_at").after(KEPT)],
+    next_due: &[Due::at("idempotency_records", "created_at").after(KEPT)],
     clear: |tx, _, now, most| store::delete_old(tx, now, most),
 };

@@ -119,5 +119,5 @@ pub(super) enum Claim {
     /// The key is new: do the work, then settle.
     Fresh,
     /// It was done before: render this again.
-    Done(RecordedOutcome),
+    Completed(RecordedOutcome),
 }

@@ -5,7 +5,7 @@ use jiff::{Timestamp, ToSpan};
 use subtle::ConstantTimeEq;
 
 use super::model::{Claim, IdempotentRequest, RecordedOutcome};
-use crate::db::schema::replays;
+use crate::db::schema::idempotency_records;
 use crate::db::{AnyConnection, At, Both, Tx};
 use crate::kernel::id::{Account, Any};
 use crate::kernel::{Code, Error, Id, Result, limits};
@@ -21,23 +21,22 @@ pub(super) fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &IdempotentRequ
         return Ok(Claim::Fresh);
     }
     let rows: Vec<(Vec<u8>, i32, Option<Id<Any>>)> = Both(
-        replays::table.filter(replays::account_id.eq(account)).filter(replays::key_hash.eq(key.to_vec())).select((
-            replays::fingerprint,
-            replays::status,
-            replays::reference,
-        )),
+        idempotency_records::table
+            .filter(idempotency_records::account_id.eq(account))
+            .filter(idempotency_records::key_hash.eq(key.to_vec()))
+            .select((idempotency_records::fingerprint, idempotency_records::status, idempotency_records::reference)),
     )
     .load(tx.conn())?;
     let Some((fingerprint, status, reference)) = rows.into_iter().next() else { return Ok(Claim::Fresh) };
     if !bool::from(fingerprint.as_slice().ct_eq(&once.fingerprint)) {
         return Err(Error::Malformed(Code::KeyReused, "the key came with another request before".to_owned()));
     }
-    let status = u16::try_from(status).map_err(|_range| Error::corrupt("replays", account))?;
-    Ok(Claim::Done(RecordedOutcome { status, reference: reference.map(Id::uuid) }))
+    let status = u16::try_from(status).map_err(|_range| Error::corrupt("idempotency_records", account))?;
+    Ok(Claim::Completed(RecordedOutcome { status, reference: reference.map(Id::uuid) }))
 }
 
 /// Keeps what was done under the key.
-pub(super) fn settle(
+pub(super) fn record_outcome(
     tx: &mut Tx<'_>,
     account: Id<Account>,
     once: &IdempotentRequest,
@@ -53,12 +52,16 @@ pub(super) fn settle(
         insert(tx, account, &key, once, Some(done), now)?;
         return Ok(());
     }
-    diesel::update(replays::table.filter(replays::account_id.eq(account)).filter(replays::key_hash.eq(key.to_vec())))
-        .set((
-            replays::status.eq(i32::from(done.status)),
-            replays::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
-        ))
-        .execute(tx.conn())?;
+    diesel::update(
+        idempotency_records::table
+            .filter(idempotency_records::account_id.eq(account))
+            .filter(idempotency_records::key_hash.eq(key.to_vec())),
+    )
+    .set((
+        idempotency_records::status.eq(i32::from(done.status)),
+        idempotency_records::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
+    ))
+    .execute(tx.conn())?;
     Ok(())
 }
 
@@ -78,14 +81,14 @@ fn insert(
     now: Timestamp,
 ) -> Result<bool> {
     let inserted = Both(
-        diesel::insert_into(replays::table)
+        diesel::insert_into(idempotency_records::table)
             .values((
-                replays::account_id.eq(account),
-                replays::key_hash.eq(key.to_vec()),
-                replays::fingerprint.eq(once.fingerprint.to_vec()),
-                replays::status.eq(done.map_or(0, |done| i32::from(done.status))),
-                replays::reference.eq(done.and_then(|done| done.reference).map(Id::<Any>::from_uuid)),
-                replays::created_at.eq(At(now)),
+                idempotency_records::account_id.eq(account),
+                idempotency_records::key_hash.eq(key.to_vec()),
+                idempotency_records::fingerprint.eq(once.fingerprint.to_vec()),
+                idempotency_records::status.eq(done.map_or(0, |done| i32::from(done.status))),
+                idempotency_records::reference.eq(done.and_then(|done| done.reference).map(Id::<Any>::from_uuid)),
+                idempotency_records::created_at.eq(At(now)),
             ))
             .on_conflict_do_nothing(),
     )
@@ -95,33 +98,33 @@ fn insert(
 
 /// Forgets the oldest keys of an account that has too many.
 fn forget_oldest(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
-    let own = replays::table.filter(replays::account_id.eq(account));
+    let own = idempotency_records::table.filter(idempotency_records::account_id.eq(account));
     let last: Option<At> = own
-        .order(replays::created_at.desc())
+        .order(idempotency_records::created_at.desc())
         .offset(limits::IDEMPOTENCY_KEYS.rows())
         .limit(1)
-        .select(replays::created_at)
+        .select(idempotency_records::created_at)
         .first(tx.conn())
         .optional()?;
     if let Some(last) = last {
-        diesel::delete(own.filter(replays::created_at.le(last))).execute(tx.conn())?;
+        diesel::delete(own.filter(idempotency_records::created_at.le(last))).execute(tx.conn())?;
     }
     Ok(())
 }
 
 /// Deletes keys older than 24 hours, about `most` of them at a time. Returns their number.
 ///
-/// Spans accounts: rests on the index `replays_created`.
+/// Spans accounts: rests on the index `idempotency_records_created`.
 pub(super) fn delete_old(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
     let old = At(now.checked_sub(24.hours()).unwrap_or(now));
-    let last: Option<At> = replays::table
-        .filter(replays::created_at.lt(old))
-        .order(replays::created_at)
+    let last: Option<At> = idempotency_records::table
+        .filter(idempotency_records::created_at.lt(old))
+        .order(idempotency_records::created_at)
         .offset(most)
         .limit(1)
-        .select(replays::created_at)
+        .select(idempotency_records::created_at)
         .first(tx.conn())
         .optional()?;
-    let upto = replays::created_at.lt(last.unwrap_or(old));
-    Ok(diesel::delete(replays::table.filter(upto)).execute(tx.conn())?)
+    let upto = idempotency_records::created_at.lt(last.unwrap_or(old));
+    Ok(diesel::delete(idempotency_records::table.filter(upto)).execute(tx.conn())?)
 }

@@ -13,7 +13,7 @@ use crate::db::{At, Tx, authentic};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result, Text, limits};
 use crate::state::State;
-use crate::vault::{Keys, MacLabel, Place, Purpose, Vault};
+use crate::vault::{Keys, MacLabel, Purpose, SealContext, Vault};
 
 /// The time without use after which a session is over.
 pub(super) const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
@@ -68,12 +68,18 @@ pub fn email_key(vault: &Vault, email: &Email) -> Vec<u8> {
     vault.mac(MacLabel::Email, &[email.folded().as_bytes()]).to_vec()
 }
 
-fn profile_place(account: Id<Account>, version: i64) -> Place {
-    Place { table: "accounts", column: "profile", subject: account.uuid(), row: account.uuid(), revision: version }
+fn profile_place(account: Id<Account>, version: i64) -> SealContext {
+    SealContext {
+        table: "accounts",
+        column: "profile",
+        subject: account.uuid(),
+        row: account.uuid(),
+        revision: version,
+    }
 }
 
-fn credential_place(account: Id<Account>) -> Place {
-    Place { table: "accounts", column: "credential", subject: account.uuid(), row: account.uuid(), revision: 1 }
+fn credential_place(account: Id<Account>) -> SealContext {
+    SealContext { table: "accounts", column: "credential", subject: account.uuid(), row: account.uuid(), revision: 1 }
 }
 
 /// Opens a profile row of [`store::names_of`].
@@ -82,7 +88,7 @@ pub fn open_profile(keys: &Keys, account: Id<Account>, version: i64, sealed: &[u
 }
 
 /// An account that is about to be inserted. Its keys are durable already.
-pub struct Draft {
+pub struct PendingAccount {
     /// Its id.
     pub id: Id<Account>,
     /// The patient of the account.
@@ -93,13 +99,13 @@ pub struct Draft {
     keys: Vec<Keys>,
 }
 
-impl std::fmt::Debug for Draft {
+impl std::fmt::Debug for PendingAccount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Draft({})", self.id)
+        write!(f, "PendingAccount({})", self.id)
     }
 }
 
-impl Draft {
+impl PendingAccount {
     /// Returns the keys of the patient.
     pub fn patient_keys(&self) -> Option<&Keys> {
         self.patient.and_then(|patient| self.keys.iter().find(|keys| keys.subject() == patient.uuid()))
@@ -114,7 +120,7 @@ pub async fn draft(
     profile: &Profile,
     passphrase: Passphrase,
     now: Timestamp,
-) -> Result<Draft> {
+) -> Result<PendingAccount> {
     let id: Id<Account> = state.entropy.id(now);
     let credential = passwords.hash(passphrase, &state.entropy).await?;
     let keys = state.vault.create(id.uuid(), &[Purpose::Account], now).await?;
@@ -138,11 +144,11 @@ pub async fn draft(
     };
     let profile = keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?;
     let credential = keys.seal_json(Purpose::Account, &credential_place(id), &credential)?;
-    Ok(Draft { id, patient, row, profile, credential, keys: all })
+    Ok(PendingAccount { id, patient, row, profile, credential, keys: all })
 }
 
 /// Inserts a drafted account. Its keys may be cached once that is durable. `None` when its address is taken.
-pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &Draft) -> Result<Option<Id<Account>>> {
+pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &PendingAccount) -> Result<Option<Id<Account>>> {
     if !store::insert_account(tx, &draft.row, &draft.profile, &draft.credential)? {
         return Ok(None);
     }
@@ -267,9 +273,9 @@ fn note(
 
 /// Exchanges a refresh token for its successor.
 ///
-/// The successor is a keyed hash of the token presented. A client whose reply was lost presents the same token again and
-/// gets the same successor, as long as the session lives. A spent token that comes after its successor was used counts
-/// as theft: the session ends in the unit that answers 401.
+/// The successor is a keyed hash of the token presented. A client whose reply was lost presents the same token again
+/// and gets the same successor, as long as the session lives. A spent token that comes after its successor was used
+/// counts as theft: the session ends in the unit that answers 401.
 ///
 /// # Errors
 ///

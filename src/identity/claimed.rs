@@ -13,7 +13,7 @@ use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
-use crate::http::{Answer, Command, Reply, Request};
+use crate::http::{ChangeResult, Command, Reply, Request};
 use crate::idempotency::{self, IdempotentRequest, Outcome};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
@@ -21,7 +21,7 @@ use crate::state::State;
 use crate::vault::MacLabel;
 
 /// The kinds of account that an operation admits.
-pub trait Kind: 'static {
+pub trait AccountPolicy: 'static {
     /// Whether accounts of `kind` may call it.
     fn admits(kind: AccountKind) -> bool;
 }
@@ -33,17 +33,17 @@ pub enum Staff {}
 #[derive(Debug)]
 pub enum Anyone {}
 
-impl Kind for Patient {
+impl AccountPolicy for Patient {
     fn admits(kind: AccountKind) -> bool {
         kind == AccountKind::Patient
     }
 }
-impl Kind for Staff {
+impl AccountPolicy for Staff {
     fn admits(kind: AccountKind) -> bool {
         kind == AccountKind::Staff
     }
 }
-impl Kind for Anyone {
+impl AccountPolicy for Anyone {
     fn admits(_: AccountKind) -> bool {
         true
     }
@@ -84,7 +84,7 @@ impl<K> Claimed<K> {
     }
 }
 
-impl<K: Kind> Claimed<K> {
+impl<K: AccountPolicy> Claimed<K> {
     /// Returns the account of the token.
     pub fn account(&self) -> Id<Account> {
         self.account
@@ -130,7 +130,7 @@ impl<K: Kind> Claimed<K> {
     }
 }
 
-impl<K: Kind> Claimed<K> {
+impl<K: AccountPolicy> Claimed<K> {
     /// Reads one snapshot. Its first statement makes the caller live.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ impl<K: Kind> Claimed<K> {
         parse: impl FnOnce(Command<I, B>) -> Result<C>,
         mut work: impl FnMut(&mut Tx<'_>, &Live<K>, &C) -> Result<Outcome<T>> + Send + 'static,
         mut show: impl FnMut(&mut Tx<'_>, &Live<K>, Outcome<T>) -> Result<V> + Send + 'static,
-    ) -> Result<Answer<V>>
+    ) -> Result<ChangeResult<V>>
     where
         C: Send + 'static,
         V: Send + 'static,
@@ -181,7 +181,7 @@ impl<K: Kind> Claimed<K> {
             Ok((status, replayed, show(tx, &live, outcome)?))
         };
         let (status, replayed, value) = state.db.write(unit).await?;
-        Ok(Answer::new(path, status == 201, replayed, value))
+        Ok(ChangeResult::new(path, status == 201, replayed, value))
     }
 
     /// Does `request` as [`Claimed::change`] does, and answers 204.
@@ -264,7 +264,7 @@ impl<K> Live<K> {
     }
 }
 
-impl<K: Kind> FromRequest for Claimed<K> {
+impl<K: AccountPolicy> FromRequest for Claimed<K> {
     type Error = Error;
     type Future = Ready<Result<Self>>;
 

@@ -12,8 +12,8 @@ pub const TASK: Clearing = Clearing {
     clear: |tx, _, now, most| store::delete_over(tx, now, most),
 };
 
-/// Deletes refresh tokens that were spent as long ago as an unspent one is good. Until then a spent one that comes again
-/// tells of theft; afterwards it is unknown, and refused like any other.
+/// Deletes refresh tokens that were spent as long ago as an unspent one is good. Until then a spent one that comes
+/// again tells of theft; afterwards it is unknown, and refused like any other.
 pub const SPENT: Clearing = Clearing {
     name: "spent-tokens",
     next_due: &[Due::at("refresh_tokens", "spent_at").after(IDLE)],

@@ -20,7 +20,7 @@ pub mod routes;
 mod store;
 mod token;
 
-pub use claimed::{Anyone, Caller, Claimed, Kind, Live, Staff, key_of};
+pub use claimed::{AccountPolicy, Anyone, Caller, Claimed, Live, Staff, key_of};
 pub use directory::Directory;
 pub use model::{AccountKind, Email, Passphrase, Profile};
 pub use password::Passwords;

@@ -53,8 +53,8 @@ fn prepared(text: &str) -> Zeroizing<String> {
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// Reads a new passphrase: one line of 15 to 256 characters, not one character repeated, not a well-known one, not the address
-    /// it protects.
+    /// Reads a new passphrase: one line of 15 to 256 characters, not one character repeated, not a well-known one, not
+    /// the address it protects.
     ///
     /// # Errors
     ///
@@ -82,8 +82,8 @@ impl Passphrase {
         Ok(Self(text))
     }
 
-    /// Takes the passphrase of a log-in unchecked: only whether it fits matters. It is as long as the request allows, and
-    /// is never cut: the beginning of a passphrase is another one.
+    /// Takes the passphrase of a log-in unchecked: only whether it fits matters. It is as long as the request allows,
+    /// and is never cut: the beginning of a passphrase is another one.
     pub fn typed(text: String) -> Self {
         Self(prepared(&Zeroizing::new(text)))
     }

@@ -10,7 +10,8 @@ use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::{authentic, locked};
 
-/// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token lives.
+/// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token
+/// lives.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 authentic! {

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::model::{Header as _, Kind, Part, Row, stays_done};
-use super::seal::{self, Opened};
+use super::model::{Header as _, ItemKind, ItemRow, Part, stays_done};
+use super::seal::{self, OpenedItem};
 use super::store;
 use super::store::table::{Columns, ItemTable};
 use crate::care::grants::{self, Sections};
@@ -17,7 +17,7 @@ use crate::kernel::{Creation, Error, Id, Result};
 use crate::vault::Keys;
 
 /// The rules of a kind of item.
-pub trait Item: Kind {
+pub trait Item: ItemKind {
     /// Its table.
     type Table: ItemTable;
 
@@ -54,7 +54,7 @@ pub trait Item: Kind {
 
 /// A new item, sealed before the unit as version 1: most ids are free.
 #[derive(Clone, Debug)]
-pub struct New<T: Kind> {
+pub struct New<T: ItemKind> {
     /// Its id.
     pub id: Id<T::Id>,
     content: T::Content,
@@ -62,7 +62,7 @@ pub struct New<T: Kind> {
     parts: Vec<Part>,
 }
 
-impl<T: Kind> New<T> {
+impl<T: ItemKind> New<T> {
     /// Seals a new item; `creation` is the digest of the body that made it.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl<T: Kind> New<T> {
     }
 }
 
-fn columns<T: Kind>(content: &T::Content) -> Columns {
+fn columns<T: ItemKind>(content: &T::Content) -> Columns {
     let header = T::header(content);
     let circumstances = header.circumstances();
     Columns { draft: circumstances.draft, occurred_at: circumstances.occurred_at, links: T::links(header) }
@@ -91,7 +91,7 @@ fn columns<T: Kind>(content: &T::Content) -> Columns {
 /// # Errors
 ///
 /// When it cannot be opened.
-pub fn open<T: Kind, A>(access: &Access<A>, row: &Row) -> Result<Opened<T>> {
+pub fn open<T: ItemKind, A>(access: &Access<A>, row: &ItemRow) -> Result<OpenedItem<T>> {
     seal::open(access.keys()?, access.patient(), (row.id, &row.parts), None)
 }
 
@@ -106,13 +106,13 @@ pub fn put<T: Item>(
     access: &Access<Write>,
     new: &New<T>,
     when: &Preconditions,
-) -> Result<Outcome<Row>> {
+) -> Result<Outcome<ItemRow>> {
     if when.change_only() {
         access.lock(tx)?;
     } else {
         T::check(tx, access, new.id, (None, &new.content))?;
         let (id, version, parts, now) = (new.id.any(), 1, new.parts.clone(), access.now());
-        let row = Row { id, version, parts, received_at: now, updated_at: now, deleted_at: None };
+        let row = ItemRow { id, version, parts, received_at: now, updated_at: now, deleted_at: None };
         let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
         if store::create::<T, T::Table>(tx, access, (&row, &columns::<T>(&new.content)), change)? {
             access.feed_plan(T::on_changed(tx, access, new.id, (None, &new.content))?);
@@ -137,7 +137,7 @@ pub fn put<T: Item>(
 /// # Errors
 ///
 /// [`Error::Deleted`] while it can be undeleted, [`Error::NotFound`] after that and for an unknown id.
-pub fn get<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<Row> {
+pub fn get<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<ItemRow> {
     let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
     match row.deleted_at {
         None => Ok(row),
@@ -158,7 +158,7 @@ pub fn patch<T: Item>(
     id: Id<T::Id>,
     patched: impl FnOnce(&T::Content) -> Result<T::Content>,
     when: &Preconditions,
-) -> Result<Outcome<Row>> {
+) -> Result<Outcome<ItemRow>> {
     access.lock(tx)?;
     let row = get::<T, _>(tx, access, id)?;
     let old = open::<T, _>(access, &row)?;
@@ -184,7 +184,7 @@ pub fn delete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>, w
     }
     when.check(Some(&EntityTag::version(row.version)))?;
     let now = access.now();
-    let row = Row { version: row.version + 1, deleted_at: Some(now), updated_at: now, ..row };
+    let row = ItemRow { version: row.version + 1, deleted_at: Some(now), updated_at: now, ..row };
     T::Table::mark_deleted(tx, access, &row)?;
     record_removal::<T>(tx, access, &row, Op::Delete)
 }
@@ -194,7 +194,7 @@ pub fn delete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>, w
 /// # Errors
 ///
 /// [`Error::NotFound`] for an unknown id, or when it was deleted too long ago.
-pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>) -> Result<Outcome<Row>> {
+pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>) -> Result<Outcome<ItemRow>> {
     access.lock(tx)?;
     let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
     if row.deleted_at.is_none() {
@@ -203,14 +203,14 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
     if row.is_gone(access.now()) {
         return Err(Error::NotFound);
     }
-    let row = Row { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
+    let row = ItemRow { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
     T::Table::mark_deleted(tx, access, &row)?;
     record_removal::<T>(tx, access, &row, Op::Undelete)?;
     grants::drop_item(tx, access, row.id)?;
     Ok(Outcome::ok(id, row))
 }
 
-fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, op: Op) -> Result<()> {
+fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, op: Op) -> Result<()> {
     let feeds = T::on_removed(&open::<T, _>(access, row)?.content()?);
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, row.version, op), feeds)
 }
@@ -220,7 +220,7 @@ fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, o
 /// # Errors
 ///
 /// [`Error::NotFound`] when there was no such version.
-pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &Row, version: i64) -> Result<Vec<Part>> {
+pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &ItemRow, version: i64) -> Result<Vec<Part>> {
     if !(1..=row.version).contains(&version) {
         return Err(Error::NotFound);
     }
@@ -240,7 +240,7 @@ pub fn restore<T: Item>(
     access: &Access<Write>,
     (id, version): (Id<T::Id>, i64),
     when: &Preconditions,
-) -> Result<Outcome<Row>> {
+) -> Result<Outcome<ItemRow>> {
     access.lock(tx)?;
     let row = get::<T, _>(tx, access, id)?;
     let old = open::<T, _>(access, &row)?;
@@ -259,10 +259,10 @@ pub fn restore<T: Item>(
 fn revise<T: Item>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    row: &Row,
-    (old, before, after): (&Opened<T>, &T::Content, &T::Content),
+    row: &ItemRow,
+    (old, before, after): (&OpenedItem<T>, &T::Content, &T::Content),
     op: Op,
-) -> Result<Row> {
+) -> Result<ItemRow> {
     let id = row.id.typed();
     stays_done::<T>(before, after)?;
     T::check(tx, access, id, (Some(before), after))?;
@@ -274,7 +274,7 @@ fn revise<T: Item>(
     for (number, part) in &replaced {
         store::insert_revision(tx, access, row.id, (*number, part), version)?;
     }
-    let row = Row { version, parts, updated_at: access.now(), ..row.clone() };
+    let row = ItemRow { version, parts, updated_at: access.now(), ..row.clone() };
     T::Table::update(tx, access, &row, &columns::<T>(after))?;
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
     if op == Op::Restore {
@@ -291,7 +291,7 @@ fn revise<T: Item>(
 /// # Errors
 ///
 /// [`Error::NotFound`] when no section is open to them, or there is no such item.
-pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<(Row, Sections)> {
+pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<(ItemRow, Sections)> {
     let link = access.link().ok_or(Error::NotFound)?;
     let open = grants::store::visible(tx, access, link, T::grants(), &[id.any()])?;
     // The row of what is closed is not read: a long text would show in the time that it is there.

@@ -1,6 +1,6 @@
 //! Items: versioned, sealed things with sections, such as journal entries and exercise responses.
 //!
-//! A slice *declares* its kind of item ([`Kind`]: header, sections, their numbers and grant bits), its table
+//! A slice *declares* its kind of item ([`ItemKind`]: header, sections, their numbers and grant bits), its table
 //! ([`item_table!`](crate::item_table)) and its rules ([`Item`]: checks, and the consequences of a change). It gets
 //! from here: sealing and opening, creating, replacing, patching, deleting, undeleting, restoring, revisions, sharing,
 //! lists for owner and reader, rendering, purging.
@@ -8,8 +8,8 @@
 //! Every item keeps these rules:
 //!
 //! - It is a sealed header and sealed sections. Each has a revision of its own, the version of the row that last
-//!   changed it; its [`Place`](crate::vault::Place) names it. Replaced parts are kept, so every version can be put
-//!   together again.
+//!   changed it; its [`SealContext`](crate::vault::SealContext) names it. Replaced parts are kept, so every version can
+//!   be put together again.
 //! - Instants and links stand in the clear for look-ups, and again inside the header. The header is authoritative.
 //! - A repeated request changes nothing: neither the body that created it nor the present state, sent by PUT.
 //! - Only the owner sees a draft. A deleted item can be undeleted for 30 days; then its content is purged. An item that
@@ -31,7 +31,7 @@ pub mod view;
 
 pub use actions::{Item, New};
 pub use model::{
-    Circumstances, CircumstancesFields, Header, Kind, Part, Row, Section, UNDO, read, section, stays_done,
+    Circumstances, CircumstancesFields, Header, ItemKind, ItemRow, Part, Section, UNDO, read, section, stays_done,
 };
-pub use seal::{Opened, open, open_header};
+pub use seal::{OpenedItem, open, open_header};
 pub use store::table::{Columns, ItemTable, Scan};

@@ -31,7 +31,7 @@ pub struct Section {
 }
 
 /// A kind of item: its header, its content and its sections.
-pub trait Kind: fmt::Debug + Sized + Send + Sync + 'static {
+pub trait ItemKind: fmt::Debug + Sized + Send + Sync + 'static {
     /// The marker type of its ids.
     type Id: 'static;
     /// The header: times and links.
@@ -86,7 +86,7 @@ pub fn section<S: Serialize>(value: &S) -> Result<Option<Box<RawValue>>> {
     Ok(if matches!(raw.get(), "null" | "[]" | "{}") { None } else { Some(raw) })
 }
 
-/// Reads a section from its stored form, by its place among [`Kind::SECTIONS`]; an empty one is the default.
+/// Reads a section from its stored form, by its place among [`ItemKind::SECTIONS`]; an empty one is the default.
 ///
 /// # Errors
 ///
@@ -189,7 +189,7 @@ pub trait Header: Clone + PartialEq + fmt::Debug + Serialize + DeserializeOwned 
 /// # Errors
 ///
 /// [`Error::Invalid`].
-pub fn stays_done<T: Kind>(old: &T::Content, new: &T::Content) -> Result<()> {
+pub fn stays_done<T: ItemKind>(old: &T::Content, new: &T::Content) -> Result<()> {
     let draft = |content| T::header(content).circumstances().draft;
     let mut fields = Fields::new();
     fields.check(draft(old) || !draft(new), "/status", "what is done does not become a draft again");
@@ -218,7 +218,7 @@ pub struct Part {
 
 /// An item as it is stored.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct ItemRow {
     /// Its id.
     pub id: Id<Any>,
     /// Its version.
@@ -233,7 +233,7 @@ pub struct Row {
     pub deleted_at: Option<Timestamp>,
 }
 
-impl Row {
+impl ItemRow {
     /// Returns the number of its sealed bytes.
     pub fn bytes(&self) -> usize {
         self.parts.iter().filter_map(|part| part.sealed.as_ref()).map(Vec::len).sum()
@@ -241,7 +241,7 @@ impl Row {
 
     /// Returns the parts as of `version`, from the present ones and those that were replaced after it. `kept` holds, by
     /// number, the one with `rev <= version < replaced at` of each, if there is one.
-    pub fn back_to<T: Kind>(&self, version: i64, kept: &[(i32, Part)]) -> Vec<Part> {
+    pub fn back_to<T: ItemKind>(&self, version: i64, kept: &[(i32, Part)]) -> Vec<Part> {
         let numbers = std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number));
         let part = |(number, part): (i32, &Part)| match kept.iter().find(|(kept, _)| *kept == number) {
             Some((_, old)) => old.clone(),
@@ -272,7 +272,7 @@ mod tests {
         let at = Timestamp::UNIX_EPOCH;
         // Version 1 had a text; 2 changed it; 3 added a mood; 4 changed the text again.
         let (id, version, parts_now) = (Id::from_uuid(Uuid::nil()), 4, parts([1, 4, 3, 0, 0]));
-        let now = Row { id, version, parts: parts_now, received_at: at, updated_at: at, deleted_at: None };
+        let now = ItemRow { id, version, parts: parts_now, received_at: at, updated_at: at, deleted_at: None };
         let text = Entries::SECTIONS[0].number;
         assert_eq!(now.back_to::<Entries>(2, &[(text, part(2))]), parts([1, 2, 0, 0, 0]), "no mood yet");
         assert_eq!(now.back_to::<Entries>(3, &[(text, part(2))]), parts([1, 2, 3, 0, 0]));

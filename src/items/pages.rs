@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 
 use super::actions;
-use super::model::{Header as _, Row};
-use super::seal::Opened;
+use super::model::{Header as _, ItemRow};
+use super::seal::OpenedItem;
 use super::store::table::{ItemTable as _, Scan};
-use super::view::{self, ItemView, Shown, Visible};
+use super::view::{self, ItemPresenter, ItemView, Visible};
 use crate::care::door::Policy;
 use crate::care::grants::{self, Sections};
 use crate::care::{Access, Door};
-use crate::course::{self, Background, Surroundings};
+use crate::course::{self, ContextSource, SealedContextSource};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::page::{Page, PageRequest};
@@ -25,10 +25,10 @@ const BYTES: usize = 1024 * 1024;
 const CHUNK: i64 = 200;
 
 /// A place in a list. Readers' lists are in the order of ids, so their instant is not used.
-pub type Place = (Timestamp, Id<Any>);
+pub type CursorPosition = (Timestamp, Id<Any>);
 
 /// The filter of a list.
-pub trait Filter<T: Shown>: Clone + Send + 'static {
+pub trait Filter<T: ItemPresenter>: Clone + Send + 'static {
     /// Returns the part of the filter that the database applies; the list fills in `rows` and `after`.
     fn scan(&self) -> Scan;
     /// Whether the filter may refuse most items that the database finds.
@@ -40,7 +40,7 @@ pub trait Filter<T: Shown>: Clone + Send + 'static {
     /// # Errors
     ///
     /// When a section does not have its shape.
-    fn admits(&self, opened: &Opened<T>, around: &Surroundings) -> Result<bool>;
+    fn admits(&self, opened: &OpenedItem<T>, around: &ContextSource) -> Result<bool>;
 }
 
 /// Reads a page of the owner's items. Rows are read in several units, and opened between the units, until the page is
@@ -49,13 +49,13 @@ pub trait Filter<T: Shown>: Clone + Send + 'static {
 /// # Errors
 ///
 /// The errors of [`Door::read`]; when an item cannot be opened.
-pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
+pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
     door: &Door<P>,
     act: &'static str,
     filter: &F,
-    page: PageRequest<Place>,
+    page: PageRequest<CursorPosition>,
     manner: T::Manner,
-) -> Result<Page<ItemView<T::Fields>, Place>> {
+) -> Result<Page<ItemView<T::Fields>, CursorPosition>> {
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
     let (mut items, mut looked_at, mut bytes, mut after) = (Vec::new(), 0, 0, page.after);
     loop {
@@ -67,7 +67,7 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
         let last = i64::try_from(found.len()).is_ok_and(|read| read < rows);
         looked_at += found.len();
         let (keys, patient, filter) = (door.keys()?.clone(), door.patient()?, filter.clone());
-        let (room, found_bytes) = (page.limit.items() - items.len(), found.iter().map(Row::bytes).sum());
+        let (room, found_bytes) = (page.limit.items() - items.len(), found.iter().map(ItemRow::bytes).sum());
         // The first item of a page may be of any size.
         let room = (room, if items.is_empty() { None } else { Some(BYTES - bytes) });
         let opened = apart(found_bytes, move || {
@@ -89,16 +89,16 @@ pub async fn own<T: Shown, F: Filter<T>, P: Policy>(
 
 /// The views of rows with their sealed bytes, the place of the last row that was opened, and whether a row was left
 /// because there was no room.
-type OpenedRows<T> = (Vec<ItemView<<T as Shown>::Fields>>, usize, Option<Place>, bool);
+type OpenedRows<T> = (Vec<ItemView<<T as ItemPresenter>::Fields>>, usize, Option<CursorPosition>, bool);
 
 /// Opens rows of the owner's and renders those that the filter admits, as many as there is room for: items, and bytes
 /// unless the page is empty.
-fn open_own<T: Shown, F: Filter<T>>(
+fn open_own<T: ItemPresenter, F: Filter<T>>(
     (keys, patient): (&Keys, Id<Patient>),
-    rows: Vec<Row>,
+    rows: Vec<ItemRow>,
     filter: &F,
-    (around, manner): (&Surroundings, T::Manner),
-    (mut after, (room, room_bytes)): (Option<Place>, (usize, Option<usize>)),
+    (around, manner): (&ContextSource, T::Manner),
+    (mut after, (room, room_bytes)): (Option<CursorPosition>, (usize, Option<usize>)),
 ) -> Result<OpenedRows<T>> {
     let (mut items, mut bytes) = (Vec::new(), 0);
     for row in rows {
@@ -118,9 +118,9 @@ fn open_own<T: Shown, F: Filter<T>>(
 }
 
 /// The result of the unit of a reader's list, still sealed.
-struct Found {
-    rows: Vec<(Row, Sections)>,
-    background: Background,
+struct SharedRows {
+    rows: Vec<(ItemRow, Sections)>,
+    background: SealedContextSource,
     next: Option<Id<Any>>,
 }
 
@@ -129,17 +129,17 @@ struct Found {
 /// # Errors
 ///
 /// The errors of [`Door::read`]; when an item cannot be opened.
-pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
+pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
     door: &Door<P>,
     act: &'static str,
     filter: &F,
-    page: PageRequest<Place>,
+    page: PageRequest<CursorPosition>,
     manner: T::Manner,
-) -> Result<Page<ItemView<T::Fields>, Place>> {
+) -> Result<Page<ItemView<T::Fields>, CursorPosition>> {
     let filter = filter.clone();
     let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
     let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
-    let Found { rows, background, next } = found;
+    let SharedRows { rows, background, next } = found;
     let opened = apart(rows.iter().map(|(row, _)| row.bytes()).sum(), move || {
         let around = background.open(&keys, patient)?;
         let render = |(row, sections)| {
@@ -151,12 +151,12 @@ pub async fn shared<T: Shown, F: Filter<T>, P: Policy>(
     Ok(Page { items: opened.await??, next: next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
 }
 
-fn find_shared<T: Shown, F: Filter<T>, A>(
+fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     filter: &F,
-    page: PageRequest<Place>,
-) -> Result<Found> {
+    page: PageRequest<CursorPosition>,
+) -> Result<SharedRows> {
     let link = access.link().ok_or(Error::NotFound)?;
     let after = page.after.map(|(_, id)| id);
     let (open, more) = grants::store::visible_page(tx, access, link, T::grants(), after, page.limit.items())?;
@@ -190,18 +190,23 @@ fn find_shared<T: Shown, F: Filter<T>, A>(
             rows.push((row, sections));
         }
     }
-    Ok(Found { rows, background, next })
+    Ok(SharedRows { rows, background, next })
 }
 
 /// The result of a unit on one item, still sealed.
-pub type Answer = (Visible, Background);
+pub type ItemWithContext = (Visible, SealedContextSource);
 
 /// Returns the answer of a change, for the owner: `row`, or for a replay the present state.
 ///
 /// # Errors
 ///
 /// As [`actions::get`].
-pub fn own_answer<T: Shown, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>, row: Option<Row>) -> Result<Answer> {
+pub fn own_answer<T: ItemPresenter, A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    id: Id<T::Id>,
+    row: Option<ItemRow>,
+) -> Result<ItemWithContext> {
     let row = row.map_or_else(|| actions::get::<T, _>(tx, access, id), Ok)?;
     // Nobody has opened a new item.
     let openings = if row.version > 1 { grants::store::list_openings(tx, access, row.id)? } else { Vec::new() };
@@ -213,7 +218,7 @@ pub fn own_answer<T: Shown, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id
 /// # Errors
 ///
 /// As [`actions::get`] and [`actions::get_shared`].
-pub fn answer<T: Shown, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<Answer> {
+pub fn answer<T: ItemPresenter, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<ItemWithContext> {
     if access.is_owner() {
         let row = actions::get::<T, _>(tx, access, id)?;
         let openings = Some(grants::store::list_openings(tx, access, id.any())?);

@@ -5,23 +5,23 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::actions::{self, New};
-use super::model::{Part, Row};
-use super::pages::{self, Answer, Filter};
-use super::seal::{self, Opened};
-use super::view::{ItemView, Shown, render};
+use super::model::{ItemRow, Part};
+use super::pages::{self, Filter, ItemWithContext};
+use super::seal::{self, OpenedItem};
+use super::view::{ItemPresenter, ItemView, render};
 use crate::care::door::{Care, Own, Policy};
 use crate::care::{Access, Door, Write};
 use crate::changes::{self, Recorded};
 use crate::db::Tx;
 use crate::http::{
-    Answer as Answered, Body, Command, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page,
+    Body, ChangeResult as Answered, Command, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page,
 };
 use crate::idempotency::Outcome;
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Creation, Id, Result};
 
 /// A kind of item that is written over HTTP.
-pub trait Written: Shown {
+pub trait WritableItem: ItemPresenter {
     /// The body of a PUT.
     type Body: Patchable + Send;
 
@@ -35,9 +35,9 @@ pub trait Written: Shown {
     fn body(content: &Self::Content) -> Self::Body;
 }
 
-fn show_item<T: Shown, P: Policy>(
+fn show_item<T: ItemPresenter, P: Policy>(
     door: &Door<P>,
-    (item, background): &Answer,
+    (item, background): &ItemWithContext,
     manner: T::Manner,
 ) -> Result<ItemView<T::Fields>> {
     let around = background.open(door.keys()?, door.patient()?)?;
@@ -45,14 +45,14 @@ fn show_item<T: Shown, P: Policy>(
 }
 
 /// Changes an item by `work`, and answers with the changed item.
-async fn change<T: Shown, I, B, C: Send + 'static>(
+async fn change<T: ItemPresenter, I, B, C: Send + 'static>(
     door: &Door<Own>,
     act: &'static str,
     (request, manner): (Request<I, B>, T::Manner),
     parse: impl FnOnce(Command<I, B>) -> Result<C>,
-    work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<Row>> + Send + 'static,
+    work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<ItemRow>> + Send + 'static,
 ) -> Result<Reply> {
-    let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<Row>| {
+    let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<ItemRow>| {
         pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value)
     };
     door.change(act, request, parse, work, show).await?.reply(|answer| {
@@ -66,7 +66,7 @@ async fn change<T: Shown, I, B, C: Send + 'static>(
 /// # Errors
 ///
 /// As [`Door::change`] and [`actions::put`].
-pub async fn put<T: Written>(
+pub async fn put<T: WritableItem>(
     door: Door<Own>,
     act: &'static str,
     request: Request<NewId<T::Id>, Body<T::Body>>,
@@ -89,7 +89,7 @@ pub async fn put<T: Written>(
 /// # Errors
 ///
 /// As [`Door::read`] and [`pages::answer`].
-pub async fn get<T: Shown, P: Policy>(
+pub async fn get<T: ItemPresenter, P: Policy>(
     door: Door<P>,
     act: &'static str,
     (id, when): (Id<T::Id>, Preconditions),
@@ -105,7 +105,7 @@ pub async fn get<T: Shown, P: Policy>(
 /// # Errors
 ///
 /// As [`Door::change`] and [`actions::patch`].
-pub async fn patch<T: Written>(
+pub async fn patch<T: WritableItem>(
     door: Door<Own>,
     act: &'static str,
     request: Request<Id<T::Id>, Patch<T::Body>>,
@@ -129,7 +129,11 @@ pub async fn patch<T: Written>(
 /// # Errors
 ///
 /// As [`Door::change`] and [`actions::delete`].
-pub async fn delete<T: Shown>(door: Door<Own>, act: &'static str, request: Request<Id<T::Id>>) -> Result<Reply> {
+pub async fn delete<T: ItemPresenter>(
+    door: Door<Own>,
+    act: &'static str,
+    request: Request<Id<T::Id>>,
+) -> Result<Reply> {
     door.delete(act, request, |tx, access, command| actions::delete::<T>(tx, access, command.id, &command.when)).await
 }
 
@@ -138,7 +142,7 @@ pub async fn delete<T: Shown>(door: Door<Own>, act: &'static str, request: Reque
 /// # Errors
 ///
 /// As [`Door::change`] and [`actions::undelete`].
-pub async fn undelete<T: Shown>(
+pub async fn undelete<T: ItemPresenter>(
     door: Door<Own>,
     act: &'static str,
     request: Request<Id<T::Id>>,
@@ -158,7 +162,7 @@ type Opening<K> = Answered<(Id<K>, Timestamp)>;
 /// # Errors
 ///
 /// As [`Door::change`] and [`actions::mark_opened`].
-pub async fn mark_opened<T: Shown>(
+pub async fn mark_opened<T: ItemPresenter>(
     door: Door<Care>,
     act: &'static str,
     request: Request<Id<T::Id>>,
@@ -183,7 +187,7 @@ pub async fn mark_opened<T: Shown>(
 /// # Errors
 ///
 /// As [`Door::read`]; the faults of the listing.
-pub async fn list<T: Shown, F: Filter<T>, P: Policy, L: Serialize>(
+pub async fn list<T: ItemPresenter, F: Filter<T>, P: Policy, L: Serialize>(
     door: Door<P>,
     act: &'static str,
     (listing, scope): (Result<Listing<F>>, String),
@@ -192,7 +196,7 @@ pub async fn list<T: Shown, F: Filter<T>, P: Policy, L: Serialize>(
 ) -> Result<Reply> {
     let scope = door.cursor_scope(act, &scope);
     let asked = listing.and_then(|listing| Ok((listing.page(&door.state().vault, &scope)?, listing)));
-    let (asked, listing): (PageRequest<pages::Place>, _) = door.first(act, asked).await?;
+    let (asked, listing): (PageRequest<pages::CursorPosition>, _) = door.first(act, asked).await?;
     let page = if door.is_owner() {
         pages::own::<T, F, _>(&door, act, &listing.filter, asked, manner).await?
     } else {
@@ -231,7 +235,7 @@ page! {
 /// # Errors
 ///
 /// As [`Door::read`]; the faults of the listing.
-pub async fn list_revisions<T: Shown>(
+pub async fn list_revisions<T: ItemPresenter>(
     door: Door<Own>,
     act: &'static str,
     id: Id<T::Id>,
@@ -256,11 +260,11 @@ pub async fn list_revisions<T: Shown>(
 /// # Errors
 ///
 /// As [`Door::read`] and [`actions::parts_at`].
-pub async fn get_revision<T: Shown>(
+pub async fn get_revision<T: ItemPresenter>(
     door: &Door<Own>,
     act: &'static str,
     (id, revision): (Id<T::Id>, i64),
-) -> Result<Opened<T>> {
+) -> Result<OpenedItem<T>> {
     let read = door.read(act, move |tx, access| {
         let row = actions::get::<T, _>(tx, access, id)?;
         actions::parts_at::<T, _>(tx, access, &row, revision)
@@ -274,7 +278,7 @@ pub async fn get_revision<T: Shown>(
 /// # Errors
 ///
 /// As [`Door::change`] and [`actions::restore`].
-pub async fn restore<T: Shown>(
+pub async fn restore<T: ItemPresenter>(
     door: Door<Own>,
     act: &'static str,
     request: Request<(Id<T::Id>, i64)>,

@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::model::{Header as _, Kind, Part, Row};
+use super::model::{Header as _, ItemKind, ItemRow, Part};
 use crate::care::grants::Sections;
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::{Creation, Error, Id, Result};
-use crate::vault::{Keys, Place, Purpose};
+use crate::vault::{Keys, Purpose, SealContext};
 
 /// A section, with the instant at which the server received it. Its value is `null` if it was emptied.
 #[derive(Serialize, Deserialize)]
@@ -32,12 +32,12 @@ struct SealedHeader<H> {
     creation: Option<Creation>,
 }
 
-fn place<T: Kind>(patient: Id<Patient>, id: Id<Any>, column: &'static str, revision: i64) -> Place {
-    Place { table: T::TABLE, column, subject: patient.uuid(), row: id.uuid(), revision }
+fn place<T: ItemKind>(patient: Id<Patient>, id: Id<Any>, column: &'static str, revision: i64) -> SealContext {
+    SealContext { table: T::TABLE, column, subject: patient.uuid(), row: id.uuid(), revision }
 }
 
-fn seal_header<T: Kind>(
-    (keys, place, rev, at): (&Keys, &Place, i64, Timestamp),
+fn seal_header<T: ItemKind>(
+    (keys, place, rev, at): (&Keys, &SealContext, i64, Timestamp),
     header: &T::Header,
     creation: Option<Creation>,
 ) -> Result<Part> {
@@ -51,7 +51,7 @@ fn seal_header<T: Kind>(
 /// # Errors
 ///
 /// When it cannot be sealed.
-pub fn seal<T: Kind>(
+pub fn seal<T: ItemKind>(
     keys: &Keys,
     (patient, id): (Id<Patient>, Id<Any>),
     content: &T::Content,
@@ -76,11 +76,11 @@ pub fn seal<T: Kind>(
 /// # Errors
 ///
 /// When it cannot be sealed.
-pub fn reseal<T: Kind>(
+pub fn reseal<T: ItemKind>(
     keys: &Keys,
     patient: Id<Patient>,
-    row: &Row,
-    (old, new): (&Opened<T>, &T::Content),
+    row: &ItemRow,
+    (old, new): (&OpenedItem<T>, &T::Content),
     (version, at): (i64, Timestamp),
 ) -> Result<(Vec<Part>, Vec<(i32, Part)>)> {
     let mut parts = row.parts.clone();
@@ -114,7 +114,7 @@ pub fn reseal<T: Kind>(
 }
 
 /// An opened item, or its opened part. Sections are kept as they are stored.
-pub struct Opened<T: Kind> {
+pub struct OpenedItem<T: ItemKind> {
     /// The header.
     pub header: T::Header,
     /// Whether its times were odd when it arrived.
@@ -123,13 +123,13 @@ pub struct Opened<T: Kind> {
     sections: Vec<Option<TimedValue<Option<Box<RawValue>>>>>,
 }
 
-impl<T: Kind> fmt::Debug for Opened<T> {
+impl<T: ItemKind> fmt::Debug for OpenedItem<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opened({} sections)", self.sections.len())
+        write!(f, "OpenedItem({} sections)", self.sections.len())
     }
 }
 
-impl<T: Kind> Opened<T> {
+impl<T: ItemKind> OpenedItem<T> {
     /// Takes a section out, in its stored form, which is the shown form; `None` when it is empty or was not opened.
     pub fn take(&mut self, section: usize) -> Option<Box<RawValue>> {
         self.sections.get_mut(section)?.as_mut()?.value.take()
@@ -162,11 +162,11 @@ impl<T: Kind> Opened<T> {
 /// # Errors
 ///
 /// When it cannot be opened.
-pub fn open_header<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, header: &Part) -> Result<T::Header> {
+pub fn open_header<T: ItemKind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, header: &Part) -> Result<T::Header> {
     Ok(kept::<T>(keys, patient, id, header)?.header)
 }
 
-fn kept<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) -> Result<SealedHeader<T::Header>> {
+fn kept<T: ItemKind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) -> Result<SealedHeader<T::Header>> {
     let sealed = part.sealed.as_ref().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
     let stamped: TimedValue<SealedHeader<T::Header>> =
         keys.open_json(&place::<T>(patient, id, "meta", part.rev), sealed)?;
@@ -179,12 +179,12 @@ fn kept<T: Kind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) ->
 /// # Errors
 ///
 /// When it cannot be opened.
-pub fn open<T: Kind>(
+pub fn open<T: ItemKind>(
     keys: &Keys,
     patient: Id<Patient>,
     (id, parts): (Id<Any>, &[Part]),
     shared: Option<Sections>,
-) -> Result<Opened<T>> {
+) -> Result<OpenedItem<T>> {
     let (header, rest) = parts.split_first().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
     let SealedHeader { header, clock_suspect, creation } = kept::<T>(keys, patient, id, header)?;
     let mut opened = Vec::with_capacity(rest.len());
@@ -195,7 +195,7 @@ pub fn open<T: Kind>(
         let stamped: Option<TimedValue<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
         opened.push(stamped);
     }
-    Ok(Opened { header, clock_suspect, creation, sections: opened })
+    Ok(OpenedItem { header, clock_suspect, creation, sections: opened })
 }
 
 /// Opens one section of an item; `None` when it is empty.
@@ -203,7 +203,7 @@ pub fn open<T: Kind>(
 /// # Errors
 ///
 /// When it cannot be opened.
-pub fn open_section<T: Kind, V: DeserializeOwned>(
+pub fn open_section<T: ItemKind, V: DeserializeOwned>(
     keys: &Keys,
     (patient, id): (Id<Patient>, Id<Any>),
     column: &'static str,

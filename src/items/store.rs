@@ -9,7 +9,7 @@ use diesel::sql_types::BigInt;
 
 use self::create::Create;
 use self::table::{Columns, ItemTable};
-use super::model::{Kind, Part, Row};
+use super::model::{ItemKind, ItemRow, Part};
 use crate::care::{Access, Write};
 use crate::changes::{Bytes, Change, FeedsPlan};
 use crate::db::schema::revisions;
@@ -19,10 +19,10 @@ use crate::kernel::{Id, Result};
 
 /// Takes a change number and, when the id is free, inserts the item and its change row. Returns `false` when the id is
 /// taken. It is the most frequent write, so it is one statement on PostgreSQL, where each costs a round trip.
-pub(super) fn create<K: Kind, T: ItemTable>(
+pub(super) fn create<K: ItemKind, T: ItemTable>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    (row, columns): (&Row, &Columns),
+    (row, columns): (&ItemRow, &Columns),
     change: Change,
 ) -> Result<bool> {
     let bytes = sealed_bytes(&row.parts);

@@ -12,10 +12,10 @@ use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::actions::Item;
-use super::model::{Header as _, Row};
-use super::seal::{self, Opened};
+use super::model::{Header as _, ItemRow};
+use super::seal::{self, OpenedItem};
 use crate::care::grants::Sections;
-use crate::course::Surroundings;
+use crate::course::ContextSource;
 use crate::http::EntityTag;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Error, Id, Result};
@@ -26,7 +26,7 @@ use crate::vault::{Keys, MacLabel, Vault};
 #[derive(Clone, Debug)]
 pub struct Visible {
     /// The row.
-    pub row: Row,
+    pub row: ItemRow,
     /// The sections that a reader may see; `None` for the owner, who sees all.
     pub shared: Option<Sections>,
     /// The accounts that opened it, if they were asked for.
@@ -34,7 +34,7 @@ pub struct Visible {
 }
 
 /// The view of a kind of item.
-pub trait Shown: Item {
+pub trait ItemPresenter: Item {
     /// The fields of its view besides those of every item.
     type Fields: Serialize + ToSchema + Send;
     /// The reading options of the caller, e.g. the language.
@@ -46,9 +46,9 @@ pub trait Shown: Item {
     ///
     /// When a section does not have its shape.
     fn fields(
-        opened: &mut Opened<Self>,
+        opened: &mut OpenedItem<Self>,
         shared: Option<Sections>,
-        around: &Surroundings,
+        around: &ContextSource,
         manner: Self::Manner,
     ) -> Result<Self::Fields>;
 }
@@ -199,10 +199,10 @@ impl<F: ToSchema> ToSchema for ItemView<F> {
 /// # Errors
 ///
 /// When it cannot be opened.
-pub fn render<T: Shown>(
+pub fn render<T: ItemPresenter>(
     (keys, patient): (&Keys, Id<Patient>),
     item: &Visible,
-    around: &Surroundings,
+    around: &ContextSource,
     manner: T::Manner,
 ) -> Result<ItemView<T::Fields>> {
     let opened = seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), item.shared)?;
@@ -214,10 +214,10 @@ pub fn render<T: Shown>(
 /// # Errors
 ///
 /// When a section does not have its shape.
-pub fn rendered<T: Shown>(
+pub fn rendered<T: ItemPresenter>(
     item: &Visible,
-    mut opened: Opened<T>,
-    around: &Surroundings,
+    mut opened: OpenedItem<T>,
+    around: &ContextSource,
     manner: T::Manner,
 ) -> Result<ItemView<T::Fields>> {
     let (row, owner) = (&item.row, item.shared.is_none());

@@ -1,9 +1,9 @@
 //! The loop of the background work. `app` holds the list of tasks; the slices define them.
 //!
 //! [`tick`] does one round of everything that is due at a time it is told, so that tests move a clock instead of
-//! waiting; [`run`] repeats it, and [`advance()`] does what is due while a clock is moved. Any number of processes may do so
-//! on PostgreSQL. Nothing is held between two rounds: a worker that dies loses nothing but the lease of what it was
-//! sending. When nothing is due, a round is one statement.
+//! waiting; [`run`] repeats it, and [`advance()`] does what is due while a clock is moved. Any number of processes may
+//! do so on PostgreSQL. Nothing is held between two rounds: a worker that dies loses nothing but the lease of what it
+//! was sending. When nothing is due, a round is one statement.
 
 mod advance;
 mod worker;
@@ -15,14 +15,14 @@ use jiff::Timestamp;
 
 use crate::kernel::{Error, Result};
 use crate::state::State;
-use crate::tasks::{self, Round, TaskProgress, Tasks};
+use crate::tasks::{self, TaskProgress, TaskRun, Tasks};
 
 pub use advance::advance;
 pub use worker::{Worker, run, start};
 
 /// The result of one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RoundSummary {
     /// Prompts that came due.
     pub due: usize,
     /// Deliveries that left.
@@ -42,20 +42,20 @@ type Failures = Vec<(&'static str, Error)>;
 /// # Errors
 ///
 /// When database or keyring cannot be reached. The failure of one task does not stop the others.
-pub async fn tick(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<Outcome> {
+pub async fn tick(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<RoundSummary> {
     let (outcome, failures) = round(state, tasks, now).await?;
     failures.into_iter().next().map_or(Ok(outcome), |(_, error)| Err(error))
 }
 
 /// Does one round as [`tick`] does, and returns every task that failed.
-async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outcome, Failures)> {
+async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(RoundSummary, Failures)> {
     let times = tasks::next_due(state, tasks).await?;
     let (mut all, mut awake, mut failures) = (TaskProgress::default(), Vec::new(), Failures::new());
     for (task, time) in tasks.iter().zip(&times) {
         let name = task.name();
         let follows = task.follows().is_some_and(|before| awake.contains(&before));
         let Some(since) = time.filter(|at| *at <= now).or(follows.then_some(now)) else { continue };
-        match guarded(task.run(Round { state, now, since })).await {
+        match guarded(task.run(TaskRun { state, now, since })).await {
             Ok(done) if done.rows == 0 => {}
             Ok(done) => {
                 awake.push(name);
@@ -72,7 +72,7 @@ async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Outc
     // Due work that was not done is with another worker or has just failed. It is looked at again after a pause.
     let later = times.into_iter().flatten().filter(|at| *at > now).min();
     let TaskProgress { rows, due, sent, planned } = all;
-    Ok((Outcome { due, sent, planned, next: if rows > 0 { Some(now) } else { later } }, failures))
+    Ok((RoundSummary { due, sent, planned, next: if rows > 0 { Some(now) } else { later } }, failures))
 }
 
 /// Does a part of a task. A panic is a fault of that task alone.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::comments;
-use super::model::{Content, Entries};
+use super::model::{Entries, EntryContent};
 use super::store::EntryTable;
 use crate::care::grants;
 use crate::care::{Access, Write};
@@ -35,7 +35,7 @@ impl Item for Entries {
         tx: &mut Tx<'_>,
         access: &Access<Write>,
         _: Id<Entry>,
-        (old, new): (Option<&Content>, &Content),
+        (old, new): (Option<&EntryContent>, &EntryContent),
     ) -> Result<()> {
         let (header, old) = (&new.header, old.map(|old| &old.header));
         let mut fields = Fields::new();
@@ -60,7 +60,7 @@ impl Item for Entries {
         tx: &mut Tx<'_>,
         access: &Access<Write>,
         id: Id<Entry>,
-        (old, new): (Option<&Content>, &Content),
+        (old, new): (Option<&EntryContent>, &EntryContent),
     ) -> Result<FeedsPlan> {
         let now = &new.header.circumstances;
         if now.draft {
@@ -77,14 +77,14 @@ impl Item for Entries {
         if before.map(|before| (before.kind, before.circumstances.prompt_id.is_some())) != Some(falls) {
             grants::on_entry(tx, access, id, falls.0.name(), falls.1, before.is_some())?;
         }
-        Ok(match (new.is_takeaway() == old.is_some_and(Content::is_takeaway), before) {
+        Ok(match (new.is_takeaway() == old.is_some_and(EntryContent::is_takeaway), before) {
             (false, _) => FeedsPlan::Always,
             (true, None) => FeedsPlan::Perhaps,
             (true, Some(_)) => FeedsPlan::Never,
         })
     }
 
-    fn on_removed(content: &Content) -> FeedsPlan {
+    fn on_removed(content: &EntryContent) -> FeedsPlan {
         match content.is_takeaway() {
             _ if content.header.circumstances.draft => FeedsPlan::Never,
             true => FeedsPlan::Always,

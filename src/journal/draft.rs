@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::model::{Content, Header, Kind, Markdown, Mood, TAGS, TextSection};
+use super::model::{EntryContent, EntryKind, Header, Markdown, Mood, TAGS, TextSection};
 use crate::http::Patchable;
 use crate::items::CircumstancesFields;
 use crate::kernel::unicode::{composed, folded};
@@ -119,9 +119,9 @@ impl PutEntry {
     /// # Errors
     ///
     /// [`crate::kernel::Error::Invalid`] with every fault.
-    pub fn parse(self) -> Result<Content> {
+    pub fn parse(self) -> Result<EntryContent> {
         let mut fields = Fields::new();
-        let kind = fields.take("/kind", Kind::parse(&self.kind));
+        let kind = fields.take("/kind", EntryKind::parse(&self.kind));
         let told = CircumstancesFields {
             status: self.status,
             occurred_at: self.occurred_at,
@@ -139,11 +139,11 @@ impl PutEntry {
             circumstances,
             infusion_id: self.infusion_id.map(Id::from_uuid),
         });
-        fields.finish(header.map(|header| Content { header, text, mood, tags, attachments: Vec::new() }))
+        fields.finish(header.map(|header| EntryContent { header, text, mood, tags, attachments: Vec::new() }))
     }
 
     /// Returns the body that would parse to `content`.
-    pub fn of(content: &Content) -> Self {
+    pub fn of(content: &EntryContent) -> Self {
         let header = &content.header;
         let CircumstancesFields { status, occurred_at, zone, recorded_at, prompt_id } =
             CircumstancesFields::of(&header.circumstances);

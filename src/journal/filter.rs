@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::model::{Content, Entries, Kind};
-use crate::course::Surroundings;
+use super::model::{Entries, EntryContent, EntryKind};
+use crate::course::ContextSource;
 use crate::items::pages;
-use crate::items::{Opened, Scan};
+use crate::items::{OpenedItem, Scan};
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::unicode::folded;
 use crate::kernel::{Fields, Id, Result, Zone};
@@ -55,7 +55,7 @@ pub enum Status {
 pub struct Filter {
     from: Option<Date>,
     to: Option<Date>,
-    kind: Option<Kind>,
+    kind: Option<EntryKind>,
     phase: Option<Phase>,
     infusion: Option<Id<Infusion>>,
     prompt: Option<Id<Prompt>>,
@@ -85,7 +85,7 @@ impl Filter {
         let (from, to) = (date("from", asked.from), date("to", asked.to));
         let in_order = from.zip(to).is_none_or(|(from, to)| from <= to);
         fields.check(in_order, &format!("{at}to"), "must not be earlier than `from`");
-        let kind = asked.kind.and_then(|kind| fields.take(&format!("{at}kind"), Kind::parse(&kind)));
+        let kind = asked.kind.and_then(|kind| fields.take(&format!("{at}kind"), EntryKind::parse(&kind)));
         let phase = asked.phase.and_then(|phase| fields.take(&format!("{at}phase"), Phase::parse(&phase)));
         let status = asked.status.and_then(|status| {
             let parsed = match status.as_str() {
@@ -119,7 +119,7 @@ impl Filter {
         format!("{from:?}|{to:?}|{kind:?}|{phase:?}|{infusion:?}|{prompt:?}|{tag:?}|{status:?}|{words:?}")
     }
 
-    fn says(&self, content: &Content) -> bool {
+    fn says(&self, content: &EntryContent) -> bool {
         if self.words.is_empty() {
             return true;
         }
@@ -163,7 +163,7 @@ impl pages::Filter<Entries> for Filter {
         self.is_sparse() || self.from.is_some() || self.to.is_some()
     }
 
-    fn admits(&self, opened: &Opened<Entries>, around: &Surroundings) -> Result<bool> {
+    fn admits(&self, opened: &OpenedItem<Entries>, around: &ContextSource) -> Result<bool> {
         let (header, circumstances) = (&opened.header, &opened.header.circumstances);
         let date = circumstances.local_date(|at| around.zone_at(at));
         let context = || around.context(circumstances.occurred_at);

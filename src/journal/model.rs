@@ -20,7 +20,7 @@ pub const TAGS: usize = 20;
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EntryKind {
     /// A reflection on an experience.
     Reflection,
     /// A scrap that may be joined to something later.
@@ -33,7 +33,7 @@ pub enum Kind {
     Intention,
 }
 
-impl Kind {
+impl EntryKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Reflection, Self::Fragment, Self::Note, Self::Dream, Self::Intention];
 
@@ -132,7 +132,7 @@ pub struct Mood {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The kind.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The circumstances.
     #[serde(flatten)]
     pub circumstances: Circumstances,
@@ -152,7 +152,7 @@ impl items::Header for Header {
 
 /// The whole content, header included.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Content {
+pub struct EntryContent {
     /// The header.
     pub header: Header,
     /// Title and body.
@@ -165,7 +165,7 @@ pub struct Content {
     pub attachments: Vec<Id<Attachment>>,
 }
 
-impl Content {
+impl EntryContent {
     /// Whether a tag marks it as a takeaway for the next session.
     pub fn is_takeaway(&self) -> bool {
         !self.header.circumstances.draft && self.tags.iter().any(|tag| is_takeaway(tag.as_str()))
@@ -181,10 +181,10 @@ pub fn is_takeaway(tag: &str) -> bool {
 #[derive(Debug)]
 pub enum Entries {}
 
-impl items::Kind for Entries {
+impl items::ItemKind for Entries {
     type Id = Entry;
     type Header = Header;
-    type Content = Content;
+    type Content = EntryContent;
 
     const ENTITY: Entity = Entity::Entry;
     const TABLE: &'static str = "entries";
@@ -196,21 +196,21 @@ impl items::Kind for Entries {
         Section { number: 4, column: "attachments", grant: Some(Sections::ATTACHMENTS) },
     ];
 
-    fn header(content: &Content) -> &Header {
+    fn header(content: &EntryContent) -> &Header {
         &content.header
     }
 
-    fn header_mut(content: &mut Content) -> &mut Header {
+    fn header_mut(content: &mut EntryContent) -> &mut Header {
         &mut content.header
     }
 
-    fn sections(content: &Content) -> Result<Vec<Option<Box<RawValue>>>> {
-        let Content { text, mood, tags, attachments, .. } = content;
+    fn sections(content: &EntryContent) -> Result<Vec<Option<Box<RawValue>>>> {
+        let EntryContent { text, mood, tags, attachments, .. } = content;
         Ok(vec![section(text)?, section(mood)?, section(tags)?, section(attachments)?])
     }
 
-    fn content(header: Header, sections: &[Option<&RawValue>]) -> serde_json::Result<Content> {
-        Ok(Content {
+    fn content(header: Header, sections: &[Option<&RawValue>]) -> serde_json::Result<EntryContent> {
+        Ok(EntryContent {
             header,
             text: items::read(sections, 0)?,
             mood: items::read(sections, 1)?,

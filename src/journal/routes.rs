@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::draft::PutEntry;
-use super::model::{Content, Entries};
+use super::model::{Entries, EntryContent};
 use super::view::EntryView;
 use crate::care::Door;
 use crate::care::door::{Care, Own, Shared};
@@ -18,7 +18,7 @@ use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
 use crate::http::{Body, NewId, Operations, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
-use crate::items::routes::{self as items, Written};
+use crate::items::routes::{self as items, WritableItem};
 use crate::kernel::id::Entry;
 use crate::kernel::{Id, Result};
 
@@ -42,14 +42,14 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
 /// A merge patch on an entry.
 type PatchEntry = Patch<PutEntry>;
 
-impl Written for Entries {
+impl WritableItem for Entries {
     type Body = PutEntry;
 
-    fn parse(body: PutEntry) -> Result<Content> {
+    fn parse(body: PutEntry) -> Result<EntryContent> {
         body.parse()
     }
 
-    fn body(content: &Content) -> PutEntry {
+    fn body(content: &EntryContent) -> PutEntry {
         PutEntry::of(content)
     }
 }

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::model::{Entries, Kind};
+use super::model::{Entries, EntryKind};
 use crate::care::{Access, Write};
 use crate::db::schema::entries;
 use crate::db::{Both, Tx};
@@ -28,7 +28,7 @@ pub fn list_kinds(
     access: &Access<Write>,
     answers: bool,
     most: i64,
-) -> Result<Vec<(Id<Entry>, Kind, bool)>> {
+) -> Result<Vec<(Id<Entry>, EntryKind, bool)>> {
     let rows = EntryTable::list_headers(tx, access, answers.then_some("prompt_id"), most)?;
     let open = |(id, part): (Id<Any>, Part)| {
         let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part)?;

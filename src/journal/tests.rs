@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::draft::PutEntry;
-use super::model::{Content, Kind};
+use super::model::{EntryContent, EntryKind};
 use crate::care::grants::model::KINDS;
 use crate::http::Patch;
 use crate::kernel::device_time::instant;
@@ -19,13 +19,13 @@ fn draft(value: Value) -> PutEntry {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better at the calls")]
-fn entry(more: Value) -> Result<Content, Error> {
+fn entry(more: Value) -> Result<EntryContent, Error> {
     let mut whole = json!({ "kind": "reflection", "occurred_at": "2026-11-02T21:30:00+01:00" });
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     draft(whole).parse()
 }
 
-fn pointers(result: Result<Content, Error>) -> Vec<String> {
+fn pointers(result: Result<EntryContent, Error>) -> Vec<String> {
     match result {
         Err(Error::Invalid(faults)) => faults.into_iter().map(|fault| fault.pointer).collect(),
         other => panic!("{other:?}"),
@@ -33,7 +33,7 @@ fn pointers(result: Result<Content, Error>) -> Vec<String> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better at the calls")]
-fn patched(content: &Content, patch: Value) -> Result<Content, Error> {
+fn patched(content: &EntryContent, patch: Value) -> Result<EntryContent, Error> {
     let patch = Patch::<PutEntry>::of(patch.as_object().unwrap().clone());
     patch.apply(&PutEntry::of(content)).and_then(PutEntry::parse)
 }
@@ -133,8 +133,8 @@ fn the_local_date_is_that_of_the_device_else_of_home() {
 
 #[test]
 fn kinds_have_one_list() {
-    assert_eq!(Kind::ALL.map(Kind::name), KINDS);
-    assert!(KINDS.iter().all(|kind| Kind::parse(kind).is_ok()));
+    assert_eq!(EntryKind::ALL.map(EntryKind::name), KINDS);
+    assert!(KINDS.iter().all(|kind| EntryKind::parse(kind).is_ok()));
 }
 
 #[test]

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::draft::{MoodFields, TextFields};
 use super::model::Entries;
 use crate::care::grants::Sections;
-use crate::course::Surroundings;
-use crate::items::Opened;
-use crate::items::view::{ItemView, Shown};
+use crate::course::ContextSource;
+use crate::items::OpenedItem;
+use crate::items::view::{ItemPresenter, ItemView};
 use crate::kernel::{Id, Result};
 
 /// An entry. A therapist sees `id`, `kind`, `local_date`, `phase`, `sections`, the sections that are open to them, and
@@ -46,11 +46,16 @@ pub struct EntryFields {
 /// The view of an entry.
 pub type EntryView = ItemView<EntryFields>;
 
-impl Shown for Entries {
+impl ItemPresenter for Entries {
     type Fields = EntryFields;
     type Manner = ();
 
-    fn fields(opened: &mut Opened<Self>, shared: Option<Sections>, _: &Surroundings, (): ()) -> Result<EntryFields> {
+    fn fields(
+        opened: &mut OpenedItem<Self>,
+        shared: Option<Sections>,
+        _: &ContextSource,
+        (): (),
+    ) -> Result<EntryFields> {
         let list = |list: Option<Box<RawValue>>, section| {
             let open = shared.is_none_or(|shared| shared.has(section));
             list.or_else(|| RawValue::from_string("[]".to_owned()).ok()).filter(|_| open)

@@ -32,8 +32,8 @@ impl Creation {
     }
 }
 
-/// A JSON document in a canonical form: with sorted members and with whole numbers written without a fraction. Members that
-/// are `null` are left out, unless `nulls` say something, as they do in a merge patch.
+/// A JSON document in a canonical form: with sorted members and with whole numbers written without a fraction. Members
+/// that are `null` are left out, unless `nulls` say something, as they do in a merge patch.
 pub fn canonical(value: &Value, nulls: bool) -> Value {
     match value {
         Value::Object(members) => {

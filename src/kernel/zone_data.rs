@@ -1,8 +1,8 @@
 //! The database of time zones: the one in the binary, or newer data in a folder.
 //!
 //! Governments change the law of the clock several times a year, sometimes with weeks of notice. A folder of compiled
-//! data (`TZif`, RFC 9636), such as `/usr/share/zoneinfo`, is read whole when the server starts. A zone that it lacks is
-//! that of the binary: packages of the data leave out old names, which people still have.
+//! data (`TZif`, RFC 9636), such as `/usr/share/zoneinfo`, is read whole when the server starts. A zone that it lacks
+//! is that of the binary: packages of the data leave out old names, which people still have.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -1,8 +1,9 @@
 //! Onboarding: how accounts are made on a server.
 //!
-//! The first-run code makes a clinic and its admin ([`setup`]); invitations ([`inviting`]) make staff and patients
-//! ([`joining`]). A patient's acceptance makes a care link, which belongs to [`care`](crate::care). Codes have 80 bits,
-//! are good for one use and are not stored. No act of an admin gives anybody content: a new link needs the patient.
+//! The first-run code makes a clinic and its admin ([`setup`]); invitations ([`invitations`]) make staff and patients
+//! ([`registration`]). A patient's acceptance makes a care link, which belongs to [`care`](crate::care). Codes have 80
+//! bits, are good for one use and are not stored. No act of an admin gives anybody content: a new link needs the
+//! patient.
 //!
 //! A patient begins with their own row, the heads of their chains, and settings, all in the unit that makes the
 //! account.
@@ -10,8 +11,8 @@
 //! Queries here that span patients: invitations, by the hash of their code (index `invitations_code`).
 
 mod code;
-pub mod inviting;
-pub mod joining;
+pub mod invitations;
+pub mod registration;
 pub mod model;
 mod routes;
 pub mod setup;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 use super::code::JoinCode;
-use super::joining::REPEATED;
 use super::model::{Person, refused};
+use super::registration::REPEATED;
 use crate::care::clinics::clinic_place;
 use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::people::SealedNames;
@@ -57,8 +57,8 @@ pub struct Founded {
     pub admin: SignedIn,
 }
 
-/// Makes the first clinic and its admin, who has the capabilities `may` there, and logs the admin in. For a day, the same
-/// code, address and passphrase log the admin in again: the first answer may be lost.
+/// Makes the first clinic and its admin, who has the capabilities `may` there, and logs the admin in. For a day, the
+/// same code, address and passphrase log the admin in again: the first answer may be lost.
 ///
 /// # Errors
 ///

@@ -98,7 +98,7 @@ impl InfusionFact {
 
 /// A prompt that went out or was answered. A new plan counts it and does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Settled {
+pub struct PastPrompt {
     /// The prompt's id.
     pub id: Id<Prompt>,
     /// The key of its rule.
@@ -120,7 +120,7 @@ pub struct Settled {
     pub taken_back: bool,
 }
 
-impl Settled {
+impl PastPrompt {
     /// Finds the rule that made it.
     pub(super) fn rule<'a>(&'a self, protocol: &'a Protocol) -> Option<&'a Rule> {
         self.rule.as_deref().or_else(|| protocol.rule(&self.rule_key))
@@ -161,7 +161,7 @@ pub struct Facts {
     /// The times in which only safety checks are asked.
     pub pauses: Vec<PausePeriod>,
     /// The prompts that went out or were answered in the last weeks: they keep their places.
-    pub settled: Vec<Settled>,
+    pub settled: Vec<PastPrompt>,
     /// The changes of the protocol for this patient, by therapists.
     pub overrides: Vec<Override>,
     /// The prerequisites that hold for the patient.

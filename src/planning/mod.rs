@@ -25,9 +25,9 @@ pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
-pub use facts::{Condition, Facts, InfusionFact, PromptKey, Settled};
+pub use facts::{Condition, Facts, InfusionFact, PastPrompt, PromptKey};
 pub use overrides::{Override, RuleChange};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use preview::preview;
-pub use protocol::{Capability, Kind, Prerequisite, Protocol, Rule};
+pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};
 pub use protocols::Protocols;

@@ -18,7 +18,7 @@ use super::window::WindowParams;
 /// The kind of task of a prompt. The order is that in which places under a cap are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum PromptKind {
     /// A safety check, whose answers are evaluated at once (S).
     Safety,
     /// A questionnaire (M).
@@ -178,7 +178,7 @@ pub struct Rule {
     /// Its name, unique in the protocol and part of the prompt's id.
     pub key: String,
     /// The kind of task.
-    pub kind: Kind,
+    pub kind: PromptKind,
     /// The anchor of its time.
     pub anchor: Anchor,
     /// The parts of the day it may fall into, tried in this order.
@@ -235,7 +235,7 @@ impl Rule {
 
     /// Whether a therapist may leave it out or move it. Safety checks and rules that are never dropped stay.
     pub fn may_change(&self) -> bool {
-        self.kind != Kind::Safety && self.priority > 1
+        self.kind != PromptKind::Safety && self.priority > 1
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::protocol::{Anchor, Effort, Kind, Prerequisite, Protocol, Rule};
+use super::protocol::{Anchor, Effort, Prerequisite, PromptKind, Protocol, Rule};
 
 impl Protocol {
     /// Returns its faults in words; empty when it can be used.
@@ -23,17 +23,30 @@ impl Protocol {
             fault(rule.text.chars().count() <= 240, key, "the text has at most 240 characters");
             fault(!rule.text.is_empty(), key, "the text is empty");
             fault(rule.minutes > 0, key, "it takes time");
-            let effortful = rule.kind == Kind::Exercise || (rule.kind == Kind::Reflection && rule.minutes > 5);
+            let effortful =
+                rule.kind == PromptKind::Exercise || (rule.kind == PromptKind::Reflection && rule.minutes > 5);
             fault((rule.effort == Effort::Effortful) == effortful, key, "exercises and long writing are effortful");
             let windowed =
                 matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly);
             fault(windowed != rule.window.is_empty(), key, "a window goes with an anchor of days");
-            fault((rule.kind == Kind::OnDemand) == (rule.anchor == Anchor::Adaptive), key, "on demand is adaptive");
-            fault((rule.kind == Kind::Exercise) <= !rule.exercises.is_empty(), key, "an exercise names exercises");
+            fault(
+                (rule.kind == PromptKind::OnDemand) == (rule.anchor == Anchor::Adaptive),
+                key,
+                "on demand is adaptive",
+            );
+            fault(
+                (rule.kind == PromptKind::Exercise) <= !rule.exercises.is_empty(),
+                key,
+                "an exercise names exercises",
+            );
             fault(placeholders_known(rule), key, "a placeholder is unknown");
             let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
             fault(rule.gives.iter().all(|what| answers.contains(what)), key, "no answer gives that");
-            fault((rule.kind != Kind::Measure) == rule.min_days_since_last.is_none(), key, "measures keep a distance");
+            fault(
+                (rule.kind != PromptKind::Measure) == rule.min_days_since_last.is_none(),
+                key,
+                "measures keep a distance",
+            );
         }
         let w = &self.windows;
         let spans = [w.morning, w.midday, w.afternoon, w.evening];

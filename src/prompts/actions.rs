@@ -3,7 +3,7 @@
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::model::{Deed, Stage, StoredPrompt};
+use super::model::{DeliveryStage, PromptEvent, StoredPrompt};
 use super::store;
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
@@ -18,7 +18,7 @@ fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
 
 /// An act of a patient on a prompt.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub enum PromptAction {
     /// The patient looks at it.
     Open,
     /// The patient answers it, with an entry or response or without one.
@@ -34,12 +34,12 @@ pub enum Act {
         reason: Option<String>,
     },
     /// The patient wants it later.
-    Snooze(Later),
+    Snooze(SnoozeOption),
 }
 
 /// The time at which a snoozed prompt comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Later {
+pub enum SnoozeOption {
     /// In an hour.
     Hour,
     /// This evening.
@@ -48,7 +48,7 @@ pub enum Later {
     Tomorrow,
 }
 
-impl Later {
+impl SnoozeOption {
     /// Parses a name.
     pub fn parse(name: &str) -> Result<Self, &'static str> {
         match name {
@@ -66,40 +66,45 @@ impl Later {
 /// # Errors
 ///
 /// [`Error::NotFound`] when the patient has no such prompt; [`Error::State`] when its state does not allow it.
-pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -> Result<Option<StoredPrompt>> {
+pub fn act(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Prompt>,
+    act: &PromptAction,
+) -> Result<Option<StoredPrompt>> {
     access.lock(tx)?;
     let mut prompt = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     let now = access.now();
     let state = prompt.state(now);
     let refusal = Error::state(state, prompt.steps(now));
     match act {
-        Act::Open if matches!(state, "opened" | "completed") || prompt.is_opened() => return Ok(Some(prompt)),
-        Act::Open if matches!(state, "planned" | "due" | "delivered" | "lapsed") => {
-            prompt.note(Deed::Opened, now, None);
-            prompt.stage = Stage::Settled;
+        PromptAction::Open if matches!(state, "opened" | "completed") || prompt.is_opened() => return Ok(Some(prompt)),
+        PromptAction::Open if matches!(state, "planned" | "due" | "delivered" | "lapsed") => {
+            prompt.note(PromptEvent::Opened, now, None);
+            prompt.stage = DeliveryStage::Settled;
         }
-        Act::Complete { .. } if prompt.is_completed() => return Ok(Some(prompt)),
+        PromptAction::Complete { .. } if prompt.is_completed() => return Ok(Some(prompt)),
         // An answer in time counts, however late it arrives and whatever became of the prompt meanwhile.
-        Act::Complete { occurred_at, answer } if prompt.is_answered_by(*occurred_at) => {
-            prompt.note(Deed::Completed, now, (state == "lapsed").then(|| "late_sync".to_owned()));
+        PromptAction::Complete { occurred_at, answer } if prompt.is_answered_by(*occurred_at) => {
+            prompt.note(PromptEvent::Completed, now, (state == "lapsed").then(|| "late_sync".to_owned()));
             prompt.doc.answered_at = Some(*occurred_at);
             prompt.doc.answer_id = *answer;
-            prompt.stage = Stage::Settled;
+            prompt.stage = DeliveryStage::Settled;
         }
-        Act::Skip { .. } if state == "skipped" => return Ok(Some(prompt)),
-        Act::Skip { reason } if prompt.is_open(now) => {
-            prompt.note(Deed::Skipped, now, reason.clone());
-            prompt.stage = Stage::Settled;
+        PromptAction::Skip { .. } if state == "skipped" => return Ok(Some(prompt)),
+        PromptAction::Skip { reason } if prompt.is_open(now) => {
+            prompt.note(PromptEvent::Skipped, now, reason.clone());
+            prompt.stage = DeliveryStage::Settled;
         }
-        Act::Snooze(later) if prompt.may_wait(now) => {
+        PromptAction::Snooze(later) if prompt.may_wait(now) => {
             let due = later_than(tx, access, now, *later)?;
-            if prompt.doc.history.last().is_some_and(|last| last.deed == Deed::Snoozed) && prompt.due_at == due {
+            if prompt.doc.history.last().is_some_and(|last| last.deed == PromptEvent::Snoozed) && prompt.due_at == due {
                 return Ok(Some(prompt));
             }
-            prompt.note(Deed::Snoozed, now, None);
+            prompt.note(PromptEvent::Snoozed, now, None);
             prompt.due_at = due;
             prompt.expires_at = prompt.expires_at.max(shift(due, SignedDuration::from_hours(2)));
-            prompt.stage = Stage::Planned;
+            prompt.stage = DeliveryStage::Planned;
             prompt.fired_at = None;
         }
         _ => return Err(refusal),
@@ -110,16 +115,16 @@ pub fn act(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Prompt>, act: &Act) -
     Ok(None)
 }
 
-fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: Later) -> Result<Timestamp> {
+fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: SnoozeOption) -> Result<Timestamp> {
     let (settings, _) = settings(tx, access)?;
     let zone = settings.zone_at(now);
     let local = zone.local(now);
     let wanted = match later {
-        Later::Hour => shift(now, SignedDuration::from_hours(1)),
-        Later::Evening => {
+        SnoozeOption::Hour => shift(now, SignedDuration::from_hours(1)),
+        SnoozeOption::Evening => {
             zone.instant(local.date(), Time::constant(18, 30, 0, 0)).max(shift(now, SignedDuration::from_hours(1)))
         }
-        Later::Tomorrow => zone.instant(local.date().saturating_add(1.day()), local.time()),
+        SnoozeOption::Tomorrow => zone.instant(local.date().saturating_add(1.day()), local.time()),
     };
     Ok(settings.quiet_hours.next_allowed(&zone, wanted))
 }
@@ -136,6 +141,6 @@ pub fn answered(
     match store::find(tx, access, id)? {
         None => Ok(false),
         Some(prompt) if prompt.is_completed() || !prompt.is_answered_by(occurred_at) => Ok(true),
-        Some(_) => act(tx, access, id, &Act::Complete { occurred_at, answer: Some(answer) }).map(|_| true),
+        Some(_) => act(tx, access, id, &PromptAction::Complete { occurred_at, answer: Some(answer) }).map(|_| true),
     }
 }

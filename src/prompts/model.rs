@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
-use crate::planning::{Existing, Hold, Planned, Settled};
+use crate::planning::{Existing, Hold, PastPrompt, Planned};
 
 /// The number of times that a patient may put a prompt off.
 const SNOOZES: usize = 3;
 
 /// The stage of delivery. It stands in the clear, because workers scan for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum DeliveryStage {
     /// It waits for its time.
     Planned,
     /// Its time has come.
@@ -23,7 +23,7 @@ pub enum Stage {
     Settled,
 }
 
-impl Stage {
+impl DeliveryStage {
     /// Returns the stored number.
     pub const fn number(self) -> i32 {
         match self {
@@ -49,7 +49,7 @@ impl Stage {
 /// A kind of event in a prompt's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Deed {
+pub enum PromptEvent {
     /// The patient looked at it.
     Opened,
     /// The patient answered it.
@@ -70,7 +70,7 @@ pub enum Deed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The kind of event.
-    pub deed: Deed,
+    pub deed: PromptEvent,
     /// The instant.
     pub at: Timestamp,
     /// The cause: a reason of planning, or the patient's word.
@@ -102,7 +102,7 @@ pub struct StoredPrompt {
     /// The sealed part, opened.
     pub doc: PromptDoc,
     /// The stage of delivery.
-    pub stage: Stage,
+    pub stage: DeliveryStage,
     /// The instant at which it is due.
     pub due_at: Timestamp,
     /// The instant at which it expires.
@@ -120,9 +120,9 @@ pub const STATES: [&str; 8] = ["planned", "due", "delivered", "opened", "complet
 
 impl StoredPrompt {
     /// Returns the last deed that decides the state. Moves are passed over; after a revival or a snooze there is none.
-    fn deed(&self) -> Option<Deed> {
-        let last = self.doc.history.iter().rev().find(|event| event.deed != Deed::Moved)?.deed;
-        (!matches!(last, Deed::Revived | Deed::Snoozed)).then_some(last)
+    fn deed(&self) -> Option<PromptEvent> {
+        let last = self.doc.history.iter().rev().find(|event| event.deed != PromptEvent::Moved)?.deed;
+        (!matches!(last, PromptEvent::Revived | PromptEvent::Snoozed)).then_some(last)
     }
 
     /// Whether it was answered.
@@ -138,18 +138,18 @@ impl StoredPrompt {
 
     /// Whether the patient opened it and nothing followed. Its time may have passed since.
     pub fn is_opened(&self) -> bool {
-        self.deed() == Some(Deed::Opened)
+        self.deed() == Some(PromptEvent::Opened)
     }
 
     /// Whether the patient snoozed it, and planning has not revived it since.
     fn is_snoozed(&self) -> bool {
-        let moved = |event: &&Event| matches!(event.deed, Deed::Snoozed | Deed::Revived);
-        self.doc.history.iter().rev().find(moved).is_some_and(|event| event.deed == Deed::Snoozed)
+        let moved = |event: &&Event| matches!(event.deed, PromptEvent::Snoozed | PromptEvent::Revived);
+        self.doc.history.iter().rev().find(moved).is_some_and(|event| event.deed == PromptEvent::Snoozed)
     }
 
     /// Whether it waits for the time to which the patient snoozed it.
     pub fn is_put_off(&self) -> bool {
-        self.stage == Stage::Planned && self.deed().is_none() && self.is_snoozed()
+        self.stage == DeliveryStage::Planned && self.deed().is_none() && self.is_snoozed()
     }
 
     /// Returns its state at `now`: `planned, due, delivered, opened, completed, skipped, lapsed, cancelled`.
@@ -158,19 +158,19 @@ impl StoredPrompt {
             return "completed";
         }
         match self.deed() {
-            Some(Deed::Skipped) => return "skipped",
-            Some(Deed::Cancelled) => return "cancelled",
+            Some(PromptEvent::Skipped) => return "skipped",
+            Some(PromptEvent::Cancelled) => return "cancelled",
             _ => {}
         }
         if self.expires_at <= now {
             return "lapsed";
         }
         match (self.deed(), self.stage) {
-            (Some(Deed::Opened), _) => "opened",
-            (_, Stage::Planned) if self.due_at <= now => "due",
-            (_, Stage::Planned) => "planned",
-            (_, Stage::Due) => "due",
-            (_, Stage::Delivered | Stage::Settled) => "delivered",
+            (Some(PromptEvent::Opened), _) => "opened",
+            (_, DeliveryStage::Planned) if self.due_at <= now => "due",
+            (_, DeliveryStage::Planned) => "planned",
+            (_, DeliveryStage::Due) => "due",
+            (_, DeliveryStage::Delivered | DeliveryStage::Settled) => "delivered",
         }
     }
 
@@ -181,7 +181,7 @@ impl StoredPrompt {
 
     /// Whether the patient may put it off. A prompt that was put off three times is not wanted.
     pub fn may_wait(&self, now: Timestamp) -> bool {
-        let times = self.doc.history.iter().filter(|event| event.deed == Deed::Snoozed).count();
+        let times = self.doc.history.iter().filter(|event| event.deed == PromptEvent::Snoozed).count();
         self.is_open(now) && times < SNOOZES
     }
 
@@ -201,43 +201,43 @@ impl StoredPrompt {
     /// Returns the cause of its last event, if that is a withdrawal or move by planning, or a skip by the patient.
     pub fn cause(&self) -> Option<&str> {
         let last = self.doc.history.last()?;
-        let told = matches!(last.deed, Deed::Cancelled | Deed::Skipped | Deed::Moved);
+        let told = matches!(last.deed, PromptEvent::Cancelled | PromptEvent::Skipped | PromptEvent::Moved);
         last.cause.as_deref().filter(|_| told)
     }
 
     /// Adds an event to the history.
-    pub fn note(&mut self, deed: Deed, at: Timestamp, cause: Option<String>) {
+    pub fn note(&mut self, deed: PromptEvent, at: Timestamp, cause: Option<String>) {
         self.doc.history.push(Event { deed, at, cause });
     }
 
     /// Returns the prompt as a part of the past of its date, if it went out, was answered or its time has come.
-    pub fn settled(&self, now: Timestamp) -> Option<Settled> {
+    pub fn settled(&self, now: Timestamp) -> Option<PastPrompt> {
         let gone = match self.existing().hold {
             Hold::Out | Hold::Settled => true,
             Hold::Waiting => self.due_at <= now,
             Hold::Withdrawn => false,
         };
-        gone.then(|| Settled {
+        gone.then(|| PastPrompt {
             id: self.id,
             rule_key: self.doc.planned.rule_key.clone(),
             rule: None,
             due_at: self.due_at,
             answered_at: self.doc.answered_at,
             hangs_on: self.doc.planned.hangs_on,
-            unanswered: !self.is_completed() && self.deed() != Some(Deed::Skipped),
-            taken_back: !self.is_completed() && self.deed() == Some(Deed::Cancelled),
+            unanswered: !self.is_completed() && self.deed() != Some(PromptEvent::Skipped),
+            taken_back: !self.is_completed() && self.deed() == Some(PromptEvent::Cancelled),
         })
     }
 
     /// Returns the prompt as planning sees it.
     pub fn existing(&self) -> Existing {
-        let withdrawn = self.deed() == Some(Deed::Cancelled) && self.fired_at.is_none();
-        let over = self.is_completed() || matches!(self.deed(), Some(Deed::Skipped | Deed::Cancelled));
+        let withdrawn = self.deed() == Some(PromptEvent::Cancelled) && self.fired_at.is_none();
+        let over = self.is_completed() || matches!(self.deed(), Some(PromptEvent::Skipped | PromptEvent::Cancelled));
         let open = self.fired_at.is_some() || self.is_put_off() || self.is_opened();
         let hold = match self.stage {
             _ if withdrawn => Hold::Withdrawn,
             _ if open && !over => Hold::Out,
-            Stage::Planned if self.deed().is_none() && !self.is_snoozed() => Hold::Waiting,
+            DeliveryStage::Planned if self.deed().is_none() && !self.is_snoozed() => Hold::Waiting,
             _ => Hold::Settled,
         };
         Existing {

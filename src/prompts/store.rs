@@ -8,17 +8,17 @@ use jiff::Timestamp;
 
 pub use waiting::{NEXT_DUE, hold_waiting, list_late, list_waiting};
 
-use super::model::{PromptDoc, Stage, StoredPrompt};
+use super::model::{DeliveryStage, PromptDoc, StoredPrompt};
 use crate::care::{Access, Write};
 use crate::db::schema::prompts;
 use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::PromptKey;
-use crate::vault::{Keys, Place, Purpose};
+use crate::vault::{Keys, Purpose, SealContext};
 
-fn place(patient: Id<Patient>, id: Id<Prompt>, version: i64) -> Place {
-    Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
+fn place(patient: Id<Patient>, id: Id<Prompt>, version: i64) -> SealContext {
+    SealContext { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
 }
 
 /// Returns the key of the patient's prompt ids.
@@ -52,7 +52,7 @@ impl PromptRow {
         Ok(StoredPrompt {
             id,
             doc,
-            stage: Stage::of(stage).ok_or_else(|| Error::corrupt("prompts", id))?,
+            stage: DeliveryStage::of(stage).ok_or_else(|| Error::corrupt("prompts", id))?,
             due_at: due_at.0,
             expires_at: expires_at.0,
             fired_at: fired_at.map(|at| at.0),
@@ -112,7 +112,7 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Op
 
 /// Returns the time at which the workers look at it next: its due time while it waits, else none.
 fn next_action(prompt: &StoredPrompt) -> Option<At> {
-    (prompt.stage == Stage::Planned).then_some(At(prompt.due_at))
+    (prompt.stage == DeliveryStage::Planned).then_some(At(prompt.due_at))
 }
 
 /// Inserts a prompt.

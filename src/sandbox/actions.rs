@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::guide;
-use super::model::{Fault, FaultRequest, Faults, Move, Start};
+use super::model::{FaultRequest, Faults, InjectedFault, Move, Start};
 use super::outbox::{Outbox, OutboxPage};
 use crate::app::{self, Server};
 use crate::config::{Config, Listen};
@@ -100,7 +100,7 @@ impl Sandbox {
     }
 
     /// Returns what answers the request that arrives now at `path`. This uses up its fault, if faults can hit it.
-    pub(super) fn arrival(&self, path: &str) -> (Arc<Installation>, Fault) {
+    pub(super) fn arrival(&self, path: &str) -> (Arc<Installation>, InjectedFault) {
         let mut present = self.present();
         (Arc::clone(&present.installation), present.faults.take_next(path))
     }
@@ -174,12 +174,12 @@ impl Installation {
         let mut server = Server::open(config, clock.clone(), entropy).await?;
         let filled = demo::fill(&server, at).await?;
         if resets > 0 {
-            // The keys repeat with the ids, and what is drawn from here on does not: a token from before a reset is of a
-            // session that there never is.
+            // The keys repeat with the ids, and what is drawn from here on does not: a token from before a reset is of
+            // a session that there never is.
             server.state.entropy = Entropy::seeded(seed.wrapping_add(resets << 32));
         }
         Ok(Arc::new(Self {
-            guide: guide::written(&filled, &url, at, ticking),
+            guide: guide::sandbox_guide(&filled, &url, at, ticking),
             outbox: Outbox::new(clock),
             server,
             turn: tokio::sync::Mutex::default(),

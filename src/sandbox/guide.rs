@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::demo::DemoClinic;
 
 /// Writes the guide: the log-ins, and the use of clock, outbox and faults.
-pub(super) fn written(filled: &DemoClinic, url: &str, now: Timestamp, ticking: bool) -> String {
+pub(super) fn sandbox_guide(filled: &DemoClinic, url: &str, now: Timestamp, ticking: bool) -> String {
     format!(
         r#"A sandbox: everything is in memory, and gone when it stops.
 

@@ -4,11 +4,11 @@
 //! `serve`, operation for operation; only the clock, the channel and the place of the data differ.
 //!
 //! - **Nothing is left behind.** Data and keys lie in memory ([`crate::db::Memory`]); no folder is made.
-//! - **Time stands still** until it is moved, unless it was asked to run, and only goes forward. Work that becomes due on the way is done at its
-//!   time, by the rounds that the worker of `serve` does. Work that a request makes due at once is done before its
-//!   reply is sent. So the same requests always have the same outcome, and no test has to wait.
-//! - **A reset is a new start**: a new clinic with the same ids takes the place of the old one, which finishes what it has
-//!   begun. No session id is given again, so no token from before opens anything.
+//! - **Time stands still** until it is moved, unless it was asked to run, and only goes forward. Work that becomes due
+//!   on the way is done at its time, by the rounds that the worker of `serve` does. Work that a request makes due at
+//!   once is done before its reply is sent. So the same requests always have the same outcome, and no test has to wait.
+//! - **A reset is a new start**: a new clinic with the same ids takes the place of the old one, which finishes what it
+//!   has begun. No session id is given again, so no token from before opens anything.
 //! - **A fault hits the next requests below `/v1`**, in the order in which they arrive. A lost reply is lost after its
 //!   effects are durable; a throttled request and an unavailable server have
 //!   done nothing.

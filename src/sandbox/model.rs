@@ -126,7 +126,7 @@ pub struct Faults {
 
 /// The fate of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum InjectedFault {
     /// The request is answered as one too many, before anything is done.
     Throttle,
     /// The request is refused before anything is done.
@@ -177,20 +177,20 @@ impl Faults {
     }
 
     /// Takes the fate of the request that arrives now at the decoded `path`; this uses up the fault.
-    pub fn take_next(&mut self, path: &str) -> Fault {
+    pub fn take_next(&mut self, path: &str) -> InjectedFault {
         if !path.starts_with(ROOT) {
-            return Fault::Reply { after: Duration::ZERO, lost: false };
+            return InjectedFault::Reply { after: Duration::ZERO, lost: false };
         }
         if let Some(throttle) = self.throttle.as_mut().filter(|throttle| throttle.hits(path)) {
             throttle.left = throttle.left.map(|left| left.saturating_sub(1));
             self.throttle.take_if(|throttle| throttle.left == Some(0));
-            return Fault::Throttle;
+            return InjectedFault::Throttle;
         }
         if use_up(&mut self.unavailable) {
-            return Fault::Refuse;
+            return InjectedFault::Refuse;
         }
         let after = if use_up(&mut self.late) { self.delay } else { Duration::ZERO };
-        Fault::Reply { after, lost: use_up(&mut self.lose) }
+        InjectedFault::Reply { after, lost: use_up(&mut self.lose) }
     }
 }
 
@@ -270,10 +270,10 @@ mod tests {
         let mut faults = Faults::default().with(&wish).unwrap();
         let late = Duration::from_millis(250);
         let expected = [
-            Fault::Refuse,
-            Fault::Reply { after: late, lost: true },
-            Fault::Reply { after: late, lost: false },
-            Fault::Reply { after: Duration::ZERO, lost: false },
+            InjectedFault::Refuse,
+            InjectedFault::Reply { after: late, lost: true },
+            InjectedFault::Reply { after: late, lost: false },
+            InjectedFault::Reply { after: Duration::ZERO, lost: false },
         ];
         assert_eq!([(); 4].map(|()| faults.take_next("/v1/me")), expected);
     }
@@ -285,7 +285,7 @@ mod tests {
             throttle_path: path.map(str::to_owned),
             ..FaultRequest::default()
         };
-        let hit = |faults: &mut Faults, path: &str| faults.take_next(path) == Fault::Throttle;
+        let hit = |faults: &mut Faults, path: &str| faults.take_next(path) == InjectedFault::Throttle;
         let mut two = Faults::default().with(&wish(Some(2), None)).unwrap();
         let paths = ["/healthz", "/v1/me", "/v1/meta", "/v1/me"];
         assert_eq!(paths.map(|path| hit(&mut two, path)), [false, true, true, false]);

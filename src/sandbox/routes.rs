@@ -16,18 +16,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Sandbox;
-use super::model::{Fault, FaultRequest, Faults, Move, RETRY_AFTER, ROOT, Throttle};
+use super::model::{FaultRequest, Faults, InjectedFault, Move, RETRY_AFTER, ROOT, Throttle};
 use super::outbox::{KEPT, SentPush};
-use crate::app::{Answer, Guest};
+use crate::app::{ExtraResponse, ExtraRoutes};
 use crate::http::{Body, Methods, Query, Reply, Settings, problem};
 use crate::kernel::id::{Delivery, Patient, Prompt};
 use crate::kernel::{Code, Error, Id, Result};
 
-/// The sandbox as a guest of its own server.
+/// The operations of the sandbox, beside those of the product.
 #[derive(Clone, Debug)]
 pub struct SandboxRoutes(pub Arc<Sandbox>);
 
-impl Guest for SandboxRoutes {
+impl ExtraRoutes for SandboxRoutes {
     fn methods(&self, table: Methods) -> Methods {
         table
             .with("/sandbox", &[Method::GET])
@@ -55,7 +55,7 @@ impl Guest for SandboxRoutes {
         "## This is a sandbox\n\n- [Log-ins, clock, outbox, faults, and how to begin again](/sandbox)\n"
     }
 
-    fn around(&self, mut request: ServiceRequest, next: Next<BoxBody>) -> Answer {
+    fn around(&self, mut request: ServiceRequest, next: Next<BoxBody>) -> ExtraResponse {
         let sandbox = Arc::clone(&self.0);
         Box::pin(async move {
             if let Err(refused) = from_this_machine(&request) {
@@ -64,12 +64,12 @@ impl Guest for SandboxRoutes {
             // The decoded path, as the router matches it.
             let (installation, fault) = sandbox.arrival(request.match_info().as_str());
             let (after, lost) = match fault {
-                Fault::Reply { after, lost } => (after, lost),
-                Fault::Refuse => {
+                InjectedFault::Reply { after, lost } => (after, lost),
+                InjectedFault::Refuse => {
                     let away = Error::Unavailable("the sandbox was asked to be away for this request");
                     return Ok(request.into_response(problem::response(&away)));
                 }
-                Fault::Throttle => {
+                InjectedFault::Throttle => {
                     return Ok(request.into_response(problem::response(&Error::TooMany(RETRY_AFTER))));
                 }
             };

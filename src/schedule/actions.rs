@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::gather;
+use super::facts;
 use super::library::withheld;
 use crate::care::Access;
 use crate::course;
@@ -13,7 +13,7 @@ use crate::settings::find_cautions;
 
 /// The values of the placeholders in a prompt, for its owner.
 #[derive(Debug, Default)]
-pub struct Fillings {
+pub struct PlaceholderValues {
     /// The sentence to bring along, if a prompt quotes it.
     pub takeaway: Option<String>,
     /// The exercises that are not offered to the patient.
@@ -25,10 +25,15 @@ pub struct Fillings {
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols, quotes: bool) -> Result<Fillings> {
-    let takeaway = if quotes { gather::takeaway(tx, access, protocols)? } else { None };
+pub fn fillings<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    protocols: &Protocols,
+    quotes: bool,
+) -> Result<PlaceholderValues> {
+    let takeaway = if quotes { facts::takeaway(tx, access, protocols)? } else { None };
     let flags = find_cautions(tx, access)?;
-    Ok(Fillings { takeaway, withheld: withheld(tx, access, &flags)? })
+    Ok(PlaceholderValues { takeaway, withheld: withheld(tx, access, &flags)? })
 }
 
 /// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this
@@ -38,7 +43,7 @@ pub fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols, q
 ///
 /// When something cannot be read.
 pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> Result<Vec<Planned>> {
-    let facts = gather::known_to_the_clinic(tx, access)?;
+    let facts = facts::known_to_the_clinic(tx, access)?;
     Ok(plan(protocol, &facts, access.now()).prompts)
 }
 
@@ -48,9 +53,9 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
 ///
 /// When something cannot be read.
 pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Dropped>> {
-    let stored = gather::stored_prompts(tx, access)?;
+    let stored = facts::stored_prompts(tx, access)?;
     let infusions = course::list_infusions(tx, access)?;
-    let (facts, _) = gather::facts(tx, access, protocols, &stored, &infusions)?;
+    let (facts, _) = facts::facts(tx, access, protocols, &stored, &infusions)?;
     let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
     dropped.retain(|one| stored.iter().all(|prompt| prompt.id != one.id));
     Ok(dropped)

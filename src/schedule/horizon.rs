@@ -12,7 +12,7 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
 use crate::state::State;
-use crate::tasks::{Due, Round, Task, TaskProgress, keys_of};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 use crate::vault::Keys;
 
 /// Patients planned for in one round.
@@ -26,8 +26,8 @@ const LATER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The task that plans again for patients whose horizon has moved, each in a unit of its own.
 ///
-/// At its start, a server marks all patients for planning if its protocol is newer than that of their plans, or its time
-/// zones are of another edition.
+/// At its start, a server marks all patients for planning if its protocol is newer than that of their plans, or its
+/// time zones are of another edition.
 #[derive(Clone, Copy, Debug)]
 pub struct Horizon;
 
@@ -48,7 +48,7 @@ impl Task for Horizon {
         .boxed()
     }
 
-    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let planned = extend(state, now).await?;
             Ok(TaskProgress { planned, ..TaskProgress::rows(planned) })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::care::Access;
 use crate::db::Tx;
 use crate::exercises::assignments::actions as assignments;
-use crate::exercises::catalogue::{self, Offer};
+use crate::exercises::catalogue::{self, Availability};
 use crate::exercises::fit;
 use crate::exercises::translations::Words;
 use crate::kernel::Result;
@@ -23,7 +23,7 @@ pub(super) fn withheld<A>(
     let is_withheld = |exercise: &&catalogue::Exercise| {
         let assigned = open.iter().any(|(_, open)| open.exercise_key == exercise.key);
         // This phase by itself withholds no exercise.
-        fit::offer(exercise, flags, assigned, Phase::Maintenance) != Offer::Yes
+        fit::offer(exercise, flags, assigned, Phase::Maintenance) != Availability::Yes
     };
     Ok(catalogue::newest().filter(is_withheld).map(|exercise| exercise.key.clone()).collect())
 }

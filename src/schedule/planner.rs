@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan};
 
-use super::gather;
+use super::facts;
 use super::provisional::settle;
 use super::store;
 use crate::care::access::{Access, Write};
@@ -13,7 +13,7 @@ use crate::changes::{Change, Entity, FeedsPlan, Op, PlanRequest, Planner};
 use crate::db::Tx;
 use crate::kernel::{Error, Result, Zone};
 use crate::planning::{Facts, Planned, Protocols, Step, diff, plan, put_off, zone_at};
-use crate::prompts::model::{Deed, PromptDoc, Stage, StoredPrompt};
+use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
 use crate::prompts::store as prompts;
 
 /// The planner of a server.
@@ -45,9 +45,9 @@ impl Planner for Plans {
 /// When facts cannot be read or prompts cannot be written.
 pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) -> Result<usize> {
     let now = access.now();
-    let stored = gather::stored_prompts(tx, access)?;
+    let stored = facts::stored_prompts(tx, access)?;
     let (infusions, provisional) = settle(tx, access)?;
-    let (facts, closing) = gather::facts(tx, access, protocols, &stored, &infusions)?;
+    let (facts, closing) = facts::facts(tx, access, protocols, &stored, &infusions)?;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let mut steps = diff(&existing, &plan(protocols.current(), &facts, now), now);
     let open = stored.iter().filter(|prompt| steps.iter().all(|step| step.id() != prompt.id));
@@ -83,7 +83,7 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
                 due_at: planned.due_at,
                 expires_at: planned.expires_at,
                 doc: PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None },
-                stage: Stage::Planned,
+                stage: DeliveryStage::Planned,
                 fired_at: None,
                 delivered_at: None,
                 version: 1,
@@ -91,18 +91,18 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
             prompts::insert(tx, access, &prompt)?;
             return Ok(Change::new(Entity::Prompt, prompt.id, 1, Op::Create));
         }
-        Step::Move { id, to, reason } => (id, Some(to), Deed::Moved, Some(word(&reason)?)),
-        Step::Revive { id, to } => (id, Some(to), Deed::Revived, None),
+        Step::Move { id, to, reason } => (id, Some(to), PromptEvent::Moved, Some(word(&reason)?)),
+        Step::Revive { id, to } => (id, Some(to), PromptEvent::Revived, None),
         Step::Delay { id, due_at, why } => {
             later = Some(due_at);
-            (id, None, Deed::Moved, Some(word(&why)?))
+            (id, None, PromptEvent::Moved, Some(word(&why)?))
         }
-        Step::Cancel { id, reason } => (id, None, Deed::Cancelled, Some(word(&reason)?)),
+        Step::Cancel { id, reason } => (id, None, PromptEvent::Cancelled, Some(word(&reason)?)),
     };
     let found = stored.iter().find(|prompt| prompt.id == id);
     let mut prompt = found.cloned().ok_or_else(|| Error::internal("a plan changed a prompt that is not stored"))?;
     prompt.note(deed, now, cause);
-    prompt.stage = if deed == Deed::Cancelled { Stage::Settled } else { Stage::Planned };
+    prompt.stage = if deed == PromptEvent::Cancelled { DeliveryStage::Settled } else { DeliveryStage::Planned };
     if let Some(to) = to {
         place(&mut prompt, to);
     }

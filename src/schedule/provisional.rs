@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
-use crate::course::{self, InfusionFacts, Stored};
+use crate::course::{self, InfusionFacts, StoredDocument};
 use crate::db::Tx;
 use crate::kernel::Result;
 use crate::kernel::id::Infusion;
@@ -18,7 +18,7 @@ use crate::kernel::id::Infusion;
 pub(super) fn settle(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-) -> Result<(Vec<Stored<Infusion, InfusionFacts>>, Option<Timestamp>)> {
+) -> Result<(Vec<StoredDocument<Infusion, InfusionFacts>>, Option<Timestamp>)> {
     let mut list = course::list_infusions(tx, access)?;
     let now = access.now();
     let mut next = None;

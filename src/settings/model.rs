@@ -136,7 +136,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::LimitReached`]; [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes ahead.
+    /// [`Error::LimitReached`]; [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes
+    /// ahead.
     pub fn change_zone(&mut self, zone: Zone, from: Timestamp, now: Timestamp) -> Result<bool> {
         if self.zones.last().is_some_and(|last| last.zone == zone) {
             return Ok(false);

@@ -9,7 +9,7 @@ use crate::planning::{DayPart, Override, Protocol, Rule, RuleChange};
 const MOST: usize = 64;
 
 /// A change of a rule, not yet checked: `(rule, left out, part of the day)`.
-pub type Draft = (String, bool, Option<String>);
+pub type OverrideFields = (String, bool, Option<String>);
 
 /// Parses the name of a part of the day.
 fn part(name: &str) -> Result<DayPart, &'static str> {
@@ -28,7 +28,7 @@ fn part(name: &str) -> Result<DayPart, &'static str> {
 /// # Errors
 ///
 /// [`Error::Invalid`](crate::kernel::Error::Invalid) with every fault.
-pub fn parse(protocol: &Protocol, base: &str, list: Vec<Draft>) -> Result<Vec<Override>> {
+pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Result<Vec<Override>> {
     let mut f = Fields::new();
     f.check(list.len() <= MOST, base, "must be at most 64");
     f.done()?;

@@ -11,7 +11,7 @@ use crate::db::schema::patient_settings;
 use crate::db::{At, Tx};
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
-use crate::vault::{Keys, Place, Purpose};
+use crate::vault::{Keys, Purpose, SealContext};
 
 /// The settings of a patient as they are stored, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -21,8 +21,8 @@ pub struct SettingsRow {
     version: i64,
 }
 
-fn place(patient: Id<Patient>, column: &'static str, revision: i64) -> Place {
-    Place { table: "patient_settings", column, subject: patient.uuid(), row: patient.uuid(), revision }
+fn place(patient: Id<Patient>, column: &'static str, revision: i64) -> SealContext {
+    SealContext { table: "patient_settings", column, subject: patient.uuid(), row: patient.uuid(), revision }
 }
 
 impl SettingsRow {

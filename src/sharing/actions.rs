@@ -19,8 +19,8 @@ use crate::kernel::{Code, Error, Id, Result, Standing, limits};
 /// # Errors
 ///
 /// [`Error::Deleted`] when it was ended, [`Code::AlreadyExists`] when the id has another content, [`Error::NotFound`]
-/// for an unknown or deleted item, [`Error::LimitReached`], [`Code::NotShareable`] for a draft, [`Error::Invalid`] for a reader without an
-/// active link and for an end in the past.
+/// for an unknown or deleted item, [`Error::LimitReached`], [`Code::NotShareable`] for a draft, [`Error::Invalid`] for
+/// a reader without an active link and for an end in the past.
 pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDoc) -> Result<Outcome<GrantRow>> {
     let therapist = match doc.reader {
         Reader::Therapist(account) => Some(account),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Due, Round, Task, TaskProgress};
+use super::{Due, Task, TaskProgress, TaskRun};
 use crate::changes::Planner;
 use crate::db::Tx;
 use crate::kernel::Result;
@@ -34,7 +34,7 @@ impl Task for Clearing {
         self.next_due
     }
 
-    fn run<'a>(&'a self, Round { state, now, .. }: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         let (clear, planner) = (self.clear, Arc::clone(&state.planner));
         let unit = state.db.write_bulk(move |tx| clear(tx, planner.as_ref(), now, MOST));
         Box::pin(async move { unit.await.map(TaskProgress::rows) })

@@ -25,7 +25,7 @@ use crate::state::State;
 
 /// The context of one round of a task.
 #[derive(Clone, Copy, Debug)]
-pub struct Round<'a> {
+pub struct TaskRun<'a> {
     /// The server's parts.
     pub state: &'a State,
     /// The start of the round.
@@ -70,7 +70,7 @@ pub trait Task: Send + Sync {
     /// # Errors
     ///
     /// When database or keyring cannot be reached: what was not done is due again in the next round.
-    fn run<'a>(&'a self, round: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>>;
+    fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>>;
 }
 
 /// Every task of a server, in the order in which a round does them.

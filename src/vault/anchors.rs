@@ -1,5 +1,5 @@
-//! Anchors: the heads of audit chains, kept in the keyring, where somebody who can write the database of the data cannot
-//! change them.
+//! Anchors: the heads of audit chains, kept in the keyring, where somebody who can write the database of the data
+//! cannot change them.
 //!
 //! An anchor only grows, however many processes raise it. A keyed hash over it shows a change by somebody without the
 //! root key.

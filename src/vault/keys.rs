@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::seal::{self, NONCE, Place, Purpose, Sealed};
+use super::seal::{self, NONCE, Purpose, SealContext, Sealed};
 use crate::kernel::{Entropy, Error, Result};
 
 /// The format of a wrapped data key: format, nonce, AES-256-GCM-SIV of the key. The format names the wrapping key too,
@@ -76,7 +76,7 @@ impl Keys {
     ///
     /// [`Error::Internal`] when the subject has no key for `purpose`, or `place` is another subject's: text sealed
     /// under another subject's key would remain readable after the erasure of its owner.
-    pub fn seal(&self, purpose: Purpose, place: &Place, data: &[u8]) -> Result<Vec<u8>> {
+    pub fn seal(&self, purpose: Purpose, place: &SealContext, data: &[u8]) -> Result<Vec<u8>> {
         self.seal_with(purpose, place, data.len(), |out| {
             out.extend_from_slice(data);
             Ok(())
@@ -89,7 +89,7 @@ impl Keys {
     ///
     /// [`Error::Internal`] with table and row when the value was sealed for another place or under a key that is gone,
     /// or was changed.
-    pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>> {
+    pub fn open(&self, place: &SealContext, sealed: &[u8]) -> Result<Vec<u8>> {
         self.opened(place, sealed).ok_or_else(|| Error::corrupt(place.table, place.row))
     }
 
@@ -98,7 +98,12 @@ impl Keys {
     /// # Errors
     ///
     /// As [`Keys::seal`], and when `value` cannot be JSON.
-    pub fn seal_json<T: Serialize + ?Sized>(&self, purpose: Purpose, place: &Place, value: &T) -> Result<Vec<u8>> {
+    pub fn seal_json<T: Serialize + ?Sized>(
+        &self,
+        purpose: Purpose,
+        place: &SealContext,
+        value: &T,
+    ) -> Result<Vec<u8>> {
         self.seal_with(purpose, place, 1024, |out| {
             // The reason is left out: it may quote private text.
             let written = serde_json::to_writer(out, value).ok();
@@ -111,7 +116,7 @@ impl Keys {
     /// # Errors
     ///
     /// As [`Keys::open`], and when the document does not have the shape of a `T`.
-    pub fn open_json<T: DeserializeOwned>(&self, place: &Place, sealed: &[u8]) -> Result<T> {
+    pub fn open_json<T: DeserializeOwned>(&self, place: &SealContext, sealed: &[u8]) -> Result<T> {
         let plain = Zeroizing::new(self.open(place, sealed)?);
         // The reason is left out: it may quote private text.
         serde_json::from_slice(&plain).ok().ok_or_else(|| Error::corrupt(place.table, place.row))
@@ -120,7 +125,7 @@ impl Keys {
     fn seal_with(
         &self,
         purpose: Purpose,
-        place: &Place,
+        place: &SealContext,
         room: usize,
         fill: impl FnOnce(&mut Vec<u8>) -> Result<()>,
     ) -> Result<Vec<u8>> {
@@ -134,7 +139,7 @@ impl Keys {
         seal::seal(key, *number, self.0.entropy.bytes(), place, room, fill)
     }
 
-    fn opened(&self, place: &Place, sealed: &[u8]) -> Option<Vec<u8>> {
+    fn opened(&self, place: &SealContext, sealed: &[u8]) -> Option<Vec<u8>> {
         let sealed = Sealed::parse(sealed)?;
         let key = self.0.keys.iter().find(|key| key.number == sealed.number)?;
         sealed.open(&key.key, place)

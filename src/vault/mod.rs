@@ -12,7 +12,7 @@
 //! With a given root key and a keyring in memory there is nothing to keep, and no folder is made.
 //!
 //! Each subject (a patient, an account, a clinic) has data keys of its own, one for each [`Purpose`]. A document is
-//! sealed under the data key of its purpose and bound to its [`Place`]: moved to another row, column, subject or
+//! sealed under the data key of its purpose and bound to its [`SealContext`]: moved to another row, column, subject or
 //! revision it does not open. Destroying a data key makes everything sealed under it unreadable, in backups too, once
 //! the backups of the keyring have expired.
 //!
@@ -49,5 +49,5 @@ pub use apart::apart;
 pub use handle::{Checked, Vault, VaultConfig};
 pub use keys::Keys;
 pub use root::MacLabel;
-pub use seal::{Place, Purpose};
+pub use seal::{Purpose, SealContext};
 pub use signing::SigningKey;

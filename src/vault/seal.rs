@@ -66,7 +66,7 @@ impl Purpose {
 
 /// The place of a sealed value, the only one where it opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SealContext {
     /// The table.
     pub table: &'static str,
     /// The column.
@@ -81,7 +81,7 @@ pub struct Place {
 
 /// Returns the additional data: format, key number, and the place, each of fixed length or with its length before it,
 /// then zeros.
-fn bound(number: u32, place: &Place) -> Result<[u8; 128]> {
+fn bound(number: u32, place: &SealContext) -> Result<[u8; 128]> {
     let mut bytes = [0; 128];
     let mut rest = bytes.as_mut_slice();
     let mut put = |part: &[u8]| rest.write_all(part);
@@ -110,7 +110,7 @@ pub(super) fn seal(
     key: &LessSafeKey,
     number: u32,
     nonce: [u8; NONCE],
-    place: &Place,
+    place: &SealContext,
     room: usize,
     fill: impl FnOnce(&mut Vec<u8>) -> Result<()>,
 ) -> Result<Vec<u8>> {
@@ -151,7 +151,7 @@ impl<'a> Sealed<'a> {
     }
 
     /// Opens the data; `None` if any part of it has changed since it was sealed.
-    pub(super) fn open(&self, key: &LessSafeKey, place: &Place) -> Option<Vec<u8>> {
+    pub(super) fn open(&self, key: &LessSafeKey, place: &SealContext) -> Option<Vec<u8>> {
         let bound = bound(self.number, place).ok()?;
         let mut out = self.body.to_vec();
         let nonce = Nonce::assume_unique_for_key(self.nonce);

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::cache::Cache;
-use super::{Keys, MacLabel, Place, Purpose, Vault, VaultConfig};
+use super::{Keys, MacLabel, Purpose, SealContext, Vault, VaultConfig};
 use crate::kernel::{Code, Entropy, Result};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -39,8 +39,8 @@ async fn ann(vault: &Vault) -> Keys {
     vault.create(ANN, &[Purpose::Journal, Purpose::Clinical], NOW).await.unwrap()
 }
 
-const fn entry() -> Place {
-    Place { table: "entries", column: "text", subject: ANN, row: Uuid::from_u128(1), revision: 3 }
+const fn entry() -> SealContext {
+    SealContext { table: "entries", column: "text", subject: ANN, row: Uuid::from_u128(1), revision: 3 }
 }
 
 #[tokio::test]
@@ -85,13 +85,13 @@ async fn a_value_opens_only_in_its_place() {
     let bobs = vault.create(BOB, &[Purpose::Journal], NOW).await.unwrap();
     let sealed = keys.seal(Purpose::Journal, &entry(), b"words").unwrap();
     let elsewhere = [
-        Place { table: "comments", ..entry() },
-        Place { column: "tags", ..entry() },
+        SealContext { table: "comments", ..entry() },
+        SealContext { column: "tags", ..entry() },
         // The same letters, cut in another place.
-        Place { table: "entriest", column: "ext", ..entry() },
-        Place { subject: BOB, ..entry() },
-        Place { row: Uuid::from_u128(2), ..entry() },
-        Place { revision: 2, ..entry() },
+        SealContext { table: "entriest", column: "ext", ..entry() },
+        SealContext { subject: BOB, ..entry() },
+        SealContext { row: Uuid::from_u128(2), ..entry() },
+        SealContext { revision: 2, ..entry() },
     ];
     for place in elsewhere {
         assert!(keys.open(&place, &sealed).is_err(), "{place:?}");
@@ -112,7 +112,7 @@ async fn nothing_is_sealed_under_the_wrong_key() {
     let keys = ann(&vault).await;
     assert!(!keys.has(Purpose::Account));
     assert_eq!(keys.seal(Purpose::Account, &entry(), b"x").unwrap_err().code(), Code::Internal);
-    let bobs = Place { subject: BOB, ..entry() };
+    let bobs = SealContext { subject: BOB, ..entry() };
     assert_eq!(keys.seal(Purpose::Journal, &bobs, b"x").unwrap_err().code(), Code::Internal);
 }
 

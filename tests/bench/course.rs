@@ -12,10 +12,10 @@ use afterglow::db::{At, Backend, Tx};
 use afterglow::delivery::LogChannel;
 use afterglow::kernel::id::Patient;
 use afterglow::kernel::{Clock, Entropy, Id, Zone};
-use afterglow::planning::{Kind, Planned, Protocol, Protocols, Why};
+use afterglow::planning::{Planned, PromptKind, Protocol, Protocols, Why};
 use afterglow::prompts::model::PromptDoc;
 use afterglow::schedule::{self, horizon};
-use afterglow::vault::{Place, Purpose};
+use afterglow::vault::{Purpose, SealContext};
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
@@ -92,8 +92,8 @@ pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut R
     server.close();
 }
 
-/// Everybody's plan is one of an older version of the protocol, whose parts of the day began half an hour later: each of
-/// their prompts is moved.
+/// Everybody's plan is one of an older version of the protocol, whose parts of the day began half an hour later: each
+/// of their prompts is moved.
 async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
     let (state, now) = (&server.state, Timestamp::now());
     let mut older = Protocol { version: 0, ..Protocol::default_v1().clone() };
@@ -179,7 +179,7 @@ async fn plant(server: &Server, people: &[Someone], rows: usize, due: Timestamp)
                 rule_key: "d1.tell".to_owned(),
                 protocol: "afterglow-default".to_owned(),
                 protocol_version: 1,
-                kind: Kind::Reflection,
+                kind: PromptKind::Reflection,
                 priority: 2,
                 anchor: None,
                 occurrence: 0,
@@ -196,7 +196,8 @@ async fn plant(server: &Server, people: &[Someone], rows: usize, due: Timestamp)
                 hangs_on: None,
                 why: Why::Window,
             };
-            let place = Place { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 };
+            let place =
+                SealContext { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 };
             let doc = PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None };
             list.push((patient, id, keys.seal_json(Purpose::Clinical, &place, &doc).unwrap(), at));
         }

@@ -1,5 +1,5 @@
-//! What somebody who means harm can do: the memory that log-ins leave behind, what one patient's worst costs the others,
-//! and what the time of a refusal tells.
+//! What somebody who means harm can do: the memory that log-ins leave behind, what one patient's worst costs the
+//! others, and what the time of a refusal tells.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

@@ -15,9 +15,9 @@ use afterglow::db::Backend;
 use afterglow::identity::actions::SessionTokens;
 use afterglow::identity::{Claimed, Email, Passphrase, Staff};
 use afterglow::kernel::{Clock, Entropy, Text, Zone};
-use afterglow::onboarding::inviting::{self, Wish};
-use afterglow::onboarding::joining;
+use afterglow::onboarding::invitations::{self, InvitationRequest};
 use afterglow::onboarding::model::{InvitationDoc, Invitee, Person, Registration};
+use afterglow::onboarding::registration;
 use afterglow::onboarding::{JoinCode, setup};
 use futures_util::StreamExt as _;
 use uuid::Uuid;
@@ -83,12 +83,12 @@ async fn register(server: &Server, inviter: &SessionTokens, invitee: Invitee, n:
         .insert_header(("authorization", format!("Bearer {}", inviter.access)))
         .to_http_request();
     let caller = Claimed::<Staff>::from_request(&request, &mut Payload::None).await.unwrap();
-    let wish = Wish { invitee, doc: InvitationDoc::default(), clinic: None };
-    let new = inviting::prepare(state, &caller, wish).await.unwrap();
-    let code = inviting::code_of(&state.vault, new.id);
+    let wish = InvitationRequest { invitee, doc: InvitationDoc::default(), clinic: None };
+    let new = invitations::prepare(state, &caller, wish).await.unwrap();
+    let code = invitations::code_of(&state.vault, new.id);
     let unit = state.db.write(move |tx| {
         let live = caller.live(tx)?;
-        inviting::invite(tx, &live, &new).map(drop)
+        invitations::invite(tx, &live, &new).map(drop)
     });
     unit.await.unwrap();
     let registration = Registration {
@@ -99,7 +99,8 @@ async fn register(server: &Server, inviter: &SessionTokens, invitee: Invitee, n:
         locale: "en".to_owned(),
         country: None,
     };
-    let joined = joining::register(state, &server.passwords, Arc::clone(&server.tokens), registration).await.unwrap();
+    let joined =
+        registration::register(state, &server.passwords, Arc::clone(&server.tokens), registration).await.unwrap();
     let (patient, grant) = (joined.account.patient, joined.account.grant);
     let patient = patient.map_or(Uuid::nil(), |id| id.uuid());
     (Someone { token: grant.access.clone(), account: grant.account.uuid(), patient }, grant)

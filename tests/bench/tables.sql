@@ -40,7 +40,7 @@ CREATE TABLE b_changes (
     PRIMARY KEY (patient_id, seq)
 );
 CREATE INDEX b_changes_entity ON b_changes (patient_id, entity_id, seq);
-CREATE TABLE b_replays (
+CREATE TABLE b_idempotency_records (
     account_id uuid NOT NULL,
     key_hash bytea NOT NULL,
     fingerprint bytea NOT NULL,
@@ -49,7 +49,7 @@ CREATE TABLE b_replays (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, key_hash)
 );
-CREATE INDEX b_replays_created ON b_replays (created_at);
+CREATE INDEX b_idempotency_records_created ON b_idempotency_records (created_at);
 
 -- 1,000 patients: patient, account and session n have the id n.
 INSERT INTO b_accounts SELECT lpad(to_hex(n), 32, '0')::uuid, 'patient', lpad(to_hex(n), 32, '0')::uuid

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use afterglow::audit::{self, Fault, Subject};
+use afterglow::audit::{self, ChainFault, Subject};
 use afterglow::db::Backend;
 use afterglow::delivery::MemoryChannel;
 use afterglow::kernel::id::Patient;
@@ -59,7 +59,7 @@ impl Chain {
     }
 
     /// The fault that the chain shows, held against its anchor.
-    async fn fault(&self) -> Option<Fault> {
+    async fn fault(&self) -> Option<ChainFault> {
         let state = &self.app.server.state;
         let anchors = state.vault.anchors(None).await.unwrap();
         let (subject, vault) = (self.subject, state.vault.clone());

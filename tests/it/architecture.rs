@@ -100,13 +100,13 @@ const KINDS: &[(&str, &str)] = &[
     ("journal/takeaway.rs", "actions"),
     ("journal/view.rs", "routes"),
     ("onboarding/code.rs", "model"),
-    ("onboarding/inviting.rs", "actions"),
-    ("onboarding/joining.rs", "actions"),
+    ("onboarding/invitations.rs", "actions"),
+    ("onboarding/registration.rs", "actions"),
     ("onboarding/setup.rs", "actions"),
     ("planning/", "model"),
     ("sandbox/guide.rs", "actions"),
     ("sandbox/outbox.rs", "model"),
-    ("schedule/gather.rs", "actions"),
+    ("schedule/facts.rs", "actions"),
     ("schedule/horizon.rs", "actions"),
     ("schedule/library.rs", "store"),
     ("schedule/planner.rs", "actions"),
@@ -124,7 +124,8 @@ const OF_HTTP: &[&str] = &["EntityTag", "Patchable", "Preconditions", "ProblemFi
 /// The one place that makes a request of its own, without HTTP: the demo does what requests do.
 const MAKES_REQUESTS: (&str, &str) = ("demo/stage.rs", "Request");
 
-/// Where the framework is used besides `http`, `app` and the routes: the two makers of extractors, and the command line.
+/// Where the framework is used besides `http`, `app` and the routes: the two makers of extractors, and the command
+/// line.
 const FRAMEWORK: &[&str] = &["care/door.rs", "identity/claimed.rs", "cli.rs"];
 
 /// Files that decide and do nothing else, besides every `model.rs`.

@@ -41,8 +41,8 @@ const HASHES: &[(&str, &str)] = &[
     ("invitations", "code_hash"),
     ("invitations", "email_key"),
     ("patient_heads", "audit_mac"),
-    ("replays", "key_hash"),
-    ("replays", "fingerprint"),
+    ("idempotency_records", "key_hash"),
+    ("idempotency_records", "fingerprint"),
 ];
 
 /// The columns that hold sealed values.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use afterglow::audit::{self, Record, Sealed, Subject};
+use afterglow::audit::{self, AuditRow, Record, Subject};
 use afterglow::db::schema::{audit_log, patient_heads};
 use afterglow::db::{AnyConnection, At, Backend, Tx};
 use afterglow::kernel::id::{Account, Any, Patient, Session};
@@ -23,7 +23,7 @@ fn patient_of(person: &Person) -> Id<Patient> {
 }
 
 /// The rows of a patient's log, oldest first, and what they say.
-async fn log(app: &TestApp, ann: &Person) -> Vec<(Sealed, Record)> {
+async fn log(app: &TestApp, ann: &Person) -> Vec<(AuditRow, Record)> {
     let (state, subject) = (&app.server.state, Subject::Patient(patient_of(ann)));
     let mut rows = state.db.read(move |tx| audit::list(tx, subject, None, 100_000)).await.unwrap();
     rows.reverse();
@@ -231,7 +231,7 @@ impl Dice {
 const TAMPERS: usize = 12;
 
 /// Does one thing to the chain that nobody may do; says which.
-fn tamper(tx: &mut Tx<'_>, patient: Id<Patient>, rows: &[Sealed], kind: usize) -> &'static str {
+fn tamper(tx: &mut Tx<'_>, patient: Id<Patient>, rows: &[AuditRow], kind: usize) -> &'static str {
     let dice = Dice;
     let subject: Id<Any> = Id::from_uuid(patient.uuid());
     let one = &rows[dice.below(rows.len())];
@@ -316,7 +316,7 @@ async fn s2_a_thousand_of_a_thousand_tampers_are_found() {
         app.wait(SignedDuration::from_secs(1));
     }
     let (state, patient) = (&app.server.state, patient_of(&ann));
-    let rows: Vec<Sealed> = log(&app, &ann).await.into_iter().map(|(row, _)| row).collect();
+    let rows: Vec<AuditRow> = log(&app, &ann).await.into_iter().map(|(row, _)| row).collect();
     for block in 0..11 {
         let (vault, rows) = (state.vault.clone(), rows.clone());
         let unit = move |tx: &mut Tx<'_>| {

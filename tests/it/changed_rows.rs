@@ -399,7 +399,7 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("revisions", "sealed, and bound to item and section"),
     ("openings", "a note for the patient"),
     ("changes", "a list of what has happened"),
-    ("replays", "a replay is rendered for what the caller may see then"),
+    ("idempotency_records", "a replay is rendered for what the caller may see then"),
     ("wrapped_keys", "in the keyring, wrapped by the root key"),
 ];
 

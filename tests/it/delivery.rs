@@ -9,12 +9,12 @@ use afterglow::care::store::PatientRow;
 use afterglow::db::At;
 use afterglow::db::schema::{deliveries, patient_heads, patients, prompts};
 use afterglow::delivery::{Channel, ChannelError, LogChannel, MemoryChannel, Push, TEXT};
-use afterglow::jobs::Outcome;
+use afterglow::jobs::RoundSummary;
 use afterglow::kernel::id::{Delivery, Infusion, Patient, Prompt};
 use afterglow::kernel::{Entropy, Id, Zone};
-use afterglow::planning::{Kind, Planned, Why};
+use afterglow::planning::{Planned, PromptKind, Why};
 use afterglow::prompts::model::PromptDoc;
-use afterglow::vault::{Place, Purpose};
+use afterglow::vault::{Purpose, SealContext};
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -58,12 +58,12 @@ impl World {
     }
 
     /// One round.
-    async fn tick(&self) -> Outcome {
+    async fn tick(&self) -> RoundSummary {
         tick(&self.app, &self.channel).await
     }
 
     /// Rounds until there is nothing to do.
-    pub async fn work(&self) -> Outcome {
+    pub async fn work(&self) -> RoundSummary {
         work(&self.app, &self.channel).await
     }
 
@@ -97,15 +97,15 @@ impl World {
     }
 }
 
-async fn tick(app: &TestApp, channel: &dyn Channel) -> Outcome {
+async fn tick(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
     app::tick(&app.server.state, channel, app.now()).await.unwrap()
 }
 
-async fn work(app: &TestApp, channel: &dyn Channel) -> Outcome {
-    let mut all = Outcome::default();
+async fn work(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
+    let mut all = RoundSummary::default();
     for _ in 0..1000 {
-        let Outcome { due, sent, planned, next } = tick(app, channel).await;
-        all = Outcome { due: all.due + due, sent: all.sent + sent, planned: all.planned + planned, next };
+        let RoundSummary { due, sent, planned, next } = tick(app, channel).await;
+        all = RoundSummary { due: all.due + due, sent: all.sent + sent, planned: all.planned + planned, next };
         if next.is_none_or(|next| next > app.now()) {
             return all;
         }
@@ -127,7 +127,7 @@ async fn plant(
         rule_key: "d1.tell".to_owned(),
         protocol: "default".to_owned(),
         protocol_version: 1,
-        kind: Kind::Reflection,
+        kind: PromptKind::Reflection,
         priority: 3,
         anchor: None::<Id<Infusion>>,
         occurrence: 0,
@@ -148,7 +148,8 @@ async fn plant(
     let state = &app.server.state;
     let keys = state.vault.keys(patient.uuid()).await.unwrap().unwrap();
     let (id, expires_at, now) = (planned.id, planned.expires_at, app.now());
-    let place = Place { table: "prompts", column: "doc", subject: patient.uuid(), row: planned.id.uuid(), revision: 1 };
+    let place =
+        SealContext { table: "prompts", column: "doc", subject: patient.uuid(), row: planned.id.uuid(), revision: 1 };
     let doc = PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None };
     let doc = keys.seal_json(Purpose::Clinical, &place, &doc).unwrap();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {
@@ -288,7 +289,7 @@ async fn after_an_outage_of_three_days_the_latest_valid_prompt_leaves_and_the_re
 #[actix_web::test]
 async fn after_an_outage_a_valid_safety_prompt_goes_before_a_later_one() {
     let world = World::new().await;
-    let safety = world.plant_as(hours(1), |planned| planned.kind = Kind::Safety).await;
+    let safety = world.plant_as(hours(1), |planned| planned.kind = PromptKind::Safety).await;
     let other = world.plant(hours(2)).await;
     world.app.wait(hours(3));
     world.work().await;

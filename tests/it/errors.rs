@@ -8,8 +8,8 @@ use afterglow::kernel::Code;
 
 use crate::support::app::TestApp;
 
-/// A code is part of the API: its name, status and action never change, and none goes away. This file has no switch that
-/// overwrites it.
+/// A code is part of the API: its name, status and action never change, and none goes away. This file has no switch
+/// that overwrites it.
 #[test]
 fn the_codes_are_those_of_the_golden_file() {
     let mut lines = String::new();

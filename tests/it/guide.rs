@@ -1,9 +1,9 @@
 //! The guide for app developers: what it shows is what happens.
 //!
-//! `AFTERGLOW_WRITE_GUIDE=1 cargo nextest run --test it -E 'test(guide)'` writes the replies of `src/app/guide.md` from a
-//! run; a reply keeps its gaps (`…`), and a new block of requests gets all of its replies. Without the switch a reply that
-//! came otherwise fails the test. Ids that the server makes, codes, words, tokens and the minutes of prompts may differ:
-//! one that is shown twice must come twice.
+//! `AFTERGLOW_WRITE_GUIDE=1 cargo nextest run --test it -E 'test(guide)'` writes the replies of `src/app/guide.md` from
+//! a run; a reply keeps its gaps (`…`), and a new block of requests gets all of its replies. Without the switch a reply
+//! that came otherwise fails the test. Ids that the server makes, codes, words, tokens and the minutes of prompts may
+//! differ: one that is shown twice must come twice.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};

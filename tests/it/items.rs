@@ -8,12 +8,12 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web;
-use afterglow::app::{self, Guest};
+use afterglow::app::{self, ExtraRoutes};
 use afterglow::care::grants::Sections;
 use afterglow::db::AnyConnection;
 use afterglow::exercises::model::Responses;
 use afterglow::http::Methods;
-use afterglow::items::Kind;
+use afterglow::items::ItemKind;
 use afterglow::items::actions::purge;
 use afterglow::journal::model::Entries;
 use afterglow::kernel::Id;
@@ -34,9 +34,9 @@ const TABLE: &str = "CREATE TABLE dreams ( patient_id ID NOT NULL, id ID NOT NUL
 /// The operations of dreams, beside those of the product.
 struct Sleep;
 
-impl Guest for Sleep {
+impl ExtraRoutes for Sleep {
     fn methods(&self, table: Methods) -> Methods {
-        let one = "/guest/patients/{patient_id}/dreams/{dream_id}";
+        let one = "/extra/patients/{patient_id}/dreams/{dream_id}";
         table
             .with(one, &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE])
             .with(&format!("{one}/undelete"), &[Method::POST])
@@ -44,10 +44,10 @@ impl Guest for Sleep {
     }
 
     fn mount(&self, config: &mut web::ServiceConfig) {
-        config.service(web::scope("/guest/patients/{patient_id}").configure(dreams::configure_patient));
+        config.service(web::scope("/extra/patients/{patient_id}").configure(dreams::configure_patient));
     }
 
-    fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> app::Answer {
+    fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> app::ExtraResponse {
         Box::pin(async move { next.call(request).await })
     }
 }
@@ -76,7 +76,7 @@ async fn a_third_kind_has_all_that_items_have() {
     let theo = app.staff(&app.admin().await, "Theo Brandt", &["care"]).await;
     let (ann, ben) = (app.patient(&theo, "Ann Lind").await, app.patient(&theo, "Ben Roth").await);
     let id = new_id(&app);
-    let path = format!("/guest/patients/me/dreams/{id}");
+    let path = format!("/extra/patients/me/dreams/{id}");
     let body = json!({ "occurred_at": "2026-03-10T06:30:00+01:00", "story": "I flew." });
 
     let made = ann.put(&path, body.clone()).send().await.created();
@@ -87,8 +87,8 @@ async fn a_third_kind_has_all_that_items_have() {
     ann.patch(&path, json!({ "story": "I fell." })).if_match("\"v1\"").send().await.expect(412);
     ann.patch(&path, json!({ "status": null })).if_match("\"v2\"").send().await.expect(422);
 
-    ben.get(&format!("/guest/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
-    theo.get(&format!("/guest/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
+    ben.get(&format!("/extra/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
+    theo.get(&format!("/extra/patients/{}/dreams/{id}", ann.patient)).send().await.not_found();
 
     let old = ann.act(&format!("{path}/revisions/1/restore")).if_match("\"v2\"").send().await.ok();
     assert_eq!((old.text("/story"), old.body["version"].as_i64()), ("I flew.".to_owned(), Some(3)));
@@ -106,7 +106,7 @@ async fn a_third_kind_is_purged_with_its_revisions() {
     let theo = app.staff(&app.admin().await, "Theo Brandt", &["care"]).await;
     let ann = app.patient(&theo, "Ann Lind").await;
     let id = new_id(&app);
-    let path = format!("/guest/patients/me/dreams/{id}");
+    let path = format!("/extra/patients/me/dreams/{id}");
     let body = json!({ "occurred_at": "2026-03-10T06:30:00+01:00", "story": "I flew." });
     ann.put(&path, body).send().await.created();
     ann.patch(&path, json!({ "story": "I swam." })).if_match("\"v1\"").send().await.ok();
@@ -142,7 +142,7 @@ fn a_third_kind_costs_under_150_lines_of_code() {
 
 #[test]
 fn no_two_kinds_share_a_section_number_or_a_bit_of_a_grant() {
-    fn declared<K: Kind>() -> (Vec<i32>, Vec<Sections>) {
+    fn declared<K: ItemKind>() -> (Vec<i32>, Vec<Sections>) {
         let numbers = std::iter::once(K::HEADER).chain(K::SECTIONS.iter().map(|section| section.number)).collect();
         (numbers, K::SECTIONS.iter().filter_map(|section| section.grant).collect())
     }

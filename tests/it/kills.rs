@@ -142,7 +142,7 @@ fn consistent(database: &Database, patient: &str, entries: usize) {
     let orphans = "SELECT count(*) AS n FROM changes c WHERE c.entity = 1 AND NOT EXISTS \
         (SELECT 1 FROM entries e WHERE e.patient_id = c.patient_id AND e.id = c.entity_id)";
     assert_eq!(count(orphans), 0, "changes without their entry");
-    let unsettled = "SELECT count(*) AS n FROM replays WHERE status = 0";
+    let unsettled = "SELECT count(*) AS n FROM idempotency_records WHERE status = 0";
     assert_eq!(count(unsettled), 0, "a replay record without its outcome");
     let numbers = "SELECT count(*) AS all_rows, count(DISTINCT seq) AS distinct_rows, min(seq) AS first, max(seq) AS last, \
         (SELECT max(change_seq) FROM patient_heads) AS head FROM changes";

@@ -59,7 +59,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("openings", Reason("one for each item and therapist")),
     ("changes", Reason("one narrow row for each accepted write; no unit reads more than a page of them")),
     ("audit_log", Reason("evidence is not dropped; no unit reads more than a page of it")),
-    ("replays", Limits(&["idempotency_keys"])),
+    ("idempotency_records", Limits(&["idempotency_keys"])),
     ("installation", Reason("a single row")),
     ("audit_anchors", Reason("one for each chain, which is one for each account and patient")),
     ("wrapped_keys", Reason("a fixed number for each subject")),
@@ -416,14 +416,14 @@ async fn the_oldest_idempotency_keys_are_forgotten_when_there_are_too_many() {
         call.send().await.ok();
     };
     patch().await;
-    fill(&app, "replays", "account_id, key_hash=bytes, fingerprint, status, reference, created_at", 12_000);
+    fill(&app, "idempotency_records", "account_id, key_hash=bytes, fingerprint, status, reference, created_at", 12_000);
     let mut sql = Sql::open(&app.database.backend);
     app.wait(SignedDuration::from_secs(1));
     for _ in 0..4000 {
         patch().await;
-        if count(&mut sql, "replays") < 12_000 {
+        if count(&mut sql, "idempotency_records") < 12_000 {
             break;
         }
     }
-    assert!(count(&mut sql, "replays") <= 10_001, "{}", count(&mut sql, "replays"));
+    assert!(count(&mut sql, "idempotency_records") <= 10_001, "{}", count(&mut sql, "idempotency_records"));
 }

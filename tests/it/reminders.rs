@@ -1,6 +1,6 @@
 //! Reminders: one, half-way to expiry, never at night, never once answered.
 
-use afterglow::planning::{Kind, Planned};
+use afterglow::planning::{Planned, PromptKind};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -39,7 +39,7 @@ async fn rule_a_safety_check_is_reminded_of_twice() {
     let world = World::new().await;
     let due = world.app.now() + minutes(10);
     let change = |planned: &mut Planned| {
-        planned.kind = Kind::Safety;
+        planned.kind = PromptKind::Safety;
         planned.expires_at = due + hours(8);
         reminded(due, 4)(planned);
     };

@@ -145,12 +145,12 @@ fn only_its_own_command_mounts_it() {
         .map(|source| source.name.as_str())
         .collect();
     assert_eq!(strangers, Vec::<&str>::new(), "nothing else knows of the sandbox");
-    let guests: Vec<&str> = sources
+    let mounted: Vec<&str> = sources
         .iter()
-        .filter(|source| source.code.contains("listen_with(Some") || source.code.contains("impl Guest for"))
+        .filter(|source| source.code.contains("listen_with(Some") || source.code.contains("impl ExtraRoutes for"))
         .map(|source| source.name.as_str())
         .collect();
-    assert_eq!(guests, ["cli.rs", "sandbox/routes.rs"], "one guest, let in at one place");
+    assert_eq!(mounted, ["cli.rs", "sandbox/routes.rs"], "one set of extra routes, mounted at one place");
     let cli = &sources.iter().find(|source| source.name == "cli.rs").unwrap().code;
     let body = |name: &str| {
         let (_, rest) = cli.split_once(&format!("async fn {name}(")).unwrap();

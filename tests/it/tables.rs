@@ -1,4 +1,5 @@
-//! Each table belongs to one slice, whose store alone names it; and whoever touches patients' data without a door is known.
+//! Each table belongs to one slice, whose store alone names it; and whoever touches patients' data without a door is
+//! known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,7 +27,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("changes", "changes"),
     ("patient_settings", "settings"),
     ("audit_log", "audit"),
-    ("replays", "idempotency"),
+    ("idempotency_records", "idempotency"),
     ("infusions", "course"),
     ("pauses", "course"),
     ("prompts", "prompts"),

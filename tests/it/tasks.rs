@@ -9,7 +9,7 @@ use afterglow::audit::{self, Record, Subject};
 use afterglow::db::{Backend, Tx};
 use afterglow::delivery::{LogChannel, store as outbox};
 use afterglow::kernel::{Entropy, Error, Result};
-use afterglow::tasks::{Due, Round, Task, TaskProgress, Tasks};
+use afterglow::tasks::{Due, Task, TaskProgress, TaskRun, Tasks};
 use afterglow::{jobs, tasks as background};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -211,7 +211,7 @@ impl Tables {
     }
 }
 
-async fn tick(app: &TestApp) -> jobs::Outcome {
+async fn tick(app: &TestApp) -> jobs::RoundSummary {
     app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap()
 }
 
@@ -346,21 +346,21 @@ proofs! {
         assert_eq!(withdrawn(), unshared, "there is again");
     }
 
-    "replays.created_at" => async fn used_keys_are_forgotten_after_a_day() {
+    "idempotency_records.created_at" => async fn used_keys_are_forgotten_after_a_day() {
         let Clinic { ann, .. } = Clinic::open().await;
         settled(&ann.app).await;
         let mut tables = Tables::of(&ann.app);
         ann.app.wait(hours(48));
         settled(&ann.app).await;
-        assert_eq!(tables.count("replays"), 0, "of how the clinic was made");
+        assert_eq!(tables.count("idempotency_records"), 0, "of how the clinic was made");
         let id = crate::support::app::new_id(&ann.app);
         ann.put_entry(&id, reflection("Lake")).key("one").send().await.created();
         ann.app.wait(hours(24));
         settled(&ann.app).await;
-        assert_eq!(tables.count("replays"), 1);
+        assert_eq!(tables.count("idempotency_records"), 1);
         ann.app.wait(minutes(5));
         settled(&ann.app).await;
-        assert_eq!(tables.count("replays"), 0);
+        assert_eq!(tables.count("idempotency_records"), 0);
     }
 
     "sessions.expires_at" => async fn sessions_that_ran_out_are_forgotten_with_their_tokens() {
@@ -466,7 +466,7 @@ impl Task for Broken {
         const { &[Due::at("patients", "created_at")] }
     }
 
-    fn run<'a>(&'a self, _: Round<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, _: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         Box::pin(async { (self.0)() })
     }
 }
@@ -493,5 +493,5 @@ async fn a_task_that_fails_does_not_keep_the_others_from_their_work() {
 #[actix_web::test]
 async fn nothing_is_due_where_there_are_no_tasks() {
     let app: Arc<TestApp> = TestApp::start().await;
-    assert_eq!(jobs::tick(&app.server.state, &Vec::new(), app.now()).await.unwrap(), jobs::Outcome::default());
+    assert_eq!(jobs::tick(&app.server.state, &Vec::new(), app.now()).await.unwrap(), jobs::RoundSummary::default());
 }

@@ -262,7 +262,7 @@ CREATE TABLE audit_log (
     mac bytea NOT NULL,
     PRIMARY KEY (subject_id, seq)
 );
-CREATE TABLE replays (
+CREATE TABLE idempotency_records (
     account_id uuid NOT NULL,
     key_hash bytea NOT NULL,
     fingerprint bytea NOT NULL,
@@ -295,4 +295,4 @@ CREATE INDEX entries_prompt ON entries (patient_id, prompt_id) WHERE prompt_id I
 CREATE INDEX entries_purge ON entries (purge_at) WHERE purge_at IS NOT NULL;
 CREATE INDEX comments_entry ON comments (patient_id, entry_id, id);
 CREATE INDEX changes_entity ON changes (patient_id, entity_id, seq);
-CREATE INDEX replays_created ON replays (created_at);
+CREATE INDEX idempotency_records_created ON idempotency_records (created_at);

@@ -1,7 +1,7 @@
 //! The document in OpenAPI 3.0, for tools that do not read 3.1.
 //!
-//! It says the same as far as 3.0 can: what it cannot say is left out or widened, never narrowed, so that a client of it
-//! accepts all that the server sends.
+//! It says the same as far as 3.0 can: what it cannot say is left out or widened, never narrowed, so that a client of
+//! it accepts all that the server sends.
 
 use serde_json::{Map, Value, json};
 

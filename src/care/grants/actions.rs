@@ -8,10 +8,10 @@ use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Entry, Grant, Patient};
 use crate::kernel::{Id, Result};
-use crate::vault::{Keys, Place, Purpose};
+use crate::vault::{Keys, Purpose, SealContext};
 
-fn place(patient: Id<Patient>, id: Id<Grant>) -> Place {
-    Place { table: "grants", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
+fn place(patient: Id<Patient>, id: Id<Grant>) -> SealContext {
+    SealContext { table: "grants", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
 }
 
 /// Seals the document of a grant.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit::{self, Record, Sealed, Subject};
+use crate::audit::{self, AuditRow, Record, Subject};
 use crate::care::door::{Door, Own, Shared};
 use crate::care::people::{Names, SealedNames};
 use crate::care::store;
@@ -70,7 +70,7 @@ struct AccessLogItem {
 }
 
 impl AccessLogItem {
-    fn new(row: &Sealed, record: Record, names: &Names) -> Self {
+    fn new(row: &AuditRow, record: Record, names: &Names) -> Self {
         Self {
             at: row.at.0,
             actor_id: row.actor.map(Id::uuid),

@@ -284,8 +284,8 @@ pub fn list_links_of_therapist(
 }
 
 /// Lists the patients on the roster of `account`, after `after`: over an active link of their own at a clinic of
-/// `care`, or over any active link at a clinic of `record`. Ids only, from rows that are not checked: who is shown a name
-/// is decided on [`hold_links_between`].
+/// `care`, or over any active link at a clinic of `record`. Ids only, from rows that are not checked: who is shown a
+/// name is decided on [`hold_links_between`].
 pub fn list_roster(
     tx: &mut Tx<'_>,
     account: Id<Account>,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::course::draft::InfusionDraft;
 use crate::course::model::{InfusionFacts, Reported};
 use crate::course::status::{CourseKind, InfusionStatus, Source};
-use crate::course::store::Stored;
+use crate::course::store::StoredDocument;
 use crate::http::{EntityTag, Patch, Patchable};
 use crate::kernel::id::Infusion;
 use crate::kernel::{Error, Fields, Id, Result, Text, Zone, device_time};
@@ -135,7 +135,7 @@ impl InfusionView {
     }
 
     /// Renders `stored`, the infusion of a patient who was in `zone`.
-    pub(super) fn of(stored: Stored<Infusion, InfusionFacts>, zone: &Zone) -> Self {
+    pub(super) fn of(stored: StoredDocument<Infusion, InfusionFacts>, zone: &Zone) -> Self {
         let facts = stored.doc;
         let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);
         Self {

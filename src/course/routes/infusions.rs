@@ -25,10 +25,10 @@ struct InfusionList {
 }
 
 /// An infusion and the settings of its patient, sealed.
-type Sealed = (InfusionRow, Option<SettingsRow>);
+type SealedInfusion = (InfusionRow, Option<SettingsRow>);
 
 /// Reads the infusion and the settings for the answer, and names the infusion in the audit row.
-fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -> Result<Sealed> {
+fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -> Result<SealedInfusion> {
     let row = outcome.or_get(|id| find_visible_row(tx, access, id)?.ok_or(Error::NotFound))?;
     access.returns(row.id.uuid());
     Ok((row, find_settings(tx, access)?))
@@ -40,20 +40,20 @@ fn view(door: &Door<Team>, row: &InfusionRow, settings: &Settings) -> Result<Inf
     Ok(InfusionView::of(stored, &zone))
 }
 
-fn open(door: &Door<Team>, (row, settings): &Sealed) -> Result<InfusionView> {
+fn open(door: &Door<Team>, (row, settings): &SealedInfusion) -> Result<InfusionView> {
     let (settings, _) = open_settings(settings.as_ref(), door.keys()?, door.patient()?)?;
     view(door, row, &settings)
 }
 
-fn changed(door: &Door<Team>, sealed: &Sealed) -> Result<Reply> {
+fn changed(door: &Door<Team>, sealed: &SealedInfusion) -> Result<Reply> {
     let view = open(door, sealed)?;
     Ok(Reply::ok(&view).etag(view.tag()))
 }
 
 /// List a patient's infusions
 ///
-/// By time: a patient has dozens. Recording staff see those of their clinic, and those that the patient reported without
-/// one; everybody else sees all.
+/// By time: a patient has dozens. Recording staff see those of their clinic, and those that the patient reported
+/// without one; everybody else sees all.
 #[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The infusions", body = InfusionList), ReadErrors))]
 #[get("/infusions")]
@@ -89,10 +89,10 @@ pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, whe
 
 /// Record an infusion
 ///
-/// Creates it under a UUID of the client (version 4 or 7), or replaces it with `If-Match`. A completed infusion opens the window, and
-/// the prompts of the following days are planned before the answer is sent. What a patient records is their report
-/// (`source: patient`), which they may change until the clinic's record takes its place: under the same id, or under
-/// another one that names it in `same_as`. What the clinic recorded a patient cannot replace (409).
+/// Creates it under a UUID of the client (version 4 or 7), or replaces it with `If-Match`. A completed infusion opens
+/// the window, and the prompts of the following days are planned before the answer is sent. What a patient records is
+/// their report (`source: patient`), which they may change until the clinic's record takes its place: under the same
+/// id, or under another one that names it in `same_as`. What the clinic recorded a patient cannot replace (409).
 #[utoipa::path(tag = "infusions", request_body = PutInfusion,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id, a UUID of the client, version 4 or 7"),
         IdempotencyKeyHeader, IfMatchHeader),
@@ -137,7 +137,8 @@ pub(super) async fn patch_infusion(door: Door<Team>, request: Request<Id<Infusio
 
 /// Start an infusion
 ///
-/// Notes that a planned infusion is under way, since now or the time given. Another start of one that is under way needs
+/// Notes that a planned infusion is under way, since now or the time given. Another start of one that is under way
+/// needs
 /// `If-Match`.
 #[utoipa::path(tag = "infusions", request_body(content = StartInfusion, description = "May be absent"),
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), IdempotencyKeyHeader,
@@ -163,8 +164,8 @@ pub(super) async fn start_infusion(
 /// Marks an infusion completed, now or at the time given; the start is the planned one unless said otherwise. Whoever
 /// is nearest ends it: the clinic, or the patient ("I am done"). After a patient's end the clinic's word still counts,
 /// and what the patient said stays as `reported`. If nobody has said it an hour after the planned end, the planned end
-/// is taken (`source: provisional`) and only today and tomorrow are planned. Another end than the one that the same side
-/// recorded before needs `If-Match`.
+/// is taken (`source: provisional`) and only today and tomorrow are planned. Another end than the one that the same
+/// side recorded before needs `If-Match`.
 #[utoipa::path(tag = "infusions", request_body(content = EndInfusion, description = "May be absent"),
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("infusion_id" = Uuid, Path, description = "The infusion's id"), IdempotencyKeyHeader,
         IfMatchHeader),

@@ -94,7 +94,8 @@ pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
 
 /// Pause everything but safety
 ///
-/// Prompts in the pause are withdrawn, and come back if it ends early. Another period of the same pause needs `If-Match`.
+/// Prompts in the pause are withdrawn, and come back if it ends early. Another period of the same pause needs
+/// `If-Match`.
 #[utoipa::path(tag = "prompts", request_body = PutPause,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("pause_id" = Uuid, Path, description = "The pause's id, a UUID of the client, version 4 or 7"), IdempotencyKeyHeader, IfMatchHeader,
         IfNoneMatchHeader),

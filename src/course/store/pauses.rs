@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use super::{Stored, place};
+use super::{StoredDocument, place};
 use crate::care::{Access, Write};
 use crate::changes::Bytes;
 use crate::course::model::PauseDoc;
@@ -33,10 +33,10 @@ impl PauseRow {
     }
 
     /// Opens the pause.
-    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<Stored<Pause, PauseDoc>> {
+    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<StoredDocument<Pause, PauseDoc>> {
         let Self { id, version, created_at, updated_at, .. } = *self;
         let doc = keys.open_json(&place("pauses", patient, id, version), &self.doc)?;
-        Ok(Stored { id, doc, version, created_at: created_at.0, updated_at: updated_at.0 })
+        Ok(StoredDocument { id, doc, version, created_at: created_at.0, updated_at: updated_at.0 })
     }
 }
 
@@ -76,10 +76,10 @@ pub fn find_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Resu
 pub fn put_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    pause: &Stored<Pause, PauseDoc>,
+    pause: &StoredDocument<Pause, PauseDoc>,
     deleted_at: Option<Timestamp>,
 ) -> Result<PauseRow> {
-    let (patient, Stored { id, doc, version, created_at, updated_at }) = (access.patient(), pause);
+    let (patient, StoredDocument { id, doc, version, created_at, updated_at }) = (access.patient(), pause);
     let sealed = access.keys()?.seal_json(Purpose::Clinical, &place("pauses", patient, *id, *version), doc)?;
     let row = PauseRow {
         id: *id,

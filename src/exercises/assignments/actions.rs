@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::model::{AssignmentDoc, DoneBy, PutAssignment, State};
+use super::model::{AssignmentDoc, AssignmentState, DoneBy, PutAssignment};
 use super::store::{self, AssignmentKey, AssignmentRow};
 use crate::care::Access;
 use crate::care::access::{Read, Write};
@@ -15,7 +15,7 @@ use crate::kernel::id::{Assignment, Patient, Response};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Creation, Error, Id, Result, limits};
 use crate::settings::settings;
-use crate::vault::{Keys, Place, Purpose};
+use crate::vault::{Keys, Purpose, SealContext};
 
 /// A sealed assignment, as visible to the caller.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct OpenedAssignment {
     /// The document.
     pub doc: AssignmentDoc,
     /// The state.
-    pub state: State,
+    pub state: AssignmentState,
     /// The response that did it, if the caller may see something of that response.
     pub response: Option<Id<Response>>,
     version: i64,
@@ -47,7 +47,7 @@ impl KnownAssignment {
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<OpenedAssignment> {
         let doc = open(keys, patient, &self.row)?;
         let response = doc.done.filter(|_| self.response_visible).map(|done| done.response);
-        let state = State::of(&doc, self.row.is_live());
+        let state = AssignmentState::of(&doc, self.row.is_live());
         Ok(OpenedAssignment { doc, state, response, version: self.row.key.version })
     }
 }
@@ -60,8 +60,8 @@ impl OpenedAssignment {
     }
 }
 
-fn place(patient: Id<Patient>, id: Id<Assignment>, version: i64) -> Place {
-    Place { table: "assignments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
+fn place(patient: Id<Patient>, id: Id<Assignment>, version: i64) -> SealContext {
+    SealContext { table: "assignments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
 }
 
 fn open(keys: &Keys, patient: Id<Patient>, row: &AssignmentRow) -> Result<AssignmentDoc> {
@@ -126,7 +126,7 @@ pub fn open_live(
     let mut found = Vec::new();
     for row in rows {
         let doc = open(keys, patient, row)?;
-        if State::of(&doc, row.is_live()) == State::Assigned {
+        if AssignmentState::of(&doc, row.is_live()) == AssignmentState::Assigned {
             found.push((row.key.id, doc));
         }
     }

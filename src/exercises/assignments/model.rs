@@ -50,7 +50,7 @@ pub struct DoneBy {
 
 /// The state of an assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum AssignmentState {
     /// The patient may do it.
     Assigned,
     /// It was done.
@@ -61,7 +61,7 @@ pub enum State {
     Ended,
 }
 
-impl State {
+impl AssignmentState {
     /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {

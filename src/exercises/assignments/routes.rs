@@ -154,7 +154,8 @@ async fn get_assignment(door: Door<Shared>, id: PathOf<Id<Assignment>>, precondi
 
 /// Change an assignment
 ///
-/// For the therapist who made it. What is done cannot be withdrawn (409). A patch that changes nothing answers 200 whatever `If-Match` says.
+/// For the therapist who made it. What is done cannot be withdrawn (409). A patch that changes nothing answers 200
+/// whatever `If-Match` says.
 #[utoipa::path(tag = "exercises",
     request_body(content = PatchAssignment, content_type = "application/merge-patch+json"),
     params(("patient_id" = PatientRef, Path, description = "A patient's id"),

@@ -54,8 +54,8 @@ pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
 
 /// Say what speaks against some exercises
 ///
-/// Replaces the whole set of the therapist's clinic, with `If-Match`. Exercises that a flag speaks against are offered together with a therapist
-/// only (an assignment opens them), or not for now.
+/// Replaces the whole set of the therapist's clinic, with `If-Match`. Exercises that a flag speaks against are offered
+/// together with a therapist only (an assignment opens them), or not for now.
 #[utoipa::path(tag = "exercises", request_body = PutCautions,
     params(("patient_id" = PatientRef, Path, description = "A patient's id"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = CautionList), WriteErrors))]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::language::Language;
 use crate::exercises::answers;
-use crate::exercises::catalogue::{self, Ask, Exercise, Guidance, Step};
+use crate::exercises::catalogue::{self, Exercise, Guidance, Step, StepType};
 use crate::exercises::translations::{Common, Words};
 use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, PublicErrors, ReadErrors};
 use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply};
@@ -276,26 +276,31 @@ impl StepView {
         };
         let keys = |list: &'_ [String]| list.iter().map(String::clone).collect::<Vec<_>>();
         match &step.ask {
-            Ask::TextShort => view.max_length = Some(answers::SHORT),
-            Ask::TextLong => view.max_length = Some(answers::LONG),
-            Ask::Person => view.max_length = Some(answers::NAME),
-            Ask::List { items } => (view.items, view.max_length) = (Some(*items), Some(answers::SHORT)),
-            Ask::Pair { repeat } => (view.items, view.max_length) = (Some(*repeat), Some(answers::SHORT)),
-            Ask::Scale { stop_at } => view.stop_at = *stop_at,
-            Ask::Single { stop_on, .. } => view.options = choices(&step.ask.options(), stop_on),
-            Ask::Multi { .. } => view.options = choices(&step.ask.options(), &[]),
-            Ask::Rank { max, from } => {
+            StepType::TextShort => view.max_length = Some(answers::SHORT),
+            StepType::TextLong => view.max_length = Some(answers::LONG),
+            StepType::Person => view.max_length = Some(answers::NAME),
+            StepType::List { items } => (view.items, view.max_length) = (Some(*items), Some(answers::SHORT)),
+            StepType::Pair { repeat } => (view.items, view.max_length) = (Some(*repeat), Some(answers::SHORT)),
+            StepType::Scale { stop_at } => view.stop_at = *stop_at,
+            StepType::Single { stop_on, .. } => view.options = choices(&step.ask.options(), stop_on),
+            StepType::Multi { .. } => view.options = choices(&step.ask.options(), &[]),
+            StepType::Rank { max, from } => {
                 (view.items, view.from) = (Some(*max), Some(format!("{}/{}", from.step, from.pile)));
             }
-            Ask::CardSort { piles, cards, own_cards } => {
+            StepType::CardSort { piles, cards, own_cards } => {
                 let (piles, cards) = (keys(piles), keys(cards));
                 let refs = |list: &'_ [String]| -> Vec<OptionView> {
                     choices(&list.iter().map(String::as_str).collect::<Vec<_>>(), &[])
                 };
                 (view.piles, view.cards, view.own_cards) = (refs(&piles), refs(&cards), Some(*own_cards));
             }
-            Ask::Timer { seconds } => view.seconds = Some(*seconds),
-            Ask::Info | Ask::Audio | Ask::Drawing | Ask::Date | Ask::Time | Ask::Confirm => {}
+            StepType::Timer { seconds } => view.seconds = Some(*seconds),
+            StepType::Info
+            | StepType::Audio
+            | StepType::Drawing
+            | StepType::Date
+            | StepType::Time
+            | StepType::Confirm => {}
         }
         view
     }

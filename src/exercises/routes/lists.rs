@@ -7,13 +7,13 @@ use uuid::Uuid;
 use super::language::Language;
 use crate::care::Door;
 use crate::care::door::Shared;
-use crate::course::Surroundings;
+use crate::course::ContextSource;
 use crate::exercises::model::Responses;
 use crate::exercises::view::ResponseView;
 use crate::http::document::{AcceptLanguageHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::pages::Filter;
-use crate::items::{Opened, Scan, routes as items};
+use crate::items::{OpenedItem, Scan, routes as items};
 use crate::kernel::id::{Any, Assignment};
 use crate::kernel::{Error, Fields, Id, Result};
 
@@ -78,7 +78,7 @@ impl Filter<Responses> for Responded {
         self.is_sparse()
     }
 
-    fn admits(&self, opened: &Opened<Responses>, _: &Surroundings) -> Result<bool> {
+    fn admits(&self, opened: &OpenedItem<Responses>, _: &ContextSource) -> Result<bool> {
         Ok(self.exercise.as_ref().is_none_or(|wanted| *wanted == opened.header.exercise_key))
     }
 }

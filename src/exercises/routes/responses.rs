@@ -10,27 +10,27 @@ use super::language::Language;
 use crate::care::Door;
 use crate::care::door::{Care, Own, Shared};
 use crate::exercises::draft::PutExerciseResponse;
-use crate::exercises::model::{Content, Responses};
+use crate::exercises::model::{ResponseContent, Responses};
 use crate::exercises::view::ResponseView;
 use crate::http::document::{
     AcceptLanguageHeader, ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
 use crate::http::{Body, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
-use crate::items::routes::{self as items, Written};
+use crate::items::routes::{self as items, WritableItem};
 use crate::kernel::id::Response;
 use crate::kernel::{Id, Result};
 
 /// A merge patch on an exercise response.
 type PatchExerciseResponse = Patch<PutExerciseResponse>;
 
-impl Written for Responses {
+impl WritableItem for Responses {
     type Body = PutExerciseResponse;
 
-    fn parse(body: PutExerciseResponse) -> Result<Content> {
+    fn parse(body: PutExerciseResponse) -> Result<ResponseContent> {
         body.parse()
     }
 
-    fn body(content: &Content) -> PutExerciseResponse {
+    fn body(content: &ResponseContent) -> PutExerciseResponse {
         PutExerciseResponse::of(content)
     }
 }

@@ -9,7 +9,7 @@ use super::language::Language;
 use super::library::ExerciseSummary;
 use crate::care::Door;
 use crate::care::door::Own;
-use crate::exercises::catalogue::Offer;
+use crate::exercises::catalogue::Availability;
 use crate::exercises::fit::{Candidate, Reason, Situation};
 use crate::exercises::suggestions;
 use crate::exercises::translations::Common;
@@ -50,7 +50,7 @@ struct PatientExercise {
 impl PatientExercise {
     fn of(one: &Candidate, locale: &str) -> Self {
         let common = Common::of(locale);
-        let withheld = one.offer != Offer::Yes;
+        let withheld = one.offer != Availability::Yes;
         Self {
             exercise: ExerciseSummary::of(one.exercise, locale),
             offer: one.offer.name().to_owned(),

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::exercises::answers::Answers;
-use crate::exercises::catalogue::{self, Ask, Exercise};
+use crate::exercises::catalogue::{self, Exercise, StepType};
 use crate::exercises::draft::PutExerciseResponse;
 use crate::exercises::model::Distress;
-use crate::exercises::model::{Content, Responses};
+use crate::exercises::model::{ResponseContent, Responses};
 use crate::http::Patch;
 use crate::items::stays_done;
 use crate::kernel::{Error, Fields};
@@ -45,7 +45,7 @@ fn draft(key: &str, more: impl Into<Value>) -> PutExerciseResponse {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better at the calls")]
-fn patched(content: &Content, patch: Value) -> Content {
+fn patched(content: &ResponseContent, patch: Value) -> ResponseContent {
     let patch = Patch::<PutExerciseResponse>::of(patch.as_object().unwrap().clone());
     patch.apply(&PutExerciseResponse::of(content)).unwrap().parse().unwrap()
 }
@@ -54,7 +54,7 @@ fn patched(content: &Content, patch: Value) -> Content {
 fn every_exercise_can_be_done() {
     for exercise in catalogue::newest() {
         let given = of(exercise);
-        let steps = exercise.steps.iter().filter(|step| step.ask != Ask::Info);
+        let steps = exercise.steps.iter().filter(|step| step.ask != StepType::Info);
         assert!(steps.clone().all(|step| given.contains_key(&step.id)), "{}: an answer is missing", exercise.key);
         let done = draft(&exercise.key, json!({ "answers": given.clone() })).parse().unwrap();
         let kept = done.answers.unwrap();
@@ -81,26 +81,26 @@ fn every_exercise_is_saved_step_by_step_in_any_order() {
 }
 
 /// Returns wrong answers for a type of step.
-fn wrong(ask: &Ask) -> Vec<Value> {
+fn wrong(ask: &StepType) -> Vec<Value> {
     let long = |n: usize| json!("x".repeat(n));
     match ask {
-        Ask::Info => vec![json!("read")],
-        Ask::TextShort => vec![json!(1), long(281), json!("a\0b"), json!(["a"])],
-        Ask::TextLong => vec![json!(true), long(5001)],
-        Ask::Person => vec![json!({}), long(81)],
-        Ask::List { .. } => vec![json!("one"), json!([1]), json!(vec!["x"; 8]), json!([long(281)])],
-        Ask::Scale { .. } => vec![json!(-1), json!(11), json!(3.5), json!("3")],
-        Ask::Single { .. } => vec![json!("nothing_like_it"), json!(["calmer"]), json!(0)],
-        Ask::Multi { options } => {
+        StepType::Info => vec![json!("read")],
+        StepType::TextShort => vec![json!(1), long(281), json!("a\0b"), json!(["a"])],
+        StepType::TextLong => vec![json!(true), long(5001)],
+        StepType::Person => vec![json!({}), long(81)],
+        StepType::List { .. } => vec![json!("one"), json!([1]), json!(vec!["x"; 8]), json!([long(281)])],
+        StepType::Scale { .. } => vec![json!(-1), json!(11), json!(3.5), json!("3")],
+        StepType::Single { .. } => vec![json!("nothing_like_it"), json!(["calmer"]), json!(0)],
+        StepType::Multi { options } => {
             vec![json!("x"), json!(["nothing_like_it"]), json!([options[0], options[0]])]
         }
-        Ask::Rank { max, .. } => vec![
+        StepType::Rank { max, .. } => vec![
             json!("honesty"),
             json!([{ "card": "nothing_like_it" }]),
             json!([{ "own": "a" }, { "own": "a" }]),
             json!((0..=*max).map(|n| json!({ "own": format!("{n}") })).collect::<Vec<_>>()),
         ],
-        Ask::CardSort { piles, own_cards, .. } => {
+        StepType::CardSort { piles, own_cards, .. } => {
             let pile = &piles[0];
             let own = (0..=*own_cards).map(|n| json!({ "own": format!("{n}") })).collect::<Vec<_>>();
             vec![
@@ -112,12 +112,14 @@ fn wrong(ask: &Ask) -> Vec<Value> {
                 json!({ pile: [{ "own": "a" }], piles[1].as_str(): [{ "own": "a" }] }),
             ]
         }
-        Ask::Timer { .. } => vec![json!(-1), json!(1.5), json!(86_401), json!("60")],
-        Ask::Audio | Ask::Drawing => vec![json!("a door"), json!({ "file": "x" }), json!({ "alt": 1 })],
-        Ask::Date => vec![json!("soon"), json!("2026-02-30"), json!("2026-3-1"), json!(20_260_301)],
-        Ask::Time => vec![json!("25:00"), json!("T1830"), json!("18+01"), json!("7 pm"), json!("07:30:00"), json!(7)],
-        Ask::Confirm => vec![json!("yes"), json!(1)],
-        Ask::Pair { repeat } => vec![
+        StepType::Timer { .. } => vec![json!(-1), json!(1.5), json!(86_401), json!("60")],
+        StepType::Audio | StepType::Drawing => vec![json!("a door"), json!({ "file": "x" }), json!({ "alt": 1 })],
+        StepType::Date => vec![json!("soon"), json!("2026-02-30"), json!("2026-3-1"), json!(20_260_301)],
+        StepType::Time => {
+            vec![json!("25:00"), json!("T1830"), json!("18+01"), json!("7 pm"), json!("07:30:00"), json!(7)]
+        }
+        StepType::Confirm => vec![json!("yes"), json!(1)],
+        StepType::Pair { repeat } => vec![
             json!({ "left": "a", "right": "b" }),
             json!([{ "left": 1 }]),
             json!([{ "middle": "a" }]),
@@ -147,9 +149,9 @@ fn whatever_is_wrong_with_an_answer_is_pointed_at() {
 #[test]
 fn a_voice_note_is_told_in_words_for_now() {
     let mut spoken = exercise("three-panels").clone();
-    spoken.steps[0].ask = Ask::Audio;
+    spoken.steps[0].ask = StepType::Audio;
     assert!(faults(&spoken, json!({ "before": { "alt": "A hum." } })).is_empty());
-    for answer in wrong(&Ask::Audio) {
+    for answer in wrong(&StepType::Audio) {
         assert!(!faults(&spoken, json!({ "before": answer })).is_empty(), "{answer}");
     }
 }

@@ -6,7 +6,7 @@ use actix_web::FromRequest as _;
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
-use crate::exercises::catalogue::{self, Ask, Exercise, SCHEMA};
+use crate::exercises::catalogue::{self, Exercise, SCHEMA, StepType};
 use crate::exercises::routes::Language;
 use crate::exercises::translations::{Words, languages};
 use crate::planning::Protocol;
@@ -79,16 +79,16 @@ fn everything_that_is_named_is_there() {
         assert_eq!(ids.len(), exercise.steps.len(), "{key}: a step twice");
         for step in &exercise.steps {
             match &step.ask {
-                Ask::Single { options, stop_on, routes, needs } => {
+                StepType::Single { options, stop_on, routes, needs } => {
                     let named = stop_on.iter().chain(routes.keys()).chain(needs.keys());
                     assert!(named.clone().all(|key| options.contains(key)), "{key}/{}", step.id);
                 }
-                Ask::Rank { from, .. } => {
+                StepType::Rank { from, .. } => {
                     let sorted = exercise.step(&from.step).map(|sorted| &sorted.ask);
-                    let known = matches!(sorted, Some(Ask::CardSort { piles, .. }) if piles.contains(&from.pile));
+                    let known = matches!(sorted, Some(StepType::CardSort { piles, .. }) if piles.contains(&from.pile));
                     assert!(known, "{key}/{}: no such pile", step.id);
                 }
-                Ask::CardSort { piles, cards, .. } => {
+                StepType::CardSort { piles, cards, .. } => {
                     assert!(piles.iter().all(|pile| !cards.contains(pile)), "{key}/{}: a pile like a card", step.id);
                 }
                 _ => {}
@@ -117,7 +117,7 @@ fn names(exercise: &Exercise) -> (BTreeSet<String>, BTreeSet<String>) {
             needed.insert(format!("{}.{name}", step.id));
         };
         match &step.ask {
-            Ask::Single { options, stop_on, .. } => {
+            StepType::Single { options, stop_on, .. } => {
                 for key in options {
                     need(key);
                 }
@@ -125,27 +125,27 @@ fn names(exercise: &Exercise) -> (BTreeSet<String>, BTreeSet<String>) {
                     need("stop");
                 }
             }
-            Ask::Multi { options } => {
+            StepType::Multi { options } => {
                 for key in options {
                     need(key);
                 }
             }
-            Ask::CardSort { piles, cards, .. } => {
+            StepType::CardSort { piles, cards, .. } => {
                 for key in piles.iter().chain(cards) {
                     need(key);
                 }
             }
-            Ask::Pair { .. } => {
+            StepType::Pair { .. } => {
                 need("left");
                 need("right");
             }
-            Ask::Scale { stop_at } => {
+            StepType::Scale { stop_at } => {
                 more.extend(["low", "high"].map(|end| format!("{}.{end}", step.id)));
                 if stop_at.is_some() {
                     need("stop");
                 }
             }
-            Ask::Confirm if step.required => need("stop"),
+            StepType::Confirm if step.required => need("stop"),
             _ => {}
         }
     }
@@ -205,7 +205,7 @@ fn the_language_is_the_one_that_somebody_reads_best() {
 #[test]
 fn what_the_server_cannot_answer_is_not_offered() {
     let urge = catalogue::find("urge-surf", None).unwrap();
-    let Some(Ask::Single { options, needs, .. }) = urge.steps.first().map(|step| &step.ask) else { panic!() };
+    let Some(StepType::Single { options, needs, .. }) = urge.steps.first().map(|step| &step.ask) else { panic!() };
     assert!(options.iter().any(|option| option == "self_harm") && needs.contains_key("self_harm"));
     assert!(!urge.steps[0].ask.options().contains(&"self_harm"), "before the rules and the crisis card exist");
     assert!(CautionFlag::ALL.len() == 9);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::date;
 use uuid::Uuid;
 
-use crate::exercises::catalogue::{self, Exercise, Guidance, Offer};
+use crate::exercises::catalogue::{self, Availability, Exercise, Guidance};
 use crate::exercises::fit::{Fit, Reason, Situation, offer};
 use crate::planning::window::Phase;
 use crate::settings::CautionFlag;
@@ -38,19 +38,19 @@ fn phase_fit_is_advice() {
     assert_eq!(Fit::of(letter, Phase::Peak), Fit::Good);
     assert_eq!(Fit::of(letter, Phase::Maintenance), Fit::Late);
     for phase in Phase::ALL.into_iter().filter(|phase| !matches!(phase, Phase::Acute | Phase::InSession)) {
-        assert_eq!(offer(letter, &BTreeSet::new(), false, phase), Offer::Yes, "{phase}: fit withholds nothing");
+        assert_eq!(offer(letter, &BTreeSet::new(), false, phase), Availability::Yes, "{phase}: fit withholds nothing");
     }
 }
 
 #[test]
 fn somebody_who_is_landing_is_offered_what_holds_them_and_nothing_else() {
     for phase in [Phase::Acute, Phase::InSession] {
-        let offered = somebody(phase).library().into_iter().filter(|one| one.offer == Offer::Yes);
+        let offered = somebody(phase).library().into_iter().filter(|one| one.offer == Availability::Yes);
         let offered: Vec<_> = offered.map(|one| one.exercise.key.as_str()).collect();
         assert_eq!(offered, ["grounding-54321", "box-breath", "urge-surf"], "{phase}");
     }
     let assigned = offer(exercise("imagery-rescript"), &BTreeSet::new(), true, Phase::Acute);
-    assert_eq!(assigned, Offer::NotNow, "no assignment opens it while landing");
+    assert_eq!(assigned, Availability::NotNow, "no assignment opens it while landing");
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn what_is_for_a_therapist_is_opened_by_an_assignment() {
     let nobody = BTreeSet::new();
     let therapist = exercise("imagery-rescript");
     assert_eq!(therapist.guidance, Guidance::TherapistOnly);
-    assert_eq!(offer(therapist, &nobody, false, Phase::Peak), Offer::WithTherapist);
-    assert_eq!(offer(therapist, &nobody, true, Phase::Peak), Offer::Yes);
-    assert_eq!(offer(exercise("parts-letter"), &nobody, false, Phase::Closing), Offer::Yes, "guided is advice");
+    assert_eq!(offer(therapist, &nobody, false, Phase::Peak), Availability::WithTherapist);
+    assert_eq!(offer(therapist, &nobody, true, Phase::Peak), Availability::Yes);
+    assert_eq!(offer(exercise("parts-letter"), &nobody, false, Phase::Closing), Availability::Yes, "guided is advice");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn each_caution_withholds_what_the_library_says() {
             let own = offer(exercise, &BTreeSet::new(), false, Phase::Consolidate);
             assert_eq!(alone, caution.offer.max(own), "{}: {:?}", exercise.key, caution.flag);
             let assigned = offer(exercise, &flags, true, Phase::Consolidate);
-            let wanted = if caution.offer == Offer::NotNow { Offer::NotNow } else { Offer::Yes };
+            let wanted = if caution.offer == Availability::NotNow { Availability::NotNow } else { Availability::Yes };
             assert_eq!(
                 assigned, wanted,
                 "{}: {:?}: what is not for now no assignment opens",
@@ -81,7 +81,11 @@ fn each_caution_withholds_what_the_library_says() {
         }
     }
     let others = BTreeSet::from([CautionFlag::EatingBody]);
-    assert_eq!(offer(exercise("kind-letter"), &others, false, Phase::Peak), Offer::Yes, "a flag it does not name");
+    assert_eq!(
+        offer(exercise("kind-letter"), &others, false, Phase::Peak),
+        Availability::Yes,
+        "a flag it does not name"
+    );
 }
 
 #[test]

@@ -82,7 +82,7 @@ async fn wrong_fields_are_pointed_to_and_their_values_not_repeated() {
 
 #[actix_web::test]
 async fn all_faults_of_a_body_are_told_at_once() {
-    let faults = |answer: &Answer| -> Vec<(String, String)> {
+    let faults = |answer: &ChangeResult| -> Vec<(String, String)> {
         let told = |fault: &Value, name: &str| fault[name].as_str().unwrap().to_owned();
         let list = answer.json()["errors"].as_array().unwrap().clone();
         list.iter().map(|fault| (told(fault, "pointer"), told(fault, "detail"))).collect()

@@ -211,13 +211,13 @@ async fn internal() -> Result<HttpResponse> {
 }
 
 /// An answer, read to its end.
-struct Answer {
+struct ChangeResult {
     status: u16,
     headers: actix_web::http::header::HeaderMap,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl ChangeResult {
     fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -256,12 +256,12 @@ impl Answer {
     }
 }
 
-async fn ask(request: TestRequest) -> Answer {
+async fn ask(request: TestRequest) -> ChangeResult {
     let app = init_service(build(&LimitSettings::default()).0).await;
     call(&app, request.to_request()).await
 }
 
-async fn call<S, R, B>(app: &S, request: R) -> Answer
+async fn call<S, R, B>(app: &S, request: R) -> ChangeResult
 where
     S: Service<R, Response = ServiceResponse<B>, Error = actix_web::Error>,
     B: MessageBody,
@@ -269,14 +269,14 @@ where
     match app.call(request).await {
         Ok(response) => {
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            Answer { status, headers, body: read_body(response).await.to_vec() }
+            ChangeResult { status, headers, body: read_body(response).await.to_vec() }
         }
         // The server does the same with an error that leaves the application.
         Err(error) => {
             let response = error.error_response();
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let body = actix_web::body::to_bytes(response.into_body()).await.unwrap_or_default();
-            Answer { status, headers, body: body.to_vec() }
+            ChangeResult { status, headers, body: body.to_vec() }
         }
     }
 }

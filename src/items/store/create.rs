@@ -15,7 +15,7 @@ use super::table::{Columns, ItemTable};
 use crate::care::{Access, Write};
 use crate::changes::{Bytes, Change};
 use crate::db::{At, TimestampTz, Uid};
-use crate::items::model::{Kind, Row};
+use crate::items::model::{ItemKind, ItemRow};
 use crate::kernel::Id;
 use crate::kernel::id::{Account, Patient, Session};
 
@@ -24,7 +24,7 @@ use crate::kernel::id::{Account, Patient, Session};
 pub(super) struct Create<'a, K, T> {
     patient: Id<Patient>,
     bytes: Bytes,
-    row: &'a Row,
+    row: &'a ItemRow,
     columns: &'a Columns,
     actor: Option<Id<Account>>,
     session: Option<Id<Session>>,
@@ -34,8 +34,8 @@ pub(super) struct Create<'a, K, T> {
     of: PhantomData<fn() -> (K, T)>,
 }
 
-impl<'a, K: Kind, T: ItemTable> Create<'a, K, T> {
-    pub(super) fn new(access: &Access<Write>, row: &'a Row, columns: &'a Columns, change: &Change) -> Self {
+impl<'a, K: ItemKind, T: ItemTable> Create<'a, K, T> {
+    pub(super) fn new(access: &Access<Write>, row: &'a ItemRow, columns: &'a Columns, change: &Change) -> Self {
         let (actor, session) = access.actor().unzip();
         let (entity, op) = (change.entity.number(), change.op.number());
         let times = [columns.occurred_at, row.received_at, row.updated_at, access.now()].map(At);
@@ -55,16 +55,16 @@ impl<'a, K: Kind, T: ItemTable> Create<'a, K, T> {
 }
 
 // The text is always the same for a kind of item, so it is prepared once for each connection.
-impl<K: Kind, T: ItemTable> QueryId for Create<'_, K, T> {
+impl<K: ItemKind, T: ItemTable> QueryId for Create<'_, K, T> {
     type QueryId = Create<'static, K, T>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
-impl<K: Kind, T: ItemTable> Query for Create<'_, K, T> {
+impl<K: ItemKind, T: ItemTable> Query for Create<'_, K, T> {
     type SqlType = (BigInt, Bool, BigInt, BigInt);
 }
-impl<K: Kind, T: ItemTable> RunQueryDsl<PgConnection> for Create<'_, K, T> {}
+impl<K: ItemKind, T: ItemTable> RunQueryDsl<PgConnection> for Create<'_, K, T> {}
 
-impl<K: Kind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
+impl<K: ItemKind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         macro_rules! next {
             ($type:ty, $value:expr) => {

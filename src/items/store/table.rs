@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::care::{Access, Write};
 use crate::db::Tx;
-use crate::items::model::{Part, Row};
+use crate::items::model::{ItemRow, Part};
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::{Id, Result};
 
@@ -40,7 +40,7 @@ pub struct Scan {
 
 /// The state of an item.
 #[derive(Clone, Copy, Debug)]
-pub struct State {
+pub struct ItemState {
     /// Whether it is still being worked on.
     pub draft: bool,
     /// Whether it was deleted.
@@ -53,19 +53,19 @@ pub trait ItemTable: 'static {
     const LINKS: &'static [&'static str];
 
     /// Inserts an item; `false` when its id is taken.
-    fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<bool>;
+    fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<bool>;
     /// Replaces the stored row by `row`.
-    fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<()>;
+    fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<()>;
     /// Marks an item deleted, or not deleted any more.
-    fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()>;
+    fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow) -> Result<()>;
     /// Finds the item of that id, deleted or not.
-    fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<Row>>;
+    fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemRow>>;
     /// Finds the state of an item.
-    fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<State>>;
+    fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>>;
     /// Lists the done items among `ids`, in descending order of their ids.
-    fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Row>>;
+    fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>>;
     /// Lists the next items of a scan, newest first.
-    fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>>;
+    fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>>;
     /// Lists the sealed headers of the newest done items, newest first: at most `most`, only those with a link in
     /// column `linked` if one is named.
     fn list_headers<A>(
@@ -74,8 +74,8 @@ pub trait ItemTable: 'static {
         linked: Option<&'static str>,
         most: i64,
     ) -> Result<Vec<(Id<Any>, Part)>>;
-    /// Purges the content of up to `most` items that could be undeleted until `now` at the latest, and returns the bytes
-    /// that each had. The row stays, so that devices still learn of the deletion.
+    /// Purges the content of up to `most` items that could be undeleted until `now` at the latest, and returns the
+    /// bytes that each had. The row stays, so that devices still learn of the deletion.
     fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>>;
 }
 
@@ -97,8 +97,8 @@ macro_rules! item_table {
             use ::diesel::prelude::*;
             use $crate::care::{Access, Write};
             use $crate::db::{At, Both, Tx};
-            use $crate::items::store::table::State;
-            use $crate::items::{Columns, ItemTable, Part, Row, Scan, UNDO};
+            use $crate::items::store::table::ItemState;
+            use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO};
             use $crate::kernel::id::{Any, Patient};
             use $crate::kernel::{Error, Id, Result};
 
@@ -115,7 +115,7 @@ macro_rules! item_table {
                 deleted_at: Option<At>,
             }
 
-            impl From<Stored> for Row {
+            impl From<Stored> for ItemRow {
                 fn from(row: Stored) -> Self {
                     Self {
                         id: row.id,
@@ -135,14 +135,14 @@ macro_rules! item_table {
                 Error::corrupt(stringify!($table), id)
             }
 
-            fn rows(found: Vec<Stored>) -> Vec<Row> {
-                found.into_iter().map(Row::from).collect()
+            fn rows(found: Vec<Stored>) -> Vec<ItemRow> {
+                found.into_iter().map(ItemRow::from).collect()
             }
 
             impl ItemTable for $name {
                 const LINKS: &'static [&'static str] = &[$(stringify!($link)),*];
 
-                fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<bool> {
+                fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<bool> {
                     let [header, $($section),*] = row.parts.as_slice() else { return Err(corrupt(row.id)) };
                     let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
                     let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
@@ -167,7 +167,7 @@ macro_rules! item_table {
                     Ok(inserted == 1)
                 }
 
-                fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row, columns: &Columns) -> Result<()> {
+                fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<()> {
                     let [header, $($section),*] = row.parts.as_slice() else { return Err(corrupt(row.id)) };
                     let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
                     let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
@@ -187,7 +187,7 @@ macro_rules! item_table {
                     Ok(())
                 }
 
-                fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &Row) -> Result<()> {
+                fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow) -> Result<()> {
                     let purge_at = row.deleted_at.map(|at| At(at.saturating_add(UNDO).unwrap_or(at)));
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
                     ::diesel::update(own.filter($table::id.eq(row.id)))
@@ -201,27 +201,27 @@ macro_rules! item_table {
                     Ok(())
                 }
 
-                fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<Row>> {
+                fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemRow>> {
                     let found: Option<Stored> = $table::table
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::id.eq(id))
                         .select(Stored::as_select())
                         .first(tx.conn())
                         .optional()?;
-                    Ok(found.map(Row::from))
+                    Ok(found.map(ItemRow::from))
                 }
 
-                fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<State>> {
+                fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>> {
                     let found: Option<(bool, Option<At>)> = $table::table
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::id.eq(id))
                         .select(($table::draft, $table::deleted_at))
                         .first(tx.conn())
                         .optional()?;
-                    Ok(found.map(|(draft, deleted)| State { draft, deleted: deleted.is_some() }))
+                    Ok(found.map(|(draft, deleted)| ItemState { draft, deleted: deleted.is_some() }))
                 }
 
-                fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Row>> {
+                fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>> {
                     let found: Vec<Stored> = $table::table
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::id.eq_any(ids.iter().copied()))
@@ -233,7 +233,7 @@ macro_rules! item_table {
                     Ok(rows(found))
                 }
 
-                fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<Row>> {
+                fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>> {
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
                     let mut query = own.select(Stored::as_select()).into_boxed();
                     query = if scan.deleted {

@@ -16,7 +16,7 @@ use crate::journal::Entries;
 use crate::kernel::id::{CareLink, Comment, Entry, Patient};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result, Text, limits};
-use crate::vault::{Keys, Place as SealedPlace, Purpose};
+use crate::vault::{Keys, Purpose, SealContext as SealedPlace};
 
 /// A new comment.
 #[derive(Clone, Debug)]

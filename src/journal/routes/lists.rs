@@ -134,7 +134,7 @@ pub(super) async fn search_entries(door: Door<Own>, body: Result<Body<SearchEntr
 /// A search, parsed.
 struct Search {
     filter: Filter,
-    page: PageRequest<pages::Place>,
+    page: PageRequest<pages::CursorPosition>,
     scope: Vec<u8>,
 }
 
@@ -148,7 +148,8 @@ impl SearchEntries {
         let limit = Limit::parse(limit).map_err(|_range| Error::field("/limit", "must be between 1 and 200"))?;
         let scope = door.cursor_scope("search_entries", &filter.scope());
         let after = cursor.map(|text| {
-            let key = door.state().vault.open_cursor(&scope, &text).and_then(|key| pages::Place::from_bytes(&key));
+            let key =
+                door.state().vault.open_cursor(&scope, &text).and_then(|key| pages::CursorPosition::from_bytes(&key));
             key.ok_or_else(|| Error::field("/cursor", "is not a cursor of this list"))
         });
         Ok(Search { filter, page: PageRequest { limit, after: after.transpose()? }, scope })

@@ -16,7 +16,7 @@ use crate::identity::{Claimed, Email, Staff};
 use crate::kernel::id::Invitation;
 use crate::kernel::page::Page;
 use crate::kernel::{Fields, Id, Result, Text};
-use crate::onboarding::inviting::{self, Wish};
+use crate::onboarding::invitations::{self, InvitationRequest};
 use crate::onboarding::model::{InvitationDoc, Invitee};
 use crate::onboarding::store::{InvitationRow, NewInvitation};
 use crate::state::State;
@@ -95,10 +95,10 @@ struct InvitationPage {
 impl CreateInvitation {
     /// Makes and seals the invitation, before the unit that inserts it.
     async fn prepare(self, state: &State, caller: &Claimed<Staff>) -> Result<NewInvitation> {
-        inviting::prepare(state, caller, self.parse()?).await
+        invitations::prepare(state, caller, self.parse()?).await
     }
 
-    fn parse(self) -> Result<Wish> {
+    fn parse(self) -> Result<InvitationRequest> {
         let mut fields = Fields::new();
         let invitee = match (self.kind.as_str(), self.capabilities) {
             ("patient", None) => Some(Invitee::Patient),
@@ -119,15 +119,15 @@ impl CreateInvitation {
         let name = self.name.and_then(|name| fields.take("/name", Text::line(&name)));
         let email = self.email.and_then(|email| fields.take("/email", Email::parse(email)));
         let invitee = fields.finish(invitee)?;
-        Ok(Wish { invitee, doc: InvitationDoc { name, email }, clinic: self.clinic_id.map(Id::from_uuid) })
+        Ok(InvitationRequest { invitee, doc: InvitationDoc { name, email }, clinic: self.clinic_id.map(Id::from_uuid) })
     }
 }
 
 impl InvitationView {
     /// Shows an invitation to its inviter once it is made, with its code.
     async fn with_code(vault: &Vault, row: &InvitationRow, now: Timestamp) -> Result<Self> {
-        let code = inviting::code_of(vault, row.key.id).to_string();
-        Ok(Self::new(row, inviting::open_doc(vault, row).await?, now, Some(code)))
+        let code = invitations::code_of(vault, row.key.id).to_string();
+        Ok(Self::new(row, invitations::open_doc(vault, row).await?, now, Some(code)))
     }
 
     fn new(row: &InvitationRow, doc: InvitationDoc, now: Timestamp, code: Option<String>) -> Self {
@@ -143,7 +143,7 @@ impl InvitationView {
             capabilities,
             name: doc.name.map(Text::into_string),
             email: doc.email.map(|email| email.as_str().to_owned()),
-            state: inviting::state_of(row, now),
+            state: invitations::state_of(row, now),
             code,
             created_at: row.key.created_at.0,
             expires_at: row.key.expires_at.0,
@@ -167,8 +167,8 @@ pub(super) async fn create_invitation(
         &state,
         request.prepare(async |asked| asked.body.into_inner().prepare(&state, &caller).await).await,
         |command| Ok(command.body),
-        |tx, live, new| Ok(Outcome::created(new.id, inviting::invite(tx, live, new)?)),
-        |tx, live, outcome| outcome.or_get(|id| inviting::get_own(tx, live, id)),
+        |tx, live, new| Ok(Outcome::created(new.id, invitations::invite(tx, live, new)?)),
+        |tx, live, outcome| outcome.or_get(|id| invitations::get_own(tx, live, id)),
     );
     let (origin, row) = answer.await?.into_parts();
     let view = InvitationView::with_code(&state.vault, &row, caller.now()).await?;
@@ -188,10 +188,10 @@ pub(super) async fn list_invitations(
 ) -> Result<Reply> {
     let scope = caller.cursor_scope("list_invitations");
     let asked = listing.page(&state.vault, &scope)?;
-    let page = caller.read(&state, move |tx, live| inviting::list(tx, live, asked)).await?;
+    let page = caller.read(&state, move |tx, live| invitations::list(tx, live, asked)).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for row in &page.items {
-        let doc = inviting::open_doc(&state.vault, row).await?;
+        let doc = invitations::open_doc(&state.vault, row).await?;
         items.push(InvitationView::new(row, doc, caller.now(), None));
     }
     let page = Page { items, next: page.next };
@@ -211,5 +211,5 @@ pub(super) async fn revoke_invitation(
     request: Request<Id<Invitation>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    caller.delete(&state, request, |tx, live, command| inviting::revoke(tx, live, command.id)).await
+    caller.delete(&state, request, |tx, live, command| invitations::revoke(tx, live, command.id)).await
 }

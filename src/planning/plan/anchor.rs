@@ -8,12 +8,12 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::calendar::{Calendar, days};
 use super::model::{DropReason, Dropped, Why};
 use super::sessions::{Session, Sessions, between_windows};
-use super::slots::{Evening, Slot, back, before_an_early_start, ends_late, evening_of, mornings, windows};
+use super::slots::{Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, mornings, windows};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
-use crate::planning::facts::{Facts, Settled};
+use crate::planning::facts::{Facts, PastPrompt};
 use crate::planning::overrides::RuleChange;
-use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
+use crate::planning::protocol::{Anchor, Expiry, PromptKind, Protocol, Rule};
 
 /// A check or measure that moves by this much after it went out is asked again.
 const CORRECTED: SignedDuration = SignedDuration::from_hours(6);
@@ -44,7 +44,7 @@ pub(super) struct Candidate<'a> {
     /// The start of its first window: the jitter decides nothing about places.
     pub(super) opens: Timestamp,
     /// The slots, in the order in which they are tried.
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<TimeSlot>,
     /// Whether it may go out in quiet hours: a check in the evening of a late session.
     pub(super) awake: bool,
     /// Whether it is only a card in the app this time, without a push.
@@ -68,7 +68,7 @@ pub(super) fn candidates<'a>(
     range: Range,
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Candidate<'a>> {
-    let mut calls = Calls { protocol, facts, calendar, range, found: Vec::with_capacity(64), dropped };
+    let mut calls = CandidateBuilder { protocol, facts, calendar, range, found: Vec::with_capacity(64), dropped };
     for (n, session) in sessions.0.iter().enumerate() {
         let previous = n.checked_sub(1).and_then(|n| sessions.0.get(n));
         let next = sessions.0.get(n + 1);
@@ -84,7 +84,7 @@ pub(super) fn candidates<'a>(
     calls.found
 }
 
-struct Calls<'a, 'b> {
+struct CandidateBuilder<'a, 'b> {
     protocol: &'a Protocol,
     facts: &'a Facts,
     calendar: &'a Calendar<'a>,
@@ -93,7 +93,7 @@ struct Calls<'a, 'b> {
     dropped: &'b mut Vec<Dropped>,
 }
 
-impl<'a> Calls<'a, '_> {
+impl<'a> CandidateBuilder<'a, '_> {
     /// Adds a candidate, or the reason against it.
     fn call(
         &mut self,
@@ -102,7 +102,7 @@ impl<'a> Calls<'a, '_> {
         occurrence: u32,
         against: Option<DropReason>,
         deadline: Option<Timestamp>,
-        slots: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<Slot>,
+        slots: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<TimeSlot>,
     ) {
         let anchor = session.map(|session| session.fact.id);
         let name = session.map(|session| session.fact.name());
@@ -170,11 +170,11 @@ impl<'a> Calls<'a, '_> {
         rule: &'a Rule,
         session: &Session<'_>,
         occurrence: u32,
-        out: &Settled,
+        out: &PastPrompt,
         deadline: Option<Timestamp>,
-        slots: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<Slot>,
+        slots: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<TimeSlot>,
     ) -> bool {
-        if !matches!(rule.kind, Kind::Safety | Kind::Measure) {
+        if !matches!(rule.kind, PromptKind::Safety | PromptKind::Measure) {
             return false;
         }
         let Some((now, then)) = hangs_on(rule, session).zip(out.hangs_on) else { return false };
@@ -193,9 +193,10 @@ impl<'a> Calls<'a, '_> {
         let base = meant.base;
         if meant.from > told {
             self.call(rule, Some(session), occurrence + 1, None, deadline, |calendar, jitter| slots(calendar, jitter));
-        } else if rule.kind == Kind::Safety && useful {
-            let again =
-                move |_: &Calendar<'_>, _| vec![Slot { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }];
+        } else if rule.kind == PromptKind::Safety && useful {
+            let again = move |_: &Calendar<'_>, _| {
+                vec![TimeSlot { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }]
+            };
             self.call(rule, Some(session), occurrence + 1, None, None, again);
         }
         true
@@ -226,7 +227,7 @@ impl<'a> Calls<'a, '_> {
                         self.call(rule, Some(session), 0, against(), Some(start), |calendar, jitter| {
                             let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::EarlierDay));
                             let windows = dates.iter().zip(whys).flat_map(|(date, why)| {
-                                windows(protocol, rule, calendar, *date, jitter).into_iter().map(move |slot| Slot {
+                                windows(protocol, rule, calendar, *date, jitter).into_iter().map(move |slot| TimeSlot {
                                     why: if why == Why::Window { slot.why } else { why },
                                     ..slot
                                 })
@@ -241,7 +242,7 @@ impl<'a> Calls<'a, '_> {
                         let earliest = calendar.instant(date, *earliest);
                         let from = back(planned, SignedDuration::from_hours(*hours)).max(earliest);
                         let why = Why::BeforeStart;
-                        if from > latest { Vec::new() } else { vec![Slot { from, until: latest, base: date, why }] }
+                        if from > latest { Vec::new() } else { vec![TimeSlot { from, until: latest, base: date, why }] }
                     });
                 }
                 _ => {}
@@ -289,7 +290,7 @@ impl<'a> Calls<'a, '_> {
                     (_, Some(time)) => {
                         let mut slots = windows(protocol, rule, calendar, date, jitter);
                         if let Some(first) = slots.first_mut() {
-                            *first = Slot { from: calendar.instant(date, time), why: Why::LateSession, ..*first };
+                            *first = TimeSlot { from: calendar.instant(date, time), why: Why::LateSession, ..*first };
                         }
                         slots
                     }
@@ -297,9 +298,9 @@ impl<'a> Calls<'a, '_> {
                     _ if day == 0 => windows(protocol, rule, calendar, date, jitter)
                         .into_iter()
                         .filter(|slot| slot.until > end)
-                        .map(|slot| Slot { from: slot.from.max(end), ..slot })
+                        .map(|slot| TimeSlot { from: slot.from.max(end), ..slot })
                         .collect(),
-                    _ if rule.kind == Kind::Measure => mornings(protocol, rule, calendar, date, jitter),
+                    _ if rule.kind == PromptKind::Measure => mornings(protocol, rule, calendar, date, jitter),
                     _ => {
                         let mut slots = windows(protocol, rule, calendar, date, jitter);
                         slots.extend(deadline.and_then(|until| before_an_early_start(rule, calendar, date, until)));

@@ -11,16 +11,16 @@ use super::model::{DropReason, Dropped, Planned};
 use super::place::{Placement, Placer};
 use super::sessions::Sessions;
 use crate::planning::caps::Caps;
-use crate::planning::protocol::{Kind, Protocol, Rule};
+use crate::planning::protocol::{PromptKind, Protocol, Rule};
 
 /// A candidate in its place.
-pub(super) struct Taken<'c, 'a> {
+pub(super) struct Placed<'c, 'a> {
     candidate: &'c Candidate<'a>,
     placement: Placement,
     reminder: Option<Timestamp>,
 }
 
-impl Taken<'_, '_> {
+impl Placed<'_, '_> {
     /// Whether it is still called for.
     pub(super) fn is_called_for(&self) -> bool {
         !self.candidate.orphan
@@ -65,18 +65,18 @@ struct Cap {
 
 /// The load of a date.
 #[derive(Clone, Copy, Debug, Default)]
-struct Load {
+struct DayLoad {
     prompts: u32,
     minutes: u32,
     free_dials: u32,
 }
 
-impl Load {
+impl DayLoad {
     fn with(self, rule: &Rule, caps: &Caps) -> Self {
         if !rule.counts() {
             return self;
         }
-        let dial = rule.kind == Kind::Habit && rule.minutes <= caps.free_dial_minutes;
+        let dial = rule.kind == PromptKind::Habit && rule.minutes <= caps.free_dial_minutes;
         if dial && self.free_dials < caps.free_dials_per_day {
             return Self { free_dials: self.free_dials + 1, ..self };
         }
@@ -114,7 +114,7 @@ pub(super) fn take<'c, 'a>(
     sessions: &Sessions<'_>,
     candidates: &'c [Candidate<'a>],
     dropped: &mut Vec<Dropped>,
-) -> Vec<Taken<'c, 'a>> {
+) -> Vec<Placed<'c, 'a>> {
     let mut drop = |candidate: &Candidate<'_>, reason| {
         let Candidate { id, anchor, .. } = *candidate;
         dropped.push(Dropped { id, rule_key: candidate.rule.key.clone(), anchor, reason });
@@ -122,22 +122,24 @@ pub(super) fn take<'c, 'a>(
     let mut wishes = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         match placer.place(candidate, None) {
-            Ok(placement) => wishes.push(Wish { candidate, placement, date: placer.calendar.date(placement.due) }),
+            Ok(placement) => {
+                wishes.push(PlacementRequest { candidate, placement, date: placer.calendar.date(placement.due) });
+            }
             Err(reason) => drop(candidate, reason),
         }
     }
-    wishes.sort_by_key(Wish::rank);
+    wishes.sort_by_key(PlacementRequest::rank);
 
     let caps = &placer.protocol.caps;
     let mut loads = BTreeMap::new();
-    let mut taken: Vec<Taken<'c, 'a>> = Vec::with_capacity(wishes.len());
+    let mut taken: Vec<Placed<'c, 'a>> = Vec::with_capacity(wishes.len());
     for date in wishes.chunk_by(|a, b| a.date == b.date) {
         let Some(day) = date.first().map(|wish| wish.date) else { continue };
         let cap = cap_of(caps, sessions, day);
-        let previous = taken.iter().rev().find(|taken| taken.candidate.rule.kind != Kind::Safety);
+        let previous = taken.iter().rev().find(|taken| taken.candidate.rule.kind != PromptKind::Safety);
         let previous = previous.map(|taken| taken.placement.due);
-        let mut load = Load::default();
-        let mut chosen: Vec<&Wish<'c, 'a>> = Vec::new();
+        let mut load = DayLoad::default();
+        let mut chosen: Vec<&PlacementRequest<'c, 'a>> = Vec::new();
         let mut placements = Vec::new();
         for wish in date {
             let rule = wish.candidate.rule;
@@ -163,7 +165,7 @@ pub(super) fn take<'c, 'a>(
         loads.insert(day, load);
         let arranged = chosen.into_iter().zip(placements);
         let from = taken.len();
-        taken.extend(arranged.map(|(wish, placement)| Taken { candidate: wish.candidate, placement, reminder: None }));
+        taken.extend(arranged.map(|(wish, placement)| Placed { candidate: wish.candidate, placement, reminder: None }));
         if let Some(today) = taken.get_mut(from..) {
             today.sort_by_key(|taken| (taken.placement.due, &taken.candidate.rule.key));
         }
@@ -173,15 +175,15 @@ pub(super) fn take<'c, 'a>(
 }
 
 /// A candidate with the placement that it would have alone.
-struct Wish<'c, 'a> {
+struct PlacementRequest<'c, 'a> {
     candidate: &'c Candidate<'a>,
     placement: Placement,
     date: Date,
 }
 
-impl<'a> Wish<'_, 'a> {
+impl<'a> PlacementRequest<'_, 'a> {
     /// Returns the order in which places are given.
-    fn rank(&self) -> (Date, bool, u8, Kind, Timestamp, &'a str, u32) {
+    fn rank(&self) -> (Date, bool, u8, PromptKind, Timestamp, &'a str, u32) {
         let Candidate { rule, occurrence, .. } = *self.candidate;
         let open = self.candidate.settled.is_none();
         (self.date, open, rule.priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
@@ -196,7 +198,7 @@ impl<'a> Wish<'_, 'a> {
 /// Places each of `chosen` on `date`, or returns the reason why one of them has no place.
 fn arrange(
     placer: &Placer<'_>,
-    chosen: &[&Wish<'_, '_>],
+    chosen: &[&PlacementRequest<'_, '_>],
     date: Date,
     previous: Option<Timestamp>,
 ) -> Result<Vec<Placement>, DropReason> {
@@ -207,7 +209,7 @@ fn arrange(
         if placer.calendar.date(placement.due) != date {
             return Err(DropReason::Spacing);
         }
-        if wish.candidate.rule.kind != Kind::Safety {
+        if wish.candidate.rule.kind != PromptKind::Safety {
             previous = Some(placement.due);
         }
         placements.push(placement);
@@ -217,7 +219,7 @@ fn arrange(
 
 /// Gives the remaining places to reminders: one each, half-way to expiry, never in quiet hours. Reminders of safety
 /// checks need no place.
-fn remind(placer: &Placer<'_>, sessions: &Sessions<'_>, loads: &BTreeMap<Date, Load>, taken: &mut [Taken<'_, '_>]) {
+fn remind(placer: &Placer<'_>, sessions: &Sessions<'_>, loads: &BTreeMap<Date, DayLoad>, taken: &mut [Placed<'_, '_>]) {
     let calendar = placer.calendar;
     let mut wanted: Vec<_> = taken
         .iter_mut()
@@ -226,14 +228,14 @@ fn remind(placer: &Placer<'_>, sessions: &Sessions<'_>, loads: &BTreeMap<Date, L
             let Placement { due, expires, .. } = taken.placement;
             let half = SignedDuration::from_secs(expires.duration_since(due).as_secs() / 2);
             let at = due.checked_add(half).ok().filter(|at| *at > due && !calendar.is_quiet(*at))?;
-            let safety = taken.candidate.rule.kind == Kind::Safety;
+            let safety = taken.candidate.rule.kind == PromptKind::Safety;
             (safety || placer.rests(at).is_none()).then(|| (calendar.date(at), at, taken))
         })
         .collect();
     wanted.sort_by_key(|(date, at, taken)| (*date, taken.candidate.rule.priority, taken.candidate.rule.kind, *at));
     let mut left = None;
     for (date, at, taken) in wanted {
-        if taken.candidate.rule.kind == Kind::Safety {
+        if taken.candidate.rule.kind == PromptKind::Safety {
             taken.reminder = Some(at);
             continue;
         }

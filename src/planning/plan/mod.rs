@@ -50,7 +50,7 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let horizon = today.saturating_add(protocol.horizon_days.days());
     let prompts = taken
         .into_iter()
-        .filter(cap::Taken::is_called_for)
+        .filter(cap::Placed::is_called_for)
         .map(|taken| taken.planned(protocol, &calendar))
         .filter(|planned| planned.local_date <= horizon)
         .collect();

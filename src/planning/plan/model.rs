@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Id, Zone};
-use crate::planning::protocol::Kind;
+use crate::planning::protocol::PromptKind;
 
 /// The reason for a prompt's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct Planned {
     /// Its version.
     pub protocol_version: u32,
     /// The kind of task.
-    pub kind: Kind,
+    pub kind: PromptKind,
     /// The priority, from 1 to 5.
     pub priority: u8,
     /// The infusion to which it is anchored; `None` for recurring prompts.

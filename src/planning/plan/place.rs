@@ -8,7 +8,7 @@ use super::calendar::Calendar;
 use super::model::{DropReason, Why};
 use super::readiness::Readiness;
 use crate::planning::facts::Facts;
-use crate::planning::protocol::{Effort, Expiry, Kind, Protocol, Rule};
+use crate::planning::protocol::{Effort, Expiry, PromptKind, Protocol, Rule};
 
 /// The time after an infusion in which no measure is asked.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);
@@ -55,7 +55,7 @@ impl<'a> Placer<'a> {
         until: Timestamp,
     ) -> Result<(Timestamp, Why), DropReason> {
         let due = self.calendar.next_allowed(due).filter(|due| *due < until).ok_or(DropReason::QuietHours)?;
-        if let Some(reason) = self.rests(due).filter(|_| rule.kind != Kind::Safety) {
+        if let Some(reason) = self.rests(due).filter(|_| rule.kind != PromptKind::Safety) {
             return Err(reason);
         }
         let ready = self.when_ready(rule, due, until).filter(|due| *due < until).ok_or(DropReason::NotReady)?;
@@ -90,8 +90,9 @@ impl<'a> Placer<'a> {
             return Ok(Placement { due, expires: self.expires(candidate, base, due), base, why });
         }
         let mut reason = DropReason::TooLate;
-        let free =
-            previous.filter(|_| candidate.rule.kind != Kind::Safety).and_then(|at| at.checked_add(self.spacing).ok());
+        let free = previous
+            .filter(|_| candidate.rule.kind != PromptKind::Safety)
+            .and_then(|at| at.checked_add(self.spacing).ok());
         for slot in &candidate.slots {
             let from = free.map_or(slot.from, |free| free.max(slot.from));
             if from > slot.until {
@@ -104,7 +105,7 @@ impl<'a> Placer<'a> {
                 reason = DropReason::QuietHours;
                 continue;
             };
-            if let Some(resting) = self.rests(due).filter(|_| candidate.rule.kind != Kind::Safety) {
+            if let Some(resting) = self.rests(due).filter(|_| candidate.rule.kind != PromptKind::Safety) {
                 reason = resting;
                 continue;
             }
@@ -135,7 +136,7 @@ impl<'a> Placer<'a> {
 
     /// Returns the reason against asking it at `due`.
     fn unfit(&self, candidate: &Candidate<'_>, due: Timestamp) -> Option<DropReason> {
-        if let Some(reason) = self.rests(due).filter(|_| candidate.rule.kind != Kind::Safety) {
+        if let Some(reason) = self.rests(due).filter(|_| candidate.rule.kind != PromptKind::Safety) {
             return Some(reason);
         }
         let distance = SignedDuration::from_hours(24 * candidate.rule.min_days_since_last?);

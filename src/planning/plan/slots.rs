@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::calendar::Calendar;
 use super::model::Why;
 use super::sessions::Session;
-use crate::planning::protocol::{Anchor, Expiry, Kind, Protocol, Rule};
+use crate::planning::protocol::{Anchor, Expiry, PromptKind, Protocol, Rule};
 
 /// A time in which a prompt may be placed.
-pub(super) struct Slot {
+pub(super) struct TimeSlot {
     pub(super) from: Timestamp,
     pub(super) until: Timestamp,
     /// The day it belongs to.
@@ -38,12 +38,12 @@ pub(super) fn evening_of(
     rule: &Rule,
     end: Timestamp,
     hours: i64,
-) -> (Slot, Evening) {
+) -> (TimeSlot, Evening) {
     let base = session.date;
     let wall = |hour, minute| calendar.instant(base, Time::constant(hour, minute, 0, 0));
     let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
-    let usual = Slot { from, until: Timestamp::MAX, base, why: Why::AfterEnd };
-    if rule.kind != Kind::Safety || from < wall(12, 0) {
+    let usual = TimeSlot { from, until: Timestamp::MAX, base, why: Why::AfterEnd };
+    if rule.kind != PromptKind::Safety || from < wall(12, 0) {
         return (usual, Evening::Usual);
     }
     let last = wall(22, 30);
@@ -53,7 +53,7 @@ pub(super) fn evening_of(
     let acute = protocol.window.acute(session.fact.route);
     let from = end.saturating_add(acute).unwrap_or(end).max(wall(22, 0));
     let evening = if from <= last { Evening::Late } else { Evening::Over };
-    (Slot { from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
+    (TimeSlot { from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
 }
 
 /// Whether a session ends too late for a check in the evening.
@@ -71,14 +71,14 @@ pub(super) fn mornings(
     calendar: &Calendar<'_>,
     date: Date,
     jitter: SignedDuration,
-) -> Vec<Slot> {
+) -> Vec<TimeSlot> {
     let more = match rule.expires {
         Expiry::Hours(hours) => i32::try_from(hours / 24).unwrap_or(0),
         Expiry::Until { days, .. } => days,
     };
     let day = |days: i32| {
         let slots = windows(protocol, rule, calendar, date.saturating_add(days.days()), jitter);
-        slots.into_iter().map(move |slot| if days == 0 { slot } else { Slot { why: Why::LaterDay, ..slot } })
+        slots.into_iter().map(move |slot| if days == 0 { slot } else { TimeSlot { why: Why::LaterDay, ..slot } })
     };
     (0..=more).flat_map(day).collect()
 }
@@ -90,14 +90,14 @@ pub(super) fn windows(
     calendar: &Calendar<'_>,
     date: Date,
     jitter: SignedDuration,
-) -> Vec<Slot> {
+) -> Vec<TimeSlot> {
     let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::LaterWindow));
     let slots = rule.window.iter().zip(whys).map(|(part, why)| {
         let span = protocol.windows.span(*part);
         let from: Time = span.from.saturating_add(jitter);
         // A change of the clock may take the whole window; its end is then no earlier than its start.
         let from = calendar.instant(date, from);
-        Slot { from, until: calendar.instant(date, span.to).max(from), base: date, why }
+        TimeSlot { from, until: calendar.instant(date, span.to).max(from), base: date, why }
     });
     slots.collect()
 }
@@ -109,9 +109,9 @@ pub(super) fn before_an_early_start(
     calendar: &Calendar<'_>,
     date: Date,
     until: Timestamp,
-) -> Option<Slot> {
+) -> Option<TimeSlot> {
     let from = calendar.instant(date, rule.after_late_session?);
-    (from <= until).then_some(Slot { from, until, base: date, why: Why::BeforeStart })
+    (from <= until).then_some(TimeSlot { from, until, base: date, why: Why::BeforeStart })
 }
 
 /// Returns `at` less `by`.

@@ -99,7 +99,7 @@ fn rule_measures_move_to_the_first_allowed_morning() {
 /// The facts after `prompt` has gone out and nobody has answered.
 fn out(facts: &Facts, prompt: &Planned) -> Facts {
     let Planned { id, due_at, .. } = *prompt;
-    let settled = Settled {
+    let settled = PastPrompt {
         id,
         rule_key: prompt.rule_key.clone(),
         rule: None,
@@ -144,7 +144,7 @@ fn rule_correction_a_check_that_went_out_for_a_wrong_time_is_asked_again() {
     assert!(diff(&existing, &plan, at("2026-09-07T13:00:00Z")).iter().all(|step| !matches!(step, Step::Cancel { .. })));
     // Answered, it stays as well.
     let mut answered = corrected(&gone, "2026-09-07T14:50:00Z", "2026-09-07T13:00:00Z");
-    answered.settled[0] = Settled { unanswered: false, ..answered.settled[0].clone() };
+    answered.settled[0] = PastPrompt { unanswered: false, ..answered.settled[0].clone() };
     assert_eq!(one(&planned(&answered, "2026-09-07T13:00:00Z"), "d0.landing").id, landing.id);
 }
 

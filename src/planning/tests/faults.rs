@@ -40,7 +40,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
     let facts = Facts { infusions: vec![done(1, "2026-03-24T08:00:00Z")], ..facts("Europe/Berlin") };
     let first = planned(&facts, NOW);
     let answered: Vec<_> = first.prompts.iter().filter(|prompt| prompt.day < Some(4)).cloned().collect();
-    let settle = |prompt: &Planned| Settled {
+    let settle = |prompt: &Planned| PastPrompt {
         id: prompt.id,
         rule_key: prompt.rule_key.clone(),
         rule: None,
@@ -84,7 +84,7 @@ fn fault_repeats_that_land_on_one_instant() {
     let mut last: Option<Timestamp> = None;
     for prompt in whole(&facts, "2026-03-21", "2026-07-01") {
         by_rule.entry(prompt.rule_key.clone()).or_default().push(prompt.due_at);
-        if prompt.kind != Kind::Safety {
+        if prompt.kind != PromptKind::Safety {
             assert!(last.is_none_or(|last| prompt.due_at.duration_since(last) >= hours(3)), "{prompt:?}");
             last = Some(prompt.due_at);
         }

@@ -257,7 +257,7 @@ impl World {
             Hold::Waiting => row.existing.due_at <= now,
             Hold::Withdrawn => false,
         };
-        let settled = self.rows.iter().filter(gone).map(|row| Settled {
+        let settled = self.rows.iter().filter(gone).map(|row| PastPrompt {
             id: row.existing.id,
             rule_key: row.planned.rule_key.clone(),
             rule: None,
@@ -320,15 +320,15 @@ fn keeps_its_promises(world: &mut World, before: &[Row]) -> Result<(), TestCaseE
         let Planned { due_at, kind, local_time, push, .. } = row.planned;
         prop_assert!(due_at > world.now && due_at < row.planned.expires_at, "{:?}", row);
         let quiet = world.facts.quiet_hours.contains(local_time);
-        let awake = kind == Kind::Safety && (!push || local_time <= Time::constant(22, 30, 0, 0));
+        let awake = kind == PromptKind::Safety && (!push || local_time <= Time::constant(22, 30, 0, 0));
         prop_assert!(!quiet || awake, "at night: {:?}", row);
         let open = world.facts.condition.suspended.iter();
         let paused = world.facts.pauses.iter().chain(open).any(|pause| pause.contains(due_at));
-        prop_assert!(!paused || kind == Kind::Safety, "paused: {:?}", row);
+        prop_assert!(!paused || kind == PromptKind::Safety, "paused: {:?}", row);
         pushes.entry(row.planned.local_date).or_default().push(row);
     }
     for (date, rows) in pushes {
-        let dial = |row: &&&Row| row.planned.kind == Kind::Habit && row.planned.minutes == 1;
+        let dial = |row: &&&Row| row.planned.kind == PromptKind::Habit && row.planned.minutes == 1;
         let counted = rows.iter().filter(|row| row.planned.push).count();
         let free = rows.iter().filter(dial).count().min(1);
         let first = rows.iter().filter(|row| row.planned.push).all(|row| row.planned.priority == 1);

@@ -6,9 +6,9 @@ fn one() -> Facts {
     Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z")], ..facts("Europe/Berlin") }
 }
 
-fn settled(prompt: &Planned) -> Settled {
+fn settled(prompt: &Planned) -> PastPrompt {
     let Planned { id, rule_key, due_at, .. } = prompt.clone();
-    Settled {
+    PastPrompt {
         id,
         rule_key,
         rule: None,
@@ -74,7 +74,11 @@ fn jitter_is_at_most_twenty_minutes() {
 fn a_server_without_checks_plans_none() {
     let facts = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z")], ..thin("Europe/Berlin") };
     let plan = planned(&facts, NOW);
-    assert!(plan.prompts.iter().all(|prompt| !matches!(prompt.kind, Kind::Safety | Kind::Measure | Kind::OnDemand)));
+    assert!(
+        plan.prompts
+            .iter()
+            .all(|prompt| !matches!(prompt.kind, PromptKind::Safety | PromptKind::Measure | PromptKind::OnDemand))
+    );
     assert_eq!(why_not(&plan, "d1.check"), [DropReason::Capability]);
     assert_eq!(on(&plan, "2026-09-08"), ["d1.tell", "d1.exercise", "d1.wind"]);
 }

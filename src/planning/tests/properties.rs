@@ -83,14 +83,14 @@ proptest! {
                 facts.quiet_hours.contains(crate::planning::zone_at(&facts.zones, at).unwrap().local(at).time())
             };
             // A check of day 0 may go until half past ten, or it is a card that says nothing.
-            let late = prompt.kind == Kind::Safety
+            let late = prompt.kind == PromptKind::Safety
                 && matches!(prompt.why, Why::AfterEnd | Why::LateSession)
                 && (!prompt.push || prompt.local_time <= Time::constant(22, 30, 0, 0) && prompt.day == Some(0));
             prop_assert!(late || !quiet(prompt.due_at), "at night: {:?}", prompt);
             if let Some(reminder) = prompt.reminder_at {
                 prop_assert!(!quiet(reminder) && prompt.due_at < reminder && reminder < prompt.expires_at);
             }
-            if prompt.kind != Kind::Safety {
+            if prompt.kind != PromptKind::Safety {
                 prop_assert!(facts.pauses.iter().all(|pause| !pause.contains(prompt.due_at)), "paused: {:?}", prompt);
                 if let Some(previous) = previous {
                     prop_assert!(prompt.due_at.duration_since(previous) >= hours(3), "crowded: {:?}", prompt);
@@ -109,14 +109,14 @@ proptest! {
                 .iter()
                 .filter(|prompt| prompt.push)
                 .filter(|prompt| {
-                    let dial = prompt.kind == Kind::Habit && prompt.minutes == 1 && free == 1;
+                    let dial = prompt.kind == PromptKind::Habit && prompt.minutes == 1 && free == 1;
                     free -= i32::from(dial);
                     !dial
                 })
                 .collect();
             let first_rank = counted.iter().all(|prompt| prompt.priority == 1);
             prop_assert!(counted.len() <= 3 || first_rank, "{}: {:?}", date, counted);
-            let reminders = plan.prompts.iter().filter(|prompt| prompt.kind != Kind::Safety).filter(|prompt| {
+            let reminders = plan.prompts.iter().filter(|prompt| prompt.kind != PromptKind::Safety).filter(|prompt| {
                 prompt.reminder_at.is_some_and(|at| crate::planning::zone_at(&facts.zones, at).unwrap().date(at) == *date)
             });
             let all = counted.len() + reminders.count();

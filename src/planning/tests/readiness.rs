@@ -32,10 +32,10 @@ fn rule_what_asks_for_effort_waits_while_things_feel_unreal() {
     assert!(unreal.prompts.iter().any(|prompt| prompt.rule_key == "d2.thought"), "a day later it weighs no more");
 }
 
-fn word(kind: Kind) -> &'static str {
+fn word(kind: PromptKind) -> &'static str {
     match kind {
-        Kind::Exercise => "exercise",
-        Kind::Reflection => "reflection",
+        PromptKind::Exercise => "exercise",
+        PromptKind::Reflection => "reflection",
         _ => "light",
     }
 }
@@ -63,7 +63,7 @@ fn rule_while_an_alert_is_open_only_safety_is_asked() {
     let facts = Facts { condition: Condition { suspended, ..Condition::default() }, ..one() };
     let plan = planned(&facts, NOW);
     let during = |prompt: &&Planned| prompt.due_at > at(NOW) && prompt.due_at < until;
-    assert!(plan.prompts.iter().filter(during).all(|prompt| prompt.kind == Kind::Safety));
+    assert!(plan.prompts.iter().filter(during).all(|prompt| prompt.kind == PromptKind::Safety));
     assert!(plan.prompts.iter().any(|prompt| prompt.rule_key == "d1.check"));
     assert!(plan.prompts.iter().filter(during).all(|prompt| prompt.reminder_at.is_none_or(|at| at < until)));
     assert_eq!(why_not(&plan, "d1.tell"), [DropReason::Suspended]);

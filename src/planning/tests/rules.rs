@@ -26,15 +26,15 @@ fn place(plan: &Plan, key: &str) -> (String, Why) {
     (format!("{} {}", prompt.local_date, prompt.local_time.strftime("%H:%M")), prompt.why)
 }
 
-fn gone_out(prompt: &Planned) -> Settled {
+fn gone_out(prompt: &Planned) -> PastPrompt {
     let Planned { id, rule_key, due_at, hangs_on, .. } = prompt.clone();
-    Settled { id, rule_key, rule: None, due_at, answered_at: None, hangs_on, unanswered: true, taken_back: false }
+    PastPrompt { id, rule_key, rule: None, due_at, answered_at: None, hangs_on, unanswered: true, taken_back: false }
 }
 
 #[test]
 fn rule_caps_over_the_cap_priority_decides_then_kind_then_window_then_key() {
     use DayPart::{Evening, Midday, Morning};
-    use Kind::{Exercise, Habit, Measure, Preparation, Reflection, Safety};
+    use PromptKind::{Exercise, Habit, Measure, Preparation, Reflection, Safety};
     let wishes = [
         ("z1", 2, Habit, Evening),
         ("z2", 3, Safety, Evening),
@@ -48,7 +48,7 @@ fn rule_caps_over_the_cap_priority_decides_then_kind_then_window_then_key() {
         ("b9", 3, Habit, Evening),
     ];
     let default = fixture();
-    let rule = |(key, priority, kind, part): (&str, u8, Kind, DayPart)| {
+    let rule = |(key, priority, kind, part): (&str, u8, PromptKind, DayPart)| {
         let (requires, minutes, effort) = (Vec::new(), 2, Effort::Light);
         let (key, window) = (key.to_owned(), vec![part]);
         Rule { key, kind, window, minutes, priority, effort, requires, ..default.rule("d8.review").unwrap().clone() }
@@ -246,7 +246,7 @@ fn rule_correction_taken_back_itself_asks_the_check_again() {
     let plan = planned(&Facts { infusions: typed, settled: vec![gone_out(&landing)], ..before.clone() }, wrong);
     assert_eq!(why_not(&plan, "d0.landing"), [DropReason::Corrected]);
     // Ten minutes later it is put right, and nobody has answered.
-    let settled = vec![Settled { taken_back: true, ..gone_out(&landing) }];
+    let settled = vec![PastPrompt { taken_back: true, ..gone_out(&landing) }];
     let infusions = vec![InfusionFact { recorded_at: at(right), ..done(1, "2026-09-07T08:00:00Z") }];
     let plan = planned(&Facts { infusions, settled, ..before }, right);
     let again = plan.prompts.iter().find(|prompt| prompt.rule_key == "d0.landing").unwrap();
@@ -284,7 +284,7 @@ fn rule_caps_count_what_went_out_by_a_rule_that_is_gone_as_it_was_asked() {
     // The day is spent by something that the protocol of today has not heard of.
     let model = plan.prompts.iter().find(|prompt| prompt.rule_key == "d4.ifthen").unwrap();
     let rule = |minutes| Rule { key: "d4.old".to_owned(), minutes, ..fixture().rule("d4.ifthen").unwrap().clone() };
-    let gone = |rule: Option<Rule>| Settled {
+    let gone = |rule: Option<Rule>| PastPrompt {
         id: Id::from_uuid(Uuid::from_u128(77)),
         rule_key: "d4.old".to_owned(),
         rule: rule.map(Box::new),
@@ -297,16 +297,17 @@ fn rule_caps_count_what_went_out_by_a_rule_that_is_gone_as_it_was_asked() {
 
 #[test]
 fn rule_reminders_in_the_night_are_dropped_and_not_moved() {
-    // Half-way of 30 hours from the morning of day 4 is the night; half-way of 24 hours from the evening is the morning.
+    // Half-way of 30 hours from the morning of day 4 is the night; half-way of 24 hours from the evening is the
+    // morning.
     let plan = planned(&one(), NOW);
-    for prompt in plan.prompts.iter().filter(|prompt| prompt.push && prompt.kind != Kind::Safety) {
+    for prompt in plan.prompts.iter().filter(|prompt| prompt.push && prompt.kind != PromptKind::Safety) {
         let half =
             prompt.due_at + SignedDuration::from_secs(prompt.expires_at.duration_since(prompt.due_at).as_secs() / 2);
         assert!(prompt.reminder_at.is_none_or(|at| at == half), "{}: half-way or not at all", prompt.rule_key);
         let night = facts("Europe/Berlin").quiet_hours.contains(prompt.zone.local(half).time());
         assert!(!night || prompt.reminder_at.is_none(), "{}", prompt.rule_key);
     }
-    assert!(plan.prompts.iter().any(|prompt| prompt.reminder_at.is_some() && prompt.kind != Kind::Safety));
+    assert!(plan.prompts.iter().any(|prompt| prompt.reminder_at.is_some() && prompt.kind != PromptKind::Safety));
 }
 
 #[test]

@@ -37,8 +37,15 @@ fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_and_no_fault() {
     assert_eq!(protocol.validate(), Vec::<String>::new());
     assert_eq!((protocol.key.as_str(), protocol.version), ("afterglow-default", 1));
     let per_kind = |kind| protocol.rules.iter().filter(|rule| rule.kind == kind).count();
-    let kinds =
-        [Kind::Safety, Kind::Measure, Kind::Preparation, Kind::Reflection, Kind::Exercise, Kind::Habit, Kind::OnDemand];
+    let kinds = [
+        PromptKind::Safety,
+        PromptKind::Measure,
+        PromptKind::Preparation,
+        PromptKind::Reflection,
+        PromptKind::Exercise,
+        PromptKind::Habit,
+        PromptKind::OnDemand,
+    ];
     assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6, 11, 6, 2]);
     assert_eq!(protocol.rules.iter().filter(|rule| rule.at_home).count(), 2);
     let json = serde_json::to_string(protocol).unwrap();
@@ -76,9 +83,9 @@ fn exercises_exist() {
 fn nothing_is_planned_that_the_server_cannot_answer() {
     for rule in &Protocol::default_v1().rules {
         let needs = match rule.kind {
-            Kind::Safety => Some(Capability::Checks),
-            Kind::Measure => Some(Capability::Measures),
-            Kind::OnDemand => Some(Capability::Adaptive),
+            PromptKind::Safety => Some(Capability::Checks),
+            PromptKind::Measure => Some(Capability::Measures),
+            PromptKind::OnDemand => Some(Capability::Adaptive),
             _ => None,
         };
         assert_eq!(rule.needs, needs.into_iter().collect::<Vec<_>>(), "{}", rule.key);
@@ -119,7 +126,8 @@ fn the_burden_of_the_full_template_is_what_the_table_says() {
             })
             .filter(|rule| rule.counts() && !rule.at_home)
             .filter(|rule| {
-                let dial = rule.kind == Kind::Habit && rule.minutes <= protocol.caps.free_dial_minutes && free > 0;
+                let dial =
+                    rule.kind == PromptKind::Habit && rule.minutes <= protocol.caps.free_dial_minutes && free > 0;
                 free -= u32::from(dial);
                 !dial
             })
@@ -141,7 +149,7 @@ fn the_full_template_is_planned_whole() {
         let dials = plan
             .prompts
             .iter()
-            .any(|prompt| prompt.day == Some(day) && prompt.minutes == 1 && prompt.kind == Kind::Habit);
+            .any(|prompt| prompt.day == Some(day) && prompt.minutes == 1 && prompt.kind == PromptKind::Habit);
         assert_eq!(counted.count(), prompts + usize::from(dials), "day {day}");
     }
 }

@@ -125,7 +125,7 @@ pub struct Context {
 ///
 /// The formula and its constants are those of `clinical.md` §1.3.
 pub fn window(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: ReadinessFacts) -> Window {
-    let place = Place::find(doses, params, at);
+    let place = PhaseAt::find(doses, params, at);
     let curve = Curve::new(params);
     Window {
         at,
@@ -144,13 +144,13 @@ pub fn window(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: Readi
 
 /// Computes [`Window::readiness`] without the rest of the window.
 pub fn ready(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: ReadinessFacts) -> f64 {
-    let place = Place::find(doses, params, at);
+    let place = PhaseAt::find(doses, params, at);
     readiness(place.phase, place.ended_at, at, facts)
 }
 
 /// Derives the context of an entry that happened at `occurred_at`.
 pub fn context(doses: &[Dose], params: &WindowParams, occurred_at: Timestamp) -> Context {
-    let place = Place::find(doses, params, occurred_at);
+    let place = PhaseAt::find(doses, params, occurred_at);
     Context {
         phase: place.phase,
         hours_since: place.ended_at.map(|end| rounded(hours_between(end, occurred_at), 10.0)),
@@ -159,13 +159,13 @@ pub fn context(doses: &[Dose], params: &WindowParams, occurred_at: Timestamp) ->
 }
 
 /// The phase at an instant, and its infusion.
-struct Place<'a> {
+struct PhaseAt<'a> {
     phase: Phase,
     dose: Option<&'a Dose>,
     ended_at: Option<Timestamp>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> PhaseAt<'a> {
     fn find(doses: &'a [Dose], params: &WindowParams, at: Timestamp) -> Self {
         let last = last_ended(doses, at);
         let under_way = doses

@@ -179,7 +179,8 @@ fn a_second_dose_neither_adds_to_the_first_nor_starts_from_nothing() {
 
 #[test]
 fn a_change_of_clocks_moves_no_phase() {
-    // Clocks in Berlin go forward on 29 March 2026 at 01:00 UTC: the 24 and 48 elapsed hours hold 25 and 49 on the wall.
+    // Clocks in Berlin go forward on 29 March 2026 at 01:00 UTC: the 24 and 48 elapsed hours hold 25 and 49 on the
+    // wall.
     let berlin = Zone::parse("Europe/Berlin").unwrap();
     let ended = at("2026-03-28T12:00:00Z");
     let doses = [dose(1, Route::IvInfusion, ended)];

@@ -15,8 +15,8 @@ use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
 use crate::planning::reasons::{dropped_in_words, why_in_words};
 use crate::planning::window::{Rating, Route};
 use crate::planning::{
-    Capability, Condition, DropReason, Facts, InfusionFact, Kind, PausePeriod, Plan, Prerequisite, PromptKey, Protocol,
-    QuietHours, Weekday, Why, ZoneSince, preview, zone_at,
+    Capability, Condition, DropReason, Facts, InfusionFact, PausePeriod, Plan, Prerequisite, PromptKey, PromptKind,
+    Protocol, QuietHours, Weekday, Why, ZoneSince, preview, zone_at,
 };
 use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
 use crate::state::State;
@@ -162,7 +162,7 @@ struct PreviewPrompt {
     rule_key: String,
     /// The kind of task.
     #[schema(value_type = String, example = "reflection")]
-    kind: Kind,
+    kind: PromptKind,
     /// The number of the infusion, counted from 0; absent for recurring prompts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

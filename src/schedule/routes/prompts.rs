@@ -18,11 +18,11 @@ use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
-use crate::planning::{Kind, Protocols};
-use crate::prompts::actions::{Act, Later, act};
+use crate::planning::{PromptKind, Protocols};
+use crate::prompts::actions::{PromptAction, SnoozeOption, act};
 use crate::prompts::model::{STATES, StoredPrompt};
 use crate::prompts::store;
-use crate::schedule::actions::{self, Fillings};
+use crate::schedule::actions::{self, PlaceholderValues};
 use crate::schedule::rendering::quotes;
 use crate::settings::settings;
 
@@ -66,9 +66,9 @@ fn days_after(at: Timestamp, days: i64) -> Timestamp {
 }
 
 /// The place of a prompt in the list.
-type Place = (Timestamp, Id<Prompt>);
+type CursorPosition = (Timestamp, Id<Prompt>);
 
-fn place_of(prompt: &StoredPrompt) -> Place {
+fn place_of(prompt: &StoredPrompt) -> CursorPosition {
     (prompt.due_at, prompt.id)
 }
 
@@ -119,7 +119,8 @@ impl PromptQuery {
 
 /// List prompts
 ///
-/// By time, from today on unless asked otherwise. A therapist sees the schedule of the protocol, with the state of safety checks and measures only.
+/// By time, from today on unless asked otherwise. A therapist sees the schedule of the protocol, with the state of
+/// safety checks and measures only.
 #[utoipa::path(tag = "prompts",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), PromptQuery, PageQuery),
     responses((status = 200, description = "A page", body = PromptPage), ReadErrors))]
@@ -153,8 +154,8 @@ async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<
 async fn own_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
-    asked: PageRequest<Place>,
-) -> Result<Page<PromptView, Place>> {
+    asked: PageRequest<CursorPosition>,
+) -> Result<Page<PromptView, CursorPosition>> {
     let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
         let (mut found, mut after, range) = (Vec::new(), asked.after, filter.range(tx, access)?);
@@ -178,7 +179,12 @@ async fn own_page(
 
 /// Reads the values of the placeholders in the texts of `list`. They are found by opening one thing after another, so
 /// they are opened in the unit.
-fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, list: &[StoredPrompt], protocols: &Protocols) -> Result<Fillings> {
+fn fillings<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    list: &[StoredPrompt],
+    protocols: &Protocols,
+) -> Result<PlaceholderValues> {
     let mut rules = list.iter().filter_map(|prompt| protocols.rule_of(&prompt.doc.planned));
     actions::fillings(tx, access, protocols, rules.any(|rule| quotes(&rule.text)))
 }
@@ -188,8 +194,8 @@ fn fillings<A>(tx: &mut Tx<'_>, access: &Access<A>, list: &[StoredPrompt], proto
 async fn outline_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
-    asked: PageRequest<Place>,
-) -> Result<Page<PromptView, Place>> {
+    asked: PageRequest<CursorPosition>,
+) -> Result<Page<PromptView, CursorPosition>> {
     let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
         let (from, to) = filter.range(tx, access)?;
@@ -203,7 +209,7 @@ async fn outline_page(
         let mut items = Vec::with_capacity(page.items.len());
         for prompt in page.items {
             access.returns(prompt.id.uuid());
-            let shown = matches!(prompt.kind, Kind::Safety | Kind::Measure);
+            let shown = matches!(prompt.kind, PromptKind::Safety | PromptKind::Measure);
             let stored = if shown { store::find(tx, access, prompt.id)? } else { None };
             items.push(PromptView::for_reader(prompt, stored.map(|stored| stored.state(access.now()))));
         }
@@ -217,7 +223,7 @@ async fn change<B: 'static>(
     door: &Door<Own>,
     name: &'static str,
     request: Request<Id<Prompt>, B>,
-    parse: impl FnOnce(B) -> Result<Act>,
+    parse: impl FnOnce(B) -> Result<PromptAction>,
 ) -> Result<Reply> {
     let protocols = Arc::clone(&door.state().protocols);
     let answer = door.change(
@@ -243,7 +249,7 @@ async fn change<B: 'static>(
     responses((status = 200, description = "Opened", body = PromptView), ActionErrors))]
 #[post("/prompts/{prompt_id}/open")]
 pub(super) async fn open_prompt(door: Door<Own>, request: Request<Id<Prompt>>) -> Result<Reply> {
-    change(&door, "open_prompt", request, |()| Ok(Act::Open)).await
+    change(&door, "open_prompt", request, |()| Ok(PromptAction::Open)).await
 }
 
 /// The instant of the answer.
@@ -256,11 +262,11 @@ pub(super) struct CompletePrompt {
 }
 
 impl CompletePrompt {
-    fn parse(body: Option<Self>, now: Timestamp) -> Result<Act> {
+    fn parse(body: Option<Self>, now: Timestamp) -> Result<PromptAction> {
         let mut f = Fields::new();
         let at = device_time::take(&mut f, "/occurred_at", body.and_then(|body| body.occurred_at));
         f.done()?;
-        Ok(Act::Complete { occurred_at: at.unwrap_or(now).min(now), answer: None })
+        Ok(PromptAction::Complete { occurred_at: at.unwrap_or(now).min(now), answer: None })
     }
 }
 
@@ -289,8 +295,8 @@ pub(super) struct SnoozePrompt {
 }
 
 impl SnoozePrompt {
-    fn parse(self) -> Result<Act> {
-        Later::parse(&self.until).map(Act::Snooze).map_err(|why| Error::field("/until", why))
+    fn parse(self) -> Result<PromptAction> {
+        SnoozeOption::parse(&self.until).map(PromptAction::Snooze).map_err(|why| Error::field("/until", why))
     }
 }
 
@@ -313,11 +319,11 @@ pub(super) struct SkipPrompt {
 }
 
 impl SkipPrompt {
-    fn parse(body: Option<Self>) -> Result<Act> {
+    fn parse(body: Option<Self>) -> Result<PromptAction> {
         let mut f = Fields::new();
         let reason = body.and_then(|body| body.reason).and_then(|text| f.take("/reason", Text::<200>::parse(text)));
         f.done()?;
-        Ok(Act::Skip { reason: reason.map(Text::into_string) })
+        Ok(PromptAction::Skip { reason: reason.map(Text::into_string) })
     }
 }
 

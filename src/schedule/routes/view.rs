@@ -9,7 +9,7 @@ use crate::kernel::Id;
 use crate::planning::reasons::dropped_in_words;
 use crate::planning::{DropReason, Dropped, Planned, Protocols};
 use crate::prompts::model::StoredPrompt;
-use crate::schedule::actions::Fillings;
+use crate::schedule::actions::PlaceholderValues;
 use crate::schedule::rendering::render;
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
@@ -123,7 +123,12 @@ fn word<T: Serialize>(value: &T) -> String {
 
 impl PromptView {
     /// Builds the full view for the owner, with the text of the rule that made the prompt, as it was then.
-    pub(super) fn for_owner(prompt: &StoredPrompt, from: &Protocols, fillings: &Fillings, now: Timestamp) -> Self {
+    pub(super) fn for_owner(
+        prompt: &StoredPrompt,
+        from: &Protocols,
+        fillings: &PlaceholderValues,
+        now: Timestamp,
+    ) -> Self {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
         let rule = from.rule_of(planned);

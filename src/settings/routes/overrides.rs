@@ -15,7 +15,7 @@ use crate::planning::{DayPart, Override, Protocols, RuleChange};
 use crate::settings::CHANGED_OFFER;
 use crate::settings::Settings;
 use crate::settings::actions::{put_overrides as replace, settings};
-use crate::settings::overrides::{self, Draft};
+use crate::settings::overrides::{self, OverrideFields};
 use crate::settings::store::{find_settings, open_settings};
 
 /// The changes of the protocol for a patient.
@@ -85,7 +85,7 @@ pub struct PutOverride {
 
 impl PutOverride {
     /// Returns the change, not yet checked.
-    pub fn draft(self) -> Draft {
+    pub fn draft(self) -> OverrideFields {
         (self.rule_key, self.left_out, self.window)
     }
 }

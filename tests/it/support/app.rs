@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
-use afterglow::app::{Guest, Server, openapi};
+use afterglow::app::{ExtraRoutes, Server, openapi};
 use afterglow::config::Config;
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
@@ -40,7 +40,7 @@ pub fn fixture() -> Protocol {
 
 /// What a server of a test has that the product's has not.
 struct With {
-    guest: Option<Arc<dyn Guest>>,
+    guest: Option<Arc<dyn ExtraRoutes>>,
     protocols: Protocols,
 }
 
@@ -69,7 +69,7 @@ impl TestApp {
     }
 
     /// With operations beside those of the product.
-    pub async fn start_with_guest(guest: Arc<dyn Guest>) -> Arc<Self> {
+    pub async fn start_with_guest(guest: Arc<dyn ExtraRoutes>) -> Arc<Self> {
         let clock = Clock::manual(START.parse().unwrap());
         Self::serve(
             With { guest: Some(guest), ..With::default() },

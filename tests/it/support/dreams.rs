@@ -5,12 +5,12 @@ use afterglow::care::door::{Own, Shared};
 use afterglow::care::grants::Sections;
 use afterglow::care::{Access, Door, Write};
 use afterglow::changes::{Entity, FeedsPlan};
-use afterglow::course::Surroundings;
+use afterglow::course::ContextSource;
 use afterglow::db::Tx;
 use afterglow::http::{Body, NewId, Patch, Patchable, PathOf, Preconditions, Reply, Request};
-use afterglow::items::routes::{self as items, Written};
-use afterglow::items::view::Shown;
-use afterglow::items::{Circumstances, CircumstancesFields, Item, Kind, Opened, Section, read, section};
+use afterglow::items::routes::{self as items, WritableItem};
+use afterglow::items::view::ItemPresenter;
+use afterglow::items::{Circumstances, CircumstancesFields, Item, ItemKind, OpenedItem, Section, read, section};
 use afterglow::kernel::id::Any;
 use afterglow::kernel::{Fields, Id, Result};
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub type Dream = (Circumstances, Option<String>);
 #[derive(Debug)]
 pub enum Dreams {}
 
-impl Kind for Dreams {
+impl ItemKind for Dreams {
     type Id = Any;
     type Header = Circumstances;
     type Content = Dream;
@@ -101,15 +101,15 @@ pub struct DreamView {
     story: Option<Box<RawValue>>,
 }
 
-impl Shown for Dreams {
+impl ItemPresenter for Dreams {
     type Fields = DreamView;
     type Manner = ();
-    fn fields(dream: &mut Opened<Self>, _: Option<Sections>, _: &Surroundings, (): ()) -> Result<DreamView> {
+    fn fields(dream: &mut OpenedItem<Self>, _: Option<Sections>, _: &ContextSource, (): ()) -> Result<DreamView> {
         Ok(DreamView { story: dream.take(0) })
     }
 }
 
-impl Written for Dreams {
+impl WritableItem for Dreams {
     type Body = PutDream;
     fn parse(PutDream { status, occurred_at, story }: PutDream) -> Result<Dream> {
         let mut fields = Fields::new();

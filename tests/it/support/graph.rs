@@ -77,8 +77,8 @@ impl Graph {
 }
 
 impl Modules<'_> {
-    /// What `code` of a file names: by `crate::`, `super::`, `self::`, by a module below it, and by the name under which
-    /// a `use` has brought a module in.
+    /// What `code` of a file names: by `crate::`, `super::`, `self::`, by a module below it, and by the name under
+    /// which a `use` has brought a module in.
     fn mentions(&self, source: &Source, code: &str) -> Vec<Mention> {
         let here = source.module();
         let mut parent = here.clone();

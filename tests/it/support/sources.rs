@@ -31,7 +31,8 @@ impl Source {
         parts
     }
 
-    /// `model`, `store`, `actions`, `routes`; a folder of that name is of that kind. The keyring and the anchors in it are the vault's stores.
+    /// `model`, `store`, `actions`, `routes`; a folder of that name is of that kind. The keyring and the anchors in it
+    /// are the vault's stores.
     pub fn kind(&self) -> Option<&'static str> {
         if matches!(self.name.as_str(), "vault/keyring.rs" | "vault/anchors.rs") {
             return Some("store");

@@ -9,7 +9,7 @@ use afterglow::db::schema::{clinics, patient_heads, staff_members};
 use afterglow::db::{At, Stored, columns};
 use afterglow::kernel::Id;
 use afterglow::kernel::id::{Account, Clinic, Patient};
-use afterglow::vault::{Place, Purpose};
+use afterglow::vault::{Purpose, SealContext};
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -325,7 +325,8 @@ pub async fn move_to_another_clinic(app: &TestApp, member: &Person) {
     let state = &app.server.state;
     let (clinic, now): (Id<Clinic>, Timestamp) = (new_id(app).parse().unwrap(), app.now());
     let keys = state.vault.create(clinic.uuid(), &[Purpose::Clinic], now).await.unwrap();
-    let place = Place { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: 1 };
+    let place =
+        SealContext { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: 1 };
     let doc = keys.seal_json(Purpose::Clinic, &place, &json!({ "name": "Hillside Clinic" })).unwrap();
     let account: Id<Account> = member.account.parse().unwrap();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {

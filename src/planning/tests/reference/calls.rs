@@ -79,7 +79,7 @@ impl<'a> World<'a> {
         let clock = |hour, minute| self.wall(session.day_zero, Time::constant(hour, minute, 0, 0));
         let from = plus(end, hours(n));
         let at = |from| Chance { from, until: Timestamp::MAX, base: session.day_zero };
-        if rule.kind != Kind::Safety || from < clock(12, 0) {
+        if rule.kind != PromptKind::Safety || from < clock(12, 0) {
             return (at(from), false, false);
         }
         if from <= clock(22, 30) {
@@ -197,7 +197,7 @@ impl<'a> Found<'_, 'a> {
         rule: &'a Rule,
         occurrence: u32,
         wanted: &Wanted<'_, '_>,
-        out: &Settled,
+        out: &PastPrompt,
         times: &[Chance],
     ) -> bool {
         let (Some(now), Some(then), Some(session)) = (wanted.hangs_on, out.hangs_on, wanted.session) else {
@@ -206,7 +206,7 @@ impl<'a> Found<'_, 'a> {
         let by_day = matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_));
         let far = now.duration_since(then).abs() >= hours(6);
         let moved = if by_day { self.world.date(now) != self.world.date(then) } else { far };
-        let asks = matches!(rule.kind, Kind::Safety | Kind::Measure);
+        let asks = matches!(rule.kind, PromptKind::Safety | PromptKind::Measure);
         let again = moved || out.taken_back;
         let Some(meant) = times.first().filter(|_| again && asks) else { return false };
         let (told, soon) = (session.fact.recorded_at, plus(session.fact.recorded_at, minutes(5)));
@@ -217,7 +217,7 @@ impl<'a> Found<'_, 'a> {
         let wanted = Wanted { against: Against::Nothing, ..*wanted };
         if meant.from > told {
             self.call(rule, occurrence + 1, &wanted);
-        } else if rule.kind == Kind::Safety && expires > soon {
+        } else if rule.kind == PromptKind::Safety && expires > soon {
             let again = Chance { from: soon, until: Timestamp::MAX, base: meant.base };
             let times = move |_| vec![again.clone()];
             self.call(rule, occurrence + 1, &Wanted { not_after: None, times: &times, ..wanted });
@@ -315,7 +315,7 @@ impl<'a> Found<'_, 'a> {
                 for time in &mut times {
                     time.from = time.from.max(end);
                 }
-            } else if let (Kind::Measure, Expiry::Hours(hours)) = (rule.kind, rule.expires) {
+            } else if let (PromptKind::Measure, Expiry::Hours(hours)) = (rule.kind, rule.expires) {
                 for more in 1..=hours / 24 {
                     times.extend(world.parts(rule, date.saturating_add(more.days()), jitter));
                 }

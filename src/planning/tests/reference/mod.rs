@@ -101,8 +101,8 @@ impl World<'_> {
         self.facts.pauses.iter().chain(open).any(|pause| pause.from <= at && at < pause.until)
     }
 
-    /// "Readiness": nothing effortful in a session, in its acute phase, before the first sleep, while an alert is open, or
-    /// within 24 hours of an answer of four or more.
+    /// "Readiness": nothing effortful in a session, in its acute phase, before the first sleep, while an alert is open,
+    /// or within 24 hours of an answer of four or more.
     fn ready(&self, at: Timestamp) -> bool {
         let Condition { dissociation, drowsiness, suspended, .. } = &self.facts.condition;
         let high = [dissociation, drowsiness]
@@ -139,7 +139,7 @@ impl World<'_> {
             let base = call.times.first().map_or(self.date(due), |time| time.base);
             return Some((due, self.expires(call, base, due)));
         }
-        let safety = call.rule.kind == Kind::Safety;
+        let safety = call.rule.kind == PromptKind::Safety;
         let spacing = minutes(self.protocol.spacing_minutes);
         call.times.iter().find_map(|time| {
             let mut planned = time.from;
@@ -204,7 +204,7 @@ impl World<'_> {
         let caps = &self.protocol.caps;
         let (mut prompts, mut total, mut free) = (0, 0, caps.free_dials_per_day);
         for call in calls.filter(|call| call.rule.push && !call.rule.optional) {
-            if call.rule.kind == Kind::Habit && call.rule.minutes <= caps.free_dial_minutes && free > 0 {
+            if call.rule.kind == PromptKind::Habit && call.rule.minutes <= caps.free_dial_minutes && free > 0 {
                 free -= 1;
             } else {
                 prompts += 1;
@@ -258,7 +258,7 @@ fn in_order<'c, 'a>(
     let mut placed = Vec::new();
     for (_, call) in calls {
         let (due, expires) = world.place(call, previous).filter(|(due, _)| world.date(*due) == date)?;
-        if call.rule.kind != Kind::Safety {
+        if call.rule.kind != PromptKind::Safety {
             previous = Some(due);
         }
         placed.push((call, due, expires));
@@ -296,7 +296,7 @@ pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> V
     let mut all: Vec<Placed<'_, '_>> = Vec::new();
     for date in &dates {
         let those: Vec<_> = by_date.iter().filter(|(on, _)| on == date).map(|(_, call)| *call).collect();
-        let previous = all.iter().rev().find(|(call, ..)| call.rule.kind != Kind::Safety).map(|(_, due, _)| *due);
+        let previous = all.iter().rev().find(|(call, ..)| call.rule.kind != PromptKind::Safety).map(|(_, due, _)| *due);
         all.extend(day(&world, *date, &those, previous));
     }
     let mut asked: Vec<_> = all
@@ -329,12 +329,12 @@ fn asked(&(call, due, expires): &Placed<'_, '_>, reminder: Option<Timestamp>) ->
 fn reminder(world: &World<'_>, all: &[Placed<'_, '_>], this: &Placed<'_, '_>) -> Option<Timestamp> {
     let half = |(call, due, expires): &Placed<'_, '_>| {
         let at = plus(*due, SignedDuration::from_secs(expires.duration_since(*due).as_secs() / 2));
-        let safety = call.rule.kind == Kind::Safety;
+        let safety = call.rule.kind == PromptKind::Safety;
         let may = !call.orphan && call.rule.push && !call.rule.optional && at > *due;
         (may && !world.quiet(at) && (safety || !world.rests(at))).then_some(at)
     };
     let at = half(this)?;
-    if this.0.rule.kind == Kind::Safety {
+    if this.0.rule.kind == PromptKind::Safety {
         return Some(at);
     }
     let date = world.date(at);
@@ -353,7 +353,7 @@ fn reminder(world: &World<'_>, all: &[Placed<'_, '_>], this: &Placed<'_, '_>) ->
     let before = all
         .iter()
         .enumerate()
-        .filter(|(_, one)| one.0.rule.kind != Kind::Safety && half(one).is_some_and(|at| world.date(at) == date))
+        .filter(|(_, one)| one.0.rule.kind != PromptKind::Safety && half(one).is_some_and(|at| world.date(at) == date))
         .filter(|(place, one)| rank(*place, one).is_some_and(|other| other < mine))
         .count();
     (u32::try_from(before).unwrap() < left).then_some(at)

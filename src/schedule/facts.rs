@@ -7,14 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::library::withheld;
 use super::store::{self, Holds};
 use crate::care::Access;
-use crate::course::{self, InfusionFacts, InfusionStatus, Source, Stored};
+use crate::course::{self, InfusionFacts, InfusionStatus, Source, StoredDocument};
 use crate::db::Tx;
 use crate::exercises;
 use crate::journal;
 use crate::kernel::Result;
 use crate::kernel::id::Infusion;
 use crate::planning::{
-    Capability, Condition, Facts, InfusionFact, Kind, Prerequisite, Protocols, QuietHours, Settled, Weekday,
+    Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocols, QuietHours, Weekday,
 };
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store as prompts;
@@ -50,7 +50,7 @@ pub(super) fn facts<A>(
     access: &Access<A>,
     protocols: &Protocols,
     stored: &[StoredPrompt],
-    infusions: &[Stored<Infusion, InfusionFacts>],
+    infusions: &[StoredDocument<Infusion, InfusionFacts>],
 ) -> Result<(Facts, Option<Timestamp>)> {
     let (settings, _) = settings(tx, access)?;
     let Holds { link, entry, unshared, response, cautions, closing } = store::holds(tx, access)?;
@@ -58,7 +58,8 @@ pub(super) fn facts<A>(
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
     let takeaway = coming && takeaway(tx, access, protocols)?.is_some();
     let if_then = stored.iter().any(|prompt| gives(protocols, prompt, Prerequisite::IfThenResponse));
-    let practised = |prompt: &StoredPrompt| prompt.doc.planned.kind == Kind::Exercise && prompt.doc.answer_id.is_some();
+    let practised =
+        |prompt: &StoredPrompt| prompt.doc.planned.kind == PromptKind::Exercise && prompt.doc.answer_id.is_some();
     let response = response || stored.iter().any(practised);
     let if_then =
         if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access, protocols)?);
@@ -115,10 +116,10 @@ pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Res
 }
 
 /// Converts the infusions in `list`, which is all of them, to facts. Cancelled and missed ones do not count.
-fn infusion_facts(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<InfusionFact> {
+fn infusion_facts(list: &[StoredDocument<Infusion, InfusionFacts>]) -> Vec<InfusionFact> {
     let report = |id| list.iter().filter(|one| one.doc.same_as == Some(id)).map(|one| one.id).min();
     let live = list.iter().filter(|stored| stored.doc.status.is_live());
-    live.map(|Stored { id, doc, updated_at, .. }| InfusionFact {
+    live.map(|StoredDocument { id, doc, updated_at, .. }| InfusionFact {
         id: *id,
         route: doc.route,
         supervised: doc.supervised,
@@ -133,11 +134,11 @@ fn infusion_facts(list: &[Stored<Infusion, InfusionFacts>]) -> Vec<InfusionFact>
 }
 
 /// Converts a prompt that went out or was answered, with its rule if the current protocol has another.
-fn settled(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Option<Settled> {
+fn settled(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Option<PastPrompt> {
     let past = prompt.settled(now)?;
     let rule = protocols.rule_of(&prompt.doc.planned);
     let other = rule.filter(|rule| protocols.current().rule(&rule.key) != Some(rule));
-    Some(Settled { rule: other.cloned().map(Box::new), ..past })
+    Some(PastPrompt { rule: other.cloned().map(Box::new), ..past })
 }
 
 /// Whether the prompt has a written answer and its rule gives `what`.
@@ -147,7 +148,7 @@ fn gives(protocols: &Protocols, prompt: &StoredPrompt, what: Prerequisite) -> bo
 }
 
 /// Whether an infusion is so recent that a when-then plan may be asked about. Only then are responses searched.
-fn asks_about_a_plan(infusions: &[Stored<Infusion, InfusionFacts>], now: Timestamp) -> bool {
+fn asks_about_a_plan(infusions: &[StoredDocument<Infusion, InfusionFacts>], now: Timestamp) -> bool {
     let ends = infusions.iter().filter_map(|stored| stored.doc.ended_at);
     ends.into_iter().any(|end| now.duration_since(end) < ASKED_ABOUT)
 }

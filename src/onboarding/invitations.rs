@@ -18,7 +18,7 @@ use crate::kernel::id::{Clinic, Invitation};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::state::State;
-use crate::vault::{MacLabel, Place, Purpose, Vault};
+use crate::vault::{MacLabel, Purpose, SealContext, Vault};
 
 /// The lifetime of a code.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(72);
@@ -33,13 +33,13 @@ pub fn code_hash(vault: &Vault, code: &JoinCode) -> Vec<u8> {
     vault.mac(MacLabel::Code, &[b"hash", code.bytes()]).to_vec()
 }
 
-fn place(clinic: Id<Clinic>, id: Id<Invitation>) -> Place {
-    Place { table: "invitations", column: "doc", subject: clinic.uuid(), row: id.uuid(), revision: 1 }
+fn place(clinic: Id<Clinic>, id: Id<Invitation>) -> SealContext {
+    SealContext { table: "invitations", column: "doc", subject: clinic.uuid(), row: id.uuid(), revision: 1 }
 }
 
 /// The invitee of a request.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct InvitationRequest {
     /// The invitee: a patient, or staff.
     pub invitee: Invitee,
     /// Their name and address, if known.
@@ -53,7 +53,7 @@ pub struct Wish {
 /// # Errors
 ///
 /// As [`clinic_for`].
-pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: Wish) -> Result<NewInvitation> {
+pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: InvitationRequest) -> Result<NewInvitation> {
     let asking = *caller;
     let (named, invitee) = (wish.clinic, wish.invitee);
     let clinic = state.db.read(move |tx| {
@@ -112,8 +112,8 @@ pub fn list(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for callers other than its inviter and, if it is for staff, the clinic's admins; [`Error::State`]
-/// when it was
+/// [`Error::NotFound`] for callers other than its inviter and, if it is for staff, the clinic's admins;
+/// [`Error::State`] when it was
 /// used.
 pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
     let works = memberships(tx, live.account())?;

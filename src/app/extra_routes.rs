@@ -8,22 +8,22 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::http::Methods;
 
-/// The answer of a [`Guest`] to a request.
-pub type Answer = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>>;
+/// The answer of [`ExtraRoutes`] to a request.
+pub type ExtraResponse = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>>;
 
 /// Operations of one command, such as `sandbox`, and not of the product: they are in no document.
-pub trait Guest: Send + Sync {
-    /// Adds the guest's addresses to the table of methods.
+pub trait ExtraRoutes: Send + Sync {
+    /// Adds the paths of these operations to the table of methods.
     fn methods(&self, table: Methods) -> Methods;
 
-    /// Registers the guest's operations.
+    /// Registers the operations.
     fn mount(&self, config: &mut web::ServiceConfig);
 
-    /// Returns the chapter of the page at `/`, in Markdown, that leads to the guest's operations.
+    /// Returns the chapter of the page at `/`, in Markdown, that leads to them.
     fn welcome(&self) -> &'static str {
         ""
     }
 
     /// Wraps every operation, inside the layers.
-    fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> Answer;
+    fn around(&self, request: ServiceRequest, next: Next<BoxBody>) -> ExtraResponse;
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::code::JoinCode;
-use super::inviting::code_hash;
+use super::invitations::code_hash;
 use super::model::{Invitee, Person, Registration, refused};
 use super::store::{self, InvitationKey};
 use crate::care::access::{Access, Write, WriteScope};
@@ -155,14 +155,14 @@ async fn make_account(
 
 /// The clinic or patient that an account has joined.
 #[derive(Clone, Copy, Debug)]
-pub enum Joined {
+pub enum JoinResult {
     /// The link to a therapist, for a patient.
     Link(Link),
     /// The clinic with the capabilities there, for staff.
     Clinic(Id<Clinic>, Capabilities),
 }
 
-impl Joined {
+impl JoinResult {
     /// Returns the id of the link or of the clinic.
     pub fn id(&self) -> Id<Any> {
         match self {
@@ -172,8 +172,8 @@ impl Joined {
     }
 }
 
-/// Uses a code for an existing account: a patient gets another therapist, staff another clinic. For a day, the same code
-/// from the same account changes nothing: the first answer may be lost.
+/// Uses a code for an existing account: a patient gets another therapist, staff another clinic. For a day, the same
+/// code from the same account changes nothing: the first answer may be lost.
 ///
 /// # Errors
 ///
@@ -185,7 +185,7 @@ pub fn accept(
     live: &Live<Anyone>,
     code: Option<JoinCode>,
     link: Id<CareLink>,
-) -> Result<Joined> {
+) -> Result<JoinResult> {
     let hash = code_hash(&state.vault, &code.ok_or_else(refused)?);
     if let Some(joined) = find_repeated(tx, live, &hash)? {
         return Ok(joined);
@@ -199,25 +199,25 @@ pub fn accept(
         (Invitee::Patient, AccountKind::Patient) => {
             let accept = |tx: &mut Tx<'_>, access: &_| links::accept(tx, access, link, open.clinic_id, open.inviter_id);
             WriteScope::of_self(live, None)?.run(tx, state.planner.as_ref(), accept)?;
-            find_link(tx, link)?.map(Joined::Link).ok_or(Error::NotFound)
+            find_link(tx, link)?.map(JoinResult::Link).ok_or(Error::NotFound)
         }
         (Invitee::Staff(may), AccountKind::Staff) => {
             members::join(tx, open.clinic_id, live.account(), may, live.now())?;
-            Ok(Joined::Clinic(open.clinic_id, may))
+            Ok(JoinResult::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),
     }
 }
 
 /// Finds what the caller joined with this code within the last day, as it is now.
-fn find_repeated(tx: &mut Tx<'_>, live: &Live<Anyone>, hash: &[u8]) -> Result<Option<Joined>> {
+fn find_repeated(tx: &mut Tx<'_>, live: &Live<Anyone>, hash: &[u8]) -> Result<Option<JoinResult>> {
     let used = store::find_used(tx, hash, since(live.now()))?.filter(|used| used.used_by == Some(live.account()));
     let Some(used) = used else { return Ok(None) };
     match live.patient() {
         None => get_joined(tx, live, used.clinic_id.any()).map(Some),
         Some(patient) => {
             let link = find_link_with(tx, patient, (used.clinic_id, used.inviter_id))?;
-            link.map(Joined::Link).ok_or(Error::NotFound).map(Some)
+            link.map(JoinResult::Link).ok_or(Error::NotFound).map(Some)
         }
     }
 }
@@ -227,23 +227,23 @@ fn find_repeated(tx: &mut Tx<'_>, live: &Live<Anyone>, hash: &[u8]) -> Result<Op
 /// # Errors
 ///
 /// [`Error::NotFound`] when it is not the caller's, or no longer.
-pub fn show(tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<Joined>) -> Result<(Joined, SealedNames)> {
+pub fn show(tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<JoinResult>) -> Result<(JoinResult, SealedNames)> {
     let joined = outcome.or_get(|id| get_joined(tx, live, id))?;
     let (therapist, clinic) = match &joined {
-        Joined::Link(link) => (Some(link.therapist), link.clinic),
-        Joined::Clinic(clinic, _) => (None, *clinic),
+        JoinResult::Link(link) => (Some(link.therapist), link.clinic),
+        JoinResult::Clinic(clinic, _) => (None, *clinic),
     };
     Ok((joined, SealedNames::collect(tx, therapist, [clinic])?))
 }
 
-fn get_joined(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<Any>) -> Result<Joined> {
+fn get_joined(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<Any>) -> Result<JoinResult> {
     let joined = match live.kind() {
         AccountKind::Patient => {
-            find_link(tx, id.typed())?.filter(|link| link.person == live.account()).map(Joined::Link)
+            find_link(tx, id.typed())?.filter(|link| link.person == live.account()).map(JoinResult::Link)
         }
         AccountKind::Staff => {
             let works = memberships(tx, live.account())?;
-            works.into_iter().find(|(at, _)| at.any() == id).map(|(at, may)| Joined::Clinic(at, may))
+            works.into_iter().find(|(at, _)| at.any() == id).map(|(at, may)| JoinResult::Clinic(at, may))
         }
     };
     joined.ok_or(Error::NotFound)

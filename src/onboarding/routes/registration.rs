@@ -20,8 +20,8 @@ use crate::identity::{Anyone, Caller, Email, Live, Passphrase};
 use crate::kernel::locale::{country, language};
 use crate::kernel::{Fields, Result, Text, Zone};
 use crate::onboarding::code::JoinCode;
-use crate::onboarding::joining::{self, Joined};
 use crate::onboarding::model::{Person, Registration};
+use crate::onboarding::registration::{self, JoinResult};
 use crate::onboarding::setup;
 use crate::state::State;
 use crate::vault::Vault;
@@ -170,12 +170,12 @@ impl Register {
 }
 
 impl AcceptedView {
-    fn new(joined: Joined, names: &Names, vault: &Vault) -> Self {
+    fn new(joined: JoinResult, names: &Names, vault: &Vault) -> Self {
         match joined {
-            Joined::Link(link) => {
+            JoinResult::Link(link) => {
                 Self { care_link: Some(CareLinkView::new(&link, names, vault, true)), membership: None }
             }
-            Joined::Clinic(clinic, may) => {
+            JoinResult::Clinic(clinic, may) => {
                 let (clinic_id, clinic_name, capabilities) = (clinic.uuid(), names.clinic(clinic), may.names());
                 Self { care_link: None, membership: Some(MembershipView { clinic_id, clinic_name, capabilities }) }
             }
@@ -206,8 +206,8 @@ pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts
 ///
 /// Makes an account and logs it in. A patient's care link to the inviting therapist is then `accepted`; a member of
 /// staff is a member of the clinic. An address that is taken is answered like an invalid code, and the code stays
-/// unused. For 24 hours, the used code with the same address and passphrase logs the account in: the first answer may be
-/// lost.
+/// unused. For 24 hours, the used code with the same address and passphrase logs the account in: the first answer may
+/// be lost.
 #[utoipa::path(tag = "identity", request_body = Register, security(()),
     responses((status = 201, description = "The account and its tokens", body = SignedInView),
         (status = 200, description = "It was made before; new tokens", body = SignedInView), AuthErrors))]
@@ -215,7 +215,7 @@ pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts
 pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
     let registration = body.into_inner().parse()?;
     let (state, passwords, tokens) = &parts;
-    let registered = joining::register(state, passwords, Arc::clone(tokens), registration).await?;
+    let registered = registration::register(state, passwords, Arc::clone(tokens), registration).await?;
     let (created, view) = (registered.created, SignedInView::from(registered.account));
     Ok(Reply::ok(&view).created_if(created, "/v1/me").no_store())
 }
@@ -235,9 +235,10 @@ pub(super) async fn accept_invitation(
     let (parts, link) = (State::clone(&state), state.entropy.id(caller.now()));
     let code = |command: Command<(), Body<AcceptInvitation, _>>| Ok(JoinCode::parse(&command.body.into_inner().code));
     let accept = move |tx: &mut Tx<'_>, live: &Live<Anyone>, code: &_| {
-        joining::accept(tx, &parts, live, *code, link).map(|joined| Outcome::ok(joined.id(), joined))
+        registration::accept(tx, &parts, live, *code, link).map(|joined| Outcome::ok(joined.id(), joined))
     };
-    let (origin, (joined, names)) = caller.change(&state, request, code, accept, joining::show).await?.into_parts();
+    let (origin, (joined, names)) =
+        caller.change(&state, request, code, accept, registration::show).await?.into_parts();
     let names = names.open(&state.vault).await?;
     Ok(origin.reply(Reply::ok(&AcceptedView::new(joined, &names, &state.vault))))
 }
