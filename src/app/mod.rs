@@ -12,7 +12,7 @@ mod wellknown;
 
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Extensions, ServiceRequest};
@@ -54,8 +54,8 @@ pub struct Server {
     http: Settings,
     /// The OpenAPI document, written once for all workers.
     document: Bytes,
-    /// The same in OpenAPI 3.0.
-    older_document: Bytes,
+    /// The same in OpenAPI 3.0, once somebody has asked for it.
+    older_document: Arc<OnceLock<Bytes>>,
     /// The pages of HTML and their addresses, written once for all workers.
     pages: Vec<(&'static str, Bytes)>,
     /// The lock of the data folder, held while the server runs: one server for an SQLite file.
@@ -116,7 +116,8 @@ impl Server {
             .with("/openapi-3.0.json", &[Method::GET])
             .with("/docs", &[Method::GET])
             .with("/docs/{rest:.*}", &[Method::GET]);
-        let document = serde_json::to_value(&document).map_err(|error| Error::Internal(Box::new(error)))?;
+        // Only its text is kept: what generators ask for is made when they ask.
+        let document = serde_json::to_string(&document).map_err(|error| Error::Internal(Box::new(error)))?;
         let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
         http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
         Ok(Self {
@@ -133,8 +134,8 @@ impl Server {
                 protocols,
                 config: Arc::new(config),
             },
-            older_document: Bytes::from(openapi::older::down_levelled(document.clone()).to_string()),
-            document: Bytes::from(document.to_string()),
+            document: Bytes::from(document),
+            older_document: Arc::default(),
             pages: pages::all(""),
             _lock: lock.map(Arc::new),
         })
@@ -197,7 +198,10 @@ impl Server {
             };
             app.service(web::redirect("/docs", "/docs/"))
                 .route("/openapi.json", openapi::route(server.document.clone()))
-                .route("/openapi-3.0.json", openapi::route(server.older_document.clone()))
+                .route(
+                    "/openapi-3.0.json",
+                    openapi::older_route(server.document.clone(), Arc::clone(&server.older_document)),
+                )
                 .configure(|config| pages::configure(config, &server.pages))
                 .service(SwaggerUi::new("/docs/{_:.*}").config(
                     utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),

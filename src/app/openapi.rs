@@ -6,6 +6,8 @@ pub mod older;
 mod parameters;
 mod shared;
 
+use std::sync::{Arc, OnceLock};
+
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, Route};
 use serde_json::Value;
@@ -77,12 +79,12 @@ pub fn document() -> OpenApi {
         actix_web::App::new().into_utoipa_app().openapi(BaseDocument::openapi()).configure(describe).split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     allow_warnings(&mut document);
-    headers::declare(&mut document);
+    let shared = shared::share_responses(&mut document);
+    headers::declare(&mut document, &shared);
     show_examples(&mut document);
     access::describe(&mut document);
     parameters::fill_in(&mut document);
     deprecation::declare(&mut document);
-    shared::share_responses(&mut document);
     document
 }
 
@@ -139,6 +141,17 @@ fn show<'c>(contents: impl Iterator<Item = &'c mut RefOr<Content>>, example: &Va
 pub(super) fn route(document: Bytes) -> Route {
     web::get()
         .to(move || std::future::ready(HttpResponse::Ok().content_type("application/json").body(document.clone())))
+}
+
+/// Sends the document in OpenAPI 3.0. It is made when it is first asked for: parsed, it takes ten times its text.
+pub(super) fn older_route(document: Bytes, older: Arc<OnceLock<Bytes>>) -> Route {
+    web::get().to(move || {
+        let made = older.get_or_init(|| {
+            let document = serde_json::from_slice(&document).unwrap_or_default();
+            Bytes::from(older::down_levelled(document).to_string())
+        });
+        std::future::ready(HttpResponse::Ok().content_type("application/json").body(made.clone()))
+    })
 }
 
 /// Returns the document as it is committed: pretty, with a line break at the end.

@@ -13,7 +13,7 @@ use afterglow::care::model::Capabilities;
 use afterglow::config::Config;
 use afterglow::db::Backend;
 use afterglow::identity::actions::SessionTokens;
-use afterglow::identity::{Claimed, Email, Passphrase, Staff};
+use afterglow::identity::{Claimed, Email, Passphrase, Passwords, Staff};
 use afterglow::kernel::{Clock, Entropy, Text, Zone};
 use afterglow::onboarding::invitations::{self, InvitationRequest};
 use afterglow::onboarding::model::{InvitationDoc, Invitee, Person, Registration};
@@ -40,7 +40,14 @@ pub struct People {
     pub therapist: Someone,
     /// The patients.
     pub patients: Vec<Someone>,
+    /// The therapist's own invitation.
+    pub invitation: Uuid,
+    /// The clinic.
+    pub clinic: Uuid,
 }
+
+/// How many of the patients, the first ones, have a passphrase of the usual cost.
+pub const LOGGED_IN: usize = 50;
 
 /// Makes a therapist and `count` patients in a new data folder.
 pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, count: usize) -> People {
@@ -50,7 +57,7 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     }
     // Tokens name their issuer.
     config.public_url = format!("http://{address}");
-    // Nobody logs in, so nobody pays for a passphrase.
+    // Nobody but the first logs in, so the others do not pay for a passphrase.
     config.passphrase_cost = (8, 1, 1);
     let server = Server::open(config, Clock::System, Entropy::System).await.unwrap();
     let code = setup::first_run_code(&server.state).await.unwrap().unwrap();
@@ -60,22 +67,28 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     let founded =
         setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, (person(usize::MAX), may))
             .await;
-    let admin = founded.unwrap().admin.grant;
+    let founded = founded.unwrap();
+    let (clinic, admin) = (founded.clinic.uuid(), founded.admin.grant);
     let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
     let therapist = register(&server, &admin, care, usize::MAX - 1).await;
-    let therapist_grant = therapist.1;
+    let (therapist_grant, invitation) = (therapist.1, therapist.2);
     let patients = futures_util::stream::iter(0..count)
         .map(|n| register(&server, &therapist_grant, Invitee::Patient, n))
         .buffered(64)
-        .map(|(someone, _)| someone)
+        .map(|(someone, ..)| someone)
         .collect::<Vec<_>>()
         .await;
-    let people = People { therapist: therapist.0, patients };
+    let people = People { therapist: therapist.0, patients, invitation, clinic };
     server.close();
     people
 }
 
-async fn register(server: &Server, inviter: &SessionTokens, invitee: Invitee, n: usize) -> (Someone, SessionTokens) {
+async fn register(
+    server: &Server,
+    inviter: &SessionTokens,
+    invitee: Invitee,
+    n: usize,
+) -> (Someone, SessionTokens, Uuid) {
     let state = &server.state;
     let request = TestRequest::default()
         .app_data(Data::new(state.clone()))
@@ -86,6 +99,7 @@ async fn register(server: &Server, inviter: &SessionTokens, invitee: Invitee, n:
     let wish = InvitationRequest { invitee, doc: InvitationDoc::default(), clinic: None };
     let new = invitations::prepare(state, &caller, wish).await.unwrap();
     let code = invitations::code_of(&state.vault, new.id);
+    let invitation = new.id.uuid();
     let unit = state.db.write(move |tx| {
         let live = caller.live(tx)?;
         invitations::invite(tx, &live, &new).map(drop)
@@ -99,11 +113,11 @@ async fn register(server: &Server, inviter: &SessionTokens, invitee: Invitee, n:
         locale: "en".to_owned(),
         country: None,
     };
-    let joined =
-        registration::register(state, &server.passwords, Arc::clone(&server.tokens), registration).await.unwrap();
+    let passwords = if n < LOGGED_IN { Passwords::new() } else { server.passwords.clone() };
+    let joined = registration::register(state, &passwords, Arc::clone(&server.tokens), registration).await.unwrap();
     let (patient, grant) = (joined.account.patient, joined.account.grant);
     let patient = patient.map_or(Uuid::nil(), |id| id.uuid());
-    (Someone { token: grant.access.clone(), account: grant.account.uuid(), patient }, grant)
+    (Someone { token: grant.access.clone(), account: grant.account.uuid(), patient }, grant, invitation)
 }
 
 fn person(n: usize) -> Person {

@@ -153,6 +153,16 @@ impl Site {
         &self.people.therapist
     }
 
+    /// The clinic of everybody.
+    pub fn clinic(&self) -> Uuid {
+        self.people.clinic
+    }
+
+    /// The therapist's own invitation.
+    pub fn invitation(&self) -> Uuid {
+        self.people.invitation
+    }
+
     /// How long and how often things are measured.
     pub fn scale(&self) -> Scale {
         self.scale

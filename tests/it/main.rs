@@ -69,6 +69,7 @@ mod replanning;
 mod retries;
 mod rules;
 mod sandbox;
+mod sandbox_faults;
 mod sandbox_posture;
 mod server;
 mod sessions;

@@ -3,6 +3,8 @@
 //! The tests hold each response against this: a header of the product that is not declared fails, and so does one that
 //! is declared as required and not sent.
 
+use std::collections::BTreeMap;
+
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
@@ -48,8 +50,9 @@ const HEADERS: &[Declared] = &[
     ("X-Request-Id", true, Type::String, "The id of the request in the log of the server."),
 ];
 
-/// Declares the headers of all responses, and the parameter `Prefer` of all requests with a body.
-pub(super) fn declare(document: &mut OpenApi) {
+/// Declares the headers of all responses, of which `shared` has the names of those in the components by their status, and
+/// the parameter `Prefer` of all requests with a body.
+pub(super) fn declare(document: &mut OpenApi, shared: &BTreeMap<String, String>) {
     let components = document.components.get_or_insert_default();
     components.headers = HEADERS.iter().map(|declared| (declared.0.to_owned(), RefOr::T(header(declared)))).collect();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
@@ -60,8 +63,13 @@ pub(super) fn declare(document: &mut OpenApi) {
         for (status, response) in &mut operation.responses.responses {
             let RefOr::T(response) = response else { continue };
             let names = of_status(status).iter().copied().chain(request.of_response(status, response, components));
-            response.headers.extend(names.map(|name| (name.to_owned(), RefOr::Ref(reference(name)))));
+            response.headers.extend(names.map(reference));
         }
+    }
+    for (status, name) in shared {
+        let Some(RefOr::T(response)) = components.responses.get_mut(name) else { continue };
+        let etag = (status == "304").then_some("ETag");
+        response.headers.extend(of_status(status).iter().copied().chain(etag).map(reference));
     }
 }
 
@@ -124,8 +132,8 @@ fn shows(response: &Response, name: &str, components: &Components) -> bool {
     })
 }
 
-fn reference(name: &str) -> Ref {
-    Ref::new(format!("#/components/headers/{name}"))
+fn reference(name: &str) -> (String, RefOr<Header>) {
+    (name.to_owned(), RefOr::Ref(Ref::new(format!("#/components/headers/{name}"))))
 }
 
 fn header((_, required, kind, description): &Declared) -> Header {

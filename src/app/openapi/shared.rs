@@ -1,5 +1,7 @@
 //! Responses that operations have in common, written once among the components of the document.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr};
@@ -10,8 +12,9 @@ pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Opera
 }
 
 /// Moves the responses that are no success into the components, each under the name of its status. One that differs
-/// from those of other operations stays; a test refuses it.
-pub(super) fn share_responses(document: &mut OpenApi) {
+/// from those of other operations stays; a test refuses it. Returns the names by status.
+pub(super) fn share_responses(document: &mut OpenApi) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
     let components = document.components.get_or_insert_default();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         for (status, response) in &mut operation.responses.responses {
@@ -20,8 +23,10 @@ pub(super) fn share_responses(document: &mut OpenApi) {
             if shared == response {
                 *response = RefOr::Ref(Ref::from_response_name(&name));
             }
+            names.entry(status.clone()).or_insert(name);
         }
     }
+    names
 }
 
 /// Returns the name of a status that is no success: `NotFound`.

@@ -4,6 +4,7 @@
 //! trying one minute after the other; and for each decision under a cap it counts everything again.
 
 mod calls;
+mod chances;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};

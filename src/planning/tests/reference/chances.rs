@@ -1,0 +1,85 @@
+//! The sessions of a patient, and the times in which a prompt may go out.
+
+use jiff::civil::{Date, Time};
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::*;
+use super::{World, minutes, plus};
+use crate::kernel::Id;
+use crate::kernel::id::{Infusion, Prompt};
+
+/// A time in which a prompt may go out.
+#[derive(Clone)]
+pub(super) struct Chance {
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    pub(super) base: Date,
+}
+
+/// An infusion on the calendar.
+pub(super) struct Session<'a> {
+    pub(super) fact: &'a InfusionFact,
+    pub(super) start: Timestamp,
+    pub(super) starts_on: Date,
+    pub(super) day_zero: Date,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn sessions(&self) -> Vec<Session<'a>> {
+        let mut list: Vec<_> = self
+            .facts
+            .infusions
+            .iter()
+            .map(|fact| {
+                let start = fact.started_at.or(fact.planned_start).or(fact.ended_at).unwrap();
+                let day_zero = self.date(fact.ended_at.unwrap_or(start));
+                Session { fact, start, starts_on: self.date(start), day_zero }
+            })
+            .collect();
+        list.sort_by_key(|one| (one.start, one.fact.id));
+        list
+    }
+
+    pub(super) fn id(
+        &self,
+        rule: &Rule,
+        anchor: Option<Id<Infusion>>,
+        occurrence: u32,
+    ) -> (Id<Prompt>, SignedDuration) {
+        let id = self.facts.prompt_key.id(self.facts.patient, &rule.key, anchor, occurrence).uuid();
+        let first = u64::from_be_bytes(id.as_bytes()[..8].try_into().unwrap());
+        let jitter = first % (u64::from(self.protocol.jitter_minutes) + 1);
+        (Id::from_uuid(id), minutes(i64::try_from(jitter).unwrap()))
+    }
+
+    pub(super) fn parts(&self, rule: &Rule, date: Date, jitter: SignedDuration) -> Vec<Chance> {
+        let chance = |part: &crate::planning::DayPart| {
+            let span = self.protocol.windows.span(*part);
+            let from = self.wall(date, span.from + jitter);
+            Chance { from, until: self.wall(date, span.to).max(from), base: date }
+        };
+        rule.window.iter().map(chance).collect()
+    }
+
+    /// Places a rule that counts hours from the end of a session. The flags tell whether it ignores quiet hours, and
+    /// whether it is a card.
+    pub(super) fn hours_after(
+        &self,
+        rule: &Rule,
+        session: &Session<'_>,
+        end: Timestamp,
+        n: i64,
+    ) -> (Chance, bool, bool) {
+        let clock = |hour, minute| self.wall(session.day_zero, Time::constant(hour, minute, 0, 0));
+        let from = plus(end, hours(n));
+        let at = |from| Chance { from, until: Timestamp::MAX, base: session.day_zero };
+        if rule.kind != PromptKind::Safety || from < clock(12, 0) {
+            return (at(from), false, false);
+        }
+        if from <= clock(22, 30) {
+            return (at(from), true, false);
+        }
+        let from = plus(end, self.protocol.window.acute(session.fact.route)).max(clock(22, 0));
+        (at(from), true, from > clock(22, 30))
+    }
+}
