@@ -42,8 +42,6 @@ pub struct People {
     pub patients: Vec<Someone>,
     /// The therapist's own invitation.
     pub invitation: Uuid,
-    /// The clinic.
-    pub clinic: Uuid,
 }
 
 /// How many of the patients, the first ones, have a passphrase of the usual cost.
@@ -67,8 +65,7 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     let founded =
         setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, (person(usize::MAX), may))
             .await;
-    let founded = founded.unwrap();
-    let (clinic, admin) = (founded.clinic.uuid(), founded.admin.grant);
+    let admin = founded.unwrap().admin.grant;
     let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
     let therapist = register(&server, &admin, care, usize::MAX - 1).await;
     let (therapist_grant, invitation) = (therapist.1, therapist.2);
@@ -78,7 +75,7 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
         .map(|(someone, ..)| someone)
         .collect::<Vec<_>>()
         .await;
-    let people = People { therapist: therapist.0, patients, invitation, clinic };
+    let people = People { therapist: therapist.0, patients, invitation };
     server.close();
     people
 }

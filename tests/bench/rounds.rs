@@ -153,11 +153,6 @@ impl Site {
         &self.people.therapist
     }
 
-    /// The clinic of everybody.
-    pub fn clinic(&self) -> Uuid {
-        self.people.clinic
-    }
-
     /// The therapist's own invitation.
     pub fn invitation(&self) -> Uuid {
         self.people.invitation
