@@ -25,6 +25,7 @@ async fn a_database_that_has_a_clinic_is_refused() {
     let database = app.stop();
     let again = fill(&database, NOW).await.unwrap_err();
     assert!(again.contains("there is a clinic"), "{again}");
+    assert!(again.contains("--data-dir afterglow-demo"), "and it says what to do: {again}");
 }
 
 /// The story that ends at `now` can be told, and the plan of the patient where clocks change keeps to quiet hours and
@@ -129,6 +130,8 @@ async fn the_command_fills_the_database_of_a_server_and_names_everybody() {
     for word in [PASSPHRASE, MARA, "in maintenance", "without a clinic", "has ended the link", "/assignments/"] {
         assert!(said.contains(word), "no {word} in {said}");
     }
+    let (status, said) = child::run(&database, &["demo", "--log", "warn"]);
+    assert!(!status.success() && said.contains("--data-dir afterglow-demo"), "{said}");
     let server = child::Child::serve(&database, &[]).await;
     let web = crate::support::child::Web::new(&server.url);
     let body = serde_json::json!({ "email": MARA, "passphrase": PASSPHRASE });
