@@ -7,8 +7,8 @@ use super::draft::InfusionDraft;
 use super::status::{CourseKind, InfusionStatus, Source};
 use crate::kernel::id::{Account, Clinic, Infusion};
 use crate::kernel::{Creation, Error, Fields, Id, Result, Text};
-use crate::planning::PausePeriod;
 use crate::planning::window::{Dose, DoseStatus, Route};
+use crate::planning::{PausePeriod, USUAL_MINUTES};
 
 /// The furthest that an end may lie ahead of the server's clock, because the clocks of devices differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -20,8 +20,6 @@ const APART: SignedDuration = SignedDuration::from_hours(6);
 const UNSAID: SignedDuration = SignedDuration::from_mins(60);
 /// The furthest that a session may be planned ahead, which also catches mistyped years.
 const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
-/// The length in minutes of a planned session without a known length.
-const USUAL_MINUTES: u32 = 60;
 
 /// The patient's report of an infusion, kept beside the clinic's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -92,6 +92,11 @@ pub struct Compact {
 }
 
 impl Compact {
+    /// Whether the rule `key`, of the preparation, is kept.
+    pub fn prepares(&self, key: &str) -> bool {
+        self.preparation.iter().any(|kept| kept == key)
+    }
+
     /// Whether the rule `key`, of day 1 or later, is kept for a patient with these overrides.
     pub fn keeps(&self, key: &str, overrides: &[Override]) -> bool {
         let out = |key: &str| overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut);

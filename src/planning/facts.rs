@@ -53,6 +53,9 @@ impl fmt::Debug for PromptKey {
     }
 }
 
+/// The length in minutes of a planned session without a known length.
+pub const USUAL_MINUTES: u32 = 60;
+
 /// The facts of one infusion that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InfusionFact {
@@ -62,6 +65,8 @@ pub struct InfusionFact {
     pub route: Route,
     /// Whether staff are there; if not, it is use at home.
     pub supervised: bool,
+    /// The planned duration in minutes.
+    pub planned_minutes: u32,
     /// The planned start, from which the preparation counts.
     pub planned_start: Option<Timestamp>,
     /// The start, if it has started.

@@ -25,7 +25,7 @@ pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
-pub use facts::{Condition, Facts, InfusionFact, PastPrompt, PromptKey};
+pub use facts::{Condition, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
 pub use overrides::{Override, RuleChange};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use preview::preview;

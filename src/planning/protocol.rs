@@ -212,6 +212,9 @@ pub struct Rule {
     /// Whether it is only for use at home, without staff.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_home: bool,
+    /// The key of the rule in whose place it comes, wherever it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<String>,
     /// The local time from which it may come after a session that ended too late for a check in the evening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_late_session: Option<Time>,
@@ -223,9 +226,14 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether it takes a place under the cap of its date (a dial may still be free).
+    /// Whether it leaves the server.
     pub fn counts(&self) -> bool {
         self.push && !self.optional
+    }
+
+    /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not.
+    pub fn is_capped(&self) -> bool {
+        self.counts() && !matches!(self.anchor, Anchor::BeforeStart { .. })
     }
 
     /// Whether all of the exercises that it offers are among `withheld`.

@@ -14,6 +14,7 @@ pub fn why_in_words(why: Why) -> &'static str {
         Why::BeforeStart => "hours before the session",
         Why::Spacing => "three hours after the prompt before",
         Why::QuietHours => "at the end of the quiet hours",
+        Why::AfterSession => "after the session, when its first hours are over",
         Why::Readiness => "before that it would have asked too much",
         Why::Corrected => "asked again: the time of the infusion was corrected after it had gone out",
     }
@@ -28,9 +29,11 @@ pub fn dropped_in_words(reason: DropReason) -> &'static str {
         DropReason::Prerequisite => "something it needs of the patient is missing",
         DropReason::Paused => "it falls into a pause",
         DropReason::Suspended => "something else has to be looked at first",
+        DropReason::InSession => "it would come during a session, or in the first hours after it",
         DropReason::NotReady => {
             "it would ask too much of somebody who has just landed, or who said that things feel unreal"
         }
+        DropReason::Replaced => "another prompt comes in its place",
         DropReason::Merged => "another infusion on the same date takes its place",
         DropReason::Series => "the next infusion follows so soon that only a part of the template is kept",
         DropReason::Superseded => "the next infusion comes first",

@@ -39,6 +39,8 @@ impl Protocol {
                 key,
                 "an exercise names exercises",
             );
+            let replaced = rule.stands_for.as_ref().is_none_or(|key| self.rule(key).is_some());
+            fault(replaced, key, "it stands for a rule that does not exist");
             fault(placeholders_known(rule), key, "a placeholder is unknown");
             let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
             fault(rule.gives.iter().all(|what| answers.contains(what)), key, "no answer gives that");

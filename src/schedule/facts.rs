@@ -14,7 +14,8 @@ use crate::journal;
 use crate::kernel::Result;
 use crate::kernel::id::Infusion;
 use crate::planning::{
-    Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocols, QuietHours, Weekday,
+    Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocols, QuietHours,
+    USUAL_MINUTES, Weekday,
 };
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store as prompts;
@@ -123,6 +124,7 @@ fn infusion_facts(list: &[StoredDocument<Infusion, InfusionFacts>]) -> Vec<Infus
         id: *id,
         route: doc.route,
         supervised: doc.supervised,
+        planned_minutes: doc.planned_minutes.unwrap_or(USUAL_MINUTES),
         planned_start: doc.planned_start,
         started_at: doc.started_at,
         ended_at: doc.ended_at.filter(|_| doc.status == InfusionStatus::Completed),

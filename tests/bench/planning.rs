@@ -28,6 +28,7 @@ pub fn measure(report: &mut Report) {
             id: Id::from_uuid(Entropy::System.opaque()),
             route: afterglow::planning::window::Route::IvInfusion,
             supervised: true,
+            planned_minutes: 40,
             planned_start: Some(before(2)),
             started_at: Some(before(2)),
             ended_at: Some(before(1)),

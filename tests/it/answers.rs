@@ -174,8 +174,8 @@ async fn rule_the_weekly_prompt_comes_on_the_patients_day() {
     };
     assert_eq!(weekly("friday").await, ["2026-03-27", "2026-04-03"]);
     assert_eq!(weekly("sunday").await, ["2026-03-29", "2026-04-05"]);
-    // Somebody whose next session is known is asked by that one.
-    let next = planned_for(app.now() + hours(24 * 20));
+    // In the week before a session, the preparation asks.
+    let next = planned_for(app.now() + hours(24 * 12));
     theo.put(&ann.of_theirs(&format!("/infusions/{}", new_id(&app))), next).send().await.created();
-    assert!(weekly("sunday").await.is_empty());
+    assert_eq!(weekly("sunday").await, ["2026-03-29"]);
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::calendar::{Calendar, days};
 use super::model::{DropReason, Dropped, Why};
 use super::sessions::{Session, Sessions, between_windows};
-use super::slots::{Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, mornings, windows};
+use super::slots::{Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, later_days, windows};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::planning::facts::{Facts, PastPrompt};
@@ -53,10 +53,36 @@ pub(super) struct Candidate<'a> {
     pub(super) hangs_on: Option<Timestamp>,
     /// The latest instant for it.
     pub(super) deadline: Option<Timestamp>,
+    /// The start of the session that it prepares.
+    pub(super) starts: Option<Timestamp>,
+    /// The last date on which it has a place if something moves it.
+    pub(super) last_date: Option<Date>,
     /// The instant at which it was due, if it went out or was answered.
     pub(super) settled: Option<Timestamp>,
     /// Whether it is no longer called for. It went out and still counts.
     pub(super) orphan: bool,
+}
+
+impl Candidate<'_> {
+    /// Whether it is a safety check, which keeps no distance to others.
+    pub(super) fn is_safety(&self) -> bool {
+        self.rule.kind == PromptKind::Safety
+    }
+
+    /// Whether the phone may announce it.
+    pub(super) fn is_pushed(&self) -> bool {
+        self.rule.push && !self.card
+    }
+
+    /// Whether it takes a place under the cap of its date.
+    pub(super) fn is_capped(&self) -> bool {
+        self.rule.is_capped() && !self.card
+    }
+
+    /// Whether it may have a reminder. What takes a minute has none.
+    pub(super) fn may_remind(&self) -> bool {
+        !self.orphan && !self.card && self.rule.counts() && self.rule.minutes > 1
+    }
 }
 
 /// Collects the prompts that are called for on the dates of `range`.
@@ -93,6 +119,14 @@ struct CandidateBuilder<'a, 'b> {
     dropped: &'b mut Vec<Dropped>,
 }
 
+/// The limits of a candidate's time besides its slots.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limits {
+    deadline: Option<Timestamp>,
+    starts: Option<Timestamp>,
+    last_date: Option<Date>,
+}
+
 impl<'a> CandidateBuilder<'a, '_> {
     /// Adds a candidate, or the reason against it.
     fn call(
@@ -101,7 +135,7 @@ impl<'a> CandidateBuilder<'a, '_> {
         session: Option<&Session<'_>>,
         occurrence: u32,
         against: Option<DropReason>,
-        deadline: Option<Timestamp>,
+        limits: Limits,
         slots: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<TimeSlot>,
     ) {
         let anchor = session.map(|session| session.fact.id);
@@ -113,7 +147,7 @@ impl<'a> CandidateBuilder<'a, '_> {
             // A prompt that is merged or corrected after it went out takes no place and is not to be answered.
             let merged = against == Some(DropReason::Merged);
             let mut moved =
-                || session.is_some_and(|session| self.correct(rule, session, occurrence, out, deadline, &slots));
+                || session.is_some_and(|session| self.correct(rule, session, occurrence, out, limits, &slots));
             if merged || moved() {
                 let reason = if merged { DropReason::Merged } else { DropReason::Corrected };
                 self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
@@ -122,18 +156,9 @@ impl<'a> CandidateBuilder<'a, '_> {
         }
         let against = if settled.is_some() {
             None
-        } else if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
-            Some(DropReason::Capability)
-        } else if self.facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut) {
-            Some(DropReason::LeftOut)
-        } else if rule.is_withheld(&self.facts.withheld) {
-            Some(DropReason::Withheld)
-        } else if against.is_some() {
-            against
-        } else if !rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted)) {
-            Some(DropReason::Prerequisite)
         } else {
-            None
+            let replaced = || self.is_replaced(rule, session).then_some(DropReason::Replaced);
+            self.refusal(rule).or(against).or_else(|| self.lacks(rule)).or_else(replaced)
         };
         if let Some(reason) = against {
             self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
@@ -155,10 +180,38 @@ impl<'a> CandidateBuilder<'a, '_> {
             awake: false,
             card: false,
             hangs_on: session.and_then(|session| hangs_on(rule, session)),
-            deadline,
+            deadline: limits.deadline,
+            starts: limits.starts,
+            last_date: limits.last_date,
             settled,
             orphan: false,
         });
+    }
+
+    /// Returns the reason not to ask for `rule` at all, whatever the infusion.
+    fn refusal(&self, rule: &Rule) -> Option<DropReason> {
+        if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
+            return Some(DropReason::Capability);
+        }
+        if self.facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut) {
+            return Some(DropReason::LeftOut);
+        }
+        rule.is_withheld(&self.facts.withheld).then_some(DropReason::Withheld)
+    }
+
+    fn lacks(&self, rule: &Rule) -> Option<DropReason> {
+        let has = rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted));
+        (!has).then_some(DropReason::Prerequisite)
+    }
+
+    /// Whether another rule comes in the place of `rule` for this session.
+    fn is_replaced(&self, rule: &Rule, session: Option<&Session<'_>>) -> bool {
+        let home = session.is_some_and(|session| !session.fact.supervised);
+        self.protocol
+            .rules
+            .iter()
+            .filter(|other| other.stands_for.as_ref() == Some(&rule.key))
+            .any(|other| (home || !other.at_home) && self.refusal(other).is_none() && self.lacks(other).is_none())
     }
 
     /// Asks a check or measure again whose time was corrected after it went out, and answers whether that was so. A
@@ -171,7 +224,7 @@ impl<'a> CandidateBuilder<'a, '_> {
         session: &Session<'_>,
         occurrence: u32,
         out: &PastPrompt,
-        deadline: Option<Timestamp>,
+        limits: Limits,
         slots: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<TimeSlot>,
     ) -> bool {
         if !matches!(rule.kind, PromptKind::Safety | PromptKind::Measure) {
@@ -192,12 +245,12 @@ impl<'a> CandidateBuilder<'a, '_> {
         };
         let base = meant.base;
         if meant.from > told {
-            self.call(rule, Some(session), occurrence + 1, None, deadline, |calendar, jitter| slots(calendar, jitter));
+            self.call(rule, Some(session), occurrence + 1, None, limits, |calendar, jitter| slots(calendar, jitter));
         } else if rule.kind == PromptKind::Safety && useful {
             let again = move |_: &Calendar<'_>, _| {
                 vec![TimeSlot { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }]
             };
-            self.call(rule, Some(session), occurrence + 1, None, None, again);
+            self.call(rule, Some(session), occurrence + 1, None, Limits::default(), again);
         }
         true
     }
@@ -206,7 +259,7 @@ impl<'a> CandidateBuilder<'a, '_> {
     fn preparation(&mut self, session: &Session<'_>, previous: Option<&Session<'_>>) {
         let Some(planned) = session.fact.planned_start else { return };
         let date = self.calendar.date(planned);
-        let gap = previous.map(|previous| days(previous.date, date));
+        let gap = previous.map(|previous| days(previous.start_date, date));
         // A session that began early ends its preparation.
         let start = planned.min(session.start);
         let protocol = self.protocol;
@@ -215,7 +268,9 @@ impl<'a> CandidateBuilder<'a, '_> {
                 Some(..=0) => Some(DropReason::Merged),
                 Some(gap) => {
                     let compact = protocol.series.iter().find(|compact| compact.gap_days == gap)?;
-                    (!compact.preparation.contains(&rule.key)).then_some(DropReason::Series)
+                    let kept = compact.prepares(&rule.key)
+                        || rule.stands_for.as_ref().is_some_and(|key| compact.prepares(key));
+                    (!kept).then_some(DropReason::Series)
                 }
                 None => None,
             };
@@ -224,7 +279,9 @@ impl<'a> CandidateBuilder<'a, '_> {
                     let dates = before.iter().map(|days| date.saturating_sub(days.days()));
                     let dates: Vec<_> = dates.filter(|date| self.range.holds(*date)).collect();
                     if dates.len() == before.len() {
-                        self.call(rule, Some(session), 0, against(), Some(start), |calendar, jitter| {
+                        let last_date = dates.iter().copied().max();
+                        let limits = Limits { deadline: Some(start), starts: Some(start), last_date };
+                        self.call(rule, Some(session), 0, against(), limits, |calendar, jitter| {
                             let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::EarlierDay));
                             let windows = dates.iter().zip(whys).flat_map(|(date, why)| {
                                 windows(protocol, rule, calendar, *date, jitter).into_iter().map(move |slot| TimeSlot {
@@ -238,7 +295,8 @@ impl<'a> CandidateBuilder<'a, '_> {
                 }
                 Anchor::BeforeStart { hours, earliest, at_least_minutes } if self.range.holds(date) => {
                     let latest = back(start, SignedDuration::from_mins(*at_least_minutes));
-                    self.call(rule, Some(session), 0, against(), Some(latest), |calendar, _| {
+                    let limits = Limits { deadline: Some(latest), starts: Some(start), last_date: Some(date) };
+                    self.call(rule, Some(session), 0, against(), limits, |calendar, _| {
                         let earliest = calendar.instant(date, *earliest);
                         let from = back(planned, SignedDuration::from_hours(*hours)).max(earliest);
                         let why = Why::BeforeStart;
@@ -253,7 +311,9 @@ impl<'a> CandidateBuilder<'a, '_> {
     /// Collects the prompts of the days after `session`.
     fn days_after(&mut self, session: &Session<'_>, next: Option<&Session<'_>>) {
         let Some(end) = session.fact.ended_at else { return };
-        let gap = next.map(|next| days(session.date, next.start_date));
+        let gap = next.map(|next| session.gap_to(next));
+        // After a session over midnight, the day of the next one comes earlier than the gap says.
+        let room = next.map(|next| days(session.date, next.start_date));
         let protocol = self.protocol;
         let compact = gap.and_then(|gap| protocol.series.iter().find(|compact| compact.gap_days == gap));
         for rule in &protocol.rules {
@@ -271,10 +331,13 @@ impl<'a> CandidateBuilder<'a, '_> {
                 _ if day == 0 => None,
                 _ if session.fact.provisional && day > 1 => Some(DropReason::Provisional),
                 (_, Some(compact)) => (!compact.keeps(&rule.key, &self.facts.overrides)).then_some(DropReason::Series),
-                (Some(gap), None) => (i64::from(day) >= gap).then_some(DropReason::Superseded),
+                (Some(_), None) => room.is_some_and(|room| i64::from(day) >= room).then_some(DropReason::Superseded),
                 (None, None) => None,
             };
-            let deadline = next.map(|next| next.start).filter(|_| gap.is_some_and(|gap| i64::from(day) >= gap));
+            let deadline = next.map(|next| next.start).filter(|_| room.is_some_and(|room| i64::from(day) >= room));
+            // What was meant for a day before the next session does not move into that day.
+            let eve = next.filter(|_| deadline.is_none()).and_then(|next| next.start_date.yesterday().ok());
+            let limits = Limits { deadline, starts: None, last_date: eve };
             let after = |hours| evening_of(protocol, self.calendar, session, rule, end, hours);
             let late = match rule.anchor {
                 Anchor::AfterEnd { hours } => after(hours).1,
@@ -282,7 +345,7 @@ impl<'a> CandidateBuilder<'a, '_> {
             };
             let tomorrow = rule.after_late_session.filter(|_| ends_late(protocol, self.calendar, session, end));
             let count = self.found.len();
-            self.call(rule, Some(session), 0, against, deadline, |calendar, jitter| {
+            self.call(rule, Some(session), 0, against, limits, |calendar, jitter| {
                 match (rule.anchor.clone(), tomorrow) {
                     (Anchor::AfterEnd { hours }, _) => {
                         vec![evening_of(protocol, calendar, session, rule, end, hours).0]
@@ -300,7 +363,7 @@ impl<'a> CandidateBuilder<'a, '_> {
                         .filter(|slot| slot.until > end)
                         .map(|slot| TimeSlot { from: slot.from.max(end), ..slot })
                         .collect(),
-                    _ if rule.kind == PromptKind::Measure => mornings(protocol, rule, calendar, date, jitter),
+                    _ if rule.kind == PromptKind::Measure => later_days(protocol, rule, calendar, date, jitter),
                     _ => {
                         let mut slots = windows(protocol, rule, calendar, date, jitter);
                         slots.extend(deadline.and_then(|until| before_an_early_start(rule, calendar, date, until)));
@@ -335,6 +398,8 @@ impl<'a> CandidateBuilder<'a, '_> {
                     card: false,
                     hangs_on: None,
                     deadline: None,
+                    starts: None,
+                    last_date: None,
                     settled: Some(settled.due_at),
                     orphan: true,
                 });
@@ -365,8 +430,10 @@ impl<'a> CandidateBuilder<'a, '_> {
                 let asked = if weekly { between_windows(sessions, protocol, date) } else { occurrence > 0 };
                 let Ok(occurrence) = u32::try_from(occurrence) else { break };
                 if asked && self.range.holds(date) {
-                    self.call(rule, None, occurrence, None, None, |calendar, jitter| {
-                        windows(protocol, rule, calendar, date, jitter)
+                    self.call(rule, None, occurrence, None, Limits::default(), |calendar, jitter| {
+                        let mut slots = later_days(protocol, rule, calendar, date, jitter);
+                        slots.retain(|slot| weekly && slot.base == date || !weekly && !sessions.are_near(slot.base));
+                        slots
                     });
                 }
             }

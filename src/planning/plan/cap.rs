@@ -11,7 +11,7 @@ use super::model::{DropReason, Dropped, Planned};
 use super::place::{Placement, Placer};
 use super::sessions::Sessions;
 use crate::planning::caps::Caps;
-use crate::planning::protocol::{PromptKind, Protocol, Rule};
+use crate::planning::protocol::{PromptKind, Protocol};
 
 /// A candidate in its place.
 pub(super) struct Placed<'c, 'a> {
@@ -49,7 +49,7 @@ impl Placed<'_, '_> {
             reminder_at: self.reminder,
             minutes: rule.minutes,
             optional: rule.optional,
-            push: rule.push && !self.candidate.card,
+            push: self.candidate.is_pushed(),
             hangs_on: self.candidate.hangs_on,
             why: self.placement.why,
         }
@@ -72,8 +72,9 @@ struct DayLoad {
 }
 
 impl DayLoad {
-    fn with(self, rule: &Rule, caps: &Caps) -> Self {
-        if !rule.counts() {
+    fn with(self, candidate: &Candidate<'_>, caps: &Caps) -> Self {
+        let rule = candidate.rule;
+        if !candidate.is_capped() {
             return self;
         }
         let dial = rule.kind == PromptKind::Habit && rule.minutes <= caps.free_dial_minutes;
@@ -111,7 +112,6 @@ fn cap_of(caps: &Caps, sessions: &Sessions<'_>, date: Date) -> Cap {
 /// Takes the candidates that fit, in order of time.
 pub(super) fn take<'c, 'a>(
     placer: &Placer<'_>,
-    sessions: &Sessions<'_>,
     candidates: &'c [Candidate<'a>],
     dropped: &mut Vec<Dropped>,
 ) -> Vec<Placed<'c, 'a>> {
@@ -121,7 +121,7 @@ pub(super) fn take<'c, 'a>(
     };
     let mut wishes = Vec::with_capacity(candidates.len());
     for candidate in candidates {
-        match placer.place(candidate, None) {
+        match placer.place(candidate, &[]) {
             Ok(placement) => {
                 wishes.push(PlacementRequest { candidate, placement, date: placer.calendar.date(placement.due) });
             }
@@ -133,44 +133,38 @@ pub(super) fn take<'c, 'a>(
     let caps = &placer.protocol.caps;
     let mut loads = BTreeMap::new();
     let mut taken: Vec<Placed<'c, 'a>> = Vec::with_capacity(wishes.len());
+    // The times of the prompts of earlier dates, which need not lie earlier: a change of zone can repeat a date.
+    let mut others = Vec::with_capacity(wishes.len());
     for date in wishes.chunk_by(|a, b| a.date == b.date) {
         let Some(day) = date.first().map(|wish| wish.date) else { continue };
-        let cap = cap_of(caps, sessions, day);
-        let previous = taken.iter().rev().find(|taken| taken.candidate.rule.kind != PromptKind::Safety);
-        let previous = previous.map(|taken| taken.placement.due);
+        let cap = cap_of(caps, placer.sessions, day);
         let mut load = DayLoad::default();
-        let mut chosen: Vec<&PlacementRequest<'c, 'a>> = Vec::new();
-        let mut placements = Vec::new();
+        let mut chosen: Vec<Arranged<'_, 'c, 'a>> = Vec::new();
         for wish in date {
-            let rule = wish.candidate.rule;
-            let held = rule.priority == 1 || wish.candidate.settled.is_some();
-            let heavier = load.with(rule, caps);
-            if !held && rule.counts() && !heavier.within(cap) {
+            let held = wish.candidate.rule.priority == 1 || wish.candidate.settled.is_some();
+            let heavier = load.with(wish.candidate, caps);
+            if !held && wish.candidate.is_capped() && !heavier.within(cap) {
                 drop(wish.candidate, DropReason::Cap);
                 continue;
             }
-            let place = chosen.partition_point(|other| other.time() <= wish.time());
-            chosen.insert(place, wish);
-            match arrange(placer, &chosen, day, previous) {
-                Ok(found) => {
-                    load = heavier;
-                    placements = found;
-                }
-                Err(reason) => {
-                    chosen.remove(place);
-                    drop(wish.candidate, reason);
-                }
+            let wishes = chosen.iter().map(|(wish, _)| *wish).chain([wish]);
+            match arrange(placer, wishes.collect(), day, &others) {
+                Ok(arranged) => (load, chosen) = (heavier, arranged),
+                Err(reason) => drop(wish.candidate, reason),
             }
         }
         loads.insert(day, load);
-        let arranged = chosen.into_iter().zip(placements);
+        others
+            .extend(chosen.iter().filter(|(wish, _)| !wish.candidate.is_safety()).map(|(_, placement)| placement.due));
         let from = taken.len();
-        taken.extend(arranged.map(|(wish, placement)| Placed { candidate: wish.candidate, placement, reminder: None }));
+        let without_reminder =
+            |(wish, placement): Arranged<'_, 'c, 'a>| Placed { candidate: wish.candidate, placement, reminder: None };
+        taken.extend(chosen.into_iter().map(without_reminder));
         if let Some(today) = taken.get_mut(from..) {
             today.sort_by_key(|taken| (taken.placement.due, &taken.candidate.rule.key));
         }
     }
-    remind(placer, sessions, &loads, &mut taken);
+    remind(placer, &loads, &mut taken);
     taken
 }
 
@@ -189,66 +183,99 @@ impl<'a> PlacementRequest<'_, 'a> {
         (self.date, open, rule.priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
     }
 
-    /// Returns the order in which prompts of a date are placed.
-    fn time(&self) -> (Timestamp, &'a str) {
-        (self.placement.due, &self.candidate.rule.key)
+    /// Returns the order in which prompts of a date are placed: by the times that they would have alone.
+    fn time(&self) -> (bool, Timestamp, &'a str) {
+        let Candidate { rule, settled, .. } = self.candidate;
+        (settled.is_none(), self.placement.due, &rule.key)
+    }
+
+    /// Whether it has more than one part of the day to go to.
+    fn is_flexible(&self) -> bool {
+        self.candidate.rule.window.len() > 1
     }
 }
 
-/// Places each of `chosen` on `date`, or returns the reason why one of them has no place.
-fn arrange(
+/// A candidate with its placement among the others of its date.
+type Arranged<'w, 'c, 'a> = (&'w PlacementRequest<'c, 'a>, Placement);
+
+/// Places each of `wishes` on `date`: those with one part of the day before those with more, or else all by time. Returns
+/// the reason why one of them has no place.
+fn arrange<'w, 'c, 'a>(
     placer: &Placer<'_>,
-    chosen: &[&PlacementRequest<'_, '_>],
+    mut wishes: Vec<&'w PlacementRequest<'c, 'a>>,
     date: Date,
-    previous: Option<Timestamp>,
-) -> Result<Vec<Placement>, DropReason> {
-    let mut previous = previous;
-    let mut placements = Vec::with_capacity(chosen.len());
-    for wish in chosen {
-        let placement = placer.place(wish.candidate, previous)?;
+    others: &[Timestamp],
+) -> Result<Vec<Arranged<'w, 'c, 'a>>, DropReason> {
+    wishes.sort_by_key(|wish| (wish.is_flexible(), wish.time()));
+    let first = in_order(placer, &wishes, date, others);
+    if first.is_ok() || !wishes.iter().any(|wish| wish.is_flexible()) {
+        return first;
+    }
+    wishes.sort_by_key(|wish| wish.time());
+    in_order(placer, &wishes, date, others)
+}
+
+fn in_order<'w, 'c, 'a>(
+    placer: &Placer<'_>,
+    wishes: &[&'w PlacementRequest<'c, 'a>],
+    date: Date,
+    others: &[Timestamp],
+) -> Result<Vec<Arranged<'w, 'c, 'a>>, DropReason> {
+    let mut others = others.to_vec();
+    let mut arranged = Vec::with_capacity(wishes.len());
+    for wish in wishes {
+        let placement = placer.place(wish.candidate, &others)?;
         if placer.calendar.date(placement.due) != date {
             return Err(DropReason::Spacing);
         }
-        if wish.candidate.rule.kind != PromptKind::Safety {
-            previous = Some(placement.due);
+        if !wish.candidate.is_safety() {
+            others.push(placement.due);
         }
-        placements.push(placement);
+        arranged.push((*wish, placement));
     }
-    Ok(placements)
+    Ok(arranged)
 }
 
-/// Gives the remaining places to reminders: one each, half-way to expiry, never in quiet hours. Reminders of safety
-/// checks need no place.
-fn remind(placer: &Placer<'_>, sessions: &Sessions<'_>, loads: &BTreeMap<Date, DayLoad>, taken: &mut [Placed<'_, '_>]) {
+/// Gives the remaining places to reminders: one each, half-way to expiry, never in quiet hours or a session, and at a
+/// distance from other prompts. Reminders of safety checks need neither place nor distance. What takes a minute has none.
+fn remind(placer: &Placer<'_>, loads: &BTreeMap<Date, DayLoad>, taken: &mut [Placed<'_, '_>]) {
     let calendar = placer.calendar;
+    let is_safety = |taken: &Placed<'_, '_>| taken.candidate.is_safety();
+    let spaced = taken.iter().filter(|taken| !is_safety(taken));
+    let mut others: Vec<_> = spaced.map(|taken| (taken.placement.due, Some(taken.candidate.id))).collect();
     let mut wanted: Vec<_> = taken
         .iter_mut()
-        .filter(|taken| !taken.candidate.orphan && taken.candidate.rule.counts() && placer.protocol.reminders.each > 0)
+        .filter(|taken| taken.candidate.may_remind() && placer.protocol.reminders.each > 0)
         .filter_map(|taken| {
             let Placement { due, expires, .. } = taken.placement;
             let half = SignedDuration::from_secs(expires.duration_since(due).as_secs() / 2);
             let at = due.checked_add(half).ok().filter(|at| *at > due && !calendar.is_quiet(*at))?;
-            let safety = taken.candidate.rule.kind == PromptKind::Safety;
-            (safety || placer.rests(at).is_none()).then(|| (calendar.date(at), at, taken))
+            let silent = placer.is_silent(taken.candidate.rule, at);
+            let rests = !is_safety(taken) && placer.rests(at).is_some();
+            (!silent && !rests).then(|| (calendar.date(at), at, taken))
         })
         .collect();
     wanted.sort_by_key(|(date, at, taken)| (*date, taken.candidate.rule.priority, taken.candidate.rule.kind, *at));
     let mut left = None;
     for (date, at, taken) in wanted {
-        if taken.candidate.rule.kind == PromptKind::Safety {
+        if is_safety(taken) {
             taken.reminder = Some(at);
             continue;
         }
         let room = match left {
             Some((known, room)) if known == date => room,
             _ => {
-                let cap = cap_of(&placer.protocol.caps, sessions, date).prompts;
+                let cap = cap_of(&placer.protocol.caps, placer.sessions, date).prompts;
                 cap.saturating_sub(loads.get(&date).map_or(0, |load| load.prompts))
             }
         };
-        if room > 0 {
+        let id = taken.candidate.id;
+        let near = |(other, of): &(Timestamp, _)| *of != Some(id) && at.duration_since(*other).abs() < placer.spacing;
+        let given = room > 0 && !others.iter().any(near);
+        if given {
             taken.reminder = Some(at);
+            others.push((at, None));
         }
-        left = Some((date, room.saturating_sub(1)));
+        left = Some((date, room.saturating_sub(u32::from(given))));
     }
 }

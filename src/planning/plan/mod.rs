@@ -4,7 +4,7 @@
 //!    be placed.
 //! 2. `cap`: date by date, in order of priority, the prompts that keep every cap and spacing are taken; then reminders
 //!    take the remaining places.
-//! 3. `place`: the instant of one prompt: zone history, spacing, quiet hours, pauses.
+//! 3. `place`: the instant of one prompt: zone history, spacing, quiet hours, silences, readiness, pauses.
 //!
 //! The time decides only which dates are planned: those of the last sixteen days (so that a prompt that has gone out
 //! keeps its place) and of the protocol's horizon. All else follows from the facts, so planning tomorrow gives the same
@@ -17,6 +17,7 @@ mod model;
 mod place;
 mod readiness;
 mod sessions;
+mod silence;
 mod slots;
 
 use jiff::{Timestamp, ToSpan};
@@ -45,8 +46,8 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let sessions = sessions::Sessions::new(facts, &calendar);
     let mut dropped = Vec::new();
     let candidates = anchor::candidates(protocol, facts, &calendar, &sessions, range, &mut dropped);
-    let placer = place::Placer::new(protocol, facts, &calendar);
-    let taken = cap::take(&placer, &sessions, &candidates, &mut dropped);
+    let placer = place::Placer::new(protocol, facts, &calendar, &sessions);
+    let taken = cap::take(&placer, &candidates, &mut dropped);
     let horizon = today.saturating_add(protocol.horizon_days.days());
     let prompts = taken
         .into_iter()
@@ -66,5 +67,6 @@ pub fn put_off(
     (due, until): (Timestamp, Timestamp),
 ) -> Result<(Timestamp, Why), DropReason> {
     let calendar = calendar::Calendar::new(facts);
-    place::Placer::new(protocol, facts, &calendar).put_off(rule, due, until)
+    let sessions = sessions::Sessions::new(facts, &calendar);
+    place::Placer::new(protocol, facts, &calendar, &sessions).put_off(rule, due, until)
 }

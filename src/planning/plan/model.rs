@@ -30,6 +30,8 @@ pub enum Why {
     Spacing,
     /// The end of the quiet hours.
     QuietHours,
+    /// The end of a session and its acute phase.
+    AfterSession,
     /// The patient was not ready for its effort before.
     Readiness,
     /// The time of the infusion was corrected after the prompt had gone out.
@@ -98,8 +100,12 @@ pub enum DropReason {
     Paused,
     /// It falls into a time in which an open alert comes first.
     Suspended,
+    /// It falls into a session or its acute phase, and has no place after it.
+    InSession,
     /// It asks for effort, and the patient is not ready for it until its part of the day is over.
     NotReady,
+    /// Another rule comes in its place.
+    Replaced,
     /// The next infusion is on the same date.
     Merged,
     /// The next infusion follows so soon that only a part of the template is kept.

@@ -7,8 +7,11 @@ use super::anchor::Candidate;
 use super::calendar::Calendar;
 use super::model::{DropReason, Why};
 use super::readiness::Readiness;
+use super::sessions::Sessions;
+use super::silence::Silences;
+use super::slots::TimeSlot;
 use crate::planning::facts::Facts;
-use crate::planning::protocol::{Effort, Expiry, PromptKind, Protocol, Rule};
+use crate::planning::protocol::{Anchor, Effort, Expiry, PromptKind, Protocol, Rule};
 
 /// The time after an infusion in which no measure is asked.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);
@@ -22,20 +25,55 @@ pub(super) struct Placement {
     pub(super) why: Why,
 }
 
+/// The cause that moves a prompt from its first place.
+#[derive(Clone, Copy, Debug)]
+enum MoveCause {
+    Quiet,
+    Session,
+    Readiness,
+}
+
+impl MoveCause {
+    fn why(self) -> Why {
+        match self {
+            Self::Quiet => Why::QuietHours,
+            Self::Session => Why::AfterSession,
+            Self::Readiness => Why::Readiness,
+        }
+    }
+
+    /// Returns the reason to drop a prompt that has no place where this leaves it.
+    fn reason(self) -> DropReason {
+        match self {
+            Self::Quiet => DropReason::QuietHours,
+            Self::Session => DropReason::InSession,
+            Self::Readiness => DropReason::NotReady,
+        }
+    }
+}
+
 /// The placer of one patient's prompts.
 pub(super) struct Placer<'a> {
     pub(super) protocol: &'a Protocol,
     pub(super) facts: &'a Facts,
     pub(super) calendar: &'a Calendar<'a>,
+    pub(super) sessions: &'a Sessions<'a>,
+    pub(super) spacing: SignedDuration,
+    silences: Silences,
     ready: Readiness<'a>,
-    spacing: SignedDuration,
 }
 
 impl<'a> Placer<'a> {
-    pub(super) fn new(protocol: &'a Protocol, facts: &'a Facts, calendar: &'a Calendar<'a>) -> Self {
+    pub(super) fn new(
+        protocol: &'a Protocol,
+        facts: &'a Facts,
+        calendar: &'a Calendar<'a>,
+        sessions: &'a Sessions<'a>,
+    ) -> Self {
         let spacing = SignedDuration::from_mins(protocol.spacing_minutes);
+        let silences = Silences::new(&protocol.window, facts);
         let ready = Readiness::new(protocol, facts, calendar);
-        Self { protocol, facts, calendar, ready, spacing }
+        Self { protocol, facts, calendar, sessions, spacing, silences, ready }
     }
 
     /// Returns the reason why only safety checks may be asked at `at`.
@@ -46,6 +84,11 @@ impl<'a> Placer<'a> {
         self.facts.pauses.iter().any(|pause| pause.contains(at)).then_some(DropReason::Paused)
     }
 
+    /// Whether `at` lies in a session or its acute phase, and `rule` is not asked there.
+    pub(super) fn is_silent(&self, rule: &Rule, at: Timestamp) -> bool {
+        !rule.at_home && self.silences.end(at).is_some()
+    }
+
     /// Finds the instant before `until` for a prompt that the patient put off until `due`. Quiet hours, a pause or a
     /// session may have come between.
     pub(super) fn put_off(
@@ -54,35 +97,62 @@ impl<'a> Placer<'a> {
         due: Timestamp,
         until: Timestamp,
     ) -> Result<(Timestamp, Why), DropReason> {
-        let due = self.calendar.next_allowed(due).filter(|due| *due < until).ok_or(DropReason::QuietHours)?;
-        if let Some(reason) = self.rests(due).filter(|_| rule.kind != PromptKind::Safety) {
+        let (at, cause) = self.allowed(rule, false, due, until)?;
+        let (why, reason) =
+            cause.map_or((Why::QuietHours, DropReason::QuietHours), |cause| (cause.why(), cause.reason()));
+        if at >= until {
             return Err(reason);
         }
-        let ready = self.when_ready(rule, due, until).filter(|due| *due < until).ok_or(DropReason::NotReady)?;
-        Ok((ready, if ready > due { Why::Readiness } else { Why::QuietHours }))
-    }
-
-    /// Finds the first instant from `due` to `until`, outside quiet hours, at which the patient is ready for `rule`.
-    fn when_ready(&self, rule: &Rule, due: Timestamp, until: Timestamp) -> Option<Timestamp> {
-        if rule.effort == Effort::Light {
-            return Some(due);
-        }
-        let mut due = due;
-        loop {
-            let ready = self.ready.first(due, until)?;
-            if !self.calendar.is_quiet(ready) {
-                return Some(ready);
-            }
-            due = self.calendar.next_allowed(ready).filter(|due| *due <= until)?;
+        match self.rests(at).filter(|_| rule.kind != PromptKind::Safety) {
+            Some(reason) => Err(reason),
+            None => Ok((at, why)),
         }
     }
 
-    /// Finds the first placement of `candidate` that keeps its distance to `previous`, the last prompt not for safety.
-    pub(super) fn place(
+    /// Finds the first instant from `from` that is neither in quiet hours (unless `awake`) nor in a session, and at which
+    /// the patient is ready for `rule`, with what moved it there. Quiet hours may pass `until`, the end of its part of the
+    /// day; nothing else may.
+    fn allowed(
         &self,
-        candidate: &Candidate<'_>,
-        previous: Option<Timestamp>,
-    ) -> Result<Placement, DropReason> {
+        rule: &Rule,
+        awake: bool,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<(Timestamp, Option<MoveCause>), DropReason> {
+        let next_awake = |at| if awake { Some(at) } else { self.calendar.next_allowed(at) };
+        let mut at = next_awake(from).ok_or(DropReason::QuietHours)?;
+        if let Some(reason) = self.rests(at).filter(|_| rule.kind != PromptKind::Safety) {
+            return Err(reason);
+        }
+        let mut cause = (at > from).then_some(MoveCause::Quiet);
+        let last = until.max(at);
+        loop {
+            let silence = self.silences.end(at).filter(|_| !rule.at_home);
+            let (next, by) = match silence {
+                Some(end) => (end, MoveCause::Session),
+                None if rule.effort == Effort::Effortful => {
+                    (self.ready.first(at, last).ok_or(DropReason::NotReady)?, MoveCause::Readiness)
+                }
+                None => (at, MoveCause::Readiness),
+            };
+            let (next, by) = match next_awake(next) {
+                Some(awake) if awake > next => (awake, if next > at { by } else { MoveCause::Quiet }),
+                Some(_) => (next, by),
+                None => return Err(DropReason::QuietHours),
+            };
+            if next == at {
+                return Ok((at, cause));
+            }
+            if next > last {
+                return Err(by.reason());
+            }
+            (at, cause) = (next, Some(by));
+        }
+    }
+
+    /// Finds the first placement of `candidate` that keeps its distance to the prompts at `others`, which are not for
+    /// safety.
+    pub(super) fn place(&self, candidate: &Candidate<'_>, others: &[Timestamp]) -> Result<Placement, DropReason> {
         if let Some(due) = candidate.settled {
             let slot = candidate.slots.first();
             let base = slot.map_or_else(|| self.calendar.date(due), |slot| slot.base);
@@ -90,54 +160,64 @@ impl<'a> Placer<'a> {
             return Ok(Placement { due, expires: self.expires(candidate, base, due), base, why });
         }
         let mut reason = DropReason::TooLate;
-        let free = previous
-            .filter(|_| candidate.rule.kind != PromptKind::Safety)
-            .and_then(|at| at.checked_add(self.spacing).ok());
         for slot in &candidate.slots {
-            let from = free.map_or(slot.from, |free| free.max(slot.from));
+            match self.place_in(candidate, slot, others) {
+                Ok(placement) => return Ok(placement),
+                Err(against) => reason = against,
+            }
+        }
+        Err(reason)
+    }
+
+    /// Finds the first placement in one slot. What quiet hours, a session or the patient's condition moved is judged where
+    /// it lands; its expiry counts from its first place.
+    fn place_in(
+        &self,
+        candidate: &Candidate<'_>,
+        slot: &TimeSlot,
+        others: &[Timestamp],
+    ) -> Result<Placement, DropReason> {
+        let mut from = slot.from;
+        loop {
             if from > slot.until {
-                reason = DropReason::Spacing;
-                continue;
+                return Err(DropReason::Spacing);
             }
             let expires = self.expires(candidate, slot.base, from);
-            let allowed = if candidate.awake { Some(from) } else { self.calendar.next_allowed(from) };
-            let Some(due) = allowed.filter(|due| *due < expires) else {
-                reason = DropReason::QuietHours;
-                continue;
-            };
-            if let Some(resting) = self.rests(due).filter(|_| candidate.rule.kind != PromptKind::Safety) {
-                reason = resting;
+            let (due, cause) = self.allowed(candidate.rule, candidate.awake, from, slot.until)?;
+            let near = others.iter().filter(|other| due.duration_since(**other).abs() < self.spacing).max();
+            if let Some(other) = near.filter(|_| candidate.rule.kind != PromptKind::Safety) {
+                from = other.saturating_add(self.spacing).unwrap_or(Timestamp::MAX);
                 continue;
             }
-            // An effortful prompt waits at most until its part of the day is over.
-            let Some(ready) = self.when_ready(candidate.rule, due, slot.until.max(due)) else {
-                reason = DropReason::NotReady;
-                continue;
-            };
-            let (waited, due) = (ready > due, ready);
-            if candidate.deadline.is_some_and(|deadline| due > deadline) {
-                reason = DropReason::TooLate;
-                continue;
+            let moved = cause.map_or(DropReason::QuietHours, MoveCause::reason);
+            let date = self.calendar.date(due);
+            let strays = date != self.calendar.date(from) && candidate.last_date.is_some_and(|last| date > last);
+            if due >= expires || strays {
+                return Err(moved);
             }
             if let Some(unfit) = self.unfit(candidate, due) {
-                reason = unfit;
-                continue;
+                return Err(unfit);
             }
-            let why = match () {
-                () if waited => Why::Readiness,
-                () if due > from => Why::QuietHours,
-                () if from > slot.from => Why::Spacing,
-                () => slot.why,
+            let why = match cause {
+                Some(cause) => cause.why(),
+                None if from > slot.from => Why::Spacing,
+                None => slot.why,
             };
             return Ok(Placement { due, expires, base: slot.base, why });
         }
-        Err(reason)
     }
 
     /// Returns the reason against asking it at `due`.
     fn unfit(&self, candidate: &Candidate<'_>, due: Timestamp) -> Option<DropReason> {
         if let Some(reason) = self.rests(due).filter(|_| candidate.rule.kind != PromptKind::Safety) {
             return Some(reason);
+        }
+        if candidate.deadline.is_some_and(|deadline| due > deadline) {
+            return Some(DropReason::TooLate);
+        }
+        let recurring = matches!(candidate.rule.anchor, Anchor::Weekly | Anchor::Monthly);
+        if recurring && self.sessions.are_near(self.calendar.date(due)) {
+            return Some(DropReason::Superseded);
         }
         let distance = SignedDuration::from_hours(24 * candidate.rule.min_days_since_last?);
         let since = |from: Timestamp| due.duration_since(from);
@@ -148,9 +228,11 @@ impl<'a> Placer<'a> {
     }
 
     fn expires(&self, candidate: &Candidate<'_>, base: Date, due: Timestamp) -> Timestamp {
-        match candidate.rule.expires {
+        let expires = match candidate.rule.expires {
             Expiry::Hours(hours) => due.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(due),
             Expiry::Until { days, time } => self.calendar.instant(base.saturating_add(days.days()), time),
-        }
+        };
+        // A preparation is of no use once its session has begun.
+        candidate.starts.map_or(expires, |start| expires.min(start))
     }
 }

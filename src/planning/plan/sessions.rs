@@ -17,7 +17,14 @@ pub(super) struct Session<'a> {
     pub(super) start: Timestamp,
 }
 
-/// The infusions that count, by time.
+impl Session<'_> {
+    /// Counts the days from the start of this session to that of the next one: what their templates go by.
+    pub(super) fn gap_to(&self, next: &Self) -> i64 {
+        days(self.start_date, next.start_date)
+    }
+}
+
+/// The infusions that count, by their ends. Of two on one date, the one that ends last comes last.
 pub(super) struct Sessions<'a>(pub(super) Vec<Session<'a>>);
 
 impl<'a> Sessions<'a> {
@@ -26,21 +33,26 @@ impl<'a> Sessions<'a> {
             .infusions
             .iter()
             .filter_map(|fact| {
-                let start = fact.started_at.or(fact.planned_start).or(fact.ended_at)?;
+                let (start, end) = fact.span()?;
                 let start_date = calendar.date(start);
                 let date = fact.ended_at.map_or(start_date, |end| calendar.date(end));
-                Some(Session { fact, date, start_date, start })
+                Some((end, Session { fact, date, start_date, start }))
             })
             .collect();
-        sessions.sort_by_key(|session| (session.start, session.fact.id));
-        Self(sessions)
+        sessions.sort_by_key(|(end, session)| (*end, session.start, session.fact.id));
+        Self(sessions.into_iter().map(|(_, session)| session).collect())
+    }
+
+    /// Whether `date` is the day of a session or the day after it.
+    pub(super) fn are_near(&self, date: Date) -> bool {
+        self.0.iter().any(|session| (session.start_date == date) || (0..=1).contains(&days(session.date, date)))
     }
 }
 
-/// Whether `date` lies after the days of the last infusion, and no other session is known.
+/// Whether `date` lies after the days of the last infusion, and the next session is more than a week away.
 pub(super) fn between_windows(sessions: &Sessions<'_>, protocol: &Protocol, date: Date) -> bool {
-    sessions
-        .0
-        .last()
-        .is_some_and(|last| last.fact.ended_at.is_some() && days(last.date, date) > i64::from(protocol.horizon_days))
+    let (past, coming): (Vec<_>, Vec<_>) = sessions.0.iter().partition(|session| session.date <= date);
+    let over = |last: &Session<'_>| last.fact.ended_at.is_some();
+    past.last().is_some_and(|last| over(last) && days(last.date, date) > i64::from(protocol.horizon_days))
+        && coming.iter().all(|next| days(date, next.start_date) > 7)
 }

@@ -64,8 +64,8 @@ pub(super) fn ends_late(protocol: &Protocol, calendar: &Calendar<'_>, session: &
     })
 }
 
-/// Lists the windows of a measure: on its day, and on the days after it until it expires.
-pub(super) fn mornings(
+/// Lists the windows of `rule` on its day, and on the days after it until it expires.
+pub(super) fn later_days(
     protocol: &Protocol,
     rule: &Rule,
     calendar: &Calendar<'_>,

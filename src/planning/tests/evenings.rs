@@ -62,8 +62,11 @@ fn rule_late_sessions_after_that_a_card_and_a_check_at_eight() {
 
 #[test]
 fn the_evening_of_a_late_session_begins_after_it() {
+    let plan = planned(&with(ended(1, "2026-09-07T16:20:00Z")), "2026-09-07T16:25:00Z");
+    let evening = one(&plan, "d0.evening");
+    assert_eq!((local(evening).as_str(), evening.why), ("2026-09-07 20:20", Why::AfterSession));
     let plan = planned(&with(ended(1, "2026-09-07T18:10:00Z")), "2026-09-07T18:15:00Z");
-    assert_eq!(local(one(&plan, "d0.evening")), "2026-09-07 20:10");
+    assert_eq!(why_not(&plan, "d0.evening"), [DropReason::InSession], "its hours are over before the acute phase is");
     let plan = planned(&with(ended(1, "2026-09-07T18:45:00Z")), "2026-09-07T18:50:00Z");
     assert_eq!(why_not(&plan, "d0.evening"), [DropReason::TooLate]);
 }

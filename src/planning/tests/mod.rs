@@ -10,6 +10,7 @@ mod readiness;
 mod reference;
 mod rules;
 mod shipped;
+mod silence;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -80,6 +81,7 @@ pub(super) fn done(n: u128, start: &str) -> InfusionFact {
         id: Id::from_uuid(Uuid::from_u128(n)),
         route: Route::IvInfusion,
         supervised: true,
+        planned_minutes: 40,
         planned_start: None,
         started_at: Some(start),
         ended_at: Some(start + SignedDuration::from_mins(40)),
@@ -95,6 +97,7 @@ pub(super) fn coming(n: u128, start: &str) -> InfusionFact {
         id: Id::from_uuid(Uuid::from_u128(n)),
         route: Route::IvInfusion,
         supervised: true,
+        planned_minutes: 40,
         planned_start: Some(at(start)),
         started_at: None,
         ended_at: None,

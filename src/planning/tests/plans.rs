@@ -215,9 +215,14 @@ fn between_windows_there_is_one_prompt_a_week() {
         .collect();
     assert_eq!(weekly, ["2026-09-27", "2026-10-04"]);
     let mut coming_again = one();
-    coming_again.infusions.push(coming(2, "2026-10-20T08:00:00Z"));
+    coming_again.infusions.push(coming(2, "2026-10-12T08:00:00Z"));
     let plan = planned(&coming_again, "2026-09-25T08:00:00Z");
-    assert!(plan.prompts.iter().all(|prompt| prompt.rule_key != "mnt.weekly"));
+    let weekly =
+        places(&plan).into_iter().filter(|(key, ..)| *key == "mnt.weekly").map(|(_, date, _)| date.to_string());
+    assert_eq!(weekly.collect::<Vec<_>>(), ["2026-09-27", "2026-10-04"], "as long as the next session is a week away");
+    coming_again.infusions.push(coming(3, "2026-10-11T08:00:00Z"));
+    let plan = planned(&coming_again, "2026-09-25T08:00:00Z");
+    assert_eq!(on(&plan, "2026-10-04").iter().filter(|key| **key == "mnt.weekly").count(), 0);
     assert_eq!(plan.prompts.iter().filter(|prompt| prompt.rule_key == "mnt.monthly").count(), 1);
 }
 

@@ -37,6 +37,7 @@ prop_compose! {
             InfusionFact {
                 route: Route::IvInfusion,
                 supervised: true,
+            planned_minutes: 40,
                 recorded_at: Timestamp::UNIX_EPOCH,
                 reported_as: None,
                 id: Id::from_uuid(Uuid::from_u128(n.try_into().unwrap())),
@@ -87,7 +88,13 @@ proptest! {
                 && matches!(prompt.why, Why::AfterEnd | Why::LateSession)
                 && (!prompt.push || prompt.local_time <= Time::constant(22, 30, 0, 0) && prompt.day == Some(0));
             prop_assert!(late || !quiet(prompt.due_at), "at night: {:?}", prompt);
+            let silent = |at: Timestamp| {
+                let mut silences = facts.infusions.iter().filter_map(|one| one.silence(&protocol.window));
+                silences.any(|(from, until)| from <= at && at < until) && !prompt.rule_key.starts_with("home.")
+            };
+            prop_assert!(!silent(prompt.due_at), "in a session: {:?}", prompt);
             if let Some(reminder) = prompt.reminder_at {
+                prop_assert!(!silent(reminder) && prompt.minutes > 1, "{:?}", prompt);
                 prop_assert!(!quiet(reminder) && prompt.due_at < reminder && reminder < prompt.expires_at);
             }
             if prompt.kind != PromptKind::Safety {
@@ -107,7 +114,7 @@ proptest! {
             let mut free = 1;
             let counted: Vec<_> = prompts
                 .iter()
-                .filter(|prompt| prompt.push)
+                .filter(|prompt| prompt.push && prompt.rule_key != "prep.morning")
                 .filter(|prompt| {
                     let dial = prompt.kind == PromptKind::Habit && prompt.minutes == 1 && free == 1;
                     free -= i32::from(dial);

@@ -80,7 +80,7 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
     // Another session ended at 10:40 local time, 20 minutes before.
     let again = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z"), done(2, "2026-09-11T08:00:00Z")], ..one() };
     let slept = at("2026-09-12T02:40:00Z");
-    assert_eq!(wait(&again, mood), Ok(due), "a dial asks for nothing");
+    assert_eq!(wait(&again, mood), Ok(at("2026-09-11T10:40:00Z")), "a dial waits for the acute phase alone");
     // Eighteen hours later it is twenty to five, and night; at eight it may come.
     assert_eq!(wait(&again, kindness), Ok(at("2026-09-12T06:00:00Z")), "{slept}");
     let told = put_off(fixture(), &again, kindness, (due, until));

@@ -16,7 +16,7 @@ use crate::planning::reasons::{dropped_in_words, why_in_words};
 use crate::planning::window::{Rating, Route};
 use crate::planning::{
     Capability, Condition, DropReason, Facts, InfusionFact, PausePeriod, Plan, Prerequisite, PromptKey, PromptKind,
-    Protocol, QuietHours, Weekday, Why, ZoneSince, preview, zone_at,
+    Protocol, QuietHours, USUAL_MINUTES, Weekday, Why, ZoneSince, preview, zone_at,
 };
 use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
 use crate::state::State;
@@ -80,6 +80,9 @@ struct PreviewInfusion {
     /// The route; `iv_infusion` by default.
     #[schema(example = "iv_infusion")]
     route: Option<String>,
+    /// The planned duration in minutes, from 1 to 720; 60 by default.
+    #[schema(minimum = 1, maximum = 720, example = 60)]
+    planned_minutes: Option<i64>,
     /// Whether staff are there; true by default.
     supervised: Option<bool>,
     /// Whether its end is only the planned one.
@@ -238,10 +241,13 @@ impl PreviewInfusion {
         let right = started_at.zip(ended_at).is_none_or(|(start, end)| start < end);
         f.check(right, &at("ended_at"), "must be later than the start");
         let route = self.route.map_or(Some(Route::IvInfusion), |name| f.take(&at("route"), Route::parse(&name)))?;
+        let minutes = self.planned_minutes.unwrap_or(i64::from(USUAL_MINUTES));
+        f.check((1..=720).contains(&minutes), &at("planned_minutes"), "must be between 1 and 720");
         known.then_some(InfusionFact {
             id: Id::from_uuid(Uuid::from_u128(u128::try_from(n).unwrap_or(0) + 1)),
             route,
             supervised: self.supervised.unwrap_or(true),
+            planned_minutes: u32::try_from(minutes).unwrap_or(USUAL_MINUTES),
             planned_start,
             started_at,
             ended_at,

@@ -20,10 +20,20 @@ pub(super) struct Call<'a> {
     pub(super) times: Vec<Chance>,
     pub(super) opens: Timestamp,
     pub(super) not_after: Option<Timestamp>,
+    pub(super) starts: Option<Timestamp>,
+    pub(super) last_date: Option<Date>,
     pub(super) though_quiet: bool,
     pub(super) card: bool,
     pub(super) went_out: Option<Timestamp>,
     pub(super) orphan: bool,
+}
+
+impl Call<'_> {
+    /// Whether it takes a place under the cap: neither a card, nor what prepares for a session on its day.
+    pub(super) fn counts(&self) -> bool {
+        let on_the_day = matches!(self.rule.anchor, Anchor::BeforeStart { .. });
+        self.rule.push && !self.rule.optional && !self.card && !on_the_day
+    }
 }
 
 /// Collects the prompts that are called for from sixteen days ago to seventeen days ahead.
@@ -39,7 +49,7 @@ pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
                 found.before(rule, date, first, session, previous);
                 found.after(rule, date, session, sessions.get(n + 1));
             }
-            found.again_and_again(rule, date, sessions.last());
+            found.again_and_again(rule, date, &sessions);
         }
         date = date.tomorrow().unwrap();
     }
@@ -79,6 +89,8 @@ struct Wanted<'s, 'f> {
     hangs_on: Option<Timestamp>,
     against: Against,
     not_after: Option<Timestamp>,
+    starts: Option<Timestamp>,
+    last_date: Option<Date>,
     though_quiet: bool,
     card: bool,
     times: &'f dyn Fn(SignedDuration) -> Vec<Chance>,
@@ -105,12 +117,13 @@ impl<'a> Found<'_, 'a> {
         // Nothing of what it would offer is offered.
         let withheld = rule.exercises.iter().filter(|key| facts.withheld.contains(*key)).count();
         let set_aside = withheld > 0 && withheld == rule.exercises.len();
-        if out.is_none() && (!can || !has || gone || set_aside || wanted.against != Against::Nothing) {
+        let replaced = wanted.session.is_some_and(|session| self.has_a_stand_in(rule, session));
+        if out.is_none() && (!can || !has || gone || set_aside || replaced || wanted.against != Against::Nothing) {
             return;
         }
         let opens = times.first().map_or(Timestamp::MAX, |time| time.from);
         let opens = if rule.window.is_empty() { opens } else { opens - jitter };
-        let Wanted { not_after, though_quiet, card, .. } = *wanted;
+        let Wanted { not_after, starts, last_date, though_quiet, card, .. } = *wanted;
         let went_out = out.map(|out| out.due_at);
         self.calls.push(Call {
             rule: out.and_then(|out| out.rule.as_deref()).unwrap_or(rule),
@@ -120,11 +133,25 @@ impl<'a> Found<'_, 'a> {
             times,
             opens,
             not_after,
+            starts,
+            last_date,
             though_quiet,
             card,
             went_out,
             orphan: false,
         });
+    }
+
+    /// "`home.plus3` stands for `d0.landing`."
+    fn has_a_stand_in(&self, rule: &Rule, session: &Session<'_>) -> bool {
+        let facts = self.world.facts;
+        self.world.protocol.rules.iter().any(|other| {
+            let can = other.needs.iter().all(|need| facts.capabilities.contains(need))
+                && other.requires.iter().all(|need| facts.holds.contains(need))
+                && !facts.overrides.iter().any(|one| one.rule_key == other.key && one.change == RuleChange::LeftOut)
+                && (other.exercises.is_empty() || !other.exercises.iter().all(|key| facts.withheld.contains(key)));
+            other.stands_for.as_deref() == Some(rule.key.as_str()) && can && !(other.at_home && session.fact.supervised)
+        })
     }
 
     /// "Correction after delivery."
@@ -156,7 +183,11 @@ impl<'a> Found<'_, 'a> {
         } else if rule.kind == PromptKind::Safety && expires > soon {
             let again = Chance { from: soon, until: Timestamp::MAX, base: meant.base };
             let times = move |_| vec![again.clone()];
-            self.call(rule, occurrence + 1, &Wanted { not_after: None, times: &times, ..wanted });
+            self.call(
+                rule,
+                occurrence + 1,
+                &Wanted { not_after: None, starts: None, last_date: None, times: &times, ..wanted },
+            );
         }
         true
     }
@@ -173,15 +204,19 @@ impl<'a> Found<'_, 'a> {
         let world = self.world;
         let Some(planned) = session.fact.planned_start else { return };
         let on = world.date(planned);
-        let gap = previous.map(|previous| between(previous.day_zero, on));
+        let gap = previous.map(|previous| between(previous.starts_on, on));
         let compact = world.protocol.series.iter().find(|compact| Some(compact.gap_days) == gap);
-        let dropped = compact.is_some_and(|compact| !compact.preparation.contains(&rule.key));
+        let key = rule.stands_for.as_ref().unwrap_or(&rule.key);
+        let dropped =
+            compact.is_some_and(|compact| !compact.preparation.iter().any(|kept| kept == key || *kept == rule.key));
         let start = planned.min(session.start);
         let wanted = Wanted {
             session: Some(session),
             hangs_on: Some(planned),
             against: Against::of(gap.is_some_and(|gap| gap <= 0), dropped),
             not_after: Some(start),
+            starts: Some(start),
+            last_date: None,
             though_quiet: false,
             card: false,
             times: &|_| Vec::new(),
@@ -192,14 +227,15 @@ impl<'a> Found<'_, 'a> {
                 let dates: Vec<_> = before.iter().map(|n| on.saturating_sub(n.days())).collect();
                 if dates.iter().all(|one| first <= *one) {
                     let times = |jitter| dates.iter().flat_map(|one| world.parts(rule, *one, jitter)).collect();
-                    self.call(rule, 0, &Wanted { times: &times, ..wanted });
+                    let last_date = dates.iter().copied().max();
+                    self.call(rule, 0, &Wanted { times: &times, last_date, ..wanted });
                 }
             }
             Anchor::BeforeStart { hours: n, earliest, at_least_minutes } if date == on => {
                 let until = start - minutes(*at_least_minutes);
                 let from = (planned - hours(*n)).max(world.wall(on, *earliest));
                 let times = |_| if from <= until { vec![Chance { from, until, base: on }] } else { Vec::new() };
-                self.call(rule, 0, &Wanted { times: &times, not_after: Some(until), ..wanted });
+                self.call(rule, 0, &Wanted { times: &times, not_after: Some(until), last_date: Some(on), ..wanted });
             }
             _ => {}
         }
@@ -218,7 +254,8 @@ impl<'a> Found<'_, 'a> {
         if rule.at_home && session.fact.supervised {
             return;
         }
-        let gap = next.map(|next| between(session.day_zero, next.starts_on));
+        let gap = next.map(|next| between(session.starts_on, next.starts_on));
+        let room = next.map(|next| between(session.day_zero, next.starts_on));
         let compact = world.protocol.series.iter().find(|compact| Some(compact.gap_days) == gap);
         let kept = match compact {
             Some(compact) => {
@@ -227,7 +264,7 @@ impl<'a> Found<'_, 'a> {
                 let one = compact.one_of.iter().find(|key| !left_out(key));
                 compact.days.contains(&rule.key) || one.is_some_and(|one| *one == rule.key)
             }
-            None => gap.is_none_or(|gap| n < gap),
+            None => room.is_none_or(|room| n < room),
         };
         let said = !session.fact.provisional || n <= 1;
         let late = world.protocol.rules.iter().filter(|rule| !rule.at_home).any(|rule| match rule.anchor {
@@ -238,7 +275,8 @@ impl<'a> Found<'_, 'a> {
             let (_, though_quiet, card) = world.hours_after(rule, session, end, hours);
             (though_quiet, card)
         });
-        let not_after = next.filter(|_| gap.is_some_and(|gap| n >= gap)).map(|next| next.start);
+        let not_after = next.filter(|_| room.is_some_and(|room| n >= room)).map(|next| next.start);
+        let eve = next.filter(|_| not_after.is_none()).map(|next| next.starts_on.yesterday().unwrap());
         let times = |jitter| -> Vec<Chance> {
             if let Some(hours) = after_end {
                 return vec![world.hours_after(rule, session, end, hours).0];
@@ -267,6 +305,8 @@ impl<'a> Found<'_, 'a> {
             hangs_on: Some(end),
             against: Against::of(gap.is_some_and(|gap| gap <= 0), n > 0 && !(said && kept)),
             not_after,
+            starts: None,
+            last_date: eve,
             though_quiet,
             card,
             times: &times,
@@ -275,7 +315,7 @@ impl<'a> Found<'_, 'a> {
     }
 
     /// "Recurring rules anchor to the start of care, occurrence = whole periods since."
-    fn again_and_again(&mut self, rule: &'a Rule, date: Date, last: Option<&Session<'_>>) {
+    fn again_and_again(&mut self, rule: &'a Rule, date: Date, sessions: &[Session<'_>]) {
         let world = self.world;
         let origin = world.date(world.facts.care_start);
         let period = match rule.anchor {
@@ -285,22 +325,34 @@ impl<'a> Found<'_, 'a> {
         };
         let since = between(origin, date);
         let horizon = i64::from(world.protocol.horizon_days);
-        let between_windows =
-            last.is_some_and(|last| last.fact.ended_at.is_some() && between(last.day_zero, date) > horizon);
+        let last = sessions.iter().rfind(|one| one.day_zero <= date);
+        let long_ago = last.is_some_and(|last| last.fact.ended_at.is_some() && between(last.day_zero, date) > horizon);
+        let soon = sessions.iter().any(|one| one.day_zero > date && between(date, one.starts_on) <= 7);
         let asked = if period == 7 {
-            world.facts.weekly_day.on_or_after(date) == date && between_windows
+            world.facts.weekly_day.on_or_after(date) == date && long_ago && !soon
         } else {
             since > 0 && since % 28 == 0
         };
         if since < 0 || !asked {
             return;
         }
-        let times = |jitter| world.parts(rule, date, jitter);
+        let times = |jitter| {
+            let later = match rule.expires {
+                Expiry::Hours(hours) if period == 28 => hours / 24,
+                _ => 0,
+            };
+            let days = (0..=later).map(|more| date.saturating_add(more.days()));
+            days.filter(|day| period == 7 || !world.near_a_session(*day))
+                .flat_map(|day| world.parts(rule, day, jitter))
+                .collect()
+        };
         let wanted = Wanted {
             session: None,
             hangs_on: None,
             against: Against::Nothing,
             not_after: None,
+            starts: None,
+            last_date: None,
             though_quiet: false,
             card: false,
             times: &times,
@@ -323,6 +375,8 @@ impl<'a> Found<'_, 'a> {
                     times: Vec::new(),
                     opens: out.due_at,
                     not_after: None,
+                    starts: None,
+                    last_date: None,
                     though_quiet: false,
                     card: false,
                     went_out: Some(out.due_at),

@@ -20,6 +20,7 @@ pub(super) struct Chance {
 pub(super) struct Session<'a> {
     pub(super) fact: &'a InfusionFact,
     pub(super) start: Timestamp,
+    pub(super) ends: Timestamp,
     pub(super) starts_on: Date,
     pub(super) day_zero: Date,
 }
@@ -31,12 +32,15 @@ impl<'a> World<'a> {
             .infusions
             .iter()
             .map(|fact| {
+                let planned = minutes(i64::from(fact.planned_minutes));
                 let start = fact.started_at.or(fact.planned_start).or(fact.ended_at).unwrap();
                 let day_zero = self.date(fact.ended_at.unwrap_or(start));
-                Session { fact, start, starts_on: self.date(start), day_zero }
+                let ends = fact.ended_at.unwrap_or(plus(start, planned)).max(start);
+                Session { fact, start, ends, starts_on: self.date(start), day_zero }
             })
             .collect();
-        list.sort_by_key(|one| (one.start, one.fact.id));
+        // The day-0 set hangs on the last end.
+        list.sort_by_key(|one| (one.ends, one.start, one.fact.id));
         list
     }
 

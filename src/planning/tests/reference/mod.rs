@@ -13,7 +13,7 @@ use self::calls::{Call, calls};
 use super::*;
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Id, Zone};
-use crate::planning::protocol::{Effort, Expiry};
+use crate::planning::protocol::{Anchor, Effort, Expiry};
 
 /// The parts of a prompt that are compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,14 +128,25 @@ impl World<'_> {
     }
 
     fn expires(&self, call: &Call<'_>, base: Date, planned: Timestamp) -> Timestamp {
-        match call.rule.expires {
+        let expires = match call.rule.expires {
             Expiry::Hours(n) => plus(planned, hours(n)),
             Expiry::Until { days, time } => self.wall(base.saturating_add(days.days()), time),
-        }
+        };
+        call.starts.map_or(expires, |start| expires.min(start))
     }
 
-    /// Finds its time after `previous`, the last prompt that was not for safety, and its expiry there.
-    fn place(&self, call: &Call<'_>, previous: Option<Timestamp>) -> Option<(Timestamp, Timestamp)> {
+    /// "Silence": from the start of any infusion, planned ones by their planned minutes, to its end and the acute phase.
+    fn silent(&self, rule: &Rule, at: Timestamp) -> bool {
+        !rule.at_home
+            && self.facts.infusions.iter().any(|one| {
+                let start = one.started_at.or(one.planned_start).or(one.ended_at).unwrap();
+                let end = one.ended_at.unwrap_or(plus(start, minutes(i64::from(one.planned_minutes))));
+                start <= at && at < plus(end.max(start), self.protocol.window.acute(one.route))
+            })
+    }
+
+    /// Finds its time and expiry, three hours from `others`, the prompts of these days that are not for safety.
+    fn place(&self, call: &Call<'_>, others: &[Timestamp]) -> Option<(Timestamp, Timestamp)> {
         if let Some(due) = call.went_out {
             let base = call.times.first().map_or(self.date(due), |time| time.base);
             return Some((due, self.expires(call, base, due)));
@@ -143,33 +154,54 @@ impl World<'_> {
         let safety = call.rule.kind == PromptKind::Safety;
         let spacing = minutes(self.protocol.spacing_minutes);
         call.times.iter().find_map(|time| {
-            let mut planned = time.from;
-            if let Some(previous) = previous.filter(|_| !safety) {
-                planned = planned.max(plus(previous, spacing));
-            }
-            if planned > time.until {
-                return None;
-            }
-            let expires = self.expires(call, time.base, planned);
-            let mut due = if call.though_quiet { planned } else { self.awake_from(planned) };
-            if due >= expires || (!safety && self.rests(due)) {
-                return None;
-            }
-            let last = time.until.max(due);
-            while call.rule.effort == Effort::Effortful && (!self.ready(due) || self.quiet(due)) {
-                // Whole minutes but for one: "24 hours old" is over a moment after it.
-                let moment = plus(due, SignedDuration::from_micros(1));
-                let over = self.ready(moment) && !self.quiet(moment);
-                due = if over { moment } else { plus(due, minutes(1)) };
-                if due > last {
+            // Its first place is the start of its time, or three hours after a prompt that would be too near.
+            let (mut planned, mut due) = (time.from, self.lands(call, time.from, time.until)?);
+            while let Some(near) =
+                others.iter().filter(|other| !safety && due.duration_since(**other).abs() < spacing).max()
+            {
+                planned = plus(*near, spacing);
+                if planned > time.until {
                     return None;
                 }
+                due = self.lands(call, planned, time.until)?;
             }
-            if call.not_after.is_some_and(|not_after| due > not_after) || (!safety && self.rests(due)) {
+            let expires = self.expires(call, time.base, planned);
+            let moved = self.date(due) != self.date(planned);
+            let strays = moved && call.last_date.is_some_and(|last| last < self.date(due));
+            let late = call.not_after.is_some_and(|not_after| due > not_after);
+            let recurs = matches!(call.rule.anchor, Anchor::Weekly | Anchor::Monthly);
+            let wrong = due >= expires || strays || late || (!safety && self.rests(due)) || self.too_soon(call, due);
+            (!(wrong || recurs && self.near_a_session(self.date(due)))).then_some((due, expires))
+        })
+    }
+
+    /// Finds the first moment after `planned` that is not quiet, not in a session, and one of readiness. Quiet hours may
+    /// last longer than its part of the day, nothing else may.
+    fn lands(&self, call: &Call<'_>, planned: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let mut due = if call.though_quiet { planned } else { self.awake_from(planned) };
+        if call.rule.kind != PromptKind::Safety && self.rests(due) {
+            return None;
+        }
+        let last = until.max(due);
+        let blocked = |at: Timestamp| {
+            let effort = call.rule.effort == Effort::Effortful;
+            (self.quiet(at) && !call.though_quiet) || self.silent(call.rule, at) || (effort && !self.ready(at))
+        };
+        while blocked(due) {
+            // Whole minutes but for one: "24 hours old" is over a moment after it.
+            let moment = plus(due, SignedDuration::from_micros(1));
+            due = if blocked(moment) { plus(due, minutes(1)) } else { moment };
+            if due > last {
                 return None;
             }
-            (!self.too_soon(call, due)).then_some((due, expires))
-        })
+        }
+        Some(due)
+    }
+
+    /// "mnt.* never on a day 0 or 1."
+    fn near_a_session(&self, date: Date) -> bool {
+        let near = |one: &chances::Session<'_>| date == one.starts_on || (0..=1).contains(&between(one.day_zero, date));
+        self.sessions().iter().any(near)
     }
 
     /// Whether a measure would come within 24 hours after an infusion, or too soon after the last one.
@@ -204,7 +236,7 @@ impl World<'_> {
     fn burden<'c>(&self, calls: impl Iterator<Item = &'c Call<'c>>) -> (u32, u32) {
         let caps = &self.protocol.caps;
         let (mut prompts, mut total, mut free) = (0, 0, caps.free_dials_per_day);
-        for call in calls.filter(|call| call.rule.push && !call.rule.optional) {
+        for call in calls.filter(|call| call.counts()) {
             if call.rule.kind == PromptKind::Habit && call.rule.minutes <= caps.free_dial_minutes && free > 0 {
                 free -= 1;
             } else {
@@ -218,26 +250,22 @@ impl World<'_> {
 
 type Placed<'c, 'a> = (&'c Call<'a>, Timestamp, Timestamp);
 
-/// Places the prompts of one date, in the order in which places are given. `previous` is the last prompt before that
-/// date.
-fn day<'c, 'a>(
-    world: &World<'a>,
-    date: Date,
-    calls: &[&'c Call<'a>],
-    previous: Option<Timestamp>,
-) -> Vec<Placed<'c, 'a>> {
+/// Places the prompts of one date, in the order in which places are given. `before` are the prompts of earlier
+/// dates that are not for safety.
+fn day<'c, 'a>(world: &World<'a>, date: Date, calls: &[&'c Call<'a>], before: &[Timestamp]) -> Vec<Placed<'c, 'a>> {
     let (most, longest) = world.cap(date);
     let mut kept: Vec<&'c Call<'a>> = Vec::new();
     let mut placed = Vec::new();
     for call in calls {
         let with: Vec<_> = kept.iter().copied().chain([*call]).collect();
         let (prompts, total) = world.burden(with.iter().copied());
-        let counts = call.rule.push && !call.rule.optional;
+        let counts = call.counts();
         let surely = call.rule.priority == 1 || call.went_out.is_some();
         if counts && !surely && (prompts > most || total > longest) {
             continue;
         }
-        if let Some(found) = in_order(world, date, &with, previous) {
+        let found = in_order(world, date, &with, before, true).or_else(|| in_order(world, date, &with, before, false));
+        if let Some(found) = found {
             (kept, placed) = (with, found);
         }
     }
@@ -245,22 +273,26 @@ fn day<'c, 'a>(
     placed
 }
 
-/// Places all of `calls` on `date`, in the order of the times that each would have alone; `None` if one has no place.
+/// Places all of `calls` on `date`, in the order of the times that each would have alone, those with one part of the day
+/// first if asked so; `None` if one has no place.
 fn in_order<'c, 'a>(
     world: &World<'a>,
     date: Date,
     calls: &[&'c Call<'a>],
-    previous: Option<Timestamp>,
+    before: &[Timestamp],
+    one_part_first: bool,
 ) -> Option<Vec<Placed<'c, 'a>>> {
-    let mut calls: Vec<_> = calls.iter().map(|call| (world.place(call, None).unwrap().0, *call)).collect();
+    let mut calls: Vec<_> = calls.iter().map(|call| (world.place(call, &[]).unwrap().0, *call)).collect();
     // Of two with the same time and the same key, the one that was taken first goes first.
-    calls.sort_by_key(|(alone, call)| (*alone, &call.rule.key));
-    let mut previous = previous;
+    calls.sort_by_key(|(alone, call)| {
+        (one_part_first && call.rule.window.len() > 1, call.went_out.is_none(), *alone, &call.rule.key)
+    });
+    let mut others = before.to_vec();
     let mut placed = Vec::new();
     for (_, call) in calls {
-        let (due, expires) = world.place(call, previous).filter(|(due, _)| world.date(*due) == date)?;
+        let (due, expires) = world.place(call, &others).filter(|(due, _)| world.date(*due) == date)?;
         if call.rule.kind != PromptKind::Safety {
-            previous = Some(due);
+            others.push(due);
         }
         placed.push((call, due, expires));
     }
@@ -280,7 +312,7 @@ pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> V
     world.today = world.date(now);
     let calls = calls(&world);
     let mut by_date: Vec<(Date, &Call<'_>)> =
-        calls.iter().filter_map(|call| Some((world.date(world.place(call, None)?.0), call))).collect();
+        calls.iter().filter_map(|call| Some((world.date(world.place(call, &[])?.0), call))).collect();
     by_date.sort_by_key(|(date, call)| {
         (
             *date,
@@ -297,15 +329,17 @@ pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> V
     let mut all: Vec<Placed<'_, '_>> = Vec::new();
     for date in &dates {
         let those: Vec<_> = by_date.iter().filter(|(on, _)| on == date).map(|(_, call)| *call).collect();
-        let previous = all.iter().rev().find(|(call, ..)| call.rule.kind != PromptKind::Safety).map(|(_, due, _)| *due);
-        all.extend(day(&world, *date, &those, previous));
+        let others = all.iter().filter(|(call, ..)| call.rule.kind != PromptKind::Safety);
+        let before: Vec<_> = others.map(|(_, due, _)| *due).collect();
+        all.extend(day(&world, *date, &those, &before));
     }
+    let reminders = reminders(&world, &all);
     let mut asked: Vec<_> = all
         .iter()
         .filter(|(call, due, _)| {
             !call.orphan && between(world.today, world.date(*due)) <= i64::from(protocol.horizon_days)
         })
-        .map(|one| asked(one, reminder(&world, &all, one)))
+        .map(|one| asked(one, reminders.iter().find(|(id, _)| *id == one.0.id).map(|(_, at)| *at)))
         .collect();
     asked.sort();
     asked
@@ -325,37 +359,42 @@ fn asked(&(call, due, expires): &Placed<'_, '_>, reminder: Option<Timestamp>) ->
     }
 }
 
-/// Finds the instant of the reminder of `this`: half-way to its expiry, outside quiet hours, if that date has a place
-/// left after all prompts and all earlier reminders.
-fn reminder(world: &World<'_>, all: &[Placed<'_, '_>], this: &Placed<'_, '_>) -> Option<Timestamp> {
+/// Gives reminders, date by date: half-way to the expiry, outside quiet hours and sessions, three hours from other prompts
+/// and reminders, as long as the date has places left. Those of safety checks need neither.
+fn reminders(world: &World<'_>, all: &[Placed<'_, '_>]) -> Vec<(Id<Prompt>, Timestamp)> {
+    let spacing = minutes(world.protocol.spacing_minutes);
     let half = |(call, due, expires): &Placed<'_, '_>| {
         let at = plus(*due, SignedDuration::from_secs(expires.duration_since(*due).as_secs() / 2));
         let safety = call.rule.kind == PromptKind::Safety;
-        let may = !call.orphan && call.rule.push && !call.rule.optional && at > *due;
-        (may && !world.quiet(at) && (safety || !world.rests(at))).then_some(at)
+        let may = !call.orphan && !call.card && call.rule.push && !call.rule.optional && call.rule.minutes > 1;
+        let fits = !world.quiet(at) && !world.silent(call.rule, at) && (safety || !world.rests(at));
+        (may && at > *due && fits).then_some(at)
     };
-    let at = half(this)?;
-    if this.0.rule.kind == PromptKind::Safety {
-        return Some(at);
+    let mut wanted: Vec<_> = all.iter().filter_map(|one| Some((half(one)?, one))).collect();
+    wanted.sort_by_key(|(at, (call, ..))| (world.date(*at), call.rule.priority, call.rule.kind, *at));
+    let mut given: Vec<(Id<Prompt>, Timestamp)> = Vec::new();
+    let mut spaced: Vec<Timestamp> = Vec::new();
+    for (at, (call, ..)) in wanted {
+        if call.rule.kind == PromptKind::Safety {
+            given.push((call.id, at));
+            continue;
+        }
+        let date = world.date(at);
+        // Dials are free in the order in which places were given.
+        let mut on_date: Vec<_> =
+            all.iter().filter(|(_, due, _)| world.date(*due) == date).map(|(call, ..)| *call).collect();
+        on_date.sort_by_key(|call| {
+            (call.went_out.is_none(), call.rule.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
+        });
+        let (taken, _) = world.burden(on_date.into_iter());
+        let reminded = spaced.iter().filter(|other| world.date(**other) == date).count();
+        let others = all.iter().filter(|(other, ..)| other.rule.kind != PromptKind::Safety && other.id != call.id);
+        let apart = |other: Timestamp| at.duration_since(other).abs() >= spacing;
+        let free = others.map(|(_, due, _)| *due).chain(spaced.iter().copied()).all(apart);
+        if free && taken + u32::try_from(reminded).unwrap() < world.cap(date).0 {
+            given.push((call.id, at));
+            spaced.push(at);
+        }
     }
-    let date = world.date(at);
-    let on_date = all.iter().filter(|(_, due, _)| world.date(*due) == date).map(|(call, ..)| *call);
-    // Dials are free in the order in which places were given.
-    let mut on_date: Vec<_> = on_date.collect();
-    on_date.sort_by_key(|call| {
-        (call.went_out.is_none(), call.rule.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
-    });
-    let (taken, _) = world.burden(on_date.into_iter());
-    let left = world.cap(date).0.saturating_sub(taken);
-    let rank =
-        |place: usize, one: &Placed<'_, '_>| half(one).map(|at| (one.0.rule.priority, one.0.rule.kind, at, place));
-    let place = all.iter().position(|one| one.0.id == this.0.id)?;
-    let mine = rank(place, this)?;
-    let before = all
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| one.0.rule.kind != PromptKind::Safety && half(one).is_some_and(|at| world.date(at) == date))
-        .filter(|(place, one)| rank(*place, one).is_some_and(|other| other < mine))
-        .count();
-    (u32::try_from(before).unwrap() < left).then_some(at)
+    given
 }

@@ -1,0 +1,37 @@
+//! The silences: the times of sessions, with their acute phases.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::planning::facts::{Facts, InfusionFact};
+use crate::planning::window::WindowParams;
+
+impl InfusionFact {
+    /// Returns the start and the end of the session. One that is not over is as long as planned.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let start = self.started_at.or(self.planned_start).or(self.ended_at)?;
+        let length = SignedDuration::from_mins(i64::from(self.planned_minutes));
+        let end = self.ended_at.or_else(|| start.saturating_add(length).ok())?;
+        Some((start, end.max(start)))
+    }
+
+    /// Returns the time in which nothing leaves the server because of this session: from its start to the end of its
+    /// acute phase. Only checks of use at home may.
+    pub fn silence(&self, params: &WindowParams) -> Option<(Timestamp, Timestamp)> {
+        let (start, end) = self.span()?;
+        Some((start, end.saturating_add(params.acute(self.route)).ok()?))
+    }
+}
+
+/// The silences of one patient.
+pub(super) struct Silences(Vec<(Timestamp, Timestamp)>);
+
+impl Silences {
+    pub(super) fn new(params: &WindowParams, facts: &Facts) -> Self {
+        Self(facts.infusions.iter().filter_map(|infusion| infusion.silence(params)).collect())
+    }
+
+    /// Returns the end of the silence around `at`, if there is one.
+    pub(super) fn end(&self, at: Timestamp) -> Option<Timestamp> {
+        self.0.iter().filter(|(from, until)| *from <= at && at < *until).map(|(_, until)| *until).max()
+    }
+}
