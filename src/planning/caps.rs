@@ -64,6 +64,9 @@ pub struct Caps {
     pub free_dials_per_day: u32,
     /// The longest duration of such a dial in minutes.
     pub free_dial_minutes: u32,
+    /// The days after the last infusion of a series on which every dial counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full_days_after_series: Vec<i32>,
 }
 
 /// The number of reminders of one prompt.
@@ -84,7 +87,8 @@ pub struct Compact {
     pub gap_days: i64,
     /// The rules of day 1 and later that are kept.
     pub days: Vec<String>,
-    /// The alternatives, of which the first that is not left out for the patient is kept.
+    /// The alternatives. They take turns by the number of the session; one that is left out for the patient gives its
+    /// turn to the next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
     /// The rules of the preparation of the next infusion that are kept.
@@ -97,10 +101,12 @@ impl Compact {
         self.preparation.iter().any(|kept| kept == key)
     }
 
-    /// Whether the rule `key`, of day 1 or later, is kept for a patient with these overrides.
-    pub fn keeps(&self, key: &str, overrides: &[Override]) -> bool {
+    /// Whether the rule `key`, of day 1 or later, is kept after the session with this number in its series, from 0, for a
+    /// patient with these overrides.
+    pub fn keeps(&self, key: &str, session: u32, overrides: &[Override]) -> bool {
         let out = |key: &str| overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut);
-        let first = self.one_of.iter().find(|key| !out(key));
-        self.days.iter().chain(first).any(|kept| kept == key)
+        let turn = usize::try_from(session).unwrap_or(0) % self.one_of.len().max(1);
+        let chosen = self.one_of.iter().cycle().skip(turn).take(self.one_of.len()).find(|key| !out(key));
+        self.days.iter().chain(chosen).any(|kept| kept == key)
     }
 }

@@ -44,6 +44,8 @@ pub struct Existing {
     pub anchor: Option<Id<Infusion>>,
     /// The start or end of the infusion from which its time is computed.
     pub hangs_on: Option<Timestamp>,
+    /// The number of the wording of its text.
+    pub wording: u32,
     /// The reason for its time.
     pub why: Why,
 }
@@ -161,7 +163,7 @@ impl Existing {
         let moved = times != (to.due_at, to.expires_at, to.reminder_at);
         match () {
             () if self.zone != to.zone.name() => Some(MoveReason::Zone),
-            () if self.anchor != to.anchor => Some(MoveReason::Infusion),
+            () if self.anchor != to.anchor || self.wording != to.wording => Some(MoveReason::Infusion),
             () if moved && self.hangs_on != to.hangs_on => Some(MoveReason::Infusion),
             () if self.protocol_version != to.protocol_version => Some(MoveReason::Protocol),
             () if self.due_at != to.due_at => Some(MoveReason::Placed(to.why)),

@@ -174,6 +174,7 @@ pub enum Expiry {
 /// One rule of a protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of the file, which are independent of each other")]
 pub struct Rule {
     /// Its name, unique in the protocol and part of the prompt's id.
     pub key: String,
@@ -215,6 +216,15 @@ pub struct Rule {
     /// The key of the rule in whose place it comes, wherever it is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_for: Option<String>,
+    /// Whether it is only asked in a series, where the shortened template names it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_in_series: bool,
+    /// The least number of days between two of its prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_days_apart: Option<i64>,
+    /// The day after the infusion since which no prompt may have been answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless_answered_since: Option<i32>,
     /// The local time from which it may come after a session that ended too late for a check in the evening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_late_session: Option<Time>,
@@ -223,12 +233,34 @@ pub struct Rule {
     pub exercises: Vec<String>,
     /// The text, with placeholders in braces.
     pub text: String,
+    /// More wordings of the text, for the second and third session of a series; then it is the first one's turn again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wordings: Vec<String>,
+    /// Why it is asked, and why then: one plain sentence for the patient.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub because: String,
 }
 
 impl Rule {
     /// Whether it leaves the server.
     pub fn counts(&self) -> bool {
         self.push && !self.optional
+    }
+
+    /// Lists every wording of its text.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.text).chain(&self.wordings).map(String::as_str)
+    }
+
+    /// Returns the wording with this number, which comes from [`Rule::wording`].
+    pub fn text_of(&self, wording: u32) -> &str {
+        let more = usize::try_from(wording).unwrap_or(0).checked_sub(1);
+        more.and_then(|n| self.wordings.get(n)).unwrap_or(&self.text)
+    }
+
+    /// Returns the number of the wording for the session with this number in its series, both from 0.
+    pub fn wording(&self, session: u32) -> u32 {
+        session % u32::try_from(self.texts().count()).unwrap_or(1)
     }
 
     /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not.

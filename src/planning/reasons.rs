@@ -33,6 +33,7 @@ pub fn dropped_in_words(reason: DropReason) -> &'static str {
         DropReason::NotReady => {
             "it would ask too much of somebody who has just landed, or who said that things feel unreal"
         }
+        DropReason::Answered => "it is for quiet days, and the patient has answered",
         DropReason::Replaced => "another prompt comes in its place",
         DropReason::Merged => "another infusion on the same date takes its place",
         DropReason::Series => "the next infusion follows so soon that only a part of the template is kept",

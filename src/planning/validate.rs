@@ -20,8 +20,8 @@ impl Protocol {
             fault((1..=5).contains(&rule.priority), key, "the priority is between 1 and 5");
             fault(rule.optional == (rule.priority == 5), key, "priority 5 is what is optional");
             fault(rule.push != rule.optional, key, "what is optional is not pushed, all else is");
-            fault(rule.text.chars().count() <= 240, key, "the text has at most 240 characters");
-            fault(!rule.text.is_empty(), key, "the text is empty");
+            fault(rule.texts().all(|text| text.chars().count() <= 240), key, "the text has at most 240 characters");
+            fault(rule.texts().all(|text| !text.is_empty()), key, "the text is empty");
             fault(rule.minutes > 0, key, "it takes time");
             let effortful =
                 rule.kind == PromptKind::Exercise || (rule.kind == PromptKind::Reflection && rule.minutes > 5);
@@ -74,7 +74,7 @@ impl Protocol {
 
 /// Whether each `{…}` is an exercise that the rule offers or one of the words that are filled in.
 fn placeholders_known(rule: &Rule) -> bool {
-    rule.text.split('{').skip(1).all(|rest| {
+    rule.texts().flat_map(|text| text.split('{').skip(1)).all(|rest| {
         rest.split_once('}').is_some_and(|(name, _)| match name.strip_prefix("ex:") {
             Some(key) => rule.exercises.iter().any(|known| known == key),
             None => matches!(name, "therapist_name" | "last_takeaway"),

@@ -249,6 +249,7 @@ impl StoredPrompt {
             zone: self.doc.planned.zone.name().to_owned(),
             protocol_version: self.doc.planned.protocol_version,
             anchor: self.doc.planned.anchor,
+            wording: self.doc.planned.wording,
             hangs_on: self.doc.planned.hangs_on,
             why: self.doc.planned.why,
         }

@@ -34,3 +34,10 @@ pub(super) fn title(key: &str) -> String {
     let found = catalogue::find(key, None).map(|exercise| Words::of(exercise, "en").title().to_owned());
     found.unwrap_or_else(|| key.replace('-', " "))
 }
+
+/// Writes one line about an exercise for somebody who chooses: its title, its minutes, what it is for.
+pub(super) fn choice(key: &str) -> String {
+    let Some(exercise) = catalogue::find(key, None) else { return title(key) };
+    let words = Words::of(exercise, "en");
+    format!("{}, {} min: {}", words.title(), exercise.minutes, words.find("purpose").unwrap_or_default())
+}

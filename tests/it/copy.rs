@@ -48,10 +48,14 @@ fn protocol() -> Value {
     json("src/planning/protocol.json")
 }
 
-/// The key and the text of each rule.
+/// The key and the texts of each rule: every wording, and why it is asked.
 fn rules(protocol: &Value) -> impl Iterator<Item = (&str, &str)> {
     let rules = protocol["rules"].as_array().unwrap().iter();
-    rules.map(|rule| (rule["key"].as_str().unwrap(), rule["text"].as_str().unwrap()))
+    rules.flat_map(|rule| {
+        let wordings = rule["wordings"].as_array().into_iter().flatten();
+        let texts = [&rule["text"], &rule["because"]].into_iter().chain(wordings);
+        texts.map(|text| (rule["key"].as_str().unwrap(), text.as_str().unwrap()))
+    })
 }
 
 /// The texts of each exercise of a locale, and those common to all.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::calendar::{Calendar, days};
@@ -41,6 +41,8 @@ pub(super) struct Candidate<'a> {
     pub(super) occurrence: u32,
     /// The date of day 0.
     pub(super) zero: Option<Date>,
+    /// The number of the wording of its text.
+    pub(super) wording: u32,
     /// The start of its first window: the jitter decides nothing about places.
     pub(super) opens: Timestamp,
     /// The slots, in the order in which they are tried.
@@ -175,6 +177,7 @@ impl<'a> CandidateBuilder<'a, '_> {
             anchor,
             occurrence,
             zero,
+            wording: session.map_or(0, |session| rule.wording(session.number)),
             opens,
             slots,
             awake: false,
@@ -202,6 +205,13 @@ impl<'a> CandidateBuilder<'a, '_> {
     fn lacks(&self, rule: &Rule) -> Option<DropReason> {
         let has = rule.requires.iter().all(|wanted| self.facts.holds.contains(wanted));
         (!has).then_some(DropReason::Prerequisite)
+    }
+
+    /// Whether a rule for quiet days finds that the patient has answered a prompt in them.
+    fn is_answered_since(&self, rule: &Rule, session: &Session<'_>) -> bool {
+        let Some(day) = rule.unless_answered_since else { return false };
+        let since = self.calendar.instant(session.date.saturating_add(day.days()), Time::midnight());
+        self.facts.settled.iter().filter_map(|past| past.answered_at).any(|at| at >= since)
     }
 
     /// Whether another rule comes in the place of `rule` for this session.
@@ -248,7 +258,7 @@ impl<'a> CandidateBuilder<'a, '_> {
             self.call(rule, Some(session), occurrence + 1, None, limits, |calendar, jitter| slots(calendar, jitter));
         } else if rule.kind == PromptKind::Safety && useful {
             let again = move |_: &Calendar<'_>, _| {
-                vec![TimeSlot { from: soon, until: Timestamp::MAX, base, why: Why::Corrected }]
+                vec![TimeSlot { from: soon, opens: soon, until: Timestamp::MAX, base, why: Why::Corrected }]
             };
             self.call(rule, Some(session), occurrence + 1, None, Limits::default(), again);
         }
@@ -267,12 +277,13 @@ impl<'a> CandidateBuilder<'a, '_> {
             let against = || match gap {
                 Some(..=0) => Some(DropReason::Merged),
                 Some(gap) => {
-                    let compact = protocol.series.iter().find(|compact| compact.gap_days == gap)?;
+                    let compact = protocol.series.iter().find(|compact| compact.gap_days == gap);
+                    let Some(compact) = compact else { return rule.only_in_series.then_some(DropReason::Series) };
                     let kept = compact.prepares(&rule.key)
                         || rule.stands_for.as_ref().is_some_and(|key| compact.prepares(key));
                     (!kept).then_some(DropReason::Series)
                 }
-                None => None,
+                None => rule.only_in_series.then_some(DropReason::Series),
             };
             match &rule.anchor {
                 Anchor::BeforeNextDays(before) => {
@@ -300,7 +311,11 @@ impl<'a> CandidateBuilder<'a, '_> {
                         let earliest = calendar.instant(date, *earliest);
                         let from = back(planned, SignedDuration::from_hours(*hours)).max(earliest);
                         let why = Why::BeforeStart;
-                        if from > latest { Vec::new() } else { vec![TimeSlot { from, until: latest, base: date, why }] }
+                        if from > latest {
+                            Vec::new()
+                        } else {
+                            vec![TimeSlot { from, opens: from, until: latest, base: date, why }]
+                        }
                     });
                 }
                 _ => {}
@@ -330,10 +345,14 @@ impl<'a> CandidateBuilder<'a, '_> {
                 (Some(..=0), _) => Some(DropReason::Merged),
                 _ if day == 0 => None,
                 _ if session.fact.provisional && day > 1 => Some(DropReason::Provisional),
-                (_, Some(compact)) => (!compact.keeps(&rule.key, &self.facts.overrides)).then_some(DropReason::Series),
+                (_, Some(compact)) => {
+                    let kept = compact.keeps(&rule.key, session.number, &self.facts.overrides);
+                    (!kept).then_some(DropReason::Series)
+                }
                 (Some(_), None) => room.is_some_and(|room| i64::from(day) >= room).then_some(DropReason::Superseded),
                 (None, None) => None,
-            };
+            }
+            .or_else(|| self.is_answered_since(rule, session).then_some(DropReason::Answered));
             let deadline = next.map(|next| next.start).filter(|_| room.is_some_and(|room| i64::from(day) >= room));
             // What was meant for a day before the next session does not move into that day.
             let eve = next.filter(|_| deadline.is_none()).and_then(|next| next.start_date.yesterday().ok());
@@ -353,7 +372,8 @@ impl<'a> CandidateBuilder<'a, '_> {
                     (_, Some(time)) => {
                         let mut slots = windows(protocol, rule, calendar, date, jitter);
                         if let Some(first) = slots.first_mut() {
-                            *first = TimeSlot { from: calendar.instant(date, time), why: Why::LateSession, ..*first };
+                            let from = calendar.instant(date, time);
+                            *first = TimeSlot { from, opens: from, why: Why::LateSession, ..*first };
                         }
                         slots
                     }
@@ -361,7 +381,7 @@ impl<'a> CandidateBuilder<'a, '_> {
                     _ if day == 0 => windows(protocol, rule, calendar, date, jitter)
                         .into_iter()
                         .filter(|slot| slot.until > end)
-                        .map(|slot| TimeSlot { from: slot.from.max(end), ..slot })
+                        .map(|slot| TimeSlot { from: slot.from.max(end), opens: slot.opens.max(end), ..slot })
                         .collect(),
                     _ if rule.kind == PromptKind::Measure => later_days(protocol, rule, calendar, date, jitter),
                     _ => {
@@ -392,6 +412,7 @@ impl<'a> CandidateBuilder<'a, '_> {
                     anchor: None,
                     occurrence: 0,
                     zero: None,
+                    wording: 0,
                     opens: settled.due_at,
                     slots: Vec::new(),
                     awake: false,

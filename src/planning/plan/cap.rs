@@ -28,7 +28,7 @@ impl Placed<'_, '_> {
 
     /// Converts it to a prompt of the plan.
     pub(super) fn planned(&self, protocol: &Protocol, calendar: &Calendar<'_>) -> Planned {
-        let Candidate { rule, id, anchor, occurrence, zero, .. } = *self.candidate;
+        let Candidate { rule, id, anchor, occurrence, zero, wording, .. } = *self.candidate;
         let zone = calendar.zone(self.placement.due);
         let local = zone.local(self.placement.due);
         Planned {
@@ -50,6 +50,7 @@ impl Placed<'_, '_> {
             minutes: rule.minutes,
             optional: rule.optional,
             push: self.candidate.is_pushed(),
+            wording,
             hangs_on: self.candidate.hangs_on,
             why: self.placement.why,
         }
@@ -61,6 +62,7 @@ impl Placed<'_, '_> {
 struct Cap {
     prompts: u32,
     minutes: u32,
+    free_dials: u32,
 }
 
 /// The load of a date.
@@ -72,13 +74,13 @@ struct DayLoad {
 }
 
 impl DayLoad {
-    fn with(self, candidate: &Candidate<'_>, caps: &Caps) -> Self {
+    fn with(self, candidate: &Candidate<'_>, caps: &Caps, cap: Cap) -> Self {
         let rule = candidate.rule;
         if !candidate.is_capped() {
             return self;
         }
         let dial = rule.kind == PromptKind::Habit && rule.minutes <= caps.free_dial_minutes;
-        if dial && self.free_dials < caps.free_dials_per_day {
+        if dial && self.free_dials < cap.free_dials {
             return Self { free_dials: self.free_dials + 1, ..self };
         }
         Self { prompts: self.prompts + 1, minutes: self.minutes + rule.minutes, ..self }
@@ -92,13 +94,17 @@ impl DayLoad {
 /// Returns the cap of a date: that of its day after the last infusion, or that of a day of preparation if it is larger.
 fn cap_of(caps: &Caps, sessions: &Sessions<'_>, date: Date) -> Cap {
     let limit = |minutes: Option<u32>| minutes.unwrap_or(u32::MAX);
-    let mut cap = Cap { prompts: caps.later.prompts, minutes: limit(caps.later.minutes) };
+    let free_dials = caps.free_dials_per_day;
+    let mut cap = Cap { prompts: caps.later.prompts, minutes: limit(caps.later.minutes), free_dials };
     let last = sessions.0.iter().rev().find(|session| session.date <= date);
     if let Some(last) = last {
         let day = days(last.date, date);
         let held = caps.days.iter().find(|cap| i64::from(cap.first) <= day && day <= i64::from(cap.last));
         if let Some(held) = held {
-            cap = Cap { prompts: held.prompts, minutes: limit(held.minutes) };
+            cap = Cap { prompts: held.prompts, minutes: limit(held.minutes), free_dials };
+        }
+        if last.ends_series && caps.full_days_after_series.iter().any(|full| i64::from(*full) == day) {
+            cap.free_dials = 0;
         }
     }
     let before = 1..=i64::from(caps.preparation.days_before);
@@ -142,7 +148,12 @@ pub(super) fn take<'c, 'a>(
         let mut chosen: Vec<Arranged<'_, 'c, 'a>> = Vec::new();
         for wish in date {
             let held = wish.candidate.rule.priority == 1 || wish.candidate.settled.is_some();
-            let heavier = load.with(wish.candidate, caps);
+            let apart = wish.candidate.rule.min_days_apart;
+            if apart.zip(wish.latest_in(&taken, placer.calendar)).is_some_and(|(apart, since)| since < apart) {
+                drop(wish.candidate, DropReason::TooSoon);
+                continue;
+            }
+            let heavier = load.with(wish.candidate, caps, cap);
             if !held && wish.candidate.is_capped() && !heavier.within(cap) {
                 drop(wish.candidate, DropReason::Cap);
                 continue;
@@ -187,6 +198,14 @@ impl<'a> PlacementRequest<'_, 'a> {
     fn time(&self) -> (bool, Timestamp, &'a str) {
         let Candidate { rule, settled, .. } = self.candidate;
         (settled.is_none(), self.placement.due, &rule.key)
+    }
+
+    /// Counts the days since the last one of `taken` by the same rule; `None` for one that has gone out.
+    fn latest_in(&self, taken: &[Placed<'_, '_>], calendar: &Calendar<'_>) -> Option<i64> {
+        let Candidate { rule, settled, .. } = self.candidate;
+        let mut same = taken.iter().rev().filter(|other| other.candidate.rule.key == rule.key);
+        let latest = same.next().filter(|_| settled.is_none())?;
+        Some(days(calendar.date(latest.placement.due), self.date))
     }
 
     /// Whether it has more than one part of the day to go to.

@@ -49,12 +49,14 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let placer = place::Placer::new(protocol, facts, &calendar, &sessions);
     let taken = cap::take(&placer, &candidates, &mut dropped);
     let horizon = today.saturating_add(protocol.horizon_days.days());
-    let prompts = taken
+    let mut prompts: Vec<_> = taken
         .into_iter()
         .filter(cap::Placed::is_called_for)
         .map(|taken| taken.planned(protocol, &calendar))
         .filter(|planned| planned.local_date <= horizon)
         .collect();
+    // A change of zone can repeat a date: the order of dates is not that of time.
+    prompts.sort_by(|one: &Planned, other| (one.due_at, &one.rule_key).cmp(&(other.due_at, &other.rule_key)));
     Plan { prompts, dropped }
 }
 

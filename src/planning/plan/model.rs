@@ -77,11 +77,19 @@ pub struct Planned {
     pub optional: bool,
     /// Whether the phone may announce it.
     pub push: bool,
+    /// The number of the wording of its text, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub wording: u32,
     /// The start or end of the infusion from which its time is computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hangs_on: Option<Timestamp>,
     /// The reason for its time.
     pub why: Why,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(wording: &u32) -> bool {
+    *wording == 0
 }
 
 /// The reason why a prompt that a rule calls for is not planned.
@@ -106,6 +114,8 @@ pub enum DropReason {
     NotReady,
     /// Another rule comes in its place.
     Replaced,
+    /// The patient has answered in these days.
+    Answered,
     /// The next infusion is on the same date.
     Merged,
     /// The next infusion follows so soon that only a part of the template is kept.

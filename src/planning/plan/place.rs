@@ -161,23 +161,32 @@ impl<'a> Placer<'a> {
         }
         let mut reason = DropReason::TooLate;
         for slot in &candidate.slots {
-            match self.place_in(candidate, slot, others) {
+            let early = || self.place_in(candidate, slot, slot.opens, others);
+            match self.place_in(candidate, slot, slot.from, others) {
                 Ok(placement) => return Ok(placement),
+                // The jitter must not decide whether there is room.
+                Err(DropReason::Spacing)
+                    if slot.opens < slot.from
+                        && let Ok(placement) = early() =>
+                {
+                    return Ok(placement);
+                }
                 Err(against) => reason = against,
             }
         }
         Err(reason)
     }
 
-    /// Finds the first placement in one slot. What quiet hours, a session or the patient's condition moved is judged where
+    /// Finds the first placement in one slot, from `first` on. What quiet hours, a session or the patient's condition moved is judged where
     /// it lands; its expiry counts from its first place.
     fn place_in(
         &self,
         candidate: &Candidate<'_>,
         slot: &TimeSlot,
+        first: Timestamp,
         others: &[Timestamp],
     ) -> Result<Placement, DropReason> {
-        let mut from = slot.from;
+        let mut from = first;
         loop {
             if from > slot.until {
                 return Err(DropReason::Spacing);

@@ -15,7 +15,14 @@ pub(super) struct Session<'a> {
     /// The date of its start.
     pub(super) start_date: Date,
     pub(super) start: Timestamp,
+    /// Its number in its series, from 0. Sessions at most a week apart are a series.
+    pub(super) number: u32,
+    /// Whether a series ends with it.
+    pub(super) ends_series: bool,
 }
+
+/// The most days between two sessions of a series.
+const SERIES: i64 = 7;
 
 impl Session<'_> {
     /// Counts the days from the start of this session to that of the next one: what their templates go by.
@@ -36,16 +43,36 @@ impl<'a> Sessions<'a> {
                 let (start, end) = fact.span()?;
                 let start_date = calendar.date(start);
                 let date = fact.ended_at.map_or(start_date, |end| calendar.date(end));
-                Some((end, Session { fact, date, start_date, start }))
+                Some((end, Session { fact, date, start_date, start, number: 0, ends_series: false }))
             })
             .collect();
         sessions.sort_by_key(|(end, session)| (*end, session.start, session.fact.id));
-        Self(sessions.into_iter().map(|(_, session)| session).collect())
+        let mut sessions: Vec<_> = sessions.into_iter().map(|(_, session)| session).collect();
+        number(&mut sessions);
+        Self(sessions)
     }
 
     /// Whether `date` is the day of a session or the day after it.
     pub(super) fn are_near(&self, date: Date) -> bool {
         self.0.iter().any(|session| (session.start_date == date) || (0..=1).contains(&days(session.date, date)))
+    }
+}
+
+/// Numbers the sessions of each series. Two on one date have one number.
+fn number(sessions: &mut [Session<'_>]) {
+    for n in 1..sessions.len() {
+        let Some([previous, session]) = sessions.get_mut(n - 1..=n) else { return };
+        session.number = match previous.gap_to(session) {
+            ..=0 => previous.number,
+            1..=SERIES => previous.number + 1,
+            _ => 0,
+        };
+    }
+    for n in 0..sessions.len() {
+        let goes_on = sessions.get(n).zip(sessions.get(n + 1)).is_some_and(|(one, next)| one.gap_to(next) <= SERIES);
+        if let Some(session) = sessions.get_mut(n) {
+            session.ends_series = session.number > 0 && !goes_on;
+        }
     }
 }
 

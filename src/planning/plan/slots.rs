@@ -11,6 +11,8 @@ use crate::planning::protocol::{Anchor, Expiry, PromptKind, Protocol, Rule};
 /// A time in which a prompt may be placed.
 pub(super) struct TimeSlot {
     pub(super) from: Timestamp,
+    /// The start of its part of the day, without jitter.
+    pub(super) opens: Timestamp,
     pub(super) until: Timestamp,
     /// The day it belongs to.
     pub(super) base: Date,
@@ -42,7 +44,7 @@ pub(super) fn evening_of(
     let base = session.date;
     let wall = |hour, minute| calendar.instant(base, Time::constant(hour, minute, 0, 0));
     let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
-    let usual = TimeSlot { from, until: Timestamp::MAX, base, why: Why::AfterEnd };
+    let usual = TimeSlot { from, opens: from, until: Timestamp::MAX, base, why: Why::AfterEnd };
     if rule.kind != PromptKind::Safety || from < wall(12, 0) {
         return (usual, Evening::Usual);
     }
@@ -53,7 +55,7 @@ pub(super) fn evening_of(
     let acute = protocol.window.acute(session.fact.route);
     let from = end.saturating_add(acute).unwrap_or(end).max(wall(22, 0));
     let evening = if from <= last { Evening::Late } else { Evening::Over };
-    (TimeSlot { from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
+    (TimeSlot { from, opens: from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
 }
 
 /// Whether a session ends too late for a check in the evening.
@@ -97,7 +99,8 @@ pub(super) fn windows(
         let from: Time = span.from.saturating_add(jitter);
         // A change of the clock may take the whole window; its end is then no earlier than its start.
         let from = calendar.instant(date, from);
-        TimeSlot { from, until: calendar.instant(date, span.to).max(from), base: date, why }
+        let opens = calendar.instant(date, span.from).min(from);
+        TimeSlot { from, opens, until: calendar.instant(date, span.to).max(from), base: date, why }
     });
     slots.collect()
 }
@@ -111,7 +114,7 @@ pub(super) fn before_an_early_start(
     until: Timestamp,
 ) -> Option<TimeSlot> {
     let from = calendar.instant(date, rule.after_late_session?);
-    (from <= until).then_some(TimeSlot { from, until, base: date, why: Why::BeforeStart })
+    (from <= until).then_some(TimeSlot { from, opens: from, until, base: date, why: Why::BeforeStart })
 }
 
 /// Returns `at` less `by`.

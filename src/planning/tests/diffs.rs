@@ -8,6 +8,7 @@ fn one() -> Facts {
 
 pub(super) fn stored(to: &Planned, hold: Hold) -> Existing {
     Existing {
+        wording: to.wording,
         id: to.id,
         hold,
         due_at: to.due_at,

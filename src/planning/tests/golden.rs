@@ -41,15 +41,21 @@ fn print(facts: &Facts, plan: &Plan) -> String {
     text
 }
 
-/// A course that a clinician can read and sign: six infusions in three weeks and two that keep it up, across a change
-/// of the clock.
+/// A course at a clinic that a clinician can read and sign: six infusions in three weeks and two that keep it up, across
+/// a change of the clock.
 #[track_caller]
 fn course(name: &str, city: &str, sessions: [&str; 8]) {
+    course_of(name, city, sessions, |fact| fact);
+}
+
+/// A course whose infusions are `like` this.
+#[track_caller]
+fn course_of(name: &str, city: &str, sessions: [&str; 8], like: impl Fn(InfusionFact) -> InfusionFact) {
     let zone = zone(city);
     let infusion = |(n, local): (usize, &str)| {
         let local: jiff::civil::DateTime = local.parse().unwrap();
         let start = zone.instant(local.date(), local.time());
-        InfusionFact { planned_start: Some(start), ..done(u128::try_from(n).unwrap() + 1, &start.to_string()) }
+        like(InfusionFact { planned_start: Some(start), ..done(u128::try_from(n).unwrap() + 1, &start.to_string()) })
     };
     let infusions: Vec<_> = sessions.into_iter().enumerate().map(infusion).collect();
     let date = |at: Option<Timestamp>| zone.date(at.unwrap());
@@ -98,6 +104,8 @@ fn course(name: &str, city: &str, sessions: [&str; 8]) {
             crate::planning::reasons::why_in_words(prompt.why),
         )
         .unwrap();
+        let rule = protocol.rule(&prompt.rule_key).unwrap();
+        writeln!(text, "         “{}”  ({})", rule.text_of(prompt.wording), rule.because).unwrap();
     }
     text.push_str("\nNot asked\n");
     for (reason, keys) in not_asked(&plan, &number) {
@@ -176,6 +184,41 @@ fn the_golden_course_on_lord_howe_island() {
         "2026-05-28T09:00",
     ];
     course("golden_course_lord_howe", "Australia/Lord_Howe", sessions);
+}
+
+#[test]
+fn the_golden_course_at_home() {
+    let sessions = [
+        "2026-03-09T19:00",
+        "2026-03-12T19:00",
+        "2026-03-16T19:00",
+        "2026-03-19T10:00",
+        "2026-03-23T19:00",
+        "2026-03-26T19:00",
+        "2026-04-16T19:00",
+        "2026-05-14T10:00",
+    ];
+    let at_home = |fact| InfusionFact { route: Route::Sublingual, supervised: false, planned_minutes: 20, ..fact };
+    course_of("golden_course_at_home", "Europe/Berlin", sessions, at_home);
+}
+
+#[test]
+fn the_golden_course_of_a_one_person_practice_in_the_evening() {
+    let sessions = [
+        "2026-03-02T18:30",
+        "2026-03-09T18:30",
+        "2026-03-16T18:30",
+        "2026-03-23T18:30",
+        "2026-03-30T18:30",
+        "2026-04-06T18:30",
+        "2026-04-27T18:30",
+        "2026-05-25T18:30",
+    ];
+    let long = |fact: InfusionFact| {
+        let ended_at = fact.started_at.map(|start| start + SignedDuration::from_mins(70));
+        InfusionFact { ended_at, planned_minutes: 90, ..fact }
+    };
+    course_of("golden_course_evenings", "America/New_York", sessions, long);
 }
 
 #[track_caller]

@@ -9,6 +9,7 @@ mod properties;
 mod readiness;
 mod reference;
 mod rules;
+mod series;
 mod shipped;
 mod silence;
 mod zones;

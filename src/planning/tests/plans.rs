@@ -152,6 +152,7 @@ fn gaps_of_a_series_keep_a_part_of_the_template() {
     ] {
         let next = at("2026-09-07T12:00:00Z") + hours(24 * gap);
         let mut facts = one();
+        facts.holds.retain(|held| !matches!(held, Prerequisite::Takeaway | Prerequisite::UnsharedEntry));
         facts.infusions.push(coming(2, &next.to_string()));
         facts.last_measure_at = Some(at(NOW));
         let plan = planned(&facts, NOW);
@@ -183,10 +184,14 @@ fn two_infusions_on_one_date_have_one_day_zero() {
 
 #[test]
 fn a_session_is_prepared_for() {
-    let facts = Facts { infusions: vec![coming(1, "2026-09-10T08:00:00Z")], ..facts("Europe/Berlin") };
+    let mut facts = Facts { infusions: vec![coming(1, "2026-09-10T08:00:00Z")], ..facts("Europe/Berlin") };
+    let plan = planned(&facts, NOW);
+    assert_eq!(on(&plan, "2026-09-09"), ["prep.measures", "prep.safety", "prep.lastround"]);
+    assert_eq!(why_not(&plan, "prep.intention"), [DropReason::Replaced]);
+    facts.holds.remove(&Prerequisite::Takeaway);
     let plan = planned(&facts, NOW);
     assert_eq!(on(&plan, "2026-09-09"), ["prep.measures", "prep.safety", "prep.intention"]);
-    assert_eq!(why_not(&plan, "prep.lastround"), [DropReason::Cap]);
+    assert_eq!(why_not(&plan, "prep.lastround"), [DropReason::Prerequisite]);
     // Three hours before ten is seven: not before eight.
     let morning = plan.prompts.iter().find(|prompt| prompt.rule_key == "prep.morning").unwrap();
     assert_eq!((morning.local_time.to_string(), morning.day), ("08:00:00".into(), Some(0)));

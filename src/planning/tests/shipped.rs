@@ -31,9 +31,10 @@ const EXERCISES: [&str; 22] = [
 ];
 
 #[test]
-fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_and_no_fault() {
+fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_two_for_series_and_silence_and_no_fault() {
     let protocol = Protocol::default_v1();
-    assert_eq!(protocol.rules.len(), 37 + 2);
+    assert_eq!(protocol.rules.len(), 37 + 2 + 2);
+    assert!(protocol.rules.iter().all(|rule| (20..=160).contains(&rule.because.chars().count())), "each says why");
     assert_eq!(protocol.validate(), Vec::<String>::new());
     assert_eq!((protocol.key.as_str(), protocol.version), ("afterglow-default", 1));
     let per_kind = |kind| protocol.rules.iter().filter(|rule| rule.kind == kind).count();
@@ -46,7 +47,7 @@ fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_and_no_fault() {
         PromptKind::Habit,
         PromptKind::OnDemand,
     ];
-    assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6, 11, 6, 2]);
+    assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6 + 1, 11, 6 + 1, 2]);
     assert_eq!(protocol.rules.iter().filter(|rule| rule.at_home).count(), 2);
     let json = serde_json::to_string(protocol).unwrap();
     assert_eq!(&serde_json::from_str::<Protocol>(&json).unwrap(), protocol);
@@ -62,8 +63,10 @@ fn the_protocol_carries_the_shipped_window() {
 fn texts_are_short_and_promise_nothing() {
     let banned = ["rewire", "cure", "heal", "must", "should", "guarantee", "optimal", "countdown", "brain"];
     for rule in &Protocol::default_v1().rules {
-        assert!(rule.text.chars().count() <= 240, "{}: {} characters", rule.key, rule.text.chars().count());
-        let lower = rule.text.to_lowercase();
+        for text in rule.texts() {
+            assert!(text.chars().count() <= 240, "{}: {} characters", rule.key, text.chars().count());
+        }
+        let lower = rule.texts().chain([rule.because.as_str()]).collect::<Vec<_>>().join(" ").to_lowercase();
         for word in lower.split(|c: char| !c.is_alphabetic()) {
             assert!(!banned.iter().any(|stem| word.starts_with(stem) && word != "health"), "{}: {word}", rule.key);
         }
@@ -143,13 +146,12 @@ fn the_burden_of_the_full_template_is_what_the_table_says() {
 fn the_full_template_is_planned_whole() {
     let facts = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z")], ..facts("Europe/Berlin") };
     let plan = plan(Protocol::default_v1(), &facts, at("2026-09-07T08:50:00Z"));
-    assert_eq!(plan.dropped, Vec::<Dropped>::new().as_slice());
+    assert_eq!(plan.dropped, Vec::<Dropped>::new().as_slice(), "nobody has answered yet");
     for (day, prompts, _) in BURDEN {
         let counted = plan.prompts.iter().filter(|prompt| prompt.day == Some(day) && prompt.push);
-        let dials = plan
-            .prompts
-            .iter()
-            .any(|prompt| prompt.day == Some(day) && prompt.minutes == 1 && prompt.kind == PromptKind::Habit);
+        let dials = plan.prompts.iter().any(|prompt| {
+            prompt.push && prompt.day == Some(day) && prompt.minutes == 1 && prompt.kind == PromptKind::Habit
+        });
         assert_eq!(counted.count(), prompts + usize::from(dials), "day {day}");
     }
 }
@@ -157,8 +159,8 @@ fn the_full_template_is_planned_whole() {
 #[test]
 fn faults_of_a_protocol_are_named() {
     let mut protocol = Protocol::default_v1().clone();
-    protocol.rules[9].key = "prep.safety".to_owned();
-    protocol.rules[10].text = "{ex:box-breath}".to_owned();
+    protocol.rules[10].key = "prep.safety".to_owned();
+    protocol.rules[11].text = "{ex:box-breath}".to_owned();
     protocol.caps.days.remove(2);
     let faults = protocol.validate();
     assert!(faults.iter().any(|fault| fault == "prep.safety: the key is used twice"), "{faults:?}");

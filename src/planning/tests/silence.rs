@@ -48,7 +48,10 @@ fn rule_silence_what_prepares_expires_at_the_start() {
 fn rule_moved_means_judged_again_what_is_about_tomorrow_does_not_come_on_the_day() {
     // Somebody who sleeps from seven in the evening to eight.
     let quiet_hours = QuietHours { from: Time::constant(18, 0, 0, 0), to: Time::constant(8, 0, 0, 0) };
-    let facts = Facts { quiet_hours, ..sessions(vec![coming(1, "2026-09-10T09:00:00Z")]) };
+    let mut facts = Facts { quiet_hours, ..sessions(vec![coming(1, "2026-09-10T09:00:00Z")]) };
+    facts.holds.remove(&Prerequisite::Takeaway);
+    facts.overrides =
+        vec![Override { rule_key: "prep.intention".to_owned(), change: RuleChange::MovedTo(DayPart::Evening) }];
     let plan = planned(&facts, "2026-09-08T08:50:00Z");
     assert_eq!(why_not(&plan, "prep.intention"), [DropReason::QuietHours]);
     // The pieces of an evening session are caught in the morning, unless the next one is that day.

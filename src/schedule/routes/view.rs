@@ -10,7 +10,7 @@ use crate::planning::reasons::dropped_in_words;
 use crate::planning::{DropReason, Dropped, Planned, Protocols};
 use crate::prompts::model::StoredPrompt;
 use crate::schedule::actions::PlaceholderValues;
-use crate::schedule::rendering::render;
+use crate::schedule::rendering::text;
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]
@@ -71,6 +71,10 @@ struct PromptDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
+    /// Why it is asked, and why then, in one sentence for the patient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "On the day after, telling it once in your own order helps it settle.")]
+    because: Option<String>,
     /// The reason for its time.
     #[schema(example = "window")]
     why: String,
@@ -134,7 +138,10 @@ impl PromptView {
         let rule = from.rule_of(planned);
         let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !fillings.withheld.contains(*key));
         let detail = PromptDetail {
-            text: rule.map(|rule| render(&rule.text, fillings.takeaway.as_deref())).unwrap_or_default(),
+            text: rule
+                .map(|rule| text(rule, planned, fillings.takeaway.as_deref(), &fillings.withheld))
+                .unwrap_or_default(),
+            because: rule.map(|rule| rule.because.clone()).filter(|because| !because.is_empty()),
             due_at: prompt.due_at,
             local_date: planned.zone.date(prompt.due_at),
             local_time: planned.zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),

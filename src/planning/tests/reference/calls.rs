@@ -1,6 +1,6 @@
 //! The prompts that are called for, date by date.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::super::*;
@@ -8,6 +8,7 @@ use super::chances::{Chance, Session};
 use super::{World, between, minutes, plus};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
+use crate::planning::caps::Compact;
 use crate::planning::protocol::{Anchor, Expiry};
 
 /// A prompt that is called for.
@@ -181,7 +182,7 @@ impl<'a> Found<'_, 'a> {
         if meant.from > told {
             self.call(rule, occurrence + 1, &wanted);
         } else if rule.kind == PromptKind::Safety && expires > soon {
-            let again = Chance { from: soon, until: Timestamp::MAX, base: meant.base };
+            let again = Chance { from: soon, unjittered: soon, until: Timestamp::MAX, base: meant.base };
             let times = move |_| vec![again.clone()];
             self.call(
                 rule,
@@ -207,8 +208,8 @@ impl<'a> Found<'_, 'a> {
         let gap = previous.map(|previous| between(previous.starts_on, on));
         let compact = world.protocol.series.iter().find(|compact| Some(compact.gap_days) == gap);
         let key = rule.stands_for.as_ref().unwrap_or(&rule.key);
-        let dropped =
-            compact.is_some_and(|compact| !compact.preparation.iter().any(|kept| kept == key || *kept == rule.key));
+        let kept = |compact: &Compact| compact.preparation.iter().any(|kept| kept == key || *kept == rule.key);
+        let dropped = compact.map_or(rule.only_in_series, |compact| !kept(compact));
         let start = planned.min(session.start);
         let wanted = Wanted {
             session: Some(session),
@@ -234,7 +235,9 @@ impl<'a> Found<'_, 'a> {
             Anchor::BeforeStart { hours: n, earliest, at_least_minutes } if date == on => {
                 let until = start - minutes(*at_least_minutes);
                 let from = (planned - hours(*n)).max(world.wall(on, *earliest));
-                let times = |_| if from <= until { vec![Chance { from, until, base: on }] } else { Vec::new() };
+                let times = |_| {
+                    if from <= until { vec![Chance { from, unjittered: from, until, base: on }] } else { Vec::new() }
+                };
                 self.call(rule, 0, &Wanted { times: &times, not_after: Some(until), last_date: Some(on), ..wanted });
             }
             _ => {}
@@ -261,7 +264,10 @@ impl<'a> Found<'_, 'a> {
             Some(compact) => {
                 let out = |key: &str, one: &Override| one.rule_key == key && one.change == RuleChange::LeftOut;
                 let left_out = |key: &&String| world.facts.overrides.iter().any(|one| out(key, one));
-                let one = compact.one_of.iter().find(|key| !left_out(key));
+                // They take turns, "tell first".
+                let turns = compact.one_of.len();
+                let turn = usize::try_from(session.before).unwrap();
+                let one = (0..turns).map(|n| &compact.one_of[(turn + n) % turns]).find(|key| !left_out(key));
                 compact.days.contains(&rule.key) || one.is_some_and(|one| *one == rule.key)
             }
             None => room.is_none_or(|room| n < room),
@@ -275,6 +281,9 @@ impl<'a> Found<'_, 'a> {
             let (_, though_quiet, card) = world.hours_after(rule, session, end, hours);
             (though_quiet, card)
         });
+        let since = |day: i32| world.wall(session.day_zero.saturating_add(day.days()), Time::midnight());
+        let answers = || world.facts.settled.iter().filter_map(|out| out.answered_at);
+        let answered = rule.unless_answered_since.is_some_and(|day| answers().any(|at| at >= since(day)));
         let not_after = next.filter(|_| room.is_some_and(|room| n >= room)).map(|next| next.start);
         let eve = next.filter(|_| not_after.is_none()).map(|next| next.starts_on.yesterday().unwrap());
         let times = |jitter| -> Vec<Chance> {
@@ -284,10 +293,12 @@ impl<'a> Found<'_, 'a> {
             let mut times = world.parts(rule, date, jitter);
             if let Some(early) = rule.after_late_session.filter(|_| late) {
                 times[0].from = world.wall(date, early);
+                times[0].unjittered = times[0].from;
             } else if n == 0 {
                 times.retain(|time| time.until > end);
                 for time in &mut times {
                     time.from = time.from.max(end);
+                    time.unjittered = time.unjittered.max(end);
                 }
             } else if let (PromptKind::Measure, Expiry::Hours(hours)) = (rule.kind, rule.expires) {
                 for more in 1..=hours / 24 {
@@ -295,7 +306,8 @@ impl<'a> Found<'_, 'a> {
                 }
             } else if let (Some(early), Some(until)) = (rule.after_late_session, not_after) {
                 // "Next morning d1.check before the next start", also if that is early.
-                times.push(Chance { from: world.wall(date, early), until, base: date });
+                let from = world.wall(date, early);
+                times.push(Chance { from, unjittered: from, until, base: date });
                 times.retain(|time| time.from <= time.until);
             }
             times
@@ -303,7 +315,7 @@ impl<'a> Found<'_, 'a> {
         let wanted = Wanted {
             session: Some(session),
             hangs_on: Some(end),
-            against: Against::of(gap.is_some_and(|gap| gap <= 0), n > 0 && !(said && kept)),
+            against: Against::of(gap.is_some_and(|gap| gap <= 0), (n > 0 && !(said && kept)) || answered),
             not_after,
             starts: None,
             last_date: eve,

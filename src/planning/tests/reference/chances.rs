@@ -4,7 +4,7 @@ use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::*;
-use super::{World, minutes, plus};
+use super::{World, between, minutes, plus};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 
@@ -12,6 +12,7 @@ use crate::kernel::id::{Infusion, Prompt};
 #[derive(Clone)]
 pub(super) struct Chance {
     pub(super) from: Timestamp,
+    pub(super) unjittered: Timestamp,
     pub(super) until: Timestamp,
     pub(super) base: Date,
 }
@@ -23,6 +24,9 @@ pub(super) struct Session<'a> {
     pub(super) ends: Timestamp,
     pub(super) starts_on: Date,
     pub(super) day_zero: Date,
+    /// How many sessions of its series came before it.
+    pub(super) before: u32,
+    pub(super) last_of_a_series: bool,
 }
 
 impl<'a> World<'a> {
@@ -36,11 +40,21 @@ impl<'a> World<'a> {
                 let start = fact.started_at.or(fact.planned_start).or(fact.ended_at).unwrap();
                 let day_zero = self.date(fact.ended_at.unwrap_or(start));
                 let ends = fact.ended_at.unwrap_or(plus(start, planned)).max(start);
-                Session { fact, start, ends, starts_on: self.date(start), day_zero }
+                Session { fact, start, ends, starts_on: self.date(start), day_zero, before: 0, last_of_a_series: false }
             })
             .collect();
         // The day-0 set hangs on the last end.
         list.sort_by_key(|one| (one.ends, one.start, one.fact.id));
+        let gaps: Vec<_> = list.windows(2).map(|pair| between(pair[0].starts_on, pair[1].starts_on)).collect();
+        for n in 0..list.len() {
+            // Back to the first session of its series; another one on the same date is no further one.
+            let mut first = n;
+            while first > 0 && gaps[first - 1] <= 7 {
+                first -= 1;
+            }
+            list[n].before = u32::try_from(gaps[first..n].iter().filter(|gap| **gap > 0).count()).unwrap();
+            list[n].last_of_a_series = list[n].before > 0 && gaps.get(n).is_none_or(|gap| *gap > 7);
+        }
         list
     }
 
@@ -60,7 +74,12 @@ impl<'a> World<'a> {
         let chance = |part: &crate::planning::DayPart| {
             let span = self.protocol.windows.span(*part);
             let from = self.wall(date, span.from + jitter);
-            Chance { from, until: self.wall(date, span.to).max(from), base: date }
+            Chance {
+                from,
+                unjittered: self.wall(date, span.from).min(from),
+                until: self.wall(date, span.to).max(from),
+                base: date,
+            }
         };
         rule.window.iter().map(chance).collect()
     }
@@ -76,7 +95,7 @@ impl<'a> World<'a> {
     ) -> (Chance, bool, bool) {
         let clock = |hour, minute| self.wall(session.day_zero, Time::constant(hour, minute, 0, 0));
         let from = plus(end, hours(n));
-        let at = |from| Chance { from, until: Timestamp::MAX, base: session.day_zero };
+        let at = |from| Chance { from, unjittered: from, until: Timestamp::MAX, base: session.day_zero };
         if rule.kind != PromptKind::Safety || from < clock(12, 0) {
             return (at(from), false, false);
         }

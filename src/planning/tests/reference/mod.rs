@@ -57,6 +57,9 @@ fn between(from: Date, to: Date) -> i64 {
     to.duration_since(from).as_hours() / 24
 }
 
+/// A prompt has no place; whether that is for its neighbours alone.
+struct Crowded(bool);
+
 /// The patient, as the rules speak of them.
 struct World<'a> {
     protocol: &'a Protocol,
@@ -151,19 +154,43 @@ impl World<'_> {
             let base = call.times.first().map_or(self.date(due), |time| time.base);
             return Some((due, self.expires(call, base, due)));
         }
-        let safety = call.rule.kind == PromptKind::Safety;
-        let spacing = minutes(self.protocol.spacing_minutes);
-        call.times.iter().find_map(|time| {
+        // Where the jitter leaves no room, the start of its part of the day is tried.
+        let starts = |time: &chances::Chance| [time.from, time.unjittered];
+        let times = call.times.iter().flat_map(|time| starts(time).map(|from| (time, from)));
+        let mut crowded = false;
+        for (time, from) in times {
+            if from < time.from && !crowded {
+                continue;
+            }
+            match self.place_from(call, time, from, others) {
+                Ok(placed) => return Some(placed),
+                Err(Crowded(is)) => crowded = is && from == time.from,
+            }
+        }
+        None
+    }
+
+    fn place_from(
+        &self,
+        call: &Call<'_>,
+        time: &chances::Chance,
+        from: Timestamp,
+        others: &[Timestamp],
+    ) -> Result<(Timestamp, Timestamp), Crowded> {
+        {
+            let safety = call.rule.kind == PromptKind::Safety;
+            let spacing = minutes(self.protocol.spacing_minutes);
+            let lands = |planned| self.lands(call, planned, time.until).ok_or(Crowded(false));
             // Its first place is the start of its time, or three hours after a prompt that would be too near.
-            let (mut planned, mut due) = (time.from, self.lands(call, time.from, time.until)?);
+            let (mut planned, mut due) = (from, lands(from)?);
             while let Some(near) =
                 others.iter().filter(|other| !safety && due.duration_since(**other).abs() < spacing).max()
             {
                 planned = plus(*near, spacing);
                 if planned > time.until {
-                    return None;
+                    return Err(Crowded(true));
                 }
-                due = self.lands(call, planned, time.until)?;
+                due = lands(planned)?;
             }
             let expires = self.expires(call, time.base, planned);
             let moved = self.date(due) != self.date(planned);
@@ -171,8 +198,9 @@ impl World<'_> {
             let late = call.not_after.is_some_and(|not_after| due > not_after);
             let recurs = matches!(call.rule.anchor, Anchor::Weekly | Anchor::Monthly);
             let wrong = due >= expires || strays || late || (!safety && self.rests(due)) || self.too_soon(call, due);
-            (!(wrong || recurs && self.near_a_session(self.date(due)))).then_some((due, expires))
-        })
+            let wrong = wrong || recurs && self.near_a_session(self.date(due));
+            if wrong { Err(Crowded(false)) } else { Ok((due, expires)) }
+        }
     }
 
     /// Finds the first moment after `planned` that is not quiet, not in a session, and one of readiness. Quiet hours may
@@ -212,8 +240,8 @@ impl World<'_> {
             || self.facts.last_measure_at.is_some_and(|last| due < plus(last, hours(24 * days)))
     }
 
-    /// Returns the number of prompts and minutes that a date may hold.
-    fn cap(&self, date: Date) -> (u32, u32) {
+    /// Returns the number of prompts and minutes that a date may hold, and the number of dials that are free.
+    fn cap(&self, date: Date) -> (u32, u32, u32) {
         let caps = &self.protocol.caps;
         let sessions = self.sessions();
         let day = sessions.iter().rfind(|one| one.day_zero <= date).map(|one| between(one.day_zero, date));
@@ -229,13 +257,17 @@ impl World<'_> {
             prompts = prompts.max(caps.preparation.prompts);
             most = most.zip(caps.preparation.minutes).map(|(one, other)| one.max(other));
         }
-        (prompts, most.unwrap_or(u32::MAX))
+        let last = sessions.iter().rfind(|one| one.day_zero <= date);
+        let full = last.zip(day).is_some_and(|(last, day)| {
+            last.last_of_a_series && caps.full_days_after_series.iter().any(|full| i64::from(*full) == day)
+        });
+        (prompts, most.unwrap_or(u32::MAX), if full { 0 } else { caps.free_dials_per_day })
     }
 
     /// Counts the prompts and minutes of these calls. The first dial of a minute is free.
-    fn burden<'c>(&self, calls: impl Iterator<Item = &'c Call<'c>>) -> (u32, u32) {
+    fn burden<'c>(&self, free: u32, calls: impl Iterator<Item = &'c Call<'c>>) -> (u32, u32) {
         let caps = &self.protocol.caps;
-        let (mut prompts, mut total, mut free) = (0, 0, caps.free_dials_per_day);
+        let (mut prompts, mut total, mut free) = (0, 0, free);
         for call in calls.filter(|call| call.counts()) {
             if call.rule.kind == PromptKind::Habit && call.rule.minutes <= caps.free_dial_minutes && free > 0 {
                 free -= 1;
@@ -253,12 +285,12 @@ type Placed<'c, 'a> = (&'c Call<'a>, Timestamp, Timestamp);
 /// Places the prompts of one date, in the order in which places are given. `before` are the prompts of earlier
 /// dates that are not for safety.
 fn day<'c, 'a>(world: &World<'a>, date: Date, calls: &[&'c Call<'a>], before: &[Timestamp]) -> Vec<Placed<'c, 'a>> {
-    let (most, longest) = world.cap(date);
+    let (most, longest, free) = world.cap(date);
     let mut kept: Vec<&'c Call<'a>> = Vec::new();
     let mut placed = Vec::new();
     for call in calls {
         let with: Vec<_> = kept.iter().copied().chain([*call]).collect();
-        let (prompts, total) = world.burden(with.iter().copied());
+        let (prompts, total) = world.burden(free, with.iter().copied());
         let counts = call.counts();
         let surely = call.rule.priority == 1 || call.went_out.is_some();
         if counts && !surely && (prompts > most || total > longest) {
@@ -331,6 +363,13 @@ pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> V
         let those: Vec<_> = by_date.iter().filter(|(on, _)| on == date).map(|(_, call)| *call).collect();
         let others = all.iter().filter(|(call, ..)| call.rule.kind != PromptKind::Safety);
         let before: Vec<_> = others.map(|(_, due, _)| *due).collect();
+        // "At most once in seven days."
+        let recent = |call: &&Call<'_>| {
+            let same = all.iter().rev().find(|(other, ..)| other.rule.key == call.rule.key);
+            let near = |apart: i64| same.is_some_and(|(_, due, _)| between(world.date(*due), *date) < apart);
+            call.went_out.is_none() && call.rule.min_days_apart.is_some_and(near)
+        };
+        let those: Vec<_> = those.into_iter().filter(|call| !recent(call)).collect();
         all.extend(day(&world, *date, &those, &before));
     }
     let reminders = reminders(&world, &all);
@@ -386,12 +425,13 @@ fn reminders(world: &World<'_>, all: &[Placed<'_, '_>]) -> Vec<(Id<Prompt>, Time
         on_date.sort_by_key(|call| {
             (call.went_out.is_none(), call.rule.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
         });
-        let (taken, _) = world.burden(on_date.into_iter());
+        let (most, _, free_dials) = world.cap(date);
+        let (taken, _) = world.burden(free_dials, on_date.into_iter());
         let reminded = spaced.iter().filter(|other| world.date(**other) == date).count();
         let others = all.iter().filter(|(other, ..)| other.rule.kind != PromptKind::Safety && other.id != call.id);
         let apart = |other: Timestamp| at.duration_since(other).abs() >= spacing;
         let free = others.map(|(_, due, _)| *due).chain(spaced.iter().copied()).all(apart);
-        if free && taken + u32::try_from(reminded).unwrap() < world.cap(date).0 {
+        if free && taken + u32::try_from(reminded).unwrap() < most {
             given.push((call.id, at));
             spaced.push(at);
         }
