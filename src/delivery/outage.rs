@@ -2,7 +2,7 @@
 //!
 //! A prompt found more than half an hour after its time comes from an outage. If a patient has such a prompt, at most
 //! one of all their due prompts still goes out: a safety prompt if one is valid, else the latest valid one. The others
-//! lapse silently. Cards that are never pushed stay until they expire. Prompts that come due together without an outage
+//! become due without a push and keep their expiry. Prompts that come due together without an outage
 //! (two that were snoozed until the evening) all go out.
 
 use jiff::{SignedDuration, Timestamp};
@@ -49,8 +49,7 @@ impl DueDecisions {
         let going = list.iter().filter(|one| valid(one) == Some(true)).max_by_key(rank).map(|(one, _)| *one);
         let mut fates = Self { going: going.into_iter().collect(), ..Self::default() };
         for one in list {
-            let chosen = going.is_some_and(|going| going.prompt == one.0.prompt);
-            let fate = if chosen || valid(one) == Some(false) { &mut fates.due } else { &mut fates.lapsed };
+            let fate = if valid(one).is_some() { &mut fates.due } else { &mut fates.lapsed };
             fate.push(one.0);
         }
         fates

@@ -16,8 +16,8 @@ pub enum Hold {
     Waiting,
     /// Planning withdrew it before it went out; it may come back.
     Withdrawn,
-    /// The patient has it and has not answered: it went out, was opened or was put off. Only a correction or merge of
-    /// an infusion takes it back.
+    /// The patient has it and has not answered: it went out, was opened or was put off. Only a correction, a merge or
+    /// the withdrawal of an infusion takes it back.
     Out,
     /// It was answered, skipped or taken back.
     Settled,
@@ -140,7 +140,8 @@ pub fn diff(existing: &[Existing], plan: &Plan, now: Timestamp) -> Vec<Step> {
     }
     for prompt in existing.iter().filter(|prompt| prompt.hold == Hold::Out && prompt.expires_at > now) {
         let taken_back = |dropped: &&Dropped| {
-            dropped.id == prompt.id && matches!(dropped.reason, DropReason::Merged | DropReason::Corrected)
+            let reasons = [DropReason::Merged, DropReason::Corrected, DropReason::Withdrawn];
+            dropped.id == prompt.id && reasons.contains(&dropped.reason)
         };
         if let Some(dropped) = plan.dropped.iter().find(taken_back) {
             steps.push(Step::Cancel { id: prompt.id, reason: dropped.reason });

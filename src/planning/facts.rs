@@ -115,6 +115,8 @@ pub struct PastPrompt {
     pub due_at: Timestamp,
     /// The instant of the answer, if there is one.
     pub answered_at: Option<Timestamp>,
+    /// The infusion to which it was anchored.
+    pub anchor: Option<Id<Infusion>>,
     /// The start or end of the infusion from which its time was computed.
     pub hangs_on: Option<Timestamp>,
     /// Whether it was neither answered nor skipped. A correction of the infusion may ask it again.

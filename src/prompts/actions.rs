@@ -58,6 +58,15 @@ impl SnoozeOption {
             _ => Err("must be hour, evening or tomorrow"),
         }
     }
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Evening => "evening",
+            Self::Tomorrow => "tomorrow",
+        }
+    }
 }
 
 /// Applies `act` to a prompt. A repeated act changes nothing and returns the prompt as it is. Any other act feeds the
@@ -97,11 +106,15 @@ pub fn act(
             prompt.stage = DeliveryStage::Settled;
         }
         PromptAction::Snooze(later) if prompt.may_wait(now) => {
-            let due = later_than(tx, access, now, *later)?;
-            if prompt.doc.history.last().is_some_and(|last| last.deed == PromptEvent::Snoozed) && prompt.due_at == due {
+            if prompt.was_just_snoozed(later.name(), now) {
                 return Ok(Some(prompt));
             }
-            prompt.note(PromptEvent::Snoozed, now, None);
+            let mut due = later_than(tx, access, now, *later)?;
+            if due <= prompt.due_at {
+                // It is not wanted sooner: the time counts from the one that it has.
+                due = later_than(tx, access, prompt.due_at, *later)?;
+            }
+            prompt.note(PromptEvent::Snoozed, now, Some(later.name().to_owned()));
             prompt.due_at = due;
             prompt.expires_at = prompt.expires_at.max(shift(due, SignedDuration::from_hours(2)));
             prompt.stage = DeliveryStage::Planned;
@@ -115,6 +128,7 @@ pub fn act(
     Ok(None)
 }
 
+/// Finds the time that an option means at `now`, outside the quiet hours.
 fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: SnoozeOption) -> Result<Timestamp> {
     let (settings, _) = settings(tx, access)?;
     let zone = settings.zone_at(now);

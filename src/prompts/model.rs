@@ -1,6 +1,6 @@
 //! A stored prompt: its sealed document and the state that follows from it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Id;
@@ -9,6 +9,8 @@ use crate::planning::{Existing, Hold, PastPrompt, Planned};
 
 /// The number of times that a patient may put a prompt off.
 const SNOOZES: usize = 3;
+/// A snooze that comes again within this time is one that was sent twice.
+const REPEATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// The stage of delivery. It stands in the clear, because workers scan for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,9 +149,24 @@ impl StoredPrompt {
         self.doc.history.iter().rev().find(moved).is_some_and(|event| event.deed == PromptEvent::Snoozed)
     }
 
+    /// Whether the patient snoozed it a moment ago with this option: the request was sent again.
+    pub fn was_just_snoozed(&self, option: &str, now: Timestamp) -> bool {
+        let last = self.doc.history.iter().rev().find(|event| event.deed != PromptEvent::Moved);
+        last.is_some_and(|last| {
+            last.deed == PromptEvent::Snoozed
+                && last.cause.as_deref() == Some(option)
+                && now.duration_since(last.at) < REPEATED
+        })
+    }
+
     /// Whether it waits for the time to which the patient snoozed it.
     pub fn is_put_off(&self) -> bool {
         self.stage == DeliveryStage::Planned && self.deed().is_none() && self.is_snoozed()
+    }
+
+    /// Returns the instant at which the patient snoozed it last.
+    pub fn snoozed_at(&self) -> Option<Timestamp> {
+        self.doc.history.iter().rev().find(|event| event.deed == PromptEvent::Snoozed).map(|event| event.at)
     }
 
     /// Returns its state at `now`: `planned, due, delivered, opened, completed, skipped, lapsed, cancelled`.
@@ -223,6 +240,7 @@ impl StoredPrompt {
             rule: None,
             due_at: self.due_at,
             answered_at: self.doc.answered_at,
+            anchor: self.doc.planned.anchor,
             hangs_on: self.doc.planned.hangs_on,
             unanswered: !self.is_completed() && self.deed() != Some(PromptEvent::Skipped),
             taken_back: !self.is_completed() && self.deed() == Some(PromptEvent::Cancelled),

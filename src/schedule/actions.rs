@@ -7,9 +7,9 @@ use super::library::withheld;
 use crate::care::Access;
 use crate::course;
 use crate::db::Tx;
-use crate::kernel::Result;
-use crate::planning::{Dropped, Planned, Protocol, Protocols, plan};
-use crate::settings::find_cautions;
+use crate::kernel::{Result, Zone};
+use crate::planning::{DropReason, Dropped, Planned, Protocol, Protocols, plan};
+use crate::settings::{find_cautions, settings};
 
 /// The values of the placeholders in a prompt, for its owner.
 #[derive(Debug, Default)]
@@ -18,9 +18,11 @@ pub struct PlaceholderValues {
     pub takeaway: Option<String>,
     /// The exercises that are not offered to the patient.
     pub withheld: BTreeSet<String>,
+    /// The zone where the patient lives now, if a prompt was put off.
+    pub zone: Option<Zone>,
 }
 
-/// Reads the fillings. The takeaway is read only if a prompt `quotes` it.
+/// Reads the fillings. The takeaway is read only if a prompt `quotes` it, and the zone if one was `put_off`.
 ///
 /// # Errors
 ///
@@ -29,11 +31,12 @@ pub fn fillings<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     protocols: &Protocols,
-    quotes: bool,
+    (quotes, put_off): (bool, bool),
 ) -> Result<PlaceholderValues> {
     let takeaway = if quotes { facts::takeaway(tx, access, protocols)? } else { None };
     let flags = find_cautions(tx, access)?;
-    Ok(PlaceholderValues { takeaway, withheld: withheld(tx, access, &flags)? })
+    let zone = if put_off { Some(settings(tx, access)?.0.zone_at(access.now())) } else { None };
+    Ok(PlaceholderValues { takeaway, withheld: withheld(tx, access, &flags)?, zone })
 }
 
 /// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this
@@ -57,6 +60,7 @@ pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) 
     let infusions = course::list_infusions(tx, access)?;
     let (facts, _) = facts::facts(tx, access, protocols, &stored, &infusions)?;
     let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
-    dropped.retain(|one| stored.iter().all(|prompt| prompt.id != one.id));
+    // That a therapist's caution sets something aside is not told to the patient.
+    dropped.retain(|one| one.reason != DropReason::Withheld && stored.iter().all(|prompt| prompt.id != one.id));
     Ok(dropped)
 }

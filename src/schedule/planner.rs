@@ -12,7 +12,7 @@ use crate::care::access::{Access, Write};
 use crate::changes::{Change, Entity, FeedsPlan, Op, PlanRequest, Planner};
 use crate::db::Tx;
 use crate::kernel::{Error, Result, Zone};
-use crate::planning::{Facts, Planned, Protocols, Step, diff, plan, put_off, zone_at};
+use crate::planning::{Facts, Plan, Planned, Protocols, Step, diff, plan, put_off as put_off_until, zone_at};
 use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
 use crate::prompts::store as prompts;
 
@@ -49,10 +49,9 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     let (infusions, provisional) = settle(tx, access)?;
     let (facts, closing) = facts::facts(tx, access, protocols, &stored, &infusions)?;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
-    let mut steps = diff(&existing, &plan(protocols.current(), &facts, now), now);
-    let open = stored.iter().filter(|prompt| steps.iter().all(|step| step.id() != prompt.id));
-    let delays: Vec<_> = open.filter_map(|prompt| delay(protocols, prompt, &facts, now)).collect();
-    steps.extend(delays);
+    let plan = plan(protocols.current(), &facts, now);
+    let mut steps = diff(&existing, &plan, now);
+    steps.extend(delays(protocols, &stored, &steps, &plan, &facts, now));
     let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
@@ -63,14 +62,35 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     Ok(list.len())
 }
 
-/// Decides what to do with a prompt that was put off to a time that no longer fits, by the rule that made it.
-fn delay(protocols: &Protocols, prompt: &StoredPrompt, facts: &Facts, now: Timestamp) -> Option<Step> {
-    let (id, planned) = (prompt.id, &prompt.doc.planned);
-    let rule = protocols.rule_of(planned).filter(|_| prompt.is_put_off() && prompt.due_at > now)?;
-    match put_off(protocols.of(planned), facts, rule, (prompt.due_at, prompt.expires_at)) {
-        Ok((due_at, why)) => (due_at != prompt.due_at).then_some(Step::Delay { id, due_at, why }),
-        Err(reason) => Some(Step::Cancel { id, reason }),
+/// Lists the changes of prompts that were put off to a time that no longer fits, each by the rule that made it. One that
+/// was put off later gives way to one that was put off before.
+fn delays(
+    protocols: &Protocols,
+    stored: &[StoredPrompt],
+    steps: &[Step],
+    plan: &Plan,
+    facts: &Facts,
+    now: Timestamp,
+) -> Vec<Step> {
+    let changed = |prompt: &&StoredPrompt| steps.iter().any(|step| step.id() == prompt.id);
+    let put_off = stored.iter().filter(|prompt| !changed(prompt) && prompt.is_put_off() && prompt.due_at > now);
+    let mut put_off: Vec<_> =
+        put_off.filter_map(|prompt| Some((prompt, protocols.rule_of(&prompt.doc.planned)?))).collect();
+    put_off.sort_by_key(|(prompt, _)| (prompt.snoozed_at(), prompt.id));
+    let waits = |planned: &&Planned| put_off.iter().all(|(prompt, _)| prompt.id != planned.id);
+    let mut others: Vec<_> = plan.prompts.iter().filter(waits).map(|planned| planned.due_at).collect();
+    let mut delays = Vec::new();
+    for (prompt, rule) in put_off {
+        let (id, times) = (prompt.id, (prompt.due_at, prompt.expires_at));
+        match put_off_until(protocols.of(&prompt.doc.planned), facts, rule, times, &others) {
+            Ok((due_at, why)) => {
+                others.push(due_at);
+                delays.extend((due_at != prompt.due_at).then_some(Step::Delay { id, due_at, why }));
+            }
+            Err(reason) => delays.push(Step::Cancel { id, reason }),
+        }
     }
+    delays
 }
 
 fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step: Step) -> Result<Change> {

@@ -1,5 +1,7 @@
 //! What a patient does with a prompt, whatever became of it meanwhile; and why it comes when it comes.
 
+use afterglow::app;
+use afterglow::delivery::LogChannel;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -22,6 +24,11 @@ async fn answer(ann: &Person, prompt: &str, occurred_at: Timestamp) -> String {
 
 async fn snooze(ann: &Person, id: &str, until: &str) -> Answer {
     ann.post(&ann.my(&format!("/prompts/{id}/snooze")), json!({ "until": until })).send().await
+}
+
+/// Does what is due.
+async fn works(app: &TestApp) {
+    while app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap().next == Some(app.now()) {}
 }
 
 #[actix_web::test]
@@ -63,14 +70,18 @@ async fn rule_an_answer_is_always_stored_and_one_in_time_completes_from_any_stat
 }
 
 #[actix_web::test]
-async fn rule_an_answer_in_time_counts_though_the_server_was_away_and_let_the_prompt_lapse() {
+async fn rule_an_answer_in_time_counts_though_the_server_was_away() {
     let world = World::new().await;
     let start = world.app.now();
     let first = world.plant_as(minutes(10), |planned| planned.expires_at = start + hours(8)).await;
     let second = world.plant_as(hours(1), |planned| planned.expires_at = start + hours(8)).await;
     world.app.wait(hours(4));
     world.work().await;
-    assert_eq!((world.sent(), world.state(first).await), (vec![second], "lapsed".to_owned()), "one of them goes");
+    assert_eq!(
+        (world.sent(), world.state(first).await),
+        (vec![second], "due".to_owned()),
+        "one of them goes, none lapses"
+    );
     // The phone asked by its own plan, and knows that there is time until five.
     world.app.wait(hours(1));
     answer(&world.ann, &first.to_string(), world.app.now()).await;
@@ -90,6 +101,88 @@ async fn rule_a_prompt_is_put_off_three_times_at_most_and_never_into_the_night()
     assert_eq!(snooze(&world.ann, &id, "hour").await.ok().text("/detail/due_at"), "2026-03-11T07:00:00Z");
     snooze(&world.ann, &id, "tomorrow").await.expect(409).refused("state_conflict");
     assert_eq!(of(&world.ann, &id).await["detail"]["due_at"], "2026-03-11T07:00:00Z");
+}
+
+#[actix_web::test]
+async fn rule_a_snooze_that_is_sent_twice_is_one_and_none_brings_a_prompt_forward() {
+    let world = World::new().await;
+    let id = world.plant_as(hours(5), |planned| planned.expires_at = planned.due_at + hours(4)).await.to_string();
+    let due = of(&world.ann, &id).await["detail"]["due_at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let first = snooze(&world.ann, &id, "hour").await.ok();
+    assert_eq!(first.text("/detail/due_at"), (due + hours(1)).to_string(), "an hour after the time that it had");
+    world.app.wait(minutes(1));
+    let again = snooze(&world.ann, &id, "hour").await.ok();
+    assert_eq!(again.body, first.body, "the reply was lost and the app asks again");
+    world.app.wait(minutes(10));
+    let later = snooze(&world.ann, &id, "hour").await.ok();
+    assert_eq!(later.text("/detail/due_at"), (due + hours(2)).to_string());
+    assert_eq!(later.body["detail"]["version"].as_i64(), first.body["detail"]["version"].as_i64().map(|n| n + 1));
+}
+
+#[actix_web::test]
+async fn rule_what_was_put_off_shows_the_clock_of_where_the_patient_lives_now() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    theo.records(&ann, app.now() - hours(1)).await;
+    let prompts = ann.prompts().await;
+    let fragments = prompts.iter().find(|prompt| prompt["rule_key"] == "d0.fragments").unwrap()["id"].as_str().unwrap();
+    app.set_clock("2026-03-10T11:02:00Z");
+    let here = snooze(&ann, fragments, "hour").await.ok();
+    assert_eq!(
+        (here.text("/detail/zone"), here.text("/detail/local_time")),
+        ("Europe/Berlin".into(), "13:02:00".into())
+    );
+    ann.sets(json!({ "time_zone": "Europe/Lisbon" })).await.ok();
+    let there = of(&ann, fragments).await["detail"].clone();
+    assert_eq!((&there["zone"], &there["local_time"]), (&json!("Europe/Lisbon"), &json!("12:02:00")));
+}
+
+#[actix_web::test]
+async fn rule_what_was_put_off_keeps_half_an_hour_from_its_neighbours() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    theo.records(&ann, app.now() - hours(1)).await;
+    app.set_clock("2026-03-11T15:00:00Z");
+    works(&app).await;
+    let out =
+        ann.prompts().await.into_iter().filter(|prompt| prompt["state"] == "delivered" || prompt["state"] == "due");
+    let out: Vec<_> = out.map(|prompt| prompt["id"].as_str().unwrap().to_owned()).collect();
+    assert!(out.len() >= 2, "{out:?}");
+    let mut times = Vec::new();
+    for id in &out[..2] {
+        times.push(snooze(&ann, id, "evening").await.ok().text("/detail/due_at").parse::<Timestamp>().unwrap());
+        app.wait(minutes(1));
+    }
+    assert_eq!(times[1].duration_since(times[0]), minutes(30), "the one that is put off now moves");
+    assert_eq!(of(&ann, &out[0]).await["detail"]["due_at"], times[0].to_string());
+    assert!(times.iter().all(|time| time.duration_since(app.now()) <= hours(5)), "{times:?}");
+}
+
+#[actix_web::test]
+async fn rule_what_hangs_on_an_infusion_that_never_was_ends_delivered_or_not_unless_it_was_answered() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let infusion = theo.records(&ann, app.now() - hours(1)).await;
+    let key = async |key: &str| {
+        let prompts = ann.prompts().await;
+        prompts.into_iter().find(|prompt| prompt["rule_key"] == key).unwrap()
+    };
+    let id = |prompt: &Value| prompt["id"].as_str().unwrap().to_owned();
+    let (fragments, tell) = (key("d0.fragments").await, key("d1.tell").await);
+    app.set_clock("2026-03-10T13:00:00Z");
+    works(&app).await;
+    ann.act(&ann.my(&format!("/prompts/{}/complete", id(&fragments)))).send().await.ok();
+    app.set_clock("2026-03-11T12:30:00Z");
+    works(&app).await;
+    let state = async |prompt: &Value| of(&ann, &id(prompt)).await["state"].clone();
+    assert_eq!((state(&fragments).await, state(&tell).await), (json!("completed"), json!("delivered")));
+    // It was somebody else's chart.
+    let path = ann.of_theirs(&format!("/infusions/{infusion}"));
+    let tag = theo.get(&path).send().await.ok().etag();
+    theo.patch(&path, json!({ "status": "cancelled" })).if_match(&tag).send().await.ok();
+    assert_eq!((state(&fragments).await, state(&tell).await), (json!("completed"), json!("cancelled")));
+    let waiting = ann.prompts().await.into_iter().filter(|prompt| prompt["state"] == "planned");
+    assert_eq!(waiting.count(), 0);
 }
 
 #[actix_web::test]

@@ -206,7 +206,7 @@ async fn what_is_withheld_is_not_asked_and_comes_back_and_nothing_shows_that_som
     let tag = tess.put(&cautions, json!({ "flags": ["dv"] })).if_match(&tag).send().await.ok().etag();
     assert!(!asked("d6.people").await, "in the same unit");
     let why = ann.get(&ann.my("/prompts?not_asked=true&limit=200")).send().await.ok();
-    for word in ["dv", "caution", "unsafe"] {
+    for word in ["dv", "caution", "unsafe", "withheld"] {
         assert!(!why.body.to_string().contains(&format!("\"{word}")), "{word}");
     }
     let after = ann.get("/v1/me").send().await.ok();

@@ -403,7 +403,14 @@ impl<'a> CandidateBuilder<'a, '_> {
         let mut known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
         let taken_back = |one: &&Dropped| matches!(one.reason, DropReason::Merged | DropReason::Corrected);
         known.extend(self.dropped.iter().filter(taken_back).map(|one| one.id));
+        let counts = |id| self.facts.infusions.iter().any(|one| one.id == id || one.reported_as == Some(id));
         for settled in self.facts.settled.iter().filter(|settled| !known.contains(&settled.id)) {
+            if settled.unanswered && settled.anchor.is_some_and(|anchor| !counts(anchor)) {
+                // Its infusion turned out never to have been: it is not to be answered, and takes no place.
+                let (id, rule_key) = (settled.id, settled.rule_key.clone());
+                self.dropped.push(Dropped { id, rule_key, anchor: settled.anchor, reason: DropReason::Withdrawn });
+                continue;
+            }
             let Some(rule) = settled.rule(self.protocol) else { continue };
             if self.range.holds(self.calendar.date(settled.due_at)) {
                 self.found.push(Candidate {

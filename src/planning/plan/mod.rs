@@ -61,14 +61,15 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
 }
 
 /// Finds the instant before `until` for a prompt of `rule` that the patient put off until `due`, with the reason for a
-/// delay. An error is the reason why it is dropped.
+/// delay. It keeps half an hour from the prompts at `others`. An error is the reason why it is dropped.
 pub fn put_off(
     protocol: &Protocol,
     facts: &Facts,
     rule: &Rule,
     (due, until): (Timestamp, Timestamp),
+    others: &[Timestamp],
 ) -> Result<(Timestamp, Why), DropReason> {
     let calendar = calendar::Calendar::new(facts);
     let sessions = sessions::Sessions::new(facts, &calendar);
-    place::Placer::new(protocol, facts, &calendar, &sessions).put_off(rule, due, until)
+    place::Placer::new(protocol, facts, &calendar, &sessions).put_off(rule, (due, until), others)
 }

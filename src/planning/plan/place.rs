@@ -16,6 +16,9 @@ use crate::planning::protocol::{Anchor, Effort, Expiry, PromptKind, Protocol, Ru
 /// The time after an infusion in which no measure is asked.
 const AFTER_DOSE: SignedDuration = SignedDuration::from_hours(24);
 
+/// The distance of a prompt that was put off from its neighbours.
+const NEIGHBOURS: SignedDuration = SignedDuration::from_mins(30);
+
 /// The place of a prompt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement {
@@ -89,15 +92,31 @@ impl<'a> Placer<'a> {
         !rule.at_home && self.silences.end(at).is_some()
     }
 
-    /// Finds the instant before `until` for a prompt that the patient put off until `due`. Quiet hours, a pause or a
-    /// session may have come between.
+    /// Finds the instant before `until` for a prompt that the patient put off until `due`, at a distance from the prompts
+    /// at `others`. Quiet hours, a pause or a session may have come between.
     pub(super) fn put_off(
         &self,
         rule: &Rule,
-        due: Timestamp,
-        until: Timestamp,
+        (due, until): (Timestamp, Timestamp),
+        others: &[Timestamp],
     ) -> Result<(Timestamp, Why), DropReason> {
-        let (at, cause) = self.allowed(rule, false, due, until)?;
+        let (mut from, mut spaced) = (due, false);
+        let (at, cause) = loop {
+            let (at, cause) = self.allowed(rule, false, from, until)?;
+            let Some(near) = others.iter().filter(|other| at.duration_since(**other).abs() < NEIGHBOURS).max() else {
+                break (at, cause);
+            };
+            (from, spaced) = (near.saturating_add(NEIGHBOURS).unwrap_or(until), true);
+            if from >= until {
+                return Err(DropReason::Spacing);
+            }
+        };
+        if spaced && cause.is_none() {
+            return match self.rests(at).filter(|_| rule.kind != PromptKind::Safety) {
+                Some(reason) => Err(reason),
+                None => Ok((at, Why::Spacing)),
+            };
+        }
         let (why, reason) =
             cause.map_or((Why::QuietHours, DropReason::QuietHours), |cause| (cause.why(), cause.reason()));
         if at >= until {

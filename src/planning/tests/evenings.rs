@@ -108,6 +108,7 @@ fn out(facts: &Facts, prompt: &Planned) -> Facts {
         rule: None,
         due_at,
         answered_at: None,
+        anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,
         unanswered: true,
         taken_back: false,

@@ -46,6 +46,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
         rule: None,
         due_at: prompt.due_at,
         answered_at: Some(prompt.due_at),
+        anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,
         unanswered: false,
         taken_back: false,

@@ -263,6 +263,7 @@ impl World {
             rule: None,
             due_at: row.existing.due_at,
             answered_at: row.answered_at,
+            anchor: row.planned.anchor,
             hangs_on: row.planned.hangs_on,
             unanswered: row.answered_at.is_none() && !row.skipped,
             taken_back: row.taken_back,

@@ -14,6 +14,7 @@ fn settled(prompt: &Planned) -> PastPrompt {
         rule: None,
         due_at,
         answered_at: None,
+        anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,
         unanswered: true,
         taken_back: false,
@@ -23,7 +24,9 @@ fn settled(prompt: &Planned) -> PastPrompt {
 #[test]
 fn what_went_out_counts_even_if_nothing_calls_for_it() {
     let thin = Facts { infusions: one().infusions, ..thin("Europe/Berlin") };
-    let sent: Vec<_> = planned(&thin, NOW).prompts.iter().filter(|prompt| prompt.day == Some(6)).map(settled).collect();
+    let sent: Vec<PastPrompt> =
+        planned(&thin, NOW).prompts.iter().filter(|prompt| prompt.day == Some(6)).map(settled).collect();
+    let sent: Vec<_> = sent.into_iter().map(|sent| PastPrompt { unanswered: false, ..sent }).collect();
     // The infusion turns out to have been two days later: what was day 6 is day 4, which now holds two exercises.
     let infusions = vec![done(2, "2026-09-09T08:00:00Z")];
     let moved = Facts { infusions, settled: sent, ..thin };
@@ -275,4 +278,20 @@ fn a_flight_west_repeats_hours_but_no_prompt() {
     assert_eq!(mood.zone, zone("Europe/Berlin"));
     let thought = plan.prompts.iter().find(|prompt| prompt.rule_key == "d2.thought").unwrap();
     assert_eq!(thought.zone, zone("America/New_York"));
+}
+
+#[test]
+fn rule_what_hangs_on_an_infusion_that_never_was_takes_no_place_and_is_taken_back() {
+    let thin = Facts { infusions: one().infusions, ..thin("Europe/Berlin") };
+    let plan_before = planned(&thin, NOW);
+    let tell = plan_before.prompts.iter().find(|prompt| prompt.rule_key == "d1.tell").unwrap();
+    let existing = vec![super::diffs::stored(tell, Hold::Out)];
+    let now = at("2026-09-08T12:00:00Z");
+    let gone = Facts { infusions: Vec::new(), settled: vec![settled(tell)], ..thin.clone() };
+    let steps = diff(&existing, &plan(fixture(), &gone, now), now);
+    assert_eq!(steps, [Step::Cancel { id: tell.id, reason: DropReason::Withdrawn }]);
+    // The clinic's record in the place of the patient's report is the same infusion.
+    let theirs = InfusionFact { reported_as: Some(thin.infusions[0].id), ..done(9, "2026-09-07T08:05:00Z") };
+    let joined = Facts { infusions: vec![theirs], ..gone };
+    assert!(diff(&existing, &plan(fixture(), &joined, now), now).iter().all(|step| step.id() != tell.id));
 }

@@ -75,7 +75,7 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
     let kindness = fixture().rule("d3.kindness").unwrap();
     let mood = fixture().rule("d3.mood").unwrap();
     let (due, until) = (at("2026-09-11T09:00:00Z"), at("2026-09-12T09:00:00Z"));
-    let wait = |facts: &Facts, rule| put_off(fixture(), facts, rule, (due, until)).map(|(due, _)| due);
+    let wait = |facts: &Facts, rule| put_off(fixture(), facts, rule, (due, until), &[]).map(|(due, _)| due);
     assert_eq!(wait(&one(), kindness), Ok(due));
     // Another session ended at 10:40 local time, 20 minutes before.
     let again = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z"), done(2, "2026-09-11T08:00:00Z")], ..one() };
@@ -83,9 +83,9 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
     assert_eq!(wait(&again, mood), Ok(at("2026-09-11T10:40:00Z")), "a dial waits for the acute phase alone");
     // Eighteen hours later it is twenty to five, and night; at eight it may come.
     assert_eq!(wait(&again, kindness), Ok(at("2026-09-12T06:00:00Z")), "{slept}");
-    let told = put_off(fixture(), &again, kindness, (due, until));
+    let told = put_off(fixture(), &again, kindness, (due, until), &[]);
     assert_eq!(told.unwrap().1, Why::Readiness, "and it says why");
-    let soon = put_off(fixture(), &again, kindness, (due, at("2026-09-11T20:00:00Z")));
+    let soon = put_off(fixture(), &again, kindness, (due, at("2026-09-11T20:00:00Z")), &[]);
     assert_eq!(soon, Err(DropReason::NotReady));
     let pauses = vec![PausePeriod { from: at("2026-09-11T07:00:00Z"), until: at("2026-09-13T07:00:00Z") }];
     assert_eq!(wait(&Facts { pauses, ..one() }, kindness), Err(DropReason::Paused));

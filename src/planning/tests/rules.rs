@@ -28,7 +28,17 @@ fn place(plan: &Plan, key: &str) -> (String, Why) {
 
 fn gone_out(prompt: &Planned) -> PastPrompt {
     let Planned { id, rule_key, due_at, hangs_on, .. } = prompt.clone();
-    PastPrompt { id, rule_key, rule: None, due_at, answered_at: None, hangs_on, unanswered: true, taken_back: false }
+    PastPrompt {
+        id,
+        rule_key,
+        rule: None,
+        due_at,
+        answered_at: None,
+        anchor: prompt.anchor,
+        hangs_on,
+        unanswered: true,
+        taken_back: false,
+    }
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn rule_silences_in_the_plan_a_card_for_who_has_not_answered_since_day_4() {
         rule: None,
         due_at: sent.due_at,
         answered_at: Some(at(when)),
+        anchor: sent.anchor,
         hangs_on: sent.hangs_on,
         unanswered: false,
         taken_back: false,

@@ -186,7 +186,9 @@ fn fillings<A>(
     protocols: &Protocols,
 ) -> Result<PlaceholderValues> {
     let mut rules = list.iter().filter_map(|prompt| protocols.rule_of(&prompt.doc.planned));
-    actions::fillings(tx, access, protocols, rules.any(|rule| rule.texts().any(quotes)))
+    let quoted = rules.any(|rule| rule.texts().any(quotes));
+    let put_off = list.iter().any(StoredPrompt::is_put_off);
+    actions::fillings(tx, access, protocols, (quoted, put_off))
 }
 
 /// Reads a page of the outline, whatever the patient did, wrote, shared or put off. An order, a gap or a new item in

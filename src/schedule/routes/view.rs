@@ -12,6 +12,9 @@ use crate::prompts::model::StoredPrompt;
 use crate::schedule::actions::PlaceholderValues;
 use crate::schedule::rendering::text;
 
+/// The cause that a patient is not told: a therapist's caution.
+const WITHHELD: &str = "withheld";
+
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PromptView {
@@ -55,7 +58,7 @@ struct PromptDetail {
     /// The local time.
     #[schema(example = "11:40:00")]
     local_time: String,
-    /// The zone in which it was planned.
+    /// The zone of both: where it was planned, or where the patient lives now if they put it off.
     #[schema(example = "Europe/Berlin")]
     zone: String,
     /// The instant at which it expires.
@@ -137,22 +140,24 @@ impl PromptView {
         let planned = &prompt.doc.planned;
         let rule = from.rule_of(planned);
         let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !fillings.withheld.contains(*key));
+        // A time that the patient chose is one of where they are.
+        let zone = fillings.zone.as_ref().filter(|_| prompt.is_put_off()).unwrap_or(&planned.zone);
         let detail = PromptDetail {
             text: rule
                 .map(|rule| text(rule, planned, fillings.takeaway.as_deref(), &fillings.withheld))
                 .unwrap_or_default(),
             because: rule.map(|rule| rule.because.clone()).filter(|because| !because.is_empty()),
             due_at: prompt.due_at,
-            local_date: planned.zone.date(prompt.due_at),
-            local_time: planned.zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),
-            zone: planned.zone.name().to_owned(),
+            local_date: zone.date(prompt.due_at),
+            local_time: zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),
+            zone: zone.name().to_owned(),
             expires_at: prompt.expires_at,
             minutes: planned.minutes,
             optional: planned.optional,
             exercises: offered.cloned().collect(),
             infusion_id: planned.anchor.map(Id::uuid),
             why: word(&planned.why),
-            cause: prompt.cause().map(str::to_owned),
+            cause: prompt.cause().filter(|cause| *cause != WITHHELD).map(str::to_owned),
             delivered_at: prompt.delivered_at,
             answered_at: prompt.doc.answered_at,
             answer_id: prompt.doc.answer_id,
