@@ -126,14 +126,14 @@ pub async fn keys_of_link(state: &State, account: Id<Account>, id: Option<&Id<Ca
     }
 }
 
-/// Fetches the keys of patients, before the unit that writes their audit rows.
+/// Fetches the keys of patients, before the unit that writes their audit rows. Those that do not open are left out.
 pub async fn keys_of(
     vault: &Vault,
     patients: impl IntoIterator<Item = Id<Patient>>,
 ) -> Result<BTreeMap<Id<Patient>, Keys>> {
     let mut found = BTreeMap::new();
     for patient in patients {
-        if let Some(keys) = vault.keys(patient.uuid()).await? {
+        if let Some(keys) = Error::skip_damaged(vault.keys(patient.uuid()).await)?.flatten() {
             found.insert(patient, keys);
         }
     }

@@ -112,9 +112,18 @@ pub fn put<T: Item>(
     } else {
         T::check(tx, access, new.id, (None, &new.content))?;
         let (id, version, parts, now) = (new.id.any(), 1, new.parts.clone(), access.now());
-        let row = ItemRow { id, version, parts, received_at: now, updated_at: now, deleted_at: None };
+        let columns = columns::<T>(&new.content);
+        let row = ItemRow {
+            id,
+            version,
+            parts,
+            occurred_at: columns.occurred_at,
+            received_at: now,
+            updated_at: now,
+            deleted_at: None,
+        };
         let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
-        if store::create::<T, T::Table>(tx, access, (&row, &columns::<T>(&new.content)), change)? {
+        if store::create::<T, T::Table>(tx, access, (&row, &columns), change)? {
             access.feed_plan(T::on_changed(tx, access, new.id, (None, &new.content))?);
             return Ok(Outcome::created(new.id, row));
         }
@@ -171,7 +180,7 @@ pub fn patch<T: Item>(
     Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Update)?))
 }
 
-/// Deletes an item. A second deletion changes nothing.
+/// Deletes an item, also one that does not open. A second deletion changes nothing.
 ///
 /// # Errors
 ///
@@ -211,7 +220,12 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
 }
 
 fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, op: Op) -> Result<()> {
-    let feeds = T::on_removed(&open::<T, _>(access, row)?.content()?);
+    let feeds = match open::<T, _>(access, row).and_then(|opened| opened.content()) {
+        Ok(content) => T::on_removed(&content),
+        // What does not open may have fed the plan.
+        Err(Error::Damaged(..)) if op == Op::Delete => FeedsPlan::Always,
+        Err(error) => return Err(error),
+    };
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, row.version, op), feeds)
 }
 
@@ -274,8 +288,9 @@ fn revise<T: Item>(
     for (number, part) in &replaced {
         store::insert_revision(tx, access, row.id, (*number, part), version)?;
     }
-    let row = ItemRow { version, parts, updated_at: access.now(), ..row.clone() };
-    T::Table::update(tx, access, &row, &columns::<T>(after))?;
+    let columns = columns::<T>(after);
+    let row = ItemRow { version, parts, occurred_at: columns.occurred_at, updated_at: access.now(), ..row.clone() };
+    T::Table::update(tx, access, &row, &columns)?;
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id)?;

@@ -1,9 +1,10 @@
-//! Lists of items: the owner's, newest first; a reader's, by id.
+//! Lists of items: the owner's, newest first; a reader's, by id. An item that does not open stands in its place with
+//! its id; where the filter looks into items, it is left out.
 
 use jiff::Timestamp;
 
 use super::actions;
-use super::model::{Header as _, ItemRow};
+use super::model::ItemRow;
 use super::seal::OpenedItem;
 use super::store::table::{ItemTable as _, Scan};
 use super::view::{self, ItemPresenter, ItemView, Visible};
@@ -14,7 +15,7 @@ use crate::course::{self, ContextSource, SealedContextSource};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Listed, Result};
 use crate::vault::{Keys, apart};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
@@ -55,7 +56,7 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
     filter: &F,
     page: PageRequest<CursorPosition>,
     manner: T::Manner,
-) -> Result<Page<ItemView<T::Fields>, CursorPosition>> {
+) -> Result<Page<Listed<ItemView<T::Fields>>, CursorPosition>> {
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
     let (mut items, mut looked_at, mut bytes, mut after) = (Vec::new(), 0, 0, page.after);
     loop {
@@ -87,9 +88,12 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
     }
 }
 
+/// An item of a list.
+type ListedItem<T> = Listed<ItemView<<T as ItemPresenter>::Fields>>;
+
 /// The views of rows with their sealed bytes, the place of the last row that was opened, and whether a row was left
 /// because there was no room.
-type OpenedRows<T> = (Vec<ItemView<<T as ItemPresenter>::Fields>>, usize, Option<CursorPosition>, bool);
+type OpenedRows<T> = (Vec<ListedItem<T>>, usize, Option<CursorPosition>, bool);
 
 /// Opens rows of the owner's and renders those that the filter admits, as many as there is room for: items, and bytes
 /// unless the page is empty.
@@ -106,15 +110,34 @@ fn open_own<T: ItemPresenter, F: Filter<T>>(
         if items.len() == room || most.is_some_and(|most| bytes + row.bytes() > most) {
             return Ok((items, bytes, after, true));
         }
-        let opened = super::seal::open::<T>(keys, patient, (row.id, row.parts.as_slice()), None)?;
-        after = Some((opened.header.circumstances().occurred_at, row.id));
-        if filter.admits(&opened, around)? {
-            bytes += row.bytes();
-            let item = Visible { row, shared: None, openings: None };
-            items.push(view::rendered::<T>(&item, opened, around, manner)?);
+        after = Some((row.occurred_at, row.id));
+        let item = Visible { row, shared: None, openings: None };
+        if let Some(listed) = open_listed::<T, F>((keys, patient), &item, filter, (around, manner))? {
+            bytes += item.row.bytes();
+            items.push(listed);
         }
     }
     Ok((items, bytes, after, false))
+}
+
+/// Opens and renders an item, if the filter admits it.
+fn open_listed<T: ItemPresenter, F: Filter<T>>(
+    (keys, patient): (&Keys, Id<Patient>),
+    item: &Visible,
+    filter: &F,
+    (around, manner): (&ContextSource, T::Manner),
+) -> Result<Option<ListedItem<T>>> {
+    let view = || {
+        let opened = super::seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), item.shared)?;
+        if !filter.admits(&opened, around)? {
+            return Ok(None);
+        }
+        view::rendered::<T>(item, opened, around, manner).map(Some)
+    };
+    Ok(match Error::skip_damaged(view())? {
+        Some(view) => view.map(Listed::Readable),
+        None => (!filter.needs_opening()).then(|| Listed::unreadable(item.row.id.uuid())),
+    })
 }
 
 /// The result of the unit of a reader's list, still sealed.
@@ -135,7 +158,7 @@ pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
     filter: &F,
     page: PageRequest<CursorPosition>,
     manner: T::Manner,
-) -> Result<Page<ItemView<T::Fields>, CursorPosition>> {
+) -> Result<Page<Listed<ItemView<T::Fields>>, CursorPosition>> {
     let filter = filter.clone();
     let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
     let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
@@ -144,7 +167,8 @@ pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
         let around = background.open(&keys, patient)?;
         let render = |(row, sections)| {
             let item = Visible { row, shared: Some(sections), openings: None };
-            view::render::<T>((&keys, patient), &item, &around, manner)?.tagged(&vault)
+            let view = view::render::<T>((&keys, patient), &item, &around, manner);
+            Listed::new(item.row.id.uuid(), view.and_then(|view| view.tagged(&vault)))
         };
         rows.into_iter().map(render).collect::<Result<_>>()
     });
@@ -180,8 +204,9 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
             None => true,
             Some(around) => {
                 let parts = (row.id, row.parts.as_slice());
-                let opened = super::seal::open::<T>(access.keys()?, access.patient(), parts, Some(sections))?;
-                filter.admits(&opened, around)?
+                let opened = super::seal::open::<T>(access.keys()?, access.patient(), parts, Some(sections));
+                let admits = opened.and_then(|opened| filter.admits(&opened, around));
+                Error::skip_damaged(admits)?.unwrap_or(false)
             }
         };
         if wanted && !sections.is_empty() {

@@ -18,7 +18,7 @@ use crate::http::{
 };
 use crate::idempotency::Outcome;
 use crate::kernel::page::PageRequest;
-use crate::kernel::{Creation, Id, Result};
+use crate::kernel::{Creation, Id, Listed, Result};
 
 /// A kind of item that is written over HTTP.
 pub trait WritableItem: ItemPresenter {
@@ -192,7 +192,7 @@ pub async fn list<T: ItemPresenter, F: Filter<T>, P: Policy, L: Serialize>(
     act: &'static str,
     (listing, scope): (Result<Listing<F>>, String),
     manner: T::Manner,
-    list: impl FnOnce(Vec<ItemView<T::Fields>>, Option<String>) -> L,
+    list: impl FnOnce(Vec<Listed<ItemView<T::Fields>>>, Option<String>) -> L,
 ) -> Result<Reply> {
     let scope = door.cursor_scope(act, &scope);
     let asked = listing.and_then(|listing| Ok((listing.page(&door.state().vault, &scope)?, listing)));

@@ -7,8 +7,8 @@ use crate::care::{Access, Write};
 use crate::db::schema::entries;
 use crate::db::{Both, Tx};
 use crate::items::{ItemTable as _, Part, open_header};
-use crate::kernel::id::{Any, Entry};
-use crate::kernel::{Id, Result};
+use crate::kernel::id::Entry;
+use crate::kernel::{Error, Id, Result};
 
 crate::item_table! {
     /// The table of entries.
@@ -18,11 +18,11 @@ crate::item_table! {
 }
 
 /// Lists the newest done entries, at most `most`, with their kind and whether they answer a prompt; with `answers` only
-/// those that do.
+/// those that do. Those that do not open are left out.
 ///
 /// # Errors
 ///
-/// When they cannot be read or opened.
+/// When they cannot be read.
 pub fn list_kinds(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -30,11 +30,13 @@ pub fn list_kinds(
     most: i64,
 ) -> Result<Vec<(Id<Entry>, EntryKind, bool)>> {
     let rows = EntryTable::list_headers(tx, access, answers.then_some("prompt_id"), most)?;
-    let open = |(id, part): (Id<Any>, Part)| {
-        let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part)?;
-        Ok((id.typed(), header.kind, header.circumstances.prompt_id.is_some()))
-    };
-    rows.into_iter().map(open).collect()
+    let mut kinds = Vec::with_capacity(rows.len());
+    for (id, part) in rows {
+        let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part);
+        let Some(header) = Error::skip_damaged(header)? else { continue };
+        kinds.push((id.typed(), header.kind, header.circumstances.prompt_id.is_some()));
+    }
+    Ok(kinds)
 }
 
 /// Lists the newest done entries with text that have tags or are among `answers`, newest first: their ids and sealed

@@ -150,7 +150,7 @@ async fn make_account(
             state.vault.destroy(patient.uuid(), &Purpose::OF_PATIENT).await?;
         }
     }
-    Ok(SignedIn { kind, patient, name, grant: answer? })
+    Ok(SignedIn { kind, patient, name: Some(name), grant: answer? })
 }
 
 /// The clinic or patient that an account has joined.

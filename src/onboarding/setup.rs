@@ -142,6 +142,6 @@ async fn found(
         state.vault.destroy(clinic.uuid(), &[Purpose::Clinic]).await?;
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
     }
-    let admin = SignedIn { kind: AccountKind::Staff, patient: None, name: admin.name, grant: grant? };
+    let admin = SignedIn { kind: AccountKind::Staff, patient: None, name: Some(admin.name), grant: grant? };
     Ok(Founded { created: true, clinic, name: clinic_name, admin })
 }

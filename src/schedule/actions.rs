@@ -55,8 +55,9 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
 pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Dropped>> {
     let stored = facts::stored_prompts(tx, access)?;
     let infusions = course::list_infusions(tx, access)?;
-    let (facts, _) = facts::facts(tx, access, protocols, &stored, &infusions)?;
+    let facts = facts::facts(tx, access, protocols, &stored, &infusions)?.known;
     let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
-    dropped.retain(|one| stored.iter().all(|prompt| prompt.id != one.id));
+    dropped.retain(|one| !stored.unreadable.contains(&one.id));
+    dropped.retain(|one| stored.list.iter().all(|prompt| prompt.id != one.id));
     Ok(dropped)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan};
 
-use super::facts;
+use super::facts::{self, PlanFacts};
 use super::provisional::settle;
 use super::store;
 use crate::care::access::{Access, Write};
@@ -45,14 +45,16 @@ impl Planner for Plans {
 /// When facts cannot be read or prompts cannot be written.
 pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) -> Result<usize> {
     let now = access.now();
-    let stored = facts::stored_prompts(tx, access)?;
+    let found = facts::stored_prompts(tx, access)?;
     let (infusions, provisional) = settle(tx, access)?;
-    let (facts, closing) = facts::facts(tx, access, protocols, &stored, &infusions)?;
+    let PlanFacts { known: facts, unreadable, closing } = facts::facts(tx, access, protocols, &found, &infusions)?;
+    let stored = found.list;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let mut steps = diff(&existing, &plan(protocols.current(), &facts, now), now);
     let open = stored.iter().filter(|prompt| steps.iter().all(|step| step.id() != prompt.id));
     let delays: Vec<_> = open.filter_map(|prompt| delay(protocols, prompt, &facts, now)).collect();
     steps.extend(delays);
+    steps.retain(|step| unreadable.allow(step, &stored));
     let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));

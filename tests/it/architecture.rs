@@ -112,6 +112,7 @@ const KINDS: &[(&str, &str)] = &[
     ("schedule/planner.rs", "actions"),
     ("schedule/provisional.rs", "actions"),
     ("schedule/rendering.rs", "actions"),
+    ("schedule/unreadable.rs", "actions"),
     ("settings/overrides.rs", "model"),
     ("tasks/", "actions"),
 ];

@@ -46,7 +46,7 @@ const HASHES: &[(&str, &str)] = &[
 ];
 
 /// The columns that hold sealed values.
-const SEALED: &[(&str, &str)] = &[
+pub const SEALED: &[(&str, &str)] = &[
     ("accounts", "profile"),
     ("accounts", "credential"),
     ("clinics", "doc"),
@@ -339,7 +339,7 @@ async fn s13_a_sealed_value_opens_in_its_own_place_only() {
     sql.run("CREATE TABLE kept AS SELECT * FROM entries");
     for swap in swaps {
         sql.run(&swap);
-        let answer = ann.entry(&first).await.expect(500).refused("internal");
+        let answer = ann.entry(&first).await.expect(500).refused("unreadable");
         assert!(!String::from_utf8_lossy(&answer.bytes).contains(MARK), "{swap}");
         assert_eq!(answer.body["retryable"], json!(true));
         assert!(answer.body.get("detail").is_none() && answer.body.get("errors").is_none(), "{swap}: {}", answer.body);

@@ -7,7 +7,7 @@ use crate::care::access::Write;
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Entry, Grant, Patient};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
 
 fn place(patient: Id<Patient>, id: Id<Grant>) -> SealContext {
@@ -44,8 +44,9 @@ pub fn on_entry(
     before: bool,
 ) -> Result<()> {
     for row in store::list_by_rule(tx, access)? {
-        let doc = open(access.keys()?, access.patient(), &row)?;
-        let falls = doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt));
+        // A rule that does not open opens nothing new, and what has changed leaves it.
+        let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
+        let falls = doc.as_ref().and_then(GrantDoc::rule).is_some_and(|rule| rule.matches(kind, answers_prompt));
         if falls {
             store::insert_item(tx, access, row.key.id, entry.any())?;
         } else if before {

@@ -56,6 +56,10 @@ struct ClinicMember {
     /// The instant from which the person works there.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
+    /// Whether a name that belongs here is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 /// A page of members.
@@ -90,6 +94,7 @@ impl ClinicMember {
             name: names.person(member.account_id),
             capabilities: member.may().names(),
             since: member.created_at.0,
+            unreadable: names.unreadable([member.account_id.uuid()]),
         }
     }
 }
@@ -107,6 +112,10 @@ struct ClinicSummary {
     /// two small numbers would identify a patient.
     #[schema(example = "< 10")]
     patients: String,
+    /// Whether a name that belongs here is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 /// The smallest count that is shown.
@@ -132,7 +141,8 @@ pub(super) async fn get_clinic(
     let (count, names) = unit.await?;
     let names = names.open(&state.vault).await?;
     let patients = if count < TOLD_FROM { format!("< {TOLD_FROM}") } else { count.to_string() };
-    Ok(Reply::ok(&ClinicSummary { id: clinic.uuid(), name: names.clinic(clinic), patients }))
+    let unreadable = names.unreadable([clinic.uuid()]);
+    Ok(Reply::ok(&ClinicSummary { id: clinic.uuid(), name: names.clinic(clinic), patients, unreadable }))
 }
 
 /// List a clinic's staff

@@ -9,7 +9,7 @@ use crate::care::Door;
 use crate::care::door::Shared;
 use crate::course::ContextSource;
 use crate::exercises::model::Responses;
-use crate::exercises::view::ResponseView;
+use crate::exercises::view::ResponseItem;
 use crate::http::document::{AcceptLanguageHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::pages::Filter;
@@ -19,7 +19,7 @@ use crate::kernel::{Error, Fields, Id, Result};
 
 page! {
     /// A page of responses. It may have fewer items than its limit and still not be the last one.
-    ExerciseResponseList: "The responses." of ResponseView
+    ExerciseResponseList: "The responses." of ResponseItem
 }
 
 /// The filter of responses.

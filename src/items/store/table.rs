@@ -110,6 +110,7 @@ macro_rules! item_table {
                 meta: Vec<u8>,
                 meta_rev: i64,
                 $($section: Option<Vec<u8>>, $rev: i64,)*
+                occurred_at: At,
                 received_at: At,
                 updated_at: At,
                 deleted_at: Option<At>,
@@ -124,6 +125,7 @@ macro_rules! item_table {
                             Part { rev: row.meta_rev, sealed: Some(row.meta) },
                             $(Part { rev: row.$rev, sealed: row.$section },)*
                         ],
+                        occurred_at: row.occurred_at.0,
                         received_at: row.received_at.0,
                         updated_at: row.updated_at.0,
                         deleted_at: row.deleted_at.map(|at| at.0),

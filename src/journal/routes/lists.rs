@@ -12,13 +12,13 @@ use crate::http::{Body, Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::{pages, routes as items};
 use crate::journal::filter::{Asked, Filter};
 use crate::journal::model::Entries;
-use crate::journal::view::EntryView;
+use crate::journal::view::EntryItem;
 use crate::kernel::page::{CursorKey as _, Limit, PageRequest};
 use crate::kernel::{Error, Fields, Result};
 
 page! {
     /// A page of entries. It may have fewer items than its limit and still not be the last one.
-    EntryList: "The entries." of EntryView
+    EntryList: "The entries." of EntryItem
 }
 
 /// The filter of entries.
