@@ -267,8 +267,8 @@ fn revise<T: Item>(
     stays_done::<T>(before, after)?;
     T::check(tx, access, id, (Some(before), after))?;
     let version = row.version + 1;
-    let at = (version, access.now());
-    let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), at)?;
+    let made = (version, access.now());
+    let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), made)?;
     let kept = store::sealed_bytes(replaced.iter().map(|(_, part)| part));
     access.stores(store::sealed_bytes(&parts).plus(kept).minus(store::sealed_bytes(&row.parts)));
     for (number, part) in &replaced {
@@ -276,6 +276,10 @@ fn revise<T: Item>(
     }
     let row = ItemRow { version, parts, updated_at: access.now(), ..row.clone() };
     T::Table::update(tx, access, &row, &columns::<T>(after))?;
+    let at = |content| T::header(content).circumstances().occurred_at;
+    if at(before) != at(after) {
+        grants::store::move_item(tx, access, T::grants(), (row.id, at(after)))?;
+    }
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id)?;

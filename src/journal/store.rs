@@ -1,6 +1,7 @@
 //! The rows of entries.
 
 use diesel::prelude::*;
+use jiff::Timestamp;
 
 use super::model::{Entries, EntryKind};
 use crate::care::{Access, Write};
@@ -17,22 +18,30 @@ crate::item_table! {
     [infusion_id, prompt_id]
 }
 
-/// Lists the newest done entries, at most `most`, with their kind and whether they answer a prompt; with `answers` only
-/// those that do.
+/// What a rule of sharing looks at in an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleFacts {
+    /// Its id.
+    pub id: Id<Entry>,
+    /// The instant at which it happened.
+    pub occurred_at: Timestamp,
+    /// Its kind.
+    pub kind: EntryKind,
+    /// Whether it answers a prompt.
+    pub answers_prompt: bool,
+}
+
+/// Lists the newest done entries, at most `most`; with `answers` only those that answer a prompt.
 ///
 /// # Errors
 ///
 /// When they cannot be read or opened.
-pub fn list_kinds(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    answers: bool,
-    most: i64,
-) -> Result<Vec<(Id<Entry>, EntryKind, bool)>> {
+pub fn list_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool, most: i64) -> Result<Vec<RuleFacts>> {
     let rows = EntryTable::list_headers(tx, access, answers.then_some("prompt_id"), most)?;
     let open = |(id, part): (Id<Any>, Part)| {
         let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part)?;
-        Ok((id.typed(), header.kind, header.circumstances.prompt_id.is_some()))
+        let (occurred_at, prompt) = (header.circumstances.occurred_at, header.circumstances.prompt_id);
+        Ok(RuleFacts { id: id.typed(), occurred_at, kind: header.kind, answers_prompt: prompt.is_some() })
     };
     rows.into_iter().map(open).collect()
 }

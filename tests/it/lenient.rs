@@ -159,7 +159,7 @@ async fn rule_an_empty_list_is_absent_where_it_says_nothing() {
             }
             let send = async |ask: &Ask| {
                 let call = ask.call(&world.app);
-                if operation.takes_key { call.header("idempotency-key", &format!("{id}-{who}")) } else { call }
+                if operation.takes_key { call.header("idempotency-key", format!("{id}-{who}")) } else { call }
                     .send()
                     .await
             };

@@ -61,6 +61,7 @@ mod posture;
 mod preview;
 mod protocols;
 mod races;
+mod readers;
 mod readme;
 mod refusals;
 mod reminders;
