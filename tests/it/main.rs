@@ -50,6 +50,7 @@ mod leaks;
 mod methods;
 mod lenient;
 mod limits;
+mod lists;
 mod matrix;
 mod migrations;
 mod openapi;
