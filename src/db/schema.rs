@@ -234,6 +234,7 @@ diesel::table! {
         patient_id -> Uid,
         item_id -> Uid,
         grant_id -> Uid,
+        occurred_at -> TimestampTz,
         mac -> Binary,
     }
 }

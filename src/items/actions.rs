@@ -281,8 +281,8 @@ fn revise<T: Item>(
     stays_done::<T>(before, after)?;
     T::check(tx, access, id, (Some(before), after))?;
     let version = row.version + 1;
-    let at = (version, access.now());
-    let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), at)?;
+    let made = (version, access.now());
+    let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), made)?;
     let kept = store::sealed_bytes(replaced.iter().map(|(_, part)| part));
     access.stores(store::sealed_bytes(&parts).plus(kept).minus(store::sealed_bytes(&row.parts)));
     for (number, part) in &replaced {
@@ -291,6 +291,9 @@ fn revise<T: Item>(
     let columns = columns::<T>(after);
     let row = ItemRow { version, parts, occurred_at: columns.occurred_at, updated_at: access.now(), ..row.clone() };
     T::Table::update(tx, access, &row, &columns)?;
+    if T::header(before).circumstances().occurred_at != columns.occurred_at {
+        grants::store::move_item(tx, access, T::grants(), (row.id, columns.occurred_at))?;
+    }
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id)?;

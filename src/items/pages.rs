@@ -1,5 +1,5 @@
-//! Lists of items: the owner's, newest first; a reader's, by id. An item that does not open stands in its place with
-//! its id; where the filter looks into items, it is left out.
+//! The owner's list of items, newest first, and the answers about one item. An item that does not open stands in its
+//! place with its id; where the filter looks into items, it is left out.
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use super::seal::OpenedItem;
 use super::store::table::{ItemTable as _, Scan};
 use super::view::{self, ItemPresenter, ItemView, Visible};
 use crate::care::door::Policy;
-use crate::care::grants::{self, Sections};
+use crate::care::grants;
 use crate::care::{Access, Door};
 use crate::course::{self, ContextSource, SealedContextSource};
 use crate::db::Tx;
@@ -21,11 +21,11 @@ use crate::vault::{Keys, apart};
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
 /// The sealed bytes after which a page ends, with one item at least.
-const BYTES: usize = 1024 * 1024;
+pub(super) const BYTES: usize = 1024 * 1024;
 /// The number of rows read in one unit by a sparse filter.
 const CHUNK: i64 = 200;
 
-/// A place in a list. Readers' lists are in the order of ids, so their instant is not used.
+/// A place in the owner's list.
 pub type CursorPosition = (Timestamp, Id<Any>);
 
 /// The filter of a list.
@@ -138,84 +138,6 @@ fn open_listed<T: ItemPresenter, F: Filter<T>>(
         Some(view) => view.map(Listed::Readable),
         None => (!filter.needs_opening()).then(|| Listed::unreadable(item.row.id.uuid())),
     })
-}
-
-/// The result of the unit of a reader's list, still sealed.
-struct SharedRows {
-    rows: Vec<(ItemRow, Sections)>,
-    background: SealedContextSource,
-    next: Option<Id<Any>>,
-}
-
-/// Reads a page of the items that are open to a reader: one unit, with one row in the patient's log.
-///
-/// # Errors
-///
-/// The errors of [`Door::read`]; when an item cannot be opened.
-pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
-    door: &Door<P>,
-    act: &'static str,
-    filter: &F,
-    page: PageRequest<CursorPosition>,
-    manner: T::Manner,
-) -> Result<Page<Listed<ItemView<T::Fields>>, CursorPosition>> {
-    let filter = filter.clone();
-    let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
-    let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
-    let SharedRows { rows, background, next } = found;
-    let opened = apart(rows.iter().map(|(row, _)| row.bytes()).sum(), move || {
-        let around = background.open(&keys, patient)?;
-        let render = |(row, sections)| {
-            let item = Visible { row, shared: Some(sections), openings: None };
-            let view = view::render::<T>((&keys, patient), &item, &around, manner);
-            Listed::new(item.row.id.uuid(), view.and_then(|view| view.tagged(&vault)))
-        };
-        rows.into_iter().map(render).collect::<Result<_>>()
-    });
-    Ok(Page { items: opened.await??, next: next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
-}
-
-fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    filter: &F,
-    page: PageRequest<CursorPosition>,
-) -> Result<SharedRows> {
-    let link = access.link().ok_or(Error::NotFound)?;
-    let after = page.after.map(|(_, id)| id);
-    let (open, more) = grants::store::visible_page(tx, access, link, T::grants(), after, page.limit.items())?;
-    let mut next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
-    let ids: Vec<Id<Any>> = open.keys().copied().collect();
-    let background = course::background(tx, access)?;
-    // The log must name the returned items and no others, so the filter is applied here, in the unit.
-    let around = filter.needs_opening().then(|| background.open(access.keys()?, access.patient())).transpose()?;
-    // A reader sees done items only.
-    let scan = filter.scan();
-    let ids = if scan.deleted || scan.draft == Some(true) { Vec::new() } else { ids };
-    let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
-    for row in T::Table::list_done(tx, access, &ids)? {
-        if bytes + row.bytes() > BYTES && !rows.is_empty() {
-            next = last;
-            break;
-        }
-        last = Some(row.id);
-        let sections = open.get(&row.id).copied().unwrap_or_default();
-        let wanted = match &around {
-            None => true,
-            Some(around) => {
-                let parts = (row.id, row.parts.as_slice());
-                let opened = super::seal::open::<T>(access.keys()?, access.patient(), parts, Some(sections));
-                let admits = opened.and_then(|opened| filter.admits(&opened, around));
-                Error::skip_damaged(admits)?.unwrap_or(false)
-            }
-        };
-        if wanted && !sections.is_empty() {
-            access.returns(row.id.uuid());
-            bytes += row.bytes();
-            rows.push((row, sections));
-        }
-    }
-    Ok(SharedRows { rows, background, next })
 }
 
 /// The result of a unit on one item, still sealed.

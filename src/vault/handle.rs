@@ -16,7 +16,7 @@ use super::installation::{self, DataMark, Found, Holder, Identity, Places};
 use super::keyring::{Keyring, Wrapped, peek_mark};
 use super::keys::{self, DataKey, Keys, Tag};
 use super::root::{self, MacLabel, Root, RootKey};
-use super::seal::{Purpose, SealContext};
+use super::seal::{NONCE, Purpose, SealContext};
 use super::signing::SigningKey;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db, RowKey, Tx};
@@ -271,14 +271,18 @@ impl Vault {
         self.0.keyring.db()
     }
 
-    /// Seals a cursor for the caller and the filter in `bound`.
+    /// Seals a cursor for the caller and the filter in `bound`. The same place gives the same cursor, so that a page that
+    /// has not changed has the same tag.
     ///
     /// # Panics
     ///
     /// When `plain` has many gigabytes.
     #[expect(clippy::expect_used, reason = "the cipher takes 64 GiB; a cursor has some dozen bytes")]
     pub fn seal_cursor(&self, bound: &[u8], plain: &[u8]) -> String {
-        cursor::seal(&self.0.root.cursor, self.0.entropy.bytes(), bound, plain).expect("a cursor is short")
+        let mac = self.mac(MacLabel::ReaderTag, &[b"cursor", bound, plain]);
+        let mut nonce = [0; NONCE];
+        nonce.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        cursor::seal(&self.0.root.cursor, nonce, bound, plain).expect("a cursor is short")
     }
 
     /// Opens a cursor; `None` if it was not sealed by this root for the same `bound`.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -70,6 +71,20 @@ impl Keys {
     pub fn id_key(&self) -> Result<&[u8; KEY]> {
         let oldest = self.0.keys.iter().find_map(|key| key.hashes.as_deref());
         oldest.ok_or_else(|| Error::internal("no key to derive ids"))
+    }
+
+    /// Returns the place of an object in an order that tells nothing about it: a keyed hash of its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::id_key`].
+    pub fn place(&self, id: Uuid) -> Result<Uuid> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.id_key()?);
+        // No id is derived from a text of this length.
+        let mac = hmac::sign(&key, &[b"place".as_slice(), id.as_bytes()].concat());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
+        Ok(Uuid::from_bytes(bytes))
     }
 
     /// Seals `data` for `place`.

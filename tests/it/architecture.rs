@@ -92,6 +92,7 @@ const KINDS: &[(&str, &str)] = &[
     ("identity/password.rs", "actions"),
     ("identity/token.rs", "actions"),
     ("items/pages.rs", "routes"),
+    ("items/readers.rs", "routes"),
     ("items/seal.rs", "store"),
     ("items/view.rs", "routes"),
     ("journal/draft.rs", "model"),

@@ -135,6 +135,7 @@ CREATE TABLE grant_items (
     patient_id uuid NOT NULL,
     item_id uuid NOT NULL,
     grant_id uuid NOT NULL,
+    occurred_at timestamptz NOT NULL,
     mac bytea NOT NULL,
     PRIMARY KEY (patient_id, item_id, grant_id)
 );
@@ -285,6 +286,7 @@ CREATE INDEX care_links_patient ON care_links (patient_id);
 CREATE INDEX care_links_therapist ON care_links (therapist_id, state);
 CREATE INDEX care_links_clinic ON care_links (clinic_id, patient_id);
 CREATE INDEX grant_readers_link ON grant_readers (patient_id, link_id);
+CREATE INDEX grant_items_list ON grant_items (patient_id, occurred_at, item_id);
 CREATE INDEX prompts_next_action ON prompts (next_action_at) WHERE next_action_at IS NOT NULL;
 CREATE INDEX prompts_due ON prompts (patient_id, due_at, id);
 CREATE INDEX deliveries_waiting ON deliveries (due_at) WHERE state = 'waiting';

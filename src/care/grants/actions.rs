@@ -1,5 +1,7 @@
 //! The sealed document of a grant, and the upkeep of the grants' items.
 
+use jiff::Timestamp;
+
 use super::model::GrantDoc;
 use super::store::{self, GrantRow};
 use crate::care::Access;
@@ -38,7 +40,7 @@ pub fn open(keys: &Keys, patient: Id<Patient>, row: &GrantRow) -> Result<GrantDo
 pub fn on_entry(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    entry: Id<Entry>,
+    (entry, occurred_at): (Id<Entry>, Timestamp),
     kind: &str,
     answers_prompt: bool,
     before: bool,
@@ -48,7 +50,7 @@ pub fn on_entry(
         let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
         let falls = doc.as_ref().and_then(GrantDoc::rule).is_some_and(|rule| rule.matches(kind, answers_prompt));
         if falls {
-            store::insert_item(tx, access, row.key.id, entry.any())?;
+            store::insert_item(tx, access, row.key.id, (entry.any(), occurred_at))?;
         } else if before {
             store::delete_item(tx, access, row.key.id, entry.any())?;
         }

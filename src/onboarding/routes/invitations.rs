@@ -104,7 +104,8 @@ impl CreateInvitation {
 
     fn parse(self) -> Result<InvitationRequest> {
         let mut fields = Fields::new();
-        let invitee = match (self.kind.as_str(), self.capabilities) {
+        // An empty list names nothing, as in a client that sends every member.
+        let invitee = match (self.kind.as_str(), self.capabilities.filter(|names| !names.is_empty())) {
             ("patient", None) => Some(Invitee::Patient),
             ("patient", Some(_)) => {
                 fields.fault("/capabilities", "are for staff");
