@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::access::{Access, Role, WriteScope};
+use super::access::{Access, Role};
 use super::clinics::require_admin;
 use super::links;
 use super::model::Capabilities;
 use super::people::SealedNames;
 use super::store::{self, Member};
+use super::write_scope::WriteScope;
 use crate::changes::Planner;
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;

@@ -1,8 +1,9 @@
 //! Clinics, their members, care links, the visibility of grants; and the doors to a patient's data.
 //!
-//! Only [`access`] makes an [`Access`], in the unit that uses it and after the check. Every storage function on patient
-//! data takes one, so that no query can be written without it. The [`Door`] in a handler's signature is the policy of
-//! the operation. When a caller other than the patient opens it, the audit row is written in the same unit.
+//! Only [`access`] makes an [`Access`], in the unit that uses it and after the check; [`write_scope`] hands one to work
+//! outside a door. Every storage function on patient data takes one, so that no query can be written without it. The
+//! [`Door`] in a handler's signature is the policy of the operation. When a caller other than the patient opens it, the
+//! audit row is written in the same unit.
 //!
 //! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes the
 //! capabilities of a clinic's members ([`members`]): `record` opens infusions; what a patient writes needs a link and
@@ -26,6 +27,7 @@ pub mod roster;
 pub mod routes;
 pub mod store;
 pub mod verification_words;
+pub mod write_scope;
 
 pub use access::{Access, Read, Role, Write};
 pub use door::Door;

@@ -66,6 +66,7 @@ const KINDS: &[(&str, &str)] = &[
     ("care/policy.rs", "store"),
     ("care/roster.rs", "actions"),
     ("care/verification_words.rs", "model"),
+    ("care/write_scope.rs", "store"),
     ("changes/planner.rs", "model"),
     ("course/draft.rs", "model"),
     ("course/pauses.rs", "actions"),

@@ -1,13 +1,15 @@
 //! Grants, their readers and their items.
 
 mod openings;
-
-use std::collections::BTreeMap;
+mod rows;
+mod visible;
 
 use diesel::prelude::*;
-use jiff::Timestamp;
 
 pub use self::openings::{delete_openings, insert_opening, list_openings};
+use self::rows::{Found, ItemRow, ReaderRow, grants_of};
+pub use self::rows::{GrantKey, GrantRow};
+pub use self::visible::{Open, visible, visible_page};
 use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
@@ -15,191 +17,12 @@ use crate::care::store::LinkRow;
 use crate::db::authentic::checked;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
 use crate::db::{At, Both, Stored, Tx, columns};
-use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
+use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
-use crate::{authentic, locked};
-
-authentic! {
-    /// A grant without its sealed document.
-    #[derive(Copy)]
-    pub struct GrantKey of grants {
-        /// Its id.
-        id: Id<Grant>,
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The stored bits of the open sections.
-        sections: i32,
-        /// Its version.
-        version: i64,
-        /// The instant of its creation.
-        created_at: At,
-        /// The instant at which it expires.
-        expires_at: Option<At>,
-        /// The instant at which it was ended.
-        closed_at: Option<At>,
-    }
-}
-
-authentic! {
-    /// A reader of a grant.
-    #[derive(Copy)]
-    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
-    struct ReaderRow of grant_readers {
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The grant.
-        grant_id: Id<Grant>,
-        /// The reader's link.
-        link_id: Id<CareLink>,
-    }
-}
-
-authentic! {
-    /// An item of a grant.
-    #[derive(Copy)]
-    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
-    struct ItemRow of grant_items {
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The item.
-        item_id: Id<Any>,
-        /// The grant.
-        grant_id: Id<Grant>,
-    }
-}
+use crate::locked;
 
 /// The most rows named in one statement.
 const AT_ONCE: usize = 200;
-
-/// The sections of each item that a reader sees.
-pub type Open = BTreeMap<Id<Any>, Sections>;
-
-/// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
-/// of the predicate. An entry and a response that share an id are two items. The link is that of the caller, whose door
-/// has checked its row.
-macro_rules! visible_items {
-    ($patient:expr, $link:expr, $of:expr, $now:expr) => {
-        grant_items::table
-            .inner_join(
-                grants::table
-                    .on(grants::patient_id.eq(grant_items::patient_id).and(grants::id.eq(grant_items::grant_id))),
-            )
-            .inner_join(
-                grant_readers::table.on(grant_readers::patient_id
-                    .eq(grant_items::patient_id)
-                    .and(grant_readers::grant_id.eq(grant_items::grant_id))),
-            )
-            .inner_join(
-                care_links::table.on(care_links::id
-                    .eq(grant_readers::link_id)
-                    .and(care_links::patient_id.eq(grant_items::patient_id))),
-            )
-            .filter(grant_items::patient_id.eq($patient))
-            .filter(grant_readers::link_id.eq($link))
-            .filter(care_links::state.eq("active"))
-            .filter(grants::sections.ge($of.range().0))
-            .filter(grants::sections.lt($of.range().1))
-            .filter(grants::closed_at.is_null())
-            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
-    };
-}
-
-/// Finds those of `items` that the holder of `link` may see now. All are of the kind with sections `of`. Hidden and
-/// absent items are left out.
-pub fn visible<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    link: Id<CareLink>,
-    of: Sections,
-    items: &[Id<Any>],
-) -> Result<Open> {
-    let rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
-        .filter(grant_items::item_id.eq_any(items.iter().copied()))
-        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
-        .load(tx.conn())?;
-    folded(tx, rows)
-}
-
-/// An item with the grant and the reader that open it.
-type Opening = (Stored<ItemRow>, Stored<GrantKey>, Stored<ReaderRow>);
-
-/// Returns the open sections of the items whose rows fit their MACs.
-fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
-    let mut open = Open::new();
-    for (item, grant, reader) in rows {
-        let all = item.checked(tx)?.zip(grant.checked(tx)?).zip(reader.checked(tx)?);
-        if let Some(((item, grant), _)) = all {
-            let sections = open.entry(item.item_id).or_default();
-            *sections = sections.or(Sections::from_bits(grant.sections));
-        }
-    }
-    Ok(open)
-}
-
-/// Lists what the holder of `link` may see now of a kind with sections `of`, by descending id after `after`. Returns at
-/// most `items` items, at least one if there is one, and whether there may be more.
-pub fn visible_page<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    link: Id<CareLink>,
-    of: Sections,
-    after: Option<Id<Any>>,
-    items: usize,
-) -> Result<(Open, bool)> {
-    // Several grants may open one item: room for two each.
-    let limit = items.saturating_mul(2).max(64);
-    let mut query = visible_items!(access.patient(), link, of, access.now())
-        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
-        .into_boxed();
-    if let Some(after) = after {
-        query = query.filter(grant_items::item_id.lt(after));
-    }
-    let rows: Vec<Opening> =
-        query.order(grant_items::item_id.desc()).limit(i64::try_from(limit).unwrap_or(i64::MAX)).load(tx.conn())?;
-    let full = rows.len() == limit;
-    let mut open = folded(tx, rows)?;
-    let mut more = false;
-    if full {
-        more = true;
-        // The grants of the last item may have been cut off.
-        if open.len() > 1 {
-            open.pop_first();
-        } else if let Some((item, _)) = open.first_key_value() {
-            open = visible(tx, access, link, of, &[*item])?;
-        }
-    }
-    while open.len() > items {
-        more = true;
-        open.pop_first();
-    }
-    Ok((open, more))
-}
-
-/// A grant as it is stored.
-#[derive(Clone, Debug)]
-pub struct GrantRow {
-    /// What decides.
-    pub key: GrantKey,
-    /// The sealed document.
-    pub doc: Vec<u8>,
-}
-
-impl GrantRow {
-    /// Whether it is open at `now`.
-    pub fn live(&self, now: Timestamp) -> bool {
-        self.key.closed_at.is_none() && self.key.expires_at.is_none_or(|until| until.0 > now)
-    }
-}
-
-type Found = (Stored<GrantKey>, Vec<u8>);
-
-fn grants_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<GrantRow>> {
-    let mut rows = Vec::with_capacity(found.len());
-    for (key, doc) in found {
-        rows.extend(key.checked(tx)?.map(|key| GrantRow { key, doc }));
-    }
-    Ok(rows)
-}
 
 /// Finds a grant by its id.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Option<GrantRow>> {

@@ -1,0 +1,117 @@
+//! Which items a reader may see.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+
+use super::rows::{GrantKey, ItemRow, ReaderRow};
+use crate::care::Access;
+use crate::care::grants::model::Sections;
+use crate::db::schema::{care_links, grant_items, grant_readers, grants};
+use crate::db::{At, Stored, Tx, columns};
+use crate::kernel::id::{Any, CareLink};
+use crate::kernel::{Id, Result};
+
+/// The sections of each item that a reader sees.
+pub type Open = BTreeMap<Id<Any>, Sections>;
+
+/// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
+/// of the predicate. An entry and a response that share an id are two items. The link is that of the caller, whose door
+/// has checked its row.
+macro_rules! visible_items {
+    ($patient:expr, $link:expr, $of:expr, $now:expr) => {
+        grant_items::table
+            .inner_join(
+                grants::table
+                    .on(grants::patient_id.eq(grant_items::patient_id).and(grants::id.eq(grant_items::grant_id))),
+            )
+            .inner_join(
+                grant_readers::table.on(grant_readers::patient_id
+                    .eq(grant_items::patient_id)
+                    .and(grant_readers::grant_id.eq(grant_items::grant_id))),
+            )
+            .inner_join(
+                care_links::table.on(care_links::id
+                    .eq(grant_readers::link_id)
+                    .and(care_links::patient_id.eq(grant_items::patient_id))),
+            )
+            .filter(grant_items::patient_id.eq($patient))
+            .filter(grant_readers::link_id.eq($link))
+            .filter(care_links::state.eq("active"))
+            .filter(grants::sections.ge($of.range().0))
+            .filter(grants::sections.lt($of.range().1))
+            .filter(grants::closed_at.is_null())
+            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
+    };
+}
+
+/// Finds those of `items` that the holder of `link` may see now. All are of the kind with sections `of`. Hidden and
+/// absent items are left out.
+pub fn visible<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Id<CareLink>,
+    of: Sections,
+    items: &[Id<Any>],
+) -> Result<Open> {
+    let rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
+        .filter(grant_items::item_id.eq_any(items.iter().copied()))
+        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
+        .load(tx.conn())?;
+    folded(tx, rows)
+}
+
+/// An item with the grant and the reader that open it.
+type Opening = (Stored<ItemRow>, Stored<GrantKey>, Stored<ReaderRow>);
+
+/// Returns the open sections of the items whose rows fit their MACs.
+fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
+    let mut open = Open::new();
+    for (item, grant, reader) in rows {
+        let all = item.checked(tx)?.zip(grant.checked(tx)?).zip(reader.checked(tx)?);
+        if let Some(((item, grant), _)) = all {
+            let sections = open.entry(item.item_id).or_default();
+            *sections = sections.or(Sections::from_bits(grant.sections));
+        }
+    }
+    Ok(open)
+}
+
+/// Lists what the holder of `link` may see now of a kind with sections `of`, by descending id after `after`. Returns at
+/// most `items` items, at least one if there is one, and whether there may be more.
+pub fn visible_page<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Id<CareLink>,
+    of: Sections,
+    after: Option<Id<Any>>,
+    items: usize,
+) -> Result<(Open, bool)> {
+    // Several grants may open one item: room for two each.
+    let limit = items.saturating_mul(2).max(64);
+    let mut query = visible_items!(access.patient(), link, of, access.now())
+        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(grant_items::item_id.lt(after));
+    }
+    let rows: Vec<Opening> =
+        query.order(grant_items::item_id.desc()).limit(i64::try_from(limit).unwrap_or(i64::MAX)).load(tx.conn())?;
+    let full = rows.len() == limit;
+    let mut open = folded(tx, rows)?;
+    let mut more = false;
+    if full {
+        more = true;
+        // The grants of the last item may have been cut off.
+        if open.len() > 1 {
+            open.pop_first();
+        } else if let Some((item, _)) = open.first_key_value() {
+            open = visible(tx, access, link, of, &[*item])?;
+        }
+    }
+    while open.len() > items {
+        more = true;
+        open.pop_first();
+    }
+    Ok((open, more))
+}
