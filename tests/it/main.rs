@@ -79,3 +79,4 @@ mod tables;
 mod tasks;
 mod time_zones;
 mod tokens;
+mod unchecked;

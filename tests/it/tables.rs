@@ -50,7 +50,6 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
         "the head of a patient's audit chain stands in the row that a unit locks anyway",
     ),
     ("audit/store.rs", "account_heads", "the same of an account"),
-    ("changes/store.rs", "patients", "which account the patient is is a condition of the same statement"),
     (
         "course/store.rs",
         "patient_settings",

@@ -77,16 +77,22 @@ pub fn list_to<A>(
     grants_of(tx, named)
 }
 
-/// Lists the therapists named in `grants` whose links are still active.
+/// Lists the therapists named in the grants `ids` whose links are still active.
 pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
-    Ok(grant_readers::table
+    let found: Vec<(Stored<ReaderRow>, Stored<LinkRow>)> = grant_readers::table
         .inner_join(care_links::table.on(care_links::id.eq(grant_readers::link_id)))
         .filter(grant_readers::patient_id.eq(access.patient()))
         .filter(grant_readers::grant_id.eq_any(ids.iter().copied()))
         .filter(care_links::state.eq("active"))
         .order((grant_readers::grant_id, care_links::therapist_id))
-        .select((grant_readers::grant_id, care_links::therapist_id))
-        .load(tx.conn())?)
+        .select((columns::<Stored<ReaderRow>>(), columns::<Stored<LinkRow>>()))
+        .load(tx.conn())?;
+    let mut readers = Vec::with_capacity(found.len());
+    for (reader, link) in found {
+        let both = reader.checked(tx)?.zip(link.checked(tx)?);
+        readers.extend(both.map(|(reader, link)| (reader.grant_id, link.therapist_id)));
+    }
+    Ok(readers)
 }
 
 /// Lists the live grants by rule.

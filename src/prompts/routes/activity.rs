@@ -9,12 +9,13 @@ use utoipa::ToSchema;
 
 use crate::care::access::Read;
 use crate::care::door::Shared;
+use crate::care::store::find_patient;
 use crate::care::{Access, Door};
 use crate::changes;
 use crate::db::Tx;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
-use crate::kernel::Result;
+use crate::kernel::{Error, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self, PromptRow};
 use crate::settings::{SettingsRow, find_settings, open_settings};
@@ -104,7 +105,8 @@ type Sources = (Option<SettingsRow>, Vec<Timestamp>, Vec<PromptRow>);
 fn read(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Sources> {
     let since =
         access.now().saturating_sub(SignedDuration::from_hours(24 * (i64::from(DAYS) + 2))).unwrap_or(access.now());
-    let times = changes::list_own(tx, access.patient(), since, MOST)?;
+    let own = find_patient(tx, access)?.ok_or(Error::NotFound)?.account_id;
+    let times = changes::list_by(tx, access.patient(), own, since, MOST)?;
     let rows = store::list(tx, access, (since, access.now()), None, MOST)?;
     Ok((find_settings(tx, access)?, times, rows))
 }

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use super::rows::{GrantKey, ItemRow, ReaderRow};
 use crate::care::Access;
 use crate::care::grants::model::Sections;
+use crate::care::store::LinkRow;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Any, CareLink};
@@ -16,8 +17,7 @@ use crate::kernel::{Id, Result};
 pub type Open = BTreeMap<Id<Any>, Sections>;
 
 /// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
-/// of the predicate. An entry and a response that share an id are two items. The link is that of the caller, whose door
-/// has checked its row.
+/// of the predicate. An entry and a response that share an id are two items.
 macro_rules! visible_items {
     ($patient:expr, $link:expr, $of:expr, $now:expr) => {
         grant_items::table
@@ -42,6 +42,12 @@ macro_rules! visible_items {
             .filter(grants::sections.lt($of.range().1))
             .filter(grants::closed_at.is_null())
             .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
+            .select((
+                columns::<Stored<ItemRow>>(),
+                columns::<Stored<GrantKey>>(),
+                columns::<Stored<ReaderRow>>(),
+                columns::<Stored<LinkRow>>(),
+            ))
     };
 }
 
@@ -56,20 +62,19 @@ pub fn visible<A>(
 ) -> Result<Open> {
     let rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
         .filter(grant_items::item_id.eq_any(items.iter().copied()))
-        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
         .load(tx.conn())?;
     folded(tx, rows)
 }
 
-/// An item with the grant and the reader that open it.
-type Opening = (Stored<ItemRow>, Stored<GrantKey>, Stored<ReaderRow>);
+/// An item with the grant, the reader and the reader's link that open it.
+type Opening = (Stored<ItemRow>, Stored<GrantKey>, Stored<ReaderRow>, Stored<LinkRow>);
 
 /// Returns the open sections of the items whose rows fit their MACs.
 fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
     let mut open = Open::new();
-    for (item, grant, reader) in rows {
-        let all = item.checked(tx)?.zip(grant.checked(tx)?).zip(reader.checked(tx)?);
-        if let Some(((item, grant), _)) = all {
+    for (item, grant, reader, link) in rows {
+        let reads = reader.checked(tx)?.zip(link.checked(tx)?).is_some();
+        if let Some((item, grant)) = item.checked(tx)?.zip(grant.checked(tx)?).filter(|_| reads) {
             let sections = open.entry(item.item_id).or_default();
             *sections = sections.or(Sections::from_bits(grant.sections));
         }
@@ -89,9 +94,7 @@ pub fn visible_page<A>(
 ) -> Result<(Open, bool)> {
     // Several grants may open one item: room for two each.
     let limit = items.saturating_mul(2).max(64);
-    let mut query = visible_items!(access.patient(), link, of, access.now())
-        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
-        .into_boxed();
+    let mut query = visible_items!(access.patient(), link, of, access.now()).into_boxed();
     if let Some(after) = after {
         query = query.filter(grant_items::item_id.lt(after));
     }
