@@ -6,8 +6,8 @@
 //! audit row is written in the same unit.
 //!
 //! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes the
-//! capabilities of a clinic's members ([`members`]): `record` opens infusions; what a patient writes needs a link and
-//! grants.
+//! capabilities of a clinic's members ([`members`]): `record` opens infusions, of which a task tells the patients; what
+//! a patient writes needs a link and grants.
 //!
 //! Staff who are shown a patient's name in a list leave a row in that patient's access log: [`roster`], [`links`].
 //!
@@ -26,9 +26,11 @@ mod policy;
 pub mod roster;
 pub mod routes;
 pub mod store;
+mod telling;
 pub mod verification_words;
 pub mod write_scope;
 
 pub use access::{Access, Read, Role, Write};
 pub use door::Door;
 pub use routes::{configure, configure_patient};
+pub use telling::TellPatients;

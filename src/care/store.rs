@@ -6,8 +6,8 @@ mod links;
 use diesel::prelude::*;
 
 pub use clinics::{
-    Member, clinic_docs, count_members, find_member, first_clinic, hold_members, insert_clinic, insert_member,
-    list_members, memberships, update_member,
+    Member, Telling, clinic_docs, count_members, find_member, find_telling, find_to_tell, first_clinic, hold_members,
+    insert_clinic, insert_member, list_members, memberships, update_member, update_telling,
 };
 pub use links::{
     Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,

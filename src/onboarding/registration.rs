@@ -132,7 +132,7 @@ async fn make_account(
         let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
         match (open.invitee(), &settings) {
-            (Invitee::Staff(may), None) => members::join(tx, open.clinic_id, account, may, now)?,
+            (Invitee::Staff(may), None) => members::join(tx, open.clinic_id, account, may, (grant.session, now))?,
             (Invitee::Patient, Some(settings)) => {
                 WriteScope::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
                     on_patient_created(tx, access, settings)?;
@@ -203,7 +203,7 @@ pub fn accept(
             find_link(tx, link)?.map(JoinResult::Link).ok_or(Error::NotFound)
         }
         (Invitee::Staff(may), AccountKind::Staff) => {
-            members::join(tx, open.clinic_id, live.account(), may, live.now())?;
+            members::join(tx, open.clinic_id, live.account(), may, (live.session(), live.now()))?;
             Ok(JoinResult::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),

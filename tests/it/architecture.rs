@@ -65,6 +65,7 @@ const KINDS: &[(&str, &str)] = &[
     ("care/people.rs", "actions"),
     ("care/policy.rs", "store"),
     ("care/roster.rs", "actions"),
+    ("care/telling.rs", "actions"),
     ("care/verification_words.rs", "model"),
     ("care/write_scope.rs", "store"),
     ("changes/planner.rs", "model"),

@@ -118,7 +118,7 @@ impl Scene {
         let wish = json!({ "kind": "staff", "capabilities": ["care", "admin"] });
         let made = admin.post("/v1/invitations", wish.clone()).send().await.created();
         let clinic = made.text("/clinic_id");
-        admin.patch(&format!("/v1/clinics/{clinic}/members/{}", gone.account), gus).send().await.ok();
+        admin.patch(&format!("/v1/clinics/{clinic}/members/{}", gone.account), gus).if_match("*").send().await.ok();
         admin.delete(&format!("/v1/invitations/{}", made.text("/id"))).send().await.no_content();
         let bound = with(wish, json!({ "email": "somebody@lakeside.example" }));
         codes.push(made.text("/code"));
@@ -418,7 +418,10 @@ async fn no_change_of_a_row_that_decides_on_access_opens_a_door() {
 
 /// The tables whose rows carry no MAC, each with the reason why no change of them lets anybody in.
 const DECIDE_NOTHING: &[(&str, &str)] = &[
-    ("settings", "the code of the set-up is a keyed hash of the seed; the others are versions"),
+    (
+        "settings",
+        "the code of the set-up is a keyed hash of the seed, and its admin needs the passphrase; the others are versions",
+    ),
     ("account_heads", "the end of a chain, which has MACs of its own"),
     ("patient_heads", "the same, and the number of the next change"),
     ("audit_log", "a chain with MACs of its own"),
