@@ -65,7 +65,7 @@ async fn tell(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
             return Ok(1);
         }
         let may = members.iter().any(|member| member.account_id == account && member.may().record());
-        let last = patients.last().copied().filter(|_| may && patients.len() == PORTION);
+        let reached = patients.last().copied().filter(|_| may && patients.len() == PORTION);
         if may {
             let links = store::hold_links_between(tx, &patients, &[clinic])?;
             // Whoever came later chose a clinic where the member had the capability.
@@ -80,7 +80,7 @@ async fn tell(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
                 audit::append(tx, &vault, keys, subject, Some(account), seen.session, now, &record)?;
             }
         }
-        store::update_telling(tx, (clinic, account), last.map(|last| Telling { after: Some(last), ..seen }))?;
+        store::update_telling(tx, (clinic, account), reached.map(|patient| Telling { after: Some(patient), ..seen }))?;
         Ok(patients.len().max(1))
     });
     unit.await

@@ -166,24 +166,25 @@ pub struct Telling {
     pub session: Option<Id<Session>>,
 }
 
+type TellingColumns = (Id<Clinic>, Id<Account>, Option<At>, Option<Id<Patient>>, Option<Id<Session>>);
+
 /// Finds the member of whom patients are to be told, the longest waiting one.
 ///
 /// Spans clinics: rests on the partial index `staff_members_tell`.
 pub fn find_to_tell(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Id<Clinic>, Id<Account>, Telling)>> {
-    let found: Option<(Id<Clinic>, Id<Account>, Option<At>, Option<Id<Patient>>, Option<Id<Session>>)> =
-        staff_members::table
-            .filter(staff_members::tell_at.is_not_null())
-            .filter(staff_members::tell_at.le(At(now)))
-            .order(staff_members::tell_at)
-            .select((
-                staff_members::clinic_id,
-                staff_members::account_id,
-                staff_members::tell_at,
-                staff_members::tell_after,
-                staff_members::tell_session,
-            ))
-            .first(tx.conn())
-            .optional()?;
+    let found: Option<TellingColumns> = staff_members::table
+        .filter(staff_members::tell_at.is_not_null())
+        .filter(staff_members::tell_at.le(At(now)))
+        .order(staff_members::tell_at)
+        .select((
+            staff_members::clinic_id,
+            staff_members::account_id,
+            staff_members::tell_at,
+            staff_members::tell_after,
+            staff_members::tell_session,
+        ))
+        .first(tx.conn())
+        .optional()?;
     let told = |(clinic, account, at, after, session): (_, _, Option<At>, _, _)| {
         at.map(|at| (clinic, account, Telling { at, after, session }))
     };
