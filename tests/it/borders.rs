@@ -125,8 +125,8 @@ async fn d7_patients_find_in_their_logs_who_may_now_see_their_infusions() {
     gives(&["care", "record"]).await;
     let mut sql = Sql::open(&app.database.backend);
     sql.run(
-        "UPDATE staff_members SET tell_after = (SELECT min(patient_id) FROM care_links \
-         WHERE state = 'active') WHERE tell_at IS NOT NULL",
+        "UPDATE staff_members SET tell_after = (SELECT patient_id FROM care_links \
+         WHERE state = 'active' ORDER BY patient_id LIMIT 1) WHERE tell_at IS NOT NULL",
     );
     work().await;
     assert_eq!(told(ann).await.len() + told(&bea).await.len(), 2 * (before + 2) + 1);
