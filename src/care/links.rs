@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::access::{Access, Role, Write, WriteScope};
+use super::access::{Access, Role, Write};
 use super::clinics::where_may;
 use super::grants;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
 use super::store::{self, Link};
+use super::write_scope::WriteScope;
 use crate::audit::{self, Record, Subject};
 use crate::changes::{Change, Entity, FeedsPlan, Op, Planner};
 use crate::db::Tx;

@@ -98,6 +98,10 @@ diesel::table! {
         capabilities -> Integer,
         created_at -> TimestampTz,
         ended_at -> Nullable<TimestampTz>,
+        version -> BigInt,
+        tell_at -> Nullable<TimestampTz>,
+        tell_after -> Nullable<Uid>,
+        tell_session -> Nullable<Uid>,
         mac -> Binary,
     }
 }

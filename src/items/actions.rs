@@ -345,7 +345,7 @@ pub fn purge<T: Item>(
     let numbers: Vec<i32> =
         std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number)).collect();
     for (patient, id, text) in &old {
-        crate::care::access::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
+        crate::care::write_scope::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
             access.frees(Bytes { text: *text, comments: 0 });
             store::delete_revisions(tx, access, *id, &numbers)?;
             grants::store::delete_openings(tx, access, *id)?;

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use super::store;
-use crate::care::access::WriteScope;
+use crate::care::write_scope::WriteScope;
 use crate::changes::{self, Bytes, FeedsPlan};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};

@@ -38,7 +38,7 @@ impl Planner for Plans {
 /// still to come and have not gone out change. Answers the number of changed prompts.
 ///
 /// The patient's head is held. Nobody calls it to have a plan follow a change: that is the last step of every unit
-/// ([`crate::care::access::WriteScope`]).
+/// ([`crate::care::write_scope::WriteScope`]).
 ///
 /// # Errors
 ///

@@ -81,4 +81,5 @@ mod tables;
 mod tasks;
 mod time_zones;
 mod tokens;
+mod unchecked;
 mod unreadable;

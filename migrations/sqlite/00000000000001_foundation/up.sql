@@ -56,6 +56,10 @@ CREATE TABLE staff_members (
     capabilities INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     ended_at INTEGER,
+    version INTEGER NOT NULL,
+    tell_at INTEGER,
+    tell_after BLOB,
+    tell_session BLOB,
     mac BLOB NOT NULL,
     UNIQUE (clinic_id, account_id)
 );
@@ -278,6 +282,7 @@ CREATE UNIQUE INDEX accounts_patient ON accounts (patient_id) WHERE patient_id I
 CREATE INDEX sessions_account ON sessions (account_id);
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
 CREATE INDEX staff_members_account ON staff_members (account_id);
+CREATE INDEX staff_members_tell ON staff_members (tell_at) WHERE tell_at IS NOT NULL;
 CREATE UNIQUE INDEX invitations_code ON invitations (code_hash);
 CREATE INDEX invitations_clinic ON invitations (clinic_id, created_at);
 CREATE UNIQUE INDEX patients_account ON patients (account_id);

@@ -2,15 +2,16 @@
 
 mod items;
 mod openings;
+mod rows;
+mod visible;
 
 use diesel::prelude::*;
-use jiff::Timestamp;
 
-pub use self::items::{
-    Item, Open, Position, delete_item, delete_item_everywhere, insert_item, insert_items, move_item, visible,
-    visible_page,
-};
+pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, move_item};
 pub use self::openings::{delete_openings, insert_opening, list_openings};
+use self::rows::{Found, ReaderRow, grants_of};
+pub use self::rows::{GrantKey, GrantRow};
+pub use self::visible::{Open, Position, visible, visible_page};
 use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
@@ -18,73 +19,12 @@ use crate::care::store::LinkRow;
 use crate::db::authentic::checked;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
 use crate::db::{At, Both, Stored, Tx, columns};
-use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
+use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
-use crate::{authentic, locked};
-
-authentic! {
-    /// A grant without its sealed document.
-    #[derive(Copy)]
-    pub struct GrantKey of grants {
-        /// Its id.
-        id: Id<Grant>,
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The stored bits of the open sections.
-        sections: i32,
-        /// Its version.
-        version: i64,
-        /// The instant of its creation.
-        created_at: At,
-        /// The instant at which it expires.
-        expires_at: Option<At>,
-        /// The instant at which it was ended.
-        closed_at: Option<At>,
-    }
-}
-
-authentic! {
-    /// A reader of a grant.
-    #[derive(Copy)]
-    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
-    struct ReaderRow of grant_readers {
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The grant.
-        grant_id: Id<Grant>,
-        /// The reader's link.
-        link_id: Id<CareLink>,
-    }
-}
+use crate::locked;
 
 /// The most rows named in one statement.
 const AT_ONCE: usize = 200;
-
-/// A grant as it is stored.
-#[derive(Clone, Debug)]
-pub struct GrantRow {
-    /// What decides.
-    pub key: GrantKey,
-    /// The sealed document.
-    pub doc: Vec<u8>,
-}
-
-impl GrantRow {
-    /// Whether it is open at `now`.
-    pub fn live(&self, now: Timestamp) -> bool {
-        self.key.closed_at.is_none() && self.key.expires_at.is_none_or(|until| until.0 > now)
-    }
-}
-
-type Found = (Stored<GrantKey>, Vec<u8>);
-
-fn grants_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<GrantRow>> {
-    let mut rows = Vec::with_capacity(found.len());
-    for (key, doc) in found {
-        rows.extend(key.checked(tx)?.map(|key| GrantRow { key, doc }));
-    }
-    Ok(rows)
-}
 
 /// Finds a grant by its id.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Option<GrantRow>> {
@@ -139,16 +79,22 @@ pub fn list_to<A>(
     grants_of(tx, named)
 }
 
-/// Lists the therapists named in `grants` whose links are still active.
+/// Lists the therapists named in the grants `ids` whose links are still active.
 pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
-    Ok(grant_readers::table
+    let found: Vec<(Stored<ReaderRow>, Stored<LinkRow>)> = grant_readers::table
         .inner_join(care_links::table.on(care_links::id.eq(grant_readers::link_id)))
         .filter(grant_readers::patient_id.eq(access.patient()))
         .filter(grant_readers::grant_id.eq_any(ids.iter().copied()))
         .filter(care_links::state.eq("active"))
         .order((grant_readers::grant_id, care_links::therapist_id))
-        .select((grant_readers::grant_id, care_links::therapist_id))
-        .load(tx.conn())?)
+        .select((columns::<Stored<ReaderRow>>(), columns::<Stored<LinkRow>>()))
+        .load(tx.conn())?;
+    let mut readers = Vec::with_capacity(found.len());
+    for (reader, link) in found {
+        let both = reader.checked(tx)?.zip(link.checked(tx)?);
+        readers.extend(both.map(|(reader, link)| (reader.grant_id, link.therapist_id)));
+    }
+    Ok(readers)
 }
 
 /// Lists the live grants by rule.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::care::access::Read;
 use crate::care::door::Shared;
+use crate::care::store::find_patient;
 use crate::care::{Access, Door};
 use crate::changes;
 use crate::db::Tx;
@@ -107,7 +108,8 @@ type Sources = (Option<SettingsRow>, Vec<Timestamp>, Vec<PromptRow>);
 fn read(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Sources> {
     let since =
         access.now().saturating_sub(SignedDuration::from_hours(24 * (i64::from(DAYS) + 2))).unwrap_or(access.now());
-    let times = changes::list_own(tx, access.patient(), since, MOST)?;
+    let own = find_patient(tx, access)?.ok_or(Error::NotFound)?.account_id;
+    let times = changes::list_by(tx, access.patient(), own, since, MOST)?;
     let rows = store::list(tx, access, (since, access.now()), None, MOST)?;
     Ok((find_settings(tx, access)?, times, rows))
 }
