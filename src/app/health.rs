@@ -85,6 +85,7 @@ struct ReadyView {
 #[derive(Serialize, ToSchema)]
 struct WarningView {
     /// The stable code. `keyring_older_than_data`: the keyring was restored from a backup older than the data.
+    /// `unreadable_rows`: sealed values of so many rows did not open since the start.
     #[schema(example = "keyring_older_than_data")]
     code: &'static str,
     /// The number of things concerned.
@@ -101,9 +102,13 @@ struct WarningView {
 pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
     state.db.read(|_| Ok(())).await?;
     state.vault.keys(uuid::Uuid::max()).await?;
-    let older = Some(state.vault.missing_changes()).filter(|count| *count > 0);
-    let warnings = older.map(|count| WarningView { code: "keyring_older_than_data", count });
-    Ok(Reply::ok(&ReadyView { status: "ok", warnings: warnings.into_iter().collect() }))
+    let faults = [
+        ("keyring_older_than_data", state.vault.missing_changes()),
+        ("unreadable_rows", state.vault.unreadable_rows()),
+    ];
+    let warnings = faults.into_iter().filter(|(_, count)| *count > 0);
+    let warnings = warnings.map(|(code, count)| WarningView { code, count });
+    Ok(Reply::ok(&ReadyView { status: "ok", warnings: warnings.collect() }))
 }
 
 /// Get the metrics

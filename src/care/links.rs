@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::access::{Access, Role, Write, WriteScope};
+use super::access::{Access, Role, Write};
 use super::clinics::where_may;
 use super::grants;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
 use super::store::{self, Link};
+use super::write_scope::WriteScope;
 use crate::audit::{self, Record, Subject};
 use crate::changes::{Change, Entity, FeedsPlan, Op, Planner};
 use crate::db::Tx;
@@ -126,14 +127,14 @@ pub async fn keys_of_link(state: &State, account: Id<Account>, id: Option<&Id<Ca
     }
 }
 
-/// Fetches the keys of patients, before the unit that writes their audit rows.
+/// Fetches the keys of patients, before the unit that writes their audit rows. Those that do not open are left out.
 pub async fn keys_of(
     vault: &Vault,
     patients: impl IntoIterator<Item = Id<Patient>>,
 ) -> Result<BTreeMap<Id<Patient>, Keys>> {
     let mut found = BTreeMap::new();
     for patient in patients {
-        if let Some(keys) = vault.keys(patient.uuid()).await? {
+        if let Some(keys) = Error::skip_damaged(vault.keys(patient.uuid()).await)?.flatten() {
             found.insert(patient, keys);
         }
     }

@@ -2,17 +2,20 @@
 
 use jiff::Timestamp;
 
-use super::access::{Access, Role, WriteScope};
+use super::access::{Access, Role};
 use super::clinics::require_admin;
 use super::links;
 use super::model::Capabilities;
 use super::people::SealedNames;
 use super::store::{self, Member};
+use super::telling;
+use super::write_scope::WriteScope;
 use crate::changes::Planner;
 use crate::db::{At, Tx};
+use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::identity::{Live, Staff};
-use crate::kernel::id::{Account, Clinic};
+use crate::kernel::id::{Account, Clinic, Session};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 
@@ -36,19 +39,26 @@ pub struct MemberChange {
     pub ended: bool,
 }
 
+/// Returns the tag of a member.
+pub fn tag(member: &Member) -> EntityTag {
+    EntityTag::version(member.version)
+}
+
 /// Changes a member's capabilities, or ends their work at the clinic. With the work, and with `care`, their care links
-/// there end, and the grants over them. A member who gets `care` again has no links.
+/// there end, and the grants over them. A member who gets `care` again has no links. Of one who gets `record` the patients
+/// of the clinic are told. The present state again changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there; [`Code::Forbidden`] when an admin gives themself a capability;
-/// [`Error::State`] when the clinic would be left without an
-/// admin; the errors of `change`.
+/// [`Error::NotFound`] when they do not work there; those of [`Preconditions::require`]; [`Code::Forbidden`] when an
+/// admin gives themself a capability; [`Error::State`] when the clinic would be left without an admin; the errors of
+/// `change`.
 pub fn update(
     tx: &mut Tx<'_>,
     planner: &dyn Planner,
     live: &Live<Staff>,
     (clinic, account): (Id<Clinic>, Id<Account>),
+    when: &Preconditions,
     change: impl FnOnce(&Member) -> Result<MemberChange>,
 ) -> Result<Member> {
     require_admin(tx, live, clinic)?;
@@ -58,6 +68,10 @@ pub fn update(
     };
     let change = change(&member)?;
     let (before, after) = (member.may(), change.capabilities);
+    if after == before && !change.ended {
+        return Ok(member);
+    }
+    when.require(&tag(&member))?;
     if account == live.account() && after.beyond(before) {
         return Err(Error::Forbidden(Code::Forbidden));
     }
@@ -74,8 +88,11 @@ pub fn update(
         }
     }
     let ended_at = change.ended.then_some(At(live.now()));
-    let member = Member { capabilities: after.bits(), ended_at, ..member };
+    let member = Member { capabilities: after.bits(), ended_at, version: member.version + 1, ..member };
     store::update_member(tx, &member)?;
+    if after.record() && !before.record() {
+        telling::begin(tx, (clinic, account), (live.session(), live.now()))?;
+    }
     Ok(member)
 }
 
@@ -105,7 +122,7 @@ pub fn show(
     Ok((member, SealedNames::collect(tx, [member.account_id], [])?))
 }
 
-/// Makes an account a member of a clinic.
+/// Makes an account a member of a clinic, in its session.
 ///
 /// # Errors
 ///
@@ -115,8 +132,10 @@ pub fn join(
     clinic: Id<Clinic>,
     account: Id<Account>,
     capabilities: Capabilities,
-    now: Timestamp,
+    (session, now): (Id<Session>, Timestamp),
 ) -> Result<()> {
-    let news = store::insert_member(tx, clinic, account, capabilities, now)?;
-    if news { Ok(()) } else { Err(Error::state("member", [])) }
+    if !store::insert_member(tx, clinic, account, capabilities, now)? {
+        return Err(Error::state("member", []));
+    }
+    if capabilities.record() { telling::begin(tx, (clinic, account), (session, now)) } else { Ok(()) }
 }

@@ -1,12 +1,13 @@
 //! Clinics, their members, care links, the visibility of grants; and the doors to a patient's data.
 //!
-//! Only [`access`] makes an [`Access`], in the unit that uses it and after the check. Every storage function on patient
-//! data takes one, so that no query can be written without it. The [`Door`] in a handler's signature is the policy of
-//! the operation. When a caller other than the patient opens it, the audit row is written in the same unit.
+//! Only [`access`] makes an [`Access`], in the unit that uses it and after the check; [`write_scope`] hands one to work
+//! outside a door. Every storage function on patient data takes one, so that no query can be written without it. The
+//! [`Door`] in a handler's signature is the policy of the operation. When a caller other than the patient opens it, the
+//! audit row is written in the same unit.
 //!
 //! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes the
-//! capabilities of a clinic's members ([`members`]): `record` opens infusions; what a patient writes needs a link and
-//! grants.
+//! capabilities of a clinic's members ([`members`]): `record` opens infusions, of which a task tells the patients; what
+//! a patient writes needs a link and grants.
 //!
 //! Staff who are shown a patient's name in a list leave a row in that patient's access log: [`roster`], [`links`].
 //!
@@ -25,8 +26,11 @@ mod policy;
 pub mod roster;
 pub mod routes;
 pub mod store;
+mod telling;
 pub mod verification_words;
+pub mod write_scope;
 
 pub use access::{Access, Read, Role, Write};
 pub use door::Door;
 pub use routes::{configure, configure_patient};
+pub use telling::TellPatients;

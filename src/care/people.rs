@@ -1,6 +1,8 @@
 //! The names of people and clinics: collected sealed in a unit, opened after it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
 
 use super::clinics::clinic_place;
 use super::model::ClinicDoc;
@@ -9,8 +11,8 @@ use crate::db::Tx;
 use crate::identity::actions::open_profile;
 use crate::identity::names_of;
 use crate::kernel::id::{Account, Clinic};
-use crate::kernel::{Id, Result};
-use crate::vault::Vault;
+use crate::kernel::{Error, Id, Result};
+use crate::vault::{Keys, Vault};
 
 /// Names that are still sealed.
 #[derive(Debug, Default)]
@@ -37,18 +39,29 @@ impl SealedNames {
         Ok(Self { accounts, clinics })
     }
 
-    /// Opens the names, after the unit. Accounts whose keys were destroyed have none.
+    /// Opens the names, after the unit. Accounts whose keys were destroyed have none, nor have those that do not open.
     pub async fn open(self, vault: &Vault) -> Result<Names> {
         let mut names = Names::default();
         for (id, version, sealed) in self.accounts {
-            if let Some(keys) = vault.keys(id.uuid()).await? {
-                names.accounts.insert(id, open_profile(&keys, id, version, &sealed)?.name.into_string());
+            let keys = vault.keys(id.uuid()).await;
+            let name = keys.and_then(|keys| {
+                let profile = keys.map(|keys| open_profile(&keys, id, version, &sealed)).transpose()?;
+                Ok(profile.map(|profile| profile.name.into_string()))
+            });
+            match Error::skip_damaged(name)? {
+                Some(name) => names.accounts.extend(name.map(|name| (id, name))),
+                None => drop(names.unreadable.insert(id.uuid())),
             }
         }
         for (id, version, sealed) in self.clinics {
-            if let Some(keys) = vault.keys(id.uuid()).await? {
-                let doc: ClinicDoc = keys.open_json(&clinic_place(id, version), &sealed)?;
-                names.clinics.insert(id, doc.name.into_string());
+            let keys = vault.keys(id.uuid()).await;
+            let name = keys.and_then(|keys| {
+                let open = |keys: Keys| keys.open_json::<ClinicDoc>(&clinic_place(id, version), &sealed);
+                Ok(keys.map(open).transpose()?.map(|doc| doc.name.into_string()))
+            });
+            match Error::skip_damaged(name)? {
+                Some(name) => names.clinics.extend(name.map(|name| (id, name))),
+                None => drop(names.unreadable.insert(id.uuid())),
             }
         }
         Ok(names)
@@ -60,6 +73,8 @@ impl SealedNames {
 pub struct Names {
     accounts: HashMap<Id<Account>, String>,
     clinics: HashMap<Id<Clinic>, String>,
+    /// The accounts and clinics whose names do not open.
+    unreadable: HashSet<Uuid>,
 }
 
 impl std::fmt::Debug for Names {
@@ -72,6 +87,11 @@ impl Names {
     /// The name of a person.
     pub fn person(&self, id: Id<Account>) -> Option<String> {
         self.accounts.get(&id).cloned()
+    }
+
+    /// Returns `Some(true)` when the name of one of these accounts and clinics does not open, for a view.
+    pub fn unreadable(&self, ids: impl IntoIterator<Item = Uuid>) -> Option<bool> {
+        ids.into_iter().any(|id| self.unreadable.contains(&id)).then_some(true)
     }
 
     /// The name of a clinic.

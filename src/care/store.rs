@@ -6,12 +6,12 @@ mod links;
 use diesel::prelude::*;
 
 pub use clinics::{
-    Member, clinic_docs, count_members, find_member, first_clinic, hold_members, insert_clinic, insert_member,
-    list_members, memberships, update_member,
+    Member, Telling, clinic_docs, count_members, find_member, find_telling, find_to_tell, first_clinic, hold_members,
+    insert_clinic, insert_member, list_members, memberships, update_member, update_telling,
 };
 pub use links::{
     Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,
-    find_live_link, hold_link, hold_links_between, hold_links_of, insert_link, list_active_links,
+    find_live_link, find_patient, hold_link, hold_links_between, hold_links_of, insert_link, list_active_links,
     list_links_of_patient, list_links_of_therapist, list_roster, mark_active, mark_ended,
 };
 

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
 use super::model::{Bytes, Change, Entity, Op, Recorded};
-use crate::db::schema::{changes, patients};
+use crate::db::schema::changes;
 use crate::db::{At, Both, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
@@ -84,12 +84,17 @@ pub fn insert(
     Ok(())
 }
 
-/// Lists the instants of the patient's own changes since `since`, newest first: at most `limit`.
-pub fn list_own(tx: &mut Tx<'_>, patient: Id<Patient>, since: Timestamp, limit: i64) -> Result<Vec<Timestamp>> {
-    let own = patients::table.filter(patients::id.eq(patient)).select(patients::account_id.nullable());
+/// Lists the instants of the changes of a patient that `actor` made since `since`, newest first: at most `limit`.
+pub fn list_by(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    actor: Id<Account>,
+    since: Timestamp,
+    limit: i64,
+) -> Result<Vec<Timestamp>> {
     let rows: Vec<At> = changes::table
         .filter(changes::patient_id.eq(patient))
-        .filter(changes::actor_id.eq_any(own))
+        .filter(changes::actor_id.eq(actor))
         .filter(changes::at.ge(At(since)))
         .order(changes::seq.desc())
         .limit(limit)

@@ -21,7 +21,7 @@ use crate::kernel::{Code, Creation, Error, Id, Result, limits};
 type StoredInfusion = StoredDocument<Infusion, InfusionFacts>;
 
 fn refuse_overlap(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
-    let others = store::list_infusions(tx, access)?;
+    let others = store::list_infusions(tx, access)?.list;
     let Some(other) = clash(id, facts, others.iter().map(|stored| (stored.id, &stored.doc))) else { return Ok(()) };
     let seen = others.iter().any(|stored| stored.id == other && store::is_visible(access, &stored.doc));
     // Of an infusion that the caller does not see, neither id nor time is told.

@@ -60,7 +60,7 @@ pub fn get_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Resul
     store::find_pause(tx, access, id)?.filter(|row| !row.is_deleted()).ok_or(Error::Deleted)
 }
 
-/// Ends a pause. A second call changes nothing.
+/// Ends a pause, also one that does not open. A second call changes nothing.
 ///
 /// # Errors
 ///
@@ -71,8 +71,13 @@ pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Resu
     if row.is_deleted() {
         return Ok(());
     }
-    let current = row.open(access.keys()?, access.patient())?;
-    let last = StoredDocument { version: current.version + 1, updated_at: access.now(), ..current };
-    store::put_pause(tx, access, &last, Some(access.now()))?;
-    access.record(tx, Change::new(Entity::Pause, id, last.version, Op::Delete))
+    let version = match Error::skip_damaged(row.open(access.keys()?, access.patient()))? {
+        Some(current) => {
+            let last = StoredDocument { version: current.version + 1, updated_at: access.now(), ..current };
+            store::put_pause(tx, access, &last, Some(access.now()))?;
+            last.version
+        }
+        None => store::end_unopened_pause(tx, access, &row)?,
+    };
+    access.record(tx, Change::new(Entity::Pause, id, version, Op::Delete))
 }

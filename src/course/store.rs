@@ -2,6 +2,8 @@
 
 mod pauses;
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use jiff::Timestamp;
 
@@ -12,12 +14,15 @@ use crate::db::schema::{infusions, patient_settings};
 use crate::db::{At, Both, Tx, columns};
 use crate::http::EntityTag;
 use crate::kernel::id::{Infusion, Patient};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::planning::window::Dose;
 use crate::settings::SettingsRow;
 use crate::vault::{Keys, Purpose, SealContext};
 
-pub use pauses::{PauseRow, count_pauses, find_pause, list_pauses, open_periods, pause_periods, put_pause};
+pub use pauses::{
+    PauseRow, count_pauses, end_unopened_pause, find_pause, list_pauses, list_pauses_of, open_periods, pause_periods,
+    put_pause,
+};
 
 /// A document with its id and version.
 #[derive(Clone, Debug)]
@@ -70,10 +75,30 @@ pub fn list_infusion_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<
     Ok(own.select(InfusionRow::as_select()).load(tx.conn())?)
 }
 
+/// The infusions of a patient, opened.
+#[derive(Clone, Debug, Default)]
+pub struct OpenedInfusions {
+    /// Those that open, in no order.
+    pub list: Vec<StoredDocument<Infusion, InfusionFacts>>,
+    /// The ids of those that do not open.
+    pub unreadable: BTreeSet<Id<Infusion>>,
+}
+
 /// Lists every infusion of the patient, opened, for planning and checks in the unit.
-pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<StoredDocument<Infusion, InfusionFacts>>> {
-    let rows = list_infusion_rows(tx, access)?;
-    rows.iter().map(|row| row.open(access.keys()?, access.patient())).collect()
+pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<OpenedInfusions> {
+    open_infusions(&list_infusion_rows(tx, access)?, access.keys()?, access.patient())
+}
+
+/// Opens infusions.
+pub fn open_infusions(rows: &[InfusionRow], keys: &Keys, patient: Id<Patient>) -> Result<OpenedInfusions> {
+    let mut found = OpenedInfusions::default();
+    for row in rows {
+        match Error::skip_damaged(row.open(keys, patient))? {
+            Some(infusion) => found.list.push(infusion),
+            None => drop(found.unreadable.insert(row.id)),
+        }
+    }
+    Ok(found)
 }
 
 /// Counts the infusions of the patient.
@@ -101,12 +126,21 @@ fn sees_all<A>(access: &Access<A>) -> bool {
     !matches!(access.role(), Role::Recorder { .. })
 }
 
+/// Whether the caller sees the infusion in `row`. Of one that does not open nobody knows the clinic: recording staff do
+/// not see it.
+fn may_see<A>(access: &Access<A>, row: &InfusionRow) -> Result<bool> {
+    if sees_all(access) {
+        return Ok(true);
+    }
+    let opened = Error::skip_damaged(row.open(access.keys()?, access.patient()))?;
+    Ok(opened.is_some_and(|opened| is_visible(access, &opened.doc)))
+}
+
 /// Lists the infusions that the caller sees, sealed, in no order.
 pub fn list_visible_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<InfusionRow>> {
     let mut rows = list_infusion_rows(tx, access)?;
     if !sees_all(access) {
-        let open = |row: &InfusionRow| row.open(access.keys()?, access.patient());
-        let seen = rows.iter().map(|row| Ok(is_visible(access, &open(row)?.doc))).collect::<Result<Vec<_>>>()?;
+        let seen = rows.iter().map(|row| may_see(access, row)).collect::<Result<Vec<_>>>()?;
         let mut seen = seen.into_iter();
         rows.retain(|_| seen.next().unwrap_or_default());
     }
@@ -116,8 +150,7 @@ pub fn list_visible_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<I
 /// Finds an infusion that the caller sees, sealed.
 pub fn find_visible_row<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Infusion>) -> Result<Option<InfusionRow>> {
     let Some(row) = find_infusion_row(tx, access, id)? else { return Ok(None) };
-    let seen = sees_all(access) || is_visible(access, &row.open(access.keys()?, access.patient())?.doc);
-    Ok(seen.then_some(row))
+    Ok(may_see(access, &row)?.then_some(row))
 }
 
 /// Finds an infusion, opened for a check in the unit.
@@ -127,6 +160,19 @@ pub fn find_infusion<A>(
     id: Id<Infusion>,
 ) -> Result<Option<StoredDocument<Infusion, InfusionFacts>>> {
     find_infusion_row(tx, access, id)?.map(|row| row.open(access.keys()?, access.patient())).transpose()
+}
+
+/// Lists every infusion of these patients, sealed, in no order.
+///
+/// Spans patients: delivery looks at them before something leaves.
+pub fn list_infusions_of(tx: &mut Tx<'_>, patients: &[Id<Patient>]) -> Result<Vec<(Id<Patient>, InfusionRow)>> {
+    let of = infusions::table.filter(infusions::patient_id.eq_any(patients.to_vec()));
+    Ok(of.select((infusions::patient_id, InfusionRow::as_select())).load(tx.conn())?)
+}
+
+/// Checks that every one of `rows` opens.
+pub fn check_infusions<'a, A>(rows: impl IntoIterator<Item = &'a InfusionRow>, access: &Access<A>) -> Result<()> {
+    rows.into_iter().try_for_each(|row| row.open(access.keys()?, access.patient()).map(drop))
 }
 
 /// Whether the infusion is one of the patient's.
@@ -190,13 +236,13 @@ pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<SealedContex
 }
 
 impl SealedContextSource {
-    /// Opens both.
+    /// Opens both. What does not open is left out: a damaged infusion does not keep what was written from being read.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<ContextSource> {
         let doses = open_doses(&self.infusions, keys, patient)?;
-        let Some(row) = &self.settings else {
+        let opened = self.settings.as_ref().map(|row| row.open(keys, patient)).transpose();
+        let Some((settings, _)) = Error::skip_damaged(opened)?.flatten() else {
             return Ok(ContextSource { doses, zones: Vec::new(), locale: "en".to_owned() });
         };
-        let (settings, _) = row.open(keys, patient)?;
         Ok(ContextSource { doses, zones: settings.zones, locale: settings.locale })
     }
 }
@@ -206,11 +252,8 @@ pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
     open_doses(&list_infusion_rows(tx, access)?, access.keys()?, access.patient())
 }
 
-/// Opens the doses among `rows` for the window.
+/// Opens the doses among `rows` for the window, without those that do not open.
 pub fn open_doses(rows: &[InfusionRow], keys: &Keys, patient: Id<Patient>) -> Result<Vec<Dose>> {
-    let mut doses = Vec::new();
-    for row in rows {
-        doses.extend(row.open(keys, patient)?.doc.dose(row.id));
-    }
-    Ok(doses)
+    let opened = open_infusions(rows, keys, patient)?;
+    Ok(opened.list.into_iter().filter_map(|infusion| infusion.doc.dose(infusion.id)).collect())
 }

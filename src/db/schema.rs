@@ -98,6 +98,10 @@ diesel::table! {
         capabilities -> Integer,
         created_at -> TimestampTz,
         ended_at -> Nullable<TimestampTz>,
+        version -> BigInt,
+        tell_at -> Nullable<TimestampTz>,
+        tell_after -> Nullable<Uid>,
+        tell_session -> Nullable<Uid>,
         mac -> Binary,
     }
 }
@@ -234,6 +238,7 @@ diesel::table! {
         patient_id -> Uid,
         item_id -> Uid,
         grant_id -> Uid,
+        occurred_at -> TimestampTz,
         mac -> Binary,
     }
 }

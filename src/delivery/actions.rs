@@ -1,17 +1,16 @@
 //! One round of delivery: lease, judge, send, note.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::channel::{Channel, ChannelError};
 use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
 use super::store::{self, Leased, Outcomes, SealedPrompt};
 use crate::care::{Access, Read};
-use crate::course::{self, PauseRow};
+use crate::course::{self, InfusionRow, PauseRow};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result};
@@ -23,6 +22,8 @@ use crate::tasks::{KeyRing, keys_of};
 const ROUND: i64 = 256;
 /// The number of sends under way at once.
 const AT_ONCE: usize = 64;
+/// The time after which a delivery is looked at again of which a fact does not open.
+const WITHHELD: SignedDuration = SignedDuration::from_hours(1);
 /// The longest that a channel may take for one push.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,12 +49,13 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
         return Ok(DeliverySummary::default());
     }
     let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
-    let (held, ring) = (leased.clone(), Arc::clone(&keys));
-    let mut facts = state.db.read(move |tx| facts(tx, &held, &ring, now)).await?;
+    let held = leased.clone();
+    let wary = state.vault.unreadable_rows() > 0;
+    let mut facts = state.db.read(move |tx| facts(tx, &held, wary, now)).await?;
     let mut prompts = HashMap::new();
     let mut turns = Vec::with_capacity(leased.len());
     for one in &leased {
-        let Some((verdict, prompt)) = verdict(one, facts.remove(&one.id), &keys, now) else {
+        let Some((verdict, prompt)) = verdict(one, facts.prompts.remove(&one.id), &facts, &keys, now) else {
             turns.push((*one, (Verdict::Lapse, now)));
             continue;
         };
@@ -72,21 +74,35 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     Ok(round)
 }
 
-type Facts = HashMap<Id<Delivery>, (SealedPrompt, Vec<PauseRow>)>;
+/// The sealed facts of the deliveries of a round.
+struct Facts {
+    /// Prompt and settings of each delivery.
+    prompts: HashMap<Id<Delivery>, SealedPrompt>,
+    /// Infusions of the patients who are looked at.
+    infusions: Vec<(Id<Patient>, InfusionRow)>,
+    /// Pauses of the patients who are looked at.
+    pauses: Vec<(Id<Patient>, PauseRow)>,
+}
 
-/// Reads the facts of deliveries: prompt and settings, and the pauses of late ones.
-fn facts(tx: &mut Tx<'_>, leased: &[Leased], keys: &KeyRing, now: Timestamp) -> Result<Facts> {
+/// Reads the facts of deliveries. Infusions and pauses are in the plan already: they are looked at for late deliveries,
+/// and for all (`wary`) since something did not open, after which a plan may have been made without it.
+fn facts(tx: &mut Tx<'_>, leased: &[Leased], wary: bool, now: Timestamp) -> Result<Facts> {
     let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
-    let owners: HashMap<_, _> = leased.iter().map(|one| (one.id, one.patient)).collect();
-    let mut facts = Facts::new();
-    for (id, sealed) in store::list_sealed(tx, &ids)? {
-        let pauses = match owners.get(&id).and_then(|patient| access(keys, *patient, now)) {
-            Some(access) if is_late(sealed.due_at, now) => course::list_pauses(tx, &access)?,
-            _ => Vec::new(),
-        };
-        facts.insert(id, (sealed, pauses));
+    let prompts: HashMap<_, _> = store::list_sealed(tx, &ids)?.into_iter().collect();
+    let late = |one: &&Leased| wary || prompts.get(&one.id).is_some_and(|sealed| is_late(sealed.due_at, now));
+    let mut patients: Vec<_> = leased.iter().filter(late).map(|one| one.patient).collect();
+    patients.sort_unstable();
+    patients.dedup();
+    if patients.is_empty() {
+        return Ok(Facts { prompts, infusions: Vec::new(), pauses: Vec::new() });
     }
-    Ok(facts)
+    let infusions = course::list_infusions_of(tx, &patients)?;
+    Ok(Facts { prompts, infusions, pauses: course::list_pauses_of(tx, &patients)? })
+}
+
+/// Those of `rows` that are the patient's.
+fn of<T>(rows: &[(Id<Patient>, T)], patient: Id<Patient>) -> impl Iterator<Item = &T> {
+    rows.iter().filter(move |(of, _)| *of == patient).map(|(_, row)| row)
 }
 
 fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access<Read>> {
@@ -97,24 +113,37 @@ fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access
 /// Decides about a delivery, with its prompt; `None` for one that lapses because its prompt cannot be opened.
 fn verdict(
     one: &Leased,
-    facts: Option<(SealedPrompt, Vec<PauseRow>)>,
+    sealed: Option<SealedPrompt>,
+    facts: &Facts,
     keys: &KeyRing,
     now: Timestamp,
 ) -> Option<(Verdict, StoredPrompt)> {
     // Without keys the patient cannot answer it either.
-    let ((sealed, pauses), access) = (facts?, access(keys, one.patient, now)?);
+    let (sealed, access) = (sealed?, access(keys, one.patient, now)?);
     if one.attempts > ATTEMPTS {
         tracing::warn!(delivery = %one.id, "a delivery is given up: no attempt came to an end");
         return None;
     }
-    let opened = sealed.open(&access).and_then(|opened| Ok((opened, course::open_periods(&pauses, &access)?)));
-    match opened {
-        Ok(((prompt, settings), pauses)) => Some((judge(&prompt, &settings.unwrap_or_default(), &pauses, now), prompt)),
+    let settings = sealed.open_settings(&access);
+    let prompt = match sealed.open(&access) {
+        Ok(prompt) => prompt,
         Err(error) => {
             tracing::error!(delivery = %one.id, %error, "a delivery lapses: its prompt cannot be opened");
-            None
+            return None;
         }
-    }
+    };
+    let judged = settings.and_then(|settings| {
+        let pauses = course::open_periods(of(&facts.pauses, one.patient), &access)?;
+        course::check_infusions(of(&facts.infusions, one.patient), &access)?;
+        Ok(judge(&prompt, &settings, &pauses, now))
+    });
+    let verdict = judged.unwrap_or_else(|error| {
+        // It might fall into quiet hours, a pause or the hours after an infusion.
+        tracing::error!(delivery = %one.id, %error, "a delivery is withheld: a fact of its patient cannot be opened");
+        let later = now.saturating_add(WITHHELD).unwrap_or(now);
+        if later < prompt.expires_at { Verdict::Wait(later) } else { Verdict::Lapse }
+    });
+    Some((verdict, prompt))
 }
 
 /// Makes the reminder of a delivery that has just left, if it has one.

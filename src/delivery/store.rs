@@ -18,7 +18,7 @@ use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompt_rows, Mark, PromptRow};
-use crate::settings::{Settings, SettingsRow};
+use crate::settings::{Settings, SettingsRow, open_settings};
 use crate::vault::Vault;
 
 #[derive(Insertable)]
@@ -245,10 +245,14 @@ pub struct SealedPrompt {
 }
 
 impl SealedPrompt {
-    /// Opens the prompt and the settings, if the patient has settings.
-    pub fn open<A>(self, access: &Access<A>) -> Result<(StoredPrompt, Option<Settings>)> {
-        let settings = self.settings.map(|row| row.open(access.keys()?, access.patient())).transpose()?;
-        Ok((prompt_rows::open(access, self.prompt)?, settings.map(|(settings, _)| settings)))
+    /// Opens the settings of the patient.
+    pub fn open_settings<A>(&self, access: &Access<A>) -> Result<Settings> {
+        Ok(open_settings(self.settings.as_ref(), access.keys()?, access.patient())?.0)
+    }
+
+    /// Opens the prompt.
+    pub fn open<A>(self, access: &Access<A>) -> Result<StoredPrompt> {
+        prompt_rows::open(access, self.prompt)
     }
 }
 

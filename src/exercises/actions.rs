@@ -16,7 +16,7 @@ use crate::items::{Item, ItemTable as _};
 use crate::kernel::id::Response;
 use crate::kernel::{Code, Error, Fields, Id, Result, Standing};
 use crate::prompts;
-use crate::settings::settings;
+use crate::settings::settings_or_default;
 
 const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 
@@ -48,10 +48,12 @@ impl Item for Responses {
         if let Some(id) = header.assignment_id
             && before.and_then(|before| before.assignment_id) != Some(id)
         {
-            let asked = assignments::actions::find(tx, access, id)?;
-            let right = asked.as_ref().is_none_or(|asked| asked.exercise_key == header.exercise_key);
-            fields.check(asked.is_some(), "/assignment_id", "is not an assignment of yours");
-            fields.check(right, "/assignment_id", "asks for another exercise");
+            // What answers an assignment that does not open is kept.
+            if let Some(asked) = Error::skip_damaged(assignments::actions::find(tx, access, id))? {
+                let right = asked.as_ref().is_none_or(|asked| asked.exercise_key == header.exercise_key);
+                fields.check(asked.is_some(), "/assignment_id", "is not an assignment of yours");
+                fields.check(right, "/assignment_id", "asks for another exercise");
+            }
         }
         if let Some(id) = header.circumstances.prompt_id
             && before.and_then(|before| before.circumstances.prompt_id) != Some(id)
@@ -86,7 +88,7 @@ impl Item for Responses {
         if let Some(assignment) = new.header.assignment_id
             && before.and_then(|before| before.assignment_id) != Some(assignment)
         {
-            let (settings, _) = settings(tx, access)?;
+            let settings = settings_or_default(tx, access)?;
             let on = now.local_date(|at| settings.zone_at(at));
             assignments::actions::mark_done(tx, access, assignment, DoneBy { on, response: id })?;
         }

@@ -15,7 +15,7 @@ use crate::course::{self, InfusionRow};
 use crate::db::Tx;
 use crate::items::{ItemTable as _, Part, open_header};
 use crate::kernel::id::{Any, Patient};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::planning::Protocols;
 use crate::planning::window::{self, WindowParams};
 use crate::prompts::{self, store::PromptRow};
@@ -58,11 +58,12 @@ pub fn read<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Sources> {
 }
 
 impl Sources {
-    /// Opens the sources, and returns the situation at `now` with the patient's language.
+    /// Opens the sources, and returns the situation at `now` with the patient's language. What does not open is left
+    /// out, except that cautions that do not open withhold all that any caution withholds.
     ///
     /// # Errors
     ///
-    /// When something cannot be opened.
+    /// When the library lacks an exercise.
     pub fn open(
         self,
         (keys, patient): (&Keys, Id<Patient>),
@@ -70,12 +71,13 @@ impl Sources {
         minutes: Option<u32>,
         now: Timestamp,
     ) -> Result<(Situation, String)> {
-        let (settings, _) = settings::open_settings(self.settings.as_ref(), keys, patient)?;
+        let settings = settings::open_or_default(self.settings.as_ref(), keys, patient)?;
         let today = settings.zone_at(now).date(now);
         let doses = course::open_doses(&self.infusions, keys, patient)?;
         let mut done = BTreeMap::new();
         for (id, part) in &self.responses {
-            let header = open_header::<Responses>(keys, patient, *id, part)?;
+            let header = open_header::<Responses>(keys, patient, *id, part);
+            let Some(header) = Error::skip_damaged(header)? else { continue };
             let on = header.circumstances.local_date(|at| settings.zone_at(at));
             // A date in the future comes from a fast clock and is ignored.
             if on <= today {
@@ -89,7 +91,7 @@ impl Sources {
         let assigned = open.into_iter().map(|(id, doc)| (doc.exercise_key, (id.uuid(), doc.due_on))).collect();
         let mut prompted = BTreeMap::new();
         for row in self.prompts {
-            let prompt = row.open(keys, patient)?;
+            let Some(prompt) = Error::skip_damaged(row.open(keys, patient))? else { continue };
             if matches!(prompt.state(now), "due" | "delivered" | "opened") {
                 let exercises = protocols.rule_of(&prompt.doc.planned).into_iter().flat_map(|rule| &rule.exercises);
                 prompted.extend(exercises.map(|key| (key.clone(), prompt.id.uuid())));

@@ -13,7 +13,7 @@ use crate::care::grants::Sections;
 use crate::course::ContextSource;
 use crate::items::OpenedItem;
 use crate::items::view::{ItemPresenter, ItemView};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Id, Listed, Result};
 
 /// The work on one exercise. A therapist sees `id`, the exercise, `local_date`, `phase`, `sections`, the sections that
 /// are open to them, and when those last changed; the patient sees the rest.
@@ -57,6 +57,9 @@ pub struct ResponseFields {
 
 /// The view of a response.
 pub type ResponseView = ItemView<ResponseFields>;
+
+/// A response in a list.
+pub type ResponseItem = Listed<ResponseView>;
 
 /// The step at which an exercise stops.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -4,25 +4,40 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
+use super::document::IfNoneMatchHeader;
 use super::query::pairs;
-use super::{Reply, reader};
+use super::{EntityTag, Preconditions, Reply, precondition, reader};
 use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
 use crate::kernel::{Error, Fields, Result};
-use crate::vault::Vault;
+use crate::vault::{MacLabel, Vault};
 
-/// The parameters of a page. In an operation: `params(PageQuery)`, beside the list's own filters.
+/// The parameters of a page, and the header `If-None-Match`. In an operation: `params(PageQuery)`, beside the list's own
+/// filters.
+#[derive(Clone, Copy, Debug)]
+pub struct PageQuery;
+
+impl IntoParams for PageQuery {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        [LimitAndCursor::into_params(&parameter_in), IfNoneMatchHeader::into_params(&parameter_in)].concat()
+    }
+}
+
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct PageQuery {
+#[expect(dead_code, reason = "the document reads the fields")]
+struct LimitAndCursor {
     /// The number of items, 1 to 200; 20 by default.
     #[param(required = false, nullable = false, minimum = 1, maximum = 200)]
-    pub limit: Option<i64>,
+    limit: Option<i64>,
     /// The `next_cursor` of the page before.
     #[param(required = false, nullable = false)]
-    pub cursor: Option<String>,
+    cursor: Option<String>,
 }
 
 /// The request for a page of a list: a filter `F` (which derives `Deserialize` with `deny_unknown_fields`), a limit and
@@ -37,6 +52,7 @@ pub struct Listing<F = NoFilter> {
     pub cursor: Option<String>,
     path: String,
     query: String,
+    when: Preconditions,
 }
 
 /// A list without a filter.
@@ -66,7 +82,9 @@ impl<F> Listing<F> {
         Ok(PageRequest { limit: self.limit, after: after.transpose()? })
     }
 
-    /// Renders `page` with its cursor sealed for `scope`; `list` makes the view from the items and that cursor.
+    /// Renders `page` with its cursor sealed for `scope`; `list` makes the view from the items and that cursor. Its tag is
+    /// a keyed hash of what it shows. A caller who has it gets a 304; the unit has read the page all the same, and a log
+    /// of readings names it.
     pub fn reply<T, K: CursorKey, L: serde::Serialize>(
         &self,
         vault: &Vault,
@@ -76,13 +94,16 @@ impl<F> Listing<F> {
     ) -> Reply {
         let cursor = page.next.map(|key| vault.seal_cursor(scope, &key.to_bytes()));
         let link = cursor.as_deref().map(|cursor| self.next_link(cursor));
-        Reply::ok(&list(page.items, cursor)).link(link.as_deref())
+        let tag = |shown: &[u8]| {
+            EntityTag::opaque(&URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::ReaderTag, &[b"page", scope, shown])))
+        };
+        Reply::ok(&list(page.items, cursor)).link(link.as_deref()).unless_shown(tag, &self.when)
     }
 
     /// Returns the same request with another filter.
     pub fn map<G>(self, filter: impl FnOnce(F) -> Result<G>) -> Result<Listing<G>> {
-        let Self { filter: old, limit, cursor, path, query } = self;
-        Ok(Listing { filter: filter(old)?, limit, cursor, path, query })
+        let Self { filter: old, limit, cursor, path, query, when } = self;
+        Ok(Listing { filter: filter(old)?, limit, cursor, path, query, when })
     }
 }
 
@@ -109,6 +130,14 @@ fn parse<F: DeserializeOwned>(request: &HttpRequest) -> Result<Listing<F>> {
     let limit = page.as_ref().map(|Page { limit, .. }| Limit::parse(*limit));
     let limit = limit.map_or(Ok(None), |limit| fields.part(limit))?;
     let (path, query) = (request.path().to_owned(), request.query_string().to_owned());
-    let listing = filter.zip(page).zip(limit);
-    fields.finish(listing.map(|((filter, Page { cursor, .. }), limit)| Listing { filter, limit, cursor, path, query }))
+    let when = fields.part(precondition::parse(request))?;
+    let listing = filter.zip(page).zip(limit.zip(when));
+    fields.finish(listing.map(|((filter, Page { cursor, .. }), (limit, when))| Listing {
+        filter,
+        limit,
+        cursor,
+        path,
+        query,
+        when,
+    }))
 }

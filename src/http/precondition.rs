@@ -195,7 +195,12 @@ impl FromRequest for Preconditions {
     }
 }
 
-fn parse(request: &HttpRequest) -> Result<Preconditions> {
+/// Reads the headers of a request.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for a header that is no condition.
+pub(super) fn parse(request: &HttpRequest) -> Result<Preconditions> {
     Ok(Preconditions {
         if_match: condition(request, &header::IF_MATCH, "header/if-match")?,
         if_none_match: condition(request, &header::IF_NONE_MATCH, "header/if-none-match")?,

@@ -161,6 +161,7 @@ impl From<&Error> for Problem {
             | Error::TooMany(_)
             | Error::StorageFull
             | Error::Transient(_)
+            | Error::Damaged(..)
             | Error::Internal(_) => {}
         }
         problem
@@ -172,7 +173,12 @@ impl From<&Error> for Problem {
 const fn retryable(code: Code) -> bool {
     matches!(
         code,
-        Code::RequestTimeout | Code::TooManyRequests | Code::Internal | Code::Unavailable | Code::StorageFull
+        Code::RequestTimeout
+            | Code::TooManyRequests
+            | Code::Internal
+            | Code::Unreadable
+            | Code::Unavailable
+            | Code::StorageFull
     )
 }
 

@@ -82,6 +82,14 @@ impl Reply {
         self.etag(tag)
     }
 
+    /// As [`Self::unless_known`], with the tag that `tag` makes of the bytes of the body.
+    #[must_use]
+    pub fn unless_shown(self, tag: impl FnOnce(&[u8]) -> EntityTag, preconditions: &Preconditions) -> Self {
+        let Ok(body) = &self.body else { return self };
+        let tag = tag(body);
+        self.unless_known(&tag, preconditions)
+    }
+
     /// Adds a `Link`, if there is one.
     #[must_use]
     pub fn link(self, link: Option<&str>) -> Self {

@@ -48,17 +48,18 @@ pub struct SignedIn {
     pub kind: AccountKind,
     /// The patient of the account.
     pub patient: Option<Id<Patient>>,
-    /// The person's name.
-    pub name: Text<120>,
+    /// The person's name; `None` when it does not open.
+    pub name: Option<Text<120>>,
     /// The tokens of the session.
     pub grant: SessionTokens,
 }
 
 impl SignedIn {
-    /// Opens the name in the row of the account, after the unit.
+    /// Opens the name in the row of the account, after the unit. A damaged name keeps nobody out.
     fn open(row: &AccountRow, profile: &[u8], keys: &Keys, grant: SessionTokens) -> Result<Self> {
         let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", row.id))?;
-        let name = open_profile(keys, row.id, row.version, profile)?.name;
+        let profile = Error::skip_damaged(open_profile(keys, row.id, row.version, profile))?;
+        let name = profile.map(|profile| profile.name);
         Ok(Self { kind, patient: row.patient_id, name, grant })
     }
 }

@@ -12,7 +12,7 @@ use super::model::{Email, Passphrase, SIGN_IN_BYTES};
 use super::{Caller, Passwords, Tokens};
 use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader, PublicErrors};
 use crate::http::{Body, Operations, Reply, Request};
-use crate::kernel::{Fields, Id, Result};
+use crate::kernel::{Fields, Id, Result, Text};
 use crate::state::State;
 
 /// Registers the operations below `/v1`.
@@ -74,9 +74,14 @@ pub(crate) struct AccountView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     patient_id: Option<Uuid>,
-    /// The person's name.
-    #[schema(example = "Ann Walker")]
-    name: String,
+    /// The person's name; absent only when it is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Ann Walker")]
+    name: Option<String>,
+    /// Whether the name is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 /// An account and the tokens of its session.
@@ -89,7 +94,9 @@ pub(crate) struct SignedInView {
 impl From<SignedIn> for SignedInView {
     fn from(SignedIn { kind, patient, name, grant }: SignedIn) -> Self {
         let (id, patient_id) = (grant.account.uuid(), patient.map(Id::uuid));
-        let account = AccountView { id, kind: kind.name(), patient_id, name: name.into_string() };
+        let unreadable = name.is_none().then_some(true);
+        let name = name.map(Text::into_string);
+        let account = AccountView { id, kind: kind.name(), patient_id, name, unreadable };
         Self { account, tokens: grant.into() }
     }
 }

@@ -112,9 +112,18 @@ pub fn put<T: Item>(
     } else {
         T::check(tx, access, new.id, (None, &new.content))?;
         let (id, version, parts, now) = (new.id.any(), 1, new.parts.clone(), access.now());
-        let row = ItemRow { id, version, parts, received_at: now, updated_at: now, deleted_at: None };
+        let columns = columns::<T>(&new.content);
+        let row = ItemRow {
+            id,
+            version,
+            parts,
+            occurred_at: columns.occurred_at,
+            received_at: now,
+            updated_at: now,
+            deleted_at: None,
+        };
         let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
-        if store::create::<T, T::Table>(tx, access, (&row, &columns::<T>(&new.content)), change)? {
+        if store::create::<T, T::Table>(tx, access, (&row, &columns), change)? {
             access.feed_plan(T::on_changed(tx, access, new.id, (None, &new.content))?);
             return Ok(Outcome::created(new.id, row));
         }
@@ -171,7 +180,7 @@ pub fn patch<T: Item>(
     Ok(Outcome::ok(id, revise::<T>(tx, access, &row, (&old, &before, &after), Op::Update)?))
 }
 
-/// Deletes an item. A second deletion changes nothing.
+/// Deletes an item, also one that does not open. A second deletion changes nothing.
 ///
 /// # Errors
 ///
@@ -211,7 +220,12 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
 }
 
 fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, op: Op) -> Result<()> {
-    let feeds = T::on_removed(&open::<T, _>(access, row)?.content()?);
+    let feeds = match open::<T, _>(access, row).and_then(|opened| opened.content()) {
+        Ok(content) => T::on_removed(&content),
+        // What does not open may have fed the plan.
+        Err(Error::Damaged(..)) if op == Op::Delete => FeedsPlan::Always,
+        Err(error) => return Err(error),
+    };
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, row.version, op), feeds)
 }
 
@@ -267,15 +281,19 @@ fn revise<T: Item>(
     stays_done::<T>(before, after)?;
     T::check(tx, access, id, (Some(before), after))?;
     let version = row.version + 1;
-    let at = (version, access.now());
-    let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), at)?;
+    let made = (version, access.now());
+    let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), made)?;
     let kept = store::sealed_bytes(replaced.iter().map(|(_, part)| part));
     access.stores(store::sealed_bytes(&parts).plus(kept).minus(store::sealed_bytes(&row.parts)));
     for (number, part) in &replaced {
         store::insert_revision(tx, access, row.id, (*number, part), version)?;
     }
-    let row = ItemRow { version, parts, updated_at: access.now(), ..row.clone() };
-    T::Table::update(tx, access, &row, &columns::<T>(after))?;
+    let columns = columns::<T>(after);
+    let row = ItemRow { version, parts, occurred_at: columns.occurred_at, updated_at: access.now(), ..row.clone() };
+    T::Table::update(tx, access, &row, &columns)?;
+    if T::header(before).circumstances().occurred_at != columns.occurred_at {
+        grants::store::move_item(tx, access, T::grants(), (row.id, columns.occurred_at))?;
+    }
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, row.id)?;
@@ -327,7 +345,7 @@ pub fn purge<T: Item>(
     let numbers: Vec<i32> =
         std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number)).collect();
     for (patient, id, text) in &old {
-        crate::care::access::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
+        crate::care::write_scope::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
             access.frees(Bytes { text: *text, comments: 0 });
             store::delete_revisions(tx, access, *id, &numbers)?;
             grants::store::delete_openings(tx, access, *id)?;

@@ -15,7 +15,9 @@
 //! - Only the owner sees a draft. A deleted item can be undeleted for 30 days; then its content is purged. An item that
 //!   was undeleted or restored is open to nobody.
 //! - A reader's view is made of the granted sections alone: the others are not even opened. Its tag is a keyed hash of
-//!   the view, and readers' lists are in the order of ids, so that no edit of another section can be seen.
+//!   the view, so that no edit of another section can be seen.
+//! - Readers' lists are by local date, and within a date in a keyed order: a reader does not learn the hours, nor what was
+//!   written first.
 //!
 //! `tests/it/support/dreams.rs` declares the smallest kind.
 //!
@@ -24,6 +26,7 @@
 pub mod actions;
 pub mod model;
 pub mod pages;
+pub mod readers;
 pub mod routes;
 pub mod seal;
 pub mod store;
@@ -34,4 +37,4 @@ pub use model::{
     Circumstances, CircumstancesFields, Header, ItemKind, ItemRow, Part, Section, UNDO, read, section, stays_done,
 };
 pub use seal::{OpenedItem, open, open_header};
-pub use store::table::{Columns, ItemTable, Scan};
+pub use store::table::{Columns, ItemState, ItemTable, Scan};

@@ -225,6 +225,8 @@ pub struct ItemRow {
     pub version: i64,
     /// The sealed header, then the sealed sections.
     pub parts: Vec<Part>,
+    /// The instant at which it happened, by which it stands in the owner's list.
+    pub occurred_at: Timestamp,
     /// The instant at which it reached the server.
     pub received_at: Timestamp,
     /// The instant of the last change.
@@ -272,7 +274,15 @@ mod tests {
         let at = Timestamp::UNIX_EPOCH;
         // Version 1 had a text; 2 changed it; 3 added a mood; 4 changed the text again.
         let (id, version, parts_now) = (Id::from_uuid(Uuid::nil()), 4, parts([1, 4, 3, 0, 0]));
-        let now = ItemRow { id, version, parts: parts_now, received_at: at, updated_at: at, deleted_at: None };
+        let now = ItemRow {
+            id,
+            version,
+            parts: parts_now,
+            occurred_at: at,
+            received_at: at,
+            updated_at: at,
+            deleted_at: None,
+        };
         let text = Entries::SECTIONS[0].number;
         assert_eq!(now.back_to::<Entries>(2, &[(text, part(2))]), parts([1, 2, 0, 0, 0]), "no mood yet");
         assert_eq!(now.back_to::<Entries>(3, &[(text, part(2))]), parts([1, 2, 3, 0, 0]));

@@ -1,30 +1,31 @@
-//! Lists of items: the owner's, newest first; a reader's, by id.
+//! The owner's list of items, newest first, and the answers about one item. An item that does not open stands in its
+//! place with its id; where the filter looks into items, it is left out.
 
 use jiff::Timestamp;
 
 use super::actions;
-use super::model::{Header as _, ItemRow};
+use super::model::ItemRow;
 use super::seal::OpenedItem;
 use super::store::table::{ItemTable as _, Scan};
 use super::view::{self, ItemPresenter, ItemView, Visible};
 use crate::care::door::Policy;
-use crate::care::grants::{self, Sections};
+use crate::care::grants;
 use crate::care::{Access, Door};
 use crate::course::{self, ContextSource, SealedContextSource};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Listed, Result};
 use crate::vault::{Keys, apart};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
 /// The sealed bytes after which a page ends, with one item at least.
-const BYTES: usize = 1024 * 1024;
+pub(super) const BYTES: usize = 1024 * 1024;
 /// The number of rows read in one unit by a sparse filter.
 const CHUNK: i64 = 200;
 
-/// A place in a list. Readers' lists are in the order of ids, so their instant is not used.
+/// A place in the owner's list.
 pub type CursorPosition = (Timestamp, Id<Any>);
 
 /// The filter of a list.
@@ -55,7 +56,7 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
     filter: &F,
     page: PageRequest<CursorPosition>,
     manner: T::Manner,
-) -> Result<Page<ItemView<T::Fields>, CursorPosition>> {
+) -> Result<Page<Listed<ItemView<T::Fields>>, CursorPosition>> {
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
     let (mut items, mut looked_at, mut bytes, mut after) = (Vec::new(), 0, 0, page.after);
     loop {
@@ -87,9 +88,12 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
     }
 }
 
+/// An item of a list.
+type ListedItem<T> = Listed<ItemView<<T as ItemPresenter>::Fields>>;
+
 /// The views of rows with their sealed bytes, the place of the last row that was opened, and whether a row was left
 /// because there was no room.
-type OpenedRows<T> = (Vec<ItemView<<T as ItemPresenter>::Fields>>, usize, Option<CursorPosition>, bool);
+type OpenedRows<T> = (Vec<ListedItem<T>>, usize, Option<CursorPosition>, bool);
 
 /// Opens rows of the owner's and renders those that the filter admits, as many as there is room for: items, and bytes
 /// unless the page is empty.
@@ -106,91 +110,34 @@ fn open_own<T: ItemPresenter, F: Filter<T>>(
         if items.len() == room || most.is_some_and(|most| bytes + row.bytes() > most) {
             return Ok((items, bytes, after, true));
         }
-        let opened = super::seal::open::<T>(keys, patient, (row.id, row.parts.as_slice()), None)?;
-        after = Some((opened.header.circumstances().occurred_at, row.id));
-        if filter.admits(&opened, around)? {
-            bytes += row.bytes();
-            let item = Visible { row, shared: None, openings: None };
-            items.push(view::rendered::<T>(&item, opened, around, manner)?);
+        after = Some((row.occurred_at, row.id));
+        let item = Visible { row, shared: None, openings: None };
+        if let Some(listed) = open_listed::<T, F>((keys, patient), &item, filter, (around, manner))? {
+            bytes += item.row.bytes();
+            items.push(listed);
         }
     }
     Ok((items, bytes, after, false))
 }
 
-/// The result of the unit of a reader's list, still sealed.
-struct SharedRows {
-    rows: Vec<(ItemRow, Sections)>,
-    background: SealedContextSource,
-    next: Option<Id<Any>>,
-}
-
-/// Reads a page of the items that are open to a reader: one unit, with one row in the patient's log.
-///
-/// # Errors
-///
-/// The errors of [`Door::read`]; when an item cannot be opened.
-pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
-    door: &Door<P>,
-    act: &'static str,
+/// Opens and renders an item, if the filter admits it.
+fn open_listed<T: ItemPresenter, F: Filter<T>>(
+    (keys, patient): (&Keys, Id<Patient>),
+    item: &Visible,
     filter: &F,
-    page: PageRequest<CursorPosition>,
-    manner: T::Manner,
-) -> Result<Page<ItemView<T::Fields>, CursorPosition>> {
-    let filter = filter.clone();
-    let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
-    let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
-    let SharedRows { rows, background, next } = found;
-    let opened = apart(rows.iter().map(|(row, _)| row.bytes()).sum(), move || {
-        let around = background.open(&keys, patient)?;
-        let render = |(row, sections)| {
-            let item = Visible { row, shared: Some(sections), openings: None };
-            view::render::<T>((&keys, patient), &item, &around, manner)?.tagged(&vault)
-        };
-        rows.into_iter().map(render).collect::<Result<_>>()
-    });
-    Ok(Page { items: opened.await??, next: next.map(|id| (Timestamp::UNIX_EPOCH, id)) })
-}
-
-fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    filter: &F,
-    page: PageRequest<CursorPosition>,
-) -> Result<SharedRows> {
-    let link = access.link().ok_or(Error::NotFound)?;
-    let after = page.after.map(|(_, id)| id);
-    let (open, more) = grants::store::visible_page(tx, access, link, T::grants(), after, page.limit.items())?;
-    let mut next = open.first_key_value().filter(|_| more).map(|(id, _)| *id);
-    let ids: Vec<Id<Any>> = open.keys().copied().collect();
-    let background = course::background(tx, access)?;
-    // The log must name the returned items and no others, so the filter is applied here, in the unit.
-    let around = filter.needs_opening().then(|| background.open(access.keys()?, access.patient())).transpose()?;
-    // A reader sees done items only.
-    let scan = filter.scan();
-    let ids = if scan.deleted || scan.draft == Some(true) { Vec::new() } else { ids };
-    let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
-    for row in T::Table::list_done(tx, access, &ids)? {
-        if bytes + row.bytes() > BYTES && !rows.is_empty() {
-            next = last;
-            break;
+    (around, manner): (&ContextSource, T::Manner),
+) -> Result<Option<ListedItem<T>>> {
+    let view = || {
+        let opened = super::seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), item.shared)?;
+        if !filter.admits(&opened, around)? {
+            return Ok(None);
         }
-        last = Some(row.id);
-        let sections = open.get(&row.id).copied().unwrap_or_default();
-        let wanted = match &around {
-            None => true,
-            Some(around) => {
-                let parts = (row.id, row.parts.as_slice());
-                let opened = super::seal::open::<T>(access.keys()?, access.patient(), parts, Some(sections))?;
-                filter.admits(&opened, around)?
-            }
-        };
-        if wanted && !sections.is_empty() {
-            access.returns(row.id.uuid());
-            bytes += row.bytes();
-            rows.push((row, sections));
-        }
-    }
-    Ok(SharedRows { rows, background, next })
+        view::rendered::<T>(item, opened, around, manner).map(Some)
+    };
+    Ok(match Error::skip_damaged(view())? {
+        Some(view) => view.map(Listed::Readable),
+        None => (!filter.needs_opening()).then(|| Listed::unreadable(item.row.id.uuid())),
+    })
 }
 
 /// The result of a unit on one item, still sealed.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::actions::{self, New};
 use super::model::{ItemRow, Part};
 use super::pages::{self, Filter, ItemWithContext};
+use super::readers;
 use super::seal::{self, OpenedItem};
 use super::view::{ItemPresenter, ItemView, render};
 use crate::care::door::{Care, Own, Policy};
@@ -18,7 +19,7 @@ use crate::http::{
 };
 use crate::idempotency::Outcome;
 use crate::kernel::page::PageRequest;
-use crate::kernel::{Creation, Id, Result};
+use crate::kernel::{Creation, Id, Listed, Result};
 
 /// A kind of item that is written over HTTP.
 pub trait WritableItem: ItemPresenter {
@@ -192,17 +193,19 @@ pub async fn list<T: ItemPresenter, F: Filter<T>, P: Policy, L: Serialize>(
     act: &'static str,
     (listing, scope): (Result<Listing<F>>, String),
     manner: T::Manner,
-    list: impl FnOnce(Vec<ItemView<T::Fields>>, Option<String>) -> L,
+    list: impl FnOnce(Vec<Listed<ItemView<T::Fields>>>, Option<String>) -> L,
 ) -> Result<Reply> {
-    let scope = door.cursor_scope(act, &scope);
-    let asked = listing.and_then(|listing| Ok((listing.page(&door.state().vault, &scope)?, listing)));
-    let (asked, listing): (PageRequest<pages::CursorPosition>, _) = door.first(act, asked).await?;
-    let page = if door.is_owner() {
-        pages::own::<T, F, _>(&door, act, &listing.filter, asked, manner).await?
-    } else {
-        pages::shared::<T, F, _>(&door, act, &listing.filter, asked, manner).await?
-    };
-    Ok(listing.reply(&door.state().vault, &scope, page, list))
+    let (scope, vault) = (door.cursor_scope(act, &scope), &door.state().vault);
+    if door.is_owner() {
+        let asked = listing.and_then(|listing| Ok((listing.page(vault, &scope)?, listing)));
+        let (asked, listing) = door.first(act, asked).await?;
+        let page = pages::own::<T, F, _>(&door, act, &listing.filter, asked, manner).await?;
+        return Ok(listing.reply(vault, &scope, page, list));
+    }
+    let asked = listing.and_then(|listing| Ok((listing.page(vault, &scope)?, listing)));
+    let (asked, listing) = door.first(act, asked).await?;
+    let page = readers::shared::<T, F, _>(&door, act, &listing.filter, asked, manner).await?;
+    Ok(listing.reply(vault, &scope, page, list))
 }
 
 /// A change of an item.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::model::{Header as _, ItemKind, ItemRow, Part};
 use crate::care::grants::Sections;
 use crate::kernel::id::{Any, Patient};
-use crate::kernel::{Creation, Error, Id, Result};
+use crate::kernel::{Creation, Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
 
 /// A section, with the instant at which the server received it. Its value is `null` if it was emptied.
@@ -121,6 +121,8 @@ pub struct OpenedItem<T: ItemKind> {
     pub clock_suspect: bool,
     creation: Option<Creation>,
     sections: Vec<Option<TimedValue<Option<Box<RawValue>>>>>,
+    keys: Keys,
+    place: SealContext,
 }
 
 impl<T: ItemKind> fmt::Debug for OpenedItem<T> {
@@ -149,11 +151,11 @@ impl<T: ItemKind> OpenedItem<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] when a section does not have its shape.
+    /// [`Error::Damaged`](crate::kernel::Error::Damaged) when a section does not have its shape.
     pub fn content(&self) -> Result<T::Content> {
         let sections: Vec<_> = self.sections.iter().map(|part| part.as_ref()?.value.as_deref()).collect();
         // The reason is left out: it may quote the content.
-        T::content(self.header.clone(), &sections).ok().ok_or_else(|| Error::corrupt(T::TABLE, "a section"))
+        T::content(self.header.clone(), &sections).ok().ok_or_else(|| self.keys.damaged(&self.place))
     }
 }
 
@@ -167,9 +169,9 @@ pub fn open_header<T: ItemKind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, 
 }
 
 fn kept<T: ItemKind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) -> Result<SealedHeader<T::Header>> {
-    let sealed = part.sealed.as_ref().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
-    let stamped: TimedValue<SealedHeader<T::Header>> =
-        keys.open_json(&place::<T>(patient, id, "meta", part.rev), sealed)?;
+    let place = place::<T>(patient, id, "meta", part.rev);
+    let sealed = part.sealed.as_ref().ok_or_else(|| keys.damaged(&place))?;
+    let stamped: TimedValue<SealedHeader<T::Header>> = keys.open_json(&place, sealed)?;
     Ok(stamped.value)
 }
 
@@ -185,7 +187,8 @@ pub fn open<T: ItemKind>(
     (id, parts): (Id<Any>, &[Part]),
     shared: Option<Sections>,
 ) -> Result<OpenedItem<T>> {
-    let (header, rest) = parts.split_first().ok_or_else(|| Error::corrupt(T::TABLE, id))?;
+    let whole = place::<T>(patient, id, "content", 0);
+    let (header, rest) = parts.split_first().ok_or_else(|| keys.damaged(&whole))?;
     let SealedHeader { header, clock_suspect, creation } = kept::<T>(keys, patient, id, header)?;
     let mut opened = Vec::with_capacity(rest.len());
     for (section, part) in T::SECTIONS.iter().zip(rest) {
@@ -195,7 +198,7 @@ pub fn open<T: ItemKind>(
         let stamped: Option<TimedValue<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
         opened.push(stamped);
     }
-    Ok(OpenedItem { header, clock_suspect, creation, sections: opened })
+    Ok(OpenedItem { header, clock_suspect, creation, sections: opened, keys: keys.clone(), place: whole })
 }
 
 /// Opens one section of an item; `None` when it is empty.

@@ -75,7 +75,7 @@ impl Item for Entries {
         }
         let falls = (new.header.kind, now.prompt_id.is_some());
         if before.map(|before| (before.kind, before.circumstances.prompt_id.is_some())) != Some(falls) {
-            grants::on_entry(tx, access, id, falls.0.name(), falls.1, before.is_some())?;
+            grants::on_entry(tx, access, (id, now.occurred_at), falls.0.name(), falls.1, before.is_some())?;
         }
         Ok(match (new.is_takeaway() == old.is_some_and(EntryContent::is_takeaway), before) {
             (false, _) => FeedsPlan::Always,

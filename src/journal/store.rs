@@ -1,14 +1,15 @@
 //! The rows of entries.
 
 use diesel::prelude::*;
+use jiff::Timestamp;
 
 use super::model::{Entries, EntryKind};
 use crate::care::{Access, Write};
 use crate::db::schema::entries;
 use crate::db::{Both, Tx};
 use crate::items::{ItemTable as _, Part, open_header};
-use crate::kernel::id::{Any, Entry};
-use crate::kernel::{Id, Result};
+use crate::kernel::id::Entry;
+use crate::kernel::{Error, Id, Result};
 
 crate::item_table! {
     /// The table of entries.
@@ -17,24 +18,35 @@ crate::item_table! {
     [infusion_id, prompt_id]
 }
 
-/// Lists the newest done entries, at most `most`, with their kind and whether they answer a prompt; with `answers` only
-/// those that do.
+/// What a rule of sharing looks at in an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleFacts {
+    /// Its id.
+    pub id: Id<Entry>,
+    /// The instant at which it happened.
+    pub occurred_at: Timestamp,
+    /// Its kind.
+    pub kind: EntryKind,
+    /// Whether it answers a prompt.
+    pub answers_prompt: bool,
+}
+
+/// Lists the newest done entries, at most `most`; with `answers` only those that answer a prompt. Those that do not open
+/// are left out.
 ///
 /// # Errors
 ///
-/// When they cannot be read or opened.
-pub fn list_kinds(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    answers: bool,
-    most: i64,
-) -> Result<Vec<(Id<Entry>, EntryKind, bool)>> {
+/// When they cannot be read.
+pub fn list_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool, most: i64) -> Result<Vec<RuleFacts>> {
     let rows = EntryTable::list_headers(tx, access, answers.then_some("prompt_id"), most)?;
-    let open = |(id, part): (Id<Any>, Part)| {
-        let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part)?;
-        Ok((id.typed(), header.kind, header.circumstances.prompt_id.is_some()))
-    };
-    rows.into_iter().map(open).collect()
+    let mut facts = Vec::with_capacity(rows.len());
+    for (id, part) in rows {
+        let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part);
+        let Some(header) = Error::skip_damaged(header)? else { continue };
+        let (occurred_at, prompt) = (header.circumstances.occurred_at, header.circumstances.prompt_id);
+        facts.push(RuleFacts { id: id.typed(), occurred_at, kind: header.kind, answers_prompt: prompt.is_some() });
+    }
+    Ok(facts)
 }
 
 /// Lists the newest done entries with text that have tags or are among `answers`, newest first: their ids and sealed

@@ -6,7 +6,7 @@ use crate::care::Access;
 use crate::db::Tx;
 use crate::items::{ItemTable as _, seal::open_section};
 use crate::kernel::id::Entry;
-use crate::kernel::{Id, Result, Text};
+use crate::kernel::{Error, Id, Result, Text};
 
 /// The most entries that are read, the newest first.
 const MOST: i64 = 200;
@@ -14,22 +14,24 @@ const MOST: i64 = 200;
 const QUOTED: usize = 140;
 
 /// Reads the words of the newest entry that is tagged as a takeaway or is one of `answers`, cut to a line; `None` when
-/// there is none. Drafts and deleted entries do not count.
+/// there is none. Drafts, deleted entries and those that do not open do not count.
 ///
 /// # Errors
 ///
-/// When an entry cannot be opened.
+/// When the entries cannot be read.
 pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[uuid::Uuid]) -> Result<Option<String>> {
     let (keys, patient) = (access.keys()?, access.patient());
     let answers: Vec<Id<Entry>> = answers.iter().copied().map(Id::from_uuid).collect();
     for (id, tags) in list_tagged(tx, access, &answers, MOST)? {
         let tags = || open_section::<Entries, Vec<String>>(keys, (patient, id.any()), "tags", &tags);
-        if !answers.contains(&id) && !tags()?.unwrap_or_default().iter().any(|tag| is_takeaway(tag)) {
+        let tags = || Error::skip_damaged(tags()).map(|tags| tags.flatten().unwrap_or_default());
+        if !answers.contains(&id) && !tags()?.iter().any(|tag| is_takeaway(tag)) {
             continue;
         }
         let Some(row) = EntryTable::find(tx, access, id.any())? else { continue };
         let Some(text) = row.parts.get(1) else { continue };
-        let text: Option<TextSection> = open_section::<Entries, _>(keys, (patient, id.any()), "text", text)?;
+        let text = open_section::<Entries, TextSection>(keys, (patient, id.any()), "text", text);
+        let text = Error::skip_damaged(text)?.flatten();
         let words = text.and_then(|text| {
             let title = text.title.map(Text::into_string);
             title.or_else(|| text.body.map(|body| body.as_str().to_owned()))

@@ -11,7 +11,7 @@ use crate::care::grants::Sections;
 use crate::course::ContextSource;
 use crate::items::OpenedItem;
 use crate::items::view::{ItemPresenter, ItemView};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Id, Listed, Result};
 
 /// An entry. A therapist sees `id`, `kind`, `local_date`, `phase`, `sections`, the sections that are open to them, and
 /// when those last changed; the patient sees the rest.
@@ -45,6 +45,9 @@ pub struct EntryFields {
 
 /// The view of an entry.
 pub type EntryView = ItemView<EntryFields>;
+
+/// An entry in a list.
+pub type EntryItem = Listed<EntryView>;
 
 impl ItemPresenter for Entries {
     type Fields = EntryFields;

@@ -53,6 +53,8 @@ pub enum Error {
     StorageFull,
     /// The unit of work may be run again from its start (deadlock, lost connection). Becomes 503 if it escapes.
     Transient(Box<dyn StdError + Send + Sync>),
+    /// A sealed value of the row with this id, in the table of that name, does not open.
+    Damaged(&'static str, Uuid),
     /// A fault of the server. Clients see a request id only.
     Internal(Box<dyn StdError + Send + Sync>),
 }
@@ -77,6 +79,19 @@ impl Error {
         Self::internal(format!("corrupt row in {table}: {id}"))
     }
 
+    /// Keeps a damaged row from spoiling what stands beside it: turns [`Error::Damaged`] into `None`.
+    ///
+    /// # Errors
+    ///
+    /// Every other error of `opened`.
+    pub fn skip_damaged<T>(opened: Result<T>) -> Result<Option<T>> {
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(Self::Damaged(..)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
     /// Makes the error for one wrong field.
     pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
@@ -88,6 +103,7 @@ impl Error {
         match self {
             Self::Invalid(fields) => Self::Invalid(fields.clone()),
             Self::LimitReached(name) => Self::LimitReached(name),
+            Self::Damaged(table, row) => Self::Damaged(table, *row),
             other => Self::internal(other.to_string()),
         }
     }
@@ -120,6 +136,7 @@ impl Error {
             Self::TooMany(_) => Code::TooManyRequests,
             Self::Unavailable(_) | Self::Transient(_) => Code::Unavailable,
             Self::StorageFull => Code::StorageFull,
+            Self::Damaged(..) => Code::Unreadable,
             Self::Internal(_) => Code::Internal,
         }
     }
@@ -130,6 +147,7 @@ impl fmt::Display for Error {
         match self {
             Self::Transient(source) | Self::Internal(source) => write!(f, "{}: {source}", self.code().name()),
             Self::Unavailable(why) => write!(f, "unavailable: {why}"),
+            Self::Damaged(table, row) => write!(f, "unreadable: {table} {row}"),
             _ => f.write_str(self.code().name()),
         }
     }
@@ -217,6 +235,7 @@ codes! {
     TooManyRequests = "too_many_requests", 429, Keep, "Too many requests", "Wait as long as `Retry-After` says.";
     HeadersTooLarge = "headers_too_large", 431, Fix, "The headers are too large", "Send fewer or shorter headers.";
     Internal = "internal", 500, Keep, "A fault of the server", "Nothing was changed. Report the `request_id`.";
+    Unreadable = "unreadable", 500, Keep, "It cannot be read", "What is stored here is damaged and does not open: only its operator can bring it back, from a backup. Nothing was changed, and it is not overwritten. Keep the local copy; everything else works. In lists it stands as `{id, unreadable: true}`.";
     Unavailable = "unavailable", 503, Keep, "Not possible just now", "Nothing is known to have been changed. Send the same request again after `Retry-After`; with the same id or Idempotency-Key that is always safe.";
     StorageFull = "storage_full", 507, Keep, "The storage is full", "The server cannot store more until its operator makes room. Keep local data and try again later.";
 }

@@ -11,10 +11,11 @@ use super::code::JoinCode;
 use super::invitations::code_hash;
 use super::model::{Invitee, Person, Registration, refused};
 use super::store::{self, InvitationKey};
-use crate::care::access::{Access, Write, WriteScope};
+use crate::care::access::{Access, Write};
 use crate::care::model::Capabilities;
 use crate::care::people::SealedNames;
 use crate::care::store::{Link, find_link, find_link_with, memberships};
+use crate::care::write_scope::WriteScope;
 use crate::care::{links, members};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
@@ -131,7 +132,7 @@ async fn make_account(
         let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
         match (open.invitee(), &settings) {
-            (Invitee::Staff(may), None) => members::join(tx, open.clinic_id, account, may, now)?,
+            (Invitee::Staff(may), None) => members::join(tx, open.clinic_id, account, may, (grant.session, now))?,
             (Invitee::Patient, Some(settings)) => {
                 WriteScope::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
                     on_patient_created(tx, access, settings)?;
@@ -150,7 +151,7 @@ async fn make_account(
             state.vault.destroy(patient.uuid(), &Purpose::OF_PATIENT).await?;
         }
     }
-    Ok(SignedIn { kind, patient, name, grant: answer? })
+    Ok(SignedIn { kind, patient, name: Some(name), grant: answer? })
 }
 
 /// The clinic or patient that an account has joined.
@@ -202,7 +203,7 @@ pub fn accept(
             find_link(tx, link)?.map(JoinResult::Link).ok_or(Error::NotFound)
         }
         (Invitee::Staff(may), AccountKind::Staff) => {
-            members::join(tx, open.clinic_id, live.account(), may, live.now())?;
+            members::join(tx, open.clinic_id, live.account(), may, (live.session(), live.now()))?;
             Ok(JoinResult::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),

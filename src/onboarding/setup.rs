@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 use super::code::JoinCode;
 use super::model::{Person, refused};
@@ -12,8 +13,8 @@ use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::people::SealedNames;
 use crate::care::store::{first_clinic, insert_clinic, insert_member};
 use crate::db::values;
-use crate::identity::actions::{self, SessionSecrets, SignedIn};
-use crate::identity::{AccountKind, Passwords, Profile, Tokens};
+use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
+use crate::identity::{AccountKind, Passwords, Profile, Tokens, find_email_key};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, Result, Text};
 use crate::state::State;
@@ -23,6 +24,8 @@ use crate::vault::{MacLabel, Purpose, Vault};
 const SETTING: &str = "first_run_code";
 /// The name under which it is kept after that.
 const USED: &str = "first_run_code_used";
+/// The name under which the account of the first admin is kept.
+const ADMIN: &str = "first_run_admin";
 
 /// Returns the code that makes the first clinic, while there is none.
 ///
@@ -58,7 +61,7 @@ pub struct Founded {
 }
 
 /// Makes the first clinic and its admin, who has the capabilities `may` there, and logs the admin in. For a day, the
-/// same code, address and passphrase log the admin in again: the first answer may be lost.
+/// same code, address and passphrase log that admin in again, and nobody else: the first answer may be lost.
 ///
 /// # Errors
 ///
@@ -77,15 +80,18 @@ pub async fn set_up(
         founded => return founded,
     }
     let done = || Error::conflict(Code::SetupDone);
-    let read = state.db.read(|tx| {
+    let asked = email_key(&state.vault, &email);
+    let read = state.db.read(move |tx| {
         let clinic = first_clinic(tx)?;
         let names = SealedNames::collect(tx, [], clinic.map(|(id, _)| id))?;
-        Ok((clinic, values::find(tx, USED)?, names))
+        let first = values::find(tx, ADMIN)?.and_then(|id| Uuid::from_slice(&id).ok());
+        let address = first.map_or(Ok(None), |id| find_email_key(tx, Id::from_uuid(id)))?;
+        Ok((clinic, values::find(tx, USED)?, names, address == Some(asked.clone())))
     });
-    let (clinic, seed, names) = read.await?;
+    let (clinic, seed, names, of_admin) = read.await?;
     let (clinic, made_at) = clinic.ok_or_else(done)?;
     let recent = state.clock.now().duration_since(made_at) <= REPEATED;
-    if !(recent && seed.is_some_and(|seed| fits(&state.vault, code, &seed))) {
+    if !(recent && of_admin && seed.is_some_and(|seed| fits(&state.vault, code, &seed))) {
         return Err(done());
     }
     let admin = actions::log_in(state, passwords, tokens, &email, passphrase).await.map_err(|error| match error {
@@ -130,6 +136,7 @@ async fn found(
             return Err(Error::conflict(Code::SetupDone));
         }
         values::insert(tx, USED, &seed)?;
+        values::insert(tx, ADMIN, account.uuid().as_bytes())?;
         insert_clinic(tx, clinic, &doc, now)?;
         let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         insert_member(tx, clinic, account, may, now)?;
@@ -142,6 +149,6 @@ async fn found(
         state.vault.destroy(clinic.uuid(), &[Purpose::Clinic]).await?;
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
     }
-    let admin = SignedIn { kind: AccountKind::Staff, patient: None, name: admin.name, grant: grant? };
+    let admin = SignedIn { kind: AccountKind::Staff, patient: None, name: Some(admin.name), grant: grant? };
     Ok(Founded { created: true, clinic, name: clinic_name, admin })
 }

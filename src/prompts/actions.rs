@@ -10,7 +10,7 @@ use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::kernel::id::Prompt;
 use crate::kernel::{Error, Id, Result};
-use crate::settings::settings;
+use crate::settings::settings_or_default;
 
 fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
@@ -130,7 +130,7 @@ pub fn act(
 
 /// Finds the time that an option means at `now`, outside the quiet hours.
 fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: SnoozeOption) -> Result<Timestamp> {
-    let (settings, _) = settings(tx, access)?;
+    let settings = settings_or_default(tx, access)?;
     let zone = settings.zone_at(now);
     let local = zone.local(now);
     let wanted = match later {
@@ -144,7 +144,7 @@ fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: Sn
 }
 
 /// Completes the prompt that an entry or response answers, in the same unit. An answer after the prompt's time keeps
-/// its link and changes nothing. Returns `false` when the patient has no such prompt.
+/// its link and changes nothing, and so does one to a prompt that does not open. Returns `false` when the patient has no such prompt.
 pub fn answered(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -152,7 +152,8 @@ pub fn answered(
     occurred_at: Timestamp,
     answer: uuid::Uuid,
 ) -> Result<bool> {
-    match store::find(tx, access, id)? {
+    let Some(found) = Error::skip_damaged(store::find(tx, access, id))? else { return Ok(true) };
+    match found {
         None => Ok(false),
         Some(prompt) if prompt.is_completed() || !prompt.is_answered_by(occurred_at) => Ok(true),
         Some(_) => act(tx, access, id, &PromptAction::Complete { occurred_at, answer: Some(answer) }).map(|_| true),

@@ -2,6 +2,8 @@
 
 mod waiting;
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel::sql_types::Array;
 use jiff::Timestamp;
@@ -52,7 +54,7 @@ impl PromptRow {
         Ok(StoredPrompt {
             id,
             doc,
-            stage: DeliveryStage::of(stage).ok_or_else(|| Error::corrupt("prompts", id))?,
+            stage: DeliveryStage::of(stage).ok_or_else(|| Error::Damaged("prompts", id.uuid()))?,
             due_at: due_at.0,
             expires_at: expires_at.0,
             fired_at: fired_at.map(|at| at.0),
@@ -88,15 +90,31 @@ pub fn list<A>(
         .load(tx.conn())?)
 }
 
+/// Prompts of a range.
+#[derive(Clone, Debug, Default)]
+pub struct OpenedPrompts {
+    /// Those that open, by time.
+    pub list: Vec<StoredPrompt>,
+    /// The ids of those that do not open.
+    pub unreadable: BTreeSet<Id<Prompt>>,
+}
+
 /// Lists prompts as [`list`] does, opened, for planning and for checks in the unit.
 pub fn list_opened<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     range: (Timestamp, Timestamp),
-    after: Option<(Timestamp, Id<Prompt>)>,
     limit: i64,
-) -> Result<Vec<StoredPrompt>> {
-    list(tx, access, range, after, limit)?.into_iter().map(|row| open(access, row)).collect()
+) -> Result<OpenedPrompts> {
+    let mut found = OpenedPrompts::default();
+    for row in list(tx, access, range, None, limit)? {
+        let id = row.id;
+        match Error::skip_damaged(open(access, row))? {
+            Some(prompt) => found.list.push(prompt),
+            None => drop(found.unreadable.insert(id)),
+        }
+    }
+    Ok(found)
 }
 
 /// Finds a prompt.

@@ -9,7 +9,7 @@ use crate::course;
 use crate::db::Tx;
 use crate::kernel::{Result, Zone};
 use crate::planning::{DropReason, Dropped, Planned, Protocol, Protocols, plan};
-use crate::settings::{find_cautions, settings};
+use crate::settings::{find_cautions, settings_or_default};
 
 /// The values of the placeholders in a prompt, for its owner.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub fn fillings<A>(
 ) -> Result<PlaceholderValues> {
     let takeaway = if quotes { facts::takeaway(tx, access, protocols)? } else { None };
     let flags = find_cautions(tx, access)?;
-    let zone = if put_off { Some(settings(tx, access)?.0.zone_at(access.now())) } else { None };
+    let zone = if put_off { Some(settings_or_default(tx, access)?.zone_at(access.now())) } else { None };
     Ok(PlaceholderValues { takeaway, withheld: withheld(tx, access, &flags)?, zone })
 }
 
@@ -58,9 +58,10 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
 pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Dropped>> {
     let stored = facts::stored_prompts(tx, access)?;
     let infusions = course::list_infusions(tx, access)?;
-    let (facts, _) = facts::facts(tx, access, protocols, &stored, &infusions)?;
+    let facts = facts::facts(tx, access, protocols, &stored, &infusions)?.known;
     let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
     // That a therapist's caution sets something aside is not told to the patient.
-    dropped.retain(|one| one.reason != DropReason::Withheld && stored.iter().all(|prompt| prompt.id != one.id));
+    dropped.retain(|one| one.reason != DropReason::Withheld && !stored.unreadable.contains(&one.id));
+    dropped.retain(|one| stored.list.iter().all(|prompt| prompt.id != one.id));
     Ok(dropped)
 }

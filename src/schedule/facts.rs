@@ -6,20 +6,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::library::withheld;
 use super::store::{self, Holds};
+use super::unreadable::UnreadableFacts;
 use crate::care::Access;
-use crate::course::{self, InfusionFacts, InfusionStatus, Source, StoredDocument};
+use crate::course::{self, InfusionFacts, InfusionStatus, OpenedInfusions, Source, StoredDocument};
 use crate::db::Tx;
 use crate::exercises;
 use crate::journal;
-use crate::kernel::Result;
 use crate::kernel::id::Infusion;
+use crate::kernel::{Error, Result};
 use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocols, QuietHours,
     USUAL_MINUTES, Weekday,
 };
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::store as prompts;
-use crate::settings::settings;
+use crate::prompts::store::{self as prompts, OpenedPrompts};
+use crate::settings::{Settings, settings, settings_or_default};
 
 /// The past time in which stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
@@ -39,21 +40,40 @@ fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
 }
 
 /// Reads the stored prompts with which a plan made now is compared.
-pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<StoredPrompt>> {
+pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<OpenedPrompts> {
     let range = (shift(access.now(), -BACK), shift(access.now(), AHEAD));
-    prompts::list_opened(tx, access, range, None, MOST)
+    prompts::list_opened(tx, access, range, MOST)
 }
 
-/// Gathers the facts of a plan, under the lock on the patient's head. Answers also the instant at which a fact next
-/// changes by itself.
+/// The facts of a plan.
+pub(super) struct PlanFacts {
+    /// Those that open.
+    pub(super) known: Facts,
+    /// Those that do not.
+    pub(super) unreadable: UnreadableFacts,
+    /// The instant at which a fact next changes by itself.
+    pub(super) closing: Option<Timestamp>,
+}
+
+/// Gathers the facts of a plan, under the lock on the patient's head.
 pub(super) fn facts<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     protocols: &Protocols,
-    stored: &[StoredPrompt],
-    infusions: &[StoredDocument<Infusion, InfusionFacts>],
-) -> Result<(Facts, Option<Timestamp>)> {
-    let (settings, _) = settings(tx, access)?;
+    found: &OpenedPrompts,
+    infusions: &OpenedInfusions,
+) -> Result<PlanFacts> {
+    let opened = Error::skip_damaged(settings(tx, access))?;
+    let mut unreadable = UnreadableFacts {
+        prompts: found.unreadable.clone(),
+        infusions: infusions.unreadable.clone(),
+        pause: false,
+        settings: opened.is_none(),
+    };
+    let settings = opened.map_or_else(Settings::default, |(settings, _)| settings);
+    let (stored, infusions) = (&found.list, &infusions.list);
+    let (pauses, all) = course::pause_periods(tx, access)?;
+    unreadable.pause = !all;
     let Holds { link, entry, unshared, response, cautions, closing } = store::holds(tx, access)?;
     // The takeaway is asked about only before a session.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
@@ -72,7 +92,7 @@ pub(super) fn facts<A>(
         (entry, Prerequisite::Entry),
         (unshared, Prerequisite::UnsharedEntry),
     ];
-    let facts = Facts {
+    let known = Facts {
         patient: access.patient(),
         prompt_key: prompts::id_key(access)?,
         care_start: store::care_start(tx, access)?,
@@ -80,7 +100,7 @@ pub(super) fn facts<A>(
         quiet_hours: settings.quiet_hours,
         weekly_day: settings.weekly_day,
         infusions: infusion_facts(infusions),
-        pauses: course::pause_periods(tx, access)?,
+        pauses,
         settled: stored.iter().filter_map(|prompt| settled(protocols, prompt, access.now())).collect(),
         overrides: settings.overrides,
         holds: holds.into_iter().filter_map(|(holds, what)| holds.then_some(what)).collect(),
@@ -89,14 +109,14 @@ pub(super) fn facts<A>(
         capabilities: Capability::SERVED.into(),
         withheld: withheld(tx, access, &cautions)?,
     };
-    Ok((facts, closing))
+    Ok(PlanFacts { known, unreadable, closing })
 }
 
 /// Gathers the facts as if the patient had never written, answered, paused or moved. They reveal nothing that the
 /// clinic does not know.
 pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Facts> {
-    let (settings, _) = settings(tx, access)?;
-    let infusions = course::list_infusions(tx, access)?;
+    let settings = settings_or_default(tx, access)?;
+    let infusions = course::list_infusions(tx, access)?.list;
     Ok(Facts {
         patient: access.patient(),
         prompt_key: prompts::id_key(access)?,
@@ -166,7 +186,7 @@ fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) ->
 /// back or a letter, even weeks ago.
 pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Option<String>> {
     let range = (shift(access.now(), -KEPT), access.now());
-    let list = prompts::list_opened(tx, access, range, None, MOST)?;
+    let list = prompts::list_opened(tx, access, range, MOST)?.list;
     let giving = list.iter().filter(|prompt| gives(protocols, prompt, Prerequisite::Takeaway));
     let answers: Vec<_> = giving.filter_map(|prompt| prompt.doc.answer_id).collect();
     journal::takeaway(tx, access, &answers)

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use super::store;
-use crate::care::access::WriteScope;
+use crate::care::write_scope::WriteScope;
 use crate::changes::{self, Bytes, FeedsPlan};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
@@ -63,7 +63,11 @@ async fn extend(state: &State, now: Timestamp) -> Result<usize> {
     let keys = keys_of(state, patients.clone()).await?;
     let plans: Vec<_> = patients
         .into_iter()
-        .map(|patient| extend_one(state, patient, keys.get(&patient).cloned().flatten(), now).boxed())
+        .map(|patient| match keys.get(&patient).cloned() {
+            Some(keys) => extend_one(state, patient, keys, now).boxed(),
+            // Their keys do not open.
+            None => try_later(state, patient, now).boxed(),
+        })
         .collect();
     let mut plans = futures_util::stream::iter(plans).buffer_unordered(AT_ONCE);
     let mut count = 0;
@@ -139,12 +143,16 @@ async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now
         })
     });
     match unit.await {
-        Err(error @ (Error::Internal(_) | Error::NotFound)) => {
+        Err(error @ (Error::Internal(_) | Error::Damaged(..) | Error::NotFound)) => {
             tracing::error!(%patient, %error, "a plan could not be extended and is tried again in an hour");
-            let later = now.saturating_add(LATER).unwrap_or(now);
-            state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, Some(later))).await?;
-            Ok(false)
+            try_later(state, patient, now).await
         }
         other => other,
     }
+}
+
+async fn try_later(state: &State, patient: Id<Patient>, now: Timestamp) -> Result<bool> {
+    let later = now.saturating_add(LATER).unwrap_or(now);
+    state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, Some(later))).await?;
+    Ok(false)
 }

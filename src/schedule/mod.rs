@@ -17,6 +17,7 @@ mod provisional;
 pub mod rendering;
 mod routes;
 pub mod store;
+mod unreadable;
 
 pub use planner::{Plans, replan};
 pub use routes::{configure, configure_patient};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan};
 
-use super::facts;
+use super::facts::{self, PlanFacts};
 use super::provisional::settle;
 use super::store;
 use crate::care::access::{Access, Write};
@@ -38,20 +38,22 @@ impl Planner for Plans {
 /// still to come and have not gone out change. Answers the number of changed prompts.
 ///
 /// The patient's head is held. Nobody calls it to have a plan follow a change: that is the last step of every unit
-/// ([`crate::care::access::WriteScope`]).
+/// ([`crate::care::write_scope::WriteScope`]).
 ///
 /// # Errors
 ///
 /// When facts cannot be read or prompts cannot be written.
 pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) -> Result<usize> {
     let now = access.now();
-    let stored = facts::stored_prompts(tx, access)?;
+    let found = facts::stored_prompts(tx, access)?;
     let (infusions, provisional) = settle(tx, access)?;
-    let (facts, closing) = facts::facts(tx, access, protocols, &stored, &infusions)?;
+    let PlanFacts { known: facts, unreadable, closing } = facts::facts(tx, access, protocols, &found, &infusions)?;
+    let stored = found.list;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let plan = plan(protocols.current(), &facts, now);
     let mut steps = diff(&existing, &plan, now);
     steps.extend(delays(protocols, &stored, &steps, &plan, &facts, now));
+    steps.retain(|step| unreadable.allow(step, &stored));
     let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(Zone::utc);
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));

@@ -4,10 +4,9 @@ use jiff::Timestamp;
 
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
-use crate::course::{self, InfusionFacts, StoredDocument};
+use crate::course::{self, OpenedInfusions};
 use crate::db::Tx;
 use crate::kernel::Result;
-use crate::kernel::id::Infusion;
 
 /// Takes planned ends as provisional ends where none was recorded for an hour. Answers the infusions as they are then,
 /// and the instant of the next provisional end.
@@ -15,14 +14,11 @@ use crate::kernel::id::Infusion;
 /// # Errors
 ///
 /// When the database cannot be written.
-pub(super) fn settle(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-) -> Result<(Vec<StoredDocument<Infusion, InfusionFacts>>, Option<Timestamp>)> {
-    let mut list = course::list_infusions(tx, access)?;
+pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedInfusions, Option<Timestamp>)> {
+    let mut found = course::list_infusions(tx, access)?;
     let now = access.now();
     let mut next = None;
-    for stored in &mut list {
+    for stored in &mut found.list {
         let Some(at) = stored.doc.provisional_at() else { continue };
         if at > now {
             next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
@@ -33,5 +29,5 @@ pub(super) fn settle(
         course::update_infusion(tx, access, stored.id, &stored.doc, stored.version)?;
         access.record_of_server(tx, Change::new(Entity::Infusion, stored.id, stored.version, Op::Update))?;
     }
-    Ok((list, next))
+    Ok((found, next))
 }

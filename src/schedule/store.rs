@@ -8,6 +8,7 @@ use diesel::dsl::{exists, min};
 use diesel::prelude::*;
 use jiff::Timestamp;
 
+use crate::care::store::find_patient;
 use crate::care::{Access, Write};
 use crate::db::schema::{care_links, entries, exercise_responses, grant_items, grants, patient_settings, patients};
 use crate::db::{At, Both, Tx, values};
@@ -103,9 +104,7 @@ pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool
 
 /// Returns the start of care.
 pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
-    let at: At =
-        patients::table.filter(patients::id.eq(access.patient())).select(patients::created_at).first(tx.conn())?;
-    Ok(at.0)
+    Ok(find_patient(tx, access)?.ok_or(Error::NotFound)?.created_at.0)
 }
 
 /// Notes that a plan was made, and the instant of the next one.

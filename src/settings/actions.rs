@@ -3,7 +3,7 @@
 
 use super::model::Settings;
 use super::overrides::tag;
-use super::store::{find_settings, open_settings, update_settings};
+use super::store::{find_settings, open_or_default, open_settings, update_settings};
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
@@ -20,6 +20,15 @@ use crate::planning::Override;
 /// When they cannot be read.
 pub fn settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Settings, i64)> {
     open_settings(find_settings(tx, access)?.as_ref(), access.keys()?, access.patient())
+}
+
+/// Reads the settings as [`settings`] does, for what goes on without them: settings that do not open count as none.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn settings_or_default<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Settings> {
+    open_or_default(find_settings(tx, access)?.as_ref(), access.keys()?, access.patient())
 }
 
 /// Changes the patient's settings by `change`.

@@ -10,7 +10,7 @@ use crate::care::{Access, Write};
 use crate::db::schema::patient_settings;
 use crate::db::{At, Tx};
 use crate::kernel::id::Patient;
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
 
 /// The settings of a patient as they are stored, sealed.
@@ -35,6 +35,12 @@ impl SettingsRow {
 /// Opens the settings in `row`, and returns them with their version. A patient without a row lives in UTC.
 pub fn open_settings(row: Option<&SettingsRow>, keys: &Keys, patient: Id<Patient>) -> Result<(Settings, i64)> {
     row.map_or_else(|| Ok((Settings::default(), 0)), |row| row.open(keys, patient))
+}
+
+/// Opens the settings in `row` for what goes on without them: settings that do not open count as none.
+pub fn open_or_default(row: Option<&SettingsRow>, keys: &Keys, patient: Id<Patient>) -> Result<Settings> {
+    let opened = Error::skip_damaged(open_settings(row, keys, patient))?;
+    Ok(opened.map_or_else(Settings::default, |(settings, _)| settings))
 }
 
 /// Finds the settings of the patient, sealed.
@@ -90,9 +96,13 @@ impl SealedCautions {
         Self { sealed, revision }
     }
 
-    /// Opens the flags of every clinic, as one set.
+    /// Opens the flags of every clinic, as one set. If they do not open, every flag counts: nothing is offered that one
+    /// of them may be against.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<BTreeSet<CautionFlag>> {
-        Ok(self.by_clinic(keys, patient)?.into_iter().flat_map(|cautions| cautions.flags).collect())
+        let Some(clinics) = Error::skip_damaged(self.by_clinic(keys, patient))? else {
+            return Ok(CautionFlag::ALL.into());
+        };
+        Ok(clinics.into_iter().flat_map(|cautions| cautions.flags).collect())
     }
 
     fn by_clinic(&self, keys: &Keys, patient: Id<Patient>) -> Result<Vec<ClinicCautions>> {

@@ -8,9 +8,9 @@ use crate::changes::{Bytes, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::exercises;
 use crate::idempotency::Outcome;
-use crate::items::ItemTable as _;
+use crate::items::{ItemState, ItemTable as _};
 use crate::journal;
-use crate::kernel::id::{Account, Any, Entry, Grant};
+use crate::kernel::id::{Account, Any, Grant};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result, Standing, limits};
 
@@ -47,14 +47,13 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     let items = match &doc.target {
         Target::Entry(entry) => {
             let state = journal::store::EntryTable::find_state(tx, access, entry.any())?;
-            vec![shareable(entry.any(), "patch_entry", state.map(|state| (state.draft, state.deleted)))?]
+            vec![shareable(entry.any(), "patch_entry", state)?]
         }
         Target::ExerciseResponse(response) => {
             let state = exercises::store::ResponseTable::find_state(tx, access, response.any())?;
-            let state = state.map(|state| (state.draft, state.deleted));
             vec![shareable(response.any(), "patch_exercise_response", state)?]
         }
-        Target::Rule(rule) => matching(tx, access, rule)?.into_iter().map(Id::any).collect(),
+        Target::Rule(rule) => matching(tx, access, rule)?,
     };
     close_expired(tx, access)?;
     if doc.rule().is_some() {
@@ -79,13 +78,14 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     Ok(Outcome::created(id, row))
 }
 
-/// Returns the item if it can be shared: it exists and is done. `state` is whether it is a draft, and deleted; `patch`
-/// is the operation that ends a draft.
-fn shareable(item: Id<Any>, patch: &'static str, state: Option<(bool, bool)>) -> Result<Id<Any>> {
+/// Returns the item if it can be shared: it exists and is done. `patch` is the operation that ends a draft.
+fn shareable(item: Id<Any>, patch: &'static str, state: Option<ItemState>) -> Result<store::Item> {
     match state {
-        Some((false, false)) => Ok(item),
-        Some((true, false)) => Err(Error::State(Code::NotShareable, Standing { state: "draft", allowed: vec![patch] })),
-        Some((_, true)) | None => Err(Error::NotFound),
+        Some(ItemState { draft: false, deleted: false, occurred_at }) => Ok((item, occurred_at)),
+        Some(ItemState { draft: true, deleted: false, .. }) => {
+            Err(Error::State(Code::NotShareable, Standing { state: "draft", allowed: vec![patch] }))
+        }
+        Some(ItemState { deleted: true, .. }) | None => Err(Error::NotFound),
     }
 }
 
@@ -100,11 +100,11 @@ fn close_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
 }
 
 /// Lists the done entries that fall under a rule now: among the newest, because each is opened in the unit.
-fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<Id<Entry>>> {
+fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<store::Item>> {
     let (mut found, most) = (Vec::new(), limits::PAST_ENTRIES_OF_RULE.rows());
-    for (entry, kind, answers_prompt) in journal::store::list_kinds(tx, access, rule.answers_prompt, most)? {
-        if rule.matches(kind.name(), answers_prompt) {
-            found.push(entry);
+    for entry in journal::store::list_rule_facts(tx, access, rule.answers_prompt, most)? {
+        if rule.matches(entry.kind.name(), entry.answers_prompt) {
+            found.push((entry.id.any(), entry.occurred_at));
         }
     }
     Ok(found)

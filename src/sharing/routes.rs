@@ -16,7 +16,7 @@ use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request};
 use crate::kernel::id::{Account, Grant};
-use crate::kernel::{Error, Fields, Id, Result, device_time};
+use crate::kernel::{Error, Fields, Id, Listed, Result, device_time};
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -164,11 +164,14 @@ struct GrantView {
     readers: Option<Vec<Uuid>>,
 }
 
+/// A grant in a list.
+type GrantItem = Listed<GrantView>;
+
 /// A page of grants.
 #[derive(Serialize, ToSchema)]
 struct GrantList {
     /// The grants, newest id first.
-    items: Vec<GrantView>,
+    items: Vec<GrantItem>,
     /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -251,6 +254,6 @@ async fn delete_grant(door: Door<Own>, request: Request<Id<Grant>>) -> Result<Re
 async fn list_grants(door: Door<Shared>, listing: Result<Listing, Error>) -> Result<Reply> {
     let scope = door.cursor_scope("list_grants", "");
     let (listing, page) = door.list("list_grants", listing, "", actions::list).await?;
-    let page = page.try_map(|grant| view(&door, grant))?;
+    let page = page.try_map(|grant| Listed::new(grant.0.key.id.uuid(), view(&door, grant)))?;
     Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| GrantList { items, next_cursor }))
 }

@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use super::cache::Cache;
 use super::cursor;
+use super::damage::Damage;
 use super::folder::{Folder, private_file};
 use super::installation::{self, DataMark, Found, Holder, Identity, Places};
 use super::keyring::{Keyring, Wrapped, peek_mark};
 use super::keys::{self, DataKey, Keys, Tag};
 use super::root::{self, MacLabel, Root, RootKey};
-use super::seal::Purpose;
+use super::seal::{NONCE, Purpose, SealContext};
 use super::signing::SigningKey;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db, RowKey, Tx};
@@ -67,6 +68,7 @@ struct Inner {
     keyring: Keyring,
     cache: Cache,
     entropy: Entropy,
+    damage: Damage,
 }
 
 impl fmt::Debug for Vault {
@@ -122,6 +124,7 @@ impl Vault {
             keyring,
             cache: Cache::new(),
             entropy,
+            damage: Damage::default(),
         }));
         metrics::gauge!("keyring_changes_missing").set(f64::from(u32::try_from(mark.missing).unwrap_or(u32::MAX)));
         if mark.missing > 0 {
@@ -155,6 +158,11 @@ impl Vault {
         self.0.missing
     }
 
+    /// Returns the number of rows of which a sealed value did not open since the start.
+    pub fn unreadable_rows(&self) -> u64 {
+        self.0.damage.rows()
+    }
+
     /// Returns the number of the last change of keys that this process knows of.
     fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
@@ -180,14 +188,14 @@ impl Vault {
         }
         let generation = self.0.keyring.insert(subject, rows, now).await?;
         self.0.generation.fetch_max(generation, Ordering::AcqRel);
-        Ok(Keys::new(subject, made, self.0.entropy.clone()))
+        Ok(Keys::new(subject, made, self.0.entropy.clone(), self.0.damage.clone()))
     }
 
     /// Returns the keys of a subject; `None` when it has none (any more).
     ///
     /// # Errors
     ///
-    /// When the keyring cannot be read, or one of its rows is corrupt.
+    /// When the keyring cannot be read; [`Error::Damaged`] when one of its rows does not open.
     pub async fn keys(&self, subject: Uuid) -> Result<Option<Keys>> {
         let turn = match self.0.cache.find(subject) {
             Ok(keys) => return Ok(Some(keys)),
@@ -211,14 +219,15 @@ impl Vault {
         if rows.is_empty() {
             return Ok(None);
         }
-        let corrupt = || Error::corrupt("wrapped_keys", subject);
+        let place = SealContext { table: "wrapped_keys", column: "wrapped", subject, row: subject, revision: 0 };
+        let corrupt = || self.0.damage.damaged(&place);
         let mut found = Vec::with_capacity(rows.len());
         for Wrapped { number, purpose, key } in rows {
             let tag = Tag { subject, number, purpose };
             let plain = keys::unwrap(&self.0.root.wrapping, tag, &key).ok_or_else(corrupt)?;
             found.push(DataKey::new(number, Purpose::from_code(purpose).ok_or_else(corrupt)?, &plain)?);
         }
-        Ok(Some(Keys::new(subject, found, self.0.entropy.clone())))
+        Ok(Some(Keys::new(subject, found, self.0.entropy.clone(), self.0.damage.clone())))
     }
 
     /// Destroys the keys of these purposes for good: values sealed under them are unreadable from now on. Doing it
@@ -262,14 +271,18 @@ impl Vault {
         self.0.keyring.db()
     }
 
-    /// Seals a cursor for the caller and the filter in `bound`.
+    /// Seals a cursor for the caller and the filter in `bound`. The same place gives the same cursor, so that a page that
+    /// has not changed has the same tag.
     ///
     /// # Panics
     ///
     /// When `plain` has many gigabytes.
     #[expect(clippy::expect_used, reason = "the cipher takes 64 GiB; a cursor has some dozen bytes")]
     pub fn seal_cursor(&self, bound: &[u8], plain: &[u8]) -> String {
-        cursor::seal(&self.0.root.cursor, self.0.entropy.bytes(), bound, plain).expect("a cursor is short")
+        let mac = self.mac(MacLabel::ReaderTag, &[b"cursor", bound, plain]);
+        let mut nonce = [0; NONCE];
+        nonce.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        cursor::seal(&self.0.root.cursor, nonce, bound, plain).expect("a cursor is short")
     }
 
     /// Opens a cursor; `None` if it was not sealed by this root for the same `bound`.

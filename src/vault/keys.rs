@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::damage::Damage;
 use super::seal::{self, NONCE, Purpose, SealContext, Sealed};
 use crate::kernel::{Entropy, Error, Result};
 
@@ -28,6 +30,7 @@ struct Ring {
     /// The data keys in ascending order of their numbers: the last of a purpose seals, all of them open.
     keys: Vec<DataKey>,
     entropy: Entropy,
+    damage: Damage,
 }
 
 pub(super) struct DataKey {
@@ -45,9 +48,9 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    pub(super) fn new(subject: Uuid, mut keys: Vec<DataKey>, entropy: Entropy) -> Self {
+    pub(super) fn new(subject: Uuid, mut keys: Vec<DataKey>, entropy: Entropy, damage: Damage) -> Self {
         keys.sort_by_key(|key| key.number);
-        Self(Arc::new(Ring { subject, keys, entropy }))
+        Self(Arc::new(Ring { subject, keys, entropy, damage }))
     }
 
     /// Returns the subject of the keys.
@@ -70,6 +73,20 @@ impl Keys {
         oldest.ok_or_else(|| Error::internal("no key to derive ids"))
     }
 
+    /// Returns the place of an object in an order that tells nothing about it: a keyed hash of its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::id_key`].
+    pub fn place(&self, id: Uuid) -> Result<Uuid> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.id_key()?);
+        // No id is derived from a text of this length.
+        let mac = hmac::sign(&key, &[b"place".as_slice(), id.as_bytes()].concat());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
+        Ok(Uuid::from_bytes(bytes))
+    }
+
     /// Seals `data` for `place`.
     ///
     /// # Errors
@@ -87,10 +104,14 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] with table and row when the value was sealed for another place or under a key that is gone,
-    /// or was changed.
+    /// [`Error::Damaged`] when the value was sealed for another place or under a key that is gone, or was changed.
     pub fn open(&self, place: &SealContext, sealed: &[u8]) -> Result<Vec<u8>> {
-        self.opened(place, sealed).ok_or_else(|| Error::corrupt(place.table, place.row))
+        self.opened(place, sealed).ok_or_else(|| self.damaged(place))
+    }
+
+    /// Notes that what stands at `place` does not open, for the log, the metric and the readiness, and makes the error.
+    pub fn damaged(&self, place: &SealContext) -> Error {
+        self.0.damage.damaged(place)
     }
 
     /// Seals `value` as JSON.
@@ -119,7 +140,7 @@ impl Keys {
     pub fn open_json<T: DeserializeOwned>(&self, place: &SealContext, sealed: &[u8]) -> Result<T> {
         let plain = Zeroizing::new(self.open(place, sealed)?);
         // The reason is left out: it may quote private text.
-        serde_json::from_slice(&plain).ok().ok_or_else(|| Error::corrupt(place.table, place.row))
+        serde_json::from_slice(&plain).ok().ok_or_else(|| self.damaged(place))
     }
 
     fn seal_with(

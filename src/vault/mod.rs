@@ -33,6 +33,7 @@ mod anchors;
 mod apart;
 mod cache;
 mod cursor;
+mod damage;
 mod folder;
 mod handle;
 mod installation;

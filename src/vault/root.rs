@@ -76,7 +76,7 @@ labels! {
     Idempotency idempotency "idempotency",
     /// The two words that both sides of an invitation see.
     Words words "words",
-    /// The `ETag` of a reader's view.
+    /// The `ETag` of a reader's view and of a page, and the nonce of a cursor.
     ReaderTag reader_tag "reader tag",
     /// The head of an audit chain in the keyring.
     Anchor anchor "anchor",

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::cache::Cache;
+use super::damage::Damage;
 use super::{Keys, MacLabel, Purpose, SealContext, Vault, VaultConfig};
 use crate::kernel::{Code, Entropy, Result};
 
@@ -251,7 +252,7 @@ async fn keys_are_cached_when_told_and_when_read() {
 fn the_cache_is_bounded() {
     let cache = Cache::with_room(64);
     for subject in 0..10_000 {
-        cache.put(Keys::new(Uuid::from_u128(subject), Vec::new(), Entropy::System), None);
+        cache.put(Keys::new(Uuid::from_u128(subject), Vec::new(), Entropy::System, Damage::default()), None);
     }
     assert!(cache.len() <= 64);
     assert!(cache.find(Uuid::from_u128(9_999)).is_ok());
@@ -262,7 +263,7 @@ fn keys_read_before_a_destruction_are_not_cached_after_it() {
     let cache = Cache::with_room(64);
     let Err(before) = cache.find(ANN) else { panic!("it is empty") };
     cache.forget(ANN);
-    cache.put(Keys::new(ANN, Vec::new(), Entropy::System), Some(before));
+    cache.put(Keys::new(ANN, Vec::new(), Entropy::System, Damage::default()), Some(before));
     assert!(cache.find(ANN).is_err());
 }
 

@@ -24,7 +24,14 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     (
         "settings",
         "name",
-        &["first_run_code", "first_run_code_used", "installation", "keyring_generation", "time_zones"],
+        &[
+            "first_run_code",
+            "first_run_admin",
+            "first_run_code_used",
+            "installation",
+            "keyring_generation",
+            "time_zones",
+        ],
     ),
     ("accounts", "kind", &["patient", "staff"]),
     ("care_links", "state", &["accepted", "active", "ended"]),
@@ -46,7 +53,7 @@ const HASHES: &[(&str, &str)] = &[
 ];
 
 /// The columns that hold sealed values.
-const SEALED: &[(&str, &str)] = &[
+pub const SEALED: &[(&str, &str)] = &[
     ("accounts", "profile"),
     ("accounts", "credential"),
     ("clinics", "doc"),
@@ -284,7 +291,7 @@ async fn s13_every_column_is_a_number_an_id_a_hash_a_listed_word_or_sealed() {
     }
     // The server's own values: seeds, an id with its MAC, a count.
     let odd = "SELECT count(*) AS n FROM settings WHERE NOT (name IN ('first_run_code', 'first_run_code_used') AND \
-               length(value) = 32 OR name = 'installation' AND length(value) = 48 OR name = 'keyring_generation' AND \
+               length(value) = 32 OR name = 'installation' AND length(value) = 48 OR name = 'first_run_admin' AND length(value) = 16 OR name = 'keyring_generation' AND \
                length(value) = 8)";
     assert_eq!(sql.rows::<Count>(odd)[0].n, 0, "settings.value holds something else");
 }
@@ -339,7 +346,7 @@ async fn s13_a_sealed_value_opens_in_its_own_place_only() {
     sql.run("CREATE TABLE kept AS SELECT * FROM entries");
     for swap in swaps {
         sql.run(&swap);
-        let answer = ann.entry(&first).await.expect(500).refused("internal");
+        let answer = ann.entry(&first).await.expect(500).refused("unreadable");
         assert!(!String::from_utf8_lossy(&answer.bytes).contains(MARK), "{swap}");
         assert_eq!(answer.body["retryable"], json!(true));
         assert!(answer.body.get("detail").is_none() && answer.body.get("errors").is_none(), "{swap}: {}", answer.body);

@@ -196,7 +196,9 @@ async fn an_admin_changes_what_staff_may_do_and_lets_them_go() {
     clinic.therapist.get(&members).send().await.expect(403);
     clinic.admin.get(&format!("/v1/clinics/{}/members", uuid::Uuid::nil())).send().await.not_found();
 
-    let patch = |who: &Person, body: Value| clinic.admin.patch(&format!("{members}/{}", who.account), body).send();
+    let patch = |who: &Person, body: Value| {
+        clinic.admin.patch(&format!("{members}/{}", who.account), body).if_match("*").send()
+    };
     let infusions = format!("/v1/patients/{}/infusions", clinic.ann.patient);
     clinic.nurse.get(&infusions).send().await.ok();
     let changed = patch(&clinic.nurse, json!({ "capabilities": ["duty"] })).await.ok();
@@ -280,7 +282,7 @@ async fn whoever_loses_care_loses_what_hung_on_it_and_gets_care_again_without_it
     clinic.therapist.get(&team).send().await.ok();
     for capability in ["duty", "care"] {
         let change = json!({ "capabilities": [capability] });
-        clinic.admin.patch(&member, change).send().await.ok();
+        clinic.admin.patch(&member, change).if_match("*").send().await.ok();
         clinic.therapist.get(&team).send().await.not_found();
         assert!(clinic.therapist.care_links().await.is_empty(), "{capability}");
     }

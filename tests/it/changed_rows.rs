@@ -22,7 +22,8 @@ struct Word {
     word: String,
 }
 
-/// Two patients with a therapist each, a nurse, an admin, and words of theirs that only some may read.
+/// Two patients with therapists, a nurse, an admin, and words of theirs that only some may read. Each row that decides
+/// has a twin that decides for somebody else: with the value of its twin in any column it would open a door.
 struct Scene {
     app: Arc<TestApp>,
     /// An access and a refresh token of each.
@@ -38,7 +39,7 @@ fn titled(word: &str) -> Value {
 }
 
 /// The words that are looked for in what anybody is answered.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 13] = [
     "annopen",
     "annclosed",
     "annended",
@@ -47,6 +48,9 @@ const WORDS: [&str; 10] = [
     "annnote",
     "beaopen",
     "beaclosed",
+    "beavic",
+    "annasked",
+    "vicnote",
     "Ann Lind",
     "Bea Roth",
 ];
@@ -57,6 +61,7 @@ impl Scene {
         let admin = app.admin().await;
         let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
         let una = app.staff(&admin, "Una Falk", &["care"]).await;
+        let vic = app.staff(&admin, "Vic Dorn", &["care"]).await;
         let rex = app.staff(&admin, "Rex Holm", &["record"]).await;
         let mut codes = vec![theo.code_for_patient().await, admin.code_for_staff(&["care", "record"]).await];
         let ann = app.register("Ann Lind", &codes[0]).await;
@@ -64,9 +69,12 @@ impl Scene {
         ann.linked_to(&theo).await;
         ann.linked_to(&una).await;
         let bea = app.patient(&una, "Bea Roth").await;
+        let beas_vic = bea.linked_to(&vic).await;
 
         let mut paths = Vec::new();
-        for (who, word) in [(&ann, "annopen"), (&ann, "annclosed"), (&bea, "beaopen"), (&bea, "beaclosed")] {
+        for (who, word) in
+            [(&ann, "annopen"), (&ann, "annclosed"), (&bea, "beaopen"), (&bea, "beaclosed"), (&bea, "beavic")]
+        {
             let entry = who.writes(titled(word)).await;
             paths.push(who.of_theirs(&format!("/entries/{entry}")));
             if word == "annopen" {
@@ -75,14 +83,24 @@ impl Scene {
                 let comment = json!({ "body": "anncomment" });
                 let comments = who.of_theirs(&format!("/entries/{entry}/comments"));
                 theo.says(&comments, comment).send().await.created();
+                una.says(&comments, json!({ "body": "una's own" })).send().await.created();
                 paths.push(comments);
             }
             if word == "beaopen" {
                 who.opens(&entry, &["text"], &una).await;
             }
+            if word == "beavic" {
+                who.opens(&entry, &["text"], &vic).await;
+                let comments = who.of_theirs(&format!("/entries/{entry}/comments"));
+                let answer = json!({ "body": "for Vic", "thread_id": beas_vic });
+                who.says(&comments, answer).send().await.created();
+                paths.push(comments);
+            }
         }
         let entry = ann.writes(titled("annended")).await;
         let ended = ann.opens(&entry, &["text"], &una).await;
+        let asked = ann.of_theirs(&format!("/entries/{entry}/comments"));
+        una.says(&asked, json!({ "body": "annasked" })).send().await.created();
         ann.revokes(&ended).await;
         let entry = ann.writes(titled("annexpired")).await;
         let until = json!({ "expires_at": (app.now() + SignedDuration::from_mins(2)).to_string() });
@@ -92,11 +110,15 @@ impl Scene {
         let assignment = json!({ "exercise_key": "values-sort", "note": "annnote" });
         let place = ann.of_theirs(&format!("/assignments/{}", new_id(&app)));
         theo.put(&place, assignment).send().await.created();
+        una.assigns(&ann, "box-breath").await;
+        let place = bea.of_theirs(&format!("/assignments/{}", new_id(&app)));
+        let assignment = json!({ "exercise_key": "values-sort", "note": "vicnote" });
+        vic.put(&place, assignment).send().await.created();
         let gus = json!({ "ended": true });
         let wish = json!({ "kind": "staff", "capabilities": ["care", "admin"] });
         let made = admin.post("/v1/invitations", wish.clone()).send().await.created();
         let clinic = made.text("/clinic_id");
-        admin.patch(&format!("/v1/clinics/{clinic}/members/{}", gone.account), gus).send().await.ok();
+        admin.patch(&format!("/v1/clinics/{clinic}/members/{}", gone.account), gus).if_match("*").send().await.ok();
         admin.delete(&format!("/v1/invitations/{}", made.text("/id"))).send().await.no_content();
         let bound = with(wish, json!({ "email": "somebody@lakeside.example" }));
         codes.push(made.text("/code"));
@@ -119,7 +141,7 @@ impl Scene {
         paths.push(format!("/v1/clinics/{clinic}/members"));
 
         let people: BTreeMap<&str, Person> =
-            [("theo", theo), ("una", una), ("rex", rex), ("bea", bea), ("gone", gone), ("admin", admin), ("ann", ann)]
+            [("theo", theo), ("una", una), ("vic", vic), ("rex", rex), ("bea", bea), ("gone", gone), ("admin", admin)]
                 .into();
         let mut tokens = BTreeMap::new();
         for (name, person) in &people {
@@ -147,7 +169,7 @@ impl Scene {
                 open.insert(format!("{who} reads {word}"));
             }
         };
-        for name in ["una", "rex", "bea", "gone"] {
+        for name in ["una", "vic", "rex", "bea", "gone"] {
             let (access, refresh) = &self.tokens[name];
             let paths = self.paths.iter().filter(|path| doors.paths.iter().any(|part| path.contains(part)));
             let asked = paths.map(|path| async move { (path, self.app.get(path).bearer(access).transmit().await) });
@@ -303,7 +325,7 @@ impl Hand {
                     list.push(Change { table: table.clone(), column: column.clone(), how, sql });
                 };
                 let others = columns.iter().filter(|other| *other != column).cloned().collect::<Vec<_>>().join(", ");
-                for by in [1, rows.len() / 2] {
+                for by in shifts(column, rows.len()) {
                     // The row with this MAC gets the value of the row so many places later.
                     let cases = rows.iter().zip(rows.iter().cycle().skip(by)).map(|(to, from)| {
                         format!("WHEN {to} THEN (SELECT f.{column} FROM kept_{table} f WHERE f.mac = {from})")
@@ -313,7 +335,9 @@ impl Hand {
                         "INSERT INTO {table} ({column}, {others}) SELECT CASE k.mac {cases} END, {others} FROM kept_{table} k"
                     );
                     add(format!("of the row {by} later"), format!("DELETE FROM {table}; {moved}"));
-                    add(format!("of the row {by} later, in a copy"), moved);
+                    if by == 1 {
+                        add(format!("of the row {by} later, in a copy"), moved);
+                    }
                 }
                 let mut values = self.values(&table, column);
                 values.truncate(4);
@@ -323,12 +347,16 @@ impl Hand {
                     add(format!("= {value}"), format!("UPDATE {table} SET {column} = {value}"));
                 }
             }
-            list.push(Change {
+            let few = rows.iter().filter(|_| rows.len() <= FEW);
+            let mut gone: Vec<_> =
+                few.map(|mac| ("one row less", format!("DELETE FROM {table} WHERE mac = {mac}"))).collect();
+            gone.push(("no rows", format!("DELETE FROM {table}")));
+            list.extend(gone.into_iter().map(|(how, sql)| Change {
+                table: table.clone(),
                 column: String::new(),
-                how: "no rows".to_owned(),
-                sql: format!("DELETE FROM {table}"),
-                table,
-            });
+                how: how.to_owned(),
+                sql,
+            }));
         }
         list
     }
@@ -340,6 +368,15 @@ struct Change {
     column: String,
     how: String,
     sql: String,
+}
+
+/// The most rows of a table of which each is tried alone.
+const FEW: usize = 10;
+
+/// By how many places the values of a column are moved among so many rows. Of what names something else, each row gets
+/// the value of each other row once.
+fn shifts(column: &str, rows: usize) -> Vec<usize> {
+    if rows <= FEW && column.ends_with("_id") { (1..rows).collect() } else { vec![1, rows / 2] }
 }
 
 /// Other values for a column than those that stand there.
@@ -381,7 +418,10 @@ async fn no_change_of_a_row_that_decides_on_access_opens_a_door() {
 
 /// The tables whose rows carry no MAC, each with the reason why no change of them lets anybody in.
 const DECIDE_NOTHING: &[(&str, &str)] = &[
-    ("settings", "the code of the set-up is a keyed hash of the seed; the others are versions"),
+    (
+        "settings",
+        "the code of the set-up is a keyed hash of the seed, and its admin needs the passphrase; the others are versions",
+    ),
     ("account_heads", "the end of a chain, which has MACs of its own"),
     ("patient_heads", "the same, and the number of the next change"),
     ("audit_log", "a chain with MACs of its own"),

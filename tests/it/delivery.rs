@@ -101,7 +101,7 @@ async fn tick(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
     app::tick(&app.server.state, channel, app.now()).await.unwrap()
 }
 
-async fn work(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
+pub async fn work(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
     let mut all = RoundSummary::default();
     for _ in 0..1000 {
         let RoundSummary { due, sent, planned, next } = tick(app, channel).await;
@@ -114,7 +114,7 @@ async fn work(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
 }
 
 /// A stored prompt as planning makes it.
-async fn plant(
+pub async fn plant(
     app: &TestApp,
     patient: Id<Patient>,
     due_at: Timestamp,

@@ -39,13 +39,13 @@ async fn fits(now: &str, told: bool) {
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let read = state.db.read(move |tx| {
         let access = Access::<Read>::for_server(patient, keys.clone(), at);
-        let prompts = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
+        let prompts = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), 999)?;
         Ok((settings(tx, &access)?.0, prompts))
     });
     let (settings, prompts) = read.await.unwrap();
     let zone = settings.zone_at(at);
     let mut days: BTreeMap<_, usize> = BTreeMap::new();
-    for prompt in prompts.iter().filter(|prompt| prompt.state(at) != "cancelled") {
+    for prompt in prompts.list.iter().filter(|prompt| prompt.state(at) != "cancelled") {
         let (local, rule) = (zone.local(prompt.due_at), &prompt.doc.planned.rule_key);
         assert!(!settings.quiet_hours.contains(local.time()), "{now}: {rule} at {local}");
         *days.entry(local.date()).or_default() += usize::from(!rule.ends_with(".mood"));
@@ -86,8 +86,8 @@ async fn planned(there: &Filling) -> BTreeSet<String> {
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let plan = state.db.read(move |tx| {
         let access = Access::<Read>::for_server(patient, keys.clone(), at);
-        let all = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), None, 999)?;
-        Ok(all.iter().map(|one| format!("{} {} {}", one.id, one.due_at, one.state(at))).collect())
+        let all = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), 999)?;
+        Ok(all.list.iter().map(|one| format!("{} {} {}", one.id, one.due_at, one.state(at))).collect())
     });
     plan.await.unwrap()
 }

@@ -334,7 +334,7 @@ async fn r5_letting_somebody_go_twice_is_letting_them_go_once() {
     let world = World::open().await;
     let admin = world.person("admin");
     let path = format!("/v1/clinics/{}/members/{}", world.clinic, world.person("unlinked").account);
-    let go = || admin.patch(&path, json!({ "ended": true })).key("go");
+    let go = || admin.patch(&path, json!({ "ended": true })).if_match("*").key("go");
     let first = go().send().await.ok();
     let second = go().send().await.ok();
     assert_eq!(second.body, first.body);

@@ -7,8 +7,10 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
+use crate::support::database::Count;
 use crate::support::journal::with;
 use crate::support::people::{Clinic, PASSPHRASE, Person, registration};
+use crate::support::sql::Sql;
 
 async fn try_code(app: &Arc<TestApp>, name: &str, code: &str) -> Answer {
     app.post("/v1/auth/register", registration(name, code)).send().await
@@ -81,6 +83,23 @@ async fn a7_a_lost_answer_to_the_set_up_can_be_asked_for_again_for_a_day() {
     }
     app.wait(SignedDuration::from_secs(1));
     set_up(json!({})).send().await.expect(409).refused("setup_done");
+}
+
+#[actix_web::test]
+async fn d7_the_set_up_asked_again_logs_in_the_first_admin_alone() {
+    let app = TestApp::start().await;
+    let code = app.first_run_code().await.unwrap();
+    let body = json!({ "code": code, "clinic_name": "Lakeside", "name": "Ada", "email": "ada@lakeside.example", "passphrase": PASSPHRASE });
+    let ada = Person::of(&app, &app.post("/v1/setup", body.clone()).send().await.created());
+    let una = app.staff(&ada, "Una Falk", &["admin"]).await;
+    let email = una.get("/v1/me").send().await.ok().text("/email");
+    let mut sql = Sql::open(&app.database.backend);
+    let mut sessions = || sql.rows::<Count>("SELECT count(*) AS n FROM sessions")[0].n;
+    let before = sessions();
+    app.post("/v1/setup", with(body.clone(), json!({ "email": email }))).send().await.expect(409).refused("setup_done");
+    assert_eq!(sessions(), before, "nobody was logged in");
+    app.post("/v1/setup", body).send().await.ok();
+    assert_eq!(sessions(), before + 1);
 }
 
 #[actix_web::test]

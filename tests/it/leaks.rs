@@ -21,7 +21,7 @@ async fn s12_nothing_anybody_said_and_no_secret_leaks_into_logs_metrics_or_probl
     sql.run("UPDATE entries SET text = mood, mood = text");
     let path = format!("/v1/patients/me/entries/{}", left.entries[0]);
     left.patient.expect(Method::GET, &path, Value::Null, 500).await;
-    left.patient.expect(Method::GET, "/v1/patients/me/entries", Value::Null, 500).await;
+    left.patient.expect(Method::GET, "/v1/patients/me/entries", Value::Null, 200).await;
     sql.run("ALTER TABLE comments RENAME TO lost_comments");
     left.patient.expect(Method::GET, &format!("{path}/comments"), Value::Null, 500).await;
     sql.run("ALTER TABLE lost_comments RENAME TO comments");

@@ -124,3 +124,66 @@ async fn rule_null_is_absent_in_what_is_put_and_posted() {
     }
     assert!(seen > 15, "{seen}");
 }
+
+/// The lists that say something when they are empty.
+const SAY_NONE: [(&str, &str); 2] = [("preview_protocol", "holds"), ("preview_protocol", "capabilities")];
+
+#[actix_web::test]
+async fn rule_an_empty_list_is_absent_where_it_says_nothing() {
+    let world = World::open().await;
+    let (mut lists, mut replayed) = (0, 0);
+    for operation in operations().into_iter().filter(|operation| operation.takes_body) {
+        let id = operation.id.as_str();
+        let schema = &document_of(id)["requestBody"]["content"]["application/json"]["schema"];
+        if !["PUT", "POST"].contains(&operation.method.as_str()) || schema.is_null() {
+            continue;
+        }
+        let is_list = |schema: &Value| resolved(schema)["type"] == "array";
+        let object = resolved(schema);
+        let required = |name: &String| object["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
+        let optional: Vec<&String> = object["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, member)| is_list(member) && !required(name) && !SAY_NONE.contains(&(id, name.as_str())))
+            .map(|(name, _)| name)
+            .collect();
+        // Whoever may call it: what one may not use, another may.
+        for who in ["owner", "granted", "admin", "anonymous"] {
+            let plain = world.ask(id, who).await;
+            let body = plain.body.clone().unwrap();
+            let missing: Vec<&String> = optional.iter().copied().filter(|name| body.get(name).is_none()).collect();
+            let mut full = plain.clone();
+            for name in &missing {
+                full.body.as_mut().unwrap()[name.as_str()] = json!([]);
+            }
+            let send = async |ask: &Ask| {
+                let call = ask.call(&world.app);
+                if operation.takes_key { call.header("idempotency-key", format!("{id}-{who}")) } else { call }
+                    .send()
+                    .await
+            };
+            let first = send(&full).await;
+            if missing.is_empty() || [401, 403, 404].contains(&first.status.as_u16()) {
+                continue;
+            }
+            let taken = first.status.is_success() || (id == "set_up" && first.status == 409);
+            assert!(taken, "{id} by {who} with {missing:?}: {} {}", first.status, first.body);
+            lists += missing.len();
+            if operation.takes_key {
+                // Without the members it is the same request.
+                let again = send(&plain).await;
+                assert_eq!(again.headers.get("idempotent-replayed").map(String::as_str), Some("true"), "{id} by {who}");
+                assert_eq!(again.body, first.body, "{id} by {who}");
+                replayed += 1;
+            }
+        }
+    }
+    assert!(lists >= 6 && replayed >= 3, "{lists} {replayed}");
+}
+
+/// An operation in the document.
+fn document_of(id: &str) -> Value {
+    let all = document()["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    all.into_iter().find(|operation| operation["operationId"] == id).unwrap().clone()
+}

@@ -243,7 +243,7 @@ async fn assignments_care_links_members_and_zones_are_limited() {
     sql.run("DELETE FROM assignments");
 
     let code = admin.code_for_staff(&["care"]).await;
-    fill(&app, "staff_members", "clinic_id, account_id=id, capabilities, created_at, mac", 999);
+    fill(&app, "staff_members", "clinic_id, account_id=id, capabilities, created_at, version, mac", 999);
     let invite = json!({ "kind": "staff", "capabilities": ["care"] });
     refused_by(admin.post("/v1/invitations", invite).send().await, "clinic_members");
     sql.run("DELETE FROM staff_members WHERE account_id NOT IN (SELECT id FROM accounts)");

@@ -30,9 +30,6 @@ const PUBLIC: &[&str] = &[
 /// POST operations that change nothing: what to search for does not belong into an address.
 const READING: &[&str] = &["preview_protocol", "search_entries"];
 
-/// PATCH operations on what has no version: the command says the whole new state, and the last word wins.
-const UNVERSIONED: &[&str] = &["update_member"];
-
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 struct Operation {
@@ -276,7 +273,7 @@ fn what_changes_something_takes_an_idempotency_key() {
         if has("Idempotency-Key") != (unsafe_one && !operation.public()) {
             faults.push(format!("{}: Idempotency-Key", operation.name));
         }
-        if operation.method == "patch" && has("If-Match") == UNVERSIONED.contains(&operation.id.as_str()) {
+        if operation.method == "patch" && !has("If-Match") {
             faults.push(format!("{}: If-Match", operation.name));
         }
     }

@@ -264,3 +264,56 @@ async fn a_round_that_finds_nothing_due_is_one_statement() {
     all.retain(|text| !bracket.iter().any(|word| text.starts_with(word)));
     assert_eq!(all.len(), 1, "{all:#?}");
 }
+
+#[actix_web::test]
+async fn a_readers_list_is_walked_through_along_an_index() {
+    listen();
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.opens(&entry, &["text"], &theo).await;
+    heard(&app);
+    assert_eq!(theo.finds(&ann).await, [entry]);
+    let ran = heard(&app);
+    let walks: Vec<&String> =
+        ran.iter().filter(|text| text.contains("ORDER BY") && text.contains("grant_items")).collect();
+    let [walk] = walks.as_slice() else { panic!("{ran:#?}") };
+    let plan = plan_of(&mut Sql::open(&app.database.backend), walk);
+    assert!(plan.contains("grant_items_list"), "{plan}");
+    assert!(!plan.contains("B-TREE") && !plan.contains("Sort"), "{plan}");
+}
+
+/// The plan of a statement that is prepared, whatever its values are.
+fn plan_of(sql: &mut Sql, statement: &str) -> String {
+    use diesel::RunQueryDsl as _;
+    use diesel::connection::SimpleConnection as _;
+    use diesel::sql_types::Text;
+    #[derive(diesel::QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+    #[derive(diesel::QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+        line: String,
+    }
+    match sql {
+        Sql::Sqlite(conn) => {
+            let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {statement}")).load(conn).unwrap();
+            steps.into_iter().map(|step| format!("{}\n", step.detail)).collect()
+        }
+        Sql::Postgres(conn) => {
+            let values = (1..).take_while(|n| statement.contains(&format!("${n}"))).map(|_| "NULL");
+            let values = values.collect::<Vec<_>>().join(", ");
+            // A table of a test is so small that nobody needs its index.
+            conn.batch_execute(&format!(
+                "SET enable_seqscan = off; SET enable_sort = off; SET plan_cache_mode = force_generic_plan; \
+                 PREPARE walk AS {statement}"
+            ))
+            .unwrap();
+            let lines: Vec<Line> = diesel::sql_query(format!("EXPLAIN EXECUTE walk({values})")).load(conn).unwrap();
+            lines.into_iter().map(|line| format!("{}\n", line.line)).collect()
+        }
+    }
+}

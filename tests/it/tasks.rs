@@ -242,6 +242,25 @@ proofs! {
         assert_eq!((tables.count(marked), tables.count("deliveries WHERE state = 'sent'")), (1, 1));
     }
 
+    "staff_members.tell_at" => async fn patients_are_told_who_may_now_see_their_infusions() {
+        let clinic = Clinic::open().await;
+        settled(&clinic.app).await;
+        let mut tables = Tables::of(&clinic.app);
+        clinic.app.wait(minutes(2));
+        tick(&clinic.app).await;
+        let clinic_id = clinic.admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+        let nurse = format!("/v1/clinics/{clinic_id}/members/{}", clinic.nurse.account);
+        for may in ["duty", "record"] {
+            let change = json!({ "capabilities": [may] });
+            clinic.admin.patch(&nurse, change).if_match("*").send().await.ok();
+        }
+        let waiting = "staff_members WHERE tell_at IS NOT NULL";
+        let rows = tables.count("audit_log");
+        assert_eq!(tables.count(waiting), 1);
+        tick(&clinic.app).await;
+        assert_eq!((tables.count(waiting), tables.count("audit_log")), (0, rows + 1));
+    }
+
     "patient_heads.anchor_due_at" => async fn the_head_of_a_patients_chain_that_has_grown_is_anchored() {
         let world = World::new().await;
         settled(&world.app).await;

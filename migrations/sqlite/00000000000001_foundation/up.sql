@@ -56,6 +56,10 @@ CREATE TABLE staff_members (
     capabilities INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     ended_at INTEGER,
+    version INTEGER NOT NULL,
+    tell_at INTEGER,
+    tell_after BLOB,
+    tell_session BLOB,
     mac BLOB NOT NULL,
     UNIQUE (clinic_id, account_id)
 );
@@ -135,6 +139,7 @@ CREATE TABLE grant_items (
     patient_id BLOB NOT NULL,
     item_id BLOB NOT NULL,
     grant_id BLOB NOT NULL,
+    occurred_at INTEGER NOT NULL,
     mac BLOB NOT NULL,
     UNIQUE (patient_id, item_id, grant_id)
 );
@@ -277,6 +282,7 @@ CREATE UNIQUE INDEX accounts_patient ON accounts (patient_id) WHERE patient_id I
 CREATE INDEX sessions_account ON sessions (account_id);
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
 CREATE INDEX staff_members_account ON staff_members (account_id);
+CREATE INDEX staff_members_tell ON staff_members (tell_at) WHERE tell_at IS NOT NULL;
 CREATE UNIQUE INDEX invitations_code ON invitations (code_hash);
 CREATE INDEX invitations_clinic ON invitations (clinic_id, created_at);
 CREATE UNIQUE INDEX patients_account ON patients (account_id);
@@ -285,6 +291,7 @@ CREATE INDEX care_links_patient ON care_links (patient_id);
 CREATE INDEX care_links_therapist ON care_links (therapist_id, state);
 CREATE INDEX care_links_clinic ON care_links (clinic_id, patient_id);
 CREATE INDEX grant_readers_link ON grant_readers (patient_id, link_id);
+CREATE INDEX grant_items_list ON grant_items (patient_id, occurred_at, item_id);
 CREATE INDEX prompts_next_action ON prompts (next_action_at) WHERE next_action_at IS NOT NULL;
 CREATE INDEX prompts_due ON prompts (patient_id, due_at, id);
 CREATE INDEX deliveries_waiting ON deliveries (due_at) WHERE state = 'waiting';

@@ -9,7 +9,9 @@ use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Type;
-use utoipa::openapi::{Components, Content, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response, Schema};
+use utoipa::openapi::{
+    Components, Content, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+};
 
 use super::shared::operations;
 
@@ -22,7 +24,7 @@ const HEADERS: &[Declared] = &[
         "ETag",
         true,
         Type::String,
-        "The tag of the state that is shown, for `If-Match` and `If-None-Match`; the same as `etag` in the body.",
+        "The tag of the state that is shown, for `If-Match` and `If-None-Match`; the same as `etag` in the body, where that has one.",
     ),
     (
         "Idempotent-Replayed",
@@ -60,6 +62,10 @@ pub(super) fn declare(document: &mut OpenApi, shared: &BTreeMap<String, String>)
             operation.parameters.get_or_insert_default().push(RefOr::T(prefer()));
         }
         let request = Request::of(operation);
+        if request.is_conditional() {
+            let known = ResponseBuilder::new().description("You have it").build();
+            operation.responses.responses.entry("304".to_owned()).or_insert(RefOr::T(known));
+        }
         for (status, response) in &mut operation.responses.responses {
             let RefOr::T(response) = response else { continue };
             let names = of_status(status).iter().copied().chain(request.of_response(status, response, components));
@@ -102,6 +108,11 @@ impl Request {
         self.names.iter().any(|known| known == name)
     }
 
+    /// Whether it is a read with a condition. A PUT takes `If-None-Match` too.
+    fn is_conditional(&self) -> bool {
+        self.takes("If-None-Match") && !self.takes("Idempotency-Key")
+    }
+
     fn of_response<'n>(
         &self,
         status: &str,
@@ -109,8 +120,7 @@ impl Request {
         components: &Components,
     ) -> impl Iterator<Item = &'n str> + use<'n> {
         let success = status.starts_with('2');
-        // A PUT takes `If-None-Match` too.
-        let conditional = self.takes("If-None-Match") && !self.takes("Idempotency-Key");
+        let conditional = self.is_conditional();
         [
             ("Content-Language", success && self.takes("Accept-Language")),
             ("ETag", shows(response, "etag", components) || conditional && (success || status == "304")),

@@ -1,5 +1,7 @@
 //! The sealed document of a grant, and the upkeep of the grants' items.
 
+use jiff::Timestamp;
+
 use super::model::GrantDoc;
 use super::store::{self, GrantRow};
 use crate::care::Access;
@@ -7,7 +9,7 @@ use crate::care::access::Write;
 use crate::changes::{Change, Entity, Op};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Entry, Grant, Patient};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
 
 fn place(patient: Id<Patient>, id: Id<Grant>) -> SealContext {
@@ -38,16 +40,17 @@ pub fn open(keys: &Keys, patient: Id<Patient>, row: &GrantRow) -> Result<GrantDo
 pub fn on_entry(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    entry: Id<Entry>,
+    (entry, occurred_at): (Id<Entry>, Timestamp),
     kind: &str,
     answers_prompt: bool,
     before: bool,
 ) -> Result<()> {
     for row in store::list_by_rule(tx, access)? {
-        let doc = open(access.keys()?, access.patient(), &row)?;
-        let falls = doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt));
+        // A rule that does not open opens nothing new, and what has changed leaves it.
+        let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
+        let falls = doc.as_ref().and_then(GrantDoc::rule).is_some_and(|rule| rule.matches(kind, answers_prompt));
         if falls {
-            store::insert_item(tx, access, row.key.id, entry.any())?;
+            store::insert_item(tx, access, row.key.id, (entry.any(), occurred_at))?;
         } else if before {
             store::delete_item(tx, access, row.key.id, entry.any())?;
         }

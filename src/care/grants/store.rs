@@ -1,13 +1,17 @@
 //! Grants, their readers and their items.
 
+mod items;
 mod openings;
-
-use std::collections::BTreeMap;
+mod rows;
+mod visible;
 
 use diesel::prelude::*;
-use jiff::Timestamp;
 
+pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, move_item};
 pub use self::openings::{delete_openings, insert_opening, list_openings};
+use self::rows::{Found, ReaderRow, grants_of};
+pub use self::rows::{GrantKey, GrantRow};
+pub use self::visible::{Open, Position, visible, visible_page};
 use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
@@ -15,191 +19,12 @@ use crate::care::store::LinkRow;
 use crate::db::authentic::checked;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
 use crate::db::{At, Both, Stored, Tx, columns};
-use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
+use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
-use crate::{authentic, locked};
-
-authentic! {
-    /// A grant without its sealed document.
-    #[derive(Copy)]
-    pub struct GrantKey of grants {
-        /// Its id.
-        id: Id<Grant>,
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The stored bits of the open sections.
-        sections: i32,
-        /// Its version.
-        version: i64,
-        /// The instant of its creation.
-        created_at: At,
-        /// The instant at which it expires.
-        expires_at: Option<At>,
-        /// The instant at which it was ended.
-        closed_at: Option<At>,
-    }
-}
-
-authentic! {
-    /// A reader of a grant.
-    #[derive(Copy)]
-    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
-    struct ReaderRow of grant_readers {
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The grant.
-        grant_id: Id<Grant>,
-        /// The reader's link.
-        link_id: Id<CareLink>,
-    }
-}
-
-authentic! {
-    /// An item of a grant.
-    #[derive(Copy)]
-    #[expect(clippy::struct_field_names, reason = "the names of the columns")]
-    struct ItemRow of grant_items {
-        /// The patient.
-        patient_id: Id<Patient>,
-        /// The item.
-        item_id: Id<Any>,
-        /// The grant.
-        grant_id: Id<Grant>,
-    }
-}
+use crate::locked;
 
 /// The most rows named in one statement.
 const AT_ONCE: usize = 200;
-
-/// The sections of each item that a reader sees.
-pub type Open = BTreeMap<Id<Any>, Sections>;
-
-/// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
-/// of the predicate. An entry and a response that share an id are two items. The link is that of the caller, whose door
-/// has checked its row.
-macro_rules! visible_items {
-    ($patient:expr, $link:expr, $of:expr, $now:expr) => {
-        grant_items::table
-            .inner_join(
-                grants::table
-                    .on(grants::patient_id.eq(grant_items::patient_id).and(grants::id.eq(grant_items::grant_id))),
-            )
-            .inner_join(
-                grant_readers::table.on(grant_readers::patient_id
-                    .eq(grant_items::patient_id)
-                    .and(grant_readers::grant_id.eq(grant_items::grant_id))),
-            )
-            .inner_join(
-                care_links::table.on(care_links::id
-                    .eq(grant_readers::link_id)
-                    .and(care_links::patient_id.eq(grant_items::patient_id))),
-            )
-            .filter(grant_items::patient_id.eq($patient))
-            .filter(grant_readers::link_id.eq($link))
-            .filter(care_links::state.eq("active"))
-            .filter(grants::sections.ge($of.range().0))
-            .filter(grants::sections.lt($of.range().1))
-            .filter(grants::closed_at.is_null())
-            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
-    };
-}
-
-/// Finds those of `items` that the holder of `link` may see now. All are of the kind with sections `of`. Hidden and
-/// absent items are left out.
-pub fn visible<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    link: Id<CareLink>,
-    of: Sections,
-    items: &[Id<Any>],
-) -> Result<Open> {
-    let rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
-        .filter(grant_items::item_id.eq_any(items.iter().copied()))
-        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
-        .load(tx.conn())?;
-    folded(tx, rows)
-}
-
-/// An item with the grant and the reader that open it.
-type Opening = (Stored<ItemRow>, Stored<GrantKey>, Stored<ReaderRow>);
-
-/// Returns the open sections of the items whose rows fit their MACs.
-fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
-    let mut open = Open::new();
-    for (item, grant, reader) in rows {
-        let all = item.checked(tx)?.zip(grant.checked(tx)?).zip(reader.checked(tx)?);
-        if let Some(((item, grant), _)) = all {
-            let sections = open.entry(item.item_id).or_default();
-            *sections = sections.or(Sections::from_bits(grant.sections));
-        }
-    }
-    Ok(open)
-}
-
-/// Lists what the holder of `link` may see now of a kind with sections `of`, by descending id after `after`. Returns at
-/// most `items` items, at least one if there is one, and whether there may be more.
-pub fn visible_page<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    link: Id<CareLink>,
-    of: Sections,
-    after: Option<Id<Any>>,
-    items: usize,
-) -> Result<(Open, bool)> {
-    // Several grants may open one item: room for two each.
-    let limit = items.saturating_mul(2).max(64);
-    let mut query = visible_items!(access.patient(), link, of, access.now())
-        .select((columns::<Stored<ItemRow>>(), columns::<Stored<GrantKey>>(), columns::<Stored<ReaderRow>>()))
-        .into_boxed();
-    if let Some(after) = after {
-        query = query.filter(grant_items::item_id.lt(after));
-    }
-    let rows: Vec<Opening> =
-        query.order(grant_items::item_id.desc()).limit(i64::try_from(limit).unwrap_or(i64::MAX)).load(tx.conn())?;
-    let full = rows.len() == limit;
-    let mut open = folded(tx, rows)?;
-    let mut more = false;
-    if full {
-        more = true;
-        // The grants of the last item may have been cut off.
-        if open.len() > 1 {
-            open.pop_first();
-        } else if let Some((item, _)) = open.first_key_value() {
-            open = visible(tx, access, link, of, &[*item])?;
-        }
-    }
-    while open.len() > items {
-        more = true;
-        open.pop_first();
-    }
-    Ok((open, more))
-}
-
-/// A grant as it is stored.
-#[derive(Clone, Debug)]
-pub struct GrantRow {
-    /// What decides.
-    pub key: GrantKey,
-    /// The sealed document.
-    pub doc: Vec<u8>,
-}
-
-impl GrantRow {
-    /// Whether it is open at `now`.
-    pub fn live(&self, now: Timestamp) -> bool {
-        self.key.closed_at.is_none() && self.key.expires_at.is_none_or(|until| until.0 > now)
-    }
-}
-
-type Found = (Stored<GrantKey>, Vec<u8>);
-
-fn grants_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<GrantRow>> {
-    let mut rows = Vec::with_capacity(found.len());
-    for (key, doc) in found {
-        rows.extend(key.checked(tx)?.map(|key| GrantRow { key, doc }));
-    }
-    Ok(rows)
-}
 
 /// Finds a grant by its id.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Option<GrantRow>> {
@@ -254,16 +79,22 @@ pub fn list_to<A>(
     grants_of(tx, named)
 }
 
-/// Lists the therapists named in `grants` whose links are still active.
+/// Lists the therapists named in the grants `ids` whose links are still active.
 pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
-    Ok(grant_readers::table
+    let found: Vec<(Stored<ReaderRow>, Stored<LinkRow>)> = grant_readers::table
         .inner_join(care_links::table.on(care_links::id.eq(grant_readers::link_id)))
         .filter(grant_readers::patient_id.eq(access.patient()))
         .filter(grant_readers::grant_id.eq_any(ids.iter().copied()))
         .filter(care_links::state.eq("active"))
         .order((grant_readers::grant_id, care_links::therapist_id))
-        .select((grant_readers::grant_id, care_links::therapist_id))
-        .load(tx.conn())?)
+        .select((columns::<Stored<ReaderRow>>(), columns::<Stored<LinkRow>>()))
+        .load(tx.conn())?;
+    let mut readers = Vec::with_capacity(found.len());
+    for (reader, link) in found {
+        let both = reader.checked(tx)?.zip(link.checked(tx)?);
+        readers.extend(both.map(|(reader, link)| (reader.grant_id, link.therapist_id)));
+    }
+    Ok(readers)
 }
 
 /// Lists the live grants by rule.
@@ -358,35 +189,6 @@ pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>]) -> Result
     Ok(())
 }
 
-/// Adds an item to a grant, if it is not one of its items yet.
-pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
-    let values = ItemRow { patient_id: access.patient(), item_id: item, grant_id: grant }.signed(tx)?;
-    Both(diesel::insert_into(grant_items::table).values(values).on_conflict_do_nothing()).execute(tx.conn())?;
-    Ok(())
-}
-
-/// Inserts the items of a new grant.
-pub fn insert_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, items: &[Id<Any>]) -> Result<()> {
-    for some in items.chunks(AT_ONCE) {
-        let row = |item: &Id<Any>| ItemRow { patient_id: access.patient(), item_id: *item, grant_id: grant }.signed(tx);
-        let rows = some.iter().map(row).collect::<Result<Vec<_>>>()?;
-        Both(diesel::insert_into(grant_items::table).values(rows)).execute(tx.conn())?;
-    }
-    Ok(())
-}
-
-/// Takes an item out of one grant.
-pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
-    diesel::delete(
-        grant_items::table
-            .filter(grant_items::patient_id.eq(access.patient()))
-            .filter(grant_items::item_id.eq(item))
-            .filter(grant_items::grant_id.eq(grant)),
-    )
-    .execute(tx.conn())?;
-    Ok(())
-}
-
 /// Lists the open grants that open this item alone and are not by rule.
 pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<Vec<GrantKey>> {
     let (least, more) = Sections::by_rule();
@@ -402,15 +204,6 @@ pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>
         .select(columns::<Stored<GrantKey>>())
         .load(tx.conn())?;
     checked(tx, found)
-}
-
-/// Takes an item out of every grant.
-pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
-    diesel::delete(
-        grant_items::table.filter(grant_items::patient_id.eq(access.patient())).filter(grant_items::item_id.eq(item)),
-    )
-    .execute(tx.conn())?;
-    Ok(())
 }
 
 /// Ends a grant, and returns its new version.

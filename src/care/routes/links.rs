@@ -58,23 +58,29 @@ pub(crate) struct CareLinkView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
+    /// Whether a name that belongs here is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 impl CareLinkView {
     /// Shows a link to the patient or to the therapist in it.
     pub(crate) fn new(link: &Link, names: &Names, vault: &Vault, owner: bool) -> Self {
         let words = if link.state.live() { words_of(vault, link.id, link.person) } else { Vec::new() };
+        let other = if owner { link.therapist } else { link.person };
         Self {
             id: link.id.uuid(),
             state: link.state.name(),
             patient_id: link.patient.uuid(),
-            name: names.person(if owner { link.therapist } else { link.person }),
+            name: names.person(other),
             clinic_id: link.clinic.uuid(),
             clinic_name: names.clinic(link.clinic),
             words,
             accepted_at: link.accepted_at.0,
             active_at: link.active_at.map(|at| at.0),
             ended_at: link.ended_at.map(|at| at.0),
+            unreadable: names.unreadable([other.uuid(), link.clinic.uuid()]),
         }
     }
 }

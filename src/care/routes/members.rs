@@ -15,8 +15,8 @@ use crate::care::model::Capabilities;
 use crate::care::people::{Names, SealedNames};
 use crate::care::store::Member;
 use crate::db::Tx;
-use crate::http::document::{IdempotencyKeyHeader, ReadErrors, WriteErrors};
-use crate::http::{Command, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
+use crate::http::{Command, EntityTag, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::{Account, Clinic};
@@ -56,6 +56,12 @@ struct ClinicMember {
     /// The instant from which the person works there.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
+    /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
+    etag: EntityTag,
+    /// Whether a name that belongs here is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 /// A page of members.
@@ -90,6 +96,8 @@ impl ClinicMember {
             name: names.person(member.account_id),
             capabilities: member.may().names(),
             since: member.created_at.0,
+            etag: members::tag(member),
+            unreadable: names.unreadable([member.account_id.uuid()]),
         }
     }
 }
@@ -107,6 +115,10 @@ struct ClinicSummary {
     /// two small numbers would identify a patient.
     #[schema(example = "< 10")]
     patients: String,
+    /// Whether a name that belongs here is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 /// The smallest count that is shown.
@@ -132,7 +144,8 @@ pub(super) async fn get_clinic(
     let (count, names) = unit.await?;
     let names = names.open(&state.vault).await?;
     let patients = if count < TOLD_FROM { format!("< {TOLD_FROM}") } else { count.to_string() };
-    Ok(Reply::ok(&ClinicSummary { id: clinic.uuid(), name: names.clinic(clinic), patients }))
+    let unreadable = names.unreadable([clinic.uuid()]);
+    Ok(Reply::ok(&ClinicSummary { id: clinic.uuid(), name: names.clinic(clinic), patients, unreadable }))
 }
 
 /// List a clinic's staff
@@ -164,12 +177,12 @@ pub(super) async fn list_members(
 /// Change a member of staff
 ///
 /// For the clinic's admins: sets the member's capabilities, or ends their work there. With their work, and with `care`,
-/// their care links at this clinic end, and what was granted over them. Nobody gives themself a capability, and the
-/// last admin cannot be removed.
+/// their care links at this clinic end, and what was granted over them. When somebody gets `record`, the clinic's
+/// patients find it in their access logs. Nobody gives themself a capability, and the last admin cannot be removed.
 #[utoipa::path(tag = "care",
     request_body(content((PatchMember = "application/merge-patch+json"), (PatchMember = "application/json"))),
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
-        ("account_id" = Uuid, Path, description = "The member's account"), IdempotencyKeyHeader),
+        ("account_id" = Uuid, Path, description = "The member's account"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "The member", body = ClinicMember), WriteErrors))]
 #[patch("/clinics/{clinic_id}/members/{account_id}")]
 pub(super) async fn update_member(
@@ -178,12 +191,13 @@ pub(super) async fn update_member(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (planner, clinic) = (Arc::clone(&state.planner), request.id().map(|(clinic, _)| *clinic));
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, body, .. }: &Command<_, PatchMember>| {
+    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, when, body }: &Command<_, PatchMember>| {
         let change = |member: &Member| body.apply(&MemberBody::of(member))?.parse();
-        members::update(tx, planner.as_ref(), live, *id, change).map(|member| Outcome::ok(id.1, member))
+        members::update(tx, planner.as_ref(), live, *id, when, change).map(|member| Outcome::ok(id.1, member))
     };
     let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| members::show(tx, live, clinic, outcome);
     let (origin, (member, names)) = caller.change(&state, request, Ok, work, show).await?.into_parts();
     let names = names.open(&state.vault).await?;
-    Ok(origin.reply(Reply::ok(&ClinicMember::new(&member, &names))))
+    let view = ClinicMember::new(&member, &names);
+    Ok(origin.reply(Reply::ok(&view).etag(&view.etag)))
 }

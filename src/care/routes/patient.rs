@@ -35,6 +35,10 @@ struct CareTeamMember {
     /// The instant from which the link is active.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
+    /// Whether a name that belongs here is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 /// The care team.
@@ -58,27 +62,44 @@ struct AccessLogItem {
     #[schema(nullable = false, example = "Thea Brandt")]
     actor_name: Option<String>,
     /// The actor's role: `therapist`, `record`, or `staff` for a refusal.
-    #[schema(example = "therapist")]
-    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "therapist")]
+    role: Option<String>,
     /// The operation or the event.
-    #[schema(example = "list_entries")]
-    act: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "list_entries")]
+    act: Option<String>,
     /// Whether it was refused. Refusals are kept once an hour for each person.
-    refused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refused: Option<bool>,
     /// The ids of the things whose content was delivered.
-    ids: Vec<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ids: Option<Vec<Uuid>>,
+    /// Whether the row is damaged: role, act, refusal and ids are then absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 impl AccessLogItem {
-    fn new(row: &AuditRow, record: Record, names: &Names) -> Self {
+    fn new(row: &AuditRow, record: Option<Record>, names: &Names) -> Self {
+        let unreadable = record.is_none().then_some(true);
+        let (role, act, refused, ids) =
+            record.map(|record| (record.role, record.act, record.refused, record.ids)).map_or_else(
+                || (None, None, None, None),
+                |(role, act, refused, ids)| (Some(role), Some(act), Some(refused), Some(ids)),
+            );
         Self {
             at: row.at.0,
             actor_id: row.actor.map(Id::uuid),
             actor_name: row.actor.and_then(|actor| names.person(actor)),
-            role: record.role,
-            act: record.act,
-            refused: record.refused,
-            ids: record.ids,
+            role,
+            act,
+            refused,
+            ids,
+            unreadable,
         }
     }
 }
@@ -116,6 +137,7 @@ pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
         clinic_id: link.clinic.uuid(),
         clinic_name: names.clinic(link.clinic),
         since: link.active_at.unwrap_or(link.accepted_at).0,
+        unreadable: names.unreadable([link.therapist.uuid(), link.clinic.uuid()]),
     });
     Ok(Reply::ok(&CareTeam { items: items.collect() }))
 }
@@ -138,7 +160,8 @@ pub(super) async fn list_access_log(door: Door<Own>, listing: Result<Listing, Er
     let (listing, (page, names)) = read.await?;
     let names = names.open(&door.state().vault).await?;
     let (keys, subject) = (door.keys()?, Subject::Patient(door.patient()?));
-    let page = page.try_map(|row| Ok(AccessLogItem::new(&row, row.open(keys, subject)?, &names)))?;
+    let page =
+        page.try_map(|row| Ok(AccessLogItem::new(&row, Error::skip_damaged(row.open(keys, subject))?, &names)))?;
     let scope = door.cursor_scope("list_access_log", "");
     Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| AccessLogPage { items, next_cursor }))
 }

@@ -35,6 +35,10 @@ struct RosterPatient {
     /// The instant from which that link is active.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
+    /// Whether a name that belongs here is damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 impl RosterPatient {
@@ -46,6 +50,7 @@ impl RosterPatient {
             link_id: link.id.uuid(),
             clinic_id: link.clinic.uuid(),
             since: link.active_at.unwrap_or(link.accepted_at).0,
+            unreadable: names.unreadable([link.person.uuid()]),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::care::model::Capabilities;
 use crate::db::authentic::checked;
 use crate::db::schema::{clinics, staff_members};
 use crate::db::{At, Both, Stored, Tx, columns};
-use crate::kernel::id::{Account, Clinic};
+use crate::kernel::id::{Account, Clinic, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::{authentic, locked};
 
@@ -51,6 +51,8 @@ authentic! {
         created_at: At,
         /// The end of their work there.
         ended_at: Option<At>,
+        /// Its version.
+        version: i64,
     }
 }
 
@@ -129,11 +131,14 @@ pub fn insert_member(
     now: Timestamp,
 ) -> Result<bool> {
     let (capabilities, created_at) = (capabilities.bits(), At(now));
-    let row = Member { clinic_id: clinic, account_id: account, capabilities, created_at, ended_at: None };
+    let row = Member { clinic_id: clinic, account_id: account, capabilities, created_at, ended_at: None, version: 1 };
     let inserted = Both(diesel::insert_into(staff_members::table).values(row.signed(tx)?).on_conflict_do_nothing());
     if inserted.execute(tx.conn())? == 1 {
         return Ok(true);
     }
+    // The version goes on, so that no tag names two states.
+    let version = find_member(tx, clinic, account)?.map_or(1, |former| former.version + 1);
+    let row = Member { version, ..row };
     let former = staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))
         .filter(staff_members::account_id.eq(account))
@@ -147,5 +152,70 @@ pub fn update_member(tx: &mut Tx<'_>, row: &Member) -> Result<()> {
         .filter(staff_members::clinic_id.eq(row.clinic_id))
         .filter(staff_members::account_id.eq(row.account_id));
     diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
+    Ok(())
+}
+
+/// What the patients of a clinic are still to be told of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// The instant from which they are told.
+    pub at: At,
+    /// The patient who was told last.
+    pub after: Option<Id<Patient>>,
+    /// The session in which the member got the capability.
+    pub session: Option<Id<Session>>,
+}
+
+type TellingColumns = (Id<Clinic>, Id<Account>, Option<At>, Option<Id<Patient>>, Option<Id<Session>>);
+
+/// Finds the member of whom patients are to be told, the longest waiting one.
+///
+/// Spans clinics: rests on the partial index `staff_members_tell`.
+pub fn find_to_tell(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Id<Clinic>, Id<Account>, Telling)>> {
+    let found: Option<TellingColumns> = staff_members::table
+        .filter(staff_members::tell_at.is_not_null())
+        .filter(staff_members::tell_at.le(At(now)))
+        .order(staff_members::tell_at)
+        .select((
+            staff_members::clinic_id,
+            staff_members::account_id,
+            staff_members::tell_at,
+            staff_members::tell_after,
+            staff_members::tell_session,
+        ))
+        .first(tx.conn())
+        .optional()?;
+    let told = |(clinic, account, at, after, session): (_, _, Option<At>, _, _)| {
+        at.map(|at| (clinic, account, Telling { at, after, session }))
+    };
+    Ok(found.and_then(told))
+}
+
+/// Finds what is still to be told of a member.
+pub fn find_telling(tx: &mut Tx<'_>, (clinic, account): (Id<Clinic>, Id<Account>)) -> Result<Option<Telling>> {
+    let found: Option<(Option<At>, Option<Id<Patient>>, Option<Id<Session>>)> = staff_members::table
+        .filter(staff_members::clinic_id.eq(clinic))
+        .filter(staff_members::account_id.eq(account))
+        .select((staff_members::tell_at, staff_members::tell_after, staff_members::tell_session))
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.and_then(|(at, after, session)| at.map(|at| Telling { at, after, session })))
+}
+
+/// Stores what is still to be told of a member; `None` when everybody knows.
+pub fn update_telling(
+    tx: &mut Tx<'_>,
+    (clinic, account): (Id<Clinic>, Id<Account>),
+    telling: Option<Telling>,
+) -> Result<()> {
+    let own =
+        staff_members::table.filter(staff_members::clinic_id.eq(clinic)).filter(staff_members::account_id.eq(account));
+    diesel::update(own)
+        .set((
+            staff_members::tell_at.eq(telling.map(|telling| telling.at)),
+            staff_members::tell_after.eq(telling.and_then(|telling| telling.after)),
+            staff_members::tell_session.eq(telling.and_then(|telling| telling.session)),
+        ))
+        .execute(tx.conn())?;
     Ok(())
 }

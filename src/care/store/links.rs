@@ -51,6 +51,13 @@ authentic! {
     }
 }
 
+/// Finds the row of the patient.
+pub fn find_patient<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<PatientRow>> {
+    let own = patients::table.filter(patients::id.eq(access.patient())).select(columns::<Stored<PatientRow>>());
+    let found: Vec<Stored<PatientRow>> = own.load(tx.conn())?;
+    Ok(checked(tx, found)?.pop())
+}
+
 /// A care link with the account of its patient.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {

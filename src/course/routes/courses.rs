@@ -10,11 +10,11 @@ use crate::care::Door;
 use crate::care::door::Team;
 use crate::course::series::{Course, courses};
 use crate::course::status::CourseKind;
-use crate::course::store::list_visible_rows;
+use crate::course::store::{list_visible_rows, open_infusions};
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
 use crate::kernel::{Id, Result};
-use crate::settings::{find_settings, open_settings};
+use crate::settings::{find_settings, open_or_default};
 
 /// A patient's courses, by time.
 #[derive(Serialize, ToSchema)]
@@ -71,8 +71,8 @@ pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
         })
         .await?;
     let (keys, patient) = (door.keys()?, door.patient()?);
-    let (settings, _) = open_settings(row.as_ref(), keys, patient)?;
-    let list = rows.iter().map(|row| row.open(keys, patient)).collect::<Result<Vec<_>>>()?;
+    let settings = open_or_default(row.as_ref(), keys, patient)?;
+    let list = open_infusions(&rows, keys, patient)?.list;
     let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)), |at| settings.zone_at(at).date(at));
     Ok(Reply::ok(&CourseList { items: found.into_iter().map(CourseView::from).collect() }))
 }

@@ -14,14 +14,17 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHead
 use crate::http::{Body, Command, MaybeBody, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Infusion;
-use crate::kernel::{Error, Id, Result};
-use crate::settings::{Settings, SettingsRow, find_settings, open_settings};
+use crate::kernel::{Error, Id, Listed, Result};
+use crate::settings::{Settings, SettingsRow, find_settings, open_or_default};
+
+/// An infusion in the list.
+type InfusionItem = Listed<InfusionView>;
 
 /// Every infusion of a patient, by time.
 #[derive(Serialize, ToSchema)]
 struct InfusionList {
     /// The infusions.
-    items: Vec<InfusionView>,
+    items: Vec<InfusionItem>,
 }
 
 /// An infusion and the settings of its patient, sealed.
@@ -41,7 +44,7 @@ fn view(door: &Door<Team>, row: &InfusionRow, settings: &Settings) -> Result<Inf
 }
 
 fn open(door: &Door<Team>, (row, settings): &SealedInfusion) -> Result<InfusionView> {
-    let (settings, _) = open_settings(settings.as_ref(), door.keys()?, door.patient()?)?;
+    let settings = open_or_default(settings.as_ref(), door.keys()?, door.patient()?)?;
     view(door, row, &settings)
 }
 
@@ -66,9 +69,10 @@ pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
         Ok((rows, find_settings(tx, access)?))
     });
     let (rows, settings) = list.await?;
-    let (settings, _) = open_settings(settings.as_ref(), door.keys()?, door.patient()?)?;
-    let mut items = rows.iter().map(|row| view(&door, row, &settings)).collect::<Result<Vec<_>>>()?;
-    items.sort_by_key(InfusionView::place);
+    let settings = open_or_default(settings.as_ref(), door.keys()?, door.patient()?)?;
+    let item = |row: &InfusionRow| Listed::new(row.id.uuid(), view(&door, row, &settings));
+    let mut items = rows.iter().map(item).collect::<Result<Vec<_>>>()?;
+    items.sort_by_key(|item| item.place(InfusionView::place));
     Ok(Reply::ok(&InfusionList { items }))
 }
 

@@ -16,7 +16,7 @@ use crate::http::document::{
 };
 use crate::http::{Body, EntityTag, NewId, PatientRef, Reply, Request};
 use crate::kernel::id::Pause;
-use crate::kernel::{Creation, Fields, Id, Result, device_time};
+use crate::kernel::{Creation, Fields, Id, Listed, Result, device_time};
 use crate::planning::PausePeriod;
 
 /// A pause.
@@ -50,11 +50,14 @@ impl PauseView {
     }
 }
 
+/// A pause in the list.
+type PauseItem = Listed<PauseView>;
+
 /// The pauses.
 #[derive(Serialize, ToSchema)]
 struct PauseList {
     /// The pauses.
-    items: Vec<PauseView>,
+    items: Vec<PauseItem>,
 }
 
 /// A pause to set.
@@ -87,8 +90,9 @@ impl PutPause {
 #[get("/pauses")]
 pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
     let rows = door.read("list_pauses", store::list_pauses).await?;
-    let mut items = rows.iter().map(|row| PauseView::open(&door, row)).collect::<Result<Vec<_>>>()?;
-    items.sort_by_key(|pause| (pause.from, pause.id));
+    let item = |row: &PauseRow| Listed::new(row.id.uuid(), PauseView::open(&door, row));
+    let mut items = rows.iter().map(item).collect::<Result<Vec<_>>>()?;
+    items.sort_by_key(|item| item.place(|pause| (pause.from, pause.id)));
     Ok(Reply::ok(&PauseList { items }))
 }
 

@@ -10,7 +10,7 @@ use crate::course::model::PauseDoc;
 use crate::db::schema::pauses;
 use crate::db::{At, Tx};
 use crate::kernel::id::{Patient, Pause};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::planning::PausePeriod;
 use crate::vault::{Keys, Purpose};
 
@@ -18,7 +18,8 @@ use crate::vault::{Keys, Purpose};
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = pauses)]
 pub struct PauseRow {
-    id: Id<Pause>,
+    /// Its id.
+    pub id: Id<Pause>,
     doc: Vec<u8>,
     version: i64,
     created_at: At,
@@ -52,9 +53,25 @@ pub fn count_pauses(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
     Ok(own.count().get_result(tx.conn())?)
 }
 
-/// Lists the periods of the pauses that were not ended, opened, for planning in the unit.
-pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PausePeriod>> {
-    open_periods(&list_pauses(tx, access)?, access)
+/// Lists the pauses of these patients that were not ended, sealed, in no order.
+///
+/// Spans patients: delivery looks at them before something leaves.
+pub fn list_pauses_of(tx: &mut Tx<'_>, patients: &[Id<Patient>]) -> Result<Vec<(Id<Patient>, PauseRow)>> {
+    let of = pauses::table.filter(pauses::patient_id.eq_any(patients.to_vec())).filter(pauses::deleted_at.is_null());
+    Ok(of.select((pauses::patient_id, PauseRow::as_select())).load(tx.conn())?)
+}
+
+/// Lists the periods of the pauses that were not ended, opened, for planning in the unit. Returns also whether all of
+/// them open.
+pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Vec<PausePeriod>, bool)> {
+    let rows = list_pauses(tx, access)?;
+    let mut periods = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let opened = Error::skip_damaged(row.open(access.keys()?, access.patient()))?;
+        periods.extend(opened.map(|pause| pause.doc.period));
+    }
+    let all = periods.len() == rows.len();
+    Ok((periods, all))
 }
 
 /// Opens pauses and returns their periods.
@@ -62,8 +79,20 @@ pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Pause
 /// # Errors
 ///
 /// When a pause cannot be opened.
-pub fn open_periods<A>(rows: &[PauseRow], access: &Access<A>) -> Result<Vec<PausePeriod>> {
-    rows.iter().map(|row| Ok(row.open(access.keys()?, access.patient())?.doc.period)).collect()
+pub fn open_periods<'a, A>(
+    rows: impl IntoIterator<Item = &'a PauseRow>,
+    access: &Access<A>,
+) -> Result<Vec<PausePeriod>> {
+    rows.into_iter().map(|row| Ok(row.open(access.keys()?, access.patient())?.doc.period)).collect()
+}
+
+/// Ends a pause that does not open, and returns its new version. Its document stays as it is.
+pub fn end_unopened_pause(tx: &mut Tx<'_>, access: &Access<Write>, row: &PauseRow) -> Result<i64> {
+    let (version, now) = (row.version + 1, At(access.now()));
+    diesel::update(pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::id.eq(row.id)))
+        .set((pauses::version.eq(version), pauses::updated_at.eq(now), pauses::deleted_at.eq(now)))
+        .execute(tx.conn())?;
+    Ok(version)
 }
 
 /// Finds a pause, also an ended one.

@@ -14,7 +14,7 @@ use crate::idempotency::Outcome;
 use crate::kernel::id::{Assignment, Patient, Response};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Creation, Error, Id, Result, limits};
-use crate::settings::settings;
+use crate::settings::settings_or_default;
 use crate::vault::{Keys, Purpose, SealContext};
 
 /// A sealed assignment, as visible to the caller.
@@ -79,8 +79,10 @@ fn known<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<AssignmentRow>) -> Re
         let response_visible = access.is_owner();
         return Ok(rows.into_iter().map(|row| KnownAssignment { row, response_visible }).collect());
     };
-    let response =
-        |row: &AssignmentRow| Ok(open(access.keys()?, access.patient(), row)?.done.map(|done| done.response));
+    let response = |row: &AssignmentRow| {
+        let doc = Error::skip_damaged(open(access.keys()?, access.patient(), row))?;
+        Ok(doc.and_then(|doc| doc.done).map(|done| done.response))
+    };
     let responses = rows.iter().map(response).collect::<Result<Vec<_>>>()?;
     let done: Vec<_> = responses.iter().flatten().map(|response| response.any()).collect();
     let visible = grants::store::visible(tx, access, link, Sections::RESPONSE, &done)?;
@@ -113,11 +115,11 @@ pub fn list_open<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Assig
     open_live(&store::list_live(tx, access)?, access.keys()?, access.patient())
 }
 
-/// Opens those of `rows` that are neither done nor withdrawn.
+/// Opens those of `rows` that are neither done nor withdrawn. Those that do not open are left out: they offer nothing.
 ///
 /// # Errors
 ///
-/// When one cannot be opened.
+/// When the keys do not open anything.
 pub fn open_live(
     rows: &[AssignmentRow],
     keys: &Keys,
@@ -125,7 +127,7 @@ pub fn open_live(
 ) -> Result<Vec<(Id<Assignment>, AssignmentDoc)>> {
     let mut found = Vec::new();
     for row in rows {
-        let doc = open(keys, patient, row)?;
+        let Some(doc) = Error::skip_damaged(open(keys, patient, row))? else { continue };
         if AssignmentState::of(&doc, row.is_live()) == AssignmentState::Assigned {
             found.push((row.key.id, doc));
         }
@@ -140,7 +142,9 @@ pub fn open_live(
 /// When it cannot be read or written.
 pub fn mark_done(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Assignment>, done: DoneBy) -> Result<()> {
     let Some(row) = store::find(tx, access, id)? else { return Ok(()) };
-    let doc = open(access.keys()?, access.patient(), &row)?;
+    let doc = open(access.keys()?, access.patient(), &row);
+    // A response is kept also when its assignment does not open.
+    let Some(doc) = Error::skip_damaged(doc)? else { return Ok(()) };
     if doc.done.is_none() {
         update(tx, access, row, &AssignmentDoc { done: Some(done), ..doc })?;
     }
@@ -176,7 +180,7 @@ pub fn list(
 }
 
 fn today<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Date> {
-    Ok(settings(tx, access)?.0.zone_at(access.now()).date(access.now()))
+    Ok(settings_or_default(tx, access)?.zone_at(access.now()).date(access.now()))
 }
 
 /// Creates an assignment, or replaces one of this therapist. The creating body, sent again, changes nothing.

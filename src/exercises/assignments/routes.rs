@@ -17,7 +17,7 @@ use crate::http::{
     Preconditions, Reply, Request,
 };
 use crate::kernel::id::Assignment;
-use crate::kernel::{Error, Id, Result, Text};
+use crate::kernel::{Error, Id, Listed, Result, Text};
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -96,11 +96,14 @@ fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<Assignment
     })
 }
 
+/// An assignment in a list.
+type AssignmentItem = Listed<AssignmentView>;
+
 /// A page of assignments.
 #[derive(Serialize, ToSchema)]
 struct AssignmentList {
     /// The assignments, newest id first.
-    items: Vec<AssignmentView>,
+    items: Vec<AssignmentItem>,
     /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -182,7 +185,7 @@ async fn patch_assignment(door: Door<Care>, request: Request<Id<Assignment>, Pat
 #[get("/assignments")]
 async fn list_assignments(door: Door<Shared>, listing: Result<Listing, Error>) -> Result<Reply> {
     let (listing, page) = door.list("list_assignments", listing, "", actions::list).await?;
-    let page = page.try_map(|known| view(&door, &known))?;
+    let page = page.try_map(|known| Listed::new(known.row.key.id.uuid(), view(&door, &known)))?;
     let scope = door.cursor_scope("list_assignments", "");
     Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| AssignmentList { items, next_cursor }))
 }

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use crate::authentic;
 use crate::care::access::Write;
+use crate::care::store::LinkRow;
 use crate::care::{Access, Role};
 use crate::db::schema::{assignments, care_links};
 use crate::db::{At, Stored, Tx, columns};
@@ -53,12 +54,13 @@ impl AssignmentRow {
 /// The state of an active link.
 pub(super) const ACTIVE: &str = "active";
 
-type Found = (Stored<AssignmentKey>, Vec<u8>, String);
+type Found = (Stored<AssignmentKey>, Vec<u8>, Stored<LinkRow>);
 
 fn assignments_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<AssignmentRow>> {
     let mut rows = Vec::with_capacity(found.len());
-    for (key, doc, link_state) in found {
-        rows.extend(key.checked(tx)?.map(|key| AssignmentRow { key, doc, link_state }));
+    for (key, doc, link) in found {
+        let both = key.checked(tx)?.zip(link.checked(tx)?);
+        rows.extend(both.map(|(key, link)| AssignmentRow { key, doc, link_state: link.state }));
     }
     Ok(rows)
 }
@@ -69,7 +71,7 @@ macro_rules! known {
         let mut query = assignments::table
             .inner_join(care_links::table.on(care_links::id.eq(assignments::link_id)))
             .filter(assignments::patient_id.eq($access.patient()))
-            .select((columns::<Stored<AssignmentKey>>(), assignments::doc, care_links::state))
+            .select((columns::<Stored<AssignmentKey>>(), assignments::doc, columns::<Stored<LinkRow>>()))
             .into_boxed();
         if let Role::Therapist { link, .. } = $access.role() {
             query = query.filter(assignments::link_id.eq(link));

@@ -8,8 +8,9 @@ use super::language::Language;
 use crate::care::Door;
 use crate::care::door::Shared;
 use crate::course::ContextSource;
+use crate::exercises::catalogue;
 use crate::exercises::model::Responses;
-use crate::exercises::view::ResponseView;
+use crate::exercises::view::ResponseItem;
 use crate::http::document::{AcceptLanguageHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::pages::Filter;
@@ -19,7 +20,7 @@ use crate::kernel::{Error, Fields, Id, Result};
 
 page! {
     /// A page of responses. It may have fewer items than its limit and still not be the last one.
-    ExerciseResponseList: "The responses." of ResponseView
+    ExerciseResponseList: "The responses." of ResponseItem
 }
 
 /// The filter of responses.
@@ -27,7 +28,7 @@ page! {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListExerciseResponses {
-    /// The exercise.
+    /// The key of an exercise of the library.
     #[param(nullable = false, example = "if-then-habit")]
     exercise_key: Option<String>,
     /// The assignment that asked for it; for the patient only.
@@ -58,6 +59,8 @@ impl ListExerciseResponses {
             Some(_) => fields.take("query/status", Err("must be draft, done or deleted")),
         };
         fields.check(owner || self.assignment_id.is_none(), "query/assignment_id", "is for the patient");
+        let known = self.exercise_key.as_ref().is_none_or(|key| catalogue::find(key, None).is_some());
+        fields.check(known, "query/exercise_key", "is not an exercise of the library");
         let (deleted, draft) = fields.finish(state)?;
         let assignment = self.assignment_id.map(|id| Id::<Assignment>::from_uuid(id).any());
         Ok(Responded { exercise: self.exercise_key, assignment, deleted, draft })
@@ -85,7 +88,8 @@ impl Filter<Responses> for Responded {
 
 /// List exercise responses
 ///
-/// The patient's own responses, newest first; for a therapist those of which a section is open to them.
+/// The patient's own responses, newest first; for a therapist those of which a section is open to them, by local date,
+/// newest first, and within a date in an order that tells nothing.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListExerciseResponses, PageQuery, AcceptLanguageHeader),
     responses((status = 200, description = "Responses", body = ExerciseResponseList), ReadErrors))]

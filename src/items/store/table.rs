@@ -45,6 +45,8 @@ pub struct ItemState {
     pub draft: bool,
     /// Whether it was deleted.
     pub deleted: bool,
+    /// The instant at which it happened.
+    pub occurred_at: Timestamp,
 }
 
 /// The table of a kind of item, declared by [`item_table!`](crate::item_table).
@@ -62,8 +64,14 @@ pub trait ItemTable: 'static {
     fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemRow>>;
     /// Finds the state of an item.
     fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>>;
-    /// Lists the done items among `ids`, in descending order of their ids.
+    /// Lists the done items among `ids`, in any order.
     fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>>;
+    /// Lists the sealed headers of the done items among `ids`, in any order, with the instants at which they happened.
+    fn list_done_headers<A>(
+        tx: &mut Tx<'_>,
+        access: &Access<A>,
+        ids: &[Id<Any>],
+    ) -> Result<Vec<(Id<Any>, Part, Timestamp)>>;
     /// Lists the next items of a scan, newest first.
     fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>>;
     /// Lists the sealed headers of the newest done items, newest first: at most `most`, only those with a link in
@@ -110,6 +118,7 @@ macro_rules! item_table {
                 meta: Vec<u8>,
                 meta_rev: i64,
                 $($section: Option<Vec<u8>>, $rev: i64,)*
+                occurred_at: At,
                 received_at: At,
                 updated_at: At,
                 deleted_at: Option<At>,
@@ -124,6 +133,7 @@ macro_rules! item_table {
                             Part { rev: row.meta_rev, sealed: Some(row.meta) },
                             $(Part { rev: row.$rev, sealed: row.$section },)*
                         ],
+                        occurred_at: row.occurred_at.0,
                         received_at: row.received_at.0,
                         updated_at: row.updated_at.0,
                         deleted_at: row.deleted_at.map(|at| at.0),
@@ -137,6 +147,11 @@ macro_rules! item_table {
 
             fn rows(found: Vec<Stored>) -> Vec<ItemRow> {
                 found.into_iter().map(ItemRow::from).collect()
+            }
+
+            fn headers(found: Vec<(Id<Any>, Vec<u8>, i64)>) -> Vec<(Id<Any>, Part)> {
+                let part = |(id, sealed, rev)| (id, Part { rev, sealed: Some(sealed) });
+                found.into_iter().map(part).collect()
             }
 
             impl ItemTable for $name {
@@ -212,13 +227,13 @@ macro_rules! item_table {
                 }
 
                 fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>> {
-                    let found: Option<(bool, Option<At>)> = $table::table
+                    let found: Option<(bool, Option<At>, At)> = $table::table
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::id.eq(id))
-                        .select(($table::draft, $table::deleted_at))
+                        .select(($table::draft, $table::deleted_at, $table::occurred_at))
                         .first(tx.conn())
                         .optional()?;
-                    Ok(found.map(|(draft, deleted)| ItemState { draft, deleted: deleted.is_some() }))
+                    Ok(found.map(|(draft, deleted, at)| ItemState { draft, deleted: deleted.is_some(), occurred_at: at.0 }))
                 }
 
                 fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>> {
@@ -227,10 +242,25 @@ macro_rules! item_table {
                         .filter($table::id.eq_any(ids.iter().copied()))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
-                        .order($table::id.desc())
                         .select(Stored::as_select())
                         .load(tx.conn())?;
                     Ok(rows(found))
+                }
+
+                fn list_done_headers<A>(
+                    tx: &mut Tx<'_>,
+                    access: &Access<A>,
+                    ids: &[Id<Any>],
+                ) -> Result<Vec<(Id<Any>, Part, jiff::Timestamp)>> {
+                    let found: Vec<(Id<Any>, Vec<u8>, i64, At)> = $table::table
+                        .filter($table::patient_id.eq(access.patient()))
+                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .filter($table::deleted_at.is_null())
+                        .filter($table::draft.eq(false))
+                        .select(($table::id, $table::meta, $table::meta_rev, $table::occurred_at))
+                        .load(tx.conn())?;
+                    let part = |(id, sealed, rev, at): (_, _, _, At)| (id, Part { rev, sealed: Some(sealed) }, at.0);
+                    Ok(found.into_iter().map(part).collect())
                 }
 
                 fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>> {
@@ -280,8 +310,7 @@ macro_rules! item_table {
                     };
                     let newest = query.order(($table::occurred_at.desc(), $table::id.desc()));
                     let found: Vec<(Id<Any>, Vec<u8>, i64)> = newest.limit(most).load(tx.conn())?;
-                    let part = |(id, sealed, rev)| (id, Part { rev, sealed: Some(sealed) });
-                    Ok(found.into_iter().map(part).collect())
+                    Ok(headers(found))
                 }
 
                 fn purge(

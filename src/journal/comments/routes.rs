@@ -15,7 +15,7 @@ use crate::http::document::{IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, Listing, NewId, Operations, PageQuery, PathOf, PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Comment, Entry};
-use crate::kernel::{Error, Fields, Id, Result, Text};
+use crate::kernel::{Error, Fields, Id, Listed, Result, Text};
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -65,11 +65,14 @@ struct CommentView {
     created_at: Timestamp,
 }
 
+/// A comment in a list.
+type CommentItem = Listed<CommentView>;
+
 /// A page of comments.
 #[derive(Serialize, ToSchema)]
 struct CommentList {
     /// The comments, oldest first.
-    items: Vec<CommentView>,
+    items: Vec<CommentItem>,
     /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -140,7 +143,7 @@ async fn list_comments(door: Door<Shared>, entry: PathOf<Id<Entry>>, listing: Re
     });
     let (listing, (page, names)) = read.await?;
     let names = names.open(&door.state().vault).await?;
-    let page = page.try_map(|row| view(&door, &row, &names))?;
+    let page = page.try_map(|row| Listed::new(row.key.id.uuid(), view(&door, &row, &names)))?;
     let scope = door.cursor_scope("list_comments", &filter);
     Ok(listing.reply(&door.state().vault, &scope, page, |items, next_cursor| CommentList { items, next_cursor }))
 }

@@ -12,13 +12,13 @@ use crate::http::{Body, Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::{pages, routes as items};
 use crate::journal::filter::{Asked, Filter};
 use crate::journal::model::Entries;
-use crate::journal::view::EntryView;
+use crate::journal::view::EntryItem;
 use crate::kernel::page::{CursorKey as _, Limit, PageRequest};
 use crate::kernel::{Error, Fields, Result};
 
 page! {
     /// A page of entries. It may have fewer items than its limit and still not be the last one.
-    EntryList: "The entries." of EntryView
+    EntryList: "The entries." of EntryItem
 }
 
 /// The filter of entries.
@@ -92,7 +92,7 @@ struct SearchEntries {
 /// List entries
 ///
 /// The patient's own entries come newest first by `occurred_at`. A therapist lists the entries of which a section is
-/// open to them, in descending order of their ids.
+/// open to them, by local date, newest first, and within a date in an order that tells nothing.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListEntries, PageQuery),
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]

@@ -15,7 +15,7 @@ use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Email, Staff};
 use crate::kernel::id::Invitation;
 use crate::kernel::page::Page;
-use crate::kernel::{Fields, Id, Result, Text};
+use crate::kernel::{Error, Fields, Id, Result, Text};
 use crate::onboarding::invitations::{self, InvitationRequest};
 use crate::onboarding::model::{InvitationDoc, Invitee};
 use crate::onboarding::store::{InvitationRow, NewInvitation};
@@ -80,6 +80,10 @@ struct InvitationView {
     /// The instant at which the code expires: after 72 hours.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+    /// Whether name and address are damaged and left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
+    unreadable: Option<bool>,
 }
 
 /// A page of invitations.
@@ -100,7 +104,8 @@ impl CreateInvitation {
 
     fn parse(self) -> Result<InvitationRequest> {
         let mut fields = Fields::new();
-        let invitee = match (self.kind.as_str(), self.capabilities) {
+        // An empty list names nothing, as in a client that sends every member.
+        let invitee = match (self.kind.as_str(), self.capabilities.filter(|names| !names.is_empty())) {
             ("patient", None) => Some(Invitee::Patient),
             ("patient", Some(_)) => {
                 fields.fault("/capabilities", "are for staff");
@@ -127,10 +132,12 @@ impl InvitationView {
     /// Shows an invitation to its inviter once it is made, with its code.
     async fn with_code(vault: &Vault, row: &InvitationRow, now: Timestamp) -> Result<Self> {
         let code = invitations::code_of(vault, row.key.id).to_string();
-        Ok(Self::new(row, invitations::open_doc(vault, row).await?, now, Some(code)))
+        Ok(Self::new(row, Some(invitations::open_doc(vault, row).await?), now, Some(code)))
     }
 
-    fn new(row: &InvitationRow, doc: InvitationDoc, now: Timestamp, code: Option<String>) -> Self {
+    fn new(row: &InvitationRow, doc: Option<InvitationDoc>, now: Timestamp, code: Option<String>) -> Self {
+        let unreadable = doc.is_none().then_some(true);
+        let doc = doc.unwrap_or_default();
         let (kind, capabilities) = match row.key.invitee() {
             Invitee::Patient => ("patient", None),
             Invitee::Staff(may) => ("staff", Some(may.names())),
@@ -147,6 +154,7 @@ impl InvitationView {
             code,
             created_at: row.key.created_at.0,
             expires_at: row.key.expires_at.0,
+            unreadable,
         }
     }
 }
@@ -191,7 +199,7 @@ pub(super) async fn list_invitations(
     let page = caller.read(&state, move |tx, live| invitations::list(tx, live, asked)).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for row in &page.items {
-        let doc = invitations::open_doc(&state.vault, row).await?;
+        let doc = Error::skip_damaged(invitations::open_doc(&state.vault, row).await)?;
         items.push(InvitationView::new(row, doc, caller.now(), None));
     }
     let page = Page { items, next: page.next };

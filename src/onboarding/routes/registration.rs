@@ -46,7 +46,7 @@ pub(super) struct SetUp {
     #[schema(format = "password", min_length = 15, max_length = 256, example = "a quiet river at dawn")]
     passphrase: String,
     /// The admin's capabilities at the clinic: `admin`, and for a practice of one person `care`, `record`, `duty`.
-    /// `admin` alone if absent. Later nobody can give themself a capability.
+    /// `admin` alone if absent or empty. Later nobody can give themself a capability.
     #[schema(nullable = false, example = json!(["admin"]))]
     capabilities: Option<Vec<String>>,
 }
@@ -147,7 +147,8 @@ impl SetUp {
         let mut fields = Fields::new();
         let clinic = fields.take("/clinic_name", Text::line(&self.clinic_name));
         let person = person(&mut fields, &self.name, self.email, self.passphrase);
-        let names = self.capabilities.unwrap_or_else(|| vec!["admin".to_owned()]);
+        // An empty list is absent, as in an invitation.
+        let names = self.capabilities.filter(|names| !names.is_empty()).unwrap_or_else(|| vec!["admin".to_owned()]);
         let may = Capabilities::parse(names.iter().map(String::as_str)).filter(|may| may.admin());
         let may =
             fields.take("/capabilities", may.ok_or("must be of care, record, duty, admin, with admin among them"));

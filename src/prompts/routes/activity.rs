@@ -9,15 +9,16 @@ use utoipa::ToSchema;
 
 use crate::care::access::Read;
 use crate::care::door::Shared;
+use crate::care::store::find_patient;
 use crate::care::{Access, Door};
 use crate::changes;
 use crate::db::Tx;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Reply};
-use crate::kernel::Result;
+use crate::kernel::{Error, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self, PromptRow};
-use crate::settings::{SettingsRow, find_settings, open_settings};
+use crate::settings::{SettingsRow, find_settings, open_or_default};
 
 /// The length of the period in days, today included.
 const DAYS: i32 = 7;
@@ -78,7 +79,8 @@ impl AdherenceView {
 #[get("/activity")]
 pub(super) async fn get_activity(door: Door<Shared>) -> Result<Reply> {
     let (row, times, rows) = door.read("get_activity", read).await?;
-    let (settings, _) = open_settings(row.as_ref(), door.keys()?, door.patient()?)?;
+    let (keys, patient) = (door.keys()?, door.patient()?);
+    let settings = open_or_default(row.as_ref(), keys, patient)?;
     if !settings.share_activity && !door.is_owner() {
         return Ok(Reply::ok(&ActivityView { shared: false, days_active_of_7: None, prompts: None }));
     }
@@ -87,8 +89,10 @@ pub(super) async fn get_activity(door: Door<Shared>) -> Result<Reply> {
     let days: BTreeSet<_> =
         times.into_iter().map(|at| settings.zone_at(at).date(at)).filter(|date| *date >= first).collect();
     let began = zone.instant(first, jiff::civil::Time::MIN);
-    let prompts = rows.into_iter().filter(|row| row.due_at.0 >= began);
-    let prompts = prompts.map(|row| row.open(door.keys()?, door.patient()?)).collect::<Result<Vec<_>>>()?;
+    let mut prompts = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().filter(|row| row.due_at.0 >= began) {
+        prompts.extend(Error::skip_damaged(row.open(keys, patient))?);
+    }
     Ok(Reply::ok(&ActivityView {
         shared: settings.share_activity,
         days_active_of_7: Some(days.len().min(7)),
@@ -104,7 +108,8 @@ type Sources = (Option<SettingsRow>, Vec<Timestamp>, Vec<PromptRow>);
 fn read(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Sources> {
     let since =
         access.now().saturating_sub(SignedDuration::from_hours(24 * (i64::from(DAYS) + 2))).unwrap_or(access.now());
-    let times = changes::list_own(tx, access.patient(), since, MOST)?;
+    let own = find_patient(tx, access)?.ok_or(Error::NotFound)?.account_id;
+    let times = changes::list_by(tx, access.patient(), own, since, MOST)?;
     let rows = store::list(tx, access, (since, access.now()), None, MOST)?;
     Ok((find_settings(tx, access)?, times, rows))
 }

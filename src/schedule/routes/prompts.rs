@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{get, post};
 use jiff::civil::Time;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,7 +17,7 @@ use crate::http::{Body, Command, Listing, MaybeBody, PageQuery, PatientRef, Repl
 use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
+use crate::kernel::{Error, Fields, Id, Listed, Result, Text, Zone, device_time};
 use crate::planning::{PromptKind, Protocols};
 use crate::prompts::actions::{PromptAction, SnoozeOption, act};
 use crate::prompts::model::{STATES, StoredPrompt};
@@ -26,11 +26,14 @@ use crate::schedule::actions::{self, PlaceholderValues};
 use crate::schedule::rendering::quotes;
 use crate::settings::settings;
 
+/// A prompt in a list.
+type PromptItem = Listed<PromptView>;
+
 /// A page of prompts.
 #[derive(Serialize, ToSchema)]
 struct PromptPage {
     /// The prompts, by time.
-    items: Vec<PromptView>,
+    items: Vec<PromptItem>,
     /// The cursor of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -68,8 +71,11 @@ fn days_after(at: Timestamp, days: i64) -> Timestamp {
 /// The place of a prompt in the list.
 type CursorPosition = (Timestamp, Id<Prompt>);
 
-fn place_of(prompt: &StoredPrompt) -> CursorPosition {
-    (prompt.due_at, prompt.id)
+/// A prompt of the owner's list, with its place; without it one that does not open.
+type OwnPrompt = (CursorPosition, Option<StoredPrompt>);
+
+fn place_of((place, _): &OwnPrompt) -> CursorPosition {
+    *place
 }
 
 /// The filter of a list of prompts.
@@ -87,8 +93,11 @@ impl PromptFilter {
         let from = if let Some(from) = self.from {
             from
         } else {
-            let zone = settings(tx, access)?.0.zone_at(access.now());
-            zone.instant(zone.date(access.now()), Time::midnight())
+            let settings = Error::skip_damaged(settings(tx, access))?;
+            let zone = settings.as_ref().map_or_else(Zone::utc, |(settings, _)| settings.zone_at(access.now()));
+            // Without the zone the day of the patient may have begun a day before that of UTC.
+            let date = zone.date(access.now()).saturating_sub(i64::from(settings.is_none()).days());
+            zone.instant(date, Time::midnight())
         };
         if from < self.to {
             return Ok((from, self.to));
@@ -155,39 +164,51 @@ async fn own_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
     asked: PageRequest<CursorPosition>,
-) -> Result<Page<PromptView, CursorPosition>> {
+) -> Result<Page<PromptItem, CursorPosition>> {
     let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
         let (mut found, mut after, range) = (Vec::new(), asked.after, filter.range(tx, access)?);
         loop {
-            let rows = store::list_opened(tx, access, range, after, asked.rows())?;
+            let rows = store::list(tx, access, range, after, asked.rows())?;
             let full = rows.len() >= asked.limit.items();
-            after = rows.last().map(place_of);
-            let wanted = |prompt: &StoredPrompt| filter.state.is_none_or(|state| prompt.state(access.now()) == state);
-            found.extend(rows.into_iter().filter(wanted));
+            for row in rows {
+                let place = (row.due_at.0, row.id);
+                let prompt = Error::skip_damaged(store::open(access, row))?;
+                // Of one that does not open nobody knows the state.
+                let state = prompt.as_ref().map(|prompt| prompt.state(access.now()));
+                if filter.state.is_none_or(|wanted| state == Some(wanted)) {
+                    found.push((place, prompt));
+                }
+                after = Some(place);
+            }
             if found.len() > asked.limit.items() || !full {
                 break;
             }
         }
         let page = asked.cut(found, place_of);
-        let fillings = fillings(tx, access, &page.items, &protocols)?;
+        let opened = page.items.iter().filter_map(|(_, prompt)| prompt.as_ref());
+        let fillings = fillings(tx, access, opened, &protocols)?;
         Ok((page, fillings))
     });
     let (page, fillings) = read.await?;
-    page.try_map(|prompt| Ok(PromptView::for_owner(&prompt, &door.state().protocols, &fillings, door.now())))
+    let view = |prompt: StoredPrompt| PromptView::for_owner(&prompt, &door.state().protocols, &fillings, door.now());
+    page.try_map(|((_, id), prompt)| {
+        Ok(prompt.map_or_else(|| Listed::unreadable(id.uuid()), |prompt| Listed::Readable(view(prompt))))
+    })
 }
 
 /// Reads the values of the placeholders in the texts of `list`. They are found by opening one thing after another, so
 /// they are opened in the unit.
-fn fillings<A>(
+fn fillings<'a, A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
-    list: &[StoredPrompt],
+    list: impl IntoIterator<Item = &'a StoredPrompt>,
     protocols: &Protocols,
 ) -> Result<PlaceholderValues> {
+    let list: Vec<_> = list.into_iter().collect();
     let mut rules = list.iter().filter_map(|prompt| protocols.rule_of(&prompt.doc.planned));
     let quoted = rules.any(|rule| rule.texts().any(quotes));
-    let put_off = list.iter().any(StoredPrompt::is_put_off);
+    let put_off = list.iter().any(|prompt| prompt.is_put_off());
     actions::fillings(tx, access, protocols, (quoted, put_off))
 }
 
@@ -197,7 +218,7 @@ async fn outline_page(
     door: &Door<Shared>,
     filter: &PromptFilter,
     asked: PageRequest<CursorPosition>,
-) -> Result<Page<PromptView, CursorPosition>> {
+) -> Result<Page<PromptItem, CursorPosition>> {
     let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
         let (from, to) = filter.range(tx, access)?;
@@ -212,8 +233,11 @@ async fn outline_page(
         for prompt in page.items {
             access.returns(prompt.id.uuid());
             let shown = matches!(prompt.kind, PromptKind::Safety | PromptKind::Measure);
-            let stored = if shown { store::find(tx, access, prompt.id)? } else { None };
-            items.push(PromptView::for_reader(prompt, stored.map(|stored| stored.state(access.now()))));
+            let found = if shown { store::find(tx, access, prompt.id) } else { Ok(None) };
+            // One that does not open still stands in the schedule of the protocol, without its state.
+            let stored = Error::skip_damaged(found)?.flatten();
+            let view = PromptView::for_reader(prompt, stored.map(|stored| stored.state(access.now())));
+            items.push(Listed::Readable(view));
         }
         Ok(Page { items, next: page.next })
     });
@@ -235,7 +259,7 @@ async fn change<B: 'static>(
         |tx, access, (id, what)| Ok(Outcome::new(RecordedOutcome::ok(id.uuid()), act(tx, access, *id, what)?)),
         move |tx, access, outcome| {
             let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
-            let fillings = fillings(tx, access, std::slice::from_ref(&prompt), &protocols)?;
+            let fillings = fillings(tx, access, [&prompt], &protocols)?;
             Ok((prompt, fillings))
         },
     );

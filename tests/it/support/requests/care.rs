@@ -36,10 +36,14 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "list_members" => Ask::get(format!("/v1/clinics/{}/members?limit=200", world.clinic)),
         "get_clinic" => Ask::get(format!("/v1/clinics/{}", world.clinic)),
         "update_member" => {
-            let path = format!("/v1/clinics/{}/members/{}", world.clinic, world.person("duty").account);
+            let members = format!("/v1/clinics/{}/members", world.clinic);
+            let account = &world.person("duty").account;
+            let listed = world.person("admin").get(&format!("{members}?limit=200")).send().await.ok();
+            let duty = listed.items().iter().find(|one| one["account_id"] == json!(account)).unwrap().clone();
+            let path = format!("{members}/{account}");
             let may = if n % 2 == 0 { json!(["duty"]) } else { json!(["duty", "admin"]) };
             let may = if who == "admin" { may } else { json!(["duty", "record"]) };
-            Ask::patch(path).with(json!({ "capabilities": may }))
+            Ask::patch(path).with(json!({ "capabilities": may })).when(duty["etag"].as_str().unwrap().to_owned())
         }
         "list_access_log" => Ask::get(asker.of_ann("/access-log?limit=200")),
         "list_care_team" => Ask::get(asker.of_ann("/care-team")),

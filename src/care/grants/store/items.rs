@@ -1,0 +1,82 @@
+//! The items of grants: adding them, moving them in the order of lists, taking them out.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::AT_ONCE;
+use super::rows::ItemRow;
+use crate::care::Access;
+use crate::care::access::Write;
+use crate::care::grants::model::Sections;
+use crate::db::schema::{grant_items, grants};
+use crate::db::{At, Both, Stored, Tx, columns};
+use crate::kernel::id::{Any, Grant};
+use crate::kernel::{Id, Result};
+
+/// An item of a patient with the instant at which it happened.
+pub type Item = (Id<Any>, Timestamp);
+
+fn item_row(access: &Access<Write>, grant_id: Id<Grant>, (item_id, at): Item) -> ItemRow {
+    ItemRow { patient_id: access.patient(), item_id, grant_id, occurred_at: At(at) }
+}
+
+/// Gives an item of a kind with sections `of` another instant, in every grant.
+pub fn move_item(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, (id, at): Item) -> Result<()> {
+    let own = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
+    let (least, more) = of.range();
+    let kind = grants::table
+        .filter(grants::patient_id.eq(access.patient()))
+        .filter(grants::sections.ge(least))
+        .filter(grants::sections.lt(more))
+        .select(grants::id);
+    let found: Vec<Stored<ItemRow>> = own
+        .filter(grant_items::item_id.eq(id))
+        .filter(grant_items::grant_id.eq_any(kind))
+        .select(columns::<Stored<ItemRow>>())
+        .load(tx.conn())?;
+    // A row that does not fit its MAC stays as it is: to sign it would make it true.
+    for row in found {
+        let Some(row) = row.checked(tx)? else { continue };
+        let moved = ItemRow { occurred_at: At(at), ..row }.signed(tx)?;
+        let this = own.filter(grant_items::item_id.eq(id)).filter(grant_items::grant_id.eq(row.grant_id));
+        diesel::update(this).set(moved).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Adds an item to a grant, if it is not one of its items yet.
+pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Item) -> Result<()> {
+    let values = item_row(access, grant, item).signed(tx)?;
+    Both(diesel::insert_into(grant_items::table).values(values).on_conflict_do_nothing()).execute(tx.conn())?;
+    Ok(())
+}
+
+/// Inserts the items of a new grant.
+pub fn insert_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, items: &[Item]) -> Result<()> {
+    for some in items.chunks(AT_ONCE) {
+        let rows = some.iter().map(|item| item_row(access, grant, *item).signed(tx)).collect::<Result<Vec<_>>>()?;
+        Both(diesel::insert_into(grant_items::table).values(rows)).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Takes an item out of one grant.
+pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
+    diesel::delete(
+        grant_items::table
+            .filter(grant_items::patient_id.eq(access.patient()))
+            .filter(grant_items::item_id.eq(item))
+            .filter(grant_items::grant_id.eq(grant)),
+    )
+    .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Takes an item out of every grant.
+pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
+    diesel::delete(
+        grant_items::table.filter(grant_items::patient_id.eq(access.patient())).filter(grant_items::item_id.eq(item)),
+    )
+    .execute(tx.conn())?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Statements on the tables whose rows decide who gets in read those rows with their MACs, or are known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::sources::{Source, shipped};
+
+/// The statements that name such a table and do not read its checked row: file, function, table, and why no changed row
+/// shows anything to anybody. An entry that is not needed fails.
+const UNCHECKED: &[(&str, &str, &str, &str)] = &[
+    ("care/grants/store.rs", "count_open", "grants", "a limit on what the patient makes"),
+    ("care/grants/store.rs", "count_by_rule", "grants", "the same"),
+    ("care/grants/store.rs", "hold_readers", "care_links", "only locks"),
+    ("care/grants/store.rs", "hold_readers", "grant_readers", "only says which rows to lock"),
+    (
+        "care/grants/store.rs",
+        "list_of_item_alone",
+        "grant_items",
+        "says which grants to end as well; the item leaves every grant anyway",
+    ),
+    ("care/grants/store/items.rs", "delete_item", "grant_items", "takes away"),
+    ("care/grants/store/items.rs", "delete_item_everywhere", "grant_items", "takes away"),
+    (
+        "care/grants/store.rs",
+        "close_unread",
+        "grant_readers",
+        "takes away; a grant kept open by a changed row has no reader whose row fits",
+    ),
+    ("care/grants/store.rs", "forget", "grant_items", "takes away"),
+    ("care/grants/store.rs", "forget", "grant_readers", "takes away"),
+    ("care/store/clinics.rs", "count_members", "staff_members", "a limit"),
+    ("care/store/clinics.rs", "find_to_tell", "staff_members", "columns that decide on no access"),
+    ("care/store/clinics.rs", "find_telling", "staff_members", "the same"),
+    ("care/store/clinics.rs", "update_telling", "staff_members", "the same"),
+    ("care/store/links.rs", "hold_link", "care_links", "only locks; find_link_of reads the row"),
+    ("care/store/links.rs", "hold_link", "patients", "only says which row to lock"),
+    ("care/store/links.rs", "count_live_links", "care_links", "a limit"),
+    (
+        "care/store/links.rs",
+        "list_roster",
+        "care_links",
+        "ids alone; hold_links_between reads the rows of what is shown",
+    ),
+    ("care/store/links.rs", "count_patients", "care_links", "a number that whoever changes the rows can count there"),
+    (
+        "care/store.rs",
+        "is_related",
+        "care_links",
+        "decides whether keys are fetched; relations reads the rows, in the unit that opens the door",
+    ),
+    ("care/store.rs", "is_related", "staff_members", "the same"),
+    ("exercises/assignments/store.rs", "count", "assignments", "a limit"),
+    ("exercises/assignments/store.rs", "is_taken", "assignments", "refuses an id"),
+    ("identity/store.rs", "is_email_taken", "accounts", "refuses an address"),
+    (
+        "identity/store.rs",
+        "names_of",
+        "accounts",
+        "sealed profiles, bound to account and version; the caller has checked who is named",
+    ),
+    (
+        "identity/store.rs",
+        "find_refresh_owner",
+        "refresh_tokens",
+        "says whose keys are fetched; find_refresh reads the rows",
+    ),
+    ("identity/store.rs", "find_refresh_owner", "sessions", "the same"),
+    ("identity/store.rs", "delete_spent", "refresh_tokens", "clears"),
+    ("identity/store.rs", "delete_over", "refresh_tokens", "clears"),
+    ("identity/store.rs", "delete_over", "sessions", "clears"),
+    ("journal/comments/store.rs", "exists", "comments", "words of a refusal to the patient"),
+    ("journal/comments/store.rs", "count", "comments", "a limit"),
+    ("journal/comments/store.rs", "delete_all", "comments", "clears, with the entry"),
+    ("onboarding/store.rs", "count_since", "invitations", "a limit"),
+    ("onboarding/store.rs", "count_open_staff", "invitations", "a limit"),
+    ("schedule/store.rs", "holds", "care_links", "what the patient is asked, not who reads"),
+    ("schedule/store.rs", "holds", "grant_items", "the same"),
+    ("schedule/store.rs", "holds", "grants", "the same"),
+    ("schedule/store.rs", "may_hold_otherwise", "grant_items", "whether to plan again"),
+    ("schedule/store.rs", "may_hold_otherwise", "grants", "the same"),
+    ("schedule/store.rs", "mark_planned", "patients", "columns that decide on no access"),
+    ("schedule/store.rs", "is_to_plan", "patients", "the same"),
+    ("schedule/store.rs", "postpone_plan", "patients", "the same"),
+    ("schedule/store.rs", "list_to_plan", "patients", "the same"),
+    ("schedule/store.rs", "mark_all_to_plan", "patients", "the same"),
+];
+
+/// What a file declares: its functions, macros, and short names of types, with their text.
+fn items(source: &Source) -> Vec<(String, &str)> {
+    let mut marks = Vec::new();
+    for (mark, line_start) in [("fn ", false), ("macro_rules! ", true), ("type ", true), ("authentic! {", true)] {
+        for (at, _) in source.code.match_indices(mark) {
+            let line = source.code[..at].rsplit('\n').next().unwrap();
+            let outside =
+                !line.starts_with(' ') || (mark == "fn " && line.starts_with("    ") && !line.starts_with("     "));
+            let words = line.split_whitespace().all(|word| {
+                word.starts_with("pub")
+                    || ["const", "async", "unsafe"].contains(&word)
+                    || word.starts_with("in")
+                    || word.ends_with(')')
+            });
+            if outside && words && !(line_start && line.starts_with(' ')) {
+                let name: String =
+                    source.code[at + mark.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                marks.push((at, name));
+            }
+        }
+    }
+    marks.sort();
+    let ends = marks.iter().skip(1).map(|(at, _)| *at).chain([source.code.len()]);
+    marks.iter().zip(ends).map(|((at, name), end)| (name.clone(), &source.code[*at..end])).collect()
+}
+
+/// Which table each row with a MAC is of, by the name of its type.
+fn rows() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for source in shipped() {
+        for (at, _) in source.code.match_indices("authentic! {") {
+            let rest = &source.code[at..];
+            let Some((_, rest)) = rest.split_once("struct ") else { continue };
+            let Some((name, rest)) = rest.split_once(" of ") else { continue };
+            let Some((table, _)) = rest.split_once(" {") else { continue };
+            found.insert(table.to_owned(), name.to_owned());
+        }
+    }
+    found
+}
+
+/// Whether `text` has `word` where no longer name does.
+fn names(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back().unwrap_or(' ');
+        let after = text[at + word.len()..].chars().next().unwrap_or(' ');
+        !(before.is_alphanumeric() || before == '_' || after.is_alphanumeric() || after == '_')
+    })
+}
+
+/// Whether a function names `table`, as diesel or SQL text knows it.
+fn touches(text: &str, table: &str) -> bool {
+    let columns = text.match_indices(&format!("{table}::")).any(|(at, _)| {
+        let before = text[..at].chars().next_back().unwrap_or(' ');
+        let after = text[at + table.len() + 2..].chars().next().unwrap_or(' ');
+        // What follows the name of a module with the same name is a function or a type.
+        !(before.is_alphanumeric() || before == '_' || before == ':' || after.is_uppercase())
+    });
+    columns || ["FROM", "JOIN", "INTO", "UPDATE"].iter().any(|verb| names(text, &format!("{verb} {table}")))
+}
+
+#[test]
+fn a_statement_reads_rows_that_decide_with_their_macs_or_is_known() {
+    let rows = rows();
+    assert_eq!(rows.len(), 12, "{rows:?}");
+    let (mut faults, mut needed) = (Vec::new(), BTreeSet::new());
+    for source in shipped().iter().filter(|source| source.slice() != "db") {
+        let items = items(source);
+        let schema =
+            source.paths().into_iter().filter(|path| path.starts_with(&["db".to_owned(), "schema".to_owned()]));
+        let tables: BTreeSet<String> = schema.filter_map(|path| path.get(2).cloned()).collect();
+        for (name, text) in &items {
+            // What stands in a macro or behind a short name of a type counts as the function's.
+            let mut whole = (*text).to_owned();
+            for (other, of) in items.iter().filter(|(other, of)| !of.starts_with("fn ") && other != name) {
+                if names(text, other) {
+                    whole.push_str(of);
+                }
+            }
+            if !text.starts_with("fn ") {
+                continue;
+            }
+            for (table, row) in rows.iter().filter(|(table, _)| tables.contains(*table) && touches(&whole, table)) {
+                let reads = names(&whole, &format!("Stored<{row}>"));
+                let writes = whole.contains(".signed(");
+                if reads || writes {
+                    continue;
+                }
+                let known =
+                    UNCHECKED.iter().find(|(file, of, at, _)| *file == source.name && of == name && at == table);
+                match known {
+                    Some((file, of, at, _)) => drop(needed.insert((*file, *of, *at))),
+                    None => faults.push(format!("(\"{}\", \"{name}\", \"{table}\", \"\"),", source.name)),
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}\n\nRead the row as a Stored one, or say in UNCHECKED why not.", faults.join("\n"));
+    for (file, name, table, _) in UNCHECKED {
+        assert!(needed.contains(&(*file, *name, *table)), "{name} of {file} is checked: take it off the list");
+    }
+}
