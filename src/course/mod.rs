@@ -24,8 +24,8 @@ pub use routes::configure_patient;
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
-    InfusionRow, OpenedInfusions, PauseRow, SealedContextSource, StoredDocument, background, check_infusions, doses,
-    find_infusion, infusion_exists, list_infusion_rows, list_infusions, list_infusions_of, list_pauses_of, open_doses,
-    open_infusions, open_periods, pause_periods, update_infusion,
+    InfusionRow, OpenedInfusions, PauseRow, SealedContextSource, StoredDocument, background, doses, find_infusion,
+    infusion_exists, list_infusion_rows, list_infusions, list_infusions_of, list_pauses_of, open_doses, open_infusions,
+    open_periods, pause_periods, silence, update_infusion,
 };
 pub use surroundings::ContextSource;

@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::model::InfusionFacts;
+use super::status::InfusionStatus;
 use super::surroundings::ContextSource;
 use crate::care::{Access, Role, Write};
 use crate::db::schema::{infusions, patient_settings};
@@ -15,7 +16,7 @@ use crate::db::{At, Both, Tx, columns};
 use crate::http::EntityTag;
 use crate::kernel::id::{Infusion, Patient};
 use crate::kernel::{Error, Id, Result};
-use crate::planning::window::Dose;
+use crate::planning::window::{Dose, WindowParams};
 use crate::settings::SettingsRow;
 use crate::vault::{Keys, Purpose, SealContext};
 
@@ -170,9 +171,30 @@ pub fn list_infusions_of(tx: &mut Tx<'_>, patients: &[Id<Patient>]) -> Result<Ve
     Ok(of.select((infusions::patient_id, InfusionRow::as_select())).load(tx.conn())?)
 }
 
-/// Checks that every one of `rows` opens.
-pub fn check_infusions<'a, A>(rows: impl IntoIterator<Item = &'a InfusionRow>, access: &Access<A>) -> Result<()> {
-    rows.into_iter().try_for_each(|row| row.open(access.keys()?, access.patient()).map(drop))
+/// Returns the end of the session or acute phase in which the patient is now, by all their infusions. A session that has
+/// started and of whose end nobody has told yet goes on.
+///
+/// # Errors
+///
+/// When one of `rows` does not open.
+pub fn silence<'a, A>(
+    rows: impl IntoIterator<Item = &'a InfusionRow>,
+    access: &Access<A>,
+    params: &WindowParams,
+) -> Result<Option<Timestamp>> {
+    let now = access.now();
+    let mut silence = None;
+    for row in rows {
+        let facts = row.open(access.keys()?, access.patient())?.doc;
+        let Some((start, end)) = facts.span() else { continue };
+        let under_way = facts.status == InfusionStatus::Planned && facts.started_at.is_some();
+        let end = if under_way { end.max(now) } else { end };
+        let end = end.saturating_add(params.acute(facts.route)).unwrap_or(end);
+        if start <= now && now < end {
+            silence = silence.max(Some(end));
+        }
+    }
+    Ok(silence)
 }
 
 /// Whether the infusion is one of the patient's.

@@ -14,6 +14,7 @@ use crate::course::{self, InfusionRow, PauseRow};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result};
+use crate::planning::Protocols;
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
@@ -24,6 +25,8 @@ const ROUND: i64 = 256;
 const AT_ONCE: usize = 64;
 /// The time after which a delivery is looked at again of which a fact does not open.
 const WITHHELD: SignedDuration = SignedDuration::from_hours(1);
+/// The time for which a change of an infusion may have come after its prompts became due. Later ones are late.
+const JUST_CHANGED: SignedDuration = SignedDuration::from_mins(5);
 /// The longest that a channel may take for one push.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,7 +58,9 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let mut prompts = HashMap::new();
     let mut turns = Vec::with_capacity(leased.len());
     for one in &leased {
-        let Some((verdict, prompt)) = verdict(one, facts.prompts.remove(&one.id), &facts, &keys, now) else {
+        let Some((verdict, prompt)) =
+            verdict(one, facts.prompts.remove(&one.id), &facts, &keys, (&state.protocols, now))
+        else {
             turns.push((*one, (Verdict::Lapse, now)));
             continue;
         };
@@ -85,12 +90,15 @@ struct Facts {
 }
 
 /// Reads the facts of deliveries. Infusions and pauses are in the plan already: they are looked at for late deliveries,
-/// and for all (`wary`) since something did not open, after which a plan may have been made without it.
+/// for patients one of whose infusions has changed since the prompt became due, and for all (`wary`) since something did
+/// not open, after which a plan may have been made without it.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], wary: bool, now: Timestamp) -> Result<Facts> {
     let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
-    let prompts: HashMap<_, _> = store::list_sealed(tx, &ids)?.into_iter().collect();
-    let late = |one: &&Leased| wary || prompts.get(&one.id).is_some_and(|sealed| is_late(sealed.due_at, now));
-    let mut patients: Vec<_> = leased.iter().filter(late).map(|one| one.patient).collect();
+    let prompts: HashMap<_, _> =
+        store::list_sealed(tx, &ids, now.saturating_sub(JUST_CHANGED).unwrap_or(now))?.into_iter().collect();
+    let late = |sealed: &SealedPrompt| sealed.changed || is_late(sealed.due_at, now);
+    let looked_at = |one: &&Leased| wary || prompts.get(&one.id).is_some_and(late);
+    let mut patients: Vec<_> = leased.iter().filter(looked_at).map(|one| one.patient).collect();
     patients.sort_unstable();
     patients.dedup();
     if patients.is_empty() {
@@ -116,7 +124,7 @@ fn verdict(
     sealed: Option<SealedPrompt>,
     facts: &Facts,
     keys: &KeyRing,
-    now: Timestamp,
+    (protocols, now): (&Protocols, Timestamp),
 ) -> Option<(Verdict, StoredPrompt)> {
     // Without keys the patient cannot answer it either.
     let (sealed, access) = (sealed?, access(keys, one.patient, now)?);
@@ -134,8 +142,11 @@ fn verdict(
     };
     let judged = settings.and_then(|settings| {
         let pauses = course::open_periods(of(&facts.pauses, one.patient), &access)?;
-        course::check_infusions(of(&facts.infusions, one.patient), &access)?;
-        Ok(judge(&prompt, &settings, &pauses, now))
+        let params = &protocols.current().window;
+        let silence = course::silence(of(&facts.infusions, one.patient), &access, params)?;
+        // Use at home is looked after while it lasts.
+        let at_home = protocols.rule_of(&prompt.doc.planned).is_some_and(|rule| rule.at_home);
+        Ok(judge(&prompt, &settings, &pauses, silence.filter(|_| !at_home), now))
     });
     let verdict = judged.unwrap_or_else(|error| {
         // It might fall into quiet hours, a pause or the hours after an infusion.

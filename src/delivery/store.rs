@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::dsl::sql;
+use diesel::dsl::{exists, sql};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::model::{LEASE, Outgoing, delivery_id};
 use crate::care::Access;
-use crate::db::schema::{deliveries, patient_settings, prompts};
+use crate::db::schema::{deliveries, infusions, patient_settings, prompts};
 use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
@@ -240,6 +240,8 @@ pub fn outgoing<A>(tx: &mut Tx<'_>, access: &Access<A>, waiting: Vec<PromptRow>)
 pub struct SealedPrompt {
     /// The instant at which its prompt was due.
     pub due_at: Timestamp,
+    /// Whether an infusion of the patient has just changed.
+    pub changed: bool,
     prompt: PromptRow,
     settings: Option<SettingsRow>,
 }
@@ -256,17 +258,25 @@ impl SealedPrompt {
     }
 }
 
-/// Finds the prompts of these deliveries with their patients' settings, in one statement.
-pub fn list_sealed(tx: &mut Tx<'_>, ids: &[Id<Delivery>]) -> Result<Vec<(Id<Delivery>, SealedPrompt)>> {
+/// Finds the prompts of these deliveries with their patients' settings, in one statement, and whether an infusion of the
+/// patient has changed since `since`.
+pub fn list_sealed(
+    tx: &mut Tx<'_>,
+    ids: &[Id<Delivery>],
+    since: Timestamp,
+) -> Result<Vec<(Id<Delivery>, SealedPrompt)>> {
+    let of_patient = infusions::table.filter(infusions::patient_id.eq(deliveries::patient_id));
+    let changed = exists(of_patient.filter(infusions::updated_at.ge(At(since))));
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
-    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>)> = deliveries::table
+    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, bool)> = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
         .filter(deliveries::id.eq_any(ids))
-        .select((deliveries::id, PromptRow::as_select(), Option::<SettingsRow>::as_select()))
+        .select((deliveries::id, PromptRow::as_select(), Option::<SettingsRow>::as_select(), changed))
         .load(tx.conn())?;
-    let sealed =
-        |(id, prompt, settings): (_, PromptRow, _)| (id, SealedPrompt { due_at: prompt.due_at.0, prompt, settings });
+    let sealed = |(id, prompt, settings, changed): (_, PromptRow, _, _)| {
+        (id, SealedPrompt { due_at: prompt.due_at.0, changed, prompt, settings })
+    };
     Ok(rows.into_iter().map(sealed).collect())
 }
 

@@ -302,6 +302,41 @@ async fn after_an_outage_a_valid_safety_prompt_goes_before_a_later_one() {
 }
 
 #[actix_web::test]
+async fn rule_silence_is_judged_again_when_something_leaves() {
+    let world = World::new().await;
+    let wide = |planned: &mut Planned| planned.expires_at = planned.due_at + hours(8);
+    let push = world.plant_as(minutes(1), wide).await;
+    let short = world.plant_as(minutes(1), |planned| planned.expires_at = planned.due_at + hours(2)).await;
+    let look = |planned: &mut Planned| {
+        wide(planned);
+        planned.rule_key = "home.plus1".to_owned();
+        planned.protocol = "afterglow-default".to_owned();
+        planned.kind = PromptKind::Safety;
+    };
+    let look = world.plant_as(minutes(1), look).await;
+    world.app.wait(minutes(1));
+    // They are due this second, and this second the session begins.
+    let path = world.ann.my(&format!("/infusions/{}", crate::support::app::new_id(&world.app)));
+    let begun = json!({ "status": "planned", "route": "iv_infusion", "planned_start": world.app.now().to_string() });
+    let tag = world.ann.put(&path, begun).send().await.created().etag();
+    let started = world.ann.post(&format!("{path}/start"), json!({})).if_match(&tag).send().await.ok();
+    world.work().await;
+    assert_eq!(world.sent(), [look], "the look after use at home alone");
+    world.app.wait(minutes(55));
+    world.work().await;
+    assert_eq!(world.sent(), [look], "it goes on as long as nobody says that it is over");
+    let end = json!({ "ended_at": world.app.now().to_string() });
+    world.ann.post(&format!("{path}/end"), end).if_match(&started.etag()).send().await.ok();
+    world.app.wait(minutes(119));
+    world.work().await;
+    assert_eq!(world.sent(), [look], "nor in the acute phase");
+    world.app.wait(hours(2));
+    world.work().await;
+    assert_eq!(world.sent().len(), 2);
+    assert!(world.sent().contains(&push) && !world.sent().contains(&short), "what still is of use leaves after it");
+}
+
+#[actix_web::test]
 async fn after_an_outage_nothing_leaves_in_quiet_hours() {
     let world = World::new().await;
     // Due at 20:00, the server is back at 23:00; quiet until 8:00, and of use until 20:00 of the next day.

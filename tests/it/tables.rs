@@ -55,6 +55,7 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
         "patient_settings",
         "the context of what is written is one statement on the hottest path: settings with infusions",
     ),
+    ("delivery/store.rs", "infusions", "whether a session has just begun is a column of that statement"),
     ("delivery/store.rs", "patient_settings", "a batch is judged from one statement: prompts with settings"),
     ("delivery/store.rs", "prompts", "claiming what is due, and noting what has left, is one statement each"),
     ("audit/anchoring.rs", "account_heads", "the head of a chain says when it is to be anchored"),
