@@ -215,7 +215,7 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
     let row = ItemRow { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
     T::Table::mark_deleted(tx, access, &row)?;
     record_removal::<T>(tx, access, &row, Op::Undelete)?;
-    grants::drop_item(tx, access, row.id)?;
+    grants::drop_item(tx, access, T::grants(), row.id)?;
     Ok(Outcome::ok(id, row))
 }
 
@@ -296,7 +296,7 @@ fn revise<T: Item>(
     }
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
     if op == Op::Restore {
-        grants::drop_item(tx, access, row.id)?;
+        grants::drop_item(tx, access, T::grants(), row.id)?;
         access.feed_plan(T::on_removed(before).max(T::on_removed(after)));
     } else {
         access.feed_plan(T::on_changed(tx, access, id, (Some(before), after))?);
@@ -349,7 +349,7 @@ pub fn purge<T: Item>(
             access.frees(Bytes { text: *text, comments: 0 });
             store::delete_revisions(tx, access, *id, &numbers)?;
             grants::store::delete_openings(tx, access, *id)?;
-            grants::drop_item(tx, access, *id)?;
+            grants::drop_item(tx, access, T::grants(), *id)?;
             also(tx, access, *id)
         })?;
     }

@@ -31,10 +31,10 @@ use crate::vault::apart;
 
 /// The number of items in one step of a walk. It does not follow from the limit of the page, so that all pages of a part
 /// of a date walk through the same items.
-const STEP: usize = 64;
+const STEP: usize = 32;
 /// The most steps of the walk for one page. If a patient has more items on one date, they are shown in parts, each in a
 /// keyed order.
-const STEPS: usize = 32;
+const STEPS: usize = 64;
 /// A local date begins and ends within a day of the same date in UTC.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp, id_of, new_id};
+use crate::support::exercises::work;
 use crate::support::journal::{grant, ids, reflection, two, with};
 use crate::support::people::Person;
 
@@ -259,6 +260,27 @@ async fn restoring_and_undeleting_close_what_was_open() {
     ann.post(&ann.my(&format!("/entries/{entry}/undelete")), json!({})).send().await.ok();
     theo.reads(&ann, &format!("/entries/{entry}")).await.not_found();
     assert!(theo.finds(&ann).await.is_empty());
+}
+
+#[actix_web::test]
+async fn closing_an_entry_leaves_a_response_of_the_same_id_open_and_the_other_way_round() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    for (closed, open) in [("entries", "exercise-responses"), ("exercise-responses", "entries")] {
+        let entry = ann.writes(reflection("Lake")).await;
+        ann.put(&ann.my(&format!("/exercise-responses/{entry}")), work()).send().await.created();
+        ann.opens(&entry, &["text"], &theo).await;
+        ann.opens_response(&entry, &["answers"], &theo).await;
+        let live = async || theo.reads(&ann, "/grants?limit=200").await.ok().items().len();
+        let seen = live().await;
+        ann.delete(&ann.my(&format!("/{closed}/{entry}"))).send().await.no_content();
+        ann.post(&ann.my(&format!("/{closed}/{entry}/undelete")), json!({})).send().await.ok();
+        theo.reads(&ann, &format!("/{closed}/{entry}")).await.not_found();
+        theo.reads(&ann, &format!("/{open}/{entry}")).await.ok();
+        assert_eq!(ids(&theo.reads(&ann, &format!("/{open}")).await.ok()), std::slice::from_ref(&entry));
+        assert_eq!(live().await, seen - 1);
+        ann.delete(&ann.my(&format!("/{open}/{entry}"))).send().await.no_content();
+    }
 }
 
 #[actix_web::test]

@@ -57,6 +57,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "exercise_responses.occurred_at",
             "exercise_responses.received_at",
             "exercise_responses.updated_at",
+            "grant_items.occurred_at",
             "grants.closed_at",
             "grants.created_at",
             "infusions.created_at",

@@ -19,6 +19,7 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ),
     ("care/grants/store/items.rs", "delete_item", "grant_items", "takes away"),
     ("care/grants/store/items.rs", "delete_item_everywhere", "grant_items", "takes away"),
+    ("care/grants/store/items.rs", "delete_item_everywhere", "grants", "only says of which kind the item is"),
     (
         "care/grants/store.rs",
         "close_unread",

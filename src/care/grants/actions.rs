@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::model::GrantDoc;
+use super::model::{GrantDoc, Sections};
 use super::store::{self, GrantRow};
 use crate::care::Access;
 use crate::care::access::Write;
@@ -58,10 +58,10 @@ pub fn on_entry(
     Ok(())
 }
 
-/// Takes an item out of every grant, because its present text is not what was opened. A grant of that item alone is
-/// closed.
-pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
-    let alone = store::list_of_item_alone(tx, access, item)?;
+/// Takes an item of a kind with sections `of` out of every grant, because its present text is not what was opened. A
+/// grant of that item alone is closed.
+pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, item: Id<Any>) -> Result<()> {
+    let alone = store::list_of_item_alone(tx, access, of, item)?;
     if !alone.is_empty() {
         access.lock(tx)?;
     }
@@ -71,5 +71,5 @@ pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Resu
         closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
     }
     access.record_all(tx, &closed)?;
-    store::delete_item_everywhere(tx, access, item)
+    store::delete_item_everywhere(tx, access, of, item)
 }

@@ -189,8 +189,13 @@ pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>]) -> Result
     Ok(())
 }
 
-/// Lists the open grants that open this item alone and are not by rule.
-pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<Vec<GrantKey>> {
+/// Lists the open grants that open this item of a kind with sections `of` alone and are not by rule.
+pub fn list_of_item_alone(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    of: Sections,
+    item: Id<Any>,
+) -> Result<Vec<GrantKey>> {
     let (least, more) = Sections::by_rule();
     let of_item = grant_items::table
         .filter(grant_items::patient_id.eq(access.patient()))
@@ -200,6 +205,7 @@ pub fn list_of_item_alone(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>
         .filter(grants::patient_id.eq(access.patient()))
         .filter(grants::id.eq_any(of_item))
         .filter(grants::closed_at.is_null())
+        .filter(grants::sections.ge(of.range().0).and(grants::sections.lt(of.range().1)))
         .filter(grants::sections.lt(least).or(grants::sections.ge(more)))
         .select(columns::<Stored<GrantKey>>())
         .load(tx.conn())?;

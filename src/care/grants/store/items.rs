@@ -16,6 +16,17 @@ use crate::kernel::{Id, Result};
 /// An item of a patient with the instant at which it happened.
 pub type Item = (Id<Any>, Timestamp);
 
+/// Selects the ids of the grants of a kind with sections `$of`: an entry and a response may share an id.
+macro_rules! grants_of_kind {
+    ($patient:expr, $of:expr) => {
+        grants::table
+            .filter(grants::patient_id.eq($patient))
+            .filter(grants::sections.ge($of.range().0))
+            .filter(grants::sections.lt($of.range().1))
+            .select(grants::id)
+    };
+}
+
 fn item_row(access: &Access<Write>, grant_id: Id<Grant>, (item_id, at): Item) -> ItemRow {
     ItemRow { patient_id: access.patient(), item_id, grant_id, occurred_at: At(at) }
 }
@@ -23,15 +34,9 @@ fn item_row(access: &Access<Write>, grant_id: Id<Grant>, (item_id, at): Item) ->
 /// Gives an item of a kind with sections `of` another instant, in every grant.
 pub fn move_item(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, (id, at): Item) -> Result<()> {
     let own = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
-    let (least, more) = of.range();
-    let kind = grants::table
-        .filter(grants::patient_id.eq(access.patient()))
-        .filter(grants::sections.ge(least))
-        .filter(grants::sections.lt(more))
-        .select(grants::id);
     let found: Vec<Stored<ItemRow>> = own
         .filter(grant_items::item_id.eq(id))
-        .filter(grant_items::grant_id.eq_any(kind))
+        .filter(grant_items::grant_id.eq_any(grants_of_kind!(access.patient(), of)))
         .select(columns::<Stored<ItemRow>>())
         .load(tx.conn())?;
     // A row that does not fit its MAC stays as it is: to sign it would make it true.
@@ -72,10 +77,13 @@ pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, it
     Ok(())
 }
 
-/// Takes an item out of every grant.
-pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
+/// Takes an item of a kind with sections `of` out of every grant.
+pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, item: Id<Any>) -> Result<()> {
     diesel::delete(
-        grant_items::table.filter(grant_items::patient_id.eq(access.patient())).filter(grant_items::item_id.eq(item)),
+        grant_items::table
+            .filter(grant_items::patient_id.eq(access.patient()))
+            .filter(grant_items::item_id.eq(item))
+            .filter(grant_items::grant_id.eq_any(grants_of_kind!(access.patient(), of))),
     )
     .execute(tx.conn())?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Which items a reader may see, and in which order they are walked through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::care::grants::model::Sections;
 use crate::care::store::LinkRow;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
 use crate::db::{At, Stored, Tx, columns};
-use crate::kernel::id::{Any, CareLink};
+use crate::kernel::id::{Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
 
 /// The sections of each item that a reader sees.
@@ -50,7 +50,7 @@ macro_rules! visible_items {
                 (grant_items::occurred_at, grant_items::item_id),
                 (
                     columns::<Stored<ItemRow>>(),
-                    columns::<Stored<GrantKey>>(),
+                    (grants::id, columns::<Stored<GrantKey>>()),
                     columns::<Stored<ReaderRow>>(),
                     columns::<Stored<LinkRow>>(),
                 ),
@@ -59,7 +59,7 @@ macro_rules! visible_items {
 }
 
 /// An item with the grant, the reader and the reader's link that open it, after the place of the item.
-type Opening = ((At, Id<Any>), (Stored<ItemRow>, Stored<GrantKey>, Stored<ReaderRow>, Stored<LinkRow>));
+type Opening = ((At, Id<Any>), (Stored<ItemRow>, (Id<Grant>, Stored<GrantKey>), Stored<ReaderRow>, Stored<LinkRow>));
 
 /// Finds those of `items` that the holder of `link` may see now. All are of the kind with sections `of`. Hidden and
 /// absent items are left out.
@@ -76,17 +76,38 @@ pub fn visible<A>(
     folded(tx, rows)
 }
 
-/// Returns the open sections of the items whose rows fit their MACs.
+/// Returns the open sections of the items whose rows fit their MACs. Most items are of few grants, so a grant, its
+/// reader and the link are checked once for each grant, and what was checked is used for all of its items.
 fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
     let mut open = Open::new();
-    for (_, (item, grant, reader, link)) in rows {
-        let reads = reader.checked(tx)?.zip(link.checked(tx)?).is_some();
-        if let Some((item, grant)) = item.checked(tx)?.zip(grant.checked(tx)?).filter(|_| reads) {
-            let sections = open.entry(item.item_id).or_default();
-            *sections = sections.or(Sections::from_bits(grant.sections));
+    let mut grants: HashMap<Id<Grant>, Option<Sections>> = HashMap::new();
+    for ((_, id), (item, (grant_id, grant), reader, link)) in rows {
+        let sections = match grants.get(&grant_id) {
+            Some(sections) => *sections,
+            None => *grants.entry(grant_id).or_insert(opened(tx, grant, reader, link)?),
+        };
+        let Some(sections) = sections else { continue };
+        // Another grant may have opened as much of the item already.
+        if open.get(&id).is_some_and(|known: &Sections| sections.within(*known) == sections) {
+            continue;
+        }
+        if let Some(item) = item.checked(tx)? {
+            let known = open.entry(item.item_id).or_default();
+            *known = known.or(sections);
         }
     }
     Ok(open)
+}
+
+/// Returns the sections of a grant if its row, that of its reader and the reader's link fit their MACs.
+fn opened(
+    tx: &Tx<'_>,
+    grant: Stored<GrantKey>,
+    reader: Stored<ReaderRow>,
+    link: Stored<LinkRow>,
+) -> Result<Option<Sections>> {
+    let reads = reader.checked(tx)?.zip(link.checked(tx)?).is_some();
+    Ok(grant.checked(tx)?.filter(|_| reads).map(|grant| Sections::from_bits(grant.sections)))
 }
 
 /// Lists what the holder of `link` may see now of a kind with sections `of`, newest first: what happened before
