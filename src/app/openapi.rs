@@ -79,6 +79,7 @@ pub fn document() -> OpenApi {
         actix_web::App::new().into_utoipa_app().openapi(BaseDocument::openapi()).configure(describe).split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     allow_warnings(&mut document);
+    headers::declare_not_modified(&mut document);
     let shared = shared::share_responses(&mut document);
     headers::declare(&mut document, &shared);
     show_examples(&mut document);

@@ -52,6 +52,16 @@ const HEADERS: &[Declared] = &[
     ("X-Request-Id", true, Type::String, "The id of the request in the log of the server."),
 ];
 
+/// Declares the 304 of every operation that takes `If-None-Match` to read.
+pub(super) fn declare_not_modified(document: &mut OpenApi) {
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        if Request::of(operation).is_conditional() {
+            let known = ResponseBuilder::new().description("You have it").build();
+            operation.responses.responses.entry("304".to_owned()).or_insert(RefOr::T(known));
+        }
+    }
+}
+
 /// Declares the headers of all responses, of which `shared` has the names of those in the components by their status, and
 /// the parameter `Prefer` of all requests with a body.
 pub(super) fn declare(document: &mut OpenApi, shared: &BTreeMap<String, String>) {
@@ -62,10 +72,6 @@ pub(super) fn declare(document: &mut OpenApi, shared: &BTreeMap<String, String>)
             operation.parameters.get_or_insert_default().push(RefOr::T(prefer()));
         }
         let request = Request::of(operation);
-        if request.is_conditional() {
-            let known = ResponseBuilder::new().description("You have it").build();
-            operation.responses.responses.entry("304".to_owned()).or_insert(RefOr::T(known));
-        }
         for (status, response) in &mut operation.responses.responses {
             let RefOr::T(response) = response else { continue };
             let names = of_status(status).iter().copied().chain(request.of_response(status, response, components));
