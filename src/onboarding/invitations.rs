@@ -93,7 +93,7 @@ pub fn invite(tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation) -> Resul
 
 /// Finds the caller's own invitation, for the answer to a retry.
 pub fn get_own(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<InvitationRow> {
-    store::find_invitation(tx, id)?.filter(|row| row.key.inviter_id == live.account()).ok_or(Error::NotFound)
+    store::find_invitation(tx, id, live.account(), &[])?.ok_or(Error::NotFound)
 }
 
 /// Lists the caller's invitations, and those of staff at clinics they administer, newest first.
@@ -117,7 +117,8 @@ pub fn list(
 /// used.
 pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result<()> {
     let works = memberships(tx, live.account())?;
-    let row = store::find_invitation(tx, id)?.filter(|row| {
+    let administered: Vec<_> = works.iter().filter(|(_, may)| may.admin()).map(|(clinic, _)| *clinic).collect();
+    let row = store::find_invitation(tx, id, live.account(), &administered)?.filter(|row| {
         let may = works.iter().find(|(clinic, _)| *clinic == row.key.clinic_id).map(|(_, may)| *may);
         let of_staff = row.key.invitee() != Invitee::Patient;
         may.is_some_and(|may| row.key.inviter_id == live.account() || (of_staff && may.admin()))

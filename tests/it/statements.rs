@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::delivery::{World, minutes};
-use crate::support::app::{TestApp, new_id};
+use crate::support::app::{TestApp, document, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
@@ -121,6 +121,88 @@ async fn a_denial_and_an_absence_run_the_same_statements() {
         assert!(!denied.is_empty(), "nothing was heard");
         assert_eq!(denied, absent, "{kind}{end}");
     }
+}
+
+/// The method and the path of every operation on something with an id.
+fn operations_with_an_id() -> Vec<(Method, String)> {
+    let methods = [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE];
+    let paths = document()["paths"].as_object().unwrap().iter().filter(|(path, _)| path.contains("_id}"));
+    let operations = paths.flat_map(|(path, item)| {
+        let has = |method: &&Method| item.get(method.as_str().to_lowercase()).is_some();
+        methods.iter().filter(has).map(|method| (method.clone(), path.clone())).collect::<Vec<_>>()
+    });
+    operations.collect()
+}
+
+#[actix_web::test]
+async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_what_is_not_there() {
+    listen();
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    let bea = app.patient(&theo, "Bea Roth").await;
+    let una = app.staff(&admin, "Una Falk", &["care"]).await;
+    move_to_another_clinic(&app, &una).await;
+    let infusion = theo.records(&ann, app.now()).await;
+    let pause = new_id(&app);
+    let until = json!({ "until": (app.now() + SignedDuration::from_hours(24)).to_string() });
+    ann.put(&ann.my(&format!("/pauses/{pause}")), until).send().await.created();
+    let grant = new_id(&app);
+    let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
+    ann.put(&ann.my(&format!("/grants/{grant}")), rule).send().await.created();
+    let code = theo.post("/v1/invitations", json!({ "kind": "patient" })).send().await.created();
+    let link = ann.care_links().await[0].clone();
+    let there = [
+        ("patient_id", ann.patient.clone()),
+        ("entry_id", ann.writes(reflection("Lake")).await),
+        ("response_id", ann.works(work()).await),
+        ("infusion_id", infusion),
+        ("pause_id", pause),
+        ("grant_id", grant),
+        ("prompt_id", ann.prompts().await[0]["id"].as_str().unwrap().to_owned()),
+        ("assignment_id", theo.assigns(&ann, "values-sort").await),
+        ("link_id", link["id"].as_str().unwrap().to_owned()),
+        ("invitation_id", code.text("/id")),
+        ("clinic_id", link["clinic_id"].as_str().unwrap().to_owned()),
+        ("account_id", theo.account.clone()),
+        ("comment_id", new_id(&app)),
+        ("revision", "1".to_owned()),
+    ];
+    let nobody = new_id(&app);
+    let filled = |path: &str, of: &dyn Fn(&str) -> String| {
+        path.split('{').skip(1).fold(path.to_owned(), |filled, rest| {
+            let name = rest.split('}').next().unwrap();
+            filled.replace(&format!("{{{name}}}"), &of(name))
+        })
+    };
+    let known = |name: &str| there.iter().find(|(known, _)| *known == name).unwrap().1.clone();
+    let absent = |name: &str| if name == "revision" { "1".to_owned() } else { nobody.clone() };
+    let mut compared = 0;
+    for (method, path) in operations_with_an_id() {
+        // A patient asks for their own things by the ids of another's; staff ask for a patient of another clinic.
+        for (who, own) in [(&bea, false), (&bea, true), (&una, false)] {
+            if own && !path.contains("{patient_id}") {
+                continue;
+            }
+            let path = if own { path.replace("{patient_id}", "me") } else { path.clone() };
+            let ask = async |path: &str| {
+                heard(&app);
+                let answer = who.request(method.clone(), path).json(json!({})).send().await;
+                (answer.status.as_u16(), heard(&app))
+            };
+            let (denied, missing) = (filled(&path, &known), filled(&path, &absent));
+            // Once, so that what is remembered of the caller is remembered.
+            ask(&missing).await;
+            let (denied, missing) = (ask(&denied).await, ask(&missing).await);
+            if missing.0 < 400 {
+                continue;
+            }
+            compared += 1;
+            assert_eq!(denied, missing, "{method} {path} by {}", who.name);
+        }
+    }
+    assert!(compared > 100, "{compared}");
 }
 
 #[actix_web::test]
