@@ -74,7 +74,8 @@ pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut R
 
     follow(&server, people, report).await;
 
-    let due = Timestamp::now();
+    // The acute phases of the infusions that were completed above are over then: in them nothing leaves.
+    let due = Timestamp::now() + SignedDuration::from_hours(3);
     plant(&server, people, rows, due).await;
     let rate = deliver(&server, DUE.min(rows), due).await;
     let figure = format!("{rate:.0}/s, {} due among {rows}", DUE.min(rows));
@@ -141,7 +142,8 @@ pub async fn deliver_on_postgres(folder: &Path, url: &str, people: &[Someone], r
     let mut config = Config::in_folder(folder.join("data"));
     config.database = Backend::parse(url).unwrap();
     let server = Server::open(config, Clock::System, Entropy::System).await.unwrap();
-    let due = Timestamp::now();
+    // The acute phases of the infusions that were completed above are over then: in them nothing leaves.
+    let due = Timestamp::now() + SignedDuration::from_hours(3);
     let real = DUE.min(rows);
     plant(&server, people, real, due).await;
     // Nobody opens what is not due: any bytes of that size do.
