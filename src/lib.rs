@@ -52,8 +52,8 @@
 //!    gives the change its number; objects; change row; for anybody but the patient, the audit row.
 //! 5. **View**: sealed rows are opened after the unit, outside the database threads. Inside it, only rows that
 //!    planning or a check needs are opened, by store functions that say so. The patient's own list of prompts counts
-//!    as planning: which rows it reads next depends on what it finds in the last. So does a reader's list of items, which
-//!    is by local date: headers are opened in its unit.
+//!    as planning: which rows it reads next depends on what it finds in the last. So does a reader's list of items,
+//!    which is by local date: headers are opened in its unit.
 //!
 //! # Adding an operation
 //!

@@ -54,7 +54,7 @@ pub struct Server {
     http: Settings,
     /// The OpenAPI document, written once for all workers.
     document: Bytes,
-    /// The same in OpenAPI 3.0, once somebody has asked for it.
+    /// The OpenAPI document in version 3.0, made when it is first asked for.
     older_document: Arc<OnceLock<Bytes>>,
     /// The pages of HTML and their addresses, written once for all workers.
     pages: Vec<(&'static str, Bytes)>,

@@ -45,8 +45,8 @@ pub fn tag(member: &Member) -> EntityTag {
 }
 
 /// Changes a member's capabilities, or ends their work at the clinic. With the work, and with `care`, their care links
-/// there end, and the grants over them. A member who gets `care` again has no links. Of one who gets `record` the patients
-/// of the clinic are told. The present state again changes nothing.
+/// there end, and the grants over them. A member who gets `care` again has no links. Of one who gets `record` the
+/// patients of the clinic are told. The present state again changes nothing.
 ///
 /// # Errors
 ///

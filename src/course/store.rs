@@ -171,8 +171,8 @@ pub fn list_infusions_of(tx: &mut Tx<'_>, patients: &[Id<Patient>]) -> Result<Ve
     Ok(of.select((infusions::patient_id, InfusionRow::as_select())).load(tx.conn())?)
 }
 
-/// Returns the end of the session or acute phase in which the patient is now, by all their infusions. A session that has
-/// started and of whose end nobody has told yet goes on.
+/// Returns the end of the session or acute phase in which the patient is now, by all their infusions. A session that
+/// has started and of whose end nobody has told yet goes on.
 ///
 /// # Errors
 ///

@@ -90,8 +90,8 @@ struct Facts {
 }
 
 /// Reads the facts of deliveries. Infusions and pauses are in the plan already: they are looked at for late deliveries,
-/// for patients one of whose infusions has changed since the prompt became due, and for all (`wary`) since something did
-/// not open, after which a plan may have been made without it.
+/// for patients one of whose infusions has changed since the prompt became due, and for all (`wary`) since something
+/// did not open, after which a plan may have been made without it.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], wary: bool, now: Timestamp) -> Result<Facts> {
     let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
     let prompts: HashMap<_, _> =

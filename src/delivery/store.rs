@@ -258,8 +258,8 @@ impl SealedPrompt {
     }
 }
 
-/// Finds the prompts of these deliveries with their patients' settings, in one statement, and whether an infusion of the
-/// patient has changed since `since`.
+/// Finds the prompts of these deliveries with their patients' settings, in one statement, and whether an infusion of
+/// the patient has changed since `since`.
 pub fn list_sealed(
     tx: &mut Tx<'_>,
     ids: &[Id<Delivery>],

@@ -17,8 +17,8 @@ use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
 use crate::kernel::{Error, Fields, Result};
 use crate::vault::{MacLabel, Vault};
 
-/// The parameters of a page, and the header `If-None-Match`. In an operation: `params(PageQuery)`, beside the list's own
-/// filters.
+/// The parameters of a page, and the header `If-None-Match`. In an operation: `params(PageQuery)`, beside the list's
+/// own filters.
 #[derive(Clone, Copy, Debug)]
 pub struct PageQuery;
 
@@ -82,9 +82,9 @@ impl<F> Listing<F> {
         Ok(PageRequest { limit: self.limit, after: after.transpose()? })
     }
 
-    /// Renders `page` with its cursor sealed for `scope`; `list` makes the view from the items and that cursor. Its tag is
-    /// a keyed hash of what it shows. A caller who has it gets a 304; the unit has read the page all the same, and a log
-    /// of readings names it.
+    /// Renders `page` with its cursor sealed for `scope`; `list` makes the view from the items and that cursor. Its tag
+    /// is a keyed hash of what it shows. A caller who has it gets a 304; the unit has read the page all the same, and a
+    /// log of readings names it.
     pub fn reply<T, K: CursorKey, L: serde::Serialize>(
         &self,
         vault: &Vault,

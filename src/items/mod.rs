@@ -16,8 +16,8 @@
 //!   was undeleted or restored is open to nobody.
 //! - A reader's view is made of the granted sections alone: the others are not even opened. Its tag is a keyed hash of
 //!   the view, so that no edit of another section can be seen.
-//! - Readers' lists are by local date, and within a date in a keyed order: a reader does not learn the hours, nor what was
-//!   written first.
+//! - Readers' lists are by local date, and within a date in a keyed order: a reader does not learn the hours, nor what
+//!   was written first.
 //!
 //! `tests/it/support/dreams.rs` declares the smallest kind.
 //!

@@ -29,8 +29,8 @@ use crate::kernel::page::{CursorKey, Page, PageRequest};
 use crate::kernel::{Error, Id, Listed, Result, Zone};
 use crate::vault::apart;
 
-/// The number of items in one step of a walk. It does not follow from the limit of the page, so that all pages of a part
-/// of a date walk through the same items.
+/// The number of items in one step of a walk. It does not follow from the limit of the page, so that all pages of a
+/// part of a date walk through the same items.
 const STEP: usize = 32;
 /// The most steps of the walk for one page. If a patient has more items on one date, they are shown in parts, each in a
 /// keyed order.

@@ -31,8 +31,8 @@ pub struct RuleFacts {
     pub answers_prompt: bool,
 }
 
-/// Lists the newest done entries, at most `most`; with `answers` only those that answer a prompt. Those that do not open
-/// are left out.
+/// Lists the newest done entries, at most `most`; with `answers` only those that answer a prompt. Those that do not
+/// open are left out.
 ///
 /// # Errors
 ///

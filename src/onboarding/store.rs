@@ -174,8 +174,8 @@ pub fn mark_invitation_revoked(tx: &mut Tx<'_>, key: InvitationKey, now: Timesta
     Ok(diesel::update(unused).set(revoked.signed(tx)?).execute(tx.conn())? == 1)
 }
 
-/// Finds an invitation by its id, if `inviter` made it, or if it is for staff of a clinic in `administered`. Others wait
-/// as long for the answer as for one that is not there.
+/// Finds an invitation by its id, if `inviter` made it, or if it is for staff of a clinic in `administered`. Others
+/// wait as long for the answer as for one that is not there.
 pub fn find_invitation(
     tx: &mut Tx<'_>,
     id: Id<Invitation>,

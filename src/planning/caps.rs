@@ -101,8 +101,8 @@ impl Compact {
         self.preparation.iter().any(|kept| kept == key)
     }
 
-    /// Whether the rule `key`, of day 1 or later, is kept after the session with this number in its series, from 0, for a
-    /// patient with these overrides.
+    /// Whether the rule `key`, of day 1 or later, is kept after the session with this number in its series, from 0, for
+    /// a patient with these overrides.
     pub fn keeps(&self, key: &str, session: u32, overrides: &[Override]) -> bool {
         let out = |key: &str| overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut);
         let turn = usize::try_from(session).unwrap_or(0) % self.one_of.len().max(1);

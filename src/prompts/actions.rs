@@ -144,7 +144,8 @@ fn later_than(tx: &mut Tx<'_>, access: &Access<Write>, now: Timestamp, later: Sn
 }
 
 /// Completes the prompt that an entry or response answers, in the same unit. An answer after the prompt's time keeps
-/// its link and changes nothing, and so does one to a prompt that does not open. Returns `false` when the patient has no such prompt.
+/// its link and changes nothing, and so does one to a prompt that does not open. Returns `false` when the patient has
+/// no such prompt.
 pub fn answered(
     tx: &mut Tx<'_>,
     access: &Access<Write>,

@@ -64,8 +64,8 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     Ok(list.len())
 }
 
-/// Lists the changes of prompts that were put off to a time that no longer fits, each by the rule that made it. One that
-/// was put off later gives way to one that was put off before.
+/// Lists the changes of prompts that were put off to a time that no longer fits, each by the rule that made it. One
+/// that was put off later gives way to one that was put off before.
 fn delays(
     protocols: &Protocols,
     stored: &[StoredPrompt],

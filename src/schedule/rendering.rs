@@ -13,8 +13,8 @@ pub fn quotes(text: &str) -> bool {
     text.contains(&format!("{{{TAKEAWAY}}}"))
 }
 
-/// Writes the text of a prompt for its owner, in the wording it was planned with. A prompt that offers several exercises
-/// has a line for each that is not `withheld`.
+/// Writes the text of a prompt for its owner, in the wording it was planned with. A prompt that offers several
+/// exercises has a line for each that is not `withheld`.
 pub fn text(rule: &Rule, planned: &Planned, takeaway: Option<&str>, withheld: &BTreeSet<String>) -> String {
     let mut text = render(rule.text_of(planned.wording), takeaway);
     if rule.exercises.len() > 1 {

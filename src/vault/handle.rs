@@ -271,8 +271,8 @@ impl Vault {
         self.0.keyring.db()
     }
 
-    /// Seals a cursor for the caller and the filter in `bound`. The same place gives the same cursor, so that a page that
-    /// has not changed has the same tag.
+    /// Seals a cursor for the caller and the filter in `bound`. The same place gives the same cursor, so that a page
+    /// that has not changed has the same tag.
     ///
     /// # Panics
     ///

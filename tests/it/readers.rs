@@ -68,8 +68,8 @@ async fn rule_a_readers_list_is_by_local_date_and_then_in_an_order_that_tells_no
         for date in distinct {
             let place = |id: &String| written.iter().position(|known| known == id).unwrap();
             let order: Vec<usize> = whole.iter().filter(|(_, of)| of == *date).map(|(id, _)| place(id)).collect();
-            // Of 24 in a random order some 138 of the 276 pairs are as they were written; fewer than 30 or more than 246
-            // are so once in some million times.
+            // Of 24 in a random order some 138 of the 276 pairs are as they were written; fewer than 30 or more than
+            // 246 are so once in some million times.
             let pairs = (0..order.len()).flat_map(|a| (a + 1..order.len()).map(move |b| (a, b)));
             let kept = pairs.filter(|(a, b)| order[*a] < order[*b]).count();
             assert!(order.len() == 24 && (30..=246).contains(&kept), "{list} on {date}: {order:?}");

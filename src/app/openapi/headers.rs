@@ -62,8 +62,8 @@ pub(super) fn declare_not_modified(document: &mut OpenApi) {
     }
 }
 
-/// Declares the headers of all responses, of which `shared` has the names of those in the components by their status, and
-/// the parameter `Prefer` of all requests with a body.
+/// Declares the headers of all responses, of which `shared` has the names of those in the components by their status,
+/// and the parameter `Prefer` of all requests with a body.
 pub(super) fn declare(document: &mut OpenApi, shared: &BTreeMap<String, String>) {
     let components = document.components.get_or_insert_default();
     components.headers = HEADERS.iter().map(|declared| (declared.0.to_owned(), RefOr::T(header(declared)))).collect();

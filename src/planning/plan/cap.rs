@@ -217,8 +217,8 @@ impl<'a> PlacementRequest<'_, 'a> {
 /// A candidate with its placement among the others of its date.
 type Arranged<'w, 'c, 'a> = (&'w PlacementRequest<'c, 'a>, Placement);
 
-/// Places each of `wishes` on `date`: those with one part of the day before those with more, or else all by time. Returns
-/// the reason why one of them has no place.
+/// Places each of `wishes` on `date`: those with one part of the day before those with more, or else all by time.
+/// Returns the reason why one of them has no place.
 fn arrange<'w, 'c, 'a>(
     placer: &Placer<'_>,
     mut wishes: Vec<&'w PlacementRequest<'c, 'a>>,
@@ -256,7 +256,8 @@ fn in_order<'w, 'c, 'a>(
 }
 
 /// Gives the remaining places to reminders: one each, half-way to expiry, never in quiet hours or a session, and at a
-/// distance from other prompts. Reminders of safety checks need neither place nor distance. What takes a minute has none.
+/// distance from other prompts. Reminders of safety checks need neither place nor distance. What takes a minute has
+/// none.
 fn remind(placer: &Placer<'_>, loads: &BTreeMap<Date, DayLoad>, taken: &mut [Placed<'_, '_>]) {
     let calendar = placer.calendar;
     let is_safety = |taken: &Placed<'_, '_>| taken.candidate.is_safety();

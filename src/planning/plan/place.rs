@@ -92,8 +92,8 @@ impl<'a> Placer<'a> {
         !rule.at_home && self.silences.end(at).is_some()
     }
 
-    /// Finds the instant before `until` for a prompt that the patient put off until `due`, at a distance from the prompts
-    /// at `others`. Quiet hours, a pause or a session may have come between.
+    /// Finds the instant before `until` for a prompt that the patient put off until `due`, at a distance from the
+    /// prompts at `others`. Quiet hours, a pause or a session may have come between.
     pub(super) fn put_off(
         &self,
         rule: &Rule,
@@ -128,9 +128,9 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// Finds the first instant from `from` that is neither in quiet hours (unless `awake`) nor in a session, and at which
-    /// the patient is ready for `rule`, with what moved it there. Quiet hours may pass `until`, the end of its part of the
-    /// day; nothing else may.
+    /// Finds the first instant from `from` that is neither in quiet hours (unless `awake`) nor in a session, and at
+    /// which the patient is ready for `rule`, with what moved it there. Quiet hours may pass `until`, the end of its
+    /// part of the day; nothing else may.
     fn allowed(
         &self,
         rule: &Rule,
@@ -196,8 +196,8 @@ impl<'a> Placer<'a> {
         Err(reason)
     }
 
-    /// Finds the first placement in one slot, from `first` on. What quiet hours, a session or the patient's condition moved is judged where
-    /// it lands; its expiry counts from its first place.
+    /// Finds the first placement in one slot, from `first` on. What quiet hours, a session or the patient's condition
+    /// moved is judged where it lands; its expiry counts from its first place.
     fn place_in(
         &self,
         candidate: &Candidate<'_>,

@@ -41,8 +41,8 @@ fn print(facts: &Facts, plan: &Plan) -> String {
     text
 }
 
-/// A course at a clinic that a clinician can read and sign: six infusions in three weeks and two that keep it up, across
-/// a change of the clock.
+/// A course at a clinic that a clinician can read and sign: six infusions in three weeks and two that keep it up,
+/// across a change of the clock.
 #[track_caller]
 fn course(name: &str, city: &str, sessions: [&str; 8]) {
     course_of(name, city, sessions, |fact| fact);

@@ -378,7 +378,8 @@ impl<'a> Found<'_, 'a> {
             let date = self.world.date(out.due_at);
             let known = self.calls.iter().any(|call| call.id == out.id) || self.taken_back.contains(&out.id);
             let rule = out.rule.as_deref().or(self.world.protocol.rule(&out.rule_key));
-            // "What hangs on an infusion that turns out never to have been": nothing, unless it was answered or skipped.
+            // "What hangs on an infusion that turns out never to have been": nothing, unless it was answered or
+            // skipped.
             let infusions = &self.world.facts.infusions;
             let gone = |id| infusions.iter().all(|one| one.id != id && one.reported_as != Some(id));
             if out.unanswered && out.anchor.is_some_and(gone) {

@@ -138,7 +138,8 @@ impl World<'_> {
         call.starts.map_or(expires, |start| expires.min(start))
     }
 
-    /// "Silence": from the start of any infusion, planned ones by their planned minutes, to its end and the acute phase.
+    /// "Silence": from the start of any infusion, planned ones by their planned minutes, to its end and the acute
+    /// phase.
     fn silent(&self, rule: &Rule, at: Timestamp) -> bool {
         !rule.at_home
             && self.facts.infusions.iter().any(|one| {
@@ -203,8 +204,8 @@ impl World<'_> {
         }
     }
 
-    /// Finds the first moment after `planned` that is not quiet, not in a session, and one of readiness. Quiet hours may
-    /// last longer than its part of the day, nothing else may.
+    /// Finds the first moment after `planned` that is not quiet, not in a session, and one of readiness. Quiet hours
+    /// may last longer than its part of the day, nothing else may.
     fn lands(&self, call: &Call<'_>, planned: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let mut due = if call.though_quiet { planned } else { self.awake_from(planned) };
         if call.rule.kind != PromptKind::Safety && self.rests(due) {
@@ -305,8 +306,8 @@ fn day<'c, 'a>(world: &World<'a>, date: Date, calls: &[&'c Call<'a>], before: &[
     placed
 }
 
-/// Places all of `calls` on `date`, in the order of the times that each would have alone, those with one part of the day
-/// first if asked so; `None` if one has no place.
+/// Places all of `calls` on `date`, in the order of the times that each would have alone, those with one part of the
+/// day first if asked so; `None` if one has no place.
 fn in_order<'c, 'a>(
     world: &World<'a>,
     date: Date,
@@ -398,8 +399,8 @@ fn asked(&(call, due, expires): &Placed<'_, '_>, reminder: Option<Timestamp>) ->
     }
 }
 
-/// Gives reminders, date by date: half-way to the expiry, outside quiet hours and sessions, three hours from other prompts
-/// and reminders, as long as the date has places left. Those of safety checks need neither.
+/// Gives reminders, date by date: half-way to the expiry, outside quiet hours and sessions, three hours from other
+/// prompts and reminders, as long as the date has places left. Those of safety checks need neither.
 fn reminders(world: &World<'_>, all: &[Placed<'_, '_>]) -> Vec<(Id<Prompt>, Timestamp)> {
     let spacing = minutes(world.protocol.spacing_minutes);
     let half = |(call, due, expires): &Placed<'_, '_>| {
