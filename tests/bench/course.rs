@@ -11,7 +11,7 @@ use afterglow::db::schema::{patients, prompts};
 use afterglow::db::{At, Backend, Tx};
 use afterglow::delivery::LogChannel;
 use afterglow::kernel::id::Patient;
-use afterglow::kernel::{Clock, Entropy, Id, Zone};
+use afterglow::kernel::{Clock, Entropy, Id};
 use afterglow::planning::{Planned, PromptKind, Protocol, Protocols, Why};
 use afterglow::prompts::model::PromptDoc;
 use afterglow::schedule::{self, horizon};
@@ -25,7 +25,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::client::{Connection, request};
-use super::people::Someone;
+use super::people::{self, Someone};
 use super::report::{Goal, Report, median};
 
 /// Prompts that come due at once.
@@ -53,8 +53,8 @@ pub async fn complete(wire: &mut Connection, patients: &[Someone], report: &mut 
     report.goal("complete an infusion on SQLite, p50, ms", figure, middle, Goal::Most(10.0));
 }
 
-/// The worker on what the server left behind: `rows` planned prompts, of which ten thousand are due.
-pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut Report) {
+/// The worker on what the server left behind: `rows` planned prompts of those who `wait`, of which ten thousand are due.
+pub async fn work(folder: &Path, (people, wait): (&[Someone], &[Someone]), rows: usize, report: &mut Report) {
     let server = Server::open(Config::in_folder(folder.join("data")), Clock::System, Entropy::System).await.unwrap();
     let state = &server.state;
 
@@ -74,9 +74,8 @@ pub async fn work(folder: &Path, people: &[Someone], rows: usize, report: &mut R
 
     follow(&server, people, report).await;
 
-    // The acute phases of the infusions that were completed above are over then: in them nothing leaves.
-    let due = Timestamp::now() + SignedDuration::from_hours(3);
-    plant(&server, people, rows, due).await;
+    let due = Timestamp::now();
+    plant(&server, wait, rows, due).await;
     let rate = deliver(&server, DUE.min(rows), due).await;
     let figure = format!("{rate:.0}/s, {} due among {rows}", DUE.min(rows));
     report.goal("deliver what is due on SQLite, prompts/s", figure, rate, Goal::Least(10_000.0));
@@ -147,8 +146,7 @@ pub async fn deliver_on_postgres(folder: &Path, url: &str, people: &[Someone], r
     let mut config = Config::in_folder(folder.join("data"));
     config.database = Backend::parse(url).unwrap();
     let server = Server::open(config, Clock::System, Entropy::System).await.unwrap();
-    // The acute phases of the infusions that were completed above are over then: in them nothing leaves.
-    let due = Timestamp::now() + SignedDuration::from_hours(3);
+    let due = Timestamp::now();
     let real = DUE.min(rows);
     plant(&server, people, real, due).await;
     // Nobody opens what is not due: any bytes of that size do.
@@ -169,9 +167,10 @@ pub async fn deliver_on_postgres(folder: &Path, url: &str, people: &[Someone], r
     server.close();
 }
 
-/// Plans `rows` prompts: the first ten thousand are due at `due`, the others in the days after it.
+/// Plans `rows` prompts: the first ten thousand are due at `due`, the others in the days after it. The people have no
+/// infusion and live where it is day, since nothing leaves in an acute phase or in quiet hours.
 async fn plant(server: &Server, people: &[Someone], rows: usize, due: Timestamp) {
-    let zone = Zone::parse("Europe/Berlin").unwrap();
+    let zone = people::day_zone();
     for first in (0..rows).step_by(ROWS) {
         let mut list = Vec::with_capacity(ROWS);
         for n in first..rows.min(first + ROWS) {

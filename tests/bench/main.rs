@@ -5,7 +5,8 @@
 //! through the library before it starts. Rounds alternate, medians are told. A benchmark is not a test: it ends with
 //! 0 and says what was missed.
 //!
-//! `cargo bench -- --quick` takes a few seconds and proves only that everything still runs.
+//! `cargo bench -- --quick` takes a few seconds and proves only that everything still runs. The names of parts
+//! (`rounds`, `growth`, `hostile`, `planning`) measure these alone.
 
 #![allow(
     clippy::pedantic,
@@ -37,7 +38,8 @@ use std::time::Duration;
 pub struct Scale {
     /// Patients who write.
     pub writers: usize,
-    /// Patients whose lists are read, by themselves and by their therapist.
+    /// Patients whose lists are read, by themselves and by their therapist. They have no infusions: prompts of theirs
+    /// come due.
     pub shelves: usize,
     /// How many rounds.
     pub rounds: usize,
@@ -86,10 +88,20 @@ fn main() {
     // One thread for everything the client does: what it costs is little, and the same in every measure.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut report = report::Report::default();
-    runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
-    runtime.block_on(growth::measure(scale, &mut report));
-    let hostile = url.as_deref().map(|cluster| postgres::database(cluster, "afterglow_hostile"));
-    runtime.block_on(hostile::measure(scale, hostile, &mut report));
-    planning::measure(&mut report);
+    let named = |part: &str| arguments.iter().any(|argument| argument == part);
+    let all = !["rounds", "growth", "hostile", "planning"].into_iter().any(named);
+    if all || named("rounds") {
+        runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
+    }
+    if all || named("growth") {
+        runtime.block_on(growth::measure(scale, &mut report));
+    }
+    if all || named("hostile") {
+        let database = url.as_deref().map(|cluster| postgres::database(cluster, "afterglow_hostile"));
+        runtime.block_on(hostile::measure(scale, database, &mut report));
+    }
+    if all || named("planning") {
+        planning::measure(&mut report);
+    }
     report.print();
 }

@@ -22,6 +22,8 @@ use afterglow::onboarding::{JoinCode, setup};
 use futures_util::StreamExt as _;
 use uuid::Uuid;
 
+use super::Scale;
+
 /// Somebody with a token.
 #[derive(Clone, Debug)]
 pub struct Someone {
@@ -38,7 +40,7 @@ pub struct Someone {
 pub struct People {
     /// Who is linked to nobody yet, and invited everybody.
     pub therapist: Someone,
-    /// The patients.
+    /// The patients, in the order of [`Scale`].
     pub patients: Vec<Someone>,
     /// The therapist's own invitation.
     pub invitation: Uuid,
@@ -47,8 +49,8 @@ pub struct People {
 /// How many of the patients, the first ones, have a passphrase of the usual cost.
 pub const LOGGED_IN: usize = 50;
 
-/// Makes a therapist and `count` patients in a new data folder.
-pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, count: usize) -> People {
+/// Makes a therapist and patients in a new data folder.
+pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, scale: Scale) -> People {
     let mut config = Config::in_folder(folder.join("data"));
     if let Some(url) = database {
         config.database = Backend::parse(url).unwrap();
@@ -69,7 +71,7 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, co
     let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
     let therapist = register(&server, &admin, care, usize::MAX - 1).await;
     let (therapist_grant, invitation) = (therapist.1, therapist.2);
-    let patients = futures_util::stream::iter(0..count)
+    let patients = futures_util::stream::iter(0..scale.writers + scale.shelves)
         .map(|n| register(&server, &therapist_grant, Invitee::Patient, n))
         .buffered(64)
         .map(|(someone, ..)| someone)
@@ -106,7 +108,7 @@ async fn register(
         code: Some(code),
         person: person(n),
         adult: true,
-        zone: Some(Zone::parse("Europe/Berlin").unwrap()),
+        zone: Some(day_zone()),
         locale: "en".to_owned(),
         country: None,
     };
@@ -115,6 +117,14 @@ async fn register(
     let (patient, grant) = (joined.account.patient, joined.account.grant);
     let patient = patient.map_or(Uuid::nil(), |id| id.uuid());
     (Someone { token: grant.access.clone(), account: grant.account.uuid(), patient }, grant, invitation)
+}
+
+/// A zone in which it is day for some hours more.
+pub fn day_zone() -> Zone {
+    let zones =
+        ["Europe/Berlin", "America/New_York", "Pacific/Auckland", "Asia/Tokyo"].map(|name| Zone::parse(name).unwrap());
+    let now = jiff::Timestamp::now();
+    zones.into_iter().find(|zone| (9..17).contains(&zone.local(now).hour())).unwrap_or_else(Zone::utc)
 }
 
 fn person(n: usize) -> Person {

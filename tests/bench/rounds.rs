@@ -89,7 +89,8 @@ pub async fn run(scale: Scale, cluster: Option<&str>, report: &mut Report) {
     sqlite.again(report, scale.prompts).await;
     if let Some(Site { server, folder, database, people, .. }) = postgres {
         server.stop();
-        course::deliver_on_postgres(folder.path(), &database.unwrap(), &people.patients, scale.prompts, report).await;
+        let wait = &people.patients[scale.writers..];
+        course::deliver_on_postgres(folder.path(), &database.unwrap(), wait, scale.prompts, report).await;
     }
 }
 
@@ -117,7 +118,7 @@ impl Site {
     pub async fn open(scale: Scale, database: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
-        let people = people::make(folder.path(), database.as_deref(), address, scale.writers + scale.shelves).await;
+        let people = people::make(folder.path(), database.as_deref(), address, scale).await;
         let server = Server::start(folder.path(), database.as_deref(), address).await;
         let site = Self {
             server,
@@ -266,7 +267,8 @@ impl Site {
         let (middle, size) = (median(&times), size_of(folder.path()));
         let figure = format!("{middle:.0} ms, {size} MB of database");
         report.goal("ready on an existing database, ms", figure, middle, Goal::Most(300.0));
-        course::work(folder.path(), &self.people.patients, prompts, report).await;
+        let wait = &self.people.patients[self.scale.writers..];
+        course::work(folder.path(), (&self.people.patients, wait), prompts, report).await;
     }
 }
 
