@@ -118,3 +118,22 @@ fn rule_series_a_session_that_is_called_off_gives_back_only_days_to_come() {
         assert!(!back.contains(&gone.to_owned()), "{gone} lies in the past: {back:?}");
     }
 }
+
+#[test]
+fn fault_what_a_pause_moves_past_the_last_day_is_told() {
+    let free = Facts { infusions: vec![done(1, "2026-03-24T08:00:00Z")], ..facts("Europe/Berlin") };
+    let pause = PausePeriod { from: at("2026-04-06T22:00:00Z"), until: at("2026-04-07T22:00:00Z") };
+    let paused = Facts { pauses: vec![pause], ..free.clone() };
+    // The second week ends on 7 April, day 14, with the measures of that day: the patient rests on it.
+    let told = |facts: &Facts| {
+        let plan = preview(fixture(), facts, "2026-03-24".parse().unwrap(), "2026-04-07".parse().unwrap());
+        let asked = plan.prompts.iter().map(|prompt| (prompt.id, Some(prompt.local_date)));
+        let dropped = plan.dropped.iter().map(|one| (one.id, None));
+        asked.chain(dropped).collect::<BTreeMap<_, _>>()
+    };
+    let (free, paused) = (told(&free), told(&paused));
+    let vanished: Vec<_> = free.keys().filter(|id| !paused.contains_key(id)).collect();
+    assert!(vanished.is_empty(), "{vanished:?}");
+    let later: Vec<_> = paused.values().flatten().filter(|date| date.to_string() > "2026-04-07".to_owned()).collect();
+    assert_eq!(later.iter().map(|date| date.to_string()).collect::<Vec<_>>(), ["2026-04-08"]);
+}

@@ -1,6 +1,7 @@
 //! The operations that show protocols and prompts, and those of a patient with a prompt.
 
 mod preview;
+mod preview_view;
 mod prompts;
 mod protocols;
 mod view;
