@@ -14,8 +14,9 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::model::{Header as _, ItemRow};
+use super::model::{Header as _, ItemKind, ItemRow};
 use super::pages::{BYTES, Filter};
+use super::seal::{self, SealedHeader};
 use super::store::table::ItemTable as _;
 use super::view::{self, ItemPresenter, ItemView, Visible};
 use crate::care::door::Policy;
@@ -73,24 +74,35 @@ impl CursorKey for ReaderPosition {
 }
 
 /// An item on the way of the walk.
-struct Found {
+struct Found<T: ItemKind> {
     place: Place,
     id: Id<Any>,
     sections: Sections,
+    /// Its header; `None` if it does not open.
+    header: Option<SealedHeader<T::Header>>,
+    /// The whole row, if the walk has read it.
+    row: Option<ItemRow>,
 }
 
 /// What the walk of a page found, in the order of the list.
-struct Walk {
-    found: Vec<Found>,
+struct Walk<T: ItemKind> {
+    found: Vec<Found<T>>,
     /// The place at which it ended; `None` at the end of the list.
     end: Option<Position>,
     /// Whether every item of the dates found is among them.
     whole: bool,
 }
 
-/// The result of the unit of a reader's list, still sealed.
-struct SharedRows {
-    rows: Vec<(ItemRow, Sections)>,
+/// An item that a reader may see: its sections are still sealed.
+struct SharedRow<T: ItemKind> {
+    row: ItemRow,
+    sections: Sections,
+    header: Option<SealedHeader<T::Header>>,
+}
+
+/// The result of the unit of a reader's list.
+struct SharedRows<T: ItemKind> {
+    rows: Vec<SharedRow<T>>,
     around: ContextSource,
     next: Option<ReaderPosition>,
 }
@@ -111,10 +123,17 @@ pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
     let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
     let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
     let SharedRows { rows, around, next } = found;
-    let opened = apart(rows.iter().map(|(row, _)| row.bytes()).sum(), move || {
-        let render = |(row, sections)| {
-            let item = Visible { row, shared: Some(sections), openings: None };
-            let view = view::render::<T>((&keys, patient), &item, &around, manner);
+    let opened = apart(rows.iter().map(|shared| shared.row.bytes()).sum(), move || {
+        let render = |shared: SharedRow<T>| {
+            let item = Visible { row: shared.row, shared: Some(shared.sections), openings: None };
+            let view = match shared.header {
+                Some(header) => {
+                    let parts = (item.row.id, item.row.parts.as_slice());
+                    let opened = seal::open_sections::<T>(&keys, patient, parts, (header, item.shared));
+                    opened.and_then(|opened| view::rendered::<T>(&item, opened, &around, manner))
+                }
+                None => view::render::<T>((&keys, patient), &item, &around, manner),
+            };
             Listed::new(item.row.id.uuid(), view.and_then(|view| view.tagged(&vault)))
         };
         rows.into_iter().map(render).collect::<Result<_>>()
@@ -129,7 +148,7 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     access: &Access<A>,
     filter: &F,
     page: PageRequest<ReaderPosition>,
-) -> Result<SharedRows> {
+) -> Result<SharedRows<T>> {
     let around = course::background(tx, access)?.open(access.keys()?, access.patient())?;
     let mut shared = SharedRows { rows: Vec::new(), around, next: None };
     let scan = filter.scan();
@@ -140,14 +159,14 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     let after = page.after.unwrap_or(FIRST);
     let until = scan.until.map_or(after.start, |until| after.start.min((until, Id::from_uuid(Uuid::nil()))));
     let from = ReaderPosition { start: until, ..after };
-    let walk = walk::<T, A>(tx, access, &shared.around, (from, scan.from, page.limit.items()))?;
-    let some = walk.found.get(..page.limit.items()).unwrap_or(&walk.found);
-    let ids: Vec<Id<Any>> = some.iter().map(|item| item.id).collect();
-    let mut rows: HashMap<Id<Any>, ItemRow> =
-        T::Table::list_done(tx, access, &ids)?.into_iter().map(|row| (row.id, row)).collect();
+    let mut walk = walk::<T, A>(tx, access, &shared.around, (from, scan.from, page.limit.items()))?;
+    let some = walk.found.len().min(page.limit.items());
+    let some = walk.found.get_mut(..some).unwrap_or_default();
+    let unread: Vec<Id<Any>> = some.iter().filter(|item| item.row.is_none()).map(|item| item.id).collect();
+    let mut rows = list_done::<T, A>(tx, access, &unread)?;
     let (mut bytes, mut shown) = (0, 0);
     for item in some {
-        let row = rows.remove(&item.id).filter(|_| !item.sections.is_empty());
+        let row = item.row.take().or_else(|| rows.remove(&item.id)).filter(|_| !item.sections.is_empty());
         let size = row.as_ref().map_or(0, ItemRow::bytes);
         if bytes > 0 && bytes + size > BYTES {
             break;
@@ -158,11 +177,22 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
             && admits::<T, F, A>(access, filter, &shared.around, (&row, item.sections))?
         {
             access.returns(row.id.uuid());
-            shared.rows.push((row, item.sections));
+            shared.rows.push(SharedRow { row, sections: item.sections, header: item.header.take() });
         }
     }
     shared.next = next(&walk, shown, from);
     Ok(shared)
+}
+
+fn list_done<T: ItemPresenter, A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    ids: &[Id<Any>],
+) -> Result<HashMap<Id<Any>, ItemRow>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(T::Table::list_done(tx, access, ids)?.into_iter().map(|row| (row.id, row)).collect())
 }
 
 fn admits<T: ItemPresenter, F: Filter<T>, A>(
@@ -175,13 +205,13 @@ fn admits<T: ItemPresenter, F: Filter<T>, A>(
         return Ok(true);
     }
     let parts = (row.id, row.parts.as_slice());
-    let opened = super::seal::open::<T>(access.keys()?, access.patient(), parts, Some(sections));
+    let opened = seal::open::<T>(access.keys()?, access.patient(), parts, Some(sections));
     let admits = opened.and_then(|opened| filter.admits(&opened, around));
     Ok(Error::skip_damaged(admits)?.unwrap_or(false))
 }
 
 /// Returns the place at which the next page begins, when the first `shown` items of the walk were looked at.
-fn next(walk: &Walk, shown: usize, from: ReaderPosition) -> Option<ReaderPosition> {
+fn next<T: ItemKind>(walk: &Walk<T>, shown: usize, from: ReaderPosition) -> Option<ReaderPosition> {
     let last = shown.checked_sub(1).and_then(|last| walk.found.get(last));
     match (walk.end, last) {
         (None, _) if shown == walk.found.len() => None,
@@ -211,7 +241,7 @@ fn walk<T: ItemPresenter, A>(
     access: &Access<A>,
     around: &ContextSource,
     (from, since, room): (ReaderPosition, Option<Timestamp>, usize),
-) -> Result<Walk> {
+) -> Result<Walk<T>> {
     let link = (access.link().ok_or(Error::NotFound)?, T::grants());
     let (mut found, mut end, mut steps) = (Vec::new(), from.start, 0);
     loop {
@@ -219,19 +249,29 @@ fn walk<T: ItemPresenter, A>(
         steps += 1;
         end = rest.unwrap_or(end);
         let ids: Vec<Id<Any>> = open.keys().copied().collect();
-        for (id, part, at) in T::Table::list_done_headers(tx, access, &ids)? {
-            let header = super::open_header::<T>(access.keys()?, access.patient(), id, &part);
-            let date = Error::skip_damaged(header)?.map_or_else(
+        // The page shows most of the first step: their rows are read at once.
+        let headers: Vec<_> = if steps == 1 {
+            let rows = list_done::<T, A>(tx, access, &ids)?.into_values();
+            rows.map(|row| (row.id, row.parts.first().cloned(), row.occurred_at, Some(row))).collect()
+        } else {
+            let headers = T::Table::list_done_headers(tx, access, &ids)?.into_iter();
+            headers.map(|(id, part, at)| (id, Some(part), at, None)).collect()
+        };
+        for (id, part, at, row) in headers {
+            let part = part.ok_or_else(|| Error::corrupt(T::TABLE, id))?;
+            let header = seal::open_sealed_header::<T>(access.keys()?, access.patient(), id, &part);
+            let header = Error::skip_damaged(header)?;
+            let date = header.as_ref().map_or_else(
                 || around.zone_at(at).date(at),
-                |header| header.circumstances().local_date(|at| around.zone_at(at)),
+                |opened| opened.header.circumstances().local_date(|at| around.zone_at(at)),
             );
             let place = (Reverse(date), access.keys()?.place(id.uuid())?);
             if place > from.shown {
-                found.push(Found { place, id, sections: open.get(&id).copied().unwrap_or_default() });
+                found.push(Found { place, id, sections: open.get(&id).copied().unwrap_or_default(), header, row });
             }
         }
         let more = rest.is_some();
-        let left = |item: &Found| more && midnight(item.place.0.0).saturating_sub(DAY).is_ok_and(|at| at <= end.0);
+        let left = |item: &Found<T>| more && midnight(item.place.0.0).saturating_sub(DAY).is_ok_and(|at| at <= end.0);
         let whole = found.iter().filter(|item| !left(item)).count();
         if more && whole <= room && steps < STEPS {
             continue;

@@ -22,9 +22,10 @@ struct TimedValue<V> {
 
 /// A header, with the server's own fields.
 #[derive(Serialize, Deserialize)]
-struct SealedHeader<H> {
+pub struct SealedHeader<H> {
     #[serde(flatten)]
-    header: H,
+    /// The header.
+    pub header: H,
     #[serde(default)]
     clock_suspect: bool,
     /// The body that created the item, if it was created by PUT.
@@ -165,10 +166,20 @@ impl<T: ItemKind> OpenedItem<T> {
 ///
 /// When it cannot be opened.
 pub fn open_header<T: ItemKind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, header: &Part) -> Result<T::Header> {
-    Ok(kept::<T>(keys, patient, id, header)?.header)
+    Ok(open_sealed_header::<T>(keys, patient, id, header)?.header)
 }
 
-fn kept<T: ItemKind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, part: &Part) -> Result<SealedHeader<T::Header>> {
+/// Opens the header of an item with the server's own fields, for [`open_sections`].
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn open_sealed_header<T: ItemKind>(
+    keys: &Keys,
+    patient: Id<Patient>,
+    id: Id<Any>,
+    part: &Part,
+) -> Result<SealedHeader<T::Header>> {
     let place = place::<T>(patient, id, "meta", part.rev);
     let sealed = part.sealed.as_ref().ok_or_else(|| keys.damaged(&place))?;
     let stamped: TimedValue<SealedHeader<T::Header>> = keys.open_json(&place, sealed)?;
@@ -187,18 +198,33 @@ pub fn open<T: ItemKind>(
     (id, parts): (Id<Any>, &[Part]),
     shared: Option<Sections>,
 ) -> Result<OpenedItem<T>> {
-    let whole = place::<T>(patient, id, "content", 0);
-    let (header, rest) = parts.split_first().ok_or_else(|| keys.damaged(&whole))?;
-    let SealedHeader { header, clock_suspect, creation } = kept::<T>(keys, patient, id, header)?;
-    let mut opened = Vec::with_capacity(rest.len());
-    for (section, part) in T::SECTIONS.iter().zip(rest) {
+    let header = parts.first().ok_or_else(|| keys.damaged(&place::<T>(patient, id, "content", 0)))?;
+    let header = open_sealed_header::<T>(keys, patient, id, header)?;
+    open_sections(keys, patient, (id, parts), (header, shared))
+}
+
+/// Opens the `shared` sections of an item whose header is open: [`open`] without its first step.
+///
+/// # Errors
+///
+/// When a section cannot be opened.
+pub fn open_sections<T: ItemKind>(
+    keys: &Keys,
+    patient: Id<Patient>,
+    (id, parts): (Id<Any>, &[Part]),
+    (header, shared): (SealedHeader<T::Header>, Option<Sections>),
+) -> Result<OpenedItem<T>> {
+    let SealedHeader { header, clock_suspect, creation } = header;
+    let mut sections = Vec::with_capacity(T::SECTIONS.len());
+    for (section, part) in T::SECTIONS.iter().zip(parts.iter().skip(1)) {
         let shown = shared.is_none_or(|shared| section.grant.is_some_and(|grant| shared.has(grant)));
         let sealed = part.sealed.as_ref().filter(|_| shown);
         let open = |sealed: &Vec<u8>| keys.open_json(&place::<T>(patient, id, section.column, part.rev), sealed);
         let stamped: Option<TimedValue<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
-        opened.push(stamped);
+        sections.push(stamped);
     }
-    Ok(OpenedItem { header, clock_suspect, creation, sections: opened, keys: keys.clone(), place: whole })
+    let place = place::<T>(patient, id, "content", 0);
+    Ok(OpenedItem { header, clock_suspect, creation, sections, keys: keys.clone(), place })
 }
 
 /// Opens one section of an item; `None` when it is empty.

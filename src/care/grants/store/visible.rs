@@ -20,6 +20,9 @@ pub type Open = BTreeMap<Id<Any>, Sections>;
 /// A place among the items of a patient, newest first.
 pub type Position = (Timestamp, Id<Any>);
 
+/// The earliest instant of a list without one.
+const BEGINNING: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+
 /// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
 /// of the predicate. An entry and a response that share an id are two items.
 macro_rules! visible_items {
@@ -122,14 +125,10 @@ pub fn visible_page<A>(
 ) -> Result<(Open, Option<Position>)> {
     // Several grants may open one item: room for two each.
     let limit = items.saturating_mul(2).max(64);
-    let mut query = visible_items!(access.patient(), link, of, access.now())
+    let mut rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
         .filter(grant_items::occurred_at.le(At(before.0)))
         .filter(grant_items::occurred_at.lt(At(before.0)).or(grant_items::item_id.lt(before.1)))
-        .into_boxed();
-    if let Some(since) = since {
-        query = query.filter(grant_items::occurred_at.ge(At(since)));
-    }
-    let mut rows: Vec<Opening> = query
+        .filter(grant_items::occurred_at.ge(At(since.unwrap_or(BEGINNING))))
         .order((grant_items::occurred_at.desc(), grant_items::item_id.desc()))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .load(tx.conn())?;
