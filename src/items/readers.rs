@@ -242,10 +242,9 @@ fn walk<T: ItemPresenter, A>(
     around: &ContextSource,
     (from, since, room): (ReaderPosition, Option<Timestamp>, usize),
 ) -> Result<Walk<T>> {
-    let link = (access.link().ok_or(Error::NotFound)?, T::grants());
     let (mut found, mut end, mut steps) = (Vec::new(), from.start, 0);
     loop {
-        let (open, rest) = visible_page(tx, access, link, (end, since), STEP)?;
+        let (open, rest) = visible_page(tx, access, T::grants(), (end, since), STEP)?;
         steps += 1;
         end = rest.unwrap_or(end);
         let ids: Vec<Id<Any>> = open.keys().copied().collect();

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use super::rows::{GrantKey, ItemRow, ReaderRow};
 use crate::care::Access;
 use crate::care::grants::model::Sections;
-use crate::care::store::LinkRow;
-use crate::db::schema::{care_links, grant_items, grant_readers, grants};
+use crate::care::model::LinkState;
+use crate::care::store;
+use crate::db::schema::{grant_items, grant_readers, grants};
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Any, CareLink, Grant};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 
 /// The sections of each item that a reader sees.
 pub type Open = BTreeMap<Id<Any>, Sections>;
@@ -23,9 +24,9 @@ pub type Position = (Timestamp, Id<Any>);
 /// The earliest instant of a list without one.
 const BEGINNING: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
-/// Selects the items of a kind with sections `$of` that the holder of `$link` may see at `$now`. This is the only place
-/// of the predicate. An entry and a response that share an id are two items.
-macro_rules! visible_items {
+/// Joins the items of a kind with sections `$of` to the grants that open them to the holder of `$link` at `$now`. This
+/// is the only place of the predicate. An entry and a response that share an id are two items.
+macro_rules! granted_items {
     ($patient:expr, $link:expr, $of:expr, $now:expr) => {
         grant_items::table
             .inner_join(
@@ -37,35 +38,31 @@ macro_rules! visible_items {
                     .eq(grant_items::patient_id)
                     .and(grant_readers::grant_id.eq(grant_items::grant_id))),
             )
-            .inner_join(
-                care_links::table.on(care_links::id
-                    .eq(grant_readers::link_id)
-                    .and(care_links::patient_id.eq(grant_items::patient_id))),
-            )
             .filter(grant_items::patient_id.eq($patient))
             .filter(grant_readers::link_id.eq($link))
-            .filter(care_links::state.eq("active"))
             .filter(grants::sections.ge($of.range().0))
             .filter(grants::sections.lt($of.range().1))
             .filter(grants::closed_at.is_null())
             .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
-            .select((
-                (grant_items::occurred_at, grant_items::item_id),
-                (
-                    columns::<Stored<ItemRow>>(),
-                    (grants::id, columns::<Stored<GrantKey>>()),
-                    columns::<Stored<ReaderRow>>(),
-                    columns::<Stored<LinkRow>>(),
-                ),
-            ))
     };
 }
 
-/// An item with the grant, the reader and the reader's link that open it, after the place of the item.
-type Opening = ((At, Id<Any>), (Stored<ItemRow>, (Id<Grant>, Stored<GrantKey>), Stored<ReaderRow>, Stored<LinkRow>));
+/// An item with the grant that opens it and the reader's row.
+type Opening = ((Id<Any>, Stored<ItemRow>), (Id<Grant>, Stored<GrantKey>), Stored<ReaderRow>);
+
+/// The columns of an [`Opening`].
+macro_rules! opening {
+    () => {
+        (
+            (grant_items::item_id, columns::<Stored<ItemRow>>()),
+            (grants::id, columns::<Stored<GrantKey>>()),
+            columns::<Stored<ReaderRow>>(),
+        )
+    };
+}
 
 /// Finds those of `items` that the holder of `link` may see now. All are of the kind with sections `of`. Hidden and
-/// absent items are left out.
+/// absent items are left out, and all of them if the link is not active.
 pub fn visible<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -73,21 +70,31 @@ pub fn visible<A>(
     of: Sections,
     items: &[Id<Any>],
 ) -> Result<Open> {
-    let rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
+    if access.link() != Some(link) && !is_active(tx, access, link)? {
+        return Ok(Open::new());
+    }
+    let rows: Vec<Opening> = granted_items!(access.patient(), link, of, access.now())
         .filter(grant_items::item_id.eq_any(items.iter().copied()))
+        .select(opening!())
         .load(tx.conn())?;
     folded(tx, rows)
 }
 
-/// Returns the open sections of the items whose rows fit their MACs. Most items are of few grants, so a grant, its
-/// reader and the link are checked once for each grant, and what was checked is used for all of its items.
+/// Whether a link that is not the caller's is an active one of the patient.
+fn is_active<A>(tx: &mut Tx<'_>, access: &Access<A>, link: Id<CareLink>) -> Result<bool> {
+    let link = store::find_link(tx, link)?;
+    Ok(link.is_some_and(|link| link.patient == access.patient() && link.state == LinkState::Active))
+}
+
+/// Returns the open sections of the items whose rows fit their MACs. Most items are of few grants, so a grant and its
+/// reader are checked once for each grant, and what was checked is used for all of its items.
 fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
     let mut open = Open::new();
     let mut grants: HashMap<Id<Grant>, Option<Sections>> = HashMap::new();
-    for ((_, id), (item, (grant_id, grant), reader, link)) in rows {
+    for ((id, item), (grant_id, grant), reader) in rows {
         let sections = match grants.get(&grant_id) {
             Some(sections) => *sections,
-            None => *grants.entry(grant_id).or_insert(opened(tx, grant, reader, link)?),
+            None => *grants.entry(grant_id).or_insert(opened(tx, grant, reader)?),
         };
         let Some(sections) = sections else { continue };
         // Another grant may have opened as much of the item already.
@@ -102,45 +109,48 @@ fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
     Ok(open)
 }
 
-/// Returns the sections of a grant if its row, that of its reader and the reader's link fit their MACs.
-fn opened(
-    tx: &Tx<'_>,
-    grant: Stored<GrantKey>,
-    reader: Stored<ReaderRow>,
-    link: Stored<LinkRow>,
-) -> Result<Option<Sections>> {
-    let reads = reader.checked(tx)?.zip(link.checked(tx)?).is_some();
+/// Returns the sections of a grant if its row and that of its reader fit their MACs.
+fn opened(tx: &Tx<'_>, grant: Stored<GrantKey>, reader: Stored<ReaderRow>) -> Result<Option<Sections>> {
+    let reads = reader.checked(tx)?.is_some();
     Ok(grant.checked(tx)?.filter(|_| reads).map(|grant| Sections::from_bits(grant.sections)))
 }
 
-/// Lists what the holder of `link` may see now of a kind with sections `of`, newest first: what happened before
-/// `before`, and not before `since`. Returns about `items` items, and the place after which there may be more. Rests on
-/// the index `grant_items_list`.
+/// Lists what the caller, whose link the door has checked, may see now of a kind with sections `of`, newest first: what
+/// happened before `before`, and not before `since`. Returns about `items` items, and the place after which there may
+/// be more. Rests on the index `grant_items_list`.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] for callers without a link.
 pub fn visible_page<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
-    (link, of): (Id<CareLink>, Sections),
+    of: Sections,
     (before, since): (Position, Option<Timestamp>),
     items: usize,
 ) -> Result<(Open, Option<Position>)> {
+    let link = access.link().ok_or(Error::NotFound)?;
     // Several grants may open one item: room for two each.
     let limit = items.saturating_mul(2).max(64);
-    let mut rows: Vec<Opening> = visible_items!(access.patient(), link, of, access.now())
+    let mut rows: Vec<(At, Opening)> = granted_items!(access.patient(), link, of, access.now())
         .filter(grant_items::occurred_at.le(At(before.0)))
         .filter(grant_items::occurred_at.lt(At(before.0)).or(grant_items::item_id.lt(before.1)))
         .filter(grant_items::occurred_at.ge(At(since.unwrap_or(BEGINNING))))
         .order((grant_items::occurred_at.desc(), grant_items::item_id.desc()))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select((grant_items::occurred_at, opening!()))
         .load(tx.conn())?;
-    let cut_off = rows.last().map(|(place, _)| *place).filter(|_| rows.len() == limit);
-    let Some(cut_off) = cut_off else {
-        return Ok((folded(tx, rows)?, None));
-    };
-    // Some grants of the last item may be missing.
-    rows.retain(|(place, _)| *place != cut_off);
-    let Some((last, _)) = rows.last() else {
-        return Ok((visible(tx, access, link, of, &[cut_off.1])?, Some((cut_off.0.0, cut_off.1))));
-    };
-    let last = (last.0.0, last.1);
-    Ok((folded(tx, rows)?, Some(last)))
+    let place = |(at, ((id, _), ..)): &(At, Opening)| (at.0, *id);
+    let cut_off = rows.last().map(place).filter(|_| rows.len() == limit);
+    if let Some(cut_off) = cut_off {
+        // Some grants of the last item may be missing.
+        rows.retain(|row| place(row) != cut_off);
+    }
+    let last = rows.last().map(place);
+    let open = folded(tx, rows.into_iter().map(|(_, opening)| opening).collect())?;
+    match (cut_off, last) {
+        (None, _) => Ok((open, None)),
+        (Some(_), Some(last)) => Ok((open, Some(last))),
+        (Some((at, id)), None) => Ok((visible(tx, access, link, of, &[id])?, Some((at, id)))),
+    }
 }
