@@ -269,9 +269,11 @@ async fn a_keyring_older_than_the_data_is_said_until_the_newest_is_back() {
         let line = text.lines().find_map(|line| line.strip_prefix("keyring_changes_missing "));
         line.unwrap().to_owned()
     };
+    // The log is whole once the server has ended: a thread of its own writes it.
     let stopped = async |mut server: Child| {
         server.ask_to_stop();
         assert!(server.ended(std::time::Duration::from_secs(20)).await.success());
+        server.logged()
     };
     std::fs::copy(&keyring, copy("old")).unwrap();
     let server = Child::serve(&database, &[]).await;
@@ -293,8 +295,8 @@ async fn a_keyring_older_than_the_data_is_said_until_the_newest_is_back() {
         // A clinic, three accounts, and a patient.
         assert_eq!(said, serde_json::json!([{ "code": "keyring_older_than_data", "count": 5 }]));
         assert_eq!(metric(&web).await, "5");
-        assert!(server.logged().contains(older), "{}", server.logged());
-        stopped(server).await;
+        let log = stopped(server).await;
+        assert!(log.contains(older), "{log}");
     }
 
     put(copy("new"));
@@ -302,7 +304,8 @@ async fn a_keyring_older_than_the_data_is_said_until_the_newest_is_back() {
     assert!(status.success() && !said.contains(older), "{said}");
     let server = Child::serve(&database, &[]).await;
     assert_eq!(warnings(&Web::new(&server.url)).await, serde_json::json!([]));
-    assert!(!server.logged().contains(older));
+    let log = stopped(server).await;
+    assert!(!log.contains(older), "{log}");
 }
 
 #[actix_web::test]
