@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::anchor::Candidate;
 use super::calendar::{Calendar, days};
+use super::candidate::Candidate;
 use super::model::{DropReason, Dropped, Planned};
 use super::place::{Placement, Placer};
 use super::sessions::Sessions;

@@ -1,7 +1,7 @@
 //! Planning: a pure function of protocol, facts and time.
 //!
-//! 1. `anchor`: the prompts that infusions, coming sessions and the calendar call for, and the slots in which each may
-//!    be placed.
+//! 1. `anchor` and `recurring`: the prompts that infusions, coming sessions and the calendar call for, and the slots in
+//!    which each may be placed. `conditions` says which rules ask at all, `builder` what has gone out already.
 //! 2. `cap`: date by date, in order of priority, the prompts that keep every cap and spacing are taken; then reminders
 //!    take the remaining places.
 //! 3. `place`: the instant of one prompt: zone history, spacing, quiet hours, silences, readiness, pauses.
@@ -11,11 +11,15 @@
 //! prompts as planning today.
 
 mod anchor;
+mod builder;
 mod calendar;
+mod candidate;
 mod cap;
+mod conditions;
 mod model;
 mod place;
 mod readiness;
+mod recurring;
 mod sessions;
 mod silence;
 mod slots;
@@ -23,6 +27,7 @@ mod slots;
 use jiff::{Timestamp, ToSpan};
 
 pub use model::{DropReason, Dropped, Plan, Planned, Why};
+pub use silence::{UntoldEnd, silence};
 
 use super::facts::Facts;
 use super::protocol::{Protocol, Rule};
@@ -39,7 +44,7 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let protocol = edited.as_ref().unwrap_or(protocol);
     let calendar = calendar::Calendar::new(facts);
     let today = calendar.date(now);
-    let range = anchor::Range {
+    let range = candidate::Range {
         first: today.saturating_sub(PAST_DAYS.days()),
         last: today.saturating_add((protocol.horizon_days + MARGIN_DAYS).days()),
     };
