@@ -3,40 +3,29 @@
 use jiff::{SignedDuration, ToSpan};
 
 use super::builder::{CandidateBuilder, Limits};
-use super::calendar::{Calendar, days};
-use super::candidate::{Candidate, Range};
-use super::conditions::Conditions;
-use super::model::{DropReason, Dropped, Why};
+use super::calendar::days;
+use super::model::{DropReason, Why};
 use super::sessions::{Session, Sessions};
 use super::slots::{Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, later_days, windows};
-use crate::planning::facts::Facts;
-use crate::planning::protocol::{Anchor, PromptKind, Protocol};
+use crate::planning::protocol::{Anchor, PromptKind};
 
-/// Collects the prompts that are called for on the dates of `range`.
-pub(super) fn candidates<'a>(
-    protocol: &'a Protocol,
-    facts: &'a Facts,
-    calendar: &'a Calendar<'a>,
-    sessions: &Sessions<'a>,
-    range: Range,
-    dropped: &mut Vec<Dropped>,
-) -> Vec<Candidate<'a>> {
-    let conditions = Conditions { protocol, facts, calendar };
-    let found = Vec::with_capacity(64);
-    let mut calls = CandidateBuilder { protocol, facts, calendar, conditions, range, found, dropped };
+/// Collects the prompts that are called for.
+pub(super) fn collect<'a>(calls: &mut CandidateBuilder<'a, '_>, sessions: &Sessions<'a>) {
+    let range = calls.range;
     for (n, session) in sessions.0.iter().enumerate() {
         let previous = n.checked_sub(1).and_then(|n| sessions.0.get(n));
         let next = sessions.0.get(n + 1);
-        let near = range.first.saturating_sub(protocol.horizon_days.days()) <= session.date
+        let near = range.first.saturating_sub(calls.protocol.horizon_days.days()) <= session.date
             && session.start_date <= range.last.saturating_add(7.days());
         if near {
             calls.preparation(session, previous);
             calls.days_after(session, next);
+            calls.after_silence(session, next);
         }
     }
+    calls.carry_one_a_day();
     calls.recurring(sessions);
     calls.orphans();
-    calls.found
 }
 
 impl CandidateBuilder<'_, '_> {
@@ -170,6 +159,7 @@ impl CandidateBuilder<'_, '_> {
                 candidate.awake = late != Evening::Usual;
                 candidate.card = late == Evening::Over;
             }
+            self.carry_over(rule, session, next);
         }
     }
 }

@@ -29,6 +29,9 @@ pub(super) struct CandidateBuilder<'a, 'b> {
     pub(super) calendar: &'a Calendar<'a>,
     pub(super) conditions: Conditions<'a>,
     pub(super) range: Range,
+    pub(super) now: Timestamp,
+    /// Whether something found follows from the patient's silence.
+    pub(super) awaits_activity: bool,
     pub(super) found: Vec<Candidate<'a>>,
     pub(super) dropped: &'b mut Vec<Dropped>,
 }
@@ -41,7 +44,32 @@ pub(super) struct Limits {
     pub(super) last_date: Option<Date>,
 }
 
-impl<'a> CandidateBuilder<'a, '_> {
+impl<'a, 'b> CandidateBuilder<'a, 'b> {
+    /// Begins with nothing found.
+    pub(super) fn new(
+        protocol: &'a Protocol,
+        facts: &'a Facts,
+        calendar: &'a Calendar<'a>,
+        (range, now): (Range, Timestamp),
+        dropped: &'b mut Vec<Dropped>,
+    ) -> Self {
+        let conditions = Conditions { protocol, facts, calendar };
+        let found = Vec::with_capacity(64);
+        Self { protocol, facts, calendar, conditions, range, now, awaits_activity: false, found, dropped }
+    }
+
+    /// Returns the id of an occurrence of `rule`.
+    pub(super) fn id(&self, rule: &Rule, session: Option<&Session<'_>>, occurrence: u32) -> Id<Prompt> {
+        let name = session.map(|session| session.fact.name());
+        self.facts.prompt_key.id(self.facts.patient, &rule.key, name, occurrence)
+    }
+
+    /// Adds the reason against an occurrence of `rule`.
+    pub(super) fn refuse(&mut self, rule: &Rule, session: Option<&Session<'_>>, occurrence: u32, reason: DropReason) {
+        let (id, anchor) = (self.id(rule, session, occurrence), session.map(|session| session.fact.id));
+        self.dropped.push(Dropped { id, rule_key: rule.key.clone(), anchor, reason });
+    }
+
     /// Adds a candidate, or the reason against it.
     pub(super) fn call(
         &mut self,
@@ -53,8 +81,7 @@ impl<'a> CandidateBuilder<'a, '_> {
         slots: impl Fn(&Calendar<'_>, SignedDuration) -> Vec<TimeSlot>,
     ) {
         let anchor = session.map(|session| session.fact.id);
-        let name = session.map(|session| session.fact.name());
-        let id = self.facts.prompt_key.id(self.facts.patient, &rule.key, name, occurrence);
+        let id = self.id(rule, session, occurrence);
         let out = self.facts.settled.iter().find(|settled| settled.id == id);
         let settled = out.map(|settled| settled.due_at);
         if let Some(out) = out.filter(|out| out.unanswered) {
@@ -88,6 +115,8 @@ impl<'a> CandidateBuilder<'a, '_> {
             id,
             anchor,
             occurrence,
+            priority: rule.priority,
+            carried_to: None,
             zero,
             wording: session.map_or(0, |session| rule.wording(session.number)),
             opens,
@@ -163,6 +192,8 @@ impl<'a> CandidateBuilder<'a, '_> {
                     id: settled.id,
                     anchor: None,
                     occurrence: 0,
+                    priority: rule.priority,
+                    carried_to: None,
                     zero: None,
                     wording: 0,
                     opens: settled.due_at,

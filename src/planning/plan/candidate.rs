@@ -27,6 +27,10 @@ pub(super) struct Candidate<'a> {
     pub(super) id: Id<Prompt>,
     pub(super) anchor: Option<Id<Infusion>>,
     pub(super) occurrence: u32,
+    /// The priority of its rule, or a lower one of what is carried over.
+    pub(super) priority: u8,
+    /// The date to which it is carried over, if it lapsed on the day before.
+    pub(super) carried_to: Option<Date>,
     /// The date of day 0.
     pub(super) zero: Option<Date>,
     /// The number of the wording of its text.

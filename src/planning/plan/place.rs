@@ -244,7 +244,7 @@ impl<'a> Placer<'a> {
         if candidate.deadline.is_some_and(|deadline| due > deadline) {
             return Some(DropReason::TooLate);
         }
-        let recurring = matches!(candidate.rule.anchor, Anchor::Weekly | Anchor::Monthly);
+        let recurring = candidate.rule.recurs() || matches!(candidate.rule.anchor, Anchor::AfterStop(_));
         if recurring && self.sessions.are_near(self.calendar.date(due)) {
             return Some(DropReason::Superseded);
         }

@@ -10,6 +10,34 @@ use super::{between, minutes};
 use crate::planning::caps::Compact;
 use crate::planning::protocol::{Anchor, Expiry};
 
+/// The place of a prompt among the sessions.
+pub(super) struct Circumstances<'s> {
+    pub(super) session: &'s Session<'s>,
+    pub(super) next: Option<&'s Session<'s>>,
+    pub(super) date: Date,
+}
+
+impl<'s> Circumstances<'s> {
+    /// What is not of the template comes before the date of the next session, and not after an end that nobody told.
+    pub(super) fn outside_the_template<'f>(&self, times: &'f dyn Fn(SignedDuration) -> Vec<Chance>) -> Wanted<'s, 'f> {
+        let &Self { session, next, date } = self;
+        let merged = next.is_some_and(|next| next.starts_on <= session.starts_on);
+        let too_late = next.is_some_and(|next| next.starts_on <= date);
+        let untold = session.fact.provisional && between(session.day_zero, date) > 1;
+        Wanted {
+            session: Some(session),
+            hangs_on: session.fact.ended_at,
+            against: Against::of(merged, too_late || untold),
+            not_after: None,
+            starts: None,
+            last_date: next.map(|next| next.starts_on.yesterday().unwrap()),
+            though_quiet: false,
+            card: false,
+            times,
+        }
+    }
+}
+
 impl<'a> Found<'_, 'a> {
     /// "Preparation", "Series".
     pub(super) fn before(
@@ -176,10 +204,14 @@ impl<'a> Found<'_, 'a> {
                 .flat_map(|day| world.parts(rule, day, jitter))
                 .collect()
         };
+        let stopped = self.gave_up(rule).is_some_and(|gave_up| gave_up < date);
+        if stopped {
+            self.not_asked_any_more.push((rule.key.clone(), date));
+        }
         let wanted = Wanted {
             session: None,
             hangs_on: None,
-            against: Against::Nothing,
+            against: Against::of(false, stopped),
             not_after: None,
             starts: None,
             last_date: None,

@@ -63,7 +63,7 @@ pub(super) fn reminders(world: &World<'_>, all: &[Placed<'_, '_>]) -> Vec<(Id<Pr
         (may && at > *due && fits).then_some(at)
     };
     let mut wanted: Vec<_> = all.iter().filter_map(|one| Some((half(one)?, one))).collect();
-    wanted.sort_by_key(|(at, (call, ..))| (world.date(*at), call.rule.priority, call.rule.kind, *at));
+    wanted.sort_by_key(|(at, (call, ..))| (world.date(*at), call.priority, call.rule.kind, *at));
     let mut given: Vec<(Id<Prompt>, Timestamp)> = Vec::new();
     let mut spaced: Vec<Timestamp> = Vec::new();
     for (at, (call, ..)) in wanted {
@@ -76,7 +76,7 @@ pub(super) fn reminders(world: &World<'_>, all: &[Placed<'_, '_>]) -> Vec<(Id<Pr
         let mut on_date: Vec<_> =
             all.iter().filter(|(_, due, _)| world.date(*due) == date).map(|(call, ..)| *call).collect();
         on_date.sort_by_key(|call| {
-            (call.went_out.is_none(), call.rule.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
+            (call.went_out.is_none(), call.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
         });
         let (most, _, free_dials) = world.cap(date);
         let (taken, _) = world.burden(free_dials, on_date.into_iter());

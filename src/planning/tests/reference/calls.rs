@@ -18,6 +18,8 @@ pub(super) struct Call<'a> {
     pub(super) id: Id<Prompt>,
     pub(super) anchor: Option<Id<Infusion>>,
     pub(super) occurrence: u32,
+    pub(super) priority: u8,
+    pub(super) carried_to: Option<Date>,
     pub(super) times: Vec<Chance>,
     pub(super) opens: Timestamp,
     pub(super) not_after: Option<Timestamp>,
@@ -40,7 +42,7 @@ impl Call<'_> {
 /// Collects the prompts that are called for from sixteen days ago to seventeen days ahead.
 pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
     let (first, last) = (world.today.saturating_sub(16.days()), world.today.saturating_add(17.days()));
-    let mut found = Found { world, calls: Vec::new(), taken_back: Vec::new() };
+    let mut found = Found { world, calls: Vec::new(), taken_back: Vec::new(), not_asked_any_more: Vec::new() };
     let sessions = world.sessions();
     let mut date = first;
     while date <= last {
@@ -49,11 +51,24 @@ pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
                 let previous = n.checked_sub(1).map(|n| &sessions[n]);
                 found.before(rule, date, first, session, previous);
                 found.after(rule, date, session, sessions.get(n + 1));
+                found.quiet(rule, date, session, sessions.get(n + 1));
             }
             found.again_and_again(rule, date, &sessions);
         }
         date = date.tomorrow().unwrap();
     }
+    for rule in &world.protocol.rules {
+        for (n, session) in sessions.iter().enumerate() {
+            found.once_more(rule, first, session, sessions.get(n + 1));
+        }
+        if let Some(gave_up) = found.gave_up(rule) {
+            let instead = std::mem::take(&mut found.not_asked_any_more);
+            let own: Vec<_> = instead.iter().filter(|(key, _)| *key == rule.key).map(|(_, date)| *date).collect();
+            found.not_asked_any_more = instead;
+            found.says_so(rule, gave_up, &own);
+        }
+    }
+    found.one_a_day();
     found.orphans(first, last);
     found.calls
 }
@@ -61,8 +76,10 @@ pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
 /// The calls found so far.
 pub(super) struct Found<'w, 'a> {
     pub(super) world: &'w World<'a>,
-    calls: Vec<Call<'a>>,
+    pub(super) calls: Vec<Call<'a>>,
     taken_back: Vec<Id<Prompt>>,
+    /// The dates of recurring rules that have stopped.
+    pub(super) not_asked_any_more: Vec<(String, Date)>,
 }
 
 /// The reason against a prompt that a rule calls for.
@@ -132,6 +149,8 @@ impl<'a> Found<'_, 'a> {
             id,
             anchor,
             occurrence,
+            priority: rule.priority,
+            carried_to: None,
             times,
             opens,
             not_after,
@@ -213,6 +232,8 @@ impl<'a> Found<'_, 'a> {
                     id: out.id,
                     anchor: None,
                     occurrence: 0,
+                    priority: rule.priority,
+                    carried_to: None,
                     times: Vec::new(),
                     opens: out.due_at,
                     not_after: None,

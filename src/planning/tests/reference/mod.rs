@@ -9,6 +9,7 @@ mod calls;
 mod chances;
 mod patient;
 mod places;
+mod silences;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,7 @@ use self::patient::World;
 use super::*;
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
+use crate::planning::protocol::Anchor;
 
 /// The parts of a prompt that are compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +76,7 @@ fn day<'c, 'a>(world: &World<'a>, date: Date, calls: &[&'c Call<'a>], before: &[
         let with: Vec<_> = kept.iter().copied().chain([*call]).collect();
         let (prompts, total) = world.burden(free, with.iter().copied());
         let counts = call.counts();
-        let surely = call.rule.priority == 1 || call.went_out.is_some();
+        let surely = call.priority == 1 || call.went_out.is_some();
         if counts && !surely && (prompts > most || total > longest) {
             continue;
         }
@@ -99,7 +101,8 @@ fn in_order<'c, 'a>(
     let mut calls: Vec<_> = calls.iter().map(|call| (world.place(call, &[]).unwrap().0, *call)).collect();
     // Of two with the same time and the same key, the one that was taken first goes first.
     calls.sort_by_key(|(alone, call)| {
-        (one_part_first && call.rule.window.len() > 1, call.went_out.is_none(), *alone, &call.rule.key)
+        let any_time = matches!(call.rule.anchor, Anchor::AfterSilence { .. });
+        (one_part_first && (any_time || call.rule.window.len() > 1), call.went_out.is_none(), *alone, &call.rule.key)
     });
     let mut others = before.to_vec();
     let mut placed = Vec::new();
@@ -122,21 +125,13 @@ pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> V
         }
     }
     let protocol = &own;
-    let mut world = World { protocol, facts, today: Date::ZERO };
+    let mut world = World { protocol, facts, today: Date::ZERO, now };
     world.today = world.date(now);
     let calls = calls(&world);
     let mut by_date: Vec<(Date, &Call<'_>)> =
         calls.iter().filter_map(|call| Some((world.date(world.place(call, &[])?.0), call))).collect();
     by_date.sort_by_key(|(date, call)| {
-        (
-            *date,
-            call.went_out.is_none(),
-            call.rule.priority,
-            call.rule.kind,
-            call.opens,
-            &call.rule.key,
-            call.occurrence,
-        )
+        (*date, call.went_out.is_none(), call.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
     });
     let mut dates: Vec<_> = by_date.iter().map(|(date, _)| *date).collect();
     dates.dedup();

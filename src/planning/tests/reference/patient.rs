@@ -13,6 +13,7 @@ pub(super) struct World<'a> {
     pub(super) protocol: &'a Protocol,
     pub(super) facts: &'a Facts,
     pub(super) today: Date,
+    pub(super) now: Timestamp,
 }
 
 impl World<'_> {

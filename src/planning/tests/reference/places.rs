@@ -69,7 +69,7 @@ impl World<'_> {
             let moved = self.date(due) != self.date(planned);
             let strays = moved && call.last_date.is_some_and(|last| last < self.date(due));
             let late = call.not_after.is_some_and(|not_after| due > not_after);
-            let recurs = matches!(call.rule.anchor, Anchor::Weekly | Anchor::Monthly);
+            let recurs = matches!(call.rule.anchor, Anchor::Weekly | Anchor::Monthly | Anchor::AfterStop(_));
             let wrong = due >= expires || strays || late || (!safety && self.rests(due)) || self.too_soon(call, due);
             let wrong = wrong || recurs && self.near_a_session(self.date(due));
             if wrong { Err(Crowded(false)) } else { Ok((due, expires)) }
