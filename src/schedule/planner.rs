@@ -30,7 +30,7 @@ impl Planner for Plans {
         let changes = match request.feeds {
             FeedsPlan::Never => false,
             FeedsPlan::IfAwaited => store::awaits_activity(tx, &access)?,
-            FeedsPlan::Perhaps => store::awaits_activity(tx, &access)? || store::may_hold_otherwise(tx, &access)?,
+            FeedsPlan::Perhaps => store::may_hold_otherwise(tx, &access)?,
             FeedsPlan::Always => true,
         };
         if !changes {

@@ -99,8 +99,9 @@ pub fn awaits_activity<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     Ok(Both(own.select(patients::awaits_activity)).get_result(tx.conn())?)
 }
 
-/// Whether writing, deleting or bringing back an entry may have changed [`holds`]. It may, unless the newest two
-/// entries are closed to everybody. It runs after every such write: it is cheap, and errs towards true.
+/// Whether writing, deleting or bringing back an entry may change the plan: because that waits for activity, or because
+/// [`holds`] may have changed. They may, unless the newest two entries are closed to everybody. It runs after every such
+/// write: it is cheap, and errs towards true.
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     let opened = grant_items::table
         .inner_join(
@@ -109,17 +110,18 @@ pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool
         .filter(grant_items::patient_id.eq(entries::patient_id))
         .filter(grant_items::item_id.eq(entries::id))
         .filter(grants::closed_at.is_null());
-    let newest: Vec<bool> = Both(
+    let awaits = patients::table.filter(patients::id.eq(access.patient())).select(patients::awaits_activity);
+    let newest: Vec<(bool, Option<bool>)> = Both(
         entries::table
             .filter(entries::patient_id.eq(access.patient()))
             .filter(entries::deleted_at.is_null())
             .filter(entries::draft.eq(false))
             .order((entries::occurred_at.desc(), entries::id.desc()))
             .limit(2)
-            .select(exists(opened)),
+            .select((exists(opened), awaits.single_value())),
     )
     .load(tx.conn())?;
-    Ok(newest.len() < 2 || newest.contains(&true))
+    Ok(newest.len() < 2 || newest.iter().any(|(opened, awaits)| *opened || *awaits == Some(true)))
 }
 
 /// Returns the start of care.

@@ -19,6 +19,7 @@ use crate::planning::protocol::{Anchor, Protocol, Rule};
 
 /// A silence is foreseen by this much, as plans are made once a day, and a day may have an hour more.
 const AHEAD: SignedDuration = SignedDuration::from_hours(25);
+const A_DAY: SignedDuration = SignedDuration::from_hours(24);
 
 fn plus(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
@@ -76,11 +77,10 @@ impl<'a> CandidateBuilder<'a, '_> {
             let from = plus(end.max(active), length).max(plus(end, starts));
             let until = ends.map_or(Timestamp::MAX, |ends| plus(end, ends));
             let date = self.calendar.date(from);
-            let id = self.id(rule, Some(session), 0);
-            let went_out = self.facts.settled.iter().any(|past| past.id == id);
             if from >= until {
-                // It may have been planned before the patient became active.
-                if plus(end, length) <= active && !went_out {
+                // It may have been planned before the patient became active, and wait for the end of a night.
+                let perhaps_planned = plus(end, length) <= active && self.now < plus(until, A_DAY);
+                if perhaps_planned && !self.went_out(rule, session) {
                     self.refuse(rule, Some(session), 0, DropReason::Answered);
                 }
                 continue;
@@ -92,19 +92,30 @@ impl<'a> CandidateBuilder<'a, '_> {
             let against = cut_after(session, next, date);
             let eve = next.and_then(|next| next.start_date.yesterday().ok());
             let limits = Limits { last_date: eve, ..Limits::default() };
-            self.awaits_activity |= !went_out;
+            self.awaits_activity |= !self.went_out(rule, session);
             self.call(rule, Some(session), 0, against, limits, |_, _| {
                 vec![TimeSlot { from, opens: from, until, base: date, why: Why::Silence }]
             });
         }
     }
 
+    /// Whether the first prompt of `rule` for `session` has gone out.
+    fn went_out(&self, rule: &Rule, session: &Session<'_>) -> bool {
+        let id = self.id(rule, Some(session), 0);
+        self.facts.settled.iter().any(|past| past.id == id)
+    }
+
     /// Collects the prompt of an exercise that lapsed once more, for the next day, if `rule` is carried over.
     pub(super) fn carry_over(&mut self, rule: &'a Rule, session: &Session<'_>, next: Option<&Session<'_>>) {
         let protocol = self.protocol;
         let Some(carry) = protocol.carry_over.filter(|_| protocol.carries_over(rule)) else { return };
+        let facts = self.facts;
+        let mut lapsed = facts.settled.iter().filter(|past| past.lapsed && past.rule_key == rule.key).peekable();
+        if lapsed.peek().is_none() {
+            return;
+        }
         let first = self.id(rule, Some(session), 0);
-        let lapsed = self.facts.settled.iter().find(|past| past.id == first && past.lapsed);
+        let lapsed = lapsed.find(|past| past.id == first);
         let Some(date) = lapsed.and_then(|past| self.calendar.date(past.due_at).tomorrow().ok()) else { return };
         if !self.range.holds(date) {
             return;
@@ -130,6 +141,9 @@ impl<'a> CandidateBuilder<'a, '_> {
         for (date, one) in self.found.iter().filter_map(|one| Some((one.carried_to?, one))) {
             let rank = rank(one);
             best.entry(date).and_modify(|best| *best = rank.min(*best)).or_insert(rank);
+        }
+        if best.is_empty() {
+            return;
         }
         let dropped = &mut *self.dropped;
         self.found.retain(|one| {

@@ -148,6 +148,14 @@ fn rule_silence_no_message_in_a_pause_on_the_day_of_the_next_session_or_after_an
     assert_eq!(with(&|facts| facts.infusions[0].provisional = true), [DropReason::Provisional]);
     let left_out = Override { rule_key: "adapt.quiet".into(), change: RuleChange::LeftOut };
     assert_eq!(with(&|facts| facts.overrides.push(left_out.clone())), [DropReason::LeftOut]);
+    // What a night moved does not move into the day of the next session.
+    let night = |next: &str| {
+        let facts = since("2026-09-07T19:30:00Z");
+        let infusions = facts.infusions.iter().cloned().chain([coming(2, next)]).collect();
+        planned(&Facts { infusions, ..facts }, "2026-09-09T19:00:00Z")
+    };
+    assert_eq!(why_not(&night("2026-09-10T15:00:00Z"), "adapt.quiet"), [DropReason::QuietHours]);
+    assert_eq!(of(&night("2026-09-11T15:00:00Z"), "adapt.quiet"), [("2026-09-10 08:00".to_owned(), Why::QuietHours)]);
     // The day before a session it may come.
     let mut facts = since(BEFORE);
     facts.infusions.push(coming(2, "2026-09-10T15:00:00Z"));
