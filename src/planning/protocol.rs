@@ -368,16 +368,16 @@ impl Protocol {
 
     /// Whether prompts of `rule` that lapse come once more on the next day: exercises of a day that expire soon.
     pub fn carries_over(&self, rule: &Rule) -> bool {
-        let Some(carry) = self.carry_over else { return false };
-        let soon = match (rule.expires, rule.window.first()) {
-            (Expiry::Hours(hours), Some(_)) => hours < carry.expires_within_hours,
+        let Some(carry) = self.carry_over.filter(|_| rule.kind == PromptKind::Exercise) else { return false };
+        let within = SignedDuration::from_hours(carry.expires_within_hours);
+        let Anchor::Day(_) = rule.anchor else { return false };
+        match (rule.expires, rule.window.first()) {
+            (Expiry::Hours(hours), _) => SignedDuration::from_hours(hours) < within,
             (Expiry::Until { days: 0, time }, Some(part)) => {
-                time.duration_since(self.windows.span(*part).from)
-                    < SignedDuration::from_hours(carry.expires_within_hours)
+                time.duration_since(self.windows.span(*part).from) < within
             }
-            _ => false,
-        };
-        rule.kind == PromptKind::Exercise && matches!(rule.anchor, Anchor::Day(_)) && soon
+            (Expiry::Until { .. }, _) => false,
+        }
     }
 
     /// Finds the rule with this key.

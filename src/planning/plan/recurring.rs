@@ -18,7 +18,8 @@ impl CandidateBuilder<'_, '_> {
         let origin = self.calendar.date(self.facts.care_start);
         for rule in &protocol.rules {
             let Some(period) = period(rule) else { continue };
-            let stop = self.stopped_by(rule).map(|past| self.calendar.date(past.due_at));
+            let last = self.stopped_by(rule);
+            let stop = last.map(|past| self.calendar.date(past.due_at));
             let mut stopped = Vec::new();
             // The period before the range may still reach into it: a weekly day lies anywhere in its period.
             let first = days(origin, self.range.first).div_euclid(period).max(0);
@@ -42,10 +43,13 @@ impl CandidateBuilder<'_, '_> {
                     });
                 }
             }
-            if let Some(stop) = stop {
+            if let Some((last, stop)) = last.zip(stop) {
                 self.awaits_activity = true;
-                let occurrence = u32::try_from(days(origin, stop).div_euclid(period)).unwrap_or(0);
-                self.after_stop(rule, occurrence, &stopped);
+                // A night or another zone may have moved it out of its period.
+                let near = days(origin, stop).div_euclid(period);
+                let mut numbers = (near - 1..=near + 1).filter_map(|number| u32::try_from(number).ok());
+                let number = numbers.find(|number| self.id(rule, None, *number) == last.id);
+                self.after_stop(rule, number.unwrap_or_default(), &stopped);
             }
         }
     }

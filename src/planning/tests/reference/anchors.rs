@@ -204,7 +204,7 @@ impl<'a> Found<'_, 'a> {
                 .flat_map(|day| world.parts(rule, day, jitter))
                 .collect()
         };
-        let stopped = self.gave_up(rule).is_some_and(|gave_up| gave_up < date);
+        let stopped = self.gave_up(rule).is_some_and(|(_, gave_up)| gave_up < date);
         if stopped {
             self.not_asked_any_more.push((rule.key.clone(), date));
         }

@@ -61,7 +61,7 @@ pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
         for (n, session) in sessions.iter().enumerate() {
             found.once_more(rule, first, session, sessions.get(n + 1));
         }
-        if let Some(gave_up) = found.gave_up(rule) {
+        if let Some((gave_up, _)) = found.gave_up(rule) {
             let instead = std::mem::take(&mut found.not_asked_any_more);
             let own: Vec<_> = instead.iter().filter(|(key, _)| *key == rule.key).map(|(_, date)| *date).collect();
             found.not_asked_any_more = instead;

@@ -7,7 +7,9 @@ use super::super::*;
 use super::anchors::Circumstances;
 use super::calls::{Against, Call, Found};
 use super::chances::{Chance, Session};
-use super::{between, plus};
+use super::plus;
+use crate::kernel::Id;
+use crate::kernel::id::Prompt;
 use crate::planning::protocol::{Anchor, Expiry};
 
 impl<'a> Found<'_, 'a> {
@@ -76,8 +78,8 @@ impl<'a> Found<'_, 'a> {
         });
     }
 
-    /// "Lapsed in a row", until "the patient or an infusion restarts it": the date of the one that was one too many.
-    pub(super) fn gave_up(&self, rule: &Rule) -> Option<Date> {
+    /// "Lapsed in a row", until "the patient or an infusion restarts it": the one that was one too many, with its date.
+    pub(super) fn gave_up(&self, rule: &Rule) -> Option<(Id<Prompt>, Date)> {
         let facts = self.world.facts;
         let most = usize::try_from(rule.stops_after?).unwrap();
         let active = facts.last_active_at?;
@@ -86,18 +88,17 @@ impl<'a> Found<'_, 'a> {
         let mut row = Vec::new();
         for out in &facts.settled {
             if out.rule_key == rule.key && out.lapsed && restarts.iter().all(|restart| *restart < out.due_at) {
-                row.push(out.due_at);
+                row.push((out.due_at, out.id));
             }
         }
         row.sort();
-        row.into_iter().nth(most - 1).map(|due| self.world.date(due))
+        row.into_iter().nth(most - 1).map(|(due, id)| (id, self.world.date(due)))
     }
 
     /// "One message, then none": in the place of the first of those that are no longer asked.
-    pub(super) fn says_so(&mut self, of: &Rule, gave_up: Date, instead: &[Date]) {
+    pub(super) fn says_so(&mut self, of: &Rule, gave_up: Id<Prompt>, instead: &[Date]) {
         let world = self.world;
-        let period = if of.anchor == Anchor::Weekly { 7 } else { 28 };
-        let occurrence = between(world.date(world.facts.care_start), gave_up).div_euclid(period);
+        let occurrence = (0..500).find(|number| world.id(of, None, *number).0 == gave_up).unwrap();
         for rule in &world.protocol.rules {
             if rule.anchor == Anchor::AfterStop(of.key.clone()) && !instead.is_empty() {
                 let times = |jitter| instead.iter().flat_map(|date| world.parts(rule, *date, jitter)).collect();
@@ -112,7 +113,7 @@ impl<'a> Found<'_, 'a> {
                     card: false,
                     times: &times,
                 };
-                self.call(rule, u32::try_from(occurrence).unwrap(), &wanted);
+                self.call(rule, occurrence, &wanted);
             }
         }
     }
