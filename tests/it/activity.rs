@@ -1,7 +1,9 @@
 //! What follows when a patient is silent: one gentle message after an infusion, and weekly prompts that rest.
 
 use afterglow::app;
-use afterglow::kernel::id::Prompt;
+use afterglow::db::schema::patients;
+use afterglow::kernel::id::{Patient, Prompt};
+use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -120,6 +122,34 @@ async fn any_activity_before_it_leaves_withdraws_the_message() {
     assert!(!leaves_after(draft).await, "begun to write");
     // What others do is no activity of hers.
     assert!(leaves_after(async |world| drop(world.tess().assigns(&world.ann, "values-sort").await)).await, "assigned");
+}
+
+/// Whether the plan is made again with whatever she writes, and its version.
+async fn awaits(world: &World) -> (bool, i64) {
+    let ann: afterglow::kernel::Id<Patient> = world.ann.patient.parse().unwrap();
+    let unit = move |tx: &mut afterglow::db::Tx<'_>| {
+        let own = patients::table.filter(patients::id.eq(ann));
+        Ok(own.select((patients::awaits_activity, patients::plan_version)).first(tx.conn())?)
+    };
+    world.app.server.state.db.read(unit).await.unwrap()
+}
+
+#[actix_web::test]
+async fn what_is_written_makes_the_plan_again_only_while_that_waits_for_activity() {
+    let world = World::new().await;
+    let entry = world.ann.writes(reflection("Lake")).await;
+    world.tess().records(&world.ann, world.app.now()).await;
+    let (waits, version) = awaits(&world).await;
+    assert!(!waits);
+    world.ann.edits(&entry, json!({ "text": { "body": "Another word." } })).await;
+    assert_eq!(awaits(&world).await, (false, version));
+    // The evening before: the message is foreseen, and what it would take the place of is not asked.
+    live(&world, hours(40)).await;
+    let (waits, version) = awaits(&world).await;
+    assert!(waits);
+    world.ann.edits(&entry, json!({ "text": { "body": "A third." } })).await;
+    assert_eq!(awaits(&world).await, (false, version + 1));
+    assert_eq!(find(&world, "d2.different").await[0]["state"], "planned", "it has its place again");
 }
 
 #[actix_web::test]
