@@ -39,6 +39,8 @@ pub enum FeedsPlan {
     /// The plan does not depend on it.
     #[default]
     Never,
+    /// It is activity of the patient: the plan is made again if it waits for that.
+    IfAwaited,
     /// The planner checks at little cost whether the facts of the plan have changed.
     Perhaps,
     /// The plan is made again.

@@ -17,6 +17,7 @@ use crate::http::EntityTag;
 use crate::kernel::id::{Infusion, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::window::{Dose, WindowParams};
+use crate::planning::{self, UntoldEnd};
 use crate::settings::SettingsRow;
 use crate::vault::{Keys, Purpose, SealContext};
 
@@ -183,18 +184,18 @@ pub fn silence<'a, A>(
     params: &WindowParams,
 ) -> Result<Option<Timestamp>> {
     let now = access.now();
-    let mut silence = None;
+    let mut last = None;
     for row in rows {
         let facts = row.open(access.keys()?, access.patient())?.doc;
-        let Some((start, end)) = facts.span() else { continue };
+        let Some(span) = facts.span() else { continue };
         let under_way = facts.status == InfusionStatus::Planned && facts.started_at.is_some();
-        let end = if under_way { end.max(now) } else { end };
-        let end = end.saturating_add(params.acute(facts.route)).unwrap_or(end);
-        if start <= now && now < end {
-            silence = silence.max(Some(end));
+        let untold = if under_way { UntoldEnd::NotBefore(now) } else { UntoldEnd::AsPlanned };
+        let (from, until) = planning::silence(span, params.acute(facts.route), untold);
+        if from <= now && now < until {
+            last = last.max(Some(until));
         }
     }
-    Ok(silence)
+    Ok(last)
 }
 
 /// Whether the infusion is one of the patient's.

@@ -136,6 +136,7 @@ diesel::table! {
         account_id -> Uid,
         plan_version -> BigInt,
         next_plan_at -> Nullable<TimestampTz>,
+        awaits_activity -> Bool,
         created_at -> TimestampTz,
         mac -> Binary,
     }

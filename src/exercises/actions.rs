@@ -82,7 +82,7 @@ impl Item for Responses {
     ) -> Result<FeedsPlan> {
         let now = &new.header.circumstances;
         if now.draft {
-            return Ok(FeedsPlan::Never);
+            return Ok(FeedsPlan::IfAwaited);
         }
         let before = old.map(|old| &old.header).filter(|old| !old.circumstances.draft);
         if let Some(assignment) = new.header.assignment_id
@@ -99,12 +99,12 @@ impl Item for Responses {
             return Err(Error::field("/prompt_id", NOT_YOUR_PROMPT));
         }
         // Some prompts wait for another done response.
-        Ok(if before.is_none() { FeedsPlan::Always } else { FeedsPlan::Never })
+        Ok(if before.is_none() { FeedsPlan::Always } else { FeedsPlan::IfAwaited })
     }
 
     /// Feeds the plan for a done response, because some prompts depend on it. Completed prompts and assignments stay
     /// completed.
     fn on_removed(content: &ResponseContent) -> FeedsPlan {
-        if content.header.circumstances.draft { FeedsPlan::Never } else { FeedsPlan::Always }
+        if content.header.circumstances.draft { FeedsPlan::IfAwaited } else { FeedsPlan::Always }
     }
 }

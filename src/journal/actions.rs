@@ -64,7 +64,7 @@ impl Item for Entries {
     ) -> Result<FeedsPlan> {
         let now = &new.header.circumstances;
         if now.draft {
-            return Ok(FeedsPlan::Never);
+            return Ok(FeedsPlan::IfAwaited);
         }
         let before = old.map(|old| &old.header).filter(|old| !old.circumstances.draft);
         if let Some(prompt) = now.prompt_id
@@ -80,13 +80,13 @@ impl Item for Entries {
         Ok(match (new.is_takeaway() == old.is_some_and(EntryContent::is_takeaway), before) {
             (false, _) => FeedsPlan::Always,
             (true, None) => FeedsPlan::Perhaps,
-            (true, Some(_)) => FeedsPlan::Never,
+            (true, Some(_)) => FeedsPlan::IfAwaited,
         })
     }
 
     fn on_removed(content: &EntryContent) -> FeedsPlan {
         match content.is_takeaway() {
-            _ if content.header.circumstances.draft => FeedsPlan::Never,
+            _ if content.header.circumstances.draft => FeedsPlan::IfAwaited,
             true => FeedsPlan::Always,
             false => FeedsPlan::Perhaps,
         }

@@ -1,4 +1,5 @@
-//! The limits of a protocol: caps on the burden of a day, reminders, and the shortened templates of close series.
+//! The limits of a protocol: caps on the burden of a day, reminders, what is carried over, and the shortened templates
+//! of close series.
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,17 @@ pub struct Reminders {
     pub each: u32,
     /// The number for a safety check.
     pub safety: u32,
+}
+
+/// The exercises that come once more on the next day when they lapse: at most one a day, the one of the highest
+/// priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CarryOver {
+    /// Exercises that expire in fewer hours than this are carried over.
+    pub expires_within_hours: i64,
+    /// The priority on the next day.
+    pub priority: u8,
 }
 
 /// The reduced template for sessions that are few days apart.

@@ -121,6 +121,9 @@ pub struct PastPrompt {
     pub hangs_on: Option<Timestamp>,
     /// Whether it was neither answered nor skipped. A correction of the infusion may ask it again.
     pub unanswered: bool,
+    /// Whether it left the server and expired without an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lapsed: bool,
     /// Whether planning took it back after it went out. If the earlier time of the infusion proves right, a check is
     /// asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -169,6 +172,10 @@ pub struct Facts {
     pub pauses: Vec<PausePeriod>,
     /// The prompts that went out or were answered in the last weeks: they keep their places.
     pub settled: Vec<PastPrompt>,
+    /// The instant of the patient's last activity: an answer, something written, a prompt opened, put off or skipped; at
+    /// the earliest the start of care. Where it is unknown, nothing follows from silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_active_at: Option<Timestamp>,
     /// The changes of the protocol for this patient, by therapists.
     pub overrides: Vec<Override>,
     /// The prerequisites that hold for the patient.

@@ -27,7 +27,7 @@ pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
 pub use facts::{Condition, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
 pub use overrides::{Override, RuleChange};
-pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
+pub use plan::{DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, plan, put_off, row_begins, silence};
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};
 pub use protocols::Protocols;

@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use jiff::SignedDuration;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
-use super::caps::{Caps, Compact, Reminders};
+use super::caps::{Caps, CarryOver, Compact, Reminders};
 use super::overrides::{Override, RuleChange};
-use super::window::WindowParams;
+use super::window::{Phase, WindowParams};
 
 /// The kind of task of a prompt. The order is that in which places under a cap are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub enum PromptKind {
     Exercise,
     /// A dial or a habit (H).
     Habit,
-    /// A prompt that is never planned, only shown on demand (O).
+    /// A prompt outside the template: it follows from what the patient does or leaves, or is shown on demand (O).
     OnDemand,
 }
 
@@ -152,6 +153,15 @@ pub enum Anchor {
     Weekly,
     /// Every 28 days since the start of care.
     Monthly,
+    /// A time without activity of the patient, once after an infusion.
+    AfterSilence {
+        /// Its length in hours, counted from the end of the infusion at the earliest.
+        hours: i64,
+        /// The phase in which that length must be reached.
+        phase: Phase,
+    },
+    /// The stop of the recurring rule with this key ([`Rule::stops_after`]): once, in the place of its next prompt.
+    AfterStop(String),
     /// Not planned.
     Adaptive,
 }
@@ -225,6 +235,10 @@ pub struct Rule {
     /// The day after the infusion since which no prompt may have been answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless_answered_since: Option<i32>,
+    /// For recurring rules: the number of its prompts that lapse in a row before it stops. Activity of the patient or an
+    /// infusion starts it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stops_after: Option<u32>,
     /// The local time from which it may come after a session that ended too late for a check in the evening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_late_session: Option<Time>,
@@ -261,6 +275,11 @@ impl Rule {
     /// Returns the number of the wording for the session with this number in its series, both from 0.
     pub fn wording(&self, session: u32) -> u32 {
         session % u32::try_from(self.texts().count()).unwrap_or(1)
+    }
+
+    /// Whether it recurs without an infusion, every so many days.
+    pub fn recurs(&self) -> bool {
+        matches!(self.anchor, Anchor::Weekly | Anchor::Monthly)
     }
 
     /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not.
@@ -307,6 +326,9 @@ pub struct Protocol {
     pub reminders: Reminders,
     /// The shortened templates of close series.
     pub series: Vec<Compact>,
+    /// The exercises that come once more on the next day; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry_over: Option<CarryOver>,
     /// Parameters of the window model.
     pub window: WindowParams,
     /// The rules.
@@ -342,6 +364,20 @@ impl Protocol {
     pub fn exercises_giving(&self, what: Prerequisite) -> impl Iterator<Item = &str> {
         let giving = self.rules.iter().filter(move |rule| rule.gives.contains(&what));
         giving.flat_map(|rule| rule.exercises.iter().map(String::as_str))
+    }
+
+    /// Whether prompts of `rule` that lapse come once more on the next day: exercises of a day that expire soon.
+    pub fn carries_over(&self, rule: &Rule) -> bool {
+        let Some(carry) = self.carry_over.filter(|_| rule.kind == PromptKind::Exercise) else { return false };
+        let within = SignedDuration::from_hours(carry.expires_within_hours);
+        let Anchor::Day(_) = rule.anchor else { return false };
+        match (rule.expires, rule.window.first()) {
+            (Expiry::Hours(hours), _) => SignedDuration::from_hours(hours) < within,
+            (Expiry::Until { days: 0, time }, Some(part)) => {
+                time.duration_since(self.windows.span(*part).from) < within
+            }
+            (Expiry::Until { .. }, _) => false,
+        }
     }
 
     /// Finds the rule with this key.

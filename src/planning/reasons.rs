@@ -16,6 +16,8 @@ pub fn why_in_words(why: Why) -> &'static str {
         Why::QuietHours => "at the end of the quiet hours",
         Why::AfterSession => "after the session, when its first hours are over",
         Why::Readiness => "before that it would have asked too much",
+        Why::CarriedOver => "it was not done on the day before",
+        Why::Silence => "it has been quiet for some time",
         Why::Corrected => "asked again: the time of the infusion was corrected after it had gone out",
     }
 }
@@ -33,7 +35,8 @@ pub fn dropped_in_words(reason: DropReason) -> &'static str {
         DropReason::NotReady => {
             "it would ask too much of somebody who has just landed, or who said that things feel unreal"
         }
-        DropReason::Answered => "it is for quiet days, and the patient has answered",
+        DropReason::Answered => "it is for quiet days, and the patient has been active",
+        DropReason::Stopped => "several in a row went by, so it rests until the patient or an infusion starts it again",
         DropReason::Replaced => "another prompt comes in its place",
         DropReason::Merged => "another infusion on the same date takes its place",
         DropReason::Series => "the next infusion follows so soon that only a part of the template is kept",

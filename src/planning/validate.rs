@@ -26,14 +26,14 @@ impl Protocol {
             let effortful =
                 rule.kind == PromptKind::Exercise || (rule.kind == PromptKind::Reflection && rule.minutes > 5);
             fault((rule.effort == Effort::Effortful) == effortful, key, "exercises and long writing are effortful");
-            let windowed =
-                matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly);
-            fault(windowed != rule.window.is_empty(), key, "a window goes with an anchor of days");
-            fault(
-                (rule.kind == PromptKind::OnDemand) == (rule.anchor == Anchor::Adaptive),
-                key,
-                "on demand is adaptive",
+            let windowed = matches!(
+                rule.anchor,
+                Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly | Anchor::AfterStop(_)
             );
+            fault(windowed != rule.window.is_empty(), key, "a window goes with an anchor of days");
+            let outside = matches!(rule.anchor, Anchor::Adaptive | Anchor::AfterSilence { .. } | Anchor::AfterStop(_));
+            fault((rule.kind == PromptKind::OnDemand) == outside, key, "on demand is what is outside the template");
+            self.check_silence(rule, &mut fault);
             fault(
                 (rule.kind == PromptKind::Exercise) <= !rule.exercises.is_empty(),
                 key,
@@ -50,6 +50,9 @@ impl Protocol {
                 "measures keep a distance",
             );
         }
+        let carry =
+            self.carry_over.is_none_or(|carry| (2..=5).contains(&carry.priority) && carry.expires_within_hours > 0);
+        fault(carry, "carry_over", "what is carried over expires in some hours and is not the most important");
         let w = &self.windows;
         let spans = [w.morning, w.midday, w.afternoon, w.evening];
         let ordered = spans.iter().all(|span| span.from < span.to)
@@ -60,8 +63,7 @@ impl Protocol {
                 (cap.first == day && cap.last >= day && cap.prompts > 0).then_some(cap.last + 1)
             });
         fault(covered.is_some_and(|days| days > self.horizon_days), "caps", "every day of the plan has a cap");
-        let recurring = |anchor: &Anchor| matches!(anchor, Anchor::Weekly | Anchor::Monthly);
-        let later = self.rules.iter().filter(|rule| rule.counts() && recurring(&rule.anchor)).count();
+        let later = self.rules.iter().filter(|rule| rule.counts() && rule.recurs()).count();
         fault(u32::try_from(later).is_ok_and(|n| n <= self.caps.later.prompts), "caps", "too much between windows");
         for compact in &self.series {
             for key in compact.days.iter().chain(&compact.one_of).chain(&compact.preparation) {
@@ -69,6 +71,27 @@ impl Protocol {
             }
         }
         faults
+    }
+}
+
+impl Protocol {
+    /// Checks what follows from the patient's silence.
+    fn check_silence(&self, rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
+        let key = rule.key.as_str();
+        let lasting = rule.stops_after.is_none_or(|lapsed| lapsed > 0 && rule.recurs());
+        fault(lasting, key, "only what recurs stops, after some have lapsed");
+        match &rule.anchor {
+            Anchor::AfterSilence { hours, phase } => {
+                fault(*hours > 0, key, "a silence lasts some hours");
+                let known = self.window.phases.iter().any(|hours| hours.key == *phase);
+                fault(known, key, "a silence is reached in a phase after an infusion");
+            }
+            Anchor::AfterStop(of) => {
+                let stops = self.rule(of).is_some_and(|rule| rule.stops_after.is_some());
+                fault(stops, key, "it follows the stop of a rule that does not stop");
+            }
+            _ => {}
+        }
     }
 }
 

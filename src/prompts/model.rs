@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
-use crate::planning::{Existing, Hold, PastPrompt, Planned};
+use crate::planning::{Existing, Hold, PastPrompt, Planned, PromptKind};
 
 /// The number of times that a patient may put a prompt off.
 const SNOOZES: usize = 3;
@@ -164,6 +164,21 @@ impl StoredPrompt {
         self.stage == DeliveryStage::Planned && self.deed().is_none() && self.is_snoozed()
     }
 
+    /// Returns the instant at which the patient last opened, answered, skipped or snoozed it.
+    pub fn touched_at(&self) -> Option<Timestamp> {
+        let by_patient = |event: &&Event| match event.deed {
+            PromptEvent::Opened | PromptEvent::Completed | PromptEvent::Skipped | PromptEvent::Snoozed => true,
+            PromptEvent::Cancelled | PromptEvent::Revived | PromptEvent::Moved => false,
+        };
+        self.doc.history.iter().rev().find(by_patient).map(|event| event.at)
+    }
+
+    /// Whether it is outside the template and its time has not come: it may still turn out not to be called for, so it
+    /// is not shown.
+    pub fn is_foreseen(&self) -> bool {
+        self.doc.planned.kind == PromptKind::OnDemand && self.fired_at.is_none() && self.touched_at().is_none()
+    }
+
     /// Returns the instant at which the patient snoozed it last.
     pub fn snoozed_at(&self) -> Option<Timestamp> {
         self.doc.history.iter().rev().find(|event| event.deed == PromptEvent::Snoozed).map(|event| event.at)
@@ -189,6 +204,11 @@ impl StoredPrompt {
             (_, DeliveryStage::Due) => "due",
             (_, DeliveryStage::Delivered | DeliveryStage::Settled) => "delivered",
         }
+    }
+
+    /// Whether it left the server and expired, and the patient neither answered nor skipped it.
+    pub fn is_lapsed(&self, now: Timestamp) -> bool {
+        self.fired_at.is_some() && self.state(now) == "lapsed"
     }
 
     /// Whether it waits for the patient.
@@ -243,6 +263,7 @@ impl StoredPrompt {
             anchor: self.doc.planned.anchor,
             hangs_on: self.doc.planned.hangs_on,
             unanswered: !self.is_completed() && self.deed() != Some(PromptEvent::Skipped),
+            lapsed: self.is_lapsed(now),
             taken_back: !self.is_completed() && self.deed() == Some(PromptEvent::Cancelled),
         })
     }

@@ -16,7 +16,7 @@ use crate::kernel::id::Infusion;
 use crate::kernel::{Error, Result};
 use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocols, QuietHours,
-    USUAL_MINUTES, Weekday,
+    USUAL_MINUTES, Weekday, ids_in_a_row, row_begins,
 };
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompts, OpenedPrompts};
@@ -74,7 +74,8 @@ pub(super) fn facts<A>(
     let (stored, infusions) = (&found.list, &infusions.list);
     let (pauses, all) = course::pause_periods(tx, access)?;
     unreadable.pause = !all;
-    let Holds { link, entry, unshared, response, cautions, closing } = store::holds(tx, access)?;
+    let Holds { link, entry, unshared, response, cautions, closing, written_at } = store::holds(tx, access)?;
+    let care_start = store::care_start(tx, access)?;
     // The takeaway is asked about only before a session.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
     let takeaway = coming && takeaway(tx, access, protocols)?.is_some();
@@ -92,16 +93,17 @@ pub(super) fn facts<A>(
         (entry, Prerequisite::Entry),
         (unshared, Prerequisite::UnsharedEntry),
     ];
-    let known = Facts {
+    let mut known = Facts {
         patient: access.patient(),
         prompt_key: prompts::id_key(access)?,
-        care_start: store::care_start(tx, access)?,
+        care_start,
         zones: settings.zones,
         quiet_hours: settings.quiet_hours,
         weekly_day: settings.weekly_day,
         infusions: infusion_facts(infusions),
         pauses,
         settled: stored.iter().filter_map(|prompt| settled(protocols, prompt, access.now())).collect(),
+        last_active_at: last_active(found, written_at, care_start),
         overrides: settings.overrides,
         holds: holds.into_iter().filter_map(|(holds, what)| holds.then_some(what)).collect(),
         condition: Condition::default(),
@@ -109,7 +111,40 @@ pub(super) fn facts<A>(
         capabilities: Capability::SERVED.into(),
         withheld: withheld(tx, access, &cautions)?,
     };
+    let row = prompts_in_a_row(tx, access, protocols, &known)?;
+    known.settled.extend(row.iter().filter_map(|prompt| settled(protocols, prompt, access.now())));
+    let closing = stored.iter().filter_map(|prompt| lapses_at(protocols, prompt, access.now())).chain(closing).min();
     Ok(PlanFacts { known, unreadable, closing })
+}
+
+/// Returns the instant of the patient's last activity. What they did with a prompt that does not open is unknown.
+fn last_active(found: &OpenedPrompts, written_at: Option<Timestamp>, care_start: Timestamp) -> Option<Timestamp> {
+    let touched = found.list.iter().filter_map(StoredPrompt::touched_at);
+    found.unreadable.is_empty().then(|| touched.chain(written_at).fold(care_start, Timestamp::max))
+}
+
+/// Reads the older prompts that may have lapsed in a row. Only of a patient who has not been active for long there are
+/// some.
+fn prompts_in_a_row<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    protocols: &Protocols,
+    known: &Facts,
+) -> Result<Vec<StoredPrompt>> {
+    let from = shift(access.now(), -BACK);
+    if row_begins(known).is_none_or(|begins| begins >= from) {
+        return Ok(Vec::new());
+    }
+    let ids = ids_in_a_row(protocols.current(), known, access.now());
+    let mut older = prompts::list_of(tx, access, &ids)?;
+    older.retain(|prompt| prompt.due_at < from);
+    Ok(older)
+}
+
+/// Returns the instant at which a prompt that has gone out lapses, if the plan carries it over then.
+fn lapses_at(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Option<Timestamp> {
+    let rule = protocols.rule_of(&prompt.doc.planned).filter(|_| prompt.fired_at.is_some() && prompt.is_open(now))?;
+    protocols.current().carries_over(rule).then_some(prompt.expires_at)
 }
 
 /// Gathers the facts as if the patient had never written, answered, paused or moved. They reveal nothing that the
@@ -127,6 +162,7 @@ pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Res
         infusions: infusion_facts(&infusions),
         pauses: Vec::new(),
         settled: Vec::new(),
+        last_active_at: None,
         overrides: settings.overrides,
         holds: Prerequisite::ALL.into(),
         condition: Condition::default(),

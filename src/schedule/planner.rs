@@ -27,7 +27,13 @@ impl Planner for Plans {
             // The unit changed the plans of many patients, without their keys: the workers make them at once.
             return store::postpone_plan(tx, request.patient, Some(request.now));
         }
-        if request.feeds == FeedsPlan::Perhaps && !store::may_hold_otherwise(tx, &access)? {
+        let changes = match request.feeds {
+            FeedsPlan::Never => false,
+            FeedsPlan::IfAwaited => store::awaits_activity(tx, &access)?,
+            FeedsPlan::Perhaps => store::may_hold_otherwise(tx, &access)?,
+            FeedsPlan::Always => true,
+        };
+        if !changes {
             return Ok(());
         }
         replan(tx, &access, &self.0).map(|_| ())
@@ -58,7 +64,7 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     // A little after midnight where the patient lives: the horizon has moved by a day.
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
     let next = provisional.into_iter().chain(closing).fold(tomorrow, Timestamp::min);
-    store::mark_planned(tx, access, next, !steps.is_empty())?;
+    store::mark_planned(tx, access, next, !steps.is_empty(), plan.awaits_activity)?;
     let list = steps.into_iter().map(|step| apply(tx, access, &stored, step)).collect::<Result<Vec<_>>>()?;
     access.record_all(tx, &list)?;
     Ok(list.len())

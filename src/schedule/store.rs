@@ -10,7 +10,10 @@ use jiff::Timestamp;
 
 use crate::care::store::find_patient;
 use crate::care::{Access, Write};
-use crate::db::schema::{care_links, entries, exercise_responses, grant_items, grants, patient_settings, patients};
+use crate::changes::Entity;
+use crate::db::schema::{
+    care_links, changes, entries, exercise_responses, grant_items, grants, patient_settings, patients,
+};
 use crate::db::{At, Both, Tx, values};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
@@ -36,10 +39,12 @@ pub struct Holds {
     pub cautions: BTreeSet<CautionFlag>,
     /// Returns the next expiry among the open grants.
     pub closing: Option<Timestamp>,
+    /// The instant at which the patient last wrote, changed or deleted an entry or a response.
+    pub written_at: Option<Timestamp>,
 }
 
 /// The row of the statement below.
-type HoldsRow = ((bool, bool, bool, bool), Option<At>, (Option<Vec<u8>>, Option<i64>));
+type HoldsRow = ((bool, bool, bool, bool), (Option<At>, Option<At>), (Option<Vec<u8>>, Option<i64>));
 
 /// Reads the [`Holds`] in one statement, since every plan needs them.
 pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
@@ -64,23 +69,39 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
         .filter(exercise_responses::patient_id.eq(patient))
         .filter(exercise_responses::deleted_at.is_null())
         .filter(exercise_responses::draft.eq(false));
+    // What the server does to them, as purging, has no actor.
+    let own = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::entity.eq(Entity::Entry.number()).or(changes::entity.eq(Entity::Response.number())))
+        .filter(changes::actor_id.is_not_null())
+        .order(changes::seq.desc())
+        .limit(1)
+        .select(changes::at);
     let settings = patient_settings::table.filter(patient_settings::patient_id.eq(patient));
     let found: HoldsRow = Both(diesel::select((
         (exists(links), exists(written), exists(written.filter(entries::id.ne_all(shared))), exists(worked)),
-        closing.single_value(),
+        (closing.single_value(), own.single_value()),
         (
             settings.select(patient_settings::cautions).single_value(),
             settings.select(patient_settings::cautions_rev).single_value(),
         ),
     )))
     .get_result(tx.conn())?;
-    let ((link, entry, unshared, response), closing, (sealed, revision)) = found;
+    let ((link, entry, unshared, response), (closing, written), (sealed, revision)) = found;
     let cautions = SealedCautions::new(sealed, revision.unwrap_or_default()).open(access.keys()?, access.patient())?;
-    Ok(Holds { link, entry, unshared, response, cautions, closing: closing.map(|at| at.0) })
+    let (closing, written_at) = (closing.map(|at| at.0), written.map(|at| at.0));
+    Ok(Holds { link, entry, unshared, response, cautions, closing, written_at })
 }
 
-/// Whether writing, deleting or bringing back an entry may have changed [`holds`]. It may, unless the newest two
-/// entries are closed to everybody. It runs after every such write: it is cheap, and errs towards true.
+/// Whether the plan waits for the next activity of the patient, which changes it.
+pub fn awaits_activity<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let own = patients::table.filter(patients::id.eq(access.patient()));
+    Ok(Both(own.select(patients::awaits_activity)).get_result(tx.conn())?)
+}
+
+/// Whether writing, deleting or bringing back an entry may change the plan: because that waits for activity, or because
+/// [`holds`] may have changed. They may, unless the newest two entries are closed to everybody. It runs after every such
+/// write: it is cheap, and errs towards true.
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     let opened = grant_items::table
         .inner_join(
@@ -89,17 +110,18 @@ pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool
         .filter(grant_items::patient_id.eq(entries::patient_id))
         .filter(grant_items::item_id.eq(entries::id))
         .filter(grants::closed_at.is_null());
-    let newest: Vec<bool> = Both(
+    let awaits = patients::table.filter(patients::id.eq(access.patient())).select(patients::awaits_activity);
+    let newest: Vec<(bool, Option<bool>)> = Both(
         entries::table
             .filter(entries::patient_id.eq(access.patient()))
             .filter(entries::deleted_at.is_null())
             .filter(entries::draft.eq(false))
             .order((entries::occurred_at.desc(), entries::id.desc()))
             .limit(2)
-            .select(exists(opened)),
+            .select((exists(opened), awaits.single_value())),
     )
     .load(tx.conn())?;
-    Ok(newest.len() < 2 || newest.contains(&true))
+    Ok(newest.len() < 2 || newest.iter().any(|(opened, awaits)| *opened || *awaits == Some(true)))
 }
 
 /// Returns the start of care.
@@ -107,11 +129,21 @@ pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
     Ok(find_patient(tx, access)?.ok_or(Error::NotFound)?.created_at.0)
 }
 
-/// Notes that a plan was made, and the instant of the next one.
-pub fn mark_planned(tx: &mut Tx<'_>, access: &Access<Write>, next: Timestamp, changed: bool) -> Result<()> {
+/// Notes that a plan was made, the instant of the next one, and whether it waits for activity of the patient.
+pub fn mark_planned(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    next: Timestamp,
+    changed: bool,
+    awaits_activity: bool,
+) -> Result<()> {
     let by = i64::from(changed);
     diesel::update(patients::table.filter(patients::id.eq(access.patient())))
-        .set((patients::next_plan_at.eq(At(next)), patients::plan_version.eq(patients::plan_version + by)))
+        .set((
+            patients::next_plan_at.eq(At(next)),
+            patients::plan_version.eq(patients::plan_version + by),
+            patients::awaits_activity.eq(awaits_activity),
+        ))
         .execute(tx.conn())?;
     Ok(())
 }

@@ -38,6 +38,7 @@ pub fn measure(report: &mut Report) {
         }],
         pauses: Vec::new(),
         settled: Vec::new(),
+        last_active_at: Some(before(30)),
         overrides: Vec::new(),
         withheld: BTreeSet::new(),
         holds: BTreeSet::from([Prerequisite::LiveLink]),

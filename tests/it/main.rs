@@ -15,6 +15,7 @@
 
 mod support;
 
+mod activity;
 mod anchors;
 mod answers;
 mod architecture;

@@ -67,6 +67,7 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
     ("onboarding/store.rs", "patients", "registration inserts the row of a patient"),
     ("onboarding/store.rs", "staff_members", "registration inserts the first membership of somebody who works there"),
     ("schedule/store.rs", "care_links", "the facts that every plan asks for are one statement"),
+    ("schedule/store.rs", "changes", "the same"),
     ("schedule/store.rs", "entries", "the same"),
     ("schedule/store.rs", "exercise_responses", "the same"),
     ("schedule/store.rs", "grant_items", "the same"),

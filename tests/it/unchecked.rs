@@ -78,6 +78,8 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("schedule/store.rs", "holds", "grants", "the same"),
     ("schedule/store.rs", "may_hold_otherwise", "grant_items", "whether to plan again"),
     ("schedule/store.rs", "may_hold_otherwise", "grants", "the same"),
+    ("schedule/store.rs", "may_hold_otherwise", "patients", "the same"),
+    ("schedule/store.rs", "awaits_activity", "patients", "the same"),
     ("schedule/store.rs", "mark_planned", "patients", "columns that decide on no access"),
     ("schedule/store.rs", "is_to_plan", "patients", "the same"),
     ("schedule/store.rs", "postpone_plan", "patients", "the same"),

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::anchor::Candidate;
 use super::calendar::{Calendar, days};
+use super::candidate::Candidate;
 use super::model::{DropReason, Dropped, Planned};
 use super::place::{Placement, Placer};
 use super::sessions::Sessions;
 use crate::planning::caps::Caps;
-use crate::planning::protocol::{PromptKind, Protocol};
+use crate::planning::protocol::{Anchor, PromptKind, Protocol};
 
 /// A candidate in its place.
 pub(super) struct Placed<'c, 'a> {
@@ -28,7 +28,7 @@ impl Placed<'_, '_> {
 
     /// Converts it to a prompt of the plan.
     pub(super) fn planned(&self, protocol: &Protocol, calendar: &Calendar<'_>) -> Planned {
-        let Candidate { rule, id, anchor, occurrence, zero, wording, .. } = *self.candidate;
+        let Candidate { rule, id, anchor, occurrence, priority, zero, wording, .. } = *self.candidate;
         let zone = calendar.zone(self.placement.due);
         let local = zone.local(self.placement.due);
         Planned {
@@ -37,7 +37,7 @@ impl Placed<'_, '_> {
             protocol: protocol.key.clone(),
             protocol_version: protocol.version,
             kind: rule.kind,
-            priority: rule.priority,
+            priority,
             anchor,
             occurrence,
             day: zero.and_then(|zero| i32::try_from(days(zero, self.placement.base)).ok()),
@@ -147,7 +147,7 @@ pub(super) fn take<'c, 'a>(
         let mut load = DayLoad::default();
         let mut chosen: Vec<Arranged<'_, 'c, 'a>> = Vec::new();
         for wish in date {
-            let held = wish.candidate.rule.priority == 1 || wish.candidate.settled.is_some();
+            let held = wish.candidate.priority == 1 || wish.candidate.settled.is_some();
             let apart = wish.candidate.rule.min_days_apart;
             if apart.zip(wish.latest_in(&taken, placer.calendar)).is_some_and(|(apart, since)| since < apart) {
                 drop(wish.candidate, DropReason::TooSoon);
@@ -189,9 +189,9 @@ struct PlacementRequest<'c, 'a> {
 impl<'a> PlacementRequest<'_, 'a> {
     /// Returns the order in which places are given.
     fn rank(&self) -> (Date, bool, u8, PromptKind, Timestamp, &'a str, u32) {
-        let Candidate { rule, occurrence, .. } = *self.candidate;
+        let Candidate { rule, occurrence, priority, .. } = *self.candidate;
         let open = self.candidate.settled.is_none();
-        (self.date, open, rule.priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
+        (self.date, open, priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
     }
 
     /// Returns the order in which prompts of a date are placed: by the times that they would have alone.
@@ -208,9 +208,10 @@ impl<'a> PlacementRequest<'_, 'a> {
         Some(days(calendar.date(latest.placement.due), self.date))
     }
 
-    /// Whether it has more than one part of the day to go to.
+    /// Whether it has more than one part of the day to go to, or none that it is bound to.
     fn is_flexible(&self) -> bool {
-        self.candidate.rule.window.len() > 1
+        let rule = self.candidate.rule;
+        rule.window.len() > 1 || matches!(rule.anchor, Anchor::AfterSilence { .. })
     }
 }
 
@@ -275,7 +276,7 @@ fn remind(placer: &Placer<'_>, loads: &BTreeMap<Date, DayLoad>, taken: &mut [Pla
             (!silent && !rests).then(|| (calendar.date(at), at, taken))
         })
         .collect();
-    wanted.sort_by_key(|(date, at, taken)| (*date, taken.candidate.rule.priority, taken.candidate.rule.kind, *at));
+    wanted.sort_by_key(|(date, at, taken)| (*date, taken.candidate.priority, taken.candidate.rule.kind, *at));
     let mut left = None;
     for (date, at, taken) in wanted {
         if is_safety(taken) {

@@ -1,28 +1,36 @@
 //! Planning: a pure function of protocol, facts and time.
 //!
-//! 1. `anchor`: the prompts that infusions, coming sessions and the calendar call for, and the slots in which each may
-//!    be placed.
+//! 1. `anchor` and `recurring`: the prompts that infusions, coming sessions and the calendar call for, and the slots in
+//!    which each may be placed; `activity`: those that follow from what the patient left. `conditions` says which rules
+//!    ask at all, `builder` what has gone out already.
 //! 2. `cap`: date by date, in order of priority, the prompts that keep every cap and spacing are taken; then reminders
 //!    take the remaining places.
 //! 3. `place`: the instant of one prompt: zone history, spacing, quiet hours, silences, readiness, pauses.
 //!
 //! The time decides only which dates are planned: those of the last sixteen days (so that a prompt that has gone out
-//! keeps its place) and of the protocol's horizon. All else follows from the facts, so planning tomorrow gives the same
-//! prompts as planning today.
+//! keeps its place) and of the protocol's horizon; and whether a silence has lasted long enough for a message, or will
+//! have within a day. All else follows from the facts, so planning tomorrow gives the same prompts as planning today.
 
+mod activity;
 mod anchor;
+mod builder;
 mod calendar;
+mod candidate;
 mod cap;
+mod conditions;
 mod model;
 mod place;
 mod readiness;
+mod recurring;
 mod sessions;
 mod silence;
 mod slots;
 
 use jiff::{Timestamp, ToSpan};
 
+pub use activity::{ids_in_a_row, row_begins};
 pub use model::{DropReason, Dropped, Plan, Planned, Why};
+pub use silence::{UntoldEnd, silence};
 
 use super::facts::Facts;
 use super::protocol::{Protocol, Rule};
@@ -39,13 +47,15 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let protocol = edited.as_ref().unwrap_or(protocol);
     let calendar = calendar::Calendar::new(facts);
     let today = calendar.date(now);
-    let range = anchor::Range {
+    let range = candidate::Range {
         first: today.saturating_sub(PAST_DAYS.days()),
         last: today.saturating_add((protocol.horizon_days + MARGIN_DAYS).days()),
     };
     let sessions = sessions::Sessions::new(facts, &calendar);
     let mut dropped = Vec::new();
-    let candidates = anchor::candidates(protocol, facts, &calendar, &sessions, range, &mut dropped);
+    let mut calls = builder::CandidateBuilder::new(protocol, facts, &calendar, (range, now), &mut dropped);
+    anchor::collect(&mut calls, &sessions);
+    let (candidates, awaits_activity) = (calls.found, calls.awaits_activity);
     let placer = place::Placer::new(protocol, facts, &calendar, &sessions);
     let taken = cap::take(&placer, &candidates, &mut dropped);
     let horizon = today.saturating_add(protocol.horizon_days.days());
@@ -57,7 +67,7 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
         .collect();
     // A change of zone can repeat a date: the order of dates is not that of time.
     prompts.sort_by(|one: &Planned, other| (one.due_at, &one.rule_key).cmp(&(other.due_at, &other.rule_key)));
-    Plan { prompts, dropped }
+    Plan { prompts, dropped, awaits_activity }
 }
 
 /// Finds the instant before `until` for a prompt of `rule` that the patient put off until `due`, with the reason for a

@@ -36,6 +36,10 @@ pub enum Why {
     Readiness,
     /// The time of the infusion was corrected after the prompt had gone out.
     Corrected,
+    /// It lapsed on the day before.
+    CarriedOver,
+    /// The patient has not been active for some time.
+    Silence,
 }
 
 /// One prompt of the plan.
@@ -114,8 +118,10 @@ pub enum DropReason {
     NotReady,
     /// Another rule comes in its place.
     Replaced,
-    /// The patient has answered in these days.
+    /// The patient has answered or been active in these days.
     Answered,
+    /// Several of its prompts lapsed in a row, and nothing has started it again.
+    Stopped,
     /// The next infusion is on the same date.
     Merged,
     /// The next infusion follows so soon that only a part of the template is kept.
@@ -162,4 +168,6 @@ pub struct Plan {
     pub prompts: Vec<Planned>,
     /// The prompts that are not planned.
     pub dropped: Vec<Dropped>,
+    /// Whether the next activity of the patient changes it: a silence or a stop ends with it.
+    pub awaits_activity: bool,
 }

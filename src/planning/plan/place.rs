@@ -3,8 +3,8 @@
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::anchor::Candidate;
 use super::calendar::Calendar;
+use super::candidate::Candidate;
 use super::model::{DropReason, Why};
 use super::readiness::Readiness;
 use super::sessions::Sessions;
@@ -100,25 +100,12 @@ impl<'a> Placer<'a> {
         (due, until): (Timestamp, Timestamp),
         others: &[Timestamp],
     ) -> Result<(Timestamp, Why), DropReason> {
-        let (mut from, mut spaced) = (due, false);
-        let (at, cause) = loop {
-            let (at, cause) = self.allowed(rule, false, from, until)?;
-            let Some(near) = others.iter().filter(|other| at.duration_since(**other).abs() < NEIGHBOURS).max() else {
-                break (at, cause);
-            };
-            (from, spaced) = (near.saturating_add(NEIGHBOURS).unwrap_or(until), true);
-            if from >= until {
-                return Err(DropReason::Spacing);
-            }
+        let (from, at, cause) = self.apart(rule, false, (due, until), NEIGHBOURS, others)?;
+        let (why, reason) = match cause {
+            Some(cause) => (cause.why(), cause.reason()),
+            None if from > due => (Why::Spacing, DropReason::Spacing),
+            None => (Why::QuietHours, DropReason::QuietHours),
         };
-        if spaced && cause.is_none() {
-            return match self.rests(at).filter(|_| rule.kind != PromptKind::Safety) {
-                Some(reason) => Err(reason),
-                None => Ok((at, Why::Spacing)),
-            };
-        }
-        let (why, reason) =
-            cause.map_or((Why::QuietHours, DropReason::QuietHours), |cause| (cause.why(), cause.reason()));
         if at >= until {
             return Err(reason);
         }
@@ -126,6 +113,28 @@ impl<'a> Placer<'a> {
             Some(reason) => Err(reason),
             None => Ok((at, why)),
         }
+    }
+
+    /// Finds the first allowed instant that keeps `distance` to the prompts at `others`, with the instant from which it
+    /// was searched and what moved it from there. The search begins at `from`, and after each prompt that is too near;
+    /// past `until` there is no room.
+    fn apart(
+        &self,
+        rule: &Rule,
+        awake: bool,
+        (from, until): (Timestamp, Timestamp),
+        distance: SignedDuration,
+        others: &[Timestamp],
+    ) -> Result<(Timestamp, Timestamp, Option<MoveCause>), DropReason> {
+        let mut from = from;
+        while from <= until {
+            let (at, cause) = self.allowed(rule, awake, from, until)?;
+            match others.iter().filter(|other| at.duration_since(**other).abs() < distance).max() {
+                Some(near) => from = near.saturating_add(distance).unwrap_or(Timestamp::MAX),
+                None => return Ok((from, at, cause)),
+            }
+        }
+        Err(DropReason::Spacing)
     }
 
     /// Finds the first instant from `from` that is neither in quiet hours (unless `awake`) nor in a session, and at
@@ -205,34 +214,26 @@ impl<'a> Placer<'a> {
         first: Timestamp,
         others: &[Timestamp],
     ) -> Result<Placement, DropReason> {
-        let mut from = first;
-        loop {
-            if from > slot.until {
-                return Err(DropReason::Spacing);
-            }
-            let expires = self.expires(candidate, slot.base, from);
-            let (due, cause) = self.allowed(candidate.rule, candidate.awake, from, slot.until)?;
-            let near = others.iter().filter(|other| due.duration_since(**other).abs() < self.spacing).max();
-            if let Some(other) = near.filter(|_| candidate.rule.kind != PromptKind::Safety) {
-                from = other.saturating_add(self.spacing).unwrap_or(Timestamp::MAX);
-                continue;
-            }
-            let moved = cause.map_or(DropReason::QuietHours, MoveCause::reason);
-            let date = self.calendar.date(due);
-            let strays = date != self.calendar.date(from) && candidate.last_date.is_some_and(|last| date > last);
-            if due >= expires || strays {
-                return Err(moved);
-            }
-            if let Some(unfit) = self.unfit(candidate, due) {
-                return Err(unfit);
-            }
-            let why = match cause {
-                Some(cause) => cause.why(),
-                None if from > slot.from => Why::Spacing,
-                None => slot.why,
-            };
-            return Ok(Placement { due, expires, base: slot.base, why });
+        // Safety checks keep no distance.
+        let others = if candidate.is_safety() { &[] } else { others };
+        let times = (first, slot.until);
+        let (from, due, cause) = self.apart(candidate.rule, candidate.awake, times, self.spacing, others)?;
+        let expires = self.expires(candidate, slot.base, from);
+        let moved = cause.map_or(DropReason::QuietHours, MoveCause::reason);
+        let date = self.calendar.date(due);
+        let strays = date != self.calendar.date(from) && candidate.last_date.is_some_and(|last| date > last);
+        if due >= expires || strays {
+            return Err(moved);
         }
+        if let Some(unfit) = self.unfit(candidate, due) {
+            return Err(unfit);
+        }
+        let why = match cause {
+            Some(cause) => cause.why(),
+            None if from > slot.from => Why::Spacing,
+            None => slot.why,
+        };
+        Ok(Placement { due, expires, base: slot.base, why })
     }
 
     /// Returns the reason against asking it at `due`.
@@ -243,7 +244,7 @@ impl<'a> Placer<'a> {
         if candidate.deadline.is_some_and(|deadline| due > deadline) {
             return Some(DropReason::TooLate);
         }
-        let recurring = matches!(candidate.rule.anchor, Anchor::Weekly | Anchor::Monthly);
+        let recurring = candidate.rule.recurs() || matches!(candidate.rule.anchor, Anchor::AfterStop(_));
         if recurring && self.sessions.are_near(self.calendar.date(due)) {
             return Some(DropReason::Superseded);
         }

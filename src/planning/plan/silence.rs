@@ -5,6 +5,29 @@ use jiff::{SignedDuration, Timestamp};
 use crate::planning::facts::{Facts, InfusionFact};
 use crate::planning::window::WindowParams;
 
+/// The end of a session of whose end nobody has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UntoldEnd {
+    /// The planned one. A plan looks ahead, and is made again when the end is recorded.
+    AsPlanned,
+    /// The planned one, but not before this instant. What leaves now must not fall into a session that goes on.
+    NotBefore(Timestamp),
+}
+
+/// Returns the time in which nothing leaves the server because of a session: from its start to the end of its acute
+/// phase. `untold` tells when a session is over whose end nobody has told; of any other, `span` holds the end.
+pub fn silence(
+    (start, end): (Timestamp, Timestamp),
+    acute: SignedDuration,
+    untold: UntoldEnd,
+) -> (Timestamp, Timestamp) {
+    let end = match untold {
+        UntoldEnd::AsPlanned => end,
+        UntoldEnd::NotBefore(at) => end.max(at),
+    };
+    (start, end.saturating_add(acute).unwrap_or(end))
+}
+
 impl InfusionFact {
     /// Returns the start and the end of the session. One that is not over is as long as planned.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
@@ -17,8 +40,7 @@ impl InfusionFact {
     /// Returns the time in which nothing leaves the server because of this session: from its start to the end of its
     /// acute phase. Only checks of use at home may.
     pub fn silence(&self, params: &WindowParams) -> Option<(Timestamp, Timestamp)> {
-        let (start, end) = self.span()?;
-        Some((start, end.saturating_add(params.acute(self.route)).ok()?))
+        Some(silence(self.span()?, params.acute(self.route), UntoldEnd::AsPlanned))
     }
 }
 

@@ -111,6 +111,7 @@ fn out(facts: &Facts, prompt: &Planned) -> Facts {
         anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,
         unanswered: true,
+        lapsed: false,
         taken_back: false,
     };
     Facts { settled: vec![settled], ..facts.clone() }

@@ -49,6 +49,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
         anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,
         unanswered: false,
+        lapsed: false,
         taken_back: false,
     };
     let existing: Vec<_> = first

@@ -1,3 +1,4 @@
+mod activity;
 mod calendar;
 mod diffs;
 mod evenings;
@@ -61,6 +62,7 @@ pub(super) fn facts(name: &str) -> Facts {
         infusions: Vec::new(),
         pauses: Vec::new(),
         settled: Vec::new(),
+        last_active_at: None,
         overrides: Vec::new(),
         withheld: BTreeSet::new(),
         holds: Prerequisite::ALL.into(),

@@ -17,6 +17,7 @@ fn settled(prompt: &Planned) -> PastPrompt {
         anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,
         unanswered: true,
+        lapsed: false,
         taken_back: false,
     }
 }

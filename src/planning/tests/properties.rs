@@ -23,6 +23,7 @@ prop_compose! {
         zones in prop::collection::vec((0_usize..8, 0_i64..80 * 24 * 60), 1..=3),
         quiet in (0_i8..24, 0_i64..=14),
         pauses in prop::collection::vec((0_i64..80 * 24, 1_i64..10 * 24), 0..=2),
+        active in prop::option::of(0_i64..80 * 24),
         capable in any::<bool>(),
         all in any::<bool>(),
     ) -> Facts {
@@ -57,6 +58,7 @@ prop_compose! {
                 .into_iter()
                 .map(|(from, length)| PausePeriod { from: origin + hours(from), until: origin + hours(from + length) })
                 .collect(),
+            last_active_at: active.map(|active| origin + hours(active)),
             holds: if all { Prerequisite::ALL.into() } else { BTreeSet::new() },
             ..base
         }
@@ -172,15 +174,22 @@ proptest! {
 
     #[test]
     fn time_alone_moves_nothing(facts in any_facts(), now in any_now(), wait in 1_i64..72) {
-        // Unless the zone changes in between, which makes it another today.
+        // Unless the zone changes in between, which makes it another today, or a silence grows long enough.
         let later = now + hours(wait);
         let protocol = fixture();
         let mut existing = Vec::new();
-        let steps = diff(&existing, &plan(protocol, &facts, now), now);
-    apply(&mut existing, &steps);
-        let steps = diff(&existing, &plan(protocol, &facts, later), later);
+        let first = plan(protocol, &facts, now);
+        apply(&mut existing, &diff(&[], &first, now));
+        let second = plan(protocol, &facts, later);
+        let steps = diff(&existing, &second, later);
+        let silences = |plan: &Plan| {
+            let asked = plan.prompts.iter().map(|one| (one.id, &one.rule_key));
+            let all = asked.chain(plan.dropped.iter().map(|one| (one.id, &one.rule_key)));
+            all.filter(|(_, key)| *key == "adapt.quiet").map(|(id, _)| id).collect::<BTreeSet<_>>()
+        };
+        let same_silence = silences(&first) == silences(&second);
         let same = crate::planning::zone_at(&facts.zones, now) == crate::planning::zone_at(&facts.zones, later);
-        if same {
+        if same && same_silence {
             prop_assert!(steps.iter().all(|step| matches!(step, Step::Insert(_))), "{:?}", steps);
         }
     }

@@ -133,6 +133,7 @@ fn rule_silences_in_the_plan_a_card_for_who_has_not_answered_since_day_4() {
         anchor: sent.anchor,
         hangs_on: sent.hangs_on,
         unanswered: false,
+        lapsed: false,
         taken_back: false,
     };
     facts.settled = vec![answered("2026-09-10T21:59:59Z")];

@@ -32,6 +32,15 @@ fn rule_silence_no_push_and_no_reminder_in_a_session_or_its_acute_phase() {
 }
 
 #[test]
+fn rule_silence_only_a_session_of_whose_end_nobody_has_told_lasts_longer_when_something_leaves() {
+    let planned = (at("2026-09-10T09:00:00Z"), at("2026-09-10T09:40:00Z"));
+    let until = |untold| silence(planned, hours(2), untold).1;
+    assert_eq!(silence(planned, hours(2), UntoldEnd::AsPlanned), (planned.0, at("2026-09-10T11:40:00Z")));
+    assert_eq!(until(UntoldEnd::NotBefore(at("2026-09-10T09:20:00Z"))), at("2026-09-10T11:40:00Z"), "before its end");
+    assert_eq!(until(UntoldEnd::NotBefore(at("2026-09-10T13:00:00Z"))), at("2026-09-10T15:00:00Z"), "it goes on");
+}
+
+#[test]
 fn rule_silence_what_prepares_expires_at_the_start() {
     let facts = sessions(vec![coming(1, "2026-09-10T07:15:00Z")]);
     let plan = planned(&facts, "2026-09-08T08:50:00Z");

@@ -251,6 +251,12 @@ impl WindowParams {
         duration(self.no_driving.min_h)
     }
 
+    /// Returns the times from the end of an infusion by `route` at which `phase` starts and ends; an end only if it has
+    /// one.
+    pub fn phase_times(&self, route: Route, phase: Phase) -> Option<(SignedDuration, Option<SignedDuration>)> {
+        self.spans(route).find(|span| span.phase == phase).map(|span| (span.start, span.end))
+    }
+
     /// Lists the phases after an infusion by `route`, in their order.
     pub(super) fn spans(&self, route: Route) -> impl Iterator<Item = Span> {
         let acute = self.acute(route);

@@ -254,6 +254,7 @@ impl PreviewProtocol {
             infusions,
             pauses,
             settled: Vec::new(),
+            last_active_at: None,
             overrides,
             withheld: BTreeSet::new(),
             holds,

@@ -176,7 +176,8 @@ async fn own_page(
                 let prompt = Error::skip_damaged(store::open(access, row))?;
                 // Of one that does not open nobody knows the state.
                 let state = prompt.as_ref().map(|prompt| prompt.state(access.now()));
-                if filter.state.is_none_or(|wanted| state == Some(wanted)) {
+                let hidden = prompt.as_ref().is_some_and(StoredPrompt::is_foreseen);
+                if !hidden && filter.state.is_none_or(|wanted| state == Some(wanted)) {
                     found.push((place, prompt));
                 }
                 after = Some(place);

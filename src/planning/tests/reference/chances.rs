@@ -4,7 +4,8 @@ use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::*;
-use super::{World, between, minutes, plus};
+use super::patient::World;
+use super::{between, minutes, plus};
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 

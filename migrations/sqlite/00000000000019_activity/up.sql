@@ -1,0 +1,2 @@
+-- Whether the plan waits for the patient's next activity: only then does each thing written make it again.
+ALTER TABLE patients ADD COLUMN awaits_activity BOOLEAN NOT NULL DEFAULT FALSE;
