@@ -13,6 +13,7 @@ pub mod caps;
 pub mod diff;
 pub mod facts;
 pub mod overrides;
+pub mod placeholders;
 pub mod plan;
 pub mod preview;
 pub mod protocol;
@@ -27,6 +28,7 @@ pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
 pub use facts::{Condition, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
 pub use overrides::{Override, RuleChange};
+pub use placeholders::{Piece, Quote, pieces, quotes};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};

@@ -236,6 +236,9 @@ pub struct Rule {
     /// More wordings of the text, for the second and third session of a series; then it is the first one's turn again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wordings: Vec<String>,
+    /// The text for when there is nothing of what a text quotes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plain: String,
     /// Why it is asked, and why then: one plain sentence for the patient.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub because: String,

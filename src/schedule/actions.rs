@@ -1,42 +1,48 @@
 //! Reads of a plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts;
 use super::library::withheld;
+use super::rendering::PlaceholderValues;
 use crate::care::Access;
 use crate::course;
 use crate::db::Tx;
-use crate::kernel::{Result, Zone};
-use crate::planning::{DropReason, Dropped, Planned, Protocol, Protocols, plan};
+use crate::exercises;
+use crate::kernel::Result;
+use crate::planning::{DropReason, Dropped, Planned, Protocol, Protocols, Quote, plan, quotes};
+use crate::prompts::model::StoredPrompt;
 use crate::settings::{find_cautions, settings_or_default};
 
-/// The values of the placeholders in a prompt, for its owner.
-#[derive(Debug, Default)]
-pub struct PlaceholderValues {
-    /// The sentence to bring along, if a prompt quotes it.
-    pub takeaway: Option<String>,
-    /// The exercises that are not offered to the patient.
-    pub withheld: BTreeSet<String>,
-    /// The zone where the patient lives now, if a prompt was put off.
-    pub zone: Option<Zone>,
-}
-
-/// Reads the fillings. The takeaway is read only if a prompt `quotes` it, and the zone if one was `put_off`.
+/// Reads the values of the placeholders in the texts of `list`. The patient's words are opened only if a text quotes
+/// them, and the zone if a prompt was put off.
 ///
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn fillings<A>(
+pub fn placeholder_values<'p, A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     protocols: &Protocols,
-    (quotes, put_off): (bool, bool),
+    list: impl IntoIterator<Item = &'p StoredPrompt>,
 ) -> Result<PlaceholderValues> {
-    let takeaway = if quotes { facts::takeaway(tx, access, protocols)? } else { None };
+    let (mut wanted, mut put_off) = (BTreeSet::new(), false);
+    for prompt in list {
+        let planned = &prompt.doc.planned;
+        wanted.extend(protocols.rule_of(planned).into_iter().flat_map(|rule| quotes(rule.text_of(planned.wording))));
+        put_off |= prompt.is_put_off();
+    }
+    let mut found = BTreeMap::new();
+    for quote in wanted {
+        let words = match &quote {
+            Quote::Takeaway => facts::takeaway(tx, access, protocols)?,
+            Quote::Answer(exercise) => exercises::newest_quote(tx, access, exercise, &protocols.current().locale)?,
+        };
+        found.extend(words.map(|words| (quote, words)));
+    }
     let flags = find_cautions(tx, access)?;
     let zone = if put_off { Some(settings_or_default(tx, access)?.zone_at(access.now())) } else { None };
-    Ok(PlaceholderValues { takeaway, withheld: withheld(tx, access, &flags)?, zone })
+    Ok(PlaceholderValues { quotes: found, withheld: withheld(tx, access, &flags)?, zone })
 }
 
 /// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this

@@ -84,6 +84,7 @@ const KINDS: &[(&str, &str)] = &[
     ("exercises/draft.rs", "model"),
     ("exercises/fit.rs", "model"),
     ("exercises/purge.rs", "actions"),
+    ("exercises/quotes.rs", "actions"),
     ("exercises/suggestions.rs", "actions"),
     ("exercises/translations.rs", "model"),
     ("exercises/view.rs", "routes"),

@@ -61,6 +61,7 @@ mod pages;
 mod posture;
 mod preview;
 mod protocols;
+mod quotes;
 mod races;
 mod readers;
 mod readme;

@@ -63,10 +63,15 @@ fn the_protocol_carries_the_shipped_window() {
 fn texts_are_short_and_promise_nothing() {
     let banned = ["rewire", "cure", "heal", "must", "should", "guarantee", "optimal", "countdown", "brain"];
     for rule in &Protocol::default_v1().rules {
-        for text in rule.texts() {
+        for text in rule.texts().chain([rule.plain.as_str()]) {
             assert!(text.chars().count() <= 240, "{}: {} characters", rule.key, text.chars().count());
         }
-        let lower = rule.texts().chain([rule.because.as_str()]).collect::<Vec<_>>().join(" ").to_lowercase();
+        let lower = rule
+            .texts()
+            .chain([rule.plain.as_str(), rule.because.as_str()])
+            .collect::<Vec<_>>()
+            .join(" ")
+            .to_lowercase();
         for word in lower.split(|c: char| !c.is_alphabetic()) {
             assert!(!banned.iter().any(|stem| word.starts_with(stem) && word != "health"), "{}: {word}", rule.key);
         }
@@ -161,9 +166,12 @@ fn faults_of_a_protocol_are_named() {
     let mut protocol = Protocol::default_v1().clone();
     protocol.rules[10].key = "prep.safety".to_owned();
     protocol.rules[11].text = "{ex:box-breath}".to_owned();
+    protocol.rules[12].plain = "{last_takeaway}".to_owned();
     protocol.caps.days.remove(2);
     let faults = protocol.validate();
     assert!(faults.iter().any(|fault| fault == "prep.safety: the key is used twice"), "{faults:?}");
     assert!(faults.iter().any(|fault| fault == "d1.exercise: a placeholder is unknown"), "{faults:?}");
+    let quoting = format!("{}: the text without a quote quotes", protocol.rules[12].key);
+    assert!(faults.contains(&quoting), "{faults:?}");
     assert!(faults.iter().any(|fault| fault == "caps: every day of the plan has a cap"), "{faults:?}");
 }
