@@ -33,5 +33,5 @@ pub mod translations;
 pub mod view;
 
 pub use model::Responses;
-pub use quotes::newest_quote;
+pub use quotes::{DatedResponses, dated_responses, newest_quote, quote_of};
 pub use routes::{configure, configure_patient, configure_public};

@@ -26,7 +26,7 @@ pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
-pub use facts::{Condition, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
+pub use facts::{Condition, DatedResponse, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
 pub use overrides::{Override, RuleChange};
 pub use placeholders::{Piece, Quote, pieces, quotes};
 pub use plan::{DropReason, Dropped, Plan, Planned, Why, plan, put_off};

@@ -5,6 +5,7 @@
 //! | `{therapist_name}` | a neutral word for the therapist |
 //! | `{ex:key}` | the title of the exercise `key` |
 //! | `{last_takeaway}` | the patient's newest takeaway |
+//! | `{returned}` | what the patient wrote in the response that the prompt brings back, as the library quotes it |
 //! | `{answer:key}` | what the patient wrote in their newest response to the exercise `key`, as the library quotes it |
 
 /// Words of the patient that a text quotes.
@@ -14,6 +15,8 @@ pub enum Quote {
     Takeaway,
     /// Their newest response to this exercise.
     Answer(String),
+    /// The response that the prompt brings back.
+    Returned,
 }
 
 /// A piece of a text.
@@ -39,6 +42,7 @@ impl<'t> Piece<'t> {
             Some(("answer", key)) => Self::Quote(Quote::Answer(key.to_owned())),
             None if name == "therapist_name" => Self::TherapistName,
             None if name == "last_takeaway" => Self::Quote(Quote::Takeaway),
+            None if name == "returned" => Self::Quote(Quote::Returned),
             _ => Self::Other(name),
         }
     }

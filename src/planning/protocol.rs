@@ -152,6 +152,8 @@ pub enum Anchor {
     Weekly,
     /// Every 28 days since the start of care.
     Monthly,
+    /// The local date that the patient wrote in a response to this exercise, once for each response.
+    DateOf(String),
     /// Not planned.
     Adaptive,
 }
@@ -266,9 +268,10 @@ impl Rule {
         session % u32::try_from(self.texts().count()).unwrap_or(1)
     }
 
-    /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not.
+    /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not, and neither
+    /// does what the patient asked for on a date.
     pub fn is_capped(&self) -> bool {
-        self.counts() && !matches!(self.anchor, Anchor::BeforeStart { .. })
+        self.counts() && !matches!(self.anchor, Anchor::BeforeStart { .. } | Anchor::DateOf(_))
     }
 
     /// Whether all of the exercises that it offers are among `withheld`.
@@ -276,9 +279,10 @@ impl Rule {
         !self.exercises.is_empty() && self.exercises.iter().all(|key| withheld.contains(key))
     }
 
-    /// Whether a therapist may leave it out or move it. Safety checks and rules that are never dropped stay.
+    /// Whether a therapist may leave it out or move it. Safety checks and rules that are never dropped stay, and so does
+    /// what the patient asked for on a date.
     pub fn may_change(&self) -> bool {
-        self.kind != PromptKind::Safety && self.priority > 1
+        self.kind != PromptKind::Safety && self.priority > 1 && !matches!(self.anchor, Anchor::DateOf(_))
     }
 }
 

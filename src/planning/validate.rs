@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::placeholders::{Piece, pieces, quotes};
+use super::placeholders::{Piece, Quote, pieces, quotes};
 use super::protocol::{Anchor, Effort, Prerequisite, PromptKind, Protocol, Rule};
 
 impl Protocol {
@@ -27,8 +27,16 @@ impl Protocol {
             let effortful =
                 rule.kind == PromptKind::Exercise || (rule.kind == PromptKind::Reflection && rule.minutes > 5);
             fault((rule.effort == Effort::Effortful) == effortful, key, "exercises and long writing are effortful");
-            let windowed =
-                matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly);
+            let windowed = matches!(
+                rule.anchor,
+                Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly | Anchor::DateOf(_)
+            );
+            let returns = rule.texts().flat_map(quotes).any(|quote| quote == Quote::Returned);
+            fault(
+                returns <= matches!(rule.anchor, Anchor::DateOf(_)),
+                key,
+                "it quotes a response that it does not have",
+            );
             fault(windowed != rule.window.is_empty(), key, "a window goes with an anchor of days");
             fault(
                 (rule.kind == PromptKind::OnDemand) == (rule.anchor == Anchor::Adaptive),

@@ -27,8 +27,13 @@ pub fn placeholder_values<'p, A>(
     list: impl IntoIterator<Item = &'p StoredPrompt>,
 ) -> Result<PlaceholderValues> {
     let (mut wanted, mut put_off) = (BTreeSet::new(), false);
+    let (locale, mut returned) = (&protocols.current().locale, BTreeMap::new());
     for prompt in list {
         let planned = &prompt.doc.planned;
+        if let Some(response) = planned.returns {
+            let words = exercises::quote_of(tx, access, response, locale)?;
+            returned.extend(words.map(|words| (response, words)));
+        }
         wanted.extend(protocols.rule_of(planned).into_iter().flat_map(|rule| quotes(rule.text_of(planned.wording))));
         put_off |= prompt.is_put_off();
     }
@@ -36,13 +41,14 @@ pub fn placeholder_values<'p, A>(
     for quote in wanted {
         let words = match &quote {
             Quote::Takeaway => facts::takeaway(tx, access, protocols)?,
-            Quote::Answer(exercise) => exercises::newest_quote(tx, access, exercise, &protocols.current().locale)?,
+            Quote::Answer(exercise) => exercises::newest_quote(tx, access, exercise, locale)?,
+            Quote::Returned => None,
         };
         found.extend(words.map(|words| (quote, words)));
     }
     let flags = find_cautions(tx, access)?;
     let zone = if put_off { Some(settings_or_default(tx, access)?.zone_at(access.now())) } else { None };
-    Ok(PlaceholderValues { quotes: found, withheld: withheld(tx, access, &flags)?, zone })
+    Ok(PlaceholderValues { quotes: found, returned, withheld: withheld(tx, access, &flags)?, zone })
 }
 
 /// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this
@@ -62,9 +68,10 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
 ///
 /// When something cannot be read.
 pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Dropped>> {
-    let stored = facts::stored_prompts(tx, access)?;
+    let mut stored = facts::stored_prompts(tx, access)?;
+    let dated = facts::dated_responses(tx, access, protocols.current(), &mut stored)?;
     let infusions = course::list_infusions(tx, access)?;
-    let facts = facts::facts(tx, access, protocols, &stored, &infusions)?.known;
+    let facts = facts::facts(tx, access, protocols, (&stored, dated), &infusions)?.known;
     let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
     // That a therapist's caution sets something aside is not told to the patient.
     dropped.retain(|one| one.reason != DropReason::Withheld && !stored.unreadable.contains(&one.id));

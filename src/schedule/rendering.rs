@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::library::{choice, title};
-use crate::kernel::Zone;
+use crate::kernel::id::Response;
+use crate::kernel::{Id, Zone};
 use crate::planning::{Piece, Planned, Quote, Rule, pieces};
 
 /// The values of the placeholders in prompts, for their owner. They are opened when a prompt is read, and stored
@@ -12,6 +13,8 @@ use crate::planning::{Piece, Planned, Quote, Rule, pieces};
 pub struct PlaceholderValues {
     /// The patient's own words, in one line each. There is none for what was not written, was deleted or does not open.
     pub quotes: BTreeMap<Quote, String>,
+    /// What prompts bring back, by response.
+    pub returned: BTreeMap<Id<Response>, String>,
     /// The exercises that are not offered to the patient.
     pub withheld: BTreeSet<String>,
     /// The zone where the patient lives now, if a prompt was put off.
@@ -21,8 +24,9 @@ pub struct PlaceholderValues {
 /// Writes the text of a prompt for its owner, in the wording it was planned with, or in its plain wording when there is
 /// nothing of what that quotes. A prompt that offers several exercises has a line for each that is not withheld.
 pub fn text(rule: &Rule, planned: &Planned, values: &PlaceholderValues) -> String {
-    let quoting = render(rule.text_of(planned.wording), values);
-    let mut text = quoting.or_else(|| render(&rule.plain, values)).unwrap_or_default();
+    let returned = planned.returns.and_then(|response| values.returned.get(&response)).map(String::as_str);
+    let quoting = render(rule.text_of(planned.wording), values, returned);
+    let mut text = quoting.or_else(|| render(&rule.plain, values, None)).unwrap_or_default();
     if rule.exercises.len() > 1 {
         for key in rule.exercises.iter().filter(|key| !values.withheld.contains(*key)) {
             text.push_str("\n– ");
@@ -34,13 +38,14 @@ pub fn text(rule: &Rule, planned: &Planned, values: &PlaceholderValues) -> Strin
 
 /// Fills the placeholders of a text; `None` when there is nothing of what it quotes. Braces in a quote are the
 /// patient's own and stay.
-fn render(text: &str, values: &PlaceholderValues) -> Option<String> {
+fn render(text: &str, values: &PlaceholderValues, returned: Option<&str>) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     for piece in pieces(text) {
         match piece {
             Piece::Text(words) => out.push_str(words),
             Piece::TherapistName => out.push_str("your therapist"),
             Piece::Exercise(key) => out.push_str(&title(key)),
+            Piece::Quote(Quote::Returned) => out.push_str(returned?),
             Piece::Quote(quote) => out.push_str(values.quotes.get(&quote)?),
             Piece::Other(_) => out.push('…'),
         }
@@ -58,18 +63,18 @@ mod tests {
         let nothing = PlaceholderValues::default();
         for rule in &Protocol::default_v1().rules {
             for text in rule.texts() {
-                let text = render(text, &nothing).unwrap_or_else(|| render(&rule.plain, &nothing).unwrap());
-                assert!(!text.is_empty() && !text.contains(['{', '}', '…']), "{}: {text}", rule.key);
+                let text = render(text, &nothing, None).unwrap_or_else(|| render(&rule.plain, &nothing, None).unwrap());
+                assert!(!text.is_empty() && !text.contains(['{', '}']), "{}: {text}", rule.key);
             }
         }
-        assert_eq!(render("a {ex:body-scan} b { c", &nothing).unwrap(), "a Slow tour of the body b { c");
+        assert_eq!(render("a {ex:body-scan} b { c", &nothing, None).unwrap(), "a Slow tour of the body b { c");
     }
 
     #[test]
     fn a_quote_is_the_patients_own_or_none() {
         let quotes = [(Quote::Takeaway, "{ex:slow} is allowed".to_owned())];
         let values = PlaceholderValues { quotes: quotes.into(), ..PlaceholderValues::default() };
-        assert_eq!(render("'{last_takeaway}'", &values).unwrap(), "'{ex:slow} is allowed'");
-        assert_eq!(render("'{answer:if-then-habit}'", &values), None);
+        assert_eq!(render("'{last_takeaway}'", &values, None).unwrap(), "'{ex:slow} is allowed'");
+        assert_eq!(render("'{answer:if-then-habit}'", &values, None), None);
     }
 }

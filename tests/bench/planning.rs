@@ -39,6 +39,7 @@ pub fn measure(report: &mut Report) {
         pauses: Vec::new(),
         settled: Vec::new(),
         overrides: Vec::new(),
+        dated: Vec::new(),
         withheld: BTreeSet::new(),
         holds: BTreeSet::from([Prerequisite::LiveLink]),
         condition: Condition::default(),

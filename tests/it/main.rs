@@ -70,6 +70,7 @@ mod reminders;
 mod reference;
 mod replanning;
 mod retries;
+mod returning;
 mod rules;
 mod sandbox;
 mod sandbox_faults;

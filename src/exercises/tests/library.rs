@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::exercises::catalogue::{self, Exercise, SCHEMA, StepType};
 use crate::exercises::routes::Language;
 use crate::exercises::translations::{Words, languages};
+use crate::planning::protocol::Anchor;
 use crate::planning::{Piece, Protocol, Quote, pieces, quotes};
 use crate::settings::CautionFlag;
 
@@ -77,6 +78,9 @@ fn everything_that_is_named_is_there() {
         assert!(exercise.phases.is_sorted(), "{key}: phases in their order");
         let ids: BTreeSet<&String> = exercise.steps.iter().map(|step| &step.id).collect();
         assert_eq!(ids.len(), exercise.steps.len(), "{key}: a step twice");
+        if let Some(id) = &exercise.returns_on {
+            assert!(matches!(exercise.step(id).map(|step| &step.ask), Some(StepType::Date)), "{key}: returns on {id}");
+        }
         for id in &exercise.quote {
             let text = exercise.step(id).map(|step| &step.ask);
             assert!(matches!(text, Some(StepType::TextShort | StepType::TextLong)), "{key}: a quote of {id}");
@@ -119,6 +123,9 @@ fn every_exercise_that_a_prompt_quotes_says_how() {
             let exercise = catalogue::find(&key, None).unwrap_or_else(|| panic!("{}: no {key}", rule.key));
             assert!(!exercise.quote.is_empty(), "{}: {key} has no quote", rule.key);
         }
+        let Anchor::DateOf(key) = &rule.anchor else { continue };
+        let exercise = catalogue::find(key, None).unwrap_or_else(|| panic!("{}: no {key}", rule.key));
+        assert!(exercise.returns_on.is_some() && !exercise.quote.is_empty(), "{}: {key} does not return", rule.key);
     }
 }
 

@@ -62,6 +62,7 @@ pub(super) fn facts(name: &str) -> Facts {
         pauses: Vec::new(),
         settled: Vec::new(),
         overrides: Vec::new(),
+        dated: Vec::new(),
         withheld: BTreeSet::new(),
         holds: Prerequisite::ALL.into(),
         condition: Condition::default(),

@@ -327,7 +327,8 @@ fn every_rule_of_the_protocol_is_planned_or_says_why_not() {
         let facts = Facts { infusions: and_then("2026-09-10T12:00:00Z").infusions, ..facts };
         let plan = planned(&facts, NOW);
         for rule in &fixture().rules {
-            let recurs = matches!(rule.anchor, Anchor::Weekly | Anchor::Monthly | Anchor::Adaptive) || rule.at_home;
+            let recurs = matches!(rule.anchor, Anchor::Weekly | Anchor::Monthly | Anchor::DateOf(_) | Anchor::Adaptive)
+                || rule.at_home;
             let told =
                 plan.prompts.iter().any(|prompt| prompt.rule_key == rule.key) || !why_not(&plan, &rule.key).is_empty();
             assert!(recurs || told, "{}", rule.key);

@@ -31,9 +31,9 @@ const EXERCISES: [&str; 22] = [
 ];
 
 #[test]
-fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_two_for_series_and_silence_and_no_fault() {
+fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_three_of_its_own_and_no_fault() {
     let protocol = Protocol::default_v1();
-    assert_eq!(protocol.rules.len(), 37 + 2 + 2);
+    assert_eq!(protocol.rules.len(), 37 + 2 + 3);
     assert!(protocol.rules.iter().all(|rule| (20..=160).contains(&rule.because.chars().count())), "each says why");
     assert_eq!(protocol.validate(), Vec::<String>::new());
     assert_eq!((protocol.key.as_str(), protocol.version), ("afterglow-default", 1));
@@ -47,7 +47,7 @@ fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_two_for_series_an
         PromptKind::Habit,
         PromptKind::OnDemand,
     ];
-    assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6 + 1, 11, 6 + 1, 2]);
+    assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6 + 2, 11, 6 + 1, 2]);
     assert_eq!(protocol.rules.iter().filter(|rule| rule.at_home).count(), 2);
     let json = serde_json::to_string(protocol).unwrap();
     assert_eq!(&serde_json::from_str::<Protocol>(&json).unwrap(), protocol);

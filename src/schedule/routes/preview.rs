@@ -331,6 +331,7 @@ impl PreviewProtocol {
             pauses,
             settled: Vec::new(),
             overrides,
+            dated: Vec::new(),
             withheld: BTreeSet::new(),
             holds,
             condition,

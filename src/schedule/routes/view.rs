@@ -73,6 +73,10 @@ struct PromptDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
+    /// The id of the exercise response that comes back with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    response_id: Option<Uuid>,
     /// Why it is asked, and why then, in one sentence for the patient.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "On the day after, telling it once in your own order helps it settle.")]
@@ -153,6 +157,7 @@ impl PromptView {
             optional: planned.optional,
             exercises: offered.cloned().collect(),
             infusion_id: planned.anchor.map(Id::uuid),
+            response_id: planned.returns.map(Id::uuid),
             why: word(&planned.why),
             cause: prompt.cause().filter(|cause| *cause != WITHHELD).map(str::to_owned),
             delivered_at: prompt.delivered_at,

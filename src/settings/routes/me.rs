@@ -259,7 +259,7 @@ impl SettingsBody {
             ..before.clone()
         };
         if let Some(zone) = zone {
-            after.change_zone(zone, since.unwrap_or(now), now)?;
+            after.change_zone(zone, since, now)?;
         }
         Ok(after)
     }
