@@ -46,6 +46,11 @@ impl PromptKey {
         self.of(patient, rule, response.uuid(), occurrence)
     }
 
+    /// Makes the id of the prompt of `rule` that comes in the place of another.
+    pub fn in_place_of(&self, patient: Id<Patient>, rule: &str, other: Id<Prompt>) -> Id<Prompt> {
+        self.of(patient, rule, other.uuid(), 0)
+    }
+
     fn of(&self, patient: Id<Patient>, rule: &str, anchor: Uuid, occurrence: u32) -> Id<Prompt> {
         let (patient, anchor, occurrence) = (patient.uuid(), anchor.as_bytes(), occurrence.to_be_bytes());
         // The rule's key stands last: all others have a fixed length.

@@ -10,6 +10,7 @@
 
 pub mod calendar;
 pub mod caps;
+pub mod dials;
 pub mod diff;
 pub mod facts;
 pub mod overrides;
@@ -25,6 +26,7 @@ mod validate;
 pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
+pub use dials::{Dials, HeavyDials};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
 pub use facts::{Condition, DatedResponse, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
 pub use overrides::{Override, RuleChange};

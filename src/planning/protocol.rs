@@ -7,11 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
 use super::caps::{Caps, Compact, Reminders};
+use super::dials::{Dials, HeavyDials};
 use super::overrides::{Override, RuleChange};
 use super::window::WindowParams;
 
@@ -51,7 +53,7 @@ pub enum Capability {
 
 impl Capability {
     /// The capabilities of this server.
-    pub const SERVED: [Self; 0] = [];
+    pub const SERVED: [Self; 1] = [Self::Adaptive];
 
     /// Whether this server has it.
     pub fn is_served(self) -> bool {
@@ -154,7 +156,7 @@ pub enum Anchor {
     Monthly,
     /// The local date that the patient wrote in a response to this exercise, once for each response.
     DateOf(String),
-    /// Not planned.
+    /// Not planned: it follows from the latest answers when something comes due.
     Adaptive,
 }
 
@@ -218,6 +220,9 @@ pub struct Rule {
     /// The key of the rule in whose place it comes, wherever it is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_for: Option<String>,
+    /// The dials at which it comes in the place of a prompt that asks for effort, when that comes due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place_of_effort: Option<HeavyDials>,
     /// Whether it is only asked in a series, where the shortened template names it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_in_series: bool,
@@ -269,9 +274,9 @@ impl Rule {
     }
 
     /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not, and neither
-    /// does what the patient asked for on a date.
+    /// does what the patient asked for on a date, or what comes in the place of another.
     pub fn is_capped(&self) -> bool {
-        self.counts() && !matches!(self.anchor, Anchor::BeforeStart { .. } | Anchor::DateOf(_))
+        self.counts() && !matches!(self.anchor, Anchor::BeforeStart { .. } | Anchor::DateOf(_) | Anchor::Adaptive)
     }
 
     /// Whether all of the exercises that it offers are among `withheld`.
@@ -349,6 +354,14 @@ impl Protocol {
     pub fn exercises_giving(&self, what: Prerequisite) -> impl Iterator<Item = &str> {
         let giving = self.rules.iter().filter(move |rule| rule.gives.contains(&what));
         giving.flat_map(|rule| rule.exercises.iter().map(String::as_str))
+    }
+
+    /// Finds the rule that comes in the place of `rule` at `now`, because the newest dials say that its effort is too
+    /// much.
+    pub fn lighter_than(&self, rule: &Rule, dials: Dials, now: Timestamp) -> Option<&Rule> {
+        let heavy = |other: &&Rule| other.in_place_of_effort.is_some_and(|heavy| heavy.are_met(dials, now));
+        let served = |other: &Rule| other.needs.iter().copied().all(Capability::is_served);
+        self.rules.iter().filter(|_| rule.effort == Effort::Effortful).find(|other| served(other) && heavy(other))
     }
 
     /// Finds the rule with this key.

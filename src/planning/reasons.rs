@@ -16,6 +16,7 @@ pub fn why_in_words(why: Why) -> &'static str {
         Why::QuietHours => "at the end of the quiet hours",
         Why::AfterSession => "after the session, when its first hours are over",
         Why::Readiness => "before that it would have asked too much",
+        Why::Lighter => "in the place of something that would have asked too much",
         Why::Corrected => "asked again: the time of the infusion was corrected after it had gone out",
     }
 }

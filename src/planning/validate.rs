@@ -31,6 +31,8 @@ impl Protocol {
                 rule.anchor,
                 Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly | Anchor::DateOf(_)
             );
+            let lighter = rule.anchor == Anchor::Adaptive && rule.effort == Effort::Light;
+            fault(rule.in_place_of_effort.is_some() <= lighter, key, "what comes in the place of effort asks for none");
             let returns = rule.texts().flat_map(quotes).any(|quote| quote == Quote::Returned);
             fault(
                 returns <= matches!(rule.anchor, Anchor::DateOf(_)),

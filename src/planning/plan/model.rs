@@ -36,6 +36,8 @@ pub enum Why {
     Readiness,
     /// The time of the infusion was corrected after the prompt had gone out.
     Corrected,
+    /// It comes in the place of a prompt that would have asked too much.
+    Lighter,
 }
 
 /// One prompt of the plan.
