@@ -49,6 +49,7 @@ mod kills;
 mod leaks;
 mod methods;
 mod lenient;
+mod moves;
 mod lighter;
 mod limits;
 mod lists;
