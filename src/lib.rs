@@ -26,12 +26,12 @@
 //! | [`onboarding`] | the first run, invitations, registration: accounts and their first rows | open the content of others |
 //! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
 //! | [`prompts`] | prompts and the patients' actions on them | plan, deliver |
-//! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
 //! | [`items`] | versioned, sealed objects with sections: declared by the slices, done once here | know the content of a section |
 //! | [`exercises`] | the library, responses to its exercises, assignments | decide on access, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide on access |
 //! | [`sharing`] | making, listing and ending grants | decide on the reach of a grant |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
+//! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | write rows that the product could not write |
@@ -114,12 +114,12 @@ pub mod settings;
 pub mod onboarding;
 pub mod course;
 pub mod prompts;
-pub mod delivery;
 pub mod items;
 pub mod exercises;
 pub mod journal;
 pub mod sharing;
 pub mod schedule;
+pub mod delivery;
 pub mod jobs;
 pub mod app;
 pub mod demo;

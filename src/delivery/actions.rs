@@ -7,6 +7,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
 use super::channel::{Channel, ChannelError};
+use super::lighter;
 use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
 use super::store::{self, Leased, Outcomes, SealedPrompt};
 use crate::care::{Access, Read};
@@ -55,6 +56,8 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let held = leased.clone();
     let wary = state.vault.unreadable_rows() > 0;
     let mut facts = state.db.read(move |tx| facts(tx, &held, wary, now)).await?;
+    let felt = leased.iter().filter(|one| facts.prompts.get(&one.id).is_some_and(|sealed| sealed.dials));
+    let felt = felt.filter_map(|one| Some((one.patient, keys.get(&one.patient)?.clone()?))).collect();
     let mut prompts = HashMap::new();
     let mut turns = Vec::with_capacity(leased.len());
     for one in &leased {
@@ -67,6 +70,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
         turns.push((*one, (verdict, prompt.expires_at)));
         prompts.insert(one.id, prompt);
     }
+    lighter::judge_again(state, channel.name(), (&prompts, felt), &mut turns, now).await?;
     let mut outcomes = send(channel, turns, now).await;
     outcomes.reminders = outcomes.sent.iter().filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
     let (round, name) = (DeliverySummary { sent: outcomes.sent.len(), seen: leased.len() }, channel.name());
@@ -94,8 +98,9 @@ struct Facts {
 /// did not open, after which a plan may have been made without it.
 fn facts(tx: &mut Tx<'_>, leased: &[Leased], wary: bool, now: Timestamp) -> Result<Facts> {
     let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
+    let before = |time: SignedDuration| now.saturating_sub(time).unwrap_or(now);
     let prompts: HashMap<_, _> =
-        store::list_sealed(tx, &ids, now.saturating_sub(JUST_CHANGED).unwrap_or(now))?.into_iter().collect();
+        store::list_sealed(tx, &ids, (before(JUST_CHANGED), before(lighter::DIALS)))?.into_iter().collect();
     let late = |sealed: &SealedPrompt| sealed.changed || is_late(sealed.due_at, now);
     let looked_at = |one: &&Leased| wary || prompts.get(&one.id).is_some_and(late);
     let mut patients: Vec<_> = leased.iter().filter(looked_at).map(|one| one.patient).collect();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::model::{LEASE, Outgoing, delivery_id};
 use crate::care::Access;
-use crate::db::schema::{deliveries, infusions, patient_settings, prompts};
+use crate::db::schema::{deliveries, entries, exercise_responses, infusions, patient_settings, prompts};
 use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Any, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
@@ -242,6 +242,8 @@ pub struct SealedPrompt {
     pub due_at: Timestamp,
     /// Whether an infusion of the patient has just changed.
     pub changed: bool,
+    /// Whether the patient has set a dial lately.
+    pub dials: bool,
     prompt: PromptRow,
     settings: Option<SettingsRow>,
 }
@@ -259,23 +261,34 @@ impl SealedPrompt {
 }
 
 /// Finds the prompts of these deliveries with their patients' settings, in one statement, and whether an infusion of
-/// the patient has changed since `since`.
+/// the patient has changed, and a dial was set, since these instants.
 pub fn list_sealed(
     tx: &mut Tx<'_>,
     ids: &[Id<Delivery>],
-    since: Timestamp,
+    (since, dials_since): (Timestamp, Timestamp),
 ) -> Result<Vec<(Id<Delivery>, SealedPrompt)>> {
     let of_patient = infusions::table.filter(infusions::patient_id.eq(deliveries::patient_id));
     let changed = exists(of_patient.filter(infusions::updated_at.ge(At(since))));
+    let written = entries::table
+        .filter(entries::patient_id.eq(deliveries::patient_id))
+        .filter(entries::deleted_at.is_null())
+        .filter(entries::occurred_at.ge(At(dials_since)))
+        .filter(entries::mood.is_not_null());
+    let worked = exercise_responses::table
+        .filter(exercise_responses::patient_id.eq(deliveries::patient_id))
+        .filter(exercise_responses::deleted_at.is_null())
+        .filter(exercise_responses::occurred_at.ge(At(dials_since)))
+        .filter(exercise_responses::distress.is_not_null());
+    let dials = exists(written).or(exists(worked));
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
-    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, bool)> = deliveries::table
+    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, (bool, bool))> = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
         .filter(deliveries::id.eq_any(ids))
-        .select((deliveries::id, PromptRow::as_select(), Option::<SettingsRow>::as_select(), changed))
+        .select((deliveries::id, PromptRow::as_select(), Option::<SettingsRow>::as_select(), (changed, dials)))
         .load(tx.conn())?;
-    let sealed = |(id, prompt, settings, changed): (_, PromptRow, _, _)| {
-        (id, SealedPrompt { due_at: prompt.due_at.0, changed, prompt, settings })
+    let sealed = |(id, prompt, settings, (changed, dials)): (_, PromptRow, _, _)| {
+        (id, SealedPrompt { due_at: prompt.due_at.0, changed, dials, prompt, settings })
     };
     Ok(rows.into_iter().map(sealed).collect())
 }

@@ -98,8 +98,10 @@ impl Item for Responses {
         {
             return Err(Error::field("/prompt_id", NOT_YOUR_PROMPT));
         }
-        // Some prompts wait for another done response.
-        Ok(if before.is_none() { FeedsPlan::Always } else { FeedsPlan::IfAwaited })
+        // Some prompts wait for another done response, and one brings a response back on its date.
+        let date = |content: &ResponseContent| content.returns_on();
+        let moved = old.map(date).transpose()? != Some(date(new)?);
+        Ok(if before.is_none() || moved { FeedsPlan::Always } else { FeedsPlan::IfAwaited })
     }
 
     /// Feeds the plan for a done response, because some prompts depend on it. Completed prompts and assignments stay

@@ -61,6 +61,11 @@ impl Answers {
         self.0.get(step)
     }
 
+    /// Returns the answer to a step that asks for a date.
+    pub fn date(&self, step: &str) -> Option<Date> {
+        self.get(step)?.as_str()?.parse().ok()
+    }
+
     /// Returns all answers, in the form that is shown.
     pub fn as_map(&self) -> &Map<String, Value> {
         &self.0

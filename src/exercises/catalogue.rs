@@ -35,6 +35,13 @@ pub struct Exercise {
     pub evidence_in_window: String,
     /// The cautions: flags that speak against it, each with an offer.
     pub cautions: Vec<Caution>,
+    /// The step, a date, on which a response comes back to the patient.
+    #[serde(default)]
+    pub returns_on: Option<String>,
+    /// The steps whose answers, all of them texts, a prompt may quote to the patient; none if there is no quote. The
+    /// text `quote` says how.
+    #[serde(default)]
+    pub quote: Vec<String>,
     /// Its steps, in the order in which they are shown.
     pub steps: Vec<Step>,
 }

@@ -23,6 +23,7 @@ pub mod draft;
 pub mod fit;
 pub mod model;
 pub mod purge;
+mod quotes;
 mod routes;
 pub mod store;
 pub mod suggestions;
@@ -32,4 +33,5 @@ pub mod translations;
 pub mod view;
 
 pub use model::Responses;
+pub use quotes::{DatedResponses, dated_responses, newest_quote, quote_of};
 pub use routes::{configure, configure_patient, configure_public};

@@ -1,5 +1,6 @@
 //! The content of a response.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -102,6 +103,16 @@ impl ResponseContent {
         let mut fields = Fields::new();
         fields.check(same(&self.header) == same(&new.header), "/exercise_key", "does not change");
         fields.done()
+    }
+
+    /// Returns the date on which it comes back to the patient, if its exercise has one and it is answered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when the library does not have its exercise.
+    pub fn returns_on(&self) -> Result<Option<Date>> {
+        let exercise = self.header.exercise()?;
+        Ok(exercise.returns_on.as_ref().and_then(|step| self.answers.as_ref()?.date(step)))
     }
 
     /// Whether the exercise is only begun: it has no answers and no distress yet.

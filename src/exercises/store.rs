@@ -1,16 +1,58 @@
 //! The rows of exercise responses.
 
-use super::model::{Header, Responses};
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::model::{Distress, Header, Responses};
 use crate::care::Access;
-use crate::db::Tx;
 use crate::db::schema::exercise_responses;
-use crate::items::{ItemTable as _, open_header};
+use crate::db::{At, Tx};
+use crate::items::seal::open_section;
+use crate::items::{ItemTable as _, Part, open_header};
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
+use crate::planning::window::Rating;
+
+/// The most responses that are searched for a dial: those of a day.
+const MOST_DIALS: i64 = 100;
 
 crate::item_table! {
     /// The table of exercise responses.
     ResponseTable, exercise_responses, [answers answers_rev, distress distress_rev], [prompt_id, assignment_id]
+}
+
+/// Reads the newest distress of the done responses since `since`, opened, for the judgement on what comes due: at the
+/// end of the exercise, or else at its beginning. One that does not open counts as none.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) -> Result<Option<Rating>> {
+    let rows: Vec<(Id<Response>, Option<Vec<u8>>, i64, At)> = exercise_responses::table
+        .filter(exercise_responses::patient_id.eq(access.patient()))
+        .filter(exercise_responses::deleted_at.is_null())
+        .filter(exercise_responses::draft.eq(false))
+        .filter(exercise_responses::distress.is_not_null())
+        .filter(exercise_responses::occurred_at.ge(At(since)))
+        .filter(exercise_responses::occurred_at.le(At(access.now())))
+        .order((exercise_responses::occurred_at.desc(), exercise_responses::id.desc()))
+        .limit(MOST_DIALS)
+        .select((
+            exercise_responses::id,
+            exercise_responses::distress,
+            exercise_responses::distress_rev,
+            exercise_responses::occurred_at,
+        ))
+        .load(tx.conn())?;
+    for (id, sealed, rev, at) in rows {
+        let part = Part { rev, sealed };
+        let felt = open_section::<Responses, Distress>(access.keys()?, (access.patient(), id.any()), "distress", &part);
+        let felt = Error::skip_damaged(felt)?.flatten().and_then(|felt| felt.after.or(felt.before));
+        if let Some(value) = felt {
+            return Ok(Some(Rating { value, answered_at: at.0 }));
+        }
+    }
+    Ok(None)
 }
 
 /// Lists the headers of the newest done responses, at most `most`, newest first. Those that do not open are left

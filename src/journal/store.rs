@@ -3,13 +3,19 @@
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use super::model::{Entries, EntryKind};
+use super::model::{Entries, EntryKind, Mood};
 use crate::care::{Access, Write};
 use crate::db::schema::entries;
-use crate::db::{Both, Tx};
+use crate::db::{At, Both, Tx};
+use crate::items::seal::open_section;
 use crate::items::{ItemTable as _, Part, open_header};
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
+use crate::planning::Dials;
+use crate::planning::window::Rating;
+
+/// The most entries that are searched for dials: those of a day.
+const MOST_DIALS: i64 = 100;
 
 crate::item_table! {
     /// The table of entries.
@@ -47,6 +53,36 @@ pub fn list_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool, m
         facts.push(RuleFacts { id: id.typed(), occurred_at, kind: header.kind, answers_prompt: prompt.is_some() });
     }
     Ok(facts)
+}
+
+/// Reads the newest mood and the newest distress of the done entries since `since`, opened, for the judgement on what
+/// comes due. Dials that do not open count as none.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn newest_dials<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) -> Result<Dials> {
+    let rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64, At)> = entries::table
+        .filter(entries::patient_id.eq(access.patient()))
+        .filter(entries::deleted_at.is_null())
+        .filter(entries::draft.eq(false))
+        .filter(entries::mood.is_not_null())
+        .filter(entries::occurred_at.ge(At(since)))
+        .filter(entries::occurred_at.le(At(access.now())))
+        .order((entries::occurred_at.desc(), entries::id.desc()))
+        .limit(MOST_DIALS)
+        .select((entries::id, entries::mood, entries::mood_rev, entries::occurred_at))
+        .load(tx.conn())?;
+    let mut dials = Dials::default();
+    for (id, sealed, rev, at) in rows {
+        let part = Part { rev, sealed };
+        let mood = open_section::<Entries, Mood>(access.keys()?, (access.patient(), id.any()), "mood", &part);
+        let Some(mood) = Error::skip_damaged(mood)?.flatten() else { continue };
+        let rating = |value| Rating { value, answered_at: at.0 };
+        dials.mood = dials.mood.or(mood.valence.map(rating));
+        dials.distress = dials.distress.or(mood.distress.map(rating));
+    }
+    Ok(dials)
 }
 
 /// Lists the newest done entries with text that have tags or are among `answers`, newest first: their ids and sealed

@@ -5,6 +5,7 @@ use super::store::{EntryTable, list_tagged};
 use crate::care::Access;
 use crate::db::Tx;
 use crate::items::{ItemTable as _, seal::open_section};
+use crate::kernel::excerpt::excerpt;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result, Text};
 
@@ -36,7 +37,7 @@ pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[uuid::Uuid]) 
             let title = text.title.map(Text::into_string);
             title.or_else(|| text.body.map(|body| body.as_str().to_owned()))
         });
-        let line = words.map(|words| cut(&words)).filter(|line| !line.is_empty());
+        let line = words.map(|words| first_line(&words)).filter(|line| !line.is_empty());
         if line.is_some() {
             return Ok(line);
         }
@@ -44,15 +45,9 @@ pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[uuid::Uuid]) 
     Ok(None)
 }
 
-/// Returns the first line of `words`, cut at a word's end.
-fn cut(words: &str) -> String {
-    let line = words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    if line.chars().count() <= QUOTED {
-        return line.to_owned();
-    }
-    let start: String = line.chars().take(QUOTED).collect();
-    let whole = start.rsplit_once(' ').map_or(start.as_str(), |(whole, _)| whole);
-    format!("{whole} …")
+/// Returns the first line of `words` that has any, cut for display.
+fn first_line(words: &str) -> String {
+    excerpt(words.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), QUOTED)
 }
 
 #[cfg(test)]
@@ -61,9 +56,9 @@ mod tests {
 
     #[test]
     fn a_quote_is_one_line_and_ends_with_a_word() {
-        assert_eq!(cut("\n  Slow is allowed. \nAnd more."), "Slow is allowed.");
+        assert_eq!(first_line("\n  Slow is allowed. \nAnd more."), "Slow is allowed.");
         let long = "ebb and flow ".repeat(20);
-        let cut = cut(&long);
+        let cut = first_line(&long);
         assert!(cut.chars().count() <= QUOTED + 2 && cut.ends_with("and …"), "{cut}");
     }
 

@@ -9,6 +9,7 @@ pub mod device_time;
 pub mod email;
 pub mod entropy;
 pub mod error;
+pub mod excerpt;
 pub mod fields;
 pub mod id;
 pub mod limits;

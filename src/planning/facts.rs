@@ -5,6 +5,7 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use super::overrides::Override;
 use super::protocol::{Capability, Prerequisite, Protocol, Rule};
 use super::window::{Dose, DoseStatus, Rating, Route};
 use crate::kernel::Id;
-use crate::kernel::id::{Infusion, Patient, Prompt};
+use crate::kernel::id::{Infusion, Patient, Prompt, Response};
 
 /// The key with which the ids of a patient's prompts are made. Without it nobody can compute an id from a rule, or find
 /// the rule of an id.
@@ -37,7 +38,20 @@ impl PromptKey {
         anchor: Option<Id<Infusion>>,
         occurrence: u32,
     ) -> Id<Prompt> {
-        let anchor = anchor.map_or(Uuid::nil(), Id::uuid);
+        self.of(patient, rule, anchor.map_or(Uuid::nil(), Id::uuid), occurrence)
+    }
+
+    /// Makes the id of an occurrence of `rule` that brings back a response.
+    pub fn of_response(&self, patient: Id<Patient>, rule: &str, response: Id<Response>, occurrence: u32) -> Id<Prompt> {
+        self.of(patient, rule, response.uuid(), occurrence)
+    }
+
+    /// Makes the id of the prompt of `rule` that comes in the place of another.
+    pub fn in_place_of(&self, patient: Id<Patient>, rule: &str, other: Id<Prompt>) -> Id<Prompt> {
+        self.of(patient, rule, other.uuid(), 0)
+    }
+
+    fn of(&self, patient: Id<Patient>, rule: &str, anchor: Uuid, occurrence: u32) -> Id<Prompt> {
         let (patient, anchor, occurrence) = (patient.uuid(), anchor.as_bytes(), occurrence.to_be_bytes());
         // The rule's key stands last: all others have a fixed length.
         let text = [patient.as_bytes().as_slice(), anchor, &occurrence, rule.as_bytes()].concat();
@@ -137,6 +151,17 @@ impl PastPrompt {
     }
 }
 
+/// A response that comes back on a date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatedResponse {
+    /// The response.
+    pub id: Id<Response>,
+    /// Its exercise.
+    pub exercise: String,
+    /// The local date that the patient wrote in it.
+    pub date: Date,
+}
+
 /// The patient's condition, from their answers and open alerts. Unknown values hold nothing back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Condition {
@@ -183,6 +208,9 @@ pub struct Facts {
     /// The exercises that are not offered to the patient.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub withheld: BTreeSet<String>,
+    /// The responses that come back on a date, of the dates around now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dated: Vec<DatedResponse>,
     /// The patient's condition.
     pub condition: Condition,
     /// The instant of the last measure.

@@ -10,9 +10,11 @@
 
 pub mod calendar;
 pub mod caps;
+pub mod dials;
 pub mod diff;
 pub mod facts;
 pub mod overrides;
+pub mod placeholders;
 pub mod plan;
 pub mod preview;
 pub mod protocol;
@@ -24,9 +26,11 @@ mod validate;
 pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
+pub use dials::{Dials, HeavyDials};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
-pub use facts::{Condition, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
+pub use facts::{Condition, DatedResponse, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
 pub use overrides::{Override, RuleChange};
+pub use placeholders::{Piece, Quote, pieces, quotes};
 pub use plan::{DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, plan, put_off, row_begins, silence};
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};

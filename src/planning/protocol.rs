@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use jiff::SignedDuration;
 use jiff::civil::Time;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
 use super::caps::{Caps, CarryOver, Compact, Reminders};
+use super::dials::{Dials, HeavyDials};
 use super::overrides::{Override, RuleChange};
 use super::window::{Phase, WindowParams};
 
@@ -52,7 +53,7 @@ pub enum Capability {
 
 impl Capability {
     /// The capabilities of this server.
-    pub const SERVED: [Self; 0] = [];
+    pub const SERVED: [Self; 1] = [Self::Adaptive];
 
     /// Whether this server has it.
     pub fn is_served(self) -> bool {
@@ -162,7 +163,9 @@ pub enum Anchor {
     },
     /// The stop of the recurring rule with this key ([`Rule::stops_after`]): once, in the place of its next prompt.
     AfterStop(String),
-    /// Not planned.
+    /// The local date that the patient wrote in a response to this exercise, once for each response.
+    DateOf(String),
+    /// Not planned: it follows from the latest answers when something comes due.
     Adaptive,
 }
 
@@ -226,6 +229,9 @@ pub struct Rule {
     /// The key of the rule in whose place it comes, wherever it is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_for: Option<String>,
+    /// The dials at which it comes in the place of a prompt that asks for effort, when that comes due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place_of_effort: Option<HeavyDials>,
     /// Whether it is only asked in a series, where the shortened template names it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_in_series: bool,
@@ -250,6 +256,9 @@ pub struct Rule {
     /// More wordings of the text, for the second and third session of a series; then it is the first one's turn again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wordings: Vec<String>,
+    /// The text for when there is nothing of what a text quotes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plain: String,
     /// Why it is asked, and why then: one plain sentence for the patient.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub because: String,
@@ -282,9 +291,10 @@ impl Rule {
         matches!(self.anchor, Anchor::Weekly | Anchor::Monthly)
     }
 
-    /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not.
+    /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not, and neither
+    /// does what the patient asked for on a date, or what comes in the place of another.
     pub fn is_capped(&self) -> bool {
-        self.counts() && !matches!(self.anchor, Anchor::BeforeStart { .. })
+        self.counts() && !matches!(self.anchor, Anchor::BeforeStart { .. } | Anchor::DateOf(_) | Anchor::Adaptive)
     }
 
     /// Whether all of the exercises that it offers are among `withheld`.
@@ -292,9 +302,10 @@ impl Rule {
         !self.exercises.is_empty() && self.exercises.iter().all(|key| withheld.contains(key))
     }
 
-    /// Whether a therapist may leave it out or move it. Safety checks and rules that are never dropped stay.
+    /// Whether a therapist may leave it out or move it. Safety checks and rules that are never dropped stay, and so does
+    /// what the patient asked for on a date.
     pub fn may_change(&self) -> bool {
-        self.kind != PromptKind::Safety && self.priority > 1
+        self.kind != PromptKind::Safety && self.priority > 1 && !matches!(self.anchor, Anchor::DateOf(_))
     }
 }
 
@@ -378,6 +389,14 @@ impl Protocol {
             }
             (Expiry::Until { .. }, _) => false,
         }
+    }
+
+    /// Finds the rule that comes in the place of `rule` at `now`, because the newest dials say that its effort is too
+    /// much.
+    pub fn lighter_than(&self, rule: &Rule, dials: Dials, now: Timestamp) -> Option<&Rule> {
+        let heavy = |other: &&Rule| other.in_place_of_effort.is_some_and(|heavy| heavy.are_met(dials, now));
+        let served = |other: &Rule| other.needs.iter().copied().all(Capability::is_served);
+        self.rules.iter().filter(|_| rule.effort == Effort::Effortful).find(|other| served(other) && heavy(other))
     }
 
     /// Finds the rule with this key.

@@ -18,6 +18,7 @@ pub fn why_in_words(why: Why) -> &'static str {
         Why::Readiness => "before that it would have asked too much",
         Why::CarriedOver => "it was not done on the day before",
         Why::Silence => "it has been quiet for some time",
+        Why::Lighter => "in the place of something that would have asked too much",
         Why::Corrected => "asked again: the time of the infusion was corrected after it had gone out",
     }
 }

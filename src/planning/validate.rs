@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::placeholders::{Piece, Quote, pieces, quotes};
 use super::protocol::{Anchor, Effort, Prerequisite, PromptKind, Protocol, Rule};
 
 impl Protocol {
@@ -28,7 +29,20 @@ impl Protocol {
             fault((rule.effort == Effort::Effortful) == effortful, key, "exercises and long writing are effortful");
             let windowed = matches!(
                 rule.anchor,
-                Anchor::Day(_) | Anchor::BeforeNextDays(_) | Anchor::Weekly | Anchor::Monthly | Anchor::AfterStop(_)
+                Anchor::Day(_)
+                    | Anchor::BeforeNextDays(_)
+                    | Anchor::Weekly
+                    | Anchor::Monthly
+                    | Anchor::DateOf(_)
+                    | Anchor::AfterStop(_)
+            );
+            let lighter = rule.anchor == Anchor::Adaptive && rule.effort == Effort::Light;
+            fault(rule.in_place_of_effort.is_some() <= lighter, key, "what comes in the place of effort asks for none");
+            let returns = rule.texts().flat_map(quotes).any(|quote| quote == Quote::Returned);
+            fault(
+                returns <= matches!(rule.anchor, Anchor::DateOf(_)),
+                key,
+                "it quotes a response that it does not have",
             );
             fault(windowed != rule.window.is_empty(), key, "a window goes with an anchor of days");
             let outside = matches!(rule.anchor, Anchor::Adaptive | Anchor::AfterSilence { .. } | Anchor::AfterStop(_));
@@ -42,6 +56,10 @@ impl Protocol {
             let replaced = rule.stands_for.as_ref().is_none_or(|key| self.rule(key).is_some());
             fault(replaced, key, "it stands for a rule that does not exist");
             fault(placeholders_known(rule), key, "a placeholder is unknown");
+            let quoting = rule.texts().any(|text| quotes(text).next().is_some());
+            fault(quoting != rule.plain.is_empty(), key, "a text that quotes goes with one that does not");
+            fault(rule.plain.chars().count() <= 240, key, "the text has at most 240 characters");
+            fault(quotes(&rule.plain).next().is_none(), key, "the text without a quote quotes");
             let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
             fault(rule.gives.iter().all(|what| answers.contains(what)), key, "no answer gives that");
             fault(
@@ -95,12 +113,12 @@ impl Protocol {
     }
 }
 
-/// Whether each `{…}` is an exercise that the rule offers or one of the words that are filled in.
+/// Whether each placeholder is one that is filled in, and each exercise that is named one that the rule offers.
 fn placeholders_known(rule: &Rule) -> bool {
-    rule.texts().flat_map(|text| text.split('{').skip(1)).all(|rest| {
-        rest.split_once('}').is_some_and(|(name, _)| match name.strip_prefix("ex:") {
-            Some(key) => rule.exercises.iter().any(|known| known == key),
-            None => matches!(name, "therapist_name" | "last_takeaway"),
-        })
+    rule.texts().chain([rule.plain.as_str()]).flat_map(pieces).all(|piece| match piece {
+        Piece::Exercise(key) => rule.exercises.iter().any(|known| known == key),
+        Piece::Other(_) => false,
+        Piece::Text(text) => !text.contains(['{', '}']),
+        Piece::TherapistName | Piece::Quote(_) => true,
     })
 }

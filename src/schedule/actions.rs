@@ -1,42 +1,54 @@
 //! Reads of a plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts;
 use super::library::withheld;
+use super::rendering::PlaceholderValues;
 use crate::care::Access;
 use crate::course;
 use crate::db::Tx;
-use crate::kernel::{Result, Zone};
-use crate::planning::{DropReason, Dropped, Planned, Protocol, Protocols, plan};
+use crate::exercises;
+use crate::kernel::Result;
+use crate::planning::{DropReason, Dropped, Planned, Protocol, Protocols, Quote, plan, quotes};
+use crate::prompts::model::StoredPrompt;
 use crate::settings::{find_cautions, settings_or_default};
 
-/// The values of the placeholders in a prompt, for its owner.
-#[derive(Debug, Default)]
-pub struct PlaceholderValues {
-    /// The sentence to bring along, if a prompt quotes it.
-    pub takeaway: Option<String>,
-    /// The exercises that are not offered to the patient.
-    pub withheld: BTreeSet<String>,
-    /// The zone where the patient lives now, if a prompt was put off.
-    pub zone: Option<Zone>,
-}
-
-/// Reads the fillings. The takeaway is read only if a prompt `quotes` it, and the zone if one was `put_off`.
+/// Reads the values of the placeholders in the texts of `list`. The patient's words are opened only if a text quotes
+/// them, and the zone if a prompt was put off.
 ///
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn fillings<A>(
+pub fn placeholder_values<'p, A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     protocols: &Protocols,
-    (quotes, put_off): (bool, bool),
+    list: impl IntoIterator<Item = &'p StoredPrompt>,
 ) -> Result<PlaceholderValues> {
-    let takeaway = if quotes { facts::takeaway(tx, access, protocols)? } else { None };
+    let (mut wanted, mut put_off) = (BTreeSet::new(), false);
+    let (locale, mut returned) = (&protocols.current().locale, BTreeMap::new());
+    for prompt in list {
+        let planned = &prompt.doc.planned;
+        if let Some(response) = planned.returns {
+            let words = exercises::quote_of(tx, access, response, locale)?;
+            returned.extend(words.map(|words| (response, words)));
+        }
+        wanted.extend(protocols.rule_of(planned).into_iter().flat_map(|rule| quotes(rule.text_of(planned.wording))));
+        put_off |= prompt.is_put_off();
+    }
+    let mut found = BTreeMap::new();
+    for quote in wanted {
+        let words = match &quote {
+            Quote::Takeaway => facts::takeaway(tx, access, protocols)?,
+            Quote::Answer(exercise) => exercises::newest_quote(tx, access, exercise, locale)?,
+            Quote::Returned => None,
+        };
+        found.extend(words.map(|words| (quote, words)));
+    }
     let flags = find_cautions(tx, access)?;
     let zone = if put_off { Some(settings_or_default(tx, access)?.zone_at(access.now())) } else { None };
-    Ok(PlaceholderValues { takeaway, withheld: withheld(tx, access, &flags)?, zone })
+    Ok(PlaceholderValues { quotes: found, returned, withheld: withheld(tx, access, &flags)?, zone })
 }
 
 /// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this
@@ -56,9 +68,10 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
 ///
 /// When something cannot be read.
 pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Dropped>> {
-    let stored = facts::stored_prompts(tx, access)?;
+    let mut stored = facts::stored_prompts(tx, access)?;
+    let dated = facts::dated_responses(tx, access, protocols.current(), &mut stored)?;
     let infusions = course::list_infusions(tx, access)?;
-    let facts = facts::facts(tx, access, protocols, &stored, &infusions)?.known;
+    let facts = facts::facts(tx, access, protocols, (&stored, dated), &infusions)?.known;
     let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
     // That a therapist's caution sets something aside is not told to the patient.
     dropped.retain(|one| one.reason != DropReason::Withheld && !stored.unreadable.contains(&one.id));

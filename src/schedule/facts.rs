@@ -10,12 +10,13 @@ use super::unreadable::UnreadableFacts;
 use crate::care::Access;
 use crate::course::{self, InfusionFacts, InfusionStatus, OpenedInfusions, Source, StoredDocument};
 use crate::db::Tx;
-use crate::exercises;
+use crate::exercises::{self, DatedResponses};
 use crate::journal;
 use crate::kernel::id::Infusion;
-use crate::kernel::{Error, Result};
+use crate::kernel::{Error, Result, Zone};
+use crate::planning::protocol::Anchor;
 use crate::planning::{
-    Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocols, QuietHours,
+    Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocol, Protocols, QuietHours,
     USUAL_MINUTES, Weekday, ids_in_a_row, row_begins,
 };
 use crate::prompts::model::StoredPrompt;
@@ -45,6 +46,35 @@ pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<O
     prompts::list_opened(tx, access, range, MOST)
 }
 
+/// Reads the responses that come back on dates around now, and adds to `found` the prompts that brought them back
+/// before, or were to, however long ago: their ids are not free.
+pub(super) fn dated_responses<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    protocol: &Protocol,
+    found: &mut OpenedPrompts,
+) -> Result<DatedResponses> {
+    let date = |by| Zone::utc().date(shift(access.now(), by));
+    let dated = exercises::dated_responses(tx, access, date(-BACK)..=date(AHEAD))?;
+    let key = prompts::id_key(access)?;
+    for response in &dated.list {
+        for rule in protocol.rules.iter().filter(|rule| rule.anchor == Anchor::DateOf(response.exercise.clone())) {
+            for occurrence in 0.. {
+                let id = key.of_response(access.patient(), &rule.key, response.id, occurrence);
+                if found.unreadable.contains(&id) || found.list.iter().any(|prompt| prompt.id == id) {
+                    continue;
+                }
+                match Error::skip_damaged(prompts::find(tx, access, id))? {
+                    Some(Some(prompt)) => found.list.push(prompt),
+                    Some(None) => break,
+                    None => drop(found.unreadable.insert(id)),
+                }
+            }
+        }
+    }
+    Ok(dated)
+}
+
 /// The facts of a plan.
 pub(super) struct PlanFacts {
     /// Those that open.
@@ -60,7 +90,7 @@ pub(super) fn facts<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     protocols: &Protocols,
-    found: &OpenedPrompts,
+    (found, dated): (&OpenedPrompts, DatedResponses),
     infusions: &OpenedInfusions,
 ) -> Result<PlanFacts> {
     let opened = Error::skip_damaged(settings(tx, access))?;
@@ -68,6 +98,7 @@ pub(super) fn facts<A>(
         prompts: found.unreadable.clone(),
         infusions: infusions.unreadable.clone(),
         pause: false,
+        dated: !dated.whole,
         settings: opened.is_none(),
     };
     let settings = opened.map_or_else(Settings::default, |(settings, _)| settings);
@@ -105,6 +136,7 @@ pub(super) fn facts<A>(
         settled: stored.iter().filter_map(|prompt| settled(protocols, prompt, access.now())).collect(),
         last_active_at: last_active(found, written_at, care_start),
         overrides: settings.overrides,
+        dated: dated.list,
         holds: holds.into_iter().filter_map(|(holds, what)| holds.then_some(what)).collect(),
         condition: Condition::default(),
         last_measure_at: None,
@@ -164,6 +196,7 @@ pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Res
         settled: Vec::new(),
         last_active_at: None,
         overrides: settings.overrides,
+        dated: Vec::new(),
         holds: Prerequisite::ALL.into(),
         condition: Condition::default(),
         last_measure_at: None,

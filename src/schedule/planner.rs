@@ -51,9 +51,11 @@ impl Planner for Plans {
 /// When facts cannot be read or prompts cannot be written.
 pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) -> Result<usize> {
     let now = access.now();
-    let found = facts::stored_prompts(tx, access)?;
+    let mut found = facts::stored_prompts(tx, access)?;
+    let dated = facts::dated_responses(tx, access, protocols.current(), &mut found)?;
     let (infusions, provisional) = settle(tx, access)?;
-    let PlanFacts { known: facts, unreadable, closing } = facts::facts(tx, access, protocols, &found, &infusions)?;
+    let PlanFacts { known: facts, unreadable, closing } =
+        facts::facts(tx, access, protocols, (&found, dated), &infusions)?;
     let stored = found.list;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
     let plan = plan(protocols.current(), &facts, now);

@@ -1,24 +1,34 @@
 //! The text of a prompt, with its placeholders filled for the owner.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::library::{choice, title};
-use crate::planning::{Planned, Rule};
+use crate::kernel::id::Response;
+use crate::kernel::{Id, Zone};
+use crate::planning::{Piece, Planned, Quote, Rule, pieces};
 
-/// The placeholder that quotes the patient.
-const TAKEAWAY: &str = "last_takeaway";
-
-/// Whether the text quotes the patient.
-pub fn quotes(text: &str) -> bool {
-    text.contains(&format!("{{{TAKEAWAY}}}"))
+/// The values of the placeholders in prompts, for their owner. They are opened when a prompt is read, and stored
+/// nowhere.
+#[derive(Debug, Default)]
+pub struct PlaceholderValues {
+    /// The patient's own words, in one line each. There is none for what was not written, was deleted or does not open.
+    pub quotes: BTreeMap<Quote, String>,
+    /// What prompts bring back, by response.
+    pub returned: BTreeMap<Id<Response>, String>,
+    /// The exercises that are not offered to the patient.
+    pub withheld: BTreeSet<String>,
+    /// The zone where the patient lives now, if a prompt was put off.
+    pub zone: Option<Zone>,
 }
 
-/// Writes the text of a prompt for its owner, in the wording it was planned with. A prompt that offers several
-/// exercises has a line for each that is not `withheld`.
-pub fn text(rule: &Rule, planned: &Planned, takeaway: Option<&str>, withheld: &BTreeSet<String>) -> String {
-    let mut text = render(rule.text_of(planned.wording), takeaway);
+/// Writes the text of a prompt for its owner, in the wording it was planned with, or in its plain wording when there is
+/// nothing of what that quotes. A prompt that offers several exercises has a line for each that is not withheld.
+pub fn text(rule: &Rule, planned: &Planned, values: &PlaceholderValues) -> String {
+    let returned = planned.returns.and_then(|response| values.returned.get(&response)).map(String::as_str);
+    let quoting = render(rule.text_of(planned.wording), values, returned);
+    let mut text = quoting.or_else(|| render(&rule.plain, values, None)).unwrap_or_default();
     if rule.exercises.len() > 1 {
-        for key in rule.exercises.iter().filter(|key| !withheld.contains(*key)) {
+        for key in rule.exercises.iter().filter(|key| !values.withheld.contains(*key)) {
             text.push_str("\n– ");
             text.push_str(&choice(key));
         }
@@ -26,30 +36,21 @@ pub fn text(rule: &Rule, planned: &Planned, takeaway: Option<&str>, withheld: &B
     text
 }
 
-/// Fills the placeholders of a rule's text for the owner. The result is never stored. `{ex:key}` becomes the exercise's
-/// title. The placeholder that quotes the patient becomes their `takeaway` or a neutral phrase.
-pub fn render(text: &str, takeaway: Option<&str>) -> String {
+/// Fills the placeholders of a text; `None` when there is nothing of what it quotes. Braces in a quote are the
+/// patient's own and stay.
+fn render(text: &str, values: &PlaceholderValues, returned: Option<&str>) -> Option<String> {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        out.push_str(before);
-        let Some((name, tail)) = after.split_once('}') else {
-            out.push('{');
-            rest = after;
-            continue;
-        };
-        match name.split_once(':') {
-            Some(("ex", key)) => out.push_str(&title(key)),
-            _ => out.push_str(match name {
-                "therapist_name" => "your therapist",
-                TAKEAWAY => takeaway.unwrap_or("what you took along"),
-                _ => "…",
-            }),
+    for piece in pieces(text) {
+        match piece {
+            Piece::Text(words) => out.push_str(words),
+            Piece::TherapistName => out.push_str("your therapist"),
+            Piece::Exercise(key) => out.push_str(&title(key)),
+            Piece::Quote(Quote::Returned) => out.push_str(returned?),
+            Piece::Quote(quote) => out.push_str(values.quotes.get(&quote)?),
+            Piece::Other(_) => out.push('…'),
         }
-        rest = tail;
     }
-    out.push_str(rest);
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -59,12 +60,21 @@ mod tests {
 
     #[test]
     fn no_placeholder_is_left_in_any_text() {
+        let nothing = PlaceholderValues::default();
         for rule in &Protocol::default_v1().rules {
-            for text in rule.texts().map(|text| render(text, None)) {
-                assert!(!text.contains(['{', '}']), "{}: {text}", rule.key);
+            for text in rule.texts() {
+                let text = render(text, &nothing, None).unwrap_or_else(|| render(&rule.plain, &nothing, None).unwrap());
+                assert!(!text.is_empty() && !text.contains(['{', '}']), "{}: {text}", rule.key);
             }
         }
-        assert_eq!(render("a {ex:body-scan} b { c", None), "a Slow tour of the body b { c");
-        assert_eq!(render("'{last_takeaway}'", Some("{ex:slow} is allowed")), "'{ex:slow} is allowed'");
+        assert_eq!(render("a {ex:body-scan} b { c", &nothing, None).unwrap(), "a Slow tour of the body b { c");
+    }
+
+    #[test]
+    fn a_quote_is_the_patients_own_or_none() {
+        let quotes = [(Quote::Takeaway, "{ex:slow} is allowed".to_owned())];
+        let values = PlaceholderValues { quotes: quotes.into(), ..PlaceholderValues::default() };
+        assert_eq!(render("'{last_takeaway}'", &values, None).unwrap(), "'{ex:slow} is allowed'");
+        assert_eq!(render("'{answer:if-then-habit}'", &values, None), None);
     }
 }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | a prompt | is made as usual; nothing takes the place of that prompt |
 //! | an infusion, a pause | withdraws, but nothing of that infusion; adds the safety checks of an infusion that has no prompts yet; moves and revives nothing |
+//! | a response | withdraws nothing that brings a response back on its date |
 //! | the settings | stays as it is: without the zones there is no time of day |
 
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ pub(super) struct UnreadableFacts {
     pub(super) infusions: BTreeSet<Id<Infusion>>,
     /// Whether a pause does not open.
     pub(super) pause: bool,
+    /// Whether a response does not open that may come back on a date.
+    pub(super) dated: bool,
     /// Whether the settings do not open.
     pub(super) settings: bool,
 }
@@ -32,6 +35,10 @@ impl UnreadableFacts {
     /// Whether a plan made without these facts may change one of the `stored` prompts, or add one, by `step`.
     pub(super) fn allow(&self, step: &Step, stored: &[StoredPrompt]) -> bool {
         if self.prompts.contains(&step.id()) || self.settings {
+            return false;
+        }
+        let returns = |id| stored.iter().any(|prompt| prompt.id == id && prompt.doc.planned.returns.is_some());
+        if self.dated && matches!(step, Step::Cancel { id, .. } if returns(*id)) {
             return false;
         }
         if self.infusions.is_empty() && !self.pause {

@@ -132,23 +132,24 @@ impl Settings {
         zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
     }
 
-    /// Records that the patient lives in `zone` since `from`. Returns whether the zone changed.
+    /// Records that the patient lives in `zone` since `from`, or since now. Returns whether the zone changed.
     ///
     /// # Errors
     ///
     /// [`Error::LimitReached`]; [`Error::Invalid`] when `from` lies before the last change, or more than 5 minutes
     /// ahead.
-    pub fn change_zone(&mut self, zone: Zone, from: Timestamp, now: Timestamp) -> Result<bool> {
-        if self.zones.last().is_some_and(|last| last.zone == zone) {
-            return Ok(false);
-        }
-        if from > now.saturating_add(SignedDuration::from_mins(5)).unwrap_or(now) {
+    pub fn change_zone(&mut self, zone: Zone, from: Option<Timestamp>, now: Timestamp) -> Result<bool> {
+        let soon = now.saturating_add(SignedDuration::from_mins(5)).unwrap_or(now);
+        if from.is_some_and(|from| from > soon) {
             return Err(Error::field("/effective_at", "must not lie in the future"));
         }
+        // The last change may lie a little ahead.
+        let from = from.unwrap_or_else(|| self.zones.last().map_or(now, |last| last.from.max(now)));
         match self.zones.last_mut() {
             Some(last) if from < last.from => {
                 return Err(Error::field("/effective_at", "must not lie before the last change of zone"));
             }
+            Some(last) if last.zone == zone => return Ok(false),
             Some(last) if from == last.from => last.zone = zone,
             _ => {
                 limits::ZONE_CHANGES.admit(i64::try_from(self.zones.len()).unwrap_or(i64::MAX))?;

@@ -181,6 +181,7 @@ async fn plant(server: &Server, people: &[Someone], rows: usize, due: Timestamp)
             let id = Id::from_uuid(Entropy::System.opaque());
             let local = zone.local(at);
             let planned = Planned {
+                returns: None,
                 wording: 0,
                 id,
                 rule_key: "d1.tell".to_owned(),

@@ -40,6 +40,7 @@ pub fn measure(report: &mut Report) {
         settled: Vec::new(),
         last_active_at: Some(before(30)),
         overrides: Vec::new(),
+        dated: Vec::new(),
         withheld: BTreeSet::new(),
         holds: BTreeSet::from([Prerequisite::LiveLink]),
         condition: Condition::default(),

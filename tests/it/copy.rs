@@ -53,7 +53,7 @@ fn rules(protocol: &Value) -> impl Iterator<Item = (&str, &str)> {
     let rules = protocol["rules"].as_array().unwrap().iter();
     rules.flat_map(|rule| {
         let wordings = rule["wordings"].as_array().into_iter().flatten();
-        let texts = [&rule["text"], &rule["because"]].into_iter().chain(wordings);
+        let texts = [&rule["text"], &rule["because"]].into_iter().chain(rule.get("plain")).chain(wordings);
         texts.map(|text| (rule["key"].as_str().unwrap(), text.as_str().unwrap()))
     })
 }

@@ -123,6 +123,7 @@ pub async fn plant(
     let zone = Zone::parse("Europe/Berlin").unwrap();
     let local = zone.local(due_at);
     let mut planned = Planned {
+        returns: None,
         wording: 0,
         id: Id::from_uuid(Entropy::System.opaque()),
         rule_key: "d1.tell".to_owned(),

@@ -55,6 +55,8 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
         "patient_settings",
         "the context of what is written is one statement on the hottest path: settings with infusions",
     ),
+    ("delivery/store.rs", "entries", "whether a dial was set lately is a column of that statement"),
+    ("delivery/store.rs", "exercise_responses", "the same"),
     ("delivery/store.rs", "infusions", "whether a session has just begun is a column of that statement"),
     ("delivery/store.rs", "patient_settings", "a batch is judged from one statement: prompts with settings"),
     ("delivery/store.rs", "prompts", "claiming what is due, and noting what has left, is one statement each"),
@@ -82,6 +84,8 @@ const FOR_SERVER: &[(&str, &str, &str)] = &[
     ("delivery/actions.rs", "Access::<Read>", "what may still be sent is judged from the opened prompt"),
     ("delivery/due.rs", "Access::<Read>", "after an outage the one prompt that still goes out is chosen"),
     ("delivery/due.rs", "WriteScope", "the choice is stored under the lock on the patient's head"),
+    ("delivery/lighter.rs", "Access::<Read>", "what asks too much is judged from the newest dials"),
+    ("delivery/lighter.rs", "WriteScope", "what comes in its place is stored under the lock on the patient's head"),
     ("items/actions.rs", "WriteScope", "purging spans patients"),
     ("schedule/horizon.rs", "WriteScope", "a plan grows with time"),
 ];

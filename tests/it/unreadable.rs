@@ -36,7 +36,7 @@ fn id(value: &str) -> String {
 }
 
 /// A sealed value that was damaged. No two sealed values are equal, so that the value names its row.
-struct Damaged {
+pub struct Damaged {
     place: (&'static str, &'static str),
     whole: Option<Vec<u8>>,
     broken: Vec<u8>,
@@ -44,7 +44,7 @@ struct Damaged {
 
 impl Damaged {
     /// Damages the value of the first row for which `which` holds, in the `manner`-th of several ways.
-    fn new(app: &TestApp, place: (&'static str, &'static str), which: &str, manner: usize) -> Self {
+    pub fn new(app: &TestApp, place: (&'static str, &'static str), which: &str, manner: usize) -> Self {
         let (table, column) = place;
         let query = format!("SELECT {column} AS b FROM {table} WHERE {column} IS NOT NULL AND {which}");
         let whole = Sql::open(&app.database.backend).rows::<Blob>(&query).into_iter().next().map(|found| found.b);
@@ -79,7 +79,7 @@ impl Damaged {
         !Sql::open(&app.database.backend).rows::<Blob>(&query).is_empty()
     }
 
-    fn mend(self, app: &TestApp) {
+    pub fn mend(self, app: &TestApp) {
         let whole = self.whole.as_deref().map_or_else(|| "NULL".to_owned(), bytes);
         self.set(app, &whole, &format!("{} = {}", self.place.1, bytes(&self.broken)));
     }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::exercises::catalogue::{self, Exercise, SCHEMA, StepType};
 use crate::exercises::routes::Language;
 use crate::exercises::translations::{Words, languages};
-use crate::planning::Protocol;
+use crate::planning::protocol::Anchor;
+use crate::planning::{Piece, Protocol, Quote, pieces, quotes};
 use crate::settings::CautionFlag;
 
 fn data() -> Value {
@@ -77,6 +78,13 @@ fn everything_that_is_named_is_there() {
         assert!(exercise.phases.is_sorted(), "{key}: phases in their order");
         let ids: BTreeSet<&String> = exercise.steps.iter().map(|step| &step.id).collect();
         assert_eq!(ids.len(), exercise.steps.len(), "{key}: a step twice");
+        if let Some(id) = &exercise.returns_on {
+            assert!(matches!(exercise.step(id).map(|step| &step.ask), Some(StepType::Date)), "{key}: returns on {id}");
+        }
+        for id in &exercise.quote {
+            let text = exercise.step(id).map(|step| &step.ask);
+            assert!(matches!(text, Some(StepType::TextShort | StepType::TextLong)), "{key}: a quote of {id}");
+        }
         for step in &exercise.steps {
             match &step.ask {
                 StepType::Single { options, stop_on, routes, needs } => {
@@ -107,10 +115,27 @@ fn every_exercise_that_a_prompt_offers_is_in_the_library() {
     }
 }
 
+#[test]
+fn every_exercise_that_a_prompt_quotes_says_how() {
+    for rule in &Protocol::default_v1().rules {
+        for quote in rule.texts().flat_map(quotes) {
+            let Quote::Answer(key) = quote else { continue };
+            let exercise = catalogue::find(&key, None).unwrap_or_else(|| panic!("{}: no {key}", rule.key));
+            assert!(!exercise.quote.is_empty(), "{}: {key} has no quote", rule.key);
+        }
+        let Anchor::DateOf(key) = &rule.anchor else { continue };
+        let exercise = catalogue::find(key, None).unwrap_or_else(|| panic!("{}: no {key}", rule.key));
+        assert!(exercise.returns_on.is_some() && !exercise.quote.is_empty(), "{}: {key} does not return", rule.key);
+    }
+}
+
 /// Returns the names of all texts of an exercise: the required and the optional ones.
 fn names(exercise: &Exercise) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut needed: BTreeSet<String> = ["title", "purpose"].map(str::to_owned).into();
     let mut more = BTreeSet::new();
+    if !exercise.quote.is_empty() {
+        needed.insert("quote".to_owned());
+    }
     for step in &exercise.steps {
         needed.insert(step.id.clone());
         let mut need = |name: &str| {
@@ -167,6 +192,12 @@ fn each_language_says_all_of_an_exercise_or_nothing() {
             let surplus: Vec<_> = has.iter().filter(|name| !needed.contains(*name) && !more.contains(*name)).collect();
             assert!(missing.is_empty() && surplus.is_empty(), "{} {reference}: {missing:?} {surplus:?}", texts.locale);
             assert!(words.values().all(|text| !text.trim().is_empty()), "{} {reference}: empty words", texts.locale);
+            let quoted = pieces(words.get("quote").map_or("", String::as_str)).filter_map(|piece| match piece {
+                Piece::Other(step) => Some(step.to_owned()),
+                _ => None,
+            });
+            let (quoted, steps): (BTreeSet<_>, _) = (quoted.collect(), exercise.quote.iter().cloned().collect());
+            assert_eq!(quoted, steps, "{} {reference}: a quote", texts.locale);
         }
     }
     assert_eq!(english.exercises.len(), catalogue::every_version().len(), "English is complete");

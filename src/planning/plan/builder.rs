@@ -221,7 +221,7 @@ fn hangs_on(rule: &Rule, session: &Session<'_>) -> Option<Timestamp> {
 }
 
 /// Returns the distance of a prompt from the start of its window: whole minutes, at most `most`.
-fn jitter(id: Id<Prompt>, most: u8) -> SignedDuration {
+pub(super) fn jitter(id: Id<Prompt>, most: u8) -> SignedDuration {
     let minutes = id.uuid().as_u64_pair().0 % (u64::from(most) + 1);
     SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(0))
 }

@@ -50,6 +50,7 @@ impl Placed<'_, '_> {
             minutes: rule.minutes,
             optional: rule.optional,
             push: self.candidate.is_pushed(),
+            returns: None,
             wording,
             hangs_on: self.candidate.hangs_on,
             why: self.placement.why,

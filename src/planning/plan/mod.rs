@@ -20,11 +20,14 @@ mod cap;
 mod conditions;
 mod model;
 mod place;
+mod returning;
 mod readiness;
 mod recurring;
 mod sessions;
 mod silence;
 mod slots;
+
+use std::collections::HashMap;
 
 use jiff::{Timestamp, ToSpan};
 
@@ -55,7 +58,10 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let mut dropped = Vec::new();
     let mut calls = builder::CandidateBuilder::new(protocol, facts, &calendar, (range, now), &mut dropped);
     anchor::collect(&mut calls, &sessions);
-    let (candidates, awaits_activity) = (calls.found, calls.awaits_activity);
+    let (mut candidates, awaits_activity) = (calls.found, calls.awaits_activity);
+    let returning = returning::candidates(protocol, facts, &calendar, range, &mut dropped);
+    let returns: HashMap<_, _> = returning.iter().map(|(candidate, response)| (candidate.id, *response)).collect();
+    candidates.extend(returning.into_iter().map(|(candidate, _)| candidate));
     let placer = place::Placer::new(protocol, facts, &calendar, &sessions);
     let taken = cap::take(&placer, &candidates, &mut dropped);
     let horizon = today.saturating_add(protocol.horizon_days.days());
@@ -63,6 +69,7 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
         .into_iter()
         .filter(cap::Placed::is_called_for)
         .map(|taken| taken.planned(protocol, &calendar))
+        .map(|planned| Planned { returns: returns.get(&planned.id).copied(), ..planned })
         .filter(|planned| planned.local_date <= horizon)
         .collect();
     // A change of zone can repeat a date: the order of dates is not that of time.

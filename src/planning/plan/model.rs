@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::id::{Infusion, Prompt};
+use crate::kernel::id::{Infusion, Prompt, Response};
 use crate::kernel::{Id, Zone};
 use crate::planning::protocol::PromptKind;
 
@@ -40,6 +40,8 @@ pub enum Why {
     CarriedOver,
     /// The patient has not been active for some time.
     Silence,
+    /// It comes in the place of a prompt that would have asked too much.
+    Lighter,
 }
 
 /// One prompt of the plan.
@@ -81,6 +83,9 @@ pub struct Planned {
     pub optional: bool,
     /// Whether the phone may announce it.
     pub push: bool,
+    /// The response that it brings back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns: Option<Id<Response>>,
     /// The number of the wording of its text, from 0.
     #[serde(default, skip_serializing_if = "is_first")]
     pub wording: u32,

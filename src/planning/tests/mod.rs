@@ -64,6 +64,7 @@ pub(super) fn facts(name: &str) -> Facts {
         settled: Vec::new(),
         last_active_at: None,
         overrides: Vec::new(),
+        dated: Vec::new(),
         withheld: BTreeSet::new(),
         holds: Prerequisite::ALL.into(),
         condition: Condition::default(),

@@ -31,9 +31,9 @@ const EXERCISES: [&str; 22] = [
 ];
 
 #[test]
-fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_three_for_series_and_silence_and_no_fault() {
+fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_four_for_series_silence_and_notes_and_no_fault() {
     let protocol = Protocol::default_v1();
-    assert_eq!(protocol.rules.len(), 37 + 2 + 3);
+    assert_eq!(protocol.rules.len(), 37 + 2 + 4);
     assert!(protocol.rules.iter().all(|rule| (20..=160).contains(&rule.because.chars().count())), "each says why");
     assert_eq!(protocol.validate(), Vec::<String>::new());
     assert_eq!((protocol.key.as_str(), protocol.version), ("afterglow-default", 1));
@@ -47,7 +47,7 @@ fn the_default_protocol_holds_all_37_rules_two_for_use_at_home_three_for_series_
         PromptKind::Habit,
         PromptKind::OnDemand,
     ];
-    assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6 + 1, 11, 6 + 1, 2 + 1]);
+    assert_eq!(kinds.map(per_kind), [6 + 2, 3, 3, 6 + 2, 11, 6 + 1, 2 + 1]);
     assert_eq!(protocol.rules.iter().filter(|rule| rule.at_home).count(), 2);
     let json = serde_json::to_string(protocol).unwrap();
     assert_eq!(&serde_json::from_str::<Protocol>(&json).unwrap(), protocol);
@@ -63,10 +63,15 @@ fn the_protocol_carries_the_shipped_window() {
 fn texts_are_short_and_promise_nothing() {
     let banned = ["rewire", "cure", "heal", "must", "should", "guarantee", "optimal", "countdown", "brain"];
     for rule in &Protocol::default_v1().rules {
-        for text in rule.texts() {
+        for text in rule.texts().chain([rule.plain.as_str()]) {
             assert!(text.chars().count() <= 240, "{}: {} characters", rule.key, text.chars().count());
         }
-        let lower = rule.texts().chain([rule.because.as_str()]).collect::<Vec<_>>().join(" ").to_lowercase();
+        let lower = rule
+            .texts()
+            .chain([rule.plain.as_str(), rule.because.as_str()])
+            .collect::<Vec<_>>()
+            .join(" ")
+            .to_lowercase();
         for word in lower.split(|c: char| !c.is_alphabetic()) {
             assert!(!banned.iter().any(|stem| word.starts_with(stem) && word != "health"), "{}: {word}", rule.key);
         }
@@ -162,9 +167,12 @@ fn faults_of_a_protocol_are_named() {
     let mut protocol = Protocol::default_v1().clone();
     protocol.rules[10].key = "prep.safety".to_owned();
     protocol.rules[11].text = "{ex:box-breath}".to_owned();
+    protocol.rules[12].plain = "{last_takeaway}".to_owned();
     protocol.caps.days.remove(2);
     let faults = protocol.validate();
     assert!(faults.iter().any(|fault| fault == "prep.safety: the key is used twice"), "{faults:?}");
     assert!(faults.iter().any(|fault| fault == "d1.exercise: a placeholder is unknown"), "{faults:?}");
+    let quoting = format!("{}: the text without a quote quotes", protocol.rules[12].key);
+    assert!(faults.contains(&quoting), "{faults:?}");
     assert!(faults.iter().any(|fault| fault == "caps: every day of the plan has a cap"), "{faults:?}");
 }

@@ -66,3 +66,27 @@ fn documented_nights() {
         assert_eq!(zone(name).instant(local.date(), local.time()), at(instant), "{name} {local}");
     }
 }
+
+#[test]
+fn rule_zone_change_a_date_that_comes_twice_has_one_cap() {
+    let protocol = fixture();
+    let mut facts = Facts { infusions: vec![done(1, "2026-09-07T02:00:00Z")], ..facts("Asia/Tokyo") };
+    let now = at("2026-09-07T03:00:00Z");
+    let usual = plan(protocol, &facts, now);
+    // In the evening of the 9th the patient flies to Honolulu, where it is the early morning of the 9th.
+    let from = at("2026-09-09T13:00:00Z");
+    facts.zones.push(ZoneSince { zone: zone("Pacific/Honolulu"), from });
+    let moved = plan(protocol, &facts, now);
+    let on = |plan: &Plan| {
+        let of = |prompt: &&Planned| {
+            prompt.local_date.to_string() == "2026-09-09" && protocol.rule(&prompt.rule_key).unwrap().is_capped()
+        };
+        plan.prompts.iter().filter(of).cloned().collect::<Vec<_>>()
+    };
+    let (usual, twice) = (on(&usual), on(&moved));
+    let cap = protocol.caps.days.iter().find(|cap| cap.first <= 2 && 2 <= cap.last).unwrap();
+    let most = usize::try_from(cap.prompts + protocol.caps.free_dials_per_day).unwrap();
+    assert!(!usual.is_empty() && twice.len() <= most, "{} on a date of 43 hours", twice.len());
+    let ids: HashSet<_> = twice.iter().map(|prompt| prompt.id).collect();
+    assert_eq!(ids.len(), twice.len(), "nothing twice");
+}

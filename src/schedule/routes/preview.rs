@@ -256,6 +256,7 @@ impl PreviewProtocol {
             settled: Vec::new(),
             last_active_at: None,
             overrides,
+            dated: Vec::new(),
             withheld: BTreeSet::new(),
             holds,
             condition,

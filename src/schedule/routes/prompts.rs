@@ -18,12 +18,11 @@ use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Prompt;
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Fields, Id, Listed, Result, Text, Zone, device_time};
-use crate::planning::{PromptKind, Protocols};
+use crate::planning::PromptKind;
 use crate::prompts::actions::{PromptAction, SnoozeOption, act};
 use crate::prompts::model::{STATES, StoredPrompt};
 use crate::prompts::store;
-use crate::schedule::actions::{self, PlaceholderValues};
-use crate::schedule::rendering::quotes;
+use crate::schedule::actions::{self, placeholder_values};
 use crate::settings::settings;
 
 /// A prompt in a list.
@@ -188,29 +187,14 @@ async fn own_page(
         }
         let page = asked.cut(found, place_of);
         let opened = page.items.iter().filter_map(|(_, prompt)| prompt.as_ref());
-        let fillings = fillings(tx, access, opened, &protocols)?;
-        Ok((page, fillings))
+        let values = placeholder_values(tx, access, &protocols, opened)?;
+        Ok((page, values))
     });
-    let (page, fillings) = read.await?;
-    let view = |prompt: StoredPrompt| PromptView::for_owner(&prompt, &door.state().protocols, &fillings, door.now());
+    let (page, values) = read.await?;
+    let view = |prompt: StoredPrompt| PromptView::for_owner(&prompt, &door.state().protocols, &values, door.now());
     page.try_map(|((_, id), prompt)| {
         Ok(prompt.map_or_else(|| Listed::unreadable(id.uuid()), |prompt| Listed::Readable(view(prompt))))
     })
-}
-
-/// Reads the values of the placeholders in the texts of `list`. They are found by opening one thing after another, so
-/// they are opened in the unit.
-fn fillings<'a, A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    list: impl IntoIterator<Item = &'a StoredPrompt>,
-    protocols: &Protocols,
-) -> Result<PlaceholderValues> {
-    let list: Vec<_> = list.into_iter().collect();
-    let mut rules = list.iter().filter_map(|prompt| protocols.rule_of(&prompt.doc.planned));
-    let quoted = rules.any(|rule| rule.texts().any(quotes));
-    let put_off = list.iter().any(|prompt| prompt.is_put_off());
-    actions::fillings(tx, access, protocols, (quoted, put_off))
 }
 
 /// Reads a page of the outline, whatever the patient did, wrote, shared or put off. An order, a gap or a new item in
@@ -260,11 +244,11 @@ async fn change<B: 'static>(
         |tx, access, (id, what)| Ok(Outcome::new(RecordedOutcome::ok(id.uuid()), act(tx, access, *id, what)?)),
         move |tx, access, outcome| {
             let prompt = outcome.or_get(|id| store::find(tx, access, id)?.ok_or(Error::NotFound))?;
-            let fillings = fillings(tx, access, [&prompt], &protocols)?;
-            Ok((prompt, fillings))
+            let values = placeholder_values(tx, access, &protocols, [&prompt])?;
+            Ok((prompt, values))
         },
     );
-    let view = |(prompt, fillings)| PromptView::for_owner(&prompt, &door.state().protocols, &fillings, door.now());
+    let view = |(prompt, values)| PromptView::for_owner(&prompt, &door.state().protocols, &values, door.now());
     answer.await?.reply(|shown| Ok(Reply::ok(&view(shown))))
 }
 

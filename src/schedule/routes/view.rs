@@ -9,8 +9,7 @@ use crate::kernel::Id;
 use crate::planning::reasons::dropped_in_words;
 use crate::planning::{DropReason, Dropped, Planned, Protocols};
 use crate::prompts::model::StoredPrompt;
-use crate::schedule::actions::PlaceholderValues;
-use crate::schedule::rendering::text;
+use crate::schedule::rendering::{PlaceholderValues, text};
 
 /// The cause that a patient is not told: a therapist's caution.
 const WITHHELD: &str = "withheld";
@@ -74,6 +73,10 @@ struct PromptDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
+    /// The id of the exercise response that comes back with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    response_id: Option<Uuid>,
     /// Why it is asked, and why then, in one sentence for the patient.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "On the day after, telling it once in your own order helps it settle.")]
@@ -133,19 +136,17 @@ impl PromptView {
     pub(super) fn for_owner(
         prompt: &StoredPrompt,
         from: &Protocols,
-        fillings: &PlaceholderValues,
+        values: &PlaceholderValues,
         now: Timestamp,
     ) -> Self {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
         let rule = from.rule_of(planned);
-        let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !fillings.withheld.contains(*key));
+        let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !values.withheld.contains(*key));
         // A time that the patient chose is one of where they are.
-        let zone = fillings.zone.as_ref().filter(|_| prompt.is_put_off()).unwrap_or(&planned.zone);
+        let zone = values.zone.as_ref().filter(|_| prompt.is_put_off()).unwrap_or(&planned.zone);
         let detail = PromptDetail {
-            text: rule
-                .map(|rule| text(rule, planned, fillings.takeaway.as_deref(), &fillings.withheld))
-                .unwrap_or_default(),
+            text: rule.map(|rule| text(rule, planned, values)).unwrap_or_default(),
             because: rule.map(|rule| rule.because.clone()).filter(|because| !because.is_empty()),
             due_at: prompt.due_at,
             local_date: zone.date(prompt.due_at),
@@ -156,6 +157,7 @@ impl PromptView {
             optional: planned.optional,
             exercises: offered.cloned().collect(),
             infusion_id: planned.anchor.map(Id::uuid),
+            response_id: planned.returns.map(Id::uuid),
             why: word(&planned.why),
             cause: prompt.cause().filter(|cause| *cause != WITHHELD).map(str::to_owned),
             delivered_at: prompt.delivered_at,

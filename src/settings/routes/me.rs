@@ -180,7 +180,7 @@ struct SettingsBody {
     /// The time zone the patient lives in, by IANA name.
     #[schema(nullable = false, format = "time-zone", example = "America/New_York")]
     time_zone: Option<String>,
-    /// The instant of the move, if not now; not before the last change.
+    /// The instant of the move, if not now: in the past, and not before the last change.
     #[schema(nullable = false, format = DateTime)]
     effective_at: Option<String>,
     /// The hours in which nothing is delivered.
@@ -259,7 +259,7 @@ impl SettingsBody {
             ..before.clone()
         };
         if let Some(zone) = zone {
-            after.change_zone(zone, since.unwrap_or(now), now)?;
+            after.change_zone(zone, since, now)?;
         }
         Ok(after)
     }

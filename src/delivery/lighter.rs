@@ -1,0 +1,197 @@
+//! Effortful prompts that come due: what comes in their place when the newest dials are heavy. Whether the patient is
+//! ready for them is in the plan already, which is made again whenever its facts change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use super::model::{Outgoing, Verdict, is_late};
+use super::store::{self as outbox, Leased};
+use crate::care::write_scope::WriteScope;
+use crate::care::{Access, Read, Write};
+use crate::changes::{Change, Entity, Op};
+use crate::db::Tx;
+use crate::exercises;
+use crate::journal;
+use crate::kernel::id::{Delivery, Patient, Prompt};
+use crate::kernel::{Id, Result, Zone};
+use crate::planning::protocol::{Effort, Expiry};
+use crate::planning::{Dials, Planned, Protocol, Rule, Why};
+use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
+use crate::prompts::store::{self as prompts, Mark};
+use crate::settings::settings_or_default;
+use crate::state::State;
+use crate::vault::Keys;
+
+/// The age of the oldest dial that is read.
+pub(super) const DIALS: SignedDuration = SignedDuration::from_hours(24);
+/// The cause of the end of a prompt in whose place another comes, as planning names it.
+const REPLACED: &str = "replaced";
+/// The most prompts of a day.
+const MOST: i64 = 200;
+/// The delay after which a prompt that could not be replaced is judged again.
+const AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// Judges the effortful prompts among `turns` of the patients who have set a dial lately, with their keys in `felt`, and replaces those of which the newest dials say that they ask too much.
+/// A reminder of one is dropped then.
+///
+/// # Errors
+///
+/// When the database cannot be reached.
+pub(super) async fn judge_again(
+    state: &State,
+    channel: &'static str,
+    (found, felt): (&HashMap<Id<Delivery>, StoredPrompt>, BTreeMap<Id<Patient>, Keys>),
+    turns: &mut [(Leased, (Verdict, Timestamp))],
+    now: Timestamp,
+) -> Result<()> {
+    let effortful = |one: &Leased, verdict: Verdict| {
+        let prompt = found.get(&one.id).filter(|prompt| asks_now(prompt, verdict, now))?;
+        state.protocols.rule_of(&prompt.doc.planned).filter(|rule| rule.effort == Effort::Effortful)
+    };
+    let asked = turns.iter().filter(|(one, (verdict, _))| effortful(one, *verdict).is_some());
+    let patients: BTreeMap<_, _> =
+        asked.filter_map(|(one, _)| Some((one.patient, felt.get(&one.patient)?.clone()))).collect();
+    if patients.is_empty() {
+        return Ok(());
+    }
+    let looked_at = patients.clone();
+    let read = state.db.read(move |tx| {
+        let of = |(patient, keys): (&Id<Patient>, &Keys)| {
+            Ok((*patient, dials(tx, &Access::<Read>::for_server(*patient, Some(keys.clone()), now))?))
+        };
+        looked_at.iter().map(of).collect::<Result<HashMap<_, _>>>()
+    });
+    let dials = read.await?;
+    let protocol = state.protocols.current();
+    for (one, (verdict, _)) in turns.iter_mut() {
+        let Some((rule, dials)) = effortful(one, *verdict).zip(dials.get(&one.patient)) else { continue };
+        let Some(lighter) = protocol.lighter_than(rule, *dials, now) else { continue };
+        *verdict = match found.get(&one.id).map(|prompt| prompt.stage) {
+            Some(DeliveryStage::Due) => {
+                replace(state, channel, one, lighter, patients.get(&one.patient).cloned(), now).await
+            }
+            _ => Verdict::Lapse,
+        };
+    }
+    Ok(())
+}
+
+/// Whether the patient is asked by this delivery, or sees its prompt in the app from now on.
+fn asks_now(prompt: &StoredPrompt, verdict: Verdict, now: Timestamp) -> bool {
+    match verdict {
+        Verdict::Send => true,
+        Verdict::Wait(_) => false,
+        Verdict::Lapse => {
+            prompt.stage == DeliveryStage::Due && prompt.state(now) == "due" && !is_late(prompt.due_at, now)
+        }
+    }
+}
+
+/// Reads the newest dials, opened in the unit. Those that do not open count as none.
+fn dials(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Dials> {
+    let since = access.now().saturating_sub(DIALS).unwrap_or(access.now());
+    let written = journal::store::newest_dials(tx, access, since)?;
+    let worked = exercises::store::newest_distress(tx, access, since)?;
+    let distress = written.distress.into_iter().chain(worked).max_by_key(|rating| rating.answered_at);
+    Ok(Dials { mood: written.mood, distress })
+}
+
+/// Puts a prompt of `lighter` in the place of the one that is being delivered. The verdict is on the latter.
+async fn replace(
+    state: &State,
+    channel: &'static str,
+    one: &Leased,
+    lighter: &Rule,
+    keys: Option<Keys>,
+    now: Timestamp,
+) -> Verdict {
+    let (planner, vault, protocols) = (Arc::clone(&state.planner), state.vault.clone(), Arc::clone(&state.protocols));
+    let (Leased { patient, prompt, .. }, lighter) = (*one, lighter.clone());
+    let unit = state.db.write(move |tx| {
+        WriteScope::for_server(patient, keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
+            let next = put_in_place(tx, access, protocols.current(), (prompt, &lighter))?;
+            outbox::insert(tx, &vault, channel, next.as_slice(), now)
+        })
+    });
+    match unit.await {
+        Ok(()) => Verdict::Lapse,
+        Err(error) => {
+            tracing::error!(delivery = %one.id, %error, "a prompt that asks too much could not be replaced");
+            Verdict::Wait(now.saturating_add(AGAIN).unwrap_or(now))
+        }
+    }
+}
+
+/// Takes back a prompt that has come due, and stores one of `lighter` in its place, which is due now. There is none
+/// while an earlier one of `lighter` waits for the patient.
+fn put_in_place(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    protocol: &Protocol,
+    (id, lighter): (Id<Prompt>, &Rule),
+) -> Result<Option<Outgoing>> {
+    access.lock(tx)?;
+    let (patient, now) = (access.patient(), access.now());
+    let Some(mut prompt) = prompts::find(tx, access, id)? else { return Ok(None) };
+    if prompt.stage != DeliveryStage::Due || prompt.state(now) != "due" {
+        return Ok(None);
+    }
+    prompt.note(PromptEvent::Cancelled, now, Some(REPLACED.to_owned()));
+    prompt.stage = DeliveryStage::Settled;
+    prompt.version += 1;
+    prompts::update(tx, access, &prompt)?;
+    access.record(tx, Change::new(Entity::Prompt, id, prompt.version, Op::Update))?;
+    let since = now.saturating_sub(DIALS).unwrap_or(now);
+    let recent = prompts::list_opened(tx, access, (since, now), MOST)?.list;
+    if recent.iter().any(|other| other.doc.planned.rule_key == lighter.key && other.is_open(now)) {
+        return Ok(None);
+    }
+    let zone = settings_or_default(tx, access)?.zone_at(now);
+    let next = in_its_place(&prompt.doc.planned, protocol, lighter, (now, zone));
+    let next = Planned { id: prompts::id_key(access)?.in_place_of(patient, &lighter.key, id), ..next };
+    let next = StoredPrompt {
+        id: next.id,
+        due_at: now,
+        expires_at: next.expires_at,
+        doc: PromptDoc { planned: next, history: Vec::new(), answer_id: None, answered_at: None },
+        stage: DeliveryStage::Planned,
+        fired_at: None,
+        delivered_at: None,
+        version: 1,
+    };
+    prompts::insert(tx, access, &next)?;
+    prompts::mark(tx, &[(patient, next.id)], Mark::Due, now)?;
+    access.record(tx, Change::new(Entity::Prompt, next.id, 1, Op::Create))?;
+    Ok(Some(Outgoing { patient, prompt: next.id, ordinal: 0, due_at: now, expires_at: next.expires_at }))
+}
+
+/// Makes the prompt of `lighter` that comes now, in the place of `replaced`. It is announced only if that was to be.
+fn in_its_place(replaced: &Planned, protocol: &Protocol, lighter: &Rule, (now, zone): (Timestamp, Zone)) -> Planned {
+    let local = zone.local(now);
+    let expires_at = match lighter.expires {
+        Expiry::Hours(hours) => now.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(now),
+        Expiry::Until { days, time } => zone.instant(local.date().saturating_add(days.days()), time),
+    };
+    Planned {
+        rule_key: lighter.key.clone(),
+        protocol: protocol.key.clone(),
+        protocol_version: protocol.version,
+        kind: lighter.kind,
+        priority: lighter.priority,
+        local_date: local.date(),
+        local_time: local.time(),
+        zone,
+        due_at: now,
+        expires_at,
+        reminder_at: None,
+        minutes: lighter.minutes,
+        push: lighter.push && replaced.push,
+        returns: None,
+        wording: 0,
+        hangs_on: None,
+        why: Why::Lighter,
+        ..replaced.clone()
+    }
+}

@@ -1,0 +1,112 @@
+//! Prompts that quote the patient: to the patient alone, rendered when they are read, and stored nowhere.
+
+use std::sync::Arc;
+
+use afterglow::delivery::{MemoryChannel, TEXT};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::delivery::work;
+use crate::support::app::TestApp;
+use crate::support::journal::{two, with};
+use crate::support::people::Person;
+use crate::unreadable::Damaged;
+
+/// Six days after an infusion, just before the when-then plan is asked about.
+async fn day_five() -> (Arc<TestApp>, Person, Person) {
+    let app = TestApp::start_on_fixture().await;
+    let (theo, ann) = two(&app).await;
+    theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;
+    app.wait(SignedDuration::from_hours(24 * 4));
+    (app, theo, ann)
+}
+
+fn plan(app: &TestApp, when: &str, then: &str) -> Value {
+    json!({ "exercise_key": "if-then-habit", "exercise_version": 1, "occurred_at": app.now().to_string(),
+        "answers": { "when": when, "then": then } })
+}
+
+async fn prompt(ann: &Person, key: &str) -> Value {
+    let path = "/prompts?from=2026-01-01T00:00:00Z&to=2026-12-01T00:00:00Z&limit=200";
+    let list = ann.get(&ann.my(path)).send().await.ok();
+    list.items().iter().find(|prompt| prompt["rule_key"] == key).unwrap_or_else(|| panic!("no {key}")).clone()
+}
+
+async fn text(ann: &Person, key: &str) -> String {
+    prompt(ann, key).await["detail"]["text"].as_str().unwrap().to_owned()
+}
+
+#[actix_web::test]
+async fn rule_a_when_then_plan_is_quoted_to_its_owner_alone() {
+    let (app, theo, ann) = day_five().await;
+    let first = ann.works(plan(&app, "the kettle {boils}", "breathe out")).await;
+    for key in ["d5.habit", "d10.habit"] {
+        assert_eq!(text(&ann, key).await, format!("Text of {key}. 'the kettle {{boils}} – breathe out'"));
+    }
+    // The newest plan counts, and what the patient makes of it.
+    app.wait(SignedDuration::from_mins(1));
+    let second = ann.works(plan(&app, "I sit down on the tram", "look out of the window")).await;
+    assert_eq!(text(&ann, "d5.habit").await, "Text of d5.habit. 'I sit down on the tram – look out of the window'");
+    ann.resumes(&second, json!({ "answers": { "then": "count three trees" } })).await;
+    assert!(text(&ann, "d5.habit").await.contains("'I sit down on the tram – count three trees'"));
+    // Only what is done is a plan.
+    app.wait(SignedDuration::from_mins(1));
+    ann.works(with(plan(&app, "draft", "draft"), json!({ "status": "draft" }))).await;
+    assert!(text(&ann, "d5.habit").await.contains("tram"));
+    // One that is deleted is none, one that is brought back is.
+    let path = ann.my(&format!("/exercise-responses/{second}"));
+    ann.delete(&path).send().await.no_content();
+    assert!(text(&ann, "d5.habit").await.contains("kettle"));
+    ann.act(&format!("{path}/undelete")).send().await.ok();
+    assert!(text(&ann, "d5.habit").await.contains("tram"));
+
+    // A push says nothing, and neither does what a therapist sees.
+    let channel = MemoryChannel::default();
+    let id = prompt(&ann, "d5.habit").await["id"].clone();
+    for _ in 0..48 {
+        app.wait(SignedDuration::from_hours(1));
+        work(&app, &channel).await;
+    }
+    let sent: Vec<_> = channel.sent().into_iter().filter(|push| json!(push.prompt.to_string()) == id).collect();
+    assert!(!sent.is_empty() && sent.iter().all(|push| push.text == TEXT), "{sent:?}");
+    assert!(text(&ann, "d5.habit").await.contains("tram"), "also when it is out");
+    let seen = theo.get(&ann.of_theirs("/prompts?from=2026-01-01T00:00:00Z&limit=200")).send().await.ok();
+    assert!(seen.body.to_string().contains("d5.habit") && !seen.body.to_string().contains("tram"));
+
+    // Without a plan it asks in plain words, also after it went out.
+    ann.delete(&path).send().await.no_content();
+    ann.delete(&ann.my(&format!("/exercise-responses/{first}"))).send().await.no_content();
+    assert_eq!(text(&ann, "d5.habit").await, "Plain text of d5.habit.");
+}
+
+#[actix_web::test]
+async fn rule_a_plan_that_cannot_be_read_is_not_quoted() {
+    let (app, _, ann) = day_five().await;
+    ann.works(plan(&app, "the kettle boils", "breathe out")).await;
+    app.wait(SignedDuration::from_mins(1));
+    ann.works(plan(&app, "the tram comes", "count trees")).await;
+    for column in ["answers", "meta"] {
+        // The older one would be taken for the newest.
+        let newest = "occurred_at = (SELECT max(occurred_at) FROM exercise_responses)";
+        let damaged = Damaged::new(&app, ("exercise_responses", column), newest, 0);
+        assert_eq!(text(&ann, "d5.habit").await, "Plain text of d5.habit.", "{column}");
+        damaged.mend(&app);
+        assert!(text(&ann, "d5.habit").await.contains("tram"));
+    }
+    app.wait(SignedDuration::from_mins(1));
+    let half = json!({ "exercise_key": "if-then-habit", "exercise_version": 1, "occurred_at": app.now().to_string(),
+        "answers": { "when": "the bus comes" } });
+    ann.works(half).await;
+    assert_eq!(text(&ann, "d5.habit").await, "Plain text of d5.habit.", "half a plan is none");
+}
+
+#[actix_web::test]
+async fn rule_a_long_quote_is_cut_between_two_characters() {
+    let (app, _, ann) = day_five().await;
+    let family = "👩‍👩‍👧‍👦";
+    ann.works(plan(&app, &family.repeat(40), "one\nline \u{202e}only")).await;
+    let text = text(&ann, "d5.habit").await;
+    let quoted = text.strip_prefix("Text of d5.habit. '").unwrap();
+    let (families, rest) = quoted.split_once(" … – ").unwrap();
+    assert_eq!((families, rest), (family.repeat(20).as_str(), "one line only'"));
+}

@@ -1,0 +1,140 @@
+//! Notes that come back to their writer on the date that they chose.
+
+use std::sync::Arc;
+
+use afterglow::delivery::{MemoryChannel, TEXT};
+use afterglow::kernel::Zone;
+use jiff::SignedDuration;
+use jiff::civil::Date;
+use serde_json::{Value, json};
+
+use crate::delivery::work;
+use crate::support::app::TestApp;
+use crate::support::journal::two;
+use crate::support::people::Person;
+use crate::unreadable::Damaged;
+
+const BODY: &str = "Dear me, the {lake} was still there";
+
+async fn start() -> (Arc<TestApp>, Person, Person) {
+    let app = TestApp::start_on_fixture().await;
+    let (theo, ann) = two(&app).await;
+    (app, theo, ann)
+}
+
+fn day(app: &TestApp, days: i64) -> Date {
+    Zone::parse("Europe/Berlin").unwrap().date(app.now() + SignedDuration::from_hours(24 * days))
+}
+
+fn note(app: &TestApp, date: Option<Date>) -> Value {
+    let mut answers = json!({ "body": BODY });
+    if let Some(date) = date {
+        answers["open_on"] = json!(date);
+    }
+    json!({ "exercise_key": "future-note", "exercise_version": 1, "occurred_at": app.now().to_string(), "answers": answers })
+}
+
+async fn all(ann: &Person) -> Vec<Value> {
+    let path = "/prompts?from=2026-01-01T00:00:00Z&to=2027-12-01T00:00:00Z&limit=200";
+    ann.get(&ann.my(path)).send().await.ok().items().to_vec()
+}
+
+/// The prompts that bring a note back: date, state and text.
+async fn returning(ann: &Person) -> Vec<(Date, String, String)> {
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let row = |prompt: &Value| {
+        let date = word(&prompt["detail"]["local_date"]).parse().unwrap();
+        (date, word(&prompt["state"]), word(&prompt["detail"]["text"]))
+    };
+    all(ann).await.iter().filter(|prompt| prompt["rule_key"] == "note.returned").map(row).collect()
+}
+
+async fn states(ann: &Person) -> Vec<(Date, String)> {
+    returning(ann).await.into_iter().map(|(date, state, _)| (date, state)).collect()
+}
+
+fn path(ann: &Person, id: &str) -> String {
+    ann.my(&format!("/exercise-responses/{id}"))
+}
+
+async fn passes(app: &TestApp, channel: &MemoryChannel, days: i64) {
+    for _ in 0..days * 24 {
+        app.wait(SignedDuration::from_hours(1));
+        work(app, channel).await;
+    }
+}
+
+#[actix_web::test]
+async fn rule_a_note_comes_back_to_its_writer_on_the_date_they_chose() {
+    let (app, theo, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let date = day(&app, 20);
+    let id = ann.works(note(&app, Some(date))).await;
+    ann.works(note(&app, None)).await;
+    assert!(returning(&ann).await.is_empty(), "beyond the horizon");
+    passes(&app, &channel, 19).await;
+    assert_eq!(returning(&ann).await, [(date, "planned".to_owned(), format!("Text of note.returned. '{BODY}'"))]);
+    let prompt = all(&ann).await.into_iter().find(|prompt| prompt["rule_key"] == "note.returned").unwrap();
+    assert_eq!(prompt["detail"]["response_id"], json!(id));
+    passes(&app, &channel, 2).await;
+    assert_eq!(returning(&ann).await, [(date, "delivered".to_owned(), format!("Text of note.returned. '{BODY}'"))]);
+    let sent: Vec<_> =
+        channel.sent().into_iter().filter(|push| json!(push.prompt.to_string()) == prompt["id"]).collect();
+    assert!(!sent.is_empty() && sent.iter().all(|push| push.text == TEXT), "{sent:?}");
+    // A therapist sees neither the prompt nor that there is one.
+    let seen = theo.get(&ann.of_theirs("/prompts?from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z&limit=200"));
+    assert!(!seen.send().await.ok().body.to_string().contains("note.returned"));
+    // What is read is the note as it is.
+    ann.resumes(&id, json!({ "answers": { "body": "Dear me, go for a swim" } })).await;
+    assert_eq!(returning(&ann).await[0].2, "Text of note.returned. 'Dear me, go for a swim'");
+    let damaged = Damaged::new(&app, ("exercise_responses", "answers"), "version = 2", 0);
+    assert_eq!(returning(&ann).await[0].2, "Plain text of note.returned.");
+    damaged.mend(&app);
+    // It came back once. Weeks later, another date brings it back again.
+    passes(&app, &channel, 30).await;
+    assert_eq!(states(&ann).await, [(date, "lapsed".to_owned())]);
+    let later = day(&app, 3);
+    ann.resumes(&id, json!({ "answers": { "open_on": later } })).await;
+    assert_eq!(states(&ann).await, [(date, "lapsed".to_owned()), (later, "planned".to_owned())]);
+}
+
+#[actix_web::test]
+async fn rule_a_note_follows_its_date_and_goes_with_its_response() {
+    let (app, _, ann) = start().await;
+    let (first, second) = (day(&app, 5), day(&app, 9));
+    let id = ann.works(note(&app, Some(first))).await;
+    assert_eq!(states(&ann).await, [(first, "planned".to_owned())]);
+    ann.resumes(&id, json!({ "answers": { "open_on": second } })).await;
+    assert_eq!(states(&ann).await, [(second, "planned".to_owned())], "the same prompt, moved");
+    ann.delete(&path(&ann, &id)).send().await.no_content();
+    assert_eq!(states(&ann).await, [(second, "cancelled".to_owned())]);
+    ann.act(&format!("{}/undelete", path(&ann, &id))).send().await.ok();
+    assert_eq!(states(&ann).await, [(second, "planned".to_owned())]);
+    ann.resumes(&id, json!({ "answers": { "open_on": null } })).await;
+    assert_eq!(states(&ann).await, [(second, "cancelled".to_owned())], "without a date it stays where it is");
+    // Weeks later it is brought back under the id that it has.
+    let channel = MemoryChannel::default();
+    passes(&app, &channel, 40).await;
+    let third = day(&app, 2);
+    ann.resumes(&id, json!({ "answers": { "open_on": third } })).await;
+    assert_eq!(states(&ann).await, [(third, "planned".to_owned())]);
+    // Out, and then deleted: it is taken back.
+    passes(&app, &channel, 3).await;
+    assert_eq!(states(&ann).await, [(third, "delivered".to_owned())]);
+    ann.delete(&path(&ann, &id)).send().await.no_content();
+    assert_eq!(states(&ann).await, [(third, "cancelled".to_owned())]);
+}
+
+#[actix_web::test]
+async fn rule_a_full_day_a_pause_or_a_session_does_not_lose_a_note() {
+    let (app, theo, ann) = start().await;
+    theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;
+    let date = day(&app, 1);
+    ann.works(note(&app, Some(date))).await;
+    assert_eq!(states(&ann).await, [(date, "planned".to_owned())], "day 1 is full, and the note comes all the same");
+    let id = crate::support::app::new_id(&app);
+    let until = app.now() + SignedDuration::from_hours(48);
+    let pause = json!({ "from": app.now().to_string(), "until": until.to_string() });
+    ann.put(&ann.my(&format!("/pauses/{id}")), pause).send().await.created();
+    assert_eq!(states(&ann).await, [(day(&app, 2), "planned".to_owned())], "on the first day after the pause");
+}
