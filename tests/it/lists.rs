@@ -1,11 +1,16 @@
 //! What all lists have in common.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::{Date, date};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-use crate::support::app::document;
+use crate::support::app::{document, id_of};
 use crate::support::contract::resolved;
+use crate::support::journal::{ids, reflection, with};
 use crate::support::requests::operations;
-use crate::support::world::World;
+use crate::support::world::{World, earlier};
 
 /// The reads of the document, with their parameters in the query.
 fn reads() -> Vec<(&'static str, &'static Value)> {
@@ -188,6 +193,84 @@ async fn rule_a_read_that_is_answered_with_304_is_in_the_patients_log() {
         seen += usize::from(after[0] != json!([]));
     }
     assert!(seen >= 5, "{seen}");
+}
+
+#[test]
+fn rule_from_and_to_are_the_same_dates_in_every_list() {
+    let mut all: BTreeMap<&str, Vec<(&str, Value)>> = BTreeMap::new();
+    for (id, read) in reads() {
+        for parameter in parameters(read).filter(|one| one["in"] == "query") {
+            let said = json!([parameter["description"], parameter["required"], resolved(&parameter["schema"])]);
+            if let Some(name @ ("from" | "to")) = parameter["name"].as_str() {
+                all.entry(name).or_default().push((id, said));
+            }
+        }
+    }
+    assert_eq!(all.keys().collect::<Vec<_>>(), [&"from", &"to"]);
+    for (name, lists) in all {
+        let (first, said) = &lists[0];
+        assert!(lists.len() >= 2, "{name}");
+        assert_eq!(said[2], json!({ "type": "string", "format": "date" }), "{first} {name}");
+        for (id, other) in &lists {
+            assert_eq!(other, said, "{name} of {id} and of {first}");
+        }
+        // The search has them in its body.
+        let searched = &document()["components"]["schemas"]["SearchEntries"]["properties"][name];
+        assert!(said[0].as_str().unwrap().starts_with(searched["description"].as_str().unwrap()), "{name}");
+        assert_eq!(searched["format"], "date");
+    }
+}
+
+/// The ids that a list answers for the dates from `from` to `to`.
+async fn between(world: &World, path: &str, from: Date, to: Date) -> BTreeSet<String> {
+    let ann = world.ann();
+    ids(&ann.get(&ann.my(&format!("/{path}?from={from}&to={to}&limit=200"))).send().await.ok()).into_iter().collect()
+}
+
+#[actix_web::test]
+async fn rule_from_and_to_are_local_dates_of_the_patient_both_inclusive() {
+    let world = World::open().await;
+    let (app, ann) = (&world.app, world.ann());
+    // In Auckland the clocks go back at three in the morning of 5 April 2026: the day has 25 hours.
+    ann.sets(json!({ "time_zone": "Pacific/Auckland" })).await.ok();
+    app.set_clock("2026-04-03T02:00:00Z");
+    world.person("granted").records(ann, earlier(app, SignedDuration::from_hours(1))).await;
+    let mut written = Vec::new();
+    for (day, at) in [
+        (4, "2026-04-04T00:10:00+13:00"),
+        (4, "2026-04-04T23:50:00+13:00"),
+        (5, "2026-04-05T00:10:00+13:00"),
+        (5, "2026-04-05T23:50:00+12:00"),
+        (6, "2026-04-06T00:10:00+12:00"),
+    ] {
+        let body = with(reflection("Lake"), json!({ "occurred_at": at, "zone": "Pacific/Auckland" }));
+        written.push((date(2026, 4, day), ann.writes(body).await));
+    }
+    let planned = ann.prompts().await.into_iter().map(|prompt| {
+        let detail = &prompt["detail"];
+        let due: Timestamp = detail["due_at"].as_str().unwrap().parse().unwrap();
+        let local = due.in_tz("Pacific/Auckland").unwrap().date();
+        assert!(due < app.now() || detail["local_date"] == json!(local.to_string()), "{prompt}");
+        (detail["local_date"].as_str().unwrap().parse().unwrap(), id_of(&prompt))
+    });
+    let planned: Vec<(Date, String)> = planned.collect();
+    for (path, all, least) in [("entries", written, 3), ("prompts", planned, 6)] {
+        let mut days = BTreeSet::new();
+        let dates = |from: Date, to: Date| {
+            all.iter()
+                .filter(move |(day, _)| (from..=to).contains(day))
+                .map(|(_, id)| id.clone())
+                .collect::<BTreeSet<_>>()
+        };
+        for day in date(2026, 4, 2).series(1.day()).take(14) {
+            let one = dates(day, day);
+            assert_eq!(between(&world, path, day, day).await, one, "{path} {day}");
+            let next = day.tomorrow().unwrap();
+            assert_eq!(between(&world, path, day, next).await, dates(day, next), "{path} {day} and the next");
+            days.extend((!one.is_empty()).then_some(day));
+        }
+        assert!(days.len() >= least, "{path}: {days:?}");
+    }
 }
 
 #[actix_web::test]
