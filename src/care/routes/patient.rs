@@ -153,7 +153,7 @@ pub(super) async fn list_care_team(door: Door<Shared>, when: Preconditions) -> R
 pub(super) async fn list_access_log(door: Door<Own>, listing: Result<Listing, Error>) -> Result<Reply> {
     let read = door.list("list_access_log", listing, "", |tx, access, asked: PageRequest<i64>| {
         let rows = audit::list(tx, Subject::Patient(access.patient()), asked.after, asked.rows())?;
-        let page = asked.cut(rows, |row| row.seq);
+        let page = asked.cut(rows, |row| row.doc.len(), |row| row.seq);
         let names = SealedNames::collect(tx, page.items.iter().filter_map(|row| row.actor), [])?;
         Ok((page, names))
     });

@@ -15,7 +15,7 @@ use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, Writ
 use crate::http::{Body, Command, Listing, MaybeBody, PageQuery, PatientRef, Reply, Request};
 use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Prompt;
-use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{DateRange, Error, Fields, Id, Listed, Result, Text, Zone, device_time};
 use crate::planning::{PromptKind, Protocols};
 use crate::prompts::actions::{PromptAction, SnoozeOption, act};
@@ -69,11 +69,15 @@ const AHEAD: i64 = 15;
 /// The place of a prompt in the list.
 type CursorPosition = (Timestamp, Id<Prompt>);
 
-/// A prompt of the owner's list, with its place; without it one that does not open.
-type OwnPrompt = (CursorPosition, Option<StoredPrompt>);
+/// A prompt of the owner's list, with its place and its stored bytes; without it one that does not open.
+type OwnPrompt = ((CursorPosition, usize), Option<StoredPrompt>);
 
-fn place_of((place, _): &OwnPrompt) -> CursorPosition {
+fn place_of(((place, _), _): &OwnPrompt) -> CursorPosition {
     *place
+}
+
+fn size_of(((_, bytes), _): &OwnPrompt) -> usize {
+    *bytes
 }
 
 /// The filter of a list of prompts.
@@ -167,13 +171,13 @@ async fn own_page(
             let rows = store::list(tx, access, range, after, asked.rows())?;
             let full = rows.len() >= asked.limit.items();
             for row in rows {
-                let place = (row.due_at.0, row.id);
+                let (place, bytes) = ((row.due_at.0, row.id), row.bytes());
                 let prompt = Error::skip_damaged(store::open(access, row))?;
                 // Of one that does not open neither the state is known nor the zone for which it was planned.
                 let state = prompt.as_ref().map(|prompt| prompt.state(access.now()));
                 let zone = prompt.as_ref().map_or(&here, |prompt| prompt.zone(Some(&here)));
                 if dates.admits(zone.date(place.0)) && filter.state.is_none_or(|wanted| state == Some(wanted)) {
-                    found.push((place, prompt));
+                    found.push(((place, bytes), prompt));
                 }
                 after = Some(place);
             }
@@ -181,14 +185,14 @@ async fn own_page(
                 break;
             }
         }
-        let page = asked.cut(found, place_of);
+        let page = asked.cut(found, size_of, place_of);
         let opened = page.items.iter().filter_map(|(_, prompt)| prompt.as_ref());
         let fillings = fillings(tx, access, opened, &protocols)?;
         Ok((page, fillings))
     });
     let (page, fillings) = read.await?;
     let view = |prompt: StoredPrompt| PromptView::for_owner(&prompt, &door.state().protocols, &fillings, door.now());
-    page.try_map(|((_, id), prompt)| {
+    page.try_map(|(((_, id), _), prompt)| {
         Ok(prompt.map_or_else(|| Listed::unreadable(id.uuid()), |prompt| Listed::Readable(view(prompt))))
     })
 }
@@ -224,7 +228,7 @@ async fn outline_page(
             dates.admits(prompt.local_date) && asked.after.is_none_or(|after| after < place)
         });
         planned.sort_by_key(|prompt| (prompt.due_at, prompt.id));
-        let page = asked.cut(planned, |prompt| (prompt.due_at, prompt.id));
+        let page = asked.cut(planned, |_| SMALL, |prompt| (prompt.due_at, prompt.id));
         let mut items = Vec::with_capacity(page.items.len());
         for prompt in page.items {
             access.returns(prompt.id.uuid());
