@@ -20,6 +20,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
@@ -27,7 +28,7 @@ pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
-use crate::http::{ChangeResult, Command, Listing, PatientRef, Reply, Request};
+use crate::http::{ChangeResult, Command, Listing, PatientRef, Preconditions, Reply, Request, whole_list};
 use crate::idempotency::{self, Outcome};
 use crate::identity::{AccountKind, AccountPolicy as _, Caller, Directory, key_of};
 use crate::kernel::id::{Account, Patient};
@@ -289,6 +290,11 @@ impl<L: Policy> Door<L> {
         let (asked, listing) = self.first(act, asked).await?;
         let read = self.read(act, move |tx, access| read(tx, access, asked)).await?;
         Ok((listing, read))
+    }
+
+    /// Replies to operation `act` with a list without pages: with its tag, or with a 304 to a caller who has that tag.
+    pub fn whole_list<V: Serialize>(&self, act: &str, list: &V, when: &Preconditions) -> Reply {
+        whole_list(&self.state().vault, &self.cursor_scope(act, ""), list, when)
     }
 
     /// Does `request` as operation `act`, once for each idempotency key.

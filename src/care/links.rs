@@ -15,7 +15,7 @@ use crate::db::Tx;
 use crate::idempotency::Outcome;
 use crate::identity::{Anyone, Live, Staff};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
-use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Code, Error, Id, Result, limits};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
@@ -194,14 +194,14 @@ pub fn list(
     let key = |link: &Link| link.id;
     if let Some(patient) = live.patient() {
         let links = store::list_links_of_patient(tx, patient, asked.after, asked.rows())?;
-        let Page { items: links, next } = asked.cut(links, key);
+        let Page { items: links, next } = asked.cut(links, |_| SMALL, key);
         let people = links.iter().map(|link| link.therapist);
         let names = SealedNames::collect(tx, people, links.iter().map(|link| link.clinic))?;
         return Ok((Listed { links, owner: true, names }, next));
     }
     let care = where_may(&store::memberships(tx, live.account())?, Capabilities::care);
     let links = store::list_links_of_therapist(tx, live.account(), &care, asked.after, asked.rows())?;
-    let Page { items: links, next } = asked.cut(links, key);
+    let Page { items: links, next } = asked.cut(links, |_| SMALL, key);
     Ok((Listed { links, owner: false, names: SealedNames::default() }, next))
 }
 

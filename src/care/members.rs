@@ -16,7 +16,7 @@ use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::{Account, Clinic, Session};
-use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Code, Error, Id, Result};
 
 /// Lists a page of a clinic's members, for its admins.
@@ -27,7 +27,8 @@ pub fn list(
     asked: PageRequest<Id<Account>>,
 ) -> Result<Page<Member, Id<Account>>> {
     require_admin(tx, live, clinic)?;
-    Ok(asked.cut(store::list_members(tx, clinic, asked.after, asked.rows())?, |member| member.account_id))
+    let rows = store::list_members(tx, clinic, asked.after, asked.rows())?;
+    Ok(asked.cut(rows, |_| SMALL, |member| member.account_id))
 }
 
 /// An admin's change of a member.

@@ -10,7 +10,7 @@ use super::store::{self, Link};
 use crate::db::Tx;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::Patient;
-use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Vault};
 
@@ -23,7 +23,7 @@ pub fn list(
     let works = store::memberships(tx, live.account())?;
     let (care, record) = (where_may(&works, Capabilities::care), where_may(&works, Capabilities::record));
     let ids = store::list_roster(tx, live.account(), &care, &record, asked.after, asked.rows())?;
-    Ok(asked.cut(ids, |id| *id))
+    Ok(asked.cut(ids, |_| SMALL, |id| *id))
 }
 
 /// A patient on the roster.

@@ -6,6 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -85,7 +86,7 @@ impl<F> Listing<F> {
     /// Renders `page` with its cursor sealed for `scope`; `list` makes the view from the items and that cursor. Its tag
     /// is a keyed hash of what it shows. A caller who has it gets a 304; the unit has read the page all the same, and a
     /// log of readings names it.
-    pub fn reply<T, K: CursorKey, L: serde::Serialize>(
+    pub fn reply<T, K: CursorKey, L: Serialize>(
         &self,
         vault: &Vault,
         scope: &[u8],
@@ -94,10 +95,7 @@ impl<F> Listing<F> {
     ) -> Reply {
         let cursor = page.next.map(|key| vault.seal_cursor(scope, &key.to_bytes()));
         let link = cursor.as_deref().map(|cursor| self.next_link(cursor));
-        let tag = |shown: &[u8]| {
-            EntityTag::opaque(&URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::ReaderTag, &[b"page", scope, shown])))
-        };
-        Reply::ok(&list(page.items, cursor)).link(link.as_deref()).unless_shown(tag, &self.when)
+        tagged(Reply::ok(&list(page.items, cursor)).link(link.as_deref()), (vault, scope), &self.when)
     }
 
     /// Returns the same request with another filter.
@@ -105,6 +103,20 @@ impl<F> Listing<F> {
         let Self { filter: old, limit, cursor, path, query, when } = self;
         Ok(Listing { filter: filter(old)?, limit, cursor, path, query, when })
     }
+}
+
+/// Renders a list without pages, with a tag as [`Listing::reply`] gives one to a page; `scope` is the list, and the
+/// caller where not all see the same.
+pub fn whole_list<L: Serialize>(vault: &Vault, scope: &[u8], list: &L, when: &Preconditions) -> Reply {
+    tagged(Reply::ok(list), (vault, scope), when)
+}
+
+/// Gives the reply with a list its tag, and makes it a 304 for a caller who has that tag.
+fn tagged(reply: Reply, (vault, scope): (&Vault, &[u8]), when: &Preconditions) -> Reply {
+    let tag = |shown: &[u8]| {
+        EntityTag::opaque(&URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::ReaderTag, &[b"list", scope, shown])))
+    };
+    reply.unless_shown(tag, when)
 }
 
 impl<F: DeserializeOwned> FromRequest for Listing<F> {

@@ -52,7 +52,7 @@ pub(crate) use document::page;
 pub use idempotency_key::IdempotencyKey;
 pub use layers::RequestId;
 pub use limits::{LimitSettings, Limits, client_address};
-pub use listing::{Listing, NoFilter, PageQuery};
+pub use listing::{Listing, NoFilter, PageQuery, whole_list};
 pub use merge_patch::{Patch, Patchable};
 pub use methods::Methods;
 pub use operations::Operations;

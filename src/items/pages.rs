@@ -14,14 +14,13 @@ use crate::care::{Access, Door};
 use crate::course::{self, ContextSource, SealedContextSource};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Patient};
+pub(super) use crate::kernel::page::BYTES;
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Listed, Result};
 use crate::vault::{Keys, apart};
 
 /// The most rows that are read for one answer. A page may therefore have a cursor and fewer items than its limit.
 const BUDGET: usize = 2000;
-/// The sealed bytes after which a page ends, with one item at least.
-pub(super) const BYTES: usize = 1024 * 1024;
 /// The number of rows read in one unit by a sparse filter.
 const CHUNK: i64 = 200;
 

@@ -18,7 +18,7 @@ use crate::http::{
     Body, ChangeResult as Answered, Command, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page,
 };
 use crate::idempotency::Outcome;
-use crate::kernel::page::PageRequest;
+use crate::kernel::page::{PageRequest, SMALL};
 use crate::kernel::{Creation, Id, Listed, Result};
 
 /// A kind of item that is written over HTTP.
@@ -249,7 +249,7 @@ pub async fn list_revisions<T: ItemPresenter>(
         actions::get::<T, _>(tx, access, id)?;
         let after = page.after.unwrap_or_default();
         let rows = changes::list_of(tx, access.patient(), T::ENTITY, id.any(), after, page.rows())?;
-        Ok(page.cut(rows, |change| change.version))
+        Ok(page.cut(rows, |_| SMALL, |change| change.version))
     });
     let (listing, page) = read.await?;
     let scope = door.cursor_scope(act, &id_text);

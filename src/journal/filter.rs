@@ -3,8 +3,6 @@
 //! The database finds instants, prompts and states. Sealed values (kind, tags, words, the local date) and derived ones
 //! (phase, infusion) are looked for in opened entries, page by page.
 
-use jiff::SignedDuration;
-use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::model::{Entries, EntryContent, EntryKind};
@@ -13,15 +11,15 @@ use crate::items::pages;
 use crate::items::{OpenedItem, Scan};
 use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::unicode::folded;
-use crate::kernel::{Fields, Id, Result, Zone};
+use crate::kernel::{DateRange, Fields, Id, Result};
 use crate::planning::window::Phase;
 
 /// The filter in a request, not yet checked.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    /// First local date.
+    /// The first local date.
     pub from: Option<String>,
-    /// Last local date.
+    /// The last local date.
     pub to: Option<String>,
     /// Kind.
     pub kind: Option<String>,
@@ -53,8 +51,7 @@ pub enum Status {
 /// The filter of a list or search.
 #[derive(Clone, Default)]
 pub struct Filter {
-    from: Option<Date>,
-    to: Option<Date>,
+    dates: DateRange,
     kind: Option<EntryKind>,
     phase: Option<Phase>,
     infusion: Option<Id<Infusion>>,
@@ -78,13 +75,7 @@ impl Filter {
     /// [`crate::kernel::Error::Invalid`] with every fault.
     pub fn parse(asked: Asked, at: &str) -> Result<Self> {
         let mut fields = Fields::new();
-        let mut date = |name: &str, text: Option<String>| {
-            let parsed = text.map(|text| text.parse::<Date>().map_err(|_why| "must be a date such as 2026-11-02"));
-            parsed.and_then(|parsed| fields.take(&format!("{at}{name}"), parsed))
-        };
-        let (from, to) = (date("from", asked.from), date("to", asked.to));
-        let in_order = from.zip(to).is_none_or(|(from, to)| from <= to);
-        fields.check(in_order, &format!("{at}to"), "must not be earlier than `from`");
+        let dates = DateRange::take(&mut fields, at, asked.from, asked.to);
         let kind = asked.kind.and_then(|kind| fields.take(&format!("{at}kind"), EntryKind::parse(&kind)));
         let phase = asked.phase.and_then(|phase| fields.take(&format!("{at}phase"), Phase::parse(&phase)));
         let status = asked.status.and_then(|status| {
@@ -101,8 +92,7 @@ impl Filter {
         fields.check(!long(&asked.words, 200), &format!("{at}words"), "must have at most 200 characters");
         fields.done()?;
         Ok(Self {
-            from,
-            to,
+            dates,
             kind,
             phase,
             infusion: asked.infusion_id.map(Id::from_uuid),
@@ -115,8 +105,8 @@ impl Filter {
 
     /// Returns the scope to which the cursor of a list is bound.
     pub fn scope(&self) -> String {
-        let Self { from, to, kind, phase, infusion, prompt, tag, status, words } = self;
-        format!("{from:?}|{to:?}|{kind:?}|{phase:?}|{infusion:?}|{prompt:?}|{tag:?}|{status:?}|{words:?}")
+        let Self { dates, kind, phase, infusion, prompt, tag, status, words } = self;
+        format!("{dates:?}|{kind:?}|{phase:?}|{infusion:?}|{prompt:?}|{tag:?}|{status:?}|{words:?}")
     }
 
     fn says(&self, content: &EntryContent) -> bool {
@@ -134,9 +124,7 @@ impl Filter {
 
 impl pages::Filter<Entries> for Filter {
     fn scan(&self) -> Scan {
-        // A local date begins and ends within a day of the same date in UTC.
-        let day = SignedDuration::from_hours(24);
-        let start = |date: Date| Zone::utc().instant(date, jiff::civil::Time::midnight());
+        let (from, until) = self.dates.instants();
         Scan {
             deleted: self.status == Some(Status::Deleted),
             draft: match self.status {
@@ -144,8 +132,8 @@ impl pages::Filter<Entries> for Filter {
                 Some(Status::Done) => Some(false),
                 Some(Status::Deleted) | None => None,
             },
-            from: self.from.and_then(|date| start(date).checked_sub(day).ok()),
-            until: self.to.and_then(|date| start(date).checked_add(day + day).ok()),
+            from,
+            until,
             link: self.prompt.map(|id| ("prompt_id", id.any())),
             ..Scan::default()
         }
@@ -160,15 +148,14 @@ impl pages::Filter<Entries> for Filter {
     }
 
     fn needs_opening(&self) -> bool {
-        self.is_sparse() || self.from.is_some() || self.to.is_some()
+        self.is_sparse() || self.dates != DateRange::default()
     }
 
     fn admits(&self, opened: &OpenedItem<Entries>, around: &ContextSource) -> Result<bool> {
         let (header, circumstances) = (&opened.header, &opened.header.circumstances);
         let date = circumstances.local_date(|at| around.zone_at(at));
         let context = || around.context(circumstances.occurred_at);
-        let fits = self.from.is_none_or(|from| from <= date)
-            && self.to.is_none_or(|to| date <= to)
+        let fits = self.dates.admits(date)
             && self.kind.is_none_or(|kind| kind == header.kind)
             && self.phase.is_none_or(|phase| phase == context().phase)
             && self.infusion.is_none_or(|id| header.infusion_id.or_else(|| context().infusion_id) == Some(id));

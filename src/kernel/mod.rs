@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod creation;
+mod date_range;
 pub mod device_time;
 pub mod email;
 pub mod entropy;
@@ -24,6 +25,7 @@ pub mod zone_data;
 
 pub use clock::Clock;
 pub use creation::Creation;
+pub use date_range::DateRange;
 pub use email::Email;
 pub use entropy::Entropy;
 pub use error::{ClientAction, Code, Error, FieldError, Result, Standing};

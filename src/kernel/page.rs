@@ -5,6 +5,12 @@ use uuid::Uuid;
 
 use super::{Error, FieldError, Id, Result};
 
+/// The stored bytes after which a page ends, with one item at least.
+pub const BYTES: usize = 1024 * 1024;
+
+/// The size of a row of ids, numbers and instants, of which the largest page is small.
+pub const SMALL: usize = 512;
+
 /// The number of items of a page: 1 to 200, 20 unless asked otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u16);
@@ -56,10 +62,17 @@ pub struct Page<T, C> {
 }
 
 impl<T, C> Page<T, C> {
-    /// Cuts `rows` (asked for with [`Limit::rows`]) to a page; `key` returns the place of an item in the order.
-    pub fn cut(mut rows: Vec<T>, limit: Limit, key: impl Fn(&T) -> C) -> Self {
-        let more = rows.len() > limit.items();
-        rows.truncate(limit.items());
+    /// Cuts `rows` as [`PageRequest::cut`] does.
+    fn cut(mut rows: Vec<T>, limit: Limit, size: impl Fn(&T) -> usize, key: impl Fn(&T) -> C) -> Self {
+        let mut bytes = 0_usize;
+        let mut fits = |row: &T| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(size(row).max(1));
+            first || bytes <= BYTES
+        };
+        let room = rows.iter().take(limit.items()).take_while(|row| fits(row)).count();
+        let more = rows.len() > room;
+        rows.truncate(room);
         let next = if more { rows.last().map(key) } else { None };
         Self { items: rows, next }
     }
@@ -129,8 +142,32 @@ impl<K> PageRequest<K> {
         self.limit.rows()
     }
 
-    /// Cuts `rows` to a page; `key` returns the place of an item in the order.
-    pub fn cut<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> K) -> Page<T, K> {
-        Page::cut(rows, self.limit, key)
+    /// Cuts `rows` (asked for with [`Self::rows`]) to a page, which ends before the row that is one too many or with
+    /// which it would have more than [`BYTES`]; the first row of a page may be of any size. `size` returns the stored
+    /// bytes of a row, [`SMALL`] for one that holds no text; `key` returns its place in the order.
+    pub fn cut<T>(&self, rows: Vec<T>, size: impl Fn(&T) -> usize, key: impl Fn(&T) -> K) -> Page<T, K> {
+        Page::cut(rows, self.limit, size, key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_at_its_limit_or_its_bytes_and_is_never_empty() {
+        let cut = |sizes: &[usize]| {
+            let asked = PageRequest { limit: Limit(3), after: None };
+            let page = asked.cut(sizes.iter().copied().enumerate().collect(), |row| row.1, |row| row.0);
+            (page.items.len(), page.next)
+        };
+        assert_eq!(cut(&[]), (0, None));
+        assert_eq!(cut(&[1, 1, 1]), (3, None));
+        assert_eq!(cut(&[1, 1, 1, 1]), (3, Some(2)));
+        assert_eq!(cut(&[BYTES / 2, BYTES / 2]), (2, None));
+        assert_eq!(cut(&[BYTES / 2, BYTES / 2, 1]), (2, Some(1)));
+        assert_eq!(cut(&[2 * BYTES]), (1, None));
+        assert_eq!(cut(&[2 * BYTES, 1]), (1, Some(0)));
+        assert_eq!(cut(&[0, 2 * BYTES]), (1, Some(0)));
     }
 }

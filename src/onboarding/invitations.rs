@@ -105,7 +105,7 @@ pub fn list(
     let works = memberships(tx, live.account())?;
     let (own, administered) = (where_may(&works, |_| true), where_may(&works, Capabilities::admin));
     let rows = store::list_invitations(tx, &own, &administered, live.account(), asked.after, asked.rows())?;
-    Ok(asked.cut(rows, |row| row.key.id))
+    Ok(asked.cut(rows, |row| row.doc.len(), |row| row.key.id))
 }
 
 /// Revokes an invitation. A second call changes nothing.

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Id;
 use crate::kernel::id::Prompt;
+use crate::kernel::{Id, Zone};
 use crate::planning::{Existing, Hold, PastPrompt, Planned, PromptKind};
 
 /// The number of times that a patient may put a prompt off.
@@ -157,6 +157,12 @@ impl StoredPrompt {
                 && last.cause.as_deref() == Some(option)
                 && now.duration_since(last.at) < REPEATED
         })
+    }
+
+    /// Returns the zone of its local date and time: that for which it was planned, or `here`, where the patient is now,
+    /// if they put it off: they chose a time of that place.
+    pub fn zone<'z>(&'z self, here: Option<&'z Zone>) -> &'z Zone {
+        here.filter(|_| self.is_put_off()).unwrap_or(&self.doc.planned.zone)
     }
 
     /// Whether it waits for the time to which the patient snoozed it.

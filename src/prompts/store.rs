@@ -47,6 +47,11 @@ pub struct PromptRow {
 }
 
 impl PromptRow {
+    /// Returns the number of its sealed bytes.
+    pub fn bytes(&self) -> usize {
+        self.doc.len()
+    }
+
     /// Opens the prompt.
     pub fn open(self, keys: &Keys, patient: Id<Patient>) -> Result<StoredPrompt> {
         let Self { id, doc, stage, due_at, expires_at, fired_at, delivered_at, version } = self;

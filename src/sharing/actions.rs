@@ -157,6 +157,6 @@ pub fn list(
         Some(link) => store::list_to(tx, access, link, asked.after, asked.rows())?,
         None => store::list(tx, access, asked.after, asked.rows())?,
     };
-    let page = asked.cut(rows, |row| row.key.id);
+    let page = asked.cut(rows, |row| row.doc.len(), |row| row.key.id);
     Ok(Page { items: with_readers(tx, access, page.items)?, next: page.next })
 }

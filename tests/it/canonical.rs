@@ -75,18 +75,14 @@ async fn rule_a_period_that_is_empty_is_refused() {
     ann.get(&ann.my("/entries?from=2026-03-10&to=2026-03-10")).send().await.ok();
     let search = json!({ "words": "lake", "from": "2026-03-10", "to": "2026-03-09" });
     assert_eq!(refused(ann.post(&ann.my("/entries/search"), search).send().await), "/to");
-    for range in [
-        format!("from={now}&to={now}"),
-        format!("from={now}&to={}", now - second),
-        format!("to={}", now - SignedDuration::from_hours(48)),
-    ] {
+    for range in ["from=2026-03-10&to=2026-03-09", "to=2026-03-08"] {
         for (reader, path) in [(&ann, ann.my("/prompts")), (&thea, ann.of_theirs("/prompts"))] {
             assert_eq!(refused(reader.get(&format!("{path}?{range}")).send().await), "to", "{range}");
         }
     }
+    ann.get(&ann.my("/prompts?from=2026-03-10&to=2026-03-10")).send().await.ok();
     // Without an end, the list goes on from its beginning.
-    let later = now + SignedDuration::from_hours(24 * 30);
-    ann.get(&ann.my(&format!("/prompts?from={later}"))).send().await.ok();
+    ann.get(&ann.my("/prompts?from=2026-04-10")).send().await.ok();
 }
 
 #[actix_web::test]

@@ -81,7 +81,7 @@ impl World {
     }
 
     pub async fn state(&self, id: Id<Prompt>) -> String {
-        let prompts = self.ann.get("/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200").send().await.ok();
+        let prompts = self.ann.get("/v1/patients/me/prompts?from=2025-12-01&limit=200").send().await.ok();
         let all = prompts.items().to_vec();
         let found = all.iter().find(|prompt| prompt["id"] == json!(id.to_string())).unwrap();
         found["state"].as_str().unwrap().to_owned()
@@ -544,7 +544,7 @@ async fn the_horizon_moves_with_the_days_and_twice_is_once() {
     let world = World::new().await;
     world.tess.records(&world.ann, world.app.now()).await;
     world.work().await;
-    let (from, to) = ("2026-03-24T22:00:00Z", "2026-05-10T00:00:00Z");
+    let (from, to) = ("2026-03-25", "2026-05-09");
     let path = format!("/v1/patients/me/prompts?limit=200&from={from}&to={to}");
     let items = |answer: crate::support::app::Answer| answer.items().to_vec();
     let before = keys_of(&items(world.ann.get(&path).send().await.ok()));

@@ -259,7 +259,8 @@ async fn rule_a_therapist_sees_the_protocol_and_nothing_that_the_patient_did() {
     let own = waiting(&ann.prompts().await);
     let id = |place: usize| id_of(&own[place]);
     let act = |place: usize, act: &str| ann.my(&format!("/prompts/{}/{act}", id(place)));
-    let narrow = format!("&from={}&to={}", due(&own[3]), after(due(&own[3]), 1));
+    let day = own[3]["detail"]["local_date"].as_str().unwrap();
+    let narrow = format!("&from={day}&to={day}");
     let narrowed = look(&narrow).await;
 
     // None of this is the therapist's business.

@@ -36,7 +36,7 @@ async fn a_day_passes_at_once_and_what_was_planned_has_been_delivered() {
     let late = mara.call(Method::GET, "/v1/me");
     assert_eq!(mara.send(late).await.unwrap().0, StatusCode::UNAUTHORIZED, "a token of yesterday");
     let mara = play.log_in(MARA).await;
-    let prompts = list(&mara, "/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200").await;
+    let prompts = list(&mara, "/v1/patients/me/prompts?from=2025-12-01&limit=200").await;
     let (mut own, mut punctual) = (0, 0);
     for item in items.iter().filter(|item| prompts.iter().any(|prompt| prompt["id"] == item["prompt_id"])) {
         assert_eq!((&item["kind"], &item["text"]), (&json!("visible"), &json!("A moment for you is ready")));
@@ -101,7 +101,7 @@ async fn everything(play: &Playground) -> Value {
     for path in ["/v1/me", "/v1/patients/me/infusions", "/v1/patients/me/entries?limit=200", "/v1/patients/me/grants"] {
         seen.push(mara.expect(Method::GET, path, Value::Null, 200).await);
     }
-    let from = "/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200";
+    let from = "/v1/patients/me/prompts?from=2025-12-01&limit=200";
     seen.push(mara.expect(Method::GET, from, Value::Null, 200).await);
     // The tags of lists and pages, and what is drawn for each session, are secrets or cursors.
     for one in &mut seen {
@@ -310,7 +310,7 @@ async fn the_same_sandbox_has_the_same_people_plans_and_ids() {
         play.advance("P2D").await;
         let mara = play.log_in(MARA).await;
         let account = mara.expect(Method::GET, "/v1/me", Value::Null, 200).await;
-        let prompts = list(&mara, "/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200").await;
+        let prompts = list(&mara, "/v1/patients/me/prompts?from=2025-12-01&limit=200").await;
         let entries = list(&mara, "/v1/patients/me/entries?limit=200").await;
         let ids = |items: &[Value]| items.iter().map(|item| item["id"].clone()).collect::<Vec<_>>();
         let mut sent: Vec<String> = play.get("/sandbox/outbox").await["items"]

@@ -10,8 +10,8 @@ use crate::audit::{self, AuditRow, Record, Subject};
 use crate::care::door::{Door, Own, Shared};
 use crate::care::people::{Names, SealedNames};
 use crate::care::store;
-use crate::http::document::ReadErrors;
-use crate::http::{Listing, PageQuery, PatientRef, Reply};
+use crate::http::document::{IfNoneMatchHeader, ReadErrors};
+use crate::http::{Listing, PageQuery, PatientRef, Preconditions, Reply};
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Error, Id, Result};
 
@@ -118,10 +118,10 @@ struct AccessLogPage {
 ///
 /// The therapists with an active care link to this patient.
 #[utoipa::path(tag = "care",
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The therapists", body = CareTeam), ReadErrors))]
 #[get("/care-team")]
-pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
+pub(super) async fn list_care_team(door: Door<Shared>, when: Preconditions) -> Result<Reply> {
     let unit = door.read("list_care_team", |tx, access| {
         let links = store::list_active_links(tx, access)?;
         let people = links.iter().map(|link| link.therapist);
@@ -139,7 +139,7 @@ pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
         since: link.active_at.unwrap_or(link.accepted_at).0,
         unreadable: names.unreadable([link.therapist.uuid(), link.clinic.uuid()]),
     });
-    Ok(Reply::ok(&CareTeam { items: items.collect() }))
+    Ok(door.whole_list("list_care_team", &CareTeam { items: items.collect() }, &when))
 }
 
 /// Read the access log
@@ -153,7 +153,7 @@ pub(super) async fn list_care_team(door: Door<Shared>) -> Result<Reply> {
 pub(super) async fn list_access_log(door: Door<Own>, listing: Result<Listing, Error>) -> Result<Reply> {
     let read = door.list("list_access_log", listing, "", |tx, access, asked: PageRequest<i64>| {
         let rows = audit::list(tx, Subject::Patient(access.patient()), asked.after, asked.rows())?;
-        let page = asked.cut(rows, |row| row.seq);
+        let page = asked.cut(rows, |row| row.doc.len(), |row| row.seq);
         let names = SealedNames::collect(tx, page.items.iter().filter_map(|row| row.actor), [])?;
         Ok((page, names))
     });

@@ -11,8 +11,8 @@ use crate::care::door::Team;
 use crate::course::series::{Course, courses};
 use crate::course::status::CourseKind;
 use crate::course::store::{list_visible_rows, open_infusions};
-use crate::http::document::ReadErrors;
-use crate::http::{PatientRef, Reply};
+use crate::http::document::{IfNoneMatchHeader, ReadErrors};
+use crate::http::{PatientRef, Preconditions, Reply};
 use crate::kernel::{Id, Result};
 use crate::settings::{find_settings, open_or_default};
 
@@ -57,10 +57,10 @@ impl From<Course> for CourseView {
 ///
 /// Derived from the infusions each time, never stored. A new course begins where the clinic records another kind, and
 /// after four weeks without an infusion unless both are maintenance.
-#[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+#[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The courses", body = CourseList), ReadErrors))]
 #[get("/courses")]
-pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
+pub(super) async fn list_courses(door: Door<Team>, when: Preconditions) -> Result<Reply> {
     let (rows, row) = door
         .read("list_courses", |tx, access| {
             let rows = list_visible_rows(tx, access)?;
@@ -74,5 +74,6 @@ pub(super) async fn list_courses(door: Door<Team>) -> Result<Reply> {
     let settings = open_or_default(row.as_ref(), keys, patient)?;
     let list = open_infusions(&rows, keys, patient)?.list;
     let found = courses(list.iter().map(|stored| (stored.id, &stored.doc)), |at| settings.zone_at(at).date(at));
-    Ok(Reply::ok(&CourseList { items: found.into_iter().map(CourseView::from).collect() }))
+    let list = CourseList { items: found.into_iter().map(CourseView::from).collect() };
+    Ok(door.whole_list("list_courses", &list, &when))
 }

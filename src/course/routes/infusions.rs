@@ -57,10 +57,10 @@ fn changed(door: &Door<Team>, sealed: &SealedInfusion) -> Result<Reply> {
 ///
 /// By time: a patient has dozens. Recording staff see those of their clinic, and those that the patient reported
 /// without one; everybody else sees all.
-#[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+#[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The infusions", body = InfusionList), ReadErrors))]
 #[get("/infusions")]
-pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
+pub(super) async fn list_infusions(door: Door<Team>, when: Preconditions) -> Result<Reply> {
     let list = door.read("list_infusions", |tx, access| {
         let rows = list_visible_rows(tx, access)?;
         for row in &rows {
@@ -73,7 +73,7 @@ pub(super) async fn list_infusions(door: Door<Team>) -> Result<Reply> {
     let item = |row: &InfusionRow| Listed::new(row.id.uuid(), view(&door, row, &settings));
     let mut items = rows.iter().map(item).collect::<Result<Vec<_>>>()?;
     items.sort_by_key(|item| item.place(InfusionView::place));
-    Ok(Reply::ok(&InfusionList { items }))
+    Ok(door.whole_list("list_infusions", &InfusionList { items }, &when))
 }
 
 /// Read an infusion

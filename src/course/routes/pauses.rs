@@ -14,7 +14,7 @@ use crate::course::store::{self, PauseRow};
 use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors,
 };
-use crate::http::{Body, EntityTag, NewId, PatientRef, Reply, Request};
+use crate::http::{Body, EntityTag, NewId, PatientRef, Preconditions, Reply, Request};
 use crate::kernel::id::Pause;
 use crate::kernel::{Creation, Fields, Id, Listed, Result, device_time};
 use crate::planning::PausePeriod;
@@ -85,15 +85,15 @@ impl PutPause {
 }
 
 /// List pauses
-#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The pauses", body = PauseList), ReadErrors))]
 #[get("/pauses")]
-pub(super) async fn list_pauses(door: Door<Own>) -> Result<Reply> {
+pub(super) async fn list_pauses(door: Door<Own>, when: Preconditions) -> Result<Reply> {
     let rows = door.read("list_pauses", store::list_pauses).await?;
     let item = |row: &PauseRow| Listed::new(row.id.uuid(), PauseView::open(&door, row));
     let mut items = rows.iter().map(item).collect::<Result<Vec<_>>>()?;
     items.sort_by_key(|item| item.place(|pause| (pause.from, pause.id)));
-    Ok(Reply::ok(&PauseList { items }))
+    Ok(door.whole_list("list_pauses", &PauseList { items }, &when))
 }
 
 /// Pause everything but safety

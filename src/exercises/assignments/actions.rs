@@ -172,7 +172,7 @@ pub fn list(
     access: &Access<Read>,
     page: PageRequest<Id<Assignment>>,
 ) -> Result<Page<KnownAssignment, Id<Assignment>>> {
-    let Page { items, next } = page.cut(store::list(tx, access, page)?, |row| row.key.id);
+    let Page { items, next } = page.cut(store::list(tx, access, page)?, |row| row.doc.len(), |row| row.key.id);
     for row in &items {
         access.returns(row.key.id.uuid());
     }

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use crate::care::Door;
 use crate::care::door::Care;
 use crate::exercises::cautions;
-use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, EntityTag, PatientRef, Preconditions, Reply, Request};
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::settings::{CHANGED_OFFER, ClinicCautions, find_own_cautions};
@@ -35,21 +35,21 @@ struct PutCautions {
     flags: Vec<String>,
 }
 
-fn reply(own: &ClinicCautions) -> Reply {
+fn reply(own: &ClinicCautions, when: &Preconditions) -> Reply {
     let names = own.flags.iter().map(|flag| flag.name().to_owned()).collect();
     let list = CautionList { flags: names, etag: cautions::tag(own) };
-    Reply::ok(&list).etag(&list.etag)
+    Reply::ok(&list).unless_known(&list.etag, when)
 }
 
 /// Read what speaks against some exercises
 ///
 /// For linked therapists: the flags that their clinic has set. The patient sees only the offers, never the reasons.
 #[utoipa::path(tag = "exercises",
-    params(("patient_id" = PatientRef, Path, description = "A patient's id")),
+    params(("patient_id" = PatientRef, Path, description = "A patient's id"), IfNoneMatchHeader),
     responses((status = 200, description = "The flags", body = CautionList), ReadErrors))]
 #[get("/cautions")]
-pub(super) async fn get_cautions(door: Door<Care>) -> Result<Reply> {
-    Ok(reply(&door.read("get_cautions", find_own_cautions).await?))
+pub(super) async fn get_cautions(door: Door<Care>, when: Preconditions) -> Result<Reply> {
+    Ok(reply(&door.read("get_cautions", find_own_cautions).await?, &when))
 }
 
 /// Say what speaks against some exercises
@@ -69,5 +69,5 @@ pub(super) async fn put_cautions(door: Door<Care>, request: Request<(), Body<Put
         |tx, access, (flags, when)| cautions::put(tx, access, flags, when),
         |tx, access, outcome| outcome.or_get(|_: Id<Patient>| find_own_cautions(tx, access)),
     );
-    answer.await?.reply(|own| Ok(reply(&own)))
+    answer.await?.reply(|own| Ok(reply(&own, &Preconditions::none())))
 }

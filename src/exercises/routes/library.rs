@@ -13,7 +13,7 @@ use crate::exercises::answers;
 use crate::exercises::catalogue::{self, Exercise, Guidance, Step, StepType};
 use crate::exercises::translations::{Common, Words};
 use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, PublicErrors, ReadErrors};
-use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply};
+use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply, whole_list};
 use crate::identity::Caller;
 use crate::kernel::{Error, Result};
 use crate::planning::window::Phase;
@@ -339,13 +339,18 @@ impl ExerciseView {
 ///
 /// The library, in the language of `Accept-Language` as far as it is translated, else in English.
 /// `/v1/patients/{patient_id}/exercises` gives the offers to a patient.
-#[utoipa::path(tag = "exercises", params(AcceptLanguageHeader),
+#[utoipa::path(tag = "exercises", params(IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "The exercises", body = ExerciseList), ReadErrors))]
 #[get("/exercises")]
-pub(super) async fn list_exercises(caller: Caller, language: Language, state: web::Data<State>) -> Result<Reply> {
+pub(super) async fn list_exercises(
+    caller: Caller,
+    when: Preconditions,
+    language: Language,
+    state: web::Data<State>,
+) -> Result<Reply> {
     state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
     let items = catalogue::newest().map(|exercise| ExerciseSummary::of(exercise, language.or("en"))).collect();
-    Ok(Reply::ok(&ExerciseList { items }))
+    Ok(whole_list(&state.vault, b"list_exercises", &ExerciseList { items }, &when))
 }
 
 /// The version of an exercise.

@@ -13,8 +13,8 @@ use crate::exercises::catalogue::Availability;
 use crate::exercises::fit::{Candidate, Reason, Situation};
 use crate::exercises::suggestions;
 use crate::exercises::translations::Common;
-use crate::http::document::{AcceptLanguageHeader, ReadErrors};
-use crate::http::{PatientRef, Query, Reply};
+use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, ReadErrors};
+use crate::http::{PatientRef, Preconditions, Query, Reply};
 use crate::kernel::{Error, Fields, Result};
 
 /// The library for a patient now.
@@ -66,15 +66,15 @@ impl PatientExercise {
 ///
 /// The whole library for the patient now: the offer of each exercise, its fit to the phase, and the days since it was
 /// last done. The words are in the language of `Accept-Language`, else in that of the patient.
-#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), AcceptLanguageHeader),
+#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "The exercises", body = PatientExerciseList), ReadErrors))]
 #[get("/exercises")]
-pub(super) async fn list_patient_exercises(door: Door<Own>, language: Language) -> Result<Reply> {
+pub(super) async fn list_patient_exercises(door: Door<Own>, when: Preconditions, language: Language) -> Result<Reply> {
     let sources = door.read("list_patient_exercises", suggestions::read).await?;
     let (situation, locale) =
         sources.open((door.keys()?, door.patient()?), &door.state().protocols, None, door.now())?;
     let items = situation.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
-    Ok(Reply::ok(&PatientExerciseList { items }))
+    Ok(door.whole_list("list_patient_exercises", &PatientExerciseList { items }, &when))
 }
 
 /// The time that the patient has, and how many suggestions they want.
@@ -170,12 +170,14 @@ impl Suggestion {
 ///
 /// Suggestions depend on the phase, the minutes at hand, open assignments and prompts, and past responses. Assigned
 /// exercises come first, then those of a prompt. Exercises that were done today or are not offered are left out.
-#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises, AcceptLanguageHeader),
+#[utoipa::path(tag = "exercises", params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), SuggestExercises, IfNoneMatchHeader,
+        AcceptLanguageHeader),
     responses((status = 200, description = "Suggestions", body = SuggestionList), ReadErrors))]
 #[get("/exercises/suggested")]
 pub(super) async fn suggest_exercises(
     door: Door<Own>,
     query: Result<Query<SuggestExercises>, Error>,
+    when: Preconditions,
     language: Language,
 ) -> Result<Reply> {
     let asked = query.and_then(|query| query.0.parse());
@@ -185,5 +187,5 @@ pub(super) async fn suggest_exercises(
     let (situation, locale) = sources.open((door.keys()?, door.patient()?), protocols, minutes, door.now())?;
     let best = situation.suggest(most).into_iter();
     let items = best.map(|(one, reasons)| Suggestion::of(&situation, &one, reasons, language.or(&locale))).collect();
-    Ok(Reply::ok(&SuggestionList { items }))
+    Ok(door.whole_list("suggest_exercises", &SuggestionList { items }, &when))
 }

@@ -147,7 +147,8 @@ pub fn list(
     page: PageRequest<Place>,
 ) -> Result<Page<CommentRow, Place>> {
     let thread = thread_of(tx, access, entry)?;
-    let page = page.cut(store::list(tx, access, entry, thread, page)?, |row| (row.key.created_at.0, row.key.id));
+    let rows = store::list(tx, access, entry, thread, page)?;
+    let page = page.cut(rows, |row| row.doc.len(), |row| (row.key.created_at.0, row.key.id));
     for row in &page.items {
         access.returns(row.key.id.uuid());
     }

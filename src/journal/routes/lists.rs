@@ -26,10 +26,10 @@ page! {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListEntries {
-    /// The first local date.
+    /// The first local date of the patient, inclusive.
     #[param(nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
-    /// The last local date.
+    /// The last local date of the patient, inclusive.
     #[param(nullable = false, format = Date, example = "2026-11-09")]
     to: Option<String>,
     /// `reflection`, `fragment`, `note`, `dream` or `intention`.
@@ -57,10 +57,10 @@ struct SearchEntries {
     /// words, the other filters decide.
     #[schema(nullable = false, min_length = 1, max_length = 200, example = "lake quiet")]
     words: Option<String>,
-    /// The first local date.
+    /// The first local date of the patient, inclusive.
     #[schema(nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
-    /// The last local date.
+    /// The last local date of the patient, inclusive.
     #[schema(nullable = false, format = Date, example = "2026-11-09")]
     to: Option<String>,
     /// `reflection`, `fragment`, `note`, `dream` or `intention`.

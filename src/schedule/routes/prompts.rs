@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{get, post};
-use jiff::civil::Time;
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,8 +15,8 @@ use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, Writ
 use crate::http::{Body, Command, Listing, MaybeBody, PageQuery, PatientRef, Reply, Request};
 use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Prompt;
-use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Fields, Id, Listed, Result, Text, Zone, device_time};
+use crate::kernel::page::{Page, PageRequest, SMALL};
+use crate::kernel::{DateRange, Error, Fields, Id, Listed, Result, Text, Zone, device_time};
 use crate::planning::PromptKind;
 use crate::prompts::actions::{PromptAction, SnoozeOption, act};
 use crate::prompts::model::{STATES, StoredPrompt};
@@ -48,11 +47,11 @@ struct PromptPage {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PromptQuery {
-    /// The earliest due time, inclusive; the beginning of today, where the patient is, by default.
-    #[param(required = false, nullable = false, format = DateTime)]
+    /// The first local date of the patient, inclusive.
+    #[param(required = false, nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
-    /// The latest due time, exclusive; by default 15 days from now, or from `from` if that is later.
-    #[param(required = false, nullable = false, format = DateTime)]
+    /// The last local date of the patient, inclusive.
+    #[param(required = false, nullable = false, format = Date, example = "2026-11-09")]
     to: Option<String>,
     /// Whether to include the prompts that rules call for and that were not planned; for the patient.
     #[param(required = false, nullable = false)]
@@ -63,45 +62,44 @@ struct PromptQuery {
     state: Option<String>,
 }
 
-fn days_after(at: Timestamp, days: i64) -> Timestamp {
-    at.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(at)
-}
+/// The days after today, or after the first date if that is later, that a list without a last date shows.
+const AHEAD: i64 = 15;
 
 /// The place of a prompt in the list.
 type CursorPosition = (Timestamp, Id<Prompt>);
 
-/// A prompt of the owner's list, with its place; without it one that does not open.
-type OwnPrompt = (CursorPosition, Option<StoredPrompt>);
+/// A prompt of the owner's list, with its place and its stored bytes; without it one that does not open.
+type OwnPrompt = ((CursorPosition, usize), Option<StoredPrompt>);
 
-fn place_of((place, _): &OwnPrompt) -> CursorPosition {
+fn place_of(((place, _), _): &OwnPrompt) -> CursorPosition {
     *place
+}
+
+fn size_of(((_, bytes), _): &OwnPrompt) -> usize {
+    *bytes
 }
 
 /// The filter of a list of prompts.
 #[derive(Clone)]
 struct PromptFilter {
-    from: Option<Timestamp>,
-    to: Timestamp,
+    dates: DateRange,
     state: Option<&'static str>,
     not_asked: bool,
 }
 
 impl PromptFilter {
-    /// Returns the range of due times. Without a beginning it begins with the patient's day.
-    fn range<A>(&self, tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Timestamp, Timestamp)> {
-        let from = if let Some(from) = self.from {
-            from
-        } else {
-            let settings = Error::skip_damaged(settings(tx, access))?;
-            let zone = settings.as_ref().map_or_else(Zone::utc, |(settings, _)| settings.zone_at(access.now()));
-            // Without the zone the day of the patient may have begun a day before that of UTC.
-            let date = zone.date(access.now()).saturating_sub(i64::from(settings.is_none()).days());
-            zone.instant(date, Time::midnight())
-        };
-        if from < self.to {
-            return Ok((from, self.to));
+    /// Returns the dates, which begin with today unless asked otherwise, and the zone where the patient is.
+    fn days<A>(&self, tx: &mut Tx<'_>, access: &Access<A>) -> Result<(DateRange, Zone)> {
+        let settings = Error::skip_damaged(settings(tx, access))?;
+        let here = settings.as_ref().map_or_else(Zone::utc, |(settings, _)| settings.zone_at(access.now()));
+        // Without the zone the patient's day may be the one before that of UTC.
+        let today = here.date(access.now()).saturating_sub(i64::from(settings.is_none()).days());
+        let from = self.dates.from.unwrap_or(today);
+        let to = self.dates.to.unwrap_or_else(|| from.max(today).saturating_add(AHEAD.days()));
+        if to < from {
+            return Err(Error::field("query/to", "must not be earlier than `from`, which is today by default"));
         }
-        Err(Error::field("query/to", "must be later than `from`, which is the beginning of today by default"))
+        Ok((DateRange { from: Some(from), to: Some(to) }, here))
     }
 }
 
@@ -111,23 +109,21 @@ impl PromptQuery {
         format!("{:?}|{:?}|{:?}", self.from, self.to, self.state)
     }
 
-    fn parse(self, now: Timestamp) -> Result<PromptFilter> {
+    fn parse(self) -> Result<PromptFilter> {
         let mut f = Fields::new();
-        let from = device_time::take(&mut f, "query/from", self.from);
-        let to = device_time::take(&mut f, "query/to", self.to);
-        let to = to.unwrap_or_else(|| days_after(from.map_or(now, |from| from.max(now)), 15));
+        let dates = DateRange::take(&mut f, "query/", self.from, self.to);
         let state = self.state.and_then(|name| {
             let known = STATES.into_iter().find(|state| *state == name);
             f.take("query/state", known.ok_or_else(|| format!("must be one of {}", STATES.join(", "))))
         });
         f.done()?;
-        Ok(PromptFilter { from, to, state, not_asked: self.not_asked.unwrap_or(false) })
+        Ok(PromptFilter { dates, state, not_asked: self.not_asked.unwrap_or(false) })
     }
 }
 
 /// List prompts
 ///
-/// By time, from today on unless asked otherwise. A therapist sees the schedule of the protocol, with the state of
+/// By time, from today to the fifteenth day after it unless asked otherwise. A therapist sees the schedule of the protocol, with the state of
 /// safety checks and measures only.
 #[utoipa::path(tag = "prompts",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), PromptQuery, PageQuery),
@@ -136,7 +132,7 @@ impl PromptQuery {
 pub(super) async fn list_prompts(door: Door<Shared>, listing: Result<Listing<PromptQuery>, Error>) -> Result<Reply> {
     let filter = listing.as_ref().map(|asked| asked.filter.scope()).unwrap_or_default();
     let scope = door.cursor_scope("list_prompts", &filter);
-    let listing = listing.and_then(|listing| listing.map(|query| query.parse(door.now())));
+    let listing = listing.and_then(|listing| listing.map(PromptQuery::parse));
     let asked = listing.and_then(|listing| Ok((listing.page(&door.state().vault, &scope)?, listing)));
     let (asked, listing) = door.first("list_prompts", asked).await?;
     let (page, not_asked) = if door.is_owner() {
@@ -166,18 +162,23 @@ async fn own_page(
 ) -> Result<Page<PromptItem, CursorPosition>> {
     let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
-        let (mut found, mut after, range) = (Vec::new(), asked.after, filter.range(tx, access)?);
+        let (dates, here) = filter.days(tx, access)?;
+        let (from, until) = dates.instants();
+        let range = (from.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX));
+        let (mut found, mut after) = (Vec::new(), asked.after);
         loop {
             let rows = store::list(tx, access, range, after, asked.rows())?;
             let full = rows.len() >= asked.limit.items();
             for row in rows {
-                let place = (row.due_at.0, row.id);
+                let (place, bytes) = ((row.due_at.0, row.id), row.bytes());
                 let prompt = Error::skip_damaged(store::open(access, row))?;
-                // Of one that does not open nobody knows the state.
+                // Of one that does not open neither the state is known nor the zone for which it was planned.
                 let state = prompt.as_ref().map(|prompt| prompt.state(access.now()));
+                let zone = prompt.as_ref().map_or(&here, |prompt| prompt.zone(Some(&here)));
                 let hidden = prompt.as_ref().is_some_and(StoredPrompt::is_foreseen);
-                if !hidden && filter.state.is_none_or(|wanted| state == Some(wanted)) {
-                    found.push((place, prompt));
+                let admitted = !hidden && dates.admits(zone.date(place.0));
+                if admitted && filter.state.is_none_or(|wanted| state == Some(wanted)) {
+                    found.push(((place, bytes), prompt));
                 }
                 after = Some(place);
             }
@@ -185,14 +186,14 @@ async fn own_page(
                 break;
             }
         }
-        let page = asked.cut(found, place_of);
+        let page = asked.cut(found, size_of, place_of);
         let opened = page.items.iter().filter_map(|(_, prompt)| prompt.as_ref());
         let values = placeholder_values(tx, access, &protocols, opened)?;
         Ok((page, values))
     });
     let (page, values) = read.await?;
     let view = |prompt: StoredPrompt| PromptView::for_owner(&prompt, &door.state().protocols, &values, door.now());
-    page.try_map(|((_, id), prompt)| {
+    page.try_map(|(((_, id), _), prompt)| {
         Ok(prompt.map_or_else(|| Listed::unreadable(id.uuid()), |prompt| Listed::Readable(view(prompt))))
     })
 }
@@ -206,14 +207,14 @@ async fn outline_page(
 ) -> Result<Page<PromptItem, CursorPosition>> {
     let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
     let read = door.read("list_prompts", move |tx, access| {
-        let (from, to) = filter.range(tx, access)?;
+        let (dates, _) = filter.days(tx, access)?;
         let mut planned = actions::outline(tx, access, protocols.current())?;
         planned.retain(|prompt| {
             let place = (prompt.due_at, prompt.id);
-            from <= prompt.due_at && prompt.due_at < to && asked.after.is_none_or(|after| after < place)
+            dates.admits(prompt.local_date) && asked.after.is_none_or(|after| after < place)
         });
         planned.sort_by_key(|prompt| (prompt.due_at, prompt.id));
-        let page = asked.cut(planned, |prompt| (prompt.due_at, prompt.id));
+        let page = asked.cut(planned, |_| SMALL, |prompt| (prompt.due_at, prompt.id));
         let mut items = Vec::with_capacity(page.items.len());
         for prompt in page.items {
             access.returns(prompt.id.uuid());

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::document::{IfNoneMatchHeader, ReadErrors};
-use crate::http::{Command, EntityTag, Reply, Request};
+use crate::http::{Command, EntityTag, Preconditions, Reply, Request, whole_list};
 use crate::identity::Caller;
 use crate::kernel::{Error, Result};
 use crate::planning::Protocol;
@@ -48,11 +48,13 @@ impl From<&Protocol> for ProtocolSummary {
 }
 
 /// List protocols
-#[utoipa::path(tag = "prompts", responses((status = 200, description = "The protocols", body = ProtocolList), ReadErrors))]
+#[utoipa::path(tag = "prompts", params(IfNoneMatchHeader),
+    responses((status = 200, description = "The protocols", body = ProtocolList), ReadErrors))]
 #[get("/protocols")]
-pub(super) async fn list_protocols(caller: Caller, state: web::Data<State>) -> Result<Reply> {
+pub(super) async fn list_protocols(caller: Caller, when: Preconditions, state: web::Data<State>) -> Result<Reply> {
     state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
-    Ok(Reply::ok(&ProtocolList { items: state.protocols.list().map(ProtocolSummary::from).collect() }))
+    let list = ProtocolList { items: state.protocols.list().map(ProtocolSummary::from).collect() };
+    Ok(whole_list(&state.vault, b"list_protocols", &list, &when))
 }
 
 /// Read a protocol

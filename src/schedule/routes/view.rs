@@ -143,8 +143,7 @@ impl PromptView {
         let planned = &prompt.doc.planned;
         let rule = from.rule_of(planned);
         let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !values.withheld.contains(*key));
-        // A time that the patient chose is one of where they are.
-        let zone = values.zone.as_ref().filter(|_| prompt.is_put_off()).unwrap_or(&planned.zone);
+        let zone = prompt.zone(values.zone.as_ref());
         let detail = PromptDetail {
             text: rule.map(|rule| text(rule, planned, values)).unwrap_or_default(),
             because: rule.map(|rule| rule.because.clone()).filter(|because| !because.is_empty()),

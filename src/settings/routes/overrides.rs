@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::care::Door;
 use crate::care::door::{Care, Shared};
-use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, PatientRef, Reply, Request};
+use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
+use crate::http::{Body, EntityTag, PatientRef, Preconditions, Reply, Request};
 use crate::kernel::Result;
 use crate::planning::{DayPart, Override, Protocols, RuleChange};
 use crate::settings::CHANGED_OFFER;
@@ -90,22 +90,22 @@ impl PutOverride {
     }
 }
 
-fn reply(settings: Settings) -> Reply {
+fn reply(settings: Settings, when: &Preconditions) -> Reply {
     let etag = overrides::tag(&settings);
     let list = OverrideList::of(settings.overrides, etag);
-    Reply::ok(&list).etag(&list.etag)
+    Reply::ok(&list).unless_known(&list.etag, when)
 }
 
 /// Read what was changed in the protocol
 ///
 /// The rules that therapists have left out or moved to another part of the day for this patient. The patient sees them
 /// too.
-#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
+#[utoipa::path(tag = "prompts", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The changes", body = OverrideList), ReadErrors))]
 #[get("/overrides")]
-pub(super) async fn get_overrides(door: Door<Shared>) -> Result<Reply> {
+pub(super) async fn get_overrides(door: Door<Shared>, when: Preconditions) -> Result<Reply> {
     let row = door.read("get_overrides", find_settings).await?;
-    Ok(reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0))
+    Ok(reply(open_settings(row.as_ref(), door.keys()?, door.patient()?)?.0, &when))
 }
 
 /// Change the protocol for a patient
@@ -125,5 +125,5 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
         |tx, access, (list, when)| replace(tx, access, list, when),
         |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0)),
     );
-    answer.await?.reply(|settings| Ok(reply(settings)))
+    answer.await?.reply(|settings| Ok(reply(settings, &Preconditions::none())))
 }

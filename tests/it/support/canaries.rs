@@ -131,9 +131,8 @@ pub async fn journey(web: &Web, code: &str) -> Left {
 
     // Prompts: opened, snoozed, skipped with a reason. What is done with one may withdraw the next, by the time of day.
     let waiting = async |asked: &[String]| -> String {
-        let prompts = ann
-            .expect(get.clone(), "/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200", Value::Null, 200)
-            .await;
+        let prompts =
+            ann.expect(get.clone(), "/v1/patients/me/prompts?from=2025-12-01&limit=200", Value::Null, 200).await;
         let planned = prompts["items"].as_array().unwrap().iter().filter(|prompt| prompt["state"] == "planned");
         let id = |prompt: &Value| text(prompt, "/id");
         planned.map(id).find(|id| !asked.contains(id)).expect("a prompt is left")

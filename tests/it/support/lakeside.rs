@@ -29,7 +29,7 @@ pub const NIAMH: &str = "niamh@example.org";
 pub const PATIENTS: [&str; 5] = [MARA, JONAH, IDA, ELIF, NIAMH];
 
 /// All prompts of a patient, from before the story to after its plan.
-pub const ALL: &str = "prompts?from=2025-12-01T00:00:00Z&to=2026-06-01T00:00:00Z";
+pub const ALL: &str = "prompts?from=2025-12-01&to=2026-06-01";
 
 /// Fills a database as `afterglow demo` does.
 pub async fn fill(database: &Database, now: &str) -> Result<DemoClinic, String> {

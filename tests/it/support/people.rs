@@ -183,7 +183,7 @@ impl Person {
 
     /// This patient's prompts, all pages.
     pub async fn prompts(&self) -> Vec<Value> {
-        self.get("/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200").send().await.ok().items().to_vec()
+        self.get("/v1/patients/me/prompts?from=2025-12-01&limit=200").send().await.ok().items().to_vec()
     }
 }
 

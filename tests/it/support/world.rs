@@ -285,7 +285,7 @@ impl World {
             "/cautions" => list(self.person("ungranted"), &ann.of_theirs("/cautions")).await,
             "/clinics" => list(admin, &format!("/v1/clinics/{}/members?limit=200", self.clinic)).await,
             "/invitations" => list(granted, "/v1/invitations?limit=200").await,
-            "/prompts" => list(ann, &ann.my("/prompts?from=2025-12-01T00:00:00Z&limit=200")).await,
+            "/prompts" => list(ann, &ann.my("/prompts?from=2025-12-01&limit=200")).await,
             "/grants" => list(ann, &ann.my(&format!("{part}?limit=200"))).await,
             other => list(ann, &ann.my(other)).await,
         }
@@ -316,7 +316,7 @@ pub(super) fn later(app: &TestApp, by: SignedDuration) -> Timestamp {
     app.now().checked_add(by).unwrap()
 }
 
-pub(super) fn earlier(app: &TestApp, by: SignedDuration) -> Timestamp {
+pub fn earlier(app: &TestApp, by: SignedDuration) -> Timestamp {
     app.now().checked_sub(by).unwrap()
 }
 
