@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use self::promises::keeps_its_promises;
 use super::diffs::stored;
 use super::*;
+use crate::planning::DatedResponse;
 use crate::planning::window::Rating;
 
 const ZONES: [&str; 6] =
@@ -55,6 +56,10 @@ enum Event {
     Open(usize),
     /// The patient writes something.
     Write,
+    /// The patient writes a note for a date so many days away, or gives one of theirs another date.
+    Note(usize, i64),
+    /// The patient deletes a note.
+    Unwrite(usize),
     /// A prompt is put off for so many hours.
     PutOff(usize, i64),
     /// Time passes.
@@ -85,6 +90,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => any::<usize>().prop_map(Event::Open),
         1 => (any::<usize>(), 1_i64..30).prop_map(|(which, by)| Event::PutOff(which, by)),
         1 => Just(Event::Write),
+        2 => (0_usize..4, -2_i64..20).prop_map(|(which, days)| Event::Note(which, days)),
+        1 => any::<usize>().prop_map(Event::Unwrite),
         6 => (1_i64..40).prop_map(Event::Wait),
         1 => (1_usize..6).prop_map(Event::Weeks),
     ]
@@ -105,13 +112,14 @@ struct World {
     now: Timestamp,
     rows: Vec<Row>,
     infusions: u128,
+    notes: u128,
 }
 
 impl World {
     fn new() -> Self {
         let now = at("2026-10-20T07:00:00Z");
         let facts = Facts { care_start: now, last_active_at: Some(now), ..facts(ZONES[0]) };
-        Self { facts, now, rows: Vec::new(), infusions: 0 }
+        Self { facts, now, rows: Vec::new(), infusions: 0, notes: 0 }
     }
 
     fn infusion(&mut self, fact: &InfusionFact) {
@@ -224,6 +232,26 @@ impl World {
                 existing.expires_at = existing.expires_at.max(existing.due_at + hours(2));
             }),
             Event::Write => self.facts.last_active_at = Some(now),
+            Event::Note(which, days) => {
+                let here = &self.facts.zones.last().unwrap().zone;
+                let date = here.date(now).saturating_add(jiff::Span::new().days(days));
+                match self.facts.dated.get_mut(which) {
+                    Some(note) => note.date = date,
+                    None => {
+                        self.notes += 1;
+                        let id = Id::from_uuid(Uuid::from_u128(self.notes << 64));
+                        self.facts.dated.push(DatedResponse { id, exercise: "future-note".to_owned(), date });
+                    }
+                }
+                self.facts.last_active_at = Some(now);
+            }
+            Event::Unwrite(which) => {
+                if !self.facts.dated.is_empty() {
+                    let which = which % self.facts.dated.len();
+                    self.facts.dated.remove(which);
+                    self.facts.last_active_at = Some(now);
+                }
+            }
             Event::Weeks(_) => unreachable!("weeks are many waits"),
             Event::Wait(time) => {
                 self.now = now + hours(time);

@@ -32,10 +32,11 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Whether it takes a place under the cap: neither a card, nor what prepares for a session on its day.
+    /// Whether it takes a place under the cap: neither a card, nor what prepares for a session on its day, nor what the
+    /// patient wrote for the date.
     pub(super) fn counts(&self) -> bool {
-        let on_the_day = matches!(self.rule.anchor, Anchor::BeforeStart { .. });
-        self.rule.push && !self.rule.optional && !self.card && !on_the_day
+        let outside = matches!(self.rule.anchor, Anchor::BeforeStart { .. } | Anchor::DateOf(_));
+        self.rule.push && !self.rule.optional && !self.card && !outside
     }
 }
 
@@ -70,6 +71,9 @@ pub(super) fn calls<'a>(world: &World<'a>) -> Vec<Call<'a>> {
     }
     found.one_a_day();
     found.orphans(first, last);
+    for rule in &world.protocol.rules {
+        found.comes_back(rule, first, last);
+    }
     found.calls
 }
 

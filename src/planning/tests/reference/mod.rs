@@ -7,6 +7,7 @@ mod anchors;
 mod burden;
 mod calls;
 mod chances;
+mod notes;
 mod patient;
 mod places;
 mod silences;

@@ -1,0 +1,54 @@
+//! What the patient wrote for a date comes back on it.
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+
+use super::super::*;
+use super::calls::{Call, Found};
+use super::minutes;
+use crate::planning::protocol::{Anchor, Expiry};
+
+impl<'a> Found<'_, 'a> {
+    /// "Future notes delivered on their date": once for each date that the patient gave one, on the date or, where
+    /// there is no room, on one of the days on which it is still valid.
+    pub(super) fn comes_back(&mut self, rule: &'a Rule, first: Date, last: Date) {
+        let (world, Anchor::DateOf(exercise)) = (self.world, &rule.anchor) else { return };
+        let notes = world.facts.dated.iter().filter(|note| note.exercise == *exercise);
+        for note in notes.filter(|note| first <= note.date && note.date <= last) {
+            let id = |times| world.facts.prompt_key.of_response(world.facts.patient, &rule.key, note.id, times);
+            let came = |times| world.facts.settled.iter().find(|past| past.id == id(times));
+            let times = (0..).take_while(|times| came(*times).is_some()).count();
+            let occurrence = u32::try_from(times).unwrap();
+            if (0..occurrence).filter_map(came).any(|past| world.date(past.due_at) >= note.date) {
+                continue;
+            }
+            let id = id(occurrence);
+            let first_bits = u64::from_be_bytes(id.uuid().as_bytes()[..8].try_into().unwrap());
+            let jitter = first_bits % (u64::from(world.protocol.jitter_minutes) + 1);
+            let jitter = minutes(i64::try_from(jitter).unwrap());
+            let more = match rule.expires {
+                Expiry::Hours(n) => n / 24,
+                Expiry::Until { days, .. } => i64::from(days),
+            };
+            let days = (0..=more).map(|more| note.date.saturating_add(more.days()));
+            let times: Vec<_> = days.flat_map(|day| world.parts(rule, day, jitter)).collect();
+            self.calls.push(Call {
+                rule,
+                id,
+                anchor: None,
+                occurrence,
+                priority: rule.priority,
+                carried_to: None,
+                opens: times[0].from - jitter,
+                times,
+                not_after: None,
+                starts: None,
+                last_date: None,
+                though_quiet: false,
+                card: false,
+                went_out: None,
+                orphan: false,
+            });
+        }
+    }
+}
