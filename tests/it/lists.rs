@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use afterglow::db::Tx;
 use afterglow::db::schema::{assignments, audit_log, comments, grants, invitations, prompts};
+use afterglow::kernel::Zone;
 use diesel::prelude::*;
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -252,7 +253,7 @@ async fn rule_from_and_to_are_local_dates_of_the_patient_both_inclusive() {
     let planned = ann.prompts().await.into_iter().map(|prompt| {
         let detail = &prompt["detail"];
         let due: Timestamp = detail["due_at"].as_str().unwrap().parse().unwrap();
-        let local = due.in_tz("Pacific/Auckland").unwrap().date();
+        let local = Zone::parse("Pacific/Auckland").unwrap().date(due);
         assert!(due < app.now() || detail["local_date"] == json!(local.to_string()), "{prompt}");
         (detail["local_date"].as_str().unwrap().parse().unwrap(), id_of(&prompt))
     });
