@@ -14,7 +14,7 @@ async fn feels(world: &World, mood: Value, ago: i64) -> String {
 }
 
 async fn prompts(world: &World) -> Vec<Value> {
-    world.ann.get("/v1/patients/me/prompts?from=2025-12-01T00:00:00Z&limit=200").send().await.ok().items().to_vec()
+    world.ann.get("/v1/patients/me/prompts?from=2025-12-01&limit=200").send().await.ok().items().to_vec()
 }
 
 fn of<'p>(prompts: &'p [Value], key: &str) -> Vec<&'p Value> {
@@ -64,7 +64,7 @@ async fn rule_a_heavy_dial_puts_something_lighter_in_the_place_of_effort() {
         }
         assert_eq!(world.sent().len(), 1, "{mood}: neither again");
         // A therapist learns of neither.
-        let seen = world.tess().get(&world.ann.of_theirs("/prompts?from=2025-12-01T00:00:00Z&limit=200")).send().await;
+        let seen = world.tess().get(&world.ann.of_theirs("/prompts?from=2025-12-01&limit=200")).send().await;
         let seen = seen.ok().body.to_string();
         assert!(!seen.contains("adapt") && !seen.contains("cancelled") && !seen.contains("heavy"), "{seen}");
     }

@@ -27,7 +27,7 @@ fn plan(app: &TestApp, when: &str, then: &str) -> Value {
 }
 
 async fn prompt(ann: &Person, key: &str) -> Value {
-    let path = "/prompts?from=2026-01-01T00:00:00Z&to=2026-12-01T00:00:00Z&limit=200";
+    let path = "/prompts?from=2026-01-01&to=2026-12-01&limit=200";
     let list = ann.get(&ann.my(path)).send().await.ok();
     list.items().iter().find(|prompt| prompt["rule_key"] == key).unwrap_or_else(|| panic!("no {key}")).clone()
 }
@@ -70,7 +70,7 @@ async fn rule_a_when_then_plan_is_quoted_to_its_owner_alone() {
     let sent: Vec<_> = channel.sent().into_iter().filter(|push| json!(push.prompt.to_string()) == id).collect();
     assert!(!sent.is_empty() && sent.iter().all(|push| push.text == TEXT), "{sent:?}");
     assert!(text(&ann, "d5.habit").await.contains("tram"), "also when it is out");
-    let seen = theo.get(&ann.of_theirs("/prompts?from=2026-01-01T00:00:00Z&limit=200")).send().await.ok();
+    let seen = theo.get(&ann.of_theirs("/prompts?from=2026-01-01&limit=200")).send().await.ok();
     assert!(seen.body.to_string().contains("d5.habit") && !seen.body.to_string().contains("tram"));
 
     // Without a plan it asks in plain words, also after it went out.

@@ -35,7 +35,7 @@ fn note(app: &TestApp, date: Option<Date>) -> Value {
 }
 
 async fn all(ann: &Person) -> Vec<Value> {
-    let path = "/prompts?from=2026-01-01T00:00:00Z&to=2027-12-01T00:00:00Z&limit=200";
+    let path = "/prompts?from=2026-01-01&to=2027-12-01&limit=200";
     ann.get(&ann.my(path)).send().await.ok().items().to_vec()
 }
 
@@ -82,7 +82,7 @@ async fn rule_a_note_comes_back_to_its_writer_on_the_date_they_chose() {
         channel.sent().into_iter().filter(|push| json!(push.prompt.to_string()) == prompt["id"]).collect();
     assert!(!sent.is_empty() && sent.iter().all(|push| push.text == TEXT), "{sent:?}");
     // A therapist sees neither the prompt nor that there is one.
-    let seen = theo.get(&ann.of_theirs("/prompts?from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z&limit=200"));
+    let seen = theo.get(&ann.of_theirs("/prompts?from=2026-01-01&to=2027-01-01&limit=200"));
     assert!(!seen.send().await.ok().body.to_string().contains("note.returned"));
     // What is read is the note as it is.
     ann.resumes(&id, json!({ "answers": { "body": "Dear me, go for a swim" } })).await;
