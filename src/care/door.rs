@@ -21,6 +21,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
@@ -55,6 +56,8 @@ struct Parts {
     /// `None` for staff who said `me`.
     patient: Option<Id<Patient>>,
     owner: bool,
+    /// Whether the caller works at a clinic with a link to the patient.
+    met: bool,
     keys: Option<Keys>,
     state: Arc<State>,
 }
@@ -70,7 +73,9 @@ impl Parts {
         let owner = live.patient() == Some(patient);
         // A patient has to do with no other: whether there is one is not looked up.
         let strange = live.kind() != AccountKind::Staff;
-        let links = if owner || strange { Vec::new() } else { store::relations(tx, patient, live.account())? };
+        // Nor is one whom the caller has nothing to do with: the same statement runs, and finds nobody.
+        let asked = if self.met { patient } else { Id::from_uuid(Uuid::nil()) };
+        let links = if owner || strange { Vec::new() } else { store::relations(tx, asked, live.account())? };
         match L::admits(&Relations { owner, links: &links }) {
             Some(role) => {
                 let actor = (live.account(), live.session());
@@ -177,13 +182,15 @@ impl<L: Policy> Door<L> {
         let owner = patient.is_some() && patient == own;
         // A patient has only their own keys. For others, nothing is fetched before it is known that they have to do
         // with the patient: a stranger must not learn from the time whether there is such a patient.
+        let met = match patient {
+            Some(patient) if own.is_none() => has_met(&state, directory, &caller, patient).await?,
+            Some(_) | None => false,
+        };
         let keys = match patient {
-            Some(patient) if owner || (own.is_none() && has_met(&state, directory, &caller, patient).await?) => {
-                state.vault.keys(patient.uuid()).await?
-            }
+            Some(patient) if owner || met => state.vault.keys(patient.uuid()).await?,
             Some(_) | None => None,
         };
-        Ok(Self { parts: Arc::new(Parts { caller, patient, owner, keys, state }), of: PhantomData })
+        Ok(Self { parts: Arc::new(Parts { caller, patient, owner, met, keys, state }), of: PhantomData })
     }
 
     /// Returns the patient. Called after a unit has opened the door, to render the answer.

@@ -37,17 +37,17 @@ pub struct Relation {
     pub capabilities: Capabilities,
 }
 
-/// Whether `account` works at a clinic that has a link of `patient`, also an ended one.
+/// Whether `account` works at a clinic that has a link of `patient`, also an ended one. The look-up goes out from the
+/// account, and asks each of its clinics for the patient: a patient of other clinics only is as much work as none.
 pub fn is_related(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<bool> {
-    let found: Option<Id<CareLink>> = care_links::table
-        .inner_join(staff_members::table.on(staff_members::clinic_id.eq(care_links::clinic_id)))
-        .filter(care_links::patient_id.eq(patient))
+    let theirs = care_links::clinic_id.eq(staff_members::clinic_id).and(care_links::patient_id.eq(patient));
+    let found: Vec<Option<Id<CareLink>>> = staff_members::table
+        .left_join(care_links::table.on(theirs))
         .filter(staff_members::account_id.eq(account))
         .filter(staff_members::ended_at.is_null())
-        .select(care_links::id)
-        .first(tx.conn())
-        .optional()?;
-    Ok(found.is_some())
+        .select(care_links::id.nullable())
+        .load(tx.conn())?;
+    Ok(found.into_iter().flatten().next().is_some())
 }
 
 /// Finds every link of `patient` at clinics where `account` works, and holds them until the unit ends. One statement,

@@ -244,6 +244,17 @@ async fn nothing_is_fetched_for_those_whom_no_door_lets_in() {
         }
     }
     assert_eq!(compared, 16);
+
+    // The look-up goes out from the caller: how many links the patient has makes no difference to it.
+    heard(&app);
+    una.get(&ann.of_theirs("/window")).send().await.not_found();
+    let plain = |text: &String| text.replace(['`', '"'], "");
+    let ran = heard(&app);
+    let of = |text: &&String| plain(text).contains("staff_members LEFT OUTER JOIN care_links");
+    let found: Vec<&String> = ran.iter().filter(of).collect();
+    let [look] = found.as_slice() else { panic!("{ran:#?}") };
+    let plan = plan_of(&mut Sql::open(&app.database.backend), look);
+    assert!(plan.contains("care_links_clinic") && !plan.contains("care_links_patient"), "{plan}");
 }
 
 #[actix_web::test]
