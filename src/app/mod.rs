@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use actix_web::body::BoxBody;
 use actix_web::dev::{Extensions, ServiceRequest};
 use actix_web::http::Method;
-use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::middleware::{Compress, Condition, Next, from_fn};
 use actix_web::web::Bytes;
 use actix_web::{App, HttpServer, web};
 use utoipa_swagger_ui::SwaggerUi;
@@ -211,6 +211,8 @@ impl Server {
                 .wrap(Condition::new(present, from_fn(around)))
                 .wrap(from_fn(http::guard::methods))
                 .wrap(from_fn(http::limits::throttle))
+                .wrap(from_fn(http::compression::choose))
+                .wrap(Compress::default())
                 .wrap(from_fn(http::layers::outer))
         };
         let server = HttpServer::new(factory)

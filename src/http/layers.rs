@@ -23,7 +23,7 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::problem::{self, MEDIA_TYPE, Problem, Stored};
-use super::{Cors, Settings};
+use super::{Cors, Settings, compression};
 use crate::kernel::{Code, Entropy, Error};
 
 /// The id of a request in the log, given by the client or made here.
@@ -129,6 +129,7 @@ impl Visit {
     /// Completes a response: problem, headers, log, metrics.
     fn finish(&self, route: &str, response: HttpResponse) -> HttpResponse {
         let mut response = self.explain(route, response);
+        compression::complete(response.headers_mut());
         self.dress(response.headers_mut());
         self.record(route, response.status());
         response

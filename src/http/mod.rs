@@ -18,6 +18,7 @@ pub mod body;
 pub mod cors;
 pub mod deprecation;
 mod canonical;
+pub mod compression;
 pub mod document;
 mod faults;
 pub mod guard;

@@ -7,6 +7,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
 
 use super::body::Warnings;
+use super::compression::OwnWords;
 use super::precondition::{EntityTag, Preconditions};
 use super::problem::{self, ProblemField};
 use crate::kernel::{Error, FieldError};
@@ -20,6 +21,7 @@ pub struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     cache: &'static str,
+    own_words: bool,
     body: Result<Vec<u8>, Error>,
 }
 
@@ -30,12 +32,18 @@ impl Reply {
         let body = serde_json::to_writer(&mut body, view)
             .map(|()| body)
             .map_err(|error| Error::internal(format!("a view cannot be written: {error}")));
-        Self { status: StatusCode::OK, headers: Vec::new(), cache: "private, no-cache", body }
+        Self { status: StatusCode::OK, headers: Vec::new(), cache: "private, no-cache", own_words: false, body }
     }
 
     /// Makes a 204.
     pub fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, headers: Vec::new(), cache: "private, no-cache", body: Ok(Vec::new()) }
+        Self {
+            status: StatusCode::NO_CONTENT,
+            headers: Vec::new(),
+            cache: "private, no-cache",
+            own_words: false,
+            body: Ok(Vec::new()),
+        }
     }
 
     /// Makes it a 201 with the location of the new object.
@@ -122,6 +130,13 @@ impl Reply {
     #[must_use]
     pub fn public(mut self) -> Self {
         self.cache = "public, max-age=300";
+        self.compressed_if(true)
+    }
+
+    /// Lets it be compressed if it holds nobody's words but the reader's own, or those of the product.
+    #[must_use]
+    pub fn compressed_if(mut self, own_words: bool) -> Self {
+        self.own_words = own_words;
         self
     }
 
@@ -153,6 +168,9 @@ impl Responder for Reply {
         }
         if body.is_empty() {
             return response;
+        }
+        if self.own_words {
+            response.extensions_mut().insert(OwnWords);
         }
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.set_body(BoxBody::new(body))

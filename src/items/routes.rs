@@ -98,7 +98,7 @@ pub async fn get<T: ItemPresenter, P: Policy>(
 ) -> Result<Reply> {
     let answer = door.read(act, move |tx, access| pages::answer::<T, _>(tx, access, id)).await?;
     let view = show_item::<T, _>(&door, &answer, manner)?;
-    Ok(Reply::ok(&view).unless_known(view.tag()?, &when))
+    Ok(Reply::ok(&view).compressed_if(door.is_owner()).unless_known(view.tag()?, &when))
 }
 
 /// Changes an item by a merge patch.
@@ -200,7 +200,7 @@ pub async fn list<T: ItemPresenter, F: Filter<T>, P: Policy, L: Serialize>(
         let asked = listing.and_then(|listing| Ok((listing.page(vault, &scope)?, listing)));
         let (asked, listing) = door.first(act, asked).await?;
         let page = pages::own::<T, F, _>(&door, act, &listing.filter, asked, manner).await?;
-        return Ok(listing.reply(vault, &scope, page, list));
+        return Ok(listing.reply(vault, &scope, page, list).compressed_if(true));
     }
     let asked = listing.and_then(|listing| Ok((listing.page(vault, &scope)?, listing)));
     let (asked, listing) = door.first(act, asked).await?;

@@ -28,6 +28,7 @@ mod care_links;
 mod changed_rows;
 mod clinic;
 mod command_line;
+mod compression;
 mod copy;
 mod cors;
 mod db;

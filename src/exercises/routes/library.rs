@@ -350,7 +350,7 @@ pub(super) async fn list_exercises(
 ) -> Result<Reply> {
     state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
     let items = catalogue::newest().map(|exercise| ExerciseSummary::of(exercise, language.or("en"))).collect();
-    Ok(whole_list(&state.vault, b"list_exercises", &ExerciseList { items }, &when))
+    Ok(whole_list(&state.vault, b"list_exercises", &ExerciseList { items }, &when).compressed_if(true))
 }
 
 /// The version of an exercise.
@@ -384,5 +384,5 @@ pub(super) async fn get_exercise(
     let view = ExerciseView::of(exercise, language.or("en"));
     let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
     let tag = EntityTag::opaque(&URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &shown)));
-    Ok(Reply::ok(&view).header(header::CONTENT_LANGUAGE, &view.locale).unless_known(&tag, &when))
+    Ok(Reply::ok(&view).compressed_if(true).header(header::CONTENT_LANGUAGE, &view.locale).unless_known(&tag, &when))
 }

@@ -54,7 +54,7 @@ impl From<&Protocol> for ProtocolSummary {
 pub(super) async fn list_protocols(caller: Caller, when: Preconditions, state: web::Data<State>) -> Result<Reply> {
     state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
     let list = ProtocolList { items: state.protocols.list().map(ProtocolSummary::from).collect() };
-    Ok(whole_list(&state.vault, b"list_protocols", &list, &when))
+    Ok(whole_list(&state.vault, b"list_protocols", &list, &when).compressed_if(true))
 }
 
 /// Read a protocol
@@ -73,5 +73,5 @@ pub(super) async fn get_protocol(
     state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
     let Command { id: (key,), when, .. } = request.into_command()?;
     let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?;
-    Ok(Reply::ok(protocol).unless_known(&EntityTag::version(i64::from(protocol.version)), &when))
+    Ok(Reply::ok(protocol).compressed_if(true).unless_known(&EntityTag::version(i64::from(protocol.version)), &when))
 }

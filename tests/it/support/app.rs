@@ -1,6 +1,7 @@
 //! A real server on a port of its own, and a client that holds every response against the API document.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
@@ -264,11 +265,23 @@ impl Call {
     pub async fn transmit(self) -> Answer {
         let response = self.request.send().await.unwrap();
         let (status, headers) = (response.status(), contract::headers(&response));
-        let bytes = response.bytes().await.unwrap().to_vec();
+        let bytes = unpacked(&headers, response.bytes().await.unwrap().to_vec());
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         contract::check(&self.method, &self.path, status, &headers, &bytes);
         Answer { status, headers, body, bytes, said: format!("{} {}", self.method, self.path) }
     }
+}
+
+/// The body as it was before the compression that its headers name.
+fn unpacked(headers: &HashMap<String, String>, bytes: Vec<u8>) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match headers.get("content-encoding").map(String::as_str) {
+        None => return bytes,
+        Some("gzip") => flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap(),
+        Some("br") => brotli::Decompressor::new(bytes.as_slice(), 4096).read_to_end(&mut plain).unwrap(),
+        Some(other) => panic!("{other}"),
+    };
+    plain
 }
 
 /// What the server answered.

@@ -78,7 +78,11 @@ pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<
         let body: Value = serde_json::from_slice(bytes).unwrap();
         validate(&media["schema"], &body, &said);
         if let Some(tag) = body.get("etag") {
-            assert_eq!(tag.as_str(), headers.get("etag").map(String::as_str), "{said}: the tag in the body");
+            let shown = headers.get("etag").map(String::as_str);
+            // That of a compressed body is weak.
+            let packed = headers.contains_key("content-encoding");
+            let shown = if packed { shown.and_then(|tag| tag.strip_prefix("W/")) } else { shown };
+            assert_eq!(tag.as_str(), shown, "{said}: the tag in the body");
         }
     }
 }
