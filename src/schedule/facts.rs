@@ -25,6 +25,8 @@ use crate::settings::{Settings, settings, settings_or_default};
 
 /// The past time in which stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
+/// The past time whose dates are searched for notes that are still to come back: they wait for the end of a pause.
+const WAITING: SignedDuration = SignedDuration::from_hours(24 * 80);
 /// The past time that is searched for an answer that gives a takeaway.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
 /// The furthest that a stored prompt can lie ahead.
@@ -55,7 +57,7 @@ pub(super) fn dated_responses<A>(
     found: &mut OpenedPrompts,
 ) -> Result<DatedResponses> {
     let date = |by| Zone::utc().date(shift(access.now(), by));
-    let dated = exercises::dated_responses(tx, access, date(-BACK)..=date(AHEAD))?;
+    let dated = exercises::dated_responses(tx, access, date(-WAITING)..=date(AHEAD))?;
     let key = prompts::id_key(access)?;
     for response in &dated.list {
         for rule in protocol.rules.iter().filter(|rule| rule.anchor == Anchor::DateOf(response.exercise.clone())) {

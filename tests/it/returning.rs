@@ -138,3 +138,39 @@ async fn rule_a_full_day_a_pause_or_a_session_does_not_lose_a_note() {
     ann.put(&ann.my(&format!("/pauses/{id}")), pause).send().await.created();
     assert_eq!(states(&ann).await, [(day(&app, 2), "planned".to_owned())], "on the first day after the pause");
 }
+
+#[actix_web::test]
+async fn rule_a_note_for_today_has_the_rest_of_the_day() {
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let today = day(&app, 0);
+    // In the morning, at noon, in the afternoon.
+    for (n, wait) in [0, 4, 4].into_iter().enumerate() {
+        app.wait(SignedDuration::from_hours(wait));
+        work(&app, &channel).await;
+        ann.works(note(&app, Some(today))).await;
+        assert_eq!(states(&ann).await.len(), n + 1, "{:?}", app.now());
+    }
+    passes(&app, &channel, 1).await;
+    let states = states(&ann).await;
+    assert!(states.iter().all(|(date, state)| *date == today && state == "delivered"), "{states:?}");
+    assert_eq!((states.len(), channel.sent().len()), (3, 3));
+}
+
+#[actix_web::test]
+async fn rule_a_note_waits_for_the_end_of_a_pause_however_long_it_is() {
+    for days in [5, 10, 25] {
+        let (app, _, ann) = start().await;
+        let channel = MemoryChannel::default();
+        ann.works(note(&app, Some(day(&app, 1)))).await;
+        let id = crate::support::app::new_id(&app);
+        let until = app.now() + SignedDuration::from_hours(24 * days);
+        let pause = json!({ "from": app.now().to_string(), "until": until.to_string() });
+        ann.put(&ann.my(&format!("/pauses/{id}")), pause).send().await.created();
+        passes(&app, &channel, days - 1).await;
+        assert_eq!(channel.sent().len(), 0, "{days}");
+        passes(&app, &channel, 2).await;
+        let states = states(&ann).await;
+        assert_eq!((states.len(), &*states[0].1, channel.sent().len()), (1, "delivered", 1), "{days}: {states:?}");
+    }
+}

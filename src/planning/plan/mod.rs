@@ -59,7 +59,7 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let mut calls = builder::CandidateBuilder::new(protocol, facts, &calendar, (range, now), &mut dropped);
     anchor::collect(&mut calls, &sessions);
     let (mut candidates, awaits_activity) = (calls.found, calls.awaits_activity);
-    let returning = returning::candidates(protocol, facts, &calendar, range, &mut dropped);
+    let returning = returning::candidates(protocol, facts, &calendar, (range, now), &mut dropped);
     let returns: HashMap<_, _> = returning.iter().map(|(candidate, response)| (candidate.id, *response)).collect();
     candidates.extend(returning.into_iter().map(|(candidate, _)| candidate));
     let placer = place::Placer::new(protocol, facts, &calendar, &sessions);

@@ -1,11 +1,11 @@
 //! What the patient wrote for a date comes back on it.
 
-use jiff::ToSpan;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::super::*;
 use super::calls::{Call, Found};
-use super::minutes;
+use super::{minutes, plus};
 use crate::planning::protocol::{Anchor, Expiry};
 
 impl<'a> Found<'_, 'a> {
@@ -14,7 +14,20 @@ impl<'a> Found<'_, 'a> {
     pub(super) fn comes_back(&mut self, rule: &'a Rule, first: Date, last: Date) {
         let (world, Anchor::DateOf(exercise)) = (self.world, &rule.anchor) else { return };
         let notes = world.facts.dated.iter().filter(|note| note.exercise == *exercise);
-        for note in notes.filter(|note| first <= note.date && note.date <= last) {
+        for note in notes {
+            // "A pause": it waits for the day on which the patient is back.
+            let mut back = note.date;
+            let paused = |date| {
+                let noon = world.wall(date, jiff::civil::time(12, 0, 0, 0));
+                world.facts.pauses.iter().filter(move |pause| pause.from <= noon && noon < pause.until)
+            };
+            while let Some(end) = paused(back).map(|pause| world.date(pause.until)).filter(|end| *end > back).max() {
+                back = end;
+            }
+            let looked_at = |date: Date| first <= date && date <= last;
+            if !looked_at(note.date) && !looked_at(back) {
+                continue;
+            }
             let id = |times| world.facts.prompt_key.of_response(world.facts.patient, &rule.key, note.id, times);
             let came = |times| world.facts.settled.iter().find(|past| past.id == id(times));
             let times = (0..).take_while(|times| came(*times).is_some()).count();
@@ -30,8 +43,21 @@ impl<'a> Found<'_, 'a> {
                 Expiry::Hours(n) => n / 24,
                 Expiry::Until { days, .. } => i64::from(days),
             };
-            let days = (0..=more).map(|more| note.date.saturating_add(more.days()));
-            let times: Vec<_> = days.flat_map(|day| world.parts(rule, day, jitter)).collect();
+            let days = |from: Date| (0..=more).map(move |more| from.saturating_add(more.days()));
+            let again = days(back).filter(|_| back > note.date);
+            let mut times: Vec<_> =
+                days(note.date).chain(again).flat_map(|day| world.parts(rule, day, jitter)).collect();
+            // What is left of today.
+            let mut soon =
+                world.now - SignedDuration::from_nanos(world.now.as_nanosecond().rem_euclid(60_000_000_000) as i64);
+            soon = plus(soon, minutes(1));
+            times.retain(|time| time.base != world.today || time.until >= soon);
+            for time in &mut times {
+                if time.base == world.today {
+                    time.from = time.from.max(soon);
+                    time.unjittered = time.unjittered.max(soon);
+                }
+            }
             self.calls.push(Call {
                 rule,
                 id,
@@ -39,7 +65,7 @@ impl<'a> Found<'_, 'a> {
                 occurrence,
                 priority: rule.priority,
                 carried_to: None,
-                opens: times[0].from - jitter,
+                opens: times.first().map_or(Timestamp::MAX, |time| time.from - jitter),
                 times,
                 not_after: None,
                 starts: None,
