@@ -135,6 +135,7 @@ fn fault_what_a_pause_moves_past_the_last_day_is_told() {
     let (free, paused) = (told(&free), told(&paused));
     let vanished: Vec<_> = free.keys().filter(|id| !paused.contains_key(id)).collect();
     assert!(vanished.is_empty(), "{vanished:?}");
-    let later: Vec<_> = paused.values().flatten().filter(|date| date.to_string() > "2026-04-07".to_owned()).collect();
-    assert_eq!(later.iter().map(|date| date.to_string()).collect::<Vec<_>>(), ["2026-04-08"]);
+    let later: Vec<Date> =
+        paused.into_values().flatten().filter(|date| *date > jiff::civil::date(2026, 4, 7)).collect();
+    assert_eq!(later, [jiff::civil::date(2026, 4, 8)]);
 }

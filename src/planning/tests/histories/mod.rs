@@ -232,26 +232,8 @@ impl World {
                 existing.expires_at = existing.expires_at.max(existing.due_at + hours(2));
             }),
             Event::Write => self.facts.last_active_at = Some(now),
-            Event::Note(which, days) => {
-                let here = &self.facts.zones.last().unwrap().zone;
-                let date = here.date(now).saturating_add(jiff::Span::new().days(days));
-                match self.facts.dated.get_mut(which) {
-                    Some(note) => note.date = date,
-                    None => {
-                        self.notes += 1;
-                        let id = Id::from_uuid(Uuid::from_u128(self.notes << 64));
-                        self.facts.dated.push(DatedResponse { id, exercise: "future-note".to_owned(), date });
-                    }
-                }
-                self.facts.last_active_at = Some(now);
-            }
-            Event::Unwrite(which) => {
-                if !self.facts.dated.is_empty() {
-                    let which = which % self.facts.dated.len();
-                    self.facts.dated.remove(which);
-                    self.facts.last_active_at = Some(now);
-                }
-            }
+            Event::Note(which, days) => self.note(which, days),
+            Event::Unwrite(which) => self.unwrite(which),
             Event::Weeks(_) => unreachable!("weeks are many waits"),
             Event::Wait(time) => {
                 self.now = now + hours(time);
@@ -261,6 +243,28 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    /// The patient writes a note for a date, or gives a note another date.
+    fn note(&mut self, which: usize, days: i64) {
+        let here = &self.facts.zones.last().unwrap().zone;
+        let date = here.date(self.now).saturating_add(jiff::Span::new().days(days));
+        self.facts.last_active_at = Some(self.now);
+        if let Some(note) = self.facts.dated.get_mut(which) {
+            note.date = date;
+            return;
+        }
+        self.notes += 1;
+        let id = Id::from_uuid(Uuid::from_u128(self.notes << 64));
+        self.facts.dated.push(DatedResponse { id, exercise: "future-note".to_owned(), date });
+    }
+
+    fn unwrite(&mut self, which: usize) {
+        if !self.facts.dated.is_empty() {
+            let which = which % self.facts.dated.len();
+            self.facts.dated.remove(which);
+            self.facts.last_active_at = Some(self.now);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the patient wrote for a date comes back on it.
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{Timestamp, ToSpan};
 
 use super::super::*;
 use super::calls::{Call, Found};
@@ -30,7 +30,7 @@ impl<'a> Found<'_, 'a> {
             }
             let id = |times| world.facts.prompt_key.of_response(world.facts.patient, &rule.key, note.id, times);
             let came = |times| world.facts.settled.iter().find(|past| past.id == id(times));
-            let times = (0..).take_while(|times| came(*times).is_some()).count();
+            let times = (0..100).take_while(|times| came(*times).is_some()).count();
             let occurrence = u32::try_from(times).unwrap();
             if (0..occurrence).filter_map(came).any(|past| world.date(past.due_at) >= note.date) {
                 continue;
@@ -48,9 +48,8 @@ impl<'a> Found<'_, 'a> {
             let mut times: Vec<_> =
                 days(note.date).chain(again).flat_map(|day| world.parts(rule, day, jitter)).collect();
             // What is left of today.
-            let mut soon =
-                world.now - SignedDuration::from_nanos(world.now.as_nanosecond().rem_euclid(60_000_000_000) as i64);
-            soon = plus(soon, minutes(1));
+            let minute = Timestamp::from_second(world.now.as_second() / 60 * 60).unwrap();
+            let soon = plus(minute, minutes(1));
             times.retain(|time| time.base != world.today || time.until >= soon);
             for time in &mut times {
                 if time.base == world.today {
