@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use jiff::civil::Time;
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
@@ -375,20 +375,6 @@ impl Protocol {
     pub fn exercises_giving(&self, what: Prerequisite) -> impl Iterator<Item = &str> {
         let giving = self.rules.iter().filter(move |rule| rule.gives.contains(&what));
         giving.flat_map(|rule| rule.exercises.iter().map(String::as_str))
-    }
-
-    /// Whether prompts of `rule` that lapse come once more on the next day: exercises of a day that expire soon.
-    pub fn carries_over(&self, rule: &Rule) -> bool {
-        let Some(carry) = self.carry_over.filter(|_| rule.kind == PromptKind::Exercise) else { return false };
-        let within = SignedDuration::from_hours(carry.expires_within_hours);
-        let Anchor::Day(_) = rule.anchor else { return false };
-        match (rule.expires, rule.window.first()) {
-            (Expiry::Hours(hours), _) => SignedDuration::from_hours(hours) < within,
-            (Expiry::Until { days: 0, time }, Some(part)) => {
-                time.duration_since(self.windows.span(*part).from) < within
-            }
-            (Expiry::Until { .. }, _) => false,
-        }
     }
 
     /// Finds the rule that comes in the place of `rule` at `now`, because the newest dials say that its effort is too

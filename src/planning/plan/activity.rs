@@ -15,7 +15,7 @@ use super::slots::{TimeSlot, windows};
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
 use crate::planning::facts::{Facts, PastPrompt};
-use crate::planning::protocol::{Anchor, Protocol, Rule};
+use crate::planning::protocol::{Anchor, Expiry, PromptKind, Protocol, Rule};
 
 /// A silence is foreseen by this much, as plans are made once a day, and a day may have an hour more.
 const AHEAD: SignedDuration = SignedDuration::from_hours(25);
@@ -61,6 +61,22 @@ pub(super) fn period(rule: &Rule) -> Option<i64> {
         Anchor::Weekly => Some(7),
         Anchor::Monthly => Some(28),
         _ => None,
+    }
+}
+
+impl Protocol {
+    /// Whether prompts of `rule` that lapse come once more on the next day: exercises of a day that expire soon.
+    pub fn carries_over(&self, rule: &Rule) -> bool {
+        let Some(carry) = self.carry_over.filter(|_| rule.kind == PromptKind::Exercise) else { return false };
+        let within = SignedDuration::from_hours(carry.expires_within_hours);
+        let Anchor::Day(_) = rule.anchor else { return false };
+        match (rule.expires, rule.window.first()) {
+            (Expiry::Hours(hours), _) => SignedDuration::from_hours(hours) < within,
+            (Expiry::Until { days: 0, time }, Some(part)) => {
+                time.duration_since(self.windows.span(*part).from) < within
+            }
+            (Expiry::Until { .. }, _) => false,
+        }
     }
 }
 
