@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Timestamp};
 
 use super::builder::{CandidateBuilder, Limits};
@@ -82,7 +82,8 @@ impl Protocol {
 
 impl<'a> CandidateBuilder<'a, '_> {
     /// Collects the message to a patient who has not been active for so many hours since the end of `session`. It is
-    /// called for when that time is over, or a day before; activity moves it, past the end of the phase for good.
+    /// called for when that time is over, or a day before, and on the next date if that one has no room; activity moves
+    /// it, past the end of the phase for good.
     pub(super) fn after_silence(&mut self, session: &Session<'_>, next: Option<&Session<'_>>) {
         let Some((end, active)) = session.fact.ended_at.zip(self.facts.last_active_at) else { return };
         let protocol = self.protocol;
@@ -101,24 +102,43 @@ impl<'a> CandidateBuilder<'a, '_> {
                 }
                 continue;
             }
-            let is_foreseen = from.duration_since(self.now) < AHEAD.min(length);
-            if !is_foreseen || !self.range.holds(date) {
-                continue;
-            }
-            let against = cut_after(session, next, date);
-            let eve = next.and_then(|next| next.start_date.yesterday().ok());
-            let limits = Limits { last_date: eve, ..Limits::default() };
-            self.awaits_activity |= !self.went_out(rule, session);
-            self.call(rule, Some(session), 0, against, limits, |_, _| {
-                vec![TimeSlot { from, opens: from, until, base: date, why: Why::Silence }]
+            // The date may be full: the rule's distance in days keeps the second from being asked beside the first. A
+            // patient who rests is left in peace.
+            let awake = self.calendar.next_allowed(from).filter(|awake| !self.rests(*awake));
+            let next_date = awake.and_then(|awake| self.calendar.date(awake).tomorrow().ok());
+            let second = next_date.map(|date| {
+                let morning = self.calendar.instant(date, Time::midnight());
+                (1, date, morning, plus(morning, A_DAY))
             });
+            for (occurrence, date, from, until) in std::iter::once((0, date, from, until)).chain(second) {
+                let is_foreseen = from.duration_since(self.now) < AHEAD.min(length);
+                if !is_foreseen || !self.range.holds(date) {
+                    continue;
+                }
+                let against = cut_after(session, next, date);
+                let eve = next.and_then(|next| next.start_date.yesterday().ok());
+                let limits = Limits { last_date: eve, ..Limits::default() };
+                self.awaits_activity |= !self.went_out(rule, session);
+                if occurrence > 0 {
+                    self.substitutes.push(self.id(rule, Some(session), occurrence));
+                }
+                self.call(rule, Some(session), occurrence, against, limits, |_, _| {
+                    vec![TimeSlot { from, opens: from, until, base: date, why: Why::Silence }]
+                });
+            }
         }
     }
 
-    /// Whether the first prompt of `rule` for `session` has gone out.
+    /// Whether only safety checks may be asked at `at`.
+    fn rests(&self, at: Timestamp) -> bool {
+        let open = self.facts.condition.suspended.iter();
+        self.facts.pauses.iter().chain(open).any(|pause| pause.contains(at))
+    }
+
+    /// Whether a message of `rule` about a silence after `session` has gone out.
     fn went_out(&self, rule: &Rule, session: &Session<'_>) -> bool {
-        let id = self.id(rule, Some(session), 0);
-        self.facts.settled.iter().any(|past| past.id == id)
+        let ids = [0, 1].map(|occurrence| self.id(rule, Some(session), occurrence));
+        self.facts.settled.iter().any(|past| ids.contains(&past.id))
     }
 
     /// Collects the prompt of an exercise that lapsed once more, for the next day, if `rule` is carried over.

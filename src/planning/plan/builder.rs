@@ -32,6 +32,8 @@ pub(super) struct CandidateBuilder<'a, 'b> {
     pub(super) now: Timestamp,
     /// Whether something found follows from the patient's silence.
     pub(super) awaits_activity: bool,
+    /// The ids of candidates that are asked if another has no place. The reason against one is not told.
+    pub(super) substitutes: Vec<Id<Prompt>>,
     pub(super) found: Vec<Candidate<'a>>,
     pub(super) dropped: &'b mut Vec<Dropped>,
 }
@@ -55,7 +57,8 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
     ) -> Self {
         let conditions = Conditions { protocol, facts, calendar };
         let found = Vec::with_capacity(64);
-        Self { protocol, facts, calendar, conditions, range, now, awaits_activity: false, found, dropped }
+        let substitutes = Vec::new();
+        Self { protocol, facts, calendar, conditions, range, now, awaits_activity: false, substitutes, found, dropped }
     }
 
     /// Returns the id of an occurrence of `rule`.

@@ -58,12 +58,13 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let mut dropped = Vec::new();
     let mut calls = builder::CandidateBuilder::new(protocol, facts, &calendar, (range, now), &mut dropped);
     anchor::collect(&mut calls, &sessions);
-    let (mut candidates, awaits_activity) = (calls.found, calls.awaits_activity);
+    let (mut candidates, awaits_activity, substitutes) = (calls.found, calls.awaits_activity, calls.substitutes);
     let returning = returning::candidates(protocol, facts, &calendar, (range, now), &mut dropped);
     let returns: HashMap<_, _> = returning.iter().map(|(candidate, response)| (candidate.id, *response)).collect();
     candidates.extend(returning.into_iter().map(|(candidate, _)| candidate));
     let placer = place::Placer::new(protocol, facts, &calendar, &sessions);
     let taken = cap::take(&placer, &candidates, &mut dropped);
+    dropped.retain(|one| !substitutes.contains(&one.id));
     let horizon = today.saturating_add(protocol.horizon_days.days());
     let mut prompts: Vec<_> = taken
         .into_iter()

@@ -24,12 +24,22 @@ impl<'a> Found<'_, 'a> {
         let after = |hours: f64| plus(end, SignedDuration::from_secs_f64(hours * 3600.0));
         let reached = [plus(end, hours(n)), plus(active, hours(n)), after(phase.start_h)].into_iter().max().unwrap();
         let over = phase.end_h.map_or(Timestamp::MAX, after);
-        let known = plus(world.now, hours(25.min(n))) > reached;
-        if world.date(reached) != date || reached >= over || !known {
+        let known = |at| plus(world.now, hours(25.min(n))) > at;
+        if reached >= over {
             return;
         }
-        let times = |_| vec![Chance { from: reached, unjittered: reached, until: over, base: date }];
-        self.call(rule, 0, &Circumstances { session, next, date }.outside_the_template(&times));
+        let chance = |from, until| vec![Chance { from, unjittered: from, until, base: date }];
+        if world.date(reached) == date && known(reached) {
+            let times = |_| chance(reached, over);
+            self.call(rule, 0, &Circumstances { session, next, date }.outside_the_template(&times));
+        }
+        // "And on the next date if that one has no room."
+        let midnight = world.wall(date, jiff::civil::time(0, 0, 0, 0));
+        let awake = world.awake_from(reached);
+        if world.date(awake).tomorrow().unwrap() == date && known(midnight) && !world.rests(awake) {
+            let times = |_| chance(midnight, plus(midnight, hours(24)));
+            self.call(rule, 1, &Circumstances { session, next, date }.outside_the_template(&times));
+        }
     }
 
     /// "Only X rules with expiry < 12 h, once, next day, priority 4."
