@@ -128,8 +128,8 @@ fn sees_all<A>(access: &Access<A>) -> bool {
     !matches!(access.role(), Role::Recorder { .. })
 }
 
-/// Whether the caller sees the infusion in `row`. Of one that does not open nobody knows the clinic: recording staff do
-/// not see it.
+/// Whether the caller sees the infusion in `row`. Recording staff do not see one that does
+/// not open, because its clinic is unknown.
 fn may_see<A>(access: &Access<A>, row: &InfusionRow) -> Result<bool> {
     if sees_all(access) {
         return Ok(true);
@@ -173,7 +173,7 @@ pub fn list_infusions_of(tx: &mut Tx<'_>, patients: &[Id<Patient>]) -> Result<Ve
 }
 
 /// Returns the end of the session or acute phase in which the patient is now, by all their infusions. A session that
-/// has started and of whose end nobody has told yet goes on.
+/// has started and has no recorded end goes on.
 ///
 /// # Errors
 ///

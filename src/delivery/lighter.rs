@@ -33,8 +33,8 @@ const MOST: i64 = 200;
 /// The delay after which a prompt that could not be replaced is judged again.
 const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// Judges the effortful prompts among `turns` of the patients who have set a dial lately, with their keys in `felt`, and replaces those of which the newest dials say that they ask too much.
-/// A reminder of one is dropped then.
+/// Judges the effortful prompts among `turns` of the patients who have set a dial lately, with their keys in `felt`.
+/// Replaces those that ask too much by the newest dials, and drops the reminders of such prompts.
 ///
 /// # Errors
 ///

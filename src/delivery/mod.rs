@@ -11,7 +11,7 @@
 //! paused.
 //!
 //! What asks for effort is judged by the newest dials when it comes due: on a heavy day a lighter prompt comes in its
-//! place ([`Protocol::lighter_than`](crate::planning::Protocol::lighter_than)), and nobody is reminded of it.
+//! place ([`Protocol::lighter_than`](crate::planning::Protocol::lighter_than)), and its reminder is dropped.
 //!
 //! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule for prompts after an
 //! outage is in [`outage`].

@@ -2,7 +2,7 @@
 //!
 //! The size of a compressed text tells something about it, so that who can put words of their own beside a secret, and
 //! sees sizes, can guess the secret (BREACH). So only two kinds are compressed: what anybody may read without a token,
-//! and what holds nobody's words but the reader's own ([`Reply::compressed_if`](super::Reply::compressed_if)). Tokens,
+//! and what holds only the reader's own words ([`Reply::compressed_if`](super::Reply::compressed_if)). Tokens,
 //! comments, names, and what a therapist reads are sent as they are.
 
 use actix_web::Error;
@@ -15,7 +15,7 @@ use actix_web::middleware::Next;
 /// The smallest body that is worth the work.
 const LEAST: u64 = 1024;
 
-/// Marks a response that holds nobody's words but the reader's own, or those of the product.
+/// Marks a response that holds only the reader's own words, or those of the product.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnWords;
 

@@ -133,7 +133,7 @@ impl Reply {
         self.compressed_if(true)
     }
 
-    /// Lets it be compressed if it holds nobody's words but the reader's own, or those of the product.
+    /// Lets the response be compressed if it holds only the reader's own words, or those of the product.
     #[must_use]
     pub fn compressed_if(mut self, own_words: bool) -> Self {
         self.own_words = own_words;

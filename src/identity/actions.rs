@@ -55,7 +55,7 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
-    /// Opens the name in the row of the account, after the unit. A damaged name keeps nobody out.
+    /// Opens the name in the row of the account, after the unit. A person whose name is damaged can still log in.
     fn open(row: &AccountRow, profile: &[u8], keys: &Keys, grant: SessionTokens) -> Result<Self> {
         let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", row.id))?;
         let profile = Error::skip_damaged(open_profile(keys, row.id, row.version, profile))?;

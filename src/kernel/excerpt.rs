@@ -1,4 +1,4 @@
-//! Excerpts of what somebody wrote, for display.
+//! Excerpts: a text cut to a length for display.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 

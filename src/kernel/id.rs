@@ -70,7 +70,7 @@ impl<K> Id<K> {
         Id::from_uuid(self.0)
     }
 
-    /// Makes an id of version 8 from a keyed hash over everything that it stands for. Without the key it tells nothing.
+    /// Makes an id of version 8 from a keyed hash over everything that it stands for. It cannot be computed without the key.
     pub fn from_mac(mac: &[u8; 32]) -> Self {
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(mac).for_each(|(to, from)| *to = *from);

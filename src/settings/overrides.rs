@@ -53,7 +53,7 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Resu
     Ok(overrides)
 }
 
-/// Returns the entity tag of the list in `settings`: a counter of its changes, which tells nothing of them.
+/// Returns the entity tag of the list in `settings`: a counter of its changes.
 pub fn tag(settings: &Settings) -> EntityTag {
     EntityTag::version(settings.overrides_version)
 }

@@ -73,7 +73,7 @@ impl Keys {
         oldest.ok_or_else(|| Error::internal("no key to derive ids"))
     }
 
-    /// Returns the place of an object in an order that tells nothing about it: a keyed hash of its id.
+    /// Returns the place of an object in a list whose order must not reveal its time: a keyed hash of its id.
     ///
     /// # Errors
     ///

@@ -178,7 +178,7 @@ pub(super) async fn list_members(
 ///
 /// For the clinic's admins: sets the member's capabilities, or ends their work there. With their work, and with `care`,
 /// their care links at this clinic end, and what was granted over them. When somebody gets `record`, the clinic's
-/// patients find it in their access logs. Nobody gives themself a capability, and the last admin cannot be removed.
+/// patients find it in their access logs. An admin cannot give themself a capability, and the last admin cannot be removed.
 #[utoipa::path(tag = "care",
     request_body(content((PatchMember = "application/merge-patch+json"), (PatchMember = "application/json"))),
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),

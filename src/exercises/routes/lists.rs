@@ -89,7 +89,7 @@ impl Filter<Responses> for Responded {
 /// List exercise responses
 ///
 /// The patient's own responses, newest first; for a therapist those of which a section is open to them, by local date,
-/// newest first, and within a date in an order that tells nothing.
+/// newest first, and within a date in a fixed order that does not follow from their times.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListExerciseResponses, PageQuery, AcceptLanguageHeader),
     responses((status = 200, description = "Responses", body = ExerciseResponseList), ReadErrors))]

@@ -92,7 +92,7 @@ struct SearchEntries {
 /// List entries
 ///
 /// The patient's own entries come newest first by `occurred_at`. A therapist lists the entries of which a section is
-/// open to them, by local date, newest first, and within a date in an order that tells nothing.
+/// open to them, by local date, newest first, and within a date in a fixed order that does not follow from their times.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListEntries, PageQuery),
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]

@@ -46,7 +46,7 @@ pub(super) struct SetUp {
     #[schema(format = "password", min_length = 15, max_length = 256, example = "a quiet river at dawn")]
     passphrase: String,
     /// The admin's capabilities at the clinic: `admin`, and for a practice of one person `care`, `record`, `duty`.
-    /// `admin` alone if absent or empty. Later nobody can give themself a capability.
+    /// `admin` alone if absent or empty. Later an admin cannot give themself a capability.
     #[schema(nullable = false, example = json!(["admin"]))]
     capabilities: Option<Vec<String>>,
 }

@@ -10,6 +10,7 @@ use super::builder::{CandidateBuilder, Limits};
 use super::calendar::{Calendar, days};
 use super::candidate::Candidate;
 use super::model::{DropReason, Dropped, Why};
+use super::place::rests;
 use super::sessions::Session;
 use super::slots::{TimeSlot, windows};
 use crate::kernel::Id;
@@ -104,7 +105,7 @@ impl<'a> CandidateBuilder<'a, '_> {
             }
             // The date may be full: the rule's distance in days keeps the second from being asked beside the first. A
             // patient who rests is left in peace.
-            let awake = self.calendar.next_allowed(from).filter(|awake| !self.rests(*awake));
+            let awake = self.calendar.next_allowed(from).filter(|awake| rests(self.facts, *awake).is_none());
             let next_date = awake.and_then(|awake| self.calendar.date(awake).tomorrow().ok());
             let second = next_date.map(|date| {
                 let morning = self.calendar.instant(date, Time::midnight());
@@ -127,12 +128,6 @@ impl<'a> CandidateBuilder<'a, '_> {
                 });
             }
         }
-    }
-
-    /// Whether only safety checks may be asked at `at`.
-    fn rests(&self, at: Timestamp) -> bool {
-        let open = self.facts.condition.suspended.iter();
-        self.facts.pauses.iter().chain(open).any(|pause| pause.contains(at))
     }
 
     /// Whether a message of `rule` about a silence after `session` has gone out.

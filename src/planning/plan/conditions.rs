@@ -20,7 +20,7 @@ pub(super) struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    /// Returns the reason not to ask for `rule` at all, whatever the infusion.
+    /// Returns the reason why `rule` is not asked after any infusion.
     pub(super) fn refusal(&self, rule: &Rule) -> Option<DropReason> {
         if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
             return Some(DropReason::Capability);

@@ -66,6 +66,14 @@ pub(super) struct Placer<'a> {
     ready: Readiness<'a>,
 }
 
+/// Returns the reason why the patient is asked only safety checks at `at`.
+pub(super) fn rests(facts: &Facts, at: Timestamp) -> Option<DropReason> {
+    if facts.condition.suspended.as_ref().is_some_and(|time| time.contains(at)) {
+        return Some(DropReason::Suspended);
+    }
+    facts.pauses.iter().any(|pause| pause.contains(at)).then_some(DropReason::Paused)
+}
+
 impl<'a> Placer<'a> {
     pub(super) fn new(
         protocol: &'a Protocol,
@@ -81,10 +89,7 @@ impl<'a> Placer<'a> {
 
     /// Returns the reason why only safety checks may be asked at `at`.
     pub(super) fn rests(&self, at: Timestamp) -> Option<DropReason> {
-        if self.facts.condition.suspended.as_ref().is_some_and(|time| time.contains(at)) {
-            return Some(DropReason::Suspended);
-        }
-        self.facts.pauses.iter().any(|pause| pause.contains(at)).then_some(DropReason::Paused)
+        rests(self.facts, at)
     }
 
     /// Whether `at` lies in a session or its acute phase, and `rule` is not asked there.

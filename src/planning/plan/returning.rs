@@ -98,7 +98,7 @@ fn candidate<'a>(
     for slot in slots.iter_mut().filter(|slot| slot.base == calendar.date(now)) {
         (slot.from, slot.opens) = (slot.from.max(soon), slot.opens.max(soon));
     }
-    let opens = slots.first().map_or(jiff::Timestamp::MAX, |slot| back(slot.from, jitter));
+    let opens = slots.first().map_or(Timestamp::MAX, |slot| back(slot.from, jitter));
     Candidate {
         rule,
         id,

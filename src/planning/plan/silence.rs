@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::planning::facts::{Facts, InfusionFact};
 use crate::planning::window::WindowParams;
 
-/// The end of a session of whose end nobody has told.
+/// The end of a session without a recorded end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UntoldEnd {
     /// The planned one. A plan looks ahead, and is made again when the end is recorded.
@@ -15,7 +15,7 @@ pub enum UntoldEnd {
 }
 
 /// Returns the time in which nothing leaves the server because of a session: from its start to the end of its acute
-/// phase. `untold` tells when a session is over whose end nobody has told; of any other, `span` holds the end.
+/// phase. `untold` says when a session without a recorded end is over; for any other, `span` holds the end.
 pub fn silence(
     (start, end): (Timestamp, Timestamp),
     acute: SignedDuration,
