@@ -387,19 +387,3 @@ fn faults_of_what_follows_from_silence_are_named() {
         ["carry_over: what is carried over expires in some hours and is not the most important"]
     );
 }
-
-#[test]
-fn rule_silence_a_message_without_room_comes_on_the_next_date() {
-    // The silence begins at night, so that it is long enough in the middle of a full day.
-    let mut without_room = 0;
-    for n in 0..40 {
-        let (patient, infusions) = (Id::from_uuid(Uuid::from_u128(n)), vec![done(1, "2026-09-07T03:00:00Z")]);
-        let facts = Facts { patient, infusions, ..since("2026-09-07T04:00:00Z") };
-        let found = |now: &str| of(&planned(&facts, now), "adapt.quiet");
-        let mut all: Vec<_> = ["2026-09-08T22:30:00Z", "2026-09-09T22:30:00Z"].into_iter().flat_map(found).collect();
-        all.dedup();
-        let [(when, _)] = all.as_slice() else { panic!("{n}: {all:?}") };
-        without_room += usize::from(when.starts_with("2026-09-10"));
-    }
-    assert!(without_room > 0, "no day was full");
-}

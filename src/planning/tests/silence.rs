@@ -169,3 +169,23 @@ fn rule_reminders_keep_their_distance_and_none_is_for_a_minute() {
         }
     }
 }
+
+#[test]
+fn rule_silence_a_message_without_room_comes_on_the_next_date() {
+    // The silence begins at night, so that it is long enough in the middle of a full day.
+    let mut without_room = 0;
+    for n in 0..40 {
+        let (patient, infusions) = (Id::from_uuid(Uuid::from_u128(n)), vec![done(1, "2026-09-07T03:00:00Z")]);
+        let last_active_at = Some(at("2026-09-07T04:00:00Z"));
+        let facts = Facts { patient, infusions, last_active_at, ..facts("Europe/Berlin") };
+        let found = |now: &str| {
+            let messages = planned(&facts, now).prompts.into_iter().filter(|prompt| prompt.rule_key == "adapt.quiet");
+            messages.map(|prompt| prompt.due_at).collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = ["2026-09-08T22:30:00Z", "2026-09-09T22:30:00Z"].into_iter().flat_map(found).collect();
+        all.dedup();
+        let [due] = all.as_slice() else { panic!("{n}: {all:?}") };
+        without_room += usize::from(zone("Europe/Berlin").date(*due) == jiff::civil::date(2026, 9, 10));
+    }
+    assert!(without_room > 0, "no day was full");
+}
