@@ -38,6 +38,7 @@ use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
+use crate::sync;
 use crate::vault::Vault;
 
 /// A server that is ready to listen.
@@ -102,6 +103,7 @@ impl Server {
         }
         let db = Db::open(config.database.clone())?.with_row_key(vault.row_key());
         vault.bind(&db).await?;
+        sync::epoch::begin(&db, &entropy).await?;
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,
             general_per_minute: config.requests_per_minute,

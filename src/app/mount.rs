@@ -36,4 +36,5 @@ fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
     crate::sharing::configure_patient(config);
+    crate::sync::configure_patient(config);
 }

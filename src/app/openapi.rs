@@ -48,6 +48,7 @@ use crate::http::{Operations, PatientRef, Problem};
         (name = "prompts", description = "The questions that the app asks, and their times"),
         (name = "exercises", description = "Integration exercises: the library, responses of patients, assignments of therapists"),
         (name = "journal", description = "The entries of patients"),
+        (name = "sync", description = "What a phone keeps, and how it learns what has changed"),
         (name = "server", description = "The server itself"),
     ),
 )]

@@ -15,6 +15,6 @@ mod model;
 mod planner;
 mod store;
 
-pub use model::{Bytes, Change, Entity, FeedsPlan, Op, Recorded};
+pub use model::{Bytes, Change, Entity, FeedsPlan, Numbered, Op, Recorded};
 pub use planner::{PlanRequest, Planner};
-pub use store::{insert, list_by, list_of, take};
+pub use store::{head, insert, last_numbers, list_by, list_numbered, list_of, take};

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::kernel::id::{Account, Session};
+use crate::kernel::id::{Account, Any, Session};
 use crate::kernel::{Error, Id, Result, limits};
 
 /// The kind of thing that changed. The numbers are stored: never reuse one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Entity {
     /// A journal entry.
     Entry,
@@ -62,6 +62,23 @@ impl Entity {
             Self::Response => 9,
             Self::Assignment => 10,
             Self::Extension(number) => number,
+        }
+    }
+
+    /// Returns the kind of a stored number; one that this crate does not know is an extension.
+    pub const fn of(number: i32) -> Self {
+        match number {
+            1 => Self::Entry,
+            2 => Self::Infusion,
+            3 => Self::Prompt,
+            4 => Self::Grant,
+            5 => Self::Comment,
+            6 => Self::Settings,
+            7 => Self::Pause,
+            8 => Self::CareLink,
+            9 => Self::Response,
+            10 => Self::Assignment,
+            other => Self::Extension(other),
         }
     }
 
@@ -167,6 +184,17 @@ pub struct Recorded {
     pub session: Option<Id<Session>>,
     /// The instant at which the server took it.
     pub at: Timestamp,
+}
+
+/// The place of a change in the sequence of a patient.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered {
+    /// Its number.
+    pub seq: i64,
+    /// The kind of thing.
+    pub entity: Entity,
+    /// Its id.
+    pub id: Id<Any>,
 }
 
 /// Sealed bytes that are stored about a patient, or a difference of such.

@@ -1,5 +1,7 @@
 //! The head row of a patient and the change rows.
 
+use std::collections::BTreeMap;
+
 use diesel::backend::Backend;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -7,8 +9,8 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
-use super::model::{Bytes, Change, Entity, Op, Recorded};
-use crate::db::schema::changes;
+use super::model::{Bytes, Change, Entity, Numbered, Op, Recorded};
+use crate::db::schema::{changes, patient_heads};
 use crate::db::{At, Both, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
@@ -101,6 +103,58 @@ pub fn list_by(
         .select(changes::at)
         .load(tx.conn())?;
     Ok(rows.into_iter().map(|at| at.0).collect())
+}
+
+/// Reads the number of the patient's last change.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there is no such patient.
+pub fn head(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<i64> {
+    let own = patient_heads::table.filter(patient_heads::patient_id.eq(patient));
+    own.select(patient_heads::change_seq).first(tx.conn()).optional()?.ok_or(Error::NotFound)
+}
+
+/// Lists the changes of a patient with numbers in `(after, until]`, by number, at most `limit`.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_numbered(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    (after, until): (i64, i64),
+    limit: i64,
+) -> Result<Vec<Numbered>> {
+    let rows: Vec<(i64, i32, Id<Any>)> = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::seq.gt(after).and(changes::seq.le(until)))
+        .order(changes::seq)
+        .limit(limit)
+        .select((changes::seq, changes::entity, changes::entity_id))
+        .load(tx.conn())?;
+    Ok(rows.into_iter().map(|(seq, entity, id)| Numbered { seq, entity: Entity::of(entity), id }).collect())
+}
+
+/// Returns the numbers of the last changes of these things of one kind. One that never changed has none.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn last_numbers(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    entity: Entity,
+    ids: &[Id<Any>],
+) -> Result<BTreeMap<Id<Any>, i64>> {
+    let rows: Vec<(Id<Any>, Option<i64>)> = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::entity_id.eq_any(ids.iter().copied()))
+        .filter(changes::entity.eq(entity.number()))
+        .group_by(changes::entity_id)
+        .select((changes::entity_id, diesel::dsl::max(changes::seq)))
+        .load(tx.conn())?;
+    Ok(rows.into_iter().filter_map(|(id, seq)| Some((id, seq?))).collect())
 }
 
 type ChangeColumns = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);

@@ -20,12 +20,12 @@ mod tests;
 
 pub use draft::InfusionDraft;
 pub use model::{InfusionFacts, PauseDoc, PauseRequest, Reported, clash};
-pub use routes::configure_patient;
+pub use routes::{InfusionView, configure_patient};
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
     InfusionRow, OpenedInfusions, PauseRow, SealedContextSource, StoredDocument, background, doses, find_infusion,
-    infusion_exists, list_infusion_rows, list_infusions, list_infusions_of, list_pauses_of, open_doses, open_infusions,
-    open_periods, pause_periods, silence, update_infusion,
+    infusion_exists, list_infusion_rows, list_infusions, list_infusions_of, list_pauses, list_pauses_among,
+    list_pauses_of, open_doses, open_infusions, open_periods, pause_periods, silence, update_infusion,
 };
 pub use surroundings::ContextSource;

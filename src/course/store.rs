@@ -22,8 +22,8 @@ use crate::settings::SettingsRow;
 use crate::vault::{Keys, Purpose, SealContext};
 
 pub use pauses::{
-    PauseRow, count_pauses, end_unopened_pause, find_pause, list_pauses, list_pauses_of, open_periods, pause_periods,
-    put_pause,
+    PauseRow, count_pauses, end_unopened_pause, find_pause, list_pauses, list_pauses_among, list_pauses_of,
+    open_periods, pause_periods, put_pause,
 };
 
 /// A document with its id and version.
@@ -58,6 +58,16 @@ pub struct InfusionRow {
 }
 
 impl InfusionRow {
+    /// Returns the number of its sealed bytes.
+    pub fn bytes(&self) -> usize {
+        self.doc.len()
+    }
+
+    /// Returns its version.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
     /// Returns the entity tag of the stored version.
     pub fn tag(&self) -> EntityTag {
         EntityTag::version(self.version)

@@ -54,6 +54,14 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub conflicting_id: Option<Uuid>,
+    /// Why a client has to begin again from the start: `epoch` or `ahead`. Open set. Beside `epoch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "epoch")]
+    pub reason: Option<&'static str>,
+    /// The epoch of the server's data: a history that was not interrupted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Zx0vQW8mT3eYb1c5aDf2gA")]
+    pub epoch: Option<String>,
     /// The id of this request in the server's log.
     pub request_id: String,
     /// Whether the same request, unchanged, may succeed later.
@@ -112,6 +120,8 @@ impl Problem {
             state: None,
             allowed: None,
             conflicting_id: None,
+            reason: None,
+            epoch: None,
             request_id: String::new(),
             retryable: retryable(code),
             client_action: code.action().name(),
@@ -124,10 +134,13 @@ impl Problem {
     pub(super) fn example(code: Code) -> Self {
         let wrong = FieldError { pointer: "/mood/valence".to_owned(), detail: "must be between 0 and 10".to_owned() };
         let standing = code == Code::StateConflict;
+        let resync = code == Code::ResyncRequired;
         Self {
             errors: if code == Code::Invalid { vec![ProblemField::from(&wrong)] } else { Vec::new() },
             state: standing.then_some("cancelled"),
             allowed: standing.then(Vec::new),
+            reason: resync.then_some("epoch"),
+            epoch: resync.then(|| "Zx0vQW8mT3eYb1c5aDf2gA".to_owned()),
             request_id: "443e534a-8ee1-4d0d-999e-f3e28f0b59ea".to_owned(),
             ..Self::of(code)
         }
@@ -149,6 +162,10 @@ impl From<&Error> for Problem {
             Error::State(_, Standing { state, allowed }) => {
                 problem.state = Some(state);
                 problem.allowed = Some(allowed.clone());
+            }
+            Error::Resync(resync) => {
+                problem.reason = Some(resync.reason);
+                problem.epoch = Some(resync.epoch.clone());
             }
             Error::LimitReached(name) => problem.detail = Some(format!("`{name}` of `GET /v1/meta` is reached")),
             Error::Malformed(..)

@@ -45,6 +45,8 @@ pub enum Error {
     Stale,
     /// The caller must say which version they change.
     PreconditionRequired,
+    /// What the client asks to go on from is not of this history: it begins again from the start.
+    Resync(Resync),
     /// The client sent too many requests, and has to wait so many seconds.
     TooMany(u32),
     /// The request cannot be served now; it may be sent again.
@@ -66,6 +68,15 @@ pub struct Standing {
     pub state: &'static str,
     /// The steps that the caller may take.
     pub allowed: Vec<&'static str>,
+}
+
+/// Why a client cannot go on from where it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resync {
+    /// `epoch`: the server's data were restored meanwhile; `ahead`: the data went back, and nobody has said so.
+    pub reason: &'static str,
+    /// The epoch of the server's data.
+    pub epoch: String,
 }
 
 impl Error {
@@ -133,6 +144,7 @@ impl Error {
             Self::LimitReached(_) => Code::LimitReached,
             Self::Stale => Code::Stale,
             Self::PreconditionRequired => Code::PreconditionRequired,
+            Self::Resync(_) => Code::ResyncRequired,
             Self::TooMany(_) => Code::TooManyRequests,
             Self::Unavailable(_) | Self::Transient(_) => Code::Unavailable,
             Self::StorageFull => Code::StorageFull,
@@ -225,6 +237,7 @@ codes! {
     NotShareable = "not_shareable", 409, Refresh, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
     ExerciseWithheld = "exercise_withheld", 409, Refresh, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
     Deleted = "deleted", 410, Refresh, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
+    ResyncRequired = "resync_required", 410, Keep, "Begin again from the start", "The server cannot go on from this cursor or epoch: `reason` says why, `epoch` is the present one. Keep everything: it never means that something was deleted. Compare what you hold, pull without a cursor, then push.";
     CodeInvalid = "code_invalid", 422, Fix, "The code is not valid", "The code is unknown, used, revoked or expired, or is bound to another e-mail address. Ask for a new one.";
     Stale = "stale", 412, Refresh, "Your copy is out of date", "The object has changed since you read it. Read it again, merge, and repeat with the new ETag.";
     TooLarge = "too_large", 413, Fix, "Too large", "The body is larger than the server takes. `GET /v1/meta` publishes the limits.";

@@ -28,7 +28,7 @@ pub use creation::Creation;
 pub use date_range::DateRange;
 pub use email::Email;
 pub use entropy::Entropy;
-pub use error::{ClientAction, Code, Error, FieldError, Result, Standing};
+pub use error::{ClientAction, Code, Error, FieldError, Result, Resync, Standing};
 pub use fields::Fields;
 pub use id::Id;
 pub use listed::Listed;

@@ -12,6 +12,9 @@ const SNOOZES: usize = 3;
 /// A snooze that comes again within this time is one that was sent twice.
 const REPEATED: SignedDuration = SignedDuration::from_mins(5);
 
+/// The cause that a patient is not told: a therapist's caution.
+const WITHHELD: &str = "withheld";
+
 /// The stage of delivery. It stands in the clear, because workers scan for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryStage {
@@ -212,6 +215,22 @@ impl StoredPrompt {
         }
     }
 
+    /// Returns the part of its state that its version covers: `planned, opened, snoozed, completed, skipped, cancelled`.
+    /// Whether it is due, was delivered or has lapsed follows from the clock.
+    pub fn recorded_state(&self) -> &'static str {
+        if self.is_completed() {
+            return "completed";
+        }
+        match self.deed() {
+            Some(PromptEvent::Completed) => "completed",
+            Some(PromptEvent::Skipped) => "skipped",
+            Some(PromptEvent::Cancelled) => "cancelled",
+            Some(PromptEvent::Opened) => "opened",
+            _ if self.is_snoozed() => "snoozed",
+            _ => "planned",
+        }
+    }
+
     /// Whether it left the server and expired, and the patient neither answered nor skipped it.
     pub fn is_lapsed(&self, now: Timestamp) -> bool {
         self.fired_at.is_some() && self.state(now) == "lapsed"
@@ -246,6 +265,11 @@ impl StoredPrompt {
         let last = self.doc.history.last()?;
         let told = matches!(last.deed, PromptEvent::Cancelled | PromptEvent::Skipped | PromptEvent::Moved);
         last.cause.as_deref().filter(|_| told)
+    }
+
+    /// Returns the cause as the patient is told it: without that of a therapist's caution.
+    pub fn cause_for_patient(&self) -> Option<&str> {
+        self.cause().filter(|cause| *cause != WITHHELD)
     }
 
     /// Adds an event to the history.

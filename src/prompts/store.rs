@@ -122,11 +122,15 @@ pub fn list_opened<A>(
     Ok(found)
 }
 
+/// Lists the prompts among `ids`, sealed, in no order.
+pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) -> Result<Vec<PromptRow>> {
+    let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq_any(ids.to_vec()));
+    Ok(own.select(PromptRow::as_select()).load(tx.conn())?)
+}
+
 /// Lists the prompts with these ids that open, for planning in the unit, in no order.
 pub fn list_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) -> Result<Vec<StoredPrompt>> {
-    let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq_any(ids.to_vec()));
-    let rows: Vec<PromptRow> = own.select(PromptRow::as_select()).load(tx.conn())?;
-    let opened = rows.into_iter().map(|row| Error::skip_damaged(open(access, row)));
+    let opened = list_among(tx, access, ids)?.into_iter().map(|row| Error::skip_damaged(open(access, row)));
     Ok(opened.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

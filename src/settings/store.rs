@@ -26,6 +26,11 @@ fn place(patient: Id<Patient>, column: &'static str, revision: i64) -> SealConte
 }
 
 impl SettingsRow {
+    /// Returns their version.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
     /// Opens the settings, and returns them with their version.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<(Settings, i64)> {
         Ok((keys.open_json(&place(patient, "doc", self.version), &self.doc)?, self.version))

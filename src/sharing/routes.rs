@@ -45,9 +45,9 @@ struct PutGrant {
 }
 
 /// One item.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct GrantTarget {
+pub struct GrantTarget {
     /// `entry` or `exercise_response`.
     #[serde(rename = "type")]
     #[schema(example = "entry")]
@@ -57,9 +57,9 @@ struct GrantTarget {
 }
 
 /// A rule; at least one of its fields is given.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct GrantRule {
+pub struct GrantRule {
     /// `reflection`, `fragment`, `note`, `dream` or `intention`; without it, entries of every kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "reflection")]
@@ -72,9 +72,9 @@ struct GrantRule {
 
 /// A therapist with an active link (`type` is `therapist`, with `account_id`), or every therapist whose link is active
 /// now (`care_team`).
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct GrantReader {
+pub struct GrantReader {
     /// `therapist` or `care_team`.
     #[serde(rename = "type")]
     #[schema(example = "care_team")]
@@ -178,22 +178,32 @@ struct GrantList {
     next_cursor: Option<String>,
 }
 
+/// Returns what a grant opens, in its form on the wire: one item, or a rule.
+pub fn target_and_rule(target: &Target) -> (Option<GrantTarget>, Option<GrantRule>) {
+    let item = |name: &str, id| Some(GrantTarget { type_: name.to_owned(), id });
+    match target {
+        Target::Entry(id) => (item("entry", id.uuid()), None),
+        Target::ExerciseResponse(id) => (item("exercise_response", id.uuid()), None),
+        Target::Rule(Rule { kind, answers_prompt }) => {
+            (None, Some(GrantRule { kind: kind.clone(), answers_prompt: answers_prompt.then_some(true) }))
+        }
+    }
+}
+
+impl From<Reader> for GrantReader {
+    fn from(reader: Reader) -> Self {
+        match reader {
+            Reader::Therapist(id) => Self { type_: "therapist".to_owned(), account_id: Some(id.uuid()) },
+            Reader::CareTeam => Self { type_: "care_team".to_owned(), account_id: None },
+        }
+    }
+}
+
 fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantView> {
     let doc = grants::open(door.keys()?, door.patient()?, &row)?;
     let live = row.live(door.now());
-    let (target, rule) = match doc.target {
-        Target::Entry(id) => (Some(GrantTarget { type_: "entry".to_owned(), id: id.uuid() }), None),
-        Target::ExerciseResponse(id) => {
-            (Some(GrantTarget { type_: "exercise_response".to_owned(), id: id.uuid() }), None)
-        }
-        Target::Rule(rule) => {
-            (None, Some(GrantRule { kind: rule.kind, answers_prompt: rule.answers_prompt.then_some(true) }))
-        }
-    };
-    let reader = match doc.reader {
-        Reader::Therapist(id) => GrantReader { type_: "therapist".to_owned(), account_id: Some(id.uuid()) },
-        Reader::CareTeam => GrantReader { type_: "care_team".to_owned(), account_id: None },
-    };
+    let (target, rule) = target_and_rule(&doc.target);
+    let reader = GrantReader::from(doc.reader);
     let readers = if live { readers.into_iter().map(Id::uuid).collect() } else { Vec::new() };
     Ok(GrantView {
         id: row.key.id.uuid(),

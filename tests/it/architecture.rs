@@ -119,6 +119,11 @@ const KINDS: &[(&str, &str)] = &[
     ("schedule/rendering.rs", "actions"),
     ("schedule/unreadable.rs", "actions"),
     ("settings/overrides.rs", "model"),
+    ("sync/epoch.rs", "model"),
+    ("sync/item.rs", "model"),
+    ("sync/item/", "model"),
+    ("sync/kinds.rs", "actions"),
+    ("sync/pull.rs", "actions"),
     ("tasks/", "actions"),
 ];
 

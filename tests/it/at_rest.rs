@@ -25,6 +25,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
         "settings",
         "name",
         &[
+            "epoch",
             "first_run_code",
             "first_run_admin",
             "first_run_code_used",
@@ -291,7 +292,7 @@ async fn s13_every_column_is_a_number_an_id_a_hash_a_listed_word_or_sealed() {
     }
     // The server's own values: seeds, an id with its MAC, a count.
     let odd = "SELECT count(*) AS n FROM settings WHERE NOT (name IN ('first_run_code', 'first_run_code_used') AND \
-               length(value) = 32 OR name = 'installation' AND length(value) = 48 OR name = 'first_run_admin' AND length(value) = 16 OR name = 'keyring_generation' AND \
+               length(value) = 32 OR name = 'installation' AND length(value) = 48 OR name IN ('first_run_admin', 'epoch') AND length(value) = 16 OR name = 'keyring_generation' AND \
                length(value) = 8)";
     assert_eq!(sql.rows::<Count>(odd)[0].n, 0, "settings.value holds something else");
 }

@@ -65,6 +65,7 @@ mod pages;
 mod posture;
 mod preview;
 mod protocols;
+mod pull;
 mod quotes;
 mod races;
 mod readers;

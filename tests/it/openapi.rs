@@ -323,14 +323,29 @@ fn nothing_is_a_union_with_null_and_nothing_sent_is_null() {
     none(&faults);
 }
 
+/// The members by which the forms of a choice are told apart: each has the one value of its form.
+fn told_apart() -> BTreeSet<String> {
+    let mut members = BTreeSet::new();
+    for (_, value) in whole() {
+        let Some(member) = value["discriminator"]["propertyName"].as_str() else { continue };
+        for form in value["oneOf"].as_array().into_iter().flatten() {
+            let at = form["$ref"].as_str().unwrap();
+            assert_eq!(resolved(form)["properties"][member]["enum"].as_array().map(Vec::len), Some(1), "{at}/{member}");
+            members.insert(format!("{}/properties/{member}", &at[1..]));
+        }
+    }
+    members
+}
+
 /// An app in the shops must survive a value that a later server knows.
 #[test]
 fn no_response_has_a_closed_set_of_values() {
-    let sent = reached(true);
+    let (sent, told_apart) = (reached(true), told_apart());
     let closed: Vec<String> = whole()
         .into_iter()
         .filter(|(at, value)| {
             value.get("enum").is_some_and(Value::is_array)
+                && !told_apart.contains(at)
                 && (at.contains("/responses/") || sent.iter().any(|name| at.starts_with(&format!("{}/", &name[1..]))))
         })
         .map(|(at, _)| format!("{at}: enum"))

@@ -95,6 +95,7 @@ fn rows(world: &World, table: &str, column: &str) -> (Vec<String>, Option<&'stat
         ("accounts", _) => ([this(&ann.account), this(&granted.account)].concat(), Some("list_care_links")),
         ("clinics", _) => (this(&world.clinic), Some("list_care_links")),
         ("invitations", _) => (vec![format!("inviter_id = {}", id(&granted.account))], Some("list_invitations")),
+        ("patient_settings", "doc") => (vec![format!("patient_id = {}", id(&ann.patient))], Some("pull_changes")),
         ("patient_settings", _) => (vec![format!("patient_id = {}", id(&ann.patient))], None),
         ("grants", _) => (this(&world.grant), Some("list_grants")),
         ("infusions", _) => ([this(&world.infusion), this(&world.planned)].concat(), Some("list_infusions")),
@@ -211,7 +212,7 @@ async fn every_list_goes_on_beside_a_damaged_row_of_any_table_and_every_task_too
 
             for (place, (status, _, names, _)) in &before {
                 let (now, code, left, _) = &after[place];
-                let reads = ["list_", "search_", "suggest_"].iter().any(|verb| place.0.starts_with(verb));
+                let reads = ["list_", "pull_", "search_", "suggest_"].iter().any(|verb| place.0.starts_with(verb));
                 if !reads && *now == 500 {
                     assert_eq!(code, "unreadable", "{place:?} beside {context}");
                     continue;

@@ -36,6 +36,16 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Opt
     Ok(grants_of(tx, found)?.pop())
 }
 
+/// Lists the grants among `ids`, in no order.
+pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<GrantRow>> {
+    let found: Vec<Found> = grants::table
+        .filter(grants::patient_id.eq(access.patient()))
+        .filter(grants::id.eq_any(ids.iter().copied()))
+        .select((columns::<Stored<GrantKey>>(), grants::doc))
+        .load(tx.conn())?;
+    grants_of(tx, found)
+}
+
 /// Lists the patient's grants, newest id first, after `after`.
 pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, rows: i64) -> Result<Vec<GrantRow>> {
     let mut query = grants::table

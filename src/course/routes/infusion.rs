@@ -17,8 +17,8 @@ use crate::kernel::{Error, Fields, Id, Result, Text, Zone, device_time};
 use crate::planning::window::{Route, WindowParams, driving};
 
 /// One administration of ketamine.
-#[derive(Clone, Serialize, ToSchema)]
-pub(super) struct InfusionView {
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct InfusionView {
     /// Its id.
     id: Uuid,
     /// Its state.
@@ -105,7 +105,7 @@ pub(super) struct InfusionView {
 }
 
 /// The patient's report of an infusion.
-#[derive(Clone, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct ReportedView {
     /// The start.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,10 +136,16 @@ impl InfusionView {
 
     /// Renders `stored`, the infusion of a patient who was in `zone`.
     pub(super) fn of(stored: StoredDocument<Infusion, InfusionFacts>, zone: &Zone) -> Self {
+        let ended = stored.doc.ended_at.filter(|_| stored.doc.status == InfusionStatus::Completed);
+        let driving = ended.and_then(|end| driving(WindowParams::shipped(), end, zone));
+        Self { driving, ..Self::without_advice(stored) }
+    }
+
+    /// Renders what the version of `stored` covers: without the advice on driving, which depends on the zone.
+    pub fn without_advice(stored: StoredDocument<Infusion, InfusionFacts>) -> Self {
         let facts = stored.doc;
-        let ended = facts.ended_at.filter(|_| facts.status == InfusionStatus::Completed);
         Self {
-            driving: ended.and_then(|end| driving(WindowParams::shipped(), end, zone)),
+            driving: None,
             id: stored.id.uuid(),
             status: match facts.status {
                 InfusionStatus::Planned => "planned",

@@ -8,6 +8,8 @@ mod window;
 
 use crate::http::Operations;
 
+pub use infusion::InfusionView;
+
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config

@@ -28,6 +28,11 @@ pub struct PauseRow {
 }
 
 impl PauseRow {
+    /// Returns its version.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
     /// Whether it was ended.
     pub fn is_deleted(&self) -> bool {
         self.deleted_at.is_some()
@@ -44,6 +49,12 @@ impl PauseRow {
 /// Lists the pauses of the patient that were not ended, in no order.
 pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PauseRow>> {
     let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::deleted_at.is_null());
+    Ok(own.select(PauseRow::as_select()).load(tx.conn())?)
+}
+
+/// Lists the pauses among `ids`, also those that were ended, in no order.
+pub fn list_pauses_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Pause>]) -> Result<Vec<PauseRow>> {
+    let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::id.eq_any(ids.to_vec()));
     Ok(own.select(PauseRow::as_select()).load(tx.conn())?)
 }
 

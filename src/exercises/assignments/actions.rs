@@ -64,7 +64,12 @@ fn place(patient: Id<Patient>, id: Id<Assignment>, version: i64) -> SealContext 
     SealContext { table: "assignments", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: version }
 }
 
-fn open(keys: &Keys, patient: Id<Patient>, row: &AssignmentRow) -> Result<AssignmentDoc> {
+/// Opens the document of an assignment.
+///
+/// # Errors
+///
+/// When it cannot be opened with the patient's keys.
+pub fn open(keys: &Keys, patient: Id<Patient>, row: &AssignmentRow) -> Result<AssignmentDoc> {
     keys.open_json(&place(patient, row.key.id, row.key.version), &row.doc)
 }
 

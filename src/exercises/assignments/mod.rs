@@ -6,7 +6,7 @@
 pub mod actions;
 pub mod model;
 mod routes;
-mod store;
+pub mod store;
 
 pub use routes::configure_patient;
 pub use store::{AssignmentRow, list_live};

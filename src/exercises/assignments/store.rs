@@ -86,12 +86,14 @@ pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -
     Ok(assignments_of(tx, found)?.pop())
 }
 
+/// Lists the assignments among `ids` that are visible to the caller, in no order.
+pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Assignment>]) -> Result<Vec<AssignmentRow>> {
+    let found: Vec<Found> = known!(access).filter(assignments::id.eq_any(ids.to_vec())).load(tx.conn())?;
+    assignments_of(tx, found)
+}
+
 /// Lists the assignments that are visible to the caller, newest id first.
-pub(super) fn list<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    page: PageRequest<Id<Assignment>>,
-) -> Result<Vec<AssignmentRow>> {
+pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, page: PageRequest<Id<Assignment>>) -> Result<Vec<AssignmentRow>> {
     let mut query = known!(access);
     if let Some(after) = page.after {
         query = query.filter(assignments::id.lt(after));

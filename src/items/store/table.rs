@@ -62,6 +62,8 @@ pub trait ItemTable: 'static {
     fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow) -> Result<()>;
     /// Finds the item of that id, deleted or not.
     fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemRow>>;
+    /// Lists the items among `ids`, drafts and deleted ones too, in any order.
+    fn list_all<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>>;
     /// Finds the state of an item.
     fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>>;
     /// Lists the done items among `ids`, in any order.
@@ -224,6 +226,15 @@ macro_rules! item_table {
                         .first(tx.conn())
                         .optional()?;
                     Ok(found.map(ItemRow::from))
+                }
+
+                fn list_all<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>> {
+                    let found: Vec<Stored> = $table::table
+                        .filter($table::patient_id.eq(access.patient()))
+                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .select(Stored::as_select())
+                        .load(tx.conn())?;
+                    Ok(rows(found))
                 }
 
                 fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>> {

@@ -5,7 +5,7 @@
 
 pub mod actions;
 mod routes;
-mod store;
+pub mod store;
 
 pub use routes::configure_patient;
 pub(super) use store::delete_all;

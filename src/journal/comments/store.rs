@@ -67,6 +67,24 @@ pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> R
     Ok(comments_of(tx, found)?.pop())
 }
 
+/// Lists the patient's comments among `ids`, in no order.
+pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Comment>]) -> Result<Vec<CommentRow>> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    let found: Vec<Found> = own
+        .filter(comments::id.eq_any(ids.to_vec()))
+        .select((columns::<Stored<CommentKey>>(), comments::doc))
+        .load(tx.conn())?;
+    comments_of(tx, found)
+}
+
+/// Lists the comments on all of the patient's entries, by id, after `after`.
+pub fn list_all<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Id<Comment>, rows: i64) -> Result<Vec<CommentRow>> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::id.gt(after));
+    let found: Vec<Found> =
+        own.order(comments::id).limit(rows).select((columns::<Stored<CommentKey>>(), comments::doc)).load(tx.conn())?;
+    comments_of(tx, found)
+}
+
 /// Lists the comments of an entry, oldest first; of one thread, or of all.
 pub(super) fn list<A>(
     tx: &mut Tx<'_>,

@@ -11,9 +11,6 @@ use crate::planning::{DropReason, Dropped, Planned, Protocols};
 use crate::prompts::model::StoredPrompt;
 use crate::schedule::rendering::{PlaceholderValues, text};
 
-/// The cause that a patient is not told: a therapist's caution.
-const WITHHELD: &str = "withheld";
-
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PromptView {
@@ -158,7 +155,7 @@ impl PromptView {
             infusion_id: planned.anchor.map(Id::uuid),
             response_id: planned.returns.map(Id::uuid),
             why: word(&planned.why),
-            cause: prompt.cause().filter(|cause| *cause != WITHHELD).map(str::to_owned),
+            cause: prompt.cause_for_patient().map(str::to_owned),
             delivered_at: prompt.delivered_at,
             answered_at: prompt.doc.answered_at,
             answer_id: prompt.doc.answer_id,

@@ -8,6 +8,7 @@ mod infusions;
 mod journal;
 mod prompts;
 mod server;
+mod sync;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -155,6 +156,9 @@ impl World {
 impl Asker<'_> {
     async fn ask(&self, operation: &str) -> Option<Ask> {
         if let Some(ask) = server::ask(operation) {
+            return Some(ask);
+        }
+        if let Some(ask) = sync::ask(self, operation) {
             return Some(ask);
         }
         if let Some(ask) = identity::ask(self, operation).await {
