@@ -144,9 +144,9 @@ fn last_numbers(tx: &mut Tx<'_>, access: &Access<Read>, kind: Kind, ids: &[Id<An
     changes::last_numbers(tx, access.patient(), kind.entity(), ids)
 }
 
-/// Reads the things that changed in `(seq, head]`, each once, with its last number.
-fn changed(tx: &mut Tx<'_>, access: &Access<Read>, (seq, head): (i64, i64), limit: usize) -> Result<Page> {
-    let rows = changes::list_numbered(tx, access.patient(), (seq, head), WALK)?;
+/// Reads the things that changed in `(since, head]`, each once, with its last number.
+fn changed(tx: &mut Tx<'_>, access: &Access<Read>, (since, head): (i64, i64), limit: usize) -> Result<Page> {
+    let rows = changes::list_numbered(tx, access.patient(), (since, head), WALK)?;
     let end = match rows.last() {
         Some(last) if i64::try_from(rows.len()).is_ok_and(|read| read >= WALK) => last.seq,
         _ => head,
@@ -155,11 +155,11 @@ fn changed(tx: &mut Tx<'_>, access: &Access<Read>, (seq, head): (i64, i64), limi
     let mut found = held_of(tx, access, wanted.iter().take(limit))?;
     let (mut items, mut room) = (Vec::new(), Room::new(limit));
     for (kind, Numbered { seq, id, .. }) in wanted {
-        let held = found.remove(&(kind, id)).unwrap_or_else(|| Held::gone(kind, id));
-        if !room.take(held.bytes) {
+        let thing = found.remove(&(kind, id)).unwrap_or_else(|| Held::gone(kind, id));
+        if !room.take(thing.bytes) {
             return Ok((items, Progress::Since(seq - 1)));
         }
-        items.push((seq, held));
+        items.push((seq, thing));
     }
     Ok((items, Progress::Since(end)))
 }
