@@ -155,7 +155,8 @@ pub fn own_answer<T: ItemPresenter, A>(
 ) -> Result<ItemWithContext> {
     let row = row.map_or_else(|| actions::get::<T, _>(tx, access, id), Ok)?;
     // Nobody has opened a new item.
-    let openings = if row.version > 1 { grants::store::list_openings(tx, access, row.id)? } else { Vec::new() };
+    let openings =
+        if row.version > 1 { grants::store::list_openings(tx, access, (T::ENTITY, row.id))? } else { Vec::new() };
     Ok((Visible { row, shared: None, openings: Some(openings) }, course::background(tx, access)?))
 }
 
@@ -167,7 +168,7 @@ pub fn own_answer<T: ItemPresenter, A>(
 pub fn answer<T: ItemPresenter, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<ItemWithContext> {
     if access.is_owner() {
         let row = actions::get::<T, _>(tx, access, id)?;
-        let openings = Some(grants::store::list_openings(tx, access, id.any())?);
+        let openings = Some(grants::store::list_openings(tx, access, (T::ENTITY, id.any()))?);
         return Ok((Visible { row, shared: None, openings }, course::background(tx, access)?));
     }
     let (row, sections) = actions::get_shared::<T, _>(tx, access, id)?;

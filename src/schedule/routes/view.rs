@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::kernel::Id;
 use crate::planning::reasons::dropped_in_words;
 use crate::planning::{DropReason, Dropped, Planned, Protocols};
-use crate::prompts::model::StoredPrompt;
+use crate::prompts::model::{AnswerId, StoredPrompt};
 use crate::schedule::rendering::{PlaceholderValues, text};
 
 /// The cause that a patient is not told: a therapist's caution.
@@ -161,7 +161,7 @@ impl PromptView {
             cause: prompt.cause().filter(|cause| *cause != WITHHELD).map(str::to_owned),
             delivered_at: prompt.delivered_at,
             answered_at: prompt.doc.answered_at,
-            answer_id: prompt.doc.answer_id,
+            answer_id: prompt.doc.answer_id.map(AnswerId::uuid),
             version: prompt.version,
         };
         Self {
