@@ -1,8 +1,9 @@
 //! PostgreSQL threads: one connection each, one unit at a time.
 //!
 //! READ COMMITTED with row locks for writes, one snapshot for reads. A deadlock or a connection lost before COMMIT
-//! runs the unit again; a connection lost *during* COMMIT leaves its outcome unknown: 503, and the client's retry is
-//! safe. While the server is away, units answer 503 at once instead of waiting for it.
+//! runs the unit again; a write whose connection is lost *during* COMMIT has an unknown outcome: 503, and the client's
+//! retry is safe. A read has changed nothing and runs again. While the server is away, units answer 503 at once instead
+//! of waiting for it; a server that ends a connection while it is being opened is not away.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,6 +26,9 @@ type Manager = <AnyConnection as Connection>::TransactionManager;
 const ATTEMPTS: u32 = 4;
 /// The time between two attempts to reach a server that is away.
 const RECONNECT: Duration = Duration::from_millis(250);
+
+/// The words of libpq for a connection that the server has ended while it was being opened.
+const ENDED: [&str; 2] = ["server closed the connection", "terminating connection"];
 
 /// Opens a connection with the settings that every unit relies on.
 pub(super) fn connect(url: &str) -> Result<PgConnection> {
@@ -85,6 +89,10 @@ impl Link {
             }
             let mut conn = match self.connection() {
                 Ok(conn) => conn,
+                Err(error @ Error::Transient(_)) => {
+                    last = error;
+                    continue;
+                }
                 Err(error) => {
                     last = error;
                     break;
@@ -109,6 +117,8 @@ impl Link {
         job.finish(Err(last));
     }
 
+    /// Returns a connection. [`Error::Transient`] when the server has ended it meanwhile, [`Error::Unavailable`] when
+    /// the server is away.
     fn connection(&mut self) -> Result<AnyConnection> {
         if let Some(conn) = self.conn.take() {
             return Ok(conn);
@@ -121,6 +131,7 @@ impl Link {
                 self.failed = None;
                 Ok(AnyConnection::Pg(conn))
             }
+            Err(error) if ENDED.iter().any(|text| error.to_string().contains(text)) => Err(error),
             Err(error) => {
                 tracing::error!(%error, "the database cannot be reached");
                 self.failed = Some(Instant::now());
@@ -138,6 +149,7 @@ fn run(conn: &mut AnyConnection, job: &mut dyn Job, read_only: bool) -> CommitOu
     match job.run(conn) {
         Ok(()) => match Manager::commit_transaction(conn) {
             Ok(()) => CommitOutcome::Ended { end: Ok(()), broken: false },
+            Err(error) if read_only => CommitOutcome::Again { error: error.into(), broken: true },
             Err(error) => match Error::from(error) {
                 // The connection is alive, so the COMMIT was refused; a serialization failure rolls back.
                 error @ Error::Transient(_) if conn.batch_execute("SELECT 1").is_ok() => {

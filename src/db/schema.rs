@@ -378,8 +378,9 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
-    openings (patient_id, item_id, account_id) {
+    openings (patient_id, entity, item_id, account_id) {
         patient_id -> Uid,
+        entity -> Integer,
         item_id -> Uid,
         account_id -> Uid,
         opened_at -> TimestampTz,

@@ -15,7 +15,7 @@ use crate::items::actions as items;
 use crate::items::{Item, ItemTable as _};
 use crate::kernel::id::Response;
 use crate::kernel::{Code, Error, Fields, Id, Result, Standing};
-use crate::prompts;
+use crate::prompts::{self, model::AnswerId};
 use crate::settings::settings_or_default;
 
 const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
@@ -94,7 +94,7 @@ impl Item for Responses {
         }
         if let Some(prompt) = now.prompt_id
             && before.and_then(|before| before.circumstances.prompt_id) != Some(prompt)
-            && !prompts::actions::answered(tx, access, prompt, now.occurred_at, id.uuid())?
+            && !prompts::actions::answered(tx, access, prompt, now.occurred_at, AnswerId::ExerciseResponse(id))?
         {
             return Err(Error::field("/prompt_id", NOT_YOUR_PROMPT));
         }

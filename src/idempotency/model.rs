@@ -69,6 +69,11 @@ impl<T> Outcome<T> {
         Self { done, value: None, replayed: true }
     }
 
+    /// Whether this unit made the thing.
+    pub const fn is_new(&self) -> bool {
+        !self.replayed && self.done.status == 201
+    }
+
     /// Returns 201: it was made.
     pub fn created<K>(id: Id<K>, value: T) -> Self {
         Self::new(RecordedOutcome::created(id.uuid()), Some(value))

@@ -326,7 +326,7 @@ pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>
 /// [`Error::NotFound`] when they may not see it.
 pub fn mark_opened<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>) -> Result<Timestamp> {
     let _visible = get_shared::<T, _>(tx, access, id)?;
-    grants::store::insert_opening(tx, access, id.any(), access.account()?)
+    grants::store::insert_opening(tx, access, (T::ENTITY, id.any()), access.account()?)
 }
 
 /// Purges up to `most` items that were deleted thirty days before `now`: header, sections, revisions, openings and
@@ -348,7 +348,7 @@ pub fn purge<T: Item>(
         crate::care::write_scope::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
             access.frees(Bytes { text: *text, comments: 0 });
             store::delete_revisions(tx, access, *id, &numbers)?;
-            grants::store::delete_openings(tx, access, *id)?;
+            grants::store::delete_openings(tx, access, (T::ENTITY, *id))?;
             grants::drop_item(tx, access, T::grants(), *id)?;
             also(tx, access, *id)
         })?;

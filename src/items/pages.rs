@@ -13,6 +13,7 @@ use crate::care::grants;
 use crate::care::{Access, Door};
 use crate::course::{self, ContextSource, SealedContextSource};
 use crate::db::Tx;
+use crate::idempotency::Outcome;
 use crate::kernel::id::{Any, Patient};
 pub(super) use crate::kernel::page::BYTES;
 use crate::kernel::page::{Page, PageRequest};
@@ -142,7 +143,7 @@ fn open_listed<T: ItemPresenter, F: Filter<T>>(
 /// The result of a unit on one item, still sealed.
 pub type ItemWithContext = (Visible, SealedContextSource);
 
-/// Returns the answer of a change, for the owner: `row`, or for a replay the present state.
+/// Returns the answer of a change, for the owner: what the unit made or changed, or for a replay the present state.
 ///
 /// # Errors
 ///
@@ -150,12 +151,12 @@ pub type ItemWithContext = (Visible, SealedContextSource);
 pub fn own_answer<T: ItemPresenter, A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
-    id: Id<T::Id>,
-    row: Option<ItemRow>,
+    outcome: Outcome<ItemRow>,
 ) -> Result<ItemWithContext> {
-    let row = row.map_or_else(|| actions::get::<T, _>(tx, access, id), Ok)?;
+    let is_new = outcome.is_new();
+    let row = outcome.or_get(|id| actions::get::<T, _>(tx, access, id))?;
     // Nobody has opened a new item.
-    let openings = if row.version > 1 { grants::store::list_openings(tx, access, row.id)? } else { Vec::new() };
+    let openings = if is_new { Vec::new() } else { grants::store::list_openings(tx, access, (T::ENTITY, row.id))? };
     Ok((Visible { row, shared: None, openings: Some(openings) }, course::background(tx, access)?))
 }
 
@@ -167,7 +168,7 @@ pub fn own_answer<T: ItemPresenter, A>(
 pub fn answer<T: ItemPresenter, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>) -> Result<ItemWithContext> {
     if access.is_owner() {
         let row = actions::get::<T, _>(tx, access, id)?;
-        let openings = Some(grants::store::list_openings(tx, access, id.any())?);
+        let openings = Some(grants::store::list_openings(tx, access, (T::ENTITY, id.any()))?);
         return Ok((Visible { row, shared: None, openings }, course::background(tx, access)?));
     }
     let (row, sections) = actions::get_shared::<T, _>(tx, access, id)?;

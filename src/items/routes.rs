@@ -54,7 +54,7 @@ async fn change<T: ItemPresenter, I, B, C: Send + 'static>(
     work: impl FnMut(&mut Tx<'_>, &Access<Write>, &C) -> Result<Outcome<ItemRow>> + Send + 'static,
 ) -> Result<Reply> {
     let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<ItemRow>| {
-        pages::own_answer::<T, _>(tx, access, outcome.id()?, outcome.value)
+        pages::own_answer::<T, _>(tx, access, outcome)
     };
     door.change(act, request, parse, work, show).await?.reply(|answer| {
         let view = show_item::<T, _>(door, &answer, manner)?;

@@ -14,7 +14,7 @@ use crate::items::Item;
 use crate::items::actions as items;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Fields, Id, Result};
-use crate::prompts;
+use crate::prompts::{self, model::AnswerId};
 
 const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 
@@ -69,7 +69,7 @@ impl Item for Entries {
         let before = old.map(|old| &old.header).filter(|old| !old.circumstances.draft);
         if let Some(prompt) = now.prompt_id
             && before.and_then(|before| before.circumstances.prompt_id) != Some(prompt)
-            && !prompts::actions::answered(tx, access, prompt, now.occurred_at, id.uuid())?
+            && !prompts::actions::answered(tx, access, prompt, now.occurred_at, AnswerId::Entry(id))?
         {
             return Err(Error::field("/prompt_id", NOT_YOUR_PROMPT));
         }

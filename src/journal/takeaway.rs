@@ -20,10 +20,9 @@ const QUOTED: usize = 140;
 /// # Errors
 ///
 /// When the entries cannot be read.
-pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[uuid::Uuid]) -> Result<Option<String>> {
+pub fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, answers: &[Id<Entry>]) -> Result<Option<String>> {
     let (keys, patient) = (access.keys()?, access.patient());
-    let answers: Vec<Id<Entry>> = answers.iter().copied().map(Id::from_uuid).collect();
-    for (id, tags) in list_tagged(tx, access, &answers, MOST)? {
+    for (id, tags) in list_tagged(tx, access, answers, MOST)? {
         let tags = || open_section::<Entries, Vec<String>>(keys, (patient, id.any()), "tags", &tags);
         let tags = || Error::skip_damaged(tags()).map(|tags| tags.flatten().unwrap_or_default());
         if !answers.contains(&id) && !tags()?.iter().any(|tag| is_takeaway(tag)) {

@@ -3,7 +3,7 @@
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::model::{DeliveryStage, PromptEvent, StoredPrompt};
+use super::model::{AnswerId, DeliveryStage, PromptEvent, StoredPrompt};
 use super::store;
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
@@ -25,8 +25,8 @@ pub enum PromptAction {
     Complete {
         /// The instant of the answer, by the patient's clock.
         occurred_at: Timestamp,
-        /// The id of the entry or response.
-        answer: Option<uuid::Uuid>,
+        /// The entry or response.
+        answer: Option<AnswerId>,
     },
     /// The patient does not want it.
     Skip {
@@ -151,7 +151,7 @@ pub fn answered(
     access: &Access<Write>,
     id: Id<Prompt>,
     occurred_at: Timestamp,
-    answer: uuid::Uuid,
+    answer: AnswerId,
 ) -> Result<bool> {
     let Some(found) = Error::skip_damaged(store::find(tx, access, id))? else { return Ok(true) };
     match found {

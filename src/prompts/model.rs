@@ -2,8 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::kernel::id::Prompt;
+use crate::kernel::id::{Entry, Prompt, Response};
 use crate::kernel::{Id, Zone};
 use crate::planning::{Existing, Hold, PastPrompt, Planned, PromptKind};
 
@@ -83,6 +84,34 @@ pub struct Event {
     pub cause: Option<String>,
 }
 
+/// The id of the thing that answered a prompt, with its kind: an entry and a response may have the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerId {
+    /// An entry.
+    Entry(Id<Entry>),
+    /// An exercise response.
+    ExerciseResponse(Id<Response>),
+}
+
+impl AnswerId {
+    /// Returns its id, without its kind.
+    pub const fn uuid(self) -> Uuid {
+        match self {
+            Self::Entry(id) => id.uuid(),
+            Self::ExerciseResponse(id) => id.uuid(),
+        }
+    }
+
+    /// Returns the entry, if it is one.
+    pub const fn entry(self) -> Option<Id<Entry>> {
+        match self {
+            Self::Entry(id) => Some(id),
+            Self::ExerciseResponse(_) => None,
+        }
+    }
+}
+
 /// The sealed document of a prompt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PromptDoc {
@@ -91,9 +120,9 @@ pub struct PromptDoc {
     /// Its history, oldest first.
     #[serde(default)]
     pub history: Vec<Event>,
-    /// The id of the entry or response that answered it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer_id: Option<uuid::Uuid>,
+    /// The entry or response that answered it. Documents from before it had a kind have it under another name.
+    #[serde(default, rename = "answer", skip_serializing_if = "Option::is_none")]
+    pub answer_id: Option<AnswerId>,
     /// The instant of the answer, by the patient's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<Timestamp>,

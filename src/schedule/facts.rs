@@ -259,6 +259,6 @@ pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Proto
     let range = (shift(access.now(), -KEPT), access.now());
     let list = prompts::list_opened(tx, access, range, MOST)?.list;
     let giving = list.iter().filter(|prompt| gives(protocols, prompt, Prerequisite::Takeaway));
-    let answers: Vec<_> = giving.filter_map(|prompt| prompt.doc.answer_id).collect();
+    let answers: Vec<_> = giving.filter_map(|prompt| prompt.doc.answer_id?.entry()).collect();
     journal::takeaway(tx, access, &answers)
 }

@@ -8,6 +8,7 @@ use diesel::dsl::{exists, min};
 use diesel::prelude::*;
 use jiff::Timestamp;
 
+use crate::care::grants::Sections;
 use crate::care::store::find_patient;
 use crate::care::{Access, Write};
 use crate::changes::Entity;
@@ -54,9 +55,12 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
         .filter(entries::patient_id.eq(patient))
         .filter(entries::deleted_at.is_null())
         .filter(entries::draft.eq(false));
+    let (least, more) = Sections::ENTRY.range();
     let shared = grant_items::table
         .inner_join(grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(patient))))
         .filter(grant_items::patient_id.eq(patient))
+        .filter(grants::sections.ge(least))
+        .filter(grants::sections.lt(more))
         .filter(grants::closed_at.is_null())
         .filter(grants::expires_at.is_null().or(grants::expires_at.gt(now)))
         .select(grant_items::item_id);
@@ -103,12 +107,15 @@ pub fn awaits_activity<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
 /// [`holds`] may have changed. They may, unless the newest two entries are closed to everybody. It runs after every such
 /// write: it is cheap, and errs towards true.
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
+    let (least, more) = Sections::ENTRY.range();
     let opened = grant_items::table
         .inner_join(
             grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(grant_items::patient_id))),
         )
         .filter(grant_items::patient_id.eq(entries::patient_id))
         .filter(grant_items::item_id.eq(entries::id))
+        .filter(grants::sections.ge(least))
+        .filter(grants::sections.lt(more))
         .filter(grants::closed_at.is_null());
     let awaits = patients::table.filter(patients::id.eq(access.patient())).select(patients::awaits_activity);
     let newest: Vec<(bool, Option<bool>)> = Both(

@@ -10,7 +10,7 @@ use afterglow::kernel::{Code, Error, Result};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-use crate::support::database::{Count, Database, on_postgres};
+use crate::support::database::{Count, Database, on_postgres, postgres_url};
 
 fn insert(tx: &mut Tx<'_>, name: &str) -> Result<()> {
     diesel::insert_into(settings::table)
@@ -339,6 +339,32 @@ async fn postgres_a_connection_lost_during_commit_is_not_retried() {
     assert_eq!(end.unwrap_err().code(), Code::Unavailable);
     assert_eq!(runs.load(Ordering::SeqCst), 1, "nobody knows whether the commit happened: it is not run again");
     db.write(|tx| insert(tx, "works again")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_a_read_whose_connection_is_lost_before_its_end_is_answered_and_a_write_is_not() {
+    let Some(server) = postgres_url() else { return };
+    let database = Database::fresh();
+    let db = database.open();
+    db.write(|tx| insert(tx, "there")).await.unwrap();
+    // A unit that has done its work when its connection is ended: what is left is the COMMIT.
+    let unit = |runs: &Arc<AtomicU32>| {
+        let (server, runs) = (server.clone(), Arc::clone(runs));
+        move |tx: &mut Tx<'_>| {
+            let found: Vec<String> = settings::table.select(settings::name).load(tx.conn())?;
+            if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+                let pid = diesel::sql_query("SELECT pg_backend_pid()::bigint AS n").get_result::<Count>(tx.conn())?.n;
+                let mut admin = PgConnection::establish(&server).unwrap();
+                let end = format!("SELECT pg_terminate_backend({pid}, 5000)");
+                admin.batch_execute(&end).unwrap();
+            }
+            Ok(found)
+        }
+    };
+    let (reads, writes) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    assert_eq!(db.read(unit(&reads)).await.unwrap(), ["there"]);
+    assert_eq!(db.write(unit(&writes)).await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!((reads.load(Ordering::SeqCst), writes.load(Ordering::SeqCst)), (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ use serde_json::json;
 
 use crate::support::app::{TestApp, new_id};
 use crate::support::dreams::{self, Dreams};
+use crate::support::journal::{reflection, two};
 
 /// What a migration would say.
 const TABLE: &str = "CREATE TABLE dreams ( patient_id ID NOT NULL, id ID NOT NULL, version NUMBER NOT NULL, \
@@ -132,6 +133,31 @@ async fn a_third_kind_is_purged_with_its_revisions() {
     assert_eq!(left(&app).await, (true, 1), "it can be undeleted for thirty days");
     app.wait(SignedDuration::from_hours(2));
     assert_eq!(left(&app).await, (false, 0));
+}
+
+#[actix_web::test]
+async fn a_third_kind_is_not_taken_for_an_entry_of_its_id() {
+    let app = app_that_knows_dreams().await;
+    let (theo, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    let dream = format!("/extra/patients/me/dreams/{id}");
+    let body = json!({ "occurred_at": "2026-03-10T06:30:00+01:00", "story": "I flew." });
+    ann.put(&dream, body).send().await.created();
+    ann.opens(&id, &["text"], &theo).await;
+    theo.act(&ann.of_theirs(&format!("/entries/{id}/opened"))).send().await.ok();
+    let seen = ann.entry(&id).await.ok().body["seen_by"].clone();
+    assert_eq!(seen.as_array().unwrap().len(), 1, "{seen}");
+    assert_eq!(ann.get(&dream).send().await.ok().body["seen_by"], json!([]));
+
+    ann.delete(&dream).send().await.no_content();
+    app.wait(SignedDuration::from_hours(24 * 30 + 1));
+    let state = &app.server.state;
+    let (planner, now) = (Arc::clone(&state.planner), app.now());
+    let unit = move |tx: &mut afterglow::db::Tx<'_>| purge::<Dreams>(tx, planner.as_ref(), (now, 10), |_, _, _| Ok(()));
+    assert_eq!(state.db.write(unit).await.unwrap(), 1);
+    let left = ann.entry(&id).await.ok();
+    assert_eq!((left.text("/text/title"), &left.body["seen_by"]), ("Lake".to_owned(), &seen));
+    theo.reads(&ann, &format!("/entries/{id}")).await.ok();
 }
 
 #[test]

@@ -82,6 +82,7 @@ mod sandbox_faults;
 mod sandbox_posture;
 mod server;
 mod sessions;
+mod shared_ids;
 mod sharing;
 mod statements;
 mod story;

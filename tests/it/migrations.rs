@@ -11,7 +11,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::SqliteConnection;
 
-use crate::support::database::Database;
+use crate::support::database::{Count, Database, on_postgres};
+use crate::support::sql::Sql;
 
 /// Every table, with every column and whether it may be null.
 type Tables = BTreeMap<String, BTreeMap<String, bool>>;
@@ -205,7 +206,7 @@ fn empty() -> Database {
 
 #[test]
 fn a_migration_that_was_killed_half_way_runs_again() {
-    let name = if crate::support::database::on_postgres() { "postgres" } else { "sqlite" };
+    let name = if on_postgres() { "postgres" } else { "sqlite" };
     let sql = written(name).into_values().next().unwrap();
     let statements: Vec<&str> = sql.split_inclusive(';').collect();
     for part in [1, statements.len() / 2, statements.len() - 1] {
@@ -259,4 +260,45 @@ fn a_keyring_is_not_taken_for_a_database_nor_the_other_way_round() {
         assert!(migrate::run(&database.backend, second).is_err(), "{second:?} into {first:?}");
         assert_eq!(Conn::to(&database.backend).tables(), before);
     }
+}
+
+#[test]
+fn openings_from_before_they_had_a_kind_are_kept_for_every_kind_of_their_id() {
+    let postgres = on_postgres();
+    let (name, bytes, time) =
+        if postgres { ("postgres", "'\\x00'", "'2026-03-10Z'") } else { ("sqlite", "x'00'", "0") };
+    let id = |n: u8| if postgres { format!("'{}'", uuid::Uuid::from_u128(n.into())) } else { format!("x'{n:032x}'") };
+    let database = empty();
+    let mut conn = Conn::to(&database.backend);
+    let (older, newer): (Vec<_>, Vec<_>) =
+        written(name).into_iter().partition(|(version, _)| version.as_str() < "00000000000020");
+    older.iter().for_each(|(_, sql)| conn.run(sql));
+    let item = |table: &str, sections: &[&str], n: u8| {
+        let revisions: String = sections.iter().map(|section| format!(", {section}_rev")).collect();
+        let zeros = ", 0".repeat(sections.len());
+        format!(
+            "INSERT INTO {table} (patient_id, id, version, meta, meta_rev{revisions}, draft, occurred_at, received_at, \
+             updated_at) VALUES ({}, {}, 1, {bytes}, 1{zeros}, FALSE, {time}, {time}, {time})",
+            id(1),
+            id(n)
+        )
+    };
+    for n in [5, 6] {
+        conn.run(&item("entries", &["text", "mood", "tags", "attachments"], n));
+    }
+    for n in [6, 7] {
+        conn.run(&item("exercise_responses", &["answers", "distress"], n));
+    }
+    for n in [5, 6, 7] {
+        conn.run(&format!("INSERT INTO openings VALUES ({}, {}, {}, {time})", id(1), id(n), id(9)));
+    }
+    newer.iter().for_each(|(_, sql)| conn.run(sql));
+    let mut outside = Sql::open(&database.backend);
+    let mut count = |of: String| outside.rows::<Count>(&format!("SELECT count(*) AS n FROM openings {of}"))[0].n;
+    for (kind, n) in [(1, 5), (1, 6), (9, 6), (9, 7)] {
+        let (patient, item, reader) = (id(1), id(n), id(9));
+        let this = format!("patient_id = {patient} AND item_id = {item} AND account_id = {reader}");
+        assert_eq!(count(format!("WHERE entity = {kind} AND opened_at = {time} AND {this}")), 1, "{kind} {n}");
+    }
+    assert_eq!(count(String::new()), 4);
 }

@@ -1,19 +1,23 @@
-//! R3: PostgreSQL goes away under load and comes back. And a server that is asked to stop finishes what it took.
+//! R3: PostgreSQL goes away under load and comes back; a read is then run again. And a server that is asked to stop finishes what it took.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use afterglow::db::Backend;
+use afterglow::db::{Backend, Db, Tx};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
 
 use crate::kills::{Ledger, resend, verify, write};
+use crate::support::app::TestApp;
 use crate::support::child::{self, Child, Web, first_run_code, run};
-use crate::support::database::{Database, postgres_url};
+use crate::support::database::{Count, Database, postgres_url};
+use crate::support::journal::{reflection, two};
 
 /// Ends every connection to the database but our own.
 fn terminate(admin: &mut PgConnection, name: &str) {
@@ -104,6 +108,69 @@ async fn r3_backends_killed_under_load_lose_nothing_acknowledged_and_come_back()
     child.kill();
     let (status, said) = run(&database, &["audit", "verify"]);
     assert!(status.success(), "{said}");
+}
+
+#[actix_web::test]
+async fn reads_are_answered_whenever_the_backends_are_killed() {
+    let Some(server) = postgres_url() else { return };
+    let app = TestApp::start().await;
+    let Backend::Postgres(url) = &app.database.backend else { panic!("not on PostgreSQL") };
+    let name = url.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
+    let (_theo, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let admin = Arc::new(Mutex::new(PgConnection::establish(&server).unwrap()));
+    let kill = || {
+        let (admin, name) = (Arc::clone(&admin), name.clone());
+        actix_web::rt::task::spawn_blocking(move || terminate(&mut admin.lock().unwrap(), &name))
+    };
+    let reads = || join_all((0..10).map(|_| ann.entry(&entry)));
+    for round in 0..40 {
+        let before = reads().await;
+        kill().await.unwrap();
+        let between = reads().await;
+        let (meanwhile, killed) = futures_util::future::join(reads(), kill()).await;
+        killed.unwrap();
+        for (when, answers) in [("before", before), ("after", between), ("while", meanwhile)] {
+            let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+            assert_eq!(statuses, [200; 10], "round {round}, {when} they were killed");
+        }
+    }
+}
+
+/// A way to the test's PostgreSQL server that ends the first `ended` connections while they are being opened; the port.
+async fn way_that_ends(ended: usize) -> u16 {
+    let server = postgres_url().unwrap();
+    let (host, _) = server.split_once('@').unwrap().1.split_once('/').unwrap();
+    let host = host.to_owned();
+    let way = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = way.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for turn in 0.. {
+            let (mut from, _) = way.accept().await.unwrap();
+            if turn < ended {
+                // What libpq says first is read, so that the end is no reset.
+                let _ = from.read(&mut [0; 1024]).await;
+                continue;
+            }
+            let mut to = tokio::net::TcpStream::connect(&host).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_a_connection_while_it_is_being_opened_is_not_away() {
+    if postgres_url().is_none() {
+        return;
+    }
+    let database = Database::fresh();
+    let Backend::Postgres(url) = &database.backend else { panic!("not on PostgreSQL") };
+    let (user, rest) = url.split_once('@').unwrap();
+    let port = way_that_ends(3).await;
+    let db = Db::open(Backend::Postgres(format!("{user}@127.0.0.1:{port}/{}", rest.split_once('/').unwrap().1)));
+    let count = |tx: &mut Tx<'_>| Ok(diesel::sql_query("SELECT 7::bigint AS n").get_result::<Count>(tx.conn())?.n);
+    assert_eq!(db.unwrap().read(count).await.unwrap(), 7);
 }
 
 /// A cluster of its own: a test that restarts one would disturb all others. Gone when this is.

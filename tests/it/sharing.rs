@@ -287,7 +287,9 @@ async fn closing_an_entry_leaves_a_response_of_the_same_id_open_and_the_other_wa
 async fn delivered_and_opened_are_two_facts_in_the_patients_log() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
-    let entry = ann.writes(reflection("Lake")).await;
+    let entry = new_id(&app);
+    let put = || ann.put_entry(&entry, reflection("Lake")).key("write");
+    assert_eq!(put().send().await.created().body["seen_by"], json!([]));
     ann.writes(reflection("Closed")).await;
     ann.opens(&entry, &["text"], &theo).await;
     theo.finds(&ann).await;
@@ -297,6 +299,9 @@ async fn delivered_and_opened_are_two_facts_in_the_patients_log() {
     app.wait(SignedDuration::from_mins(1));
     assert_eq!(theo.post(&path, json!({})).send().await.ok().body, first.body, "the first time counts");
     let seen = ann.entry(&entry).await.ok();
+    assert_eq!(put().send().await.created().body, seen.body, "a replay shows it as it is");
+    let again = ann.put_entry(&entry, reflection("Lake")).send().await.ok();
+    assert_eq!(again.body, seen.body, "and so does the same body");
     assert_eq!(seen.body["seen_by"], json!([{ "account_id": theo.account, "opened_at": first.body["opened_at"] }]));
     ann.post(&ann.my(&format!("/entries/{entry}/opened")), json!({})).send().await.expect(403);
     let log = ann.get(&ann.my("/access-log")).send().await.ok();

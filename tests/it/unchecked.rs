@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::sources::{Source, shipped};
+use crate::support::sources::{functions, names, shipped};
 
 /// The statements that name such a table and do not read its checked row: file, function, table, and why no changed row
 /// shows anything to anybody. An entry that is not needed fails.
@@ -87,32 +87,6 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("schedule/store.rs", "mark_all_to_plan", "patients", "the same"),
 ];
 
-/// What a file declares: its functions, macros, and short names of types, with their text.
-fn items(source: &Source) -> Vec<(String, &str)> {
-    let mut marks = Vec::new();
-    for (mark, line_start) in [("fn ", false), ("macro_rules! ", true), ("type ", true), ("authentic! {", true)] {
-        for (at, _) in source.code.match_indices(mark) {
-            let line = source.code[..at].rsplit('\n').next().unwrap();
-            let outside =
-                !line.starts_with(' ') || (mark == "fn " && line.starts_with("    ") && !line.starts_with("     "));
-            let words = line.split_whitespace().all(|word| {
-                word.starts_with("pub")
-                    || ["const", "async", "unsafe"].contains(&word)
-                    || word.starts_with("in")
-                    || word.ends_with(')')
-            });
-            if outside && words && !(line_start && line.starts_with(' ')) {
-                let name: String =
-                    source.code[at + mark.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                marks.push((at, name));
-            }
-        }
-    }
-    marks.sort();
-    let ends = marks.iter().skip(1).map(|(at, _)| *at).chain([source.code.len()]);
-    marks.iter().zip(ends).map(|((at, name), end)| (name.clone(), &source.code[*at..end])).collect()
-}
-
 /// Which table each row with a MAC is of, by the name of its type.
 fn rows() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
@@ -126,15 +100,6 @@ fn rows() -> BTreeMap<String, String> {
         }
     }
     found
-}
-
-/// Whether `text` has `word` where no longer name does.
-fn names(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back().unwrap_or(' ');
-        let after = text[at + word.len()..].chars().next().unwrap_or(' ');
-        !(before.is_alphanumeric() || before == '_' || after.is_alphanumeric() || after == '_')
-    })
 }
 
 /// Whether a function names `table`, as diesel or SQL text knows it.
@@ -154,23 +119,12 @@ fn a_statement_reads_rows_that_decide_with_their_macs_or_is_known() {
     assert_eq!(rows.len(), 12, "{rows:?}");
     let (mut faults, mut needed) = (Vec::new(), BTreeSet::new());
     for source in shipped().iter().filter(|source| source.slice() != "db") {
-        let items = items(source);
         let schema =
             source.paths().into_iter().filter(|path| path.starts_with(&["db".to_owned(), "schema".to_owned()]));
         let tables: BTreeSet<String> = schema.filter_map(|path| path.get(2).cloned()).collect();
-        for (name, text) in &items {
-            // What stands in a macro or behind a short name of a type counts as the function's.
-            let mut whole = (*text).to_owned();
-            for (other, of) in items.iter().filter(|(other, of)| !of.starts_with("fn ") && other != name) {
-                if names(text, other) {
-                    whole.push_str(of);
-                }
-            }
-            if !text.starts_with("fn ") {
-                continue;
-            }
-            for (table, row) in rows.iter().filter(|(table, _)| tables.contains(*table) && touches(&whole, table)) {
-                let reads = names(&whole, &format!("Stored<{row}>"));
+        for (name, whole) in &functions(source) {
+            for (table, row) in rows.iter().filter(|(table, _)| tables.contains(*table) && touches(whole, table)) {
+                let reads = names(whole, &format!("Stored<{row}>"));
                 let writes = whole.contains(".signed(");
                 if reads || writes {
                     continue;

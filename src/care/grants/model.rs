@@ -73,7 +73,7 @@ impl Sections {
 
     /// Returns the stored bits of grants of some of these sections: from the first number to below the second. The
     /// sections must be those of one kind of thing, whose bits stand side by side.
-    pub(super) const fn range(self) -> (i32, i32) {
+    pub const fn range(self) -> (i32, i32) {
         match self.0 {
             0 => (0, 0),
             bits if bits < Self::BY_RULE => (1, 2 * Self::BY_RULE),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::kernel::Id;
 use crate::planning::reasons::dropped_in_words;
 use crate::planning::{DropReason, Dropped, Planned, Protocols};
-use crate::prompts::model::StoredPrompt;
+use crate::prompts::model::{AnswerId, StoredPrompt};
 use crate::schedule::rendering::{PlaceholderValues, text};
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
@@ -158,7 +158,7 @@ impl PromptView {
             cause: prompt.cause_for_patient().map(str::to_owned),
             delivered_at: prompt.delivered_at,
             answered_at: prompt.doc.answered_at,
-            answer_id: prompt.doc.answer_id,
+            answer_id: prompt.doc.answer_id.map(AnswerId::uuid),
             version: prompt.version,
         };
         Self {

@@ -208,6 +208,54 @@ pub fn shipped() -> Vec<Source> {
     all().into_iter().filter(|source| !tests(source)).collect()
 }
 
+/// The functions of a file with their text. What stands in a macro or behind a short name of a type counts as that of
+/// each function that names it.
+pub fn functions(source: &Source) -> Vec<(String, String)> {
+    let items = items(source);
+    let (functions, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(_, text)| text.starts_with("fn "));
+    let whole = |(name, text): (String, &str)| {
+        let named = others.iter().filter(|(other, _)| *other != name && names(text, other));
+        let whole = named.fold(text.to_owned(), |whole, (_, of)| whole + of);
+        (name, whole)
+    };
+    functions.into_iter().map(whole).collect()
+}
+
+/// What a file declares: its functions, macros, and short names of types, with their text.
+fn items(source: &Source) -> Vec<(String, &str)> {
+    let mut marks = Vec::new();
+    for (mark, line_start) in [("fn ", false), ("macro_rules! ", true), ("type ", true), ("authentic! {", true)] {
+        for (at, _) in source.code.match_indices(mark) {
+            let line = source.code[..at].rsplit('\n').next().unwrap();
+            let outside =
+                !line.starts_with(' ') || (mark == "fn " && line.starts_with("    ") && !line.starts_with("     "));
+            let words = line.split_whitespace().all(|word| {
+                word.starts_with("pub")
+                    || ["const", "async", "unsafe"].contains(&word)
+                    || word.starts_with("in")
+                    || word.ends_with(')')
+            });
+            if outside && words && !(line_start && line.starts_with(' ')) {
+                let name: String =
+                    source.code[at + mark.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                marks.push((at, name));
+            }
+        }
+    }
+    marks.sort();
+    let ends = marks.iter().skip(1).map(|(at, _)| *at).chain([source.code.len()]);
+    marks.iter().zip(ends).map(|((at, name), end)| (name.clone(), &source.code[*at..end])).collect()
+}
+
+/// Whether `text` has `word` where no longer name does.
+pub fn names(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back().unwrap_or(' ');
+        let after = text[at + word.len()..].chars().next().unwrap_or(' ');
+        !(before.is_alphanumeric() || before == '_' || after.is_alphanumeric() || after == '_')
+    })
+}
+
 /// The text with comments and the content of strings blanked; lines stay where they are.
 fn plain(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();

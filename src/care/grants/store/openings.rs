@@ -1,10 +1,12 @@
-//! Openings: the first time that a reader opened an item in person. An app's fetch is not one.
+//! Openings: the first time that a reader opened an item in person. An app's fetch is not one. An item is named by its
+//! kind and its id: an entry and a response may share an id.
 
 use diesel::prelude::*;
 use jiff::Timestamp;
 
 use crate::care::Access;
 use crate::care::access::Write;
+use crate::changes::Entity;
 use crate::db::schema::openings;
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::{Account, Any};
@@ -14,13 +16,14 @@ use crate::kernel::{Id, Result};
 pub fn insert_opening(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    item: Id<Any>,
+    (kind, item): (Entity, Id<Any>),
     account: Id<Account>,
 ) -> Result<Timestamp> {
     Both(
         diesel::insert_into(openings::table)
             .values((
                 openings::patient_id.eq(access.patient()),
+                openings::entity.eq(kind.number()),
                 openings::item_id.eq(item),
                 openings::account_id.eq(account),
                 openings::opened_at.eq(At(access.now())),
@@ -30,6 +33,7 @@ pub fn insert_opening(
     .execute(tx.conn())?;
     let first: At = openings::table
         .filter(openings::patient_id.eq(access.patient()))
+        .filter(openings::entity.eq(kind.number()))
         .filter(openings::item_id.eq(item))
         .filter(openings::account_id.eq(account))
         .select(openings::opened_at)
@@ -38,9 +42,14 @@ pub fn insert_opening(
 }
 
 /// The first time at which each reader opened an item.
-pub fn list_openings<A>(tx: &mut Tx<'_>, access: &Access<A>, item: Id<Any>) -> Result<Vec<(Id<Account>, Timestamp)>> {
+pub fn list_openings<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    (kind, item): (Entity, Id<Any>),
+) -> Result<Vec<(Id<Account>, Timestamp)>> {
     let rows: Vec<(Id<Account>, At)> = openings::table
         .filter(openings::patient_id.eq(access.patient()))
+        .filter(openings::entity.eq(kind.number()))
         .filter(openings::item_id.eq(item))
         .order((openings::opened_at, openings::account_id))
         .select((openings::account_id, openings::opened_at))
@@ -49,8 +58,9 @@ pub fn list_openings<A>(tx: &mut Tx<'_>, access: &Access<A>, item: Id<Any>) -> R
 }
 
 /// Deletes the openings of an item.
-pub fn delete_openings(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>) -> Result<()> {
-    let seen = openings::table.filter(openings::patient_id.eq(access.patient())).filter(openings::item_id.eq(item));
+pub fn delete_openings(tx: &mut Tx<'_>, access: &Access<Write>, (kind, item): (Entity, Id<Any>)) -> Result<()> {
+    let own = openings::table.filter(openings::patient_id.eq(access.patient()));
+    let seen = own.filter(openings::entity.eq(kind.number())).filter(openings::item_id.eq(item));
     diesel::delete(seen).execute(tx.conn())?;
     Ok(())
 }
