@@ -65,6 +65,7 @@ mod pages;
 mod posture;
 mod preview;
 mod protocols;
+mod queries;
 mod quotes;
 mod races;
 mod readers;
