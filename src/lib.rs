@@ -44,13 +44,13 @@
 //!
 //! # One request
 //!
-//! 1. **Layers**: request id, limits, headers, log.
+//! 1. **Layers**: request id, limits, headers, log; the methods and the query parameters that the document declares.
 //! 2. **Extractors**: a [`care::Door`] (the lock is in the handler's signature), [`identity::Claimed`] or nothing;
 //!    typed path, bounded body. Only the token's signature is verified so far.
 //! 3. **Parse**: the DTO becomes domain values; all field errors at once.
 //! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
-//!    [`care::Access`], which every storage function takes; replay record; the head row of the patient is locked and
-//!    gives the change its number; objects; change row; for anybody but the patient, the audit row.
+//!    [`care::Access`], which every storage function takes; the names in the query; replay record; the head row of the
+//!    patient is locked and gives the change its number; objects; change row; for anybody but the patient, the audit row.
 //! 5. **View**: sealed rows are opened after the unit, outside the database threads. Inside it, only rows that
 //!    planning or a check needs are opened, by store functions that say so. The patient's own list of prompts counts
 //!    as planning: which rows it reads next depends on what it finds in the last. So does a reader's list of items,

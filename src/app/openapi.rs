@@ -32,7 +32,7 @@ use crate::http::{Operations, PatientRef, Problem};
             choose; the therapist reads it before the next session.\n\n[The first hour](/docs/guide) is a guide for those who \
             build an app, from registration to the first shared reflection, with every request and reply.\n\nErrors are RFC 9457 problems; `type` is a page \
             of this server. Instants are RFC 3339 in UTC. Objects are created with PUT and a client-made UUID of version 4 or 7, and \
-            changed with `If-Match`. Every unsafe operation takes an `Idempotency-Key`. Response strings with \
+            changed with `If-Match`. A query parameter that an operation does not declare is refused with 422. Every unsafe operation takes an `Idempotency-Key`. Response strings with \
             examples are open sets: an app must accept values it does not know.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),

@@ -8,7 +8,7 @@
 //! | `Door<Clinical>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
 //!
-//! Order of checks: authenticate, open, replay record, body and preconditions. A denial and an absence run the same
+//! Order of checks: authenticate, open, names in the query, replay record, body and preconditions. A denial and an absence run the same
 //! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace
 //! in the patient's log, once an hour for each person.
 
@@ -237,8 +237,17 @@ impl<L: Policy> Door<L> {
     ///
     /// # Errors
     ///
-    /// 401, 403 or 404 when the door stays shut; the errors of `f`.
+    /// 401, 403 or 404 when the door stays shut; then as [`Caller::check_query`]; the errors of `f`.
     pub async fn read<T, F>(&self, act: &'static str, mut f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>, &Access<Read>) -> Result<T> + Send + 'static,
+    {
+        let parts = Arc::clone(&self.parts);
+        self.look(act, move |tx, access| parts.caller.check_query().and_then(|()| f(tx, access))).await
+    }
+
+    async fn look<T, F>(&self, act: &'static str, mut f: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>, &Access<Read>) -> Result<T> + Send + 'static,
@@ -271,7 +280,7 @@ impl<L: Policy> Door<L> {
     pub async fn first<T>(&self, act: &'static str, asked: Result<T>) -> Result<T> {
         match asked {
             Ok(asked) => Ok(asked),
-            Err(fault) => self.read(act, |_, _| Ok(())).await.and(Err(fault)),
+            Err(fault) => self.look(act, |_, _| Ok(())).await.and(Err(fault)),
         }
     }
 
@@ -312,7 +321,8 @@ impl<L: Policy> Door<L> {
     ///
     /// # Errors
     ///
-    /// 401, 403 or 404 when the door stays shut; faults of the request; the errors of `work` and `show`.
+    /// 401, 403 or 404 when the door stays shut; then as [`Caller::check_query`]; faults of the request; the errors of
+    /// `work` and `show`.
     pub async fn change<I, B, C, T, V>(
         &self,
         act: &'static str,
@@ -330,6 +340,7 @@ impl<L: Policy> Door<L> {
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
             let Some(access) = parts.open::<L, Write>(tx, act)? else { return Ok(Err(Error::NotFound)) };
+            parts.caller.check_query()?;
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
             parts.attempt(tx, act, &access, |tx| {
                 let outcome = idempotency::run(tx, key, &mut command, |tx, command: &C| work(tx, &access, command))?;

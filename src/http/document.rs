@@ -69,10 +69,10 @@ macro_rules! sets {
 }
 
 sets! {
-    /// A public read without parameters.
-    PublicErrors = [429, 431, 500, 503];
+    /// A public read.
+    PublicErrors = [400, 422, 429, 431, 500, 503];
     /// A public read of an object that may not exist.
-    PublicFileErrors = [404, 429, 431, 500, 503];
+    PublicFileErrors = [400, 404, 422, 429, 431, 500, 503];
     /// An operation with a body and without an access token: log-in, registration, refresh.
     AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
     /// The first run: as [`AuthErrors`], and 409 the second time.

@@ -1,4 +1,4 @@
-//! The layer that answers for the methods of addresses, before the router.
+//! The layer that answers for the methods of addresses and the names of query parameters, before the router.
 
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
@@ -6,13 +6,17 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web;
+use actix_web::{HttpMessage as _, web};
 
+use super::methods::Entry;
 use super::{Settings, cors, problem};
 use crate::kernel::{Code, Error};
 
 /// Answers a request whose method its address lacks with 405, and OPTIONS with 204. Both name the methods there are. A
 /// preflight of a page that may talk to this server learns what it may send.
+///
+/// A public operation refuses a query parameter that it does not declare here. Of another operation the names are handed
+/// on to the extractors, which tell the fault to callers who have access.
 pub async fn methods(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -23,8 +27,19 @@ pub async fn methods(
     let asks = request.method() == Method::OPTIONS;
     if allowed.is_empty() || (allowed.contains(request.method()) && !asks) {
         let path = request.match_info().as_str();
-        let deprecation = settings.and_then(|settings| settings.methods.deprecation(request.method(), path)).cloned();
-        let mut response = next.call(request).await?.map_into_boxed_body();
+        let entry = settings.and_then(|settings| settings.methods.operation(request.method(), path)).cloned();
+        let Some(Entry { query, public, deprecation, .. }) = entry else {
+            return Ok(next.call(request).await?.map_into_boxed_body());
+        };
+        let fault = query.as_ref().filter(|_| public).and_then(|query| query.check(request.query_string()).err());
+        let mut response = if let Some(fault) = fault {
+            request.into_response(problem::response(&fault))
+        } else {
+            if let Some(query) = query {
+                request.extensions_mut().insert(query);
+            }
+            next.call(request).await?.map_into_boxed_body()
+        };
         if let Some(deprecation) = deprecation {
             deprecation.tell(response.headers_mut());
         }

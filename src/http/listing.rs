@@ -134,9 +134,9 @@ fn parse<F: DeserializeOwned>(request: &HttpRequest) -> Result<Listing<F>> {
         limit: Option<i64>,
         cursor: Option<String>,
     }
-    let (page, filter): (Vec<_>, Vec<_>) =
-        pairs(request.query_string())?.into_iter().partition(|(name, _)| matches!(name.as_str(), "limit" | "cursor"));
     let mut fields = Fields::new();
+    let (page, filter): (Vec<_>, Vec<_>) =
+        pairs(request, &mut fields)?.into_iter().partition(|(name, _)| matches!(name.as_str(), "limit" | "cursor"));
     let filter = fields.part(reader::parameters("query", &filter))?;
     let page = fields.part(reader::parameters("query", &page))?;
     let limit = page.as_ref().map(|Page { limit, .. }| Limit::parse(*limit));

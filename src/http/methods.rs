@@ -1,13 +1,16 @@
-//! The methods of each address.
+//! The methods of each address, and the query parameters of each operation.
 //!
 //! The framework tries one operation after the other, and would take `DELETE /invitations/accept` for that of
 //! `/invitations/{id}`. The table here is built from the OpenAPI document, so it cannot forget an operation, and is
 //! asked before the router: an address belongs to the most exact template alone.
 
 use actix_web::http::Method;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{OpenApi, RefOr};
 
 use super::deprecation::Deprecation;
+use super::query::Declared;
 
 /// The methods of every address of the server.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +19,40 @@ pub struct Methods(Vec<Address>);
 #[derive(Clone, Debug)]
 struct Address {
     template: Vec<Segment>,
-    methods: Vec<Method>,
-    deprecated: Vec<(Method, Deprecation)>,
+    operations: Vec<Entry>,
+}
+
+/// The entry of an operation.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    method: Method,
+    /// The declared query parameters; `None` for a page, whose query is not looked at.
+    pub(super) query: Option<Declared>,
+    /// Whether the operation is declared as one that needs no token.
+    pub(super) public: bool,
+    /// The announcement of a deprecated operation.
+    pub(super) deprecation: Option<Deprecation>,
+}
+
+impl Entry {
+    /// Returns the entry of an operation outside the document, which needs no token.
+    fn outside(method: &Method, query: Option<Declared>) -> Self {
+        Self { method: method.clone(), query, public: true, deprecation: None }
+    }
+
+    fn of(method: &Method, operation: &Operation) -> Self {
+        let parameters = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
+            RefOr::T(_) | RefOr::Ref(_) => None,
+        });
+        let unlocked = |needs: &Vec<SecurityRequirement>| needs.contains(&SecurityRequirement::default());
+        Self {
+            method: method.clone(),
+            query: Some(parameters.collect()),
+            public: operation.security.as_ref().is_some_and(unlocked),
+            deprecation: Deprecation::of(operation),
+        }
+    }
 }
 
 /// A segment of a template. One that is less is more exact.
@@ -40,20 +75,29 @@ impl Methods {
                 (Method::PATCH, &item.patch),
                 (Method::DELETE, &item.delete),
             ];
-            let there = || operations.iter().filter_map(|(method, one)| Some((method.clone(), one.as_ref()?)));
-            table.0.push(Address {
-                template: segments(template),
-                methods: there().map(|(method, _)| method).collect(),
-                deprecated: there().filter_map(|(method, one)| Some((method, Deprecation::of(one)?))).collect(),
-            });
+            let operations = operations.iter().filter_map(|(method, one)| Some(Entry::of(method, one.as_ref()?)));
+            table.0.push(Address { template: segments(template), operations: operations.collect() });
         }
         table.sorted()
     }
 
-    /// Adds an address outside the document. `{name}` is one segment, `{name:.*}` the rest.
+    /// Adds an address outside the document, such as that of a page, whose query is not looked at. `{name}` is one
+    /// segment, `{name:.*}` the rest.
     #[must_use]
-    pub fn with(mut self, template: &str, methods: &[Method]) -> Self {
-        self.0.push(Address { template: segments(template), methods: methods.to_vec(), deprecated: Vec::new() });
+    pub fn with(self, template: &str, methods: &[Method]) -> Self {
+        self.with_entries(template, methods.iter().map(|method| Entry::outside(method, None)))
+    }
+
+    /// Adds an address outside the document, with the query parameters of each method.
+    #[must_use]
+    pub fn with_operations(self, template: &str, operations: &[(Method, &[&str])]) -> Self {
+        let names = |query: &[&str]| query.iter().map(|name| (*name).to_owned()).collect();
+        let entries = operations.iter().map(|(method, query)| Entry::outside(method, Some(names(query))));
+        self.with_entries(template, entries)
+    }
+
+    fn with_entries(mut self, template: &str, entries: impl Iterator<Item = Entry>) -> Self {
+        self.0.push(Address { template: segments(template), operations: entries.collect() });
         self.sorted()
     }
 
@@ -67,19 +111,19 @@ impl Methods {
         self.0.iter().find(|address| fits(&address.template, path))
     }
 
-    /// Returns the announcement of a deprecated operation.
-    pub(super) fn deprecation(&self, method: &Method, path: &str) -> Option<&Deprecation> {
-        let (_, deprecation) = self.find(path)?.deprecated.iter().find(|(one, _)| one == method)?;
-        Some(deprecation)
+    /// Returns the entry of an operation.
+    pub(super) fn operation(&self, method: &Method, path: &str) -> Option<&Entry> {
+        self.find(path)?.operations.iter().find(|entry| entry.method == *method)
     }
 
     /// Returns the methods of an address, in a fixed order; none for an unknown address.
     pub fn of(&self, path: &str) -> Vec<Method> {
-        let Some(Address { methods: found, .. }) = self.find(path) else { return Vec::new() };
+        let Some(Address { operations, .. }) = self.find(path) else { return Vec::new() };
+        let declared = |method: &Method| operations.iter().any(|entry| entry.method == *method);
         let has = |method: &Method| match *method {
-            Method::HEAD => found.contains(&Method::GET),
+            Method::HEAD => declared(&Method::GET),
             Method::OPTIONS => true,
-            _ => found.contains(method),
+            _ => declared(method),
         };
         let order =
             [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];

@@ -9,7 +9,7 @@
 //! ```ignore
 //! App::new()
 //!     .configure(|c| http::configure(c, &settings)) // app data, the answer for unknown addresses
-//!     .wrap(from_fn(http::guard::methods))          // 405 and OPTIONS
+//!     .wrap(from_fn(http::guard::methods))          // 405, OPTIONS, unknown parameters
 //!     .wrap(from_fn(http::limits::throttle))        // inside, so that a 429 has the log line and the headers
 //!     .wrap(from_fn(http::layers::outer))           // the last `wrap` is the outermost
 //! ```

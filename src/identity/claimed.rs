@@ -13,9 +13,10 @@ use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
-use crate::http::{ChangeResult, Command, Reply, Request};
+use crate::http::{ChangeResult, Command, Listing, Reply, Request, query};
 use crate::idempotency::{self, IdempotentRequest, Outcome};
 use crate::kernel::id::{Account, Patient, Session};
+use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
 use crate::vault::MacLabel;
@@ -54,6 +55,8 @@ pub struct Claimed<K> {
     account: Id<Account>,
     session: Id<Session>,
     now: Timestamp,
+    /// The fault of the names in the query of the request, told once the caller has access.
+    query: Option<Arc<Error>>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -62,10 +65,9 @@ pub type Caller = Claimed<Anyone>;
 
 impl<K> Clone for Claimed<K> {
     fn clone(&self) -> Self {
-        *self
+        Self { query: self.query.clone(), ..*self }
     }
 }
-impl<K> Copy for Claimed<K> {}
 impl<K> std::fmt::Debug for Claimed<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Claimed({})", self.account)
@@ -80,7 +82,7 @@ impl<K> Claimed<K> {
     /// [`Code::Unauthenticated`].
     pub fn by_token(tokens: &Tokens, token: &str, now: Timestamp) -> Result<Self> {
         let claims = tokens.verify(token, now).ok_or(Error::Unauthenticated(Code::Unauthenticated))?;
-        Ok(Self { account: claims.account, session: claims.session, now, kind: PhantomData })
+        Ok(Self { account: claims.account, session: claims.session, now, query: None, kind: PhantomData })
     }
 }
 
@@ -98,6 +100,15 @@ impl<K: AccountPolicy> Claimed<K> {
     /// Binds cursors to the caller and the operation.
     pub fn cursor_scope(&self, act: &str) -> Vec<u8> {
         format!("{act}|{}", self.account).into_bytes()
+    }
+
+    /// Checks the names in the query of the request. Told once the caller has access, like other faults of the request.
+    ///
+    /// # Errors
+    ///
+    /// 422 for a parameter that the operation does not declare; 400 for a query that is not UTF-8.
+    pub fn check_query(&self) -> Result<()> {
+        self.query.as_ref().map_or(Ok(()), |fault| Err(fault.again()))
     }
 
     /// Loads session and account. This is the first statement of the unit.
@@ -135,13 +146,49 @@ impl<K: AccountPolicy> Claimed<K> {
     ///
     /// # Errors
     ///
-    /// As [`Claimed::live`]; the errors of `read`.
+    /// As [`Claimed::live`]; then as [`Claimed::check_query`]; the errors of `read`.
     pub async fn read<T: Send + 'static>(
         &self,
         state: &State,
         mut read: impl FnMut(&mut Tx<'_>, &Live<K>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let caller = *self;
+        let asking = self.clone();
+        self.look(state, move |tx, live| asking.check_query().and_then(|()| read(tx, live))).await
+    }
+
+    /// Returns the parsed request. Its faults are told only to a caller who is live.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claimed::live`]; then the faults of the request.
+    pub async fn first<T>(&self, state: &State, asked: Result<T>) -> Result<T> {
+        match asked {
+            Ok(asked) => Ok(asked),
+            Err(fault) => self.look(state, |_, _| Ok(())).await.and(Err(fault)),
+        }
+    }
+
+    /// Returns the request for a page of a list with its opened cursor, which is bound to `scope`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claimed::first`].
+    pub async fn page<F, C: CursorKey>(
+        &self,
+        state: &State,
+        scope: &[u8],
+        listing: Result<Listing<F>>,
+    ) -> Result<(PageRequest<C>, Listing<F>)> {
+        let asked = listing.and_then(|listing| Ok((listing.page(&state.vault, scope)?, listing)));
+        self.first(state, asked).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        state: &State,
+        mut read: impl FnMut(&mut Tx<'_>, &Live<K>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let caller = self.clone();
         let unit = move |tx: &mut Tx<'_>| {
             let live = caller.live(tx)?;
             read(tx, &live)
@@ -156,7 +203,7 @@ impl<K: AccountPolicy> Claimed<K> {
     ///
     /// # Errors
     ///
-    /// As [`Claimed::live`]; faults of the request; the errors of `work` and `show`.
+    /// As [`Claimed::live`]; then as [`Claimed::check_query`]; faults of the request; the errors of `work` and `show`.
     pub async fn change<I, B, C, T, V>(
         &self,
         state: &State,
@@ -169,11 +216,12 @@ impl<K: AccountPolicy> Claimed<K> {
         C: Send + 'static,
         V: Send + 'static,
     {
-        let caller = *self;
+        let caller = self.clone();
         let (key, path) = (key_of(state, &request, None), request.path().to_owned());
         let mut command = request.into_command().and_then(parse);
         let unit = move |tx: &mut Tx<'_>| {
             let live = caller.live(tx)?;
+            caller.check_query()?;
             let key = key.as_ref().map_err(Error::again)?;
             let work = |tx: &mut Tx<'_>, command: &C| work(tx, &live, command);
             let outcome = idempotency::run(tx, (live.account(), key, live.now()), &mut command, work)?;
@@ -285,5 +333,6 @@ fn claim<K>(request: &HttpRequest) -> Result<Claimed<K>> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(missing());
     }
-    Claimed::by_token(tokens, token.trim_matches(' '), state.clock.now())
+    let caller = Claimed::by_token(tokens, token.trim_matches(' '), state.clock.now())?;
+    Ok(Claimed { query: query::check(request).err().map(Arc::new), ..caller })
 }

@@ -108,11 +108,12 @@ impl Error {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
     }
 
-    /// Returns the same error to answer it a second time: an invalid form keeps its fields.
+    /// Returns the same error to answer it a second time: a form that is wrong or unreadable keeps its fields.
     #[must_use]
     pub fn again(&self) -> Self {
         match self {
             Self::Invalid(fields) => Self::Invalid(fields.clone()),
+            Self::Unreadable(field) => Self::Unreadable(field.clone()),
             Self::LimitReached(name) => Self::LimitReached(name),
             Self::Damaged(table, row) => Self::Damaged(table, *row),
             other => Self::internal(other.to_string()),

@@ -54,7 +54,7 @@ pub struct InvitationRequest {
 ///
 /// As [`clinic_for`].
 pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: InvitationRequest) -> Result<NewInvitation> {
-    let asking = *caller;
+    let asking = caller.clone();
     let (named, invitee) = (wish.clinic, wish.invitee);
     let clinic = state.db.read(move |tx| {
         let live = asking.live(tx)?;

@@ -30,11 +30,11 @@ pub struct SandboxRoutes(pub Arc<Sandbox>);
 impl ExtraRoutes for SandboxRoutes {
     fn methods(&self, table: Methods) -> Methods {
         table
-            .with("/sandbox", &[Method::GET])
-            .with("/sandbox/reset", &[Method::POST])
-            .with("/sandbox/clock", &[Method::GET, Method::POST])
-            .with("/sandbox/outbox", &[Method::GET, Method::DELETE])
-            .with("/sandbox/fault", &[Method::GET, Method::POST, Method::DELETE])
+            .with_operations("/sandbox", &[(Method::GET, &[])])
+            .with_operations("/sandbox/reset", &[(Method::POST, &[])])
+            .with_operations("/sandbox/clock", &[(Method::GET, &[]), (Method::POST, &[])])
+            .with_operations("/sandbox/outbox", &[(Method::GET, &["after", "limit"]), (Method::DELETE, &[])])
+            .with_operations("/sandbox/fault", &[(Method::GET, &[]), (Method::POST, &[]), (Method::DELETE, &[])])
     }
 
     fn mount(&self, config: &mut web::ServiceConfig) {

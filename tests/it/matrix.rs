@@ -35,7 +35,7 @@ const PUBLIC: [&str; 13] = [
 const STRANGERS: [&str; 8] =
     ["anonymous", "other_patient", "link_ended", "unlinked", "foreign", "duty", "admin", "disabled"];
 
-fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
+pub fn rows() -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut lines = GOLDEN.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let head: Vec<&str> = lines.next().unwrap().split_whitespace().skip(1).collect();
     assert_eq!(head, COLUMNS, "the head of the golden file");
@@ -75,7 +75,7 @@ fn the_matrix_covers_the_document() {
 }
 
 /// All that can be seen of an answer, but for what names the request or the time.
-fn observable(answer: &Answer) -> (u16, Value, BTreeMap<String, String>) {
+pub fn observable(answer: &Answer) -> (u16, Value, BTreeMap<String, String>) {
     let mut body = answer.body.clone();
     if let Some(object) = body.as_object_mut() {
         object.remove("request_id");
@@ -87,7 +87,7 @@ fn observable(answer: &Answer) -> (u16, Value, BTreeMap<String, String>) {
 
 /// The same request, about things that do not exist: one for each id in its path. Staff may know that they work at
 /// their own clinic: there, what they may not do is 403.
-fn absent(world: &World, ask: &Ask, status: u16) -> Vec<Ask> {
+pub fn absent(world: &World, ask: &Ask, status: u16) -> Vec<Ask> {
     let (path, query) = ask.path.split_once('?').map_or((ask.path.as_str(), None), |(path, query)| (path, Some(query)));
     let parts: Vec<&str> = path.split('/').collect();
     let own = |part: &str| status == 403 && part == world.clinic;

@@ -289,6 +289,20 @@ async fn wrong_requests_are_problems_that_name_the_field() {
         let name = query.split('=').next().unwrap();
         assert_eq!((&problem["errors"][0]["in"], &problem["errors"][0]["name"]), (&json!("query"), &json!(name)));
     }
+    for (method, path) in [
+        (Method::GET, "/sandbox"),
+        (Method::POST, "/sandbox/reset"),
+        (Method::GET, "/sandbox/clock"),
+        (Method::POST, "/sandbox/clock"),
+        (Method::DELETE, "/sandbox/outbox"),
+        (Method::GET, "/sandbox/fault"),
+        (Method::POST, "/sandbox/fault"),
+        (Method::DELETE, "/sandbox/fault"),
+    ] {
+        let problem = play.web.expect(method, &format!("{path}?colour=1"), json!({ "lose": 1 }), 422).await;
+        assert_eq!((&problem["errors"][0]["in"], &problem["errors"][0]["name"]), (&json!("query"), &json!("colour")));
+    }
+    assert_eq!(play.get("/sandbox/fault").await["lose"], 0, "nothing was asked for");
     for (method, path) in
         [(Method::PUT, "/sandbox/clock"), (Method::POST, "/sandbox/outbox"), (Method::POST, "/sandbox")]
     {

@@ -102,9 +102,13 @@ struct CareLinkPage {
 #[utoipa::path(tag = "care", params(PageQuery),
     responses((status = 200, description = "A page of links", body = CareLinkPage), ReadErrors))]
 #[get("/care-links")]
-pub(super) async fn list_care_links(caller: Caller, listing: Listing, state: web::Data<State>) -> Result<Reply> {
+pub(super) async fn list_care_links(
+    caller: Caller,
+    listing: Result<Listing>,
+    state: web::Data<State>,
+) -> Result<Reply> {
     let scope = caller.cursor_scope("list_care_links");
-    let asked = listing.page(&state.vault, &scope)?;
+    let (asked, listing) = caller.page(&state, &scope, listing).await?;
     let (mut listed, next) = caller.read(&state, move |tx, live| links::list(tx, live, asked)).await?;
     if !listed.owner {
         let keys = links::keys_of(&state.vault, listed.links.iter().map(|link| link.patient)).await?;

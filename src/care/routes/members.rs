@@ -158,11 +158,11 @@ pub(super) async fn get_clinic(
 pub(super) async fn list_members(
     caller: Claimed<Staff>,
     clinic: PathOf<Id<Clinic>>,
-    listing: Listing,
+    listing: Result<Listing>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (clinic, scope) = (clinic.into_inner(), caller.cursor_scope("list_members"));
-    let asked = listing.page(&state.vault, &scope)?;
+    let (asked, listing) = caller.page(&state, &scope, listing).await?;
     let unit = caller.read(&state, move |tx, live| {
         let page = members::list(tx, live, clinic, asked)?;
         let names = SealedNames::collect(tx, page.items.iter().map(|member| member.account_id), [])?;

@@ -74,11 +74,11 @@ struct RosterPage {
 #[get("/me/patients")]
 pub(super) async fn list_my_patients(
     caller: Claimed<Staff>,
-    listing: Listing,
+    listing: Result<Listing>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let scope = caller.cursor_scope("list_my_patients");
-    let asked = listing.page(&state.vault, &scope)?;
+    let (asked, listing) = caller.page(&state, &scope, listing).await?;
     let Page { items, next } = caller.read(&state, move |tx, live| roster::list(tx, live, asked)).await?;
     let keys = links::keys_of(&state.vault, items.iter().copied()).await?;
     let vault = state.vault.clone();

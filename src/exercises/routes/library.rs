@@ -348,7 +348,7 @@ pub(super) async fn list_exercises(
     language: Language,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
+    caller.read(&state, |_, _| Ok(())).await?;
     let items = catalogue::newest().map(|exercise| ExerciseSummary::of(exercise, language.or("en"))).collect();
     Ok(whole_list(&state.vault, b"list_exercises", &ExerciseList { items }, &when).compressed_if(true))
 }
@@ -379,8 +379,9 @@ pub(super) async fn get_exercise(
     language: Language,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
-    let exercise = catalogue::find(&key.0.0, query?.into_inner().version).ok_or(Error::NotFound)?;
+    let GetExercise { version } = caller.first(&state, query).await?.into_inner();
+    caller.read(&state, |_, _| Ok(())).await?;
+    let exercise = catalogue::find(&key.0.0, version).ok_or(Error::NotFound)?;
     let view = ExerciseView::of(exercise, language.or("en"));
     let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
     let tag = EntityTag::opaque(&URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &shown)));

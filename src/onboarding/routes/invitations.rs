@@ -191,11 +191,11 @@ pub(super) async fn create_invitation(
 #[get("/invitations")]
 pub(super) async fn list_invitations(
     caller: Claimed<Staff>,
-    listing: Listing,
+    listing: Result<Listing>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let scope = caller.cursor_scope("list_invitations");
-    let asked = listing.page(&state.vault, &scope)?;
+    let (asked, listing) = caller.page(&state, &scope, listing).await?;
     let page = caller.read(&state, move |tx, live| invitations::list(tx, live, asked)).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for row in &page.items {

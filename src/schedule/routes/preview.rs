@@ -290,8 +290,8 @@ pub(super) async fn preview_protocol(
     request: Request<(String,), Body<PreviewProtocol>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
-    let Command { id: (key,), body, .. } = request.into_command()?;
+    let Command { id: (key,), body, .. } = caller.first(&state, request.into_command()).await?;
+    caller.read(&state, |_, _| Ok(())).await?;
     let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?.clone();
     let facts = body.into_inner().parse(&protocol)?;
     let view = web::block(move || view(&protocol, &facts)).await.map_err(|error| Error::Internal(Box::new(error)))?;

@@ -52,7 +52,7 @@ impl From<&Protocol> for ProtocolSummary {
     responses((status = 200, description = "The protocols", body = ProtocolList), ReadErrors))]
 #[get("/protocols")]
 pub(super) async fn list_protocols(caller: Caller, when: Preconditions, state: web::Data<State>) -> Result<Reply> {
-    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
+    caller.read(&state, |_, _| Ok(())).await?;
     let list = ProtocolList { items: state.protocols.list().map(ProtocolSummary::from).collect() };
     Ok(whole_list(&state.vault, b"list_protocols", &list, &when).compressed_if(true))
 }
@@ -70,8 +70,8 @@ pub(super) async fn get_protocol(
     request: Request<(String,)>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    state.db.read(move |tx| caller.live(tx).map(|_| ())).await?;
-    let Command { id: (key,), when, .. } = request.into_command()?;
+    let Command { id: (key,), when, .. } = caller.first(&state, request.into_command()).await?;
+    caller.read(&state, |_, _| Ok(())).await?;
     let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?;
     Ok(Reply::ok(protocol).compressed_if(true).unless_known(&EntityTag::version(i64::from(protocol.version)), &when))
 }

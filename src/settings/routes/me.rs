@@ -142,10 +142,9 @@ pub(super) async fn get_me(caller: Caller, state: web::Data<State>, directory: w
         None => None,
     };
     let unit_keys = patient_keys.clone();
-    let found = state.db.read(move |tx| {
-        let live = caller.live(tx)?;
+    let found = caller.read(&state, move |tx, live| {
         let row = match live.kind() {
-            AccountKind::Patient => find_settings(tx, &Access::<Read>::of_self(&live, unit_keys.clone())?)?,
+            AccountKind::Patient => find_settings(tx, &Access::<Read>::of_self(live, unit_keys.clone())?)?,
             AccountKind::Staff => None,
         };
         let names = identity::names_of(tx, &[account])?;
