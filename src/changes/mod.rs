@@ -17,4 +17,4 @@ mod store;
 
 pub use model::{Bytes, Change, Entity, FeedsPlan, Op, Recorded};
 pub use planner::{PlanRequest, Planner};
-pub use store::{insert, list_by, list_of, take};
+pub use store::{insert, last_numbers, list_by, list_of, take};

@@ -1,5 +1,7 @@
 //! The head row of a patient and the change rows.
 
+use std::collections::HashMap;
+
 use diesel::backend::Backend;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -101,6 +103,17 @@ pub fn list_by(
         .select(changes::at)
         .load(tx.conn())?;
     Ok(rows.into_iter().map(|at| at.0).collect())
+}
+
+/// Finds the numbers of the last changes of these things of a patient.
+pub fn last_numbers(tx: &mut Tx<'_>, patient: Id<Patient>, ids: &[Id<Any>]) -> Result<HashMap<Id<Any>, i64>> {
+    let rows: Vec<(Id<Any>, Option<i64>)> = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::entity_id.eq_any(ids))
+        .group_by(changes::entity_id)
+        .select((changes::entity_id, diesel::dsl::max(changes::seq)))
+        .load(tx.conn())?;
+    Ok(rows.into_iter().filter_map(|(id, number)| Some((id, number?))).collect())
 }
 
 type ChangeColumns = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);

@@ -27,7 +27,8 @@ const QUOTED: usize = 140;
 /// The most characters that are quoted of one answer that comes back.
 const RETURNED: usize = 1000;
 
-/// Reads the newest done response to `exercise` and quotes its answers in the words of `locale`. There is no quote when
+/// Reads the newest done response to `exercise` and quotes its answers in the words of `locale`. Of those that were done
+/// in the same second, it is the one that was changed last. There is no quote when
 /// an answer is missing or does not open, or when a newer response does not open: it may be the newest to this
 /// exercise.
 ///

@@ -8,7 +8,7 @@ use crate::care::Access;
 use crate::db::schema::exercise_responses;
 use crate::db::{At, Tx};
 use crate::items::seal::open_section;
-use crate::items::{ItemTable as _, Part, open_header};
+use crate::items::{ItemTable as _, Part, open_header, sort_newest_first};
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::window::Rating;
@@ -28,7 +28,7 @@ crate::item_table! {
 ///
 /// When they cannot be read.
 pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) -> Result<Option<Rating>> {
-    let rows: Vec<(Id<Response>, Option<Vec<u8>>, i64, At)> = exercise_responses::table
+    let mut rows: Vec<(Id<Response>, Option<Vec<u8>>, i64, At)> = exercise_responses::table
         .filter(exercise_responses::patient_id.eq(access.patient()))
         .filter(exercise_responses::deleted_at.is_null())
         .filter(exercise_responses::draft.eq(false))
@@ -44,6 +44,7 @@ pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp)
             exercise_responses::occurred_at,
         ))
         .load(tx.conn())?;
+    sort_newest_first(tx, access, &mut rows, |(id, .., at)| (at.0, id.any()))?;
     for (id, sealed, rev, at) in rows {
         let part = Part { rev, sealed };
         let felt = open_section::<Responses, Distress>(access.keys()?, (access.patient(), id.any()), "distress", &part);

@@ -8,7 +8,7 @@ use crate::care::{Access, Write};
 use crate::db::schema::entries;
 use crate::db::{At, Both, Tx};
 use crate::items::seal::open_section;
-use crate::items::{ItemTable as _, Part, open_header};
+use crate::items::{ItemTable as _, Part, open_header, sort_newest_first};
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::Dials;
@@ -62,7 +62,7 @@ pub fn list_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool, m
 ///
 /// When they cannot be read.
 pub fn newest_dials<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) -> Result<Dials> {
-    let rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64, At)> = entries::table
+    let mut rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64, At)> = entries::table
         .filter(entries::patient_id.eq(access.patient()))
         .filter(entries::deleted_at.is_null())
         .filter(entries::draft.eq(false))
@@ -73,6 +73,7 @@ pub fn newest_dials<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) ->
         .limit(MOST_DIALS)
         .select((entries::id, entries::mood, entries::mood_rev, entries::occurred_at))
         .load(tx.conn())?;
+    sort_newest_first(tx, access, &mut rows, |(id, .., at)| (at.0, id.any()))?;
     let mut dials = Dials::default();
     for (id, sealed, rev, at) in rows {
         let part = Part { rev, sealed };
@@ -93,7 +94,7 @@ pub(super) fn list_tagged<A>(
     answers: &[Id<Entry>],
     most: i64,
 ) -> Result<Vec<(Id<Entry>, Part)>> {
-    let rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64)> = Both(
+    let mut rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64, At)> = Both(
         entries::table
             .filter(entries::patient_id.eq(access.patient()))
             .filter(entries::deleted_at.is_null())
@@ -102,8 +103,9 @@ pub(super) fn list_tagged<A>(
             .filter(entries::tags.is_not_null().or(entries::id.eq_any(answers.to_vec())))
             .order((entries::occurred_at.desc(), entries::id.desc()))
             .limit(most)
-            .select((entries::id, entries::tags, entries::tags_rev)),
+            .select((entries::id, entries::tags, entries::tags_rev, entries::occurred_at)),
     )
     .load(tx.conn())?;
-    Ok(rows.into_iter().map(|(id, sealed, rev)| (id, Part { rev, sealed })).collect())
+    sort_newest_first(tx, access, &mut rows, |(id, .., at)| (at.0, id.any()))?;
+    Ok(rows.into_iter().map(|(id, sealed, rev, _)| (id, Part { rev, sealed })).collect())
 }
