@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::catalogue::{Exercise, Step, StepType};
-use crate::kernel::Fields;
 use crate::kernel::device_time::local_time;
+use crate::kernel::{Fields, date_range};
 
 /// The most characters of a short text, and of each text of a list or pair.
 pub const SHORT: usize = 280;
@@ -140,9 +140,9 @@ impl Check<'_> {
                 _ => self.wrong(at, "must be a whole number of seconds, at most a day"),
             },
             StepType::Audio | StepType::Drawing => self.described(at, value),
-            StepType::Date => match value.as_str().map(str::parse::<Date>) {
-                Some(Ok(date)) if value.as_str().is_some_and(|text| text.len() == 10) => Some(json!(date)),
-                _ => self.wrong(at, "must be a date such as 2026-11-02"),
+            StepType::Date => match date_range::parse(value.as_str().unwrap_or_default()) {
+                Ok(date) => Some(json!(date)),
+                Err(why) => self.wrong(at, why),
             },
             StepType::Time => {
                 let right = value.as_str().is_some_and(|text| local_time(text).is_ok());

@@ -10,6 +10,7 @@ use super::model::{Header, Responses};
 use super::store::ResponseTable;
 use super::translations::Words;
 use crate::care::Access;
+use crate::changes::Entity;
 use crate::db::Tx;
 use crate::items::seal::open_section;
 use crate::items::{ItemTable as _, open_header};
@@ -27,7 +28,8 @@ const QUOTED: usize = 140;
 /// The most characters that are quoted of one answer that comes back.
 const RETURNED: usize = 1000;
 
-/// Reads the newest done response to `exercise` and quotes its answers in the words of `locale`. There is no quote when
+/// Reads the newest done response to `exercise` and quotes its answers in the words of `locale`. Of those that were done
+/// in the same second, it is the one that was changed last. There is no quote when
 /// an answer is missing or does not open, or when a newer response does not open: it may be the newest to this
 /// exercise.
 ///
@@ -36,7 +38,7 @@ const RETURNED: usize = 1000;
 /// When the responses cannot be read.
 pub fn newest_quote<A>(tx: &mut Tx<'_>, access: &Access<A>, exercise: &str, locale: &str) -> Result<Option<String>> {
     let (keys, patient) = (access.keys()?, access.patient());
-    for (id, part) in ResponseTable::list_headers(tx, access, None, MOST)? {
+    for (id, part) in ResponseTable::list_headers(tx, access, Entity::Response, None, MOST)? {
         let header = Error::skip_damaged(open_header::<Responses>(keys, patient, id, &part))?;
         let Some(header) = header else { return Ok(None) };
         if header.exercise_key != exercise {
@@ -79,7 +81,7 @@ pub struct DatedResponses {
 pub fn dated_responses<A>(tx: &mut Tx<'_>, access: &Access<A>, dates: RangeInclusive<Date>) -> Result<DatedResponses> {
     let (keys, patient) = (access.keys()?, access.patient());
     let mut found = DatedResponses { list: Vec::new(), whole: true };
-    for (id, part) in ResponseTable::list_headers(tx, access, None, MOST_DATED)? {
+    for (id, part) in ResponseTable::list_headers(tx, access, Entity::Response, None, MOST_DATED)? {
         let header = Error::skip_damaged(open_header::<Responses>(keys, patient, id, &part))?;
         let Some(header) = header else {
             found.whole = false;

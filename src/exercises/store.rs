@@ -5,10 +5,11 @@ use jiff::Timestamp;
 
 use super::model::{Distress, Header, Responses};
 use crate::care::Access;
+use crate::changes::Entity;
 use crate::db::schema::exercise_responses;
 use crate::db::{At, Tx};
 use crate::items::seal::open_section;
-use crate::items::{ItemTable as _, Part, open_header};
+use crate::items::{ItemTable as _, Part, open_header, sort_newest_first};
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::window::Rating;
@@ -28,7 +29,7 @@ crate::item_table! {
 ///
 /// When they cannot be read.
 pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) -> Result<Option<Rating>> {
-    let rows: Vec<(Id<Response>, Option<Vec<u8>>, i64, At)> = exercise_responses::table
+    let mut rows: Vec<(Id<Response>, Option<Vec<u8>>, i64, At)> = exercise_responses::table
         .filter(exercise_responses::patient_id.eq(access.patient()))
         .filter(exercise_responses::deleted_at.is_null())
         .filter(exercise_responses::draft.eq(false))
@@ -44,6 +45,7 @@ pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp)
             exercise_responses::occurred_at,
         ))
         .load(tx.conn())?;
+    sort_newest_first(tx, access, Entity::Response, &mut rows, |(id, .., at)| (at.0, id.any()))?;
     for (id, sealed, rev, at) in rows {
         let part = Part { rev, sealed };
         let felt = open_section::<Responses, Distress>(access.keys()?, (access.patient(), id.any()), "distress", &part);
@@ -63,7 +65,7 @@ pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp)
 /// When they cannot be read.
 pub fn list_headers<A>(tx: &mut Tx<'_>, access: &Access<A>, most: i64) -> Result<Vec<(Id<Response>, Header)>> {
     let mut headers = Vec::new();
-    for (id, part) in ResponseTable::list_headers(tx, access, None, most)? {
+    for (id, part) in ResponseTable::list_headers(tx, access, Entity::Response, None, most)? {
         let header = Error::skip_damaged(open_header::<Responses>(access.keys()?, access.patient(), id, &part))?;
         headers.extend(header.map(|header| (id.typed(), header)));
     }

@@ -11,6 +11,7 @@ use super::fit::{Situation, offer};
 use super::model::{Header, Responses};
 use super::store::ResponseTable;
 use crate::care::Access;
+use crate::changes::Entity;
 use crate::course::{self, InfusionRow};
 use crate::db::Tx;
 use crate::items::{ItemTable as _, Part, open_header};
@@ -51,7 +52,7 @@ pub fn read<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Sources> {
         settings: settings::find_settings(tx, access)?,
         cautions: settings::find_sealed_cautions(tx, access)?,
         infusions: course::list_infusion_rows(tx, access)?,
-        responses: ResponseTable::list_headers(tx, access, None, RESPONSES)?,
+        responses: ResponseTable::list_headers(tx, access, Entity::Response, None, RESPONSES)?,
         assignments: assignments::list_live(tx, access)?,
         prompts: prompts::store::list(tx, access, (from, access.now()), None, PROMPTS)?,
     })

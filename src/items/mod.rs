@@ -25,6 +25,7 @@
 
 pub mod actions;
 pub mod model;
+mod newest;
 pub mod pages;
 pub mod readers;
 pub mod routes;
@@ -36,5 +37,6 @@ pub use actions::{Item, New};
 pub use model::{
     Circumstances, CircumstancesFields, Header, ItemKind, ItemRow, Part, Section, UNDO, read, section, stays_done,
 };
+pub use newest::sort_newest_first;
 pub use seal::{OpenedItem, open, open_header};
 pub use store::table::{Columns, ItemState, ItemTable, Scan};

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 
 use super::model::{Entries, EntryKind, Mood};
 use crate::care::{Access, Write};
+use crate::changes::Entity;
 use crate::db::schema::entries;
 use crate::db::{At, Both, Tx};
 use crate::items::seal::open_section;
-use crate::items::{ItemTable as _, Part, open_header};
+use crate::items::{ItemTable as _, Part, open_header, sort_newest_first};
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::Dials;
@@ -44,7 +45,7 @@ pub struct RuleFacts {
 ///
 /// When they cannot be read.
 pub fn list_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool, most: i64) -> Result<Vec<RuleFacts>> {
-    let rows = EntryTable::list_headers(tx, access, answers.then_some("prompt_id"), most)?;
+    let rows = EntryTable::list_headers(tx, access, Entity::Entry, answers.then_some("prompt_id"), most)?;
     let mut facts = Vec::with_capacity(rows.len());
     for (id, part) in rows {
         let header = open_header::<Entries>(access.keys()?, access.patient(), id, &part);
@@ -62,7 +63,7 @@ pub fn list_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool, m
 ///
 /// When they cannot be read.
 pub fn newest_dials<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) -> Result<Dials> {
-    let rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64, At)> = entries::table
+    let mut rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64, At)> = entries::table
         .filter(entries::patient_id.eq(access.patient()))
         .filter(entries::deleted_at.is_null())
         .filter(entries::draft.eq(false))
@@ -73,6 +74,7 @@ pub fn newest_dials<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp) ->
         .limit(MOST_DIALS)
         .select((entries::id, entries::mood, entries::mood_rev, entries::occurred_at))
         .load(tx.conn())?;
+    sort_newest_first(tx, access, Entity::Entry, &mut rows, |(id, .., at)| (at.0, id.any()))?;
     let mut dials = Dials::default();
     for (id, sealed, rev, at) in rows {
         let part = Part { rev, sealed };
@@ -93,7 +95,7 @@ pub(super) fn list_tagged<A>(
     answers: &[Id<Entry>],
     most: i64,
 ) -> Result<Vec<(Id<Entry>, Part)>> {
-    let rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64)> = Both(
+    let mut rows: Vec<(Id<Entry>, Option<Vec<u8>>, i64, At)> = Both(
         entries::table
             .filter(entries::patient_id.eq(access.patient()))
             .filter(entries::deleted_at.is_null())
@@ -102,8 +104,9 @@ pub(super) fn list_tagged<A>(
             .filter(entries::tags.is_not_null().or(entries::id.eq_any(answers.to_vec())))
             .order((entries::occurred_at.desc(), entries::id.desc()))
             .limit(most)
-            .select((entries::id, entries::tags, entries::tags_rev)),
+            .select((entries::id, entries::tags, entries::tags_rev, entries::occurred_at)),
     )
     .load(tx.conn())?;
-    Ok(rows.into_iter().map(|(id, sealed, rev)| (id, Part { rev, sealed })).collect())
+    sort_newest_first(tx, access, Entity::Entry, &mut rows, |(id, .., at)| (at.0, id.any()))?;
+    Ok(rows.into_iter().map(|(id, sealed, rev, _)| (id, Part { rev, sealed })).collect())
 }

@@ -43,8 +43,12 @@ impl DateRange {
     }
 }
 
-/// Parses a date of the calendar, as RFC 3339 writes one.
-fn parse(text: &str) -> Result<Date, &'static str> {
+/// Parses a date of the calendar, as RFC 3339 writes one, from 1900 to 2199.
+///
+/// # Errors
+///
+/// A sentence for the person who sent it.
+pub fn parse(text: &str) -> Result<Date, &'static str> {
     let date = text.parse::<Date>().map_err(|_why| WRONG)?;
     if date.to_string() != text {
         return Err(WRONG);

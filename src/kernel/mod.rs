@@ -5,7 +5,7 @@
 
 pub mod clock;
 pub mod creation;
-mod date_range;
+pub mod date_range;
 pub mod device_time;
 pub mod email;
 pub mod entropy;

@@ -117,6 +117,7 @@ impl InfusionFact {
 
 /// A prompt that went out or was answered. A new plan counts it and does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts, each on its own")]
 pub struct PastPrompt {
     /// The prompt's id.
     pub id: Id<Prompt>,
@@ -142,6 +143,9 @@ pub struct PastPrompt {
     /// asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_back: bool,
+    /// Whether it was only a card in the app, without a push.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub card: bool,
 }
 
 impl PastPrompt {
@@ -208,7 +212,7 @@ pub struct Facts {
     /// The exercises that are not offered to the patient.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub withheld: BTreeSet<String>,
-    /// The responses that come back on a date, of the dates around now.
+    /// The responses that come back on a date.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dated: Vec<DatedResponse>,
     /// The patient's condition.

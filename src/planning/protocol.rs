@@ -163,7 +163,8 @@ pub enum Anchor {
     },
     /// The stop of the recurring rule with this key ([`Rule::stops_after`]): once, in the place of its next prompt.
     AfterStop(String),
-    /// The local date that the patient wrote in a response to this exercise, once for each response.
+    /// The local date that the patient wrote in a response to this exercise, or the next date with room, once for each
+    /// response.
     DateOf(String),
     /// Not planned: it follows from the latest answers when something comes due.
     Adaptive,

@@ -324,6 +324,7 @@ impl StoredPrompt {
             unanswered: !self.is_completed() && self.deed() != Some(PromptEvent::Skipped),
             lapsed: self.is_lapsed(now),
             taken_back: !self.is_completed() && self.deed() == Some(PromptEvent::Cancelled),
+            card: !self.doc.planned.push,
         })
     }
 

@@ -95,6 +95,7 @@ const KINDS: &[(&str, &str)] = &[
     ("identity/directory.rs", "actions"),
     ("identity/password.rs", "actions"),
     ("identity/token.rs", "actions"),
+    ("items/newest.rs", "store"),
     ("items/pages.rs", "routes"),
     ("items/readers.rs", "routes"),
     ("items/seal.rs", "store"),

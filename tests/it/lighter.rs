@@ -71,6 +71,21 @@ async fn rule_a_heavy_dial_puts_something_lighter_in_the_place_of_effort() {
 }
 
 #[actix_web::test]
+async fn rule_of_dials_of_one_second_the_one_that_was_changed_last_counts() {
+    for ids in [["1", "2"], ["2", "1"]] {
+        let world = World::new().await;
+        for (n, valence) in ids.into_iter().zip([6, 0]) {
+            let at = world.app.now().to_string();
+            let entry = with(reflection("Today"), json!({ "occurred_at": at, "mood": { "valence": valence } }));
+            let id = format!("{n}0000000-0000-4000-8000-000000000001");
+            world.ann.put_entry(&id, entry).send().await.created();
+        }
+        let asked = comes_due(&world).await;
+        assert!(world.sent() != [asked], "{ids:?}: the heavy one was written last");
+    }
+}
+
+#[actix_web::test]
 async fn rule_the_newest_dial_of_the_last_day_counts_when_something_comes_due() {
     let world = World::new().await;
     // A day old to the minute when it comes due; one minute more, and it is too old.

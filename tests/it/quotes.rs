@@ -7,9 +7,10 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::delivery::work;
-use crate::support::app::TestApp;
-use crate::support::journal::{two, with};
+use crate::support::app::{TestApp, new_id};
+use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
+use crate::support::world::planned_for;
 use crate::unreadable::Damaged;
 
 /// Six days after an infusion, just before the when-then plan is asked about.
@@ -109,4 +110,39 @@ async fn rule_a_long_quote_is_cut_between_two_characters() {
     let quoted = text.strip_prefix("Text of d5.habit. '").unwrap();
     let (families, rest) = quoted.split_once(" … – ").unwrap();
     assert_eq!((families, rest), (family.repeat(20).as_str(), "one line only'"));
+}
+
+/// Ids in an order that says nothing about what was written first.
+const IDS: [&str; 4] = [
+    "70000000-0000-4000-8000-000000000001",
+    "10000000-0000-4000-8000-000000000001",
+    "e0000000-0000-4000-8000-000000000001",
+    "40000000-0000-4000-8000-000000000001",
+];
+
+#[actix_web::test]
+async fn rule_of_plans_of_one_second_the_one_that_was_changed_last_is_quoted() {
+    let (app, _, ann) = day_five().await;
+    for id in IDS {
+        let path = ann.my(&format!("/exercise-responses/{id}"));
+        ann.put(&path, plan(&app, &format!("it is {id}"), "breathe out")).send().await.created();
+        assert!(text(&ann, "d5.habit").await.contains(id), "{id} was written last");
+    }
+    for id in IDS {
+        ann.resumes(id, json!({ "answers": { "then": "count three trees" } })).await;
+        assert!(text(&ann, "d5.habit").await.contains(&format!("'it is {id} – count three trees'")), "{id}");
+    }
+}
+
+#[actix_web::test]
+async fn rule_of_takeaways_of_one_second_the_one_that_was_changed_last_is_quoted() {
+    let (app, theo, ann) = day_five().await;
+    let session = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
+    theo.put(&session, planned_for(app.now() + SignedDuration::from_hours(24 * 12))).send().await.created();
+    let takeaway = json!({ "tags": ["takeaway"], "occurred_at": app.now().to_string() });
+    for id in IDS {
+        ann.put_entry(id, with(reflection(&format!("It is {id}")), takeaway.clone())).send().await.created();
+        let quoted = text(&ann, "prep.lastround").await;
+        assert!(quoted.contains(id), "{id} was written last: {quoted}");
+    }
 }

@@ -51,6 +51,18 @@ fn patched(content: &ResponseContent, patch: Value) -> ResponseContent {
 }
 
 #[test]
+fn a_date_lies_in_the_range_of_all_dates() {
+    let note = exercise("future-note");
+    for right in ["1900-01-01", "2026-11-02", "2199-12-31"] {
+        assert_eq!(faults(note, json!({ "open_on": right })), Vec::<String>::new(), "{right}");
+    }
+    for wrong in ["1899-12-31", "2200-01-01", "9999-12-31", "-009999-01-01", "2026-02-30", "2026-W45-1", "tomorrow"] {
+        assert_eq!(faults(note, json!({ "open_on": wrong })), ["/answers/open_on"], "{wrong}");
+    }
+    assert_eq!(faults(note, json!({ "open_on": 20_261_102 })), ["/answers/open_on"]);
+}
+
+#[test]
 fn every_exercise_can_be_done() {
     for exercise in catalogue::newest() {
         let given = of(exercise);

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::care::{Access, Write};
+use crate::changes::Entity;
 use crate::db::Tx;
 use crate::items::model::{ItemRow, Part};
 use crate::kernel::id::{Any, Patient};
@@ -76,11 +77,13 @@ pub trait ItemTable: 'static {
     ) -> Result<Vec<(Id<Any>, Part, Timestamp)>>;
     /// Lists the next items of a scan, newest first.
     fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>>;
-    /// Lists the sealed headers of the newest done items, newest first: at most `most`, only those with a link in
-    /// column `linked` if one is named.
+    /// Lists the sealed headers of the newest done items of the kind `of`, newest first
+    /// ([`sort_newest_first`](crate::items::sort_newest_first)): at most `most`, only those with a link in column
+    /// `linked` if one is named.
     fn list_headers<A>(
         tx: &mut Tx<'_>,
         access: &Access<A>,
+        of: Entity,
         linked: Option<&'static str>,
         most: i64,
     ) -> Result<Vec<(Id<Any>, Part)>>;
@@ -106,9 +109,10 @@ macro_rules! item_table {
         const _: () = {
             use ::diesel::prelude::*;
             use $crate::care::{Access, Write};
+            use $crate::changes::Entity;
             use $crate::db::{At, Both, Tx};
             use $crate::items::store::table::ItemState;
-            use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO};
+            use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO, sort_newest_first};
             use $crate::kernel::id::{Any, Patient};
             use $crate::kernel::{Error, Id, Result};
 
@@ -149,11 +153,6 @@ macro_rules! item_table {
 
             fn rows(found: Vec<Stored>) -> Vec<ItemRow> {
                 found.into_iter().map(ItemRow::from).collect()
-            }
-
-            fn headers(found: Vec<(Id<Any>, Vec<u8>, i64)>) -> Vec<(Id<Any>, Part)> {
-                let part = |(id, sealed, rev)| (id, Part { rev, sealed: Some(sealed) });
-                found.into_iter().map(part).collect()
             }
 
             impl ItemTable for $name {
@@ -306,6 +305,7 @@ macro_rules! item_table {
                 fn list_headers<A>(
                     tx: &mut Tx<'_>,
                     access: &Access<A>,
+                    of: Entity,
                     linked: Option<&'static str>,
                     most: i64,
                 ) -> Result<Vec<(Id<Any>, Part)>> {
@@ -313,15 +313,17 @@ macro_rules! item_table {
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
-                        .select(($table::id, $table::meta, $table::meta_rev))
+                        .select(($table::id, $table::meta, $table::meta_rev, $table::occurred_at))
                         .into_boxed();
                     let query = match linked {
                         $(Some(stringify!($link)) => query.filter($table::$link.is_not_null()),)*
                         _ => query,
                     };
                     let newest = query.order(($table::occurred_at.desc(), $table::id.desc()));
-                    let found: Vec<(Id<Any>, Vec<u8>, i64)> = newest.limit(most).load(tx.conn())?;
-                    Ok(headers(found))
+                    let mut found: Vec<(Id<Any>, Vec<u8>, i64, At)> = newest.limit(most).load(tx.conn())?;
+                    sort_newest_first(tx, access, of, &mut found, |(id, _, _, at)| (at.0, *id))?;
+                    let part = |(id, sealed, rev, _)| (id, Part { rev, sealed: Some(sealed) });
+                    Ok(found.into_iter().map(part).collect())
                 }
 
                 fn purge(

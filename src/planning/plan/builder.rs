@@ -114,24 +114,20 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
         let opens = if rule.window.is_empty() { first } else { back(first, jitter) };
         let zero = session.map(|session| session.date);
         self.found.push(Candidate {
-            rule: out.and_then(|out| out.rule.as_deref()).unwrap_or(rule),
-            id,
             anchor,
             occurrence,
             priority: rule.priority,
-            carried_to: None,
             zero,
             wording: session.map_or(0, |session| rule.wording(session.number)),
             opens,
             slots,
-            awake: false,
-            card: false,
+            card: out.is_some_and(|out| out.card && rule.push),
             hangs_on: session.and_then(|session| hangs_on(rule, session)),
             deadline: limits.deadline,
             starts: limits.starts,
             last_date: limits.last_date,
             settled,
-            orphan: false,
+            ..Candidate::new(out.and_then(|out| out.rule.as_deref()).unwrap_or(rule), id)
         });
     }
 
@@ -191,24 +187,11 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
             let Some(rule) = settled.rule(self.protocol) else { continue };
             if self.range.holds(self.calendar.date(settled.due_at)) {
                 self.found.push(Candidate {
-                    rule,
-                    id: settled.id,
-                    anchor: None,
-                    occurrence: 0,
-                    priority: rule.priority,
-                    carried_to: None,
-                    zero: None,
-                    wording: 0,
                     opens: settled.due_at,
-                    slots: Vec::new(),
-                    awake: false,
-                    card: false,
-                    hangs_on: None,
-                    deadline: None,
-                    starts: None,
-                    last_date: None,
+                    card: settled.card && rule.push,
                     settled: Some(settled.due_at),
                     orphan: true,
+                    ..Candidate::new(rule, settled.id)
                 });
             }
         }

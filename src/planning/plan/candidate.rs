@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use super::slots::TimeSlot;
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
-use crate::planning::protocol::{PromptKind, Rule};
+use crate::planning::protocol::{Anchor, PromptKind, Rule};
 
 /// The dates that are planned.
 #[derive(Clone, Copy, Debug)]
@@ -57,10 +57,45 @@ pub(super) struct Candidate<'a> {
     pub(super) orphan: bool,
 }
 
-impl Candidate<'_> {
-    /// Whether it is a safety check, which keeps no distance to others.
+impl<'a> Candidate<'a> {
+    /// Begins a candidate of `rule` that hangs on nothing and has no slots yet.
+    pub(super) fn new(rule: &'a Rule, id: Id<Prompt>) -> Self {
+        Self {
+            rule,
+            id,
+            anchor: None,
+            occurrence: 0,
+            priority: rule.priority,
+            carried_to: None,
+            zero: None,
+            wording: 0,
+            opens: Timestamp::MAX,
+            slots: Vec::new(),
+            awake: false,
+            card: false,
+            hangs_on: None,
+            deadline: None,
+            starts: None,
+            last_date: None,
+            settled: None,
+            orphan: false,
+        }
+    }
+
+    /// Whether it is a safety check.
     pub(super) fn is_safety(&self) -> bool {
         self.rule.kind == PromptKind::Safety
+    }
+
+    /// Whether it comes on a later date if one has no room, and is a card if none of its dates has: what the patient
+    /// wrote for a date.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.settled.is_none() && matches!(self.rule.anchor, Anchor::DateOf(_))
+    }
+
+    /// Whether it keeps a distance from others, and they from it. Safety checks and cards do not.
+    pub(super) fn keeps_distance(&self) -> bool {
+        !self.is_safety() && !self.card
     }
 
     /// Whether the phone may announce it.

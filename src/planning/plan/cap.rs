@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::calendar::{Calendar, days};
 use super::candidate::Candidate;
@@ -18,9 +18,15 @@ pub(super) struct Placed<'c, 'a> {
     candidate: &'c Candidate<'a>,
     placement: Placement,
     reminder: Option<Timestamp>,
+    /// Whether it is only a card, because none of its dates has room.
+    card: bool,
 }
 
-impl Placed<'_, '_> {
+impl<'c, 'a> Placed<'c, 'a> {
+    fn new(candidate: &'c Candidate<'a>, placement: Placement) -> Self {
+        Self { candidate, placement, reminder: None, card: false }
+    }
+
     /// Whether it is still called for.
     pub(super) fn is_called_for(&self) -> bool {
         !self.candidate.orphan
@@ -49,7 +55,7 @@ impl Placed<'_, '_> {
             reminder_at: self.reminder,
             minutes: rule.minutes,
             optional: rule.optional,
-            push: self.candidate.is_pushed(),
+            push: self.candidate.is_pushed() && !self.card,
             returns: None,
             wording,
             hangs_on: self.candidate.hangs_on,
@@ -116,7 +122,8 @@ fn cap_of(caps: &Caps, sessions: &Sessions<'_>, date: Date) -> Cap {
     cap
 }
 
-/// Takes the candidates that fit, in order of time.
+/// Takes the candidates that fit, in order of time. One that waits for room goes on to the next date that it would have
+/// alone. After its last date it is a card on its first one, which takes no place.
 pub(super) fn take<'c, 'a>(
     placer: &Placer<'_>,
     candidates: &'c [Candidate<'a>],
@@ -126,28 +133,30 @@ pub(super) fn take<'c, 'a>(
         let Candidate { id, anchor, .. } = *candidate;
         dropped.push(Dropped { id, rule_key: candidate.rule.key.clone(), anchor, reason });
     };
-    let mut wishes = Vec::with_capacity(candidates.len());
+    let mut dates: BTreeMap<Date, Vec<PlacementRequest<'c, 'a>>> = BTreeMap::new();
     for candidate in candidates {
         match placer.place(candidate, &[]) {
             Ok(placement) => {
-                wishes.push(PlacementRequest { candidate, placement, date: placer.calendar.date(placement.due) });
+                let date = placer.calendar.date(placement.due);
+                dates.entry(date).or_default().push(PlacementRequest { candidate, placement, date });
             }
             Err(reason) => drop(candidate, reason),
         }
     }
-    wishes.sort_by_key(PlacementRequest::rank);
 
     let caps = &placer.protocol.caps;
     let mut loads = BTreeMap::new();
-    let mut taken: Vec<Placed<'c, 'a>> = Vec::with_capacity(wishes.len());
+    let mut taken: Vec<Placed<'c, 'a>> = Vec::with_capacity(candidates.len());
+    let mut cards = Vec::new();
     // The times of the prompts of earlier dates, which need not lie earlier: a change of zone can repeat a date.
-    let mut others = Vec::with_capacity(wishes.len());
-    for date in wishes.chunk_by(|a, b| a.date == b.date) {
-        let Some(day) = date.first().map(|wish| wish.date) else { continue };
+    let mut others = Vec::with_capacity(candidates.len());
+    while let Some((day, mut wishes)) = dates.pop_first() {
+        wishes.sort_by_key(PlacementRequest::rank);
+        let mut without_room = Vec::new();
         let cap = cap_of(caps, placer.sessions, day);
         let mut load = DayLoad::default();
         let mut chosen: Vec<Arranged<'_, 'c, 'a>> = Vec::new();
-        for wish in date {
+        for wish in &wishes {
             let held = wish.candidate.priority == 1 || wish.candidate.settled.is_some();
             let apart = wish.candidate.rule.min_days_apart;
             if apart.zip(wish.latest_in(&taken, placer.calendar)).is_some_and(|(apart, since)| since < apart) {
@@ -159,24 +168,33 @@ pub(super) fn take<'c, 'a>(
                 drop(wish.candidate, DropReason::Cap);
                 continue;
             }
-            let wishes = chosen.iter().map(|(wish, _)| *wish).chain([wish]);
-            match arrange(placer, wishes.collect(), day, &others) {
+            let with = chosen.iter().map(|(wish, _)| *wish).chain([wish]);
+            match arrange(placer, with.collect(), day, &others) {
                 Ok(arranged) => (load, chosen) = (heavier, arranged),
+                Err(_) if wish.candidate.waits_for_room() => without_room.push(wish.candidate),
                 Err(reason) => drop(wish.candidate, reason),
             }
         }
         loads.insert(day, load);
-        others
-            .extend(chosen.iter().filter(|(wish, _)| !wish.candidate.is_safety()).map(|(_, placement)| placement.due));
+        others.extend(chosen.iter().filter(|(wish, _)| wish.candidate.keeps_distance()).map(|(_, placed)| placed.due));
         let from = taken.len();
-        let without_reminder =
-            |(wish, placement): Arranged<'_, 'c, 'a>| Placed { candidate: wish.candidate, placement, reminder: None };
+        let without_reminder = |(wish, placement): Arranged<'_, 'c, 'a>| Placed::new(wish.candidate, placement);
         taken.extend(chosen.into_iter().map(without_reminder));
         if let Some(today) = taken.get_mut(from..) {
             today.sort_by_key(|taken| (taken.placement.due, &taken.candidate.rule.key));
         }
+        for candidate in without_room {
+            let next = day.saturating_add(1.day());
+            if let Ok(placement) = placer.place_on(candidate, Some((next, Date::MAX)), &[]) {
+                let date = placer.calendar.date(placement.due);
+                dates.entry(date).or_default().push(PlacementRequest { candidate, placement, date });
+            } else if let Ok(placement) = placer.place(candidate, &[]) {
+                cards.push(Placed { card: true, ..Placed::new(candidate, placement) });
+            }
+        }
     }
     remind(placer, &loads, &mut taken);
+    taken.extend(cards);
     taken
 }
 
@@ -189,10 +207,10 @@ struct PlacementRequest<'c, 'a> {
 
 impl<'a> PlacementRequest<'_, 'a> {
     /// Returns the order in which places are given.
-    fn rank(&self) -> (Date, bool, u8, PromptKind, Timestamp, &'a str, u32) {
+    fn rank(&self) -> (bool, u8, PromptKind, Timestamp, &'a str, u32) {
         let Candidate { rule, occurrence, priority, .. } = *self.candidate;
         let open = self.candidate.settled.is_none();
-        (self.date, open, priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
+        (open, priority, rule.kind, self.candidate.opens, &rule.key, occurrence)
     }
 
     /// Returns the order in which prompts of a date are placed: by the times that they would have alone.
@@ -245,11 +263,12 @@ fn in_order<'w, 'c, 'a>(
     let mut others = others.to_vec();
     let mut arranged = Vec::with_capacity(wishes.len());
     for wish in wishes {
-        let placement = placer.place(wish.candidate, &others)?;
+        let today = wish.candidate.waits_for_room().then_some((date, date));
+        let placement = placer.place_on(wish.candidate, today, &others)?;
         if placer.calendar.date(placement.due) != date {
             return Err(DropReason::Spacing);
         }
-        if !wish.candidate.is_safety() {
+        if wish.candidate.keeps_distance() {
             others.push(placement.due);
         }
         arranged.push((*wish, placement));
@@ -263,7 +282,7 @@ fn in_order<'w, 'c, 'a>(
 fn remind(placer: &Placer<'_>, loads: &BTreeMap<Date, DayLoad>, taken: &mut [Placed<'_, '_>]) {
     let calendar = placer.calendar;
     let is_safety = |taken: &Placed<'_, '_>| taken.candidate.is_safety();
-    let spaced = taken.iter().filter(|taken| !is_safety(taken));
+    let spaced = taken.iter().filter(|taken| taken.candidate.keeps_distance());
     let mut others: Vec<_> = spaced.map(|taken| (taken.placement.due, Some(taken.candidate.id))).collect();
     let mut wanted: Vec<_> = taken
         .iter_mut()

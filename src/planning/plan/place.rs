@@ -186,21 +186,40 @@ impl<'a> Placer<'a> {
     /// Finds the first placement of `candidate` that keeps its distance to the prompts at `others`, which are not for
     /// safety.
     pub(super) fn place(&self, candidate: &Candidate<'_>, others: &[Timestamp]) -> Result<Placement, DropReason> {
+        self.place_on(candidate, None, others)
+    }
+
+    /// Finds the first placement of `candidate` whose date lies between the two `dates`, if there are any.
+    pub(super) fn place_on(
+        &self,
+        candidate: &Candidate<'_>,
+        dates: Option<(Date, Date)>,
+        others: &[Timestamp],
+    ) -> Result<Placement, DropReason> {
         if let Some(due) = candidate.settled {
             let slot = candidate.slots.first();
             let base = slot.map_or_else(|| self.calendar.date(due), |slot| slot.base);
             let why = slot.map_or(Why::Window, |slot| slot.why);
             return Ok(Placement { due, expires: self.expires(candidate, base, due), base, why });
         }
+        let admits = |placement: &Placement| {
+            let date = || self.calendar.date(placement.due);
+            dates.is_none_or(|(first, last)| (first..=last).contains(&date()))
+        };
         let mut reason = DropReason::TooLate;
         for slot in &candidate.slots {
+            if dates.is_some_and(|(_, last)| slot.base > last) {
+                continue;
+            }
             let early = || self.place_in(candidate, slot, slot.opens, others);
             match self.place_in(candidate, slot, slot.from, others) {
+                Ok(placement) if !admits(&placement) => reason = DropReason::Spacing,
                 Ok(placement) => return Ok(placement),
                 // The jitter must not decide whether there is room.
                 Err(DropReason::Spacing)
                     if slot.opens < slot.from
-                        && let Ok(placement) = early() =>
+                        && let Ok(placement) = early()
+                        && admits(&placement) =>
                 {
                     return Ok(placement);
                 }
@@ -219,8 +238,7 @@ impl<'a> Placer<'a> {
         first: Timestamp,
         others: &[Timestamp],
     ) -> Result<Placement, DropReason> {
-        // Safety checks keep no distance.
-        let others = if candidate.is_safety() { &[] } else { others };
+        let others = if candidate.keeps_distance() { others } else { &[] };
         let times = (first, slot.until);
         let (from, due, cause) = self.apart(candidate.rule, candidate.awake, times, self.spacing, others)?;
         let expires = self.expires(candidate, slot.base, from);

@@ -1,17 +1,25 @@
 //! Collects the responses that come back to the patient on the date that they wrote.
+//!
+//! None is lost. Where its date has no room, it comes on the next date that has, in order of the dates that were
+//! written. If the seven days after its date have no room either, it stands in the app on its date, without a push. One
+//! whose date has passed when it arrives comes at the next time with room.
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::builder::jitter;
 use super::calendar::Calendar;
 use super::candidate::{Candidate, Range};
 use super::model::{DropReason, Dropped, Why};
-use super::slots::{TimeSlot, back, later_days};
+use super::slots::{TimeSlot, days_from, windows};
 use crate::kernel::Id;
 use crate::kernel::id::{Prompt, Response};
 use crate::planning::facts::{DatedResponse, Facts};
 use crate::planning::protocol::{Anchor, Protocol, Rule};
+
+/// The number of days after its date on which a response that found no room still comes. If all of them are full, it
+/// is a card in the app.
+const ROOM_DAYS: i32 = 7;
 
 /// Collects a candidate for each response that is still to come back on a date of `range`. One that came back does so
 /// again only if it was given a later date since. A prompt that is out and whose response is gone is taken back.
@@ -29,8 +37,8 @@ pub(super) fn candidates<'a>(
         for response in facts.dated.iter().filter(|response| response.exercise == *exercise) {
             let next = next(facts, calendar, rule, response, &mut known);
             let Some((id, occurrence)) = next else { continue };
-            let dates = dates(facts, calendar, response.date);
-            if range.holds(dates.0) || range.holds(dates.1) {
+            let dates = dates(facts, calendar, (response.date, calendar.date(now)));
+            if range.holds(dates.on) || range.holds(dates.free) {
                 found.push((candidate(protocol, calendar, rule, (dates, now), (id, occurrence)), response.id));
             }
         }
@@ -66,15 +74,36 @@ fn next(
     None
 }
 
-/// Returns the date of a response, and the one on which the pause ends in which it lies: the same without a pause.
-fn dates(facts: &Facts, calendar: &Calendar<'_>, date: Date) -> (Date, Date) {
+/// The dates of a response that comes back.
+#[derive(Clone, Copy)]
+struct Dates {
+    /// The date that the patient wrote.
+    written: Date,
+    /// The first date on which it comes: the same, or today if it is too late for that.
+    on: Date,
+    /// The date on which the pause ends in which that lies: the same without a pause.
+    free: Date,
+}
+
+/// Returns the dates of a response with the date `written`, on the day `today`. One that was not in time for its date,
+/// such as one that arrives long after it, comes from today on.
+fn dates(facts: &Facts, calendar: &Calendar<'_>, (written, today): (Date, Date)) -> Dates {
+    let free = after_pauses(facts, calendar, written);
+    if free.saturating_add(ROOM_DAYS.days()) < today {
+        return Dates { written, on: today, free: after_pauses(facts, calendar, today) };
+    }
+    Dates { written, on: written, free }
+}
+
+/// Returns `date`, or the date on which the pause ends in which it lies.
+fn after_pauses(facts: &Facts, calendar: &Calendar<'_>, date: Date) -> Date {
     let mut free = date;
     loop {
         let noon = calendar.instant(free, jiff::civil::time(12, 0, 0, 0));
         let ends = facts.pauses.iter().filter(|pause| pause.contains(noon)).map(|pause| calendar.date(pause.until));
         match ends.max().filter(|end| *end > free) {
             Some(end) => free = end,
-            None => return (date, free),
+            None => return free,
         }
     }
 }
@@ -83,42 +112,25 @@ fn candidate<'a>(
     protocol: &'a Protocol,
     calendar: &Calendar<'_>,
     rule: &'a Rule,
-    ((date, free), now): ((Date, Date), Timestamp),
+    (Dates { written, on, free }, now): (Dates, Timestamp),
     (id, occurrence): (Id<Prompt>, u32),
 ) -> Candidate<'a> {
     let jitter = jitter(id, protocol.jitter_minutes);
-    let mut slots = later_days(protocol, rule, calendar, date, jitter);
-    if free > date {
-        let later = later_days(protocol, rule, calendar, free, jitter).into_iter();
-        slots.extend(later.map(|slot| TimeSlot { why: Why::LaterDay, ..slot }));
+    let days = |date| days_from(protocol, rule, calendar, (date, ROOM_DAYS), jitter);
+    let mut slots = days(on);
+    if free > on {
+        slots.extend(days(free).into_iter().map(|slot| TimeSlot { why: Why::LaterDay, ..slot }));
     }
     // What was written today for today has the rest of the day.
     let soon = next_minute(now);
-    slots.retain(|slot| slot.base != calendar.date(now) || slot.until >= soon);
-    for slot in slots.iter_mut().filter(|slot| slot.base == calendar.date(now)) {
+    slots.retain(|slot| slot.until >= soon);
+    for slot in &mut slots {
         (slot.from, slot.opens) = (slot.from.max(soon), slot.opens.max(soon));
     }
-    let opens = slots.first().map_or(Timestamp::MAX, |slot| back(slot.from, jitter));
-    Candidate {
-        rule,
-        id,
-        anchor: None,
-        occurrence,
-        priority: rule.priority,
-        carried_to: None,
-        zero: None,
-        wording: 0,
-        opens,
-        slots,
-        awake: false,
-        card: false,
-        hangs_on: None,
-        deadline: None,
-        starts: None,
-        last_date: None,
-        settled: None,
-        orphan: false,
-    }
+    // Those that have waited longest go first.
+    let first = windows(protocol, rule, calendar, written, jitter);
+    let opens = first.first().map_or(Timestamp::MAX, |slot| slot.opens);
+    Candidate { occurrence, opens, slots, ..Candidate::new(rule, id) }
 }
 
 /// Returns the first whole minute after `now`.

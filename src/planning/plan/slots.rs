@@ -78,6 +78,17 @@ pub(super) fn later_days(
         Expiry::Hours(hours) => i32::try_from(hours / 24).unwrap_or(0),
         Expiry::Until { days, .. } => days,
     };
+    days_from(protocol, rule, calendar, (date, more), jitter)
+}
+
+/// Lists the windows of `rule` on `date` and on the `more` days after it.
+pub(super) fn days_from(
+    protocol: &Protocol,
+    rule: &Rule,
+    calendar: &Calendar<'_>,
+    (date, more): (Date, i32),
+    jitter: SignedDuration,
+) -> Vec<TimeSlot> {
     let day = |days: i32| {
         let slots = windows(protocol, rule, calendar, date.saturating_add(days.days()), jitter);
         slots.into_iter().map(move |slot| if days == 0 { slot } else { TimeSlot { why: Why::LaterDay, ..slot } })

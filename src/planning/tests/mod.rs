@@ -5,6 +5,7 @@ mod evenings;
 mod faults;
 mod golden;
 mod histories;
+mod notes;
 mod plans;
 mod properties;
 mod readiness;

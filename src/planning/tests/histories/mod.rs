@@ -58,6 +58,8 @@ enum Event {
     Write,
     /// The patient writes a note for a date so many days away, or gives one of theirs another date.
     Note(usize, i64),
+    /// The patient writes so many notes for a date so many days away.
+    Notes(usize, i64),
     /// The patient deletes a note.
     Unwrite(usize),
     /// A prompt is put off for so many hours.
@@ -91,6 +93,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => (any::<usize>(), 1_i64..30).prop_map(|(which, by)| Event::PutOff(which, by)),
         1 => Just(Event::Write),
         2 => (0_usize..4, -2_i64..20).prop_map(|(which, days)| Event::Note(which, days)),
+        1 => (2_usize..14, -1_i64..9).prop_map(|(count, days)| Event::Notes(count, days)),
         1 => any::<usize>().prop_map(Event::Unwrite),
         6 => (1_i64..40).prop_map(Event::Wait),
         1 => (1_usize..6).prop_map(Event::Weeks),
@@ -233,6 +236,7 @@ impl World {
             }),
             Event::Write => self.facts.last_active_at = Some(now),
             Event::Note(which, days) => self.note(which, days),
+            Event::Notes(count, days) => (0..count).for_each(|_| self.note(usize::MAX, days)),
             Event::Unwrite(which) => self.unwrite(which),
             Event::Weeks(_) => unreachable!("weeks are many waits"),
             Event::Wait(time) => {
@@ -312,6 +316,7 @@ impl World {
             unanswered: row.answered_at.is_none() && !row.skipped,
             lapsed: row.existing.hold == Hold::Out && row.existing.expires_at <= now,
             taken_back: row.taken_back,
+            card: !row.planned.push,
         });
         self.facts.settled = settled.collect();
     }

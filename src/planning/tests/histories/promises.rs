@@ -21,6 +21,7 @@ pub(super) fn keeps_its_promises(world: &mut World, before: &[Row]) -> Result<()
         }
     }
     follows_from_silence(world)?;
+    loses_no_note(world)?;
     let mut pushes: BTreeMap<Date, Vec<&Row>> = BTreeMap::new();
     for row in world.rows.iter().filter(|row| row.existing.hold == Hold::Waiting) {
         let Planned { due_at, kind, local_time, push, .. } = row.planned;
@@ -40,6 +41,30 @@ pub(super) fn keeps_its_promises(world: &mut World, before: &[Row]) -> Result<()
         let free = rows.iter().filter(dial).count().min(1);
         let first = rows.iter().filter(|row| row.planned.push).all(|row| row.planned.priority == 1);
         prop_assert!(counted - free <= 3 || first, "{}: {} pushes", date, counted);
+    }
+    Ok(())
+}
+
+/// Each note came back on its date or later, or is to.
+fn loses_no_note(world: &World) -> Result<(), TestCaseError> {
+    let facts = &world.facts;
+    if !facts.pauses.is_empty() || facts.condition.suspended.is_some() {
+        return Ok(());
+    }
+    let date = |at| zone_at(&facts.zones, at).unwrap().date(at);
+    // The last of the days on which it may come is planned.
+    let known = date(world.now).saturating_add(jiff::Span::new().days(6));
+    for note in facts.dated.iter().filter(|note| note.date <= known) {
+        let ids: Vec<_> = (0..100)
+            .map(|times| facts.prompt_key.of_response(facts.patient, "note.returned", note.id, times))
+            .collect();
+        let of_it = |row: &&Row| ids.contains(&row.existing.id);
+        let kept = world.rows.iter().filter(of_it).any(|row| match row.existing.hold {
+            Hold::Waiting => row.existing.due_at > world.now,
+            Hold::Out | Hold::Settled => date(row.existing.due_at) >= note.date,
+            Hold::Withdrawn => false,
+        });
+        prop_assert!(kept, "{} has lost {:?}", world.now, note);
     }
     Ok(())
 }

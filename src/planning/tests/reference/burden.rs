@@ -81,7 +81,7 @@ pub(super) fn reminders(world: &World<'_>, all: &[Placed<'_, '_>]) -> Vec<(Id<Pr
         let (most, _, free_dials) = world.cap(date);
         let (taken, _) = world.burden(free_dials, on_date.into_iter());
         let reminded = spaced.iter().filter(|other| world.date(**other) == date).count();
-        let others = all.iter().filter(|(other, ..)| other.rule.kind != PromptKind::Safety && other.id != call.id);
+        let others = all.iter().filter(|(other, ..)| other.keeps_apart() && other.id != call.id);
         let apart = |other: Timestamp| at.duration_since(other).abs() >= spacing;
         let free = others.map(|(_, due, _)| *due).chain(spaced.iter().copied()).all(apart);
         if free && taken + u32::try_from(reminded).unwrap() < most {

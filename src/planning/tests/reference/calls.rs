@@ -32,6 +32,16 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Whether it comes on a later date if one has no room.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.rule.anchor, Anchor::DateOf(_)) && self.went_out.is_none()
+    }
+
+    /// Whether it keeps three hours from others, and they from it: neither what is for safety nor a card.
+    pub(super) fn keeps_apart(&self) -> bool {
+        self.rule.kind != PromptKind::Safety && !self.card
+    }
+
     /// Whether it takes a place under the cap: neither a card, nor what prepares for a session on its day, nor what the
     /// patient wrote for the date.
     pub(super) fn counts(&self) -> bool {
@@ -161,7 +171,7 @@ impl<'a> Found<'_, 'a> {
             starts,
             last_date,
             though_quiet,
-            card,
+            card: card || out.is_some_and(|out| out.card && rule.push),
             went_out,
             orphan: false,
         });
@@ -244,7 +254,7 @@ impl<'a> Found<'_, 'a> {
                     starts: None,
                     last_date: None,
                     though_quiet: false,
-                    card: false,
+                    card: out.card && rule.push,
                     went_out: Some(out.due_at),
                     orphan: true,
                 });

@@ -99,7 +99,12 @@ fn in_order<'c, 'a>(
     before: &[Timestamp],
     one_part_first: bool,
 ) -> Option<Vec<Placed<'c, 'a>>> {
-    let mut calls: Vec<_> = calls.iter().map(|call| (world.place(call, &[]).unwrap().0, *call)).collect();
+    let today = |call: &Call<'_>| {
+        let waits = call.waits();
+        move |on: Date| !waits || on == date
+    };
+    let mut calls: Vec<_> =
+        calls.iter().map(|call| (world.place_on(call, &[], &today(call)).unwrap().0, *call)).collect();
     // Of two with the same time and the same key, the one that was taken first goes first.
     calls.sort_by_key(|(alone, call)| {
         let any_time = matches!(call.rule.anchor, Anchor::AfterSilence { .. });
@@ -108,8 +113,8 @@ fn in_order<'c, 'a>(
     let mut others = before.to_vec();
     let mut placed = Vec::new();
     for (_, call) in calls {
-        let (due, expires) = world.place(call, &others).filter(|(due, _)| world.date(*due) == date)?;
-        if call.rule.kind != PromptKind::Safety {
+        let (due, expires) = world.place_on(call, &others, &today(call)).filter(|(due, _)| world.date(*due) == date)?;
+        if call.keeps_apart() {
             others.push(due);
         }
         placed.push((call, due, expires));
@@ -131,15 +136,15 @@ pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> V
     let calls = calls(&world);
     let mut by_date: Vec<(Date, &Call<'_>)> =
         calls.iter().filter_map(|call| Some((world.date(world.place(call, &[])?.0), call))).collect();
-    by_date.sort_by_key(|(date, call)| {
-        (*date, call.went_out.is_none(), call.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
-    });
-    let mut dates: Vec<_> = by_date.iter().map(|(date, _)| *date).collect();
-    dates.dedup();
     let mut all: Vec<Placed<'_, '_>> = Vec::new();
-    for date in &dates {
-        let those: Vec<_> = by_date.iter().filter(|(on, _)| on == date).map(|(_, call)| *call).collect();
-        let others = all.iter().filter(|(call, ..)| call.rule.kind != PromptKind::Safety);
+    let mut cards = Vec::new();
+    let mut next = by_date.iter().map(|(date, _)| *date).min();
+    while let Some(date) = &next {
+        let mut those: Vec<_> = by_date.iter().filter(|(on, _)| on == date).map(|(_, call)| *call).collect();
+        those.sort_by_key(|call| {
+            (call.went_out.is_none(), call.priority, call.rule.kind, call.opens, &call.rule.key, call.occurrence)
+        });
+        let others = all.iter().filter(|(call, ..)| call.keeps_apart());
         let before: Vec<_> = others.map(|(_, due, _)| *due).collect();
         // "At most once in seven days."
         let recent = |call: &&Call<'_>| {
@@ -148,18 +153,34 @@ pub(super) fn reference(protocol: &Protocol, facts: &Facts, now: Timestamp) -> V
             call.went_out.is_none() && call.rule.min_days_apart.is_some_and(near)
         };
         let those: Vec<_> = those.into_iter().filter(|call| !recent(call)).collect();
-        all.extend(day(&world, *date, &those, &before));
+        let placed = day(&world, *date, &those, &before);
+        let lost = those.iter().filter(|call| call.waits() && placed.iter().all(|(other, ..)| other.id != call.id));
+        for call in lost {
+            // "It comes on the next date with room", and after a week it is a card on its own.
+            match world.place_on(call, &[], &|on| on > *date) {
+                Some((due, _)) => by_date.push((world.date(due), call)),
+                None => cards.push(Asked { push: false, ..asked(&alone(&world, call), None) }),
+            }
+        }
+        all.extend(placed);
+        next = by_date.iter().map(|(on, _)| *on).filter(|on| on > date).min();
     }
     let reminders = reminders(&world, &all);
+    let is_near = |due| between(world.today, world.date(due)) <= i64::from(protocol.horizon_days);
     let mut asked: Vec<_> = all
         .iter()
-        .filter(|(call, due, _)| {
-            !call.orphan && between(world.today, world.date(*due)) <= i64::from(protocol.horizon_days)
-        })
+        .filter(|(call, due, _)| !call.orphan && is_near(*due))
         .map(|one| asked(one, reminders.iter().find(|(id, _)| *id == one.0.id).map(|(_, at)| *at)))
+        .chain(cards.into_iter().filter(|card| is_near(card.due)))
         .collect();
     asked.sort();
     asked
+}
+
+/// Places a call as if there were no other.
+fn alone<'c, 'a>(world: &World<'a>, call: &'c Call<'a>) -> Placed<'c, 'a> {
+    let (due, expires) = world.place(call, &[]).unwrap();
+    (call, due, expires)
 }
 
 fn asked(&(call, due, expires): &Placed<'_, '_>, reminder: Option<Timestamp>) -> Asked {

@@ -23,6 +23,16 @@ impl World<'_> {
 
     /// Finds its time and expiry, three hours from `others`, the prompts of these days that are not for safety.
     pub(super) fn place(&self, call: &Call<'_>, others: &[Timestamp]) -> Option<(Timestamp, Timestamp)> {
+        self.place_on(call, others, &|_| true)
+    }
+
+    /// Does the same for the first place on one of `dates`.
+    pub(super) fn place_on(
+        &self,
+        call: &Call<'_>,
+        others: &[Timestamp],
+        dates: &dyn Fn(Date) -> bool,
+    ) -> Option<(Timestamp, Timestamp)> {
         if let Some(due) = call.went_out {
             let base = call.times.first().map_or(self.date(due), |time| time.base);
             return Some((due, self.expires(call, base, due)));
@@ -36,7 +46,8 @@ impl World<'_> {
                 continue;
             }
             match self.place_from(call, time, from, others) {
-                Ok(placed) => return Some(placed),
+                Ok(placed) if dates(self.date(placed.0)) => return Some(placed),
+                Ok(_) => crowded = false,
                 Err(Crowded(is)) => crowded = is && from == time.from,
             }
         }
@@ -57,7 +68,7 @@ impl World<'_> {
             // Its first place is the start of its time, or three hours after a prompt that would be too near.
             let (mut planned, mut due) = (from, lands(from)?);
             while let Some(near) =
-                others.iter().filter(|other| !safety && due.duration_since(**other).abs() < spacing).max()
+                others.iter().filter(|other| call.keeps_apart() && due.duration_since(**other).abs() < spacing).max()
             {
                 planned = plus(*near, spacing);
                 if planned > time.until {
