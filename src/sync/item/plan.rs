@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::kernel::Id;
 use crate::planning::{Weekday, Why};
-use crate::prompts::model::StoredPrompt;
+use crate::prompts::model::{AnswerId, StoredPrompt};
 use crate::settings::{QuietHoursDto, Settings};
 
 /// The settings of a patient.
@@ -242,7 +242,7 @@ impl From<&StoredPrompt> for PromptBody {
                 why: planned.why,
                 cause: prompt.cause_for_patient().map(str::to_owned),
                 answered_at: prompt.doc.answered_at,
-                answer_id: prompt.doc.answer_id,
+                answer_id: prompt.doc.answer_id.map(AnswerId::uuid),
             },
         }
     }
