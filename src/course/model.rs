@@ -8,7 +8,7 @@ use super::status::{CourseKind, InfusionStatus, Source};
 use crate::kernel::id::{Account, Clinic, Infusion};
 use crate::kernel::{Creation, Error, Fields, Id, Result, Text};
 use crate::planning::window::{Dose, DoseStatus, Route};
-use crate::planning::{PausePeriod, USUAL_MINUTES};
+use crate::planning::{PausePeriod, USUAL_MINUTES, session_span};
 
 /// The furthest that an end may lie ahead of the server's clock, because the clocks of devices differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -246,14 +246,12 @@ impl InfusionFacts {
 
     /// Returns its start and end, recorded or planned; `None` when it does not count.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
-        match self.status {
-            InfusionStatus::Completed => self.started_at.zip(self.ended_at),
-            InfusionStatus::Planned => self.started_at.or(self.planned_start).map(|start| {
-                let minutes = self.planned_minutes.unwrap_or(USUAL_MINUTES);
-                (start, shift(start, SignedDuration::from_mins(i64::from(minutes))))
-            }),
-            InfusionStatus::Cancelled | InfusionStatus::NoShow => None,
-        }
+        let (start, end) = match self.status {
+            InfusionStatus::Completed => (self.started_at?, Some(self.ended_at?)),
+            InfusionStatus::Planned => (self.started_at.or(self.planned_start)?, None),
+            InfusionStatus::Cancelled | InfusionStatus::NoShow => return None,
+        };
+        Some(session_span(start, end, self.planned_minutes.unwrap_or(USUAL_MINUTES)))
     }
 
     /// Whether both may be reports of one administration: they lie within six hours of each other.

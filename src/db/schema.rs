@@ -481,6 +481,7 @@ diesel::table! {
         updated_at -> TimestampTz,
         deleted_at -> Nullable<TimestampTz>,
         purge_at -> Nullable<TimestampTz>,
+        date_to_come -> Bool,
     }
 }
 

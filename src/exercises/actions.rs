@@ -6,7 +6,7 @@ use super::assignments;
 use super::assignments::model::DoneBy;
 use super::catalogue::Availability;
 use super::model::{ResponseContent, Responses};
-use super::store::ResponseTable;
+use super::store::{self, ResponseTable};
 use super::suggestions;
 use crate::care::{Access, Write};
 use crate::changes::{FeedsPlan, Planner};
@@ -71,6 +71,21 @@ impl Item for Responses {
             }
         }
         Ok(())
+    }
+
+    /// Marks a done response that has a date on which it comes back.
+    fn on_stored(
+        tx: &mut Tx<'_>,
+        access: &Access<Write>,
+        id: Id<Response>,
+        (old, new): (Option<&ResponseContent>, &ResponseContent),
+    ) -> Result<()> {
+        let date = |content: &ResponseContent| {
+            let done = !content.header.circumstances.draft;
+            done.then(|| content.returns_on()).transpose().map(Option::flatten)
+        };
+        let (before, now) = (old.map(date).transpose()?.flatten(), date(new)?);
+        if before == now { Ok(()) } else { store::mark_date_to_come(tx, access, &[id], now.is_some()) }
     }
 
     /// Completes the prompt and the assignment of a response that becomes done or gets the link.

@@ -1,13 +1,10 @@
 //! Quotes of the patient's own answers, for prompts that they read. The library says which steps are quoted and how.
 
-use std::ops::RangeInclusive;
-
-use jiff::civil::Date;
 use serde_json::Value;
 
 use super::answers::Answers;
 use super::model::{Header, Responses};
-use super::store::ResponseTable;
+use super::store::{ResponseTable, list_with_date_to_come};
 use super::translations::Words;
 use crate::care::Access;
 use crate::changes::Entity;
@@ -21,8 +18,6 @@ use crate::planning::{DatedResponse, Piece, pieces};
 
 /// The number of newest responses that are searched for a quote.
 const MOST: i64 = 200;
-/// The number of newest responses that are searched for those that come back on a date.
-const MOST_DATED: i64 = 1000;
 /// The most characters that are quoted of one answer.
 const QUOTED: usize = 140;
 /// The most characters that are quoted of one answer that comes back.
@@ -64,37 +59,37 @@ pub fn quote_of<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Response>, locale
     header.zip(answers).map_or(Ok(None), |(header, answers)| quote(&header, &answers, (locale, RETURNED)))
 }
 
-/// The responses that come back to the patient on a date.
+/// The responses that are still to come back to the patient on a date.
 #[derive(Clone, Debug, Default)]
 pub struct DatedResponses {
-    /// Those that open.
+    /// Those that open, in the order of their arrival.
     pub list: Vec<DatedResponse>,
     /// Whether there is none that does not open.
     pub whole: bool,
+    /// Those that turn out to have no date, or none to come.
+    pub over: Vec<Id<Response>>,
 }
 
-/// Lists the done responses that come back on one of the `dates`, opened, for planning.
+/// Lists the done responses that are still to come back on a date, opened, for planning.
 ///
 /// # Errors
 ///
 /// When the responses cannot be read.
-pub fn dated_responses<A>(tx: &mut Tx<'_>, access: &Access<A>, dates: RangeInclusive<Date>) -> Result<DatedResponses> {
+pub fn dated_responses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<DatedResponses> {
     let (keys, patient) = (access.keys()?, access.patient());
-    let mut found = DatedResponses { list: Vec::new(), whole: true };
-    for (id, part) in ResponseTable::list_headers(tx, access, Entity::Response, None, MOST_DATED)? {
-        let header = Error::skip_damaged(open_header::<Responses>(keys, patient, id, &part))?;
-        let Some(header) = header else {
+    let mut found = DatedResponses { whole: true, ..DatedResponses::default() };
+    for (id, header, answers) in list_with_date_to_come(tx, access)? {
+        let header = Error::skip_damaged(open_header::<Responses>(keys, patient, id.any(), &header))?;
+        let answers = open_section::<Responses, Answers>(keys, (patient, id.any()), "answers", &answers);
+        let Some((header, answers)) = header.zip(Error::skip_damaged(answers)?) else {
             found.whole = false;
             continue;
         };
-        let Some(step) = &header.exercise()?.returns_on else { continue };
-        let Some(answers) = Error::skip_damaged(answers(tx, access, id))? else {
-            found.whole = false;
-            continue;
-        };
-        let date = answers.as_ref().and_then(|answers| answers.date(step)).filter(|date| dates.contains(date));
-        let exercise = header.exercise_key;
-        found.list.extend(date.map(|date| DatedResponse { id: id.typed(), exercise, date }));
+        let step = header.exercise()?.returns_on.as_ref();
+        match step.and_then(|step| answers.as_ref()?.date(step)) {
+            Some(date) => found.list.push(DatedResponse { id, exercise: header.exercise_key, date }),
+            None => found.over.push(id),
+        }
     }
     Ok(found)
 }

@@ -1,10 +1,12 @@
 //! The rows of exercise responses.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use jiff::Timestamp;
 
 use super::model::{Distress, Header, Responses};
-use crate::care::Access;
+use crate::care::{Access, Write};
 use crate::changes::Entity;
 use crate::db::schema::exercise_responses;
 use crate::db::{At, Tx};
@@ -16,6 +18,8 @@ use crate::planning::window::Rating;
 
 /// The most responses that are searched for a dial: those of a day.
 const MOST_DIALS: i64 = 100;
+/// The most responses that one statement marks.
+const AT_ONCE: usize = 1000;
 
 crate::item_table! {
     /// The table of exercise responses.
@@ -55,6 +59,52 @@ pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp)
         }
     }
     Ok(None)
+}
+
+/// A done response with its sealed header and answers.
+pub(super) type SealedResponse = (Id<Response>, Part, Part);
+
+/// Lists the done responses that have a date on which they are still to come back, those that arrived first first.
+pub(super) fn list_with_date_to_come<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<SealedResponse>> {
+    let rows: Vec<(Id<Response>, Vec<u8>, i64, Option<Vec<u8>>, i64)> = exercise_responses::table
+        .filter(exercise_responses::patient_id.eq(access.patient()))
+        // As literal SQL, so that the partial index applies.
+        .filter(sql::<Bool>("date_to_come"))
+        .filter(exercise_responses::deleted_at.is_null())
+        .filter(exercise_responses::draft.eq(false))
+        .order((exercise_responses::received_at, exercise_responses::id))
+        .select((
+            exercise_responses::id,
+            exercise_responses::meta,
+            exercise_responses::meta_rev,
+            exercise_responses::answers,
+            exercise_responses::answers_rev,
+        ))
+        .load(tx.conn())?;
+    let parts = |(id, meta, rev, sealed, answers_rev)| {
+        (id, Part { rev, sealed: Some(meta) }, Part { rev: answers_rev, sealed })
+    };
+    Ok(rows.into_iter().map(parts).collect())
+}
+
+/// Notes whether these responses have a date on which they are still to come back.
+///
+/// # Errors
+///
+/// When that cannot be stored.
+pub fn mark_date_to_come(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    ids: &[Id<Response>],
+    date_to_come: bool,
+) -> Result<()> {
+    for some in ids.chunks(AT_ONCE) {
+        let own = exercise_responses::table.filter(exercise_responses::patient_id.eq(access.patient()));
+        diesel::update(own.filter(exercise_responses::id.eq_any(some)))
+            .set(exercise_responses::date_to_come.eq(date_to_come))
+            .execute(tx.conn())?;
+    }
+    Ok(())
 }
 
 /// Lists the headers of the newest done responses, at most `most`, newest first. Those that do not open are left

@@ -48,6 +48,21 @@ pub trait Item: ItemKind {
         change: (Option<&Self::Content>, &Self::Content),
     ) -> Result<FeedsPlan>;
 
+    /// Keeps what is stored in the clear about an item in step with its content, after a creation (the old content is
+    /// `None`), a change or a restoration. The default keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    fn on_stored(
+        _: &mut Tx<'_>,
+        _: &Access<Write>,
+        _: Id<Self::Id>,
+        _: (Option<&Self::Content>, &Self::Content),
+    ) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns whether the deletion, undeletion or restoration of an item with this content feeds the plan.
     fn on_removed(content: &Self::Content) -> FeedsPlan;
 }
@@ -124,6 +139,7 @@ pub fn put<T: Item>(
         };
         let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
         if store::create::<T, T::Table>(tx, access, (&row, &columns), change)? {
+            T::on_stored(tx, access, new.id, (None, &new.content))?;
             access.feed_plan(T::on_changed(tx, access, new.id, (None, &new.content))?);
             return Ok(Outcome::created(new.id, row));
         }
@@ -291,6 +307,7 @@ fn revise<T: Item>(
     let columns = columns::<T>(after);
     let row = ItemRow { version, parts, occurred_at: columns.occurred_at, updated_at: access.now(), ..row.clone() };
     T::Table::update(tx, access, &row, &columns)?;
+    T::on_stored(tx, access, id, (Some(before), after))?;
     if T::header(before).circumstances().occurred_at != columns.occurred_at {
         grants::store::move_item(tx, access, T::grants(), (row.id, columns.occurred_at))?;
     }

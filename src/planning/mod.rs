@@ -31,7 +31,9 @@ pub use diff::{Existing, Hold, MoveReason, Step, diff};
 pub use facts::{Condition, DatedResponse, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
 pub use overrides::{Override, RuleChange};
 pub use placeholders::{Piece, Quote, pieces, quotes};
-pub use plan::{DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, plan, put_off, row_begins, silence};
+pub use plan::{
+    DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, plan, put_off, row_begins, session_span, silence,
+};
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};
 pub use protocols::Protocols;

@@ -13,7 +13,7 @@ use crate::db::Tx;
 use crate::exercises::{self, DatedResponses};
 use crate::journal;
 use crate::kernel::id::Infusion;
-use crate::kernel::{Error, Result, Zone};
+use crate::kernel::{Error, Result};
 use crate::planning::protocol::Anchor;
 use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocol, Protocols, QuietHours,
@@ -25,8 +25,6 @@ use crate::settings::{Settings, settings, settings_or_default};
 
 /// The past time in which stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
-/// The past time whose dates are searched for notes that are still to come back: they wait for the end of a pause.
-const WAITING: SignedDuration = SignedDuration::from_hours(24 * 80);
 /// The past time that is searched for an answer that gives a takeaway.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
 /// The furthest that a stored prompt can lie ahead.
@@ -48,28 +46,38 @@ pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<O
     prompts::list_opened(tx, access, range, MOST)
 }
 
-/// Reads the responses that come back on dates around now, and adds to `found` the prompts that brought them back
-/// before, or were to, however long ago: their ids are not free.
+/// Reads the responses that are still to come back on a date, and adds to `found` the prompts that brought them back
+/// before, or were to, however long ago: their ids are not free. A response that came back on its date, or later, is
+/// over once its prompt does not wait for the patient any more.
 pub(super) fn dated_responses<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     protocol: &Protocol,
     found: &mut OpenedPrompts,
 ) -> Result<DatedResponses> {
-    let date = |by| Zone::utc().date(shift(access.now(), by));
-    let dated = exercises::dated_responses(tx, access, date(-WAITING)..=date(AHEAD))?;
-    let key = prompts::id_key(access)?;
+    let mut dated = exercises::dated_responses(tx, access)?;
+    let (key, now) = (prompts::id_key(access)?, access.now());
     for response in &dated.list {
         for rule in protocol.rules.iter().filter(|rule| rule.anchor == Anchor::DateOf(response.exercise.clone())) {
             for occurrence in 0.. {
                 let id = key.of_response(access.patient(), &rule.key, response.id, occurrence);
-                if found.unreadable.contains(&id) || found.list.iter().any(|prompt| prompt.id == id) {
+                if found.unreadable.contains(&id) {
                     continue;
                 }
-                match Error::skip_damaged(prompts::find(tx, access, id))? {
-                    Some(Some(prompt)) => found.list.push(prompt),
-                    Some(None) => break,
-                    None => drop(found.unreadable.insert(id)),
+                if found.list.iter().all(|prompt| prompt.id != id) {
+                    match Error::skip_damaged(prompts::find(tx, access, id))? {
+                        Some(Some(prompt)) => found.list.push(prompt),
+                        Some(None) => break,
+                        None => {
+                            found.unreadable.insert(id);
+                            continue;
+                        }
+                    }
+                }
+                let came = |prompt: &&StoredPrompt| prompt.id == id && prompt.doc.planned.local_date >= response.date;
+                let over = |prompt: &StoredPrompt| prompt.settled(now).is_some() && !prompt.is_open(now);
+                if found.list.iter().find(came).is_some_and(over) {
+                    dated.over.push(response.id);
                 }
             }
         }

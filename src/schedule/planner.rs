@@ -11,6 +11,7 @@ use super::store;
 use crate::care::access::{Access, Write};
 use crate::changes::{Change, Entity, FeedsPlan, Op, PlanRequest, Planner};
 use crate::db::Tx;
+use crate::exercises;
 use crate::kernel::{Error, Result, Zone};
 use crate::planning::{Facts, Plan, Planned, Protocols, Step, diff, plan, put_off as put_off_until, zone_at};
 use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
@@ -53,6 +54,7 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     let now = access.now();
     let mut found = facts::stored_prompts(tx, access)?;
     let dated = facts::dated_responses(tx, access, protocols.current(), &mut found)?;
+    exercises::store::mark_date_to_come(tx, access, &dated.over, false)?;
     let (infusions, provisional) = settle(tx, access)?;
     let PlanFacts { known: facts, unreadable, closing } =
         facts::facts(tx, access, protocols, (&found, dated), &infusions)?;

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use afterglow::db::schema::exercise_responses;
 use afterglow::delivery::{MemoryChannel, TEXT};
-use afterglow::kernel::Zone;
+use afterglow::kernel::id::Response;
+use afterglow::kernel::{Entropy, Id, Zone};
+use diesel::prelude::*;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use crate::delivery::work;
 use crate::support::app::TestApp;
-use crate::support::journal::two;
+use crate::support::database::on_postgres;
+use crate::support::journal::{two, with};
 use crate::support::people::Person;
 use crate::unreadable::Damaged;
 
@@ -172,5 +176,96 @@ async fn rule_a_note_waits_for_the_end_of_a_pause_however_long_it_is() {
         passes(&app, &channel, 2).await;
         let states = states(&ann).await;
         assert_eq!((states.len(), &*states[0].1, channel.sent().len()), (1, "delivered", 1), "{days}: {states:?}");
+    }
+}
+
+/// Whether a response is marked as one with a date to come.
+async fn is_marked(app: &TestApp, id: &str) -> bool {
+    let id: Id<Response> = id.parse().unwrap();
+    let read = app.server.state.db.read(move |tx| {
+        let own = exercise_responses::table.filter(exercise_responses::id.eq(id));
+        Ok(own.select(exercise_responses::date_to_come).first(tx.conn())?)
+    });
+    read.await.unwrap()
+}
+
+#[actix_web::test]
+async fn rule_a_note_is_marked_from_its_writing_until_it_has_come_back() {
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let without = ann.works(note(&app, None)).await;
+    let draft = ann.works(with(note(&app, Some(day(&app, 2))), json!({ "status": "draft" }))).await;
+    let id = ann.works(note(&app, Some(day(&app, 2)))).await;
+    assert!(is_marked(&app, &id).await && !is_marked(&app, &without).await && !is_marked(&app, &draft).await);
+    ann.resumes(&id, json!({ "answers": { "open_on": null } })).await;
+    assert!(!is_marked(&app, &id).await);
+    let restore = format!("{}/revisions/1/restore", path(&ann, &id));
+    let tag = ann.response(&id).await.ok().etag();
+    ann.act(&restore).if_match(&tag).send().await.ok();
+    assert!(is_marked(&app, &id).await, "the restored version has a date");
+    ann.resumes(&draft, json!({ "status": "done" })).await;
+    assert!(is_marked(&app, &draft).await);
+    passes(&app, &channel, 3).await;
+    assert!(is_marked(&app, &id).await, "it is out, and is taken back if the note is deleted");
+    passes(&app, &channel, 4).await;
+    assert!(!is_marked(&app, &id).await && !is_marked(&app, &draft).await, "it came back");
+    assert_eq!(states(&ann).await.iter().filter(|(_, state)| state == "lapsed").count(), 2);
+    ann.resumes(&id, json!({ "answers": { "open_on": day(&app, 3) } })).await;
+    assert!(is_marked(&app, &id).await);
+}
+
+#[actix_web::test]
+async fn rule_a_note_comes_back_however_much_was_done_since() {
+    let (app, _, ann) = start().await;
+    let id = ann.works(note(&app, Some(day(&app, 5)))).await;
+    app.wait(SignedDuration::from_mins(1));
+    ann.works(note(&app, None)).await;
+    // More newer ones than any search of the newest reaches: copies of one, under ids of their own.
+    let now = app.now();
+    let copied = app.server.state.db.write(move |tx| {
+        let columns = "version, meta, meta_rev, answers, answers_rev, distress, distress_rev, draft, prompt_id, \
+                       assignment_id, occurred_at, received_at, updated_at, deleted_at, purge_at, date_to_come";
+        for _ in 0..1100 {
+            let copy = literal(Entropy::System.id(now));
+            let sql = format!(
+                "INSERT INTO exercise_responses (patient_id, id, {columns}) SELECT patient_id, {copy}, {columns} \
+                 FROM exercise_responses WHERE NOT date_to_come LIMIT 1"
+            );
+            diesel::sql_query(sql).execute(tx.conn())?;
+        }
+        Ok(())
+    });
+    copied.await.unwrap();
+    let later = day(&app, 7);
+    ann.resumes(&id, json!({ "answers": { "open_on": later } })).await;
+    assert_eq!(states(&ann).await, [(later, "planned".to_owned())]);
+}
+
+fn literal(id: Id<Response>) -> String {
+    let hex = id.uuid().simple();
+    if on_postgres() { format!("'{hex}'::uuid") } else { format!("x'{hex}'") }
+}
+
+#[actix_web::test]
+async fn rule_a_note_whose_date_has_passed_when_it_arrives_comes_at_once() {
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    for days in [-1, -200] {
+        ann.works(note(&app, Some(day(&app, days)))).await;
+    }
+    ann.works(note(&app, Some("1900-01-01".parse().unwrap()))).await;
+    passes(&app, &channel, 1).await;
+    assert_eq!(channel.sent().len(), 3, "{:?}", states(&ann).await);
+    passes(&app, &channel, 9).await;
+    let states = states(&ann).await;
+    assert!(states.len() == 3 && states.iter().all(|(_, state)| state == "lapsed"), "once: {states:?}");
+    // Neither before 1900 nor after 2199.
+    for date in ["1899-12-31", "2200-01-01"] {
+        let mut body = note(&app, None);
+        body["answers"]["open_on"] = json!(date);
+        let id = crate::support::app::new_id(&app);
+        let refused = ann.put(&path(&ann, &id), body).send().await.expect(422);
+        assert!(refused.body.to_string().contains("/answers/open_on"), "{date}");
+        ann.response(&id).await.not_found();
     }
 }

@@ -28,13 +28,18 @@ pub fn silence(
     (start, end.saturating_add(acute).unwrap_or(end))
 }
 
+/// Returns the start and the end of a session. One without an end is as long as planned.
+pub fn session_span(start: Timestamp, end: Option<Timestamp>, planned_minutes: u32) -> (Timestamp, Timestamp) {
+    let length = SignedDuration::from_mins(i64::from(planned_minutes));
+    let end = end.unwrap_or_else(|| start.saturating_add(length).unwrap_or(start));
+    (start, end.max(start))
+}
+
 impl InfusionFact {
     /// Returns the start and the end of the session. One that is not over is as long as planned.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         let start = self.started_at.or(self.planned_start).or(self.ended_at)?;
-        let length = SignedDuration::from_mins(i64::from(self.planned_minutes));
-        let end = self.ended_at.or_else(|| start.saturating_add(length).ok())?;
-        Some((start, end.max(start)))
+        Some(session_span(start, self.ended_at, self.planned_minutes))
     }
 
     /// Returns the time in which nothing leaves the server because of this session: from its start to the end of its
