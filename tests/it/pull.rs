@@ -364,6 +364,7 @@ async fn i12_a_cursor_skips_nothing_while_others_write() {
     let app = TestApp::start().await;
     let (_, ann) = two(&app).await;
     let ann = Arc::new(ann);
+    #[expect(clippy::disallowed_methods, reason = "a test's own variable")]
     let changes: usize = std::env::var("AFTERGLOW_CHANGES").map_or(400, |count| count.parse().unwrap());
     let written = Arc::new(AtomicUsize::new(0));
     let writers = (0..8).map(|_| {
