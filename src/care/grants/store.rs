@@ -36,7 +36,7 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Grant>) -> Result<Opt
     Ok(grants_of(tx, found)?.pop())
 }
 
-/// Lists the patient's grants, newest id first, after `after`.
+/// Lists the patient's grants, in descending order of their ids, after `after`.
 pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, rows: i64) -> Result<Vec<GrantRow>> {
     let mut query = grants::table
         .filter(grants::patient_id.eq(access.patient()))
@@ -49,7 +49,7 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, ro
     grants_of(tx, found)
 }
 
-/// Lists the live grants that name the holder of `link`, newest id first, after `after`.
+/// Lists the live grants that name the holder of `link`, in descending order of their ids, after `after`.
 pub fn list_to<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,

@@ -86,7 +86,7 @@ pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -
     Ok(assignments_of(tx, found)?.pop())
 }
 
-/// Lists the assignments that are visible to the caller, newest id first.
+/// Lists the assignments that are visible to the caller, in descending order of their ids.
 pub(super) fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -100,10 +100,10 @@ pub(super) fn list<A>(
     assignments_of(tx, found)
 }
 
-/// Lists the assignments over active links, newest id first.
+/// Lists the assignments over active links, newest first.
 pub fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
     let live = known!(access).filter(care_links::state.eq(ACTIVE));
-    let found: Vec<Found> = live.order(assignments::id.desc()).load(tx.conn())?;
+    let found: Vec<Found> = live.order((assignments::created_at.desc(), assignments::id.desc())).load(tx.conn())?;
     assignments_of(tx, found)
 }
 
