@@ -107,8 +107,8 @@ impl Scene<'_> {
         }
     }
 
-    /// Makes an id.
+    /// Makes an id, as an app does: of version 4, which does not tell the time.
     pub(super) fn new_id<K>(&self) -> Id<K> {
-        self.stage.state().entropy.id(self.stage.now())
+        Id::from_uuid(self.stage.state().entropy.opaque())
     }
 }

@@ -135,7 +135,7 @@ pub struct AcceptLanguageHeader {
 /// ```ignore
 /// page! {
 ///     /// A page of grants.
-///     GrantList: "The grants, newest id first." of GrantView
+///     GrantList: "The grants, in descending order of their ids." of GrantView
 /// }
 /// ```
 macro_rules! page {

@@ -147,7 +147,7 @@ fn with_readers<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<GrantRow>) -> 
     Ok(rows.into_iter().map(|row| (row.clone(), of(row.key.id))).collect())
 }
 
-/// Lists a page of grants, newest id first. The patient gets all of them, a therapist the live ones that name them.
+/// Lists a page of grants, in descending order of their ids. The patient gets all of them, a therapist the live ones that name them.
 pub fn list(
     tx: &mut Tx<'_>,
     access: &Access<Read>,

@@ -170,7 +170,7 @@ type GrantItem = Listed<GrantView>;
 /// A page of grants.
 #[derive(Serialize, ToSchema)]
 struct GrantList {
-    /// The grants, newest id first.
+    /// The grants, in descending order of their ids, which need not follow the time.
     items: Vec<GrantItem>,
     /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]

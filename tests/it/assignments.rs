@@ -229,3 +229,20 @@ async fn how_it_feels_at_the_beginning_is_kept_whatever_is_offered() {
     felt["distress"] = json!({ "before": 9 });
     ann.works(felt).await;
 }
+
+/// Ids are made by apps and follow no time: of two alike, the first that was given is the one that is offered.
+#[actix_web::test]
+async fn which_of_two_like_assignments_is_offered_does_not_hang_on_their_ids() {
+    for ascending in [true, false] {
+        let (ann, tess) = two().await;
+        let mut ids = [new_id(&ann.app), new_id(&ann.app)];
+        ids.sort_by(|one, other| if ascending { one.cmp(other) } else { other.cmp(one) });
+        for id in &ids {
+            let path = ann.of_theirs(&format!("/assignments/{id}"));
+            tess.put(&path, json!({ "exercise_key": "values-sort" })).send().await.created();
+            ann.app.wait(SignedDuration::from_secs(1));
+        }
+        let now = ann.get(&ann.my("/exercises/suggested")).send().await.ok();
+        assert_eq!(now.text("/items/0/assignment_id"), ids[0], "ascending: {ascending}");
+    }
+}

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use afterglow::kernel::id::Any;
-use afterglow::kernel::{Clock, Entropy};
+use afterglow::kernel::Entropy;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use reqwest::Method;
@@ -45,7 +44,7 @@ pub fn body_of(id: &str) -> Value {
 pub async fn write(web: Web, ledger: Arc<Mutex<Ledger>>, until: Instant, keyed: bool) {
     while Instant::now() < until {
         let id = ledger.lock().unwrap().unknown.pop();
-        let id = id.unwrap_or_else(|| Entropy::System.id::<Any>(Clock::System.now()).to_string());
+        let id = id.unwrap_or_else(|| Entropy::System.opaque().to_string());
         ledger.lock().unwrap().sent.insert(id.clone(), id.clone());
         if !put(&web, &id, keyed, &ledger).await {
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::app::document;
 
 mod generators;
+mod ids;
 
 /// Operations for anybody. An operation joins this list by decision, never by a forgotten extractor.
 const PUBLIC: &[&str] = &[

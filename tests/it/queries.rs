@@ -44,8 +44,16 @@ fn changes(operation: &Operation) -> bool {
 async fn an_unknown_query_parameter_is_refused_by_every_operation_and_changes_nothing() {
     let world = World::open().await;
     let (mut asked, mut wrong) = (0, Vec::new());
-    for operation in operations() {
+    // One that changed something would get in the way of the next: all readings come before.
+    let (reading, changing): (Vec<_>, Vec<_>) =
+        operations().into_iter().partition(|operation| operation.method == Method::GET);
+    for operation in reading.into_iter().chain(changing) {
         let id = operation.id.as_str();
+        assert!(
+            operation.method == Method::GET || wrong.is_empty(),
+            "before {id}, {} of {asked}: {wrong:#?}",
+            wrong.len()
+        );
         let ask = world.ask(id, admitted(id)).await;
         let before = if changes(&operation) { Some(world.state_around(&ask.path).await) } else { None };
         let refused = asking(&ask, "x-unknown=1").send(&world.app).await;
@@ -71,7 +79,7 @@ async fn an_unknown_query_parameter_is_refused_by_every_operation_and_changes_no
             assert!(done.status.is_success(), "{id}: {}", done.body);
         }
     }
-    assert!(wrong.is_empty(), "{} of {asked} take what they do not know:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty() && asked > 80, "{} of {asked}: {wrong:#?}", wrong.len());
 }
 
 #[actix_web::test]

@@ -46,7 +46,7 @@ pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> 
     grants_of(tx, found)
 }
 
-/// Lists the patient's grants, newest id first, after `after`.
+/// Lists the patient's grants, in descending order of their ids, after `after`.
 pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, rows: i64) -> Result<Vec<GrantRow>> {
     let mut query = grants::table
         .filter(grants::patient_id.eq(access.patient()))
@@ -59,7 +59,7 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, ro
     grants_of(tx, found)
 }
 
-/// Lists the live grants that name the holder of `link`, newest id first, after `after`.
+/// Lists the live grants that name the holder of `link`, in descending order of their ids, after `after`.
 pub fn list_to<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,

@@ -111,7 +111,7 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Resul
     row.map(|row| open(access.keys()?, access.patient(), &row)).transpose()
 }
 
-/// Lists the assignments over active links that are neither done nor withdrawn, newest id first.
+/// Lists the assignments over active links that are neither done nor withdrawn, newest first.
 ///
 /// # Errors
 ///
@@ -167,7 +167,7 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result
     Ok(known)
 }
 
-/// Lists a page of the assignments that are visible to the caller, newest id first.
+/// Lists a page of the assignments that are visible to the caller, in descending order of their ids.
 ///
 /// # Errors
 ///

@@ -102,7 +102,7 @@ type AssignmentItem = Listed<AssignmentView>;
 /// A page of assignments.
 #[derive(Serialize, ToSchema)]
 struct AssignmentList {
-    /// The assignments, newest id first.
+    /// The assignments, in descending order of their ids, which need not follow the time.
     items: Vec<AssignmentItem>,
     /// The cursor of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]

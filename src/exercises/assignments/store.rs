@@ -92,7 +92,7 @@ pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Assignment>]
     assignments_of(tx, found)
 }
 
-/// Lists the assignments that are visible to the caller, newest id first.
+/// Lists the assignments that are visible to the caller, in descending order of their ids.
 pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, page: PageRequest<Id<Assignment>>) -> Result<Vec<AssignmentRow>> {
     let mut query = known!(access);
     if let Some(after) = page.after {
@@ -102,10 +102,10 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, page: PageRequest<Id<Assignm
     assignments_of(tx, found)
 }
 
-/// Lists the assignments over active links, newest id first.
+/// Lists the assignments over active links, newest first.
 pub fn list_live<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<AssignmentRow>> {
     let live = known!(access).filter(care_links::state.eq(ACTIVE));
-    let found: Vec<Found> = live.order(assignments::id.desc()).load(tx.conn())?;
+    let found: Vec<Found> = live.order((assignments::created_at.desc(), assignments::id.desc())).load(tx.conn())?;
     assignments_of(tx, found)
 }
 

@@ -10,7 +10,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::child::Web;
-use afterglow::kernel::id::Any;
 use afterglow::kernel::{Clock, Entropy};
 
 /// Stands in everything that people say here, and nowhere else.
@@ -21,7 +20,7 @@ fn said(what: &str) -> String {
 }
 
 fn id() -> String {
-    Entropy::System.id::<Any>(Clock::System.now()).to_string()
+    Entropy::System.opaque().to_string()
 }
 
 /// What is left after the journey, for those who look further.

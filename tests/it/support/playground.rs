@@ -90,7 +90,7 @@ pub async fn list(who: &Web, path: &str) -> Vec<Value> {
 }
 
 pub fn entry() -> (String, Value) {
-    let id = Entropy::System.id::<afterglow::kernel::id::Entry>(NOW.parse().unwrap());
+    let id = Entropy::System.opaque();
     let body = json!({ "kind": "note", "occurred_at": NOW, "text": { "body": "It was quiet." } });
     (format!("/v1/patients/me/entries/{id}"), body)
 }

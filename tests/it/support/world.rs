@@ -323,7 +323,7 @@ pub fn earlier(app: &TestApp, by: SignedDuration) -> Timestamp {
 /// Clinics are made by the operator, for whom there is no operation: a second one beside the first.
 pub async fn move_to_another_clinic(app: &TestApp, member: &Person) {
     let state = &app.server.state;
-    let (clinic, now): (Id<Clinic>, Timestamp) = (new_id(app).parse().unwrap(), app.now());
+    let (clinic, now): (Id<Clinic>, Timestamp) = (state.entropy.id(app.now()), app.now());
     let keys = state.vault.create(clinic.uuid(), &[Purpose::Clinic], now).await.unwrap();
     let place =
         SealContext { table: "clinics", column: "doc", subject: clinic.uuid(), row: clinic.uuid(), revision: 1 };
