@@ -8,7 +8,7 @@ use crate::kernel::Result;
 use crate::schedule::horizon::Horizon;
 use crate::state::State;
 use crate::tasks::Tasks;
-use crate::{audit, care, exercises, idempotency, identity, journal};
+use crate::{audit, care, exercises, idempotency, identity, journal, sync};
 
 /// Returns the tasks of a server that delivers by `channel`, in the order in which a round does them.
 pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
@@ -24,6 +24,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(identity::clearing::FAILURES),
         Box::new(journal::purge::TASK),
         Box::new(exercises::purge::TASK),
+        Box::new(sync::clearing::TASK),
     ]
 }
 

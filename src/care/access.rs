@@ -263,6 +263,34 @@ impl Access<Write> {
         quota.map_or(Ok(()), |quota| added.within(stored, quota))
     }
 
+    /// Runs `f`. When it refuses, its changes are undone, with all that this access has noted of them, and the unit goes
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// Faults of the server, with which the unit must end.
+    pub fn attempt<T>(&self, tx: &mut Tx<'_>, f: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<Result<T>> {
+        // The head is locked before the savepoint: what it has then stays when the rest is undone.
+        self.lock(tx)?;
+        let before = (self.number.get(), self.feeds.get(), self.bytes.get());
+        let result = tx.attempt(f)?;
+        if result.is_err() {
+            self.number.set(before.0);
+            self.feeds.set(before.1);
+            self.bytes.set(before.2);
+        }
+        Ok(result)
+    }
+
+    /// Writes to the head the bytes that it does not have yet, and checks the quota, within a unit that goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitReached`].
+    pub fn within(&self, tx: &mut Tx<'_>, quota: i64) -> Result<()> {
+        self.settle(tx, Some(quota))
+    }
+
     /// Notes that a statement has locked the patient's head, added what was pending to the bytes that are now
     /// `stored`, and taken `number`; `used` if it recorded a change under it.
     pub fn locked(&self, number: i64, used: bool, stored: Bytes) {

@@ -120,7 +120,7 @@ impl Parts {
         if access.is_owner() {
             return f(tx).map(Ok);
         }
-        match tx.unless_not_found(f) {
+        match tx.attempt(f)? {
             Err(Error::NotFound) => {
                 self.trace_refusal(tx, act, access.account()?, access.patient(), access.now())?;
                 Ok(Err(Error::NotFound))
@@ -354,6 +354,34 @@ impl<L: Policy> Door<L> {
         });
         let (status, replayed, value) = verdict.await??;
         Ok(ChangeResult::new(path, status == 201, replayed, value))
+    }
+
+    /// Opens the door to write, as operation `act`, without an idempotency key: `work` knows itself what was done before.
+    /// The plan follows.
+    ///
+    /// # Errors
+    ///
+    /// 401, 403 or 404 when the door stays shut; the errors of `work`.
+    pub async fn write<T>(
+        &self,
+        act: &'static str,
+        mut work: impl FnMut(&mut Tx<'_>, &Access<Write>) -> Result<T> + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+    {
+        let parts = Arc::clone(&self.parts);
+        let verdict = self.state().db.write(move |tx| {
+            let Some(access) = parts.open::<L, Write>(tx, act)? else { return Ok(Err(Error::NotFound)) };
+            parts.attempt(tx, act, &access, |tx| {
+                let value = work(tx, &access)?;
+                access.settle(tx, Some(parts.state.config.quota()))?;
+                access.follow(tx, parts.state.planner.as_ref())?;
+                parts.trace(tx, act, &access)?;
+                Ok(value)
+            })
+        });
+        verdict.await?
     }
 
     /// Does `request` as [`Door::change`] does, and answers 204.

@@ -157,6 +157,29 @@ pub fn last_numbers(
     Ok(rows.into_iter().filter_map(|(id, seq)| Some((id, seq?))).collect())
 }
 
+/// Finds the number of the change that brought a thing to `version`.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn number_of(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    entity: Entity,
+    id: Id<Any>,
+    version: i64,
+) -> Result<Option<i64>> {
+    let own = changes::table.filter(changes::patient_id.eq(patient)).filter(changes::entity_id.eq(id));
+    let number = own
+        .filter(changes::entity.eq(entity.number()))
+        .filter(changes::version.eq(version))
+        .order(changes::seq)
+        .select(changes::seq)
+        .first(tx.conn())
+        .optional()?;
+    Ok(number)
+}
+
 type ChangeColumns = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);
 
 /// Lists the changes of one thing after version `after`, oldest first, at most `limit`.

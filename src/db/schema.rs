@@ -514,6 +514,23 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
+    mutations (patient_id, mutation_id) {
+        patient_id -> Uid,
+        mutation_id -> Uid,
+        fingerprint -> Binary,
+        status -> Integer,
+        entity -> Integer,
+        thing_id -> Uid,
+        version -> BigInt,
+        sibling_id -> Nullable<Uid>,
+        at -> TimestampTz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     settings,
     accounts,
@@ -544,4 +561,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     changes,
     audit_log,
     idempotency_records,
+    mutations,
 );

@@ -39,24 +39,29 @@ impl<'c> Tx<'c> {
         self.conn
     }
 
-    /// Runs `f`. When it answers [`Error::NotFound`], its changes are undone and the unit goes on.
+    /// Runs `f`. When it refuses, its changes are undone and the unit goes on.
     ///
     /// # Errors
     ///
-    /// The errors of `f`. After any other error the unit must end with it.
-    pub fn unless_not_found<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// Faults of the server, with which the unit must end.
+    pub fn attempt<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<Result<T>> {
         let hooks = self.hooks.len();
         self.conn.batch_execute("SAVEPOINT attempt")?;
         let result = f(self);
-        match &result {
-            Ok(_) => self.conn.batch_execute("RELEASE SAVEPOINT attempt")?,
-            Err(Error::NotFound) => {
+        match result {
+            Ok(value) => {
+                self.conn.batch_execute("RELEASE SAVEPOINT attempt")?;
+                Ok(Ok(value))
+            }
+            Err(error @ (Error::Transient(_) | Error::Internal(_) | Error::Unavailable(_) | Error::StorageFull)) => {
+                Err(error)
+            }
+            Err(refusal) => {
                 self.conn.batch_execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")?;
                 self.hooks.truncate(hooks);
+                Ok(Err(refusal))
             }
-            Err(_) => {}
         }
-        result
     }
 
     /// Runs `hook` once the unit is durable, and never if it is not. This is the only way to touch a cache, wake a

@@ -46,6 +46,8 @@ use std::sync::Arc;
 
 use actix_web::error::JsonPayloadError;
 use actix_web::web;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use body::{Body, BodyLimit, MaybeBody};
 pub use cors::Cors;
@@ -65,7 +67,7 @@ pub use reply::Reply;
 pub use request::{ChangeResult, Command, NewId, Origin, Request, RequestBody};
 pub use settings::Settings;
 
-use crate::kernel::{Code, Error};
+use crate::kernel::{Code, Error, FieldError, Result};
 
 /// Registers the shared settings, the answer for unknown addresses, and the error handlers of the
 /// framework's own extractors.
@@ -85,6 +87,16 @@ pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
         .app_data(web::PathConfig::default().error_handler(|_, _| Error::field("path", "is not valid").into()))
         .app_data(web::QueryConfig::default().error_handler(|_, _| Error::field("query", "is not valid").into()))
         .default_service(web::to(async || problem::response(&Error::NotFound)));
+}
+
+/// Reads a `T` that is a part of a body, leniently, and answers the ignored fields.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every value of a wrong type and the missing fields.
+pub fn read_document<T: DeserializeOwned>(document: Value) -> Result<(T, Vec<FieldError>)> {
+    let bytes = document.to_string().len();
+    reader::document(document, bytes, true)
 }
 
 fn framework(code: Code) -> actix_web::Error {

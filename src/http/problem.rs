@@ -192,6 +192,7 @@ const fn retryable(code: Code) -> bool {
         code,
         Code::RequestTimeout
             | Code::TooManyRequests
+            | Code::ItemRepeated
             | Code::Internal
             | Code::Unreadable
             | Code::Unavailable

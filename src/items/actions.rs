@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::model::{Header as _, ItemKind, ItemRow, Part, stays_done};
-use super::seal::{self, OpenedItem};
+use super::seal::{self, OpenedItem, Origin};
 use super::store;
 use super::store::table::{Columns, ItemTable};
 use crate::care::grants::{self, Sections};
@@ -90,7 +90,25 @@ impl<T: ItemKind> New<T> {
         creation: Creation,
         now: Timestamp,
     ) -> Result<Self> {
-        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, Some(creation.clone()), now)?;
+        let origin = Origin { creation: Some(creation.clone()), copy_of: None };
+        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (1, now))?;
+        Ok(Self { id, content, creation, parts })
+    }
+
+    /// Seals a new item that is a copy of `of`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be sealed.
+    pub fn copy(
+        keys: &Keys,
+        (patient, id): (Id<Patient>, Id<T::Id>),
+        (content, of): (T::Content, Id<Any>),
+        creation: Creation,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let origin = Origin { creation: Some(creation.clone()), copy_of: Some(of) };
+        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (1, now))?;
         Ok(Self { id, content, creation, parts })
     }
 }
@@ -110,6 +128,84 @@ pub fn open<T: ItemKind, A>(access: &Access<A>, row: &ItemRow) -> Result<OpenedI
     seal::open(access.keys()?, access.patient(), (row.id, &row.parts), None)
 }
 
+/// Creates an item; nothing if its id is taken.
+///
+/// # Errors
+///
+/// The refusals of [`Item::check`] and [`Item::on_changed`].
+pub fn create<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, new: &New<T>) -> Result<Option<ItemRow>> {
+    T::check(tx, access, new.id, (None, &new.content))?;
+    let (id, version, parts, now) = (new.id.any(), 1, new.parts.clone(), access.now());
+    let columns = columns::<T>(&new.content);
+    let occurred_at = columns.occurred_at;
+    let row = ItemRow { id, version, parts, occurred_at, received_at: now, updated_at: now, deleted_at: None };
+    let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
+    if !store::create::<T, T::Table>(tx, access, (&row, &columns), change)? {
+        return Ok(None);
+    }
+    T::on_stored(tx, access, new.id, (None, &new.content))?;
+    access.feed_plan(T::on_changed(tx, access, new.id, (None, &new.content))?);
+    Ok(Some(row))
+}
+
+/// Changes an item that is not deleted from `before` to `after`, whatever the caller has read of it.
+///
+/// # Errors
+///
+/// The refusals of [`Item::check`] and [`Item::on_changed`].
+pub fn change<T: Item>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: &ItemRow,
+    contents: (&OpenedItem<T>, &T::Content, &T::Content),
+) -> Result<ItemRow> {
+    revise::<T>(tx, access, row, contents, Op::Update)
+}
+
+/// Brings an item whose content was purged back with another content. It is open to nobody.
+///
+/// # Errors
+///
+/// The refusals of [`Item::check`] and [`Item::on_changed`].
+pub fn revive<T: Item>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: &ItemRow,
+    content: &T::Content,
+) -> Result<ItemRow> {
+    let id = row.id.typed();
+    T::check(tx, access, id, (None, content))?;
+    let (version, now) = (row.version + 1, access.now());
+    let parts =
+        seal::seal::<T>(access.keys()?, (access.patient(), row.id), content, Origin::default(), (version, now))?;
+    access.stores(store::sealed_bytes(&parts).minus(store::sealed_bytes(&row.parts)));
+    let columns = columns::<T>(content);
+    let occurred_at = columns.occurred_at;
+    let row = ItemRow { version, parts, occurred_at, updated_at: now, deleted_at: None, ..row.clone() };
+    T::Table::update(tx, access, &row, &columns)?;
+    T::Table::mark_deleted(tx, access, &row)?;
+    T::on_stored(tx, access, id, (None, content))?;
+    access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, Op::Undelete), FeedsPlan::Never)?;
+    grants::drop_item(tx, access, T::grants(), row.id)?;
+    access.feed_plan(T::on_changed(tx, access, id, (None, content))?);
+    Ok(row)
+}
+
+/// Returns the revisions of a section that came after `version` and were replaced since.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn revisions_after<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    id: Id<Any>,
+    section: i32,
+    version: i64,
+) -> Result<Vec<Part>> {
+    store::list_revisions_after(tx, access, (id, section), version)
+}
+
 /// Creates or replaces an item. The body that created it and the present state, sent again, change nothing.
 ///
 /// # Errors
@@ -124,25 +220,8 @@ pub fn put<T: Item>(
 ) -> Result<Outcome<ItemRow>> {
     if when.change_only() {
         access.lock(tx)?;
-    } else {
-        T::check(tx, access, new.id, (None, &new.content))?;
-        let (id, version, parts, now) = (new.id.any(), 1, new.parts.clone(), access.now());
-        let columns = columns::<T>(&new.content);
-        let row = ItemRow {
-            id,
-            version,
-            parts,
-            occurred_at: columns.occurred_at,
-            received_at: now,
-            updated_at: now,
-            deleted_at: None,
-        };
-        let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
-        if store::create::<T, T::Table>(tx, access, (&row, &columns), change)? {
-            T::on_stored(tx, access, new.id, (None, &new.content))?;
-            access.feed_plan(T::on_changed(tx, access, new.id, (None, &new.content))?);
-            return Ok(Outcome::created(new.id, row));
-        }
+    } else if let Some(row) = create::<T>(tx, access, new)? {
+        return Ok(Outcome::created(new.id, row));
     }
     let row = T::Table::find(tx, access, new.id.any())?.ok_or(Error::Stale)?;
     if row.deleted_at.is_some() {

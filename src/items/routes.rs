@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::actions::{self, New};
@@ -16,10 +17,11 @@ use crate::changes::{self, Recorded};
 use crate::db::Tx;
 use crate::http::{
     Body, ChangeResult as Answered, Command, Listing, NewId, Patch, Patchable, Preconditions, Reply, Request, page,
+    read_document,
 };
 use crate::idempotency::Outcome;
 use crate::kernel::page::{PageRequest, SMALL};
-use crate::kernel::{Creation, Id, Listed, Result};
+use crate::kernel::{Creation, FieldError, Id, Listed, Result};
 
 /// A kind of item that is written over HTTP.
 pub trait WritableItem: ItemPresenter {
@@ -32,6 +34,15 @@ pub trait WritableItem: ItemPresenter {
     ///
     /// [`Error::Invalid`](crate::kernel::Error::Invalid) with every fault.
     fn parse(body: Self::Body) -> Result<Self::Content>;
+    /// Reads the content of a body that is a part of another one, and answers the ignored fields.
+    ///
+    /// # Errors
+    ///
+    /// As [`WritableItem::parse`].
+    fn read(body: Value) -> Result<(Self::Content, Vec<FieldError>)> {
+        let (body, ignored) = read_document(body)?;
+        Ok((Self::parse(body)?, ignored))
+    }
     /// Returns the body that would parse to the content.
     fn body(content: &Self::Content) -> Self::Body;
 }

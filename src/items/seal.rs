@@ -31,6 +31,18 @@ pub struct SealedHeader<H> {
     /// The body that created the item, if it was created by PUT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     creation: Option<Creation>,
+    /// The item of which it is a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copy_of: Option<Id<Any>>,
+}
+
+/// Where an item comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The digest of the body that created it, if it was created by PUT.
+    pub creation: Option<Creation>,
+    /// The item of which it is a copy.
+    pub copy_of: Option<Id<Any>>,
 }
 
 fn place<T: ItemKind>(patient: Id<Patient>, id: Id<Any>, column: &'static str, revision: i64) -> SealContext {
@@ -40,14 +52,14 @@ fn place<T: ItemKind>(patient: Id<Patient>, id: Id<Any>, column: &'static str, r
 fn seal_header<T: ItemKind>(
     (keys, place, rev, at): (&Keys, &SealContext, i64, Timestamp),
     header: &T::Header,
-    creation: Option<Creation>,
+    Origin { creation, copy_of }: Origin,
 ) -> Result<Part> {
-    let value =
-        SealedHeader { header: header.clone(), clock_suspect: header.circumstances().clock_suspect(at), creation };
+    let clock_suspect = header.circumstances().clock_suspect(at);
+    let value = SealedHeader { header: header.clone(), clock_suspect, creation, copy_of };
     Ok(Part { rev, sealed: Some(keys.seal_json(Purpose::Journal, place, &TimedValue { at, value })?) })
 }
 
-/// Seals a new item, as version 1.
+/// Seals all of an item, as `version`.
 ///
 /// # Errors
 ///
@@ -56,17 +68,19 @@ pub fn seal<T: ItemKind>(
     keys: &Keys,
     (patient, id): (Id<Patient>, Id<Any>),
     content: &T::Content,
-    creation: Option<Creation>,
-    at: Timestamp,
+    origin: Origin,
+    (version, at): (i64, Timestamp),
 ) -> Result<Vec<Part>> {
-    let header = seal_header::<T>((keys, &place::<T>(patient, id, "meta", 1), 1, at), T::header(content), creation)?;
+    let meta = place::<T>(patient, id, "meta", version);
+    let header = seal_header::<T>((keys, &meta, version, at), T::header(content), origin)?;
     let mut parts = vec![header];
     for (section, value) in T::SECTIONS.iter().zip(T::sections(content)?) {
         let sealed = value.map(|value| {
-            keys.seal_json(Purpose::Journal, &place::<T>(patient, id, section.column, 1), &TimedValue { at, value })
+            let place = place::<T>(patient, id, section.column, version);
+            keys.seal_json(Purpose::Journal, &place, &TimedValue { at, value })
         });
         let sealed = sealed.transpose()?;
-        parts.push(Part { rev: i64::from(sealed.is_some()), sealed });
+        parts.push(Part { rev: if sealed.is_some() { version } else { 0 }, sealed });
     }
     Ok(parts)
 }
@@ -98,7 +112,7 @@ pub fn reseal<T: ItemKind>(
     let header = slots.next();
     if old.header != *T::header(new) {
         let at = (keys, &place::<T>(patient, row.id, "meta", version), version, at);
-        put(T::HEADER, header, seal_header::<T>(at, T::header(new), old.creation.clone())?);
+        put(T::HEADER, header, seal_header::<T>(at, T::header(new), old.origin.clone())?);
     }
     for ((section, value), (before, slot)) in
         T::SECTIONS.iter().zip(T::sections(new)?).zip(old.sections.iter().zip(slots))
@@ -120,7 +134,7 @@ pub struct OpenedItem<T: ItemKind> {
     pub header: T::Header,
     /// Whether its times were odd when it arrived.
     pub clock_suspect: bool,
-    creation: Option<Creation>,
+    origin: Origin,
     sections: Vec<Option<TimedValue<Option<Box<RawValue>>>>>,
     keys: Keys,
     place: SealContext,
@@ -140,7 +154,12 @@ impl<T: ItemKind> OpenedItem<T> {
 
     /// Returns the digest of the body that created it.
     pub fn creation(&self) -> Option<&Creation> {
-        self.creation.as_ref()
+        self.origin.creation.as_ref()
+    }
+
+    /// Returns the item of which it is a copy.
+    pub fn copy_of(&self) -> Option<Id<Any>> {
+        self.origin.copy_of
     }
 
     /// Returns the instant of the last change of the opened sections.
@@ -214,7 +233,7 @@ pub fn open_sections<T: ItemKind>(
     (id, parts): (Id<Any>, &[Part]),
     (header, shared): (SealedHeader<T::Header>, Option<Sections>),
 ) -> Result<OpenedItem<T>> {
-    let SealedHeader { header, clock_suspect, creation } = header;
+    let SealedHeader { header, clock_suspect, creation, copy_of } = header;
     let mut sections = Vec::with_capacity(T::SECTIONS.len());
     for (section, part) in T::SECTIONS.iter().zip(parts.iter().skip(1)) {
         let shown = shared.is_none_or(|shared| section.grant.is_some_and(|grant| shared.has(grant)));
@@ -224,7 +243,8 @@ pub fn open_sections<T: ItemKind>(
         sections.push(stamped);
     }
     let place = place::<T>(patient, id, "content", 0);
-    Ok(OpenedItem { header, clock_suspect, creation, sections, keys: keys.clone(), place })
+    let origin = Origin { creation, copy_of };
+    Ok(OpenedItem { header, clock_suspect, origin, sections, keys: keys.clone(), place })
 }
 
 /// Opens one section of an item; `None` when it is empty.

@@ -88,6 +88,25 @@ pub(super) fn list_revisions<A>(
     Ok(rows.into_iter().map(|(section, rev, sealed)| (section, Part { rev, sealed })).collect())
 }
 
+/// Lists the replaced parts of a section of `item` that came after `version`, newest first, at most 100.
+pub(super) fn list_revisions_after<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    (item, section): (Id<Any>, i32),
+    version: i64,
+) -> Result<Vec<Part>> {
+    let rows: Vec<(i64, Option<Vec<u8>>)> = revisions::table
+        .filter(revisions::patient_id.eq(access.patient()))
+        .filter(revisions::item_id.eq(item))
+        .filter(revisions::section.eq(section))
+        .filter(revisions::rev.gt(version))
+        .order(revisions::rev.desc())
+        .limit(100)
+        .select((revisions::rev, revisions::sealed))
+        .load(tx.conn())?;
+    Ok(rows.into_iter().map(|(rev, sealed)| Part { rev, sealed }).collect())
+}
+
 /// Deletes the replaced parts of the given `sections` of `item`.
 pub(super) fn delete_revisions(tx: &mut Tx<'_>, access: &Access<Write>, item: Id<Any>, sections: &[i32]) -> Result<()> {
     let kept = revisions::table.filter(revisions::patient_id.eq(access.patient())).filter(revisions::item_id.eq(item));

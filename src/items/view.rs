@@ -119,6 +119,10 @@ struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompt_id: Option<Uuid>,
+    /// The item of which it is a copy: both of two devices wrote something else, and one of the texts stands here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    copy_of: Option<Uuid>,
     /// The place in the window of the infusions. Not part of the version.
     context: Context,
     /// The instant of the deletion.
@@ -247,6 +251,7 @@ pub fn rendered<T: ItemPresenter>(
         received_at: row.received_at,
         clock_suspect: opened.clock_suspect,
         prompt_id: circumstances.prompt_id.map(Id::uuid),
+        copy_of: opened.copy_of().map(Id::uuid),
         context,
         deleted_at: row.deleted_at,
         seen_by: item.openings.as_ref().map(|list| list.iter().map(seen).collect()),

@@ -235,6 +235,8 @@ codes! {
     SetupDone = "setup_done", 409, Refresh, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
     InfusionOverlaps = "infusion_overlaps", 409, Refresh, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
     LimitReached = "limit_reached", 409, Refresh, "A limit is reached", "The set is as large as the server lets it grow. `detail` names the limit; `GET /v1/meta` publishes them all. Keep local data; end or delete something of the kind, or ask the operator.";
+    WrongAccount = "wrong_account", 403, Keep, "Of another account", "The mutation is of another patient's phone, or of another account on this one. Keep it until that account is logged in.";
+    ItemRepeated = "item_repeated", 425, Keep, "The same thing twice in one batch", "A batch holds at most one mutation of each thing. Send the second one with the next batch, on the version that the first one made.";
     NotShareable = "not_shareable", 409, Refresh, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
     ExerciseWithheld = "exercise_withheld", 409, Refresh, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
     Deleted = "deleted", 410, Refresh, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
@@ -245,6 +247,7 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, Fix, "Unsupported media type", "Send `application/json` (or `application/merge-patch+json` for PATCH).";
     Invalid = "invalid", 422, Fix, "Some fields are wrong", "`errors` lists each field: `in` says where it stands, `pointer` (in a body) or `name` which it is, `detail` what is wrong with it.";
     KeyReused = "idempotency_key_reused", 422, Fix, "The idempotency key was used for another request", "The same Idempotency-Key came with another method, address or body. Use a new key for each new request.";
+    MutationReused = "mutation_reused", 422, Fix, "The mutation id was used for another mutation", "A mutation with this id was done, and it said something else. What was added since is a new mutation, with a new id.";
     PreconditionRequired = "precondition_required", 428, Refresh, "Say which version you change", "Send `If-Match` with the ETag you read.";
     TooManyRequests = "too_many_requests", 429, Keep, "Too many requests", "Wait as long as `Retry-After` says.";
     HeadersTooLarge = "headers_too_large", 431, Fix, "The headers are too large", "Send fewer or shorter headers.";

@@ -279,17 +279,17 @@ fn assignment(row: AssignmentRow) -> Held {
     })
 }
 
-fn prompt(row: PromptRow) -> Held {
+pub(super) fn prompt(row: PromptRow) -> Held {
     Held::there(Kind::Prompt, row.id.any(), (row.version, row.bytes()), move |keys, patient| {
         Ok(Body::Prompt(PromptBody::from(&row.open(keys, patient)?)))
     })
 }
 
-fn entry(row: ItemRow) -> Held {
+pub(super) fn entry(row: ItemRow) -> Held {
     item::<Entries>(Kind::Entry, row, |opened, at| Body::Entry(EntryBody::new(opened, at)))
 }
 
-fn response(row: ItemRow) -> Held {
+pub(super) fn response(row: ItemRow) -> Held {
     item::<Responses>(Kind::ExerciseResponse, row, |opened, at| Body::ExerciseResponse(ResponseBody::new(opened, at)))
 }
 

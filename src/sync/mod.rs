@@ -14,11 +14,19 @@
 //!
 //! Sync is another door to the same data: it adds no second way to write anything.
 
+pub mod clearing;
 pub mod epoch;
 pub mod item;
 mod kinds;
+mod merge;
 pub mod model;
+mod mutation;
+mod outcome;
+mod prompts;
 mod pull;
+mod push;
 mod routes;
+mod store;
+mod words;
 
 pub use routes::configure_patient;

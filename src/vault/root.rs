@@ -84,6 +84,8 @@ labels! {
     Delivery delivery "delivery",
     /// The identity that data, keyring and root key share.
     Installation installation "installation",
+    /// The fingerprint of a mutation that a phone sent, and the id of the copy that it makes.
+    Sync sync "sync",
 }
 
 /// The keys of the server itself.
@@ -94,7 +96,7 @@ pub(super) struct Root {
     pub cursor: LessSafeKey,
     /// The key of the rows that decide who gets in.
     pub rows: RowKey,
-    macs: MacKeys,
+    macs: Box<MacKeys>,
 }
 
 impl fmt::Debug for Root {
@@ -110,7 +112,7 @@ impl Root {
             wrapping: aead_key(&*expand(&root, "wrap")?)?,
             cursor: aead_key(&*expand(&root, "cursor")?)?,
             rows: RowKey::new(&*expand(&root, "rows")?),
-            macs: MacKeys::derive(&root)?,
+            macs: Box::new(MacKeys::derive(&root)?),
         })
     }
 

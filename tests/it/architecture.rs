@@ -120,11 +120,18 @@ const KINDS: &[(&str, &str)] = &[
     ("schedule/rendering.rs", "actions"),
     ("schedule/unreadable.rs", "actions"),
     ("settings/overrides.rs", "model"),
+    ("sync/clearing.rs", "actions"),
     ("sync/epoch.rs", "model"),
     ("sync/item.rs", "model"),
     ("sync/item/", "model"),
     ("sync/kinds.rs", "actions"),
+    ("sync/merge.rs", "model"),
+    ("sync/mutation.rs", "model"),
+    ("sync/outcome.rs", "actions"),
+    ("sync/prompts.rs", "actions"),
     ("sync/pull.rs", "actions"),
+    ("sync/push.rs", "actions"),
+    ("sync/words.rs", "actions"),
     ("tasks/", "actions"),
 ];
 

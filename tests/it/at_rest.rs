@@ -51,6 +51,7 @@ const HASHES: &[(&str, &str)] = &[
     ("patient_heads", "audit_mac"),
     ("idempotency_records", "key_hash"),
     ("idempotency_records", "fingerprint"),
+    ("mutations", "fingerprint"),
 ];
 
 /// The columns that hold sealed values.

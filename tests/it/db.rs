@@ -135,7 +135,7 @@ async fn hooks_run_after_the_commit_and_never_without_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_that_finds_nothing_is_undone_and_its_unit_goes_on() {
+async fn a_part_that_is_refused_is_undone_and_its_unit_goes_on() {
     let database = Database::fresh();
     let db = database.open();
     let ran = Arc::new(AtomicU32::new(0));
@@ -144,24 +144,26 @@ async fn a_part_that_finds_nothing_is_undone_and_its_unit_goes_on() {
         .write(move |tx| {
             let count = Arc::clone(&count);
             insert(tx, "before")?;
-            let part = tx.unless_not_found(|tx| {
+            let part = tx.attempt(|tx| {
                 insert(tx, "undone")?;
                 tx.after_commit(move || {
                     count.fetch_add(1, Ordering::SeqCst);
                 });
                 Err(Error::NotFound)
-            });
-            let whole = tx.unless_not_found(|tx| insert(tx, "done"));
-            insert(tx, "trace").and(whole).map(|()| part)
+            })?;
+            let stale = tx.attempt(|tx| insert(tx, "lost").and(Err::<(), _>(Error::Stale)))?;
+            assert!(matches!(stale, Err(Error::Stale)));
+            tx.attempt(|tx| insert(tx, "done"))??;
+            insert(tx, "trace").map(|()| part)
         })
         .await
         .unwrap();
     assert!(matches!(refused, Err(Error::NotFound)));
     assert_eq!(names(&db).await, ["before", "done", "trace"]);
     assert_eq!(ran.load(Ordering::SeqCst), 0, "a hook of what was undone");
-    // Any other fault is the unit's.
-    let failed = db.write(|tx| tx.unless_not_found(|tx| insert(tx, "lost").and(Err::<(), _>(Error::Stale)))).await;
-    assert!(matches!(failed, Err(Error::Stale)));
+    // A fault of the server is the unit's.
+    let failed = db.write(|tx| tx.attempt(|tx| insert(tx, "lost").and(Err::<(), _>(Error::StorageFull)))).await;
+    assert!(matches!(failed, Err(Error::StorageFull)));
     assert_eq!(names(&db).await, ["before", "done", "trace"]);
 }
 

@@ -60,6 +60,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("changes", Reason("one narrow row for each accepted write; no unit reads more than a page of them")),
     ("audit_log", Reason("evidence is not dropped; no unit reads more than a page of it")),
     ("idempotency_records", Limits(&["idempotency_keys"])),
+    ("mutations", Reason("one narrow row for each accepted write, kept for a quarter of a year")),
     ("installation", Reason("a single row")),
     ("audit_anchors", Reason("one for each chain, which is one for each account and patient")),
     ("wrapped_keys", Reason("a fixed number for each subject")),

@@ -66,6 +66,7 @@ mod posture;
 mod preview;
 mod protocols;
 mod pull;
+mod push;
 mod queries;
 mod quotes;
 mod races;

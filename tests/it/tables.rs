@@ -28,6 +28,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("patient_settings", "settings"),
     ("audit_log", "audit"),
     ("idempotency_records", "idempotency"),
+    ("mutations", "sync"),
     ("infusions", "course"),
     ("pauses", "course"),
     ("prompts", "prompts"),

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::delivery::{World, hours, minutes};
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, new_id};
 use crate::support::database::Count;
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
@@ -427,6 +427,24 @@ proofs! {
         app.wait(hours(1));
         settled(&app).await;
         assert_eq!(tables.count("log_in_failures"), 0);
+    }
+
+    "mutations.at" => async fn a_mutation_is_forgotten_after_a_quarter_of_a_year() {
+        let Clinic { ann, .. } = Clinic::open().await;
+        let page = ann.get(&ann.my("/changes")).send().await.ok();
+        let mutation = json!({
+            "mutation_id": new_id(&ann.app), "patient_id": ann.patient, "kind": "entry", "id": new_id(&ann.app),
+            "base_version": 0, "header": { "kind": "note", "occurred_at": "2026-03-10T08:00:00Z" }, "text": { "body": "x" },
+        });
+        let body = json!({ "epoch": page.body["epoch"], "mutations": [mutation] });
+        ann.post(&ann.my("/mutations"), body).send().await.ok();
+        let mut tables = Tables::of(&ann.app);
+        ann.app.wait(hours(24 * 91 - 1));
+        settled(&ann.app).await;
+        assert_eq!(tables.count("mutations"), 1);
+        ann.app.wait(hours(1));
+        settled(&ann.app).await;
+        assert_eq!(tables.count("mutations"), 0);
     }
 
     "entries.purge_at" => async fn a_deleted_entry_loses_its_words_after_thirty_days() {

@@ -55,6 +55,10 @@ struct EntryHeader {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompt_id: Option<Uuid>,
+    /// The item of which it is a copy, which holds what was in conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    copy_of: Option<Uuid>,
 }
 
 /// A journal entry.
@@ -95,6 +99,7 @@ impl EntryBody {
             recorded_at: circumstances.recorded_at,
             clock_suspect: opened.clock_suspect,
             prompt_id: circumstances.prompt_id.map(Id::uuid),
+            copy_of: opened.copy_of().map(Id::uuid),
         };
         Self {
             header,
@@ -142,6 +147,10 @@ struct ResponseHeader {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     prompt_id: Option<Uuid>,
+    /// The item of which it is a copy, which holds what was in conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    copy_of: Option<Uuid>,
 }
 
 /// The work on one exercise.
@@ -175,6 +184,7 @@ impl ResponseBody {
             recorded_at: circumstances.recorded_at,
             clock_suspect: opened.clock_suspect,
             prompt_id: circumstances.prompt_id.map(Id::uuid),
+            copy_of: opened.copy_of().map(Id::uuid),
         };
         Self { header, answers: opened.take(0), distress: opened.take(1), received_at }
     }

@@ -70,10 +70,11 @@ pub struct World {
 }
 
 /// What requests can change, by how it is found in their addresses: each is read by [`World::part`].
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "/overrides",
     "/care-links",
     "/entries",
+    "/mutations",
     "/grants",
     "/infusions",
     "/pauses",
@@ -268,7 +269,7 @@ impl World {
         match part {
             "/me" => list(ann, "/v1/me").await,
             "/care-links" => list(ann, "/v1/care-links?limit=200").await,
-            "/entries" => {
+            "/entries" | "/mutations" => {
                 let comments = ann.my(&format!("/entries/{}/comments?limit=200", self.entry));
                 json!([
                     list(ann, &ann.my("/entries?limit=200")).await,

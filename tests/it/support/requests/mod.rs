@@ -158,7 +158,7 @@ impl Asker<'_> {
         if let Some(ask) = server::ask(operation) {
             return Some(ask);
         }
-        if let Some(ask) = sync::ask(self, operation) {
+        if let Some(ask) = sync::ask(self, operation).await {
             return Some(ask);
         }
         if let Some(ask) = identity::ask(self, operation).await {

@@ -1,0 +1,145 @@
+//! A change that a phone made offline, and what came of it.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::kernel::id::Any;
+use crate::kernel::{Code, Error, Fields, Id, Result};
+
+/// The most mutations of one request.
+pub const MOST: usize = 500;
+/// The most bytes of one section.
+pub const SECTION_BYTES: usize = 256 * 1024;
+
+/// What a mutation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It writes sections.
+    Put,
+    /// It deletes a thing.
+    Delete,
+    /// It undoes a deletion.
+    Undelete,
+    /// It is an act on a prompt, of this name.
+    Prompt(&'static str),
+}
+
+impl Act {
+    fn parse(name: Option<&str>) -> Result<Self, &'static str> {
+        Ok(match name {
+            None | Some("put") => Self::Put,
+            Some("delete") => Self::Delete,
+            Some("undelete") => Self::Undelete,
+            Some("open") => Self::Prompt("open"),
+            Some("snooze") => Self::Prompt("snooze"),
+            Some("skip") => Self::Prompt("skip"),
+            Some("complete") => Self::Prompt("complete"),
+            Some(_) => return Err("must be put, delete, undelete, open, snooze, skip or complete"),
+        })
+    }
+}
+
+/// A mutation, read as far as it is the same for every kind of thing.
+#[derive(Clone)]
+pub struct Mutation {
+    /// Its id, by which it is known again.
+    pub id: Id<Any>,
+    /// The patient whose thing it changes.
+    pub patient: Uuid,
+    /// The name of the kind of thing.
+    pub kind: String,
+    /// The thing.
+    pub thing: Id<Any>,
+    /// The version that the phone began with; 0 for a new thing.
+    pub base: i64,
+    /// What it does.
+    pub act: Act,
+    /// Whether the phone wants both of two texts that are in conflict.
+    pub keep_both: bool,
+    /// The sections and what else its kind has.
+    pub members: Map<String, Value>,
+}
+
+impl std::fmt::Debug for Mutation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mutation({} of {} {})", self.id, self.kind, self.thing)
+    }
+}
+
+fn uuid(fields: &mut Fields, members: &mut Map<String, Value>, name: &str) -> Option<Uuid> {
+    let found = members.remove(name).and_then(|value| value.as_str().and_then(|text| text.parse().ok()));
+    fields.take(&format!("/{name}"), found.ok_or("must be a UUID"))
+}
+
+fn text(fields: &mut Fields, members: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match members.remove(name) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text),
+        Some(_) => fields.take(&format!("/{name}"), Err("must be a text")),
+    }
+}
+
+impl Mutation {
+    /// Reads a mutation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with every fault; [`Error::Malformed`] for a section that is too large.
+    pub fn parse(value: &Value) -> Result<Self> {
+        let mut fields = Fields::new();
+        let Value::Object(mut members) = value.clone() else { return Err(Error::field("", "must be an object")) };
+        let id = uuid(&mut fields, &mut members, "mutation_id");
+        let patient = uuid(&mut fields, &mut members, "patient_id");
+        let thing = uuid(&mut fields, &mut members, "id");
+        let kind = text(&mut fields, &mut members, "kind");
+        let act = text(&mut fields, &mut members, "op");
+        let act = fields.take("/op", Act::parse(act.as_deref()));
+        let on_conflict = text(&mut fields, &mut members, "on_conflict");
+        let known = matches!(on_conflict.as_deref(), None | Some("keep_both"));
+        fields.check(known, "/on_conflict", "must be keep_both or absent");
+        let base = match members.remove("base_version") {
+            None | Some(Value::Null) => Some(0),
+            Some(value) => value.as_i64().filter(|base| *base >= 0),
+        };
+        let base = fields.take("/base_version", base.ok_or("must be 0 or a version"));
+        let kind = fields.take("/kind", kind.ok_or("is required"));
+        for (name, value) in &members {
+            if value.to_string().len() > SECTION_BYTES * 4 {
+                return Err(Error::Malformed(Code::TooLarge, format!("`{name}` is too large")));
+            }
+        }
+        let all = id.zip(patient).zip(thing).zip(kind).zip(act).zip(base);
+        fields.finish(all.map(|(((((id, patient), thing), kind), act), base)| Self {
+            id: Id::from_uuid(id),
+            patient,
+            kind,
+            thing: Id::from_uuid(thing),
+            base,
+            act,
+            keep_both: on_conflict.is_some(),
+            members,
+        }))
+    }
+}
+
+/// What is remembered of a mutation that was done.
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    /// A keyed hash of the mutation.
+    pub fingerprint: Vec<u8>,
+    /// What came of it.
+    pub kept: Kept,
+}
+
+/// What came of a mutation that was done.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Whether the thing is something else now than what was sent.
+    pub merged: bool,
+    /// The thing.
+    pub item: Id<Any>,
+    /// The version in which the mutation left it; 0 if there is none.
+    pub version: i64,
+    /// The draft that holds what was in conflict.
+    pub sibling: Option<Id<Any>>,
+}

@@ -1,0 +1,135 @@
+//! The batch of a push: some mutations in one unit, each in a savepoint.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::epoch::Epoch;
+use super::mutation::{Act, Kept, Mutation, Remembered};
+use super::outcome::Done;
+use super::{epoch, prompts, store, words};
+use crate::care::{Access, Write};
+use crate::changes::Entity;
+use crate::db::Tx;
+use crate::exercises::Responses;
+use crate::journal::Entries;
+use crate::kernel::creation::canonical;
+use crate::kernel::{Code, Error, FieldError, Result};
+use crate::vault::{MacLabel, Vault};
+
+/// The most mutations of one unit.
+pub const OF_UNIT: usize = 50;
+
+/// A mutation as it was sent: read, with its fingerprint, or the fault for which it is rejected.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The id in it, if it has one.
+    pub id: Option<Uuid>,
+    /// The mutation and its fingerprint.
+    pub mutation: std::result::Result<(Mutation, Vec<u8>), Vec<FieldError>>,
+    /// Whether another one of the batch before it changes the same thing.
+    pub repeated: bool,
+}
+
+/// Reads the mutations of a batch, in order.
+pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
+    let mut things = HashSet::new();
+    let sent = |value: &Value| {
+        let id = value["mutation_id"].as_str().and_then(|text| text.parse().ok());
+        let mutation = Mutation::parse(value).map(|mutation| {
+            let mac = vault.mac(MacLabel::Sync, &[b"mutation", canonical(value, true).to_string().as_bytes()]);
+            (mutation, mac.to_vec())
+        });
+        let key = mutation.as_ref().ok().map(|(mutation, _)| (mutation.kind.clone(), mutation.thing));
+        let repeated = key.is_some_and(|key| !things.insert(key));
+        let mutation = mutation.map_err(|error| match error {
+            Error::Invalid(fields) => fields,
+            other => vec![FieldError { pointer: String::new(), detail: other.to_string() }],
+        });
+        Sent { id, mutation, repeated }
+    };
+    list.iter().map(sent).collect()
+}
+
+/// Does some mutations of a batch, in order. One that fails leaves no trace and harms no other.
+///
+/// # Errors
+///
+/// [`Error::Resync`] for a batch of another epoch, before anything is done; when the database fails, nothing is done.
+pub fn apply(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    vault: &Vault,
+    (epoch, quota): (&str, i64),
+    batch: &[Sent],
+) -> Result<(Epoch, Vec<Done>)> {
+    access.lock(tx)?;
+    let present = epoch::current(tx)?;
+    if present.to_string() != epoch {
+        return Err(present.resync("epoch"));
+    }
+    let ids: Vec<_> = batch.iter().filter_map(|sent| Some(sent.mutation.as_ref().ok()?.0.id)).collect();
+    let known = store::list(tx, access, &ids)?;
+    let mut results = Vec::with_capacity(batch.len());
+    for sent in batch {
+        let (mutation, fingerprint) = match &sent.mutation {
+            Ok(read) => read,
+            Err(faults) => {
+                results.push(Done::Rejected(Error::Invalid(faults.clone())));
+                continue;
+            }
+        };
+        let done = match known.get(&mutation.id) {
+            _ if mutation.patient != access.patient().uuid() => Err(Error::conflict(Code::WrongAccount)),
+            Some(before) if before.fingerprint == *fingerprint => Ok(replay(tx, access, mutation, before.kept)?),
+            Some(_) => Err(Error::conflict(Code::MutationReused)),
+            None if sent.repeated => Err(Error::conflict(Code::ItemRepeated)),
+            None => access.attempt(tx, |tx| {
+                let done = one(tx, access, vault, mutation)?;
+                access.within(tx, quota)?;
+                if let (Done::Stored { kept, .. }, Some(entity)) = (&done, entity_of(&mutation.kind)) {
+                    let remembered = Remembered { fingerprint: fingerprint.clone(), kept: *kept };
+                    store::insert(tx, access, (mutation.id, entity.number()), &remembered)?;
+                }
+                Ok(done)
+            })?,
+        };
+        results.push(done.unwrap_or_else(Done::Rejected));
+    }
+    Ok((present, results))
+}
+
+/// Returns the kind in the change sequence of what phones write.
+fn entity_of(kind: &str) -> Option<Entity> {
+    Some(match kind {
+        "entry" => Entity::Entry,
+        "exercise_response" => Entity::Response,
+        "prompt" => Entity::Prompt,
+        _ => return None,
+    })
+}
+
+fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutation) -> Result<Done> {
+    match (mutation.kind.as_str(), mutation.act) {
+        ("entry", Act::Put | Act::Delete | Act::Undelete) => words::apply::<Entries>(tx, access, vault, mutation),
+        ("exercise_response", Act::Put | Act::Delete | Act::Undelete) => {
+            words::apply::<Responses>(tx, access, vault, mutation)
+        }
+        ("prompt", Act::Prompt(act)) => prompts::apply(tx, access, act, mutation),
+        ("entry" | "exercise_response" | "prompt", _) => Err(Error::field("/op", "is not one of this kind")),
+        _ => Err(Error::field("/kind", "is not a kind that phones write")),
+    }
+}
+
+/// Answers a mutation that was done before with what came of it then.
+fn replay(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, kept: Kept) -> Result<Done> {
+    let find = |tx: &mut Tx<'_>, id, version| match mutation.kind.as_str() {
+        "entry" => words::at::<Entries>(tx, access, id, version),
+        "exercise_response" => words::at::<Responses>(tx, access, id, version),
+        _ => prompts::find(tx, access, id),
+    };
+    let item = if kept.merged { find(tx, kept.item, kept.version)? } else { None };
+    let sibling = kept.sibling.map(|id| find(tx, id, 1)).transpose()?.flatten();
+    Ok(Done::Stored { replayed: true, kept, item, sibling, code: None, warnings: Vec::new() })
+}

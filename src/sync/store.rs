@@ -1,0 +1,78 @@
+//! What came of the mutations that phones sent.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::mutation::{Kept, Remembered};
+use crate::care::{Access, Write};
+use crate::db::schema::mutations;
+use crate::db::{At, Both, Tx};
+use crate::kernel::id::Any;
+use crate::kernel::{Id, Result};
+
+type Row = (Id<Any>, Vec<u8>, i32, Id<Any>, i64, Option<Id<Any>>);
+
+/// Finds what is remembered of these mutations.
+pub(super) fn list(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Any>]) -> Result<HashMap<Id<Any>, Remembered>> {
+    let rows: Vec<Row> = mutations::table
+        .filter(mutations::patient_id.eq(access.patient()))
+        .filter(mutations::mutation_id.eq_any(ids.iter().copied()))
+        .select((
+            mutations::mutation_id,
+            mutations::fingerprint,
+            mutations::status,
+            mutations::thing_id,
+            mutations::version,
+            mutations::sibling_id,
+        ))
+        .load(tx.conn())?;
+    let remembered = |(id, fingerprint, status, item, version, sibling): Row| {
+        (id, Remembered { fingerprint, kept: Kept { merged: status == MERGED, item, version, sibling } })
+    };
+    Ok(rows.into_iter().map(remembered).collect())
+}
+
+const APPLIED: i32 = 1;
+const MERGED: i32 = 2;
+
+/// Remembers what came of a mutation.
+pub(super) fn insert(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (mutation, entity): (Id<Any>, i32),
+    remembered: &Remembered,
+) -> Result<()> {
+    let Remembered { fingerprint, kept } = remembered;
+    Both(diesel::insert_into(mutations::table).values((
+        mutations::patient_id.eq(access.patient()),
+        mutations::mutation_id.eq(mutation),
+        mutations::fingerprint.eq(fingerprint),
+        mutations::status.eq(if kept.merged { MERGED } else { APPLIED }),
+        mutations::entity.eq(entity),
+        mutations::thing_id.eq(kept.item),
+        mutations::version.eq(kept.version),
+        mutations::sibling_id.eq(kept.sibling),
+        mutations::at.eq(At(access.now())),
+    )))
+    .execute(tx.conn())?;
+    Ok(())
+}
+
+/// Forgets up to `most` mutations from before `until`.
+///
+/// Spans patients: a task deletes them by their age.
+pub(super) fn delete_old(tx: &mut Tx<'_>, until: Timestamp, most: i64) -> Result<usize> {
+    let old: Vec<(Id<Any>, Id<Any>)> = mutations::table
+        .filter(mutations::at.le(At(until)))
+        .order(mutations::at)
+        .limit(most)
+        .select((mutations::patient_id, mutations::mutation_id))
+        .load(tx.conn())?;
+    for (patient, mutation) in &old {
+        let own = mutations::table.filter(mutations::patient_id.eq(patient));
+        diesel::delete(own.filter(mutations::mutation_id.eq(mutation))).execute(tx.conn())?;
+    }
+    Ok(old.len())
+}

@@ -1,0 +1,515 @@
+//! Entries and exercise responses that phones push: the merge of what was, what the server has and what was written
+//! offline. Merge makes the content; the use cases of [`crate::items`] store it.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::kinds::{self, Held};
+use super::merge::{self, Merged, Rule};
+use super::mutation::{Act, Kept, Mutation};
+use super::outcome::{Done, Numbered, number};
+use crate::care::{Access, Write, grants};
+use crate::changes::{self, Op};
+use crate::db::Tx;
+use crate::exercises::Responses;
+use crate::http::Preconditions;
+use crate::items::actions::{self as items, New};
+use crate::items::routes::WritableItem;
+use crate::items::seal::{self, OpenedItem};
+use crate::items::{Header as _, ItemKind, ItemRow, ItemTable as _};
+use crate::journal::Entries;
+use crate::journal::model::TAGS;
+use crate::kernel::id::Any;
+use crate::kernel::{Creation, Error, FieldError, Id, Result};
+use crate::vault::{MacLabel, Vault};
+
+/// A kind of item whose sections are merged.
+pub(super) trait Merges: WritableItem {
+    /// The rule of each section, in their order.
+    const RULES: &'static [Rule];
+    /// The sections whose content brings a deleted item back.
+    const WORDS: &'static [&'static str];
+    /// The members of a body whose faults cost no words: such a member is left out.
+    const LINKS: &'static [&'static str];
+    /// Makes the thing of an answer from its row.
+    fn held(row: ItemRow) -> Held;
+}
+
+impl Merges for Entries {
+    const RULES: &'static [Rule] = &[Rule::Register, Rule::Members, Rule::Set(TAGS), Rule::Set(0)];
+    const WORDS: &'static [&'static str] = &["text", "mood"];
+    const LINKS: &'static [&'static str] = &["zone", "recorded_at", "infusion_id", "prompt_id", "tags", "attachments"];
+
+    fn held(row: ItemRow) -> Held {
+        kinds::entry(row)
+    }
+}
+
+impl Merges for Responses {
+    const RULES: &'static [Rule] = &[Rule::Members, Rule::Members];
+    const WORDS: &'static [&'static str] = &["answers", "distress"];
+    const LINKS: &'static [&'static str] = &["zone", "recorded_at", "assignment_id", "prompt_id"];
+
+    fn held(row: ItemRow) -> Held {
+        kinds::response(row)
+    }
+}
+
+/// The content of an item as JSON: the header, then the sections.
+struct Parts {
+    header: Map<String, Value>,
+    sections: Vec<Option<Value>>,
+}
+
+fn json(value: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| Error::Internal(Box::new(error)))
+}
+
+impl Parts {
+    fn of<T: ItemKind>(content: &T::Content) -> Result<Self> {
+        let Value::Object(header) = json(T::header(content))? else {
+            return Err(Error::internal("a header that is no object"));
+        };
+        let section = |raw: Option<Box<RawValue>>| raw.map(|raw| json(&raw)).transpose();
+        Ok(Self { header, sections: T::sections(content)?.into_iter().map(section).collect::<Result<_>>()? })
+    }
+
+    /// Returns the content, if it has the shape of the kind.
+    fn content<T: ItemKind>(&self) -> Option<T::Content> {
+        let header = serde_json::from_value(Value::Object(self.header.clone())).ok()?;
+        let raw = |section: &Option<Value>| {
+            section.as_ref().map(|value| serde_json::value::to_raw_value(value).ok()).unwrap_or_default()
+        };
+        let sections: Vec<_> = self.sections.iter().map(raw).collect();
+        T::content(header, &sections.iter().map(Option::as_deref).collect::<Vec<_>>()).ok()
+    }
+}
+
+/// What a phone sends of an item: its content, and the sections that were sent.
+struct Sent<T: ItemKind> {
+    content: T::Content,
+    header: bool,
+    sections: Vec<bool>,
+    warnings: Vec<FieldError>,
+}
+
+/// Reads what a mutation writes over `base`. What is wrong about times, links and tags is left out, with a warning:
+/// words are never refused for that.
+fn sent<T: Merges>(access: &Access<Write>, base: Option<&T::Content>, mutation: &Mutation) -> Result<Sent<T>> {
+    let mut body = match base.map(T::body).map(|body| json(&body)).transpose()? {
+        Some(Value::Object(body)) => body,
+        _ => Map::new(),
+    };
+    let (mut header, mut warnings) = (false, Vec::new());
+    let mut put = |name: &str, value: &Value| match value {
+        Value::Null => drop(body.remove(name)),
+        value => drop(body.insert(name.to_owned(), value.clone())),
+    };
+    for (name, value) in &mutation.members {
+        if name == "header" {
+            header = true;
+            for (name, value) in value.as_object().ok_or_else(|| Error::field("/header", "must be an object"))? {
+                put(name, value);
+            }
+        } else if T::SECTIONS.iter().any(|section| section.column == name) {
+            put(name, value);
+        } else {
+            warnings
+                .push(FieldError { pointer: format!("/{name}"), detail: "is not a section of this kind".to_owned() });
+        }
+    }
+    let content = lenient::<T>(access, body, &mut warnings)?;
+    let sections = T::SECTIONS.iter().map(|section| mutation.members.contains_key(section.column)).collect();
+    Ok(Sent { content, header, sections, warnings })
+}
+
+/// Parses a body, and leaves out the members whose faults cost no words.
+fn lenient<T: Merges>(
+    access: &Access<Write>,
+    mut body: Map<String, Value>,
+    warnings: &mut Vec<FieldError>,
+) -> Result<T::Content> {
+    let mut told = false;
+    loop {
+        let faults = match T::read(Value::Object(body.clone())) {
+            Ok((content, ignored)) => {
+                warnings.extend(ignored);
+                return Ok(content);
+            }
+            Err(Error::Invalid(faults)) => faults,
+            Err(other) => return Err(other),
+        };
+        let mut mended = false;
+        for fault in &faults {
+            let name = fault.pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
+            if T::LINKS.contains(&name) {
+                mended |= body.remove(name).is_some();
+            } else if name == "occurred_at" && !told {
+                told = true;
+                mended = true;
+                body.insert(name.to_owned(), Value::String(access.now().to_string()));
+            }
+        }
+        if !mended {
+            return Err(Error::Invalid(faults));
+        }
+        warnings.extend(faults);
+    }
+}
+
+/// Finds an item as it was in `version`.
+pub(super) fn at<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Any>,
+    version: i64,
+) -> Result<Option<Numbered>> {
+    let Some(row) = T::Table::find(tx, access, id)? else { return Ok(None) };
+    let row = if row.version == version {
+        row
+    } else {
+        let parts = items::parts_at::<T, _>(tx, access, &row, version)?;
+        ItemRow { version, parts, deleted_at: None, ..row }
+    };
+    shown::<T>(tx, access, row).map(Some)
+}
+
+fn shown<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, row: ItemRow) -> Result<Numbered> {
+    Ok((number(tx, access, T::ENTITY, (row.id, row.version))?, T::held(row)))
+}
+
+/// Makes the result of a mutation that was stored. What is exactly what was sent needs no item.
+fn stored<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: ItemRow,
+    merged: bool,
+    warnings: Vec<FieldError>,
+) -> Result<Done> {
+    let kept = Kept { merged, item: row.id, version: row.version, sibling: None };
+    let item = if merged { Some(shown::<T>(tx, access, row)?) } else { None };
+    Ok(Done::Stored { replayed: false, kept, item, sibling: None, code: None, warnings })
+}
+
+fn conflict<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    sections: Vec<&'static str>,
+    row: Option<ItemRow>,
+) -> Result<Done> {
+    let current = row.map(|row| shown::<T>(tx, access, row)).transpose()?;
+    Ok(Done::Conflict { sections, current })
+}
+
+/// Does a mutation of an item.
+///
+/// # Errors
+///
+/// The refusals of the kind.
+pub(super) fn apply<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    vault: &Vault,
+    mutation: &Mutation,
+) -> Result<Done> {
+    let row = T::Table::find(tx, access, mutation.thing)?;
+    match mutation.act {
+        Act::Delete => delete::<T>(tx, access, row, mutation),
+        Act::Undelete => match row {
+            Some(row) if row.deleted_at.is_some() && row.is_gone(access.now()) => {
+                conflict::<T>(tx, access, Vec::new(), None)
+            }
+            Some(row) => {
+                let back = items::undelete::<T>(tx, access, row.id.typed())?.value.unwrap_or(row);
+                let merged = back.version != mutation.base + 1;
+                stored::<T>(tx, access, back, merged, Vec::new())
+            }
+            None => conflict::<T>(tx, access, Vec::new(), None),
+        },
+        Act::Put | Act::Prompt(_) => match row {
+            None if mutation.base > 0 => conflict::<T>(tx, access, Vec::new(), None),
+            None => create::<T>(tx, access, mutation),
+            Some(row) => write::<T>(tx, access, vault, row, mutation),
+        },
+    }
+}
+
+/// Deletes an item, unless the phone had not seen words of it, or its coming back.
+fn delete<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: Option<ItemRow>,
+    mutation: &Mutation,
+) -> Result<Done> {
+    let Some(row) = row else {
+        let kept = Kept { merged: false, item: mutation.thing, version: 0, sibling: None };
+        return Ok(Done::Stored { replayed: false, kept, item: None, sibling: None, code: None, warnings: Vec::new() });
+    };
+    if row.deleted_at.is_some() {
+        return stored::<T>(tx, access, row, false, Vec::new());
+    }
+    let (patient, base) = (access.patient(), mutation.base);
+    let later = changes::list_of(tx, patient, T::ENTITY, row.id, base, 500)?;
+    if later.iter().any(|change| change.op == Op::Undelete) {
+        return stored::<T>(tx, access, row, true, Vec::new());
+    }
+    let newer = T::SECTIONS.iter().zip(row.parts.iter().skip(1));
+    if newer.into_iter().any(|(section, part)| T::WORDS.contains(&section.column) && part.rev > base) {
+        grants::drop_item(tx, access, T::grants(), row.id)?;
+        let kept = Kept { merged: true, item: row.id, version: row.version, sibling: None };
+        let item = Some(shown::<T>(tx, access, row)?);
+        let code = Some("kept_newer_words");
+        return Ok(Done::Stored { replayed: false, kept, item, sibling: None, code, warnings: Vec::new() });
+    }
+    items::delete::<T>(tx, access, row.id.typed(), &Preconditions::none())?;
+    let row = T::Table::find(tx, access, mutation.thing)?.ok_or(Error::NotFound)?;
+    stored::<T>(tx, access, row, false, Vec::new())
+}
+
+fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<Done> {
+    if !mutation.thing.is_of_client() {
+        return Err(Error::field("/id", "must be a UUID of version 4 or 7"));
+    }
+    let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
+    let (row, warnings) = linked::<T, _>(content, warnings, |content| {
+        let creation = Creation::of(&T::body(&content))?;
+        let new = New::<T>::seal(
+            access.keys()?,
+            (access.patient(), mutation.thing.typed()),
+            content,
+            creation,
+            access.now(),
+        )?;
+        access.attempt(tx, |tx| items::create::<T>(tx, access, &new))
+    })?;
+    let row = row.ok_or_else(|| Error::internal("an id that was free is taken"))?;
+    let merged = !warnings.is_empty();
+    stored::<T>(tx, access, row, merged, warnings)
+}
+
+/// Does `work` with a content; where it refuses links or times of the header, again without them.
+fn linked<T: Merges, R>(
+    mut content: T::Content,
+    mut warnings: Vec<FieldError>,
+    mut work: impl FnMut(T::Content) -> Result<Result<R>>,
+) -> Result<(R, Vec<FieldError>)> {
+    loop {
+        let faults = match work(content.clone())? {
+            Ok(done) => return Ok((done, warnings)),
+            Err(Error::Invalid(faults)) => faults,
+            Err(other) => return Err(other),
+        };
+        let Value::Object(mut body) = json(&T::body(&content))? else { return Err(Error::Invalid(faults)) };
+        let names =
+            faults.iter().map(|fault| fault.pointer.trim_start_matches('/').split('/').next().unwrap_or_default());
+        let mended = names.filter(|name| T::LINKS.contains(name) && body.remove(*name).is_some()).count();
+        if mended == 0 {
+            return Err(Error::Invalid(faults));
+        }
+        content = T::read(Value::Object(body))?.0;
+        warnings.extend(faults);
+    }
+}
+
+/// What a merge has come to.
+struct Outcome<C> {
+    content: C,
+    conflicts: Vec<usize>,
+    warnings: Vec<FieldError>,
+}
+
+/// Merges what a phone sends into an item.
+fn write<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    vault: &Vault,
+    mut row: ItemRow,
+    mutation: &Mutation,
+) -> Result<Done> {
+    let words = T::WORDS.iter().any(|name| mutation.members.get(*name).is_some_and(|value| !value.is_null()));
+    if row.deleted_at.is_some() {
+        if row.is_gone(access.now()) {
+            // What was purged cannot be merged with: the phone sends all it has, and that is what there is.
+            return if words && mutation.base == 0 {
+                let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
+                let row = items::revive::<T>(tx, access, &row, &content)?;
+                stored::<T>(tx, access, row, true, warnings)
+            } else {
+                conflict::<T>(tx, access, Vec::new(), None)
+            };
+        }
+        if !words {
+            // Times and tags of what was deleted are of no use to anybody: it stays as it is.
+            return stored::<T>(tx, access, row, true, Vec::new());
+        }
+        let back = items::undelete::<T>(tx, access, row.id.typed())?.value;
+        row = back.ok_or(Error::NotFound)?;
+    }
+    let old: OpenedItem<T> = items::open(access, &row)?;
+    let before = old.content()?;
+    let base = base_of::<T>(tx, access, &row, mutation.base)?;
+    let known = base.as_ref().or(if mutation.base > 0 { Some(&before) } else { None });
+    let sends = sent::<T>(access, known, mutation)?;
+    if mutation.base == 0 && old.creation() == Some(&Creation::of(&T::body(&sends.content))?) {
+        // It was made by this very body.
+        let merged = row.version > 1;
+        return stored::<T>(tx, access, row, merged, sends.warnings);
+    }
+    let Outcome { content, conflicts, warnings } =
+        merge_all::<T>(tx, access, (&row, &before), (base.as_ref(), mutation.base), &sends)?;
+    let names: Vec<_> = conflicts.iter().filter_map(|place| Some(T::SECTIONS.get(*place)?.column)).collect();
+    if !names.is_empty() && !mutation.keep_both {
+        return conflict::<T>(tx, access, names, Some(row));
+    }
+    let exact = row.version == mutation.base && warnings.is_empty() && content == sends.content;
+    let (row, warnings) = if content == before {
+        (row, warnings)
+    } else {
+        linked::<T, _>(content, warnings, |after| {
+            access.attempt(tx, |tx| items::change::<T>(tx, access, &row, (&old, &before, &after)))
+        })?
+    };
+    if names.is_empty() {
+        let merged = !exact || !warnings.is_empty();
+        return stored::<T>(tx, access, row, merged, warnings);
+    }
+    let sibling = sibling::<T>(tx, access, vault, mutation, (&sends, &conflicts))?;
+    let kept = Kept { merged: true, item: row.id, version: row.version, sibling: Some(sibling.id) };
+    let (item, sibling) = (Some(shown::<T>(tx, access, row)?), Some(shown::<T>(tx, access, sibling)?));
+    Ok(Done::Stored { replayed: false, kept, item, sibling, code: None, warnings })
+}
+
+/// Reads the content that the phone began with, if the server still has it.
+fn base_of<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: &ItemRow,
+    version: i64,
+) -> Result<Option<T::Content>> {
+    if version == 0 || version > row.version {
+        return Ok(None);
+    }
+    let parts = items::parts_at::<T, _>(tx, access, row, version)?;
+    if parts.first().is_none_or(|header| header.sealed.is_none()) {
+        return Ok(None);
+    }
+    Ok(Some(seal::open::<T>(access.keys()?, access.patient(), (row.id, &parts), None)?.content()?))
+}
+
+/// Merges each section that was sent.
+fn merge_all<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (row, before): (&ItemRow, &T::Content),
+    (base, version): (Option<&T::Content>, i64),
+    sends: &Sent<T>,
+) -> Result<Outcome<T::Content>> {
+    let (server, phone) = (Parts::of::<T>(before)?, Parts::of::<T>(&sends.content)?);
+    let base = base.map(Parts::of::<T>).transpose()?;
+    let (mut conflicts, mut warnings) = (Vec::new(), sends.warnings.clone());
+    let mut merged = Parts { header: server.header.clone(), sections: server.sections.clone() };
+    let rev = |place: usize| row.parts.get(place).map_or(0, |part| part.rev);
+    if sends.header {
+        if rev(0) <= version {
+            merged.header.clone_from(&phone.header);
+            let draft = server.header.get("draft") == Some(&Value::Bool(true))
+                && phone.header.get("draft") == Some(&Value::Bool(true));
+            merged.header.insert("draft".to_owned(), Value::Bool(draft));
+        } else {
+            let (header, kept) = merge::header(base.as_ref().map(|base| &base.header), &server.header, &phone.header);
+            merged.header = header;
+            let changed = |name: String| FieldError {
+                pointer: format!("/header/{name}"),
+                detail: "was changed on another device, and stays as it is there".to_owned(),
+            };
+            warnings.extend(kept.into_iter().map(changed));
+        }
+    }
+    for (place, ((section, rule), sent)) in T::SECTIONS.iter().zip(T::RULES).zip(&sends.sections).enumerate() {
+        if !sent {
+            continue;
+        }
+        let of = |parts: &Parts| parts.sections.get(place).cloned().flatten();
+        let (has, comes) = (of(&server), of(&phone));
+        let value = if rev(place + 1) <= version {
+            comes
+        } else {
+            match merge::section(*rule, base.as_ref().and_then(of).as_ref(), has.as_ref(), comes.as_ref()) {
+                Merged::Value { value, cut } => {
+                    if cut {
+                        let detail = "holds as many as it can; the others were left out".to_owned();
+                        warnings.push(FieldError { pointer: format!("/{}", section.column), detail });
+                    }
+                    value
+                }
+                Merged::Conflict if was_there::<T>(tx, access, row, (place, version), comes.as_ref())? => has,
+                Merged::Conflict => {
+                    conflicts.push(place);
+                    has
+                }
+            }
+        };
+        if let Some(slot) = merged.sections.get_mut(place) {
+            *slot = value;
+        }
+    }
+    let checked = merged.content::<T>().filter(|content| T::parse(T::body(content)).is_ok());
+    if let Some(content) = checked {
+        return Ok(Outcome { content, conflicts, warnings });
+    }
+    // What does not fit together is for a person to decide.
+    let sent = sends.sections.iter().enumerate().filter(|(_, sent)| **sent).map(|(place, _)| place);
+    Ok(Outcome { content: before.clone(), conflicts: sent.collect(), warnings })
+}
+
+/// Whether a section had this value after the version that the phone began with: it was sent before, and the server has
+/// gone on since.
+fn was_there<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: &ItemRow,
+    (place, version): (usize, i64),
+    comes: Option<&Value>,
+) -> Result<bool> {
+    let Some(section) = T::SECTIONS.get(place) else { return Ok(false) };
+    for part in items::revisions_after(tx, access, row.id, section.number, version)? {
+        let value: Option<Value> =
+            seal::open_section::<T, _>(access.keys()?, (access.patient(), row.id), section.column, &part)?;
+        if value.as_ref() == comes {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes the draft that holds what was in conflict, with header and tags as they were sent. Its id follows from the
+/// mutation, so that a retry makes no second one. Nobody but the patient sees a draft.
+fn sibling<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    vault: &Vault,
+    mutation: &Mutation,
+    (sends, conflicts): (&Sent<T>, &[usize]),
+) -> Result<ItemRow> {
+    let patient = access.patient();
+    let parts = [patient.uuid(), mutation.id.uuid()];
+    let mac = vault.mac(MacLabel::Sync, &[parts[0].as_bytes(), parts[1].as_bytes(), b"sibling"]);
+    let mut copy = Parts::of::<T>(&sends.content)?;
+    for (place, section) in T::SECTIONS.iter().enumerate() {
+        if T::WORDS.contains(&section.column)
+            && !conflicts.contains(&place)
+            && let Some(slot) = copy.sections.get_mut(place)
+        {
+            *slot = None;
+        }
+    }
+    let mut content = copy.content::<T>().ok_or_else(|| Error::internal("a copy that is none of its kind"))?;
+    let circumstances = T::header_mut(&mut content).circumstances_mut();
+    circumstances.draft = true;
+    let id = Id::from_mac(&mac);
+    let creation = Creation::of(&T::body(&content))?;
+    let new = New::<T>::copy(access.keys()?, (patient, id), (content, mutation.thing), creation, access.now())?;
+    let row = items::create::<T>(tx, access, &new)?;
+    row.map_or_else(|| T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound), Ok)
+}

@@ -1,0 +1,367 @@
+//! What phones write offline and push: merged by sections, done once, never lost.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::exercises::work;
+use crate::support::journal::{reflection, two};
+use crate::support::people::Person;
+use crate::support::sql::Sql;
+
+/// A change of one thing.
+fn mutation(person: &Person, kind: &str, id: &str, base: i64, more: Value) -> Value {
+    let mut mutation = json!({
+        "mutation_id": new_id(&person.app), "patient_id": person.patient, "kind": kind, "id": id, "base_version": base,
+    });
+    mutation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    mutation
+}
+
+/// The sections of a new entry.
+fn entry(body: &str) -> Value {
+    json!({
+        "header": { "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00", "zone": "Europe/Berlin" },
+        "text": { "title": "Lake", "body": body }, "mood": { "valence": 7, "energy": 3 }, "tags": ["lake"],
+    })
+}
+
+impl Person {
+    async fn epoch(&self) -> Value {
+        self.get(&self.my("/changes?limit=1")).send().await.ok().body["epoch"].clone()
+    }
+
+    async fn push(&self, mutations: &[Value]) -> Answer {
+        let body = json!({ "epoch": self.epoch().await, "mutations": mutations });
+        self.request(Method::POST, &self.my("/mutations")).json(body).send().await
+    }
+
+    /// Pushes one mutation; its result.
+    async fn pushes(&self, mutation: &Value) -> Value {
+        self.push(std::slice::from_ref(mutation)).await.ok().body["results"][0].clone()
+    }
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// The number of changes that were stored.
+fn changes(app: &TestApp) -> i64 {
+    Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM changes")[0].n
+}
+
+#[track_caller]
+fn is(result: &Value, status: &str) {
+    assert_eq!(result["status"], status, "{result:#}");
+}
+
+#[actix_web::test]
+async fn what_was_written_offline_is_stored_once_as_a_put_stores_it() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = new_id(&app);
+    let new = mutation(&ann, "entry", &id, 0, entry("It was quiet."));
+    let first = ann.pushes(&new).await;
+    assert_eq!((&first["status"], &first["version"]), (&json!("applied"), &json!(1)));
+    let stored = ann.entry(&id).await.ok();
+    assert_eq!(stored.body["text"]["body"], "It was quiet.");
+    assert_eq!(stored.body["kind"], "reflection");
+    // The same words by the other door: nothing is to be done.
+    let body = json!({
+        "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00", "zone": "Europe/Berlin",
+        "text": { "title": "Lake", "body": "It was quiet." }, "mood": { "valence": 7, "energy": 3 }, "tags": ["lake"],
+    });
+    ann.put_entry(&id, body.clone()).send().await.ok();
+    let other = new_id(&app);
+    ann.put_entry(&other, body).send().await.created();
+    let before = changes(&app);
+    let lost = mutation(&ann, "entry", &other, 0, entry("It was quiet."));
+    is(&ann.pushes(&lost).await, "applied");
+    // And again: each is known by its id.
+    for sent in [&new, &lost] {
+        let again = ann.pushes(sent).await;
+        assert_eq!(
+            (&again["status"], &again["was"], &again["version"]),
+            (&json!("replayed"), &json!("applied"), &json!(1))
+        );
+    }
+    let mut grown = new.clone();
+    grown["text"]["body"] = json!("It was quiet, and then loud.");
+    let refused = ann.pushes(&grown).await;
+    assert_eq!((&refused["status"], &refused["problem"]["code"]), (&json!("rejected"), &json!("mutation_reused")));
+    assert_eq!(changes(&app), before, "no row is new");
+}
+
+#[actix_web::test]
+async fn two_phones_that_wrote_other_things_are_merged() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    let one = json!({ "mood": { "valence": 7, "distress": 5 }, "tags": ["lake", "one"] });
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, one)).await, "applied");
+    let two = json!({
+        "mood": { "valence": 2, "distress": 2 }, "tags": ["two"], "text": { "title": "Lake", "body": "Loud." },
+        "header": { "kind": "dream" },
+    });
+    let merged = ann.pushes(&mutation(&ann, "entry", &id, 1, two)).await;
+    is(&merged, "merged");
+    let item = &merged["item"];
+    assert_eq!(item["mood"], json!({ "valence": 2, "distress": 5 }), "each dial by itself");
+    assert_eq!(item["tags"], json!(["one", "two"]));
+    assert_eq!((&item["text"]["body"], &item["header"]["kind"]), (&json!("Loud."), &json!("dream")));
+    let stored = ann.entry(&id).await.ok();
+    assert_eq!((&stored.body["version"], &stored.body["mood"]), (&json!(3), &item["mood"]));
+    let work_id = ann.works(work()).await;
+    let before = ann.response(&work_id).await.ok();
+    let answers = before.body["answers"].clone();
+    assert!(answers.as_object().unwrap().len() > 1, "{answers}");
+    let (step, _) = answers.as_object().unwrap().iter().find(|(_, value)| value.is_string()).unwrap();
+    let changed = |text: &str| {
+        let mut answers = answers.clone();
+        answers[step] = json!(text);
+        json!({ "answers": answers })
+    };
+    is(&ann.pushes(&mutation(&ann, "exercise_response", &work_id, 1, changed("One"))).await, "applied");
+    let other =
+        ann.pushes(&mutation(&ann, "exercise_response", &work_id, 1, json!({ "distress": { "after": 1 } }))).await;
+    assert_eq!(other["item"]["answers"][step], "One");
+    let clash = ann.pushes(&mutation(&ann, "exercise_response", &work_id, 1, changed("Two"))).await;
+    assert_eq!((&clash["status"], &clash["sections"]), (&json!("conflict"), &json!(["answers"])));
+}
+
+#[actix_web::test]
+async fn two_texts_are_a_conflict_or_both_are_kept() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    ann.opens(&id, &["text"], &theo).await;
+    let text = |body: &str| json!({ "text": { "body": body } });
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, text("One"))).await, "applied");
+    let before = changes(&app);
+    let late = ann.pushes(&mutation(&ann, "entry", &id, 1, text("Two"))).await;
+    assert_eq!(
+        (&late["status"], &late["sections"], &late["code"]),
+        (&json!("conflict"), &json!(["text"]), &json!("section_changed"))
+    );
+    assert_eq!((&late["current"]["text"]["body"], &late["current"]["version"]), (&json!("One"), &json!(2)));
+    assert_eq!(changes(&app), before, "nothing was stored");
+    let both = json!({ "text": { "body": "Two" }, "tags": ["lake", "late"], "on_conflict": "keep_both" });
+    let both = mutation(&ann, "entry", &id, 1, both);
+    let kept = ann.pushes(&both).await;
+    is(&kept, "merged");
+    assert_eq!((&kept["item"]["text"]["body"], &kept["item"]["tags"]), (&json!("One"), &json!(["lake", "late"])));
+    let copy = &kept["sibling"];
+    assert_eq!((&copy["text"]["body"], &copy["header"]["status"]), (&json!("Two"), &json!("draft")));
+    assert_eq!(copy["header"]["copy_of"], id.as_str());
+    let again = ann.pushes(&both).await;
+    assert_eq!((&again["status"], &again["was"]), (&json!("replayed"), &json!("merged")));
+    assert_eq!((&again["item"], &again["sibling"]), (&kept["item"], copy), "both answers are equal");
+    assert_eq!(theo.finds(&ann).await, [id.as_str()], "nobody else sees the copy");
+    let all = ann.get(&ann.my("/entries?status=draft")).send().await.ok();
+    assert_eq!(all.items().len(), 1, "and a retry makes no second one");
+    // An earlier text that was sent again is no conflict: the server has gone on since.
+    let old = ann.pushes(&mutation(&ann, "entry", &id, 0, json!({ "header": { "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00" }, "text": { "title": "Lake", "body": "It was quiet, and I could stay." } }))).await;
+    is(&old, "merged");
+    assert_eq!(old["item"]["text"]["body"], "One");
+}
+
+#[actix_web::test]
+async fn words_win_over_deletion_and_what_comes_back_is_open_to_nobody() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let delete = json!({ "op": "delete" });
+    // The edit first, then a deletion that had not seen it.
+    let id = ann.writes(reflection("Lake")).await;
+    ann.opens(&id, &["text"], &theo).await;
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, json!({ "text": { "body": "More." } }))).await, "applied");
+    let kept = ann.pushes(&mutation(&ann, "entry", &id, 1, delete.clone())).await;
+    assert_eq!((&kept["status"], &kept["code"]), (&json!("merged"), &json!("kept_newer_words")));
+    assert_eq!(ann.entry(&id).await.ok().body["text"]["body"], "More.");
+    assert!(theo.finds(&ann).await.is_empty(), "its grants are closed");
+    // The deletion first, then words that had not seen it.
+    let id = ann.writes(reflection("Lake")).await;
+    ann.opens(&id, &["text"], &theo).await;
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, delete.clone())).await, "applied");
+    ann.entry(&id).await.expect(410);
+    let back = ann.pushes(&mutation(&ann, "entry", &id, 1, json!({ "text": { "body": "More." } }))).await;
+    is(&back, "merged");
+    assert_eq!(ann.entry(&id).await.ok().body["text"]["body"], "More.");
+    assert!(theo.finds(&ann).await.is_empty());
+    // A deletion from before it came back does nothing; tags bring nothing back.
+    let late = ann.pushes(&mutation(&ann, "entry", &id, 1, delete.clone())).await;
+    is(&late, "merged");
+    let version = ann.entry(&id).await.ok().body["version"].as_i64().unwrap();
+    is(&ann.pushes(&mutation(&ann, "entry", &id, version, delete.clone())).await, "applied");
+    ann.pushes(&mutation(&ann, "entry", &id, version, json!({ "tags": ["x"] }))).await;
+    ann.entry(&id).await.expect(410);
+    is(&ann.pushes(&mutation(&ann, "entry", &id, version, delete.clone())).await, "applied");
+    let undone = ann.pushes(&mutation(&ann, "entry", &id, version + 1, json!({ "op": "undelete" }))).await;
+    is(&undone, "applied");
+    ann.entry(&id).await.ok();
+    // After thirty days there is nothing to merge with: the phone sends all it has.
+    let version = ann.entry(&id).await.ok().body["version"].as_i64().unwrap();
+    is(&ann.pushes(&mutation(&ann, "entry", &id, version, delete.clone())).await, "applied");
+    app.wait(SignedDuration::from_hours(31 * 24));
+    crate::tasks::settled(&app).await;
+    let gone = ann.pushes(&mutation(&ann, "entry", &id, version, json!({ "text": { "body": "Late" } }))).await;
+    assert_eq!((&gone["status"], gone.get("current")), (&json!("conflict"), None));
+    let whole = ann.pushes(&mutation(&ann, "entry", &id, 0, entry("All I have."))).await;
+    is(&whole, "merged");
+    assert_eq!(ann.entry(&id).await.ok().body["text"]["body"], "All I have.");
+    is(&ann.pushes(&mutation(&ann, "entry", &new_id(&app), 4, delete)).await, "applied");
+    let unknown = ann.pushes(&mutation(&ann, "entry", &new_id(&app), 4, json!({ "text": { "body": "x" } }))).await;
+    is(&unknown, "conflict");
+}
+
+#[actix_web::test]
+async fn one_bad_mutation_harms_no_other_and_words_are_not_refused_for_their_circumstances() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let bea = app.patient(&theo, "Bea Holt").await;
+    let (good, odd, last) = (new_id(&app), new_id(&app), new_id(&app));
+    let mut foreign = mutation(&ann, "entry", &new_id(&app), 0, entry("Not here."));
+    foreign["patient_id"] = json!(bea.patient);
+    let mut strange = entry("Kept.");
+    strange["header"] = json!({
+        "kind": "reflection", "occurred_at": "yesterday", "zone": "Mars/Olympus", "prompt_id": new_id(&app),
+        "infusion_id": new_id(&app), "colour": "blue",
+    });
+    strange["tags"] = json!(["fine", "x".repeat(60)]);
+    strange["sound"] = json!("rain");
+    let mut dial = entry("Wrong.");
+    dial["mood"] = json!({ "valence": 70 });
+    let batch = [
+        mutation(&ann, "entry", &good, 0, entry("First.")),
+        foreign,
+        json!({ "mutation_id": "nonsense" }),
+        mutation(&ann, "entry", &new_id(&app), 0, dial),
+        mutation(&ann, "entry", &odd, 0, strange),
+        mutation(&ann, "entry", &good, 1, json!({ "text": { "body": "Twice." } })),
+        mutation(&ann, "weather", &new_id(&app), 0, json!({})),
+        mutation(&ann, "entry", &last, 0, entry("Last.")),
+    ];
+    let answer = ann.push(&batch).await.ok();
+    let results = answer.body["results"].as_array().unwrap();
+    let told: Vec<_> = results.iter().map(|one| one["status"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        ["applied", "rejected", "rejected", "rejected", "merged", "rejected", "rejected", "applied"],
+        "{results:#?}"
+    );
+    let code = |place: usize| results[place]["problem"]["code"].as_str().unwrap();
+    assert_eq!([code(1), code(3), code(5)], ["wrong_account", "invalid", "item_repeated"]);
+    assert_eq!(results[5]["problem"]["retryable"], true);
+    let warned: Vec<_> =
+        results[4]["warnings"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
+    for part in ["occurred_at", "zone", "prompt_id", "infusion_id", "tags", "sound"] {
+        assert!(warned.iter().any(|pointer| pointer.contains(part)), "{part}: {warned:?}");
+    }
+    assert_eq!(ann.entry(&odd).await.ok().body["text"]["body"], "Kept.");
+    assert_eq!(ann.entry(&last).await.ok().body["text"]["body"], "Last.");
+    assert_eq!(ann.get(&ann.my("/entries")).send().await.ok().items().len(), 3);
+}
+
+#[actix_web::test]
+async fn a_batch_of_another_epoch_is_not_begun() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = new_id(&app);
+    let body = json!({ "epoch": "AAECAwQFBgcICQoLDA0ODw", "mutations": [mutation(&ann, "entry", &id, 0, entry("x"))] });
+    let gone = ann.post(&ann.my("/mutations"), body.clone()).send().await.expect(410).refused("resync_required");
+    assert_eq!(gone.body["epoch"], ann.epoch().await);
+    ann.entry(&id).await.not_found();
+    theo.post(&ann.of_theirs("/mutations"), body).send().await.expect(403);
+    assert_eq!(ann.push(&[]).await.ok().body["results"], json!([]));
+    let many: Vec<Value> = (0..501).map(|_| json!({})).collect();
+    ann.push(&many).await.expect(422);
+}
+
+#[actix_web::test]
+async fn acts_on_prompts_are_done_as_the_app_does_them_online() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    theo.records(&ann, app.now()).await;
+    let planned: Vec<String> = ann
+        .prompts()
+        .await
+        .iter()
+        .filter(|prompt| prompt["state"] == "planned")
+        .map(|prompt| prompt["id"].as_str().unwrap().to_owned())
+        .collect();
+    let act = |id: &str, op: &str| mutation(&ann, "prompt", id, 0, json!({ "op": op }));
+    let batch =
+        [act(&planned[0], "open"), act(&planned[1], "skip"), act(&planned[2], "complete"), act(&planned[3], "snooze")];
+    let answer = ann.push(&batch).await.ok();
+    for result in answer.body["results"].as_array().unwrap() {
+        is(result, "applied");
+    }
+    let states: Vec<Value> = ann.prompts().await;
+    let state = |id: &str| states.iter().find(|prompt| prompt["id"] == id).unwrap()["state"].clone();
+    assert_eq!(
+        [state(&planned[0]), state(&planned[1]), state(&planned[2])],
+        [json!("opened"), json!("skipped"), json!("completed")]
+    );
+    let late = ann.pushes(&act(&planned[2], "skip")).await;
+    assert_eq!((&late["status"], &late["item"]["state"]), (&json!("merged"), &json!("completed")));
+    let unknown = ann.pushes(&act(&new_id(&app), "open")).await;
+    assert_eq!(unknown["problem"]["code"], "not_found");
+}
+
+/// A phone that writes alone meets no conflict, no merge and no copy, whatever is lost on the way.
+#[actix_web::test]
+async fn i3_a_phone_that_writes_alone_is_never_told_of_a_conflict() {
+    let app = TestApp::start().await;
+    let (theo, _) = two(&app).await;
+    let mut phones = Vec::new();
+    for n in 0..6_usize {
+        phones.push((n, app.patient(&theo, ["Ada", "Bea", "Cleo", "Dina", "Edda", "Fay"][n]).await));
+    }
+    let lives = phones.into_iter().map(|(n, person)| async move {
+        let (mut held, mut waiting) = (Vec::<(String, i64)>::new(), Vec::new());
+        for turn in 0..40_usize {
+            if turn % 3 == 2 {
+                let (id, version) = &held[turn % held.len()];
+                waiting.push((
+                    id.clone(),
+                    mutation(&person, "entry", id, *version, json!({ "text": { "body": format!("Turn {turn}") } })),
+                ));
+            } else {
+                let id = new_id(&person.app);
+                waiting.push((id.clone(), mutation(&person, "entry", &id, 0, entry("New"))));
+            }
+            if waiting.len() < 4 && turn < 39 && !held.is_empty() {
+                let (id, _) = waiting.last().unwrap();
+                if held.iter().any(|(other, _)| other == id) || turn % 2 == 0 {
+                    continue;
+                }
+            }
+            let batch: Vec<Value> = waiting.iter().map(|(_, mutation)| mutation.clone()).collect();
+            // Every third answer is lost: the same batch is sent again.
+            if (turn + n) % 3 == 0 {
+                drop(person.push(&batch).await);
+            }
+            let answer = person.push(&batch).await.ok();
+            for ((id, _), result) in waiting.drain(..).zip(answer.body["results"].as_array().unwrap()) {
+                let well = result["status"] == "applied" || result["was"] == "applied";
+                let repeated = result["problem"]["code"] == "item_repeated";
+                assert!(well || repeated, "{result:#}");
+                if let Some(version) = result["version"].as_i64() {
+                    held.retain(|(other, _)| *other != id);
+                    held.push((id, version));
+                }
+            }
+        }
+        let all = person.get(&person.my("/entries?limit=200")).send().await.ok();
+        assert_eq!(all.items().len(), held.len(), "no word twice and none lost");
+    });
+    futures_util::future::join_all(lives).await;
+    drop(Arc::clone(&app));
+}
