@@ -1,5 +1,5 @@
 //! Effortful prompts that come due, with a push or without one: what comes in their place when the newest dials are
-//! heavy. Whether the patient is ready for them is in the plan already, which is made again whenever its facts change.
+//! heavy. Whether the patient is ready for them is judged with the other reasons to wait ([`super::model::judge`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
