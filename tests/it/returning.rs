@@ -179,6 +179,48 @@ async fn rule_a_note_waits_for_the_end_of_a_pause_however_long_it_is() {
     }
 }
 
+#[actix_web::test]
+async fn rule_a_note_that_expired_in_an_outage_comes_again() {
+    // Without a worker for four, ten and forty days: a note is of use for three.
+    for days in [4, 10, 40] {
+        let (app, _, ann) = start().await;
+        let channel = MemoryChannel::default();
+        let date = day(&app, 2);
+        let id = ann.works(note(&app, Some(date))).await;
+        passes(&app, &channel, 1).await;
+        assert_eq!(states(&ann).await, [(date, "planned".to_owned())]);
+        app.wait(SignedDuration::from_hours(24 * (days + 1)));
+        let now = day(&app, 0);
+        passes(&app, &channel, 1).await;
+        let found = returning(&ann).await;
+        assert_eq!(found.len(), 2, "{days}: {found:?}");
+        assert_eq!((found[0].0, &*found[0].1), (date, "lapsed"), "{days}");
+        let back = (now, "delivered".to_owned(), format!("Text of note.returned. '{BODY}'"));
+        assert_eq!(found[1], back, "{days}");
+        assert!(is_marked(&app, &id).await, "{days}: it is out");
+        let sent = channel.sent();
+        let of = all(&ann).await.into_iter().filter(|prompt| prompt["detail"]["response_id"] == json!(id));
+        let ids: Vec<_> = of.map(|prompt| prompt["id"].clone()).collect();
+        let pushes = sent.iter().filter(|push| ids.contains(&json!(push.prompt.to_string()))).count();
+        assert!(pushes >= 1, "{days}: {sent:?}");
+        // The patient had it: once it has lapsed, it is over.
+        passes(&app, &channel, 5).await;
+        assert_eq!(states(&ann).await.len(), 2, "{days}");
+        assert!(!is_marked(&app, &id).await, "{days}");
+    }
+    // What the patient has opened while no worker ran has come back to them.
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let id = ann.works(note(&app, Some(day(&app, 1)))).await;
+    app.wait(SignedDuration::from_hours(48));
+    let prompt = all(&ann).await.into_iter().find(|prompt| prompt["rule_key"] == "note.returned").unwrap();
+    let path = format!("/prompts/{}/open", prompt["id"].as_str().unwrap());
+    ann.post(&ann.my(&path), json!({})).send().await.ok();
+    app.wait(SignedDuration::from_hours(24 * 4));
+    passes(&app, &channel, 2).await;
+    assert_eq!((states(&ann).await.len(), is_marked(&app, &id).await), (1, false));
+}
+
 /// Whether a response is marked as one with a date to come.
 async fn is_marked(app: &TestApp, id: &str) -> bool {
     let id: Id<Response> = id.parse().unwrap();
