@@ -110,6 +110,7 @@ pub(super) fn facts<A>(
         infusions: infusions.unreadable.clone(),
         pause: false,
         dated: !dated.whole,
+        waiting: dated.waiting.into_iter().collect(),
         settings: opened.is_none(),
     };
     let settings = opened.map_or_else(Settings::default, |(settings, _)| settings);
