@@ -193,6 +193,9 @@ struct LimitsView {
     infusions: u32,
     /// The most comments of an entry, in all threads.
     comments_of_entry: u32,
+    /// The most responses of a patient with a date to come that are planned at once. More are accepted: they come back
+    /// when earlier ones have.
+    dated_responses: u32,
     /// The most zones in the history of a patient.
     zone_changes: u32,
     /// The most care links of a patient that have not ended.
@@ -236,6 +239,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             pauses: limits::PAUSES.most,
             infusions: limits::INFUSIONS.most,
             comments_of_entry: limits::COMMENTS_OF_ENTRY.most,
+            dated_responses: limits::DATED_RESPONSES.most,
             zone_changes: limits::ZONE_CHANGES.most,
             live_care_links: limits::LIVE_CARE_LINKS.most,
             assignments_of_link: limits::ASSIGNMENTS_OF_LINK.most,

@@ -102,7 +102,11 @@ pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<OpenedIn
 }
 
 /// Opens infusions.
-pub fn open_infusions(rows: &[InfusionRow], keys: &Keys, patient: Id<Patient>) -> Result<OpenedInfusions> {
+pub fn open_infusions<'a>(
+    rows: impl IntoIterator<Item = &'a InfusionRow>,
+    keys: &Keys,
+    patient: Id<Patient>,
+) -> Result<OpenedInfusions> {
     let mut found = OpenedInfusions::default();
     for row in rows {
         match Error::skip_damaged(row.open(keys, patient))? {
@@ -286,7 +290,11 @@ pub fn doses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Dose>> {
 }
 
 /// Opens the doses among `rows` for the window, without those that do not open.
-pub fn open_doses(rows: &[InfusionRow], keys: &Keys, patient: Id<Patient>) -> Result<Vec<Dose>> {
+pub fn open_doses<'a>(
+    rows: impl IntoIterator<Item = &'a InfusionRow>,
+    keys: &Keys,
+    patient: Id<Patient>,
+) -> Result<Vec<Dose>> {
     let opened = open_infusions(rows, keys, patient)?;
     Ok(opened.list.into_iter().filter_map(|infusion| infusion.doc.dose(infusion.id)).collect())
 }

@@ -15,7 +15,8 @@ use crate::course::{self, InfusionRow, PauseRow};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result};
-use crate::planning::Protocols;
+use crate::planning::protocol::Effort;
+use crate::planning::{Protocols, unready_until};
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
@@ -148,10 +149,20 @@ fn verdict(
     let judged = settings.and_then(|settings| {
         let pauses = course::open_periods(of(&facts.pauses, one.patient), &access)?;
         let params = &protocols.current().window;
-        let silence = course::silence(of(&facts.infusions, one.patient), &access, params)?;
+        let infusions = || of(&facts.infusions, one.patient);
+        let silence = course::silence(infusions(), &access, params)?;
+        let rule = protocols.rule_of(&prompt.doc.planned);
         // Use at home is looked after while it lasts.
-        let at_home = protocols.rule_of(&prompt.doc.planned).is_some_and(|rule| rule.at_home);
-        Ok(judge(&prompt, &settings, &pauses, silence.filter(|_| !at_home), now))
+        let silence = silence.filter(|_| !rule.is_some_and(|rule| rule.at_home));
+        let not_before = match rule.filter(|rule| rule.effort == Effort::Effortful) {
+            // A session that goes on has no end from which readiness could be told: it is judged after the silence.
+            Some(_) if silence.is_none() => {
+                let doses = course::open_doses(infusions(), access.keys()?, one.patient)?;
+                unready_until(params, doses, &settings.zones, (now, prompt.expires_at))
+            }
+            _ => silence,
+        };
+        Ok(judge(&prompt, &settings, &pauses, not_before, now))
     });
     let verdict = judged.unwrap_or_else(|error| {
         // It might fall into quiet hours, a pause or the hours after an infusion.

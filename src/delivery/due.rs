@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 
+use super::lighter;
 use super::model::Outgoing;
 use super::outage::{DueDecisions, cutoff};
 use super::store as outbox;
@@ -15,7 +16,7 @@ use crate::changes::{self, Bytes};
 use crate::db::Tx;
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
-use crate::prompts::store::{self as prompts, Mark, PromptRow};
+use crate::prompts::store::{self as prompts, Mark};
 use crate::state::State;
 use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 use crate::vault::{Keys, Vault};
@@ -121,13 +122,8 @@ async fn catch_up(state: &State, channel: &'static str, late: Vec<Id<Patient>>, 
     Ok(count)
 }
 
-/// Opens what waits, and says what becomes of it.
-fn decide(rows: Vec<(Outgoing, PromptRow)>, access: &Access<Read>) -> DueDecisions {
-    let list: Vec<_> = rows.into_iter().map(|(one, row)| (one, prompts::open(access, row).ok())).collect();
-    DueDecisions::after_outage(&list, access.now())
-}
-
-/// Reads the waiting prompts, decides outside the database, and stores the fates if the same prompts still wait.
+/// Reads the waiting prompts, decides outside the database, and stores the fates if the same prompts still wait. What
+/// the patient then sees without a push is judged by the newest dials here, as no delivery of it is.
 async fn catch_up_one(
     state: &State,
     channel: &'static str,
@@ -142,10 +138,14 @@ async fn catch_up_one(
     });
     let rows = rows.await?;
     let seen: Vec<_> = rows.iter().map(|(_, row)| (row.id, row.version)).collect();
-    let fates = decide(rows, &Access::<Read>::for_server(patient, keys, now));
-    let (planner, vault) = (Arc::clone(&state.planner), state.vault.clone());
+    let access = Access::<Read>::for_server(patient, keys.clone(), now);
+    let list: Vec<_> = rows.into_iter().map(|(one, row)| (one, prompts::open(&access, row).ok())).collect();
+    let fates = DueDecisions::after_outage(&list, now);
+    let cards = list.iter().filter(|(one, _)| fates.due.contains(one) && !fates.going.contains(one));
+    let heavy = lighter::too_much(state, access, cards.filter_map(|(_, prompt)| prompt.as_ref())).await?;
+    let (planner, vault, protocols) = (Arc::clone(&state.planner), state.vault.clone(), Arc::clone(&state.protocols));
     let unit = state.db.write_bulk(move |tx| {
-        WriteScope::for_server(patient, None, now).run(tx, planner.as_ref(), |tx, access| {
+        WriteScope::for_server(patient, keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head, so that two workers do not choose twice.
             changes::take(tx, patient, 0, Bytes::default())?;
             if prompts::hold_waiting(tx, access)? != seen {
@@ -153,6 +153,9 @@ async fn catch_up_one(
                 return Ok(0);
             }
             settle(tx, &vault, channel, &fates, now)?;
+            for (id, rule) in &heavy {
+                lighter::put_in_place(tx, access, protocols.current(), (*id, rule), false)?;
+            }
             Ok(seen.len())
         })
     });

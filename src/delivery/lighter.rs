@@ -1,12 +1,12 @@
-//! Effortful prompts that come due: what comes in their place when the newest dials are heavy. Whether the patient is
-//! ready for them is in the plan already, which is made again whenever its facts change.
+//! Effortful prompts that come due, with a push or without one: what comes in their place when the newest dials are
+//! heavy. Whether the patient is ready for them is judged with the other reasons to wait ([`super::model::judge`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::model::{Outgoing, Verdict, is_late};
+use super::model::{Outgoing, Verdict};
 use super::store::{self as outbox, Leased};
 use crate::care::write_scope::WriteScope;
 use crate::care::{Access, Read, Write};
@@ -68,9 +68,10 @@ pub(super) async fn judge_again(
     for (one, (verdict, _)) in turns.iter_mut() {
         let Some((rule, dials)) = effortful(one, *verdict).zip(dials.get(&one.patient)) else { continue };
         let Some(lighter) = protocol.lighter_than(rule, *dials, now) else { continue };
+        let announced = *verdict == Verdict::Send;
         *verdict = match found.get(&one.id).map(|prompt| prompt.stage) {
             Some(DeliveryStage::Due) => {
-                replace(state, channel, one, lighter, patients.get(&one.patient).cloned(), now).await
+                replace(state, channel, one, (lighter, announced), patients.get(&one.patient).cloned(), now).await
             }
             _ => Verdict::Lapse,
         };
@@ -78,14 +79,35 @@ pub(super) async fn judge_again(
     Ok(())
 }
 
-/// Whether the patient is asked by this delivery, or sees its prompt in the app from now on.
+/// Finds those of `cards` that ask too much by the newest dials, each with the rule of what comes in its place. The
+/// patient sees them in the app from now on, without a delivery.
+///
+/// # Errors
+///
+/// When the database cannot be reached.
+pub(super) async fn too_much(
+    state: &State,
+    access: Access<Read>,
+    cards: impl Iterator<Item = &StoredPrompt>,
+) -> Result<Vec<(Id<Prompt>, Rule)>> {
+    let rules = cards.filter_map(|card| Some((card.id, state.protocols.rule_of(&card.doc.planned)?)));
+    let effortful: Vec<_> = rules.filter(|(_, rule)| rule.effort == Effort::Effortful).collect();
+    if effortful.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now = access.now();
+    let dials = state.db.read(move |tx| dials(tx, &access)).await?;
+    let protocol = state.protocols.current();
+    let lighter = |(id, rule)| Some((id, protocol.lighter_than(rule, dials, now)?.clone()));
+    Ok(effortful.into_iter().filter_map(lighter).collect())
+}
+
+/// Whether the patient is asked by this delivery, or sees its prompt in the app from now on without one.
 fn asks_now(prompt: &StoredPrompt, verdict: Verdict, now: Timestamp) -> bool {
     match verdict {
         Verdict::Send => true,
         Verdict::Wait(_) => false,
-        Verdict::Lapse => {
-            prompt.stage == DeliveryStage::Due && prompt.state(now) == "due" && !is_late(prompt.due_at, now)
-        }
+        Verdict::Lapse => prompt.stage == DeliveryStage::Due && prompt.state(now) == "due",
     }
 }
 
@@ -103,7 +125,7 @@ async fn replace(
     state: &State,
     channel: &'static str,
     one: &Leased,
-    lighter: &Rule,
+    (lighter, announced): (&Rule, bool),
     keys: Option<Keys>,
     now: Timestamp,
 ) -> Verdict {
@@ -111,7 +133,7 @@ async fn replace(
     let (Leased { patient, prompt, .. }, lighter) = (*one, lighter.clone());
     let unit = state.db.write(move |tx| {
         WriteScope::for_server(patient, keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
-            let next = put_in_place(tx, access, protocols.current(), (prompt, &lighter))?;
+            let next = put_in_place(tx, access, protocols.current(), (prompt, &lighter), announced)?;
             outbox::insert(tx, &vault, channel, next.as_slice(), now)
         })
     });
@@ -125,12 +147,18 @@ async fn replace(
 }
 
 /// Takes back a prompt that has come due, and stores one of `lighter` in its place, which is due now. There is none
-/// while an earlier one of `lighter` waits for the patient.
-fn put_in_place(
+/// while an earlier one of `lighter` waits for the patient. Returns the delivery of the lighter one, if the one that it
+/// replaces was to be `announced`; an earlier one is announced too if it was not before.
+///
+/// # Errors
+///
+/// When the database cannot be read or written.
+pub(super) fn put_in_place(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     protocol: &Protocol,
     (id, lighter): (Id<Prompt>, &Rule),
+    announced: bool,
 ) -> Result<Option<Outgoing>> {
     access.lock(tx)?;
     let (patient, now) = (access.patient(), access.now());
@@ -144,31 +172,55 @@ fn put_in_place(
     prompts::update(tx, access, &prompt)?;
     access.record(tx, Change::new(Entity::Prompt, id, prompt.version, Op::Update))?;
     let since = now.saturating_sub(DIALS).unwrap_or(now);
-    let recent = prompts::list_opened(tx, access, (since, now), MOST)?.list;
-    if recent.iter().any(|other| other.doc.planned.rule_key == lighter.key && other.is_open(now)) {
-        return Ok(None);
-    }
-    let zone = settings_or_default(tx, access)?.zone_at(now);
-    let next = in_its_place(&prompt.doc.planned, protocol, lighter, (now, zone));
-    let next = Planned { id: prompts::id_key(access)?.in_place_of(patient, &lighter.key, id), ..next };
-    let next = StoredPrompt {
-        id: next.id,
-        due_at: now,
-        expires_at: next.expires_at,
-        doc: PromptDoc { planned: next, history: Vec::new(), answer_id: None, answered_at: None },
+    // The end of the range does not belong to it, and one that came a moment ago in the same round is due now.
+    let until = now.saturating_add(SignedDuration::from_micros(1)).unwrap_or(now);
+    let recent = prompts::list_opened(tx, access, (since, until), MOST)?.list;
+    let earlier = recent.into_iter().find(|other| other.doc.planned.rule_key == lighter.key && other.is_open(now));
+    let next = match earlier {
+        Some(mut card) if announced && !card.doc.planned.push && card.state(now) == "due" => {
+            card.doc.planned.push = lighter.push;
+            card.version += 1;
+            prompts::update(tx, access, &card)?;
+            access.record(tx, Change::new(Entity::Prompt, card.id, card.version, Op::Update))?;
+            card
+        }
+        Some(_) => return Ok(None),
+        None => {
+            let zone = settings_or_default(tx, access)?.zone_at(now);
+            let key = prompts::id_key(access)?.in_place_of(patient, &lighter.key, id);
+            let planned = in_its_place(&prompt.doc.planned, protocol, (lighter, announced), (now, zone));
+            insert_due(tx, access, Planned { id: key, ..planned })?
+        }
+    };
+    let push = Outgoing { patient, prompt: next.id, ordinal: 0, due_at: now, expires_at: next.expires_at };
+    Ok(next.doc.planned.push.then_some(push))
+}
+
+/// Stores a prompt that is due now.
+fn insert_due(tx: &mut Tx<'_>, access: &Access<Write>, planned: Planned) -> Result<StoredPrompt> {
+    let prompt = StoredPrompt {
+        id: planned.id,
+        due_at: planned.due_at,
+        expires_at: planned.expires_at,
+        doc: PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None },
         stage: DeliveryStage::Planned,
         fired_at: None,
         delivered_at: None,
         version: 1,
     };
-    prompts::insert(tx, access, &next)?;
-    prompts::mark(tx, &[(patient, next.id)], Mark::Due, now)?;
-    access.record(tx, Change::new(Entity::Prompt, next.id, 1, Op::Create))?;
-    Ok(Some(Outgoing { patient, prompt: next.id, ordinal: 0, due_at: now, expires_at: next.expires_at }))
+    prompts::insert(tx, access, &prompt)?;
+    prompts::mark(tx, &[(access.patient(), prompt.id)], Mark::Due, access.now())?;
+    access.record(tx, Change::new(Entity::Prompt, prompt.id, 1, Op::Create))?;
+    Ok(prompt)
 }
 
-/// Makes the prompt of `lighter` that comes now, in the place of `replaced`. It is announced only if that was to be.
-fn in_its_place(replaced: &Planned, protocol: &Protocol, lighter: &Rule, (now, zone): (Timestamp, Zone)) -> Planned {
+/// Makes the prompt of `lighter` that comes now, in the place of `replaced`.
+fn in_its_place(
+    replaced: &Planned,
+    protocol: &Protocol,
+    (lighter, announced): (&Rule, bool),
+    (now, zone): (Timestamp, Zone),
+) -> Planned {
     let local = zone.local(now);
     let expires_at = match lighter.expires {
         Expiry::Hours(hours) => now.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(now),
@@ -187,7 +239,7 @@ fn in_its_place(replaced: &Planned, protocol: &Protocol, lighter: &Rule, (now, z
         expires_at,
         reminder_at: None,
         minutes: lighter.minutes,
-        push: lighter.push && replaced.push,
+        push: lighter.push && announced,
         returns: None,
         wording: 0,
         hangs_on: None,

@@ -10,8 +10,9 @@
 //! reminder, for a safety check two. A reminder is judged at its time; it lapses when the prompt is answered, quiet or
 //! paused.
 //!
-//! What asks for effort is judged by the newest dials when it comes due: on a heavy day a lighter prompt comes in its
-//! place ([`Protocol::lighter_than`](crate::planning::Protocol::lighter_than)), and its reminder is dropped.
+//! What asks for effort is judged by the newest dials when it comes due, also if it does so without a push: on a heavy
+//! day a lighter prompt comes in its place ([`Protocol::lighter_than`](crate::planning::Protocol::lighter_than)), and
+//! its reminder is dropped.
 //!
 //! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule for prompts after an
 //! outage is in [`outage`].

@@ -80,12 +80,13 @@ pub enum Verdict {
 /// A prompt lapses when it was answered, opened, withdrawn or snoozed, when it has expired, when it is only a card in
 /// the app, and when the patient wants no pushes. Quiet hours, pauses and sessions are in the plan already. They are
 /// checked again for prompts that go out late, after an outage or a failure of a channel. In a session and its acute
-/// phase, until `silence`, nothing goes out: a first push waits, a reminder lapses.
+/// phase nothing goes out, and what asks for effort not until the patient is ready for it: a first push waits until
+/// `not_before`, a reminder lapses.
 pub fn judge(
     prompt: &StoredPrompt,
     settings: &Settings,
     pauses: &[PausePeriod],
-    silence: Option<Timestamp>,
+    not_before: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
     let planned = &prompt.doc.planned;
@@ -103,10 +104,10 @@ pub fn judge(
         // Too many reminders would go out at once after an outage.
         let stale = planned.reminder_at.is_none_or(|at| now.duration_since(at) > REMINDED);
         let stale = stale && planned.kind != PromptKind::Safety;
-        return if quiet || resting || stale || silence.is_some() { Verdict::Lapse } else { Verdict::Send };
+        return if quiet || resting || stale || not_before.is_some() { Verdict::Lapse } else { Verdict::Send };
     }
-    if let Some(end) = silence {
-        return if end < prompt.expires_at { Verdict::Wait(end) } else { Verdict::Lapse };
+    if let Some(at) = not_before {
+        return if at < prompt.expires_at { Verdict::Wait(at) } else { Verdict::Lapse };
     }
     if !is_late(prompt.due_at, now) {
         return Verdict::Send;

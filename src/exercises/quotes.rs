@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::answers::Answers;
 use super::model::{Header, Responses};
-use super::store::{ResponseTable, list_with_date_to_come};
+use super::store::{ResponseTable, list_beyond_the_limit, list_with_date_to_come};
 use super::translations::Words;
 use crate::care::Access;
 use crate::changes::Entity;
@@ -13,7 +13,7 @@ use crate::items::seal::open_section;
 use crate::items::{ItemTable as _, open_header};
 use crate::kernel::excerpt::excerpt;
 use crate::kernel::id::{Any, Response};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Result, limits};
 use crate::planning::{DatedResponse, Piece, pieces};
 
 /// The number of newest responses that are searched for a quote.
@@ -66,11 +66,14 @@ pub struct DatedResponses {
     pub list: Vec<DatedResponse>,
     /// Whether there is none that does not open.
     pub whole: bool,
+    /// Those that wait until there are fewer: they are not planned, and what brings them back already stays.
+    pub waiting: Vec<Id<Response>>,
     /// Those that turn out to have no date, or none to come.
     pub over: Vec<Id<Response>>,
 }
 
-/// Lists the done responses that are still to come back on a date, opened, for planning.
+/// Lists the done responses that are still to come back on a date, opened, for planning: at most
+/// [`limits::DATED_RESPONSES`], those that arrived first.
 ///
 /// # Errors
 ///
@@ -78,7 +81,11 @@ pub struct DatedResponses {
 pub fn dated_responses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<DatedResponses> {
     let (keys, patient) = (access.keys()?, access.patient());
     let mut found = DatedResponses { whole: true, ..DatedResponses::default() };
-    for (id, header, answers) in list_with_date_to_come(tx, access)? {
+    let rows = list_with_date_to_come(tx, access)?;
+    if i64::try_from(rows.len()).is_ok_and(|count| count >= limits::DATED_RESPONSES.rows()) {
+        found.waiting = list_beyond_the_limit(tx, access)?;
+    }
+    for (id, header, answers) in rows {
         let header = Error::skip_damaged(open_header::<Responses>(keys, patient, id.any(), &header))?;
         let answers = open_section::<Responses, Answers>(keys, (patient, id.any()), "answers", &answers);
         let Some((header, answers)) = header.zip(Error::skip_damaged(answers)?) else {

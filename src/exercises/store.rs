@@ -13,7 +13,7 @@ use crate::db::{At, Tx};
 use crate::items::seal::open_section;
 use crate::items::{ItemTable as _, Part, open_header, sort_newest_first};
 use crate::kernel::id::Response;
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Result, limits};
 use crate::planning::window::Rating;
 
 /// The most responses that are searched for a dial: those of a day.
@@ -64,15 +64,24 @@ pub fn newest_distress<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Timestamp)
 /// A done response with its sealed header and answers.
 pub(super) type SealedResponse = (Id<Response>, Part, Part);
 
-/// Lists the done responses that have a date on which they are still to come back, those that arrived first first.
+/// Selects the done responses that have a date on which they are still to come back, those that arrived first first.
+macro_rules! with_date_to_come {
+    ($access:expr) => {
+        exercise_responses::table
+            .filter(exercise_responses::patient_id.eq($access.patient()))
+            // As literal SQL, so that the partial index applies.
+            .filter(sql::<Bool>("date_to_come"))
+            .filter(exercise_responses::deleted_at.is_null())
+            .filter(exercise_responses::draft.eq(false))
+            .order((exercise_responses::received_at, exercise_responses::id))
+    };
+}
+
+/// Lists the done responses that have a date on which they are still to come back, those that arrived first first, at
+/// most [`limits::DATED_RESPONSES`].
 pub(super) fn list_with_date_to_come<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<SealedResponse>> {
-    let rows: Vec<(Id<Response>, Vec<u8>, i64, Option<Vec<u8>>, i64)> = exercise_responses::table
-        .filter(exercise_responses::patient_id.eq(access.patient()))
-        // As literal SQL, so that the partial index applies.
-        .filter(sql::<Bool>("date_to_come"))
-        .filter(exercise_responses::deleted_at.is_null())
-        .filter(exercise_responses::draft.eq(false))
-        .order((exercise_responses::received_at, exercise_responses::id))
+    let rows: Vec<(Id<Response>, Vec<u8>, i64, Option<Vec<u8>>, i64)> = with_date_to_come!(access)
+        .limit(limits::DATED_RESPONSES.rows())
         .select((
             exercise_responses::id,
             exercise_responses::meta,
@@ -85,6 +94,12 @@ pub(super) fn list_with_date_to_come<A>(tx: &mut Tx<'_>, access: &Access<A>) -> 
         (id, Part { rev, sealed: Some(meta) }, Part { rev: answers_rev, sealed })
     };
     Ok(rows.into_iter().map(parts).collect())
+}
+
+/// Lists the ids of those that [`list_with_date_to_come`] leaves out.
+pub(super) fn list_beyond_the_limit<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<Id<Response>>> {
+    let beyond = with_date_to_come!(access).offset(limits::DATED_RESPONSES.rows()).limit(i64::MAX);
+    Ok(beyond.select(exercise_responses::id).load(tx.conn())?)
 }
 
 /// Notes whether these responses have a date on which they are still to come back.

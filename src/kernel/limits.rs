@@ -46,6 +46,9 @@ pub const PAUSES: SetLimit = SetLimit::new("pauses", 200);
 pub const INFUSIONS: SetLimit = SetLimit::new("infusions", 1000);
 /// Comments of an entry, in all threads.
 pub const COMMENTS_OF_ENTRY: SetLimit = SetLimit::new("comments_of_entry", 500);
+/// Responses of a patient with a date to come that are planned at once, those that arrived first. None is refused: the
+/// others have their turn as soon as there are fewer, and come late if their date has passed by then.
+pub const DATED_RESPONSES: SetLimit = SetLimit::new("dated_responses", 200);
 /// Zones in the history of a patient.
 pub const ZONE_CHANGES: SetLimit = SetLimit::new("zone_changes", 500);
 /// Care links of a patient that have not ended.

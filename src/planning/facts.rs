@@ -143,6 +143,9 @@ pub struct PastPrompt {
     /// asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_back: bool,
+    /// Whether it expired before it left the server, in an outage, and the patient did nothing with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missed: bool,
     /// Whether it was only a card in the app, without a push.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub card: bool,

@@ -33,6 +33,7 @@ pub use overrides::{Override, RuleChange};
 pub use placeholders::{Piece, Quote, pieces, quotes};
 pub use plan::{
     DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, plan, put_off, row_begins, session_span, silence,
+    unready_until,
 };
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};

@@ -265,6 +265,11 @@ impl StoredPrompt {
         self.fired_at.is_some() && self.state(now) == "lapsed"
     }
 
+    /// Whether it expired before it left the server, in an outage, and the patient did nothing with it.
+    pub fn is_missed(&self, now: Timestamp) -> bool {
+        self.fired_at.is_none() && self.touched_at().is_none() && self.state(now) == "lapsed"
+    }
+
     /// Whether it waits for the patient.
     pub fn is_open(&self, now: Timestamp) -> bool {
         matches!(self.state(now), "planned" | "due" | "delivered" | "opened")
@@ -324,6 +329,7 @@ impl StoredPrompt {
             unanswered: !self.is_completed() && self.deed() != Some(PromptEvent::Skipped),
             lapsed: self.is_lapsed(now),
             taken_back: !self.is_completed() && self.deed() == Some(PromptEvent::Cancelled),
+            missed: self.is_missed(now),
             card: !self.doc.planned.push,
         })
     }

@@ -48,7 +48,7 @@ pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<O
 
 /// Reads the responses that are still to come back on a date, and adds to `found` the prompts that brought them back
 /// before, or were to, however long ago: their ids are not free. A response that came back on its date, or later, is
-/// over once its prompt does not wait for the patient any more.
+/// over once its prompt does not wait for the patient any more. One that expired in an outage did not come back.
 pub(super) fn dated_responses<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -75,7 +75,8 @@ pub(super) fn dated_responses<A>(
                     }
                 }
                 let came = |prompt: &&StoredPrompt| prompt.id == id && prompt.doc.planned.local_date >= response.date;
-                let over = |prompt: &StoredPrompt| prompt.settled(now).is_some() && !prompt.is_open(now);
+                let gone = |prompt: &StoredPrompt| !prompt.is_open(now) && !prompt.is_missed(now);
+                let over = |prompt: &StoredPrompt| prompt.settled(now).is_some() && gone(prompt);
                 if found.list.iter().find(came).is_some_and(over) {
                     dated.over.push(response.id);
                 }
@@ -109,6 +110,7 @@ pub(super) fn facts<A>(
         infusions: infusions.unreadable.clone(),
         pause: false,
         dated: !dated.whole,
+        waiting: dated.waiting.into_iter().collect(),
         settings: opened.is_none(),
     };
     let settings = opened.map_or_else(Settings::default, |(settings, _)| settings);

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 
 use crate::kernel::Id;
-use crate::kernel::id::{Infusion, Prompt};
+use crate::kernel::id::{Infusion, Prompt, Response};
 use crate::planning::{PromptKind, Step};
 use crate::prompts::model::StoredPrompt;
 
@@ -27,6 +27,8 @@ pub(super) struct UnreadableFacts {
     pub(super) pause: bool,
     /// Whether a response does not open that may come back on a date.
     pub(super) dated: bool,
+    /// The responses with a date to come that are not read, because there are so many.
+    pub(super) waiting: BTreeSet<Id<Response>>,
     /// Whether the settings do not open.
     pub(super) settings: bool,
 }
@@ -37,8 +39,9 @@ impl UnreadableFacts {
         if self.prompts.contains(&step.id()) || self.settings {
             return false;
         }
-        let returns = |id| stored.iter().any(|prompt| prompt.id == id && prompt.doc.planned.returns.is_some());
-        if self.dated && matches!(step, Step::Cancel { id, .. } if returns(*id)) {
+        let returned = |id| stored.iter().find(|prompt| prompt.id == id).and_then(|prompt| prompt.doc.planned.returns);
+        let is_known = |response: Id<Response>| !self.dated && !self.waiting.contains(&response);
+        if matches!(step, Step::Cancel { id, .. } if !returned(*id).is_none_or(is_known)) {
             return false;
         }
         if self.infusions.is_empty() && !self.pause {

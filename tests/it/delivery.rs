@@ -302,12 +302,19 @@ async fn after_an_outage_a_valid_safety_prompt_goes_before_a_later_one() {
     assert_eq!(world.deliveries(other).await, []);
 }
 
+/// Makes it ask for little.
+fn light(planned: &mut Planned) {
+    "d2.mood".clone_into(&mut planned.rule_key);
+}
+
 #[actix_web::test]
 async fn rule_silence_is_judged_again_when_something_leaves() {
     let world = World::new().await;
     let wide = |planned: &mut Planned| planned.expires_at = planned.due_at + hours(8);
-    let push = world.plant_as(minutes(1), wide).await;
-    let short = world.plant_as(minutes(1), |planned| planned.expires_at = planned.due_at + hours(2)).await;
+    let push = world.plant_as(minutes(1), |planned| (wide(planned), light(planned)).1).await;
+    let effort = world.plant_as(minutes(1), wide).await;
+    let short = |planned: &mut Planned| planned.expires_at = planned.due_at + hours(2);
+    let short = world.plant_as(minutes(1), |planned| (short(planned), light(planned)).1).await;
     let look = |planned: &mut Planned| {
         wide(planned);
         planned.rule_key = "home.plus1".to_owned();
@@ -335,6 +342,67 @@ async fn rule_silence_is_judged_again_when_something_leaves() {
     world.work().await;
     assert_eq!(world.sent().len(), 2);
     assert!(world.sent().contains(&push) && !world.sent().contains(&short), "what still is of use leaves after it");
+    world.app.wait(hours(24));
+    world.work().await;
+    assert!(!world.sent().contains(&effort), "and effort not before the patient has slept");
+}
+
+/// Records an infusion that ended an hour ago.
+async fn ended_an_hour_ago(world: &World) {
+    let end = world.app.now() - hours(1);
+    let done = json!({ "status": "completed", "route": "iv_infusion",
+        "started_at": (end - minutes(40)).to_string(), "ended_at": end.to_string() });
+    let path = world.ann.my(&format!("/infusions/{}", crate::support::app::new_id(&world.app)));
+    world.ann.put(&path, done).send().await.created();
+}
+
+#[actix_web::test]
+async fn rule_readiness_is_judged_again_when_something_leaves() {
+    // The workers stand for ten minutes, in which three prompts come due and the end of an infusion is told. What has
+    // come due is the plan's no more.
+    let world = World::new().await;
+    let effort = world.plant(minutes(5)).await;
+    let dial = world.plant_as(minutes(5), light).await;
+    let short = world.plant_as(minutes(5), |planned| planned.expires_at = planned.due_at + hours(12)).await;
+    world.app.wait(minutes(10));
+    ended_an_hour_ago(&world).await;
+    world.work().await;
+    assert_eq!(world.sent(), [], "the acute phase");
+    // It is 10:10 in Berlin.
+    world.app.wait(hours(1));
+    for _ in 0..21 {
+        world.work().await;
+        assert_eq!(world.sent(), [dial], "at {}", world.app.now());
+        world.app.wait(hours(1));
+    }
+    world.app.set_clock("2026-03-11T06:59:59Z");
+    world.work().await;
+    assert_eq!(world.sent(), [dial], "after the first sleep the quiet hours still hold");
+    world.app.set_clock("2026-03-11T07:00:00Z");
+    world.work().await;
+    assert_eq!(world.sent(), [dial, effort]);
+    assert_eq!(world.deliveries(short).await[0].1, "lapsed");
+}
+
+#[actix_web::test]
+async fn rule_nobody_is_reminded_of_effort_before_they_are_ready() {
+    for (effortful, times) in [(true, 1), (false, 2)] {
+        let world = World::new().await;
+        let at = world.app.now() + hours(3);
+        let change = |planned: &mut Planned| {
+            planned.reminder_at = Some(at);
+            if !effortful {
+                light(planned);
+            }
+        };
+        let id = world.plant_as(minutes(1), change).await;
+        world.app.wait(minutes(1));
+        world.work().await;
+        ended_an_hour_ago(&world).await;
+        world.app.wait(hours(3));
+        world.work().await;
+        assert_eq!(world.sent().into_iter().filter(|sent| *sent == id).count(), times);
+    }
 }
 
 #[actix_web::test]

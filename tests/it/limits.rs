@@ -52,7 +52,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("prompts", Reason("as many as the plan makes of the infusions, which are limited")),
     ("deliveries", Reason("a few for each prompt")),
     ("entries", Quota("text_bytes_of_patient", &["text_characters", "tags_of_entry"])),
-    ("exercise_responses", Quota("text_bytes_of_patient", &["body_bytes"])),
+    ("exercise_responses", Quota("text_bytes_of_patient", &["body_bytes", "dated_responses"])),
     ("revisions", Quota("text_bytes_of_patient", &[])),
     ("comments", Quota("comment_bytes_of_patient", &["comments_of_entry"])),
     ("assignments", Limits(&["assignments_of_link", "live_care_links"])),

@@ -16,6 +16,7 @@ use crate::support::app::TestApp;
 use crate::support::database::on_postgres;
 use crate::support::journal::{two, with};
 use crate::support::people::Person;
+use crate::support::sql::Sql;
 use crate::unreadable::Damaged;
 
 const BODY: &str = "Dear me, the {lake} was still there";
@@ -179,6 +180,48 @@ async fn rule_a_note_waits_for_the_end_of_a_pause_however_long_it_is() {
     }
 }
 
+#[actix_web::test]
+async fn rule_a_note_that_expired_in_an_outage_comes_again() {
+    // Without a worker for four, ten and forty days: a note is of use for three.
+    for days in [4, 10, 40] {
+        let (app, _, ann) = start().await;
+        let channel = MemoryChannel::default();
+        let date = day(&app, 2);
+        let id = ann.works(note(&app, Some(date))).await;
+        passes(&app, &channel, 1).await;
+        assert_eq!(states(&ann).await, [(date, "planned".to_owned())]);
+        app.wait(SignedDuration::from_hours(24 * (days + 1)));
+        let now = day(&app, 0);
+        passes(&app, &channel, 1).await;
+        let found = returning(&ann).await;
+        assert_eq!(found.len(), 2, "{days}: {found:?}");
+        assert_eq!((found[0].0, &*found[0].1), (date, "lapsed"), "{days}");
+        let back = (now, "delivered".to_owned(), format!("Text of note.returned. '{BODY}'"));
+        assert_eq!(found[1], back, "{days}");
+        assert!(is_marked(&app, &id).await, "{days}: it is out");
+        let sent = channel.sent();
+        let of = all(&ann).await.into_iter().filter(|prompt| prompt["detail"]["response_id"] == json!(id));
+        let ids: Vec<_> = of.map(|prompt| prompt["id"].clone()).collect();
+        let pushes = sent.iter().filter(|push| ids.contains(&json!(push.prompt.to_string()))).count();
+        assert!(pushes >= 1, "{days}: {sent:?}");
+        // The patient had it: once it has lapsed, it is over.
+        passes(&app, &channel, 5).await;
+        assert_eq!(states(&ann).await.len(), 2, "{days}");
+        assert!(!is_marked(&app, &id).await, "{days}");
+    }
+    // What the patient has opened while no worker ran has come back to them.
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let id = ann.works(note(&app, Some(day(&app, 1)))).await;
+    app.wait(SignedDuration::from_hours(48));
+    let prompt = all(&ann).await.into_iter().find(|prompt| prompt["rule_key"] == "note.returned").unwrap();
+    let path = format!("/prompts/{}/open", prompt["id"].as_str().unwrap());
+    ann.post(&ann.my(&path), json!({})).send().await.ok();
+    app.wait(SignedDuration::from_hours(24 * 4));
+    passes(&app, &channel, 2).await;
+    assert_eq!((states(&ann).await.len(), is_marked(&app, &id).await), (1, false));
+}
+
 /// Whether a response is marked as one with a date to come.
 async fn is_marked(app: &TestApp, id: &str) -> bool {
     let id: Id<Response> = id.parse().unwrap();
@@ -268,4 +311,51 @@ async fn rule_a_note_whose_date_has_passed_when_it_arrives_comes_at_once() {
         assert!(refused.body.to_string().contains("/answers/open_on"), "{date}");
         ann.response(&id).await.not_found();
     }
+}
+
+/// Marks all responses as ones with a date to come, or none.
+fn mark_all(app: &TestApp, marked: bool) {
+    Sql::open(&app.database.backend).run(&format!("UPDATE exercise_responses SET date_to_come = {marked}"));
+}
+
+#[actix_web::test]
+async fn rule_no_note_is_refused_or_lost_beyond_the_number_that_is_planned_at_once() {
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let most = app.get("/v1/meta").send().await.ok().body["limits"]["dated_responses"].as_u64().unwrap();
+    assert_eq!(most, 200);
+    // The first to arrive, without a date for now. The others are marked at the end only: each plan reads what is marked.
+    let undated = ann.works(note(&app, None)).await;
+    let mut far = Vec::new();
+    for n in 0..most {
+        far.push(ann.works(note(&app, Some(day(&app, 400)))).await);
+        if n % 20 == 0 {
+            mark_all(&app, false);
+        }
+    }
+    mark_all(&app, true);
+    app.wait(SignedDuration::from_mins(1));
+    let soon = day(&app, 2);
+    let first = ann.works(note(&app, Some(soon))).await;
+    app.wait(SignedDuration::from_mins(1));
+    let second = ann.works(note(&app, Some(day(&app, 3)))).await;
+    // Both are stored as they were written, and wait.
+    assert_eq!(ann.response(&first).await.ok().body["answers"], json!({ "body": BODY, "open_on": soon }));
+    passes(&app, &channel, 1).await;
+    assert_eq!(states(&ann).await, []);
+    ann.delete(&path(&ann, &far[0])).send().await.no_content();
+    assert_eq!(states(&ann).await, [(soon, "planned".to_owned())], "there is room for one");
+    // An older one that gets a date goes first, and what is planned already stays.
+    ann.resumes(&undated, json!({ "answers": { "open_on": day(&app, 400) } })).await;
+    assert_eq!(states(&ann).await, [(soon, "planned".to_owned())]);
+    passes(&app, &channel, 2).await;
+    assert_eq!(states(&ann).await, [(soon, "delivered".to_owned())]);
+    // There is room again, for the other one too: it comes late, and goes with its response.
+    for id in &far[1..4] {
+        ann.delete(&path(&ann, id)).send().await.no_content();
+    }
+    passes(&app, &channel, 1).await;
+    assert_eq!(states(&ann).await.iter().filter(|(_, state)| state == "delivered").count(), 2);
+    ann.delete(&path(&ann, &second)).send().await.no_content();
+    assert_eq!(states(&ann).await.iter().filter(|(_, state)| state == "cancelled").count(), 1);
 }

@@ -16,7 +16,11 @@ pub(super) struct Calendar<'a> {
 
 impl<'a> Calendar<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
-        Self { zones: &facts.zones, nowhere: Zone::utc(), quiet: facts.quiet_hours }
+        Self::of(&facts.zones, facts.quiet_hours)
+    }
+
+    pub(super) fn of(zones: &'a [ZoneSince], quiet: QuietHours) -> Self {
+        Self { zones, nowhere: Zone::utc(), quiet }
     }
 
     /// Finds the zone in force at `at`.

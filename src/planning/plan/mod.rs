@@ -33,6 +33,7 @@ use jiff::{Timestamp, ToSpan};
 
 pub use activity::{ids_in_a_row, row_begins};
 pub use model::{DropReason, Dropped, Plan, Planned, Why};
+pub use readiness::unready_until;
 pub use silence::{UntoldEnd, session_span, silence};
 
 use super::facts::Facts;

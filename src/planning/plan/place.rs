@@ -10,7 +10,7 @@ use super::readiness::Readiness;
 use super::sessions::Sessions;
 use super::silence::Silences;
 use super::slots::TimeSlot;
-use crate::planning::facts::Facts;
+use crate::planning::facts::{Facts, InfusionFact};
 use crate::planning::protocol::{Anchor, Effort, Expiry, PromptKind, Protocol, Rule};
 
 /// The time after an infusion in which no measure is asked.
@@ -83,7 +83,8 @@ impl<'a> Placer<'a> {
     ) -> Self {
         let spacing = SignedDuration::from_mins(protocol.spacing_minutes);
         let silences = Silences::new(&protocol.window, facts);
-        let ready = Readiness::new(protocol, facts, calendar);
+        let doses = facts.infusions.iter().map(InfusionFact::dose).collect();
+        let ready = Readiness::new(&protocol.window, doses, &facts.condition, calendar);
         Self { protocol, facts, calendar, sessions, spacing, silences, ready }
     }
 

@@ -1,11 +1,11 @@
-//! Readiness for tasks that ask for effort.
+//! Readiness for tasks that ask for effort: judged when planned, and again when something leaves.
 
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::calendar::Calendar;
-use crate::planning::facts::{Facts, InfusionFact};
-use crate::planning::protocol::Protocol;
+use crate::planning::calendar::{QuietHours, ZoneSince};
+use crate::planning::facts::Condition;
 use crate::planning::window::{Dose, ReadinessFacts, WindowParams, ready};
 
 /// The readiness from which effort may be asked.
@@ -17,7 +17,7 @@ const SLEPT: SignedDuration = SignedDuration::from_hours(18);
 
 /// The readiness of one patient over time: steps, not a curve.
 pub(super) struct Readiness<'a> {
-    facts: &'a Facts,
+    condition: &'a Condition,
     params: &'a WindowParams,
     doses: Vec<Dose>,
     /// The end of each infusion, with the end of the first sleep after it; by time.
@@ -27,10 +27,14 @@ pub(super) struct Readiness<'a> {
 }
 
 impl<'a> Readiness<'a> {
-    pub(super) fn new(protocol: &'a Protocol, facts: &'a Facts, calendar: &Calendar<'_>) -> Self {
+    pub(super) fn new(
+        params: &'a WindowParams,
+        doses: Vec<Dose>,
+        condition: &'a Condition,
+        calendar: &Calendar<'_>,
+    ) -> Self {
         let plus = |at: Timestamp, by| at.saturating_add(by).unwrap_or(at);
-        let condition = &facts.condition;
-        let ended = || facts.infusions.iter().filter_map(|fact| Some((fact, fact.ended_at?)));
+        let ended = || doses.iter().filter_map(|dose| Some((dose, dose.end()?)));
         let mut sleeps: Vec<_> = ended()
             .map(|(_, end)| {
                 let morning = calendar.date(end).saturating_add(1.day());
@@ -40,15 +44,14 @@ impl<'a> Readiness<'a> {
             .collect();
         sleeps.sort_unstable();
         let slept = sleeps.iter().flat_map(|(end, slept)| [*slept, plus(*end, SLEPT), plus(*end, DAY)]);
-        let awake = ended().map(|(fact, end)| plus(end, protocol.window.acute(fact.route)));
+        let awake = ended().map(|(dose, end)| plus(end, params.acute(dose.route)));
         let ratings = [condition.dissociation, condition.drowsiness].into_iter().flatten();
         // A rating still weighs when it is exactly a day old.
         let faded = ratings.map(|rating| plus(plus(rating.answered_at, DAY), SignedDuration::from_micros(1)));
         let resumed = condition.suspended.as_ref().map(|time| time.until);
         let mut steps: Vec<_> = slept.chain(awake).chain(faded).chain(resumed).collect();
         steps.sort_unstable();
-        let doses = facts.infusions.iter().map(InfusionFact::dose).collect();
-        Self { facts, params: &protocol.window, doses, sleeps, steps }
+        Self { condition, params, doses, sleeps, steps }
     }
 
     /// Finds the first instant from `from` to `until` at which effort may be asked.
@@ -58,7 +61,7 @@ impl<'a> Readiness<'a> {
     }
 
     fn at(&self, at: Timestamp) -> f64 {
-        let condition = &self.facts.condition;
+        let condition = self.condition;
         let known = ReadinessFacts {
             first_sleep: self.sleeps.iter().rev().find(|(end, _)| *end <= at).map(|(_, slept)| *slept),
             dissociation: condition.dissociation,
@@ -67,4 +70,17 @@ impl<'a> Readiness<'a> {
         };
         ready(&self.doses, self.params, at, known)
     }
+}
+
+/// Returns the first instant at which effort may be asked, by these infusions alone, of a patient who has lived in
+/// `zones`: `until` if there is none before it. `None` if it may be asked at `now`.
+pub fn unready_until(
+    params: &WindowParams,
+    doses: Vec<Dose>,
+    zones: &[ZoneSince],
+    (now, until): (Timestamp, Timestamp),
+) -> Option<Timestamp> {
+    let (condition, calendar) = (Condition::default(), Calendar::of(zones, QuietHours::default()));
+    let first = Readiness::new(params, doses, &condition, &calendar).first(now, until);
+    Some(first.unwrap_or(until)).filter(|first| *first > now)
 }

@@ -2,7 +2,7 @@
 //!
 //! None is lost. Where its date has no room, it comes on the next date that has, in order of the dates that were
 //! written. If the seven days after its date have no room either, it stands in the app on its date, without a push. One
-//! whose date has passed when it arrives comes at the next time with room.
+//! whose date has passed when it arrives, or whose prompt expired in an outage, comes at the next time with room.
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -36,8 +36,8 @@ pub(super) fn candidates<'a>(
         let mut known = Vec::new();
         for response in facts.dated.iter().filter(|response| response.exercise == *exercise) {
             let next = next(facts, calendar, rule, response, &mut known);
-            let Some((id, occurrence)) = next else { continue };
-            let dates = dates(facts, calendar, (response.date, calendar.date(now)));
+            let Some((id, occurrence, missed)) = next else { continue };
+            let dates = dates(facts, calendar, (response.date, calendar.date(now)), missed);
             if range.holds(dates.on) || range.holds(dates.free) {
                 found.push((candidate(protocol, calendar, rule, (dates, now), (id, occurrence)), response.id));
             }
@@ -54,21 +54,27 @@ pub(super) fn candidates<'a>(
     found
 }
 
-/// Returns the id and the number of the prompt that brings `response` back next; `None` if the last one was for its
-/// date. Adds the ids up to it to `known`.
+/// Returns the id and the number of the prompt that brings `response` back next, and whether one for its date expired
+/// before it reached the patient; `None` if one for its date did reach them. Adds the ids up to it to `known`.
 fn next(
     facts: &Facts,
     calendar: &Calendar<'_>,
     rule: &Rule,
     response: &DatedResponse,
     known: &mut Vec<Id<Prompt>>,
-) -> Option<(Id<Prompt>, u32)> {
+) -> Option<(Id<Prompt>, u32, bool)> {
+    let mut missed = false;
     for occurrence in 0.. {
         let id = facts.prompt_key.of_response(facts.patient, &rule.key, response.id, occurrence);
         known.push(id);
-        let Some(past) = facts.settled.iter().find(|past| past.id == id) else { return Some((id, occurrence)) };
+        let Some(past) = facts.settled.iter().find(|past| past.id == id) else {
+            return Some((id, occurrence, missed));
+        };
         if response.date <= calendar.date(past.due_at) {
-            return None;
+            if !past.missed {
+                return None;
+            }
+            missed = true;
         }
     }
     None
@@ -86,10 +92,10 @@ struct Dates {
 }
 
 /// Returns the dates of a response with the date `written`, on the day `today`. One that was not in time for its date,
-/// such as one that arrives long after it, comes from today on.
-fn dates(facts: &Facts, calendar: &Calendar<'_>, (written, today): (Date, Date)) -> Dates {
+/// such as one that arrives long after it or that was `missed` on it, comes from today on.
+fn dates(facts: &Facts, calendar: &Calendar<'_>, (written, today): (Date, Date), missed: bool) -> Dates {
     let free = after_pauses(facts, calendar, written);
-    if free.saturating_add(ROOM_DAYS.days()) < today {
+    if missed || free.saturating_add(ROOM_DAYS.days()) < today {
         return Dates { written, on: today, free: after_pauses(facts, calendar, today) };
     }
     Dates { written, on: written, free }

@@ -33,6 +33,7 @@ fn out(prompt: &Planned, lapsed: bool) -> PastPrompt {
         unanswered: true,
         lapsed,
         taken_back: false,
+        missed: false,
         card: false,
     }
 }

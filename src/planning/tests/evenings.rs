@@ -113,6 +113,7 @@ fn out(facts: &Facts, prompt: &Planned) -> Facts {
         unanswered: true,
         lapsed: false,
         taken_back: false,
+        missed: false,
         card: false,
     };
     Facts { settled: vec![settled], ..facts.clone() }

@@ -51,6 +51,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
         unanswered: false,
         lapsed: false,
         taken_back: false,
+        missed: false,
         card: false,
     };
     let existing: Vec<_> = first

@@ -26,6 +26,24 @@ fn dates(plan: &Plan) -> (Vec<(String, usize)>, Vec<String>) {
     (pushed, cards)
 }
 
+/// The prompt when it is out.
+fn gone_out(prompt: &Planned) -> PastPrompt {
+    PastPrompt {
+        id: prompt.id,
+        rule_key: prompt.rule_key.clone(),
+        rule: None,
+        due_at: prompt.due_at,
+        answered_at: None,
+        anchor: None,
+        hangs_on: None,
+        unanswered: true,
+        lapsed: false,
+        taken_back: false,
+        missed: false,
+        card: !prompt.push,
+    }
+}
+
 #[test]
 fn rule_a_note_without_room_on_its_date_comes_on_the_next_ones() {
     let plan = planned(&with_notes(11), "2026-09-08T08:00:00Z");
@@ -69,20 +87,7 @@ fn rule_a_note_without_room_for_a_week_is_a_card_on_its_date() {
     assert!(plan.prompts.iter().filter(is_card).all(|card| card.reminder_at.is_none()));
     // A card that is out takes no room from those that are announced.
     let mut later = facts;
-    let out = |prompt: &Planned| PastPrompt {
-        id: prompt.id,
-        rule_key: prompt.rule_key.clone(),
-        rule: None,
-        due_at: prompt.due_at,
-        answered_at: None,
-        anchor: None,
-        hangs_on: None,
-        unanswered: true,
-        lapsed: false,
-        taken_back: false,
-        card: true,
-    };
-    later.settled = plan.prompts.iter().filter(is_card).map(out).collect();
+    later.settled = plan.prompts.iter().filter(is_card).map(gone_out).collect();
     assert_eq!(dates(&planned(&later, "2026-09-08T08:00:00Z")), (pushed, Vec::new()));
 }
 
@@ -103,20 +108,46 @@ fn rule_a_note_whose_date_has_passed_comes_at_the_next_time() {
     // It came back already.
     let mut facts = with_notes(1);
     let prompt = planned(&facts, "2026-09-08T08:00:00Z").prompts.into_iter().find(|one| one.returns.is_some()).unwrap();
-    facts.settled.push(PastPrompt {
-        id: prompt.id,
-        rule_key: prompt.rule_key,
-        rule: None,
-        due_at: prompt.due_at,
-        answered_at: None,
-        anchor: None,
-        hangs_on: None,
-        unanswered: true,
-        lapsed: true,
-        taken_back: false,
-        card: false,
-    });
+    facts.settled.push(PastPrompt { lapsed: true, ..gone_out(&prompt) });
     for now in ["2026-09-11T08:00:00Z", "2026-09-30T08:00:00Z", "2027-03-01T08:00:00Z"] {
         assert!(planned(&facts, now).prompts.iter().all(|prompt| prompt.returns.is_none()), "{now}");
     }
+}
+
+#[test]
+fn rule_a_note_that_expired_in_an_outage_comes_again() {
+    let note =
+        |facts: &Facts, now: &str| planned(facts, now).prompts.into_iter().find(|prompt| prompt.returns.is_some());
+    for (now, due) in [
+        ("2026-09-14T08:00:00Z", "2026-09-14"),
+        // In the evening, when no part of the last day of its week is left.
+        ("2026-09-17T21:00:00Z", "2026-09-18"),
+        ("2026-10-20T08:00:00Z", "2026-10-20"),
+    ] {
+        let mut facts = with_notes(1);
+        let first = note(&facts, "2026-09-08T08:00:00Z").unwrap();
+        facts.settled = vec![PastPrompt { missed: true, ..gone_out(&first) }];
+        let again = note(&facts, now).unwrap();
+        assert_eq!((again.local_date.to_string().as_str(), again.push, again.occurrence), (due, true, 1), "{now}");
+        assert_ne!(again.id, first.id);
+        // It keeps its place until then, and may expire in an outage too.
+        assert_eq!(note(&facts, now).map(|note| note.due_at), Some(again.due_at));
+        facts.settled.push(PastPrompt { missed: true, ..gone_out(&again) });
+        assert_eq!(note(&facts, "2026-11-20T08:00:00Z").map(|note| note.occurrence), Some(2), "{now}");
+        // Once the patient had it, it comes no more, even if it is the first that they answered after all.
+        for had in [0, 1] {
+            let mut facts = facts.clone();
+            facts.settled[had].missed = false;
+            assert_eq!(note(&facts, "2026-11-20T08:00:00Z"), None, "{now}");
+        }
+    }
+    // Among others that wait it has its turn by the date that was written.
+    let mut facts = with_notes(5);
+    let all = planned(&facts, "2026-09-08T08:00:00Z").prompts;
+    let missed = all.iter().filter(|prompt| prompt.returns.is_some()).map(gone_out);
+    facts.settled = missed.map(|past| PastPrompt { missed: true, ..past }).collect();
+    assert_eq!(
+        dates(&planned(&facts, "2026-09-14T06:00:00Z")).0,
+        [("2026-09-14".to_owned(), 4), ("2026-09-15".to_owned(), 1)]
+    );
 }

@@ -19,6 +19,7 @@ fn settled(prompt: &Planned) -> PastPrompt {
         unanswered: true,
         lapsed: false,
         taken_back: false,
+        missed: false,
         card: false,
     }
 }

@@ -90,3 +90,19 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
     let pauses = vec![PausePeriod { from: at("2026-09-11T07:00:00Z"), until: at("2026-09-13T07:00:00Z") }];
     assert_eq!(wait(&Facts { pauses, ..one() }, kindness), Err(DropReason::Paused));
 }
+
+#[test]
+fn rule_what_leaves_is_judged_by_the_readiness_of_the_plan() {
+    let again = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z"), done(2, "2026-09-11T08:00:00Z")], ..one() };
+    let doses = || again.infusions.iter().map(InfusionFact::dose).collect::<Vec<_>>();
+    let until = at("2026-09-12T09:00:00Z");
+    let unready = |now: &str, until| unready_until(&fixture().window, doses(), &again.zones, (at(now), until));
+    assert_eq!(unready("2026-09-11T07:59:00Z", until), None, "the one before is slept on, and the next has not begun");
+    let slept = at("2026-09-12T02:40:00Z");
+    assert_eq!(unready("2026-09-11T09:00:00Z", until), Some(slept));
+    assert_eq!(unready("2026-09-11T20:00:00Z", until), Some(slept));
+    let soon = slept - SignedDuration::from_secs(1);
+    assert_eq!(unready("2026-09-11T20:00:00Z", soon), Some(soon), "not before it expires");
+    assert_eq!(unready("2026-09-12T02:40:00Z", until), None);
+    assert_eq!(unready_until(&fixture().window, Vec::new(), &[], (at(NOW), until)), None);
+}

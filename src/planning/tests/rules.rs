@@ -39,6 +39,7 @@ fn gone_out(prompt: &Planned) -> PastPrompt {
         unanswered: true,
         lapsed: false,
         taken_back: false,
+        missed: false,
         card: false,
     }
 }

@@ -135,6 +135,7 @@ fn rule_silences_in_the_plan_a_card_for_who_has_not_answered_since_day_4() {
         unanswered: false,
         lapsed: false,
         taken_back: false,
+        missed: false,
         card: false,
     };
     facts.settled = vec![answered("2026-09-10T21:59:59Z")];

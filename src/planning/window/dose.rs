@@ -96,7 +96,7 @@ pub struct Dose {
 
 impl Dose {
     /// The end, if it has ended.
-    pub(super) fn end(&self) -> Option<Timestamp> {
+    pub fn end(&self) -> Option<Timestamp> {
         self.ended_at.filter(|_| self.status == DoseStatus::Completed)
     }
 

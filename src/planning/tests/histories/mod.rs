@@ -66,6 +66,8 @@ enum Event {
     PutOff(usize, i64),
     /// Time passes.
     Wait(i64),
+    /// The server is down for so many hours.
+    Outage(i64),
     /// So many weeks pass, not quite two days at a time.
     Weeks(usize),
 }
@@ -96,6 +98,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => (2_usize..14, -1_i64..9).prop_map(|(count, days)| Event::Notes(count, days)),
         1 => any::<usize>().prop_map(Event::Unwrite),
         6 => (1_i64..40).prop_map(Event::Wait),
+        1 => (1_i64..200).prop_map(Event::Outage),
         1 => (1_usize..6).prop_map(Event::Weeks),
     ]
 }
@@ -108,6 +111,13 @@ struct Row {
     answered_at: Option<Timestamp>,
     skipped: bool,
     taken_back: bool,
+}
+
+impl Row {
+    /// Whether it expired before it went out.
+    fn is_missed(&self, now: Timestamp) -> bool {
+        self.existing.hold == Hold::Waiting && self.existing.expires_at <= now
+    }
 }
 
 struct World {
@@ -239,13 +249,21 @@ impl World {
             Event::Notes(count, days) => (0..count).for_each(|_| self.note(usize::MAX, days)),
             Event::Unwrite(which) => self.unwrite(which),
             Event::Weeks(_) => unreachable!("weeks are many waits"),
-            Event::Wait(time) => {
-                self.now = now + hours(time);
-                for row in &mut self.rows {
-                    if row.existing.hold == Hold::Waiting && row.existing.due_at <= self.now {
-                        row.existing.hold = Hold::Out;
-                    }
-                }
+            Event::Wait(time) => self.wait(time, |_| true),
+            Event::Outage(time) => {
+                let back = now + hours(time);
+                self.wait(time, |row| row.expires_at > back);
+            }
+        }
+    }
+
+    /// Time passes, in which those of the prompts that come due go out that do so.
+    fn wait(&mut self, time: i64, goes_out: impl Fn(&Existing) -> bool) {
+        self.now += hours(time);
+        let waits = |row: &&mut Row| row.existing.hold == Hold::Waiting && !row.is_missed(self.now);
+        for row in self.rows.iter_mut().filter(waits) {
+            if row.existing.due_at <= self.now && goes_out(&row.existing) {
+                row.existing.hold = Hold::Out;
             }
         }
     }
@@ -316,6 +334,7 @@ impl World {
             unanswered: row.answered_at.is_none() && !row.skipped,
             lapsed: row.existing.hold == Hold::Out && row.existing.expires_at <= now,
             taken_back: row.taken_back,
+            missed: row.is_missed(now),
             card: !row.planned.push,
         });
         self.facts.settled = settled.collect();

@@ -23,7 +23,8 @@ pub(super) fn keeps_its_promises(world: &mut World, before: &[Row]) -> Result<()
     follows_from_silence(world)?;
     loses_no_note(world)?;
     let mut pushes: BTreeMap<Date, Vec<&Row>> = BTreeMap::new();
-    for row in world.rows.iter().filter(|row| row.existing.hold == Hold::Waiting) {
+    let waits = |row: &&Row| row.existing.hold == Hold::Waiting && !row.is_missed(world.now);
+    for row in world.rows.iter().filter(waits) {
         let Planned { due_at, kind, local_time, push, .. } = row.planned;
         prop_assert!(due_at > world.now && due_at < row.planned.expires_at, "{:?}", row);
         let quiet = world.facts.quiet_hours.contains(local_time);
@@ -77,7 +78,7 @@ fn follows_from_silence(world: &World) -> Result<(), TestCaseError> {
     let of = |key: &'static str| facts.settled.iter().filter(move |past| past.rule_key == key);
     let lapsed = of("mnt.weekly").filter(|past| past.lapsed && past.due_at > begins).count();
     let mut stops = 0;
-    for row in world.rows.iter().filter(|row| row.existing.hold == Hold::Waiting) {
+    for row in world.rows.iter().filter(|row| row.existing.hold == Hold::Waiting && !row.is_missed(world.now)) {
         let Planned { due_at, .. } = row.planned;
         match row.planned.rule_key.as_str() {
             "adapt.quiet" => prop_assert!(due_at >= active + hours(48), "{} after {active}", due_at),

@@ -10,7 +10,8 @@ use crate::planning::protocol::Anchor;
 
 impl<'a> Found<'_, 'a> {
     /// "Future notes delivered on their date": once for each date that the patient gave one, on the date or, where
-    /// there is no room, within a week of it. What comes too late for that week comes within a week of today.
+    /// there is no room, within a week of it. What comes too late for that week comes within a week of today, and so does
+    /// what was to come on its date or later and expired in an outage.
     pub(super) fn comes_back(&mut self, rule: &'a Rule, first: Date, last: Date) {
         let (world, Anchor::DateOf(exercise)) = (self.world, &rule.anchor) else { return };
         let notes = world.facts.dated.iter().filter(|note| note.exercise == *exercise);
@@ -27,18 +28,21 @@ impl<'a> Found<'_, 'a> {
                 }
                 back
             };
-            let late = after_the_pause(note.date).saturating_add(7.days()) < world.today;
-            let on = if late { world.today } else { note.date };
-            let back = after_the_pause(on);
-            let looked_at = |date: Date| first <= date && date <= last;
-            if !looked_at(on) && !looked_at(back) {
-                continue;
-            }
             let id = |times| world.facts.prompt_key.of_response(world.facts.patient, &rule.key, note.id, times);
             let came = |times| world.facts.settled.iter().find(|past| past.id == id(times));
             let times = (0..100).take_while(|times| came(*times).is_some()).count();
             let occurrence = u32::try_from(times).unwrap();
-            if (0..occurrence).filter_map(came).any(|past| world.date(past.due_at) >= note.date) {
+            let for_its_date = |past: &&PastPrompt| world.date(past.due_at) >= note.date;
+            let (missed, had): (Vec<_>, Vec<_>) =
+                (0..occurrence).filter_map(came).filter(for_its_date).partition(|past| past.missed);
+            if !had.is_empty() {
+                continue;
+            }
+            let late = after_the_pause(note.date).saturating_add(7.days()) < world.today;
+            let on = if late || !missed.is_empty() { world.today } else { note.date };
+            let back = after_the_pause(on);
+            let looked_at = |date: Date| first <= date && date <= last;
+            if !looked_at(on) && !looked_at(back) {
                 continue;
             }
             let id = id(occurrence);
