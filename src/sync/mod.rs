@@ -12,8 +12,11 @@
 //! Each kind of thing is declared in [`model::Kind`], with its rows in [`kinds`] and its form in [`item`]: a kind of change
 //! that has no answer there does not compile.
 //!
+//! What an app needs besides to show prompts and exercises without a network is the `bundle`, the same for everybody.
+//!
 //! Sync is another door to the same data: it adds no second way to write anything.
 
+mod bundle;
 pub mod epoch;
 pub mod item;
 mod kinds;
@@ -21,4 +24,4 @@ pub mod model;
 mod pull;
 mod routes;
 
-pub use routes::configure_patient;
+pub use routes::{configure, configure_patient};

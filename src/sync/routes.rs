@@ -1,5 +1,7 @@
 //! Sync over HTTP.
 
+mod bundle;
+
 use actix_web::get;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,6 +19,11 @@ use crate::vault::apart;
 
 /// The name of the operation.
 const ACT: &str = "pull_changes";
+
+/// Registers the operations below `/v1`.
+pub fn configure(config: &mut Operations<'_, '_>) {
+    config.service(bundle::get_bundle);
+}
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {

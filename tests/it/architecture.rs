@@ -120,6 +120,8 @@ const KINDS: &[(&str, &str)] = &[
     ("schedule/rendering.rs", "actions"),
     ("schedule/unreadable.rs", "actions"),
     ("settings/overrides.rs", "model"),
+    ("sync/bundle.rs", "model"),
+    ("sync/bundle/", "model"),
     ("sync/epoch.rs", "model"),
     ("sync/item.rs", "model"),
     ("sync/item/", "model"),
