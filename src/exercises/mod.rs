@@ -33,5 +33,5 @@ pub mod translations;
 pub mod view;
 
 pub use model::Responses;
-pub use quotes::{DatedResponses, dated_responses, newest_quote, quote_of};
-pub use routes::{configure, configure_patient, configure_public};
+pub use quotes::{DatedResponses, QUOTED, RETURNED, dated_responses, newest_quote, quote_of};
+pub use routes::{ExerciseView, Language, configure, configure_patient, configure_public};

@@ -13,9 +13,9 @@ use crate::kernel::id::{Any, Assignment, Response};
 use crate::kernel::{Error, Fields, Id, Result};
 
 /// The rise of distress from which grounding is offered.
-const ROSE: u8 = 3;
+pub const ROSE: u8 = 3;
 /// The distress at the end from which grounding is offered.
-const HIGH: u8 = 8;
+pub const HIGH: u8 = 8;
 
 /// The header: exercise, time, links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

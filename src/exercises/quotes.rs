@@ -19,9 +19,9 @@ use crate::planning::{DatedResponse, Piece, pieces};
 /// The number of newest responses that are searched for a quote.
 const MOST: i64 = 200;
 /// The most characters that are quoted of one answer.
-const QUOTED: usize = 140;
+pub const QUOTED: usize = 140;
 /// The most characters that are quoted of one answer that comes back.
-const RETURNED: usize = 1000;
+pub const RETURNED: usize = 1000;
 
 /// Reads the newest done response to `exercise` and quotes its answers in the words of `locale`. Of those that were done
 /// in the same second, it is the one that was changed last. There is no quote when

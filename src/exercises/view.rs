@@ -96,7 +96,7 @@ pub struct SupportView {
 }
 
 /// The exercise that is offered as grounding.
-const GENTLE: &str = "grounding-54321";
+pub const GENTLE: &str = "grounding-54321";
 
 impl ItemPresenter for Responses {
     type Fields = ResponseFields;

@@ -6,6 +6,9 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -27,6 +30,11 @@ impl EntityTag {
     pub fn opaque(text: &str) -> Self {
         let fits = |c: &char| c.is_ascii_graphic() && *c != '"';
         Self(header::EntityTag::new_strong(text.chars().filter(fits).collect()))
+    }
+
+    /// Returns the tag of content that is the same for everybody: its SHA-256.
+    pub fn of_content(content: &[u8]) -> Self {
+        Self::opaque(&URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, content)))
     }
 
     /// Returns the version, if it is the tag of one.

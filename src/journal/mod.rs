@@ -21,4 +21,4 @@ mod view;
 
 pub use model::Entries;
 pub use routes::configure_patient;
-pub use takeaway::takeaway;
+pub use takeaway::{QUOTED as TAKEAWAY_QUOTED, takeaway};

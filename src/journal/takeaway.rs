@@ -12,7 +12,7 @@ use crate::kernel::{Error, Id, Result, Text};
 /// The most entries that are read, the newest first.
 const MOST: i64 = 200;
 /// The most characters that are quoted.
-const QUOTED: usize = 140;
+pub const QUOTED: usize = 140;
 
 /// Reads the words of the newest entry that is tagged as a takeaway or is one of `answers`, cut to a line; `None` when
 /// there is none. Drafts, deleted entries and those that do not open do not count.

@@ -19,6 +19,17 @@ pub enum Quote {
     Returned,
 }
 
+impl Quote {
+    /// Returns its name, which stands between braces.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Takeaway => "last_takeaway".to_owned(),
+            Self::Answer(exercise) => format!("answer:{exercise}"),
+            Self::Returned => "returned".to_owned(),
+        }
+    }
+}
+
 /// A piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece<'t> {
@@ -91,8 +102,12 @@ mod tests {
         );
         assert_eq!(
             quotes("{last_takeaway} {therapist_name} {answer:if-then-habit}").collect::<Vec<_>>(),
-            [Quote::Takeaway, plan]
+            [Quote::Takeaway, plan.clone()]
         );
         assert!(of("").is_empty());
+        for quote in [Quote::Takeaway, Quote::Returned, plan] {
+            let text = format!("{{{}}}", quote.name());
+            assert!(pieces(&text).eq([Piece::Quote(quote)]), "{text}");
+        }
     }
 }

@@ -36,9 +36,14 @@ impl Protocols {
         &self.current
     }
 
+    /// Lists every version of every protocol, by key and version.
+    pub fn every_version(&self) -> impl Iterator<Item = &Protocol> {
+        self.all.iter().map(AsRef::as_ref)
+    }
+
     /// Finds a version of a protocol.
     pub fn get(&self, key: &str, version: u32) -> Option<&Protocol> {
-        self.all.iter().map(AsRef::as_ref).find(|one| one.key == key && one.version == version)
+        self.every_version().find(|one| one.key == key && one.version == version)
     }
 
     /// Finds the newest version of a protocol.

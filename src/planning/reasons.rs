@@ -53,3 +53,28 @@ pub fn dropped_in_words(reason: DropReason) -> &'static str {
         DropReason::Past => "its new time has passed already",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// The names of the variants: serde tells them for one that there is not.
+    fn variants<T: DeserializeOwned>() -> Vec<String> {
+        let told = serde_json::from_str::<T>("\"?\"").err().unwrap().to_string();
+        let (_, list) = told.split_once("expected one of ").unwrap();
+        list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    fn names<T: Serialize>(all: &[T]) -> Vec<String> {
+        all.iter().map(|one| serde_json::to_value(one).unwrap().as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_reason_is_listed() {
+        assert_eq!(names(&Why::ALL), variants::<Why>());
+        assert_eq!(names(&DropReason::ALL), variants::<DropReason>());
+    }
+}

@@ -25,8 +25,8 @@ use crate::settings::{Settings, settings, settings_or_default};
 
 /// The past time in which stored prompts are compared with the plan.
 const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
-/// The past time that is searched for an answer that gives a takeaway.
-const KEPT: SignedDuration = SignedDuration::from_hours(24 * 70);
+/// The past days that are searched for a prompt whose answer gives a takeaway.
+pub const TAKEAWAY_DAYS: i64 = 70;
 /// The furthest that a stored prompt can lie ahead.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
 /// The time after an infusion in which a when-then plan is asked about, with room for moves.
@@ -266,7 +266,7 @@ fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) ->
 /// Reads the patient's takeaway, in their words. It comes from the newest entry that has one, or that answers a look
 /// back or a letter, even weeks ago.
 pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Option<String>> {
-    let range = (shift(access.now(), -KEPT), access.now());
+    let range = (shift(access.now(), SignedDuration::from_hours(-24 * TAKEAWAY_DAYS)), access.now());
     let list = prompts::list_opened(tx, access, range, MOST)?.list;
     let giving = list.iter().filter(|prompt| gives(protocols, prompt, Prerequisite::Takeaway));
     let answers: Vec<_> = giving.filter_map(|prompt| prompt.doc.answer_id?.entry()).collect();

@@ -19,5 +19,6 @@ mod routes;
 pub mod store;
 mod unreadable;
 
+pub use facts::TAKEAWAY_DAYS;
 pub use planner::{Plans, replan};
 pub use routes::{configure, configure_patient};

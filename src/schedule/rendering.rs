@@ -1,5 +1,6 @@
 //! The text of a prompt, with its placeholders filled for the owner.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::library::{choice, title};
@@ -27,26 +28,42 @@ pub fn text(rule: &Rule, planned: &Planned, values: &PlaceholderValues) -> Strin
     let returned = planned.returns.and_then(|response| values.returned.get(&response)).map(String::as_str);
     let quoting = render(rule.text_of(planned.wording), values, returned);
     let mut text = quoting.or_else(|| render(&rule.plain, values, None)).unwrap_or_default();
-    if rule.exercises.len() > 1 {
-        for key in rule.exercises.iter().filter(|key| !values.withheld.contains(*key)) {
-            text.push_str("\n– ");
-            text.push_str(&choice(key));
-        }
+    for (_, line) in choices(rule).filter(|(key, _)| !values.withheld.contains(*key)) {
+        text.push('\n');
+        text.push_str(&line);
     }
     text
 }
 
+/// Lists the exercises that a rule lets the patient choose from, each with its line of the text; none if it offers at
+/// most one.
+pub fn choices(rule: &Rule) -> impl Iterator<Item = (&str, String)> {
+    let list = if rule.exercises.len() > 1 { rule.exercises.as_slice() } else { &[] };
+    list.iter().map(|key| (key.as_str(), format!("– {}", choice(key))))
+}
+
+/// Fills the placeholders whose values are the same for every patient. Those that quote the patient stay.
+pub fn template(text: &str) -> String {
+    fill(text, |quote| Some(format!("{{{}}}", quote.name()).into())).unwrap_or_default()
+}
+
+fn render(text: &str, values: &PlaceholderValues, returned: Option<&str>) -> Option<String> {
+    fill(text, |quote| match quote {
+        Quote::Returned => returned.map(Cow::Borrowed),
+        quote => values.quotes.get(quote).map(|words| words.as_str().into()),
+    })
+}
+
 /// Fills the placeholders of a text; `None` when there is nothing of what it quotes. Braces in a quote are the
 /// patient's own and stay.
-fn render(text: &str, values: &PlaceholderValues, returned: Option<&str>) -> Option<String> {
+fn fill<'v>(text: &str, quoted: impl Fn(&Quote) -> Option<Cow<'v, str>>) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     for piece in pieces(text) {
         match piece {
             Piece::Text(words) => out.push_str(words),
             Piece::TherapistName => out.push_str("your therapist"),
             Piece::Exercise(key) => out.push_str(&title(key)),
-            Piece::Quote(Quote::Returned) => out.push_str(returned?),
-            Piece::Quote(quote) => out.push_str(values.quotes.get(&quote)?),
+            Piece::Quote(quote) => out.push_str(&quoted(&quote)?),
             Piece::Other(_) => out.push('…'),
         }
     }

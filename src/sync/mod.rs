@@ -9,11 +9,14 @@
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a
 //! backup begins another one. A phone that asks with a cursor of another epoch begins again, and keeps all that it has.
 //!
-//! Each kind of thing is declared in [`model::Kind`], with its rows in [`kinds`] and its form in [`item`]: a kind of change
+//! Each kind of thing is declared in [`model::Kind`], with its rows in `kinds` and its form in [`item`]: a kind of change
 //! that has no answer there does not compile.
+//!
+//! What an app needs besides to show prompts and exercises without a network is the `bundle`, the same for everybody.
 //!
 //! Sync is another door to the same data: it adds no second way to write anything.
 
+mod bundle;
 pub mod clearing;
 pub mod epoch;
 pub mod item;
@@ -29,4 +32,4 @@ mod routes;
 mod store;
 mod words;
 
-pub use routes::configure_patient;
+pub use routes::{configure, configure_patient};

@@ -1,5 +1,7 @@
 //! Sync over HTTP.
 
+mod bundle;
+
 use actix_web::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +28,11 @@ use crate::vault::{Keys, apart};
 
 /// The name of the operation.
 const ACT: &str = "pull_changes";
+
+/// Registers the operations below `/v1`.
+pub fn configure(config: &mut Operations<'_, '_>) {
+    config.service(bundle::get_bundle);
+}
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {

@@ -121,6 +121,8 @@ const KINDS: &[(&str, &str)] = &[
     ("schedule/unreadable.rs", "actions"),
     ("settings/overrides.rs", "model"),
     ("sync/clearing.rs", "actions"),
+    ("sync/bundle.rs", "model"),
+    ("sync/bundle/", "model"),
     ("sync/epoch.rs", "model"),
     ("sync/item.rs", "model"),
     ("sync/item/", "model"),

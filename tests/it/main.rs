@@ -23,6 +23,7 @@ mod assignments;
 mod at_rest;
 mod audit;
 mod borders;
+mod bundle;
 mod canonical;
 mod care_links;
 mod changed_rows;

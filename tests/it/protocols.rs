@@ -67,7 +67,7 @@ fn is_of(prompt: &Value, version: u32) {
 
 /// Ann, the evening after the first day of a plan by the first version, on a server that has learned the second: `note`
 /// and `practice` have gone out, `step` is put off to the day after next, `later` waits.
-async fn upgraded() -> (Arc<TestApp>, Person) {
+pub async fn upgraded() -> (Arc<TestApp>, Person) {
     let app = TestApp::start_planning_by(Protocols::new(version(1), [])).await;
     let (theo, ann) = two(&app).await;
     theo.records(&ann, app.now() - SignedDuration::from_hours(1)).await;

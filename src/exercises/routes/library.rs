@@ -2,9 +2,6 @@
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +11,7 @@ use crate::exercises::catalogue::{self, Exercise, Guidance, Step, StepType};
 use crate::exercises::translations::{Common, Words};
 use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, PublicErrors, ReadErrors};
 use crate::http::{EntityTag, PathOf, Preconditions, Query, Reply, whole_list};
-use crate::identity::Caller;
+use crate::identity::{Caller, Directory};
 use crate::kernel::{Error, Result};
 use crate::planning::window::Phase;
 use crate::state::State;
@@ -91,8 +88,8 @@ struct ExerciseList {
 }
 
 /// An exercise.
-#[derive(Serialize, ToSchema)]
-struct ExerciseView {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExerciseView {
     /// Its name.
     #[schema(example = "if-then-habit")]
     key: String,
@@ -131,7 +128,7 @@ struct ExerciseView {
 }
 
 /// The questions before and after every exercise.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExerciseAround)]
 struct AroundView {
     /// The question for `distress.before`, the distress at the beginning, 0 to 10.
@@ -147,7 +144,7 @@ struct AroundView {
 }
 
 /// An option.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExerciseOption)]
 struct OptionView {
     /// The value in the answer.
@@ -163,7 +160,7 @@ struct OptionView {
 }
 
 /// A step.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExerciseStep)]
 struct StepView {
     /// Its name: the key of its answer.
@@ -307,7 +304,8 @@ impl StepView {
 }
 
 impl ExerciseView {
-    fn of(exercise: &Exercise, locale: &str) -> Self {
+    /// Renders `exercise` in the language of `locale`, or in English.
+    pub fn of(exercise: &Exercise, locale: &str) -> Self {
         let words = Words::of(exercise, locale);
         let common = |name| Common::get(words.common(), name).to_owned();
         let summary = ExerciseSummary::of(exercise, locale);
@@ -337,8 +335,8 @@ impl ExerciseView {
 
 /// List exercises
 ///
-/// The library, in the language of `Accept-Language` as far as it is translated, else in English.
-/// `/v1/patients/{patient_id}/exercises` gives the offers to a patient.
+/// The library, in the language of `Accept-Language`, else in that of the patient who asks, as far as it is translated;
+/// else in English. `/v1/patients/{patient_id}/exercises` gives the offers to a patient.
 #[utoipa::path(tag = "exercises", params(IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "The exercises", body = ExerciseList), ReadErrors))]
 #[get("/exercises")]
@@ -346,10 +344,10 @@ pub(super) async fn list_exercises(
     caller: Caller,
     when: Preconditions,
     language: Language,
-    state: web::Data<State>,
+    (state, directory): (web::Data<State>, web::Data<Directory>),
 ) -> Result<Reply> {
-    caller.read(&state, |_, _| Ok(())).await?;
-    let items = catalogue::newest().map(|exercise| ExerciseSummary::of(exercise, language.or("en"))).collect();
+    let language = language.for_caller(&caller, &state, &directory).await?;
+    let items = catalogue::newest().map(|exercise| ExerciseSummary::of(exercise, language)).collect();
     Ok(whole_list(&state.vault, b"list_exercises", &ExerciseList { items }, &when).compressed_if(true))
 }
 
@@ -365,8 +363,9 @@ pub(super) struct GetExercise {
 
 /// Read an exercise
 ///
-/// Its steps with their words, in the language of `Accept-Language` if it is translated, else in English. Answers name
-/// keys, not words, so they are the same in every language. A version never changes.
+/// Its steps with their words, in the language of `Accept-Language`, else in that of the patient who asks, if it is
+/// translated; else in English. Answers name keys, not words, so they are the same in every language. A version never
+/// changes.
 #[utoipa::path(tag = "exercises",
     params(("key" = String, Path, description = "Its name", example = "if-then-habit"), GetExercise, IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "The exercise", body = ExerciseView), (status = 304, description = "You have it"), ReadErrors))]
@@ -377,13 +376,12 @@ pub(super) async fn get_exercise(
     query: Result<Query<GetExercise>, Error>,
     when: Preconditions,
     language: Language,
-    state: web::Data<State>,
+    (state, directory): (web::Data<State>, web::Data<Directory>),
 ) -> Result<Reply> {
     let GetExercise { version } = caller.first(&state, query).await?.into_inner();
-    caller.read(&state, |_, _| Ok(())).await?;
+    let language = language.for_caller(&caller, &state, &directory).await?;
     let exercise = catalogue::find(&key.0.0, version).ok_or(Error::NotFound)?;
-    let view = ExerciseView::of(exercise, language.or("en"));
-    let shown = serde_json::to_vec(&view).map_err(|error| Error::Internal(Box::new(error)))?;
-    let tag = EntityTag::opaque(&URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &shown)));
-    Ok(Reply::ok(&view).compressed_if(true).header(header::CONTENT_LANGUAGE, &view.locale).unless_known(&tag, &when))
+    let view = ExerciseView::of(exercise, language);
+    let reply = Reply::ok(&view).compressed_if(true).header(header::CONTENT_LANGUAGE, &view.locale);
+    Ok(reply.unless_shown(EntityTag::of_content, &when))
 }

@@ -10,8 +10,8 @@ mod suggestions;
 
 use crate::http::Operations;
 
-#[cfg(test)]
-pub(super) use language::Language;
+pub use language::Language;
+pub use library::ExerciseView;
 
 /// Registers what needs no token.
 pub fn configure_public(config: &mut Operations<'_, '_>) {

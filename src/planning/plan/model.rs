@@ -44,6 +44,27 @@ pub enum Why {
     Lighter,
 }
 
+impl Why {
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
+        Self::Window,
+        Self::LaterWindow,
+        Self::EarlierDay,
+        Self::LaterDay,
+        Self::AfterEnd,
+        Self::LateSession,
+        Self::BeforeStart,
+        Self::Spacing,
+        Self::QuietHours,
+        Self::AfterSession,
+        Self::Readiness,
+        Self::Corrected,
+        Self::CarriedOver,
+        Self::Silence,
+        Self::Lighter,
+    ];
+}
+
 /// One prompt of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
@@ -151,6 +172,35 @@ pub enum DropReason {
     Withdrawn,
     /// Its new time has passed already.
     Past,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 23] = [
+        Self::Capability,
+        Self::LeftOut,
+        Self::Withheld,
+        Self::Prerequisite,
+        Self::Paused,
+        Self::Suspended,
+        Self::InSession,
+        Self::NotReady,
+        Self::Replaced,
+        Self::Answered,
+        Self::Stopped,
+        Self::Merged,
+        Self::Series,
+        Self::Superseded,
+        Self::Provisional,
+        Self::Cap,
+        Self::Spacing,
+        Self::QuietHours,
+        Self::TooLate,
+        Self::TooSoon,
+        Self::Corrected,
+        Self::Withdrawn,
+        Self::Past,
+    ];
 }
 
 /// A prompt that a rule calls for and that is not planned.

@@ -6,14 +6,18 @@ use jiff::civil::Time;
 use super::params::WindowParams;
 use crate::kernel::Zone;
 
-/// Returns the advice on driving after an infusion that ended at `end`: a day and a night have to pass. Whichever is
-/// later
-/// counts, the hours or the morning after. Words, no time to count down.
+/// The advice, with the place of the earliest time in it.
+pub const DRIVING: &str =
+    "Please do not drive before {when}, and not before a night's sleep. Your clinic may ask for longer.";
+/// The local time of the morning after.
+pub const MORNING: Time = Time::constant(6, 0, 0, 0);
+
+/// Returns the advice on driving after an infusion that ended at `end`: a day and a night have to pass. Whichever is later counts,
+/// the hours or the morning after. Words, no time to count down.
 pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone) -> Option<String> {
-    let morning = zone.instant(zone.date(end).tomorrow().ok()?, Time::constant(6, 0, 0, 0));
+    let morning = zone.instant(zone.date(end).tomorrow().ok()?, MORNING);
     let until = end.checked_add(params.no_driving()).ok()?.max(morning);
-    let when = zone.local(until).strftime("%A %-d %B, %H:%M");
-    Some(format!("Please do not drive before {when}, and not before a night's sleep. Your clinic may ask for longer."))
+    Some(DRIVING.replace("{when}", &zone.local(until).strftime("%A %-d %B, %H:%M").to_string()))
 }
 
 #[cfg(test)]

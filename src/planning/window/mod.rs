@@ -30,7 +30,7 @@ mod phase_texts;
 
 pub use curve::CurvePoint;
 pub use dose::{Dose, DoseStatus, Route};
-pub use driving::driving;
+pub use driving::{DRIVING, MORNING, driving};
 pub use model::{Context, Overlay, PhaseTime, Rating, ReadinessFacts, Window};
 pub use model::{context, ready, window};
 pub use params::{

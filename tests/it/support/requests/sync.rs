@@ -8,6 +8,7 @@ use crate::support::app::new_id;
 /// The request for `operation`, if it is one of these.
 pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
     Some(match operation {
+        "get_bundle" => Ask::get("/v1/bundle"),
         "pull_changes" => Ask::get(asker.of_ann("/changes?limit=200")),
         "push_mutations" => {
             let page = asker.world.ann().get(&asker.world.ann().my("/changes?limit=1")).send().await.ok();
