@@ -9,6 +9,9 @@
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a
 //! backup begins another one. A phone that asks with a cursor of another epoch begins again, and keeps all that it has.
 //!
+//! After that it first compares versions (`POST …/integrity`, [`integrity`]): what the data lack, or went another way
+//! with, is for the phone to send again; [`versions`] lists what there is without opening it.
+//!
 //! Each kind of thing is declared in [`model::Kind`], with its rows in [`kinds`] and its form in [`item`]: a kind of change
 //! that has no answer there does not compile.
 //!
@@ -16,9 +19,11 @@
 
 pub mod epoch;
 pub mod item;
+mod integrity;
 mod kinds;
 pub mod model;
 mod pull;
 mod routes;
+mod versions;
 
 pub use routes::configure_patient;

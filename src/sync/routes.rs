@@ -1,5 +1,7 @@
 //! Sync over HTTP.
 
+mod integrity;
+
 use actix_web::get;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,7 +22,7 @@ const ACT: &str = "pull_changes";
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
-    config.service(pull_changes);
+    config.service(pull_changes).service(integrity::check_integrity);
 }
 
 /// The place and the size of a page.

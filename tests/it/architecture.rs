@@ -123,8 +123,10 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/epoch.rs", "model"),
     ("sync/item.rs", "model"),
     ("sync/item/", "model"),
+    ("sync/integrity.rs", "actions"),
     ("sync/kinds.rs", "actions"),
     ("sync/pull.rs", "actions"),
+    ("sync/versions.rs", "actions"),
     ("tasks/", "actions"),
 ];
 

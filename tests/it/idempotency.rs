@@ -12,8 +12,8 @@ use crate::support::requests::{Ask, Operation, operations};
 use crate::support::world::World;
 
 /// Those that change nothing, or that make or spend tokens: no key.
-const WITHOUT_KEY: [&str; 6] =
-    ["log_in", "preview_protocol", "refresh_session", "register", "search_entries", "set_up"];
+const WITHOUT_KEY: [&str; 7] =
+    ["check_integrity", "log_in", "preview_protocol", "refresh_session", "register", "search_entries", "set_up"];
 
 /// Every operation that takes a key; the one that takes the world apart comes last.
 pub fn mutating() -> Vec<Operation> {
