@@ -32,7 +32,7 @@
 //! | [`sharing`] | making, listing and ending grants | decide on the reach of a grant |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
-//! | [`sync`] | what a phone holds: its pull of everything, then of what has changed; the bundle of texts for an app without a network | add a second way to write |
+//! | [`sync`] | what a phone holds: its pull, its push of what was written offline, the comparison of both; the bundle of texts for an app without a network | add a second way to write |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | write rows that the product could not write |

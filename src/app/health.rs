@@ -210,6 +210,8 @@ struct LimitsView {
     sessions: u32,
     /// The most idempotency keys that are remembered for an account. The oldest are forgotten first.
     idempotency_keys: u32,
+    /// The most things that one request for `POST …/integrity` names, and the most missing ones that its answer names.
+    integrity_items: u32,
 }
 
 /// Get limits, versions and the server's time
@@ -247,6 +249,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             clinic_members: limits::CLINIC_MEMBERS.most,
             sessions: limits::SESSIONS.most,
             idempotency_keys: limits::IDEMPOTENCY_KEYS.most,
+            integrity_items: limits::INTEGRITY_ITEMS,
         },
     })
 }

@@ -1,6 +1,6 @@
 //! The head row of a patient and the change rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::backend::Backend;
 use diesel::prelude::*;
@@ -14,6 +14,9 @@ use crate::db::schema::{changes, patient_heads};
 use crate::db::{At, Both, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
+
+/// The most things named in one statement.
+const AT_ONCE: usize = 200;
 
 /// Locks the patient's head, takes `count` numbers and adds `bytes` to the stored ones. Returns the first number, and
 /// the bytes that are stored now.
@@ -178,6 +181,64 @@ pub fn number_of(
         .first(tx.conn())
         .optional()?;
     Ok(number)
+}
+
+/// Returns the versions that the last changes of these things of one kind made. One that never changed has none.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn last_versions(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    entity: Entity,
+    ids: &[Id<Any>],
+) -> Result<BTreeMap<Id<Any>, i64>> {
+    let mut last = BTreeMap::new();
+    for some in ids.chunks(AT_ONCE) {
+        let rows: Vec<(Id<Any>, Option<i64>)> = changes::table
+            .filter(changes::patient_id.eq(patient))
+            .filter(changes::entity_id.eq_any(some.iter().copied()))
+            .filter(changes::entity.eq(entity.number()))
+            .group_by(changes::entity_id)
+            .select((changes::entity_id, diesel::dsl::max(changes::version)))
+            .load(tx.conn())?;
+        last.extend(rows.into_iter().filter_map(|(id, version)| Some((id, version?))));
+    }
+    Ok(last)
+}
+
+/// Returns those of `asked`, versions of things of one kind, that are in the history: a change made them. A thing that
+/// was made without a change, as first settings are, began with version 1.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_made_versions(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    entity: Entity,
+    asked: &[(Id<Any>, i64)],
+) -> Result<BTreeSet<(Id<Any>, i64)>> {
+    let (mut made, mut created) = (BTreeSet::new(), BTreeSet::new());
+    for some in asked.chunks(AT_ONCE) {
+        let versions: BTreeSet<i64> = some.iter().map(|(_, version)| *version).collect();
+        let rows: Vec<(Id<Any>, i64, i32)> = changes::table
+            .filter(changes::patient_id.eq(patient))
+            .filter(changes::entity_id.eq_any(some.iter().map(|(id, _)| *id)))
+            .filter(changes::entity.eq(entity.number()))
+            .filter(changes::version.eq_any(versions).or(changes::op.eq(Op::Create.number())))
+            .select((changes::entity_id, changes::version, changes::op))
+            .load(tx.conn())?;
+        for (id, version, op) in rows {
+            made.insert((id, version));
+            if op == Op::Create.number() {
+                created.insert(id);
+            }
+        }
+    }
+    let first = |(id, version): &(Id<Any>, i64)| *version == 1 && !created.contains(id);
+    Ok(asked.iter().copied().filter(|thing| made.contains(thing) || first(thing)).collect())
 }
 
 type ChangeColumns = (i64, i32, Option<Id<Account>>, Option<Id<Session>>, At);

@@ -22,8 +22,8 @@ use crate::settings::SettingsRow;
 use crate::vault::{Keys, Purpose, SealContext};
 
 pub use pauses::{
-    PauseRow, count_pauses, end_unopened_pause, find_pause, list_pauses, list_pauses_among, list_pauses_of,
-    open_periods, pause_periods, put_pause,
+    PauseRow, count_pauses, end_unopened_pause, find_pause, list_pause_versions, list_pauses, list_pauses_among,
+    list_pauses_of, open_periods, pause_periods, put_pause,
 };
 
 /// A document with its id and version.
@@ -85,6 +85,12 @@ impl InfusionRow {
 pub fn list_infusion_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<InfusionRow>> {
     let own = infusions::table.filter(infusions::patient_id.eq(access.patient()));
     Ok(own.select(InfusionRow::as_select()).load(tx.conn())?)
+}
+
+/// Lists the ids and versions of every infusion of the patient, in no order.
+pub fn list_infusion_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Infusion>, i64)>> {
+    let own = infusions::table.filter(infusions::patient_id.eq(access.patient()));
+    Ok(own.select((infusions::id, infusions::version)).load(tx.conn())?)
 }
 
 /// The infusions of a patient, opened.

@@ -64,6 +64,9 @@ pub const SESSIONS: SetLimit = SetLimit::new("sessions", 100);
 /// Idempotency keys that are remembered for an account; the oldest are forgotten first.
 pub const IDEMPOTENCY_KEYS: SetLimit = SetLimit::new("idempotency_keys", 10_000);
 
+/// Things of which one request compares the versions, and the most missing ones that its answer names.
+pub const INTEGRITY_ITEMS: u32 = 5000;
+
 /// The name of the quota of a patient's own words in `GET /v1/meta`.
 pub const TEXT_BYTES_OF_PATIENT: &str = "text_bytes_of_patient";
 /// The name of the quota of comments about a patient in `GET /v1/meta`.

@@ -128,6 +128,12 @@ pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) ->
     Ok(own.select(PromptRow::as_select()).load(tx.conn())?)
 }
 
+/// Lists the ids and versions of every prompt of the patient, in no order.
+pub fn list_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Prompt>, i64)>> {
+    let own = prompts::table.filter(prompts::patient_id.eq(access.patient()));
+    Ok(own.select((prompts::id, prompts::version)).load(tx.conn())?)
+}
+
 /// Lists the prompts with these ids that open, for planning in the unit, in no order.
 pub fn list_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) -> Result<Vec<StoredPrompt>> {
     let opened = list_among(tx, access, ids)?.into_iter().map(|row| Error::skip_damaged(open(access, row)));

@@ -18,7 +18,7 @@ pub use model::{CautionFlag, ClinicCautions, Notifications, Settings};
 pub use routes::{PutOverride, QuietHoursDto, configure, configure_patient, parse_quiet_hours, parse_weekday};
 pub use store::{
     SealedCautions, SettingsRow, find_cautions, find_own_cautions, find_sealed_cautions, find_settings,
-    insert_settings, open_or_default, open_settings, update_cautions,
+    find_settings_version, insert_settings, open_or_default, open_settings, update_cautions,
 };
 
 /// The name in the patient's log of every change of what they are offered: of the protocol, and of the reasons against

@@ -54,6 +54,12 @@ pub fn find_settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<Se
     Ok(own.select(SettingsRow::as_select()).first(tx.conn()).optional()?)
 }
 
+/// Finds the version of the patient's settings.
+pub fn find_settings_version<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<i64>> {
+    let own = patient_settings::table.filter(patient_settings::patient_id.eq(access.patient()));
+    Ok(own.select(patient_settings::version).first(tx.conn()).optional()?)
+}
+
 /// Inserts the first settings of a new patient.
 pub fn insert_settings(
     tx: &mut Tx<'_>,

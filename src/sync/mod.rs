@@ -9,8 +9,15 @@
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a
 //! backup begins another one. A phone that asks with a cursor of another epoch begins again, and keeps all that it has.
 //!
+//! After that it first compares versions (`POST …/integrity`): what the data lack, or went another way
+//! with, is for the phone to send again; `versions` lists what there is without opening it.
+//!
 //! Each kind of thing is declared in [`model::Kind`], with its rows in `kinds` and its form in [`item`]: a kind of change
 //! that has no answer there does not compile.
+//!
+//! A phone pushes (`POST …/mutations`) what was written offline: some mutations in one unit, each in a savepoint, each
+//! known again by its id. Merge (`merge`, `words`) makes a content of what was, what the data have and what was
+//! written; the use cases of [`crate::items`] and [`crate::prompts`] store it.
 //!
 //! What an app needs besides to show prompts and exercises without a network is the `bundle`, the same for everybody.
 //!
@@ -20,6 +27,7 @@ mod bundle;
 pub mod clearing;
 pub mod epoch;
 pub mod item;
+mod integrity;
 mod kinds;
 mod merge;
 pub mod model;
@@ -31,5 +39,6 @@ mod push;
 mod routes;
 mod store;
 mod words;
+mod versions;
 
 pub use routes::{configure, configure_patient};

@@ -80,6 +80,11 @@ impl Kind {
         }
     }
 
+    /// Returns the kind of that name on the wire.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {

@@ -126,6 +126,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/epoch.rs", "model"),
     ("sync/item.rs", "model"),
     ("sync/item/", "model"),
+    ("sync/integrity.rs", "actions"),
     ("sync/kinds.rs", "actions"),
     ("sync/merge.rs", "model"),
     ("sync/mutation.rs", "model"),
@@ -134,6 +135,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/pull.rs", "actions"),
     ("sync/push.rs", "actions"),
     ("sync/words.rs", "actions"),
+    ("sync/versions.rs", "actions"),
     ("tasks/", "actions"),
 ];
 

@@ -12,8 +12,16 @@ use crate::support::requests::{Ask, Operation, operations};
 use crate::support::world::World;
 
 /// Those that change nothing, that make or spend tokens, or whose parts have ids of their own: no key.
-const WITHOUT_KEY: [&str; 7] =
-    ["log_in", "preview_protocol", "push_mutations", "refresh_session", "register", "search_entries", "set_up"];
+const WITHOUT_KEY: [&str; 8] = [
+    "check_integrity",
+    "log_in",
+    "preview_protocol",
+    "push_mutations",
+    "refresh_session",
+    "register",
+    "search_entries",
+    "set_up",
+];
 
 /// Every operation that takes a key; the one that takes the world apart comes last.
 pub fn mutating() -> Vec<Operation> {

@@ -57,7 +57,12 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("comments", Quota("comment_bytes_of_patient", &["comments_of_entry"])),
     ("assignments", Limits(&["assignments_of_link", "live_care_links"])),
     ("openings", Reason("one for each item and therapist")),
-    ("changes", Reason("one narrow row for each accepted write; no unit reads more than a page of them")),
+    (
+        "changes",
+        Reason(
+            "one narrow row for each accepted write; no unit reads more than a page of them, or two for each thing of a request",
+        ),
+    ),
     ("audit_log", Reason("evidence is not dropped; no unit reads more than a page of it")),
     ("idempotency_records", Limits(&["idempotency_keys"])),
     ("mutations", Reason("one narrow row for each accepted write, kept for a quarter of a year")),
@@ -116,7 +121,7 @@ fn count(sql: &mut Sql, table: &str) -> i64 {
 }
 
 /// Copies one row of `table` under new ids until there are `rows`.
-fn fill(app: &TestApp, table: &str, columns: &'static str, rows: i64) {
+pub fn fill(app: &TestApp, table: &str, columns: &'static str, rows: i64) {
     let mut sql = Sql::open(&app.database.backend);
     let (id, bytes) = match app.database.backend {
         Backend::Sqlite(_) => ("randomblob(16)", "randomblob(16)"),

@@ -45,6 +45,7 @@ mod hostile;
 mod idempotency;
 mod infusions;
 mod installation;
+mod integrity;
 mod items;
 mod joining;
 mod journal;

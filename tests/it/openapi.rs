@@ -7,6 +7,7 @@ use afterglow::app::openapi;
 use serde_json::{Value, json};
 
 use crate::support::app::document;
+use crate::support::requests::READING;
 
 mod generators;
 mod ids;
@@ -27,9 +28,6 @@ const PUBLIC: &[&str] = &[
     "register",
     "set_up",
 ];
-
-/// POST operations that change nothing: what to search for does not belong into an address.
-const READING: &[&str] = &["preview_protocol", "search_entries"];
 
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 

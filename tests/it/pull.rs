@@ -7,121 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::app::{TestApp, new_id};
 use crate::support::database::on_postgres;
-use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
 use crate::support::lakeside::{Visitor, lakeside};
-use crate::support::people::Person;
+use crate::support::phone::{Phone, Things, key_of, live, new_phone, page};
 use crate::support::sql::Sql;
-
-/// What a phone holds, by kind and id.
-type Things = BTreeMap<(String, String), Value>;
-
-/// A phone that pulls and never writes.
-#[derive(Default)]
-struct Phone {
-    things: Things,
-    cursor: Option<String>,
-    seq: i64,
-}
-
-fn key_of(item: &Value) -> (String, String) {
-    (item["kind"].as_str().unwrap().to_owned(), item["id"].as_str().unwrap().to_owned())
-}
-
-impl Phone {
-    /// Asks for the next page and stores it; the items of the page, and whether there is another.
-    async fn page(&mut self, person: &Person, limit: usize) -> (Vec<Value>, bool) {
-        let page = page(person, self.cursor.as_deref(), limit).await.ok();
-        let items = page.items().to_vec();
-        for item in &items {
-            let deleted = item["deleted"] == true;
-            if deleted {
-                self.things.remove(&key_of(item))
-            } else {
-                self.things.insert(key_of(item), item.clone())
-            };
-        }
-        let seq = page.body["seq"].as_i64().unwrap();
-        assert!(seq >= self.seq, "what a phone has seen does not become less");
-        (self.cursor, self.seq) = (Some(page.text("/cursor")), seq);
-        (items, page.body["has_more"] == true)
-    }
-
-    /// Pulls until there is nothing more.
-    async fn pull(&mut self, person: &Person, limit: usize) -> Vec<Value> {
-        let mut all = Vec::new();
-        loop {
-            let (items, more) = self.page(person, limit).await;
-            assert!(items.len() <= limit);
-            all.extend(items);
-            if !more {
-                return all;
-            }
-        }
-    }
-
-    fn of_kind(&self, kind: &str) -> Vec<&Value> {
-        self.things.iter().filter(|((of, _), _)| of == kind).map(|(_, item)| item).collect()
-    }
-
-    /// The item of that kind and id.
-    fn item(&self, kind: &str, id: &str) -> &Value {
-        &self.things[&(kind.to_owned(), id.to_owned())]
-    }
-
-    /// Whether it holds what another one holds.
-    #[track_caller]
-    fn equals(&self, other: &Self) {
-        let keys = |phone: &Self| phone.things.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(self), keys(other));
-        for (key, item) in &self.things {
-            assert_eq!(item, &other.things[key]);
-        }
-    }
-}
-
-async fn page(person: &Person, cursor: Option<&str>, limit: usize) -> Answer {
-    let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-    person.get(&person.my(&format!("/changes?limit={limit}{cursor}"))).send().await
-}
-
-/// A phone that was bought today.
-async fn new_phone(person: &Person) -> Phone {
-    let mut phone = Phone::default();
-    phone.pull(person, 200).await;
-    phone
-}
-
-/// Writes, shares, comments, deletes: something of every kind, some of it twice.
-async fn live(app: &Arc<TestApp>, theo: &Person, ann: &Person) -> (String, String) {
-    let infusion = theo.records(ann, app.now()).await;
-    let kept = ann.writes(reflection("Lake")).await;
-    let gone = ann.writes(reflection("Gone")).await;
-    ann.writes(with(reflection("Draft"), json!({ "status": "draft" }))).await;
-    ann.works(work()).await;
-    ann.opens(&kept, &["text"], theo).await;
-    let closed = ann.opens(&gone, &["mood"], theo).await;
-    ann.revokes(&closed).await;
-    let thread = ann.of_theirs(&format!("/entries/{kept}/comments/{}", new_id(app)));
-    theo.put(&thread, json!({ "body": "Thank you." })).send().await.created();
-    theo.assigns(ann, "values-sort").await;
-    let pause = |from: &str, until: &str| json!({ "from": from, "until": until });
-    for (from, until) in
-        [("2026-04-01T00:00:00Z", "2026-04-05T00:00:00Z"), ("2026-05-01T00:00:00Z", "2026-05-05T00:00:00Z")]
-    {
-        let path = ann.my(&format!("/pauses/{}", new_id(app)));
-        ann.put(&path, pause(from, until)).send().await.created();
-        if from.starts_with("2026-05") {
-            ann.delete(&path).send().await.no_content();
-        }
-    }
-    ann.edits(&kept, json!({ "tags": ["takeaway"] })).await;
-    let tag = ann.entry(&gone).await.ok().etag();
-    ann.delete(&ann.my(&format!("/entries/{gone}"))).if_match(&tag).send().await.no_content();
-    (kept, infusion)
-}
 
 #[actix_web::test]
 async fn a_first_pull_brings_everything_the_first_screen_first() {

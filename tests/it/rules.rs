@@ -185,6 +185,7 @@ async fn rule_the_body_and_the_query_are_judged_after_the_door() {
         (Method::GET, "/grants?limit=0".to_owned()),
         (Method::GET, format!("/entries/{entry}/comments?limit=0")),
         (Method::POST, "/entries/search".to_owned()),
+        (Method::POST, "/integrity".to_owned()),
         (Method::PUT, format!("/entries/{entry}")),
         (Method::PATCH, format!("/entries/{entry}")),
         (Method::PUT, format!("/grants/{}", new_id(&app))),

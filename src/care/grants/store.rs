@@ -59,6 +59,13 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, ro
     grants_of(tx, found)
 }
 
+/// Lists all grants of the patient without their documents, ended ones too, in no order.
+pub fn list_keys<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<GrantKey>> {
+    let own = grants::table.filter(grants::patient_id.eq(access.patient()));
+    let found: Vec<Stored<GrantKey>> = own.select(columns::<Stored<GrantKey>>()).load(tx.conn())?;
+    checked(tx, found)
+}
+
 /// Lists the live grants that name the holder of `link`, in descending order of their ids, after `after`.
 pub fn list_to<A>(
     tx: &mut Tx<'_>,

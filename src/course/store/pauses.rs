@@ -58,6 +58,12 @@ pub fn list_pauses_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Pause
     Ok(own.select(PauseRow::as_select()).load(tx.conn())?)
 }
 
+/// Lists the ids and versions of all pauses of the patient, and whether each was ended, in no order.
+pub fn list_pause_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Pause>, i64, bool)>> {
+    let own = pauses::table.filter(pauses::patient_id.eq(access.patient()));
+    Ok(own.select((pauses::id, pauses::version, pauses::deleted_at.is_not_null())).load(tx.conn())?)
+}
+
 /// Counts the pauses of the patient that were not ended.
 pub fn count_pauses(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
     let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::deleted_at.is_null());

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use crate::authentic;
-use crate::care::access::Write;
+use crate::care::access::{Read, Write};
 use crate::care::store::LinkRow;
 use crate::care::{Access, Role};
 use crate::db::schema::{assignments, care_links};
@@ -100,6 +100,21 @@ pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, page: PageRequest<Id<Assignm
     }
     let found: Vec<Found> = query.order(assignments::id.desc()).limit(page.rows()).load(tx.conn())?;
     assignments_of(tx, found)
+}
+
+/// Lists all assignments of the patient without their documents, in no order.
+pub fn list_keys(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Vec<AssignmentKey>> {
+    let found: Vec<(Stored<AssignmentKey>, Stored<LinkRow>)> = assignments::table
+        .inner_join(care_links::table.on(care_links::id.eq(assignments::link_id)))
+        .filter(assignments::patient_id.eq(access.patient()))
+        .select((columns::<Stored<AssignmentKey>>(), columns::<Stored<LinkRow>>()))
+        .load(tx.conn())?;
+    let mut keys = Vec::with_capacity(found.len());
+    for (key, link) in found {
+        let both = key.checked(tx)?.zip(link.checked(tx)?);
+        keys.extend(both.map(|(key, _)| key));
+    }
+    Ok(keys)
 }
 
 /// Lists the assignments over active links, newest first.

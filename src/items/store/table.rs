@@ -65,6 +65,8 @@ pub trait ItemTable: 'static {
     fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemRow>>;
     /// Lists the items among `ids`, drafts and deleted ones too, in any order.
     fn list_all<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>>;
+    /// Lists the ids and versions of all items, drafts too, and whether each was deleted, in any order.
+    fn list_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Any>, i64, bool)>>;
     /// Finds the state of an item.
     fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>>;
     /// Lists the done items among `ids`, in any order.
@@ -234,6 +236,11 @@ macro_rules! item_table {
                         .select(Stored::as_select())
                         .load(tx.conn())?;
                     Ok(rows(found))
+                }
+
+                fn list_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Any>, i64, bool)>> {
+                    let own = $table::table.filter($table::patient_id.eq(access.patient()));
+                    Ok(own.select(($table::id, $table::version, $table::deleted_at.is_not_null())).load(tx.conn())?)
                 }
 
                 fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>> {

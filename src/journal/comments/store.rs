@@ -9,6 +9,7 @@ use crate::authentic;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes::Bytes;
+use crate::db::authentic::checked;
 use crate::db::schema::comments;
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Any, CareLink, Comment, Entry, Patient};
@@ -83,6 +84,13 @@ pub fn list_all<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Id<Comment>, rows
     let found: Vec<Found> =
         own.order(comments::id).limit(rows).select((columns::<Stored<CommentKey>>(), comments::doc)).load(tx.conn())?;
     comments_of(tx, found)
+}
+
+/// Lists the comments on all of the patient's entries without their texts, in no order.
+pub fn list_keys<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<CommentKey>> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    let found: Vec<Stored<CommentKey>> = own.select(columns::<Stored<CommentKey>>()).load(tx.conn())?;
+    checked(tx, found)
 }
 
 /// Lists the comments of an entry, oldest first; of one thread, or of all.

@@ -11,6 +11,7 @@ pub mod exercises;
 pub mod journal;
 pub mod lakeside;
 pub mod people;
+pub mod phone;
 pub mod playground;
 pub mod replies;
 pub mod requests;

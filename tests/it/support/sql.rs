@@ -32,6 +32,14 @@ impl Sql {
         }
     }
 
+    /// An id as a literal of this database.
+    pub fn id(&self, id: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("x'{}'", id.replace('-', "")),
+            Self::Postgres(_) => format!("'{id}'"),
+        }
+    }
+
     pub fn run(&mut self, statements: &str) {
         match self {
             Self::Sqlite(conn) => conn.batch_execute(statements).unwrap(),

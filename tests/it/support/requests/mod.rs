@@ -20,6 +20,9 @@ use super::app::{Answer, Call, TestApp, document};
 use super::people::Session;
 use super::world::World;
 
+/// POST operations that change nothing: what they ask for does not belong into an address.
+pub const READING: [&str; 3] = ["check_integrity", "preview_protocol", "search_entries"];
+
 /// An operation of the document.
 #[derive(Clone, Debug)]
 pub struct Operation {

@@ -9,6 +9,10 @@ use crate::support::app::new_id;
 pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
     Some(match operation {
         "get_bundle" => Ask::get("/v1/bundle"),
+        "check_integrity" => Ask::post(asker.of_ann("/integrity")).with(json!({
+            "epoch": "Zx0vQW8mT3eYb1c5aDf2gA",
+            "have": [{ "kind": "entry", "id": asker.world.entry, "version": 1 }],
+        })),
         "pull_changes" => Ask::get(asker.of_ann("/changes?limit=200")),
         "push_mutations" => {
             let page = asker.world.ann().get(&asker.world.ann().my("/changes?limit=1")).send().await.ok();

@@ -1,0 +1,263 @@
+//! The push of what was written offline.
+
+use actix_web::post;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::care::Door;
+use crate::care::door::Own;
+use crate::exercises::draft::DistressFields;
+use crate::http::document::WriteErrors;
+use crate::http::problem::ProblemField;
+use crate::http::{Body, PatientRef, Problem, Reply};
+use crate::journal::draft::{MoodFields, TextFields};
+use crate::kernel::id::Patient;
+use crate::kernel::{Error, Id, Result};
+use crate::sync::item::SyncItem;
+use crate::sync::mutation::MOST;
+use crate::sync::outcome::{Done, Numbered};
+use crate::sync::push::{self as batch, OF_UNIT, Sent};
+use crate::vault::Keys;
+
+/// A batch of changes that were made offline.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PushMutations {
+    /// The epoch of what the app holds. If it is not that of the data, nothing of the batch is done (410).
+    #[schema(example = "Zx0vQW8mT3eYb1c5aDf2gA")]
+    epoch: String,
+    /// The mutations, in the order in which they were made: at most 500, and one of each thing.
+    #[schema(value_type = Vec<MutationFields>, max_items = 500)]
+    mutations: Vec<Value>,
+}
+
+/// A change of one thing, or an act on it. Of the sections those are sent that the person changed.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SyncMutation)]
+#[expect(dead_code, reason = "the document reads the fields")]
+struct MutationFields {
+    /// A new UUID. The same mutation sent again has the same.
+    mutation_id: Uuid,
+    /// The patient whose thing it is.
+    patient_id: Uuid,
+    /// `entry`, `exercise_response` or `prompt`.
+    #[schema(example = "entry")]
+    kind: String,
+    /// The thing: a UUID of the client, version 4 or 7, for a new one.
+    id: Uuid,
+    /// The version that the person saw when they wrote; 0 for a new thing.
+    #[schema(nullable = false, minimum = 0, example = 6)]
+    base_version: Option<i64>,
+    /// `put` (the default), `delete`, `undelete`; of a prompt `open`, `snooze`, `skip`, `complete`.
+    #[schema(nullable = false, default = "put", example = "put")]
+    op: Option<String>,
+    /// `keep_both` to store what is in conflict as a draft of its own, instead of nothing.
+    #[schema(nullable = false, example = "keep_both")]
+    on_conflict: Option<String>,
+    /// Kind, status, times, links: the fields of the PUT of that kind that stand in no section, any of them.
+    #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>)]
+    header: Option<Map<String, Value>>,
+    /// Title and body of an entry; `null` clears a section.
+    #[schema(nullable = false)]
+    text: Option<TextFields>,
+    /// Dials of an entry.
+    #[schema(nullable = false)]
+    mood: Option<MoodFields>,
+    /// Tags of an entry.
+    #[schema(nullable = false, example = json!(["takeaway"]))]
+    tags: Option<Vec<String>>,
+    /// Answers of an exercise response, by step: all of them.
+    #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>)]
+    answers: Option<Map<String, Value>>,
+    /// Distress and usefulness of an exercise response.
+    #[schema(nullable = false)]
+    distress: Option<DistressFields>,
+    /// For `snooze`: `hour` (the default), `evening` or `tomorrow`.
+    #[schema(nullable = false, example = "evening")]
+    until: Option<String>,
+    /// For `skip`: why, in a few words.
+    #[schema(nullable = false)]
+    reason: Option<String>,
+    /// For `complete`: the instant of the answer.
+    #[schema(nullable = false, format = DateTime)]
+    occurred_at: Option<String>,
+}
+
+/// What came of a batch.
+#[derive(Serialize, ToSchema)]
+struct PushResults {
+    /// The epoch of the data.
+    #[schema(example = "Zx0vQW8mT3eYb1c5aDf2gA")]
+    epoch: String,
+    /// What came of each mutation, in the order in which they were sent.
+    results: Vec<MutationResult>,
+}
+
+/// What came of a mutation.
+#[derive(Serialize, ToSchema)]
+struct MutationResult {
+    /// The mutation; absent if it has no id that can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    mutation_id: Option<Uuid>,
+    /// `applied`: the thing is now what was sent, at `version`. `merged`: it is `item`. `replayed`: it was done before,
+    /// as `was` says. `conflict`: nothing was stored, both sides changed `sections`, the thing is `current`; without
+    /// `current` there is none: send it whole with `base_version` 0. `rejected`: nothing was stored, as `problem` says.
+    #[schema(example = "applied")]
+    status: &'static str,
+    /// What came of it the first time: `applied` or `merged`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>)]
+    was: Option<&'static str>,
+    /// The version of the thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 7)]
+    version: Option<i64>,
+    /// The thing as the mutation left it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    item: Option<SyncItem>,
+    /// The draft that holds what was in conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sibling: Option<SyncItem>,
+    /// The sections that both sides changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, example = json!(["text"]))]
+    sections: Vec<&'static str>,
+    /// The thing as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    current: Option<SyncItem>,
+    /// Why it is not what was sent: `kept_newer_words` of a deletion that the phone could not have meant so;
+    /// `section_changed` of a conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>)]
+    code: Option<&'static str>,
+    /// What was left out: times, links, tags and members that cannot be stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<ProblemField>,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    problem: Option<MutationProblem>,
+}
+
+/// Why a mutation was rejected, in the words of a problem document.
+#[derive(Serialize, ToSchema)]
+struct MutationProblem {
+    /// The stable name of the error.
+    #[schema(value_type = String, example = "wrong_account")]
+    code: &'static str,
+    /// A short title.
+    #[schema(value_type = String)]
+    title: &'static str,
+    /// The particulars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detail: Option<String>,
+    /// The wrong members.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<ProblemField>,
+    /// Whether the same mutation may be stored later.
+    retryable: bool,
+    /// What an app does.
+    #[schema(value_type = String, example = "keep")]
+    client_action: &'static str,
+}
+
+impl From<&Error> for MutationProblem {
+    fn from(error: &Error) -> Self {
+        let Problem { code, title, detail, errors, retryable, client_action, .. } = Problem::from(error);
+        Self { code, title, detail, errors, retryable, client_action }
+    }
+}
+
+impl MutationResult {
+    fn new((keys, patient): (&Keys, Id<Patient>), mutation_id: Option<Uuid>, done: Done) -> Result<Self> {
+        let shown = |thing: Option<Numbered>| -> Result<Option<SyncItem>> {
+            let item = |(seq, held): Numbered| {
+                let (kind, thing) = (held.kind, (held.id.uuid(), held.version, seq));
+                Ok(SyncItem::new(kind, thing, held.open(keys, patient)?))
+            };
+            thing.map(item).transpose()
+        };
+        let mut result = Self {
+            mutation_id,
+            status: "rejected",
+            was: None,
+            version: None,
+            item: None,
+            sibling: None,
+            sections: Vec::new(),
+            current: None,
+            code: None,
+            warnings: Vec::new(),
+            problem: None,
+        };
+        match done {
+            Done::Stored { replayed, kept, item, sibling, code, warnings } => {
+                let was = if kept.merged { "merged" } else { "applied" };
+                result.status = if replayed { "replayed" } else { was };
+                result.was = replayed.then_some(was);
+                result.version = Some(kept.version).filter(|version| *version > 0);
+                (result.item, result.sibling, result.code) = (shown(item)?, shown(sibling)?, code);
+                result.warnings = warnings.iter().map(ProblemField::from).collect();
+            }
+            Done::Conflict { sections, current } => {
+                (result.status, result.current) = ("conflict", shown(current)?);
+                result.code = (!sections.is_empty()).then_some("section_changed");
+                result.sections = sections;
+            }
+            Done::Rejected(error) => result.problem = Some(MutationProblem::from(&error)),
+        }
+        Ok(result)
+    }
+}
+
+/// Push what was written offline
+///
+/// Each mutation is stored by itself: one that cannot be harms no other, and the answer has one result for each. What
+/// two devices wrote is merged section by section; what cannot be merged is a `conflict`, or with `keep_both` a draft
+/// of its own. Words win over a deletion. Send the same batch again until it is answered: a mutation that was done is
+/// known by its id for 90 days and not done again; never add anything to one that was sent. Times, links and tags that
+/// cannot be stored are left out with a warning: words are never refused for them.
+#[utoipa::path(tag = "sync", request_body = PushMutations,
+    params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id")),
+    responses((status = 200, description = "What came of each", body = PushResults), WriteErrors))]
+#[post("/mutations")]
+pub(super) async fn push_mutations(door: Door<Own>, body: Result<Body<PushMutations>, Error>) -> Result<Reply> {
+    let asked = door.first("push_mutations", body.and_then(|body| body.into_inner().bounded())).await?;
+    Ok(Reply::ok(&pushed(&door, asked).await?))
+}
+
+impl PushMutations {
+    fn bounded(self) -> Result<Self> {
+        let few = self.mutations.len() <= MOST;
+        few.then_some(self).ok_or_else(|| Error::field("/mutations", format!("must be at most {MOST}")))
+    }
+}
+
+/// Does a batch, some mutations in one unit. Each result is durable by itself.
+async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutations) -> Result<PushResults> {
+    let sent = batch::read(&door.state().vault, &mutations);
+    let mut results = Vec::with_capacity(sent.len());
+    let mut now = None;
+    let nothing: &[Sent] = &[];
+    for some in sent.chunks(OF_UNIT).chain(sent.is_empty().then_some(nothing)) {
+        let (vault, quota) = (door.state().vault.clone(), door.state().config.quota());
+        let (batch, epoch) = (some.to_vec(), epoch.clone());
+        let done = door
+            .write("push_mutations", move |tx, access| batch::apply(tx, access, &vault, (&epoch, quota), &batch))
+            .await?;
+        now = Some(done.0);
+        for (sent, done) in some.iter().zip(done.1) {
+            results.push(MutationResult::new((door.keys()?, door.patient()?), sent.id, done)?);
+        }
+    }
+    Ok(PushResults { epoch: now.map(|epoch| epoch.to_string()).unwrap_or_default(), results })
+}
