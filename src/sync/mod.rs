@@ -9,8 +9,8 @@
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a
 //! backup begins another one. A phone that asks with a cursor of another epoch begins again, and keeps all that it has.
 //!
-//! After that it first compares versions (`POST …/integrity`, [`integrity`]): what the data lack, or went another way
-//! with, is for the phone to send again; [`versions`] lists what there is without opening it.
+//! After that it first compares versions (`POST …/integrity`): what the data lack, or went another way
+//! with, is for the phone to send again; `versions` lists what there is without opening it.
 //!
 //! Each kind of thing is declared in [`model::Kind`], with its rows in [`kinds`] and its form in [`item`]: a kind of change
 //! that has no answer there does not compile.
