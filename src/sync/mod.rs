@@ -9,10 +9,10 @@
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a
 //! backup begins another one. A phone that asks with a cursor of another epoch begins again, and keeps all that it has.
 //!
-//! After that it first compares versions (`POST …/integrity`): what the data lack, or went another way
-//! with, is for the phone to send again; `versions` lists what there is without opening it.
+//! Before it begins again it compares versions (`POST …/integrity`): what a restored server has lost is for the phone to
+//! send again. `versions` lists what the data have without opening it.
 //!
-//! Each kind of thing is declared in [`model::Kind`], with its rows in [`kinds`] and its form in [`item`]: a kind of change
+//! Each kind of thing is declared in [`model::Kind`], with its rows in `kinds` and its form in [`item`]: a kind of change
 //! that has no answer there does not compile.
 //!
 //! Sync is another door to the same data: it adds no second way to write anything.
