@@ -361,7 +361,7 @@ impl<L: Policy> Door<L> {
     ///
     /// # Errors
     ///
-    /// 401, 403 or 404 when the door stays shut; the errors of `work`.
+    /// 401, 403 or 404 when the door stays shut; then as [`Caller::check_query`]; the errors of `work`.
     pub async fn write<T>(
         &self,
         act: &'static str,
@@ -373,6 +373,7 @@ impl<L: Policy> Door<L> {
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
             let Some(access) = parts.open::<L, Write>(tx, act)? else { return Ok(Err(Error::NotFound)) };
+            parts.caller.check_query()?;
             parts.attempt(tx, act, &access, |tx| {
                 let value = work(tx, &access)?;
                 access.settle(tx, Some(parts.state.config.quota()))?;

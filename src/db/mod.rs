@@ -168,9 +168,18 @@ impl Db {
         self.writes.close();
         self.reads.close();
         let threads = self.threads.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default();
+        let served = !threads.is_empty();
         for thread in threads {
             // A thread that panicked has already answered its unit.
             drop(thread.join());
+        }
+        if let Backend::Sqlite(path) = self.backend()
+            && served
+            && path.exists()
+        {
+            // Connections that close at the same moment leave the log beside the file: a copy of the file is then old.
+            // This one is the last. What does not get into the file now does at the next start.
+            drop(sqlite::connect(path, sqlite::Role::Writer));
         }
     }
 }

@@ -236,7 +236,7 @@ codes! {
     InfusionOverlaps = "infusion_overlaps", 409, Refresh, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
     LimitReached = "limit_reached", 409, Refresh, "A limit is reached", "The set is as large as the server lets it grow. `detail` names the limit; `GET /v1/meta` publishes them all. Keep local data; end or delete something of the kind, or ask the operator.";
     WrongAccount = "wrong_account", 403, Keep, "Of another account", "The mutation is of another patient's phone, or of another account on this one. Keep it until that account is logged in.";
-    ItemRepeated = "item_repeated", 425, Keep, "The same thing twice in one batch", "A batch holds at most one mutation of each thing. Send the second one with the next batch, on the version that the first one made.";
+    ItemRepeated = "item_repeated", 429, Keep, "The same thing twice in one batch", "A batch holds at most one mutation of each thing. Send the second one with the next batch, on the version that the first one made.";
     NotShareable = "not_shareable", 409, Refresh, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
     ExerciseWithheld = "exercise_withheld", 409, Refresh, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
     Deleted = "deleted", 410, Refresh, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";

@@ -70,11 +70,10 @@ pub struct World {
 }
 
 /// What requests can change, by how it is found in their addresses: each is read by [`World::part`].
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 13] = [
     "/overrides",
     "/care-links",
     "/entries",
-    "/mutations",
     "/grants",
     "/infusions",
     "/pauses",
@@ -252,6 +251,8 @@ impl World {
     /// What a request to `path` could have changed, as the people concerned read it; and the number of changes of
     /// Ann's data, which every change of it takes.
     pub async fn state_around(&self, path: &str) -> Value {
+        // A push changes what the other doors change.
+        let path = &path.replace("/mutations", "/entries");
         let part = PARTS.into_iter().find(|part| path.contains(part)).filter(|_| !path.starts_with("/v1/auth"));
         let read = match part {
             Some(part) => self.part(part).await,
@@ -269,7 +270,7 @@ impl World {
         match part {
             "/me" => list(ann, "/v1/me").await,
             "/care-links" => list(ann, "/v1/care-links?limit=200").await,
-            "/entries" | "/mutations" => {
+            "/entries" => {
                 let comments = ann.my(&format!("/entries/{}/comments?limit=200", self.entry));
                 json!([
                     list(ann, &ann.my("/entries?limit=200")).await,
