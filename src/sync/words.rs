@@ -97,10 +97,8 @@ struct Sent<T: ItemKind> {
 /// Reads what a mutation writes over `base`. What is wrong about times, links and tags is left out, with a warning:
 /// words are never refused for that.
 fn sent<T: Merges>(access: &Access<Write>, base: Option<&T::Content>, mutation: &Mutation) -> Result<Sent<T>> {
-    let mut body = match base.map(T::body).map(|body| json(&body)).transpose()? {
-        Some(Value::Object(body)) => body,
-        _ => Map::new(),
-    };
+    let before = base.map(body_of::<T>).transpose()?;
+    let mut body = before.clone().unwrap_or_default();
     let (mut header, mut warnings) = (false, Vec::new());
     let mut put = |name: &str, value: &Value| match value {
         Value::Null => drop(body.remove(name)),
@@ -119,18 +117,25 @@ fn sent<T: Merges>(access: &Access<Write>, base: Option<&T::Content>, mutation: 
                 .push(FieldError { pointer: format!("/{name}"), detail: "is not a section of this kind".to_owned() });
         }
     }
-    let content = lenient::<T>(access, body, &mut warnings)?;
+    let content = lenient::<T>(access, body, before.as_ref(), &mut warnings)?;
     let sections = T::SECTIONS.iter().map(|section| mutation.members.contains_key(section.column)).collect();
     Ok(Sent { content, header, sections, warnings })
 }
 
-/// Parses a body, and leaves out the members whose faults cost no words.
+fn body_of<T: Merges>(content: &T::Content) -> Result<Map<String, Value>> {
+    match json(&T::body(content))? {
+        Value::Object(body) => Ok(body),
+        _ => Err(Error::internal("a body that is no object")),
+    }
+}
+
+/// Parses a body, and mends the members whose faults cost no words.
 fn lenient<T: Merges>(
     access: &Access<Write>,
     mut body: Map<String, Value>,
+    before: Option<&Map<String, Value>>,
     warnings: &mut Vec<FieldError>,
 ) -> Result<T::Content> {
-    let mut told = false;
     loop {
         let faults = match T::read(Value::Object(body.clone())) {
             Ok((content, ignored)) => {
@@ -140,21 +145,40 @@ fn lenient<T: Merges>(
             Err(Error::Invalid(faults)) => faults,
             Err(other) => return Err(other),
         };
-        let mut mended = false;
-        for fault in &faults {
-            let name = fault.pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
-            if T::LINKS.contains(&name) {
-                mended |= body.remove(name).is_some();
-            } else if name == "occurred_at" && !told {
-                told = true;
-                mended = true;
-                body.insert(name.to_owned(), Value::String(access.now().to_string()));
-            }
+        let untold = body.clone();
+        mend::<T>(&mut body, before, &faults);
+        if faults.iter().any(|fault| fault.pointer == "/occurred_at") {
+            let known = before.and_then(|before| before.get("occurred_at")).cloned();
+            let at = known.unwrap_or_else(|| Value::String(access.now().to_string()));
+            body.insert("occurred_at".to_owned(), at);
         }
-        if !mended {
+        if body == untold {
             return Err(Error::Invalid(faults));
         }
         warnings.extend(faults);
+    }
+}
+
+/// Mends the members whose faults cost no words: the item of a list that is at fault goes, a list that is too long is
+/// cut, anything else is again what it was `before`.
+fn mend<T: Merges>(body: &mut Map<String, Value>, before: Option<&Map<String, Value>>, faults: &[FieldError]) {
+    // From the end, so that the places of the others stay.
+    for fault in faults.iter().rev() {
+        let mut steps = fault.pointer.trim_start_matches('/').split('/');
+        let (name, place) = (steps.next().unwrap_or_default(), steps.next().and_then(|place| place.parse().ok()));
+        if !T::LINKS.contains(&name) {
+            continue;
+        }
+        match (body.get_mut(name), place) {
+            (Some(Value::Array(items)), Some(place)) if items.get::<usize>(place).is_some() => {
+                drop(items.remove(place))
+            }
+            (Some(Value::Array(items)), None) if items.len() > TAGS => items.truncate(TAGS),
+            _ => match before.and_then(|before| before.get(name)) {
+                Some(value) => drop(body.insert(name.to_owned(), value.clone())),
+                None => drop(body.remove(name)),
+            },
+        }
     }
 }
 
@@ -272,7 +296,7 @@ fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutatio
         return Err(Error::field("/id", "must be a UUID of version 4 or 7"));
     }
     let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
-    let (row, warnings) = linked::<T, _>(content, warnings, |content| {
+    let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
         let creation = Creation::of(&T::body(&content))?;
         let new = New::<T>::seal(
             access.keys()?,
@@ -288,23 +312,23 @@ fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutatio
     stored::<T>(tx, access, row, merged, warnings)
 }
 
-/// Does `work` with a content; where it refuses links or times of the header, again without them.
+/// Does `work` with a content; where it refuses links or times of the header, again as they were `before`.
 fn linked<T: Merges, R>(
-    mut content: T::Content,
+    (mut content, before): (T::Content, Option<&T::Content>),
     mut warnings: Vec<FieldError>,
     mut work: impl FnMut(T::Content) -> Result<Result<R>>,
 ) -> Result<(R, Vec<FieldError>)> {
+    let before = before.map(body_of::<T>).transpose()?;
     loop {
         let faults = match work(content.clone())? {
             Ok(done) => return Ok((done, warnings)),
             Err(Error::Invalid(faults)) => faults,
             Err(other) => return Err(other),
         };
-        let Value::Object(mut body) = json(&T::body(&content))? else { return Err(Error::Invalid(faults)) };
-        let names =
-            faults.iter().map(|fault| fault.pointer.trim_start_matches('/').split('/').next().unwrap_or_default());
-        let mended = names.filter(|name| T::LINKS.contains(name) && body.remove(*name).is_some()).count();
-        if mended == 0 {
+        let sent = body_of::<T>(&content)?;
+        let mut body = sent.clone();
+        mend::<T>(&mut body, before.as_ref(), &faults);
+        if body == sent {
             return Err(Error::Invalid(faults));
         }
         content = T::read(Value::Object(body))?.0;
@@ -366,7 +390,7 @@ fn write<T: Merges>(
     let (row, warnings) = if content == before {
         (row, warnings)
     } else {
-        linked::<T, _>(content, warnings, |after| {
+        linked::<T, _>((content, Some(&before)), warnings, |after| {
             access.attempt(tx, |tx| items::change::<T>(tx, access, &row, (&old, &before, &after)))
         })?
     };

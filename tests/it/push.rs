@@ -264,7 +264,18 @@ async fn one_bad_mutation_harms_no_other_and_words_are_not_refused_for_their_cir
     for part in ["occurred_at", "zone", "prompt_id", "infusion_id", "tags", "sound"] {
         assert!(warned.iter().any(|pointer| pointer.contains(part)), "{part}: {warned:?}");
     }
-    assert_eq!(ann.entry(&odd).await.ok().body["text"]["body"], "Kept.");
+    let kept = ann.entry(&odd).await.ok().body;
+    assert_eq!((&kept["text"]["body"], &kept["tags"]), (&json!("Kept."), &json!(["fine"])), "one tag goes, not all");
+    // What cannot be stored of a change leaves what was there.
+    let zone =
+        json!({ "header": { "zone": "Mars/Olympus", "prompt_id": new_id(&app) }, "tags": ["fine", "x".repeat(60)] });
+    let changed = mutation(&ann, "entry", &good, 1, zone);
+    is(&ann.pushes(&changed).await, "merged");
+    let kept = ann.entry(&good).await.ok().body;
+    assert_eq!((&kept["zone"], &kept["tags"]), (&json!("Europe/Berlin"), &json!(["fine"])));
+    let cut: Vec<String> = (0..30).map(|n| format!("tag {n}")).collect();
+    is(&ann.pushes(&mutation(&ann, "entry", &good, 2, json!({ "tags": cut }))).await, "merged");
+    assert_eq!(ann.entry(&good).await.ok().body["tags"].as_array().unwrap().len(), 20);
     assert_eq!(ann.entry(&last).await.ok().body["text"]["body"], "Last.");
     assert_eq!(ann.get(&ann.my("/entries")).send().await.ok().items().len(), 3);
 }
