@@ -171,7 +171,7 @@ fn mend<T: Merges>(body: &mut Map<String, Value>, before: Option<&Map<String, Va
         }
         match (body.get_mut(name), place) {
             (Some(Value::Array(items)), Some(place)) if items.get::<usize>(place).is_some() => {
-                drop(items.remove(place))
+                drop(items.remove(place));
             }
             (Some(Value::Array(items)), None) if items.len() > TAGS => items.truncate(TAGS),
             _ => match before.and_then(|before| before.get(name)) {
