@@ -148,7 +148,7 @@ pub fn create<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, new: &New<T>) ->
     Ok(Some(row))
 }
 
-/// Changes an item that is not deleted from `before` to `after`, whatever the caller has read of it.
+/// Changes the content of an item that is not deleted, without a precondition: the caller has merged it.
 ///
 /// # Errors
 ///
@@ -162,7 +162,7 @@ pub fn change<T: Item>(
     revise::<T>(tx, access, row, contents, Op::Update)
 }
 
-/// Brings an item whose content was purged back with another content. It is open to nobody.
+/// Undeletes an item whose content was purged, with a new content, and takes it out of every grant.
 ///
 /// # Errors
 ///

@@ -73,7 +73,7 @@ pub struct Standing {
 /// Why a client cannot go on from where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resync {
-    /// `epoch`: the server's data were restored meanwhile; `ahead`: the data went back, and nobody has said so.
+    /// The reason: `epoch` when the data began another epoch, `ahead` when the cursor is newer than the data.
     pub reason: &'static str,
     /// The epoch of the server's data.
     pub epoch: String,

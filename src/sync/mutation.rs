@@ -1,15 +1,13 @@
-//! A change that a phone made offline, and what came of it.
+//! A mutation: a change that a phone made offline.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::kernel::id::Any;
-use crate::kernel::{Code, Error, Fields, Id, Result};
+use crate::kernel::{Error, Fields, Id, Result};
 
 /// The most mutations of one request.
 pub const MOST: usize = 500;
-/// The most bytes of one section.
-pub const SECTION_BYTES: usize = 256 * 1024;
 
 /// What a mutation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +82,7 @@ impl Mutation {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with every fault; [`Error::Malformed`] for a section that is too large.
+    /// [`Error::Invalid`] with every fault.
     pub fn parse(value: &Value) -> Result<Self> {
         let mut fields = Fields::new();
         let Value::Object(mut members) = value.clone() else { return Err(Error::field("", "must be an object")) };
@@ -103,11 +101,6 @@ impl Mutation {
         };
         let base = fields.take("/base_version", base.ok_or("must be 0 or a version"));
         let kind = fields.take("/kind", kind.ok_or("is required"));
-        for (name, value) in &members {
-            if value.to_string().len() > SECTION_BYTES * 4 {
-                return Err(Error::Malformed(Code::TooLarge, format!("`{name}` is too large")));
-            }
-        }
         let all = id.zip(patient).zip(thing).zip(kind).zip(act).zip(base);
         fields.finish(all.map(|(((((id, patient), thing), kind), act), base)| Self {
             id: Id::from_uuid(id),
