@@ -6,7 +6,9 @@ use super::builder::{CandidateBuilder, Limits};
 use super::calendar::days;
 use super::model::{DropReason, Why};
 use super::sessions::{Session, Sessions};
-use super::slots::{Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, later_days, windows};
+use super::slots::{
+    Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, last_push, later_days, windows,
+};
 use crate::planning::protocol::{Anchor, PromptKind};
 
 /// Collects the prompts that are called for.
@@ -121,18 +123,19 @@ impl CandidateBuilder<'_, '_> {
             // What was meant for a day before the next session does not move into that day.
             let eve = next.filter(|_| deadline.is_none()).and_then(|next| next.start_date.yesterday().ok());
             let limits = Limits { deadline, starts: None, last_date: eve };
-            let after = |hours| evening_of(protocol, self.calendar, session, rule, end, hours);
-            let late = match rule.anchor {
-                Anchor::AfterEnd { hours } => after(hours).1,
-                _ => Evening::Usual,
+            let rules = (protocol, &self.silences);
+            let (evening, late) = match rule.anchor {
+                Anchor::AfterEnd { hours } => {
+                    let (slot, late) = evening_of(rules, self.calendar, session, rule, end, hours);
+                    (Some(slot), late)
+                }
+                _ => (None, Evening::Usual),
             };
-            let tomorrow = rule.after_late_session.filter(|_| ends_late(protocol, self.calendar, session, end));
+            let tomorrow = rule.after_late_session.filter(|_| ends_late(rules, self.calendar, session, end));
             let count = self.found.len();
             self.call(rule, Some(session), 0, against, limits, |calendar, jitter| {
-                match (rule.anchor.clone(), tomorrow) {
-                    (Anchor::AfterEnd { hours }, _) => {
-                        vec![evening_of(protocol, calendar, session, rule, end, hours).0]
-                    }
+                match (evening, tomorrow) {
+                    (Some(evening), _) => vec![evening],
                     (_, Some(time)) => {
                         let mut slots = windows(protocol, rule, calendar, date, jitter);
                         if let Some(first) = slots.first_mut() {
@@ -155,9 +158,16 @@ impl CandidateBuilder<'_, '_> {
                     }
                 }
             });
-            for candidate in self.found.iter_mut().skip(count) {
-                candidate.awake = late != Evening::Usual;
-                candidate.card = late == Evening::Over;
+            if late != Evening::Usual {
+                for candidate in self.found.iter_mut().skip(count) {
+                    // A check that is asked again has another place than the first one.
+                    let wakes = |slot: &TimeSlot| {
+                        let lands = self.silences.over(rule, slot.from);
+                        self.calendar.is_quiet(lands) && lands > last_push(self.calendar, slot.base)
+                    };
+                    candidate.awake = true;
+                    candidate.card |= late == Evening::Over || candidate.slots.iter().any(wakes);
+                }
             }
             self.carry_over(rule, session, next);
         }

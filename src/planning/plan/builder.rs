@@ -11,6 +11,7 @@ use super::candidate::{Candidate, Range};
 use super::conditions::Conditions;
 use super::model::{DropReason, Dropped, Why};
 use super::sessions::Session;
+use super::silence::Silences;
 use super::slots::{TimeSlot, back};
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
@@ -28,6 +29,7 @@ pub(super) struct CandidateBuilder<'a, 'b> {
     pub(super) facts: &'a Facts,
     pub(super) calendar: &'a Calendar<'a>,
     pub(super) conditions: Conditions<'a>,
+    pub(super) silences: Silences,
     pub(super) range: Range,
     pub(super) now: Timestamp,
     /// Whether something found follows from the patient's silence.
@@ -56,9 +58,23 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
         dropped: &'b mut Vec<Dropped>,
     ) -> Self {
         let conditions = Conditions { protocol, facts, calendar };
+        let silences = Silences::new(&protocol.window, facts);
         let found = Vec::with_capacity(64);
         let substitutes = Vec::new();
-        Self { protocol, facts, calendar, conditions, range, now, awaits_activity: false, substitutes, found, dropped }
+        let awaits_activity = false;
+        Self {
+            protocol,
+            facts,
+            calendar,
+            conditions,
+            silences,
+            range,
+            now,
+            awaits_activity,
+            substitutes,
+            found,
+            dropped,
+        }
     }
 
     /// Returns the id of an occurrence of `rule`.

@@ -209,9 +209,6 @@ impl<'a> Placer<'a> {
         };
         let mut reason = DropReason::TooLate;
         for slot in &candidate.slots {
-            if dates.is_some_and(|(_, last)| slot.base > last) {
-                continue;
-            }
             let early = || self.place_in(candidate, slot, slot.opens, others);
             match self.place_in(candidate, slot, slot.from, others) {
                 Ok(placement) if !admits(&placement) => reason = DropReason::Spacing,

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::planning::facts::{Facts, InfusionFact};
+use crate::planning::protocol::Rule;
 use crate::planning::window::WindowParams;
 
 /// The end of a session without a recorded end.
@@ -60,5 +61,13 @@ impl Silences {
     /// Returns the end of the silence around `at`, if there is one.
     pub(super) fn end(&self, at: Timestamp) -> Option<Timestamp> {
         self.0.iter().filter(|(from, until)| *from <= at && at < *until).map(|(_, until)| *until).max()
+    }
+
+    /// Returns the first instant from `at` on that is in no silence for `rule`.
+    pub(super) fn over(&self, rule: &Rule, mut at: Timestamp) -> Timestamp {
+        while let Some(end) = self.end(at).filter(|_| !rule.at_home) {
+            at = end;
+        }
+        at
     }
 }

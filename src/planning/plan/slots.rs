@@ -6,9 +6,11 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::calendar::Calendar;
 use super::model::Why;
 use super::sessions::Session;
+use super::silence::Silences;
 use crate::planning::protocol::{Anchor, Expiry, PromptKind, Protocol, Rule};
 
 /// A time in which a prompt may be placed.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct TimeSlot {
     pub(super) from: Timestamp,
     /// The start of its part of the day, without jitter.
@@ -31,10 +33,10 @@ pub(super) enum Evening {
 }
 
 /// Places a rule that counts hours from the end. A check in the evening may go out until 22:30. If its hour is later,
-/// it goes out at the end of the acute phase or at 22:00, whichever is later. If that is too late as well, it is only a
-/// card.
+/// it goes out at the end of the acute phase or at 22:00, whichever is later. If that is too late as well, or a session
+/// moves it past 22:30, it is only a card.
 pub(super) fn evening_of(
-    protocol: &Protocol,
+    (protocol, silences): (&Protocol, &Silences),
     calendar: &Calendar<'_>,
     session: &Session<'_>,
     rule: &Rule,
@@ -42,26 +44,39 @@ pub(super) fn evening_of(
     hours: i64,
 ) -> (TimeSlot, Evening) {
     let base = session.date;
-    let wall = |hour, minute| calendar.instant(base, Time::constant(hour, minute, 0, 0));
     let from = end.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(end);
-    let usual = TimeSlot { from, opens: from, until: Timestamp::MAX, base, why: Why::AfterEnd };
-    if rule.kind != PromptKind::Safety || from < wall(12, 0) {
-        return (usual, Evening::Usual);
+    let slot = |from, why| TimeSlot { from, opens: from, until: Timestamp::MAX, base, why };
+    if rule.kind != PromptKind::Safety || from < calendar.instant(base, Time::constant(12, 0, 0, 0)) {
+        return (slot(from, Why::AfterEnd), Evening::Usual);
     }
-    let last = wall(22, 30);
-    if from <= last {
-        return (usual, Evening::Late);
-    }
-    let acute = protocol.window.acute(session.fact.route);
-    let from = end.saturating_add(acute).unwrap_or(end).max(wall(22, 0));
-    let evening = if from <= last { Evening::Late } else { Evening::Over };
-    (TimeSlot { from, opens: from, until: Timestamp::MAX, base, why: Why::LateSession }, evening)
+    let last = last_push(calendar, base);
+    let slot = if from <= last {
+        slot(from, Why::AfterEnd)
+    } else {
+        let acute = protocol.window.acute(session.fact.route);
+        let ten = calendar.instant(base, Time::constant(22, 0, 0, 0));
+        slot(end.saturating_add(acute).unwrap_or(end).max(ten), Why::LateSession)
+    };
+    let evening = if silences.over(rule, slot.from) <= last { Evening::Late } else { Evening::Over };
+    (slot, evening)
+}
+
+/// Returns the last instant of a day at which a check may go out in quiet hours.
+pub(super) fn last_push(calendar: &Calendar<'_>, date: Date) -> Timestamp {
+    calendar.instant(date, Time::constant(22, 30, 0, 0))
 }
 
 /// Whether a session ends too late for a check in the evening.
-pub(super) fn ends_late(protocol: &Protocol, calendar: &Calendar<'_>, session: &Session<'_>, end: Timestamp) -> bool {
+pub(super) fn ends_late(
+    (protocol, silences): (&Protocol, &Silences),
+    calendar: &Calendar<'_>,
+    session: &Session<'_>,
+    end: Timestamp,
+) -> bool {
     protocol.rules.iter().filter(|rule| !rule.at_home).any(|rule| match rule.anchor {
-        Anchor::AfterEnd { hours } => evening_of(protocol, calendar, session, rule, end, hours).1 == Evening::Over,
+        Anchor::AfterEnd { hours } => {
+            evening_of((protocol, silences), calendar, session, rule, end, hours).1 == Evening::Over
+        }
         _ => false,
     })
 }

@@ -61,6 +61,33 @@ fn rule_late_sessions_after_that_a_card_and_a_check_at_eight() {
 }
 
 #[test]
+fn rule_late_sessions_a_check_that_a_session_moves_past_half_past_ten_is_a_card() {
+    // Swallowed, it is acute for four hours: the check at ten moves to eleven.
+    let oral = InfusionFact { route: Route::Oral, ..ended(1, "2026-09-07T17:00:00Z") };
+    let plan = planned(&with(oral), "2026-09-07T17:10:00Z");
+    let landing = one(&plan, "d0.landing");
+    assert_eq!((local(landing).as_str(), landing.push, landing.why), ("2026-09-07 23:00", false, Why::AfterSession));
+    assert_eq!(local(one(&plan, "d1.check")), "2026-09-08 08:00");
+    // Of two of a day, the acute phase of the one that ended first may last longer.
+    let oral = InfusionFact { route: Route::Oral, ..ended(1, "2026-09-07T16:50:00Z") };
+    let facts = Facts { infusions: vec![oral, ended(2, "2026-09-07T17:05:00Z")], ..facts("Europe/Berlin") };
+    let plan = planned(&facts, "2026-09-07T17:10:00Z");
+    let landing = one(&plan, "d0.landing");
+    assert_eq!((local(landing).as_str(), landing.push), ("2026-09-07 22:50", false));
+}
+
+#[test]
+fn rule_late_sessions_a_check_that_is_asked_again_at_night_is_a_card() {
+    let before = with(ended(1, "2026-09-07T08:40:00Z"));
+    let landing = one(&planned(&before, "2026-09-07T09:00:00Z"), "d0.landing").clone();
+    // It ended at seven in the evening: told at eleven.
+    let after = corrected(&out(&before, &landing), "2026-09-07T17:00:00Z", "2026-09-07T21:00:00Z");
+    let again = planned(&after, "2026-09-07T21:00:00Z");
+    let again = one(&again, "d0.landing");
+    assert_eq!((again.occurrence, local(again).as_str(), again.push), (1, "2026-09-07 23:05", false));
+}
+
+#[test]
 fn the_evening_of_a_late_session_begins_after_it() {
     let plan = planned(&with(ended(1, "2026-09-07T16:20:00Z")), "2026-09-07T16:25:00Z");
     let evening = one(&plan, "d0.evening");

@@ -157,6 +157,7 @@ impl<'a> Found<'_, 'a> {
         let opens = times.first().map_or(Timestamp::MAX, |time| time.from);
         let opens = if rule.window.is_empty() { opens } else { opens - jitter };
         let Wanted { not_after, starts, last_date, though_quiet, card, .. } = *wanted;
+        let card = card || though_quiet && times.iter().any(|time| self.world.wakes(rule, time));
         let went_out = out.map(|out| out.due_at);
         self.calls.push(Call {
             rule: out.and_then(|out| out.rule.as_deref()).unwrap_or(rule),

@@ -100,10 +100,22 @@ impl<'a> World<'a> {
         if rule.kind != PromptKind::Safety || from < clock(12, 0) {
             return (at(from), false, false);
         }
-        if from <= clock(22, 30) {
-            return (at(from), true, false);
+        let after = plus(end, self.protocol.window.acute(session.fact.route)).max(clock(22, 0));
+        let from = if from <= clock(22, 30) { from } else { after };
+        (at(from), true, self.speaks(rule, from) > clock(22, 30))
+    }
+
+    /// Finds the first minute from `at` on that is not in a session.
+    pub(super) fn speaks(&self, rule: &Rule, mut at: Timestamp) -> Timestamp {
+        while self.silent(rule, at) {
+            at = plus(at, minutes(1));
         }
-        let from = plus(end, self.protocol.window.acute(session.fact.route)).max(clock(22, 0));
-        (at(from), true, from > clock(22, 30))
+        at
+    }
+
+    /// Whether a check that may go out though it is quiet would come after half past ten, and is a card instead.
+    pub(super) fn wakes(&self, rule: &Rule, time: &Chance) -> bool {
+        let at = self.speaks(rule, time.from);
+        self.quiet(at) && at > self.wall(time.base, Time::constant(22, 30, 0, 0))
     }
 }
