@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::model::Kind;
 use crate::kernel::id::Any;
 use crate::kernel::{Error, Fields, Id, Result};
 
@@ -44,8 +45,8 @@ pub struct Mutation {
     pub id: Id<Any>,
     /// The patient whose thing it changes.
     pub patient: Uuid,
-    /// The name of the kind of thing.
-    pub kind: String,
+    /// The kind of thing.
+    pub kind: Kind,
     /// The thing.
     pub thing: Id<Any>,
     /// The version that the phone began with; 0 for a new thing.
@@ -60,7 +61,7 @@ pub struct Mutation {
 
 impl std::fmt::Debug for Mutation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Mutation({} of {} {})", self.id, self.kind, self.thing)
+        write!(f, "Mutation({} of {} {})", self.id, self.kind.name(), self.thing)
     }
 }
 
@@ -100,7 +101,8 @@ impl Mutation {
             Some(value) => value.as_i64().filter(|base| *base >= 0),
         };
         let base = fields.take("/base_version", base.ok_or("must be 0 or a version"));
-        let kind = fields.take("/kind", kind.ok_or("is required"));
+        let kind = kind.as_deref().map_or(Err("is required"), |name| Kind::named(name).ok_or("is not a kind of thing"));
+        let kind = fields.take("/kind", kind);
         let all = id.zip(patient).zip(thing).zip(kind).zip(act).zip(base);
         fields.finish(all.map(|(((((id, patient), thing), kind), act), base)| Self {
             id: Id::from_uuid(id),

@@ -1,12 +1,13 @@
 //! What came of a mutation.
 
 use super::kinds::Held;
-use super::mutation::Kept;
+use super::mutation::{Act, Kept, Mutation};
 use crate::care::{Access, Write};
 use crate::changes::{self, Entity};
 use crate::db::Tx;
 use crate::kernel::id::Any;
 use crate::kernel::{Error, FieldError, Id, Result};
+use crate::vault::Vault;
 
 /// A thing of an answer, still sealed, with the number of its change.
 pub type Numbered = (i64, Held);
@@ -38,6 +39,26 @@ pub enum Done {
     },
     /// Nothing was stored, and nothing will be.
     Rejected(Error),
+}
+
+/// How phones write things of a kind. Every part is needed of each kind that they write.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// Whether it has an act of that name.
+    pub takes: fn(Act) -> bool,
+    /// Does a mutation through the use cases of the kind.
+    pub apply: fn(&mut Tx<'_>, &Access<Write>, &Vault, &Mutation) -> Result<Done>,
+    /// Finds a thing as a mutation left it, by id and version, for the answer to the same mutation sent again; as it is
+    /// now if the kind has no history.
+    pub at: fn(&mut Tx<'_>, &Access<Write>, Id<Any>, i64) -> Result<Option<Numbered>>,
+}
+
+impl Done {
+    /// Makes the result of a mutation after which a thing is in `version`. What is exactly what was sent needs no item.
+    pub fn stored((id, version): (Id<Any>, i64), item: Option<Numbered>) -> Self {
+        let kept = Kept { merged: item.is_some(), item: id, version, sibling: None };
+        Self::Stored { replayed: false, kept, item, sibling: None, code: None, warnings: Vec::new() }
+    }
 }
 
 /// Returns the number of the change that brought a thing to `version`; 0 if there is none.

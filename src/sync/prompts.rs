@@ -1,8 +1,8 @@
 //! The acts on prompts that phones push.
 
 use super::kinds::{self, Held};
-use super::mutation::{Kept, Mutation};
-use super::outcome::{Done, Numbered, number};
+use super::mutation::{Act, Mutation};
+use super::outcome::{Done, Numbered, Written, number};
 use crate::care::{Access, Write};
 use crate::changes::Entity;
 use crate::db::Tx;
@@ -11,15 +11,23 @@ use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
 use crate::prompts::actions::{PromptAction, SnoozeOption, act};
 use crate::prompts::store;
 
+/// How phones act on prompts. A prompt has no history: an act that is sent again is answered with the prompt as it is.
+pub(super) const WRITTEN: Written = Written {
+    takes: |act| matches!(act, Act::Prompt(_)),
+    apply: |tx, access, _, mutation| apply(tx, access, mutation),
+    at: |tx, access, id, _| find(tx, access, id),
+};
+
 /// Finds a prompt as it is.
-pub(super) fn find(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>) -> Result<Option<Numbered>> {
+fn find(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>) -> Result<Option<Numbered>> {
     let Some(row) = store::list_among(tx, access, &[id.typed()])?.pop() else { return Ok(None) };
     let held: Held = kinds::prompt(row);
     Ok(Some((number(tx, access, Entity::Prompt, (id, held.version))?, held)))
 }
 
 /// Does the act of a mutation. One that comes too late changes nothing: the prompt is then told as it is.
-pub(super) fn apply(tx: &mut Tx<'_>, access: &Access<Write>, name: &str, mutation: &Mutation) -> Result<Done> {
+fn apply(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<Done> {
+    let Act::Prompt(name) = mutation.act else { return Err(Error::internal("an act that is not one on a prompt")) };
     let what = parse(access, name, mutation)?;
     let late = match act(tx, access, mutation.thing.typed(), &what) {
         Ok(unchanged) => unchanged.is_some(),
@@ -27,15 +35,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, access: &Access<Write>, name: &str, mutatio
         Err(error) => return Err(error),
     };
     let item = find(tx, access, mutation.thing)?.ok_or(Error::NotFound)?;
-    let kept = Kept { merged: late, item: mutation.thing, version: item.1.version, sibling: None };
-    Ok(Done::Stored {
-        replayed: false,
-        kept,
-        item: late.then_some(item),
-        sibling: None,
-        code: None,
-        warnings: Vec::new(),
-    })
+    Ok(Done::stored((mutation.thing, item.1.version), late.then_some(item)))
 }
 
 fn parse(access: &Access<Write>, name: &str, mutation: &Mutation) -> Result<PromptAction> {

@@ -1,16 +1,16 @@
 //! The batch of a push: some mutations in one unit, each in a savepoint.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::epoch::Epoch;
-use super::mutation::{Act, Kept, Mutation, Remembered};
-use super::outcome::Done;
+use super::model::Kind;
+use super::mutation::{Kept, Mutation, Remembered};
+use super::outcome::{Done, Written};
 use super::{epoch, prompts, store, words};
 use crate::care::{Access, Write};
-use crate::changes::Entity;
 use crate::db::Tx;
 use crate::exercises::Responses;
 use crate::journal::Entries;
@@ -34,14 +34,14 @@ pub struct Sent {
 
 /// Reads the mutations of a batch, in order.
 pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
-    let mut things = HashSet::new();
+    let mut things = BTreeSet::new();
     let sent = |value: &Value| {
         let id = value["mutation_id"].as_str().and_then(|text| text.parse().ok());
         let mutation = Mutation::parse(value).map(|mutation| {
             let mac = vault.mac(MacLabel::Sync, &[b"mutation", canonical(value, true).to_string().as_bytes()]);
             (mutation, mac.to_vec())
         });
-        let key = mutation.as_ref().ok().map(|(mutation, _)| (mutation.kind.clone(), mutation.thing));
+        let key = mutation.as_ref().ok().map(|(mutation, _)| (mutation.kind, mutation.thing));
         let repeated = key.is_some_and(|key| !things.insert(key));
         let mutation = mutation.map_err(|error| match error {
             Error::Invalid(fields) => fields,
@@ -88,9 +88,9 @@ pub fn apply(
             None => access.attempt(tx, |tx| {
                 let done = one(tx, access, vault, mutation)?;
                 access.within(tx, quota)?;
-                if let (Done::Stored { kept, .. }, Some(entity)) = (&done, entity_of(&mutation.kind)) {
+                if let Done::Stored { kept, .. } = &done {
                     let remembered = Remembered { fingerprint: fingerprint.clone(), kept: *kept };
-                    store::insert(tx, access, (mutation.id, entity.number()), &remembered)?;
+                    store::insert(tx, access, (mutation.id, mutation.kind.entity().number()), &remembered)?;
                 }
                 Ok(done)
             })?,
@@ -100,36 +100,34 @@ pub fn apply(
     Ok((present, results))
 }
 
-/// Returns the kind in the change sequence of what phones write.
-fn entity_of(kind: &str) -> Option<Entity> {
-    Some(match kind {
-        "entry" => Entity::Entry,
-        "exercise_response" => Entity::Response,
-        "prompt" => Entity::Prompt,
-        _ => return None,
-    })
+/// Returns how phones write things of a kind; `None` for a kind that they only read.
+const fn written(kind: Kind) -> Option<Written> {
+    match kind {
+        Kind::Entry => Some(words::written::<Entries>()),
+        Kind::ExerciseResponse => Some(words::written::<Responses>()),
+        Kind::Prompt => Some(prompts::WRITTEN),
+        Kind::Settings
+        | Kind::CareLink
+        | Kind::Infusion
+        | Kind::Pause
+        | Kind::Grant
+        | Kind::Assignment
+        | Kind::Comment => None,
+    }
 }
 
 fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutation) -> Result<Done> {
-    match (mutation.kind.as_str(), mutation.act) {
-        ("entry", Act::Put | Act::Delete | Act::Undelete) => words::apply::<Entries>(tx, access, vault, mutation),
-        ("exercise_response", Act::Put | Act::Delete | Act::Undelete) => {
-            words::apply::<Responses>(tx, access, vault, mutation)
-        }
-        ("prompt", Act::Prompt(act)) => prompts::apply(tx, access, act, mutation),
-        ("entry" | "exercise_response" | "prompt", _) => Err(Error::field("/op", "is not one of this kind")),
-        _ => Err(Error::field("/kind", "is not a kind that phones write")),
+    let written = written(mutation.kind).ok_or_else(|| Error::field("/kind", "is not a kind that phones write"))?;
+    if !(written.takes)(mutation.act) {
+        return Err(Error::field("/op", "is not one of this kind"));
     }
+    (written.apply)(tx, access, vault, mutation)
 }
 
 /// Answers a mutation that was done before with what came of it then.
 fn replay(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, kept: Kept) -> Result<Done> {
-    let find = |tx: &mut Tx<'_>, id, version| match mutation.kind.as_str() {
-        "entry" => words::at::<Entries>(tx, access, id, version),
-        "exercise_response" => words::at::<Responses>(tx, access, id, version),
-        _ => prompts::find(tx, access, id),
-    };
-    let item = if kept.merged { find(tx, kept.item, kept.version)? } else { None };
-    let sibling = kept.sibling.map(|id| find(tx, id, 1)).transpose()?.flatten();
+    let mut find = |id, version| written(mutation.kind).map_or(Ok(None), |kind| (kind.at)(tx, access, id, version));
+    let item = if kept.merged { find(kept.item, kept.version)? } else { None };
+    let sibling = kept.sibling.map(|id| find(id, 1)).transpose()?.flatten();
     Ok(Done::Stored { replayed: true, kept, item, sibling, code: None, warnings: Vec::new() })
 }

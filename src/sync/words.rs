@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::kinds::{self, Held};
 use super::merge::{self, Merged, Rule};
 use super::mutation::{Act, Kept, Mutation};
-use super::outcome::{Done, Numbered, number};
+use super::outcome::{Done, Numbered, Written, number};
 use crate::care::{Access, Write, grants};
 use crate::changes::{self, Op};
 use crate::db::Tx;
@@ -54,6 +54,11 @@ impl Merges for Responses {
     fn held(row: ItemRow) -> Held {
         kinds::response(row)
     }
+}
+
+/// How phones write items of a kind.
+pub(super) const fn written<T: Merges>() -> Written {
+    Written { takes: |act| !matches!(act, Act::Prompt(_)), apply: apply::<T>, at: at::<T> }
 }
 
 /// The content of an item as JSON: the header, then the sections.
@@ -183,12 +188,7 @@ fn mend<T: Merges>(body: &mut Map<String, Value>, before: Option<&Map<String, Va
 }
 
 /// Finds an item as it was in `version`.
-pub(super) fn at<T: Merges>(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    id: Id<Any>,
-    version: i64,
-) -> Result<Option<Numbered>> {
+fn at<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>, version: i64) -> Result<Option<Numbered>> {
     let Some(row) = T::Table::find(tx, access, id)? else { return Ok(None) };
     let row = if row.version == version {
         row
@@ -231,12 +231,7 @@ fn conflict<T: Merges>(
 /// # Errors
 ///
 /// The refusals of the kind.
-pub(super) fn apply<T: Merges>(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    vault: &Vault,
-    mutation: &Mutation,
-) -> Result<Done> {
+fn apply<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutation) -> Result<Done> {
     let row = T::Table::find(tx, access, mutation.thing)?;
     match mutation.act {
         Act::Delete => delete::<T>(tx, access, row, mutation),
