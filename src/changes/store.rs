@@ -139,6 +139,52 @@ pub fn list_numbered(
     Ok(rows.into_iter().map(|(seq, entity, id)| Numbered { seq, entity: Entity::of(entity), id }).collect())
 }
 
+/// Lists the things of one kind to which an `op` was done after number `after`, by number, at most `limit`.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_since(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    (entity, op): (Entity, Op),
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Id<Any>>> {
+    let later = changes::table.filter(changes::patient_id.eq(patient)).filter(changes::seq.gt(after));
+    let found = later
+        .filter(changes::entity.eq(entity.number()))
+        .filter(changes::op.eq(op.number()))
+        .order(changes::seq)
+        .limit(limit)
+        .select(changes::entity_id)
+        .load(tx.conn())?;
+    Ok(found)
+}
+
+/// Whether a thing was deleted, brought back or given an earlier revision after number `after`.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn was_replaced_since(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    (entity, id): (Entity, Id<Any>),
+    after: i64,
+) -> Result<bool> {
+    let replaced = [Op::Delete, Op::Undelete, Op::Restore].map(Op::number);
+    let own = changes::table.filter(changes::patient_id.eq(patient)).filter(changes::entity_id.eq(id));
+    let later = own
+        .filter(changes::entity.eq(entity.number()))
+        .filter(changes::seq.gt(after))
+        .filter(changes::op.eq_any(replaced))
+        .select(changes::seq)
+        .first::<i64>(tx.conn())
+        .optional()?;
+    Ok(later.is_some())
+}
+
 /// Returns the numbers of the last changes of these things of one kind. One that never changed has none.
 ///
 /// # Errors

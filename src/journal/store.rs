@@ -56,6 +56,24 @@ pub fn list_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, answers: bool, m
     Ok(facts)
 }
 
+/// Finds what a rule of sharing looks at in one entry; `None` if there is no such entry, or it does not open.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn find_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Result<Option<RuleFacts>> {
+    let Some(row) = EntryTable::find(tx, access, id.any())? else { return Ok(None) };
+    let Some(part) = row.parts.first().filter(|_| row.deleted_at.is_none()) else { return Ok(None) };
+    let header = open_header::<Entries>(access.keys()?, access.patient(), row.id, part);
+    let facts = Error::skip_damaged(header)?.map(|header| RuleFacts {
+        id,
+        occurred_at: header.circumstances.occurred_at,
+        kind: header.kind,
+        answers_prompt: header.circumstances.prompt_id.is_some(),
+    });
+    Ok(facts)
+}
+
 /// Reads the newest mood and the newest distress of the done entries since `since`, opened, for the judgement on what
 /// comes due. Dials that do not open count as none.
 ///

@@ -122,8 +122,13 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<
     if row.key.closed_at.is_some() {
         return Ok(());
     }
-    let version = store::mark_closed(tx, access, &row.key)?;
-    access.record(tx, Change::new(Entity::Grant, id, version, Op::Delete))
+    close(tx, access, &row.key)
+}
+
+/// Ends an open grant.
+pub(super) fn close(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<()> {
+    let version = store::mark_closed(tx, access, key)?;
+    access.record(tx, Change::new(Entity::Grant, key.id, version, Op::Delete))
 }
 
 /// A grant with the therapists who may read by it.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::{delete, get, put};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::care::door::{Own, Policy, Shared};
 use crate::care::grants::model::KINDS;
 use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request};
+use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request, read_document};
 use crate::kernel::id::{Account, Grant};
 use crate::kernel::{Error, Fields, Id, Listed, Result, device_time};
 
@@ -83,6 +84,16 @@ pub struct GrantReader {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     account_id: Option<Uuid>,
+}
+
+/// Reads a grant in the form of its PUT.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every fault.
+pub fn read(document: Value) -> Result<GrantDoc> {
+    let (grant, _) = read_document::<PutGrant>(document)?;
+    grant.parse()
 }
 
 impl PutGrant {

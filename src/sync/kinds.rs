@@ -249,7 +249,7 @@ fn pause(row: PauseRow) -> Held {
     })
 }
 
-fn grant(row: GrantRow) -> Held {
+pub(super) fn grant(row: GrantRow) -> Held {
     if row.key.closed_at.is_some() {
         return Held::deleted(Kind::Grant, row.key.id.any(), row.key.version, None);
     }

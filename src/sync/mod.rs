@@ -26,6 +26,7 @@
 mod bundle;
 pub mod clearing;
 pub mod epoch;
+mod grants;
 pub mod item;
 mod integrity;
 mod kinds;

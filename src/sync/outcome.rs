@@ -30,12 +30,14 @@ pub enum Done {
         /// What was left out.
         warnings: Vec<FieldError>,
     },
-    /// Nothing was stored: both sides changed these sections.
+    /// Nothing was stored: both sides changed these sections, or something stands against it.
     Conflict {
         /// The sections.
         sections: Vec<&'static str>,
         /// The thing as it is; `None` if there is none.
         current: Option<Numbered>,
+        /// What stands against it, if that has a name.
+        code: Option<&'static str>,
     },
     /// Nothing was stored, and nothing will be.
     Rejected(Error),

@@ -9,7 +9,8 @@ use super::epoch::Epoch;
 use super::model::Kind;
 use super::mutation::{Kept, Mutation, Remembered};
 use super::outcome::{Done, Written};
-use super::{epoch, prompts, store, words};
+use super::{epoch, grants, prompts, store, words};
+use crate::care::grants::store::{hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
 use crate::db::Tx;
 use crate::exercises::Responses;
@@ -24,6 +25,8 @@ pub const OF_UNIT: usize = 50;
 /// A mutation as it was sent: read, with its fingerprint, or the fault for which it is rejected.
 #[derive(Clone, Debug)]
 pub struct Sent {
+    /// Its place in the batch.
+    pub place: usize,
     /// The id in it, if it has one.
     pub id: Option<Uuid>,
     /// The mutation and its fingerprint.
@@ -32,24 +35,30 @@ pub struct Sent {
     pub repeated: bool,
 }
 
-/// Reads the mutations of a batch, in order.
+/// Reads the mutations of a batch, in the order in which they are done: what ends grants comes first, so that nothing
+/// of the batch opens what it ends.
 pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
-    let mut things = BTreeSet::new();
-    let sent = |value: &Value| {
+    let sent = |(place, value): (usize, &Value)| {
         let id = value["mutation_id"].as_str().and_then(|text| text.parse().ok());
         let mutation = Mutation::parse(value).map(|mutation| {
             let mac = vault.mac(MacLabel::Sync, &[b"mutation", canonical(value, true).to_string().as_bytes()]);
             (mutation, mac.to_vec())
         });
-        let key = mutation.as_ref().ok().map(|(mutation, _)| (mutation.kind, mutation.thing));
-        let repeated = key.is_some_and(|key| !things.insert(key));
         let mutation = mutation.map_err(|error| match error {
             Error::Invalid(fields) => fields,
             other => vec![FieldError { pointer: String::new(), detail: other.to_string() }],
         });
-        Sent { id, mutation, repeated }
+        Sent { place, id, mutation, repeated: false }
     };
-    list.iter().map(sent).collect()
+    let mut batch: Vec<_> = list.iter().enumerate().map(sent).collect();
+    let revokes = |sent: &Sent| sent.mutation.as_ref().is_ok_and(|(mutation, _)| grants::ends(mutation));
+    batch.sort_by_key(|sent| !revokes(sent));
+    let mut things = BTreeSet::new();
+    for sent in &mut batch {
+        let key = sent.mutation.as_ref().ok().map(|(mutation, _)| (mutation.kind, mutation.thing));
+        sent.repeated = key.is_some_and(|key| !things.insert(key));
+    }
+    batch
 }
 
 /// Does some mutations of a batch, in order. One that fails leaves no trace and harms no other.
@@ -64,12 +73,18 @@ pub fn apply(
     (epoch, quota): (&str, i64),
     batch: &[Sent],
 ) -> Result<(Epoch, Vec<Done>)> {
+    let those = || batch.iter().filter_map(|sent| Some(&sent.mutation.as_ref().ok()?.0));
+    if those().any(grants::revokes) {
+        hold_readers_of_all(tx, access)?;
+    } else if those().any(grants::shares) {
+        hold_active(tx, access, None)?;
+    }
     access.lock(tx)?;
     let present = epoch::current(tx)?;
     if present.to_string() != epoch {
         return Err(present.resync("epoch"));
     }
-    let ids: Vec<_> = batch.iter().filter_map(|sent| Some(sent.mutation.as_ref().ok()?.0.id)).collect();
+    let ids: Vec<_> = those().map(|mutation| mutation.id).collect();
     let known = store::list(tx, access, &ids)?;
     let mut results = Vec::with_capacity(batch.len());
     for sent in batch {
@@ -106,13 +121,8 @@ const fn written(kind: Kind) -> Option<Written> {
         Kind::Entry => Some(words::written::<Entries>()),
         Kind::ExerciseResponse => Some(words::written::<Responses>()),
         Kind::Prompt => Some(prompts::WRITTEN),
-        Kind::Settings
-        | Kind::CareLink
-        | Kind::Infusion
-        | Kind::Pause
-        | Kind::Grant
-        | Kind::Assignment
-        | Kind::Comment => None,
+        Kind::Grant => Some(grants::WRITTEN),
+        Kind::Settings | Kind::CareLink | Kind::Infusion | Kind::Pause | Kind::Assignment | Kind::Comment => None,
     }
 }
 

@@ -223,7 +223,8 @@ fn conflict<T: Merges>(
     row: Option<ItemRow>,
 ) -> Result<Done> {
     let current = row.map(|row| shown::<T>(tx, access, row)).transpose()?;
-    Ok(Done::Conflict { sections, current })
+    let code = (!sections.is_empty()).then_some("section_changed");
+    Ok(Done::Conflict { sections, current, code })
 }
 
 /// Does a mutation of an item.

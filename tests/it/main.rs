@@ -96,3 +96,4 @@ mod time_zones;
 mod tokens;
 mod unchecked;
 mod unreadable;
+mod unseen;

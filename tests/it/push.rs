@@ -5,23 +5,13 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use jiff::SignedDuration;
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::app::{TestApp, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two};
-use crate::support::people::Person;
+use crate::support::phone::{is, mutation};
 use crate::support::sql::Sql;
-
-/// A change of one thing.
-fn mutation(person: &Person, kind: &str, id: &str, base: i64, more: Value) -> Value {
-    let mut mutation = json!({
-        "mutation_id": new_id(&person.app), "patient_id": person.patient, "kind": kind, "id": id, "base_version": base,
-    });
-    mutation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    mutation
-}
 
 /// The sections of a new entry.
 fn entry(body: &str) -> Value {
@@ -29,22 +19,6 @@ fn entry(body: &str) -> Value {
         "header": { "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00", "zone": "Europe/Berlin" },
         "text": { "title": "Lake", "body": body }, "mood": { "valence": 7, "energy": 3 }, "tags": ["lake"],
     })
-}
-
-impl Person {
-    async fn epoch(&self) -> Value {
-        self.get(&self.my("/changes?limit=1")).send().await.ok().body["epoch"].clone()
-    }
-
-    async fn push(&self, mutations: &[Value]) -> Answer {
-        let body = json!({ "epoch": self.epoch().await, "mutations": mutations });
-        self.request(Method::POST, &self.my("/mutations")).json(body).send().await
-    }
-
-    /// Pushes one mutation; its result.
-    async fn pushes(&self, mutation: &Value) -> Value {
-        self.push(std::slice::from_ref(mutation)).await.ok().body["results"][0].clone()
-    }
 }
 
 #[derive(QueryableByName)]
@@ -56,11 +30,6 @@ struct Count {
 /// The number of changes that were stored.
 fn changes(app: &TestApp) -> i64 {
     Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM changes")[0].n
-}
-
-#[track_caller]
-fn is(result: &Value, status: &str) {
-    assert_eq!(result["status"], status, "{result:#}");
 }
 
 #[actix_web::test]

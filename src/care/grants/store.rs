@@ -194,6 +194,19 @@ pub fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -
     Ok(())
 }
 
+/// Waits for running units of all readers of the patient, and holds back new ones until this unit ends.
+pub fn hold_readers_of_all(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+    let _held: Vec<Id<CareLink>> = locked!(
+        tx,
+        for_update,
+        care_links::table
+            .filter(care_links::patient_id.eq(access.patient()))
+            .order(care_links::id)
+            .select(care_links::id)
+    )?;
+    Ok(())
+}
+
 /// Inserts a grant with its readers.
 pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>]) -> Result<()> {
     let GrantKey { id: grant_id, patient_id, .. } = row.key;

@@ -15,6 +15,7 @@ use crate::http::{Body, PatientRef, Problem, Reply};
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
+use crate::sharing::{GrantReader, GrantRule, GrantTarget};
 use crate::sync::item::SyncItem;
 use crate::sync::mutation::MOST;
 use crate::sync::outcome::{Done, Numbered};
@@ -42,7 +43,7 @@ struct MutationFields {
     mutation_id: Uuid,
     /// The patient whose thing it is.
     patient_id: Uuid,
-    /// `entry`, `exercise_response` or `prompt`.
+    /// `entry`, `exercise_response`, `prompt` or `grant`.
     #[schema(example = "entry")]
     kind: String,
     /// The thing: a UUID of the client, version 4 or 7, for a new one.
@@ -74,6 +75,29 @@ struct MutationFields {
     /// Distress and usefulness of an exercise response.
     #[schema(nullable = false)]
     distress: Option<DistressFields>,
+    /// For a grant: the item that it opens.
+    #[schema(nullable = false)]
+    target: Option<GrantTarget>,
+    /// For a grant: the rule whose entries it opens, in the place of `target`.
+    #[schema(nullable = false)]
+    rule: Option<GrantRule>,
+    /// For a grant: the sections that it opens.
+    #[schema(nullable = false, example = json!(["text"]))]
+    sections: Option<Vec<String>>,
+    /// For a grant: the reader.
+    #[schema(nullable = false)]
+    reader: Option<GrantReader>,
+    /// For a grant: the instant at which it expires.
+    #[schema(nullable = false, format = DateTime, example = "2026-12-24T00:00:00Z")]
+    expires_at: Option<String>,
+    /// For a grant: the `seq` of the newest page that the app held when the person decided; 0 if it is absent. A new
+    /// grant loses to every revocation of its target after it; a revocation also ends every grant of its target that
+    /// was made after it.
+    #[schema(nullable = false, minimum = 0, example = 118)]
+    seen_seq: Option<i64>,
+    /// For a new grant: the grants that end when it begins, at most 50.
+    #[schema(nullable = false, max_items = 50)]
+    replaces: Option<Vec<Uuid>>,
     /// For `snooze`: `hour` (the default), `evening` or `tomorrow`.
     #[schema(nullable = false, example = "evening")]
     until: Option<String>,
@@ -132,7 +156,8 @@ struct MutationResult {
     #[schema(nullable = false)]
     current: Option<SyncItem>,
     /// Why it is not what was sent: `kept_newer_words` of a deletion that the phone could not have meant so;
-    /// `section_changed` of a conflict.
+    /// of a conflict `section_changed`, `revoked_since` for a grant of what was revoked since the person decided,
+    /// `not_shareable` for one of a draft.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>)]
     code: Option<&'static str>,
@@ -208,10 +233,9 @@ impl MutationResult {
                 (result.item, result.sibling, result.code) = (shown(item)?, shown(sibling)?, code);
                 result.warnings = warnings.iter().map(ProblemField::from).collect();
             }
-            Done::Conflict { sections, current } => {
+            Done::Conflict { sections, current, code } => {
                 (result.status, result.current) = ("conflict", shown(current)?);
-                result.code = (!sections.is_empty()).then_some("section_changed");
-                result.sections = sections;
+                (result.sections, result.code) = (sections, code);
             }
             Done::Rejected(error) => result.problem = Some(MutationProblem::from(&error)),
         }
@@ -256,8 +280,10 @@ async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutati
             .await?;
         now = Some(done.0);
         for (sent, done) in some.iter().zip(done.1) {
-            results.push(MutationResult::new((door.keys()?, door.patient()?), sent.id, done)?);
+            results.push((sent.place, MutationResult::new((door.keys()?, door.patient()?), sent.id, done)?));
         }
     }
+    results.sort_by_key(|(place, _)| *place);
+    let results = results.into_iter().map(|(_, result)| result).collect();
     Ok(PushResults { epoch: now.map(|epoch| epoch.to_string()).unwrap_or_default(), results })
 }

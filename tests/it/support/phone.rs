@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::app::{Answer, TestApp, new_id};
@@ -137,4 +138,37 @@ pub async fn live(app: &Arc<TestApp>, theo: &Person, ann: &Person) -> (String, S
     let tag = ann.entry(&gone).await.ok().etag();
     ann.delete(&ann.my(&format!("/entries/{gone}"))).if_match(&tag).send().await.no_content();
     (kept, infusion)
+}
+
+/// A change of one thing.
+pub fn mutation(person: &Person, kind: &str, id: &str, base: i64, more: Value) -> Value {
+    let mut mutation = json!({
+        "mutation_id": new_id(&person.app), "patient_id": person.patient, "kind": kind, "id": id, "base_version": base,
+    });
+    mutation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    mutation
+}
+
+impl Person {
+    /// The epoch of the data.
+    pub async fn epoch(&self) -> Value {
+        self.get(&self.my("/changes?limit=1")).send().await.ok().body["epoch"].clone()
+    }
+
+    /// Pushes a batch.
+    pub async fn push(&self, mutations: &[Value]) -> Answer {
+        let body = json!({ "epoch": self.epoch().await, "mutations": mutations });
+        self.request(Method::POST, &self.my("/mutations")).json(body).send().await
+    }
+
+    /// Pushes one mutation; its result.
+    pub async fn pushes(&self, mutation: &Value) -> Value {
+        self.push(std::slice::from_ref(mutation)).await.ok().body["results"][0].clone()
+    }
+}
+
+/// Whether a mutation had this status.
+#[track_caller]
+pub fn is(result: &Value, status: &str) {
+    assert_eq!(result["status"], status, "{result:#}");
 }

@@ -1,0 +1,198 @@
+//! What comes of grants and revocations that did not know of each other, because they were made on phones that were
+//! offline: a revocation wins, whichever of the two arrives first.
+
+use super::actions::{close, delete, put};
+use crate::care::grants::store::{self, GrantKey, GrantRow};
+use crate::care::grants::{GrantDoc, Reader, Rule, Target, open, seal};
+use crate::care::store::list_links_of_patient;
+use crate::care::{Access, Write};
+use crate::changes::{self, Bytes, Change, Entity, Op};
+use crate::db::{At, Tx};
+use crate::idempotency::Outcome;
+use crate::journal::store::{RuleFacts, find_rule_facts};
+use crate::kernel::id::{Any, Entry, Grant};
+use crate::kernel::{Error, Id, Result};
+
+/// The most revocations with which a new grant is compared. A phone that has missed more asks the person again.
+const COMPARED: i64 = 1000;
+
+/// The grants named in one statement.
+const AT_ONCE: usize = 200;
+
+/// Makes a grant that was decided when the phone had seen the changes up to `seen`, in the place of the grants
+/// `replaced`. Returns `None` if a later revocation covers it. Entries whose own grants were revoked later stay out of a
+/// grant by rule.
+///
+/// # Errors
+///
+/// Those of [`put`] and of [`revoke`].
+pub fn put_unseen(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (id, doc): (Id<Grant>, &GrantDoc),
+    seen: i64,
+    replaced: &[Id<Grant>],
+) -> Result<Option<Outcome<GrantRow>>> {
+    let Some(revoked) = revoked_since(tx, access, doc, seen)? else { return Ok(None) };
+    let outcome = match put(tx, access, id, doc) {
+        Err(Error::Deleted) => return Ok(None),
+        made => made?,
+    };
+    for entry in revoked {
+        store::delete_item(tx, access, id, entry.any())?;
+    }
+    for old in replaced {
+        match delete(tx, access, *old) {
+            Err(Error::NotFound) => keep_closed(tx, access, (*old, doc))?,
+            done => done?,
+        }
+    }
+    Ok(Some(outcome))
+}
+
+/// Ends a grant, and every grant of its target to one of its readers that was made after `seen`. One that the server
+/// does not know is kept as ended, with what the phone says `of` it, so that it opens nothing when it arrives late.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for an unknown grant of which the phone says nothing.
+pub fn revoke(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, of: Option<&GrantDoc>, seen: i64) -> Result<()> {
+    access.lock(tx)?;
+    let doc = match store::find(tx, access, id)? {
+        Some(row) => {
+            if row.key.closed_at.is_none() {
+                close(tx, access, &row.key)?;
+            }
+            // What a damaged grant was about is not known: it alone is ended.
+            let Some(doc) = Error::skip_damaged(open(access.keys()?, access.patient(), &row))? else { return Ok(()) };
+            doc
+        }
+        None => {
+            let doc = of.ok_or_else(|| Error::field("/target", "is required for a grant that the server never had"))?;
+            keep_closed(tx, access, (id, doc))?;
+            doc.clone()
+        }
+    };
+    let made = changes::list_since(tx, access.patient(), (Entity::Grant, Op::Create), seen, i64::MAX)?;
+    for some in made.chunks(AT_ONCE) {
+        for row in store::list_among(tx, access, &ids(some))? {
+            if row.key.closed_at.is_none() {
+                withdraw(tx, access, &doc, &row)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends an open grant that `revoked` covers, or takes the entry out of it that was revoked.
+fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, row: &GrantRow) -> Result<()> {
+    let Some(doc) = Error::skip_damaged(open(access.keys()?, access.patient(), row))? else { return Ok(()) };
+    match covers(tx, access, revoked, &doc)? {
+        Covers::Nothing => Ok(()),
+        Covers::All => close(tx, access, &row.key),
+        Covers::Entry(entry) => store::delete_item(tx, access, row.key.id, entry.any()),
+    }
+}
+
+/// Stores a grant that arrives after its end.
+fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &GrantDoc)) -> Result<()> {
+    let sealed = seal(access.keys()?, access.patient(), id, doc)?;
+    access.stores(Bytes::text([sealed.as_slice()]));
+    let now = At(access.now());
+    let key = GrantKey {
+        id,
+        patient_id: access.patient(),
+        sections: doc.sections.bits(doc.rule().is_some()),
+        version: 1,
+        created_at: now,
+        expires_at: doc.expires_at.map(At),
+        closed_at: Some(now),
+    };
+    store::insert(tx, &GrantRow { key, doc: sealed }, &[])?;
+    access.record(tx, Change::new(Entity::Grant, id, 1, Op::Delete))
+}
+
+fn ids(things: &[Id<Any>]) -> Vec<Id<Grant>> {
+    things.iter().map(|id| id.typed()).collect()
+}
+
+/// Returns the entries that were revoked after `seen` for a reader of `doc`, a grant by rule; `None` if a revocation
+/// after `seen` covers all of `doc`.
+fn revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, doc: &GrantDoc, seen: i64) -> Result<Option<Vec<Id<Entry>>>> {
+    let patient = access.patient();
+    let item = match doc.target {
+        Target::Entry(id) => Some((Entity::Entry, id.any())),
+        Target::ExerciseResponse(id) => Some((Entity::Response, id.any())),
+        Target::Rule(_) => None,
+    };
+    // What was deleted, brought back or given an earlier text is open to nobody.
+    if let Some((entity, id)) = item
+        && changes::was_replaced_since(tx, patient, (entity, id), seen)?
+    {
+        return Ok(None);
+    }
+    for link in list_links_of_patient(tx, patient, None, i64::MAX)? {
+        let ended = link.ended_at.is_some() && overlap(doc.reader, Reader::Therapist(link.therapist));
+        let at =
+            if ended { changes::number_of(tx, patient, Entity::CareLink, link.id.any(), link.version)? } else { None };
+        if at.is_some_and(|at| at > seen) {
+            return Ok(None);
+        }
+    }
+    let closed = changes::list_since(tx, patient, (Entity::Grant, Op::Delete), seen, COMPARED + 1)?;
+    if closed.len() > usize::try_from(COMPARED).unwrap_or(usize::MAX) {
+        return Ok(None);
+    }
+    let mut entries = Vec::new();
+    for some in closed.chunks(AT_ONCE) {
+        for row in store::list_among(tx, access, &ids(some))? {
+            // That a grant expired is not a decision.
+            let expired = row.key.expires_at.zip(row.key.closed_at).is_some_and(|(until, closed)| until.0 <= closed.0);
+            let revoked = Error::skip_damaged(open(access.keys()?, patient, &row))?;
+            let covered = match revoked.filter(|_| !expired) {
+                Some(revoked) => covers(tx, access, &revoked, doc)?,
+                None => Covers::Nothing,
+            };
+            match covered {
+                Covers::Nothing => {}
+                Covers::All => return Ok(None),
+                Covers::Entry(entry) => entries.push(entry),
+            }
+        }
+    }
+    Ok(Some(entries))
+}
+
+/// The part of a grant that a revocation covers.
+enum Covers {
+    Nothing,
+    All,
+    Entry(Id<Entry>),
+}
+
+/// Tells what the revocation of one grant covers of another one. A rule covers every entry that falls under it.
+fn covers(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, doc: &GrantDoc) -> Result<Covers> {
+    if !overlap(revoked.reader, doc.reader) {
+        return Ok(Covers::Nothing);
+    }
+    Ok(match (&revoked.target, &doc.target) {
+        (one, other) if one == other => Covers::All,
+        (Target::Rule(rule), Target::Entry(entry)) => match find_rule_facts(tx, access, *entry)? {
+            Some(RuleFacts { kind, answers_prompt, .. }) if rule.matches(kind.name(), answers_prompt) => Covers::All,
+            _ => Covers::Nothing,
+        },
+        (Target::Rule(one), Target::Rule(other)) if may_meet(one, other) => Covers::All,
+        (Target::Entry(entry), Target::Rule(_)) => Covers::Entry(*entry),
+        _ => Covers::Nothing,
+    })
+}
+
+/// Whether an entry can fall under both rules.
+fn may_meet(one: &Rule, other: &Rule) -> bool {
+    one.kind.is_none() || other.kind.is_none() || one.kind == other.kind
+}
+
+/// Whether a therapist can be a reader of both.
+fn overlap(one: Reader, other: Reader) -> bool {
+    one == other || one == Reader::CareTeam || other == Reader::CareTeam
+}

@@ -1,0 +1,149 @@
+//! The grants that phones push, and their revocations.
+
+use serde_json::{Map, Value};
+
+use super::kinds::{self, Held};
+use super::model::Kind;
+use super::mutation::{Act, Mutation};
+use super::outcome::{Done, Numbered, Written, number};
+use crate::care::grants::GrantDoc;
+use crate::care::grants::store::{self, GrantKey, GrantRow};
+use crate::care::{Access, Write};
+use crate::changes::Entity;
+use crate::db::Tx;
+use crate::kernel::id::{Any, Grant};
+use crate::kernel::{Code, Error, FieldError, Id, Result};
+use crate::sharing;
+
+/// How phones make and end grants.
+pub(super) const WRITTEN: Written = Written {
+    takes: |act| matches!(act, Act::Put | Act::Delete),
+    apply: |tx, access, _, mutation| match mutation.act {
+        Act::Delete => delete(tx, access, mutation),
+        _ => put(tx, access, mutation),
+    },
+    at,
+};
+
+/// The members of a grant, as in its PUT.
+const MEMBERS: [&str; 5] = ["target", "rule", "sections", "reader", "expires_at"];
+
+/// Whether a mutation ends a grant.
+pub(super) fn ends(mutation: &Mutation) -> bool {
+    mutation.kind == Kind::Grant && mutation.act == Act::Delete
+}
+
+/// Whether a mutation ends grants, if only to put another one in their place. Its unit holds the links of the readers.
+pub(super) fn revokes(mutation: &Mutation) -> bool {
+    ends(mutation) || shares(mutation) && mutation.members.contains_key("replaces")
+}
+
+/// Whether a mutation makes a grant.
+pub(super) fn shares(mutation: &Mutation) -> bool {
+    mutation.kind == Kind::Grant && mutation.act == Act::Put
+}
+
+/// Finds a grant as it was in `version`. It never changes but for its end.
+fn at(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>, version: i64) -> Result<Option<Numbered>> {
+    let Some(row) = store::find(tx, access, id.typed())? else { return Ok(None) };
+    let key = GrantKey { version, closed_at: row.key.closed_at.filter(|_| version == row.key.version), ..row.key };
+    shown(tx, access, GrantRow { key, ..row }).map(Some)
+}
+
+fn shown(tx: &mut Tx<'_>, access: &Access<Write>, row: GrantRow) -> Result<Numbered> {
+    let held: Held = kinds::grant(row);
+    Ok((number(tx, access, Entity::Grant, (held.id, held.version))?, held))
+}
+
+/// Makes the grant of a mutation, unless a revocation covers it that its phone had not seen.
+fn put(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<Done> {
+    of_client(mutation)?;
+    let doc = read(&mutation.members)?;
+    let replaced = replaced(&mutation.members)?;
+    let made = sharing::put_unseen(tx, access, (mutation.thing.typed(), &doc), seen(&mutation.members)?, &replaced);
+    let code = match made {
+        Ok(Some(_)) => None,
+        Ok(None) => Some("revoked_since"),
+        Err(Error::State(Code::NotShareable, _)) => Some("not_shareable"),
+        Err(error) => return Err(error),
+    };
+    let row = store::find(tx, access, mutation.thing.typed())?;
+    match (code, row) {
+        (None, Some(row)) => Ok(stored((mutation, row.key.version), strangers(&mutation.members))),
+        (_, row) => {
+            let current = row.map(|row| shown(tx, access, row)).transpose()?;
+            Ok(Done::Conflict { sections: Vec::new(), current, code })
+        }
+    }
+}
+
+/// Ends the grant of a mutation, and what was opened in the same way since, which its phone had not seen.
+fn delete(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<Done> {
+    let said = MEMBERS.iter().any(|name| mutation.members.contains_key(*name));
+    let known = store::find(tx, access, mutation.thing.typed())?;
+    if known.is_none() {
+        of_client(mutation)?;
+    }
+    let doc = if said && known.is_none() { Some(read(&whole(&mutation.members))?) } else { None };
+    sharing::revoke(tx, access, mutation.thing.typed(), doc.as_ref(), seen(&mutation.members)?)?;
+    let row = store::find(tx, access, mutation.thing.typed())?.ok_or(Error::NotFound)?;
+    Ok(stored((mutation, row.key.version), Vec::new()))
+}
+
+fn of_client(mutation: &Mutation) -> Result<()> {
+    let made = mutation.thing.is_of_client().then_some(());
+    made.ok_or_else(|| Error::field("/id", "must be a UUID of version 4 or 7"))
+}
+
+fn stored((mutation, version): (&Mutation, i64), left_out: Vec<FieldError>) -> Done {
+    let mut done = Done::stored((mutation.thing, version), None);
+    if let Done::Stored { warnings, .. } = &mut done {
+        *warnings = left_out;
+    }
+    done
+}
+
+/// Reads a grant in the form of its PUT.
+fn read(members: &Map<String, Value>) -> Result<GrantDoc> {
+    let own = members.iter().filter(|(name, value)| MEMBERS.contains(&name.as_str()) && !value.is_null());
+    sharing::read(Value::Object(own.map(|(name, value)| (name.clone(), value.clone())).collect()))
+}
+
+/// Completes what a phone says of a grant that it ends: without sections it is all of them, without a reader everybody.
+fn whole(members: &Map<String, Value>) -> Map<String, Value> {
+    let response = members.get("target").is_some_and(|target| target["type"] == "exercise_response");
+    let sections = if response { serde_json::json!(["answers"]) } else { serde_json::json!(["text"]) };
+    let mut whole = members.clone();
+    whole.entry("sections").or_insert(sections);
+    whole.entry("reader").or_insert(serde_json::json!({ "type": "care_team" }));
+    whole
+}
+
+/// Returns the number up to which the phone had seen the changes when the person decided; 0 if it does not say.
+fn seen(members: &Map<String, Value>) -> Result<i64> {
+    match members.get("seen_seq") {
+        None | Some(Value::Null) => Ok(0),
+        Some(value) => {
+            value.as_i64().filter(|seen| *seen >= 0).ok_or_else(|| Error::field("/seen_seq", "must be a number"))
+        }
+    }
+}
+
+/// Returns the grants in whose place a new one comes.
+fn replaced(members: &Map<String, Value>) -> Result<Vec<Id<Grant>>> {
+    let ids = match members.get("replaces") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(value) => value.as_array().filter(|ids| ids.len() <= 50),
+    };
+    let id = |id: &Value| id.as_str().and_then(|id| id.parse().ok()).map(Id::from_uuid);
+    let ids = ids.and_then(|ids| ids.iter().map(id).collect::<Option<Vec<_>>>());
+    ids.ok_or_else(|| Error::field("/replaces", "must be at most 50 ids of grants"))
+}
+
+/// Returns the members that no grant has.
+fn strangers(members: &Map<String, Value>) -> Vec<FieldError> {
+    let known = |name: &str| MEMBERS.contains(&name) || ["seen_seq", "replaces"].contains(&name);
+    let stranger =
+        |name: &String| FieldError { pointer: format!("/{name}"), detail: "is not a member of a grant".to_owned() };
+    members.keys().filter(|name| !known(name)).map(stranger).collect()
+}

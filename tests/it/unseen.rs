@@ -1,0 +1,290 @@
+//! Grants and revocations that phones made offline: what was revoked stays closed, in whatever order they arrive.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::support::app::{TestApp, new_id};
+use crate::support::journal::{grant, reflection, two, with};
+use crate::support::people::Person;
+use crate::support::phone::{is, mutation};
+
+/// The `seq` of a page that a phone pulls now.
+async fn seen(person: &Person) -> i64 {
+    person.get(&person.my("/changes?limit=1")).send().await.ok().body["seq"].as_i64().unwrap()
+}
+
+fn share(person: &Person, id: &str, seen: i64, grant: Value) -> Value {
+    let mut share = mutation(person, "grant", id, 0, grant);
+    share["seen_seq"] = json!(seen);
+    share
+}
+
+fn revoke(person: &Person, id: &str, seen: i64, of: Value) -> Value {
+    let mut revoke = share(person, id, seen, of);
+    revoke["op"] = json!("delete");
+    revoke
+}
+
+fn rule(kind: &str, reader: &Person) -> Value {
+    json!({ "rule": { "kind": kind }, "sections": ["text"], "reader": { "type": "therapist", "account_id": reader.account } })
+}
+
+#[track_caller]
+fn is_revoked(result: &Value) {
+    is(result, "conflict");
+    assert_eq!(result["code"], "revoked_since", "{result:#}");
+}
+
+async fn three() -> (Arc<TestApp>, Person, Person, Person) {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
+    let tina = app.staff(&admin, "Tina Roth", &["care", "record"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    ann.linked_to(&tina).await;
+    (app, theo, tina, ann)
+}
+
+#[actix_web::test]
+async fn what_was_written_and_shared_offline_is_read_by_the_therapist() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let (entry, id) = (new_id(&app), new_id(&app));
+    let header = json!({ "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00", "zone": "Europe/Berlin" });
+    let text = json!({ "header": header, "text": { "title": "Lake", "body": "It was quiet." } });
+    let mut sharing = share(&ann, &id, 0, grant(&entry, &["text"], &theo));
+    sharing["colour"] = json!("green");
+    let batch = [mutation(&ann, "entry", &entry, 0, text), sharing];
+    let results = ann.push(&batch).await.ok().body["results"].clone();
+    assert_eq!((&results[0]["status"], &results[1]["status"]), (&json!("applied"), &json!("applied")), "{results:#}");
+    assert_eq!(results[1]["warnings"][0]["pointer"], "/colour");
+    assert_eq!(theo.finds(&ann).await, [entry.clone()]);
+    let again = ann.push(&batch).await.ok().body["results"].clone();
+    assert_eq!((&again[1]["status"], &again[1]["version"]), (&json!("replayed"), &json!(1)));
+    let draft = ann.writes(with(reflection("Draft"), json!({ "status": "draft" }))).await;
+    let refused = ann.pushes(&share(&ann, &new_id(&app), 9, grant(&draft, &["text"], &theo))).await;
+    assert_eq!((&refused["status"], &refused["code"]), (&json!("conflict"), &json!("not_shareable")));
+    let nobodys = ann.pushes(&share(&ann, &new_id(&app), 9, grant(&new_id(&app), &["text"], &theo))).await;
+    assert_eq!(nobodys["problem"]["code"], "not_found");
+}
+
+#[actix_web::test]
+async fn rule_share_a_share_loses_to_each_revocation_that_its_phone_had_not_pulled() {
+    let (app, theo, tina, ann) = three().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let first = ann.opens(&entry, &["text"], &theo).await;
+    let before = seen(&ann).await;
+    ann.revokes(&first).await;
+    let late = new_id(&app);
+    is_revoked(&ann.pushes(&share(&ann, &late, before, grant(&entry, &["mood"], &theo))).await);
+    let team =
+        json!({ "target": { "type": "entry", "id": entry }, "sections": ["text"], "reader": { "type": "care_team" } });
+    is_revoked(&ann.pushes(&share(&ann, &new_id(&app), before, team)).await);
+    assert!(theo.finds(&ann).await.is_empty());
+    // The revocation says nothing of other readers and other entries.
+    is(&ann.pushes(&share(&ann, &new_id(&app), before, grant(&entry, &["text"], &tina))).await, "applied");
+    let other = ann.writes(reflection("Sea")).await;
+    is(&ann.pushes(&share(&ann, &new_id(&app), before, grant(&other, &["text"], &theo))).await, "applied");
+    assert_eq!(theo.finds(&ann).await, [other]);
+    // A person who has seen it decides anew.
+    let now = seen(&ann).await;
+    is(&ann.pushes(&share(&ann, &late, now, grant(&entry, &["mood"], &theo))).await, "applied");
+    assert_eq!(theo.finds(&ann).await.len(), 2);
+}
+
+#[actix_web::test]
+async fn rule_revoke_a_revocation_ends_each_share_that_its_phone_had_not_pulled() {
+    let (_app, theo, tina, ann) = three().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let first = ann.opens(&entry, &["text"], &theo).await;
+    let before = seen(&ann).await;
+    let second = ann.opens(&entry, &["text", "mood"], &theo).await;
+    ann.opens(&entry, &["text"], &tina).await;
+    let ended = revoke(&ann, &first, before, json!({}));
+    let result = ann.pushes(&ended).await;
+    assert_eq!((&result["status"], &result["version"]), (&json!("applied"), &json!(2)));
+    assert!(theo.finds(&ann).await.is_empty());
+    assert_eq!(tina.finds(&ann).await, [entry.clone()], "another reader");
+    let grants = ann.get(&ann.my("/grants")).send().await.ok();
+    let closed = |id: &str| grants.items().iter().any(|one| one["id"] == id && one["live"] == false);
+    assert!(closed(&first) && closed(&second));
+    is(&ann.pushes(&ended).await, "replayed");
+    // What was shared by who had seen the first share stays.
+    let third = ann.opens(&entry, &["text"], &theo).await;
+    let now = seen(&ann).await;
+    is(&ann.pushes(&revoke(&ann, &second, now, json!({}))).await, "applied");
+    assert_eq!(theo.finds(&ann).await, [entry]);
+    ann.revokes(&third).await;
+}
+
+#[actix_web::test]
+async fn i9_in_one_batch_a_revocation_beats_a_share_in_any_order() {
+    let (app, theo, _, ann) = three().await;
+    for turn in 0..6 {
+        let entry = ann.writes(reflection("Lake")).await;
+        let open = ann.opens(&entry, &["text"], &theo).await;
+        let now = seen(&ann).await;
+        let share = share(&ann, &new_id(&app), now, grant(&entry, &["mood"], &theo));
+        let other = mutation(&ann, "entry", &entry, 1, json!({ "tags": ["lake"] }));
+        let mut batch = vec![revoke(&ann, &open, now, json!({})), share.clone(), other];
+        batch.rotate_left(turn % 3);
+        if turn > 2 {
+            batch.swap(0, 1);
+        }
+        let results = ann.push(&batch).await.ok().body["results"].clone();
+        let of = |one: &Value| {
+            let mut results = results.as_array().unwrap().iter();
+            results.find(|result| result["mutation_id"] == one["mutation_id"]).unwrap().clone()
+        };
+        assert_eq!(results[0]["mutation_id"], batch[0]["mutation_id"], "in the order in which they were sent");
+        is_revoked(&of(&share));
+        assert!(theo.finds(&ann).await.is_empty(), "{turn}");
+    }
+    // One that is made and ended in the same batch never opens.
+    let entry = ann.writes(reflection("Sea")).await;
+    let (id, now) = (new_id(&app), seen(&ann).await);
+    let of = grant(&entry, &["text"], &theo);
+    let batch = [share(&ann, &id, now, of.clone()), revoke(&ann, &id, now, of.clone())];
+    let results = ann.push(&batch).await.ok().body["results"].clone();
+    assert_eq!(results[1]["status"], "applied", "{results:#}");
+    assert_eq!(results[0]["problem"]["code"], "item_repeated");
+    is_revoked(&ann.pushes(&batch[0]).await);
+    assert!(theo.finds(&ann).await.is_empty());
+}
+
+#[actix_web::test]
+async fn i10_a_share_and_a_revocation_that_had_not_seen_each_other_end_revoked() {
+    let (app, theo, _, ann) = three().await;
+    for share_first in [true, false] {
+        let entry = ann.writes(reflection("Lake")).await;
+        let open = ann.opens(&entry, &["text"], &theo).await;
+        let now = seen(&ann).await;
+        let sharing = share(&ann, &new_id(&app), now, grant(&entry, &["text", "mood"], &theo));
+        let ending = revoke(&ann, &open, now, json!({}));
+        let (one, other) = if share_first { (&sharing, &ending) } else { (&ending, &sharing) };
+        is(&ann.pushes(one).await, "applied");
+        ann.pushes(other).await;
+        assert!(theo.finds(&ann).await.is_empty(), "share first: {share_first}");
+    }
+}
+
+#[actix_web::test]
+async fn i10_the_same_holds_for_rules_and_what_falls_under_them() {
+    let (app, theo, _, ann) = three().await;
+    for share_first in [true, false] {
+        let (entry, dream) = (reflection("Lake"), with(reflection("Sea"), json!({ "kind": "dream" })));
+        let (entry, dream) = (ann.writes(entry).await, ann.writes(dream).await);
+        // The rule is revoked on one phone, an entry under it is shared on the other.
+        let open = new_id(&app);
+        ann.put(&ann.my(&format!("/grants/{open}")), rule("reflection", &theo)).send().await.created();
+        let now = seen(&ann).await;
+        let sharing = share(&ann, &new_id(&app), now, grant(&entry, &["mood"], &theo));
+        let dreaming = share(&ann, &new_id(&app), now, grant(&dream, &["text"], &theo));
+        let ending = revoke(&ann, &open, now, json!({}));
+        let order = if share_first { [&dreaming, &sharing, &ending] } else { [&ending, &sharing, &dreaming] };
+        for one in order {
+            ann.pushes(one).await;
+        }
+        assert_eq!(theo.finds(&ann).await, [dream.clone()], "a rule covers what falls under it, and nothing else");
+        // The entry is revoked on one phone, a rule that covers it is made on the other.
+        let open = ann.opens(&entry, &["text"], &theo).await;
+        let now = seen(&ann).await;
+        let ruling = share(&ann, &new_id(&app), now, rule("reflection", &theo));
+        let ending = revoke(&ann, &open, now, json!({}));
+        let (one, other) = if share_first { (&ruling, &ending) } else { (&ending, &ruling) };
+        is(&ann.pushes(one).await, "applied");
+        is(&ann.pushes(other).await, "applied");
+        let found = theo.finds(&ann).await;
+        assert!(!found.contains(&entry), "share first: {share_first}");
+        let later = ann.writes(reflection("Later")).await;
+        assert!(theo.finds(&ann).await.contains(&later), "the rule holds for all others");
+        for grant in ann.get(&ann.my("/grants")).send().await.ok().items() {
+            if grant["live"] == true {
+                ann.revokes(grant["id"].as_str().unwrap()).await;
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn rule_revoke_an_unknown_grant_is_kept_as_ended() {
+    let (app, theo, _, ann) = three().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let (id, now) = (new_id(&app), seen(&ann).await);
+    let of = json!({ "target": { "type": "entry", "id": entry } });
+    let untold = ann.pushes(&revoke(&ann, &id, now, json!({}))).await;
+    assert_eq!(untold["problem"]["errors"][0]["pointer"], "/target");
+    is(&ann.pushes(&revoke(&ann, &id, now, of)).await, "applied");
+    let late = ann.pushes(&share(&ann, &id, now, grant(&entry, &["text"], &theo))).await;
+    is_revoked(&late);
+    assert_eq!(late["current"]["deleted"], true);
+    // By the other door as well, and for another grant of the same target.
+    ann.put(&ann.my(&format!("/grants/{id}")), grant(&entry, &["text"], &theo)).send().await.expect(410);
+    is_revoked(&ann.pushes(&share(&ann, &new_id(&app), now, grant(&entry, &["text"], &theo))).await);
+    assert!(theo.finds(&ann).await.is_empty());
+    let page = ann.get(&ann.my("/changes?limit=200")).send().await.ok();
+    assert!(page.items().iter().all(|item| item["id"] != id.as_str()), "a new phone has no grant");
+}
+
+#[actix_web::test]
+async fn i11_what_came_back_from_deletion_is_not_opened_by_a_share_from_before() {
+    let (app, theo, _, ann) = three().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let before = seen(&ann).await;
+    ann.delete(&ann.my(&format!("/entries/{entry}"))).send().await;
+    ann.post(&ann.my(&format!("/entries/{entry}/undelete")), json!({})).send().await.ok();
+    is_revoked(&ann.pushes(&share(&ann, &new_id(&app), before, grant(&entry, &["text"], &theo))).await);
+    assert!(theo.finds(&ann).await.is_empty());
+    // Whose link ended since gets nothing that was decided before, though there is a new link.
+    let other = ann.writes(reflection("Sea")).await;
+    let before = seen(&ann).await;
+    let links = ann.care_links().await;
+    let link = links.iter().find(|link| link["name"] == theo.name.as_str()).unwrap();
+    ann.delete(&format!("/v1/care-links/{}", link["id"].as_str().unwrap())).send().await.no_content();
+    ann.linked_to(&theo).await;
+    is_revoked(&ann.pushes(&share(&ann, &new_id(&app), before, grant(&other, &["text"], &theo))).await);
+    assert!(theo.finds(&ann).await.is_empty());
+    let now = seen(&ann).await;
+    is(&ann.pushes(&share(&ann, &new_id(&app), now, grant(&other, &["text"], &theo))).await, "applied");
+    assert_eq!(theo.finds(&ann).await, [other]);
+}
+
+#[actix_web::test]
+async fn a_grant_that_replaces_another_is_made_and_the_other_ends_in_one() {
+    let (app, theo, _, ann) = three().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let wide = ann.opens(&entry, &["text", "mood"], &theo).await;
+    let now = seen(&ann).await;
+    let narrow = new_id(&app);
+    let mut narrower = share(&ann, &narrow, now, grant(&entry, &["mood"], &theo));
+    narrower["replaces"] = json!([wide, new_id(&app)]);
+    is(&ann.pushes(&narrower).await, "applied");
+    let read = theo.reads(&ann, &format!("/entries/{entry}")).await.ok();
+    assert!(read.body.get("text").is_none() && read.body.get("mood").is_some(), "{:#}", read.body);
+    let grants = ann.get(&ann.my("/grants")).send().await.ok();
+    let live: Vec<_> = grants.items().iter().filter(|one| one["live"] == true).collect();
+    assert_eq!(live.len(), 1);
+    is(&ann.pushes(&narrower).await, "replayed");
+    // One that cannot be made leaves the other open.
+    let mut nothing = share(&ann, &new_id(&app), now + 90, grant(&new_id(&app), &["mood"], &theo));
+    nothing["replaces"] = json!([narrow]);
+    is(&ann.pushes(&nothing).await, "rejected");
+    assert_eq!(theo.finds(&ann).await, [entry]);
+}
+
+#[actix_web::test]
+async fn that_a_grant_expires_is_no_revocation() {
+    let (app, theo, _, ann) = three().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let before = seen(&ann).await;
+    let mut brief = grant(&entry, &["text"], &theo);
+    brief["expires_at"] = json!((app.now() + SignedDuration::from_mins(5)).to_string());
+    ann.put(&ann.my(&format!("/grants/{}", new_id(&app))), brief).send().await.created();
+    app.set_clock(&(app.now() + SignedDuration::from_hours(1)).to_string());
+    let other = ann.writes(reflection("Sea")).await;
+    ann.opens(&other, &["text"], &theo).await;
+    is(&ann.pushes(&share(&ann, &new_id(&app), before, grant(&entry, &["text"], &theo))).await, "applied");
+    assert_eq!(theo.finds(&ann).await.len(), 2);
+}
