@@ -25,6 +25,7 @@
 
 mod bundle;
 pub mod clearing;
+mod comments;
 pub mod epoch;
 pub mod item;
 mod integrity;
@@ -33,6 +34,7 @@ mod merge;
 pub mod model;
 mod mutation;
 mod outcome;
+mod pauses;
 mod prompts;
 mod pull;
 mod push;

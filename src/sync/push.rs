@@ -9,7 +9,7 @@ use super::epoch::Epoch;
 use super::model::Kind;
 use super::mutation::{Kept, Mutation, Remembered};
 use super::outcome::{Done, Written};
-use super::{epoch, prompts, store, words};
+use super::{comments, epoch, pauses, prompts, store, words};
 use crate::care::{Access, Write};
 use crate::db::Tx;
 use crate::exercises::Responses;
@@ -106,13 +106,9 @@ const fn written(kind: Kind) -> Option<Written> {
         Kind::Entry => Some(words::written::<Entries>()),
         Kind::ExerciseResponse => Some(words::written::<Responses>()),
         Kind::Prompt => Some(prompts::WRITTEN),
-        Kind::Settings
-        | Kind::CareLink
-        | Kind::Infusion
-        | Kind::Pause
-        | Kind::Grant
-        | Kind::Assignment
-        | Kind::Comment => None,
+        Kind::Comment => Some(comments::WRITTEN),
+        Kind::Pause => Some(pauses::WRITTEN),
+        Kind::Settings | Kind::CareLink | Kind::Infusion | Kind::Grant | Kind::Assignment => None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::support::people::Person;
 use crate::support::sql::Sql;
 
 /// A change of one thing.
-fn mutation(person: &Person, kind: &str, id: &str, base: i64, more: Value) -> Value {
+pub fn mutation(person: &Person, kind: &str, id: &str, base: i64, more: Value) -> Value {
     let mut mutation = json!({
         "mutation_id": new_id(&person.app), "patient_id": person.patient, "kind": kind, "id": id, "base_version": base,
     });
@@ -32,17 +32,17 @@ fn entry(body: &str) -> Value {
 }
 
 impl Person {
-    async fn epoch(&self) -> Value {
+    pub async fn epoch(&self) -> Value {
         self.get(&self.my("/changes?limit=1")).send().await.ok().body["epoch"].clone()
     }
 
-    async fn push(&self, mutations: &[Value]) -> Answer {
+    pub async fn push(&self, mutations: &[Value]) -> Answer {
         let body = json!({ "epoch": self.epoch().await, "mutations": mutations });
         self.request(Method::POST, &self.my("/mutations")).json(body).send().await
     }
 
     /// Pushes one mutation; its result.
-    async fn pushes(&self, mutation: &Value) -> Value {
+    pub async fn pushes(&self, mutation: &Value) -> Value {
         self.push(std::slice::from_ref(mutation)).await.ok().body["results"][0].clone()
     }
 }
@@ -54,12 +54,12 @@ struct Count {
 }
 
 /// The number of changes that were stored.
-fn changes(app: &TestApp) -> i64 {
+pub fn changes(app: &TestApp) -> i64 {
     Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM changes")[0].n
 }
 
 #[track_caller]
-fn is(result: &Value, status: &str) {
+pub fn is(result: &Value, status: &str) {
     assert_eq!(result["status"], status, "{result:#}");
 }
 
