@@ -20,7 +20,7 @@ mod tests;
 
 pub use draft::InfusionDraft;
 pub use model::{InfusionFacts, PauseDoc, PauseRequest, Reported, clash};
-pub use routes::{InfusionView, configure_patient};
+pub use routes::{InfusionView, configure_patient, read_pause};
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{

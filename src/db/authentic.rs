@@ -101,6 +101,11 @@ impl Covered for At {
         self.0.as_microsecond().cover(bytes);
     }
 }
+impl Covered for bool {
+    fn cover(&self, bytes: &mut Vec<u8>) {
+        bytes.push(u8::from(*self));
+    }
+}
 impl Covered for i32 {
     fn cover(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_be_bytes());

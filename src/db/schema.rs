@@ -370,6 +370,7 @@ diesel::table! {
         doc -> Binary,
         version -> BigInt,
         created_at -> TimestampTz,
+        held -> Bool,
         mac -> Binary,
     }
 }

@@ -17,7 +17,7 @@ use crate::exercises::model::{self as exercises, Responses};
 use crate::http::{EntityTag, Preconditions};
 use crate::items::New;
 use crate::items::actions as items;
-use crate::journal::comments::actions::{self as comments, NewComment};
+use crate::journal::comments::actions::{self as comments, Closed, NewComment};
 use crate::journal::draft::{PutEntry, TextFields};
 use crate::journal::model::{self as journal, Entries};
 use crate::kernel::id::Prompt;
@@ -245,7 +245,13 @@ impl Scene<'_> {
     /// Answers in a therapist's thread.
     pub(super) async fn reply(&mut self, key: &str, body: String, to: Option<&str>) -> Result<()> {
         let (id, entry, (_, link)) = (self.new_id(), named(&self.person.entries, key)?, self.person.link(to)?);
-        let new = NewComment { id, entry, thread: Some(link), body: Text::parse(body).map_err(unfit)? };
+        let new = NewComment {
+            id,
+            entry,
+            thread: Some(link),
+            body: Text::parse(body).map_err(unfit)?,
+            closed: Closed::Refuse,
+        };
         let door: Door<Shared> = self.stage.door(self.person.actor()?, None).await?;
         change(&door, "put_comment", new, move |tx, access, new| comments::put(tx, access, new).map(drop)).await
     }

@@ -15,7 +15,7 @@ use crate::exercises::cautions;
 use crate::http::{EntityTag, Preconditions};
 use crate::items::actions as items;
 use crate::journal::Entries;
-use crate::journal::comments::actions::{self as comments, NewComment};
+use crate::journal::comments::actions::{self as comments, Closed, NewComment};
 use crate::kernel::{Error, Result, Text};
 use crate::planning::window::Route;
 use crate::settings::actions::put_overrides;
@@ -155,7 +155,8 @@ impl Scene<'_> {
 
     pub(super) async fn comment(&mut self, key: &str, body: String, by: Option<&str>) -> Result<()> {
         let (id, entry) = (self.new_id(), named(&self.person.entries, key)?);
-        let new = NewComment { id, entry, thread: None, body: Text::parse(body).map_err(unfit)? };
+        let new =
+            NewComment { id, entry, thread: None, body: Text::parse(body).map_err(unfit)?, closed: Closed::Refuse };
         let door: Door<Shared> = self.therapist(by).await?;
         change(&door, "put_comment", new, move |tx, access, new| comments::put(tx, access, new).map(drop)).await
     }

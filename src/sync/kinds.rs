@@ -97,7 +97,7 @@ impl Held {
 /// # Errors
 ///
 /// When they cannot be read.
-pub fn find(tx: &mut Tx<'_>, access: &Access<Read>, kind: Kind, ids: &[Id<Any>]) -> Result<Vec<Held>> {
+pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, kind: Kind, ids: &[Id<Any>]) -> Result<Vec<Held>> {
     fn typed<K>(ids: &[Id<Any>]) -> Vec<Id<K>> {
         ids.iter().map(|id| id.typed()).collect()
     }
@@ -279,7 +279,7 @@ fn assignment(row: AssignmentRow) -> Held {
     })
 }
 
-pub(super) fn prompt(row: PromptRow) -> Held {
+fn prompt(row: PromptRow) -> Held {
     Held::there(Kind::Prompt, row.id.any(), (row.version, row.bytes()), move |keys, patient| {
         Ok(Body::Prompt(PromptBody::from(&row.open(keys, patient)?)))
     })
@@ -307,10 +307,11 @@ fn comment(row: CommentRow) -> Held {
     Held::there(Kind::Comment, row.key.id.any(), (row.key.version, row.doc.len()), move |keys, patient| {
         Ok(Body::Comment(CommentBody {
             entry_id: row.key.entry_id.uuid(),
-            thread_id: row.key.link_id.uuid(),
+            thread_id: row.key.thread().map(Id::uuid),
             author_id: row.key.author_id.uuid(),
             body: comments::open(keys, patient, &row)?.into_string(),
             created_at: row.key.created_at.0,
+            held: row.key.held,
         }))
     })
 }

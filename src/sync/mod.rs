@@ -25,6 +25,7 @@
 
 mod bundle;
 pub mod clearing;
+mod comments;
 pub mod epoch;
 mod grants;
 pub mod item;
@@ -34,6 +35,7 @@ mod merge;
 pub mod model;
 mod mutation;
 mod outcome;
+mod pauses;
 mod prompts;
 mod pull;
 mod push;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::model::Kind;
 use crate::kernel::id::Any;
-use crate::kernel::{Error, Fields, Id, Result};
+use crate::kernel::{Error, FieldError, Fields, Id, Result};
 
 /// The most mutations of one request.
 pub const MOST: usize = 500;
@@ -65,6 +65,11 @@ impl std::fmt::Debug for Mutation {
     }
 }
 
+/// Makes the warning of a member that a kind does not have.
+pub fn unknown(name: &str) -> FieldError {
+    FieldError { pointer: format!("/{name}"), detail: "is not a member of this kind".to_owned() }
+}
+
 fn uuid(fields: &mut Fields, members: &mut Map<String, Value>, name: &str) -> Option<Uuid> {
     let found = members.remove(name).and_then(|value| value.as_str().and_then(|text| text.parse().ok()));
     fields.take(&format!("/{name}"), found.ok_or("must be a UUID"))
@@ -79,6 +84,22 @@ fn text(fields: &mut Fields, members: &mut Map<String, Value>, name: &str) -> Op
 }
 
 impl Mutation {
+    /// Returns a warning of each member that its kind does not have.
+    pub fn unknown(&self, known: &[&str]) -> Vec<FieldError> {
+        let others = self.members.keys().filter(|name| !known.contains(&name.as_str()));
+        others.map(|name| unknown(name)).collect()
+    }
+
+    /// Returns the fields of a thing without sections of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when there are none.
+    pub fn fields(&self) -> Result<&Map<String, Value>> {
+        let fields = self.members.get("fields").and_then(Value::as_object);
+        fields.ok_or_else(|| Error::field("/fields", "must be an object"))
+    }
+
     /// Reads a mutation.
     ///
     /// # Errors
@@ -115,6 +136,24 @@ impl Mutation {
             members,
         }))
     }
+}
+
+/// Returns a result of reading the fields of a mutation, with the faults where they stand in it.
+///
+/// # Errors
+///
+/// The error of `read`.
+pub fn in_fields<T>(read: Result<T>) -> Result<T> {
+    read.map_err(|error| match error {
+        Error::Invalid(faults) => Error::Invalid(of_fields(faults)),
+        other => other,
+    })
+}
+
+/// Returns faults of the fields of a mutation with the places where they stand in it.
+pub fn of_fields(faults: Vec<FieldError>) -> Vec<FieldError> {
+    let placed = |fault: FieldError| FieldError { pointer: format!("/fields{}", fault.pointer), ..fault };
+    faults.into_iter().map(placed).collect()
 }
 
 /// What is remembered of a mutation that was done.

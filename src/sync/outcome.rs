@@ -1,6 +1,7 @@
 //! What came of a mutation.
 
-use super::kinds::Held;
+use super::kinds::{self, Held};
+use super::model::Kind;
 use super::mutation::{Act, Kept, Mutation};
 use crate::care::{Access, Write};
 use crate::changes::{self, Entity};
@@ -61,6 +62,31 @@ impl Done {
         let kept = Kept { merged: item.is_some(), item: id, version, sibling: None };
         Self::Stored { replayed: false, kept, item, sibling: None, code: None, warnings: Vec::new() }
     }
+
+    /// Makes the result of a mutation that changed the same sections as somebody else; without sections, the thing is
+    /// not there.
+    pub fn conflict(sections: Vec<&'static str>, current: Option<Numbered>) -> Self {
+        let code = (!sections.is_empty()).then_some("section_changed");
+        Self::Conflict { sections, current, code }
+    }
+
+    /// Returns the result of a stored mutation with the name of the reason why it is not what was sent, and with what
+    /// was left out.
+    #[must_use]
+    pub fn warned(self, code: Option<&'static str>, warnings: Vec<FieldError>) -> Self {
+        match self {
+            Self::Stored { replayed, kept, item, sibling, .. } => {
+                Self::Stored { replayed, kept, item, sibling, code, warnings }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Finds a thing as it is now.
+pub(super) fn find(tx: &mut Tx<'_>, access: &Access<Write>, kind: Kind, id: Id<Any>) -> Result<Option<Numbered>> {
+    let Some(held) = kinds::find(tx, access, kind, &[id])?.pop() else { return Ok(None) };
+    Ok(Some((number(tx, access, kind.entity(), (id, held.version))?, held)))
 }
 
 /// Returns the number of the change that brought a thing to `version`; 0 if there is none.

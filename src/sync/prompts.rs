@@ -1,29 +1,19 @@
 //! The acts on prompts that phones push.
 
-use super::kinds::{self, Held};
+use super::model::Kind;
 use super::mutation::{Act, Mutation};
-use super::outcome::{Done, Numbered, Written, number};
+use super::outcome::{Done, Written, find};
 use crate::care::{Access, Write};
-use crate::changes::Entity;
 use crate::db::Tx;
-use crate::kernel::id::Any;
-use crate::kernel::{Error, Fields, Id, Result, Text, device_time};
+use crate::kernel::{Error, Fields, Result, Text, device_time};
 use crate::prompts::actions::{PromptAction, SnoozeOption, act};
-use crate::prompts::store;
 
 /// How phones act on prompts. A prompt has no history: an act that is sent again is answered with the prompt as it is.
 pub(super) const WRITTEN: Written = Written {
     takes: |act| matches!(act, Act::Prompt(_)),
     apply: |tx, access, _, mutation| apply(tx, access, mutation),
-    at: |tx, access, id, _| find(tx, access, id),
+    at: |tx, access, id, _| find(tx, access, Kind::Prompt, id),
 };
-
-/// Finds a prompt as it is.
-fn find(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>) -> Result<Option<Numbered>> {
-    let Some(row) = store::list_among(tx, access, &[id.typed()])?.pop() else { return Ok(None) };
-    let held: Held = kinds::prompt(row);
-    Ok(Some((number(tx, access, Entity::Prompt, (id, held.version))?, held)))
-}
 
 /// Does the act of a mutation. One that comes too late changes nothing: the prompt is then told as it is.
 fn apply(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<Done> {
@@ -34,7 +24,7 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result
         Err(Error::State(..)) => true,
         Err(error) => return Err(error),
     };
-    let item = find(tx, access, mutation.thing)?.ok_or(Error::NotFound)?;
+    let item = find(tx, access, Kind::Prompt, mutation.thing)?.ok_or(Error::NotFound)?;
     Ok(Done::stored((mutation.thing, item.1.version), late.then_some(item)))
 }
 

@@ -9,7 +9,7 @@ use super::epoch::Epoch;
 use super::model::Kind;
 use super::mutation::{Kept, Mutation, Remembered};
 use super::outcome::{Done, Written};
-use super::{epoch, grants, prompts, store, words};
+use super::{comments, epoch, grants, pauses, prompts, store, words};
 use crate::care::grants::store::{hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
 use crate::db::Tx;
@@ -122,7 +122,9 @@ const fn written(kind: Kind) -> Option<Written> {
         Kind::ExerciseResponse => Some(words::written::<Responses>()),
         Kind::Prompt => Some(prompts::WRITTEN),
         Kind::Grant => Some(grants::WRITTEN),
-        Kind::Settings | Kind::CareLink | Kind::Infusion | Kind::Pause | Kind::Assignment | Kind::Comment => None,
+        Kind::Comment => Some(comments::WRITTEN),
+        Kind::Pause => Some(pauses::WRITTEN),
+        Kind::Settings | Kind::CareLink | Kind::Infusion | Kind::Assignment => None,
     }
 }
 

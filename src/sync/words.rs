@@ -223,8 +223,7 @@ fn conflict<T: Merges>(
     row: Option<ItemRow>,
 ) -> Result<Done> {
     let current = row.map(|row| shown::<T>(tx, access, row)).transpose()?;
-    let code = (!sections.is_empty()).then_some("section_changed");
-    Ok(Done::Conflict { sections, current, code })
+    Ok(Done::conflict(sections, current))
 }
 
 /// Does a mutation of an item.

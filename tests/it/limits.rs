@@ -223,7 +223,7 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
         ann.put(&path, comment.clone()).send().await
     };
     add().await.created();
-    fill(&app, "comments", "patient_id, id=id, entry_id, link_id, author_id, doc, version, created_at, mac", 500);
+    fill(&app, "comments", "patient_id, id=id, entry_id, link_id, author_id, doc, version, created_at, held, mac", 500);
     refused_by(add().await, "comments_of_entry");
     assert_eq!(count(&mut sql, "comments"), 500);
 

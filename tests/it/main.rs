@@ -69,6 +69,7 @@ mod preview;
 mod protocols;
 mod pull;
 mod push;
+mod push_kinds;
 mod queries;
 mod quotes;
 mod races;

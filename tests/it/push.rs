@@ -28,7 +28,7 @@ struct Count {
 }
 
 /// The number of changes that were stored.
-fn changes(app: &TestApp) -> i64 {
+pub fn changes(app: &TestApp) -> i64 {
     Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM changes")[0].n
 }
 

@@ -9,6 +9,7 @@ mod window;
 use crate::http::Operations;
 
 pub use infusion::InfusionView;
+pub use pauses::read_pause;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {

@@ -3,6 +3,7 @@
 use actix_web::{delete, get, put};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -14,9 +15,9 @@ use crate::course::store::{self, PauseRow};
 use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors,
 };
-use crate::http::{Body, EntityTag, NewId, PatientRef, Preconditions, Reply, Request};
+use crate::http::{Body, EntityTag, NewId, PatientRef, Preconditions, Reply, Request, read_document};
 use crate::kernel::id::Pause;
-use crate::kernel::{Creation, Fields, Id, Listed, Result, device_time};
+use crate::kernel::{Creation, FieldError, Fields, Id, Listed, Result, device_time};
 use crate::planning::PausePeriod;
 
 /// A pause.
@@ -82,6 +83,16 @@ impl PutPause {
         let creation = Some(Creation::of(&(from, until))?);
         Ok(PauseRequest { period: PausePeriod::parse(from.unwrap_or(now), until), creation })
     }
+}
+
+/// Reads what a PUT of a pause has, in a body that came another way. Returns also the members that it does not have.
+///
+/// # Errors
+///
+/// Every fault of the body but those of the period.
+pub fn read_pause(body: Value, now: Timestamp) -> Result<(PauseRequest, Vec<FieldError>)> {
+    let (body, ignored) = read_document::<PutPause>(body)?;
+    Ok((body.parse(now)?, ignored))
 }
 
 /// List pauses

@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::store;
 pub use super::store::{CommentKey, CommentRow};
-use crate::care::Access;
 use crate::care::access::{Read, Write};
 use crate::care::grants::{self, Sections};
+use crate::care::{Access, store as links};
 use crate::changes::{Bytes, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
@@ -29,6 +30,27 @@ pub struct NewComment {
     pub thread: Option<Id<CareLink>>,
     /// The text.
     pub body: Text<4000>,
+    /// What becomes of it if the patient may not write in that thread.
+    pub closed: Closed,
+}
+
+/// What becomes of a comment that the patient writes in a thread where they may not write now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It is refused: the person is there to hear of it.
+    Refuse,
+    /// It is held: stored for the patient alone, because it was written before they could know.
+    Hold,
+}
+
+/// The thread of a held comment that named none of the patient's.
+const NO_THREAD: Id<CareLink> = Id::from_uuid(Uuid::nil());
+
+impl CommentKey {
+    /// Returns its thread; `None` for a held comment that named none of the patient's.
+    pub fn thread(&self) -> Option<Id<CareLink>> {
+        Some(self.link_id).filter(|link| *link != NO_THREAD)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,15 +81,20 @@ fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result
     Ok(access.link())
 }
 
-/// Adds a comment to a thread. The same comment again changes nothing.
+/// Adds a comment to a thread. The same comment again changes nothing. [`Closed`] says what becomes of one that the
+/// patient writes in a thread whose therapist may see it no longer.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when the caller may not see the entry, [`Code::AlreadyExists`] when the id has another comment,
-/// [`Error::LimitReached`], [`Error::State`] when the patient writes in a thread whose therapist may see it no longer.
+/// [`Error::LimitReached`], [`Error::State`] when it is refused because its thread is closed.
 pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<Outcome<CommentRow>> {
     access.lock(tx)?;
-    let own = thread_of(tx, access, new.entry)?;
+    let (own, deleted) = match (thread_of(tx, access, new.entry), new.closed) {
+        // The entry can come back for thirty days, and what was written about it with it.
+        (Err(Error::Deleted), Closed::Hold) => (None, true),
+        (own, _) => (own?, false),
+    };
     if let Some(row) = store::find(tx, access, new.id)? {
         let thread =
             own.is_none_or(|own| own == row.key.link_id) && new.thread.is_none_or(|asked| asked == row.key.link_id);
@@ -78,12 +105,16 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<
         access.returns(new.id.uuid());
         return Ok(Outcome::ok(new.id, row));
     }
-    let link_id = match (own, new.thread) {
-        (Some(own), None) => own,
-        (Some(own), Some(asked)) if own == asked => own,
+    let (link_id, held) = match (own, new.thread) {
+        (Some(own), None) => (own, false),
+        (Some(own), Some(asked)) if own == asked => (own, false),
         (Some(_), Some(_)) => return Err(Error::field("/thread_id", "is not a thread of yours")),
-        (None, None) => return Err(Error::field("/thread_id", "is required")),
-        (None, Some(asked)) => open_thread(tx, access, new.entry, asked)?,
+        (None, asked) if deleted => (own_link(tx, access, asked)?, true),
+        (None, asked) => match (open_thread(tx, access, new.entry, asked), new.closed) {
+            (Ok(open), _) => (open, false),
+            (Err(Error::State(..) | Error::Invalid(_)), Closed::Hold) => (own_link(tx, access, asked)?, true),
+            (Err(refusal), _) => return Err(refusal),
+        },
     };
     let doc = Doc { body: new.body.clone() };
     let key = CommentKey {
@@ -94,8 +125,9 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<
         author_id: access.account()?,
         version: 1,
         created_at: At(access.now()),
+        held,
     };
-    limits::COMMENTS_OF_ENTRY.admit(store::count(tx, access, new.entry)?)?;
+    limits::COMMENTS_OF_ENTRY.admit(store::count(tx, access, new.entry, held)?)?;
     let doc = access.keys()?.seal_json(Purpose::Journal, &place(access.patient(), new.id), &doc)?;
     let row = CommentRow { key, doc };
     access.stores(Bytes::comments([row.doc.as_slice()]));
@@ -106,7 +138,13 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<
 }
 
 /// Checks the thread that the patient asks for: its therapist must be able to see the entry.
-fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked: Id<CareLink>) -> Result<Id<CareLink>> {
+fn open_thread(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    entry: Id<Entry>,
+    asked: Option<Id<CareLink>>,
+) -> Result<Id<CareLink>> {
+    let asked = asked.ok_or_else(|| Error::field("/thread_id", "is required"))?;
     if !grants::store::visible(tx, access, asked, Sections::ENTRY, &[entry.any()])?.is_empty() {
         return Ok(asked);
     }
@@ -117,6 +155,12 @@ fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked:
     })
 }
 
+/// Returns the thread for a comment that is held: the link that was asked for, if it is one of the patient's, else none.
+fn own_link(tx: &mut Tx<'_>, access: &Access<Write>, asked: Option<Id<CareLink>>) -> Result<Id<CareLink>> {
+    let all = links::list_links_of_patient(tx, access.patient(), None, i64::MAX)?;
+    Ok(all.iter().map(|link| link.id).find(|link| Some(*link) == asked).unwrap_or(NO_THREAD))
+}
+
 /// Finds a comment, if the caller may see it now.
 ///
 /// # Errors
@@ -125,7 +169,7 @@ fn open_thread(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, asked:
 pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<CommentRow> {
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     let thread = thread_of(tx, access, row.key.entry_id)?;
-    if thread.is_some_and(|own| own != row.key.link_id) {
+    if thread.is_some_and(|own| own != row.key.link_id || row.key.held) {
         return Err(Error::NotFound);
     }
     access.returns(id.uuid());

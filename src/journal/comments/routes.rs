@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actions::{self, CommentRow, NewComment};
+use super::actions::{self, Closed, CommentRow, NewComment};
 use crate::care::door::Shared;
 use crate::care::people::{Names, SealedNames};
 use crate::care::{Access, Door, Write};
@@ -38,7 +38,13 @@ impl PutComment {
     fn parse(self, id: Id<Comment>, entry: Id<Entry>) -> Result<NewComment> {
         let mut fields = Fields::new();
         let body = fields.take("/body", Text::parse(self.body));
-        fields.finish(body.map(|body| NewComment { id, entry, thread: self.thread_id.map(Id::from_uuid), body }))
+        fields.finish(body.map(|body| NewComment {
+            id,
+            entry,
+            thread: self.thread_id.map(Id::from_uuid),
+            body,
+            closed: Closed::Refuse,
+        }))
     }
 }
 
@@ -49,8 +55,10 @@ struct CommentView {
     id: Uuid,
     /// The entry.
     entry_id: Uuid,
-    /// The thread: the care link of the therapist.
-    thread_id: Uuid,
+    /// The thread: the care link of the therapist. Absent for a held comment that named none of the patient's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    thread_id: Option<Uuid>,
     /// The author's account.
     author_id: Uuid,
     /// The author's name; absent when the account is gone.
@@ -63,6 +71,11 @@ struct CommentView {
     /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Whether it is held: it was written offline, and its thread was closed when it arrived. Only the patient sees it,
+    /// also if the thread opens again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, example = false)]
+    held: bool,
 }
 
 /// A comment in a list.
@@ -83,11 +96,12 @@ fn view(door: &Door<Shared>, row: &CommentRow, names: &Names) -> Result<CommentV
     Ok(CommentView {
         id: row.key.id.uuid(),
         entry_id: row.key.entry_id.uuid(),
-        thread_id: row.key.link_id.uuid(),
+        thread_id: row.key.thread().map(Id::uuid),
         author_id: row.key.author_id.uuid(),
         author_name: names.person(row.key.author_id),
         body: actions::open(door.keys()?, door.patient()?, row)?.into_string(),
         created_at: row.key.created_at.0,
+        held: row.key.held,
     })
 }
 

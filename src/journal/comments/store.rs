@@ -17,7 +17,7 @@ use crate::kernel::page::PageRequest;
 use crate::kernel::{Id, Result};
 
 authentic! {
-    /// A comment without its sealed text. Its link says in which thread it stands: who reads it.
+    /// A comment without its sealed text. Its link says in which thread it stands: who reads it, unless it is held.
     #[derive(Copy)]
     pub struct CommentKey of comments {
         /// Its id.
@@ -34,6 +34,8 @@ authentic! {
         version: i64,
         /// The instant of its creation.
         created_at: At,
+        /// Whether the thread was closed when it arrived: only the patient reads it, for good.
+        held: bool,
     }
 }
 
@@ -62,7 +64,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: &CommentRow) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Option<CommentRow>> {
+/// Finds a comment.
+pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Option<CommentRow>> {
     let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::id.eq(id));
     let found: Vec<Found> = own.select((columns::<Stored<CommentKey>>(), comments::doc)).load(tx.conn())?;
     Ok(comments_of(tx, found)?.pop())
@@ -93,7 +96,7 @@ pub fn list_keys<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<CommentKe
     checked(tx, found)
 }
 
-/// Lists the comments of an entry, oldest first; of one thread, or of all.
+/// Lists the comments of an entry, oldest first; of one thread without those that are held, or all.
 pub(super) fn list<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
@@ -107,7 +110,7 @@ pub(super) fn list<A>(
         .select((columns::<Stored<CommentKey>>(), comments::doc))
         .into_boxed();
     if let Some(link) = thread {
-        query = query.filter(comments::link_id.eq(link));
+        query = query.filter(comments::link_id.eq(link)).filter(comments::held.eq(false));
     }
     if let Some((at, id)) = page.after {
         let later = comments::created_at.gt(At(at)).or(comments::id.gt(id));
@@ -129,9 +132,9 @@ pub(super) fn exists<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>, t
     Ok(found.is_some())
 }
 
-/// Counts the comments of an entry, in all threads.
-pub(super) fn count(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>) -> Result<i64> {
-    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+/// Counts the comments of an entry, in all threads: those that are held, or the others.
+pub(super) fn count(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, held: bool) -> Result<i64> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::held.eq(held));
     Ok(own.filter(comments::entry_id.eq(entry)).count().get_result(tx.conn())?)
 }
 

@@ -195,8 +195,10 @@ impl ResponseBody {
 pub struct CommentBody {
     /// The entry.
     pub entry_id: Uuid,
-    /// The thread: the care link of the therapist.
-    pub thread_id: Uuid,
+    /// The thread: the care link of the therapist. Absent for a held comment that named none of the patient's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub thread_id: Option<Uuid>,
     /// The author's account.
     pub author_id: Uuid,
     /// The text.
@@ -205,6 +207,10 @@ pub struct CommentBody {
     /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// Whether it is held: its thread was closed when it arrived. Only the patient sees it, also if the thread opens
+    /// again.
+    #[schema(example = false)]
+    pub held: bool,
 }
 
 /// A grant. It does not change.

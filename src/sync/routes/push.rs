@@ -43,7 +43,7 @@ struct MutationFields {
     mutation_id: Uuid,
     /// The patient whose thing it is.
     patient_id: Uuid,
-    /// `entry`, `exercise_response`, `prompt` or `grant`.
+    /// `entry`, `exercise_response`, `prompt`, `grant`, `comment` or `pause`.
     #[schema(example = "entry")]
     kind: String,
     /// The thing: a UUID of the client, version 4 or 7, for a new one.
@@ -51,7 +51,8 @@ struct MutationFields {
     /// The version that the person saw when they wrote; 0 for a new thing.
     #[schema(nullable = false, minimum = 0, example = 6)]
     base_version: Option<i64>,
-    /// `put` (the default), `delete`, `undelete`; of a prompt `open`, `snooze`, `skip`, `complete`.
+    /// `put` (the default), `delete`, `undelete`; of a prompt `open`, `snooze`, `skip`, `complete`. A comment is only
+    /// put; `delete` ends a pause, for good.
     #[schema(nullable = false, default = "put", example = "put")]
     op: Option<String>,
     /// `keep_both` to store what is in conflict as a draft of its own, instead of nothing.
@@ -98,6 +99,19 @@ struct MutationFields {
     /// For a new grant: the grants that end when it begins, at most 50.
     #[schema(nullable = false, max_items = 50)]
     replaces: Option<Vec<Uuid>>,
+    /// Of a pause, the fields of its PUT, all of them.
+    #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>)]
+    fields: Option<Map<String, Value>>,
+    /// The entry of a comment.
+    #[schema(nullable = false)]
+    entry_id: Option<Uuid>,
+    /// The thread of a comment: the care link of the therapist. If it is closed by then, the comment is held: only the
+    /// patient sees it.
+    #[schema(nullable = false)]
+    thread_id: Option<Uuid>,
+    /// The text of a comment, 1 to 4000 characters. It does not change: the same comment with other words is a conflict.
+    #[schema(nullable = false, min_length = 1, max_length = 4000, example = "Thank you for showing me this.")]
+    body: Option<String>,
     /// For `snooze`: `hour` (the default), `evening` or `tomorrow`.
     #[schema(nullable = false, example = "evening")]
     until: Option<String>,
@@ -139,7 +153,8 @@ struct MutationResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 7)]
     version: Option<i64>,
-    /// The thing as the mutation left it.
+    /// The thing as the mutation left it. Of a kind without history (prompts, pauses, settings, infusions) a `replayed`
+    /// mutation is answered with the thing as it is now, whose version may be later than `version`: take it whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     item: Option<SyncItem>,
@@ -147,7 +162,7 @@ struct MutationResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     sibling: Option<SyncItem>,
-    /// The sections that both sides changed.
+    /// The sections that both sides changed; of settings and infusions the fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, example = json!(["text"]))]
     sections: Vec<&'static str>,
@@ -156,8 +171,8 @@ struct MutationResult {
     #[schema(nullable = false)]
     current: Option<SyncItem>,
     /// Why it is not what was sent: `kept_newer_words` of a deletion that the phone could not have meant so;
-    /// of a conflict `section_changed`, `revoked_since` for a grant of what was revoked since the person decided,
-    /// `not_shareable` for one of a draft.
+    /// `thread_closed` of a comment that is held; of a conflict `section_changed`, `revoked_since` for a grant of what
+    /// was revoked since the person decided, `not_shareable` for one of a draft.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>)]
     code: Option<&'static str>,
