@@ -9,7 +9,7 @@ use super::epoch::Epoch;
 use super::model::Kind;
 use super::mutation::{Kept, Mutation, Remembered};
 use super::outcome::{Done, Written};
-use super::{comments, epoch, pauses, prompts, store, words};
+use super::{comments, epoch, infusions, pauses, prompts, settings, store, words};
 use crate::care::{Access, Write};
 use crate::db::Tx;
 use crate::exercises::Responses;
@@ -108,7 +108,9 @@ const fn written(kind: Kind) -> Option<Written> {
         Kind::Prompt => Some(prompts::WRITTEN),
         Kind::Comment => Some(comments::WRITTEN),
         Kind::Pause => Some(pauses::WRITTEN),
-        Kind::Settings | Kind::CareLink | Kind::Infusion | Kind::Grant | Kind::Assignment => None,
+        Kind::Settings => Some(settings::WRITTEN),
+        Kind::Infusion => Some(infusions::WRITTEN),
+        Kind::CareLink | Kind::Grant | Kind::Assignment => None,
     }
 }
 
