@@ -55,8 +55,9 @@ fn join(
     };
     let said = found.doc.source == Source::Patient;
     facts.reported = if said { Some(found.doc.report()) } else { found.doc.reported };
-    let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..of_clinic(access, found.doc) };
-    store::update_infusion(tx, access, report, &joined, found.version + 1)?;
+    let taken = of_clinic(access, found.doc.clone());
+    let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..taken };
+    store::update_infusion(tx, access, &found, &joined)?;
     Ok(Change::new(Entity::Infusion, report, found.version + 1, Op::Update))
 }
 
@@ -185,7 +186,7 @@ fn store_change(
     let next = &of_clinic(access, next.clone());
     refuse_overlap(tx, access, current.id, next)?;
     let version = current.version + 1;
-    store::update_infusion(tx, access, current.id, next, version)?;
+    store::update_infusion(tx, access, current, next)?;
     access.record(tx, Change::new(Entity::Infusion, current.id, version, Op::Update))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
     Ok(Outcome::new(RecordedOutcome::ok(current.id.uuid()), None))

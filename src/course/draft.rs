@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::status::{CourseKind, InfusionStatus};
-use crate::kernel::Id;
 use crate::kernel::id::Infusion;
+use crate::kernel::{Error, Id, Result};
 use crate::planning::window::Route;
 
 /// The fields of a command to record an infusion, not yet checked.
@@ -47,6 +48,19 @@ pub struct InfusionDraft {
 }
 
 impl InfusionDraft {
+    /// Returns its fields by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when they are not representable as JSON.
+    pub fn fields(&self) -> Result<Map<String, Value>> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            Ok(_) => Err(Error::internal("an infusion that is no object")),
+            Err(error) => Err(Error::Internal(Box::new(error))),
+        }
+    }
+
     /// Makes a draft with a status and a route only.
     pub fn new(status: InfusionStatus, route: Route) -> Self {
         Self {

@@ -19,8 +19,8 @@ mod surroundings;
 mod tests;
 
 pub use draft::InfusionDraft;
-pub use model::{InfusionFacts, PauseDoc, PauseRequest, Reported, clash};
-pub use routes::{InfusionView, configure_patient, read_pause};
+pub use model::{InfusionFacts, PauseDoc, PauseRequest, REPORTED, Reported, clash};
+pub use routes::{InfusionView, configure_patient, read_infusion, read_pause};
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{

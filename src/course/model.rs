@@ -2,11 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::draft::InfusionDraft;
 use super::status::{CourseKind, InfusionStatus, Source};
 use crate::kernel::id::{Account, Clinic, Infusion};
-use crate::kernel::{Creation, Error, Fields, Id, Result, Text};
+use crate::kernel::{Creation, Error, FieldHistory, Fields, Id, Result, Text};
 use crate::planning::window::{Dose, DoseStatus, Route};
 use crate::planning::{PausePeriod, USUAL_MINUTES, session_span};
 
@@ -81,7 +82,13 @@ pub struct InfusionFacts {
     /// Its creation, by which the same body sent again is known as a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation: Option<Creation>,
+    /// The last changes of its fields.
+    #[serde(default, skip_serializing_if = "FieldHistory::is_empty")]
+    pub history: FieldHistory,
 }
+
+/// The name of the patient's report among the fields of an infusion.
+pub const REPORTED: &str = "reported";
 
 impl InfusionFacts {
     /// Makes a new infusion, planned or completed.
@@ -109,10 +116,10 @@ impl InfusionFacts {
         if !may && draft.status != self.status {
             return Err(self.refusal(source));
         }
-        let Self { clinic, reported, same_as, creation, .. } = self.clone();
+        let Self { clinic, reported, same_as, creation, history, .. } = self.clone();
         let of_clinic = self.of_clinic || source == Source::Clinic;
         let checked = Self::checked(Fields::new(), draft, by, source, now)?;
-        let next = Self { of_clinic, clinic, reported, same_as, creation, ..checked };
+        let next = Self { of_clinic, clinic, reported, same_as, creation, history, ..checked };
         // A cancelled infusion stays as it is. Cancelling it again changes nothing.
         if !may && (Self { recorded_by: self.recorded_by, ..next.clone() }) != *self {
             return Err(self.refusal(source));
@@ -154,6 +161,30 @@ impl InfusionFacts {
             course,
             cancel_reason: self.cancel_reason.as_ref().map(|text| text.as_str().to_owned()),
         }
+    }
+
+    /// Returns the fields of that command by name, and the patient's report, to compare and to keep them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when they are not representable as JSON.
+    pub fn fields(&self) -> Result<Map<String, Value>> {
+        let mut fields = self.draft().fields()?;
+        let reported = serde_json::to_value(self.reported).map_err(|error| Error::Internal(Box::new(error)))?;
+        fields.insert(REPORTED.to_owned(), reported);
+        Ok(fields)
+    }
+
+    /// Returns `next`, which follows as `version`, with what its history then tells of this state. That a planned end
+    /// was taken for the end is no change of a field: nobody has said so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fields`].
+    pub fn followed_by(&self, next: &Self, version: i64) -> Result<Self> {
+        let before = self.fields()?;
+        let after = if next.source == Source::Provisional { before.clone() } else { next.fields()? };
+        Ok(Self { history: self.history.noted(version, &before, &after), ..next.clone() })
     }
 
     /// Applies `patch` to the command that records the present state.
@@ -211,6 +242,7 @@ impl InfusionFacts {
             reported: None,
             same_as: None,
             creation: None,
+            history: FieldHistory::default(),
         })
     }
 

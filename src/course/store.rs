@@ -241,16 +241,16 @@ pub fn insert_infusion(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>
     Ok(())
 }
 
-/// Stores a changed infusion as `version`.
+/// Stores what follows on an infusion as its next version.
 pub fn update_infusion(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    id: Id<Infusion>,
-    facts: &InfusionFacts,
-    version: i64,
+    before: &StoredDocument<Infusion, InfusionFacts>,
+    next: &InfusionFacts,
 ) -> Result<()> {
-    let patient = access.patient();
-    let doc = access.keys()?.seal_json(Purpose::Clinical, &place("infusions", patient, id, version), facts)?;
+    let (patient, id, version) = (access.patient(), before.id, before.version + 1);
+    let facts = before.doc.followed_by(next, version)?;
+    let doc = access.keys()?.seal_json(Purpose::Clinical, &place("infusions", patient, id, version), &facts)?;
     diesel::update(infusions::table.filter(infusions::patient_id.eq(patient)).filter(infusions::id.eq(id)))
         .set((infusions::doc.eq(doc), infusions::version.eq(version), infusions::updated_at.eq(At(access.now()))))
         .execute(tx.conn())?;

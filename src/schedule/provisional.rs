@@ -24,9 +24,10 @@ pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedI
             next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
             continue;
         }
-        stored.doc = stored.doc.provisional();
+        let next = stored.doc.provisional();
+        course::update_infusion(tx, access, stored, &next)?;
+        stored.doc = next;
         stored.version += 1;
-        course::update_infusion(tx, access, stored.id, &stored.doc, stored.version)?;
         access.record_of_server(tx, Change::new(Entity::Infusion, stored.id, stored.version, Op::Update))?;
     }
     Ok((found, next))

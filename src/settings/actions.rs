@@ -49,8 +49,7 @@ pub fn patch_settings(
         return Ok((before, version));
     }
     when.require(&EntityTag::version(version))?;
-    update(tx, access, &after, version + 1)?;
-    Ok((after, version + 1))
+    Ok((update(tx, access, &before, after, version + 1)?, version + 1))
 }
 
 /// Replaces the therapists' changes of the protocol for this patient, and returns the settings with them.
@@ -68,14 +67,24 @@ pub fn put_overrides(
     let (mut settings, version) = settings(tx, access)?;
     if settings.overrides != list {
         when.require(&tag(&settings))?;
-        list.clone_into(&mut settings.overrides);
-        settings.overrides_version += 1;
-        update(tx, access, &settings, version + 1)?;
+        let overrides_version = settings.overrides_version + 1;
+        let after = Settings { overrides: list.to_vec(), overrides_version, ..settings.clone() };
+        settings = update(tx, access, &settings, after, version + 1)?;
     }
     Ok(Outcome::ok(access.patient(), settings))
 }
 
-fn update(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {
-    update_settings(tx, access, settings, version)?;
-    access.record(tx, Change::new(Entity::Settings, access.patient(), version, Op::Update))
+/// Stores `after` as `version`, and returns it with what its history then tells of `before`.
+fn update(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    before: &Settings,
+    after: Settings,
+    version: i64,
+) -> Result<Settings> {
+    let history = before.history.noted(version, &before.own_fields()?, &after.own_fields()?);
+    let after = Settings { history, ..after };
+    update_settings(tx, access, &after, version)?;
+    access.record(tx, Change::new(Entity::Settings, access.patient(), version, Op::Update))?;
+    Ok(after)
 }

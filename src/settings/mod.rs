@@ -2,8 +2,8 @@
 //!
 //! Owns the row of a patient's settings: the sealed document (zones lived in, quiet hours, weekly day, language,
 //! country, notifications, overrides of the protocol) and the cautions. The cautions are sealed by themselves, because
-//! the patient must not see that one was set. Promises that the history of zones only grows at its end, and that no
-//! override touches a safety rule. The times of prompts follow from the settings and do not belong here.
+//! the patient must not see that one was set. Promises that the history of zones only grows, by a person's hand only at its
+//! end, and that no override touches a safety rule. The times of prompts follow from the settings and do not belong here.
 
 pub mod actions;
 mod model;
@@ -14,8 +14,10 @@ mod store;
 mod tests;
 
 pub use actions::{settings, settings_or_default};
-pub use model::{CautionFlag, ClinicCautions, Notifications, Settings};
-pub use routes::{PutOverride, QuietHoursDto, configure, configure_patient, parse_quiet_hours, parse_weekday};
+pub use model::{CautionFlag, ClinicCautions, Notifications, OWN_FIELDS, Settings};
+pub use routes::{
+    PutOverride, QuietHoursDto, changed_settings, configure, configure_patient, parse_quiet_hours, parse_weekday,
+};
 pub use store::{
     SealedCautions, SettingsRow, find_cautions, find_own_cautions, find_sealed_cautions, find_settings,
     find_settings_version, insert_settings, open_or_default, open_settings, update_cautions,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::kernel::id::Clinic;
-use crate::kernel::{Error, Id, Result, Zone, limits};
+use crate::kernel::{Error, FieldHistory, Id, Result, Zone, limits};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
 /// A reason against some exercises. Therapists set it; it is never named to the patient.
@@ -103,7 +104,13 @@ pub struct Settings {
     /// The number of times that these changes were replaced.
     #[serde(default)]
     pub overrides_version: i64,
+    /// The last changes of the patient's own fields.
+    #[serde(default, skip_serializing_if = "FieldHistory::is_empty")]
+    pub history: FieldHistory,
 }
+
+/// The fields of the patient's own that have one value each.
+pub const OWN_FIELDS: [&str; 6] = ["quiet_hours", "weekly_day", "country", "locale", "notifications", "share_activity"];
 
 impl Default for Settings {
     fn default() -> Self {
@@ -124,6 +131,23 @@ impl Settings {
             share_activity: false,
             overrides: Vec::new(),
             overrides_version: 0,
+            history: FieldHistory::default(),
+        }
+    }
+
+    /// Returns the patient's own fields by name, to compare and to keep them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when they are not representable as JSON.
+    pub fn own_fields(&self) -> Result<Map<String, Value>> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(mut all)) => {
+                all.retain(|name, _| OWN_FIELDS.contains(&name.as_str()));
+                Ok(all)
+            }
+            Ok(_) => Err(Error::internal("settings that are no object")),
+            Err(error) => Err(Error::Internal(Box::new(error))),
         }
     }
 
@@ -156,6 +180,25 @@ impl Settings {
                 self.zones.push(ZoneSince { zone, from });
             }
         }
+        Ok(true)
+    }
+
+    /// Adds to the history that the patient has lived in `zone` since `from`, which may lie before later changes: a
+    /// device that was offline tells of a move after another one has told of the next. What is known of that second
+    /// stands. Returns whether the history changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitReached`].
+    pub fn add_zone(&mut self, zone: Zone, from: Timestamp) -> Result<bool> {
+        let place = self.zones.partition_point(|known| known.from.as_second() < from.as_second());
+        let known = self.zones.get(place).is_some_and(|next| next.from.as_second() == from.as_second());
+        let before = place.checked_sub(1).and_then(|place| self.zones.get(place));
+        if known || before.is_some_and(|before| before.zone == zone) {
+            return Ok(false);
+        }
+        limits::ZONE_CHANGES.admit(i64::try_from(self.zones.len()).unwrap_or(i64::MAX))?;
+        self.zones.insert(place, ZoneSince { zone, from });
         Ok(true)
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::kernel::Seen;
+
 /// How a section is merged that both sides changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -40,6 +42,27 @@ pub fn section(rule: Rule, base: Option<&Value>, server: Option<&Value>, phone: 
         Rule::Register => Merged::Conflict,
         Rule::Members => members(base, server, phone),
         Rule::Set(most) => set(most, base, server, phone),
+    }
+}
+
+/// Whose value of a field stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// The phone's.
+    Phone,
+    /// The server's: both say the same, or only the server's was changed.
+    Server,
+    /// Both were changed, to two values.
+    Conflict,
+}
+
+/// Merges a field that was `seen` by the phone.
+pub fn field(seen: Seen<'_>, server: &Value, phone: &Value) -> Stands {
+    match seen {
+        _ if server == phone => Stands::Server,
+        Seen::Same => Stands::Phone,
+        Seen::Was(was) if was == phone => Stands::Server,
+        Seen::Was(_) | Seen::Unknown => Stands::Conflict,
     }
 }
 

@@ -9,7 +9,7 @@ use super::epoch::Epoch;
 use super::model::Kind;
 use super::mutation::{Kept, Mutation, Remembered};
 use super::outcome::{Done, Written};
-use super::{comments, epoch, grants, pauses, prompts, store, words};
+use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
 use crate::care::grants::store::{hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
 use crate::db::Tx;
@@ -124,7 +124,9 @@ const fn written(kind: Kind) -> Option<Written> {
         Kind::Grant => Some(grants::WRITTEN),
         Kind::Comment => Some(comments::WRITTEN),
         Kind::Pause => Some(pauses::WRITTEN),
-        Kind::Settings | Kind::CareLink | Kind::Infusion | Kind::Assignment => None,
+        Kind::Settings => Some(settings::WRITTEN),
+        Kind::Infusion => Some(infusions::WRITTEN),
+        Kind::CareLink | Kind::Assignment => None,
     }
 }
 

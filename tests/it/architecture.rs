@@ -136,6 +136,8 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/outcome.rs", "actions"),
     ("sync/pauses.rs", "actions"),
     ("sync/prompts.rs", "actions"),
+    ("sync/settings.rs", "actions"),
+    ("sync/infusions.rs", "actions"),
     ("sync/pull.rs", "actions"),
     ("sync/push.rs", "actions"),
     ("sync/words.rs", "actions"),

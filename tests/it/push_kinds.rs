@@ -213,3 +213,186 @@ async fn a_pause_is_one_value_and_ended_is_final() {
     is(&ann.pushes(&mutation(&ann, "pause", &new_id(&app), 0, json!({}))).await, "rejected");
     ann.request(Method::GET, &ann.my("/pauses")).send().await.ok();
 }
+
+/// What the patient's settings are.
+async fn me(ann: &Person) -> Value {
+    ann.get("/v1/me").send().await.ok().body["settings"].clone()
+}
+
+#[actix_web::test]
+async fn settings_are_merged_field_by_field_and_the_zones_are_a_set() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = ann.patient.clone();
+    let sets = |base: i64, fields: Value| mutation(&ann, "settings", &id, base, json!({ "fields": fields }));
+    let base = new_phone(&ann).await.item("settings", &id)["version"].as_i64().unwrap();
+    // A phone that sends all it shows changes what it changed.
+    let one = sets(base, json!({ "weekly_day": "friday", "quiet_hours": { "from": "22:00", "to": "07:00" } }));
+    let first = ann.pushes(&one).await;
+    assert_eq!((&first["status"], &first["version"]), (&json!("applied"), &json!(base + 1)), "{first:#}");
+    let before = changes(&app);
+    is(&ann.pushes(&one).await, "replayed");
+    assert_eq!(changes(&app), before);
+    // The second phone had not seen that. It says what the first was, and other things.
+    let stale =
+        sets(base, json!({ "weekly_day": "sunday", "country": "DE", "notifications": false, "colour": "blue" }));
+    let merged = ann.pushes(&stale).await;
+    is(&merged, "merged");
+    let fields = &merged["item"]["fields"];
+    assert_eq!(
+        [&fields["weekly_day"], &fields["country"], &fields["notifications"], &fields["quiet_hours"]["from"]],
+        [&json!("friday"), &json!("DE"), &json!(false), &json!("22:00")]
+    );
+    assert_eq!(merged["warnings"][0]["pointer"], "/fields/colour");
+    assert_eq!(me(&ann).await["weekly_day"], "friday");
+    let again = ann.pushes(&stale).await;
+    assert_eq!((&again["was"], &again["item"]), (&json!("merged"), &merged["item"]));
+    // The same field to two values: nothing is stored, also of the rest. And both to one value.
+    let before = changes(&app);
+    let clash = ann.pushes(&sets(base, json!({ "weekly_day": "monday", "locale": "de" }))).await;
+    assert_eq!((&clash["status"], &clash["sections"]), (&json!("conflict"), &json!(["weekly_day"])), "{clash:#}");
+    assert_eq!(clash["current"]["fields"]["weekly_day"], "friday");
+    is(&ann.pushes(&sets(base, json!({ "weekly_day": "friday" }))).await, "merged");
+    assert_eq!((changes(&app), &me(&ann).await["locale"]), (before, &json!("en")));
+    // By the other door in between: what a therapist changes of the plan is no field of the patient's.
+    ann.sets(json!({ "locale": "de" })).await.ok();
+    is(&ann.pushes(&sets(base + 2, json!({ "country": null }))).await, "merged");
+    assert_eq!(me(&ann).await.get("country"), None);
+    // Moves: told late and out of order, of a clock that runs ahead, and unreadable.
+    let now = app.now();
+    let ago = |hours: i64| now.checked_sub(jiff::SignedDuration::from_hours(hours)).unwrap().to_string();
+    let ahead = now.checked_add(jiff::SignedDuration::from_hours(48)).unwrap().to_string();
+    let zones = |list: Value| json!({ "zones": list });
+    let period = |zone: &str, from: &str| json!({ "time_zone": zone, "from": from });
+    app.wait(jiff::SignedDuration::from_hours(100));
+    let version = me(&ann).await["version"].as_i64().unwrap();
+    let later = app.now().checked_sub(jiff::SignedDuration::from_hours(10)).unwrap().to_string();
+    is(&ann.pushes(&sets(version, zones(json!([period("Asia/Tokyo", &later)])))).await, "applied");
+    let told = ann.pushes(&sets(version, zones(json!([period("America/New_York", &ahead)])))).await;
+    is(&told, "merged");
+    let names = |list: &Value| {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| one["time_zone"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&told["item"]["fields"]["zones"]), ["Europe/Berlin", "America/New_York", "Asia/Tokyo"]);
+    assert_eq!(me(&ann).await["time_zone"], "Asia/Tokyo", "what was told of later days stands");
+    let before = changes(&app);
+    is(&ann.pushes(&sets(version, zones(told["item"]["fields"]["zones"].clone()))).await, "merged");
+    assert_eq!(changes(&app), before, "what is known is not added");
+    let tomorrow = app.now().checked_add(jiff::SignedDuration::from_hours(30)).unwrap().to_string();
+    let odd = zones(json!([period("Europe/Paris", &tomorrow), period("Mars/Olympus", &ago(1)), 7]));
+    let odd = ann.pushes(&sets(version, odd)).await;
+    assert_eq!(odd["warnings"].as_array().unwrap().len(), 4, "{odd:#}");
+    assert_eq!(me(&ann).await["time_zone"], "Europe/Paris");
+    assert_eq!(names(&me(&ann).await["zones"]).len(), 4);
+    // Another patient's, and what cannot be.
+    let bea = app.patient(&theo, "Bea Holt").await;
+    let hers = mutation(&ann, "settings", &bea.patient, 1, json!({ "fields": { "locale": "fr" } }));
+    assert_eq!(ann.pushes(&hers).await["problem"]["code"], "not_found");
+    assert_eq!(me(&bea).await["locale"], "en");
+    let wrong = ann.pushes(&sets(version, json!({ "quiet_hours": { "from": "1", "to": "08:00" } }))).await;
+    assert_eq!(wrong["problem"]["errors"][0]["pointer"], "/fields/quiet_hours/from", "{wrong:#}");
+}
+
+#[actix_web::test]
+async fn the_patients_report_of_an_infusion_is_merged_field_by_field() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = new_id(&app);
+    let put = |base: i64, fields: Value| mutation(&ann, "infusion", &id, base, json!({ "fields": fields }));
+    let ended = crate::support::people::completed(app.now());
+    let new = put(0, ended.clone());
+    is(&ann.pushes(&new).await, "applied");
+    let read = async || ann.get(&ann.my(&format!("/infusions/{id}"))).send().await.ok().body;
+    let first = read().await;
+    assert_eq!((&first["source"], &first["dose_mg"]), (&json!("patient"), &json!(35.0)));
+    assert!(!ann.prompts().await.is_empty(), "the plan has followed");
+    let before = changes(&app);
+    is(&ann.pushes(&new).await, "replayed");
+    is(&ann.pushes(&put(0, ended.clone())).await, "applied");
+    ann.put(&ann.my(&format!("/infusions/{id}")), ended.clone()).send().await.ok();
+    assert_eq!(changes(&app), before);
+    // Two phones: other fields; the same field to two values; a phone that sends all it shows.
+    is(&ann.pushes(&put(1, json!({ "dose_mg": 40.0 }))).await, "applied");
+    let mut all = ended.clone();
+    all["note"] = json!("It was cold.");
+    let merged = ann.pushes(&put(1, all)).await;
+    is(&merged, "merged");
+    assert_eq!(
+        (&merged["item"]["fields"]["dose_mg"], &merged["item"]["fields"]["note"]),
+        (&json!(40.0), &json!("It was cold."))
+    );
+    let late = ann.pushes(&put(1, json!({ "dose_mg": 50.0, "weight_kg": 71.0 }))).await;
+    assert_eq!((&late["status"], &late["warnings"][0]["pointer"]), (&json!("merged"), &json!("/fields/dose_mg")));
+    let stored = read().await;
+    assert_eq!((&stored["dose_mg"], &stored["weight_kg"]), (&json!(40.0), &json!(71.0)));
+    // What fits each by itself and not together is for a person to decide.
+    let version = stored["version"].as_i64().unwrap();
+    let earlier = app.now().checked_sub(jiff::SignedDuration::from_mins(30)).unwrap().to_string();
+    is(&ann.pushes(&put(version, json!({ "ended_at": earlier }))).await, "applied");
+    let start = app.now().checked_sub(jiff::SignedDuration::from_mins(10)).unwrap().to_string();
+    let clash = ann.pushes(&put(version, json!({ "started_at": start }))).await;
+    assert_eq!((&clash["status"], &clash["sections"]), (&json!("conflict"), &json!(["started_at"])), "{clash:#}");
+    assert_eq!(ann.pushes(&put(version + 1, json!({ "started_at": start }))).await["problem"]["code"], "invalid");
+    // Another one within six hours, and what is not hers.
+    let other = mutation(&ann, "infusion", &new_id(&app), 0, json!({ "fields": ended }));
+    let refused = ann.pushes(&other).await;
+    assert_eq!(
+        (&refused["problem"]["code"], &refused["problem"]["conflicting_id"]),
+        (&json!("infusion_overlaps"), &json!(id))
+    );
+    let bea = app.patient(&theo, "Bea Holt").await;
+    let hers = theo.records(&bea, app.now()).await;
+    let foreign = ann.pushes(&mutation(&ann, "infusion", &hers, 1, json!({ "fields": { "dose_mg": 1.0 } }))).await;
+    assert_eq!((&foreign["status"], foreign.get("current")), (&json!("conflict"), None));
+    let wrong = ann.pushes(&put(version + 1, json!({ "route": "by mouth" }))).await;
+    assert_eq!(wrong["problem"]["errors"][0]["pointer"], "/fields/route");
+    is(&ann.pushes(&mutation(&ann, "infusion", &id, 9, json!({ "op": "delete" }))).await, "rejected");
+}
+
+#[actix_web::test]
+async fn the_clinics_record_stands_over_what_the_patient_says_and_that_is_kept_beside_it() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = new_id(&app);
+    let at = |minutes: i64| app.now().checked_add(jiff::SignedDuration::from_mins(minutes)).unwrap().to_string();
+    let planned = json!({ "status": "planned", "route": "iv_infusion", "planned_start": at(0), "planned_minutes": 40, "dose_mg": 35.0 });
+    theo.put(&ann.of_theirs(&format!("/infusions/{id}")), planned).send().await.created();
+    let put = |base: i64, fields: Value| mutation(&ann, "infusion", &id, base, json!({ "fields": fields }));
+    let read = async || ann.get(&ann.my(&format!("/infusions/{id}"))).send().await.ok().body;
+    // "It has begun", then "I am done", said offline.
+    is(&ann.pushes(&put(1, json!({ "started_at": at(0) }))).await, "applied");
+    app.wait(jiff::SignedDuration::from_mins(60));
+    let (start, end) = (at(-60), at(-15));
+    let done = put(2, json!({ "status": "completed", "started_at": start, "ended_at": end }));
+    let told = ann.pushes(&done).await;
+    is(&told, "applied");
+    let stored = read().await;
+    assert_eq!((&stored["status"], &stored["ended_at"]), (&json!("completed"), &json!(end)));
+    assert_eq!(stored["reported"]["ended_at"], json!(end));
+    // A second phone that had not seen it says another end: the first stands, and is told.
+    let before = changes(&app);
+    let late = ann.pushes(&put(2, json!({ "status": "completed", "ended_at": at(-20) }))).await;
+    assert_eq!((&late["status"], &late["item"]["fields"]["ended_at"]), (&json!("merged"), &json!(end)), "{late:#}");
+    assert_eq!(changes(&app), before);
+    // The clinic says when it really ended. What the patient says afterwards is kept beside it.
+    let tag = theo.get(&ann.of_theirs(&format!("/infusions/{id}"))).send().await.ok().etag();
+    let clinic = json!({ "ended_at": at(-10) });
+    theo.post(&ann.of_theirs(&format!("/infusions/{id}/end")), clinic).if_match(&tag).send().await.ok();
+    let version = read().await["version"].as_i64().unwrap();
+    let said = ann.pushes(&put(version, json!({ "status": "completed", "ended_at": at(-12), "dose_mg": 99.0 }))).await;
+    is(&said, "merged");
+    let stored = read().await;
+    assert_eq!(
+        (&stored["ended_at"], &stored["reported"]["ended_at"]),
+        (&json!(at(-10)), &json!(at(-12))),
+        "{stored:#}"
+    );
+    assert_eq!((&stored["dose_mg"], &stored["source"]), (&json!(35.0), &json!("clinic")));
+    let pointers: Vec<_> = said["warnings"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
+    assert_eq!(pointers, ["/fields/dose_mg"]);
+    // Nothing that is the clinic's is changed by it.
+    let before = changes(&app);
+    is(&ann.pushes(&put(version + 1, json!({ "note": "mine", "status": "cancelled" }))).await, "merged");
+    assert_eq!((changes(&app), read().await), (before, stored));
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -11,9 +12,9 @@ use crate::course::draft::InfusionDraft;
 use crate::course::model::{InfusionFacts, Reported};
 use crate::course::status::{CourseKind, InfusionStatus, Source};
 use crate::course::store::StoredDocument;
-use crate::http::{EntityTag, Patch, Patchable};
+use crate::http::{EntityTag, Patch, Patchable, read_document};
 use crate::kernel::id::Infusion;
-use crate::kernel::{Error, Fields, Id, Result, Text, Zone, device_time};
+use crate::kernel::{Error, FieldError, Fields, Id, Result, Text, Zone, device_time};
 use crate::planning::window::{Route, WindowParams, driving};
 
 /// One administration of ketamine.
@@ -243,6 +244,16 @@ fn parse_status(name: &str) -> Result<InfusionStatus, &'static str> {
         "no_show" => Ok(InfusionStatus::NoShow),
         _ => Err("must be planned, completed, cancelled or no_show"),
     }
+}
+
+/// Reads what a PUT of an infusion has, in a body that came another way. Returns also the members that it does not have.
+///
+/// # Errors
+///
+/// Every fault of the body's form.
+pub fn read_infusion(body: Value) -> Result<(InfusionDraft, Vec<FieldError>)> {
+    let (body, ignored) = read_document::<PutInfusion>(body)?;
+    Ok((body.parse()?, ignored))
 }
 
 impl Patchable for PutInfusion {

@@ -8,7 +8,7 @@ mod window;
 
 use crate::http::Operations;
 
-pub use infusion::InfusionView;
+pub use infusion::{InfusionView, read_infusion};
 pub use pauses::read_pause;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.

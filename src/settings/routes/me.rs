@@ -4,6 +4,7 @@ use actix_web::{get, patch, web};
 use jiff::Timestamp;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use crate::care::access::{Access, Read, Write};
 use crate::care::door::{Door, Own};
 use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Command, EntityTag, Patch, Patchable, Reply, Request};
+use crate::http::{Command, EntityTag, Patch, Patchable, Reply, Request, read_document};
 use crate::idempotency::Outcome;
 use crate::identity::{self, AccountKind, Caller, Directory};
 use crate::kernel::{Error, Fields, Id, Result, Zone, device_time, locale};
@@ -262,6 +263,19 @@ impl SettingsBody {
         }
         Ok(after)
     }
+}
+
+/// Returns `before` with some of the patient's own fields replaced, as a PATCH has them.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every fault.
+pub fn changed_settings(before: &Settings, fields: &Map<String, Value>, now: Timestamp) -> Result<Settings> {
+    let mut body = serde_json::to_value(SettingsBody::of(before)?).map_err(|error| Error::Internal(Box::new(error)))?;
+    if let Value::Object(body) = &mut body {
+        body.extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    read_document::<SettingsBody>(body)?.0.parse(before, now)
 }
 
 type PatchMe = Patch<SettingsBody>;

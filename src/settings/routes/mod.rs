@@ -3,7 +3,7 @@
 mod me;
 mod overrides;
 
-pub use me::{QuietHoursDto, parse_quiet_hours, parse_weekday};
+pub use me::{QuietHoursDto, changed_settings, parse_quiet_hours, parse_weekday};
 pub use overrides::PutOverride;
 
 use crate::http::Operations;

@@ -43,7 +43,7 @@ struct MutationFields {
     mutation_id: Uuid,
     /// The patient whose thing it is.
     patient_id: Uuid,
-    /// `entry`, `exercise_response`, `prompt`, `grant`, `comment` or `pause`.
+    /// `entry`, `exercise_response`, `prompt`, `grant`, `comment`, `pause`, `settings` or `infusion`.
     #[schema(example = "entry")]
     kind: String,
     /// The thing: a UUID of the client, version 4 or 7, for a new one.
@@ -51,8 +51,8 @@ struct MutationFields {
     /// The version that the person saw when they wrote; 0 for a new thing.
     #[schema(nullable = false, minimum = 0, example = 6)]
     base_version: Option<i64>,
-    /// `put` (the default), `delete`, `undelete`; of a prompt `open`, `snooze`, `skip`, `complete`. A comment is only
-    /// put; `delete` ends a pause, for good.
+    /// `put` (the default), `delete`, `undelete`; of a prompt `open`, `snooze`, `skip`, `complete`. `delete`
+    /// ends a pause, for good; comments, settings and infusions are only put.
     #[schema(nullable = false, default = "put", example = "put")]
     op: Option<String>,
     /// `keep_both` to store what is in conflict as a draft of its own, instead of nothing.
@@ -99,7 +99,10 @@ struct MutationFields {
     /// For a new grant: the grants that end when it begins, at most 50.
     #[schema(nullable = false, max_items = 50)]
     replaces: Option<Vec<Uuid>>,
-    /// Of a pause, the fields of its PUT, all of them.
+    /// Of a pause, the fields of its PUT, all of them. Of an infusion, those fields of its PUT that the person changed:
+    /// what another device has changed meanwhile stays, with a warning, and so does what the clinic has recorded; the
+    /// patient's start and end are then kept as `reported`. Of settings (`id` is the patient's), those of the item that
+    /// the person changed: the same field changed to two values is a conflict; `zones` are added to the history.
     #[schema(nullable = false, value_type = Option<HashMap<String, serde_json::Value>>)]
     fields: Option<Map<String, Value>>,
     /// The entry of a comment.
@@ -203,6 +206,10 @@ struct MutationProblem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<ProblemField>,
+    /// The infusion that an `infusion_overlaps` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    conflicting_id: Option<Uuid>,
     /// Whether the same mutation may be stored later.
     retryable: bool,
     /// What an app does.
@@ -212,8 +219,9 @@ struct MutationProblem {
 
 impl From<&Error> for MutationProblem {
     fn from(error: &Error) -> Self {
-        let Problem { code, title, detail, errors, retryable, client_action, .. } = Problem::from(error);
-        Self { code, title, detail, errors, retryable, client_action }
+        let Problem { code, title, detail, errors, conflicting_id, retryable, client_action, .. } =
+            Problem::from(error);
+        Self { code, title, detail, errors, conflicting_id, retryable, client_action }
     }
 }
 
