@@ -18,5 +18,6 @@ mod store;
 pub use model::{Bytes, Change, Entity, FeedsPlan, Numbered, Op, Recorded};
 pub use planner::{PlanRequest, Planner};
 pub use store::{
-    head, insert, last_numbers, last_versions, list_by, list_made_versions, list_numbered, list_of, number_of, take,
+    announce, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions, list_numbered, list_of,
+    number_of, take,
 };
