@@ -163,8 +163,8 @@ async fn serve(mut settings: Settings) -> Result<()> {
     let running = server.listen(listener, settings.workers)?;
     tracing::info!("listening on http://{address}");
     greet(&welcome(&server).await?);
-    let worker = server.work(Arc::new(LogChannel));
-    let answered = until_asked_to_stop(running).await.map_err(io);
+    let (worker, streams) = (server.work(Arc::new(LogChannel)), server.clone());
+    let answered = until_asked_to_stop(running, move || streams.end_streams()).await.map_err(io);
     worker.stop().await;
     stop_metrics(metrics).await;
     server.close();
@@ -196,12 +196,13 @@ async fn stop_metrics(handle: Option<ServerHandle>) {
     }
 }
 
-/// Lets a server answer until Ctrl-C or SIGTERM.
-async fn until_asked_to_stop(running: actix_web::dev::Server) -> std::io::Result<()> {
+/// Lets a server answer until Ctrl-C or SIGTERM. What has no end of its own is ended first.
+async fn until_asked_to_stop(running: actix_web::dev::Server, end: impl FnOnce() + 'static) -> std::io::Result<()> {
     let handle = running.handle();
     actix_web::rt::spawn(async move {
         stop_asked().await;
         tracing::info!("stopping: what is acknowledged is finished first");
+        end();
         handle.stop(true).await;
     });
     running.await
@@ -248,13 +249,15 @@ async fn sandbox(mut settings: Settings, how: SandboxOptions) -> Result<()> {
     // The same ids at every start, so that the tests of an app can name them.
     let start = Start { at, seed: how.seed, ticking: how.ticking };
     let sandbox = Sandbox::open(settings.config, start).await?;
+    let stopping = Arc::clone(&sandbox);
     let hands = Arc::new(sandbox::SandboxRoutes(Arc::clone(&sandbox)));
     let first = sandbox.installation();
     let running = first.server().listen_with(Some(hands), listener, settings.workers)?;
     tracing::info!("listening on http://{address}");
     greet(first.guide());
     drop(first);
-    let answered = until_asked_to_stop(running).await.map_err(io);
+    let answered =
+        until_asked_to_stop(running, move || stopping.installation().server().end_streams()).await.map_err(io);
     sandbox.installation().server().close();
     answered
 }

@@ -38,7 +38,7 @@ use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
-use crate::sync;
+use crate::sync::{self, Streams};
 use crate::vault::Vault;
 
 /// A server that is ready to listen.
@@ -52,6 +52,8 @@ pub struct Server {
     pub passwords: Passwords,
     /// The patients of accounts.
     pub directory: Directory,
+    /// The open streams.
+    pub streams: Streams,
     http: Settings,
     /// The OpenAPI document, written once for all workers.
     document: Bytes,
@@ -104,6 +106,7 @@ impl Server {
         let db = Db::open(config.database.clone())?.with_row_key(vault.row_key());
         vault.bind(&db).await?;
         sync::epoch::begin(&db, &entropy).await?;
+        db.share_signals()?;
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,
             general_per_minute: config.requests_per_minute,
@@ -122,20 +125,22 @@ impl Server {
         let document = serde_json::to_string(&document).map_err(|error| Error::Internal(Box::new(error)))?;
         let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
         http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
+        let state = State {
+            db,
+            vault: vault.clone(),
+            clock,
+            entropy,
+            planner: Arc::new(Plans(Arc::clone(&protocols))),
+            protocols,
+            config: Arc::new(config),
+        };
         Ok(Self {
-            tokens: Tokens::new(vault.clone(), config.public_url.clone()),
-            passwords: Passwords::with_cost(config.passphrase_cost),
+            tokens: Tokens::new(vault, state.config.public_url.clone()),
+            passwords: Passwords::with_cost(state.config.passphrase_cost),
             directory: Directory::default(),
+            streams: Streams::new(state.clone()),
             http,
-            state: State {
-                db,
-                vault,
-                clock,
-                entropy,
-                planner: Arc::new(Plans(Arc::clone(&protocols))),
-                protocols,
-                config: Arc::new(config),
-            },
+            state,
             document: Bytes::from(document),
             older_document: Arc::default(),
             pages: pages::all(""),
@@ -150,6 +155,7 @@ impl Server {
         parts.insert(web::Data::new(Arc::clone(&self.tokens)));
         parts.insert(web::Data::new(self.passwords.clone()));
         parts.insert(web::Data::new(self.directory.clone()));
+        parts.insert(web::Data::new(self.streams.clone()));
         request.add_data_container(Rc::new(parts));
     }
 
@@ -185,6 +191,7 @@ impl Server {
                 .app_data(web::Data::new(Arc::clone(&server.tokens)))
                 .app_data(web::Data::new(server.passwords.clone()))
                 .app_data(web::Data::new(server.directory.clone()))
+                .app_data(web::Data::new(server.streams.clone()))
                 .app_data(web::Data::new(metrics.clone()))
                 .configure(|config| mount(&mut Operations::served(config)));
             let settings = server.http.clone();
@@ -245,6 +252,11 @@ impl Server {
     /// Starts the background work on the runtime of the caller.
     pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
         jobs::start(self.state.clone(), tasks(channel))
+    }
+
+    /// Ends the streams, so that a stop that waits for requests does not wait for them.
+    pub fn end_streams(&self) {
+        self.streams.close();
     }
 
     /// Finishes the waiting units and closes the databases. Blocks.

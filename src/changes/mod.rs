@@ -18,6 +18,6 @@ mod store;
 pub use model::{Bytes, Change, Entity, FeedsPlan, Numbered, Op, Recorded};
 pub use planner::{PlanRequest, Planner};
 pub use store::{
-    head, insert, last_numbers, last_versions, list_by, list_made_versions, list_numbered, list_of, list_since,
-    number_of, take, was_replaced_since,
+    announce, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions, list_numbered, list_of,
+    list_since, number_of, take, was_replaced_since,
 };

@@ -1,6 +1,6 @@
 //! The head row of a patient and the change rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::backend::Backend;
 use diesel::prelude::*;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::model::{Bytes, Change, Entity, Numbered, Op, Recorded};
 use crate::db::schema::{changes, patient_heads};
-use crate::db::{At, Both, Tx, Uid};
+use crate::db::{At, Both, Signal, Topic, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
@@ -28,7 +28,16 @@ pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -
     let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
     let row: Option<(i64, i64, i64)> = Both(Take { patient, count, bytes }).get_result(tx.conn()).optional()?;
     let (last, text, comments) = row.ok_or(Error::NotFound)?;
+    if count > 0 {
+        announce(tx, patient);
+    }
     Ok((last - count + 1, Bytes { text, comments }))
+}
+
+/// Tells listeners after the commit that the patient's number of changes has grown. A statement other than [`take`] that
+/// takes a number is followed by this.
+pub fn announce(tx: &mut Tx<'_>, patient: Id<Patient>) {
+    tx.signal(Signal { topic: Topic::Patient, id: patient.uuid() });
 }
 
 /// The update that takes numbers, as literal SQL, because diesel prepares an update anew for every run.
@@ -116,6 +125,20 @@ pub fn list_by(
 pub fn head(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<i64> {
     let own = patient_heads::table.filter(patient_heads::patient_id.eq(patient));
     own.select(patient_heads::change_seq).first(tx.conn()).optional()?.ok_or(Error::NotFound)
+}
+
+/// Reads the numbers of the last changes of some patients.
+///
+/// Spans patients: for streams, which learn from a number only that it has grown.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn heads(tx: &mut Tx<'_>, patients: &[Id<Patient>]) -> Result<HashMap<Id<Patient>, i64>> {
+    let some = patient_heads::table.filter(patient_heads::patient_id.eq_any(patients.iter().copied()));
+    let rows: Vec<(Id<Patient>, i64)> =
+        some.select((patient_heads::patient_id, patient_heads::change_seq)).load(tx.conn())?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Lists the changes of a patient with numbers in `(after, until]`, by number, at most `limit`.

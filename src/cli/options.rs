@@ -72,6 +72,9 @@ pub(super) struct Options {
     /// The most megabytes of what a patient writes, 1 to 1000000; comments about it may be as many.
     #[arg(long, env = "AFTERGLOW_TEXT_MB_PER_PATIENT", default_value_t = 256, global = true)]
     text_mb_per_patient: u32,
+    /// The most streams that tell apps of changes, open at once in this process, 1 to 1000000.
+    #[arg(long, env = "AFTERGLOW_MOST_STREAMS", default_value_t = 5000, global = true)]
+    most_streams: usize,
     /// The format of the log.
     #[arg(long, env = "AFTERGLOW_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
     pub(super) log_format: LogFormat,
@@ -149,6 +152,7 @@ impl Options {
         config.database_plaintext = self.database_plaintext;
         config.text_bytes_of_patient = u64::from(self.text_mb_per_patient) * 1024 * 1024;
         config.zoneinfo.clone_from(&self.zoneinfo);
+        config.streams.most = self.most_streams;
         let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS);
         let workers = self.workers.unwrap_or_else(cores);
         if !(1..=MOST_WORKERS).contains(&workers) {
@@ -156,6 +160,9 @@ impl Options {
         }
         if !(1..=1_000_000).contains(&self.text_mb_per_patient) {
             faults.push("the text of a patient (--text-mb-per-patient) is 1 to 1000000 MB".to_owned());
+        }
+        if !(1..=1_000_000).contains(&self.most_streams) {
+            faults.push("the streams (--most-streams) are 1 to 1000000".to_owned());
         }
         if let Err(fault) = log::check(&self.log) {
             faults.push(format!("the filter of the log (--log) is a level, or targets with levels: {fault}"));

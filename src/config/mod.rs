@@ -7,6 +7,7 @@ mod places;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use listen::{Listen, url_at};
 pub use places::beside;
@@ -52,8 +53,37 @@ pub struct Config {
     pub metrics_apart: bool,
     /// The folder of the time zones, when they are not those of the binary.
     pub zoneinfo: Option<PathBuf>,
+    /// The streams that tell apps of changes.
+    pub streams: StreamSettings,
     /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
+}
+
+/// The settings of the streams of a process. Only the number is the operator's; tests change the times.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamSettings {
+    /// The most that are open at once.
+    pub most: usize,
+    /// The time between two comment lines of a stream, and between two looks at what may have changed.
+    pub heartbeat: Duration,
+    /// The least time between two events of a stream.
+    pub gap: Duration,
+    /// The time after which a stream ends.
+    pub lifetime: Duration,
+    /// Whether signals wake the streams. Without them they notice everything with the next heartbeat.
+    pub signals: bool,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            most: 5000,
+            heartbeat: Duration::from_secs(25),
+            gap: Duration::from_secs(1),
+            lifetime: Duration::from_secs(3600),
+            signals: true,
+        }
+    }
 }
 
 impl std::fmt::Debug for Config {
@@ -93,6 +123,7 @@ impl Config {
             database_plaintext: false,
             metrics_apart: false,
             zoneinfo: None,
+            streams: StreamSettings::default(),
             passphrase_cost: PASSPHRASE_COST,
         }
     }

@@ -20,13 +20,15 @@ mod postgres_url;
 mod queue;
 mod row_key;
 pub mod schema;
+mod signal_exchange;
+mod signals;
 mod sqlite;
 mod types;
 mod unit;
 pub mod values;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,7 @@ pub use memory::Memory;
 pub use peek::peek;
 pub use postgres_url::PostgresUrl;
 pub use row_key::RowKey;
+pub use signals::{Listener, Signal, Signals, Topic};
 pub use types::{At, TimestampTz, Uid};
 pub use unit::Tx;
 
@@ -57,6 +60,7 @@ pub struct Db {
     threads: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
     backend: Arc<Backend>,
     row_key: Option<Arc<RowKey>>,
+    signals: Arc<Signals>,
 }
 
 impl std::fmt::Debug for Db {
@@ -93,7 +97,7 @@ impl Db {
             }
         };
         let threads = Arc::new(std::sync::Mutex::new(threads));
-        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key: None })
+        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key: None, signals: Arc::default() })
     }
 
     /// Gives the units of this handle the key of the rows that decide who gets in. Without it they can neither be read
@@ -101,6 +105,24 @@ impl Db {
     #[must_use]
     pub fn with_row_key(self, key: RowKey) -> Self {
         Self { row_key: Some(Arc::new(key)), ..self }
+    }
+
+    /// Exchanges signals with the other processes on the database; on SQLite there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] when a thread cannot be started.
+    pub fn share_signals(&self) -> Result<()> {
+        if let Backend::Postgres(url) = self.backend() {
+            let thread = signal_exchange::start(Arc::clone(&self.signals), url.clone())?;
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(())
+    }
+
+    /// Returns the signals of this process.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
     }
 
     /// Returns the database that this handle is for.
@@ -158,7 +180,7 @@ impl Db {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let unit = Unit::new(f, reply, self.row_key.clone());
+        let unit = Unit::new(f, reply, (self.row_key.clone(), Arc::clone(&self.signals)));
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
         answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
     }
@@ -167,6 +189,7 @@ impl Db {
     pub fn close(&self) {
         self.writes.close();
         self.reads.close();
+        self.signals.close();
         let threads = self.threads.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default();
         let served = !threads.is_empty();
         for thread in threads {

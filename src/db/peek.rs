@@ -48,7 +48,7 @@ pub fn peek<T>(backend: &Backend, table: &str, read: impl FnOnce(&mut Tx<'_>) ->
         if !found.found {
             return Ok(None);
         }
-        read(&mut Tx::new(&mut conn, None)).map(Some)
+        read(&mut Tx::new(&mut conn, Default::default())).map(Some)
     };
     look().map_err(named)
 }

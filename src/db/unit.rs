@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::AnyConnection;
 use super::row_key::RowKey;
+use super::signals::{Signal, Signals};
 use crate::kernel::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -17,7 +18,11 @@ pub struct Tx<'c> {
     conn: &'c mut AnyConnection,
     hooks: Vec<Hook>,
     row_key: Option<Arc<RowKey>>,
+    signals: Arc<Signals>,
 }
+
+/// What the units of a database are given.
+pub(super) type Parts = (Option<Arc<RowKey>>, Arc<Signals>);
 
 impl std::fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -26,8 +31,8 @@ impl std::fmt::Debug for Tx<'_> {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c mut AnyConnection, row_key: Option<Arc<RowKey>>) -> Self {
-        Self { conn, hooks: Vec::new(), row_key }
+    pub(super) fn new(conn: &'c mut AnyConnection, (row_key, signals): Parts) -> Self {
+        Self { conn, hooks: Vec::new(), row_key, signals }
     }
 
     pub(super) fn row_key(&self) -> Option<&RowKey> {
@@ -69,6 +74,12 @@ impl<'c> Tx<'c> {
     pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.hooks.push(Box::new(hook));
     }
+
+    /// Tells the listeners, of this process and of others, once the unit is durable.
+    pub fn signal(&mut self, signal: Signal) {
+        let signals = Arc::clone(&self.signals);
+        self.after_commit(move || signals.tell(signal));
+    }
 }
 
 /// A unit as the database threads run it.
@@ -83,7 +94,7 @@ pub(super) struct Unit<T, F> {
     f: F,
     kept: Option<(T, Vec<Hook>)>,
     reply: oneshot::Sender<Result<T>>,
-    row_key: Option<Arc<RowKey>>,
+    parts: Parts,
 }
 
 impl<T, F> Unit<T, F>
@@ -91,8 +102,8 @@ where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
 {
-    pub(super) fn new(f: F, reply: oneshot::Sender<Result<T>>, row_key: Option<Arc<RowKey>>) -> Self {
-        Self { f, kept: None, reply, row_key }
+    pub(super) fn new(f: F, reply: oneshot::Sender<Result<T>>, parts: Parts) -> Self {
+        Self { f, kept: None, reply, parts }
     }
 }
 
@@ -104,7 +115,7 @@ where
     fn run(&mut self, conn: &mut AnyConnection) -> Result<()> {
         self.kept = None;
         let f = &mut self.f;
-        let mut tx = Tx::new(conn, self.row_key.clone());
+        let mut tx = Tx::new(conn, self.parts.clone());
         let value = catch_unwind(AssertUnwindSafe(|| f(&mut tx)))
             .unwrap_or_else(|_payload| Err(Error::internal("a unit of work panicked")))?;
         self.kept = Some((value, tx.hooks));

@@ -10,11 +10,11 @@ use crate::kernel::origin;
 /// The response headers that a page may read.
 pub const EXPOSED: &str = "ETag, Location, Link, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, \
                            Idempotent-Replayed, Preference-Applied, Deprecation, Sunset, Allow, WWW-Authenticate, \
-                           Content-Language, Traceparent";
+                           Content-Language, Traceparent, X-Accel-Buffering";
 
 /// The request headers that a page may send.
 pub const ACCEPTED: &str = "Authorization, Content-Type, Accept, Accept-Language, If-Match, If-None-Match, \
-                            Idempotency-Key, Prefer, X-Request-Id, Traceparent";
+                            Idempotency-Key, Last-Event-ID, Prefer, X-Request-Id, Traceparent";
 
 /// The origins whose pages may talk to this server.
 #[derive(Clone, Debug, Default)]

@@ -92,6 +92,11 @@ impl<K: AccountPolicy> Claimed<K> {
         self.account
     }
 
+    /// Returns the session of the token.
+    pub fn session(&self) -> Id<Session> {
+        self.session
+    }
+
     /// The instant at which the request arrived: read once, before the queue.
     pub fn now(&self) -> Timestamp {
         self.now

@@ -1,11 +1,13 @@
 //! Accounts, sessions and refresh tokens.
 
+use std::collections::HashSet;
+
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::db::authentic::checked;
 use crate::db::schema::{account_heads, accounts, log_in_failures, refresh_tokens, sessions};
-use crate::db::{At, Both, Stored, Tx, columns};
+use crate::db::{At, Both, Signal, Stored, Topic, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::{authentic, locked};
@@ -94,6 +96,25 @@ pub(super) fn find_live(tx: &mut Tx<'_>, session: Id<Session>) -> Result<Option<
     .optional()?;
     let Some((session, account)) = found else { return Ok(None) };
     Ok(session.checked(tx)?.zip(account.checked(tx)?))
+}
+
+/// Returns those of some sessions that are live at `now`.
+///
+/// Spans accounts: for streams, which end with their session.
+pub fn live_sessions(tx: &mut Tx<'_>, ids: &[Id<Session>], now: Timestamp) -> Result<HashSet<Id<Session>>> {
+    let rows: Vec<(Stored<SessionRow>, Stored<AccountRow>)> = Both(
+        sessions::table
+            .inner_join(accounts::table.on(accounts::id.eq(sessions::account_id)))
+            .filter(sessions::id.eq_any(ids.to_vec()))
+            .select((columns::<Stored<SessionRow>>(), columns::<Stored<AccountRow>>())),
+    )
+    .load(tx.conn())?;
+    let mut live = HashSet::new();
+    for (session, account) in rows {
+        let found = session.checked(tx)?.zip(account.checked(tx)?);
+        live.extend(found.filter(|(session, account)| !session.over(account, now)).map(|(session, _)| session.id));
+    }
+    Ok(live)
 }
 
 /// Finds an account.
@@ -214,9 +235,12 @@ pub(super) fn insert_session(tx: &mut Tx<'_>, row: &SessionRow) -> Result<()> {
     Ok(())
 }
 
-/// Stores a changed session, which is held.
+/// Stores a changed session, which is held. Listeners hear of its end after the commit.
 pub(super) fn update_session(tx: &mut Tx<'_>, row: &SessionRow) -> Result<()> {
     diesel::update(sessions::table.filter(sessions::id.eq(row.id))).set(row.signed(tx)?).execute(tx.conn())?;
+    if row.revoked_at.is_some() {
+        tx.signal(Signal { topic: Topic::Session, id: row.id.uuid() });
+    }
     Ok(())
 }
 

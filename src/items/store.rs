@@ -11,7 +11,7 @@ use self::create::Create;
 use self::table::{Columns, ItemTable};
 use super::model::{ItemKind, ItemRow, Part};
 use crate::care::{Access, Write};
-use crate::changes::{Bytes, Change, FeedsPlan};
+use crate::changes::{self, Bytes, Change, FeedsPlan};
 use crate::db::schema::revisions;
 use crate::db::{AnyConnection, Both, Tx};
 use crate::kernel::id::Any;
@@ -31,6 +31,7 @@ pub(super) fn create<K: ItemKind, T: ItemTable>(
         let create = Create::<K, T>::new(access, row, columns, &change);
         let (number, created, text, comments): (i64, bool, i64, i64) = create.get_result(conn)?;
         access.locked(number, created, Bytes { text, comments });
+        changes::announce(tx, access.patient());
         created
     } else {
         access.lock(tx)?;

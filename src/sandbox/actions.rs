@@ -119,6 +119,7 @@ impl Sandbox {
             let installation = Box::pin(Installation::filled(self.config.clone(), self.start, *resets)).await?;
             let fresh = Present { installation: Arc::clone(&installation), faults: Faults::default() };
             let before = std::mem::replace(&mut *self.present(), fresh);
+            before.installation.server.end_streams();
             drop(before);
             Ok(installation)
         });

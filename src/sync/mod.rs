@@ -19,6 +19,8 @@
 //! known again by its id. Merge (`merge`, `words`) makes a content of what was, what the data have and what was
 //! written; the use cases of [`crate::items`] and [`crate::prompts`] store it.
 //!
+//! An app that is connected learns from a stream of events (`live`) that there is something to pull, and nothing else.
+//!
 //! What an app needs besides to show prompts and exercises without a network is the `bundle`, the same for everybody.
 //!
 //! Sync is another door to the same data: it adds no second way to write anything.
@@ -32,6 +34,7 @@ pub mod item;
 mod infusions;
 mod integrity;
 mod kinds;
+mod live;
 mod merge;
 pub mod model;
 mod mutation;
@@ -46,4 +49,5 @@ mod store;
 mod words;
 mod versions;
 
+pub use live::Streams;
 pub use routes::{configure, configure_patient};

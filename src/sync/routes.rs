@@ -3,6 +3,7 @@
 mod bundle;
 mod integrity;
 mod push;
+mod stream;
 
 use actix_web::get;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ const ACT: &str = "pull_changes";
 
 /// Registers the operations below `/v1`.
 pub fn configure(config: &mut Operations<'_, '_>) {
-    config.service(bundle::get_bundle);
+    config.service(bundle::get_bundle).service(stream::stream_changes);
 }
 
 /// Registers the operations below `/v1/patients/{patient_id}`.

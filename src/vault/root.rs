@@ -86,6 +86,8 @@ labels! {
     Installation installation "installation",
     /// The fingerprint of a mutation that a phone sent, and the id of the copy that it makes.
     Sync sync "sync",
+    /// The `id:` of an event of a stream.
+    Stream stream "stream",
 }
 
 /// The keys of the server itself.

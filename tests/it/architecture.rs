@@ -131,6 +131,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/item/", "model"),
     ("sync/integrity.rs", "actions"),
     ("sync/kinds.rs", "actions"),
+    ("sync/live.rs", "actions"),
     ("sync/merge.rs", "model"),
     ("sync/mutation.rs", "model"),
     ("sync/outcome.rs", "actions"),

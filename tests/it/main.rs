@@ -91,6 +91,7 @@ mod shared_ids;
 mod sharing;
 mod statements;
 mod story;
+mod stream;
 mod tables;
 mod tasks;
 mod time_zones;

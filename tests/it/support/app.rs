@@ -261,11 +261,23 @@ impl Call {
         self.transmit().await
     }
 
+    /// Sends it, and returns the response before its body.
+    pub async fn begin(mut self) -> reqwest::Response {
+        if let Some(session) = self.session.take() {
+            let token = session.access(&self.app).await;
+            self = self.bearer(&token);
+        }
+        self.request.send().await.unwrap()
+    }
+
     /// [`Call::send`] with the tokens that are there, also if they have expired.
     pub async fn transmit(self) -> Answer {
-        let response = self.request.send().await.unwrap();
+        let mut response = self.request.send().await.unwrap();
         let (status, headers) = (response.status(), contract::headers(&response));
-        let bytes = unpacked(&headers, response.bytes().await.unwrap().to_vec());
+        let endless = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        // Of a body without an end, the beginning.
+        let body = if endless { response.chunk().await.unwrap().unwrap() } else { response.bytes().await.unwrap() };
+        let bytes = unpacked(&headers, body.to_vec());
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         contract::check(&self.method, &self.path, status, &headers, &bytes);
         Answer { status, headers, body, bytes, said: format!("{} {}", self.method, self.path) }

@@ -97,6 +97,11 @@ impl Database {
         Self { backend, folder, server: None }
     }
 
+    /// The same database, for another server beside the one that has it.
+    pub fn shared(&self) -> Self {
+        Self { backend: self.backend.clone(), folder: tempfile::tempdir().unwrap(), server: None }
+    }
+
     /// Everything of this one; what is left has nothing to clean up.
     pub fn take(&mut self) -> Self {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());

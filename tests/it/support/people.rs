@@ -92,6 +92,23 @@ impl Person {
         }
     }
 
+    /// The same person on another device, which has these tokens.
+    pub fn with_session(&self, access: &str, refresh: &str) -> Self {
+        let expires_at = self.app.now() + afterglow::identity::ACCESS_TOKEN_LIFETIME;
+        let tokens = Tokens { access: access.to_owned(), refresh: refresh.to_owned(), expires_at };
+        Self { session: Arc::new(Session(tokio::sync::Mutex::new(tokens))), ..self.clone() }
+    }
+
+    /// An access token.
+    pub async fn token(&self) -> String {
+        self.session.access(&self.app).await
+    }
+
+    /// The refresh token.
+    pub async fn refresh_token(&self) -> String {
+        self.session.0.lock().await.refresh.clone()
+    }
+
     /// Who this is, without the server.
     pub fn absent(self) -> Absent {
         Absent { name: self.name, account: self.account, patient: self.patient, session: self.session }
