@@ -38,8 +38,8 @@ use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
-use crate::sync;
 use crate::vault::Vault;
+use crate::{feed, sync};
 
 /// A server that is ready to listen.
 #[derive(Clone)]
@@ -101,7 +101,9 @@ impl Server {
         if !added.is_empty() {
             tracing::info!(count = added.len(), "migrations applied");
         }
-        let db = Db::open(config.database.clone())?.with_row_key(vault.row_key());
+        let db = Db::open(config.database.clone())?
+            .with_row_key(vault.row_key())
+            .with_last_step(Arc::new(feed::Step::new(vault.clone())));
         vault.bind(&db).await?;
         sync::epoch::begin(&db, &entropy).await?;
         let limits = Limits::new(LimitSettings {

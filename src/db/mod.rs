@@ -40,7 +40,7 @@ pub use peek::peek;
 pub use postgres_url::PostgresUrl;
 pub use row_key::RowKey;
 pub use types::{At, TimestampTz, Uid};
-pub use unit::Tx;
+pub use unit::{LastStep, Note, Tx};
 
 use crate::kernel::{Error, Result};
 use queue::{Lane, Queue};
@@ -57,6 +57,7 @@ pub struct Db {
     threads: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
     backend: Arc<Backend>,
     row_key: Option<Arc<RowKey>>,
+    last: Option<Arc<dyn LastStep>>,
 }
 
 impl std::fmt::Debug for Db {
@@ -93,7 +94,7 @@ impl Db {
             }
         };
         let threads = Arc::new(std::sync::Mutex::new(threads));
-        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key: None })
+        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key: None, last: None })
     }
 
     /// Gives the units of this handle the key of the rows that decide who gets in. Without it they can neither be read
@@ -101,6 +102,12 @@ impl Db {
     #[must_use]
     pub fn with_row_key(self, key: RowKey) -> Self {
         Self { row_key: Some(Arc::new(key)), ..self }
+    }
+
+    /// Gives the units of this handle their last step. Without it a unit that notes something for it fails.
+    #[must_use]
+    pub fn with_last_step(self, last: Arc<dyn LastStep>) -> Self {
+        Self { last: Some(last), ..self }
     }
 
     /// Returns the database that this handle is for.
@@ -158,7 +165,7 @@ impl Db {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let unit = Unit::new(f, reply, self.row_key.clone());
+        let unit = Unit::new(f, reply, (self.row_key.clone(), self.last.clone()));
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
         answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
     }

@@ -24,10 +24,12 @@ pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedI
             next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
             continue;
         }
+        let before = stored.doc.clone();
         stored.doc = stored.doc.provisional();
         stored.version += 1;
         course::update_infusion(tx, access, stored.id, &stored.doc, stored.version)?;
-        access.record_of_server(tx, Change::new(Entity::Infusion, stored.id, stored.version, Op::Update))?;
+        let change = Change::new(Entity::Infusion, stored.id, stored.version, Op::Update);
+        access.record_of_server(tx, change.moving(stored.doc.moves_phases(Some(&before))))?;
     }
     Ok((found, next))
 }

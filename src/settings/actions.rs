@@ -1,6 +1,8 @@
 //! The actions on a patient's settings and on their therapists' changes of the protocol. The plan follows at the end of
 //! the unit.
 
+use jiff::Timestamp;
+
 use super::model::Settings;
 use super::overrides::tag;
 use super::store::{find_settings, open_or_default, open_settings, update_settings};
@@ -10,7 +12,7 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::Result;
-use crate::planning::Override;
+use crate::planning::{Override, ZoneSince};
 
 /// Reads the patient's settings with their version, opened in the unit, for planning and for checks. A patient without
 /// settings lives in UTC.
@@ -49,8 +51,19 @@ pub fn patch_settings(
         return Ok((before, version));
     }
     when.require(&EntityTag::version(version))?;
-    update(tx, access, &after, version + 1)?;
+    let zones = (before.zones.as_slice(), after.zones.as_slice());
+    update(tx, access, &after, (version + 1, zones_differ_from(zones)))?;
     Ok((after, version + 1))
+}
+
+/// Returns the instant from which on two histories of zones differ.
+fn zones_differ_from((before, after): (&[ZoneSince], &[ZoneSince])) -> Option<Timestamp> {
+    let same = before.iter().zip(after).take_while(|(one, other)| one == other).count();
+    if same == 0 {
+        // The first zone is also that of what happened before.
+        return Some(Timestamp::MIN);
+    }
+    before.iter().skip(same).chain(after.iter().skip(same)).map(|since| since.from).min()
 }
 
 /// Replaces the therapists' changes of the protocol for this patient, and returns the settings with them.
@@ -70,12 +83,18 @@ pub fn put_overrides(
         when.require(&tag(&settings))?;
         list.clone_into(&mut settings.overrides);
         settings.overrides_version += 1;
-        update(tx, access, &settings, version + 1)?;
+        update(tx, access, &settings, (version + 1, None))?;
     }
     Ok(Outcome::ok(access.patient(), settings))
 }
 
-fn update(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Settings, version: i64) -> Result<()> {
+/// Stores a version of the settings. `moves_from` is the instant from which on the zones are others.
+fn update(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    settings: &Settings,
+    (version, moves_from): (i64, Option<Timestamp>),
+) -> Result<()> {
     update_settings(tx, access, settings, version)?;
-    access.record(tx, Change::new(Entity::Settings, access.patient(), version, Op::Update))
+    access.record(tx, Change::new(Entity::Settings, access.patient(), version, Op::Update).moving(moves_from))
 }

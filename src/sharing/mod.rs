@@ -7,4 +7,4 @@
 pub mod actions;
 mod routes;
 
-pub use routes::{GrantReader, GrantRule, GrantTarget, configure_patient, target_and_rule};
+pub use routes::{GrantReader, GrantRule, GrantTarget, GrantView, configure_patient, target_and_rule};

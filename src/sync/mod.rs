@@ -19,6 +19,9 @@
 //! known again by its id. Merge (`merge`, `words`) makes a content of what was, what the data have and what was
 //! written; the use cases of [`crate::items`] and [`crate::prompts`] store it.
 //!
+//! A therapist's app pulls what its user may see of all patients (`GET /v1/me/feed/changes`): `feed` reads the page,
+//! and [`crate::feed`] keeps the rows.
+//!
 //! What an app needs besides to show prompts and exercises without a network is the `bundle`, the same for everybody.
 //!
 //! Sync is another door to the same data: it adds no second way to write anything.
@@ -26,6 +29,7 @@
 mod bundle;
 pub mod clearing;
 pub mod epoch;
+mod feed;
 pub mod item;
 mod integrity;
 mod kinds;
