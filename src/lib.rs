@@ -30,6 +30,7 @@
 //! | [`exercises`] | the library, responses to its exercises, assignments | decide on access, plan |
 //! | [`journal`] | entries: sections, revisions, search, comments | decide on access |
 //! | [`sharing`] | making, listing and ending grants | decide on the reach of a grant |
+//! | [`feed`] | what has changed for each therapist: the last step of every unit | know content |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
 //! | [`sync`] | what a phone holds: its pull, its push of what was written offline, the comparison of both; the bundle of texts for an app without a network | add a second way to write |
@@ -119,6 +120,7 @@ pub mod items;
 pub mod exercises;
 pub mod journal;
 pub mod sharing;
+pub mod feed;
 pub mod schedule;
 pub mod delivery;
 pub mod sync;

@@ -38,8 +38,9 @@ use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
-use crate::sync::{self, Streams};
+use crate::sync::Streams;
 use crate::vault::Vault;
+use crate::{feed, sync};
 
 /// A server that is ready to listen.
 #[derive(Clone)]
@@ -103,7 +104,9 @@ impl Server {
         if !added.is_empty() {
             tracing::info!(count = added.len(), "migrations applied");
         }
-        let db = Db::open(config.database.clone())?.with_row_key(vault.row_key());
+        let db = Db::open(config.database.clone())?
+            .with_row_key(vault.row_key())
+            .with_last_step(Arc::new(feed::Step::new(vault.clone())));
         vault.bind(&db).await?;
         sync::epoch::begin(&db, &entropy).await?;
         db.share_signals()?;

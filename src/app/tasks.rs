@@ -8,7 +8,7 @@ use crate::kernel::Result;
 use crate::schedule::horizon::Horizon;
 use crate::state::State;
 use crate::tasks::Tasks;
-use crate::{audit, care, exercises, idempotency, identity, journal, sync};
+use crate::{audit, care, exercises, feed, idempotency, identity, journal, sync};
 
 /// Returns the tasks of a server that delivers by `channel`, in the order in which a round does them.
 pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
@@ -16,6 +16,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(MarkDue { channel: channel.name() }),
         Box::new(Deliver(channel)),
         Box::new(Horizon),
+        Box::new(care::grants::EndExpired),
         Box::new(care::TellPatients),
         Box::new(audit::Anchoring),
         Box::new(idempotency::clearing::TASK),
@@ -25,6 +26,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(journal::purge::TASK),
         Box::new(exercises::purge::TASK),
         Box::new(sync::clearing::TASK),
+        Box::new(feed::clearing::TASK),
     ]
 }
 

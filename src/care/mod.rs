@@ -9,6 +9,8 @@
 //! capabilities of a clinic's members ([`members`]): `record` opens infusions, of which a task tells the patients; what
 //! a patient writes needs a link and grants.
 //!
+//! A therapist's feed reads several patients in one unit: [`reading`].
+//!
 //! Staff who are shown a patient's name in a list leave a row in that patient's access log: [`roster`], [`links`].
 //!
 //! Queries here that span patients: the roster, by therapist (index `care_links_therapist`) or by clinic (index
@@ -23,6 +25,7 @@ pub mod members;
 pub mod model;
 pub mod people;
 mod policy;
+pub mod reading;
 pub mod roster;
 pub mod routes;
 pub mod store;

@@ -7,6 +7,9 @@
 //! Each kind of thing defines whether its changes feed the plan of prompts ([`FeedsPlan`]). The server's [`Planner`]
 //! makes the plan again once, as the last step of the unit that changed something.
 //!
+//! Each kind also defines how therapists learn of its changes ([`ReaderView`]). What is recorded is noted for the last
+//! step of the unit, which tells them ([`ForReaders`]).
+//!
 //! The head also counts the sealed bytes of what was written ([`Bytes`]), so that a quota costs no statement.
 //!
 //! Taking the number is the **first** write on a patient's data in a unit, because it serialises writers.
@@ -15,9 +18,9 @@ mod model;
 mod planner;
 mod store;
 
-pub use model::{Bytes, Change, Entity, FeedsPlan, Numbered, Op, Recorded};
+pub use model::{Bytes, Change, Entity, FeedsPlan, ForReaders, Numbered, Op, Part, ReaderEvent, ReaderView, Recorded};
 pub use planner::{PlanRequest, Planner};
 pub use store::{
     announce, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions, list_numbered, list_of,
-    list_since, number_of, take, was_replaced_since,
+    list_since, note_opened, number_of, take, was_replaced_since,
 };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::kernel::id::{Account, Any, Session};
+use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 
 /// The kind of thing that changed. The numbers are stored: never reuse one.
@@ -82,6 +82,9 @@ impl Entity {
         }
     }
 
+    /// The kinds of which grants open sections.
+    pub const GRANTED: [Self; 2] = [Self::Entry, Self::Response];
+
     /// Whether changes of this kind feed the plan. A new kind does not compile without an answer here.
     pub const fn feeds_plan(self) -> FeedsPlan {
         match self {
@@ -96,6 +99,18 @@ impl Entity {
             // Most entries change no fact of the plan, and they are written most often.
             Self::Entry => FeedsPlan::Perhaps,
             Self::Comment | Self::Extension(_) => FeedsPlan::Never,
+        }
+    }
+
+    /// The way in which therapists learn of things of this kind. A new kind does not compile without an answer here.
+    pub const fn reader_view(self) -> ReaderView {
+        match self {
+            Self::Entry | Self::Response => ReaderView::Granted,
+            Self::Grant | Self::Comment | Self::Assignment => ReaderView::OfLink,
+            Self::Infusion => ReaderView::Whole,
+            Self::CareLink => ReaderView::Link,
+            // Of prompts a therapist sees the numbers of the last days, if the patient shares them.
+            Self::Prompt | Self::Settings | Self::Pause | Self::Extension(_) => ReaderView::Never,
         }
     }
 }
@@ -151,6 +166,31 @@ impl Op {
     }
 }
 
+/// The way in which therapists learn of the things of a kind, in their feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderView {
+    /// They never do.
+    Never,
+    /// They see the sections that a grant opens to them.
+    Granted,
+    /// They see those of their own care link.
+    OfLink,
+    /// Whoever has an active care link sees all of them.
+    Whole,
+    /// It is a care link: with it they begin and cease to see the patient.
+    Link,
+}
+
+/// The part of a thing that a change concerns, as far as readers see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    All,
+    /// These sections, by their bits in grants, and nothing else.
+    Sections(i32),
+}
+
 /// One change of one thing.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
@@ -162,13 +202,49 @@ pub struct Change {
     pub version: i64,
     /// The event.
     pub op: Op,
+    /// The part of it that changed, as far as readers see it.
+    pub part: Part,
+    /// The instant from which on the dates or phases of what happened may have changed with it.
+    pub moves_from: Option<Timestamp>,
 }
 
 impl Change {
     /// Makes a change that brought `id` to `version`.
     pub const fn new<K>(entity: Entity, id: Id<K>, version: i64, op: Op) -> Self {
-        Self { entity, id: id.uuid(), version, op }
+        Self { entity, id: id.uuid(), version, op, part: Part::All, moves_from: None }
     }
+
+    /// Restricts what readers see of it to the sections with these bits.
+    #[must_use]
+    pub const fn of_sections(self, bits: i32) -> Self {
+        Self { part: Part::Sections(bits), ..self }
+    }
+
+    /// Says that the dates or phases of what happened at `from` or later may have changed with it.
+    #[must_use]
+    pub const fn moving(self, from: Option<Timestamp>) -> Self {
+        Self { moves_from: from, ..self }
+    }
+}
+
+/// A note for the last step of a unit, which tells readers of it: what has changed for them.
+#[derive(Clone, Debug)]
+pub struct ForReaders {
+    /// The patient.
+    pub patient: Id<Patient>,
+    /// The start of the unit.
+    pub now: Timestamp,
+    /// What has changed.
+    pub event: ReaderEvent,
+}
+
+/// What has changed for readers.
+#[derive(Clone, Debug)]
+pub enum ReaderEvent {
+    /// A thing.
+    Changed(Change),
+    /// What is open to them of these items, entries and responses.
+    Opened(Vec<Id<Any>>),
 }
 
 /// A stored change.

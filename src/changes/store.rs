@@ -9,7 +9,7 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
-use super::model::{Bytes, Change, Entity, Numbered, Op, Recorded};
+use super::model::{Bytes, Change, Entity, ForReaders, Numbered, Op, ReaderEvent, ReaderView, Recorded};
 use crate::db::schema::{changes, patient_heads};
 use crate::db::{At, Both, Signal, Topic, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
@@ -72,7 +72,7 @@ impl Query for Take {
 }
 impl<C: Connection> RunQueryDsl<C> for Take {}
 
-/// Inserts `list` under the numbers from `first` on.
+/// Inserts `list` under the numbers from `first` on, and notes for the last step of the unit what readers may see of it.
 pub fn insert(
     tx: &mut Tx<'_>,
     patient: Id<Patient>,
@@ -94,8 +94,21 @@ pub fn insert(
             changes::at.eq(At(now)),
         )))
         .execute(tx.conn())?;
+        // Nobody has seen a new item. If a grant opens it at once, that is noted.
+        let unseen = change.entity.reader_view() == ReaderView::Granted && change.op == Op::Create;
+        let concerns = change.entity.reader_view() != ReaderView::Never || change.moves_from.is_some();
+        if concerns && !unseen {
+            tx.note(ForReaders { patient, now, event: ReaderEvent::Changed(*change) });
+        }
     }
     Ok(())
+}
+
+/// Notes for the last step of the unit that other things are open of these items, to whomever.
+pub fn note_opened(tx: &mut Tx<'_>, patient: Id<Patient>, now: Timestamp, items: Vec<Id<Any>>) {
+    if !items.is_empty() {
+        tx.note(ForReaders { patient, now, event: ReaderEvent::Opened(items) });
+    }
 }
 
 /// Lists the instants of the changes of a patient that `actor` made since `since`, newest first: at most `limit`.

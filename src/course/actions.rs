@@ -55,10 +55,12 @@ fn join(
     };
     let said = found.doc.source == Source::Patient;
     facts.reported = if said { Some(found.doc.report()) } else { found.doc.reported };
+    let before = found.doc.clone();
     let taken = of_clinic(access, found.doc.clone());
     let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..taken };
     store::update_infusion(tx, access, &found, &joined)?;
-    Ok(Change::new(Entity::Infusion, report, found.version + 1, Op::Update))
+    let change = Change::new(Entity::Infusion, report, found.version + 1, Op::Update);
+    Ok(change.moving(joined.moves_phases(Some(&before))))
 }
 
 /// Returns the report whose place the record `id` is to take, unless it has done so already.
@@ -125,7 +127,7 @@ fn create(
     let joined = draft.same_as.map(|report| join(tx, access, id, report, &mut facts)).transpose()?;
     refuse_overlap(tx, access, id, &facts)?;
     store::insert_infusion(tx, access, id, &facts)?;
-    access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create))?;
+    access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create).moving(facts.moves_phases(None)))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
     Ok(Outcome::new(RecordedOutcome::created(id.uuid()), None))
 }
@@ -187,7 +189,8 @@ fn store_change(
     refuse_overlap(tx, access, current.id, next)?;
     let version = current.version + 1;
     store::update_infusion(tx, access, current, next)?;
-    access.record(tx, Change::new(Entity::Infusion, current.id, version, Op::Update))?;
+    let change = Change::new(Entity::Infusion, current.id, version, Op::Update);
+    access.record(tx, change.moving(next.moves_phases(Some(&current.doc))))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
     Ok(Outcome::new(RecordedOutcome::ok(current.id.uuid()), None))
 }

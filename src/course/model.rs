@@ -264,6 +264,18 @@ impl InfusionFacts {
         Self { status: InfusionStatus::Completed, source: Source::Provisional, started_at, ended_at, ..self.clone() }
     }
 
+    /// Returns the instant from which on the phases may be others than with the facts `before`; `None` if they are the
+    /// same.
+    pub fn moves_phases(&self, before: Option<&Self>) -> Option<Timestamp> {
+        let id = Id::from_uuid(uuid::Uuid::nil());
+        let doses = (before.and_then(|before| before.dose(id)), self.dose(id));
+        if doses.0 == doses.1 {
+            return None;
+        }
+        let doses = [doses.0, doses.1].into_iter().flatten();
+        doses.flat_map(|dose| [dose.planned_start, dose.started_at, dose.ended_at]).flatten().min()
+    }
+
     /// Returns the dose for the window; `None` when the infusion does not count.
     pub fn dose(&self, id: Id<Infusion>) -> Option<Dose> {
         let status = match (self.status, self.started_at) {

@@ -43,7 +43,7 @@ pub use postgres_url::PostgresUrl;
 pub use row_key::RowKey;
 pub use signals::{Listener, Signal, Signals, Topic};
 pub use types::{At, TimestampTz, Uid};
-pub use unit::Tx;
+pub use unit::{LastStep, Note, Tx};
 
 use crate::kernel::{Error, Result};
 use queue::{Lane, Queue};
@@ -61,6 +61,7 @@ pub struct Db {
     backend: Arc<Backend>,
     row_key: Option<Arc<RowKey>>,
     signals: Arc<Signals>,
+    last: Option<Arc<dyn LastStep>>,
 }
 
 impl std::fmt::Debug for Db {
@@ -97,7 +98,8 @@ impl Db {
             }
         };
         let threads = Arc::new(std::sync::Mutex::new(threads));
-        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key: None, signals: Arc::default() })
+        let (row_key, last, signals) = (None, None, Arc::default());
+        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key, last, signals })
     }
 
     /// Gives the units of this handle the key of the rows that decide who gets in. Without it they can neither be read
@@ -123,6 +125,12 @@ impl Db {
     /// Returns the signals of this process.
     pub fn signals(&self) -> &Signals {
         &self.signals
+    }
+
+    /// Gives the units of this handle their last step. Without it a unit that notes something for it fails.
+    #[must_use]
+    pub fn with_last_step(self, last: Arc<dyn LastStep>) -> Self {
+        Self { last: Some(last), ..self }
     }
 
     /// Returns the database that this handle is for.
@@ -180,7 +188,8 @@ impl Db {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let unit = Unit::new(f, reply, (self.row_key.clone(), Arc::clone(&self.signals)));
+        let parts = (self.row_key.clone(), self.last.clone(), Arc::clone(&self.signals));
+        let unit = Unit::new(f, reply, parts);
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
         answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
     }

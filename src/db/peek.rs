@@ -1,5 +1,7 @@
 //! A look at a database that may not be there.
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
@@ -48,7 +50,7 @@ pub fn peek<T>(backend: &Backend, table: &str, read: impl FnOnce(&mut Tx<'_>) ->
         if !found.found {
             return Ok(None);
         }
-        read(&mut Tx::new(&mut conn, Default::default())).map(Some)
+        read(&mut Tx::new(&mut conn, None, Arc::default())).map(Some)
     };
     look().map_err(named)
 }

@@ -532,6 +532,35 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
+    feed_heads (account_id) {
+        account_id -> Uid,
+        seq -> BigInt,
+        horizon_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::{TimestampTz, Uid};
+    use diesel::sql_types::*;
+
+    feed (patient_id, entity, item_id, account_id) {
+        account_id -> Uid,
+        patient_id -> Uid,
+        link_id -> Uid,
+        entity -> Integer,
+        item_id -> Uid,
+        seq -> BigInt,
+        order_key -> Uid,
+        sections -> Integer,
+        removed_at -> Nullable<TimestampTz>,
+        delivered_at -> Nullable<TimestampTz>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     settings,
     accounts,
@@ -563,4 +592,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     idempotency_records,
     mutations,
+    feed_heads,
+    feed,
 );

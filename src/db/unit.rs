@@ -1,5 +1,7 @@
 //! A unit of work, type-erased for the queue.
 
+use std::any::Any;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -13,26 +15,40 @@ use crate::kernel::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
+/// A note of a unit for its last step.
+pub type Note = Box<dyn Any + Send>;
+
+/// The last step of every unit that has noted something: it runs once, before the commit. A server has one.
+pub trait LastStep: fmt::Debug + Send + Sync {
+    /// Does the step. `notes` are those of the whole unit, in order, without those of attempts that were undone.
+    ///
+    /// # Errors
+    ///
+    /// Faults with which the unit ends: nothing of it is then changed.
+    fn run(&self, tx: &mut Tx<'_>, notes: Vec<Note>) -> Result<()>;
+}
+
 /// An open transaction. Only `store.rs` files touch its connection.
 pub struct Tx<'c> {
     conn: &'c mut AnyConnection,
     hooks: Vec<Hook>,
+    notes: Vec<Note>,
     row_key: Option<Arc<RowKey>>,
     signals: Arc<Signals>,
 }
 
 /// What the units of a database are given.
-pub(super) type Parts = (Option<Arc<RowKey>>, Arc<Signals>);
+pub(super) type Parts = (Option<Arc<RowKey>>, Option<Arc<dyn LastStep>>, Arc<Signals>);
 
-impl std::fmt::Debug for Tx<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tx")
     }
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c mut AnyConnection, (row_key, signals): Parts) -> Self {
-        Self { conn, hooks: Vec::new(), row_key, signals }
+    pub(super) fn new(conn: &'c mut AnyConnection, row_key: Option<Arc<RowKey>>, signals: Arc<Signals>) -> Self {
+        Self { conn, hooks: Vec::new(), notes: Vec::new(), row_key, signals }
     }
 
     pub(super) fn row_key(&self) -> Option<&RowKey> {
@@ -50,7 +66,7 @@ impl<'c> Tx<'c> {
     ///
     /// Faults of the server, with which the unit must end.
     pub fn attempt<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<Result<T>> {
-        let hooks = self.hooks.len();
+        let (hooks, notes) = (self.hooks.len(), self.notes.len());
         self.conn.batch_execute("SAVEPOINT attempt")?;
         let result = f(self);
         match result {
@@ -64,6 +80,7 @@ impl<'c> Tx<'c> {
             Err(refusal) => {
                 self.conn.batch_execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")?;
                 self.hooks.truncate(hooks);
+                self.notes.truncate(notes);
                 Ok(Err(refusal))
             }
         }
@@ -79,6 +96,20 @@ impl<'c> Tx<'c> {
     pub fn signal(&mut self, signal: Signal) {
         let signals = Arc::clone(&self.signals);
         self.after_commit(move || signals.tell(signal));
+    }
+
+    /// Notes something for the last step of the unit.
+    pub fn note(&mut self, note: impl Any + Send) {
+        self.notes.push(Box::new(note));
+    }
+
+    /// Does the last step, if there is something to do.
+    fn end(&mut self, last: Option<&dyn LastStep>) -> Result<()> {
+        let notes = std::mem::take(&mut self.notes);
+        if notes.is_empty() {
+            return Ok(());
+        }
+        last.ok_or_else(|| Error::internal("a unit has notes, and the database no last step"))?.run(self, notes)
     }
 }
 
@@ -114,9 +145,10 @@ where
 {
     fn run(&mut self, conn: &mut AnyConnection) -> Result<()> {
         self.kept = None;
-        let f = &mut self.f;
-        let mut tx = Tx::new(conn, self.parts.clone());
-        let value = catch_unwind(AssertUnwindSafe(|| f(&mut tx)))
+        let (f, (row_key, last, signals)) = (&mut self.f, self.parts.clone());
+        let mut tx = Tx::new(conn, row_key, signals);
+        let last = last.as_deref();
+        let value = catch_unwind(AssertUnwindSafe(|| f(&mut tx).and_then(|value| tx.end(last).map(|()| value))))
             .unwrap_or_else(|_payload| Err(Error::internal("a unit of work panicked")))?;
         self.kept = Some((value, tx.hooks));
         Ok(())

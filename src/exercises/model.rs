@@ -146,6 +146,10 @@ impl items::ItemKind for Responses {
         &mut content.header
     }
 
+    fn differ_for_readers(before: &Header, after: &Header) -> bool {
+        (&before.exercise_key, before.exercise_version) != (&after.exercise_key, after.exercise_version)
+    }
+
     fn sections(content: &ResponseContent) -> Result<Vec<Option<Box<RawValue>>>> {
         Ok(vec![section(&content.answers)?, section(&content.distress)?])
     }

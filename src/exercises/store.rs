@@ -12,7 +12,7 @@ use crate::db::schema::exercise_responses;
 use crate::db::{At, Tx};
 use crate::items::seal::open_section;
 use crate::items::{ItemTable as _, Part, open_header, sort_newest_first};
-use crate::kernel::id::Response;
+use crate::kernel::id::{Any, Response};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::planning::window::Rating;
 
@@ -24,6 +24,20 @@ const AT_ONCE: usize = 1000;
 crate::item_table! {
     /// The table of exercise responses.
     ResponseTable, exercise_responses, [answers answers_rev, distress distress_rev], [prompt_id, assignment_id]
+}
+
+/// Lists the assignments that asked for these responses.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_assignments_of<A>(tx: &mut Tx<'_>, access: &Access<A>, responses: &[Id<Response>]) -> Result<Vec<Id<Any>>> {
+    let found: Vec<Option<Id<Any>>> = exercise_responses::table
+        .filter(exercise_responses::patient_id.eq(access.patient()))
+        .filter(exercise_responses::id.eq_any(responses.to_vec()))
+        .select(exercise_responses::assignment_id)
+        .load(tx.conn())?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Reads the newest distress of the done responses since `since`, opened, for the judgement on what comes due: at the

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::model::{Header as _, ItemKind, ItemRow, Part, stays_done};
+use super::model::{Circumstances, Header as _, ItemKind, ItemRow, Part, stays_done};
 use super::seal::{self, OpenedItem, Origin};
 use super::store;
 use super::store::table::{Columns, ItemTable};
 use crate::care::grants::{self, Sections};
 use crate::care::{Access, Write};
 use crate::changes::{Bytes, Change, FeedsPlan, Op};
+use crate::course;
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
@@ -390,7 +391,10 @@ fn revise<T: Item>(
     if T::header(before).circumstances().occurred_at != columns.occurred_at {
         grants::store::move_item(tx, access, T::grants(), (row.id, columns.occurred_at))?;
     }
-    access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, op), FeedsPlan::Never)?;
+    let change = Change::new(T::ENTITY, row.id, version, op);
+    let header = header_differs::<T>(tx, access, (T::header(before), T::header(after)))?;
+    let change = if header { change } else { change.of_sections(changed_sections::<T>(&row).bits(false)) };
+    access.record_feeding(tx, change, FeedsPlan::Never)?;
     if op == Op::Restore {
         grants::drop_item(tx, access, T::grants(), row.id)?;
         access.feed_plan(T::on_removed(before).max(T::on_removed(after)));
@@ -398,6 +402,32 @@ fn revise<T: Item>(
         access.feed_plan(T::on_changed(tx, access, id, (Some(before), after))?);
     }
     Ok(row)
+}
+
+/// Returns the sections of `row` that its last change has replaced, of those that can be opened to a reader.
+fn changed_sections<T: ItemKind>(row: &ItemRow) -> Sections {
+    let sections = T::SECTIONS.iter().zip(row.parts.iter().skip(1));
+    let changed = sections.filter(|(_, part)| part.rev == row.version).filter_map(|(section, _)| section.grant);
+    changed.fold(Sections::default(), Sections::or)
+}
+
+/// Whether readers of an item see a difference between two headers of it: in the kind, the date or the phase.
+fn header_differs<T: ItemKind>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (before, after): (&T::Header, &T::Header),
+) -> Result<bool> {
+    let (then, now) = (before.circumstances(), after.circumstances());
+    if T::differ_for_readers(before, after) || then.draft != now.draft {
+        return Ok(true);
+    }
+    if (then.occurred_at, &then.zone) == (now.occurred_at, &now.zone) {
+        return Ok(false);
+    }
+    let around = course::background(tx, access)?.open(access.keys()?, access.patient())?;
+    let shown =
+        |at: &Circumstances| (at.local_date(|instant| around.zone_at(instant)), around.context(at.occurred_at).phase);
+    Ok(shown(then) != shown(now))
 }
 
 /// Reads an item for a reader: the row and the sections that are open to them.

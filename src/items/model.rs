@@ -52,6 +52,8 @@ pub trait ItemKind: fmt::Debug + Sized + Send + Sync + 'static {
     fn header(content: &Self::Content) -> &Self::Header;
     /// Returns the header, mutable.
     fn header_mut(content: &mut Self::Content) -> &mut Self::Header;
+    /// Whether a reader sees a difference between two headers of an item, apart from its date and its phase.
+    fn differ_for_readers(before: &Self::Header, after: &Self::Header) -> bool;
     /// Returns the sections as they are stored, in the order of [`Self::SECTIONS`]; `None` for an empty one
     /// ([`section`]).
     ///

@@ -204,6 +204,10 @@ impl items::ItemKind for Entries {
         &mut content.header
     }
 
+    fn differ_for_readers(before: &Header, after: &Header) -> bool {
+        before.kind != after.kind
+    }
+
     fn sections(content: &EntryContent) -> Result<Vec<Option<Box<RawValue>>>> {
         let EntryContent { text, mood, tags, attachments, .. } = content;
         Ok(vec![section(text)?, section(mood)?, section(tags)?, section(attachments)?])

@@ -24,11 +24,13 @@ pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedI
             next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
             continue;
         }
+        let before = stored.doc.clone();
         let next = stored.doc.provisional();
         course::update_infusion(tx, access, stored, &next)?;
         stored.doc = next;
         stored.version += 1;
-        access.record_of_server(tx, Change::new(Entity::Infusion, stored.id, stored.version, Op::Update))?;
+        let change = Change::new(Entity::Infusion, stored.id, stored.version, Op::Update);
+        access.record_of_server(tx, change.moving(stored.doc.moves_phases(Some(&before))))?;
     }
     Ok((found, next))
 }

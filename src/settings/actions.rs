@@ -1,6 +1,8 @@
 //! The actions on a patient's settings and on their therapists' changes of the protocol. The plan follows at the end of
 //! the unit.
 
+use jiff::Timestamp;
+
 use super::model::Settings;
 use super::overrides::tag;
 use super::store::{find_settings, open_or_default, open_settings, update_settings};
@@ -10,7 +12,7 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::Result;
-use crate::planning::Override;
+use crate::planning::{Override, ZoneSince};
 
 /// Reads the patient's settings with their version, opened in the unit, for planning and for checks. A patient without
 /// settings lives in UTC.
@@ -52,6 +54,16 @@ pub fn patch_settings(
     Ok((update(tx, access, &before, after, version + 1)?, version + 1))
 }
 
+/// Returns the instant from which on two histories of zones differ.
+fn zones_differ_from((before, after): (&[ZoneSince], &[ZoneSince])) -> Option<Timestamp> {
+    let same = before.iter().zip(after).take_while(|(one, other)| one == other).count();
+    if same == 0 {
+        // The first zone is also that of what happened before.
+        return Some(Timestamp::MIN);
+    }
+    before.iter().skip(same).chain(after.iter().skip(same)).map(|since| since.from).min()
+}
+
 /// Replaces the therapists' changes of the protocol for this patient, and returns the settings with them.
 ///
 /// # Errors
@@ -83,8 +95,10 @@ fn update(
     version: i64,
 ) -> Result<Settings> {
     let history = before.history.noted(version, &before.own_fields()?, &after.own_fields()?);
+    let moves_from = zones_differ_from((&before.zones, &after.zones));
     let after = Settings { history, ..after };
     update_settings(tx, access, &after, version)?;
-    access.record(tx, Change::new(Entity::Settings, access.patient(), version, Op::Update))?;
+    let change = Change::new(Entity::Settings, access.patient(), version, Op::Update);
+    access.record(tx, change.moving(moves_from))?;
     Ok(after)
 }

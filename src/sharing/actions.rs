@@ -2,7 +2,7 @@
 
 use crate::care::access::Write;
 use crate::care::grants::store::{self, GrantKey, GrantRow};
-use crate::care::grants::{GrantDoc, Reader, Rule, Target, open, seal};
+use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, end_expired, open, seal};
 use crate::care::{Access, Read};
 use crate::changes::{Bytes, Change, Entity, Op};
 use crate::db::{At, Tx};
@@ -55,7 +55,8 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
         }
         Target::Rule(rule) => matching(tx, access, rule)?,
     };
-    close_expired(tx, access)?;
+    // What has expired does not count, also while the task that ends it is late.
+    end_expired(tx, access)?;
     if doc.rule().is_some() {
         limits::GRANTS_BY_RULE.admit(store::count_by_rule(tx, access)?)?;
     }
@@ -89,16 +90,6 @@ fn shareable(item: Id<Any>, patch: &'static str, state: Option<ItemState>) -> Re
     }
 }
 
-/// Closes grants that have expired, so that the open ones are few.
-fn close_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
-    let mut closed = Vec::new();
-    for key in store::list_expired(tx, access)? {
-        let version = store::mark_closed(tx, access, &key)?;
-        closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
-    }
-    access.record_all(tx, &closed)
-}
-
 /// Lists the done entries that fall under a rule now: among the newest, because each is opened in the unit.
 fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<store::Item>> {
     let (mut found, most) = (Vec::new(), limits::PAST_ENTRIES_OF_RULE.rows());
@@ -116,19 +107,13 @@ fn matching(tx: &mut Tx<'_>, access: &Access<Write>, rule: &Rule) -> Result<Vec<
 ///
 /// [`Error::NotFound`] when there is no such grant.
 pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<()> {
-    store::hold_readers(tx, access, id)?;
+    store::hold_readers(tx, access, &[id])?;
     access.lock(tx)?;
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     if row.key.closed_at.is_some() {
         return Ok(());
     }
-    close(tx, access, &row.key)
-}
-
-/// Ends an open grant.
-pub(super) fn close(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<()> {
-    let version = store::mark_closed(tx, access, key)?;
-    access.record(tx, Change::new(Entity::Grant, key.id, version, Op::Delete))
+    end(tx, access, &[row.key])
 }
 
 /// A grant with the therapists who may read by it.

@@ -8,5 +8,5 @@ pub mod actions;
 mod routes;
 mod unseen;
 
-pub use routes::{GrantReader, GrantRule, GrantTarget, configure_patient, read, target_and_rule};
+pub use routes::{GrantReader, GrantRule, GrantTarget, GrantView, configure_patient, read, target_and_rule};
 pub use unseen::{put_unseen, revoke};

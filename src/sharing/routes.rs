@@ -13,6 +13,7 @@ use super::actions::{self, WithReaders};
 use crate::care::Door;
 use crate::care::door::{Own, Policy, Shared};
 use crate::care::grants::model::KINDS;
+use crate::care::grants::store::GrantRow;
 use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request, read_document};
@@ -137,8 +138,8 @@ impl PutGrant {
 }
 
 /// A grant.
-#[derive(Serialize, ToSchema)]
-struct GrantView {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantView {
     /// Its id.
     id: Uuid,
     /// The item it opens.
@@ -210,24 +211,33 @@ impl From<Reader> for GrantReader {
     }
 }
 
+impl GrantView {
+    /// Renders a grant for a therapist whom it names.
+    pub fn for_reader(row: &GrantRow, doc: &GrantDoc, now: Timestamp) -> Self {
+        let (target, rule) = target_and_rule(&doc.target);
+        Self {
+            id: row.key.id.uuid(),
+            target,
+            rule,
+            sections: doc.sections.names().into_iter().map(str::to_owned).collect(),
+            live: row.live(now),
+            created_at: row.key.created_at.0,
+            expires_at: row.key.expires_at.map(|at| at.0),
+            closed_at: row.key.closed_at.map(|at| at.0),
+            reader: None,
+            readers: None,
+        }
+    }
+}
+
 fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantView> {
     let doc = grants::open(door.keys()?, door.patient()?, &row)?;
-    let live = row.live(door.now());
-    let (target, rule) = target_and_rule(&doc.target);
-    let reader = GrantReader::from(doc.reader);
-    let readers = if live { readers.into_iter().map(Id::uuid).collect() } else { Vec::new() };
-    Ok(GrantView {
-        id: row.key.id.uuid(),
-        target,
-        rule,
-        sections: doc.sections.names().into_iter().map(str::to_owned).collect(),
-        live,
-        created_at: row.key.created_at.0,
-        expires_at: row.key.expires_at.map(|at| at.0),
-        closed_at: row.key.closed_at.map(|at| at.0),
-        reader: door.is_owner().then_some(reader),
-        readers: door.is_owner().then_some(readers),
-    })
+    let view = GrantView::for_reader(&row, &doc, door.now());
+    if !door.is_owner() {
+        return Ok(view);
+    }
+    let readers = if view.live { readers.into_iter().map(Id::uuid).collect() } else { Vec::new() };
+    Ok(GrantView { reader: Some(GrantReader::from(doc.reader)), readers: Some(readers), ..view })
 }
 
 /// Open an entry or an exercise response to a reader

@@ -1,9 +1,9 @@
 //! What comes of grants and revocations that did not know of each other, because they were made on phones that were
 //! offline: a revocation wins, whichever of the two arrives first.
 
-use super::actions::{close, delete, put};
+use super::actions::{delete, put};
 use crate::care::grants::store::{self, GrantKey, GrantRow};
-use crate::care::grants::{GrantDoc, Reader, Rule, Target, open, seal};
+use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, open, seal};
 use crate::care::store::list_links_of_patient;
 use crate::care::{Access, Write};
 use crate::changes::{self, Bytes, Change, Entity, Op};
@@ -58,20 +58,17 @@ pub fn put_unseen(
 /// [`Error::Invalid`] for an unknown grant of which the phone says nothing.
 pub fn revoke(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, of: Option<&GrantDoc>, seen: i64) -> Result<()> {
     access.lock(tx)?;
-    let doc = match store::find(tx, access, id)? {
-        Some(row) => {
-            if row.key.closed_at.is_none() {
-                close(tx, access, &row.key)?;
-            }
-            // What a damaged grant was about is not known: it alone is ended.
-            let Some(doc) = Error::skip_damaged(open(access.keys()?, access.patient(), &row))? else { return Ok(()) };
-            doc
+    let doc = if let Some(row) = store::find(tx, access, id)? {
+        if row.key.closed_at.is_none() {
+            end(tx, access, &[row.key])?;
         }
-        None => {
-            let doc = of.ok_or_else(|| Error::field("/target", "is required for a grant that the server never had"))?;
-            keep_closed(tx, access, (id, doc))?;
-            doc.clone()
-        }
+        // What a damaged grant was about is not known: it alone is ended.
+        let Some(doc) = Error::skip_damaged(open(access.keys()?, access.patient(), &row))? else { return Ok(()) };
+        doc
+    } else {
+        let doc = of.ok_or_else(|| Error::field("/target", "is required for a grant that the server never had"))?;
+        keep_closed(tx, access, (id, doc))?;
+        doc.clone()
     };
     let made = changes::list_since(tx, access.patient(), (Entity::Grant, Op::Create), seen, i64::MAX)?;
     for some in made.chunks(AT_ONCE) {
@@ -89,7 +86,7 @@ fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, row: &G
     let Some(doc) = Error::skip_damaged(open(access.keys()?, access.patient(), row))? else { return Ok(()) };
     match covers(tx, access, revoked, &doc)? {
         Covers::Nothing => Ok(()),
-        Covers::All => close(tx, access, &row.key),
+        Covers::All => end(tx, access, &[row.key]),
         Covers::Entry(entry) => store::delete_item(tx, access, row.key.id, entry.any()),
     }
 }

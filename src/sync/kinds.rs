@@ -19,7 +19,7 @@ use crate::exercises::assignments::store::{self as assignment_rows, AssignmentRo
 use crate::exercises::store::ResponseTable;
 use crate::items::{self, ItemKind, ItemRow, ItemTable, OpenedItem, Scan, UNDO};
 use crate::journal::Entries;
-use crate::journal::comments::actions::{self as comments, CommentRow};
+use crate::journal::comments::actions::CommentRow;
 use crate::journal::comments::store as comment_rows;
 use crate::journal::store::EntryTable;
 use crate::kernel::id::{Any, Patient};
@@ -305,13 +305,6 @@ fn item<T: ItemKind>(kind: Kind, row: ItemRow, body: fn(OpenedItem<T>, Timestamp
 
 fn comment(row: CommentRow) -> Held {
     Held::there(Kind::Comment, row.key.id.any(), (row.key.version, row.doc.len()), move |keys, patient| {
-        Ok(Body::Comment(CommentBody {
-            entry_id: row.key.entry_id.uuid(),
-            thread_id: row.key.thread().map(Id::uuid),
-            author_id: row.key.author_id.uuid(),
-            body: comments::open(keys, patient, &row)?.into_string(),
-            created_at: row.key.created_at.0,
-            held: row.key.held,
-        }))
+        Ok(Body::Comment(CommentBody::open(keys, patient, &row)?))
     })
 }

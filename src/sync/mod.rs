@@ -20,6 +20,8 @@
 //! written; the use cases of [`crate::items`] and [`crate::prompts`] store it.
 //!
 //! An app that is connected learns from a stream of events (`live`) that there is something to pull, and nothing else.
+//! A therapist's app pulls what its user may see of all patients (`GET /v1/me/feed/changes`): `feed` reads the page,
+//! and [`crate::feed`] keeps the rows.
 //!
 //! What an app needs besides to show prompts and exercises without a network is the `bundle`, the same for everybody.
 //!
@@ -30,6 +32,7 @@ pub mod clearing;
 mod comments;
 pub mod epoch;
 mod grants;
+mod feed;
 pub mod item;
 mod infusions;
 mod integrity;

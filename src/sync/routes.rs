@@ -1,6 +1,7 @@
 //! Sync over HTTP.
 
 mod bundle;
+mod feed;
 mod integrity;
 mod push;
 mod stream;
@@ -25,7 +26,7 @@ const ACT: &str = "pull_changes";
 
 /// Registers the operations below `/v1`.
 pub fn configure(config: &mut Operations<'_, '_>) {
-    config.service(bundle::get_bundle).service(stream::stream_changes);
+    config.service(bundle::get_bundle).service(stream::stream_changes).service(feed::pull_feed);
 }
 
 /// Registers the operations below `/v1/patients/{patient_id}`.

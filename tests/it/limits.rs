@@ -66,6 +66,8 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("audit_log", Reason("evidence is not dropped; no unit reads more than a page of it")),
     ("idempotency_records", Limits(&["idempotency_keys"])),
     ("mutations", Reason("one narrow row for each accepted write, kept for a quarter of a year")),
+    ("feed", Reason("one narrow row for each thing and therapist who sees it or saw it half a year ago")),
+    ("feed_heads", Reason("one for each therapist")),
     ("installation", Reason("a single row")),
     ("audit_anchors", Reason("one for each chain, which is one for each account and patient")),
     ("wrapped_keys", Reason("a fixed number for each subject")),

@@ -40,6 +40,7 @@ mod discretion;
 mod errors;
 mod examples;
 mod exercises;
+mod feed;
 mod guide;
 mod hostile;
 mod idempotency;

@@ -29,6 +29,8 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("audit_log", "audit"),
     ("idempotency_records", "idempotency"),
     ("mutations", "sync"),
+    ("feed", "feed"),
+    ("feed_heads", "feed"),
     ("infusions", "course"),
     ("pauses", "course"),
     ("prompts", "prompts"),
@@ -87,6 +89,8 @@ const FOR_SERVER: &[(&str, &str, &str)] = &[
     ("delivery/due.rs", "WriteScope", "the choice is stored under the lock on the patient's head"),
     ("delivery/lighter.rs", "Access::<Read>", "what asks too much is judged from the newest dials"),
     ("delivery/lighter.rs", "WriteScope", "what comes in its place is stored under the lock on the patient's head"),
+    ("care/grants/expiring.rs", "WriteScope", "a grant that has expired is ended by time"),
+    ("feed/step.rs", "Access::<Read>", "what readers see is found at the end of the unit of whoever changed it"),
     ("items/actions.rs", "WriteScope", "purging spans patients"),
     ("schedule/horizon.rs", "WriteScope", "a plan grows with time"),
 ];

@@ -26,11 +26,7 @@ use crate::support::people::{Clinic, Person};
 use crate::support::sql::Sql;
 
 /// Columns that no task names itself: the task that serves each, and how.
-const SERVED_THROUGH: &[(&str, &str, &str)] = &[(
-    "grants.expires_at",
-    "patients.next_plan_at",
-    "the facts of a plan say when the next grant runs out: the plan is made again at that instant",
-)];
+const SERVED_THROUGH: &[(&str, &str, &str)] = &[];
 
 /// Columns that need no task, with the reason.
 const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
@@ -57,6 +53,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "exercise_responses.occurred_at",
             "exercise_responses.received_at",
             "exercise_responses.updated_at",
+            "feed.delivered_at",
             "grant_items.occurred_at",
             "grants.closed_at",
             "grants.created_at",
@@ -361,9 +358,32 @@ proofs! {
         app.wait(minutes(59));
         settled(&app).await;
         assert_eq!(withdrawn(), unshared + 1);
+        assert_eq!(Tables::of(&app).count("grants WHERE closed_at IS NOT NULL"), 0);
         app.wait(minutes(1));
         settled(&app).await;
         assert_eq!(withdrawn(), unshared, "there is again");
+        assert_eq!(Tables::of(&app).count("grants WHERE closed_at IS NOT NULL"), 1, "and it is ended");
+        assert_eq!(Tables::of(&app).count("grant_items"), 0);
+    }
+
+    "feed.removed_at" => async fn what_a_therapist_ceased_to_see_is_forgotten_after_half_a_year() {
+        let app = TestApp::start().await;
+        let (theo, ann) = two(&app).await;
+        let (kept, gone) = (ann.writes(reflection("Kept")).await, ann.writes(reflection("Gone")).await);
+        ann.opens(&kept, &["text"], &theo).await;
+        let ended = ann.opens(&gone, &["text"], &theo).await;
+        ann.revokes(&ended).await;
+        let mut tables = Tables::of(&app);
+        assert_eq!(tables.count("feed WHERE removed_at IS NOT NULL"), 2, "the entry and the grant");
+        app.wait(hours(24 * 180 - 1));
+        settled(&app).await;
+        assert_eq!(tables.count("feed WHERE removed_at IS NOT NULL"), 2);
+        assert_eq!(tables.count("feed_heads WHERE horizon_seq > 0"), 0);
+        app.wait(hours(1));
+        settled(&app).await;
+        assert_eq!(tables.count("feed WHERE removed_at IS NOT NULL"), 0);
+        assert_eq!(tables.count("feed"), 2, "what is open stays");
+        assert_eq!(tables.count("feed_heads WHERE horizon_seq > 0"), 1);
     }
 
     "idempotency_records.created_at" => async fn used_keys_are_forgotten_after_a_day() {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::model::{GrantDoc, Sections};
-use super::store::{self, GrantRow};
+use super::store::{self, GrantKey, GrantRow};
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes::{Change, Entity, Op};
@@ -65,11 +65,34 @@ pub fn drop_item(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, item: Id
     if !alone.is_empty() {
         access.lock(tx)?;
     }
-    let mut closed = Vec::with_capacity(alone.len());
-    for key in alone {
-        let version = store::mark_closed(tx, access, &key)?;
+    end(tx, access, &alone)?;
+    store::delete_item_everywhere(tx, access, of, item)
+}
+
+/// Ends grants that are open.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn end(tx: &mut Tx<'_>, access: &Access<Write>, open: &[GrantKey]) -> Result<()> {
+    let mut closed = Vec::with_capacity(open.len());
+    for key in open {
+        let version = store::mark_closed(tx, access, key)?;
         closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
     }
-    access.record_all(tx, &closed)?;
-    store::delete_item_everywhere(tx, access, of, item)
+    access.record_all(tx, &closed)
+}
+
+/// Ends grants that have expired, as many as one unit ends, and returns their number.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn end_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<usize> {
+    let expired = store::list_expired(tx, access)?;
+    if !expired.is_empty() {
+        access.lock(tx)?;
+    }
+    end(tx, access, &expired)?;
+    Ok(expired.len())
 }

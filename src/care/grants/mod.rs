@@ -16,8 +16,10 @@
 //! slice `sharing` makes and ends grants.
 
 pub mod actions;
+mod expiring;
 pub mod model;
 pub mod store;
 
-pub use actions::{drop_item, on_entry, open, seal};
+pub use actions::{drop_item, end, end_expired, on_entry, open, seal};
+pub use expiring::EndExpired;
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};

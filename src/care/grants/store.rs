@@ -6,6 +6,7 @@ mod rows;
 mod visible;
 
 use diesel::prelude::*;
+use jiff::Timestamp;
 
 pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, move_item};
 pub use self::openings::{delete_openings, insert_opening, list_openings};
@@ -16,10 +17,11 @@ use super::model::Sections;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::care::store::LinkRow;
+use crate::changes;
 use crate::db::authentic::checked;
 use crate::db::schema::{care_links, grant_items, grant_readers, grants};
 use crate::db::{At, Both, Stored, Tx, columns};
-use crate::kernel::id::{Account, Any, CareLink, Grant};
+use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
 use crate::kernel::{Id, Result};
 use crate::locked;
 
@@ -96,6 +98,32 @@ pub fn list_to<A>(
     grants_of(tx, named)
 }
 
+/// Lists the live grants among `ids` that name the holder of `link`, in no order.
+pub fn list_to_among<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Id<CareLink>,
+    ids: &[Id<Grant>],
+) -> Result<Vec<GrantRow>> {
+    let own = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
+    let named = own.filter(grant_readers::link_id.eq(link)).filter(grant_readers::grant_id.eq_any(ids.to_vec()));
+    let found: Vec<Stored<ReaderRow>> = named.select(columns::<Stored<ReaderRow>>()).load(tx.conn())?;
+    let named: Vec<Id<Grant>> = checked(tx, found)?.iter().map(|reader| reader.grant_id).collect();
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = list_among(tx, access, &named)?;
+    rows.retain(|row| row.live(access.now()));
+    Ok(rows)
+}
+
+/// Lists the items of grants that happened at `from` or later.
+pub fn list_items_since<A>(tx: &mut Tx<'_>, access: &Access<A>, from: Timestamp) -> Result<Vec<Id<Any>>> {
+    let own = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
+    let later = own.filter(grant_items::occurred_at.ge(At(from)));
+    Ok(later.select(grant_items::item_id).distinct().load(tx.conn())?)
+}
+
 /// Lists the therapists named in the grants `ids` whose links are still active.
 pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
     let found: Vec<(Stored<ReaderRow>, Stored<LinkRow>)> = grant_readers::table
@@ -157,6 +185,19 @@ pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<Grant
     checked(tx, found)
 }
 
+/// Lists patients with grants that have expired and were not ended, at most `most`. Ids only, from rows that are not
+/// checked.
+///
+/// Spans patients: rests on the index `grants_expiry`.
+pub fn list_patients_with_expired(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
+    let expired = grants::table.filter(grants::closed_at.is_null()).filter(grants::expires_at.le(At(now)));
+    let mut patients: Vec<Id<Patient>> =
+        expired.order(grants::expires_at).limit(most).select(grants::patient_id).load(tx.conn())?;
+    patients.sort_unstable();
+    patients.dedup();
+    Ok(patients)
+}
+
 /// Finds the active links of the patient, or those of one therapist, and holds them so that none ends before this unit.
 pub fn hold_active(
     tx: &mut Tx<'_>,
@@ -176,11 +217,11 @@ pub fn hold_active(
     Ok(checked(tx, rows)?.iter().filter(|link| wanted(link)).map(|link| link.id).collect())
 }
 
-/// Waits for running units of the readers of a grant, and holds back new ones until this unit ends.
-pub fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> Result<()> {
+/// Waits for running units of the readers of grants, and holds back new ones until this unit ends.
+pub fn hold_readers(tx: &mut Tx<'_>, access: &Access<Write>, grants: &[Id<Grant>]) -> Result<()> {
     let links = grant_readers::table
         .filter(grant_readers::patient_id.eq(access.patient()))
-        .filter(grant_readers::grant_id.eq(grant))
+        .filter(grant_readers::grant_id.eq_any(grants.to_vec()))
         .select(grant_readers::link_id);
     let _held: Vec<Id<CareLink>> = locked!(
         tx,
@@ -294,7 +335,10 @@ pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -
 fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Result<()> {
     for some in closed.chunks(AT_ONCE) {
         let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
-        diesel::delete(items.filter(grant_items::grant_id.eq_any(some))).execute(tx.conn())?;
+        let items = items.filter(grant_items::grant_id.eq_any(some));
+        let were_open: Vec<Id<Any>> = items.clone().select(grant_items::item_id).load(tx.conn())?;
+        diesel::delete(items).execute(tx.conn())?;
+        changes::note_opened(tx, access.patient(), access.now(), were_open);
         let readers = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
         diesel::delete(readers.filter(grant_readers::grant_id.eq_any(some))).execute(tx.conn())?;
     }

@@ -167,6 +167,16 @@ pub fn get<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Assignment>) -> Result
     Ok(known)
 }
 
+/// Lists the assignments among `ids` that are visible to the caller, in no order.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_among(tx: &mut Tx<'_>, access: &Access<Read>, ids: &[Id<Assignment>]) -> Result<Vec<KnownAssignment>> {
+    let rows = store::list_among(tx, access, ids)?;
+    known(tx, access, rows)
+}
+
 /// Lists a page of the assignments that are visible to the caller, in descending order of their ids.
 ///
 /// # Errors

@@ -8,5 +8,5 @@ pub mod model;
 mod routes;
 pub mod store;
 
-pub use routes::configure_patient;
+pub use routes::{AssignmentView, configure_patient};
 pub use store::{AssignmentRow, list_live};

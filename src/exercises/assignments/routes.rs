@@ -16,8 +16,9 @@ use crate::http::{
     Body, Command, EntityTag, Listing, NewId, Operations, PageQuery, Patch, Patchable, PathOf, PatientRef,
     Preconditions, Reply, Request,
 };
-use crate::kernel::id::Assignment;
+use crate::kernel::id::{Assignment, Patient};
 use crate::kernel::{Error, Id, Listed, Result, Text};
+use crate::vault::Keys;
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -31,8 +32,8 @@ impl Patchable for PutAssignment {
 type PatchAssignment = Patch<PutAssignment>;
 
 /// An assignment.
-#[derive(Serialize, ToSchema)]
-struct AssignmentView {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AssignmentView {
     /// Its id.
     id: Uuid,
     /// The exercise.
@@ -75,25 +76,36 @@ struct AssignmentView {
     updated_at: Timestamp,
 }
 
+impl AssignmentView {
+    /// Opens and renders an assignment, as visible to the caller.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened with the patient's keys.
+    pub fn new(keys: &Keys, patient: Id<Patient>, known: &KnownAssignment) -> Result<Self> {
+        let (row, opened) = (&known.row, known.open(keys, patient)?);
+        let etag = opened.tag();
+        let doc = opened.doc;
+        Ok(Self {
+            id: row.key.id.uuid(),
+            exercise_key: doc.exercise_key,
+            state: opened.state.name().to_owned(),
+            done_on: doc.done.map(|done| done.on),
+            response_id: opened.response.map(Id::uuid),
+            note: doc.note.map(Text::into_string),
+            due_on: doc.due_on,
+            request_share: doc.request_share,
+            therapist_id: row.key.author_id.uuid(),
+            version: row.key.version,
+            etag,
+            created_at: row.key.created_at.0,
+            updated_at: row.key.updated_at.0,
+        })
+    }
+}
+
 fn view<L: Policy>(door: &Door<L>, known: &KnownAssignment) -> Result<AssignmentView> {
-    let (row, opened) = (&known.row, known.open(door.keys()?, door.patient()?)?);
-    let etag = opened.tag();
-    let doc = opened.doc;
-    Ok(AssignmentView {
-        id: row.key.id.uuid(),
-        exercise_key: doc.exercise_key,
-        state: opened.state.name().to_owned(),
-        done_on: doc.done.map(|done| done.on),
-        response_id: opened.response.map(Id::uuid),
-        note: doc.note.map(Text::into_string),
-        due_on: doc.due_on,
-        request_share: doc.request_share,
-        therapist_id: row.key.author_id.uuid(),
-        version: row.key.version,
-        etag,
-        created_at: row.key.created_at.0,
-        updated_at: row.key.updated_at.0,
-    })
+    AssignmentView::new(door.keys()?, door.patient()?, known)
 }
 
 /// An assignment in a list.

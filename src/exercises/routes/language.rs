@@ -35,6 +35,11 @@ impl Language {
         self.0.unwrap_or(own)
     }
 
+    /// Returns the language asked for, if any.
+    pub fn asked(self) -> Option<&'static str> {
+        self.0
+    }
+
     /// Makes the caller live and returns the language asked for; else the one of the patient who asks; else English.
     ///
     /// # Errors

@@ -96,6 +96,16 @@ pub fn list_keys<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<CommentKe
     checked(tx, found)
 }
 
+/// Lists the comments on these entries without their texts, in no order.
+pub fn list_keys_on<A>(tx: &mut Tx<'_>, access: &Access<A>, entries: &[Id<Entry>]) -> Result<Vec<CommentKey>> {
+    let own = comments::table.filter(comments::patient_id.eq(access.patient()));
+    let found: Vec<Stored<CommentKey>> = own
+        .filter(comments::entry_id.eq_any(entries.to_vec()))
+        .select(columns::<Stored<CommentKey>>())
+        .load(tx.conn())?;
+    checked(tx, found)
+}
+
 /// Lists the comments of an entry, oldest first; of one thread without those that are held, or all.
 pub(super) fn list<A>(
     tx: &mut Tx<'_>,

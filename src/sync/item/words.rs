@@ -11,9 +11,12 @@ use crate::exercises::Responses;
 use crate::exercises::draft::DistressFields;
 use crate::items::{Circumstances, OpenedItem};
 use crate::journal::Entries;
+use crate::journal::comments::actions::{self as comments, CommentRow};
 use crate::journal::draft::{MoodFields, TextFields};
-use crate::kernel::Id;
+use crate::kernel::id::Patient;
+use crate::kernel::{Id, Result};
 use crate::sharing::{GrantReader, GrantRule, GrantTarget, target_and_rule};
+use crate::vault::Keys;
 
 fn status(circumstances: &Circumstances) -> &'static str {
     if circumstances.draft { "draft" } else { "done" }
@@ -211,6 +214,24 @@ pub struct CommentBody {
     /// again.
     #[schema(example = false)]
     pub held: bool,
+}
+
+impl CommentBody {
+    /// Opens and renders a comment.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened with the patient's keys.
+    pub fn open(keys: &Keys, patient: Id<Patient>, row: &CommentRow) -> Result<Self> {
+        Ok(Self {
+            entry_id: row.key.entry_id.uuid(),
+            thread_id: row.key.thread().map(Id::uuid),
+            author_id: row.key.author_id.uuid(),
+            body: comments::open(keys, patient, row)?.into_string(),
+            created_at: row.key.created_at.0,
+            held: row.key.held,
+        })
+    }
 }
 
 /// A grant. It does not change.

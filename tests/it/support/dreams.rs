@@ -61,6 +61,9 @@ impl ItemKind for Dreams {
     fn header_mut(dream: &mut Dream) -> &mut Circumstances {
         &mut dream.0
     }
+    fn differ_for_readers(_: &Circumstances, _: &Circumstances) -> bool {
+        false
+    }
     fn sections(dream: &Dream) -> Result<Vec<Option<Box<RawValue>>>> {
         Ok(vec![section(&dream.1)?])
     }

@@ -13,6 +13,7 @@ pub mod lakeside;
 pub mod people;
 pub mod phone;
 pub mod playground;
+pub mod reader;
 pub mod replies;
 pub mod requests;
 pub mod respelling;

@@ -8,6 +8,7 @@ use super::rows::ItemRow;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::care::grants::model::Sections;
+use crate::changes;
 use crate::db::schema::{grant_items, grants};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Any, Grant};
@@ -52,7 +53,10 @@ pub fn move_item(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, (id, at)
 /// Adds an item to a grant, if it is not one of its items yet.
 pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Item) -> Result<()> {
     let values = item_row(access, grant, item).signed(tx)?;
-    Both(diesel::insert_into(grant_items::table).values(values).on_conflict_do_nothing()).execute(tx.conn())?;
+    let inserted = Both(diesel::insert_into(grant_items::table).values(values).on_conflict_do_nothing());
+    if inserted.execute(tx.conn())? > 0 {
+        changes::note_opened(tx, access.patient(), access.now(), vec![item.0]);
+    }
     Ok(())
 }
 
@@ -62,29 +66,34 @@ pub fn insert_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, i
         let rows = some.iter().map(|item| item_row(access, grant, *item).signed(tx)).collect::<Result<Vec<_>>>()?;
         Both(diesel::insert_into(grant_items::table).values(rows)).execute(tx.conn())?;
     }
+    changes::note_opened(tx, access.patient(), access.now(), items.iter().map(|(id, _)| *id).collect());
     Ok(())
 }
 
 /// Takes an item out of one grant.
 pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
-    diesel::delete(
+    let deleted = diesel::delete(
         grant_items::table
             .filter(grant_items::patient_id.eq(access.patient()))
             .filter(grant_items::item_id.eq(item))
             .filter(grant_items::grant_id.eq(grant)),
-    )
-    .execute(tx.conn())?;
+    );
+    if deleted.execute(tx.conn())? > 0 {
+        changes::note_opened(tx, access.patient(), access.now(), vec![item]);
+    }
     Ok(())
 }
 
 /// Takes an item of a kind with sections `of` out of every grant.
 pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, item: Id<Any>) -> Result<()> {
-    diesel::delete(
+    let deleted = diesel::delete(
         grant_items::table
             .filter(grant_items::patient_id.eq(access.patient()))
             .filter(grant_items::item_id.eq(item))
             .filter(grant_items::grant_id.eq_any(grants_of_kind!(access.patient(), of))),
-    )
-    .execute(tx.conn())?;
+    );
+    if deleted.execute(tx.conn())? > 0 {
+        changes::note_opened(tx, access.patient(), access.now(), vec![item]);
+    }
     Ok(())
 }

@@ -14,6 +14,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             "have": [{ "kind": "entry", "id": asker.world.entry, "version": 1 }],
         })),
         "stream_changes" => Ask::get("/v1/me/changes/stream"),
+        "pull_feed" => Ask::get("/v1/me/feed/changes?limit=200"),
         "pull_changes" => Ask::get(asker.of_ann("/changes?limit=200")),
         "push_mutations" => {
             let page = asker.world.ann().get(&asker.world.ann().my("/changes?limit=1")).send().await.ok();
