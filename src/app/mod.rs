@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::Channel;
-use crate::http::{self, Cors, LimitSettings, Limits, Methods, Operations, Settings};
+use crate::http::{self, Cors, HourlyLimit, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
 use crate::kernel::zone_data::ZoneFolder;
@@ -57,6 +57,8 @@ pub struct Server {
     document: Bytes,
     /// The OpenAPI document in version 3.0, made when it is first asked for.
     older_document: Arc<OnceLock<Bytes>>,
+    /// The mutations that each patient pushes in an hour.
+    pushes: Arc<HourlyLimit>,
     /// The pages of HTML and their addresses, written once for all workers.
     pages: Vec<(&'static str, Bytes)>,
     /// The lock of the data folder, held while the server runs: one server for an SQLite file.
@@ -126,6 +128,7 @@ impl Server {
             tokens: Tokens::new(vault.clone(), config.public_url.clone()),
             passwords: Passwords::with_cost(config.passphrase_cost),
             directory: Directory::default(),
+            pushes: Arc::new(HourlyLimit::new(config.mutations_per_hour, clock.clone())),
             http,
             state: State {
                 db,
@@ -150,6 +153,7 @@ impl Server {
         parts.insert(web::Data::new(Arc::clone(&self.tokens)));
         parts.insert(web::Data::new(self.passwords.clone()));
         parts.insert(web::Data::new(self.directory.clone()));
+        parts.insert(web::Data::from(Arc::clone(&self.pushes)));
         request.add_data_container(Rc::new(parts));
     }
 
@@ -185,6 +189,7 @@ impl Server {
                 .app_data(web::Data::new(Arc::clone(&server.tokens)))
                 .app_data(web::Data::new(server.passwords.clone()))
                 .app_data(web::Data::new(server.directory.clone()))
+                .app_data(web::Data::from(Arc::clone(&server.pushes)))
                 .app_data(web::Data::new(metrics.clone()))
                 .configure(|config| mount(&mut Operations::served(config)));
             let settings = server.http.clone();
