@@ -1,5 +1,6 @@
 //! Health, readiness, metrics, versions, and the pages of the errors.
 
+use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -214,6 +215,14 @@ struct LimitsView {
     idempotency_keys: u32,
     /// The most things that one request for `POST …/integrity` names, and the most missing ones that its answer names.
     integrity_items: u32,
+    /// The most mutations of one request for `POST …/mutations`.
+    mutations: usize,
+    /// The largest body of such a request in bytes, unpacked.
+    mutations_body_bytes: usize,
+    /// The largest section of a mutation in bytes of JSON.
+    section_bytes: usize,
+    /// The most mutations that a patient pushes in an hour; 0 for no limit.
+    mutations_per_hour: u32,
 }
 
 /// Get limits, versions and the server's time
@@ -253,6 +262,10 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             streams: limits::STREAMS.most,
             idempotency_keys: limits::IDEMPOTENCY_KEYS.most,
             integrity_items: limits::INTEGRITY_ITEMS,
+            mutations: limits::MUTATIONS,
+            mutations_body_bytes: limits::MUTATIONS_BYTES,
+            section_bytes: limits::SECTION_BYTES,
+            mutations_per_hour: state.config.mutations_per_hour.map_or(0, NonZeroU32::get),
         },
     })
 }

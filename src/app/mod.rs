@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db};
 use crate::delivery::Channel;
-use crate::http::{self, Cors, LimitSettings, Limits, Methods, Operations, Settings};
+use crate::http::{self, Cors, HourlyLimit, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
 use crate::kernel::zone_data::ZoneFolder;
@@ -60,6 +60,8 @@ pub struct Server {
     document: Bytes,
     /// The OpenAPI document in version 3.0, made when it is first asked for.
     older_document: Arc<OnceLock<Bytes>>,
+    /// The mutations that each patient pushes in an hour.
+    pushes: Arc<HourlyLimit>,
     /// The pages of HTML and their addresses, written once for all workers.
     pages: Vec<(&'static str, Bytes)>,
     /// The lock of the data folder, held while the server runs: one server for an SQLite file.
@@ -128,6 +130,7 @@ impl Server {
         let document = serde_json::to_string(&document).map_err(|error| Error::Internal(Box::new(error)))?;
         let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
         http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
+        let pushes = Arc::new(HourlyLimit::new(config.mutations_per_hour, clock.clone()));
         let state = State {
             db,
             vault: vault.clone(),
@@ -142,6 +145,7 @@ impl Server {
             passwords: Passwords::with_cost(state.config.passphrase_cost),
             directory: Directory::default(),
             streams: Streams::new(state.clone()),
+            pushes,
             http,
             state,
             document: Bytes::from(document),
@@ -159,6 +163,7 @@ impl Server {
         parts.insert(web::Data::new(self.passwords.clone()));
         parts.insert(web::Data::new(self.directory.clone()));
         parts.insert(web::Data::new(self.streams.clone()));
+        parts.insert(web::Data::from(Arc::clone(&self.pushes)));
         request.add_data_container(Rc::new(parts));
     }
 
@@ -195,6 +200,7 @@ impl Server {
                 .app_data(web::Data::new(server.passwords.clone()))
                 .app_data(web::Data::new(server.directory.clone()))
                 .app_data(web::Data::new(server.streams.clone()))
+                .app_data(web::Data::from(Arc::clone(&server.pushes)))
                 .app_data(web::Data::new(metrics.clone()))
                 .configure(|config| mount(&mut Operations::served(config)));
             let settings = server.http.clone();

@@ -49,6 +49,8 @@ pub struct Config {
     pub database_plaintext: bool,
     /// The most sealed bytes of a patient's own words, and of the comments about them.
     pub text_bytes_of_patient: u64,
+    /// The mutations that a patient pushes in an hour; `None` for no limit.
+    pub mutations_per_hour: Option<NonZeroU32>,
     /// Whether `/metrics` is answered on an address of its own, and not among the operations.
     pub metrics_apart: bool,
     /// The folder of the time zones, when they are not those of the binary.
@@ -120,6 +122,7 @@ impl Config {
             requests_per_minute: NonZeroU32::new(6000),
             trusted_hops: 0,
             text_bytes_of_patient: limits::QUOTA,
+            mutations_per_hour: NonZeroU32::new(limits::MUTATIONS_AN_HOUR),
             database_plaintext: false,
             metrics_apart: false,
             zoneinfo: None,

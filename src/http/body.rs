@@ -33,7 +33,7 @@ impl Default for BodyLimit {
 }
 
 /// The media type of a body.
-const JSON: &[&str] = &["application/json"];
+pub(super) const JSON: &[&str] = &["application/json"];
 
 /// The media types of a merge patch (RFC 7396).
 pub(super) const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
@@ -132,14 +132,20 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
     }
 }
 
-/// Refuses another media type, another charset and any coding. Requests are never decompressed: a small body could
-/// unpack to a very large one.
+/// Refuses another media type, another charset and any coding. Only the operations that say so unpack a body
+/// ([`super::PackedBody`]): a small one could unpack to a very large one.
 pub(super) fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
-    let refuse = |detail: String| Err(Error::Malformed(Code::UnsupportedMediaType, detail));
     let identity = |coding: &[u8]| coding.eq_ignore_ascii_case(b"identity");
     if request.headers().get_all(header::CONTENT_ENCODING).any(|coding| !identity(coding.as_bytes())) {
-        return refuse("bodies are taken without content coding".to_owned());
+        let detail = "bodies are taken without content coding".to_owned();
+        return Err(Error::Malformed(Code::UnsupportedMediaType, detail));
     }
+    expect_type(request, types)
+}
+
+/// Refuses another media type and another charset.
+pub(super) fn expect_type(request: &HttpRequest, types: &[&str]) -> Result<()> {
+    let refuse = |detail: String| Err(Error::Malformed(Code::UnsupportedMediaType, detail));
     let expected = || format!("send {}", types.join(" or "));
     let Ok(Some(media)) = request.mime_type() else { return refuse(expected()) };
     if !types.contains(&media.essence_str()) {
@@ -155,7 +161,11 @@ pub(super) fn expect_json(request: &HttpRequest, types: &[&str]) -> Result<()> {
 /// Refuses by `Content-Length`, before anything is read.
 pub(super) fn expect_small(request: &HttpRequest, most: usize) -> Result<BodyLimit> {
     let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();
-    let limit = BodyLimit { bytes: limit.bytes.min(most), ..limit };
+    expect_within(request, BodyLimit { bytes: limit.bytes.min(most), ..limit })
+}
+
+/// Refuses what is larger than `limit` by `Content-Length`, before anything is read.
+pub(super) fn expect_within(request: &HttpRequest, limit: BodyLimit) -> Result<BodyLimit> {
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     match said.and_then(|length| length.parse::<usize>().ok()) {
         Some(length) if length > limit.bytes => Err(too_large(limit)),
@@ -163,7 +173,7 @@ pub(super) fn expect_small(request: &HttpRequest, most: usize) -> Result<BodyLim
     }
 }
 
-fn too_large(limit: BodyLimit) -> Error {
+pub(super) fn too_large(limit: BodyLimit) -> Error {
     Error::Malformed(Code::TooLarge, format!("the limit is {} bytes", limit.bytes))
 }
 
@@ -200,7 +210,7 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
 }
 
 /// Parses a body, and keeps the ignored fields for the reply.
-fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
+pub(super) fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
     let (value, warnings) = reader::document(strict_json::parse(raw)?, raw.len(), lenient(request))?;
     warn(request, warnings);
     Ok(value)

@@ -1,7 +1,8 @@
 //! Rate limits by client address.
 //!
 //! Two policies: `general` for every request, and `auth`, which is strict, for the addresses where a secret may be
-//! guessed. The counts are those of one process; limits per account that survive a restart belong to identity.
+//! guessed. [`HourlyLimit`] is for what one person does. The counts are those of one process; limits per account that
+//! survive a restart belong to identity.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -14,12 +15,14 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, web};
 use governor::clock::{Clock as _, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
+use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
+use governor::nanos::Nanos;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
+use uuid::Uuid;
 
 use super::problem;
-use crate::kernel::Error;
+use crate::kernel::{Clock, Error, Result};
 
 /// The settings of the rate limits.
 #[derive(Clone, Debug)]
@@ -158,6 +161,59 @@ pub async fn throttle(
     };
     verdict.tell(response.headers_mut());
     Ok(response)
+}
+
+/// The clock of the server, as the counter reads it.
+#[derive(Clone, Debug)]
+struct ServerClock(Clock);
+
+impl governor::clock::Clock for ServerClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(u64::try_from(self.0.now().as_nanosecond()).unwrap_or_default())
+    }
+}
+
+type HourlyBuckets = RateLimiter<Uuid, DefaultKeyedStateStore<Uuid>, ServerClock, NoOpMiddleware<Nanos>>;
+
+/// The most that each of many may do in an hour, by the server's clock. The counts are those of one process.
+#[derive(Debug)]
+pub struct HourlyLimit {
+    buckets: Option<HourlyBuckets>,
+    asked: AtomicU32,
+}
+
+impl HourlyLimit {
+    /// Makes a limit that has counted nothing yet; without a number it refuses nothing.
+    pub fn new(per_hour: Option<NonZeroU32>, clock: Clock) -> Self {
+        let of = |most| RateLimiter::dashmap_with_clock(Quota::per_hour(most), ServerClock(clock));
+        let buckets = per_hour.map(of);
+        Self { buckets, asked: AtomicU32::new(0) }
+    }
+
+    /// Admits `count` more of `who`, or none of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooMany`] with the time after which they will be admitted.
+    pub fn admit(&self, who: Uuid, count: usize) -> Result<()> {
+        let count = u32::try_from(count).ok().and_then(NonZeroU32::new);
+        let Some((buckets, count)) = self.buckets.as_ref().zip(count) else { return Ok(()) };
+        if self.asked.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+            buckets.retain_recent();
+            buckets.shrink_to_fit();
+        }
+        match buckets.check_key_n(&who, count) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(until)) => {
+                let wait = until.wait_time_from(buckets.clock().now()).as_secs().saturating_add(1);
+                Err(Error::TooMany(u32::try_from(wait).unwrap_or(3600)))
+            }
+            // More at once than an hour has.
+            Err(_) => Err(Error::TooMany(3600)),
+        }
+    }
 }
 
 impl Verdict {

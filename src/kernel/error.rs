@@ -115,6 +115,7 @@ impl Error {
             Self::Invalid(fields) => Self::Invalid(fields.clone()),
             Self::Unreadable(field) => Self::Unreadable(field.clone()),
             Self::LimitReached(name) => Self::LimitReached(name),
+            Self::Malformed(code, detail) => Self::Malformed(*code, detail.clone()),
             Self::Damaged(table, row) => Self::Damaged(table, *row),
             other => Self::internal(other.to_string()),
         }

@@ -69,6 +69,15 @@ pub const IDEMPOTENCY_KEYS: SetLimit = SetLimit::new("idempotency_keys", 10_000)
 /// Things of which one request compares the versions, and the most missing ones that its answer names.
 pub const INTEGRITY_ITEMS: u32 = 5000;
 
+/// Mutations of one push.
+pub const MUTATIONS: usize = 500;
+/// Bytes of the body of a push, unpacked.
+pub const MUTATIONS_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of a section of a mutation.
+pub const SECTION_BYTES: usize = 256 * 1024;
+/// The default of the mutations that a patient pushes in an hour.
+pub const MUTATIONS_AN_HOUR: u32 = 5000;
+
 /// The name of the quota of a patient's own words in `GET /v1/meta`.
 pub const TEXT_BYTES_OF_PATIENT: &str = "text_bytes_of_patient";
 /// The name of the quota of comments about a patient in `GET /v1/meta`.

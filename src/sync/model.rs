@@ -85,6 +85,15 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether all words of such a thing are the patient's own, or the product's. Those of others are not compressed
+    /// beside the patient's.
+    pub const fn is_own(self) -> bool {
+        match self {
+            Self::Settings | Self::Pause | Self::Grant | Self::Prompt | Self::Entry | Self::ExerciseResponse => true,
+            Self::CareLink | Self::Infusion | Self::Assignment | Self::Comment => false,
+        }
+    }
+
     /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {

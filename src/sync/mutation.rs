@@ -5,10 +5,7 @@ use uuid::Uuid;
 
 use super::model::Kind;
 use crate::kernel::id::Any;
-use crate::kernel::{Error, FieldError, Fields, Id, Result};
-
-/// The most mutations of one request.
-pub const MOST: usize = 500;
+use crate::kernel::{Code, Error, FieldError, Fields, Id, Result, limits};
 
 /// What a mutation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +101,14 @@ impl Mutation {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with every fault.
+    /// [`Error::Invalid`] with every fault; [`Code::TooLarge`] for a section that is larger than one may be.
     pub fn parse(value: &Value) -> Result<Self> {
         let mut fields = Fields::new();
         let Value::Object(mut members) = value.clone() else { return Err(Error::field("", "must be an object")) };
+        if let Some((name, _)) = members.iter().find(|(_, section)| section.to_string().len() > limits::SECTION_BYTES) {
+            let detail = format!("`{name}` has more than {} bytes", limits::SECTION_BYTES);
+            return Err(Error::Malformed(Code::TooLarge, detail));
+        }
         let id = uuid(&mut fields, &mut members, "mutation_id");
         let patient = uuid(&mut fields, &mut members, "patient_id");
         let thing = uuid(&mut fields, &mut members, "id");

@@ -1,6 +1,7 @@
 //! The batch of a push: some mutations in one unit, each in a savepoint.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,11 +17,13 @@ use crate::db::Tx;
 use crate::exercises::Responses;
 use crate::journal::Entries;
 use crate::kernel::creation::canonical;
-use crate::kernel::{Code, Error, FieldError, Result};
+use crate::kernel::{Code, Error, Result};
 use crate::vault::{MacLabel, Vault};
 
 /// The most mutations of one unit.
-pub const OF_UNIT: usize = 50;
+const OF_UNIT: usize = 50;
+/// The bytes after which a unit takes no more of them.
+const BYTES_OF_UNIT: usize = 1024 * 1024;
 
 /// A mutation as it was sent: read, with its fingerprint, or the fault for which it is rejected.
 #[derive(Clone, Debug)]
@@ -30,7 +33,9 @@ pub struct Sent {
     /// The id in it, if it has one.
     pub id: Option<Uuid>,
     /// The mutation and its fingerprint.
-    pub mutation: std::result::Result<(Mutation, Vec<u8>), Vec<FieldError>>,
+    pub mutation: std::result::Result<(Mutation, Vec<u8>), Arc<Error>>,
+    /// The bytes of it.
+    bytes: usize,
     /// Whether another one of the batch before it changes the same thing.
     pub repeated: bool,
 }
@@ -40,15 +45,10 @@ pub struct Sent {
 pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
     let sent = |(place, value): (usize, &Value)| {
         let id = value["mutation_id"].as_str().and_then(|text| text.parse().ok());
-        let mutation = Mutation::parse(value).map(|mutation| {
-            let mac = vault.mac(MacLabel::Sync, &[b"mutation", canonical(value, true).to_string().as_bytes()]);
-            (mutation, mac.to_vec())
-        });
-        let mutation = mutation.map_err(|error| match error {
-            Error::Invalid(fields) => fields,
-            other => vec![FieldError { pointer: String::new(), detail: other.to_string() }],
-        });
-        Sent { place, id, mutation, repeated: false }
+        let text = canonical(value, true).to_string();
+        let mutation = Mutation::parse(value)
+            .map(|mutation| (mutation, vault.mac(MacLabel::Sync, &[b"mutation", text.as_bytes()]).to_vec()));
+        Sent { place, id, mutation: mutation.map_err(Arc::new), bytes: text.len(), repeated: false }
     };
     let mut batch: Vec<_> = list.iter().enumerate().map(sent).collect();
     let revokes = |sent: &Sent| sent.mutation.as_ref().is_ok_and(|(mutation, _)| grants::ends(mutation));
@@ -59,6 +59,25 @@ pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
         sent.repeated = key.is_some_and(|key| !things.insert(key));
     }
     batch
+}
+
+/// Divides a batch into what one unit does each; an empty one into one that does nothing.
+pub fn units(batch: &[Sent]) -> Vec<&[Sent]> {
+    let (mut units, mut rest) = (Vec::new(), batch);
+    loop {
+        let mut bytes = 0;
+        let fits = |sent: &&Sent| {
+            bytes += sent.bytes;
+            bytes <= BYTES_OF_UNIT
+        };
+        let count = rest.iter().take(OF_UNIT).take_while(fits).count().max(1).min(rest.len());
+        let (unit, later) = rest.split_at(count);
+        units.push(unit);
+        rest = later;
+        if rest.is_empty() {
+            return units;
+        }
+    }
 }
 
 /// Does some mutations of a batch, in order. One that fails leaves no trace and harms no other.
@@ -90,8 +109,8 @@ pub fn apply(
     for sent in batch {
         let (mutation, fingerprint) = match &sent.mutation {
             Ok(read) => read,
-            Err(faults) => {
-                results.push(Done::Rejected(Error::Invalid(faults.clone())));
+            Err(fault) => {
+                results.push(Done::Rejected(fault.again()));
                 continue;
             }
         };

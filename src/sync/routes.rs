@@ -88,7 +88,8 @@ async fn pull_changes(door: Door<Own>, query: Result<Query<PullQuery>, Error>) -
     let asked = door.first(ACT, asked).await?;
     let pulled = door.read(ACT, move |tx, access| pull::page(tx, access, asked)).await?;
     let cursor = door.state().vault.seal_cursor(&scope, &pulled.next.to_bytes());
-    Ok(Reply::ok(&shown(&door, pulled, cursor).await?))
+    let own = pulled.items.iter().all(|(_, held)| held.kind.is_own());
+    Ok(Reply::ok(&shown(&door, pulled, cursor).await?).compressed_if(own))
 }
 
 /// Opens and renders a page, after the unit.

@@ -71,6 +71,7 @@ mod protocols;
 mod pull;
 mod push;
 mod push_kinds;
+mod push_limits;
 mod queries;
 mod quotes;
 mod races;

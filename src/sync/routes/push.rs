@@ -1,6 +1,6 @@
 //! The push of what was written offline.
 
-use actix_web::post;
+use actix_web::{post, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -11,15 +11,14 @@ use crate::care::door::Own;
 use crate::exercises::draft::DistressFields;
 use crate::http::document::WriteErrors;
 use crate::http::problem::ProblemField;
-use crate::http::{Body, PatientRef, Problem, Reply};
+use crate::http::{HourlyLimit, PackedBody, PatientRef, Problem, Reply};
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::kernel::id::Patient;
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Result, limits};
 use crate::sharing::{GrantReader, GrantRule, GrantTarget};
 use crate::sync::item::SyncItem;
-use crate::sync::mutation::MOST;
 use crate::sync::outcome::{Done, Numbered};
-use crate::sync::push::{self as batch, OF_UNIT, Sent};
+use crate::sync::push as batch;
 use crate::vault::Keys;
 
 /// A batch of changes that were made offline.
@@ -272,30 +271,44 @@ impl MutationResult {
 /// two devices wrote is merged section by section; what cannot be merged is a `conflict`, or with `keep_both` a draft
 /// of its own. Words win over a deletion. Send the same batch again until it is answered: a mutation that was done is
 /// known by its id for 90 days and not done again; never add anything to one that was sent. Times, links and tags that
-/// cannot be stored are left out with a warning: words are never refused for them.
+/// cannot be stored are left out with a warning: words are never refused for them. The body may be packed
+/// (`Content-Encoding: gzip`). `GET /v1/meta` has the limits: of the mutations and bytes of a batch, of a section (a
+/// larger one is rejected as `too_large`, the others are stored), and of the mutations of an hour (429).
 #[utoipa::path(tag = "sync", request_body = PushMutations,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id")),
     responses((status = 200, description = "What came of each", body = PushResults), WriteErrors))]
 #[post("/mutations")]
-pub(super) async fn push_mutations(door: Door<Own>, body: Result<Body<PushMutations>, Error>) -> Result<Reply> {
+pub(super) async fn push_mutations(
+    door: Door<Own>,
+    body: Result<Batch, Error>,
+    hourly: web::Data<HourlyLimit>,
+) -> Result<Reply> {
     let asked = door.first("push_mutations", body.and_then(|body| body.into_inner().bounded())).await?;
-    Ok(Reply::ok(&pushed(&door, asked).await?))
+    if door.is_owner() {
+        hourly.admit(door.patient()?.uuid(), asked.mutations.len())?;
+    }
+    let (results, own) = pushed(&door, asked).await?;
+    Ok(Reply::ok(&results).compressed_if(own))
 }
+
+/// The body of a push.
+type Batch = PackedBody<PushMutations, { limits::MUTATIONS_BYTES }>;
 
 impl PushMutations {
     fn bounded(self) -> Result<Self> {
-        let few = self.mutations.len() <= MOST;
-        few.then_some(self).ok_or_else(|| Error::field("/mutations", format!("must be at most {MOST}")))
+        let few = self.mutations.len() <= limits::MUTATIONS;
+        few.then_some(self).ok_or_else(|| Error::field("/mutations", format!("must be at most {}", limits::MUTATIONS)))
     }
 }
 
-/// Does a batch, some mutations in one unit. Each result is durable by itself.
-async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutations) -> Result<PushResults> {
+/// Does a batch, some mutations in one unit. Each result is durable by itself. Returns also whether all words of the
+/// answer are the patient's own.
+async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutations) -> Result<(PushResults, bool)> {
     let sent = batch::read(&door.state().vault, &mutations);
     let mut results = Vec::with_capacity(sent.len());
     let mut now = None;
-    let nothing: &[Sent] = &[];
-    for some in sent.chunks(OF_UNIT).chain(sent.is_empty().then_some(nothing)) {
+    let own = sent.iter().all(|sent| sent.mutation.as_ref().is_ok_and(|(mutation, _)| mutation.kind.is_own()));
+    for some in batch::units(&sent) {
         let (vault, quota) = (door.state().vault.clone(), door.state().config.quota());
         let (batch, epoch) = (some.to_vec(), epoch.clone());
         let done = door
@@ -308,5 +321,5 @@ async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutati
     }
     results.sort_by_key(|(place, _)| *place);
     let results = results.into_iter().map(|(_, result)| result).collect();
-    Ok(PushResults { epoch: now.map(|epoch| epoch.to_string()).unwrap_or_default(), results })
+    Ok((PushResults { epoch: now.map(|epoch| epoch.to_string()).unwrap_or_default(), results }, own))
 }
