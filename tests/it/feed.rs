@@ -498,3 +498,49 @@ async fn a_page_has_at_most_sixteen_patients() {
     assert!(!more && rest.len() == 2);
     assert_eq!(reader.things.len(), 18, "the sweep after a pull of several pages");
 }
+
+/// I12 for readers, and no deadlock: patients share and revoke at once, and pages are pulled between.
+#[actix_web::test]
+async fn a_cursor_skips_nothing_while_patients_write() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
+    let uma = app.staff(&admin, "Uma Beck", &["care"]).await;
+    let mut patients = Vec::new();
+    for name in ["Ann Lind", "Ben Okafor", "Cem Aydin"] {
+        let patient = app.patient(&theo, name).await;
+        patient.linked_to(&uma).await;
+        patients.push(patient);
+    }
+    let lives = patients.iter().cloned().map(|patient| {
+        let (theo, uma) = (theo.clone(), uma.clone());
+        async move {
+            for n in 0..12 {
+                let entry = patient.writes(reflection(&format!("Lake {n}"))).await;
+                let open = patient.opens(&entry, &["text"], &theo).await;
+                patient.opens(&entry, &["mood"], &uma).await;
+                patient.edits(&entry, json!({ "text": { "body": "Loud." } })).await;
+                match n % 3 {
+                    0 => patient.revokes(&open).await,
+                    1 => deletes(&patient, &entry).await,
+                    _ => {}
+                }
+            }
+        }
+    });
+    let pulled = async |therapist: &Person| {
+        let mut reader = Reader::default();
+        for _ in 0..40 {
+            reader.page(therapist, 3).await;
+        }
+        reader
+    };
+    let writing = futures_util::future::join_all(lives);
+    let (_, mut his, mut hers) = tokio::join!(writing, pulled(&theo), pulled(&uma));
+    for (reader, therapist) in [(&mut his, &theo), (&mut hers, &uma)] {
+        reader.pull(therapist, 50).await;
+        reader.equals(&new_reader(therapist).await);
+        reader.holds_what_it_may_see(therapist, &patients.iter().collect::<Vec<_>>()).await;
+        assert_eq!(reader.ids("entry").len(), if therapist.account == theo.account { 12 } else { 24 });
+    }
+}
