@@ -12,6 +12,7 @@ use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Clinic, Person};
 use crate::support::reader::{Reader, feed_page, new_reader, stored, thing};
+use crate::support::sources::{functions, shipped};
 use crate::support::sql::Sql;
 use crate::tasks::settled;
 
@@ -543,4 +544,23 @@ async fn a_cursor_skips_nothing_while_patients_write() {
         reader.holds_what_it_may_see(therapist, &patients.iter().collect::<Vec<_>>()).await;
         assert_eq!(reader.ids("entry").len(), if therapist.account == theo.account { 12 } else { 24 });
     }
+}
+
+/// A statement that is added later cannot forget the feeds.
+#[test]
+fn whatever_changes_the_items_of_grants_notes_it_for_the_feeds() {
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    for source in shipped().iter().filter(|source| source.slice() != "db") {
+        for (name, text) in functions(source) {
+            let changes = ["diesel::delete(", "diesel::insert_into("].iter().any(|change| text.contains(change));
+            if changes && text.contains("grant_items::table") {
+                seen += 1;
+                if !text.contains("note_opened(") {
+                    faults.push(format!("{name} of src/{}", source.name));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:?}: call changes::note_opened");
+    assert!(seen >= 5, "{seen}");
 }
