@@ -42,8 +42,7 @@ impl Step {
         let (kind, id) = row.thing;
         let of = [row.account.uuid(), row.patient.uuid(), id.uuid()].map(|id| *id.as_bytes());
         let mac = self.vault.mac(MacLabel::ReaderTag, &[b"feed", &of[0], &of[1], &of[2], &kind.number().to_be_bytes()]);
-        let (first, _) = mac.split_at(16);
-        Id::from_uuid(uuid::Uuid::from_slice(first).unwrap_or_default())
+        Id::from_mac(&mac)
     }
 
     /// Stores the moves: under the next number of each feed, in ascending order of the accounts.
