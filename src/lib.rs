@@ -33,7 +33,7 @@
 //! | [`feed`] | what has changed for each therapist: the last step of every unit | know content |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
-//! | [`sync`] | what a phone holds: its pull, its push of what was written offline, the comparison of both; the bundle of texts for an app without a network | add a second way to write |
+//! | [`sync`] | what a phone holds: its pull, its push of what was written offline, the comparison of both; the page of a therapist's feed; the bundle of texts for an app without a network | add a second way to write |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | write rows that the product could not write |
@@ -88,7 +88,8 @@
 //!
 //! A kind of object that a patient writes, with versions and sections, is declared on [`items`], which does the rest.
 //! The smallest kind is `tests/it/support/dreams.rs`, 150 lines with its table and routes; [`exercises`] is a full one.
-//! In order: its id ([`kernel::id`]), its number in [`changes::Entity`] and whether it feeds the plan, its table (with
+//! In order: its id ([`kernel::id`]), its number in [`changes::Entity`], whether it feeds the plan and how therapists
+//! see it in their feeds, its table (with
 //! the indexes `…_list` and `…_purge` of the others), the kind ([`items::ItemKind`], [`item_table!`], [`items::Item`]),
 //! its view ([`items::view::ItemPresenter`]), its bodies ([`items::routes::WritableItem`]), the routes, and a task that
 //! purges it.

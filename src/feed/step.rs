@@ -13,7 +13,9 @@ use crate::care::{Access, Read, grants};
 use crate::changes::{Entity, ForReaders};
 use crate::course;
 use crate::db::{LastStep, Note, Tx};
-use crate::exercises::store as responses;
+use crate::exercises::{Responses, store as responses};
+use crate::items::ItemKind as _;
+use crate::journal::Entries;
 use crate::journal::comments::store as comments;
 use crate::kernel::id::{Account, Any, CareLink, Patient};
 use crate::kernel::{Error, Id, Result};
@@ -40,8 +42,7 @@ impl Step {
         let (kind, id) = row.thing;
         let of = [row.account.uuid(), row.patient.uuid(), id.uuid()].map(|id| *id.as_bytes());
         let mac = self.vault.mac(MacLabel::ReaderTag, &[b"feed", &of[0], &of[1], &of[2], &kind.number().to_be_bytes()]);
-        let (first, _) = mac.split_at(16);
-        Id::from_uuid(uuid::Uuid::from_slice(first).unwrap_or_default())
+        Id::from_mac(&mac)
     }
 
     /// Stores the moves: under the next number of each feed, in ascending order of the accounts.
@@ -100,8 +101,8 @@ impl OfPatient<'_> {
             self.link(tx, link, &mut touched)?;
         }
         if let Some(from) = touched.moves_from {
-            for id in grants::store::list_items_since(tx, &self.access, from)? {
-                for kind in Entity::GRANTED {
+            for (kind, of) in [(Entries::ENTITY, Entries::grants()), (Responses::ENTITY, Responses::grants())] {
+                for id in grants::store::list_items_since(tx, &self.access, of, from)? {
                     touched.thing((kind, id), Touch::content());
                 }
             }

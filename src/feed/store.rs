@@ -88,8 +88,7 @@ pub(super) fn list_of(tx: &mut Tx<'_>, patient: Id<Patient>, kind: Entity, ids: 
 
 /// Whether a feed has rows over this care link.
 pub(super) fn has_link(tx: &mut Tx<'_>, link: Id<CareLink>) -> Result<bool> {
-    let one: Option<Id<Any>> =
-        feed::table.filter(feed::link_id.eq(link)).select(feed::item_id).first(tx.conn()).optional()?;
+    let one: Option<i64> = feed::table.filter(feed::link_id.eq(link)).select(feed::seq).first(tx.conn()).optional()?;
     Ok(one.is_some())
 }
 

@@ -171,22 +171,6 @@ impl<F: Serialize> ItemView<F> {
     }
 }
 
-impl<F: ToSchema> ItemView<F> {
-    /// Returns the schema of what a reader sees: one flat object, and the schemas that it names.
-    pub fn reader_schema() -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>) {
-        let mut schemas = Vec::new();
-        F::schemas(&mut schemas);
-        Common::schemas(&mut schemas);
-        let (RefOr::T(Schema::Object(mut whole)), RefOr::T(Schema::Object(common))) = (F::schema(), Common::schema())
-        else {
-            return (F::schema(), schemas);
-        };
-        whole.properties.extend(common.properties);
-        whole.required.extend(common.required);
-        (RefOr::T(Schema::Object(whole)), schemas)
-    }
-}
-
 impl<F: ToSchema> PartialSchema for ItemView<F> {
     fn schema() -> RefOr<Schema> {
         let (RefOr::T(Schema::Object(mut whole)), RefOr::T(Schema::Object(common)), RefOr::T(Schema::Object(own))) =

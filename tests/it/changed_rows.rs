@@ -439,6 +439,8 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("revisions", "sealed, and bound to item and section"),
     ("openings", "a note for the patient"),
     ("changes", "a list of what has happened"),
+    ("feed", "says what is looked at again; what is shown of it is decided by links and grants"),
+    ("feed_heads", "a number"),
     ("mutations", "a replay is rendered from what is stored, for the patient alone"),
     ("idempotency_records", "a replay is rendered for what the caller may see then"),
     ("wrapped_keys", "in the keyring, wrapped by the root key"),

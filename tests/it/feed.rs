@@ -1,8 +1,7 @@
 //! The feed of therapists: what they may see comes, what they may see no longer goes, and nothing else leaves a trace.
 
+mod pages;
 mod random;
-
-use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -11,8 +10,7 @@ use crate::support::app::{TestApp, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Clinic, Person};
-use crate::support::reader::{Reader, feed_page, new_reader, stored, thing};
-use crate::support::sql::Sql;
+use crate::support::reader::{Reader, feed_page, new_reader, stored};
 use crate::tasks::settled;
 
 /// The types, kinds and ids of events.
@@ -395,106 +393,4 @@ async fn an_assignment_shows_its_response_while_that_is_open() {
     reader.pull(&theo, 20).await;
     reader.holds_what_it_may_see(&theo, &[&ann]).await;
     assert!(reader.item("assignment", &id).unwrap().get("response_id").is_none());
-}
-
-#[actix_web::test]
-async fn a_cursor_is_its_readers_and_of_this_history() {
-    let Clinic { app, admin, ann, therapist: thea, .. } = Clinic::open().await;
-    let uma = app.staff(&admin, "Uma Beck", &["care"]).await;
-    let entry = ann.writes(reflection("Lake")).await;
-    let open = ann.opens(&entry, &["text"], &thea).await;
-    let reader = new_reader(&thea).await;
-    let cursor = reader.cursor.unwrap();
-    assert!(cursor.len() <= 200);
-    feed_page(&uma, Some(&cursor), 20).await.expect(422);
-    feed_page(&thea, Some("x"), 20).await.expect(422);
-    let own = ann.get(&ann.my("/changes")).send().await.ok().text("/cursor");
-    feed_page(&thea, Some(&own), 20).await.expect(422);
-    thea.get(&ann.of_theirs(&format!("/entries?cursor={cursor}"))).send().await.expect(422);
-    feed_page(&thea, Some(&cursor), 20).await.ok();
-    // Removals of half a year ago are forgotten: an older cursor is answered by a pull of everything.
-    ann.revokes(&open).await;
-    for _ in 0..26 {
-        app.wait(SignedDuration::from_hours(24 * 7));
-        thea.get("/v1/me").send().await.ok();
-    }
-    settled(&app).await;
-    let old = feed_page(&thea, Some(&cursor), 20).await.expect(410).refused("resync_required");
-    assert_eq!(old.body["reason"], "too_old");
-    let mut new = Reader::default();
-    new.pull(&thea, 20).await;
-    feed_page(&thea, new.cursor.as_deref(), 20).await.ok();
-    let mut sql = Sql::open(&app.database.backend);
-    sql.run("UPDATE feed_heads SET seq = 0, horizon_seq = 0");
-    let ahead = feed_page(&thea, new.cursor.as_deref(), 20).await.expect(410);
-    assert_eq!(ahead.body["reason"], "ahead");
-    let other = sql.id("00112233-4455-4677-8899-aabbccddeeff");
-    let value = if other.starts_with('x') { other } else { "'\\x00112233445546778899aabbccddeeff'".to_owned() };
-    sql.run(&format!("UPDATE settings SET value = {value} WHERE name = 'epoch'"));
-    let epoch = feed_page(&thea, new.cursor.as_deref(), 20).await.expect(410);
-    assert_eq!(epoch.body["reason"], "epoch");
-}
-
-/// A page is one access to each of its patients, and is delivered once.
-#[actix_web::test]
-async fn each_patient_of_a_page_is_told_once_what_was_sent() {
-    let app = TestApp::start().await;
-    let (theo, ann) = two(&app).await;
-    let ben = app.patient(&theo, "Ben Okafor").await;
-    let mut opened = Vec::new();
-    for patient in [&ann, &ben] {
-        for title in ["One", "Two"] {
-            let entry = patient.writes(reflection(title)).await;
-            patient.opens(&entry, &["text"], &theo).await;
-            opened.push(entry);
-        }
-    }
-    let audited = |app: &Arc<TestApp>| {
-        #[derive(diesel::QueryableByName)]
-        struct Count {
-            #[diesel(sql_type = diesel::sql_types::BigInt)]
-            n: i64,
-        }
-        Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM audit_log")[0].n
-    };
-    let before = audited(&app);
-    let mut reader = Reader::default();
-    let (events, more) = reader.page(&theo, 200).await;
-    assert!(!more && events.len() == 8);
-    assert_eq!(audited(&app), before + 2, "one row for each patient");
-    let delivered = |app: &Arc<TestApp>| stored(app).iter().filter(|row| !row.ends_with(" -")).count();
-    assert_eq!(delivered(&app), 1 + 8, "the head, and each row");
-    let first = stored(&app);
-    app.wait(SignedDuration::from_hours(1));
-    new_reader(&theo).await;
-    assert_eq!(stored(&app), first, "the first time counts");
-    assert_eq!(audited(&app), before + 4);
-    reader.pull(&theo, 200).await;
-    assert_eq!(audited(&app), before + 4, "nothing new: no access");
-    // It was delivered, and nobody has opened it.
-    assert_eq!(ann.entry(&opened[0]).await.ok().body["seen_by"], json!([]));
-    // A removal shows nothing of the patient.
-    deletes(&ann, &opened[0]).await;
-    let events = reader.pull(&theo, 200).await;
-    assert_eq!(told(&events), [removed("entry", &opened[0])]);
-    assert_eq!(audited(&app), before + 4);
-    assert!(events.iter().all(|event| thing(event).0 == ann.patient));
-}
-
-/// The pages of more patients than one page locks.
-#[actix_web::test]
-async fn a_page_has_at_most_sixteen_patients() {
-    let app = TestApp::start().await;
-    let admin = app.admin().await;
-    let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
-    for n in 0..18 {
-        let patient = app.patient(&theo, &format!("Patient {n}")).await;
-        theo.records(&patient, app.now()).await;
-    }
-    let mut reader = Reader::default();
-    let (first, more) = reader.page(&theo, 200).await;
-    assert!(more && first.len() == 16, "{}", first.len());
-    let (rest, more) = reader.page(&theo, 200).await;
-    assert!(!more && rest.len() == 2);
-    assert_eq!(reader.things.len(), 18, "the sweep after a pull of several pages");
 }

@@ -49,7 +49,7 @@ fn lists() -> Vec<(&'static str, &'static Value)> {
 
 /// Somebody to whom an operation answers.
 fn reader(id: &str) -> &'static str {
-    let staff = ["list_invitations", "list_my_patients", "get_clinical_window", "get_cautions"];
+    let staff = ["list_invitations", "list_my_patients", "get_clinical_window", "get_cautions", "pull_feed"];
     if staff.contains(&id) {
         "granted"
     } else if id == "list_members" {

@@ -9,6 +9,9 @@ use crate::support::sources::{functions, names, shipped};
 const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/grants/store.rs", "count_open", "grants", "a limit on what the patient makes"),
     ("care/grants/store.rs", "count_by_rule", "grants", "the same"),
+    ("care/grants/store.rs", "list_items_since", "grant_items", "only says what is looked at again"),
+    ("care/grants/store.rs", "list_items_since", "grants", "the same"),
+    ("care/grants/store.rs", "list_patients_with_expired", "grants", "only says whose grants are looked at"),
     ("care/grants/store.rs", "hold_readers", "care_links", "only locks"),
     ("care/grants/store.rs", "hold_readers", "grant_readers", "only says which rows to lock"),
     (

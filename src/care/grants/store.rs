@@ -117,11 +117,17 @@ pub fn list_to_among<A>(
     Ok(rows)
 }
 
-/// Lists the items of grants that happened at `from` or later.
-pub fn list_items_since<A>(tx: &mut Tx<'_>, access: &Access<A>, from: Timestamp) -> Result<Vec<Id<Any>>> {
-    let own = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
-    let later = own.filter(grant_items::occurred_at.ge(At(from)));
-    Ok(later.select(grant_items::item_id).distinct().load(tx.conn())?)
+/// Lists the items of grants, of a kind with sections `of`, that happened at `from` or later.
+pub fn list_items_since<A>(tx: &mut Tx<'_>, access: &Access<A>, of: Sections, from: Timestamp) -> Result<Vec<Id<Any>>> {
+    let own = grants::table.filter(grants::patient_id.eq(access.patient()));
+    let of_kind = own.filter(grants::sections.ge(of.range().0).and(grants::sections.lt(of.range().1)));
+    Ok(grant_items::table
+        .filter(grant_items::patient_id.eq(access.patient()))
+        .filter(grant_items::occurred_at.ge(At(from)))
+        .filter(grant_items::grant_id.eq_any(of_kind.select(grants::id)))
+        .select(grant_items::item_id)
+        .distinct()
+        .load(tx.conn())?)
 }
 
 /// Lists the therapists named in the grants `ids` whose links are still active.
@@ -336,9 +342,11 @@ fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Resu
     for some in closed.chunks(AT_ONCE) {
         let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
         let items = items.filter(grant_items::grant_id.eq_any(some));
-        let were_open: Vec<Id<Any>> = items.clone().select(grant_items::item_id).load(tx.conn())?;
+        // An id that is shared by two kinds is looked at as both.
+        let were_open: Vec<(Id<Any>, Id<Grant>)> =
+            items.clone().select((grant_items::item_id, grant_items::grant_id)).load(tx.conn())?;
         diesel::delete(items).execute(tx.conn())?;
-        changes::note_opened(tx, access.patient(), access.now(), were_open);
+        changes::note_opened(tx, access.patient(), access.now(), were_open.into_iter().map(|(id, _)| id).collect());
         let readers = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
         diesel::delete(readers.filter(grant_readers::grant_id.eq_any(some))).execute(tx.conn())?;
     }

@@ -1,16 +1,11 @@
 //! The events of a therapist's feed: the form of each kind of thing, as its reader sees it.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
-use utoipa::openapi::{KnownFormat, Object, Ref, RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::care::grants;
@@ -21,7 +16,7 @@ use crate::exercises::Responses;
 use crate::exercises::assignments::AssignmentView;
 use crate::exercises::assignments::actions::KnownAssignment;
 use crate::http::EntityTag;
-use crate::items::view::{ItemPresenter, ItemView, Visible, render};
+use crate::items::view::{ItemPresenter, Visible, render};
 use crate::journal::Entries;
 use crate::journal::comments::actions::CommentRow;
 use crate::kernel::id::{Account, Any, Patient};
@@ -151,139 +146,43 @@ fn value<V: Serialize>(view: &V) -> Result<Value> {
     serde_json::to_value(view).map_err(|error| Error::Internal(Box::new(error)))
 }
 
-/// An event of a therapist's feed.
-#[derive(Debug, Serialize)]
+/// An event of a therapist's feed. Pass over types and kinds that you do not know.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FeedEvent)]
 pub struct EventView {
+    /// `item`: you see a thing for the first time, or something else of it. `item.removed`: you see it no longer.
+    /// `patient.removed`: you see nothing of the patient any longer. Delete what you hold.
     #[serde(rename = "type")]
+    #[schema(example = "item")]
     type_: &'static str,
+    /// The patient.
     patient_id: Uuid,
+    /// The kind of thing: `entry`, `exercise_response`, `comment`, `grant`, `assignment` or `infusion`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "entry")]
     kind: Option<&'static str>,
+    /// The id of the thing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<Uuid>,
+    /// The tag of what you may see of the thing: it changes with that and with nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "\"9f2c\"")]
     etag: Option<EntityTag>,
+    /// What you may see of the thing, whole, as its own operation shows it to you (`EntryView`, `ExerciseResponseView`,
+    /// `CommentView`, `GrantView`, `AssignmentView`, `InfusionView`), without `id`, `version`, `etag`, the name of an
+    /// author and the advice on driving.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<HashMap<String, Value>>, nullable = false)]
     item: Option<Map<String, Value>>,
+    /// Whether the stored thing is damaged. Keep what you hold of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = false)]
     unreadable: Option<bool>,
 }
 
 impl EventView {
     const fn of(type_: &'static str, patient_id: Uuid) -> Self {
         Self { type_, patient_id, kind: None, id: None, etag: None, item: None, unreadable: None }
-    }
-}
-
-/// A schema, and those that it names.
-type Schemas = (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
-
-/// The kinds of things in a feed, each with the name of its schema.
-const KINDS: [(Kind, &str); 6] = [
-    (Kind::Entry, "FeedEntry"),
-    (Kind::ExerciseResponse, "FeedExerciseResponse"),
-    (Kind::Comment, "FeedComment"),
-    (Kind::Grant, "FeedGrant"),
-    (Kind::Assignment, "FeedAssignment"),
-    (Kind::Infusion, "FeedInfusion"),
-];
-
-/// Returns the schema of the items of a kind.
-fn schema_of(kind: Kind) -> Schemas {
-    fn of<B: ToSchema>() -> Schemas {
-        let mut schemas = Vec::new();
-        B::schemas(&mut schemas);
-        (B::schema(), schemas)
-    }
-    let (schema, schemas) = match kind {
-        Kind::Entry => ItemView::<<Entries as ItemPresenter>::Fields>::reader_schema(),
-        Kind::ExerciseResponse => ItemView::<<Responses as ItemPresenter>::Fields>::reader_schema(),
-        Kind::Comment => of::<CommentBody>(),
-        Kind::Grant => of::<GrantView>(),
-        Kind::Assignment => of::<AssignmentView>(),
-        _ => of::<InfusionView>(),
-    };
-    let RefOr::T(Schema::Object(mut object)) = schema else { return (schema, schemas) };
-    for name in LEFT_OUT {
-        object.properties.shift_remove(name);
-        object.required.retain(|required| required != name);
-    }
-    (RefOr::T(Schema::Object(object)), schemas)
-}
-
-/// Returns the schema of events of one type.
-fn event(type_: &str, description: &str) -> ObjectBuilder {
-    let one_of = |value: &str| ObjectBuilder::new().schema_type(Type::String).enum_values(Some([value]));
-    ObjectBuilder::new()
-        .description(Some(description))
-        .property("type", one_of(type_).description(Some("The type of event.")))
-        .required("type")
-        .property("patient_id", uuid("The patient."))
-        .required("patient_id")
-}
-
-fn uuid(description: &str) -> Object {
-    let text = ObjectBuilder::new().schema_type(Type::String).description(Some(description));
-    text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).build()
-}
-
-/// Returns the schemas of all events, by their names.
-fn events() -> BTreeMap<&'static str, Object> {
-    let kind = |names: Vec<&'static str>| {
-        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).description(Some("The kind of thing."))
-    };
-    let mut all = BTreeMap::new();
-    for (of, name) in KINDS {
-        let tag = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .description(Some("The tag of what you may see of it: it changes with that and with nothing else."));
-        let unreadable = ObjectBuilder::new()
-            .schema_type(Type::Boolean)
-            .description(Some("Whether the stored thing is damaged. Keep what you hold of it."));
-        let whole = event("item", "A thing that you see for the first time, or of which you see something else now.")
-            .property("kind", kind(vec![of.name()]))
-            .required("kind")
-            .property("id", uuid("Its id."))
-            .required("id")
-            .property("etag", tag)
-            .property("item", Ref::from_schema_name(format!("{name}Item")))
-            .property("unreadable", unreadable);
-        all.insert(name, whole.build());
-    }
-    let removed = event("item.removed", "A thing that you see no longer: delete it.")
-        .property("kind", kind(KINDS.iter().map(|(kind, _)| kind.name()).collect()))
-        .required("kind")
-        .property("id", uuid("Its id."))
-        .required("id");
-    all.insert("FeedItemRemoved", removed.build());
-    let patient = event("patient.removed", "A patient of whom you see nothing any longer: delete all that you hold.");
-    all.insert("FeedPatientRemoved", patient.build());
-    all
-}
-
-impl PartialSchema for EventView {
-    fn schema() -> RefOr<Schema> {
-        let mut choice = OneOfBuilder::new().description(Some("An event. The set is open: an app passes over others."));
-        for name in events().into_keys() {
-            choice = choice.item(Ref::from_schema_name(name));
-        }
-        RefOr::T(Schema::OneOf(choice.build()))
-    }
-}
-
-impl ToSchema for EventView {
-    fn name() -> Cow<'static, str> {
-        Cow::Borrowed("FeedEvent")
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        for (name, object) in events() {
-            schemas.push((name.to_owned(), RefOr::T(Schema::Object(object))));
-        }
-        for (kind, name) in KINDS {
-            let (schema, named) = schema_of(kind);
-            schemas.push((format!("{name}Item"), schema));
-            schemas.extend(named);
-        }
     }
 }
