@@ -56,8 +56,9 @@ fn join(
     let said = found.doc.source == Source::Patient;
     facts.reported = if said { Some(found.doc.report()) } else { found.doc.reported };
     let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..of_clinic(access, found.doc) };
-    store::update_infusion(tx, access, report, &joined, found.version + 1)?;
-    Ok(Change::new(Entity::Infusion, report, found.version + 1, Op::Update))
+    let version = tx.version_after(found.version);
+    store::update_infusion(tx, access, report, &joined, version)?;
+    Ok(Change::new(Entity::Infusion, report, version, Op::Update))
 }
 
 /// Returns the report whose place the record `id` is to take, unless it has done so already.
@@ -123,8 +124,8 @@ fn create(
     let mut facts = of_clinic(access, facts);
     let joined = draft.same_as.map(|report| join(tx, access, id, report, &mut facts)).transpose()?;
     refuse_overlap(tx, access, id, &facts)?;
-    store::insert_infusion(tx, access, id, &facts)?;
-    access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create))?;
+    let version = store::insert_infusion(tx, access, id, &facts)?;
+    access.record(tx, Change::new(Entity::Infusion, id, version, Op::Create))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
     Ok(Outcome::new(RecordedOutcome::created(id.uuid()), None))
 }
@@ -184,7 +185,7 @@ fn store_change(
 ) -> Result<Outcome<InfusionRow>> {
     let next = &of_clinic(access, next.clone());
     refuse_overlap(tx, access, current.id, next)?;
-    let version = current.version + 1;
+    let version = tx.version_after(current.version);
     store::update_infusion(tx, access, current.id, next, version)?;
     access.record(tx, Change::new(Entity::Infusion, current.id, version, Op::Update))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;

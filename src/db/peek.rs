@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::sqlite::{self, Role};
+use super::unit::Parts;
 use super::{AnyConnection, Backend, Tx, postgres};
 use crate::kernel::{Error, Result};
 
@@ -48,7 +49,7 @@ pub fn peek<T>(backend: &Backend, table: &str, read: impl FnOnce(&mut Tx<'_>) ->
         if !found.found {
             return Ok(None);
         }
-        read(&mut Tx::new(&mut conn, Default::default())).map(Some)
+        read(&mut Tx::new(&mut conn, Parts::default())).map(Some)
     };
     look().map_err(named)
 }

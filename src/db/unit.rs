@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::AnyConnection;
 use super::row_key::RowKey;
 use super::signals::{Signal, Signals};
+use super::versions::Versions;
 use crate::kernel::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -17,12 +18,16 @@ type Hook = Box<dyn FnOnce() + Send>;
 pub struct Tx<'c> {
     conn: &'c mut AnyConnection,
     hooks: Vec<Hook>,
-    row_key: Option<Arc<RowKey>>,
-    signals: Arc<Signals>,
+    parts: Parts,
 }
 
 /// What the units of a database are given.
-pub(super) type Parts = (Option<Arc<RowKey>>, Arc<Signals>);
+#[derive(Clone, Default)]
+pub(super) struct Parts {
+    pub row_key: Option<Arc<RowKey>>,
+    pub signals: Arc<Signals>,
+    pub versions: Arc<Versions>,
+}
 
 impl std::fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -31,12 +36,12 @@ impl std::fmt::Debug for Tx<'_> {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c mut AnyConnection, (row_key, signals): Parts) -> Self {
-        Self { conn, hooks: Vec::new(), row_key, signals }
+    pub(super) fn new(conn: &'c mut AnyConnection, parts: Parts) -> Self {
+        Self { conn, hooks: Vec::new(), parts }
     }
 
     pub(super) fn row_key(&self) -> Option<&RowKey> {
-        self.row_key.as_deref()
+        self.parts.row_key.as_deref()
     }
 
     /// Returns the connection, for SQL.
@@ -75,9 +80,33 @@ impl<'c> Tx<'c> {
         self.hooks.push(Box::new(hook));
     }
 
+    /// Returns the version that follows `present` in a row. Every version of every row is made by this or by
+    /// [`Tx::first_version`]: it is above the floor of the epoch, so that no version of an earlier epoch comes again.
+    pub fn version_after(&self, present: i64) -> i64 {
+        present.max(self.parts.versions.floor()) + 1
+    }
+
+    /// Returns the version of a new row.
+    pub fn first_version(&self) -> i64 {
+        self.version_after(0)
+    }
+
+    /// Checks that the floor that this process knows is the one of the data, which the unit has locked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transient`] when another process has begun a new epoch. The next run of the unit knows its floor.
+    pub fn check_floor(&self, found: i64) -> Result<()> {
+        if found <= self.parts.versions.floor() {
+            return Ok(());
+        }
+        self.parts.versions.raise(found);
+        Err(Error::Transient("a new epoch has begun".into()))
+    }
+
     /// Tells the listeners, of this process and of others, once the unit is durable.
     pub fn signal(&mut self, signal: Signal) {
-        let signals = Arc::clone(&self.signals);
+        let signals = Arc::clone(&self.parts.signals);
         self.after_commit(move || signals.tell(signal));
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedI
             continue;
         }
         stored.doc = stored.doc.provisional();
-        stored.version += 1;
+        stored.version = tx.version_after(stored.version);
         course::update_infusion(tx, access, stored.id, &stored.doc, stored.version)?;
         access.record_of_server(tx, Change::new(Entity::Infusion, stored.id, stored.version, Op::Update))?;
     }

@@ -49,8 +49,9 @@ pub fn patch_settings(
         return Ok((before, version));
     }
     when.require(&EntityTag::version(version))?;
-    update(tx, access, &after, version + 1)?;
-    Ok((after, version + 1))
+    let version = tx.version_after(version);
+    update(tx, access, &after, version)?;
+    Ok((after, version))
 }
 
 /// Replaces the therapists' changes of the protocol for this patient, and returns the settings with them.
@@ -69,8 +70,9 @@ pub fn put_overrides(
     if settings.overrides != list {
         when.require(&tag(&settings))?;
         list.clone_into(&mut settings.overrides);
-        settings.overrides_version += 1;
-        update(tx, access, &settings, version + 1)?;
+        settings.overrides_version = tx.version_after(settings.overrides_version);
+        let version = tx.version_after(version);
+        update(tx, access, &settings, version)?;
     }
     Ok(Outcome::ok(access.patient(), settings))
 }

@@ -245,8 +245,8 @@ pub(super) fn apply<T: Merges>(
                 conflict::<T>(tx, access, Vec::new(), None)
             }
             Some(row) => {
+                let merged = row.deleted_at.is_none() || row.version != mutation.base;
                 let back = items::undelete::<T>(tx, access, row.id.typed())?.value.unwrap_or(row);
-                let merged = back.version != mutation.base + 1;
                 stored::<T>(tx, access, back, merged, Vec::new())
             }
             None => conflict::<T>(tx, access, Vec::new(), None),
@@ -377,7 +377,8 @@ fn write<T: Merges>(
     let sends = sent::<T>(access, known, mutation)?;
     if mutation.base == 0 && old.creation() == Some(&Creation::of(&T::body(&sends.content))?) {
         // It was made by this very body.
-        let merged = row.version > 1;
+        let first = changes::list_of(tx, access.patient(), T::ENTITY, row.id, 0, 1)?;
+        let merged = first.first().is_none_or(|change| change.version != row.version);
         return stored::<T>(tx, access, row, merged, sends.warnings);
     }
     let Outcome { content, conflicts, warnings } =
@@ -414,7 +415,10 @@ fn base_of<T: Merges>(
     if version == 0 || version > row.version {
         return Ok(None);
     }
-    let parts = items::parts_at::<T, _>(tx, access, row, version)?;
+    let parts = match items::parts_at::<T, _>(tx, access, row, version) {
+        Err(Error::NotFound) => return Ok(None),
+        parts => parts?,
+    };
     if parts.first().is_none_or(|header| header.sealed.is_none()) {
         return Ok(None);
     }

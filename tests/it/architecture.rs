@@ -135,6 +135,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/prompts.rs", "actions"),
     ("sync/pull.rs", "actions"),
     ("sync/push.rs", "actions"),
+    ("sync/renewal.rs", "actions"),
     ("sync/words.rs", "actions"),
     ("sync/versions.rs", "actions"),
     ("tasks/", "actions"),
