@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::examples::askers;
 use crate::support::app::{Answer, START, TestApp, id_of, new_id};
 use crate::support::child;
-use crate::support::database::Database;
+use crate::support::database::{Database, on_postgres};
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{PASSPHRASE, Person, completed};
@@ -384,4 +384,22 @@ async fn the_command_begins_an_epoch_only_where_there_is_something() {
     child::first_run_code(&database).await;
     let (done, said) = child::run(&database, &["epoch", "new"]);
     assert!(done.success() && said.contains("0 sessions have ended"), "{said}");
+}
+
+/// Nobody has stopped it, and it has given versions of its own.
+#[actix_web::test]
+async fn a_server_that_was_running_goes_on_above_the_floor_of_another_ones_epoch() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start_on_disk().await;
+    let (_theo, ann) = two(&app).await;
+    let kept = ann.writes(reflection("The lake")).await;
+    let config = app.server.state.config.as_ref().clone();
+    let renewed = Server::renew(config, app.clock.clone(), Entropy::System).await.unwrap();
+    let ann = again(&app, "Ann Lind").await;
+    let new = ann.writes(reflection("The hill")).await;
+    assert_eq!(ann.entry(&new).await.ok().body["version"], renewed.floor + 1);
+    assert_eq!(ann.edits(&kept, json!({ "tags": ["hill"] })).await.ok().body["version"], renewed.floor + 1);
+    assert_eq!(new_phone(&ann).await.item("entry", &new)["seq"], renewed.floor + 1);
 }
