@@ -23,6 +23,7 @@ use crate::kernel::clock::seconds;
 use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::onboarding::setup;
 use crate::sandbox::{self, Sandbox, Start};
+use crate::sync::renewal::Renewed;
 use crate::vault::Vault;
 
 /// Backend of a companion app for ketamine therapy.
@@ -56,6 +57,11 @@ enum Command {
     Openapi,
     /// Check the configuration and print its faults.
     CheckConfig,
+    /// Begin a new epoch after the database went back.
+    Epoch {
+        #[command(subcommand)]
+        what: EpochCommand,
+    },
     /// Check the access log.
     Audit {
         #[command(subcommand)]
@@ -84,6 +90,15 @@ struct SandboxOptions {
     /// Let its clock run with real time. It can still be moved.
     #[arg(long)]
     ticking: bool,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum EpochCommand {
+    /// Begin a new epoch in place, after the database was restored from a backup, or a standby that lagged took over.
+    ///
+    /// Versions go on above all that were ever given, apps compare what they hold with the database, and everybody logs
+    /// in again. Stop all servers first.
+    New,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -126,6 +141,11 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
         }
         Some(Command::Openapi) => print(openapi::json().trim_end()),
         Some(Command::Audit { what: Audit::Verify }) => System::new().block_on(verify_audit(config()?)),
+        Some(Command::Epoch { what: EpochCommand::New }) => {
+            let renewed = System::new().block_on(Server::renew(config()?, Clock::System, Entropy::System))?;
+            let Renewed { epoch, floor, sessions } = renewed;
+            print(&format!("epoch {epoch} has begun; versions go on above {floor}; {sessions} sessions have ended"))
+        }
         Some(Command::CheckConfig) => {
             let config = config()?;
             let checked = Vault::check(&config.vault(), &config.database)?.refuse()?;

@@ -33,7 +33,7 @@
 //! | [`feed`] | what has changed for each therapist: the last step of every unit | know content |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
-//! | [`sync`] | what a phone holds: its pull, its push of what was written offline, the comparison of both; the page of a therapist's feed; the bundle of texts for an app without a network | add a second way to write |
+//! | [`sync`] | what a phone holds: its pull, its push of what was written offline, the comparison of both, the stream that wakes it; epochs; the page of a therapist's feed; the bundle of texts for an app without a network | add a second way to write |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
 //! | [`demo`] | a believable clinic, made by the same actions that requests call | write rows that the product could not write |
@@ -79,7 +79,8 @@
 //! # Adding a table
 //!
 //! A migration of the next number, with one name for both databases: ids are `BLOB` and `uuid`, numbers `INTEGER` and
-//! `bigint`, sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and `timestamptz`. The table in
+//! `bigint` (versions and numbers are named `version`, `rev`, `seq` or end so: a new epoch finds them by that, and a
+//! table of heads by its ending `_heads`), sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and `timestamptz`. The table in
 //! [`db::schema`], its owner in `tests/it/tables.rs`, its words in the clear in `tests/it/at_rest.rs`, and what keeps
 //! it small in `tests/it/limits.rs`: a limit ([`kernel::limits`]), the patient's quota ([`changes::Bytes`]), or a
 //! reason.
@@ -88,6 +89,7 @@
 //!
 //! A kind of object that a patient writes, with versions and sections, is declared on [`items`], which does the rest.
 //! The smallest kind is `tests/it/support/dreams.rs`, 150 lines with its table and routes; [`exercises`] is a full one.
+//! Its versions are made by [`db::Tx::version_after`], in every kind: they are above the floor of the epoch.
 //! In order: its id ([`kernel::id`]), its number in [`changes::Entity`], whether it feeds the plan and how therapists
 //! see it in their feeds, its table (with
 //! the indexes `…_list` and `…_purge` of the others), the kind ([`items::ItemKind`], [`item_table!`], [`items::Item`]),

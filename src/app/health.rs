@@ -18,6 +18,7 @@ use crate::journal::model::TAGS;
 use crate::kernel::page::Limit;
 use crate::kernel::{Code, Error, Result, limits, zone_data};
 use crate::state::State;
+use crate::sync::epoch;
 
 /// Returns the recorder of this process. There is one, however many servers the process runs.
 pub fn recorder() -> PrometheusHandle {
@@ -95,13 +96,19 @@ struct WarningView {
 
 /// Check that the server is ready
 ///
-/// It is when database and keyring answer; 503 while one is away. `warnings` names the faults that do not keep it from
+/// It is when database and keyring answer; 503 while one is away, and when an app has shown that it knows a change that
+/// the database has lost (`cursor_ahead`), until the operator begins a new epoch. `warnings` names the faults that do not keep it from
 /// answering.
 #[utoipa::path(tag = "server", security(()),
     responses((status = 200, description = "The server is ready", body = ReadyView), PublicErrors))]
 #[get("/readyz")]
 pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
-    state.db.read(|_| Ok(())).await?;
+    if state.db.read(epoch::is_behind).await? {
+        return Err(Error::Unavailable(
+            "cursor_ahead: a phone knows a change that the database does not have. It went back unnoticed; the operator \
+             begins a new epoch (`afterglow epoch new`)",
+        ));
+    }
     state.vault.keys(uuid::Uuid::max()).await?;
     let faults = [
         ("keyring_older_than_data", state.vault.missing_changes()),

@@ -90,6 +90,34 @@ impl Server {
     ///
     /// As [`Server::open`].
     pub async fn open_with(protocols: Protocols, config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
+        let server = Self::open_any(protocols, config, clock, entropy).await?;
+        match sync::renewal::refuse_older(&server.state.db, &server.state.vault).await {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                server.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins a new epoch of the data of a server that is not running, also of data that are older than the keyring
+    /// knows them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] with a sentence for the operator.
+    pub async fn renew(config: Config, clock: Clock, entropy: Entropy) -> Result<sync::renewal::Renewed> {
+        let (keys, data) = (config.vault(), config.database.clone());
+        if blocking(move || Vault::check(&keys, &data)?.refuse()).await?.is_new {
+            return Err(Error::internal(format!("{} holds no installation", config.database.place())));
+        }
+        let server = Self::open_any(Protocols::shipped(), config, clock, entropy).await?;
+        let renewed = sync::renewal::renew(&server.state).await;
+        server.close();
+        renewed
+    }
+
+    async fn open_any(protocols: Protocols, config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
         let protocols = Arc::new(protocols);
         let faults = config.faults();
         if !faults.is_empty() {

@@ -19,6 +19,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(care::grants::EndExpired),
         Box::new(care::TellPatients),
         Box::new(audit::Anchoring),
+        Box::new(sync::renewal::DataAnchoring),
         Box::new(idempotency::clearing::TASK),
         Box::new(identity::clearing::TASK),
         Box::new(identity::clearing::SPENT),

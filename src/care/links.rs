@@ -40,7 +40,8 @@ pub fn accept(
     limits::LIVE_CARE_LINKS.admit(store::count_live_links(tx, access)?)?;
     store::insert_link(tx, access, id, clinic, therapist)?;
     // The plan does not depend on a link that is not confirmed.
-    access.record_feeding(tx, Change::new(Entity::CareLink, id, 1, Op::Create), FeedsPlan::Never)
+    let change = Change::new(Entity::CareLink, id, tx.first_version(), Op::Create);
+    access.record_feeding(tx, change, FeedsPlan::Never)
 }
 
 /// Ends a link that is held, and closes the grants that only it could read. A second call does nothing.

@@ -89,7 +89,8 @@ pub fn update(
         }
     }
     let ended_at = change.ended.then_some(At(live.now()));
-    let member = Member { capabilities: after.bits(), ended_at, version: member.version + 1, ..member };
+    let version = tx.version_after(member.version);
+    let member = Member { capabilities: after.bits(), ended_at, version, ..member };
     store::update_member(tx, &member)?;
     if after.record() && !before.record() {
         telling::begin(tx, (clinic, account), (live.session(), live.now()))?;

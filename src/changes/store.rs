@@ -26,8 +26,9 @@ const AT_ONCE: usize = 200;
 /// [`Error::NotFound`] when there is no such patient.
 pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -> Result<(i64, Bytes)> {
     let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
-    let row: Option<(i64, i64, i64)> = Both(Take { patient, count, bytes }).get_result(tx.conn()).optional()?;
-    let (last, text, comments) = row.ok_or(Error::NotFound)?;
+    let row: Option<(i64, i64, i64, i64)> = Both(Take { patient, count, bytes }).get_result(tx.conn()).optional()?;
+    let (last, text, comments, floor) = row.ok_or(Error::NotFound)?;
+    tx.check_floor(floor)?;
     if count > 0 {
         announce(tx, patient);
     }
@@ -63,16 +64,20 @@ where
         out.push_bind_param::<BigInt, _>(&self.bytes.comments)?;
         out.push_sql(" WHERE patient_id = ");
         out.push_bind_param::<Uid, _>(&self.patient)?;
-        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes");
+        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes, version_floor");
         Ok(())
     }
 }
 impl Query for Take {
-    type SqlType = (BigInt, BigInt, BigInt);
+    type SqlType = (BigInt, BigInt, BigInt, BigInt);
 }
 impl<C: Connection> RunQueryDsl<C> for Take {}
 
 /// Inserts `list` under the numbers from `first` on, and notes for the last step of the unit what readers may see of it.
+///
+/// # Errors
+///
+/// [`Error::Internal`] for a version that [`Tx::version_after`] has not made.
 pub fn insert(
     tx: &mut Tx<'_>,
     patient: Id<Patient>,
@@ -82,6 +87,9 @@ pub fn insert(
     list: &[Change],
 ) -> Result<()> {
     for (seq, change) in (first..).zip(list) {
+        if change.version < tx.first_version() {
+            return Err(Error::internal("a version of an earlier epoch was given again"));
+        }
         Both(diesel::insert_into(changes::table).values((
             changes::patient_id.eq(patient),
             changes::seq.eq(seq),

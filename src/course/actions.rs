@@ -59,7 +59,7 @@ fn join(
     let taken = of_clinic(access, found.doc.clone());
     let joined = InfusionFacts { status: InfusionStatus::Cancelled, same_as: Some(id), ..taken };
     store::update_infusion(tx, access, &found, &joined)?;
-    let change = Change::new(Entity::Infusion, report, found.version + 1, Op::Update);
+    let change = Change::new(Entity::Infusion, report, tx.version_after(found.version), Op::Update);
     Ok(change.moving(joined.moves_phases(Some(&before))))
 }
 
@@ -126,8 +126,9 @@ fn create(
     let mut facts = of_clinic(access, facts);
     let joined = draft.same_as.map(|report| join(tx, access, id, report, &mut facts)).transpose()?;
     refuse_overlap(tx, access, id, &facts)?;
-    store::insert_infusion(tx, access, id, &facts)?;
-    access.record(tx, Change::new(Entity::Infusion, id, 1, Op::Create).moving(facts.moves_phases(None)))?;
+    let version = store::insert_infusion(tx, access, id, &facts)?;
+    let change = Change::new(Entity::Infusion, id, version, Op::Create);
+    access.record(tx, change.moving(facts.moves_phases(None)))?;
     joined.map_or(Ok(()), |change| access.record(tx, change))?;
     Ok(Outcome::new(RecordedOutcome::created(id.uuid()), None))
 }
@@ -187,7 +188,7 @@ fn store_change(
 ) -> Result<Outcome<InfusionRow>> {
     let next = &of_clinic(access, next.clone());
     refuse_overlap(tx, access, current.id, next)?;
-    let version = current.version + 1;
+    let version = tx.version_after(current.version);
     store::update_infusion(tx, access, current, next)?;
     let change = Change::new(Entity::Infusion, current.id, version, Op::Update);
     access.record(tx, change.moving(next.moves_phases(Some(&current.doc))))?;

@@ -28,10 +28,10 @@ pub fn put_pause(
     let period = || pause.period.as_ref().copied().map_err(Error::again);
     let Some(row) = store::find_pause(tx, access, id)? else {
         let doc = PauseDoc { period: period()?, creation: pause.creation.clone() };
-        let new = StoredDocument { id, doc, version: 1, created_at: now, updated_at: now };
+        let new = StoredDocument { id, doc, version: tx.first_version(), created_at: now, updated_at: now };
         limits::PAUSES.admit(store::count_pauses(tx, access)?)?;
-        let row = store::put_pause(tx, access, &new, None)?;
-        access.record(tx, Change::new(Entity::Pause, id, 1, Op::Create))?;
+        let row = store::insert_pause(tx, access, &new)?;
+        access.record(tx, Change::new(Entity::Pause, id, new.version, Op::Create))?;
         return Ok(Outcome::created(id, row));
     };
     if row.is_deleted() {
@@ -45,8 +45,8 @@ pub fn put_pause(
     }
     when.require(&EntityTag::version(current.version))?;
     let doc = PauseDoc { period: period()?, creation: current.doc.creation };
-    let next = StoredDocument { doc, version: current.version + 1, updated_at: now, ..current };
-    let row = store::put_pause(tx, access, &next, None)?;
+    let next = StoredDocument { doc, version: tx.version_after(current.version), updated_at: now, ..current };
+    let row = store::update_pause(tx, access, &next, None)?;
     access.record(tx, Change::new(Entity::Pause, id, next.version, Op::Update))?;
     Ok(Outcome::ok(id, row))
 }
@@ -73,8 +73,9 @@ pub fn end_pause(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Pause>) -> Resu
     }
     let version = match Error::skip_damaged(row.open(access.keys()?, access.patient()))? {
         Some(current) => {
-            let last = StoredDocument { version: current.version + 1, updated_at: access.now(), ..current };
-            store::put_pause(tx, access, &last, Some(access.now()))?;
+            let version = tx.version_after(current.version);
+            let last = StoredDocument { version, updated_at: access.now(), ..current };
+            store::update_pause(tx, access, &last, Some(access.now()))?;
             last.version
         }
         None => store::end_unopened_pause(tx, access, &row)?,

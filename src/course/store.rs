@@ -22,8 +22,8 @@ use crate::settings::SettingsRow;
 use crate::vault::{Keys, Purpose, SealContext};
 
 pub use pauses::{
-    PauseRow, count_pauses, end_unopened_pause, find_pause, list_pause_versions, list_pauses, list_pauses_among,
-    list_pauses_of, open_periods, pause_periods, put_pause,
+    PauseRow, count_pauses, end_unopened_pause, find_pause, insert_pause, list_pause_versions, list_pauses,
+    list_pauses_among, list_pauses_of, open_periods, pause_periods, update_pause,
 };
 
 /// A document with its id and version.
@@ -224,21 +224,26 @@ pub fn infusion_exists(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>
     Ok(own.select(infusions::id).first::<Id<Infusion>>(tx.conn()).optional()?.is_some())
 }
 
-/// Inserts an infusion.
-pub fn insert_infusion(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Infusion>, facts: &InfusionFacts) -> Result<()> {
-    let patient = access.patient();
-    let doc = access.keys()?.seal_json(Purpose::Clinical, &place("infusions", patient, id, 1), facts)?;
+/// Inserts an infusion and returns its version.
+pub fn insert_infusion(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<Infusion>,
+    facts: &InfusionFacts,
+) -> Result<i64> {
+    let (patient, version) = (access.patient(), tx.first_version());
+    let doc = access.keys()?.seal_json(Purpose::Clinical, &place("infusions", patient, id, version), facts)?;
     diesel::insert_into(infusions::table)
         .values((
             infusions::patient_id.eq(patient),
             infusions::id.eq(id),
             infusions::doc.eq(doc),
-            infusions::version.eq(1_i64),
+            infusions::version.eq(version),
             infusions::created_at.eq(At(access.now())),
             infusions::updated_at.eq(At(access.now())),
         ))
         .execute(tx.conn())?;
-    Ok(())
+    Ok(version)
 }
 
 /// Stores what follows on an infusion as its next version.
@@ -248,7 +253,7 @@ pub fn update_infusion(
     before: &StoredDocument<Infusion, InfusionFacts>,
     next: &InfusionFacts,
 ) -> Result<()> {
-    let (patient, id, version) = (access.patient(), before.id, before.version + 1);
+    let (patient, id, version) = (access.patient(), before.id, tx.version_after(before.version));
     let facts = before.doc.followed_by(next, version)?;
     let doc = access.keys()?.seal_json(Purpose::Clinical, &place("infusions", patient, id, version), &facts)?;
     diesel::update(infusions::table.filter(infusions::patient_id.eq(patient)).filter(infusions::id.eq(id)))

@@ -10,6 +10,7 @@
 
 pub mod authentic;
 mod backend;
+pub mod catalog;
 mod connection;
 mod error;
 mod memory;
@@ -24,6 +25,7 @@ mod signal_exchange;
 mod signals;
 mod sqlite;
 mod types;
+mod versions;
 mod unit;
 pub mod values;
 mod writer;
@@ -47,7 +49,8 @@ pub use unit::{LastStep, Note, Tx};
 
 use crate::kernel::{Error, Result};
 use queue::{Lane, Queue};
-use unit::Unit;
+use unit::{Parts, Unit};
+use versions::Versions;
 
 /// The time for which a unit may wait in the queue and run before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +65,7 @@ pub struct Db {
     row_key: Option<Arc<RowKey>>,
     signals: Arc<Signals>,
     last: Option<Arc<dyn LastStep>>,
+    versions: Arc<Versions>,
 }
 
 impl std::fmt::Debug for Db {
@@ -98,8 +102,16 @@ impl Db {
             }
         };
         let threads = Arc::new(std::sync::Mutex::new(threads));
-        let (row_key, last, signals) = (None, None, Arc::default());
-        Ok(Self { writes, reads, threads, backend: Arc::new(backend), row_key, last, signals })
+        Ok(Self {
+            writes,
+            reads,
+            threads,
+            backend: Arc::new(backend),
+            row_key: None,
+            last: None,
+            signals: Arc::default(),
+            versions: Arc::default(),
+        })
     }
 
     /// Gives the units of this handle the key of the rows that decide who gets in. Without it they can neither be read
@@ -120,6 +132,11 @@ impl Db {
             self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }
         Ok(())
+    }
+
+    /// Raises the floor above which this process gives versions. It never falls.
+    pub fn raise_version_floor(&self, floor: i64) {
+        self.versions.raise(floor);
     }
 
     /// Returns the signals of this process.
@@ -188,8 +205,16 @@ impl Db {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let parts = (self.row_key.clone(), self.last.clone(), Arc::clone(&self.signals));
-        let unit = Unit::new(f, reply, parts);
+        let unit = Unit::new(
+            f,
+            reply,
+            Parts {
+                row_key: self.row_key.clone(),
+                last: self.last.clone(),
+                signals: Arc::clone(&self.signals),
+                versions: Arc::clone(&self.versions),
+            },
+        );
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
         answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
     }

@@ -1,11 +1,10 @@
 //! A look at a database that may not be there.
 
-use std::sync::Arc;
-
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::sqlite::{self, Role};
+use super::unit::Parts;
 use super::{AnyConnection, Backend, Tx, postgres};
 use crate::kernel::{Error, Result};
 
@@ -50,7 +49,7 @@ pub fn peek<T>(backend: &Backend, table: &str, read: impl FnOnce(&mut Tx<'_>) ->
         if !found.found {
             return Ok(None);
         }
-        read(&mut Tx::new(&mut conn, None, Arc::default())).map(Some)
+        read(&mut Tx::new(&mut conn, Parts::default())).map(Some)
     };
     look().map_err(named)
 }

@@ -166,6 +166,7 @@ diesel::table! {
         text_bytes -> BigInt,
         comment_bytes -> BigInt,
         anchor_due_at -> Nullable<TimestampTz>,
+        version_floor -> BigInt,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::AnyConnection;
 use super::row_key::RowKey;
 use super::signals::{Signal, Signals};
+use super::versions::Versions;
 use crate::kernel::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;
@@ -33,12 +34,17 @@ pub struct Tx<'c> {
     conn: &'c mut AnyConnection,
     hooks: Vec<Hook>,
     notes: Vec<Note>,
-    row_key: Option<Arc<RowKey>>,
-    signals: Arc<Signals>,
+    parts: Parts,
 }
 
 /// What the units of a database are given.
-pub(super) type Parts = (Option<Arc<RowKey>>, Option<Arc<dyn LastStep>>, Arc<Signals>);
+#[derive(Clone, Default)]
+pub(super) struct Parts {
+    pub row_key: Option<Arc<RowKey>>,
+    pub last: Option<Arc<dyn LastStep>>,
+    pub signals: Arc<Signals>,
+    pub versions: Arc<Versions>,
+}
 
 impl fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,12 +53,12 @@ impl fmt::Debug for Tx<'_> {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c mut AnyConnection, row_key: Option<Arc<RowKey>>, signals: Arc<Signals>) -> Self {
-        Self { conn, hooks: Vec::new(), notes: Vec::new(), row_key, signals }
+    pub(super) fn new(conn: &'c mut AnyConnection, parts: Parts) -> Self {
+        Self { conn, hooks: Vec::new(), notes: Vec::new(), parts }
     }
 
     pub(super) fn row_key(&self) -> Option<&RowKey> {
-        self.row_key.as_deref()
+        self.parts.row_key.as_deref()
     }
 
     /// Returns the connection, for SQL.
@@ -92,9 +98,33 @@ impl<'c> Tx<'c> {
         self.hooks.push(Box::new(hook));
     }
 
+    /// Returns the version that follows `present` in a row. Every version of every row is made by this or by
+    /// [`Tx::first_version`]: it is above the floor of the epoch, so that no version of an earlier epoch comes again.
+    pub fn version_after(&self, present: i64) -> i64 {
+        present.max(self.parts.versions.floor()) + 1
+    }
+
+    /// Returns the version of a new row.
+    pub fn first_version(&self) -> i64 {
+        self.version_after(0)
+    }
+
+    /// Checks that the floor that this process knows is the one of the data, which the unit has locked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transient`] when another process has begun a new epoch. The next run of the unit knows its floor.
+    pub fn check_floor(&self, found: i64) -> Result<()> {
+        if found <= self.parts.versions.floor() {
+            return Ok(());
+        }
+        self.parts.versions.raise(found);
+        Err(Error::Transient("a new epoch has begun".into()))
+    }
+
     /// Tells the listeners, of this process and of others, once the unit is durable.
     pub fn signal(&mut self, signal: Signal) {
-        let signals = Arc::clone(&self.signals);
+        let signals = Arc::clone(&self.parts.signals);
         self.after_commit(move || signals.tell(signal));
     }
 
@@ -145,8 +175,8 @@ where
 {
     fn run(&mut self, conn: &mut AnyConnection) -> Result<()> {
         self.kept = None;
-        let (f, (row_key, last, signals)) = (&mut self.f, self.parts.clone());
-        let mut tx = Tx::new(conn, row_key, signals);
+        let (f, last) = (&mut self.f, self.parts.last.clone());
+        let mut tx = Tx::new(conn, self.parts.clone());
         let last = last.as_deref();
         let value = catch_unwind(AssertUnwindSafe(|| f(&mut tx).and_then(|value| tx.end(last).map(|()| value))))
             .unwrap_or_else(|_payload| Err(Error::internal("a unit of work panicked")))?;

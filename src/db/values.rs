@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::schema::settings;
 use super::{Both, Tx};
-use crate::kernel::Result;
+use crate::kernel::{Error, Result};
 
 /// Finds the value of that name.
 ///
@@ -34,6 +34,26 @@ pub fn insert(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
 pub fn replace(tx: &mut Tx<'_>, name: &str, value: &[u8]) -> Result<()> {
     let set = diesel::update(settings::table.filter(settings::name.eq(name))).set(settings::value.eq(value));
     if set.execute(tx.conn())? == 0 { insert(tx, name, value) } else { Ok(()) }
+}
+
+/// Finds a stored number, of eight bytes, big-endian; 0 if there is none.
+///
+/// # Errors
+///
+/// When the database fails, or the value is no number.
+pub fn number(tx: &mut Tx<'_>, name: &str) -> Result<i64> {
+    let Some(stored) = find(tx, name)? else { return Ok(0) };
+    let bytes = stored.try_into().ok().ok_or_else(|| Error::corrupt("settings", name))?;
+    Ok(i64::from_be_bytes(bytes))
+}
+
+/// Stores a number.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn replace_number(tx: &mut Tx<'_>, name: &str, number: i64) -> Result<()> {
+    replace(tx, name, &number.to_be_bytes())
 }
 
 /// Deletes a value if it still is `value`. Of several units, one is answered `true`.

@@ -168,7 +168,7 @@ pub(super) fn put_in_place(
     }
     prompt.note(PromptEvent::Cancelled, now, Some(REPLACED.to_owned()));
     prompt.stage = DeliveryStage::Settled;
-    prompt.version += 1;
+    prompt.version = tx.version_after(prompt.version);
     prompts::update(tx, access, &prompt)?;
     access.record(tx, Change::new(Entity::Prompt, id, prompt.version, Op::Update))?;
     let since = now.saturating_sub(DIALS).unwrap_or(now);
@@ -179,7 +179,7 @@ pub(super) fn put_in_place(
     let next = match earlier {
         Some(mut card) if announced && !card.doc.planned.push && card.state(now) == "due" => {
             card.doc.planned.push = lighter.push;
-            card.version += 1;
+            card.version = tx.version_after(card.version);
             prompts::update(tx, access, &card)?;
             access.record(tx, Change::new(Entity::Prompt, card.id, card.version, Op::Update))?;
             card
@@ -206,11 +206,11 @@ fn insert_due(tx: &mut Tx<'_>, access: &Access<Write>, planned: Planned) -> Resu
         stage: DeliveryStage::Planned,
         fired_at: None,
         delivered_at: None,
-        version: 1,
+        version: tx.first_version(),
     };
     prompts::insert(tx, access, &prompt)?;
     prompts::mark(tx, &[(access.patient(), prompt.id)], Mark::Due, access.now())?;
-    access.record(tx, Change::new(Entity::Prompt, prompt.id, 1, Op::Create))?;
+    access.record(tx, Change::new(Entity::Prompt, prompt.id, prompt.version, Op::Create))?;
     Ok(prompt)
 }
 

@@ -260,6 +260,8 @@ pub(super) enum Ending {
     Reuse,
     /// Newer sessions took its place; the device keeps its data.
     Displaced,
+    /// A new epoch of the data has begun; the device keeps its data.
+    Epoch,
 }
 
 impl Ending {
@@ -268,6 +270,7 @@ impl Ending {
             Self::Wanted => 1,
             Self::Reuse => 2,
             Self::Displaced => 3,
+            Self::Epoch => 4,
         }
     }
 }
@@ -288,6 +291,28 @@ pub(super) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most: i64, now: Ti
         mark_revoked(tx, SessionRow { expires_at: At(now), ..row }, Ending::Displaced, now)?;
     }
     Ok(())
+}
+
+/// The most sessions that are read at once.
+const PAGE: i64 = 500;
+
+/// Ends every live session, because a new epoch begins, and returns their number.
+///
+/// Spans accounts: an act of the operator.
+pub fn end_all_sessions(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
+    let (mut after, mut ended) = (Id::<Session>::from_uuid(uuid::Uuid::nil()), 0);
+    loop {
+        let live = sessions::table.filter(sessions::revoked_at.is_null()).filter(sessions::expires_at.gt(At(now)));
+        let next = live.filter(sessions::id.gt(after)).order(sessions::id).limit(PAGE);
+        let rows: Vec<(Id<Session>, Stored<SessionRow>)> =
+            next.select((sessions::id, columns::<Stored<SessionRow>>())).load(tx.conn())?;
+        let Some((last, _)) = rows.last() else { return Ok(ended) };
+        after = *last;
+        for row in checked(tx, rows.into_iter().map(|(_, row)| row).collect())? {
+            mark_revoked(tx, SessionRow { expires_at: At(now), ..row }, Ending::Epoch, now)?;
+            ended += 1;
+        }
+    }
 }
 
 /// Ends a session, which is held. A second ending changes nothing.

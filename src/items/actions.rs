@@ -68,13 +68,17 @@ pub trait Item: ItemKind {
     fn on_removed(content: &Self::Content) -> FeedsPlan;
 }
 
-/// A new item, sealed before the unit as version 1: most ids are free.
+/// The version of new items in the first epoch.
+const FIRST: i64 = 1;
+
+/// A new item, sealed before the unit as the first version of the first epoch: most ids are free.
 #[derive(Clone, Debug)]
 pub struct New<T: ItemKind> {
     /// Its id.
     pub id: Id<T::Id>,
     content: T::Content,
     creation: Creation,
+    copy_of: Option<Id<Any>>,
     parts: Vec<Part>,
 }
 
@@ -92,8 +96,8 @@ impl<T: ItemKind> New<T> {
         now: Timestamp,
     ) -> Result<Self> {
         let origin = Origin { creation: Some(creation.clone()), copy_of: None };
-        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (1, now))?;
-        Ok(Self { id, content, creation, parts })
+        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (FIRST, now))?;
+        Ok(Self { id, content, creation, copy_of: None, parts })
     }
 
     /// Seals a new item that is a copy of `of`.
@@ -109,8 +113,18 @@ impl<T: ItemKind> New<T> {
         now: Timestamp,
     ) -> Result<Self> {
         let origin = Origin { creation: Some(creation.clone()), copy_of: Some(of) };
-        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (1, now))?;
-        Ok(Self { id, content, creation, parts })
+        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (FIRST, now))?;
+        Ok(Self { id, content, creation, copy_of: Some(of), parts })
+    }
+
+    /// Returns its parts, sealed as `version`.
+    fn parts_as(&self, access: &Access<Write>, version: i64) -> Result<Vec<Part>> {
+        if version == FIRST {
+            return Ok(self.parts.clone());
+        }
+        let origin = Origin { creation: Some(self.creation.clone()), copy_of: self.copy_of };
+        let at = (access.patient(), self.id.any());
+        seal::seal::<T>(access.keys()?, at, &self.content, origin, (version, access.now()))
     }
 }
 
@@ -136,11 +150,12 @@ pub fn open<T: ItemKind, A>(access: &Access<A>, row: &ItemRow) -> Result<OpenedI
 /// The refusals of [`Item::check`] and [`Item::on_changed`].
 pub fn create<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, new: &New<T>) -> Result<Option<ItemRow>> {
     T::check(tx, access, new.id, (None, &new.content))?;
-    let (id, version, parts, now) = (new.id.any(), 1, new.parts.clone(), access.now());
+    let (id, version, now) = (new.id.any(), tx.first_version(), access.now());
+    let parts = new.parts_as(access, version)?;
     let columns = columns::<T>(&new.content);
     let occurred_at = columns.occurred_at;
     let row = ItemRow { id, version, parts, occurred_at, received_at: now, updated_at: now, deleted_at: None };
-    let change = Change::new(T::ENTITY, new.id, 1, Op::Create);
+    let change = Change::new(T::ENTITY, new.id, version, Op::Create);
     if !store::create::<T, T::Table>(tx, access, (&row, &columns), change)? {
         return Ok(None);
     }
@@ -176,7 +191,7 @@ pub fn revive<T: Item>(
 ) -> Result<ItemRow> {
     let id = row.id.typed();
     T::check(tx, access, id, (None, content))?;
-    let (version, now) = (row.version + 1, access.now());
+    let (version, now) = (tx.version_after(row.version), access.now());
     let parts =
         seal::seal::<T>(access.keys()?, (access.patient(), row.id), content, Origin::default(), (version, now))?;
     access.stores(store::sealed_bytes(&parts).minus(store::sealed_bytes(&row.parts)));
@@ -289,7 +304,7 @@ pub fn delete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>, w
     }
     when.check(Some(&EntityTag::version(row.version)))?;
     let now = access.now();
-    let row = ItemRow { version: row.version + 1, deleted_at: Some(now), updated_at: now, ..row };
+    let row = ItemRow { version: tx.version_after(row.version), deleted_at: Some(now), updated_at: now, ..row };
     T::Table::mark_deleted(tx, access, &row)?;
     record_removal::<T>(tx, access, &row, Op::Delete)
 }
@@ -308,7 +323,8 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
     if row.is_gone(access.now()) {
         return Err(Error::NotFound);
     }
-    let row = ItemRow { version: row.version + 1, deleted_at: None, updated_at: access.now(), ..row };
+    let version = tx.version_after(row.version);
+    let row = ItemRow { version, deleted_at: None, updated_at: access.now(), ..row };
     T::Table::mark_deleted(tx, access, &row)?;
     record_removal::<T>(tx, access, &row, Op::Undelete)?;
     grants::drop_item(tx, access, T::grants(), row.id)?;
@@ -335,7 +351,10 @@ pub fn parts_at<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, row: &ItemRow, 
         return Err(Error::NotFound);
     }
     let kept = store::list_revisions(tx, access, row.id, version)?;
-    Ok(row.back_to::<T>(version, &kept))
+    let parts = row.back_to::<T>(version, &kept);
+    // The first version of an item is 1, or above the floor of a later epoch.
+    let header = |parts: &[Part]| parts.first().is_some_and(|header| header.sealed.is_some());
+    if header(&row.parts) && !header(&parts) { Err(Error::NotFound) } else { Ok(parts) }
 }
 
 /// Restores the content of `version` as the present state, and takes the item out of every grant. A draft stays a
@@ -376,7 +395,7 @@ fn revise<T: Item>(
     let id = row.id.typed();
     stays_done::<T>(before, after)?;
     T::check(tx, access, id, (Some(before), after))?;
-    let version = row.version + 1;
+    let version = tx.version_after(row.version);
     let made = (version, access.now());
     let (parts, replaced) = seal::reseal(access.keys()?, access.patient(), row, (old, after), made)?;
     let kept = store::sealed_bytes(replaced.iter().map(|(_, part)| part));

@@ -29,7 +29,8 @@ pub(super) fn create<K: ItemKind, T: ItemTable>(
     access.stores(bytes);
     let created = if let AnyConnection::Pg(conn) = tx.conn() {
         let create = Create::<K, T>::new(access, row, columns, &change);
-        let (number, created, text, comments): (i64, bool, i64, i64) = create.get_result(conn)?;
+        let (number, created, text, comments, floor): (i64, bool, i64, i64, i64) = create.get_result(conn)?;
+        tx.check_floor(floor)?;
         access.locked(number, created, Bytes { text, comments });
         changes::announce(tx, access.patient());
         created

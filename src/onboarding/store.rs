@@ -222,10 +222,13 @@ pub fn insert_patient(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     // The workers make the first plan.
     let plan = (patients::plan_version.eq(0_i64), patients::next_plan_at.eq(At(access.now())));
     diesel::insert_into(patients::table).values((row.signed(tx)?, plan)).execute(tx.conn())?;
+    // Numbers are above the floor, too.
+    let floor = tx.first_version() - 1;
     diesel::insert_into(patient_heads::table)
         .values((
             patient_heads::patient_id.eq(patient),
-            patient_heads::change_seq.eq(0_i64),
+            patient_heads::change_seq.eq(floor),
+            patient_heads::version_floor.eq(floor),
             patient_heads::audit_seq.eq(0_i64),
             patient_heads::audit_mac.eq(Vec::new()),
         ))

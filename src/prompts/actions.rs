@@ -122,7 +122,7 @@ pub fn act(
         }
         _ => return Err(refusal),
     }
-    prompt.version += 1;
+    prompt.version = tx.version_after(prompt.version);
     store::update(tx, access, &prompt)?;
     access.record(tx, Change::new(Entity::Prompt, id, prompt.version, Op::Update))?;
     Ok(None)

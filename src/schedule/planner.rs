@@ -118,10 +118,10 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
                 stage: DeliveryStage::Planned,
                 fired_at: None,
                 delivered_at: None,
-                version: 1,
+                version: tx.first_version(),
             };
             prompts::insert(tx, access, &prompt)?;
-            return Ok(Change::new(Entity::Prompt, prompt.id, 1, Op::Create));
+            return Ok(Change::new(Entity::Prompt, prompt.id, prompt.version, Op::Create));
         }
         Step::Move { id, to, reason } => (id, Some(to), PromptEvent::Moved, Some(word(&reason)?)),
         Step::Revive { id, to } => (id, Some(to), PromptEvent::Revived, None),
@@ -139,7 +139,7 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
         place(&mut prompt, to);
     }
     prompt.due_at = later.unwrap_or(prompt.due_at);
-    prompt.version += 1;
+    prompt.version = tx.version_after(prompt.version);
     prompts::update(tx, access, &prompt)?;
     Ok(Change::new(Entity::Prompt, id, prompt.version, Op::Update))
 }

@@ -28,7 +28,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedI
         let next = stored.doc.provisional();
         course::update_infusion(tx, access, stored, &next)?;
         stored.doc = next;
-        stored.version += 1;
+        stored.version = tx.version_after(stored.version);
         let change = Change::new(Entity::Infusion, stored.id, stored.version, Op::Update);
         access.record_of_server(tx, change.moving(stored.doc.moves_phases(Some(&before))))?;
     }

@@ -51,7 +51,8 @@ pub fn patch_settings(
         return Ok((before, version));
     }
     when.require(&EntityTag::version(version))?;
-    Ok((update(tx, access, &before, after, version + 1)?, version + 1))
+    let version = tx.version_after(version);
+    Ok((update(tx, access, &before, after, version)?, version))
 }
 
 /// Returns the instant from which on two histories of zones differ.
@@ -79,9 +80,10 @@ pub fn put_overrides(
     let (mut settings, version) = settings(tx, access)?;
     if settings.overrides != list {
         when.require(&tag(&settings))?;
-        let overrides_version = settings.overrides_version + 1;
+        let overrides_version = tx.version_after(settings.overrides_version);
         let after = Settings { overrides: list.to_vec(), overrides_version, ..settings.clone() };
-        settings = update(tx, access, &settings, after, version + 1)?;
+        let version = tx.version_after(version);
+        settings = update(tx, access, &settings, after, version)?;
     }
     Ok(Outcome::ok(access.patient(), settings))
 }

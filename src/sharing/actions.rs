@@ -67,7 +67,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
         id,
         patient_id: access.patient(),
         sections: doc.sections.bits(doc.rule().is_some()),
-        version: 1,
+        version: tx.first_version(),
         created_at: At(access.now()),
         expires_at: doc.expires_at.map(At),
         closed_at: None,
@@ -75,7 +75,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
     let row = GrantRow { key, doc: sealed };
     store::insert(tx, &row, &links)?;
     store::insert_items(tx, access, id, &items)?;
-    access.record(tx, Change::new(Entity::Grant, id, 1, Op::Create))?;
+    access.record(tx, Change::new(Entity::Grant, id, row.key.version, Op::Create))?;
     Ok(Outcome::created(id, row))
 }
 

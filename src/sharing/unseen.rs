@@ -95,18 +95,18 @@ fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, row: &G
 fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &GrantDoc)) -> Result<()> {
     let sealed = seal(access.keys()?, access.patient(), id, doc)?;
     access.stores(Bytes::text([sealed.as_slice()]));
-    let now = At(access.now());
+    let (now, version) = (At(access.now()), tx.first_version());
     let key = GrantKey {
         id,
         patient_id: access.patient(),
         sections: doc.sections.bits(doc.rule().is_some()),
-        version: 1,
+        version,
         created_at: now,
         expires_at: doc.expires_at.map(At),
         closed_at: Some(now),
     };
     store::insert(tx, &GrantRow { key, doc: sealed }, &[])?;
-    access.record(tx, Change::new(Entity::Grant, id, 1, Op::Delete))
+    access.record(tx, Change::new(Entity::Grant, id, version, Op::Delete))
 }
 
 fn ids(things: &[Id<Any>]) -> Vec<Id<Grant>> {

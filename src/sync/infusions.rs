@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use super::merge::{self, Stands};
 use super::model::Kind;
 use super::mutation::{Act, Mutation, in_fields, of_fields};
-use super::outcome::{Done, Written, find};
+use super::outcome::{Done, Written, find, first_version};
 use crate::care::{Access, Write};
+use crate::changes::Entity;
 use crate::course::actions;
 use crate::course::{self, InfusionDraft, InfusionFacts, InfusionStatus, REPORTED};
 use crate::db::Tx;
@@ -94,7 +95,8 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result
     warnings.extend(of_fields(ignored));
     let asked = Asked { mutation, facts: &found.doc, version: found.version, sent, wished };
     if mutation.base == 0 && is_creation(&asked)? {
-        let item = if found.version == 1 { None } else { find(tx, access, Kind::Infusion, mutation.thing)? };
+        let first = first_version(tx, access, Entity::Infusion, mutation.thing)?;
+        let item = if first == Some(found.version) { None } else { find(tx, access, Kind::Infusion, mutation.thing)? };
         return Ok(Done::stored((mutation.thing, found.version), item));
     }
     let done = if asked.facts.of_clinic {
@@ -134,8 +136,9 @@ fn create(
     let (draft, ignored) = in_fields(course::read_infusion(Value::Object(sent)))?;
     warnings.extend(of_fields(ignored));
     in_fields(actions::put_infusion(tx, access, mutation.thing.typed(), &draft, &Preconditions::none()))?;
+    let version = course::find_infusion(tx, access, mutation.thing.typed())?.ok_or(Error::NotFound)?.version;
     let item = if warnings.is_empty() { None } else { find(tx, access, Kind::Infusion, mutation.thing)? };
-    Ok(Done::stored((mutation.thing, 1), item).warned(None, warnings))
+    Ok(Done::stored((mutation.thing, version), item).warned(None, warnings))
 }
 
 /// Changes the patient's own report. What two devices have changed stays as the server has it. Returns the fields that

@@ -7,7 +7,7 @@
 //! phases, local dates, who opened it, and whether a prompt is due are for the phone to derive.
 //!
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a
-//! backup begins another one. A phone that asks with a cursor of another epoch begins again, and keeps all that it has.
+//! backup begins another one ([`renewal`]). A phone that asks with a cursor of another epoch begins again, and keeps all that it has.
 //!
 //! After that it first compares versions (`POST …/integrity`): what the data lack, or went another way
 //! with, is for the phone to send again; `versions` lists what there is without opening it.
@@ -46,6 +46,7 @@ mod pauses;
 mod prompts;
 mod pull;
 mod push;
+pub mod renewal;
 mod routes;
 mod settings;
 mod store;

@@ -89,6 +89,17 @@ pub(super) fn find(tx: &mut Tx<'_>, access: &Access<Write>, kind: Kind, id: Id<A
     Ok(Some((number(tx, access, kind.entity(), (id, held.version))?, held)))
 }
 
+/// Returns the version with which a thing began; `None` if no change is known of it.
+pub(super) fn first_version(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    entity: Entity,
+    id: Id<Any>,
+) -> Result<Option<i64>> {
+    let first = changes::list_of(tx, access.patient(), entity, id, 0, 1)?;
+    Ok(first.first().map(|change| change.version))
+}
+
 /// Returns the number of the change that brought a thing to `version`; 0 if there is none.
 pub(super) fn number(
     tx: &mut Tx<'_>,

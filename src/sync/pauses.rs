@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::model::Kind;
 use super::mutation::{Act, Mutation, in_fields, of_fields};
-use super::outcome::{Done, Written, find};
+use super::outcome::{Done, Written, find, first_version};
 use crate::care::{Access, Write};
+use crate::changes::Entity;
 use crate::course::{self, pauses};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
@@ -67,7 +68,8 @@ fn put(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<D
         }
         Err(error) => return in_fields(Err(error)),
     };
-    let exact = found.is_none() || version == mutation.base || (mutation.base == 0 && version == 1);
+    let began = mutation.base == 0 && first_version(tx, access, Entity::Pause, mutation.thing)? == Some(version);
+    let exact = found.is_none() || version == mutation.base || began;
     let item = if exact && warnings.is_empty() { None } else { find(tx, access, Kind::Pause, mutation.thing)? };
     Ok(Done::stored((mutation.thing, row.version()), item).warned(None, warnings))
 }

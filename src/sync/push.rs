@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::epoch::Epoch;
 use super::model::Kind;
 use super::mutation::{Kept, Mutation, Remembered};
-use super::outcome::{Done, Written};
+use super::outcome::{Done, Written, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
 use crate::care::grants::store::{hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
@@ -159,8 +159,17 @@ fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutati
 
 /// Answers a mutation that was done before with what came of it then.
 fn replay(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, kept: Kept) -> Result<Done> {
-    let mut find = |id, version| written(mutation.kind).map_or(Ok(None), |kind| (kind.at)(tx, access, id, version));
-    let item = if kept.merged { find(kept.item, kept.version)? } else { None };
-    let sibling = kept.sibling.map(|id| find(id, 1)).transpose()?.flatten();
+    let find = |tx: &mut Tx<'_>, id, version| match written(mutation.kind) {
+        Some(kind) => (kind.at)(tx, access, id, version),
+        None => Ok(None),
+    };
+    let item = if kept.merged { find(tx, kept.item, kept.version)? } else { None };
+    let sibling = match kept.sibling {
+        Some(id) => match first_version(tx, access, mutation.kind.entity(), id)? {
+            Some(version) => find(tx, id, version)?,
+            None => None,
+        },
+        None => None,
+    };
     Ok(Done::Stored { replayed: true, kept, item, sibling, code: None, warnings: Vec::new() })
 }

@@ -10,6 +10,7 @@ use actix_web::get;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::epoch;
 use super::item::SyncItem;
 use super::model::Place;
 use super::pull::{self, Pulled};
@@ -18,7 +19,7 @@ use crate::care::door::Own;
 use crate::http::document::ItemErrors;
 use crate::http::{Operations, PatientRef, Query, Reply};
 use crate::kernel::page::{CursorKey as _, Limit, PageRequest};
-use crate::kernel::{Error, Result};
+use crate::kernel::{Error, Result, Resync};
 use crate::vault::apart;
 
 /// The name of the operation.
@@ -86,7 +87,12 @@ async fn pull_changes(door: Door<Own>, query: Result<Query<PullQuery>, Error>) -
         Ok(PageRequest { limit: Limit::parse(query.limit)?, after: after.transpose()? })
     });
     let asked = door.first(ACT, asked).await?;
-    let pulled = door.read(ACT, move |tx, access| pull::page(tx, access, asked)).await?;
+    let pulled = door.read(ACT, move |tx, access| pull::page(tx, access, asked)).await;
+    if let Err(Error::Resync(Resync { reason: "ahead", epoch })) = &pulled {
+        // The cursor is sealed: this server gave it, for data that it has no longer.
+        epoch::note_ahead(&door.state().db, epoch.clone()).await?;
+    }
+    let pulled = pulled?;
     let cursor = door.state().vault.seal_cursor(&scope, &pulled.next.to_bytes());
     let own = pulled.items.iter().all(|(_, held)| held.kind.is_own());
     Ok(Reply::ok(&shown(&door, pulled, cursor).await?).compressed_if(own))

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::kinds::{self, Held};
 use super::merge::{self, Merged, Rule};
 use super::mutation::{Act, Kept, Mutation};
-use super::outcome::{Done, Numbered, Written, number};
+use super::outcome::{Done, Numbered, Written, first_version, number};
 use crate::care::{Access, Write, grants};
 use crate::changes::{self, Op};
 use crate::db::Tx;
@@ -240,8 +240,8 @@ fn apply<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, muta
                 conflict::<T>(tx, access, Vec::new(), None)
             }
             Some(row) => {
+                let merged = row.deleted_at.is_none() || row.version != mutation.base;
                 let back = items::undelete::<T>(tx, access, row.id.typed())?.value.unwrap_or(row);
-                let merged = back.version != mutation.base + 1;
                 stored::<T>(tx, access, back, merged, Vec::new())
             }
             None => conflict::<T>(tx, access, Vec::new(), None),
@@ -372,7 +372,7 @@ fn write<T: Merges>(
     let sends = sent::<T>(access, known, mutation)?;
     if mutation.base == 0 && old.creation() == Some(&Creation::of(&T::body(&sends.content))?) {
         // It was made by this very body.
-        let merged = row.version > 1;
+        let merged = first_version(tx, access, T::ENTITY, row.id)? != Some(row.version);
         return stored::<T>(tx, access, row, merged, sends.warnings);
     }
     let Outcome { content, conflicts, warnings } =
@@ -409,7 +409,10 @@ fn base_of<T: Merges>(
     if version == 0 || version > row.version {
         return Ok(None);
     }
-    let parts = items::parts_at::<T, _>(tx, access, row, version)?;
+    let parts = match items::parts_at::<T, _>(tx, access, row, version) {
+        Err(Error::NotFound) => return Ok(None),
+        parts => parts?,
+    };
     if parts.first().is_none_or(|header| header.sealed.is_none()) {
         return Ok(None);
     }

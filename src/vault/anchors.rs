@@ -15,7 +15,7 @@ use super::root::MacLabel;
 use crate::db::schema::audit_anchors as t;
 use crate::db::{AnyConnection, Tx, Uid};
 use crate::kernel::id::Any;
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 
 /// The head of a chain at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,42 @@ pub type Anchors = HashMap<Uuid, Result<Anchor, Tampered>>;
 
 type Row = (Id<Any>, i64, Vec<u8>, Vec<u8>);
 
+/// The state of the data that the keyring knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataAnchor {
+    /// How often the data were anchored.
+    pub count: i64,
+    /// The floor of versions of their epoch.
+    pub floor: i64,
+}
+
+/// The subject that stands for the data as a whole. It is no chain.
+const DATA: Uuid = Uuid::max();
+
 impl Vault {
-    /// Returns the anchors of `subjects`, or of all.
+    /// Returns the anchor of the data, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the keyring cannot be read, or the anchor was changed by somebody without the root key.
+    pub async fn data_anchor(&self) -> Result<Option<DataAnchor>> {
+        let Some(found) = self.anchors(Some(vec![DATA])).await?.remove(&DATA) else { return Ok(None) };
+        let floor = found.ok().and_then(|anchor| Some((anchor.seq, anchor.head.try_into().ok()?)));
+        let changed = || Error::internal("the anchor of the data in the keyring was changed without the root key");
+        let (count, floor) = floor.ok_or_else(changed)?;
+        Ok(Some(DataAnchor { count, floor: i64::from_be_bytes(floor) }))
+    }
+
+    /// Raises the anchor of the data.
+    ///
+    /// # Errors
+    ///
+    /// When the keyring cannot be written.
+    pub async fn raise_data_anchor(&self, DataAnchor { count, floor }: DataAnchor) -> Result<()> {
+        self.raise_anchors(vec![(DATA, Anchor { seq: count, head: floor.to_be_bytes().to_vec() })]).await
+    }
+
+    /// Returns the anchors of `subjects`, or of all chains.
     ///
     /// # Errors
     ///
@@ -47,7 +81,7 @@ impl Vault {
             let all = t::table.select((t::subject_id, t::seq, t::head, t::mac));
             Ok(match &ids {
                 Some(ids) => all.filter(t::subject_id.eq_any(ids)).load::<Row>(tx.conn())?,
-                None => all.load::<Row>(tx.conn())?,
+                None => all.filter(t::subject_id.ne(Id::<Any>::from_uuid(DATA))).load::<Row>(tx.conn())?,
             })
         });
         let opened = |(id, seq, head, mac): Row| {

@@ -45,7 +45,7 @@ mod signing;
 #[cfg(test)]
 mod tests;
 
-pub use anchors::{Anchor, Anchors, Tampered};
+pub use anchors::{Anchor, Anchors, DataAnchor, Tampered};
 pub use apart::apart;
 pub use handle::{Checked, Vault, VaultConfig};
 pub use keys::Keys;

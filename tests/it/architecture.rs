@@ -149,6 +149,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/infusions.rs", "actions"),
     ("sync/pull.rs", "actions"),
     ("sync/push.rs", "actions"),
+    ("sync/renewal.rs", "actions"),
     ("sync/words.rs", "actions"),
     ("sync/versions.rs", "actions"),
     ("tasks/", "actions"),

@@ -48,7 +48,7 @@ fn shape(value: &Value, at: &str, into: &mut BTreeSet<String>) {
 
 /// Each operation with the first person of the matrix to whom it answers with success. A server is set up once, which
 /// has happened by then: that one is asked of a new server.
-fn askers() -> BTreeMap<&'static str, &'static str> {
+pub fn askers() -> BTreeMap<&'static str, &'static str> {
     let mut lines =
         include_str!("../golden/authz_matrix.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let people: Vec<&str> = lines.next().unwrap().split_whitespace().skip(1).collect();

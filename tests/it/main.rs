@@ -37,6 +37,7 @@ mod delivery;
 mod demo;
 mod derived_ids;
 mod discretion;
+mod epoch;
 mod errors;
 mod examples;
 mod exercises;

@@ -37,6 +37,11 @@ impl Instrumentation for Ear {
     }
 }
 
+/// What the threads of the database run by themselves, whatever is asked for: a connection is opened when its thread has
+/// its first unit, and processes tell each other of changes.
+const OF_CONNECTIONS: [&str; 5] =
+    ["PRAGMA ", "SET synchronous_commit", "LISTEN ", "SELECT pg_backend_pid", "SELECT pg_notify"];
+
 fn listen() {
     set_default_instrumentation(|| Some(Box::new(Ear { database: String::new() }))).unwrap();
 }
@@ -63,7 +68,8 @@ fn heard_on(backends: &[&Backend]) -> Vec<String> {
         .into_iter()
         .partition(|(database, _): &(String, String)| own.iter().any(|own| database.starts_with(own)));
     *all = others;
-    mine.into_iter().map(|(_, text)| text).collect()
+    let of_units = |text: &String| !OF_CONNECTIONS.iter().any(|begin| text.starts_with(begin));
+    mine.into_iter().map(|(_, text)| text).filter(of_units).collect()
 }
 
 async fn statements(app: &Arc<TestApp>, who: &Person, method: Method, path: &str) -> Vec<String> {

@@ -297,7 +297,8 @@ pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> R
 }
 
 fn update_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<i64> {
-    let key = GrantKey { closed_at: Some(At(access.now())), version: key.version + 1, ..*key };
+    let version = tx.version_after(key.version);
+    let key = GrantKey { closed_at: Some(At(access.now())), version, ..*key };
     let own = grants::table.filter(grants::patient_id.eq(access.patient())).filter(grants::id.eq(key.id));
     diesel::update(own).set(key.signed(tx)?).execute(tx.conn())?;
     Ok(key.version)

@@ -24,7 +24,12 @@ pub fn first_clinic(tx: &mut Tx<'_>) -> Result<Option<(Id<Clinic>, Timestamp)>> 
 /// Inserts a clinic with its sealed document.
 pub fn insert_clinic(tx: &mut Tx<'_>, id: Id<Clinic>, doc: &[u8], now: Timestamp) -> Result<()> {
     diesel::insert_into(clinics::table)
-        .values((clinics::id.eq(id), clinics::doc.eq(doc), clinics::version.eq(1_i64), clinics::created_at.eq(At(now))))
+        .values((
+            clinics::id.eq(id),
+            clinics::doc.eq(doc),
+            clinics::version.eq(tx.first_version()),
+            clinics::created_at.eq(At(now)),
+        ))
         .execute(tx.conn())?;
     Ok(())
 }
@@ -131,13 +136,15 @@ pub fn insert_member(
     now: Timestamp,
 ) -> Result<bool> {
     let (capabilities, created_at) = (capabilities.bits(), At(now));
-    let row = Member { clinic_id: clinic, account_id: account, capabilities, created_at, ended_at: None, version: 1 };
+    let version = tx.first_version();
+    let row = Member { clinic_id: clinic, account_id: account, capabilities, created_at, ended_at: None, version };
     let inserted = Both(diesel::insert_into(staff_members::table).values(row.signed(tx)?).on_conflict_do_nothing());
     if inserted.execute(tx.conn())? == 1 {
         return Ok(true);
     }
     // The version goes on, so that no tag names two states.
-    let version = find_member(tx, clinic, account)?.map_or(1, |former| former.version + 1);
+    let former = find_member(tx, clinic, account)?.map_or(0, |former| former.version);
+    let version = tx.version_after(former);
     let row = Member { version, ..row };
     let former = staff_members::table
         .filter(staff_members::clinic_id.eq(clinic))

@@ -223,7 +223,7 @@ pub fn insert_link(
         clinic_id: clinic,
         therapist_id: therapist,
         state: LinkState::Accepted.name().to_owned(),
-        version: 1,
+        version: tx.first_version(),
         created_at: now,
         accepted_at: Some(now),
         active_at: None,
@@ -236,13 +236,15 @@ pub fn insert_link(
 /// Makes a link active, and returns it.
 pub fn mark_active(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Result<Link> {
     let active_at = Some(At(access.now()));
-    update(tx, access, Link { state: LinkState::Active, version: link.version + 1, active_at, ..*link })
+    let version = tx.version_after(link.version);
+    update(tx, access, Link { state: LinkState::Active, version, active_at, ..*link })
 }
 
 /// Ends a link, and returns it.
 pub fn mark_ended(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Result<Link> {
     let ended_at = Some(At(access.now()));
-    update(tx, access, Link { state: LinkState::Ended, version: link.version + 1, ended_at, ..*link })
+    let version = tx.version_after(link.version);
+    update(tx, access, Link { state: LinkState::Ended, version, ended_at, ..*link })
 }
 
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, link: Link) -> Result<Link> {

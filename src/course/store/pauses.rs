@@ -105,7 +105,7 @@ pub fn open_periods<'a, A>(
 
 /// Ends a pause that does not open, and returns its new version. Its document stays as it is.
 pub fn end_unopened_pause(tx: &mut Tx<'_>, access: &Access<Write>, row: &PauseRow) -> Result<i64> {
-    let (version, now) = (row.version + 1, At(access.now()));
+    let (version, now) = (tx.version_after(row.version), At(access.now()));
     diesel::update(pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::id.eq(row.id)))
         .set((pauses::version.eq(version), pauses::updated_at.eq(now), pauses::deleted_at.eq(now)))
         .execute(tx.conn())?;
@@ -118,44 +118,60 @@ pub fn find_pause<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Pause>) -> Resu
     Ok(own.select(PauseRow::as_select()).first(tx.conn()).optional()?)
 }
 
-/// Inserts a pause, or stores it as another version; `deleted_at` is the instant at which it was ended.
-pub fn put_pause(
+/// Seals a pause; `deleted_at` is the instant at which it was ended.
+fn sealed(
+    access: &Access<Write>,
+    pause: &StoredDocument<Pause, PauseDoc>,
+    deleted_at: Option<Timestamp>,
+) -> Result<PauseRow> {
+    let StoredDocument { id, doc, version, created_at, updated_at } = pause;
+    let place = place("pauses", access.patient(), *id, *version);
+    Ok(PauseRow {
+        id: *id,
+        doc: access.keys()?.seal_json(Purpose::Clinical, &place, doc)?,
+        version: *version,
+        created_at: At(*created_at),
+        updated_at: At(*updated_at),
+        deleted_at: deleted_at.map(At),
+    })
+}
+
+/// Inserts a pause.
+pub fn insert_pause(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    pause: &StoredDocument<Pause, PauseDoc>,
+) -> Result<PauseRow> {
+    let row = sealed(access, pause, None)?;
+    access.stores(Bytes::text([row.doc.as_slice()]));
+    diesel::insert_into(pauses::table)
+        .values((
+            pauses::patient_id.eq(access.patient()),
+            pauses::id.eq(row.id),
+            pauses::doc.eq(&row.doc),
+            pauses::version.eq(row.version),
+            pauses::created_at.eq(row.created_at),
+            pauses::updated_at.eq(row.updated_at),
+        ))
+        .execute(tx.conn())?;
+    Ok(row)
+}
+
+/// Stores another version of a pause; `deleted_at` is the instant at which it was ended.
+pub fn update_pause(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     pause: &StoredDocument<Pause, PauseDoc>,
     deleted_at: Option<Timestamp>,
 ) -> Result<PauseRow> {
-    let (patient, StoredDocument { id, doc, version, created_at, updated_at }) = (access.patient(), pause);
-    let sealed = access.keys()?.seal_json(Purpose::Clinical, &place("pauses", patient, *id, *version), doc)?;
-    let row = PauseRow {
-        id: *id,
-        doc: sealed,
-        version: *version,
-        created_at: At(*created_at),
-        updated_at: At(*updated_at),
-        deleted_at: deleted_at.map(At),
-    };
-    if row.version == 1 {
-        access.stores(Bytes::text([row.doc.as_slice()]));
-        diesel::insert_into(pauses::table)
-            .values((
-                pauses::patient_id.eq(patient),
-                pauses::id.eq(row.id),
-                pauses::doc.eq(&row.doc),
-                pauses::version.eq(row.version),
-                pauses::created_at.eq(row.created_at),
-                pauses::updated_at.eq(row.updated_at),
-            ))
-            .execute(tx.conn())?;
-    } else {
-        diesel::update(pauses::table.filter(pauses::patient_id.eq(patient)).filter(pauses::id.eq(row.id)))
-            .set((
-                pauses::doc.eq(&row.doc),
-                pauses::version.eq(row.version),
-                pauses::updated_at.eq(row.updated_at),
-                pauses::deleted_at.eq(row.deleted_at),
-            ))
-            .execute(tx.conn())?;
-    }
+    let row = sealed(access, pause, deleted_at)?;
+    diesel::update(pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::id.eq(row.id)))
+        .set((
+            pauses::doc.eq(&row.doc),
+            pauses::version.eq(row.version),
+            pauses::updated_at.eq(row.updated_at),
+            pauses::deleted_at.eq(row.deleted_at),
+        ))
+        .execute(tx.conn())?;
     Ok(row)
 }

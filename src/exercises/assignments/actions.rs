@@ -251,13 +251,13 @@ fn create(
         patient_id: access.patient(),
         link_id,
         author_id: access.account()?,
-        version: 1,
+        version: tx.first_version(),
         created_at: At(access.now()),
         updated_at: At(access.now()),
     };
-    let row = AssignmentRow { key, doc: seal(access, id, 1, &doc)?, link_state: store::ACTIVE.to_owned() };
+    let row = AssignmentRow { key, doc: seal(access, id, key.version, &doc)?, link_state: store::ACTIVE.to_owned() };
     store::insert(tx, &row)?;
-    access.record(tx, Change::new(Entity::Assignment, id, 1, Op::Create))?;
+    access.record(tx, Change::new(Entity::Assignment, id, row.key.version, Op::Create))?;
     Ok(KnownAssignment { row, response_visible: false })
 }
 
@@ -289,7 +289,7 @@ pub fn patch(
 
 /// Stores `doc` as the next version of `row`.
 fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: AssignmentRow, doc: &AssignmentDoc) -> Result<AssignmentRow> {
-    let (id, version) = (row.key.id, row.key.version + 1);
+    let (id, version) = (row.key.id, tx.version_after(row.key.version));
     let key = AssignmentKey { version, updated_at: At(access.now()), ..row.key };
     let row = AssignmentRow { key, doc: seal(access, id, version, doc)?, ..row };
     store::update(tx, access, &row)?;

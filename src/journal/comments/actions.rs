@@ -123,7 +123,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<
         entry_id: new.entry,
         link_id,
         author_id: access.account()?,
-        version: 1,
+        version: tx.first_version(),
         created_at: At(access.now()),
         held,
     };
@@ -132,7 +132,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewComment) -> Result<
     let row = CommentRow { key, doc };
     access.stores(Bytes::comments([row.doc.as_slice()]));
     store::insert(tx, &row)?;
-    access.record(tx, Change::new(Entity::Comment, new.id, 1, Op::Create))?;
+    access.record(tx, Change::new(Entity::Comment, new.id, row.key.version, Op::Create))?;
     access.returns(new.id.uuid());
     Ok(Outcome::created(new.id, row))
 }
