@@ -1,7 +1,7 @@
 //! The rows of feeds and their heads. Queries that span patients go out from an account, a care link (index
 //! `feed_link`), or the instant of a removal (index `feed_removed`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::model::{FeedRow, Place, Thing};
 use crate::changes::Entity;
 use crate::db::schema::{feed, feed_heads};
-use crate::db::{At, Both, Tx};
+use crate::db::{At, Both, Signal, Topic, Tx};
 use crate::kernel::id::{Account, Any, CareLink, Patient};
 use crate::kernel::{Id, Result};
 
@@ -61,7 +61,18 @@ pub fn head(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Head> {
     Ok(found.map_or(Head::default(), |(seq, horizon)| Head { seq, horizon }))
 }
 
-/// Locks the head of a feed and takes its next number.
+/// Reads the last numbers of some feeds; of those that were ever written.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn heads(tx: &mut Tx<'_>, accounts: &[Id<Account>]) -> Result<HashMap<Id<Account>, i64>> {
+    let some = feed_heads::table.filter(feed_heads::account_id.eq_any(accounts.iter().copied()));
+    let rows: Vec<(Id<Account>, i64)> = some.select((feed_heads::account_id, feed_heads::seq)).load(tx.conn())?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Locks the head of a feed and takes its next number. Once the unit is durable, the streams of the account are told.
 pub(super) fn take(tx: &mut Tx<'_>, account: Id<Account>) -> Result<i64> {
     Both(
         diesel::insert_into(feed_heads::table)
@@ -71,6 +82,7 @@ pub(super) fn take(tx: &mut Tx<'_>, account: Id<Account>) -> Result<i64> {
             .set(feed_heads::seq.eq(feed_heads::seq + 1_i64)),
     )
     .execute(tx.conn())?;
+    tx.signal(Signal { topic: Topic::Account, id: account.uuid() });
     Ok(head(tx, account)?.seq)
 }
 

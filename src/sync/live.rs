@@ -17,11 +17,11 @@ use super::epoch;
 use crate::changes;
 use crate::config::StreamSettings;
 use crate::db::{Listener, Signal, Topic, Tx};
-use crate::identity;
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::state::State;
 use crate::vault::{MacLabel, Vault};
+use crate::{feed, identity};
 
 /// The most streams that one query reads for.
 const AT_ONCE: usize = 500;
@@ -42,6 +42,8 @@ pub(super) struct Watched {
 struct Position {
     /// The number of the last change of the account's patient.
     own: i64,
+    /// The last number of the account's feed.
+    feed: i64,
 }
 
 /// Reads the positions of accounts, in their order.
@@ -49,15 +51,19 @@ fn positions(tx: &mut Tx<'_>, watched: &[Watched]) -> Result<Vec<Position>> {
     let patients: Vec<_> = watched.iter().filter_map(|one| one.patient).collect();
     let heads = if patients.is_empty() { HashMap::new() } else { changes::heads(tx, &patients)? };
     let own = |one: &Watched| one.patient.and_then(|patient| heads.get(&patient)).copied().unwrap_or(0);
-    Ok(watched.iter().map(|one| Position { own: own(one) }).collect())
+    let staff: Vec<_> = watched.iter().filter(|one| one.patient.is_none()).map(|one| one.account).collect();
+    let feeds = if staff.is_empty() { HashMap::new() } else { feed::store::heads(tx, &staff)? };
+    let position =
+        |one: &Watched| Position { own: own(one), feed: feeds.get(&one.account).copied().unwrap_or_default() };
+    Ok(watched.iter().map(position).collect())
 }
 
 /// The `id:` of an event: it says that something is new, and no number.
 type Tag = Arc<str>;
 
 fn tag(vault: &Vault, account: Id<Account>, epoch: epoch::Epoch, position: Position) -> Tag {
-    let own = position.own.to_be_bytes();
-    let mac = vault.mac(MacLabel::Stream, &[account.uuid().as_bytes(), &epoch.bytes(), &own]);
+    let numbers = [position.own.to_be_bytes(), position.feed.to_be_bytes()];
+    let mac = vault.mac(MacLabel::Stream, &[account.uuid().as_bytes(), &epoch.bytes(), numbers.as_flattened()]);
     let (short, _) = mac.split_at(12);
     URL_SAFE_NO_PAD.encode(short).into()
 }

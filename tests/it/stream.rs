@@ -222,6 +222,25 @@ async fn a_stream_is_woken_by_nothing_of_others() {
 }
 
 #[actix_web::test]
+async fn a_therapist_is_woken_by_what_they_may_see_and_by_nothing_else() {
+    let app = TestApp::start_with(by_signal).await;
+    let (theo, ann) = two(&app).await;
+    let (open, closed) = (ann.writes(reflection("Lake")).await, ann.writes(reflection("Sea")).await);
+    let mut stream = Stream::of(&theo).await;
+    let first = stream.more().await;
+    let grant = ann.opens(&open, &["text"], &theo).await;
+    let second = stream.more().await;
+    assert_ne!(first, second);
+    ann.edits(&closed, json!({ "tags": ["sea"] })).await;
+    ann.edits(&open, json!({ "tags": ["lake"] })).await;
+    stream.is_quiet(QUICK * 4).await;
+    let mut again = Stream::after(&theo, Some(&second)).await;
+    again.is_quiet(QUICK * 2).await;
+    ann.revokes(&grant).await;
+    again.more().await;
+}
+
+#[actix_web::test]
 async fn a_stream_ends_with_its_session() {
     let app = TestApp::start_with(by_signal).await;
     let (_theo, ann) = two(&app).await;

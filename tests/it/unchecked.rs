@@ -12,6 +12,7 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/grants/store.rs", "list_items_since", "grant_items", "only says what is looked at again"),
     ("care/grants/store.rs", "list_items_since", "grants", "the same"),
     ("care/grants/store.rs", "list_patients_with_expired", "grants", "only says whose grants are looked at"),
+    ("care/grants/store.rs", "hold_readers_of_all", "care_links", "only locks"),
     ("care/grants/store.rs", "hold_readers", "care_links", "only locks"),
     ("care/grants/store.rs", "hold_readers", "grant_readers", "only says which rows to lock"),
     (

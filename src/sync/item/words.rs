@@ -212,7 +212,8 @@ pub struct CommentBody {
     pub created_at: Timestamp,
     /// Whether it is held: its thread was closed when it arrived. Only the patient sees it, also if the thread opens
     /// again.
-    #[schema(example = false)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, example = false)]
     pub held: bool,
 }
 
