@@ -12,7 +12,7 @@ use crate::care::{Access, Write};
 use crate::changes::Entity;
 use crate::db::Tx;
 use crate::kernel::id::{Any, Grant};
-use crate::kernel::{Code, Error, FieldError, Id, Result};
+use crate::kernel::{Code, Error, Id, Result};
 use crate::sharing;
 
 /// How phones make and end grants.
@@ -27,6 +27,9 @@ pub(super) const WRITTEN: Written = Written {
 
 /// The members of a grant, as in its PUT.
 const MEMBERS: [&str; 5] = ["target", "rule", "sections", "reader", "expires_at"];
+
+/// The members of a mutation of a grant.
+const KNOWN: [&str; 7] = ["target", "rule", "sections", "reader", "expires_at", "seen_seq", "replaces"];
 
 /// Whether a mutation ends a grant.
 pub(super) fn ends(mutation: &Mutation) -> bool {
@@ -69,7 +72,9 @@ fn put(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<D
     };
     let row = store::find(tx, access, mutation.thing.typed())?;
     match (code, row) {
-        (None, Some(row)) => Ok(stored((mutation, row.key.version), strangers(&mutation.members))),
+        (None, Some(row)) => {
+            Ok(Done::stored((mutation.thing, row.key.version), None).warned(None, mutation.unknown(&KNOWN)))
+        }
         (_, row) => {
             let current = row.map(|row| shown(tx, access, row)).transpose()?;
             Ok(Done::Conflict { sections: Vec::new(), current, code })
@@ -87,20 +92,12 @@ fn delete(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Resul
     let doc = if said && known.is_none() { Some(read(&whole(&mutation.members))?) } else { None };
     sharing::revoke(tx, access, mutation.thing.typed(), doc.as_ref(), seen(&mutation.members)?)?;
     let row = store::find(tx, access, mutation.thing.typed())?.ok_or(Error::NotFound)?;
-    Ok(stored((mutation, row.key.version), Vec::new()))
+    Ok(Done::stored((mutation.thing, row.key.version), None))
 }
 
 fn of_client(mutation: &Mutation) -> Result<()> {
     let made = mutation.thing.is_of_client().then_some(());
     made.ok_or_else(|| Error::field("/id", "must be a UUID of version 4 or 7"))
-}
-
-fn stored((mutation, version): (&Mutation, i64), left_out: Vec<FieldError>) -> Done {
-    let mut done = Done::stored((mutation.thing, version), None);
-    if let Done::Stored { warnings, .. } = &mut done {
-        *warnings = left_out;
-    }
-    done
 }
 
 /// Reads a grant in the form of its PUT.
@@ -138,12 +135,4 @@ fn replaced(members: &Map<String, Value>) -> Result<Vec<Id<Grant>>> {
     let id = |id: &Value| id.as_str().and_then(|id| id.parse().ok()).map(Id::from_uuid);
     let ids = ids.and_then(|ids| ids.iter().map(id).collect::<Option<Vec<_>>>());
     ids.ok_or_else(|| Error::field("/replaces", "must be at most 50 ids of grants"))
-}
-
-/// Returns the members that no grant has.
-fn strangers(members: &Map<String, Value>) -> Vec<FieldError> {
-    let known = |name: &str| MEMBERS.contains(&name) || ["seen_seq", "replaces"].contains(&name);
-    let stranger =
-        |name: &String| FieldError { pointer: format!("/{name}"), detail: "is not a member of a grant".to_owned() };
-    members.keys().filter(|name| !known(name)).map(stranger).collect()
 }

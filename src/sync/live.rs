@@ -219,6 +219,11 @@ impl Streams {
         OpenStream { hub: Arc::clone(hub), number, session, state, _permit: permit }
     }
 
+    /// Returns the number of streams that are open.
+    pub fn count(&self) -> usize {
+        self.0.table().open.len()
+    }
+
     /// Ends all streams, and lets none be opened: the server stops.
     pub fn close(&self) {
         let mut table = self.0.table();

@@ -98,7 +98,7 @@ impl<'a> CandidateBuilder<'a, '_> {
             if from >= until {
                 // It may have been planned before the patient became active, and wait for the end of a night.
                 let perhaps_planned = plus(end, length) <= active && self.now < plus(until, A_DAY);
-                if perhaps_planned && !self.went_out(rule, session) {
+                if perhaps_planned && !(self.went_out(rule, session, 0) || self.went_out(rule, session, 1)) {
                     self.refuse(rule, Some(session), 0, DropReason::Answered);
                 }
                 continue;
@@ -113,13 +113,15 @@ impl<'a> CandidateBuilder<'a, '_> {
             });
             for (occurrence, date, from, until) in std::iter::once((0, date, from, until)).chain(second) {
                 let is_foreseen = from.duration_since(self.now) < AHEAD.min(length);
-                if !is_foreseen || !self.range.holds(date) {
+                // Once one of the two has gone out, the other is not asked, also if the end of the session is corrected.
+                let [out, other_out] = [occurrence, 1 - occurrence].map(|one| self.went_out(rule, session, one));
+                if !is_foreseen || (other_out && !out) || !self.range.holds(date) {
                     continue;
                 }
                 let against = cut_after(session, next, date);
                 let eve = next.and_then(|next| next.start_date.yesterday().ok());
                 let limits = Limits { last_date: eve, ..Limits::default() };
-                self.awaits_activity |= !self.went_out(rule, session);
+                self.awaits_activity |= !out && !other_out;
                 if occurrence > 0 {
                     self.substitutes.push(self.id(rule, Some(session), occurrence));
                 }
@@ -130,10 +132,10 @@ impl<'a> CandidateBuilder<'a, '_> {
         }
     }
 
-    /// Whether a message of `rule` about a silence after `session` has gone out.
-    fn went_out(&self, rule: &Rule, session: &Session<'_>) -> bool {
-        let ids = [0, 1].map(|occurrence| self.id(rule, Some(session), occurrence));
-        self.facts.settled.iter().any(|past| ids.contains(&past.id))
+    /// Whether an occurrence of `rule` about a silence after `session` has gone out.
+    fn went_out(&self, rule: &Rule, session: &Session<'_>, occurrence: u32) -> bool {
+        let id = self.id(rule, Some(session), occurrence);
+        self.facts.settled.iter().any(|past| past.id == id)
     }
 
     /// Collects the prompt of an exercise that lapsed once more, for the next day, if `rule` is carried over.

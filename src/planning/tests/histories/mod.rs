@@ -420,3 +420,9 @@ fn where_a_change_of_zone_repeats_a_date_a_note_of_the_next_one_lands_on_the_fir
     use Event::*;
     live(vec![Wait(10), Zone(3), Record(0), Outage(29), Zone(5), Note(0, 0), Record(0)]).unwrap();
 }
+
+#[test]
+fn a_message_after_a_silence_that_has_gone_out_does_not_come_again_when_the_end_is_corrected() {
+    use Event::*;
+    live(vec![Wait(26), Record(1381), Wait(37), Move(0, 541)]).unwrap();
+}

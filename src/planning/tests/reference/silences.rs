@@ -29,14 +29,23 @@ impl<'a> Found<'_, 'a> {
             return;
         }
         let chance = |from, until| vec![Chance { from, unjittered: from, until, base: date }];
-        if world.date(reached) == date && known(reached) {
+        // "One gentle message": the other of the two is not asked once one has gone out.
+        let out = |occurrence| {
+            let (id, _) = world.id(rule, Some(session.fact.reported_as.unwrap_or(session.fact.id)), occurrence);
+            world.facts.settled.iter().any(|past| past.id == id)
+        };
+        if world.date(reached) == date && known(reached) && (out(0) || !out(1)) {
             let times = |_| chance(reached, over);
             self.call(rule, 0, &Circumstances { session, next, date }.outside_the_template(&times));
         }
         // "And on the next date if that one has no room."
         let midnight = world.wall(date, jiff::civil::time(0, 0, 0, 0));
         let awake = world.awake_from(reached);
-        if world.date(awake).tomorrow().unwrap() == date && known(midnight) && !world.rests(awake) {
+        if world.date(awake).tomorrow().unwrap() == date
+            && known(midnight)
+            && !world.rests(awake)
+            && (out(1) || !out(0))
+        {
             let times = |_| chance(midnight, plus(midnight, hours(24)));
             self.call(rule, 1, &Circumstances { session, next, date }.outside_the_template(&times));
         }
