@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::body::{self, BodyLimit};
+use super::strict_json::mend_surrogates;
 use crate::kernel::{Code, Error, Result};
 use crate::vault::apart;
 
@@ -50,11 +51,11 @@ impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for PackedBod
             let (packed, limit) = checked?;
             let raw = body::read(payload, limit).await?;
             if !packed {
-                return Ok(Self(body::parsed(&raw, &request)?));
+                return Ok(Self(body::parsed(&mend_surrogates(&raw), &request)?));
             }
             // A few bytes may unpack to as much as is taken at all.
             let unpacked = apart(MOST, move || unpack(MultiGzDecoder::new(raw.as_ref()), limit)).await??;
-            Ok(Self(body::parsed(&unpacked, &request)?))
+            Ok(Self(body::parsed(&mend_surrogates(&unpacked), &request)?))
         })
     }
 }

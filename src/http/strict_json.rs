@@ -1,5 +1,6 @@
 //! The strict reading of JSON, before any type sees it: UTF-8, depth, no key twice, whole numbers as integers.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -29,6 +30,37 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
     value
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| unreadable(place.take().unwrap_or_default(), cause(&error, bytes)))
+}
+
+/// Returns the text with U+FFFD in the place of each escaped half of a surrogate pair. An app that cuts a text by UTF-16
+/// units leaves such halves, and its words are not to be refused for that.
+pub(super) fn mend_surrogates(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let unit = |at: usize| {
+        let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (high, low) = (0xD800..0xDC00_u16, 0xDC00..0xE000_u16);
+    let (mut mended, mut copied, mut at) = (Vec::new(), 0, 0);
+    while let Some(step) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += step;
+        let length = match unit(at) {
+            None => 2,
+            Some(first) if high.contains(&first) && unit(at + 6).is_some_and(|next| low.contains(&next)) => 12,
+            Some(half) if high.contains(&half) || low.contains(&half) => {
+                mended.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
+                mended.extend_from_slice(b"\\ufffd");
+                copied = at + 6;
+                6
+            }
+            Some(_) => 6,
+        };
+        at += length;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(bytes);
+    }
+    mended.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+    Cow::Owned(mended)
 }
 
 fn unreadable(pointer: String, detail: impl Into<String>) -> Error {

@@ -64,6 +64,15 @@ pub trait Item: ItemKind {
         Ok(())
     }
 
+    /// Applies the consequences of an item's coming back from a deletion. The default has none.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be stored.
+    fn on_returned(_: &mut Tx<'_>, _: &Access<Write>, _: Id<Self::Id>) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns whether the deletion, undeletion or restoration of an item with this content feeds the plan.
     fn on_removed(content: &Self::Content) -> FeedsPlan;
 }
@@ -328,7 +337,21 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
     T::Table::mark_deleted(tx, access, &row)?;
     record_removal::<T>(tx, access, &row, Op::Undelete)?;
     grants::drop_item(tx, access, T::grants(), row.id)?;
+    T::on_returned(tx, access, id)?;
     Ok(Outcome::ok(id, row))
+}
+
+/// Makes a new version of an item that is there, in which nothing else has changed: it was stated to be there by a phone
+/// that knew more of it than a restored server. A deletion from before that is one of what was known before.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn restate<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: ItemRow) -> Result<ItemRow> {
+    let row = ItemRow { version: tx.version_after(row.version), updated_at: access.now(), ..row };
+    T::Table::mark_deleted(tx, access, &row)?;
+    access.record_feeding(tx, Change::new(T::ENTITY, row.id, row.version, Op::Undelete), FeedsPlan::Never)?;
+    Ok(row)
 }
 
 fn record_removal<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, op: Op) -> Result<()> {

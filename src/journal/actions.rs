@@ -84,6 +84,11 @@ impl Item for Entries {
         })
     }
 
+    /// Brings its comments back: a phone has dropped them with the entry.
+    fn on_returned(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Result<()> {
+        comments::actions::bring_back(tx, access, id)
+    }
+
     fn on_removed(content: &EntryContent) -> FeedsPlan {
         match content.is_takeaway() {
             _ if content.header.circumstances.draft => FeedsPlan::IfAwaited,

@@ -81,6 +81,11 @@ impl<K> Id<K> {
     pub fn is_of_client(self) -> bool {
         matches!(self.0.get_version_num(), 4 | 7)
     }
+
+    /// Whether this is a UUID of version 8, the version of ids that follow from something else.
+    pub fn is_derived(self) -> bool {
+        self.0.get_version_num() == 8
+    }
 }
 
 impl Id<Any> {

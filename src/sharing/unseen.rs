@@ -3,7 +3,7 @@
 
 use super::actions::{delete, put};
 use crate::care::grants::store::{self, GrantKey, GrantRow};
-use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, open, seal};
+use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, list_revoked_since, open, seal};
 use crate::care::store::list_links_of_patient;
 use crate::care::{Access, Write};
 use crate::changes::{self, Bytes, Change, Entity, Op};
@@ -12,9 +12,6 @@ use crate::idempotency::Outcome;
 use crate::journal::store::{RuleFacts, find_rule_facts};
 use crate::kernel::id::{Any, Entry, Grant};
 use crate::kernel::{Error, Id, Result};
-
-/// The most revocations with which a new grant is compared. A phone that has missed more asks the person again.
-const COMPARED: i64 = 1000;
 
 /// The grants named in one statement.
 const AT_ONCE: usize = 200;
@@ -129,32 +126,20 @@ fn revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, doc: &GrantDoc, seen: 
         return Ok(None);
     }
     for link in list_links_of_patient(tx, patient, None, i64::MAX)? {
-        let ended = link.ended_at.is_some() && overlap(doc.reader, Reader::Therapist(link.therapist));
+        let ended = link.ended_at.is_some() && doc.reader.overlaps(Reader::Therapist(link.therapist));
         let at =
             if ended { changes::number_of(tx, patient, Entity::CareLink, link.id.any(), link.version)? } else { None };
         if at.is_some_and(|at| at > seen) {
             return Ok(None);
         }
     }
-    let closed = changes::list_since(tx, patient, (Entity::Grant, Op::Delete), seen, COMPARED + 1)?;
-    if closed.len() > usize::try_from(COMPARED).unwrap_or(usize::MAX) {
-        return Ok(None);
-    }
+    let Some(revocations) = list_revoked_since(tx, access, seen)? else { return Ok(None) };
     let mut entries = Vec::new();
-    for some in closed.chunks(AT_ONCE) {
-        for row in store::list_among(tx, access, &ids(some))? {
-            // That a grant expired is not a decision.
-            let expired = row.key.expires_at.zip(row.key.closed_at).is_some_and(|(until, closed)| until.0 <= closed.0);
-            let revoked = Error::skip_damaged(open(access.keys()?, patient, &row))?;
-            let covered = match revoked.filter(|_| !expired) {
-                Some(revoked) => covers(tx, access, &revoked, doc)?,
-                None => Covers::Nothing,
-            };
-            match covered {
-                Covers::Nothing => {}
-                Covers::All => return Ok(None),
-                Covers::Entry(entry) => entries.push(entry),
-            }
+    for revoked in revocations {
+        match covers(tx, access, &revoked, doc)? {
+            Covers::Nothing => {}
+            Covers::All => return Ok(None),
+            Covers::Entry(entry) => entries.push(entry),
         }
     }
     Ok(Some(entries))
@@ -169,7 +154,7 @@ enum Covers {
 
 /// Tells what the revocation of one grant covers of another one. A rule covers every entry that falls under it.
 fn covers(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, doc: &GrantDoc) -> Result<Covers> {
-    if !overlap(revoked.reader, doc.reader) {
+    if !revoked.reader.overlaps(doc.reader) {
         return Ok(Covers::Nothing);
     }
     Ok(match (&revoked.target, &doc.target) {
@@ -187,9 +172,4 @@ fn covers(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, doc: &Gra
 /// Whether an entry can fall under both rules.
 fn may_meet(one: &Rule, other: &Rule) -> bool {
     one.kind.is_none() || other.kind.is_none() || one.kind == other.kind
-}
-
-/// Whether a therapist can be a reader of both.
-fn overlap(one: Reader, other: Reader) -> bool {
-    one == other || one == Reader::CareTeam || other == Reader::CareTeam
 }

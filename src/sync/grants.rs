@@ -1,6 +1,6 @@
 //! The grants that phones push, and their revocations.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::kinds::{self, Held};
 use super::model::Kind;
@@ -9,7 +9,7 @@ use super::outcome::{Done, Numbered, Written, number};
 use crate::care::grants::GrantDoc;
 use crate::care::grants::store::{self, GrantKey, GrantRow};
 use crate::care::{Access, Write};
-use crate::changes::Entity;
+use crate::changes::{self, Entity};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Grant};
 use crate::kernel::{Code, Error, Id, Result};
@@ -63,7 +63,8 @@ fn put(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<D
     of_client(mutation)?;
     let doc = read(&mutation.members)?;
     let replaced = replaced(&mutation.members)?;
-    let made = sharing::put_unseen(tx, access, (mutation.thing.typed(), &doc), seen(&mutation.members)?, &replaced);
+    let seen = seen(tx, access, &mutation.members)?;
+    let made = sharing::put_unseen(tx, access, (mutation.thing.typed(), &doc), seen, &replaced);
     let code = match made {
         Ok(Some(_)) => None,
         Ok(None) => Some("revoked_since"),
@@ -89,8 +90,9 @@ fn delete(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Resul
     if known.is_none() {
         of_client(mutation)?;
     }
-    let doc = if said && known.is_none() { Some(read(&whole(&mutation.members))?) } else { None };
-    sharing::revoke(tx, access, mutation.thing.typed(), doc.as_ref(), seen(&mutation.members)?)?;
+    let doc = if said && known.is_none() { Some(ended(&mutation.members)?) } else { None };
+    let seen = seen(tx, access, &mutation.members)?;
+    sharing::revoke(tx, access, mutation.thing.typed(), doc.as_ref(), seen)?;
     let row = store::find(tx, access, mutation.thing.typed())?.ok_or(Error::NotFound)?;
     Ok(Done::stored((mutation.thing, row.key.version), None))
 }
@@ -106,24 +108,25 @@ fn read(members: &Map<String, Value>) -> Result<GrantDoc> {
     sharing::read(Value::Object(own.map(|(name, value)| (name.clone(), value.clone())).collect()))
 }
 
-/// Completes what a phone says of a grant that it ends: without sections it is all of them, without a reader everybody.
-fn whole(members: &Map<String, Value>) -> Map<String, Value> {
+/// Reads what a phone says of a grant that it ends. Its sections and its end do not matter; without a reader that can be
+/// read it is everybody.
+fn ended(members: &Map<String, Value>) -> Result<GrantDoc> {
     let response = members.get("target").is_some_and(|target| target["type"] == "exercise_response");
-    let sections = if response { serde_json::json!(["answers"]) } else { serde_json::json!(["text"]) };
     let mut whole = members.clone();
-    whole.entry("sections").or_insert(sections);
-    whole.entry("reader").or_insert(serde_json::json!({ "type": "care_team" }));
-    whole
+    whole.remove("expires_at");
+    whole.insert("sections".to_owned(), if response { json!(["answers"]) } else { json!(["text"]) });
+    read(&whole).or_else(|_fault| {
+        whole.insert("reader".to_owned(), json!({ "type": "care_team" }));
+        read(&whole)
+    })
 }
 
-/// Returns the number up to which the phone had seen the changes when the person decided; 0 if it does not say.
-fn seen(members: &Map<String, Value>) -> Result<i64> {
-    match members.get("seen_seq") {
-        None | Some(Value::Null) => Ok(0),
-        Some(value) => {
-            value.as_i64().filter(|seen| *seen >= 0).ok_or_else(|| Error::field("/seen_seq", "must be a number"))
-        }
-    }
+/// Returns the number up to which the phone had seen the changes when the person decided. It is 0 if the phone does not
+/// say, or says what cannot be: then every revocation counts, and none is refused for it.
+fn seen(tx: &mut Tx<'_>, access: &Access<Write>, members: &Map<String, Value>) -> Result<i64> {
+    let said = members.get("seen_seq").and_then(Value::as_i64).unwrap_or(0);
+    let newest = changes::head(tx, access.patient())?;
+    Ok(if (0..=newest).contains(&said) { said } else { 0 })
 }
 
 /// Returns the grants in whose place a new one comes.

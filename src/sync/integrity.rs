@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::epoch::{self, Epoch};
-use super::model::Kind;
+use super::model::{FirstPull, Kind, Place, Progress};
 use super::versions::{self, Present};
 use crate::care::{Access, Read};
 use crate::changes;
@@ -79,6 +79,8 @@ pub type Missing = (Kind, Id<Any>, i64);
 pub struct Differences {
     /// The epoch of the data.
     pub epoch: Epoch,
+    /// The place of a pull of everything that began with the comparison: what changes after it comes with that pull.
+    pub pull: Place,
     /// The named things, in the order of the request.
     pub compared: Vec<Compared>,
     /// Things that the phone did not name, by kind and id.
@@ -94,11 +96,18 @@ pub struct Differences {
 /// When the data cannot be read.
 pub fn compare(tx: &mut Tx<'_>, access: &Access<Read>, have: &[Named]) -> Result<Differences> {
     let epoch = epoch::current(tx)?;
+    let base = changes::head(tx, access.patient())?;
+    let first = FirstPull { base, began: access.now(), phase: 0, after: None };
+    let pull = Place { epoch, progress: Progress::First(first) };
     let most = usize::try_from(limits::INTEGRITY_ITEMS).unwrap_or(usize::MAX);
     let mut compared = vec![UNKNOWN; have.len()];
     let (mut missing, mut deleted_entries) = (Vec::new(), BTreeSet::new());
     for kind in Kind::ALL {
-        let present = versions::list(tx, access, kind)?;
+        let mut present = versions::list(tx, access, kind)?;
+        // With the tombstone of an entry a phone removes its comments.
+        for thing in present.values_mut() {
+            thing.deleted |= thing.entry.is_some_and(|entry| deleted_entries.contains(&entry));
+        }
         let (slots, named): (Vec<_>, Vec<_>) =
             compared.iter_mut().zip(have).filter(|(_, named)| named.kind == kind.name()).unzip();
         for (slot, state) in slots.into_iter().zip(compare_kind(tx, access, kind, &named, &present)?) {
@@ -108,14 +117,12 @@ pub fn compare(tx: &mut Tx<'_>, access: &Access<Read>, have: &[Named]) -> Result
             deleted_entries = present.iter().filter(|(_, entry)| entry.deleted).map(|(id, _)| *id).collect();
         }
         let ids: BTreeSet<_> = named.iter().map(|named| named.id).collect();
-        // With the tombstone of an entry a phone removes its comments.
-        let gone = |thing: &Present| thing.deleted || thing.entry.is_some_and(|entry| deleted_entries.contains(&entry));
-        let others = present.iter().filter(|(id, thing)| !gone(thing) && !ids.contains(id));
+        let others = present.iter().filter(|(id, thing)| !thing.deleted && !ids.contains(id));
         missing.extend(others.map(|(id, thing)| (kind, *id, thing.version)).take(most + 1 - missing.len()));
     }
     let more = missing.len() > most;
     missing.truncate(most);
-    Ok(Differences { epoch, compared, missing, more })
+    Ok(Differences { epoch, pull, compared, missing, more })
 }
 
 /// Compares the named things of one kind.
@@ -146,7 +153,8 @@ fn compare_kind(
             CopyState::Ahead
         } else if named.version < version {
             if made.contains(&(named.id, named.version)) { CopyState::Behind } else { CopyState::Diverged }
-        } else if named.deleted == deleted {
+        } else if named.deleted == deleted || present.get(&named.id).is_some_and(|thing| thing.entry.is_some()) {
+            // A comment goes with its entry: whether a phone has dropped it is told by the entry.
             CopyState::Equal
         } else {
             CopyState::Deleted

@@ -118,8 +118,26 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, kind: Kind, ids: &[Id<Any>])
         Kind::Prompt => prompts::list_among(tx, access, &typed(ids))?.into_iter().map(prompt).collect(),
         Kind::Entry => EntryTable::list_all(tx, access, ids)?.into_iter().map(entry).collect(),
         Kind::ExerciseResponse => ResponseTable::list_all(tx, access, ids)?.into_iter().map(response).collect(),
-        Kind::Comment => comment_rows::list_among(tx, access, &typed(ids))?.into_iter().map(comment).collect(),
+        Kind::Comment => {
+            let found = comment_rows::list_among(tx, access, &typed(ids))?;
+            found.into_iter().map(|row| comment(row, &[])).collect()
+        }
     })
+}
+
+/// Finds the things of a kind among `ids` as a page of a pull has them: a comment goes with its entry, and comes back
+/// with it.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn find_pulled(tx: &mut Tx<'_>, access: &Access<Read>, kind: Kind, ids: &[Id<Any>]) -> Result<Vec<Held>> {
+    if kind != Kind::Comment {
+        return find(tx, access, kind, ids);
+    }
+    let ids: Vec<_> = ids.iter().map(|id| id.typed()).collect();
+    let found = comment_rows::list_among(tx, access, &ids)?;
+    comments(tx, access, found)
 }
 
 /// Lists the next things of a phase of a first pull, at most `rows`, each with its place in the order of the phase. What
@@ -156,7 +174,8 @@ pub fn list(
             by_id(assignment_rows::list(tx, access, page)?.into_iter().map(assignment))
         }
         Phase::All(Kind::Comment) => {
-            by_id(comment_rows::list_all(tx, access, Id::from_uuid(after_id), rows)?.into_iter().map(comment))
+            let found = comment_rows::list_all(tx, access, Id::from_uuid(after_id), rows)?;
+            by_id(comments(tx, access, found)?.into_iter())
         }
         Phase::All(Kind::Entry) => newest(EntryTable::list(tx, access, &scan(after, rows))?, entry),
         Phase::All(Kind::ExerciseResponse) => newest(ResponseTable::list(tx, access, &scan(after, rows))?, response),
@@ -303,7 +322,16 @@ fn item<T: ItemKind>(kind: Kind, row: ItemRow, body: fn(OpenedItem<T>, Timestamp
     })
 }
 
-fn comment(row: CommentRow) -> Held {
+fn comments(tx: &mut Tx<'_>, access: &Access<Read>, rows: Vec<CommentRow>) -> Result<Vec<Held>> {
+    let entries = rows.iter().map(|row| row.key.entry_id.any()).collect();
+    let gone = EntryTable::list_deleted(tx, access, entries)?;
+    Ok(rows.into_iter().map(|row| comment(row, &gone)).collect())
+}
+
+fn comment(row: CommentRow, gone: &[Id<Any>]) -> Held {
+    if gone.contains(&row.key.entry_id.any()) {
+        return Held::deleted(Kind::Comment, row.key.id.any(), row.key.version, None);
+    }
     Held::there(Kind::Comment, row.key.id.any(), (row.key.version, row.doc.len()), move |keys, patient| {
         Ok(Body::Comment(CommentBody::open(keys, patient, &row)?))
     })

@@ -157,16 +157,26 @@ pub fn of_fields(faults: Vec<FieldError>) -> Vec<FieldError> {
     faults.into_iter().map(placed).collect()
 }
 
-/// What is remembered of a mutation that was done.
+/// What is remembered of a mutation.
 #[derive(Clone, Debug)]
 pub struct Remembered {
     /// A keyed hash of the mutation.
     pub fingerprint: Vec<u8>,
     /// What came of it.
-    pub kept: Kept,
+    pub came: Came,
 }
 
-/// What came of a mutation that was done.
+/// What came of a mutation for good.
+#[derive(Clone, Copy, Debug)]
+pub enum Came {
+    /// It was stored.
+    Stored(Kept),
+    /// It was in conflict, for this reason. A conflict is answered with a new mutation; what was told of one is not
+    /// done later, when it comes again by chance.
+    Conflict(Option<&'static str>),
+}
+
+/// What came of a mutation that was stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
     /// Whether the thing is something else now than what was sent.

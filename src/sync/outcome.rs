@@ -2,7 +2,7 @@
 
 use super::kinds::{self, Held};
 use super::model::Kind;
-use super::mutation::{Act, Kept, Mutation};
+use super::mutation::{Act, Came, Kept, Mutation};
 use crate::care::{Access, Write};
 use crate::changes::{self, Entity};
 use crate::db::Tx;
@@ -68,6 +68,15 @@ impl Done {
     pub fn conflict(sections: Vec<&'static str>, current: Option<Numbered>) -> Self {
         let code = (!sections.is_empty()).then_some("section_changed");
         Self::Conflict { sections, current, code }
+    }
+
+    /// Returns what is remembered of it; nothing of what was rejected, which may be sent again when it can be stored.
+    pub const fn came(&self) -> Option<Came> {
+        match self {
+            Self::Stored { kept, .. } => Some(Came::Stored(*kept)),
+            Self::Conflict { code, .. } => Some(Came::Conflict(*code)),
+            Self::Rejected(_) => None,
+        }
     }
 
     /// Returns the result of a stored mutation with the name of the reason why it is not what was sent, and with what

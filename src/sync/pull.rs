@@ -197,7 +197,7 @@ fn held_of<'n>(
     }
     let mut found = BTreeMap::new();
     for (kind, ids) in ids {
-        found.extend(kinds::find(tx, access, kind, &ids)?.into_iter().map(|held| ((kind, held.id), held)));
+        found.extend(kinds::find_pulled(tx, access, kind, &ids)?.into_iter().map(|held| ((kind, held.id), held)));
     }
     Ok(found)
 }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::epoch::Epoch;
 use super::model::Kind;
-use super::mutation::{Kept, Mutation, Remembered};
-use super::outcome::{Done, Written, first_version};
+use super::mutation::{Came, Kept, Mutation, Remembered};
+use super::outcome::{Done, Written, find, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
 use crate::care::grants::store::{hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
@@ -104,7 +104,7 @@ pub fn apply(
         return Err(present.resync("epoch"));
     }
     let ids: Vec<_> = those().map(|mutation| mutation.id).collect();
-    let known = store::list(tx, access, &ids)?;
+    let mut known = store::list(tx, access, &ids)?;
     let mut results = Vec::with_capacity(batch.len());
     for sent in batch {
         let (mutation, fingerprint) = match &sent.mutation {
@@ -114,21 +114,29 @@ pub fn apply(
                 continue;
             }
         };
-        let done = match known.get(&mutation.id) {
+        let done: Result<Done> = match known.get(&mutation.id) {
             _ if mutation.patient != access.patient().uuid() => Err(Error::conflict(Code::WrongAccount)),
-            Some(before) if before.fingerprint == *fingerprint => Ok(replay(tx, access, mutation, before.kept)?),
+            Some(before) if before.fingerprint == *fingerprint => match before.came {
+                Came::Stored(kept) => Ok(replay(tx, access, mutation, kept)?),
+                Came::Conflict(code) => Ok(again(tx, access, mutation, code)?),
+            },
             Some(_) => Err(Error::conflict(Code::MutationReused)),
             None if sent.repeated => Err(Error::conflict(Code::ItemRepeated)),
             None => access.attempt(tx, |tx| {
                 let done = one(tx, access, vault, mutation)?;
                 access.within(tx, quota)?;
-                if let Done::Stored { kept, .. } = &done {
-                    let remembered = Remembered { fingerprint: fingerprint.clone(), kept: *kept };
-                    store::insert(tx, access, (mutation.id, mutation.kind.entity().number()), &remembered)?;
+                if let Some(came) = done.came() {
+                    let remembered = Remembered { fingerprint: fingerprint.clone(), came };
+                    let key = (mutation.id, mutation.kind.entity().number(), mutation.thing);
+                    store::insert(tx, access, key, &remembered)?;
                 }
                 Ok(done)
             })?,
         };
+        // Another mutation of the batch may have the same id.
+        if let Some(came) = done.as_ref().ok().and_then(Done::came) {
+            known.entry(mutation.id).or_insert_with(|| Remembered { fingerprint: fingerprint.clone(), came });
+        }
         results.push(done.unwrap_or_else(Done::Rejected));
     }
     Ok((present, results))
@@ -155,6 +163,15 @@ fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutati
         return Err(Error::field("/op", "is not one of this kind"));
     }
     (written.apply)(tx, access, vault, mutation)
+}
+
+/// Answers a mutation that was in conflict before: it still is, with the thing as it is now.
+fn again(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, code: Option<&'static str>) -> Result<Done> {
+    let current = if code.is_some() { find(tx, access, mutation.kind, mutation.thing)? } else { None };
+    let words = [words::names::<Entries>(), words::names::<Responses>()].concat();
+    let sections = words.into_iter().filter(|name| mutation.members.contains_key(*name));
+    let sections = if code == Some("section_changed") { sections.collect() } else { Vec::new() };
+    Ok(Done::Conflict { sections, current, code })
 }
 
 /// Answers a mutation that was done before with what came of it then.

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use super::mutation::{Kept, Remembered};
+use super::mutation::{Came, Kept, Remembered};
 use crate::care::{Access, Write};
 use crate::db::schema::mutations;
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::Any;
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 
 type Row = (Id<Any>, Vec<u8>, i32, Id<Any>, i64, Option<Id<Any>>);
 
@@ -29,27 +29,39 @@ pub(super) fn list(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Any>]) -> 
         ))
         .load(tx.conn())?;
     let remembered = |(id, fingerprint, status, item, version, sibling): Row| {
-        (id, Remembered { fingerprint, kept: Kept { merged: status == MERGED, item, version, sibling } })
+        let conflict = CONFLICTS.iter().find(|(number, _)| *number == status);
+        let stored = Came::Stored(Kept { merged: status == MERGED, item, version, sibling });
+        (id, Remembered { fingerprint, came: conflict.map_or(stored, |(_, code)| Came::Conflict(*code)) })
     };
     Ok(rows.into_iter().map(remembered).collect())
 }
 
 const APPLIED: i32 = 1;
 const MERGED: i32 = 2;
+const CONFLICTS: [(i32, Option<&str>); 4] =
+    [(3, None), (4, Some("section_changed")), (5, Some("revoked_since")), (6, Some("not_shareable"))];
 
 /// Remembers what came of a mutation.
 pub(super) fn insert(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    (mutation, entity): (Id<Any>, i32),
+    (mutation, entity, thing): (Id<Any>, i32, Id<Any>),
     remembered: &Remembered,
 ) -> Result<()> {
-    let Remembered { fingerprint, kept } = remembered;
+    let Remembered { fingerprint, came } = remembered;
+    let nothing = Kept { merged: false, item: thing, version: 0, sibling: None };
+    let (status, kept) = match came {
+        Came::Stored(kept) => (if kept.merged { MERGED } else { APPLIED }, *kept),
+        Came::Conflict(code) => {
+            let status = CONFLICTS.iter().find(|(_, known)| known == code).map(|(status, _)| *status);
+            (status.ok_or_else(|| Error::internal("a conflict without a number"))?, nothing)
+        }
+    };
     Both(diesel::insert_into(mutations::table).values((
         mutations::patient_id.eq(access.patient()),
         mutations::mutation_id.eq(mutation),
         mutations::fingerprint.eq(fingerprint),
-        mutations::status.eq(if kept.merged { MERGED } else { APPLIED }),
+        mutations::status.eq(status),
         mutations::entity.eq(entity),
         mutations::thing_id.eq(kept.item),
         mutations::version.eq(kept.version),

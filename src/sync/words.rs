@@ -24,6 +24,9 @@ use crate::kernel::id::Any;
 use crate::kernel::{Creation, Error, FieldError, Id, Result};
 use crate::vault::{MacLabel, Vault};
 
+/// The most items of a list that are looked at when one of them is at fault: more than any list may hold.
+const MENDED: usize = 100;
+
 /// A kind of item whose sections are merged.
 pub(super) trait Merges: WritableItem {
     /// The rule of each section, in their order.
@@ -32,6 +35,8 @@ pub(super) trait Merges: WritableItem {
     const WORDS: &'static [&'static str];
     /// The members of a body whose faults cost no words: such a member is left out.
     const LINKS: &'static [&'static str];
+    /// What stands in the place of a member without which there is no item, where it cannot be read.
+    const PLACEHOLDERS: &'static [(&'static str, &'static str)];
     /// Makes the thing of an answer from its row.
     fn held(row: ItemRow) -> Held;
 }
@@ -39,6 +44,7 @@ pub(super) trait Merges: WritableItem {
 impl Merges for Entries {
     const RULES: &'static [Rule] = &[Rule::Register, Rule::Members, Rule::Set(TAGS), Rule::Set(0)];
     const WORDS: &'static [&'static str] = &["text", "mood"];
+    const PLACEHOLDERS: &'static [(&'static str, &'static str)] = &[("kind", "note"), ("status", "draft")];
     const LINKS: &'static [&'static str] = &["zone", "recorded_at", "infusion_id", "prompt_id", "tags", "attachments"];
 
     fn held(row: ItemRow) -> Held {
@@ -49,11 +55,17 @@ impl Merges for Entries {
 impl Merges for Responses {
     const RULES: &'static [Rule] = &[Rule::Members, Rule::Members];
     const WORDS: &'static [&'static str] = &["answers", "distress"];
+    const PLACEHOLDERS: &'static [(&'static str, &'static str)] = &[("status", "draft")];
     const LINKS: &'static [&'static str] = &["zone", "recorded_at", "assignment_id", "prompt_id"];
 
     fn held(row: ItemRow) -> Held {
         kinds::response(row)
     }
+}
+
+/// The names of the sections that can be in conflict.
+pub(super) const fn names<T: Merges>() -> &'static [&'static str] {
+    T::WORDS
 }
 
 /// How phones write items of a kind.
@@ -152,10 +164,13 @@ fn lenient<T: Merges>(
         };
         let untold = body.clone();
         mend::<T>(&mut body, before, &faults);
-        if faults.iter().any(|fault| fault.pointer == "/occurred_at") {
-            let known = before.and_then(|before| before.get("occurred_at")).cloned();
-            let at = known.unwrap_or_else(|| Value::String(access.now().to_string()));
-            body.insert("occurred_at".to_owned(), at);
+        let now = access.now().to_string();
+        let others = T::PLACEHOLDERS.iter().copied().chain([("occurred_at", now.as_str())]);
+        for (name, other) in
+            others.filter(|(name, _)| faults.iter().any(|fault| fault.pointer.strip_prefix('/') == Some(name)))
+        {
+            let known = before.and_then(|before| before.get(name)).cloned();
+            body.insert(name.to_owned(), known.unwrap_or_else(|| Value::String(other.to_owned())));
         }
         if body == untold {
             return Err(Error::Invalid(faults));
@@ -177,6 +192,8 @@ fn mend<T: Merges>(body: &mut Map<String, Value>, before: Option<&Map<String, Va
         match (body.get_mut(name), place) {
             (Some(Value::Array(items)), Some(place)) if items.get::<usize>(place).is_some() => {
                 drop(items.remove(place));
+                // Each fault may be found by a reading of its own: without an end that takes the square of the items.
+                items.truncate(MENDED);
             }
             (Some(Value::Array(items)), None) if items.len() > TAGS => items.truncate(TAGS),
             _ => match before.and_then(|before| before.get(name)) {
@@ -241,7 +258,9 @@ fn apply<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, muta
             }
             Some(row) => {
                 let merged = row.deleted_at.is_none() || row.version != mutation.base;
+                let ahead = mutation.base > row.version && row.deleted_at.is_none();
                 let back = items::undelete::<T>(tx, access, row.id.typed())?.value.unwrap_or(row);
+                let back = if ahead { items::restate::<T>(tx, access, back)? } else { back };
                 stored::<T>(tx, access, back, merged, Vec::new())
             }
             None => conflict::<T>(tx, access, Vec::new(), None),
@@ -287,7 +306,8 @@ fn delete<T: Merges>(
 }
 
 fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<Done> {
-    if !mutation.thing.is_of_client() {
+    // A draft that this server made for two texts in conflict comes again from a phone, if a restore has lost it.
+    if !mutation.thing.is_of_client() && !mutation.thing.is_derived() {
         return Err(Error::field("/id", "must be a UUID of version 4 or 7"));
     }
     let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
@@ -381,7 +401,8 @@ fn write<T: Merges>(
     if !names.is_empty() && !mutation.keep_both {
         return conflict::<T>(tx, access, names, Some(row));
     }
-    let exact = row.version == mutation.base && warnings.is_empty() && content == sends.content;
+    let (exact, ahead) = (row.version == mutation.base, mutation.base > row.version);
+    let exact = exact && warnings.is_empty() && content == sends.content;
     let (row, warnings) = if content == before {
         (row, warnings)
     } else {
@@ -389,6 +410,8 @@ fn write<T: Merges>(
             access.attempt(tx, |tx| items::change::<T>(tx, access, &row, (&old, &before, &after)))
         })?
     };
+    // The phone has seen more than a restored server has: what it saw to be there, it states to be there.
+    let row = if ahead { items::restate::<T>(tx, access, row)? } else { row };
     if names.is_empty() {
         let merged = !exact || !warnings.is_empty();
         return stored::<T>(tx, access, row, merged, warnings);

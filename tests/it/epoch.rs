@@ -19,18 +19,11 @@ use crate::support::child;
 use crate::support::database::{Database, on_postgres};
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
-use crate::support::people::{PASSPHRASE, Person, completed};
+use crate::support::people::{Person, again, completed};
 use crate::support::phone::{Phone, live, new_phone, page};
 use crate::support::sources::shipped;
 use crate::support::sql::Sql;
 use crate::support::world::World;
-
-/// Logs somebody in again.
-async fn again(app: &Arc<TestApp>, name: &str) -> Person {
-    let email = format!("{}@example.org", name.to_lowercase().replace(' ', "."));
-    let body = json!({ "email": email, "passphrase": PASSPHRASE });
-    Person::of(app, &app.post("/v1/auth/login", body).send().await.ok())
-}
 
 /// What was ever shown of each version of a thing, and in which history.
 #[derive(Default)]

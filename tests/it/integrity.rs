@@ -38,6 +38,7 @@ async fn compare(person: &Person, have: &[Value]) -> Value {
 fn is_equal(answer: &Value, phone: &Phone) {
     let expected = json!({
         "epoch": phone.epoch, "equal": phone.have().len(), "differ": [], "missing": [], "more": false,
+        "cursor": answer["cursor"],
     });
     assert_eq!(*answer, expected);
 }

@@ -15,6 +15,9 @@
 
 mod support;
 
+#[path = "../client/phone.rs"]
+mod reference_phone;
+
 mod activity;
 mod anchors;
 mod answers;
@@ -61,6 +64,7 @@ mod limits;
 mod lists;
 mod matrix;
 mod migrations;
+mod offline;
 mod openapi;
 mod outage;
 mod older;
@@ -82,6 +86,7 @@ mod refusals;
 mod reminders;
 mod reference;
 mod replanning;
+mod restored;
 mod retries;
 mod returning;
 mod rules;

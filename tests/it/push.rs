@@ -250,6 +250,46 @@ async fn one_bad_mutation_harms_no_other_and_words_are_not_refused_for_their_cir
 }
 
 #[actix_web::test]
+async fn two_mutations_of_a_batch_that_have_one_id_harm_no_other() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let (one, other, last) = (new_id(&app), new_id(&app), new_id(&app));
+    let first = mutation(&ann, "entry", &one, 0, entry("First."));
+    let mut second = mutation(&ann, "entry", &other, 0, entry("Second."));
+    second["mutation_id"] = first["mutation_id"].clone();
+    let batch = [first.clone(), second, first, mutation(&ann, "entry", &last, 0, entry("Last."))];
+    for told in [["applied", "rejected", "replayed", "applied"], ["replayed", "rejected", "replayed", "replayed"]] {
+        let results = ann.push(&batch).await.ok().body["results"].clone();
+        let statuses: Vec<_> = results.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+        assert_eq!(statuses, told, "{results:#}");
+        assert_eq!(results[1]["problem"]["code"], "mutation_reused");
+    }
+    assert_eq!(ann.entry(&one).await.ok().body["text"]["body"], "First.");
+    assert_eq!(ann.entry(&last).await.ok().body["text"]["body"], "Last.");
+    ann.entry(&other).await.expect(404);
+}
+
+#[actix_web::test]
+async fn a_list_full_of_what_is_no_tag_takes_no_time() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    for (name, wrong) in [("tags", json!(null)), ("tags", json!({})), ("attachments", json!("x"))] {
+        let mut odd = entry("Kept.");
+        let mut list = vec![wrong; 2000];
+        if name == "tags" {
+            list.insert(1, json!("lake"));
+        }
+        odd[name] = json!(list);
+        let result = ann.pushes(&mutation(&ann, "entry", &new_id(&app), 0, odd)).await;
+        is(&result, "merged");
+        assert_eq!((&result["item"]["text"]["body"], &result["item"]["tags"]), (&json!("Kept."), &json!(["lake"])));
+        // Each warning was a reading of the list.
+        let warnings = result["warnings"].as_array().unwrap();
+        assert!((1..=110).contains(&warnings.len()), "{name}: {}", warnings.len());
+    }
+}
+
+#[actix_web::test]
 async fn a_batch_of_another_epoch_is_not_begun() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
@@ -344,4 +384,43 @@ async fn i3_a_phone_that_writes_alone_is_never_told_of_a_conflict() {
     });
     futures_util::future::join_all(lives).await;
     drop(Arc::clone(&app));
+}
+
+/// Apps cut texts by UTF-16 units, and newer apps know other kinds.
+#[actix_web::test]
+async fn half_a_sign_and_an_unknown_kind_keep_no_words_on_the_phone() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let (cut, odd, last) = (new_id(&app), new_id(&app), new_id(&app));
+    let mut unknown = mutation(&ann, "entry", &odd, 0, entry("Odd."));
+    (unknown["header"]["kind"], unknown["header"]["status"]) = (json!("poem"), json!("sealed"));
+    let batch = [
+        mutation(&ann, "entry", &cut, 0, entry("A smile HALF")),
+        unknown,
+        mutation(&ann, "entry", &last, 0, entry("Last.")),
+    ];
+    let body = json!({ "epoch": ann.epoch().await, "mutations": batch }).to_string().replace("HALF", "\\ud83d");
+    let results = ann
+        .request(reqwest::Method::POST, &ann.my("/mutations"))
+        .bytes("application/json", body)
+        .send()
+        .await
+        .ok()
+        .body["results"]
+        .clone();
+    let statuses: Vec<_> = (0..3).map(|n| results[n]["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["applied", "merged", "applied"], "{results:#}");
+    assert_eq!(ann.entry(&cut).await.ok().body["text"]["body"], "A smile \u{fffd}");
+    let stored = ann.entry(&odd).await.ok().body;
+    assert_eq!(
+        (&stored["kind"], &stored["status"], &stored["text"]["body"]),
+        (&json!("note"), &json!("draft"), &json!("Odd."))
+    );
+    let pointers: Vec<_> =
+        results[1]["warnings"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
+    assert_eq!(pointers, ["/kind", "/status"]);
+    // A kind that is known is not lost to one that is not.
+    let edit = json!({ "header": { "kind": "poem" }, "text": { "title": "Lake", "body": "Last, and more." } });
+    is(&ann.pushes(&mutation(&ann, "entry", &last, 1, edit)).await, "merged");
+    assert_eq!(ann.entry(&last).await.ok().body["kind"], "reflection");
 }

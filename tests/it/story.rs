@@ -3,9 +3,11 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::reference_phone::Phone;
 use crate::support::app::{TestApp, id_of, new_id};
 use crate::support::journal::{reflection, with};
 use crate::support::people::completed;
+use crate::support::sync::{send, syncs};
 
 fn keys_of(prompts: &[Value]) -> Vec<String> {
     prompts.iter().map(|prompt| prompt["rule_key"].as_str().unwrap().to_owned()).collect()
@@ -125,4 +127,76 @@ async fn from_an_infusion_to_a_reflection_that_the_therapist_reads() {
     tess.get(&ann.of_theirs(&format!("/assignments/{assignment}"))).send().await.not_found();
     assert_eq!(tess.get("/v1/me/patients").send().await.ok().body["items"], json!([]));
     assert_eq!(ann.get(&format!("/v1/patients/me/entries/{id}")).send().await.ok().text("/text/title"), "The lake");
+}
+
+/// A weekend in a cabin: two devices, no network, one clock that is wrong.
+#[actix_web::test]
+async fn what_was_written_in_a_cabin_without_a_network_is_read_on_monday() {
+    let app = TestApp::start().await;
+    let tess = app.staff(&app.admin().await, "Tess Moreau", &["care"]).await;
+    let ann = app.patient(&tess, "Ann Walker").await;
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| {
+        let draw = || uuid::Uuid::new_v4().to_string();
+        Phone::open(&folder.path().join(name), (&ann.patient, &ann.account), draw)
+    };
+    let (mut phone, mut tablet) = (open("phone"), open("tablet"));
+    // At home she begins an entry. Both devices have it.
+    let lake = new_id(&app);
+    let header = json!({ "kind": "reflection", "status": "done", "occurred_at": app.now().to_string() });
+    phone.edit(("entry", &lake), "header", header);
+    phone.edit(("entry", &lake), "text", json!({ "title": "The lake", "body": "Before we left." }));
+    syncs(&ann, &mut phone).await;
+    syncs(&ann, &mut tablet).await;
+
+    // Three days without a network. The phone's clock is two days ahead, and it is switched off in between.
+    app.wait(SignedDuration::from_hours(72));
+    let night = new_id(&app);
+    let ahead = (app.now() + SignedDuration::from_hours(48)).to_string();
+    phone.edit(("entry", &night), "header", json!({ "kind": "dream", "status": "done", "occurred_at": ahead }));
+    phone.edit(("entry", &night), "text", json!({ "body": "I was swimming at night." }));
+    phone.edit(("entry", &lake), "mood", json!({ "valence": 7 }));
+    drop(phone);
+    let mut phone = open("phone");
+    let shared = new_id(&app);
+    let reader = json!({ "type": "therapist", "account_id": tess.account });
+    let share = json!({ "base_version": 0, "target": { "type": "entry", "id": night }, "sections": ["text"], "reader": reader });
+    phone.decide(("grant", &shared), share);
+    // On the tablet she goes on with the entry of the phone, and on the phone too.
+    let text = |body: &str| json!({ "title": "The lake", "body": body });
+    tablet.edit(("entry", &lake), "text", text("Before we left. It rained."));
+    phone.edit(("entry", &lake), "text", text("Before we left. We swam."));
+
+    // On Monday the tablet is first. The phone sends, and loses the answer; what it types meanwhile waits.
+    syncs(&ann, &mut tablet).await;
+    let request = phone.next();
+    assert_eq!(send(&ann, &request).await.0, 200);
+    phone.edit(("entry", &night), "tags", json!(["takeaway"]));
+    assert_eq!(phone.next(), request, "a batch stays as it is until it is answered");
+    syncs(&ann, &mut phone).await;
+    syncs(&ann, &mut tablet).await;
+
+    // No word is gone, and none stands twice: the text of the phone is a draft beside that of the tablet.
+    assert!(phone.told().is_empty());
+    let bodies = |things: Vec<crate::reference_phone::Thing>| {
+        let bodies =
+            things.iter().filter(|thing| thing.kind == "entry").map(|thing| thing.local["text"]["body"].to_string());
+        bodies.collect::<std::collections::BTreeSet<_>>()
+    };
+    let written = ["\"Before we left. It rained.\"", "\"Before we left. We swam.\"", "\"I was swimming at night.\""];
+    assert_eq!(bodies(phone.things()), written.map(str::to_owned).into());
+    assert_eq!(bodies(tablet.things()), bodies(phone.things()));
+    let kept = ann.entry(&lake).await.ok().body;
+    assert_eq!((&kept["text"]["body"], &kept["mood"]["valence"]), (&json!("Before we left. It rained."), &json!(7)));
+    assert_eq!(ann.entry(&night).await.ok().body["tags"], json!(["takeaway"]));
+    assert!(phone.seq() > 0);
+
+    // Tess reads what was shared in the cabin, and only that.
+    let list = tess.get(&ann.of_theirs("/entries")).send().await.ok();
+    assert_eq!(list.items().iter().map(id_of).collect::<Vec<_>>(), [night.as_str()]);
+    assert_eq!(list.items()[0]["text"]["body"], "I was swimming at night.");
+    // On the tablet Ann thinks better of it.
+    tablet.revoke(&shared);
+    syncs(&ann, &mut tablet).await;
+    assert_eq!(tess.get(&ann.of_theirs("/entries")).send().await.ok().body["items"], json!([]));
 }

@@ -229,6 +229,74 @@ async fn rule_revoke_an_unknown_grant_is_kept_as_ended() {
 }
 
 #[actix_web::test]
+async fn a_revocation_is_not_refused_for_what_stands_beside_its_target() {
+    let (app, theo, _, ann) = three().await;
+    let odd = [
+        json!({ "seen_seq": -1 }),
+        json!({ "seen_seq": 1.5 }),
+        json!({ "seen_seq": "3" }),
+        json!({ "sections": null }),
+        json!({ "sections": [] }),
+        json!({ "reader": null }),
+        json!({ "reader": { "type": "nobody" } }),
+        json!({ "expires_at": "never" }),
+    ];
+    for odd in odd {
+        let entry = ann.writes(reflection("Lake")).await;
+        let (id, now) = (new_id(&app), seen(&ann).await);
+        let mut ending = revoke(&ann, &id, now, json!({ "target": { "type": "entry", "id": entry } }));
+        ending.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
+        is(&ann.pushes(&ending).await, "applied");
+        is_revoked(&ann.pushes(&share(&ann, &id, now, grant(&entry, &["text"], &theo))).await);
+        is_revoked(&ann.pushes(&share(&ann, &new_id(&app), now, grant(&entry, &["text"], &theo))).await);
+        assert!(theo.finds(&ann).await.is_empty(), "{odd}");
+    }
+}
+
+#[actix_web::test]
+async fn nobody_has_seen_what_has_not_happened() {
+    let (app, theo, _, ann) = three().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    for ahead in [1_000_000, i64::MAX] {
+        // A share that says so does not beat the revocation of its batch, and a revocation ends what it had not seen.
+        let open = new_id(&app);
+        is(&ann.pushes(&share(&ann, &open, seen(&ann).await, grant(&entry, &["text"], &theo))).await, "applied");
+        let sharing = share(&ann, &new_id(&app), ahead, grant(&entry, &["text"], &theo));
+        let ending = revoke(&ann, &new_id(&app), ahead, grant(&entry, &["mood"], &theo));
+        let results = ann.push(&[sharing, ending]).await.ok().body["results"].clone();
+        is_revoked(&results[0]);
+        assert!(theo.finds(&ann).await.is_empty(), "{ahead}");
+    }
+}
+
+#[actix_web::test]
+async fn an_entry_that_was_revoked_stays_out_of_a_rule_that_it_falls_under_later() {
+    let (app, theo, _, ann) = three().await;
+    ann.put(&ann.my(&format!("/grants/{}", new_id(&app))), rule("reflection", &theo)).send().await.created();
+    let entry = ann.writes(reflection("Lake")).await;
+    assert_eq!(theo.finds(&ann).await, [entry.as_str()]);
+    let now = seen(&ann).await;
+    let of = |entry: &str| json!({ "target": { "type": "entry", "id": entry } });
+    is(&ann.pushes(&revoke(&ann, &new_id(&app), now, of(&entry))).await, "applied");
+    for (version, kind) in [(1, "dream"), (2, "reflection")] {
+        let header = json!({ "header": { "kind": kind } });
+        is(&ann.pushes(&mutation(&ann, "entry", &entry, version, header)).await, "applied");
+        assert!(theo.finds(&ann).await.is_empty(), "{kind}");
+    }
+    // Written, shared and revoked offline: the revocation is done before there is an entry.
+    let later = new_id(&app);
+    let writing = json!({
+        "header": { "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00" }, "text": { "body": "Sea" },
+    });
+    let batch = [mutation(&ann, "entry", &later, 0, writing), revoke(&ann, &new_id(&app), now, of(&later))];
+    let results = ann.push(&batch).await.ok().body["results"].clone();
+    assert_eq!((&results[0]["status"], &results[1]["status"]), (&json!("applied"), &json!("applied")), "{results:#}");
+    assert!(theo.finds(&ann).await.is_empty());
+    let other = ann.writes(reflection("Tree")).await;
+    assert_eq!(theo.finds(&ann).await, [other.as_str()], "the rule holds for all others");
+}
+
+#[actix_web::test]
 async fn i11_what_came_back_from_deletion_is_not_opened_by_a_share_from_before() {
     let (app, theo, _, ann) = three().await;
     let entry = ann.writes(reflection("Lake")).await;

@@ -2,15 +2,21 @@
 
 use jiff::Timestamp;
 
-use super::model::{GrantDoc, Sections};
+use super::model::{GrantDoc, Sections, Target};
 use super::store::{self, GrantKey, GrantRow};
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::changes::{Change, Entity, Op};
+use crate::changes::{self, Change, Entity, Op};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Entry, Grant, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
+
+/// The most revocations with which a grant is compared. Whoever has missed more asks the person again.
+const COMPARED: i64 = 1000;
+
+/// The grants named in one statement.
+const AT_ONCE: usize = 200;
 
 fn place(patient: Id<Patient>, id: Id<Grant>) -> SealContext {
     SealContext { table: "grants", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
@@ -48,14 +54,53 @@ pub fn on_entry(
     for row in store::list_by_rule(tx, access)? {
         // A rule that does not open opens nothing new, and what has changed leaves it.
         let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
-        let falls = doc.as_ref().and_then(GrantDoc::rule).is_some_and(|rule| rule.matches(kind, answers_prompt));
-        if falls {
+        let falls = doc.filter(|doc| doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt)));
+        if let Some(doc) = falls {
+            if was_revoked(tx, access, (&row.key, &doc), entry)? {
+                continue;
+            }
             store::insert_item(tx, access, row.key.id, (entry.any(), occurred_at))?;
         } else if before {
             store::delete_item(tx, access, row.key.id, entry.any())?;
         }
     }
     Ok(())
+}
+
+/// Whether a grant of this entry alone, to a reader of a grant by rule, was revoked since that was made: the entry then
+/// stays out of it.
+fn was_revoked(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (rule, doc): (&GrantKey, &GrantDoc),
+    entry: Id<Entry>,
+) -> Result<bool> {
+    let made = changes::number_of(tx, access.patient(), Entity::Grant, rule.id.any(), rule.version)?.unwrap_or(0);
+    let Some(revoked) = list_revoked_since(tx, access, made)? else { return Ok(true) };
+    Ok(revoked.iter().any(|revoked| revoked.target == Target::Entry(entry) && revoked.reader.overlaps(doc.reader)))
+}
+
+/// Lists the grants that were revoked after the change `seen`, without those that expired: that is no decision. Returns
+/// `None` if there are more than can be compared with.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, seen: i64) -> Result<Option<Vec<GrantDoc>>> {
+    let closed = changes::list_since(tx, access.patient(), (Entity::Grant, Op::Delete), seen, COMPARED + 1)?;
+    if closed.len() > usize::try_from(COMPARED).unwrap_or(usize::MAX) {
+        return Ok(None);
+    }
+    let mut revoked = Vec::new();
+    for some in closed.chunks(AT_ONCE) {
+        let ids: Vec<Id<Grant>> = some.iter().map(|id| id.typed()).collect();
+        for row in store::list_among(tx, access, &ids)? {
+            let expired = row.key.expires_at.zip(row.key.closed_at).is_some_and(|(until, closed)| until.0 <= closed.0);
+            let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
+            revoked.extend(doc.filter(|_| !expired));
+        }
+    }
+    Ok(Some(revoked))
 }
 
 /// Takes an item of a kind with sections `of` out of every grant, because its present text is not what was opened. A

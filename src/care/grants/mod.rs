@@ -20,6 +20,6 @@ mod expiring;
 pub mod model;
 pub mod store;
 
-pub use actions::{drop_item, end, end_expired, on_entry, open, seal};
+pub use actions::{drop_item, end, end_expired, list_revoked_since, on_entry, open, seal};
 pub use expiring::EndExpired;
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};

@@ -147,6 +147,13 @@ pub enum Reader {
     CareTeam,
 }
 
+impl Reader {
+    /// Whether a therapist can be a reader of both.
+    pub fn overlaps(self, other: Self) -> bool {
+        self == other || self == Self::CareTeam || other == Self::CareTeam
+    }
+}
+
 /// The sealed document of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantDoc {

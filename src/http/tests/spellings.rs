@@ -3,6 +3,7 @@
 use actix_web::web::Bytes;
 
 use super::*;
+use crate::http::strict_json::mend_surrogates;
 
 fn get(uri: &str) -> TestRequest {
     TestRequest::get().uri(uri)
@@ -100,5 +101,22 @@ async fn usual_spellings_of_a_content_type_are_taken() {
         assert_eq!(ask(put).await.status, 200, "{good}");
         let patch = TestRequest::patch().uri(THING).insert_header(("content-type", good));
         assert_eq!(ask(patch.insert_header(("if-match", "\"v3\"")).set_payload("{}")).await.status, 200, "{good}");
+    }
+}
+
+#[test]
+fn halves_of_surrogate_pairs_are_mended_and_nothing_else() {
+    let same = [r#"{"a":"\ud83d\ude00 \\ud83d \u00e9 \n"}"#, r#"{"a":"plain"}"#, "\\", r#"{"a":"\u12"#];
+    for text in same {
+        assert_eq!(mend_surrogates(text.as_bytes()), text.as_bytes(), "{text}");
+    }
+    let mended = [
+        (r#"{"a":"x\ud83d"}"#, r#"{"a":"x\ufffd"}"#),
+        (r#"{"a":"\uDE00\uD83D"}"#, r#"{"a":"\ufffd\ufffd"}"#),
+        (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00"}"#),
+        (r#"{"a":"\ud83d\u0041","b":"\\\ud83d"}"#, r#"{"a":"\ufffd\u0041","b":"\\\ufffd"}"#),
+    ];
+    for (text, mend) in mended {
+        assert_eq!(mend_surrogates(text.as_bytes()), mend.as_bytes(), "{text}");
     }
 }

@@ -67,6 +67,9 @@ pub trait ItemTable: 'static {
     fn list_all<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>>;
     /// Lists the ids and versions of all items, drafts too, and whether each was deleted, in any order.
     fn list_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Any>, i64, bool)>>;
+
+    /// Lists those of `ids` that are deleted, in any order.
+    fn list_deleted<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: Vec<Id<Any>>) -> Result<Vec<Id<Any>>>;
     /// Finds the state of an item.
     fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>>;
     /// Lists the done items among `ids`, in any order.
@@ -241,6 +244,12 @@ macro_rules! item_table {
                 fn list_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Any>, i64, bool)>> {
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
                     Ok(own.select(($table::id, $table::version, $table::deleted_at.is_not_null())).load(tx.conn())?)
+                }
+
+                fn list_deleted<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: Vec<Id<Any>>) -> Result<Vec<Id<Any>>> {
+                    let own = $table::table.filter($table::patient_id.eq(access.patient()));
+                    let deleted = own.filter($table::id.eq_any(ids)).filter($table::deleted_at.is_not_null());
+                    Ok(deleted.select($table::id).load(tx.conn())?)
                 }
 
                 fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>> {

@@ -71,6 +71,21 @@ pub fn open(keys: &Keys, patient: Id<Patient>, row: &CommentRow) -> Result<Text<
     Ok(keys.open_json::<Doc>(&place(patient, row.key.id), &row.doc)?.body)
 }
 
+/// Makes new versions of the comments of an entry that was undeleted, so that phones are given them again.
+///
+/// # Errors
+///
+/// When they cannot be stored.
+pub(in crate::journal) fn bring_back(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>) -> Result<()> {
+    let mut changes = Vec::new();
+    for key in store::list_keys_on(tx, access, &[entry])? {
+        let key = CommentKey { version: tx.version_after(key.version), ..key };
+        store::update(tx, key)?;
+        changes.push(Change::new(Entity::Comment, key.id, key.version, Op::Undelete));
+    }
+    access.record_all(tx, &changes)
+}
+
 /// Finds the thread of an entry that the caller may see; `None` stands for all of them.
 fn thread_of<A>(tx: &mut Tx<'_>, access: &Access<A>, entry: Id<Entry>) -> Result<Option<Id<CareLink>>> {
     if access.is_owner() {

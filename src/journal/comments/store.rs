@@ -64,6 +64,13 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: &CommentRow) -> Result<()> {
     Ok(())
 }
 
+/// Changes what decides about a comment.
+pub(super) fn update(tx: &mut Tx<'_>, key: CommentKey) -> Result<()> {
+    let own = comments::table.filter(comments::patient_id.eq(key.patient_id)).filter(comments::id.eq(key.id));
+    diesel::update(own).set(key.signed(tx)?).execute(tx.conn())?;
+    Ok(())
+}
+
 /// Finds a comment.
 pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Comment>) -> Result<Option<CommentRow>> {
     let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::id.eq(id));

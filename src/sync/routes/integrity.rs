@@ -11,6 +11,7 @@ use crate::care::Door;
 use crate::care::door::Own;
 use crate::http::document::SearchErrors;
 use crate::http::{Body, PatientRef, Reply};
+use crate::kernel::page::CursorKey as _;
 use crate::kernel::{Error, Fields, Id, Result, limits};
 use crate::sync::integrity::{self, Compared, CopyState, Differences, Missing, Named};
 
@@ -58,10 +59,13 @@ struct IntegrityReport {
     equal: usize,
     /// The named things that differ, in the order of the request.
     differ: Vec<Difference>,
-    /// Things that the app did not name, deleted ones left out, at most 5,000. A pull without a cursor brings them.
+    /// Things that the app did not name, deleted ones left out, at most 5,000. The pull that goes on from `cursor` brings them.
     missing: Vec<MissingThing>,
     /// Whether more things than these are missing.
     more: bool,
+    /// The `cursor` of a pull of everything that begins with this comparison. What is deleted before a pull without a
+    /// cursor begins is not told by that: after a comparison, go on from here; of several answers, from the first.
+    cursor: String,
 }
 
 /// A named thing that differs.
@@ -80,7 +84,8 @@ struct Difference {
     /// The version of the data; 0 for what they do not have.
     #[schema(example = 8)]
     version: i64,
-    /// Whether the data have a tombstone. A pull without a cursor does not bring it.
+    /// Whether the data have a tombstone. If the copy is `behind`, replace it by one now: a pull of everything does not
+    /// bring it.
     #[schema(example = false)]
     deleted: bool,
 }
@@ -102,7 +107,8 @@ struct MissingThing {
 ///
 /// After a 410 `resync_required` an app asks this with everything that it holds, before it pulls. What is `ahead` or
 /// `diverged` it sends again, because a restored server has lost it; what is `unknown` it sends whole, or forgets if it
-/// is a tombstone. What is `behind` or missing comes with the next pull, except tombstones. An app that holds more
+/// is a tombstone. What is `behind` or missing comes with the pull that goes on from `cursor`, except tombstones, which
+/// are told here (`deleted`). An app that holds more
 /// things than one request may name asks several times; a thing is missing if every answer says so. Nothing is changed.
 #[utoipa::path(tag = "sync", request_body = CheckIntegrity,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id")),
@@ -113,7 +119,8 @@ pub(super) async fn check_integrity(door: Door<Own>, body: Result<Body<CheckInte
     let have: Arc<[Named]> = have.into();
     let named = Arc::clone(&have);
     let found = door.read("check_integrity", move |tx, access| integrity::compare(tx, access, &named)).await?;
-    Ok(Reply::ok(&IntegrityReport::of(&have, found)))
+    let cursor = door.state().vault.seal_cursor(&door.cursor_scope(super::ACT, ""), &found.pull.to_bytes());
+    Ok(Reply::ok(&IntegrityReport::of(&have, found, cursor)))
 }
 
 impl CheckIntegrity {
@@ -137,12 +144,12 @@ impl CheckIntegrity {
 }
 
 impl IntegrityReport {
-    fn of(have: &[Named], found: Differences) -> Self {
-        let Differences { epoch, compared, missing, more } = found;
+    fn of(have: &[Named], found: Differences, cursor: String) -> Self {
+        let Differences { epoch, compared, missing, more, .. } = found;
         let equal = compared.iter().filter(|compared| compared.state == CopyState::Equal).count();
         let differ = have.iter().zip(compared).filter(|(_, compared)| compared.state != CopyState::Equal);
         let missing = missing.into_iter().map(MissingThing::from).collect();
-        Self { epoch: epoch.to_string(), equal, differ: differ.map(Difference::from).collect(), missing, more }
+        Self { epoch: epoch.to_string(), equal, differ: differ.map(Difference::from).collect(), missing, more, cursor }
     }
 }
 

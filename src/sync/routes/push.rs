@@ -90,9 +90,9 @@ struct MutationFields {
     /// For a grant: the instant at which it expires.
     #[schema(nullable = false, format = DateTime, example = "2026-12-24T00:00:00Z")]
     expires_at: Option<String>,
-    /// For a grant: the `seq` of the newest page that the app held when the person decided; 0 if it is absent. A new
-    /// grant loses to every revocation of its target after it; a revocation also ends every grant of its target that
-    /// was made after it.
+    /// For a grant: the `seq` of the newest page that the app held when the person decided; 0 if it is absent, or names
+    /// what has not happened. A new grant loses to every revocation of its target after it; a revocation also ends every
+    /// grant of its target that was made after it.
     #[schema(nullable = false, minimum = 0, example = 118)]
     seen_seq: Option<i64>,
     /// For a new grant: the grants that end when it begins, at most 50.

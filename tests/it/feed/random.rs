@@ -7,28 +7,12 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
+use crate::support::dice::Dice;
 use crate::support::exercises::{grant_response, work};
 use crate::support::journal::{grant, reflection, with};
 use crate::support::people::Person;
 use crate::support::reader::{Reader, new_reader};
 use crate::tasks::settled;
-
-/// Random numbers of a seed (`xorshift64*`).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(high).unwrap() % most
-    }
-
-    fn of<'l, T>(&mut self, list: &'l [T]) -> Option<&'l T> {
-        if list.is_empty() { None } else { list.get(self.below(list.len())) }
-    }
-}
 
 /// A patient, what they have written, and what they have opened.
 struct Life {
@@ -42,7 +26,7 @@ struct Life {
 const STEPS: usize = 45;
 
 async fn simulate(seed: u64) {
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let dice = Dice::new(seed);
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
@@ -60,7 +44,7 @@ async fn simulate(seed: u64) {
     for number in 0..STEPS {
         let which = dice.below(lives.len());
         let life = &mut lives[which];
-        step(&app, (&theo, &uma), life, &mut dice).await;
+        step(&app, (&theo, &uma), life, &dice).await;
         for life in &lives {
             ever.extend(theo.finds(&life.person).await);
         }
@@ -86,7 +70,7 @@ async fn simulate(seed: u64) {
     assert!(never.is_empty(), "seed {seed}: {never:?} was never open");
 }
 
-async fn step(app: &std::sync::Arc<TestApp>, (theo, uma): (&Person, &Person), life: &mut Life, dice: &mut Dice) {
+async fn step(app: &std::sync::Arc<TestApp>, (theo, uma): (&Person, &Person), life: &mut Life, dice: &Dice) {
     let person = life.person.clone();
     let sections: &[&str] = [&["text"][..], &["mood"], &["text", "tags"]][dice.below(3)];
     let reader = if dice.below(4) == 0 { uma } else { theo };

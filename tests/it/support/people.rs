@@ -204,6 +204,13 @@ impl Person {
     }
 }
 
+/// Logs somebody in again.
+pub async fn again(app: &Arc<TestApp>, name: &str) -> Person {
+    let email = format!("{}@example.org", name.to_lowercase().replace(' ', "."));
+    let body = json!({ "email": email, "passphrase": PASSPHRASE });
+    Person::of(app, &app.post("/v1/auth/login", body).send().await.ok())
+}
+
 /// An infusion that ended at `ended_at` after forty minutes.
 pub fn completed(ended_at: Timestamp) -> Value {
     let started = ended_at.checked_sub(SignedDuration::from_mins(40)).unwrap();

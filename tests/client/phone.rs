@@ -1,0 +1,756 @@
+//! A reference phone: the rules of sync as an app should follow them, on an SQLite file of its own.
+//!
+//! It does no input and output beside that file: [`Phone::next`] says what to ask the server, and [`Phone::take`] stores
+//! the answer. What is never answered is asked again. An app sends requests when it can, and calls nothing else:
+//!
+//! ```text
+//! loop {
+//!     let request = phone.next();
+//!     match send(&request) { Some(answer) => phone.take(&request, &answer), None => wait() }
+//!     if phone.is_quiet() { wait for `more` of the stream, a timer, an edit }
+//! }
+//! ```
+//!
+//! What it rests on:
+//! - A copy is one version of a thing as a whole. One with changes that were not answered is never touched by a page.
+//! - A batch is frozen when it is made. What is typed later is another mutation. No page is applied while it is
+//!   unanswered: push first, then pull.
+//! - A base moves only with a whole thing. Cursor and items are stored in one transaction.
+//! - 410 means to compare, to mark what the server has lost, and to pull from the beginning. It deletes nothing.
+//! - Its clock decides nothing. Ids are drawn, never counted, so that a phone restored from a backup repeats none.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use serde_json::{Map, Value, json};
+
+/// The most mutations of a batch, and the most things of one comparison (`GET /v1/meta`).
+const MUTATIONS: usize = 500;
+const COMPARED: usize = 5_000;
+
+/// The sections of a kind whose content the person writes. Other kinds are changed by decisions.
+pub fn sections_of(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "entry" => &["header", "text", "mood", "tags", "attachments"],
+        "exercise_response" => &["header", "answers", "distress"],
+        _ => &[],
+    }
+}
+
+/// Sections that hold words: they bring a deleted thing back.
+const WORDS: [&str; 4] = ["text", "mood", "answers", "distress"];
+/// Members of a header that the server makes.
+const SERVERS: [&str; 2] = ["clock_suspect", "copy_of"];
+
+/// What to ask the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub method: &'static str,
+    /// Below `/v1/patients/me`.
+    pub path: String,
+    pub body: Option<Value>,
+}
+
+/// A thing on the phone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Thing {
+    pub kind: String,
+    pub id: String,
+    /// The item as the server last gave it, whole or a tombstone; null for what it has not acknowledged.
+    pub base: Value,
+    /// The sections as the person sees them.
+    pub local: Map<String, Value>,
+    /// The sections that the person changed since, and `state` if they deleted it, undeleted it, or must state it anew.
+    pub dirty: BTreeSet<String>,
+    /// Whether the person sees it as deleted.
+    pub deleted: bool,
+    /// Whether the server has refused it or found a conflict: nothing is sent until the person decides.
+    pub waits: bool,
+}
+
+impl Thing {
+    fn version(&self) -> i64 {
+        self.base["version"].as_i64().unwrap_or(0)
+    }
+
+    /// Takes what the server gave.
+    fn replace(&mut self, item: &Value) {
+        self.deleted = item["deleted"] == true;
+        self.local = sections_in(&self.kind, item);
+        self.base = item.clone();
+        self.dirty.clear();
+        self.waits = false;
+    }
+}
+
+fn sections_in(kind: &str, item: &Value) -> Map<String, Value> {
+    let section = |name: &&str| Some(((*name).to_owned(), item.get(*name)?.clone()));
+    sections_of(kind).iter().filter_map(section).collect()
+}
+
+/// The phone of one patient.
+pub struct Phone {
+    db: SqliteConnection,
+    patient: String,
+    account: String,
+    draw: Box<dyn FnMut() -> String>,
+    /// Whether two texts in conflict are both kept, or the person is asked.
+    pub keep_both: bool,
+}
+
+#[derive(QueryableByName)]
+struct ThingRow {
+    #[diesel(sql_type = Text)]
+    doc: String,
+}
+
+#[derive(QueryableByName)]
+struct Me {
+    #[diesel(sql_type = Nullable<Text>)]
+    cursor: Option<String>,
+    #[diesel(sql_type = Text)]
+    epoch: String,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+    /// The thing up to which it has compared, while it compares.
+    #[diesel(sql_type = Nullable<Text>)]
+    asking: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    more: i64,
+}
+
+/// A mutation that waits in a list.
+#[derive(QueryableByName)]
+struct Listed {
+    #[diesel(sql_type = BigInt)]
+    place: i64,
+    #[diesel(sql_type = Text)]
+    doc: String,
+}
+
+const TABLES: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS things (key TEXT PRIMARY KEY, dirty INTEGER NOT NULL, doc TEXT NOT NULL);
+    CREATE INDEX IF NOT EXISTS dirty_things ON things (key) WHERE dirty = 1;
+    -- Decisions that are not sections: shares, revocations, comments, acts on prompts, pauses, settings.
+    CREATE TABLE IF NOT EXISTS decisions (place INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS frozen (place INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL);
+    -- What the server refused or found in conflict, for the person to see.
+    CREATE TABLE IF NOT EXISTS told (place INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS me (one INTEGER PRIMARY KEY CHECK (one = 1), cursor TEXT, epoch TEXT NOT NULL,
+        seq INTEGER NOT NULL, asking TEXT, more INTEGER NOT NULL);
+    INSERT OR IGNORE INTO me VALUES (1, NULL, '', 0, NULL, 1);";
+
+impl Phone {
+    /// Opens the file of a phone, or makes it. `draw` draws ids of version 4.
+    pub fn open(file: &Path, (patient, account): (&str, &str), draw: impl FnMut() -> String + 'static) -> Self {
+        let mut db = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        diesel::connection::SimpleConnection::batch_execute(&mut db, TABLES).unwrap();
+        let (patient, account) = (patient.to_owned(), account.to_owned());
+        Self { db, patient, account, draw: Box::new(draw), keep_both: true }
+    }
+
+    // What the person does. It is always possible, also while a batch is under way.
+
+    /// Writes a section of a new thing or of one that is there; null clears it.
+    pub fn edit(&mut self, (kind, id): (&str, &str), section: &str, value: Value) {
+        let mut thing = self.find(kind, id).unwrap_or_else(|| named(kind, id));
+        thing.local.insert(section.to_owned(), value);
+        thing.local.retain(|_, value| !value.is_null());
+        thing.dirty.insert(section.to_owned());
+        (thing.deleted, thing.waits) = (false, false);
+        self.save(&thing);
+    }
+
+    pub fn delete(&mut self, kind: &str, id: &str) {
+        self.set_deleted((kind, id), true);
+    }
+
+    pub fn undelete(&mut self, kind: &str, id: &str) {
+        self.set_deleted((kind, id), false);
+    }
+
+    fn set_deleted(&mut self, (kind, id): (&str, &str), deleted: bool) {
+        let Some(mut thing) = self.find(kind, id) else { return };
+        thing.deleted = deleted;
+        thing.waits = false;
+        match deleted == (thing.base["deleted"] == true) {
+            true => thing.dirty.remove("state"),
+            false => thing.dirty.insert("state".to_owned()),
+        };
+        self.save(&thing);
+    }
+
+    /// Decides something else: a share, a revocation, a comment, an act on a prompt, a pause, settings. `members` are
+    /// those of the mutation.
+    pub fn decide(&mut self, (kind, id): (&str, &str), members: Value) {
+        let mut mutation = json!({ "patient_id": self.patient, "kind": kind, "id": id });
+        if kind == "grant" {
+            // What the person could see when they decided.
+            mutation["seen_seq"] = json!(self.me().seq);
+        }
+        extend(&mut mutation, members);
+        self.list("decisions", &mutation);
+    }
+
+    /// Ends a grant that the phone holds: it says what that opened, so that a share made elsewhere meanwhile ends too.
+    pub fn revoke(&mut self, id: &str) {
+        let Some(grant) = self.find("grant", id).filter(|grant| !grant.deleted) else { return };
+        self.decide(("grant", id), revocation(&grant.base));
+    }
+
+    /// What the person sees.
+    pub fn things(&mut self) -> Vec<Thing> {
+        self.load("SELECT doc FROM things ORDER BY key", &[])
+    }
+
+    pub fn find(&mut self, kind: &str, id: &str) -> Option<Thing> {
+        self.load("SELECT doc FROM things WHERE key = ?", &[&key(kind, id)]).pop()
+    }
+
+    /// What was refused or is in conflict, oldest first.
+    pub fn told(&mut self) -> Vec<Value> {
+        self.listed("told").into_iter().map(|(_, doc)| doc).collect()
+    }
+
+    /// What is not acknowledged yet: the batch under way and the decisions after it.
+    pub fn waiting(&mut self) -> Vec<Value> {
+        let all = self.listed("frozen").into_iter().chain(self.listed("decisions"));
+        all.map(|(_, doc)| doc).collect()
+    }
+
+    /// The number up to which it has every change.
+    pub fn seq(&mut self) -> i64 {
+        self.me().seq
+    }
+
+    /// Whether everything was sent and answered, and the last page was the last one.
+    pub fn is_quiet(&mut self) -> bool {
+        let me = self.me();
+        me.asking.is_none() && me.more == 0 && self.waiting().is_empty() && self.dirty().is_empty()
+    }
+
+    /// Something may have changed on the server: the stream said `more`, or a timer went off.
+    pub fn wake(&mut self) {
+        self.run("UPDATE me SET more = 1", &[]);
+    }
+
+    /// What to ask next.
+    pub fn next(&mut self) -> Request {
+        let me = self.me();
+        if let Some(after) = me.asking {
+            return post("/integrity", json!({ "epoch": me.epoch, "have": self.have(&after) }));
+        }
+        // Before its first page a phone does not know the epoch in which its words are new.
+        if !me.epoch.is_empty() {
+            self.freeze();
+            let mutations: Vec<_> = self.listed("frozen").into_iter().map(|(_, doc)| doc).collect();
+            if !mutations.is_empty() {
+                return post("/mutations", json!({ "epoch": me.epoch, "mutations": mutations }));
+            }
+        }
+        let cursor = me.cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        Request { method: "GET", path: format!("/changes?limit=200{cursor}"), body: None }
+    }
+
+    /// Stores an answer. Anything but the answers of sync (401, 404, 503 and the like) changes nothing.
+    pub fn take(&mut self, request: &Request, (status, body): (u16, &Value)) {
+        self.run("BEGIN IMMEDIATE", &[]);
+        match (status, request.path.as_str()) {
+            (410, _) => self.ask(),
+            (200, "/integrity") => self.mark(request, body),
+            (200, "/mutations") => self.settle_all(body),
+            (200, _) => self.apply(request, body),
+            _ => {}
+        }
+        self.run("COMMIT", &[]);
+    }
+
+    /// Begins to compare. Nothing is deleted.
+    fn ask(&mut self) {
+        self.run("UPDATE me SET asking = coalesce(asking, ''), more = 1", &[]);
+    }
+
+    // Push.
+
+    /// Makes a batch, unless one is under way. Saved before it is sent, it stays as it is until it is answered.
+    fn freeze(&mut self) {
+        if !self.listed("frozen").is_empty() {
+            return;
+        }
+        self.run("BEGIN IMMEDIATE", &[]);
+        let mut taken = BTreeSet::new();
+        for thing in self.dirty() {
+            if taken.len() < MUTATIONS
+                && let Some(members) = self.mutation(&thing)
+            {
+                taken.insert(key(&thing.kind, &thing.id));
+                self.push("frozen", members);
+            }
+        }
+        // A thing comes once in a batch: the next decision on it waits for the next one.
+        for (place, decision) in self.listed("decisions") {
+            if taken.len() < MUTATIONS && taken.insert(key_of(&decision)) {
+                self.push("frozen", decision);
+                self.run("DELETE FROM decisions WHERE place = ?", &[&place.to_string()]);
+            }
+        }
+        self.run("COMMIT", &[]);
+    }
+
+    /// The mutation of a thing that has changes; none for one that was made and deleted before anybody saw it.
+    fn mutation(&mut self, thing: &Thing) -> Option<Value> {
+        let mut members = json!({ "patient_id": self.patient, "kind": thing.kind, "id": thing.id,
+            "base_version": thing.version() });
+        if thing.deleted {
+            if thing.base.is_null() {
+                self.run("DELETE FROM things WHERE key = ?", &[&key(&thing.kind, &thing.id)]);
+                return None;
+            }
+            members["op"] = json!("delete");
+            return Some(members);
+        }
+        let words = thing.dirty.iter().any(|name| WORDS.contains(&name.as_str()));
+        if thing.base["deleted"] == true && !words {
+            members["op"] = json!("undelete");
+            return Some(members);
+        }
+        if self.keep_both {
+            members["on_conflict"] = json!("keep_both");
+        }
+        // What is new, or stated anew after a restore, is sent whole.
+        let whole = thing.version() == 0 || thing.dirty.contains("state");
+        for name in sections_of(&thing.kind).iter().filter(|name| whole || thing.dirty.contains(**name)) {
+            let value = thing.local.get(*name).cloned().unwrap_or(Value::Null);
+            if *name == "header" {
+                members["header"] = header(&value, if whole { &Value::Null } else { &thing.base["header"] });
+            } else if !whole || !value.is_null() {
+                members[*name] = value;
+            }
+        }
+        Some(members)
+    }
+
+    fn settle_all(&mut self, body: &Value) {
+        if body["epoch"] != self.me().epoch.as_str() {
+            // It tells of what the server has lost since.
+            return;
+        }
+        for result in body["results"].as_array().into_iter().flatten() {
+            let sent = self.listed("frozen").into_iter().find(|(_, sent)| sent["mutation_id"] == result["mutation_id"]);
+            // The answer to a batch that was answered before says nothing new.
+            let Some((place, sent)) = sent else { continue };
+            self.run("DELETE FROM frozen WHERE place = ?", &[&place.to_string()]);
+            self.settle(&sent, result);
+        }
+    }
+
+    fn settle(&mut self, sent: &Value, result: &Value) {
+        let (kind, id) = (text(sent, "kind"), text(sent, "id"));
+        let refused = result["status"] == "rejected" || result["status"] == "conflict";
+        let later = refused && result["problem"]["retryable"] == true;
+        if refused && !later {
+            self.list("told", &json!({ "sent": sent, "result": result }));
+        }
+        if let Some(copy) = result.get("sibling") {
+            // Its words stood on no phone but this one: they are here at once, not only with the next page.
+            self.keep(copy);
+        }
+        let Some(mut thing) = self.find(&kind, &id).filter(|_| !sections_of(&kind).is_empty()) else {
+            if later {
+                self.list("decisions", sent);
+            }
+            // What a decision has come to is told by the next page, unless it is told here.
+            if let Some(item) = ["item", "current"].iter().find_map(|name| result.get(*name)) {
+                self.keep(item);
+            }
+            return;
+        };
+        let status = if result["status"] == "replayed" { &result["was"] } else { &result["status"] };
+        match (status.as_str().unwrap(), result.get("current")) {
+            // Its words are not here: the next page brings them.
+            ("applied", _) if sent["op"] == "undelete" => drop(thing.dirty.remove("state")),
+            ("applied", _) => {
+                let new = applied(&thing, sent, result);
+                self.settled(&mut thing, sent, new);
+            }
+            ("merged", _) => self.settled(&mut thing, sent, result["item"].clone()),
+            // There is nothing left to undelete.
+            ("conflict", None) if sent["op"] == "undelete" => {
+                thing.dirty.remove("state");
+                thing.deleted = true;
+            }
+            // There is no such thing: it is sent whole.
+            ("conflict", None) => thing.base = Value::Null,
+            ("conflict", Some(current)) => {
+                let theirs = sections_in(&kind, current);
+                for name in sections_of(&kind).iter().filter(|name| !thing.dirty.contains(**name)) {
+                    set(&mut thing.local, name, theirs.get(*name).cloned());
+                }
+                (thing.base, thing.waits) = (current.clone(), true);
+            }
+            _ => thing.waits = !later,
+        }
+        self.save(&thing);
+    }
+
+    /// Takes what a mutation has left, but for what the person has changed since it was frozen.
+    fn settled(&mut self, thing: &mut Thing, sent: &Value, new: Value) {
+        let theirs = sections_in(&thing.kind, &new);
+        let (mut copy, mut unseen) = (Map::new(), false);
+        let (sent_deleted, is_deleted) = (sent["op"] == "delete", new["deleted"] == true);
+        thing.dirty.remove("state");
+        if is_deleted && thing.deleted {
+            (thing.local, thing.dirty) = (Map::new(), BTreeSet::new());
+        }
+        for name in sections_of(&thing.kind).iter().filter(|_| !is_deleted) {
+            let was = known(thing, sent, name);
+            let (mine, has) = (thing.local.get(*name).cloned(), theirs.get(*name).cloned());
+            unseen |= has != was && WORDS.contains(name);
+            if !thing.dirty.contains(*name) || same(name, mine.as_ref(), was.as_ref()) {
+                thing.dirty.remove(*name);
+                set(&mut thing.local, name, has);
+            } else if has != was {
+                let (both, clash) = overlay(name, was.as_ref(), has.as_ref(), mine.as_ref());
+                if clash && matches!(*name, "text" | "answers") {
+                    // Words that nobody but this phone has are never put over words that it has not shown.
+                    copy.extend(mine.map(|mine| ((*name).to_owned(), mine)));
+                    thing.dirty.remove(*name);
+                    set(&mut thing.local, name, has);
+                } else {
+                    set(&mut thing.local, name, Some(both));
+                }
+            }
+        }
+        // A deletion is one of what was seen: what came back or is newer is shown again.
+        if thing.deleted == sent_deleted || thing.deleted && unseen {
+            thing.deleted = is_deleted;
+        }
+        if thing.deleted != is_deleted {
+            thing.dirty.insert("state".to_owned());
+        }
+        (thing.base, thing.waits) = (new, false);
+        if !copy.is_empty() {
+            let mut header = header(&thing.local["header"], &Value::Null);
+            header["status"] = json!("draft");
+            copy.insert("header".to_owned(), header);
+            let dirty = copy.keys().cloned().collect();
+            let id = (self.draw)();
+            self.save(&Thing { local: copy, dirty, ..named(&thing.kind, &id) });
+        }
+    }
+
+    // Pull.
+
+    fn apply(&mut self, request: &Request, page: &Value) {
+        let me = self.me();
+        let asked = request.path.split_once("cursor=").map(|(_, cursor)| cursor.to_owned());
+        let frozen = !self.listed("frozen").is_empty();
+        if me.asking.is_some() || frozen || asked != me.cursor {
+            // It answers another question than the one that is open now.
+            return;
+        }
+        let epoch = text(page, "epoch");
+        if epoch != me.epoch && self.things().iter().any(|thing| thing.version() > 0) {
+            return self.ask();
+        }
+        for item in page["items"].as_array().into_iter().flatten() {
+            self.keep(item);
+        }
+        let (cursor, seq, more) = (text(page, "cursor"), page["seq"].to_string(), page["has_more"] == true);
+        self.run(
+            "UPDATE me SET cursor = ?, epoch = ?, seq = CAST(? AS INTEGER), more = CAST(? AS INTEGER)",
+            &[&cursor, &epoch, &seq, if more { "1" } else { "0" }],
+        );
+    }
+
+    /// Takes what the server gave, unless the person has changed it: then the answer to the push brings it.
+    fn keep(&mut self, item: &Value) {
+        let (kind, id) = (text(item, "kind"), text(item, "id"));
+        let mut thing = self.find(&kind, &id).unwrap_or_else(|| named(&kind, &id));
+        let entry = item["entry_id"].as_str().and_then(|entry| self.find("entry", entry));
+        let gone = entry.is_some_and(|entry| entry.base["deleted"] == true);
+        if !thing.dirty.is_empty() || item["unreadable"] == true || gone {
+            return;
+        }
+        thing.replace(item);
+        self.save(&thing);
+        if thing.deleted && kind == "entry" {
+            for comment in self.things() {
+                if comment.kind == "comment" && comment.base["entry_id"] == id.as_str() {
+                    self.run("DELETE FROM things WHERE key = ?", &[&key("comment", &comment.id)]);
+                }
+            }
+        }
+    }
+
+    // The dance after a 410: compare, mark what the server has lost, pull from the beginning, push.
+
+    /// What it holds after `after`, as it asks for a comparison.
+    fn have(&mut self, after: &str) -> Vec<Value> {
+        let held = self.things().into_iter().filter(|thing| key(&thing.kind, &thing.id).as_str() > after);
+        let named = |thing: Thing| {
+            let mut named = json!({ "kind": thing.kind, "id": thing.id, "version": thing.version() });
+            if thing.base["deleted"] == true {
+                named["deleted"] = json!(true);
+            }
+            named
+        };
+        held.filter(|thing| thing.version() > 0).take(COMPARED).map(named).collect()
+    }
+
+    /// Marks what the server lacks, to be sent again. Then it pulls everything, from the moment of the comparison on.
+    fn mark(&mut self, request: &Request, answer: &Value) {
+        let asked = request.body.as_ref().and_then(|body| body["have"].as_array()).cloned().unwrap_or_default();
+        let me = self.me();
+        let Some(asking) = me.asking.filter(|asking| self.have(asking) == asked) else { return };
+        let epoch = text(answer, "epoch");
+        if asking.is_empty() {
+            let sql = "UPDATE me SET cursor = ?, epoch = ?, seq = 0, more = 1";
+            self.run(sql, &[&text(answer, "cursor"), &epoch]);
+        } else if epoch != me.epoch {
+            return self.run("UPDATE me SET asking = ''", &[]);
+        }
+        for differs in answer["differ"].as_array().into_iter().flatten() {
+            let (kind, id) = (text(differs, "kind"), text(differs, "id"));
+            match (self.find(&kind, &id), differs["state"].as_str()) {
+                // Everything else comes with the pull, but not tombstones.
+                (_, Some("behind")) if differs["deleted"] == true => self.keep(differs),
+                (Some(thing), Some(state)) if state != "behind" => self.state(thing, state == "unknown"),
+                _ => {}
+            }
+        }
+        match asked.last().filter(|_| asked.len() == COMPARED) {
+            Some(last) => self.run("UPDATE me SET asking = ?", &[&key_of(last)]),
+            None => self.run("UPDATE me SET asking = NULL", &[]),
+        }
+    }
+
+    /// States a thing anew that the server has lost, or of which it has an earlier version.
+    fn state(&mut self, mut thing: Thing, unknown: bool) {
+        // A mutation of it that is under way was made for what the server had before.
+        for (place, frozen) in self.listed("frozen") {
+            if key_of(&frozen) == key(&thing.kind, &thing.id) {
+                self.run("DELETE FROM frozen WHERE place = ?", &[&place.to_string()]);
+                if sections_of(&thing.kind).is_empty() {
+                    self.list("decisions", &frozen);
+                }
+            }
+        }
+        let base = std::mem::take(&mut thing.base);
+        if !sections_of(&thing.kind).is_empty() {
+            if unknown && thing.deleted {
+                return self.run("DELETE FROM things WHERE key = ?", &[&key(&thing.kind, &thing.id)]);
+            }
+            thing.base = if unknown { Value::Null } else { base };
+            thing.dirty.extend(thing.local.keys().cloned());
+            thing.dirty.insert("state".to_owned());
+            return self.save(&thing);
+        }
+        // Of other kinds, what the person decided is decided again; what others made is theirs to make again.
+        self.run("DELETE FROM things WHERE key = ?", &[&key(&thing.kind, &thing.id)]);
+        let put = |more: Value| {
+            let mut put = json!({ "base_version": if unknown { json!(0) } else { base["version"].clone() } });
+            extend(&mut put, more);
+            put
+        };
+        let members = match thing.kind.as_str() {
+            // A share that was lost stays lost. A revocation does not.
+            "grant" if thing.deleted && !unknown => revocation(&Value::Null),
+            "comment" if base["author_id"] == self.account.as_str() => {
+                let mut comment = put(json!({ "entry_id": base["entry_id"], "body": base["body"] }));
+                extend(&mut comment, base.get("thread_id").map_or(json!({}), |id| json!({ "thread_id": id })));
+                comment
+            }
+            "pause" if thing.deleted && !unknown => put(json!({ "op": "delete" })),
+            "pause" | "settings" if !thing.deleted => put(json!({ "fields": base["fields"] })),
+            _ => return,
+        };
+        self.decide((&thing.kind, &thing.id), members);
+    }
+
+    // The file.
+
+    fn run(&mut self, sql: &str, binds: &[&str]) {
+        query(sql, binds).execute(&mut self.db).unwrap();
+    }
+
+    fn me(&mut self) -> Me {
+        query("SELECT * FROM me", &[]).get_result(&mut self.db).unwrap()
+    }
+
+    fn load(&mut self, sql: &str, binds: &[&str]) -> Vec<Thing> {
+        let rows: Vec<ThingRow> = query(sql, binds).load(&mut self.db).unwrap();
+        rows.iter().map(|row| read(&serde_json::from_str(&row.doc).unwrap())).collect()
+    }
+
+    /// The things to send.
+    fn dirty(&mut self) -> Vec<Thing> {
+        let dirty = self.load("SELECT doc FROM things WHERE dirty = 1 ORDER BY key", &[]);
+        dirty.into_iter().filter(|thing| !thing.waits).collect()
+    }
+
+    fn save(&mut self, thing: &Thing) {
+        let doc = json!({ "kind": thing.kind, "id": thing.id, "base": thing.base, "local": thing.local,
+            "dirty": thing.dirty, "deleted": thing.deleted, "waits": thing.waits });
+        let dirty = if thing.dirty.is_empty() { "0" } else { "1" };
+        let sql = "INSERT OR REPLACE INTO things VALUES (?, CAST(? AS INTEGER), ?)";
+        self.run(sql, &[&key(&thing.kind, &thing.id), dirty, &doc.to_string()]);
+    }
+
+    fn listed(&mut self, table: &str) -> Vec<(i64, Value)> {
+        let rows: Vec<Listed> =
+            query(&format!("SELECT place, doc FROM {table} ORDER BY place"), &[]).load(&mut self.db).unwrap();
+        rows.into_iter().map(|row| (row.place, serde_json::from_str(&row.doc).unwrap())).collect()
+    }
+
+    fn list(&mut self, table: &str, doc: &Value) {
+        self.run(&format!("INSERT INTO {table} (doc) VALUES (?)"), &[&doc.to_string()]);
+    }
+
+    /// Adds a mutation under a new id.
+    fn push(&mut self, table: &str, mut mutation: Value) {
+        mutation["mutation_id"] = json!((self.draw)());
+        self.list(table, &mutation);
+    }
+}
+
+/// What a thing is after a mutation that was stored exactly as it was sent.
+fn applied(thing: &Thing, sent: &Value, result: &Value) -> Value {
+    let mut new = thing.base.as_object().cloned().unwrap_or_default();
+    if sent["op"] == "delete" {
+        new = Map::from_iter([("deleted".to_owned(), json!(true))]);
+    }
+    for name in sections_of(&thing.kind) {
+        match sent.get(*name) {
+            Some(Value::Null) => drop(new.remove(*name)),
+            Some(value) if *name == "header" => {
+                let mut header = new.remove("header").unwrap_or(json!({}));
+                extend(&mut header, value.clone());
+                new.insert("header".to_owned(), header);
+            }
+            Some(value) => drop(new.insert((*name).to_owned(), value.clone())),
+            None => {}
+        }
+    }
+    let same = [("kind", &sent["kind"]), ("id", &sent["id"]), ("version", &result["version"])];
+    new.extend(same.map(|(name, value)| (name.to_owned(), value.clone())));
+    Value::Object(new)
+}
+
+/// A section as the server had it from this phone: as it was sent, or as it was before.
+fn known(thing: &Thing, sent: &Value, name: &str) -> Option<Value> {
+    let base = thing.base.get(name).cloned();
+    match sent.get(name) {
+        None => base,
+        Some(Value::Null) => None,
+        Some(value) if name == "header" => {
+            let mut header = base.unwrap_or(json!({}));
+            extend(&mut header, value.clone());
+            Some(header)
+        }
+        Some(value) => Some(value.clone()),
+    }
+}
+
+/// Whether the person has not changed a section since.
+fn same(name: &str, mine: Option<&Value>, was: Option<&Value>) -> bool {
+    let null = Value::Null;
+    match name {
+        "header" => header(mine.unwrap_or(&null), was.unwrap_or(&null)) == json!({}),
+        _ => mine == was,
+    }
+}
+
+/// What the person changed since, over what the server has; and whether both changed the same.
+fn overlay(name: &str, was: Option<&Value>, has: Option<&Value>, mine: Option<&Value>) -> (Value, bool) {
+    if let "tags" | "attachments" = name {
+        let of = |list: Option<&Value>| list.and_then(Value::as_array).cloned().unwrap_or_default();
+        let (was, has, mine) = (of(was), of(has), of(mine));
+        let mut both: Vec<_> = has.iter().filter(|tag| mine.contains(tag) || !was.contains(tag)).cloned().collect();
+        both.extend(mine.iter().filter(|tag| !was.contains(tag) && !has.contains(tag)).cloned());
+        return (json!(both), false);
+    }
+    if name == "text" {
+        return (mine.cloned().unwrap_or_default(), true);
+    }
+    let of = |section: Option<&Value>| section.and_then(Value::as_object).cloned().unwrap_or_default();
+    let (was, has, mine) = (of(was), of(has), of(mine));
+    let (mut both, mut clash) = (has.clone(), false);
+    for member in was.keys().chain(mine.keys()).filter(|member| was.get(*member) != mine.get(*member)) {
+        clash |= has.get(member) != was.get(member);
+        set(&mut both, member, mine.get(member).cloned());
+    }
+    (Value::Object(both), clash)
+}
+
+/// The members of a header that the person writes and that are other ones than in `base`.
+fn header(header: &Value, base: &Value) -> Value {
+    let own = header.as_object().into_iter().flatten();
+    let changed = own.filter(|(name, value)| !SERVERS.contains(&name.as_str()) && base.get(name) != Some(value));
+    Value::Object(changed.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// The members of a mutation that ends a grant.
+fn revocation(grant: &Value) -> Value {
+    let mut members = json!({ "op": "delete" });
+    for name in ["target", "rule", "sections", "reader"] {
+        if let Some(value) = grant.get(name) {
+            members[name] = value.clone();
+        }
+    }
+    members
+}
+
+fn post(path: &str, body: Value) -> Request {
+    Request { method: "POST", path: path.to_owned(), body: Some(body) }
+}
+
+fn query<'a>(
+    sql: &str,
+    binds: &[&'a str],
+) -> diesel::query_builder::BoxedSqlQuery<'a, Sqlite, diesel::query_builder::SqlQuery> {
+    let query = diesel::sql_query(sql).into_boxed();
+    binds.iter().fold(query, |query, value| query.bind::<Text, _>(*value))
+}
+
+fn named(kind: &str, id: &str) -> Thing {
+    Thing { kind: kind.to_owned(), id: id.to_owned(), ..Thing::default() }
+}
+
+fn read(doc: &Value) -> Thing {
+    let (kind, id) = (text(doc, "kind"), text(doc, "id"));
+    let local = doc["local"].as_object().cloned().unwrap_or_default();
+    let dirty = doc["dirty"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let (base, deleted, waits) = (doc["base"].clone(), doc["deleted"] == true, doc["waits"] == true);
+    Thing { kind, id, base, local, dirty, deleted, waits }
+}
+
+fn key(kind: &str, id: &str) -> String {
+    format!("{kind}/{id}")
+}
+
+fn key_of(item: &Value) -> String {
+    key(&text(item, "kind"), &text(item, "id"))
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn set(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+    match value.filter(|value| !value.is_null()) {
+        Some(value) => drop(map.insert(name.to_owned(), value)),
+        None => drop(map.remove(name)),
+    }
+}
+
+fn extend(value: &mut Value, more: Value) {
+    if let (Value::Object(value), Value::Object(more)) = (value, more) {
+        value.extend(more);
+    }
+}
