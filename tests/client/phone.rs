@@ -22,9 +22,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The most mutations of a batch, and the most things of one comparison (`GET /v1/meta`).
@@ -55,7 +57,7 @@ pub struct Request {
 }
 
 /// A thing on the phone.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Thing {
     pub kind: String,
     pub id: String,
@@ -76,13 +78,8 @@ impl Thing {
         self.base["version"].as_i64().unwrap_or(0)
     }
 
-    /// Takes what the server gave.
-    fn replace(&mut self, item: &Value) {
-        self.deleted = item["deleted"] == true;
-        self.local = sections_in(&self.kind, item);
-        self.base = item.clone();
-        self.dirty.clear();
-        self.waits = false;
+    fn key(&self) -> String {
+        key(&self.kind, &self.id)
     }
 }
 
@@ -101,55 +98,37 @@ pub struct Phone {
     pub keep_both: bool,
 }
 
-#[derive(QueryableByName)]
-struct ThingRow {
-    #[diesel(sql_type = Text)]
-    doc: String,
-}
-
-#[derive(QueryableByName)]
+/// Where it stands.
+#[derive(Default, Serialize, Deserialize)]
 struct Me {
-    #[diesel(sql_type = Nullable<Text>)]
     cursor: Option<String>,
-    #[diesel(sql_type = Text)]
     epoch: String,
-    #[diesel(sql_type = BigInt)]
     seq: i64,
+    /// Whether there may be another page.
+    more: bool,
     /// The thing up to which it has compared, while it compares.
-    #[diesel(sql_type = Nullable<Text>)]
     asking: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    more: i64,
 }
 
-/// A mutation that waits in a list.
 #[derive(QueryableByName)]
-struct Listed {
+struct Row {
     #[diesel(sql_type = BigInt)]
     place: i64,
     #[diesel(sql_type = Text)]
     doc: String,
 }
 
-const TABLES: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = NORMAL;
-    CREATE TABLE IF NOT EXISTS things (key TEXT PRIMARY KEY, dirty INTEGER NOT NULL, doc TEXT NOT NULL);
-    CREATE INDEX IF NOT EXISTS dirty_things ON things (key) WHERE dirty = 1;
-    -- Decisions that are not sections: shares, revocations, comments, acts on prompts, pauses, settings.
-    CREATE TABLE IF NOT EXISTS decisions (place INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS frozen (place INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL);
-    -- What the server refused or found in conflict, for the person to see.
-    CREATE TABLE IF NOT EXISTS told (place INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS me (one INTEGER PRIMARY KEY CHECK (one = 1), cursor TEXT, epoch TEXT NOT NULL,
-        seq INTEGER NOT NULL, asking TEXT, more INTEGER NOT NULL);
-    INSERT OR IGNORE INTO me VALUES (1, NULL, '', 0, NULL, 1);";
+/// One table. Its lists: `me`; things that are `clean`, `dirty` or for the person to decide (`waits`); mutations: those
+/// to come that are no sections (`decision`), those under way (`frozen`), those refused or in conflict (`told`).
+const TABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS docs (place INTEGER PRIMARY KEY, list TEXT NOT NULL, key TEXT UNIQUE, doc TEXT NOT NULL);
+    CREATE INDEX IF NOT EXISTS lists ON docs (list, key, place);";
 
 impl Phone {
     /// Opens the file of a phone, or makes it. `draw` draws ids of version 4.
     pub fn open(file: &Path, (patient, account): (&str, &str), draw: impl FnMut() -> String + 'static) -> Self {
         let mut db = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
-        diesel::connection::SimpleConnection::batch_execute(&mut db, TABLES).unwrap();
+        db.batch_execute(TABLE).unwrap();
         let (patient, account) = (patient.to_owned(), account.to_owned());
         Self { db, patient, account, draw: Box::new(draw), keep_both: true }
     }
@@ -176,12 +155,9 @@ impl Phone {
 
     fn set_deleted(&mut self, (kind, id): (&str, &str), deleted: bool) {
         let Some(mut thing) = self.find(kind, id) else { return };
-        thing.deleted = deleted;
-        thing.waits = false;
-        match deleted == (thing.base["deleted"] == true) {
-            true => thing.dirty.remove("state"),
-            false => thing.dirty.insert("state".to_owned()),
-        };
+        (thing.deleted, thing.waits) = (deleted, false);
+        thing.dirty.remove("state");
+        thing.dirty.extend((deleted != (thing.base["deleted"] == true)).then(|| "state".to_owned()));
         self.save(&thing);
     }
 
@@ -194,7 +170,7 @@ impl Phone {
             mutation["seen_seq"] = json!(self.me().seq);
         }
         extend(&mut mutation, members);
-        self.list("decisions", &mutation);
+        self.put("decision", None, &mutation);
     }
 
     /// Ends a grant that the phone holds: it says what that opened, so that a share made elsewhere meanwhile ends too.
@@ -205,22 +181,21 @@ impl Phone {
 
     /// What the person sees.
     pub fn things(&mut self) -> Vec<Thing> {
-        self.load("SELECT doc FROM things ORDER BY key", &[])
+        self.rows("list IN ('clean', 'dirty', ?)", "waits").into_iter().map(thing).collect()
     }
 
     pub fn find(&mut self, kind: &str, id: &str) -> Option<Thing> {
-        self.load("SELECT doc FROM things WHERE key = ?", &[&key(kind, id)]).pop()
+        self.rows("key = ?", &key(kind, id)).pop().map(thing)
     }
 
     /// What was refused or is in conflict, oldest first.
     pub fn told(&mut self) -> Vec<Value> {
-        self.listed("told").into_iter().map(|(_, doc)| doc).collect()
+        self.list("told").into_iter().map(|(_, doc)| doc).collect()
     }
 
     /// What is not acknowledged yet: the batch under way and the decisions after it.
     pub fn waiting(&mut self) -> Vec<Value> {
-        let all = self.listed("frozen").into_iter().chain(self.listed("decisions"));
-        all.map(|(_, doc)| doc).collect()
+        self.rows("list IN ('frozen', ?)", "decision").into_iter().map(|(_, doc)| doc).collect()
     }
 
     /// The number up to which it has every change.
@@ -231,12 +206,13 @@ impl Phone {
     /// Whether everything was sent and answered, and the last page was the last one.
     pub fn is_quiet(&mut self) -> bool {
         let me = self.me();
-        me.asking.is_none() && me.more == 0 && self.waiting().is_empty() && self.dirty().is_empty()
+        me.asking.is_none() && !me.more && self.waiting().is_empty() && self.list("dirty").is_empty()
     }
 
     /// Something may have changed on the server: the stream said `more`, or a timer went off.
     pub fn wake(&mut self) {
-        self.run("UPDATE me SET more = 1", &[]);
+        let me = self.me();
+        self.set_me(&Me { more: true, ..me });
     }
 
     /// What to ask next.
@@ -248,7 +224,7 @@ impl Phone {
         // Before its first page a phone does not know the epoch in which its words are new.
         if !me.epoch.is_empty() {
             self.freeze();
-            let mutations: Vec<_> = self.listed("frozen").into_iter().map(|(_, doc)| doc).collect();
+            let mutations: Vec<_> = self.list("frozen").into_iter().map(|(_, doc)| doc).collect();
             if !mutations.is_empty() {
                 return post("/mutations", json!({ "epoch": me.epoch, "mutations": mutations }));
             }
@@ -259,7 +235,7 @@ impl Phone {
 
     /// Stores an answer. Anything but the answers of sync (401, 404, 503 and the like) changes nothing.
     pub fn take(&mut self, request: &Request, (status, body): (u16, &Value)) {
-        self.run("BEGIN IMMEDIATE", &[]);
+        self.db.batch_execute("BEGIN IMMEDIATE").unwrap();
         match (status, request.path.as_str()) {
             (410, _) => self.ask(),
             (200, "/integrity") => self.mark(request, body),
@@ -267,39 +243,40 @@ impl Phone {
             (200, _) => self.apply(request, body),
             _ => {}
         }
-        self.run("COMMIT", &[]);
+        self.db.batch_execute("COMMIT").unwrap();
     }
 
     /// Begins to compare. Nothing is deleted.
     fn ask(&mut self) {
-        self.run("UPDATE me SET asking = coalesce(asking, ''), more = 1", &[]);
+        let me = self.me();
+        self.set_me(&Me { asking: me.asking.or(Some(String::new())), more: true, ..me });
     }
 
     // Push.
 
     /// Makes a batch, unless one is under way. Saved before it is sent, it stays as it is until it is answered.
     fn freeze(&mut self) {
-        if !self.listed("frozen").is_empty() {
+        if !self.list("frozen").is_empty() {
             return;
         }
-        self.run("BEGIN IMMEDIATE", &[]);
+        self.db.batch_execute("BEGIN IMMEDIATE").unwrap();
         let mut taken = BTreeSet::new();
-        for thing in self.dirty() {
+        for dirty in self.list("dirty").into_iter().map(thing) {
             if taken.len() < MUTATIONS
-                && let Some(members) = self.mutation(&thing)
+                && let Some(mutation) = self.mutation(&dirty)
             {
-                taken.insert(key(&thing.kind, &thing.id));
-                self.push("frozen", members);
+                taken.insert(dirty.key());
+                self.push(mutation);
             }
         }
         // A thing comes once in a batch: the next decision on it waits for the next one.
-        for (place, decision) in self.listed("decisions") {
+        for (place, decision) in self.list("decision") {
             if taken.len() < MUTATIONS && taken.insert(key_of(&decision)) {
-                self.push("frozen", decision);
-                self.run("DELETE FROM decisions WHERE place = ?", &[&place.to_string()]);
+                self.push(decision);
+                self.remove(place);
             }
         }
-        self.run("COMMIT", &[]);
+        self.db.batch_execute("COMMIT").unwrap();
     }
 
     /// The mutation of a thing that has changes; none for one that was made and deleted before anybody saw it.
@@ -308,7 +285,7 @@ impl Phone {
             "base_version": thing.version() });
         if thing.deleted {
             if thing.base.is_null() {
-                self.run("DELETE FROM things WHERE key = ?", &[&key(&thing.kind, &thing.id)]);
+                self.forget(&thing.key());
                 return None;
             }
             members["op"] = json!("delete");
@@ -341,10 +318,10 @@ impl Phone {
             return;
         }
         for result in body["results"].as_array().into_iter().flatten() {
-            let sent = self.listed("frozen").into_iter().find(|(_, sent)| sent["mutation_id"] == result["mutation_id"]);
+            let sent = self.list("frozen").into_iter().find(|(_, sent)| sent["mutation_id"] == result["mutation_id"]);
             // The answer to a batch that was answered before says nothing new.
             let Some((place, sent)) = sent else { continue };
-            self.run("DELETE FROM frozen WHERE place = ?", &[&place.to_string()]);
+            self.remove(place);
             self.settle(&sent, result);
         }
     }
@@ -354,7 +331,7 @@ impl Phone {
         let refused = result["status"] == "rejected" || result["status"] == "conflict";
         let later = refused && result["problem"]["retryable"] == true;
         if refused && !later {
-            self.list("told", &json!({ "sent": sent, "result": result }));
+            self.put("told", None, &json!({ "sent": sent, "result": result }));
         }
         if let Some(copy) = result.get("sibling") {
             // Its words stood on no phone but this one: they are here at once, not only with the next page.
@@ -362,7 +339,7 @@ impl Phone {
         }
         let Some(mut thing) = self.find(&kind, &id).filter(|_| !sections_of(&kind).is_empty()) else {
             if later {
-                self.list("decisions", sent);
+                self.put("decision", None, sent);
             }
             // What a decision has come to is told by the next page, unless it is told here.
             if let Some(item) = ["item", "current"].iter().find_map(|name| result.get(*name)) {
@@ -449,8 +426,7 @@ impl Phone {
     fn apply(&mut self, request: &Request, page: &Value) {
         let me = self.me();
         let asked = request.path.split_once("cursor=").map(|(_, cursor)| cursor.to_owned());
-        let frozen = !self.listed("frozen").is_empty();
-        if me.asking.is_some() || frozen || asked != me.cursor {
+        if me.asking.is_some() || asked != me.cursor || !self.list("frozen").is_empty() {
             // It answers another question than the one that is open now.
             return;
         }
@@ -461,11 +437,8 @@ impl Phone {
         for item in page["items"].as_array().into_iter().flatten() {
             self.keep(item);
         }
-        let (cursor, seq, more) = (text(page, "cursor"), page["seq"].to_string(), page["has_more"] == true);
-        self.run(
-            "UPDATE me SET cursor = ?, epoch = ?, seq = CAST(? AS INTEGER), more = CAST(? AS INTEGER)",
-            &[&cursor, &epoch, &seq, if more { "1" } else { "0" }],
-        );
+        let (cursor, seq) = (Some(text(page, "cursor")), page["seq"].as_i64().unwrap());
+        self.set_me(&Me { cursor, epoch, seq, more: page["has_more"] == true, asking: None });
     }
 
     /// Takes what the server gave, unless the person has changed it: then the answer to the push brings it.
@@ -477,13 +450,14 @@ impl Phone {
         if !thing.dirty.is_empty() || item["unreadable"] == true || gone {
             return;
         }
-        thing.replace(item);
+        let (local, deleted) = (sections_in(&kind, item), item["deleted"] == true);
+        thing = Thing { local, deleted, base: item.clone(), waits: false, ..thing };
         self.save(&thing);
-        if thing.deleted && kind == "entry" {
-            for comment in self.things() {
-                if comment.kind == "comment" && comment.base["entry_id"] == id.as_str() {
-                    self.run("DELETE FROM things WHERE key = ?", &[&key("comment", &comment.id)]);
-                }
+        if deleted && kind == "entry" {
+            // Its comments go with it; the server gives them again if it comes back.
+            let of_it = |comment: &Thing| comment.kind == "comment" && comment.base["entry_id"] == id.as_str();
+            for comment in self.things().into_iter().filter(of_it) {
+                self.forget(&comment.key());
             }
         }
     }
@@ -492,7 +466,7 @@ impl Phone {
 
     /// What it holds after `after`, as it asks for a comparison.
     fn have(&mut self, after: &str) -> Vec<Value> {
-        let held = self.things().into_iter().filter(|thing| key(&thing.kind, &thing.id).as_str() > after);
+        let held = self.things().into_iter().filter(|thing| thing.key().as_str() > after);
         let named = |thing: Thing| {
             let mut named = json!({ "kind": thing.kind, "id": thing.id, "version": thing.version() });
             if thing.base["deleted"] == true {
@@ -506,14 +480,13 @@ impl Phone {
     /// Marks what the server lacks, to be sent again. Then it pulls everything, from the moment of the comparison on.
     fn mark(&mut self, request: &Request, answer: &Value) {
         let asked = request.body.as_ref().and_then(|body| body["have"].as_array()).cloned().unwrap_or_default();
-        let me = self.me();
-        let Some(asking) = me.asking.filter(|asking| self.have(asking) == asked) else { return };
+        let mut me = self.me();
+        let Some(asking) = me.asking.take().filter(|asking| self.have(asking) == asked) else { return };
         let epoch = text(answer, "epoch");
         if asking.is_empty() {
-            let sql = "UPDATE me SET cursor = ?, epoch = ?, seq = 0, more = 1";
-            self.run(sql, &[&text(answer, "cursor"), &epoch]);
+            me = Me { cursor: Some(text(answer, "cursor")), epoch, more: true, ..Me::default() };
         } else if epoch != me.epoch {
-            return self.run("UPDATE me SET asking = ''", &[]);
+            return self.set_me(&Me { asking: Some(String::new()), ..me });
         }
         for differs in answer["differ"].as_array().into_iter().flatten() {
             let (kind, id) = (text(differs, "kind"), text(differs, "id"));
@@ -524,27 +497,23 @@ impl Phone {
                 _ => {}
             }
         }
-        match asked.last().filter(|_| asked.len() == COMPARED) {
-            Some(last) => self.run("UPDATE me SET asking = ?", &[&key_of(last)]),
-            None => self.run("UPDATE me SET asking = NULL", &[]),
-        }
+        me.asking = asked.last().filter(|_| asked.len() == COMPARED).map(key_of);
+        self.set_me(&me);
     }
 
     /// States a thing anew that the server has lost, or of which it has an earlier version.
     fn state(&mut self, mut thing: Thing, unknown: bool) {
         // A mutation of it that is under way was made for what the server had before.
-        for (place, frozen) in self.listed("frozen") {
-            if key_of(&frozen) == key(&thing.kind, &thing.id) {
-                self.run("DELETE FROM frozen WHERE place = ?", &[&place.to_string()]);
-                if sections_of(&thing.kind).is_empty() {
-                    self.list("decisions", &frozen);
-                }
+        for (place, frozen) in self.list("frozen").into_iter().filter(|(_, frozen)| key_of(frozen) == thing.key()) {
+            self.remove(place);
+            if sections_of(&thing.kind).is_empty() {
+                self.put("decision", None, &frozen);
             }
         }
         let base = std::mem::take(&mut thing.base);
         if !sections_of(&thing.kind).is_empty() {
             if unknown && thing.deleted {
-                return self.run("DELETE FROM things WHERE key = ?", &[&key(&thing.kind, &thing.id)]);
+                return self.forget(&thing.key());
             }
             thing.base = if unknown { Value::Null } else { base };
             thing.dirty.extend(thing.local.keys().cloned());
@@ -552,7 +521,7 @@ impl Phone {
             return self.save(&thing);
         }
         // Of other kinds, what the person decided is decided again; what others made is theirs to make again.
-        self.run("DELETE FROM things WHERE key = ?", &[&key(&thing.kind, &thing.id)]);
+        self.forget(&thing.key());
         let put = |more: Value| {
             let mut put = json!({ "base_version": if unknown { json!(0) } else { base["version"].clone() } });
             extend(&mut put, more);
@@ -575,48 +544,54 @@ impl Phone {
 
     // The file.
 
-    fn run(&mut self, sql: &str, binds: &[&str]) {
-        query(sql, binds).execute(&mut self.db).unwrap();
-    }
-
-    fn me(&mut self) -> Me {
-        query("SELECT * FROM me", &[]).get_result(&mut self.db).unwrap()
-    }
-
-    fn load(&mut self, sql: &str, binds: &[&str]) -> Vec<Thing> {
-        let rows: Vec<ThingRow> = query(sql, binds).load(&mut self.db).unwrap();
-        rows.iter().map(|row| read(&serde_json::from_str(&row.doc).unwrap())).collect()
-    }
-
-    /// The things to send.
-    fn dirty(&mut self) -> Vec<Thing> {
-        let dirty = self.load("SELECT doc FROM things WHERE dirty = 1 ORDER BY key", &[]);
-        dirty.into_iter().filter(|thing| !thing.waits).collect()
-    }
-
-    fn save(&mut self, thing: &Thing) {
-        let doc = json!({ "kind": thing.kind, "id": thing.id, "base": thing.base, "local": thing.local,
-            "dirty": thing.dirty, "deleted": thing.deleted, "waits": thing.waits });
-        let dirty = if thing.dirty.is_empty() { "0" } else { "1" };
-        let sql = "INSERT OR REPLACE INTO things VALUES (?, CAST(? AS INTEGER), ?)";
-        self.run(sql, &[&key(&thing.kind, &thing.id), dirty, &doc.to_string()]);
-    }
-
-    fn listed(&mut self, table: &str) -> Vec<(i64, Value)> {
-        let rows: Vec<Listed> =
-            query(&format!("SELECT place, doc FROM {table} ORDER BY place"), &[]).load(&mut self.db).unwrap();
+    fn rows(&mut self, which: &str, bind: &str) -> Vec<(i64, Value)> {
+        let query = diesel::sql_query(format!("SELECT place, doc FROM docs WHERE {which} ORDER BY key, place"));
+        let rows: Vec<Row> = query.bind::<Text, _>(bind).load(&mut self.db).unwrap();
         rows.into_iter().map(|row| (row.place, serde_json::from_str(&row.doc).unwrap())).collect()
     }
 
-    fn list(&mut self, table: &str, doc: &Value) {
-        self.run(&format!("INSERT INTO {table} (doc) VALUES (?)"), &[&doc.to_string()]);
+    fn list(&mut self, name: &str) -> Vec<(i64, Value)> {
+        self.rows("list = ?", name)
     }
 
-    /// Adds a mutation under a new id.
-    fn push(&mut self, table: &str, mut mutation: Value) {
-        mutation["mutation_id"] = json!((self.draw)());
-        self.list(table, &mutation);
+    fn put(&mut self, list: &str, key: Option<&str>, doc: &Value) {
+        let query = diesel::sql_query("INSERT OR REPLACE INTO docs (list, key, doc) VALUES (?, nullif(?, ''), ?)");
+        let query = query.bind::<Text, _>(list).bind::<Text, _>(key.unwrap_or_default());
+        query.bind::<Text, _>(doc.to_string()).execute(&mut self.db).unwrap();
     }
+
+    fn remove(&mut self, place: i64) {
+        diesel::sql_query("DELETE FROM docs WHERE place = ?").bind::<BigInt, _>(place).execute(&mut self.db).unwrap();
+    }
+
+    fn forget(&mut self, key: &str) {
+        diesel::sql_query("DELETE FROM docs WHERE key = ?").bind::<Text, _>(key).execute(&mut self.db).unwrap();
+    }
+
+    fn me(&mut self) -> Me {
+        self.list("me")
+            .pop()
+            .map_or(Me { more: true, ..Me::default() }, |(_, doc)| serde_json::from_value(doc).unwrap())
+    }
+
+    fn set_me(&mut self, me: &Me) {
+        self.put("me", Some("me"), &json!(me));
+    }
+
+    fn save(&mut self, thing: &Thing) {
+        let list = if thing.dirty.is_empty() { "clean" } else { "dirty" };
+        self.put(if thing.waits { "waits" } else { list }, Some(&thing.key()), &json!(thing));
+    }
+
+    /// Adds a mutation to the batch, under a new id.
+    fn push(&mut self, mut mutation: Value) {
+        mutation["mutation_id"] = json!((self.draw)());
+        self.put("frozen", None, &mutation);
+    }
+}
+
+fn thing((_, doc): (i64, Value)) -> Thing {
+    serde_json::from_value(doc).unwrap()
 }
 
 /// What a thing is after a mutation that was stored exactly as it was sent.
@@ -625,17 +600,8 @@ fn applied(thing: &Thing, sent: &Value, result: &Value) -> Value {
     if sent["op"] == "delete" {
         new = Map::from_iter([("deleted".to_owned(), json!(true))]);
     }
-    for name in sections_of(&thing.kind) {
-        match sent.get(*name) {
-            Some(Value::Null) => drop(new.remove(*name)),
-            Some(value) if *name == "header" => {
-                let mut header = new.remove("header").unwrap_or(json!({}));
-                extend(&mut header, value.clone());
-                new.insert("header".to_owned(), header);
-            }
-            Some(value) => drop(new.insert((*name).to_owned(), value.clone())),
-            None => {}
-        }
+    for name in sections_of(&thing.kind).iter().filter(|name| sent.get(**name).is_some()) {
+        set(&mut new, name, known(thing, sent, name));
     }
     let same = [("kind", &sent["kind"]), ("id", &sent["id"]), ("version", &result["version"])];
     new.extend(same.map(|(name, value)| (name.to_owned(), value.clone())));
@@ -710,24 +676,8 @@ fn post(path: &str, body: Value) -> Request {
     Request { method: "POST", path: path.to_owned(), body: Some(body) }
 }
 
-fn query<'a>(
-    sql: &str,
-    binds: &[&'a str],
-) -> diesel::query_builder::BoxedSqlQuery<'a, Sqlite, diesel::query_builder::SqlQuery> {
-    let query = diesel::sql_query(sql).into_boxed();
-    binds.iter().fold(query, |query, value| query.bind::<Text, _>(*value))
-}
-
 fn named(kind: &str, id: &str) -> Thing {
     Thing { kind: kind.to_owned(), id: id.to_owned(), ..Thing::default() }
-}
-
-fn read(doc: &Value) -> Thing {
-    let (kind, id) = (text(doc, "kind"), text(doc, "id"));
-    let local = doc["local"].as_object().cloned().unwrap_or_default();
-    let dirty = doc["dirty"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    let (base, deleted, waits) = (doc["base"].clone(), doc["deleted"] == true, doc["waits"] == true);
-    Thing { kind, id, base, local, dirty, deleted, waits }
 }
 
 fn key(kind: &str, id: &str) -> String {
