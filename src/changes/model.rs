@@ -29,6 +29,8 @@ pub enum Entity {
     Response,
     /// An assignment.
     Assignment,
+    /// A receipt: what the patient may know of a reader and an item.
+    Receipt,
     /// A kind that is declared outside this crate. It never feeds the plan.
     Extension(i32),
 }
@@ -61,6 +63,7 @@ impl Entity {
             Self::CareLink => 8,
             Self::Response => 9,
             Self::Assignment => 10,
+            Self::Receipt => 11,
             Self::Extension(number) => number,
         }
     }
@@ -78,6 +81,7 @@ impl Entity {
             8 => Self::CareLink,
             9 => Self::Response,
             10 => Self::Assignment,
+            11 => Self::Receipt,
             other => Self::Extension(other),
         }
     }
@@ -98,7 +102,7 @@ impl Entity {
             | Self::Assignment => FeedsPlan::Always,
             // Most entries change no fact of the plan, and they are written most often.
             Self::Entry => FeedsPlan::Perhaps,
-            Self::Comment | Self::Extension(_) => FeedsPlan::Never,
+            Self::Comment | Self::Receipt | Self::Extension(_) => FeedsPlan::Never,
         }
     }
 
@@ -110,7 +114,7 @@ impl Entity {
             Self::Infusion => ReaderView::Whole,
             Self::CareLink => ReaderView::Link,
             // Of prompts a therapist sees the numbers of the last days, if the patient shares them.
-            Self::Prompt | Self::Settings | Self::Pause | Self::Extension(_) => ReaderView::Never,
+            Self::Prompt | Self::Settings | Self::Pause | Self::Receipt | Self::Extension(_) => ReaderView::Never,
         }
     }
 }

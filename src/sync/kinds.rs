@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::item::{AssignmentFields, Body, CareLinkFields, CommentBody, EntryBody, Fields, GrantBody, ItemState};
-use super::item::{PauseFields, PromptBody, ResponseBody, SettingsFields, Tombstone};
+use super::item::{PauseFields, PromptBody, ReceiptFields, ResponseBody, SettingsFields, Tombstone};
 use super::model::{FirstPull, Key, Kind, Phase};
-use crate::care::grants::store::GrantRow;
+use crate::care::grants::store::{GrantRow, ReceiptRow};
 use crate::care::store::Link;
 use crate::care::{Access, Read, grants};
 use crate::care::{grants::store as grant_rows, store as links};
@@ -119,6 +119,7 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, kind: Kind, ids: &[Id<Any>])
         Kind::Entry => EntryTable::list_all(tx, access, ids)?.into_iter().map(entry).collect(),
         Kind::ExerciseResponse => ResponseTable::list_all(tx, access, ids)?.into_iter().map(response).collect(),
         Kind::Comment => comment_rows::list_among(tx, access, &typed(ids))?.into_iter().map(comment).collect(),
+        Kind::Receipt => grant_rows::list_receipts_among(tx, access, &typed(ids))?.into_iter().map(receipt).collect(),
     })
 }
 
@@ -157,6 +158,9 @@ pub fn list(
         }
         Phase::All(Kind::Comment) => {
             by_id(comment_rows::list_all(tx, access, Id::from_uuid(after_id), rows)?.into_iter().map(comment))
+        }
+        Phase::All(Kind::Receipt) => {
+            by_id(grant_rows::list_receipts(tx, access, Id::from_uuid(after_id), rows)?.into_iter().map(receipt))
         }
         Phase::All(Kind::Entry) => newest(EntryTable::list(tx, access, &scan(after, rows))?, entry),
         Phase::All(Kind::ExerciseResponse) => newest(ResponseTable::list(tx, access, &scan(after, rows))?, response),
@@ -306,5 +310,11 @@ fn item<T: ItemKind>(kind: Kind, row: ItemRow, body: fn(OpenedItem<T>, Timestamp
 fn comment(row: CommentRow) -> Held {
     Held::there(Kind::Comment, row.key.id.any(), (row.key.version, row.doc.len()), move |keys, patient| {
         Ok(Body::Comment(CommentBody::open(keys, patient, &row)?))
+    })
+}
+
+fn receipt(row: ReceiptRow) -> Held {
+    Held::there(Kind::Receipt, row.id.any(), (row.version, SMALL), move |_, _| {
+        Ok(Body::Receipt(Fields { fields: ReceiptFields::of(&row)? }))
     })
 }

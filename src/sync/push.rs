@@ -145,7 +145,7 @@ const fn written(kind: Kind) -> Option<Written> {
         Kind::Pause => Some(pauses::WRITTEN),
         Kind::Settings => Some(settings::WRITTEN),
         Kind::Infusion => Some(infusions::WRITTEN),
-        Kind::CareLink | Kind::Assignment => None,
+        Kind::CareLink | Kind::Assignment | Kind::Receipt => None,
     }
 }
 

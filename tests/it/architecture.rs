@@ -62,6 +62,7 @@ const KINDS: &[(&str, &str)] = &[
     ("care/clinics.rs", "actions"),
     ("care/door.rs", "actions"),
     ("care/grants/expiring.rs", "actions"),
+    ("care/grants/receipts.rs", "actions"),
     ("care/links.rs", "actions"),
     ("care/members.rs", "actions"),
     ("care/people.rs", "actions"),

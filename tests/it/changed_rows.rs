@@ -437,7 +437,7 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("entries", "sealed; what others read of them is decided by grants"),
     ("exercise_responses", "the same"),
     ("revisions", "sealed, and bound to item and section"),
-    ("openings", "a note for the patient"),
+    ("receipts", "a note for the patient"),
     ("changes", "a list of what has happened"),
     ("feed", "says what is looked at again; what is shown of it is decided by links and grants"),
     ("feed_heads", "a number"),

@@ -56,7 +56,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("revisions", Quota("text_bytes_of_patient", &[])),
     ("comments", Quota("comment_bytes_of_patient", &["comments_of_entry"])),
     ("assignments", Limits(&["assignments_of_link", "live_care_links"])),
-    ("openings", Reason("one for each item and therapist")),
+    ("receipts", Reason("one for each item and therapist")),
     (
         "changes",
         Reason(

@@ -77,6 +77,7 @@ mod queries;
 mod quotes;
 mod races;
 mod readers;
+mod receipts;
 mod readme;
 mod refusals;
 mod reminders;

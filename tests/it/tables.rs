@@ -19,7 +19,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("grant_readers", "care"),
     ("grants", "care"),
     ("invitations", "onboarding"),
-    ("openings", "care"),
+    ("receipts", "care"),
     ("patients", "care"),
     ("settings", "db"),
     ("staff_members", "care"),

@@ -18,6 +18,7 @@
 pub mod actions;
 mod expiring;
 pub mod model;
+pub mod receipts;
 pub mod store;
 
 pub use actions::{drop_item, end, end_expired, on_entry, open, seal};
