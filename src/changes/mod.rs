@@ -18,7 +18,9 @@ mod model;
 mod planner;
 mod store;
 
-pub use model::{Bytes, Change, Entity, FeedsPlan, ForReaders, Numbered, Op, Part, ReaderEvent, ReaderView, Recorded};
+pub use model::{
+    Bytes, Change, Entity, FeedsPlan, ForReaders, Head, Numbered, Op, Part, ReaderEvent, ReaderView, Recorded,
+};
 pub use planner::{PlanRequest, Planner};
 pub use store::{
     announce, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions, list_numbered, list_of,

@@ -266,6 +266,16 @@ pub struct Recorded {
     pub at: Timestamp,
 }
 
+/// The ends of the sequence of a patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the last change.
+    pub seq: i64,
+    /// The number below which changes that others followed may have been forgotten. The last change of each thing is
+    /// kept. Nothing raises it so far.
+    pub horizon: i64,
+}
+
 /// The place of a change in the sequence of a patient.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbered {

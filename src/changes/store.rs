@@ -9,7 +9,7 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
-use super::model::{Bytes, Change, Entity, ForReaders, Numbered, Op, ReaderEvent, ReaderView, Recorded};
+use super::model::{Bytes, Change, Entity, ForReaders, Head, Numbered, Op, ReaderEvent, ReaderView, Recorded};
 use crate::db::schema::{changes, patient_heads};
 use crate::db::{At, Both, Signal, Topic, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
@@ -138,14 +138,17 @@ pub fn list_by(
     Ok(rows.into_iter().map(|at| at.0).collect())
 }
 
-/// Reads the number of the patient's last change.
+/// Reads the ends of the patient's sequence.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when there is no such patient.
-pub fn head(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<i64> {
+pub fn head(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<Head> {
     let own = patient_heads::table.filter(patient_heads::patient_id.eq(patient));
-    own.select(patient_heads::change_seq).first(tx.conn()).optional()?.ok_or(Error::NotFound)
+    let found: Option<(i64, i64)> =
+        own.select((patient_heads::change_seq, patient_heads::horizon_seq)).first(tx.conn()).optional()?;
+    let (seq, horizon) = found.ok_or(Error::NotFound)?;
+    Ok(Head { seq, horizon })
 }
 
 /// Reads the numbers of the last changes of some patients.

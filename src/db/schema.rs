@@ -167,6 +167,7 @@ diesel::table! {
         comment_bytes -> BigInt,
         anchor_due_at -> Nullable<TimestampTz>,
         version_floor -> BigInt,
+        horizon_seq -> BigInt,
     }
 }
 

@@ -192,6 +192,20 @@ async fn a_cursor_is_its_callers_and_of_one_epoch() {
     assert_eq!(gone.body["client_action"], "keep", "a phone deletes nothing");
     sql.run("UPDATE patient_heads SET change_seq = change_seq + 1");
     assert!(page(&ann, Some(&cursor), 20).await.ok().items().is_empty());
+    // What came after it may have been forgotten; while a first pull goes on, what came after its beginning.
+    let first = page(&ann, None, 1).await.ok().text("/cursor");
+    sql.run("UPDATE patient_heads SET horizon_seq = change_seq");
+    for at_horizon in [&cursor, &first] {
+        page(&ann, Some(at_horizon), 1).await.ok();
+    }
+    ann.writes(reflection("River")).await;
+    sql.run("UPDATE patient_heads SET horizon_seq = change_seq");
+    for old in [&cursor, &first] {
+        let gone = page(&ann, Some(old), 20).await.expect(410);
+        assert_eq!((&gone.body["code"], &gone.body["reason"]), (&json!("resync_required"), &json!("too_old")));
+        assert_eq!((&gone.body["client_action"], &gone.body["epoch"]), (&json!("keep"), &json!(phone.epoch)));
+    }
+    new_phone(&ann).await;
     let value = if on_postgres() {
         "decode('000102030405060708090a0b0c0d0e0f', 'hex')"
     } else {

@@ -29,3 +29,5 @@ UPDATE patient_heads SET change_seq = change_seq +
     (SELECT count(*) FROM receipts r WHERE r.patient_id = patient_heads.patient_id);
 DROP TABLE openings;
 ALTER TABLE feed DROP COLUMN delivered_at;
+-- The number below which changes that others followed may have been forgotten.
+ALTER TABLE patient_heads ADD COLUMN horizon_seq bigint NOT NULL DEFAULT 0;
