@@ -224,6 +224,11 @@ impl Change {
         Self { part: Part::Sections(bits), ..self }
     }
 
+    /// Whether it ended a grant or a care link.
+    pub fn revokes(&self) -> bool {
+        matches!(self.entity, Entity::Grant | Entity::CareLink) && self.op == Op::Delete
+    }
+
     /// Says that the dates or phases of what happened at `from` or later may have changed with it.
     #[must_use]
     pub const fn moving(self, from: Option<Timestamp>) -> Self {
@@ -274,6 +279,19 @@ pub struct Head {
     /// The number below which changes that others followed may have been forgotten. The last change of each thing is
     /// kept. Nothing raises it so far.
     pub horizon: i64,
+}
+
+/// A change that ended a grant or a care link, and may not stand in the revocation ledger yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Revocation {
+    /// The patient.
+    pub patient: Id<Patient>,
+    /// The number of the change.
+    pub seq: i64,
+    /// The kind of thing.
+    pub entity: Entity,
+    /// Its id.
+    pub id: Id<Any>,
 }
 
 /// The place of a change in the sequence of a patient.

@@ -565,6 +565,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use crate::db::types::Uid;
+    use diesel::sql_types::*;
+
+    revocations (patient_id, seq) {
+        patient_id -> Uid,
+        seq -> BigInt,
+        entity -> Integer,
+        thing_id -> Uid,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     sessions,

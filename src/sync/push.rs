@@ -159,6 +159,9 @@ fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutati
 
 /// Answers a mutation that was done before with what came of it then.
 fn replay(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, kept: Kept) -> Result<Done> {
+    if grants::revokes(mutation) {
+        tx.follow_up();
+    }
     let find = |tx: &mut Tx<'_>, id, version| match written(mutation.kind) {
         Some(kind) => (kind.at)(tx, access, id, version),
         None => Ok(None),

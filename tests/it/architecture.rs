@@ -68,6 +68,7 @@ const KINDS: &[(&str, &str)] = &[
     ("care/people.rs", "actions"),
     ("care/policy.rs", "store"),
     ("care/reading.rs", "actions"),
+    ("care/revocations.rs", "actions"),
     ("care/roster.rs", "actions"),
     ("care/telling.rs", "actions"),
     ("care/verification_words.rs", "model"),

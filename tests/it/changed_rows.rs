@@ -439,6 +439,7 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("revisions", "sealed, and bound to item and section"),
     ("receipts", "a note for the patient"),
     ("changes", "a list of what has happened"),
+    ("revocations", "says what is looked at; what is entered is read from grants and links"),
     ("feed", "says what is looked at again; what is shown of it is decided by links and grants"),
     ("feed_heads", "a number"),
     ("mutations", "a replay is rendered from what is stored, for the patient alone"),

@@ -63,6 +63,7 @@ const BOUNDS: &[(&str, Bound)] = &[
             "one narrow row for each accepted write; no unit reads more than a page of them, or two for each thing of a request",
         ),
     ),
+    ("revocations", Reason("what stands in the ledger leaves the table at once")),
     ("audit_log", Reason("evidence is not dropped; no unit reads more than a page of it")),
     ("idempotency_records", Limits(&["idempotency_keys"])),
     ("mutations", Reason("one narrow row for each accepted write, kept for a quarter of a year")),

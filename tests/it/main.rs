@@ -78,6 +78,7 @@ mod quotes;
 mod races;
 mod readers;
 mod receipts;
+mod revocations;
 mod readme;
 mod refusals;
 mod reminders;

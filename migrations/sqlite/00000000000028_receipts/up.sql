@@ -31,3 +31,11 @@ DROP TABLE openings;
 ALTER TABLE feed DROP COLUMN delivered_at;
 -- The number below which changes that others followed may have been forgotten.
 ALTER TABLE patient_heads ADD COLUMN horizon_seq INTEGER NOT NULL DEFAULT 0;
+-- The ended grants and care links that may not stand in the revocation ledger yet.
+CREATE TABLE revocations (
+    patient_id BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    entity INTEGER NOT NULL,
+    thing_id BLOB NOT NULL,
+    UNIQUE (patient_id, seq)
+);

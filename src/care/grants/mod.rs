@@ -21,6 +21,6 @@ pub mod model;
 pub mod receipts;
 pub mod store;
 
-pub use actions::{drop_item, end, end_expired, on_entry, open, seal};
+pub use actions::{drop_item, end, end_expired, on_entry, open, open_doc, seal};
 pub use expiring::EndExpired;
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};
