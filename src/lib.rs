@@ -13,7 +13,7 @@
 //! | [`kernel`] | ids, clock, entropy, text, zones, limits, errors | SQL, HTTP |
 //! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
-//! | [`vault`] | key folder, keyring, sealing and opening of documents, the identity that data and keys share | touch the database of the data, but for that identity |
+//! | [`vault`] | key folder, keyring, sealing and opening of documents, the identity that data and keys share, the file of the revocation ledger | touch the database of the data, but for that identity |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | the configuration of a server, the parts that handlers share | |
 //! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due | know a slice |
@@ -21,7 +21,7 @@
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
-//! | [`care`] | clinics, their members, links, the reach of grants; the only maker of an `Access` | show content |
+//! | [`care`] | clinics, their members, links, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and their first rows | open the content of others |
 //! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
@@ -52,6 +52,7 @@
 //! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
 //!    [`care::Access`], which every storage function takes; the names in the query; replay record; the head row of the
 //!    patient is locked and gives the change its number; objects; change row; for anybody but the patient, the audit row.
+//!    What ends a grant or a link is answered once it also stands in the revocation ledger ([`db::FollowUp`]).
 //! 5. **View**: sealed rows are opened after the unit, outside the database threads. Inside it, only rows that
 //!    planning or a check needs are opened, by store functions that say so. The patient's own list of prompts counts
 //!    as planning: which rows it reads next depends on what it finds in the last. So does a reader's list of items,

@@ -26,9 +26,10 @@ pub use extra_routes::{ExtraResponse, ExtraRoutes};
 pub use tasks::{advance, tasks, tick};
 
 use self::mount::mount;
+use crate::care::revocations::Ledger;
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
-use crate::db::{Backend, Db};
+use crate::db::{Backend, Db, FollowUp};
 use crate::delivery::Channel;
 use crate::http::{self, Cors, HourlyLimit, LimitSettings, Limits, Methods, Operations, Settings};
 use crate::identity::{Directory, Passwords, Tokens};
@@ -39,7 +40,7 @@ use crate::planning::Protocols;
 use crate::schedule::Plans;
 use crate::state::State;
 use crate::sync::Streams;
-use crate::vault::Vault;
+use crate::vault::{LedgerFile, Vault};
 use crate::{feed, sync};
 
 /// A server that is ready to listen.
@@ -137,8 +138,13 @@ impl Server {
         let db = Db::open(config.database.clone())?
             .with_row_key(vault.row_key())
             .with_last_step(Arc::new(feed::Step::new(vault.clone())));
+        let ledger = config.ledger().map(|path| Arc::new(Ledger::new(LedgerFile::new(path, vault.clone()))));
+        let db = db.with_follow_up(ledger.clone().map(|ledger| -> Arc<dyn FollowUp> { ledger }));
         vault.bind(&db).await?;
         sync::epoch::begin(&db, &entropy).await?;
+        if let Some(ledger) = ledger {
+            ledger.begin(&db).await?;
+        }
         db.share_signals()?;
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,

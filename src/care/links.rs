@@ -47,6 +47,7 @@ pub fn accept(
 /// Ends a link that is held, and closes the grants that only it could read. A second call does nothing.
 pub(super) fn end(tx: &mut Tx<'_>, access: &Access<Write>, link: &Link) -> Result<()> {
     if !link.state.live() {
+        tx.follow_up();
         return Ok(());
     }
     access.lock(tx)?;

@@ -26,6 +26,7 @@ pub mod model;
 pub mod people;
 mod policy;
 pub mod reading;
+pub mod revocations;
 pub mod roster;
 pub mod routes;
 pub mod store;

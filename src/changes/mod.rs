@@ -10,6 +10,9 @@
 //! Each kind also defines how therapists learn of its changes ([`ReaderView`]). What is recorded is noted for the last
 //! step of the unit, which tells them ([`ForReaders`]).
 //!
+//! A change that ends a grant or a care link also leaves a note for the revocation ledger ([`Revocation`]), and its unit
+//! is answered once it stands there.
+//!
 //! The head also counts the sealed bytes of what was written ([`Bytes`]), so that a quota costs no statement.
 //!
 //! Taking the number is the **first** write on a patient's data in a unit, because it serialises writers.
@@ -18,9 +21,12 @@ mod model;
 mod planner;
 mod store;
 
-pub use model::{Bytes, Change, Entity, FeedsPlan, ForReaders, Numbered, Op, Part, ReaderEvent, ReaderView, Recorded};
+pub use model::{
+    Bytes, Change, Entity, FeedsPlan, ForReaders, Head, Numbered, Op, Part, ReaderEvent, ReaderView, Recorded,
+    Revocation,
+};
 pub use planner::{PlanRequest, Planner};
 pub use store::{
-    announce, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions, list_numbered, list_of,
-    list_since, note_opened, number_of, take, was_replaced_since,
+    announce, delete_revocations, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions,
+    list_numbered, list_of, list_revocations, list_since, note_opened, number_of, take, was_replaced_since,
 };

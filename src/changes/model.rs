@@ -29,6 +29,8 @@ pub enum Entity {
     Response,
     /// An assignment.
     Assignment,
+    /// A receipt: what the patient may know of a reader and an item.
+    Receipt,
     /// A kind that is declared outside this crate. It never feeds the plan.
     Extension(i32),
 }
@@ -61,6 +63,7 @@ impl Entity {
             Self::CareLink => 8,
             Self::Response => 9,
             Self::Assignment => 10,
+            Self::Receipt => 11,
             Self::Extension(number) => number,
         }
     }
@@ -78,6 +81,7 @@ impl Entity {
             8 => Self::CareLink,
             9 => Self::Response,
             10 => Self::Assignment,
+            11 => Self::Receipt,
             other => Self::Extension(other),
         }
     }
@@ -98,7 +102,7 @@ impl Entity {
             | Self::Assignment => FeedsPlan::Always,
             // Most entries change no fact of the plan, and they are written most often.
             Self::Entry => FeedsPlan::Perhaps,
-            Self::Comment | Self::Extension(_) => FeedsPlan::Never,
+            Self::Comment | Self::Receipt | Self::Extension(_) => FeedsPlan::Never,
         }
     }
 
@@ -110,7 +114,7 @@ impl Entity {
             Self::Infusion => ReaderView::Whole,
             Self::CareLink => ReaderView::Link,
             // Of prompts a therapist sees the numbers of the last days, if the patient shares them.
-            Self::Prompt | Self::Settings | Self::Pause | Self::Extension(_) => ReaderView::Never,
+            Self::Prompt | Self::Settings | Self::Pause | Self::Receipt | Self::Extension(_) => ReaderView::Never,
         }
     }
 }
@@ -220,6 +224,11 @@ impl Change {
         Self { part: Part::Sections(bits), ..self }
     }
 
+    /// Whether it ended a grant or a care link.
+    pub fn revokes(&self) -> bool {
+        matches!(self.entity, Entity::Grant | Entity::CareLink) && self.op == Op::Delete
+    }
+
     /// Says that the dates or phases of what happened at `from` or later may have changed with it.
     #[must_use]
     pub const fn moving(self, from: Option<Timestamp>) -> Self {
@@ -260,6 +269,29 @@ pub struct Recorded {
     pub session: Option<Id<Session>>,
     /// The instant at which the server took it.
     pub at: Timestamp,
+}
+
+/// The ends of the sequence of a patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the last change.
+    pub seq: i64,
+    /// The number below which changes that others followed may have been forgotten. The last change of each thing is
+    /// kept. Nothing raises it so far.
+    pub horizon: i64,
+}
+
+/// A change that ended a grant or a care link, and may not stand in the revocation ledger yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Revocation {
+    /// The patient.
+    pub patient: Id<Patient>,
+    /// The number of the change.
+    pub seq: i64,
+    /// The kind of thing.
+    pub entity: Entity,
+    /// Its id.
+    pub id: Id<Any>,
 }
 
 /// The place of a change in the sequence of a patient.

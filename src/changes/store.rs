@@ -9,8 +9,10 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
-use super::model::{Bytes, Change, Entity, ForReaders, Numbered, Op, ReaderEvent, ReaderView, Recorded};
-use crate::db::schema::{changes, patient_heads};
+use super::model::{
+    Bytes, Change, Entity, ForReaders, Head, Numbered, Op, ReaderEvent, ReaderView, Recorded, Revocation,
+};
+use crate::db::schema::{changes, patient_heads, revocations};
 use crate::db::{At, Both, Signal, Topic, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
@@ -102,6 +104,16 @@ pub fn insert(
             changes::at.eq(At(now)),
         )))
         .execute(tx.conn())?;
+        if change.revokes() {
+            Both(diesel::insert_into(revocations::table).values((
+                revocations::patient_id.eq(patient),
+                revocations::seq.eq(seq),
+                revocations::entity.eq(change.entity.number()),
+                revocations::thing_id.eq(Id::<Any>::from_uuid(change.id)),
+            )))
+            .execute(tx.conn())?;
+            tx.follow_up();
+        }
         // Nobody has seen a new item. If a grant opens it at once, that is noted.
         let unseen = change.entity.reader_view() == ReaderView::Granted && change.op == Op::Create;
         let concerns = change.entity.reader_view() != ReaderView::Never || change.moves_from.is_some();
@@ -138,14 +150,47 @@ pub fn list_by(
     Ok(rows.into_iter().map(|at| at.0).collect())
 }
 
-/// Reads the number of the patient's last change.
+/// Lists revocations that may not stand in the ledger yet, at most `most`.
+///
+/// Spans patients: what is entered leaves the table, which is nearly empty.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_revocations(tx: &mut Tx<'_>, most: i64) -> Result<Vec<Revocation>> {
+    let rows: Vec<(Id<Patient>, i64, i32, Id<Any>)> = revocations::table
+        .order((revocations::patient_id, revocations::seq))
+        .limit(most)
+        .select((revocations::patient_id, revocations::seq, revocations::entity, revocations::thing_id))
+        .load(tx.conn())?;
+    let revocation = |(patient, seq, entity, id)| Revocation { patient, seq, entity: Entity::of(entity), id };
+    Ok(rows.into_iter().map(revocation).collect())
+}
+
+/// Forgets revocations that stand in the ledger.
+///
+/// # Errors
+///
+/// When they cannot be deleted.
+pub fn delete_revocations(tx: &mut Tx<'_>, entered: &[Revocation]) -> Result<()> {
+    for one in entered {
+        let own = revocations::table.filter(revocations::patient_id.eq(one.patient));
+        diesel::delete(own.filter(revocations::seq.eq(one.seq))).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Reads the ends of the patient's sequence.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when there is no such patient.
-pub fn head(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<i64> {
+pub fn head(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<Head> {
     let own = patient_heads::table.filter(patient_heads::patient_id.eq(patient));
-    own.select(patient_heads::change_seq).first(tx.conn()).optional()?.ok_or(Error::NotFound)
+    let found: Option<(i64, i64)> =
+        own.select((patient_heads::change_seq, patient_heads::horizon_seq)).first(tx.conn()).optional()?;
+    let (seq, horizon) = found.ok_or(Error::NotFound)?;
+    Ok(Head { seq, horizon })
 }
 
 /// Reads the numbers of the last changes of some patients.

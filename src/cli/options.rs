@@ -25,6 +25,9 @@ pub(super) struct Options {
     /// The folder of the keys; never below the data [default: the data folder with `-keys` after its name].
     #[arg(long, env = "AFTERGLOW_KEY_DIR", global = true)]
     key_dir: Option<PathBuf>,
+    /// The file of the revocation ledger; never below the data [default: revocations.ledger in the key folder].
+    #[arg(long, env = "AFTERGLOW_REVOCATION_LEDGER", global = true)]
+    revocation_ledger: Option<PathBuf>,
     /// The database: `postgres://…` or `sqlite:<path>` [default: an SQLite file in the data folder].
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
@@ -178,6 +181,7 @@ impl Options {
 
     fn read_places(&self, config: &mut Config, faults: &mut Vec<String>) {
         config.key_dir = self.key_dir.clone().unwrap_or_else(|| beside(&self.data_dir));
+        config.revocation_ledger.clone_from(&self.revocation_ledger);
         if let Some(text) = environment::root_key() {
             match base64::engine::general_purpose::STANDARD.decode(text.trim_ascii()) {
                 Ok(bytes) => config.root_key = Some(bytes),

@@ -100,6 +100,17 @@ impl Config {
                 }
             }
         }
+        if let Some(ledger) = &self.revocation_ledger {
+            check(
+                !ledger.as_os_str().is_empty() && !ledger.is_dir(),
+                "the revocation ledger (--revocation-ledger) is a file, or nothing yet",
+            );
+            check(
+                !is_below(ledger, &self.data_dir),
+                "the revocation ledger (--revocation-ledger) lies below the data folder: a restore of the data would \
+                 put it back too",
+            );
+        }
         check(
             !is_below(&self.key_dir, &self.data_dir),
             "the key folder lies below the data folder: a backup of the data would hold the keys",

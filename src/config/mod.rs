@@ -25,6 +25,8 @@ pub struct Config {
     pub key_dir: PathBuf,
     /// The root key, when it does not come from the key folder.
     pub root_key: Option<Vec<u8>>,
+    /// The file of the revocation ledger, when it is not in the key folder.
+    pub revocation_ledger: Option<PathBuf>,
     /// The database.
     pub database: Backend,
     /// The keyring, when it is not a file in the key folder.
@@ -112,6 +114,7 @@ impl Config {
             database: Backend::Sqlite(data_dir.join("afterglow.sqlite")),
             data_dir,
             root_key: None,
+            revocation_ledger: None,
             keyring: None,
             public_url: "http://127.0.0.1:8080".to_owned(),
             security_contact: None,
@@ -134,6 +137,12 @@ impl Config {
     /// Returns the most sealed bytes of a patient, as they are counted.
     pub fn quota(&self) -> i64 {
         i64::try_from(self.text_bytes_of_patient).unwrap_or(i64::MAX)
+    }
+
+    /// Returns the place of the revocation ledger. A database in memory has none: nothing of it is ever restored.
+    pub fn ledger(&self) -> Option<PathBuf> {
+        let place = || self.revocation_ledger.clone().unwrap_or_else(|| self.key_dir.join("revocations.ledger"));
+        (!self.database.in_memory()).then(place)
     }
 
     /// Returns the places of the keys.

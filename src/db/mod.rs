@@ -30,10 +30,12 @@ mod unit;
 pub mod values;
 mod writer;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 pub use authentic::Stored;
@@ -65,7 +67,19 @@ pub struct Db {
     row_key: Option<Arc<RowKey>>,
     signals: Arc<Signals>,
     last: Option<Arc<dyn LastStep>>,
+    follow_up: Option<Arc<dyn FollowUp>>,
     versions: Arc<Versions>,
+}
+
+/// What follows each unit that asked for it ([`Tx::follow_up`]), once it is durable and before its caller has the answer,
+/// outside the database threads. A server has one.
+pub trait FollowUp: std::fmt::Debug + Send + Sync {
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// The caller gets them in place of the answer; the unit stays durable.
+    fn run<'a>(&'a self, db: &'a Db) -> BoxFuture<'a, Result<()>>;
 }
 
 impl std::fmt::Debug for Db {
@@ -109,6 +123,7 @@ impl Db {
             backend: Arc::new(backend),
             row_key: None,
             last: None,
+            follow_up: None,
             signals: Arc::default(),
             versions: Arc::default(),
         })
@@ -148,6 +163,12 @@ impl Db {
     #[must_use]
     pub fn with_last_step(self, last: Arc<dyn LastStep>) -> Self {
         Self { last: Some(last), ..self }
+    }
+
+    /// Has `follow_up` done after each unit of this handle that asks for it.
+    #[must_use]
+    pub fn with_follow_up(self, follow_up: Option<Arc<dyn FollowUp>>) -> Self {
+        Self { follow_up, ..self }
     }
 
     /// Returns the database that this handle is for.
@@ -205,6 +226,7 @@ impl Db {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let followed = Arc::<AtomicBool>::default();
         let unit = Unit::new(
             f,
             reply,
@@ -213,10 +235,17 @@ impl Db {
                 last: self.last.clone(),
                 signals: Arc::clone(&self.signals),
                 versions: Arc::clone(&self.versions),
+                followed: Arc::clone(&followed),
             },
         );
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
-        answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))
+        let value = answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))?;
+        if followed.load(Ordering::Acquire)
+            && let Some(follow_up) = &self.follow_up
+        {
+            follow_up.run(self).await?;
+        }
+        Ok(value)
     }
 
     /// Stops taking units, finishes those that wait, and ends the threads. Blocks.

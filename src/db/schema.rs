@@ -167,6 +167,7 @@ diesel::table! {
         comment_bytes -> BigInt,
         anchor_due_at -> Nullable<TimestampTz>,
         version_floor -> BigInt,
+        horizon_seq -> BigInt,
     }
 }
 
@@ -380,12 +381,15 @@ diesel::table! {
     use crate::db::types::{TimestampTz, Uid};
     use diesel::sql_types::*;
 
-    openings (patient_id, entity, item_id, account_id) {
+    receipts (patient_id, id) {
         patient_id -> Uid,
+        id -> Uid,
         entity -> Integer,
         item_id -> Uid,
         account_id -> Uid,
-        opened_at -> TimestampTz,
+        version -> BigInt,
+        delivered_at -> Nullable<TimestampTz>,
+        opened_at -> Nullable<TimestampTz>,
     }
 }
 
@@ -558,41 +562,39 @@ diesel::table! {
         order_key -> Uid,
         sections -> Integer,
         removed_at -> Nullable<TimestampTz>,
-        delivered_at -> Nullable<TimestampTz>,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::Uid;
+    use diesel::sql_types::*;
+
+    revocations (patient_id, seq) {
+        patient_id -> Uid,
+        seq -> BigInt,
+        entity -> Integer,
+        thing_id -> Uid,
     }
 }
 
 diesel::allow_tables_to_appear_in_same_query!(
-    settings,
     accounts,
-    account_heads,
     sessions,
     refresh_tokens,
     clinics,
     staff_members,
     invitations,
     patients,
-    log_in_failures,
-    patient_heads,
     patient_settings,
     care_links,
     grants,
     grant_readers,
     grant_items,
     infusions,
-    pauses,
     prompts,
     deliveries,
     entries,
-    revisions,
     exercise_responses,
     assignments,
-    comments,
-    openings,
     changes,
-    audit_log,
-    idempotency_records,
-    mutations,
-    feed_heads,
-    feed,
 );

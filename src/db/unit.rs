@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::connection::SimpleConnection as _;
 use tokio::sync::oneshot;
@@ -44,6 +45,8 @@ pub(super) struct Parts {
     pub last: Option<Arc<dyn LastStep>>,
     pub signals: Arc<Signals>,
     pub versions: Arc<Versions>,
+    /// Whether the unit has asked for what follows it.
+    pub followed: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Tx<'_> {
@@ -126,6 +129,11 @@ impl<'c> Tx<'c> {
     pub fn signal(&mut self, signal: Signal) {
         let signals = Arc::clone(&self.parts.signals);
         self.after_commit(move || signals.tell(signal));
+    }
+
+    /// Asks for what follows the unit, outside the database threads. Where it was asked for without need, it does nothing.
+    pub fn follow_up(&mut self) {
+        self.parts.followed.store(true, Ordering::Release);
     }
 
     /// Notes something for the last step of the unit.

@@ -132,8 +132,9 @@ impl Scene<'_> {
         let door: Door<Shared> = self.therapist(by).await?;
         door.read("get_entry", move |tx, access| items::get_shared::<Entries, _>(tx, access, id).map(|_| ())).await?;
         let door: Door<Care> = self.therapist(by).await?;
+        let ids = door.state().entropy.clone();
         change(&door, "mark_entry_opened", (), move |tx, access, ()| {
-            items::mark_opened::<Entries>(tx, access, id).map(drop)
+            items::mark_opened::<Entries>(tx, access, id, &ids).map(drop)
         })
         .await
     }
@@ -147,8 +148,9 @@ impl Scene<'_> {
         });
         read.await?;
         let door: Door<Care> = self.therapist(by).await?;
+        let ids = door.state().entropy.clone();
         change(&door, "mark_response_opened", (), move |tx, access, ()| {
-            items::mark_opened::<Responses>(tx, access, id).map(drop)
+            items::mark_opened::<Responses>(tx, access, id, &ids).map(drop)
         })
         .await
     }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::model::{FeedRow, Place, Thing};
+use super::model::{FeedRow, Place};
 use crate::changes::Entity;
 use crate::db::schema::{feed, feed_heads};
 use crate::db::{At, Both, Signal, Topic, Tx};
@@ -194,31 +194,6 @@ pub fn still(tx: &mut Tx<'_>, rows: &[FeedRow]) -> Result<Vec<FeedRow>> {
         (row.account, row.patient, row.thing, row.place) == (other.account, other.patient, other.thing, other.place)
     };
     Ok(rows.iter().filter(|row| there.iter().any(|other| same(row, other))).copied().collect())
-}
-
-/// Notes that things were sent to an account, the first time.
-///
-/// # Errors
-///
-/// When it cannot be stored.
-pub fn mark_delivered(
-    tx: &mut Tx<'_>,
-    (account, patient): (Id<Account>, Id<Patient>),
-    things: &[Thing],
-    now: Timestamp,
-) -> Result<()> {
-    let mut kinds: BTreeMap<Entity, Vec<Id<Any>>> = BTreeMap::new();
-    for (kind, id) in things {
-        kinds.entry(*kind).or_default().push(*id);
-    }
-    for (kind, ids) in kinds {
-        let own = feed::table.filter(feed::patient_id.eq(patient)).filter(feed::entity.eq(kind.number()));
-        let own = own.filter(feed::item_id.eq_any(ids)).filter(feed::account_id.eq(account));
-        diesel::update(own.filter(feed::delivered_at.is_null()))
-            .set(feed::delivered_at.eq(At(now)))
-            .execute(tx.conn())?;
-    }
-    Ok(())
 }
 
 /// Forgets up to `most` removals from before `until`, and raises the horizons of their feeds.

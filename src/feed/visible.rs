@@ -51,9 +51,12 @@ pub fn visible<A>(
                 let found = assignments::list_among(tx, access, &ids)?;
                 whole(found.iter().filter(|row| row.key.link_id == link).map(|row| row.key.id.any()))
             }
-            Entity::Prompt | Entity::Settings | Entity::Pause | Entity::CareLink | Entity::Extension(_) => {
-                Visible::new()
-            }
+            Entity::Prompt
+            | Entity::Settings
+            | Entity::Pause
+            | Entity::CareLink
+            | Entity::Receipt
+            | Entity::Extension(_) => Visible::new(),
         });
     }
     Ok(seen)

@@ -54,7 +54,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub conflicting_id: Option<Uuid>,
-    /// Why a client has to begin again from the start: `epoch` or `ahead`. Open set. Beside `epoch`.
+    /// Why a client has to begin again from the start: `epoch`, `too_old` or `ahead`. Open set. Beside `epoch`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "epoch")]
     pub reason: Option<&'static str>,

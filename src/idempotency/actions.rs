@@ -22,6 +22,8 @@ pub fn run<C, T>(
     work: impl FnOnce(&mut Tx<'_>, &C) -> Result<Outcome<T>>,
 ) -> Result<Outcome<T>> {
     if let Claim::Completed(done) = store::claim(tx, account, once, now)? {
+        // What it did may lack what was to follow: the answer got lost, and why is not known.
+        tx.follow_up();
         return Ok(Outcome::replay(done));
     }
     let command = match command {

@@ -14,7 +14,7 @@ use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Any, Patient};
-use crate::kernel::{Creation, Error, Id, Result};
+use crate::kernel::{Creation, Entropy, Error, Id, Result};
 use crate::vault::Keys;
 
 /// The rules of a kind of item.
@@ -492,12 +492,17 @@ pub fn get_shared<T: Item, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T::Id>
 /// # Errors
 ///
 /// [`Error::NotFound`] when they may not see it.
-pub fn mark_opened<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>) -> Result<Timestamp> {
+pub fn mark_opened<T: Item>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    id: Id<T::Id>,
+    ids: &Entropy,
+) -> Result<Timestamp> {
     let _visible = get_shared::<T, _>(tx, access, id)?;
-    grants::store::insert_opening(tx, access, (T::ENTITY, id.any()), access.account()?)
+    grants::receipts::opened(tx, access, (T::ENTITY, id.any()), ids)
 }
 
-/// Purges up to `most` items that were deleted thirty days before `now`: header, sections, revisions, openings and
+/// Purges up to `most` items that were deleted thirty days before `now`: header, sections, revisions, receipts and
 /// grants. `also` purges the other rows of the kind that belong to an item.
 ///
 /// # Errors
@@ -516,7 +521,7 @@ pub fn purge<T: Item>(
         crate::care::write_scope::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
             access.frees(Bytes { text: *text, comments: 0 });
             store::delete_revisions(tx, access, *id, &numbers)?;
-            grants::store::delete_openings(tx, access, (T::ENTITY, *id))?;
+            grants::receipts::purge(tx, access, (T::ENTITY, *id))?;
             grants::drop_item(tx, access, T::grants(), *id)?;
             also(tx, access, *id)
         })?;

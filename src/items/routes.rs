@@ -179,16 +179,17 @@ pub async fn mark_opened<T: ItemPresenter>(
     act: &'static str,
     request: Request<Id<T::Id>>,
 ) -> Result<Opening<T::Id>> {
+    let (ids, again) = (door.state().entropy.clone(), door.state().entropy.clone());
     let answer = door.change(
         act,
         request,
         Ok,
-        |tx, access, command: &Command<Id<T::Id>>| {
-            Ok(Outcome::ok(command.id, actions::mark_opened::<T>(tx, access, command.id)?))
+        move |tx, access, command: &Command<Id<T::Id>>| {
+            Ok(Outcome::ok(command.id, actions::mark_opened::<T>(tx, access, command.id, &ids)?))
         },
-        |tx, access, outcome| {
+        move |tx, access, outcome| {
             let id = outcome.id()?;
-            Ok((id, outcome.or_get(|id| actions::mark_opened::<T>(tx, access, id))?))
+            Ok((id, outcome.or_get(|id| actions::mark_opened::<T>(tx, access, id, &again))?))
         },
     );
     answer.await

@@ -73,7 +73,8 @@ pub struct Standing {
 /// Why a client cannot go on from where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resync {
-    /// The reason: `epoch` when the data began another epoch, `ahead` when the cursor is newer than the data.
+    /// The reason: `epoch` when the data began another epoch, `too_old` when what came after the cursor may have been
+    /// forgotten, `ahead` when the cursor is newer than the data.
     pub reason: &'static str,
     /// The epoch of the server's data.
     pub epoch: String,

@@ -46,6 +46,8 @@ kinds! {
     Entry,
     /// A therapist's comment on an entry, or the patient's reply.
     Comment,
+    /// What a patient may know of a reader and an item.
+    Receipt,
     /// An uploaded file.
     Attachment,
     /// A patient's work on one exercise.

@@ -111,6 +111,7 @@ pub fn delete(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>) -> Result<
     access.lock(tx)?;
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     if row.key.closed_at.is_some() {
+        tx.follow_up();
         return Ok(());
     }
     end(tx, access, &[row.key])

@@ -55,6 +55,7 @@ pub fn put_unseen(
 /// [`Error::Invalid`] for an unknown grant of which the phone says nothing.
 pub fn revoke(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, of: Option<&GrantDoc>, seen: i64) -> Result<()> {
     access.lock(tx)?;
+    tx.follow_up();
     let doc = if let Some(row) = store::find(tx, access, id)? {
         if row.key.closed_at.is_none() {
             end(tx, access, &[row.key])?;

@@ -12,7 +12,7 @@ use self::view::{Content, FeedEvent};
 use super::epoch::{self, Epoch};
 use super::model::Kind;
 use crate::care::grants::Sections;
-use crate::care::grants::store as grants;
+use crate::care::grants::{receipts, store as grants};
 use crate::care::{Access, Read, reading};
 use crate::changes::Entity;
 use crate::course::{self, SealedContextSource};
@@ -28,7 +28,7 @@ use crate::journal::comments::store as comments;
 use crate::journal::store::EntryTable;
 use crate::kernel::id::{Account, Any, Patient};
 use crate::kernel::page::{BYTES, CursorKey, PageRequest, SMALL};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Entropy, Error, Id, Result};
 use crate::vault::{Keys, Vault};
 
 /// The most patients of one page: each is a lock and an audit row.
@@ -160,7 +160,7 @@ pub struct Told {
 pub fn tell(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
-    (vault, act): (&Vault, &'static str),
+    (vault, ids, act): (&Vault, &Entropy, &'static str),
     keys: &BTreeMap<Id<Patient>, Keys>,
     (found, from): (&mut Found, FeedPlace),
 ) -> Result<Told> {
@@ -202,7 +202,7 @@ pub fn tell(
     }
     for (patient, things) in sent {
         let Some(access) = opened.get(&patient) else { continue };
-        store::mark_delivered(tx, (live.account(), patient), &things, live.now())?;
+        receipts::delivered(tx, access, &things, ids)?;
         told.around.insert(patient, course::background(tx, access)?);
         reading::trace(tx, vault, act, access)?;
     }
@@ -255,7 +255,12 @@ fn contents_of(
             rows.retain(|row| open.contains_key(&row.id.any()));
             rows.into_iter().map(|row| (row.id.any(), Content::Infusion(row))).collect()
         }
-        Entity::Prompt | Entity::Settings | Entity::Pause | Entity::CareLink | Entity::Extension(_) => Vec::new(),
+        Entity::Prompt
+        | Entity::Settings
+        | Entity::Pause
+        | Entity::CareLink
+        | Entity::Receipt
+        | Entity::Extension(_) => Vec::new(),
     })
 }
 

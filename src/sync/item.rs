@@ -1,6 +1,7 @@
 //! The items of a pull: the form of each kind of thing on the wire, as far as its version covers it.
 
 mod plan;
+mod receipt;
 mod words;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 pub use plan::{AssignmentFields, CareLinkFields, PauseFields, PromptBody, SettingsFields};
+pub use receipt::ReceiptFields;
 pub use words::{CommentBody, EntryBody, GrantBody, ResponseBody};
 
 use super::model::Kind;
@@ -90,6 +92,7 @@ pub enum Body {
     Entry(EntryBody),
     ExerciseResponse(ResponseBody),
     Comment(CommentBody),
+    Receipt(Fields<ReceiptFields>),
 }
 
 /// A kind without sections of its own.
@@ -113,6 +116,7 @@ impl Kind {
             Self::Entry => "SyncEntry",
             Self::ExerciseResponse => "SyncExerciseResponse",
             Self::Comment => "SyncComment",
+            Self::Receipt => "SyncReceipt",
         }
     }
 
@@ -140,6 +144,7 @@ impl Kind {
             Self::Entry => of::<EntryBody>(),
             Self::ExerciseResponse => of::<ResponseBody>(),
             Self::Comment => of::<CommentBody>(),
+            Self::Receipt => fields::<ReceiptFields>(),
         }
     }
 

@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::item::{AssignmentFields, Body, CareLinkFields, CommentBody, EntryBody, Fields, GrantBody, ItemState};
-use super::item::{PauseFields, PromptBody, ResponseBody, SettingsFields, Tombstone};
+use super::item::{PauseFields, PromptBody, ReceiptFields, ResponseBody, SettingsFields, Tombstone};
 use super::model::{FirstPull, Key, Kind, Phase};
-use crate::care::grants::store::GrantRow;
+use crate::care::grants::store::{GrantRow, ReceiptRow};
 use crate::care::store::Link;
 use crate::care::{Access, Read, grants};
 use crate::care::{grants::store as grant_rows, store as links};
@@ -122,6 +122,7 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, kind: Kind, ids: &[Id<Any>])
             let found = comment_rows::list_among(tx, access, &typed(ids))?;
             found.into_iter().map(|row| comment(row, &[])).collect()
         }
+        Kind::Receipt => grant_rows::list_receipts_among(tx, access, &typed(ids))?.into_iter().map(receipt).collect(),
     })
 }
 
@@ -176,6 +177,9 @@ pub fn list(
         Phase::All(Kind::Comment) => {
             let found = comment_rows::list_all(tx, access, Id::from_uuid(after_id), rows)?;
             by_id(comments(tx, access, found)?.into_iter())
+        }
+        Phase::All(Kind::Receipt) => {
+            by_id(grant_rows::list_receipts(tx, access, Id::from_uuid(after_id), rows)?.into_iter().map(receipt))
         }
         Phase::All(Kind::Entry) => newest(EntryTable::list(tx, access, &scan(after, rows))?, entry),
         Phase::All(Kind::ExerciseResponse) => newest(ResponseTable::list(tx, access, &scan(after, rows))?, response),
@@ -334,5 +338,11 @@ fn comment(row: CommentRow, gone: &[Id<Any>]) -> Held {
     }
     Held::there(Kind::Comment, row.key.id.any(), (row.key.version, row.doc.len()), move |keys, patient| {
         Ok(Body::Comment(CommentBody::open(keys, patient, &row)?))
+    })
+}
+
+fn receipt(row: ReceiptRow) -> Held {
+    Held::there(Kind::Receipt, row.id.any(), (row.version, SMALL), move |_, _| {
+        Ok(Body::Receipt(Fields { fields: ReceiptFields::of(&row)? }))
     })
 }

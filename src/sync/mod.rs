@@ -4,7 +4,9 @@
 //! server's order is the only order: every change of a patient has a number ([`crate::changes`]), a cursor is a place in
 //! that order, and no clock decides anything. An item of a pull is the whole present state of one thing, at one version,
 //! or a tombstone. It shows what that version covers and nothing else, so that two phones at one version hold the same:
-//! phases, local dates, who opened it, and whether a prompt is due are for the phone to derive.
+//! phases, local dates, and whether a prompt is due are for the phone to derive. The window of an infusion is no kind of
+//! its own: it follows from the infusions, the zones in the settings, and the hours and words in the [`bundle`]. Who got
+//! an item and who opened it is: its receipts.
 //!
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a
 //! backup begins another one ([`renewal`]). A phone that asks with a cursor of another epoch begins again, and keeps all that it has.

@@ -30,11 +30,13 @@ pub enum Kind {
     ExerciseResponse,
     /// A comment on an entry.
     Comment,
+    /// A receipt: what the patient may know of a reader and an item.
+    Receipt,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Settings,
         Self::CareLink,
         Self::Infusion,
@@ -45,6 +47,7 @@ impl Kind {
         Self::Entry,
         Self::ExerciseResponse,
         Self::Comment,
+        Self::Receipt,
     ];
 
     /// Returns the kind that phones hold of changes of `entity`; `None` for what they do not hold.
@@ -60,6 +63,7 @@ impl Kind {
             Entity::Entry => Self::Entry,
             Entity::Response => Self::ExerciseResponse,
             Entity::Comment => Self::Comment,
+            Entity::Receipt => Self::Receipt,
             Entity::Extension(_) => return None,
         })
     }
@@ -77,6 +81,7 @@ impl Kind {
             Self::Entry => Entity::Entry,
             Self::ExerciseResponse => Entity::Response,
             Self::Comment => Entity::Comment,
+            Self::Receipt => Entity::Receipt,
         }
     }
 
@@ -90,7 +95,7 @@ impl Kind {
     pub const fn is_own(self) -> bool {
         match self {
             Self::Settings | Self::Pause | Self::Grant | Self::Prompt | Self::Entry | Self::ExerciseResponse => true,
-            Self::CareLink | Self::Infusion | Self::Assignment | Self::Comment => false,
+            Self::CareLink | Self::Infusion | Self::Assignment | Self::Comment | Self::Receipt => false,
         }
     }
 
@@ -107,6 +112,7 @@ impl Kind {
             Self::Entry => "entry",
             Self::ExerciseResponse => "exercise_response",
             Self::Comment => "comment",
+            Self::Receipt => "receipt",
         }
     }
 }
@@ -124,7 +130,7 @@ pub enum Phase {
 
 impl Phase {
     /// The phases, in order.
-    pub const ORDER: [Self; 11] = [
+    pub const ORDER: [Self; 12] = [
         Self::All(Kind::Settings),
         Self::All(Kind::CareLink),
         Self::All(Kind::Infusion),
@@ -136,6 +142,7 @@ impl Phase {
         Self::All(Kind::ExerciseResponse),
         Self::All(Kind::Comment),
         Self::PromptsFar,
+        Self::All(Kind::Receipt),
     ];
 
     /// Returns the kind of its items.

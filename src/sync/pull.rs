@@ -9,7 +9,7 @@ use super::epoch::{self, Epoch};
 use super::kinds::{self, Held};
 use super::model::{FirstPull, Kind, Phase, Place, Progress};
 use crate::care::{Access, Read};
-use crate::changes::{self, Numbered};
+use crate::changes::{self, Head, Numbered};
 use crate::db::Tx;
 use crate::kernel::id::Any;
 use crate::kernel::page::{BYTES, PageRequest};
@@ -37,10 +37,11 @@ pub struct Pulled {
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Error::Resync`] for a place of another epoch or ahead of the data.
+/// [`crate::kernel::Error::Resync`] for a place of another epoch, ahead of the data, or before changes that were
+/// forgotten.
 pub fn page(tx: &mut Tx<'_>, access: &Access<Read>, asked: PageRequest<Place>) -> Result<Pulled> {
     let epoch = epoch::current(tx)?;
-    let head = changes::head(tx, access.patient())?;
+    let Head { seq: head, horizon } = changes::head(tx, access.patient())?;
     let limit = asked.limit.items();
     let progress = match asked.after {
         None => Progress::First(FirstPull { base: head, began: access.now(), phase: 0, after: None }),
@@ -55,6 +56,9 @@ pub fn page(tx: &mut Tx<'_>, access: &Access<Read>, asked: PageRequest<Place>) -
         tracing::error!(known, head, "a phone knows a change that the data do not have: were they restored?");
         metrics::counter!("sync_cursors_ahead_total").increment(1);
         return Err(epoch.resync("ahead"));
+    }
+    if known < horizon {
+        return Err(epoch.resync("too_old"));
     }
     let (items, progress) = match progress {
         Progress::First(first) => first_page(tx, access, first, limit)?,

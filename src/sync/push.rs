@@ -153,7 +153,7 @@ const fn written(kind: Kind) -> Option<Written> {
         Kind::Pause => Some(pauses::WRITTEN),
         Kind::Settings => Some(settings::WRITTEN),
         Kind::Infusion => Some(infusions::WRITTEN),
-        Kind::CareLink | Kind::Assignment => None,
+        Kind::CareLink | Kind::Assignment | Kind::Receipt => None,
     }
 }
 
@@ -176,6 +176,9 @@ fn again(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, code: Opt
 
 /// Answers a mutation that was done before with what came of it then.
 fn replay(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, kept: Kept) -> Result<Done> {
+    if grants::revokes(mutation) {
+        tx.follow_up();
+    }
     let find = |tx: &mut Tx<'_>, id, version| match written(mutation.kind) {
         Some(kind) => (kind.at)(tx, access, id, version),
         None => Ok(None),

@@ -63,6 +63,7 @@ pub fn list(tx: &mut Tx<'_>, access: &Access<Read>, kind: Kind) -> Result<BTreeM
             };
             comments::list_keys(tx, access)?.into_iter().map(comment).collect()
         }
+        Kind::Receipt => all_there(grants::list_receipt_versions(tx, access)?),
     })
 }
 

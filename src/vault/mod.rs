@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! key folder (0700, a sibling of the data folder)      keyring (a database of its own)
+//!   revocations.ledger        what was revoked, outside the database
 //!   root.key     32 bytes ── HKDF ──┬─ wrapping key ──▶  wrapped data keys: subject, number, purpose
 //!                                   ├─ one HMAC key for each MacLabel ──▶ the identity of the installation
 //!                                   ├─ HMAC key of the rows that decide who gets in
@@ -39,6 +40,7 @@ mod handle;
 mod installation;
 mod keyring;
 mod keys;
+mod ledger;
 mod root;
 mod seal;
 mod signing;
@@ -49,6 +51,7 @@ pub use anchors::{Anchor, Anchors, DataAnchor, Tampered};
 pub use apart::apart;
 pub use handle::{Checked, Vault, VaultConfig};
 pub use keys::Keys;
+pub use ledger::{LedgerFile, LedgerLines};
 pub use root::MacLabel;
 pub use seal::{Purpose, SealContext};
 pub use signing::SigningKey;

@@ -88,6 +88,8 @@ labels! {
     Sync sync "sync",
     /// The `id:` of an event of a stream.
     Stream stream "stream",
+    /// An entry of the revocation ledger.
+    Ledger ledger "ledger",
 }
 
 /// The keys of the server itself.

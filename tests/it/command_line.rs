@@ -30,6 +30,8 @@ fn afterglow(folder: &Path, arguments: &[&str]) -> Output {
 /// Settings that are wrong, with what is said of each.
 const WRONG: &[(&[&str], &str)] = &[
     (&["--key-dir", "afterglow-data/keys"], "below the data folder"),
+    (&["--revocation-ledger", "afterglow-data/ledger"], "(--revocation-ledger)"),
+    (&["--revocation-ledger", "/"], "(--revocation-ledger)"),
     (&["--keyring-url", "sqlite:afterglow-data/keyring.sqlite"], "below the data folder"),
     (&["--database-url", "sqlite:afterglow-data-keys/data.sqlite"], "below the key folder"),
     (&["--database-url", "mysql://localhost/x"], "(--database-url)"),

@@ -77,6 +77,8 @@ async fn history(number: usize, (theo, ann): (&Person, &Person), drawn: &Drawn, 
     let sections: &[&[&str]] = &[&["text"], &["mood"], &["text", "mood"]];
     let path = ann.my(&format!("/grants/{shared}"));
     then!(ann.put(&path, grant(entry, sections[number], theo)).send().await.created());
+    // It was delivered before.
+    then!(theo.act(&ann.of_theirs(&format!("/entries/{}/opened", drawn.kept))).send().await.ok());
     let path = ann.of_theirs(&format!("/entries/{}/comments/{comment}", drawn.kept));
     then!(theo.put(&path, json!({ "body": format!("Comment {number}") })).send().await.created());
     let path = ann.of_theirs(&format!("/assignments/{assignment}"));
@@ -157,6 +159,7 @@ async fn no_version_is_used_twice_however_often_a_copy_is_restored() {
         "infusion",
         "pause",
         "prompt",
+        "receipt",
         "settings",
     ];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);

@@ -219,7 +219,7 @@ async fn what_a_phone_lacks_is_missing_and_what_was_deleted_is_not() {
     assert!(missing.len() > 10, "{answer}");
     assert_eq!(missing, expected);
     let kinds: BTreeSet<&str> = missing.iter().map(|thing| thing["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds.len(), 8, "all but the settings and the care link: {kinds:?}");
+    assert_eq!(kinds.len(), 9, "all but the settings and the care link: {kinds:?}");
     assert_eq!(compare(&ann, &[]).await["missing"].as_array().unwrap().len(), late.have().len());
 }
 

@@ -56,13 +56,14 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("revisions", Quota("text_bytes_of_patient", &[])),
     ("comments", Quota("comment_bytes_of_patient", &["comments_of_entry"])),
     ("assignments", Limits(&["assignments_of_link", "live_care_links"])),
-    ("openings", Reason("one for each item and therapist")),
+    ("receipts", Reason("one for each item and therapist")),
     (
         "changes",
         Reason(
             "one narrow row for each accepted write; no unit reads more than a page of them, or two for each thing of a request",
         ),
     ),
+    ("revocations", Reason("what stands in the ledger leaves the table at once")),
     ("audit_log", Reason("evidence is not dropped; no unit reads more than a page of it")),
     ("idempotency_records", Limits(&["idempotency_keys"])),
     ("mutations", Reason("one narrow row for each accepted write, kept for a quarter of a year")),

@@ -81,6 +81,8 @@ mod queries;
 mod quotes;
 mod races;
 mod readers;
+mod receipts;
+mod revocations;
 mod readme;
 mod refusals;
 mod reminders;

@@ -101,6 +101,10 @@ fn declared(name: &str) -> Tables {
                 ["ALTER", "TABLE", table, "ADD", "COLUMN", name, rest @ ..] => {
                     tables.get_mut(*table).unwrap().insert((*name).to_owned(), !rest.contains(&"NOT"));
                 }
+                ["DROP", "TABLE", table] => drop(tables.remove(*table).unwrap()),
+                ["ALTER", "TABLE", table, "DROP", "COLUMN", name] => {
+                    tables.get_mut(*table).unwrap().remove(*name).unwrap();
+                }
                 ["ALTER", "TABLE", table, "RENAME", "COLUMN", old, "TO", new] => {
                     let columns = tables.get_mut(*table).unwrap();
                     let nullable = columns.remove(*old).unwrap();
@@ -294,7 +298,7 @@ fn openings_from_before_they_had_a_kind_are_kept_for_every_kind_of_their_id() {
     }
     newer.iter().for_each(|(_, sql)| conn.run(sql));
     let mut outside = Sql::open(&database.backend);
-    let mut count = |of: String| outside.rows::<Count>(&format!("SELECT count(*) AS n FROM openings {of}"))[0].n;
+    let mut count = |of: String| outside.rows::<Count>(&format!("SELECT count(*) AS n FROM receipts {of}"))[0].n;
     for (kind, n) in [(1, 5), (1, 6), (9, 6), (9, 7)] {
         let (patient, item, reader) = (id(1), id(n), id(9));
         let this = format!("patient_id = {patient} AND item_id = {item} AND account_id = {reader}");

@@ -35,7 +35,7 @@ async fn each_of_two_kinds_under_one_id_was_opened_at_an_instant_of_its_own() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
     let mut tables = Sql::open(&app.database.backend);
-    let mut stored = || tables.rows::<Count>("SELECT count(*) AS n FROM openings")[0].n;
+    let mut stored = || tables.rows::<Count>("SELECT count(*) AS n FROM receipts")[0].n;
     for (first, second) in [(KINDS[0], KINDS[1]), (KINDS[1], KINDS[0])] {
         let (before, id) = (stored(), one_id(&ann, Some(&theo)).await);
         let path = |kind: &str| format!("/{kind}/{id}");
@@ -139,7 +139,7 @@ const KIND_OF: &[(&str, &[&str])] = &[
     ("changes::entity_id", &["changes::entity.eq("]),
     ("feed::item_id", &["feed::entity.eq("]),
     ("grant_items::item_id", &["grants::sections.ge(", "grant_items::grant_id.eq("]),
-    ("openings::item_id", &["openings::entity.eq("]),
+    ("receipts::item_id", &["receipts::entity.eq("]),
     ("revisions::item_id", &["revisions::section"]),
 ];
 

@@ -53,7 +53,6 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "exercise_responses.occurred_at",
             "exercise_responses.received_at",
             "exercise_responses.updated_at",
-            "feed.delivered_at",
             "grant_items.occurred_at",
             "grants.closed_at",
             "grants.created_at",
@@ -62,7 +61,6 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "invitations.created_at",
             "invitations.revoked_at",
             "invitations.used_at",
-            "openings.opened_at",
             "patient_settings.updated_at",
             "patients.created_at",
             "pauses.created_at",
@@ -71,6 +69,8 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "prompts.delivered_at",
             "prompts.fired_at",
             "prompts.updated_at",
+            "receipts.delivered_at",
+            "receipts.opened_at",
             "staff_members.created_at",
             "staff_members.ended_at",
         ],
@@ -477,7 +477,7 @@ proofs! {
         let full = "entries WHERE purge_at IS NOT NULL AND text IS NOT NULL AND mood IS NOT NULL AND length(meta) > 0";
         let empty = "entries WHERE purge_at IS NULL AND text IS NULL AND mood IS NULL AND tags IS NULL \
             AND attachments IS NULL AND length(meta) = 0 AND infusion_id IS NULL AND prompt_id IS NULL";
-        purged(&ann, &format!("/entries/{id}"), full, empty, &["revisions", "openings", "comments", "grant_items"]).await;
+        purged(&ann, &format!("/entries/{id}"), full, empty, &["revisions", "receipts", "comments", "grant_items"]).await;
     }
 
     "exercise_responses.purge_at" => async fn a_deleted_response_loses_its_words_after_thirty_days() {
@@ -489,7 +489,7 @@ proofs! {
         let full = "exercise_responses WHERE purge_at IS NOT NULL AND answers IS NOT NULL AND length(meta) > 0";
         let empty = "exercise_responses WHERE purge_at IS NULL AND answers IS NULL AND distress IS NULL \
             AND length(meta) = 0 AND prompt_id IS NULL AND assignment_id IS NULL";
-        purged(&ann, &format!("/exercise-responses/{id}"), full, empty, &["revisions", "openings", "grant_items"]).await;
+        purged(&ann, &format!("/exercise-responses/{id}"), full, empty, &["revisions", "receipts", "grant_items"]).await;
     }
 }
 

@@ -37,7 +37,16 @@ pub fn seal(keys: &Keys, patient: Id<Patient>, id: Id<Grant>, doc: &GrantDoc) ->
 ///
 /// When the row was changed, or sealed with other keys.
 pub fn open(keys: &Keys, patient: Id<Patient>, row: &GrantRow) -> Result<GrantDoc> {
-    keys.open_json(&place(patient, row.key.id), &row.doc)
+    open_doc(keys, patient, row.key.id, &row.doc)
+}
+
+/// Opens a document of a grant that is kept outside its row.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_doc(keys: &Keys, patient: Id<Patient>, id: Id<Grant>, doc: &[u8]) -> Result<GrantDoc> {
+    keys.open_json(&place(patient, id), doc)
 }
 
 /// Adds an entry to the grants by rule that it matches now. Called when it has become done, and when its kind or

@@ -18,8 +18,9 @@
 pub mod actions;
 mod expiring;
 pub mod model;
+pub mod receipts;
 pub mod store;
 
-pub use actions::{drop_item, end, end_expired, list_revoked_since, on_entry, open, seal};
+pub use actions::{drop_item, end, end_expired, list_revoked_since, on_entry, open, open_doc, seal};
 pub use expiring::EndExpired;
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};

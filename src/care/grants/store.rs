@@ -1,7 +1,7 @@
 //! Grants, their readers and their items.
 
 mod items;
-mod openings;
+mod receipts;
 mod rows;
 mod visible;
 
@@ -9,7 +9,10 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, move_item};
-pub use self::openings::{delete_openings, insert_opening, list_openings};
+pub use self::receipts::{
+    ReceiptRow, delete_receipts, find_receipts, insert_receipt, list_openings, list_receipt_versions, list_receipts,
+    list_receipts_among, update_receipt,
+};
 use self::rows::{Found, ReaderRow, grants_of};
 pub use self::rows::{GrantKey, GrantRow};
 pub use self::visible::{Open, Position, visible, visible_page};

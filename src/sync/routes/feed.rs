@@ -95,11 +95,11 @@ async fn tell(
     (found, from): (Found, FeedPlace),
 ) -> Result<(Found, Option<Told>)> {
     let keys = keys_of(&state.vault, found.patients()).await?;
-    let (caller, vault) = (caller.clone(), state.vault.clone());
+    let (caller, vault, ids) = (caller.clone(), state.vault.clone(), state.entropy.clone());
     let unit = state.db.write(move |tx| {
         let live = caller.live(tx)?;
         let mut found = found.clone();
-        let told = feed::tell(tx, &live, (&vault, ACT), &keys, (&mut found, from))?;
+        let told = feed::tell(tx, &live, (&vault, &ids, ACT), &keys, (&mut found, from))?;
         Ok((found, Some(told)))
     });
     unit.await

@@ -10,6 +10,7 @@ use super::app::{Answer, TestApp, new_id};
 use super::exercises::work;
 use super::journal::{reflection, with};
 use super::people::Person;
+use super::reader::feed_page;
 
 /// What a phone holds, by kind and id.
 pub type Things = BTreeMap<(String, String), Value>;
@@ -120,6 +121,8 @@ pub async fn live(app: &Arc<TestApp>, theo: &Person, ann: &Person) -> (String, S
     ann.works(work()).await;
     ann.opens(&kept, &["text"], theo).await;
     let closed = ann.opens(&gone, &["mood"], theo).await;
+    feed_page(theo, None, 200).await.ok();
+    theo.act(&ann.of_theirs(&format!("/entries/{gone}/opened"))).send().await.ok();
     ann.revokes(&closed).await;
     let thread = ann.of_theirs(&format!("/entries/{kept}/comments/{}", new_id(app)));
     theo.put(&thread, json!({ "body": "Thank you." })).send().await.created();

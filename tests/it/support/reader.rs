@@ -199,7 +199,7 @@ pub fn stored(app: &TestApp) -> Vec<String> {
         (
             "feed",
             &["account_id", "patient_id", "link_id", "item_id", "order_key"][..],
-            &["entity", "seq", "sections", "removed_at", "delivered_at"][..],
+            &["entity", "seq", "sections", "removed_at"][..],
         ),
     ] {
         let columns: Vec<String> =

@@ -1,0 +1,218 @@
+//! The revocation ledger: what was revoked stands outside the database before anybody has the answer.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use afterglow::care::grants::{GrantDoc, Reader, Target};
+use afterglow::care::revocations::{LedgerEntry, Revoked, read_ledger};
+use afterglow::config::Config;
+use afterglow::vault::LedgerFile;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::app::{TestApp, new_id};
+use crate::support::database::Count;
+use crate::support::journal::{reflection, two};
+use crate::support::people::Person;
+use crate::support::phone::{is, mutation, new_phone};
+use crate::support::sql::Sql;
+
+fn path(app: &TestApp) -> PathBuf {
+    app.server.state.config.ledger().unwrap()
+}
+
+/// The entries of the ledger, and the number of lines that are none.
+fn ledger(app: &TestApp) -> (Vec<LedgerEntry>, usize) {
+    read_ledger(&LedgerFile::new(path(app), app.server.state.vault.clone())).unwrap()
+}
+
+/// The ids of the grants and care links in the ledger.
+fn entered(app: &TestApp) -> Vec<String> {
+    let id = |entry: &LedgerEntry| match &entry.revoked {
+        Revoked::Grant { grant, .. } => grant.to_string(),
+        Revoked::CareLink { link, .. } => link.to_string(),
+    };
+    ledger(app).0.iter().map(id).collect()
+}
+
+fn noted(app: &TestApp) -> i64 {
+    Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM revocations")[0].n
+}
+
+async fn doc(app: &TestApp, entry: &LedgerEntry) -> GrantDoc {
+    let keys = app.server.state.vault.keys(entry.patient).await.unwrap().unwrap();
+    entry.grant(&keys).unwrap().unwrap()
+}
+
+fn uuid(id: &str) -> Uuid {
+    id.parse().unwrap()
+}
+
+async fn share(ann: &Person, theo: &Person) -> (String, String) {
+    let entry = ann.writes(reflection("Lake")).await;
+    let grant = ann.opens(&entry, &["text"], theo).await;
+    (entry, grant)
+}
+
+/// Puts a folder in the place of the ledger, so that it cannot be written.
+fn takes_away(ledger: &Path) {
+    std::fs::rename(ledger, ledger.with_extension("kept")).unwrap();
+    std::fs::DirBuilder::new().mode(0o700).create(ledger).unwrap();
+}
+
+fn puts_back(ledger: &Path) {
+    std::fs::remove_dir(ledger).unwrap();
+    std::fs::rename(ledger.with_extension("kept"), ledger).unwrap();
+}
+
+async fn revoke(ann: &Person, grant: &str, status: u16) {
+    ann.delete(&ann.my(&format!("/grants/{grant}"))).send().await.expect(status);
+}
+
+#[actix_web::test]
+async fn what_is_revoked_through_either_door_stands_in_the_ledger_with_its_target_and_its_reader() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let (one, first) = share(&ann, &theo).await;
+    let (_, second) = share(&ann, &theo).await;
+    let (_, third) = share(&ann, &theo).await;
+    assert_eq!(ledger(&app), (Vec::new(), 0));
+    revoke(&ann, &first, 204).await;
+    let (entries, _) = ledger(&app);
+    let phone = new_phone(&ann).await;
+    assert_eq!((entries.len(), entries[0].patient), (1, uuid(&ann.patient)));
+    assert_eq!((entries[0].number, entries[0].at), (phone.seq, app.now()));
+    let GrantDoc { target, reader, .. } = doc(&app, &entries[0]).await;
+    assert!(matches!(target, Target::Entry(id) if id.uuid() == uuid(&one)));
+    assert!(matches!(reader, Reader::Therapist(id) if id.uuid() == uuid(&theo.account)));
+    assert!(!std::fs::read_to_string(path(&app)).unwrap().contains(&theo.account), "the reader is sealed");
+
+    // From a phone, also of a grant that the server never had.
+    let never = new_id(&app);
+    let said = json!({ "op": "delete", "target": { "type": "entry", "id": one } });
+    let batch = [
+        mutation(&ann, "grant", &second, 0, json!({ "op": "delete", "seen_seq": phone.seq })),
+        mutation(&ann, "grant", &never, 0, said),
+    ];
+    for result in ann.push(&batch).await.ok().body["results"].as_array().unwrap() {
+        is(result, "applied");
+    }
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    assert_eq!(entered(&app), [first, second, never, link.clone(), third]);
+    let (entries, refused) = ledger(&app);
+    assert!(entries.is_sorted_by_key(|entry| entry.number) && refused == 0);
+    let by_link = Revoked::CareLink { link: uuid(&link), therapist: uuid(&theo.account) };
+    assert_eq!(entries[3].revoked, by_link);
+    assert_eq!(noted(&app), 0, "what stands there is not noted any more");
+}
+
+/// A server that stops between the commit and the ledger, and one whose ledger fails, owe an entry.
+#[actix_web::test]
+async fn what_is_owed_to_the_ledger_is_entered_before_a_repetition_is_answered_and_at_the_next_start() {
+    let app = TestApp::start_on_disk().await;
+    let (theo, ann) = two(&app).await;
+    let (one, first) = share(&ann, &theo).await;
+    let (_, second) = share(&ann, &theo).await;
+    let (_, third) = share(&ann, &theo).await;
+    let file = path(&app);
+    takes_away(&file);
+    revoke(&ann, &first, 503).await;
+    theo.get(&ann.of_theirs(&format!("/entries/{one}"))).send().await.not_found();
+    revoke(&ann, &first, 503).await;
+    let key = new_id(&app);
+    let keyed = async || ann.delete(&ann.my(&format!("/grants/{second}"))).header("idempotency-key", &key).send().await;
+    keyed().await.expect(503);
+    keyed().await.expect(503);
+    let pushed = mutation(&ann, "grant", &third, 0, json!({ "op": "delete" }));
+    ann.push(std::slice::from_ref(&pushed)).await.expect(503);
+    ann.push(std::slice::from_ref(&pushed)).await.expect(503);
+    // Nothing else waits for the ledger.
+    ann.writes(reflection("River")).await;
+    assert_eq!(noted(&app), 3);
+    puts_back(&file);
+    assert_eq!(entered(&app), Vec::<String>::new());
+    let again = ann.pushes(&pushed).await;
+    assert_eq!((&again["status"], &again["was"]), (&json!("replayed"), &json!("applied")));
+    let owed = BTreeSet::from([first.clone(), second.clone(), third.clone()]);
+    assert_eq!(entered(&app).into_iter().collect::<BTreeSet<_>>(), owed, "and what the others were not answered");
+    keyed().await.no_content();
+    revoke(&ann, &first, 204).await;
+    assert_eq!((entered(&app).len(), noted(&app)), (3, 0));
+
+    let (_, last) = share(&ann, &theo).await;
+    takes_away(&file);
+    revoke(&ann, &last, 503).await;
+    puts_back(&file);
+    drop((theo, ann));
+    let app = app.restart().await;
+    assert_eq!(entered(&app).last(), Some(&last), "nobody asked for it");
+    assert_eq!((entered(&app).len(), noted(&app)), (4, 0));
+}
+
+#[actix_web::test]
+async fn a_line_that_was_cut_or_forged_is_no_entry_and_takes_none_with_it() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let (_, first) = share(&ann, &theo).await;
+    let (_, second) = share(&ann, &theo).await;
+    let (_, third) = share(&ann, &theo).await;
+    revoke(&ann, &first, 204).await;
+    let file = path(&app);
+    let line = std::fs::read_to_string(&file).unwrap();
+    let cut = &line[..line.len() / 2];
+    std::fs::write(&file, format!("{line}{cut}")).unwrap();
+    revoke(&ann, &second, 204).await;
+    assert_eq!((entered(&app), ledger(&app).1), (vec![first.clone(), second.clone()], 1));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}{}", line.replace(&first, &third))).unwrap();
+    assert_eq!((entered(&app), ledger(&app).1), (vec![first, second], 2));
+    theo.get(&ann.of_theirs("/grants?limit=5")).send().await.ok();
+}
+
+#[actix_web::test]
+async fn revocations_at_once_are_all_entered() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Okafor").await;
+    let mut grants = Vec::new();
+    for patient in [&ann, &ben] {
+        for _ in 0..6 {
+            grants.push((patient, share(patient, &theo).await.1));
+        }
+    }
+    let all = grants.iter().map(|(patient, grant)| revoke(patient, grant, 204));
+    futures_util::future::join_all(all).await;
+    let expected: BTreeSet<String> = grants.into_iter().map(|(_, grant)| grant).collect();
+    assert_eq!(entered(&app).into_iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!((ledger(&app).1, noted(&app)), (0, 0));
+}
+
+#[test]
+fn a_ledger_below_the_data_is_refused() {
+    let mut config = Config::in_folder("/somewhere/data");
+    assert_eq!(config.ledger(), Some("/somewhere/data-keys/revocations.ledger".into()));
+    config.revocation_ledger = Some("/somewhere/ledger".into());
+    assert!(config.faults().is_empty());
+    config.revocation_ledger = Some("/somewhere/data/ledger".into());
+    assert_eq!(config.faults().len(), 1);
+}
+
+/// A server must not begin to answer if it could not enter anything.
+#[actix_web::test]
+async fn a_server_does_not_start_without_its_ledger() {
+    let app = TestApp::start_on_disk().await;
+    let file = path(&app);
+    takes_away(&file);
+    let mut config = Config::clone(&app.server.state.config);
+    config.security_contact = None;
+    let clock = afterglow::kernel::Clock::manual(app.now());
+    let database: Arc<TestApp> = app;
+    let database = database.stop();
+    let started = afterglow::app::Server::open(config, clock, afterglow::kernel::Entropy::System).await;
+    let said = started.map(drop).unwrap_err().to_string();
+    assert!(said.contains("revocations.ledger"), "{said}");
+    drop(database);
+}
