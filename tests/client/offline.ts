@@ -133,7 +133,7 @@ const rxdb: Make = async (name, clash = "keep_both") => {
   const collection = made.entries as import("rxdb").RxCollection<EntryDocument>;
   const held = new Map<string, Sections>();
   const { replication, wake } = replicateEntries({
-    collection, api: line.api, patient, clash, retryTime: 50,
+    collection, api: line.api, patient, clash, retryTime: 1,
     hold: async (id, sections, code) => void held.set(id, { ...sections, ...(code === "conflict" ? {} : { code }) }),
   });
   await replication.startPromise;

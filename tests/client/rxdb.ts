@@ -3,7 +3,14 @@
 // RxDB never lets a pull touch a document with changes that were not pushed. What is added here: batches that are sent
 // again as they were, versions, conflicts of sections, and what follows a 410.
 
-import type { RxCollection, RxConflictHandler, RxJsonSchema, RxReplicationPullStreamItem, RxReplicationWriteToMasterRow, WithDeleted } from "rxdb";
+import type {
+  RxCollection,
+  RxConflictHandler,
+  RxJsonSchema,
+  RxReplicationPullStreamItem,
+  RxReplicationWriteToMasterRow,
+  WithDeleted,
+} from "rxdb";
 import { addRxPlugin, getChangedDocumentsSince } from "rxdb";
 import { RxDBLocalDocumentsPlugin } from "rxdb/plugins/local-documents";
 import { replicateRxCollection } from "rxdb/plugins/replication";
@@ -118,6 +125,8 @@ export function replicateEntries({ collection, api, patient, clash, hold, retryT
     const tombstones = copies.filter((one) => one.deleted && lost.has(one.id) && !unknown.has(one.id));
     const deletions = await Promise.all(tombstones.map((one) => mutation(patient, one, [], clash)));
     if (deletions.length > 0) await push(api, epoch, deletions);
+    // The answers were those of another history.
+    answered.clear();
     const found = await collection.findByIds([...lost]).exec();
     for (const document of found.values()) await document.incrementalPatch({ lost: round });
     await save({ epoch, round, gone: [...gone].map(([id, version]) => ({ id, version, deleted: true })) });

@@ -177,7 +177,8 @@ export interface Rebased {
 }
 
 export function rebase(now: Entry, sent: Entry, outcome: Settled): Rebased {
-  const typed = changed(now, sent);
+  const other = changed(now, outcome.entry);
+  const typed = changed(now, sent).filter((section) => other.includes(section));
   // Where the server has something else than what was sent, the person decides; and a deletion is of what was seen.
   const clashing = outcome.exact ? [] : changed(outcome.entry, sent).filter((section) => typed.includes(section));
   const sections = typed.filter((section) => !clashing.includes(section));
