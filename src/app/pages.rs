@@ -164,6 +164,7 @@ pub fn all(welcome: &str) -> Vec<(&'static str, Bytes)> {
     let written = [
         ("/", home.as_str()),
         ("/docs/guide", guide::SOURCE),
+        ("/docs/sync", guide::SYNC),
         ("/docs/clients", CLIENTS),
         ("/docs/changes", CHANGES),
         ("/problems", problems.as_str()),
@@ -176,9 +177,12 @@ pub(super) fn configure(config: &mut web::ServiceConfig, pages: &[(&'static str,
     for (path, page) in pages {
         config.route(path, page_route(page.clone()));
     }
-    for (path, source) in
-        [("/docs/guide.md", guide::SOURCE), ("/docs/clients.md", CLIENTS), ("/docs/changes.md", CHANGES)]
-    {
+    for (path, source) in [
+        ("/docs/guide.md", guide::SOURCE),
+        ("/docs/sync.md", guide::SYNC),
+        ("/docs/clients.md", CLIENTS),
+        ("/docs/changes.md", CHANGES),
+    ] {
         config.route(path, source_route(source));
     }
 }

@@ -14,6 +14,7 @@ use crate::config::{Config, Listen};
 use crate::db::Memory;
 use crate::demo;
 use crate::kernel::{Clock, Entropy, Error, Result};
+use crate::sync::renewal::{self, Renewed};
 
 /// The step of a clock that runs with real time: it shows whole seconds.
 const BEAT: Duration = Duration::from_secs(1);
@@ -237,6 +238,20 @@ impl Installation {
             Ok(MoveReport { now: self.now(), delivered })
         });
         moved.await.unwrap_or_else(|error| Err(Error::Internal(Box::new(error))))
+    }
+
+    /// Begins a new epoch: all sessions end, and cursors and batches of before are refused.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn begin_epoch(self: Arc<Self>) -> Result<Renewed> {
+        // A task of its own: it is completed even if the client goes away.
+        let renewed = tokio::spawn(async move {
+            let _turn = self.turn.lock().await;
+            renewal::renew(&self.server.state).await
+        });
+        renewed.await.unwrap_or_else(|error| Err(Error::Internal(Box::new(error))))
     }
 
     /// Returns up to `limit` deliveries with numbers greater than `after`.

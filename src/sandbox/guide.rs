@@ -41,6 +41,10 @@ Begin again, with the people, ids and time of the start, an empty outbox and no 
 
 curl -s -X POST {url}/sandbox/reset
 
+Let the data be another history, as after a restore: all sessions end, and phones are answered 410 until they have compared.
+
+curl -s -X POST {url}/sandbox/epoch
+
 To begin with:
 
 {script}"#,

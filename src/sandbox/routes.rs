@@ -22,6 +22,7 @@ use crate::app::{ExtraResponse, ExtraRoutes};
 use crate::http::{Body, Methods, Query, Reply, Settings, problem};
 use crate::kernel::id::{Delivery, Patient, Prompt};
 use crate::kernel::{Code, Error, Id, Result};
+use crate::sync::renewal::Renewed;
 
 /// The operations of the sandbox, beside those of the product.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ impl ExtraRoutes for SandboxRoutes {
         table
             .with_operations("/sandbox", &[(Method::GET, &[])])
             .with_operations("/sandbox/reset", &[(Method::POST, &[])])
+            .with_operations("/sandbox/epoch", &[(Method::POST, &[])])
             .with_operations("/sandbox/clock", &[(Method::GET, &[]), (Method::POST, &[])])
             .with_operations("/sandbox/outbox", &[(Method::GET, &["after", "limit"]), (Method::DELETE, &[])])
             .with_operations("/sandbox/fault", &[(Method::GET, &[]), (Method::POST, &[]), (Method::DELETE, &[])])
@@ -42,6 +44,7 @@ impl ExtraRoutes for SandboxRoutes {
             .app_data(web::Data::from(Arc::clone(&self.0)))
             .service(get_guide)
             .service(reset)
+            .service(begin_epoch)
             .service(get_clock)
             .service(move_clock)
             .service(get_outbox)
@@ -160,6 +163,21 @@ async fn get_clock(sandbox: web::Data<Sandbox>) -> Reply {
 async fn reset(sandbox: web::Data<Sandbox>) -> Result<Reply> {
     let installation = sandbox.into_inner().reset().await?;
     Ok(Reply::ok(&ClockView { now: installation.now(), delivered: None }))
+}
+
+/// A new epoch.
+#[derive(Serialize)]
+struct EpochView {
+    epoch: String,
+    /// The number of sessions that ended.
+    sessions: usize,
+}
+
+/// Begins a new epoch, as an operator does after a restore.
+#[post("/sandbox/epoch")]
+async fn begin_epoch(sandbox: web::Data<Sandbox>) -> Result<Reply> {
+    let Renewed { epoch, sessions, .. } = sandbox.installation().begin_epoch().await?;
+    Ok(Reply::ok(&EpochView { epoch: epoch.to_string(), sessions }))
 }
 
 /// The body of a move: one of the two.

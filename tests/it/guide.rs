@@ -1,7 +1,7 @@
-//! The guide for app developers: what it shows is what happens.
+//! The guides for app developers: what they show is what happens.
 //!
-//! `AFTERGLOW_WRITE_GUIDE=1 cargo nextest run --test it -E 'test(guide)'` writes the replies of `src/app/guide.md` from
-//! a run; a reply keeps its gaps (`…`), and a new block of requests gets all of its replies. Without the switch a reply
+//! `AFTERGLOW_WRITE_GUIDE=1 cargo nextest run --test it -E 'test(guide)'` writes the replies of `src/app/guide.md` and
+//! `src/app/sync.md` from a run; a reply keeps its gaps (`…`), and a new block of requests gets all of its replies. Without the switch a reply
 //! that came otherwise fails the test. Ids that the server makes, codes, words, tokens and the minutes of prompts may
 //! differ: one that is shown twice must come twice.
 
@@ -17,12 +17,13 @@ use crate::support::contract;
 use crate::support::replies::{self, Names};
 use crate::support::shell;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/app/guide.md");
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/app/guide.md");
+const SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/app/sync.md");
 /// Where the guide says the sandbox is.
 const URL: &str = "http://127.0.0.1:8080";
 
-fn source() -> String {
-    std::fs::read_to_string(FILE).unwrap()
+fn source(file: &str) -> String {
+    std::fs::read_to_string(file).unwrap()
 }
 
 /// The language and the text of each block, and the prose between them: `(None, prose)`.
@@ -40,9 +41,9 @@ fn parts(source: &str) -> Vec<(Option<String>, String)> {
     parts
 }
 
-fn blocks(language: &str) -> Vec<String> {
+fn blocks(file: &str, language: &str) -> Vec<String> {
     let of = |(kind, text): (Option<String>, String)| (kind.as_deref() == Some(language)).then_some(text);
-    parts(&source()).into_iter().filter_map(of).collect()
+    parts(&source(file)).into_iter().filter_map(of).collect()
 }
 
 /// The sandbox, started as the guide says. Killed when dropped.
@@ -53,8 +54,8 @@ struct Program {
 }
 
 impl Program {
-    fn start() -> Self {
-        let line = blocks("console").concat();
+    fn start(file: &str) -> Self {
+        let line = blocks(file, "console").concat();
         let arguments: Vec<&str> = line.split_whitespace().skip(1).collect();
         assert!(arguments.contains(&"sandbox"), "{line}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
@@ -87,14 +88,24 @@ fn walk(parts: &[(Option<String>, String)]) -> Vec<(usize, String, Option<usize>
 
 #[test]
 fn every_request_and_reply_of_the_guide_is_from_a_run() {
+    run(GUIDE, 20);
+}
+
+#[test]
+fn every_request_and_reply_of_the_guide_to_sync_is_from_a_run() {
+    run(SYNC, 12);
+}
+
+/// Pastes the blocks of a page, of which there are more than so many.
+fn run(file: &str, blocks: usize) {
     if !shell::can_curl() {
         return;
     }
-    let program = Program::start();
-    let mut parts = parts(&source());
+    let program = Program::start(file);
+    let mut parts = parts(&source(file));
     let steps = walk(&parts);
     let pasted: Vec<String> = steps.iter().map(|(_, block, _)| block.replace(URL, &program.url)).collect();
-    assert!(pasted.len() > 20 && pasted.concat().contains(&program.url));
+    assert!(pasted.len() > blocks && pasted.concat().contains(&program.url));
     let came = shell::paste(&pasted);
     let came: Vec<_> = came.iter().map(|text| replies::pieces(&text.replace(&program.url, URL))).collect();
 
@@ -114,7 +125,7 @@ fn every_request_and_reply_of_the_guide_is_from_a_run() {
             Some(language) => format!("```{language}\n{text}```\n"),
             None => text.clone(),
         });
-        std::fs::write(FILE, whole.collect::<String>()).unwrap();
+        std::fs::write(file, whole.collect::<String>()).unwrap();
         return;
     }
 
@@ -128,8 +139,8 @@ fn every_request_and_reply_of_the_guide_is_from_a_run() {
 
 #[test]
 fn what_the_sandbox_prints_at_its_start_is_what_the_guide_shows_of_it() {
-    let program = Program::start();
-    let shown = blocks("text").concat();
+    let program = Program::start(GUIDE);
+    let shown = blocks(GUIDE, "text").concat();
     assert!(shown.contains(PASSPHRASE));
     let mut said = program.said.iter();
     for line in shown.lines().filter(|line| *line != "…") {
@@ -163,13 +174,15 @@ fn operations(source: &str) -> Vec<(Method, String)> {
 }
 
 #[test]
-fn every_operation_that_the_guide_names_is_one_of_the_document() {
-    let named = operations(&source());
-    assert!(named.len() > 40, "{named:?}");
-    let sandbox = ["/sandbox/reset", "/sandbox/clock", "/sandbox/outbox", "/sandbox/fault"];
-    for (method, path) in named.iter().filter(|(_, path)| !sandbox.contains(&path.as_str())) {
-        let found = contract::item(path).map(|item| &item[method.as_str().to_lowercase()]);
-        assert!(found.is_some_and(|operation| operation.is_object()), "the document has no {method} {path}");
+fn every_operation_that_the_guides_name_is_one_of_the_document() {
+    for (file, count) in [(GUIDE, 40), (SYNC, 20)] {
+        let named = operations(&source(file));
+        assert!(named.len() > count, "{named:?}");
+        let sandbox = ["/sandbox/reset", "/sandbox/epoch", "/sandbox/clock", "/sandbox/outbox", "/sandbox/fault"];
+        for (method, path) in named.iter().filter(|(_, path)| !sandbox.contains(&path.as_str())) {
+            let found = contract::item(path).map(|item| &item[method.as_str().to_lowercase()]);
+            assert!(found.is_some_and(|operation| operation.is_object()), "the document has no {method} {path}");
+        }
     }
 }
 
@@ -200,19 +213,24 @@ fn values<'t>(tags: &'t [(String, String)], attribute: &str) -> Vec<&'t str> {
 }
 
 #[actix_web::test]
-async fn the_page_is_complete_in_itself_and_every_link_of_it_leads_somewhere() {
+async fn a_page_is_complete_in_itself_and_every_link_of_it_leads_somewhere() {
+    complete("/docs/guide", guide::SOURCE).await;
+    complete("/docs/sync", guide::SYNC).await;
+}
+
+async fn complete(path: &str, source: &str) {
     let app = TestApp::start().await;
-    let page = app.get("/docs/guide").send().await.ok();
+    let page = app.get(path).send().await.ok();
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
     let page = String::from_utf8(page.bytes).unwrap();
-    assert_eq!(page, afterglow::app::pages::page(guide::SOURCE));
+    assert_eq!(page, afterglow::app::pages::page(source));
     let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
     for word in ["@import", "url(", "expression"] {
         assert!(!style.contains(word), "the style takes {word} from elsewhere");
     }
     let tags = tags(&page.replace(style, ""));
     let ids = values(&tags, " id").into_iter().chain(values(&tags, "id")).collect::<Vec<_>>();
-    let chapters = source().lines().filter(|line| line.starts_with("## ")).count();
+    let chapters = source.lines().filter(|line| line.starts_with("## ")).count();
     let links = values(&tags, "href");
     assert!(links.iter().filter(|link| link.starts_with('#')).count() >= chapters, "each chapter is in the contents");
     for (name, attributes) in &tags {
@@ -235,17 +253,20 @@ async fn the_page_is_complete_in_itself_and_every_link_of_it_leads_somewhere() {
             }
         }
     }
-    let headings = source().lines().filter(|line| line.starts_with('#')).count();
+    let outside = parts(source).into_iter().filter(|(language, _)| language.is_none()).map(|(_, text)| text);
+    let headings = outside.collect::<String>().lines().filter(|line| line.starts_with('#')).count();
     assert_eq!(tags.iter().filter(|(name, all)| name.starts_with('h') && all.starts_with("id=")).count(), headings);
 }
 
 #[actix_web::test]
-async fn the_guide_is_read_as_markdown_too_and_nothing_else_is_done_with_it() {
+async fn the_guides_are_read_as_markdown_too_and_nothing_else_is_done_with_them() {
     let app = TestApp::start().await;
-    let raw = app.get("/docs/guide.md").send().await.ok();
-    assert_eq!(raw.headers["content-type"], "text/markdown; charset=utf-8");
-    assert_eq!(raw.bytes, guide::SOURCE.as_bytes());
-    for path in ["/docs/guide", "/docs/guide.md"] {
+    for (path, source) in [("/docs/guide.md", guide::SOURCE), ("/docs/sync.md", guide::SYNC)] {
+        let raw = app.get(path).send().await.ok();
+        assert_eq!(raw.headers["content-type"], "text/markdown; charset=utf-8");
+        assert_eq!(raw.bytes, source.as_bytes());
+    }
+    for path in ["/docs/guide", "/docs/guide.md", "/docs/sync", "/docs/sync.md"] {
         let whole = app.get(path).send().await.ok();
         let head = app.request(Method::HEAD, path).send().await.ok();
         assert_eq!(head.headers["content-length"], whole.bytes.len().to_string());

@@ -33,6 +33,8 @@ fn addresses() -> Vec<(String, String)> {
         "/docs/",
         "/docs/guide",
         "/docs/guide.md",
+        "/docs/sync",
+        "/docs/sync.md",
         "/docs/changes",
         "/problems",
         "/openapi.json",

@@ -40,9 +40,16 @@ async fn the_front_door_greets_a_person_and_leads_to_reference_and_guide() {
     let app = TestApp::start().await;
     let page = String::from_utf8(app.get("/").send().await.ok().bytes).unwrap();
     let found = links(&page);
-    for to in
-        ["/docs", "/docs/guide", "/docs/clients", "/docs/changes", "/problems", "/openapi.json", "/openapi-3.0.json"]
-    {
+    for to in [
+        "/docs",
+        "/docs/guide",
+        "/docs/sync",
+        "/docs/clients",
+        "/docs/changes",
+        "/problems",
+        "/openapi.json",
+        "/openapi-3.0.json",
+    ] {
         assert!(found.contains(&to), "/ does not lead to {to}");
     }
     assert!(page.contains("patient") && page.contains("therapist"));

@@ -201,6 +201,8 @@ fn addresses() -> Vec<(Method, String)> {
         "/docs",
         "/docs/guide",
         "/docs/guide.md",
+        "/docs/sync",
+        "/docs/sync.md",
         "/docs/clients",
         "/docs/changes",
     ];

@@ -158,7 +158,16 @@ async fn a_query_opens_no_door_and_tells_nothing_to_those_outside() {
 #[actix_web::test]
 async fn pages_for_people_ignore_their_query() {
     let app = TestApp::start().await;
-    for path in ["/", "/docs/", "/docs/guide", "/docs/guide.md", "/docs/swagger-ui.css", "/problems", "/openapi.json"] {
+    for path in [
+        "/",
+        "/docs/",
+        "/docs/guide",
+        "/docs/guide.md",
+        "/docs/sync",
+        "/docs/swagger-ui.css",
+        "/problems",
+        "/openapi.json",
+    ] {
         app.get(&format!("{path}?v=2")).send().await.ok();
     }
     let refused = app.get("/healthz?nocache=7").send().await.expect(422);

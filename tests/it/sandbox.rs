@@ -189,6 +189,32 @@ async fn requests_that_meet_a_reset_are_answered_by_the_old_clinic_or_the_new() 
 }
 
 #[actix_web::test]
+async fn a_new_epoch_ends_all_sessions_and_refuses_cursors_and_batches_of_before() {
+    let play = Playground::open().await;
+    let mara = play.log_in(MARA).await;
+    let (path, body) = entry();
+    assert_eq!(put(&mara, &path, &body, "one").await.unwrap().0, 201);
+    let page = mara.expect(Method::GET, "/v1/patients/me/changes?limit=200", Value::Null, 200).await;
+    let before = list(&mara, "/v1/patients/me/entries?limit=200").await;
+
+    let begun = play.post("/sandbox/epoch", json!({})).await;
+    assert!(begun["epoch"] != page["epoch"] && begun["sessions"] == 1, "{begun}");
+    mara.expect(Method::GET, "/v1/me", Value::Null, 401).await;
+    let mara = play.log_in(MARA).await;
+    let old = format!("/v1/patients/me/changes?cursor={}", page["cursor"].as_str().unwrap());
+    let refused = mara.expect(Method::GET, &old, Value::Null, 410).await;
+    assert_eq!((&refused["code"], &refused["epoch"]), (&json!("resync_required"), &begun["epoch"]));
+    let batch = |epoch: &Value| json!({ "epoch": epoch, "mutations": [] });
+    mara.expect(Method::POST, "/v1/patients/me/mutations", batch(&page["epoch"]), 410).await;
+    mara.expect(Method::POST, "/v1/patients/me/mutations", batch(&begun["epoch"]), 200).await;
+    assert_eq!(list(&mara, "/v1/patients/me/entries?limit=200").await, before, "nothing else has changed");
+
+    let edit = mara.call(Method::PATCH, &path).header("if-match", "\"v1\"").json(&json!({ "tags": ["walk"] }));
+    let version = mara.send(edit).await.unwrap().1["version"].as_i64().unwrap();
+    assert!(version > 1_000_000, "versions go on above a floor: {version}");
+}
+
+#[actix_web::test]
 async fn a_page_of_another_site_controls_nothing() {
     let play = Playground::open().await;
     play.advance("PT1H").await;
@@ -292,6 +318,7 @@ async fn wrong_requests_are_problems_that_name_the_field() {
     for (method, path) in [
         (Method::GET, "/sandbox"),
         (Method::POST, "/sandbox/reset"),
+        (Method::POST, "/sandbox/epoch"),
         (Method::GET, "/sandbox/clock"),
         (Method::POST, "/sandbox/clock"),
         (Method::DELETE, "/sandbox/outbox"),

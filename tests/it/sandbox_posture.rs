@@ -15,8 +15,15 @@ use crate::support::database::Database;
 use crate::support::playground::{MARA, NOW, entry, list, log_in, put};
 use crate::support::sources;
 
-const ADDRESSES: &[&str] =
-    &["/sandbox", "/sandbox/", "/sandbox/reset", "/sandbox/clock", "/sandbox/outbox", "/sandbox/fault"];
+const ADDRESSES: &[&str] = &[
+    "/sandbox",
+    "/sandbox/",
+    "/sandbox/reset",
+    "/sandbox/epoch",
+    "/sandbox/clock",
+    "/sandbox/outbox",
+    "/sandbox/fault",
+];
 
 /// Runs the built command in an empty folder, with nothing of this machine's environment in it.
 fn command(folder: &Path) -> Command {
