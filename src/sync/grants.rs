@@ -125,7 +125,7 @@ fn ended(members: &Map<String, Value>) -> Result<GrantDoc> {
 /// say, or says what cannot be: then every revocation counts, and none is refused for it.
 fn seen(tx: &mut Tx<'_>, access: &Access<Write>, members: &Map<String, Value>) -> Result<i64> {
     let said = members.get("seen_seq").and_then(Value::as_i64).unwrap_or(0);
-    let newest = changes::head(tx, access.patient())?;
+    let newest = changes::head(tx, access.patient())?.seq;
     Ok(if (0..=newest).contains(&said) { said } else { 0 })
 }
 

@@ -96,7 +96,7 @@ pub struct Differences {
 /// When the data cannot be read.
 pub fn compare(tx: &mut Tx<'_>, access: &Access<Read>, have: &[Named]) -> Result<Differences> {
     let epoch = epoch::current(tx)?;
-    let base = changes::head(tx, access.patient())?;
+    let base = changes::head(tx, access.patient())?.seq;
     let first = FirstPull { base, began: access.now(), phase: 0, after: None };
     let pull = Place { epoch, progress: Progress::First(first) };
     let most = usize::try_from(limits::INTEGRITY_ITEMS).unwrap_or(usize::MAX);

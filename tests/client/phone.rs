@@ -341,8 +341,10 @@ impl Phone {
             if later {
                 self.put("decision", None, sent);
             }
-            // What a decision has come to is told by the next page, unless it is told here.
-            if let Some(item) = ["item", "current"].iter().find_map(|name| result.get(*name)) {
+            // What a decision has come to is told by the next page, unless it is told here. Only the page knows whether
+            // the entry of a comment is still there.
+            let told = ["item", "current"].iter().find_map(|name| result.get(*name));
+            if let Some(item) = told.filter(|_| kind != "comment") {
                 self.keep(item);
             }
             return;
@@ -445,9 +447,7 @@ impl Phone {
     fn keep(&mut self, item: &Value) {
         let (kind, id) = (text(item, "kind"), text(item, "id"));
         let mut thing = self.find(&kind, &id).unwrap_or_else(|| named(&kind, &id));
-        let entry = item["entry_id"].as_str().and_then(|entry| self.find("entry", entry));
-        let gone = entry.is_some_and(|entry| entry.base["deleted"] == true);
-        if !thing.dirty.is_empty() || item["unreadable"] == true || gone {
+        if !thing.dirty.is_empty() || item["unreadable"] == true {
             return;
         }
         let (local, deleted) = (sections_in(&kind, item), item["deleted"] == true);

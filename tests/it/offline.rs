@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::reference_phone::Phone;
 use crate::support::app::TestApp;
+use crate::support::database::on_postgres;
 use crate::support::dice::Dice;
 use crate::support::sync::send;
 
@@ -27,7 +28,8 @@ async fn lives(part: u64) {
             Life::begin(seed).await.live().await
         };
     }
-    let seeds = asked("AFTERGLOW_SEEDS").unwrap_or(200);
+    // On PostgreSQL each life has a database to make, and no copy of the server comes back.
+    let seeds = asked("AFTERGLOW_SEEDS").unwrap_or(if on_postgres() { 40 } else { 200 });
     for seed in (0..seeds).filter(|seed| seed % PARTS == part) {
         // A failure names its seed.
         let told = Seed(seed);

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::reference_phone::Phone;
 use crate::support::app::{TestApp, id_of, new_id};
+use crate::support::dice::Dice;
 use crate::support::journal::{reflection, with};
 use crate::support::people::completed;
 use crate::support::sync::{send, syncs};
@@ -136,9 +137,10 @@ async fn what_was_written_in_a_cabin_without_a_network_is_read_on_monday() {
     let tess = app.staff(&app.admin().await, "Tess Moreau", &["care"]).await;
     let ann = app.patient(&tess, "Ann Walker").await;
     let folder = tempfile::tempdir().unwrap();
+    let dice = Dice::new(1);
     let open = |name: &str| {
-        let draw = || uuid::Uuid::new_v4().to_string();
-        Phone::open(&folder.path().join(name), (&ann.patient, &ann.account), draw)
+        let dice = dice.clone();
+        Phone::open(&folder.path().join(name), (&ann.patient, &ann.account), move || dice.id())
     };
     let (mut phone, mut tablet) = (open("phone"), open("tablet"));
     // At home she begins an entry. Both devices have it.
