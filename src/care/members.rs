@@ -63,6 +63,8 @@ pub fn update(
     change: impl FnOnce(&Member) -> Result<MemberChange>,
 ) -> Result<Member> {
     require_admin(tx, live, clinic)?;
+    // A repetition, too, is answered once the links that ended stand in the ledger.
+    tx.follow_up();
     let members = store::hold_members(tx, clinic)?;
     let Some(member) = members.iter().find(|member| member.account_id == account).copied() else {
         return ended_again(store::find_member(tx, clinic, account)?, change);

@@ -15,17 +15,17 @@ use uuid::Uuid;
 use crate::support::app::{TestApp, new_id};
 use crate::support::database::Count;
 use crate::support::journal::{reflection, two};
-use crate::support::people::Person;
+use crate::support::people::{Clinic, Person};
 use crate::support::phone::{is, mutation, new_phone};
 use crate::support::sql::Sql;
 
-fn path(app: &TestApp) -> PathBuf {
+fn path_of(app: &TestApp) -> PathBuf {
     app.server.state.config.ledger().unwrap()
 }
 
 /// The entries of the ledger, and the number of lines that are none.
 fn ledger(app: &TestApp) -> (Vec<LedgerEntry>, usize) {
-    read_ledger(&LedgerFile::new(path(app), app.server.state.vault.clone())).unwrap()
+    read_ledger(&LedgerFile::new(path_of(app), app.server.state.vault.clone())).unwrap()
 }
 
 /// The ids of the grants and care links in the ledger.
@@ -87,7 +87,7 @@ async fn what_is_revoked_through_either_door_stands_in_the_ledger_with_its_targe
     let GrantDoc { target, reader, .. } = doc(&app, &entries[0]).await;
     assert!(matches!(target, Target::Entry(id) if id.uuid() == uuid(&one)));
     assert!(matches!(reader, Reader::Therapist(id) if id.uuid() == uuid(&theo.account)));
-    assert!(!std::fs::read_to_string(path(&app)).unwrap().contains(&theo.account), "the reader is sealed");
+    assert!(!std::fs::read_to_string(path_of(&app)).unwrap().contains(&theo.account), "the reader is sealed");
 
     // From a phone, also of a grant that the server never had.
     let never = new_id(&app);
@@ -117,7 +117,7 @@ async fn what_is_owed_to_the_ledger_is_entered_before_a_repetition_is_answered_a
     let (one, first) = share(&ann, &theo).await;
     let (_, second) = share(&ann, &theo).await;
     let (_, third) = share(&ann, &theo).await;
-    let file = path(&app);
+    let file = path_of(&app);
     takes_away(&file);
     revoke(&ann, &first, 503).await;
     theo.get(&ann.of_theirs(&format!("/entries/{one}"))).send().await.not_found();
@@ -160,7 +160,7 @@ async fn a_line_that_was_cut_or_forged_is_no_entry_and_takes_none_with_it() {
     let (_, second) = share(&ann, &theo).await;
     let (_, third) = share(&ann, &theo).await;
     revoke(&ann, &first, 204).await;
-    let file = path(&app);
+    let file = path_of(&app);
     let line = std::fs::read_to_string(&file).unwrap();
     let cut = &line[..line.len() / 2];
     std::fs::write(&file, format!("{line}{cut}")).unwrap();
@@ -204,7 +204,7 @@ fn a_ledger_below_the_data_is_refused() {
 #[actix_web::test]
 async fn a_server_does_not_start_without_its_ledger() {
     let app = TestApp::start_on_disk().await;
-    let file = path(&app);
+    let file = path_of(&app);
     takes_away(&file);
     let mut config = Config::clone(&app.server.state.config);
     config.security_contact = None;
@@ -215,4 +215,22 @@ async fn a_server_does_not_start_without_its_ledger() {
     let said = started.map(drop).unwrap_err().to_string();
     assert!(said.contains("revocations.ledger"), "{said}");
     drop(database);
+}
+
+/// The links of somebody who leaves end with their work.
+#[actix_web::test]
+async fn the_links_of_somebody_who_leaves_are_entered_before_a_repetition_is_answered() {
+    let Clinic { app, admin, therapist: thea, ann, link, .. } = Clinic::open().await;
+    let (_, shared) = share(&ann, &thea).await;
+    let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let path = format!("/v1/clinics/{clinic}/members/{}", thea.account);
+    let leaves = async || admin.patch(&path, json!({ "ended": true })).if_match("*").send().await;
+    let file = path_of(&app);
+    takes_away(&file);
+    leaves().await.expect(503);
+    leaves().await.expect(503);
+    puts_back(&file);
+    assert_eq!(entered(&app), Vec::<String>::new());
+    leaves().await.ok();
+    assert_eq!(entered(&app), [link, shared]);
 }
