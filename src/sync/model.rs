@@ -7,6 +7,9 @@ use super::epoch::Epoch;
 use crate::changes::Entity;
 use crate::kernel::page::CursorKey;
 
+/// The name of the operation that pulls, to which its cursors are bound.
+pub const PULL: &str = "pull_changes";
+
 /// A kind of thing that a phone holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {

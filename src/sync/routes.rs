@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::epoch;
 use super::item::SyncItem;
-use super::model::Place;
+use super::model::{PULL, Place};
 use super::pull::{self, Pulled};
 use crate::care::Door;
 use crate::care::door::Own;
@@ -21,9 +21,6 @@ use crate::http::{Operations, PatientRef, Query, Reply};
 use crate::kernel::page::{CursorKey as _, Limit, PageRequest};
 use crate::kernel::{Error, Result, Resync};
 use crate::vault::apart;
-
-/// The name of the operation.
-const ACT: &str = "pull_changes";
 
 /// Registers the operations below `/v1`.
 pub fn configure(config: &mut Operations<'_, '_>) {
@@ -78,7 +75,7 @@ struct ChangePage {
     responses((status = 200, description = "A page", body = ChangePage), ItemErrors))]
 #[get("/changes")]
 async fn pull_changes(door: Door<Own>, query: Result<Query<PullQuery>, Error>) -> Result<Reply> {
-    let scope = door.cursor_scope(ACT, "");
+    let scope = door.cursor_scope(PULL, "");
     let asked = query.and_then(|Query(query)| {
         let after = query.cursor.map(|text| {
             let place = door.state().vault.open_cursor(&scope, &text).and_then(|bytes| Place::from_bytes(&bytes));
@@ -86,8 +83,8 @@ async fn pull_changes(door: Door<Own>, query: Result<Query<PullQuery>, Error>) -
         });
         Ok(PageRequest { limit: Limit::parse(query.limit)?, after: after.transpose()? })
     });
-    let asked = door.first(ACT, asked).await?;
-    let pulled = door.read(ACT, move |tx, access| pull::page(tx, access, asked)).await;
+    let asked = door.first(PULL, asked).await?;
+    let pulled = door.read(PULL, move |tx, access| pull::page(tx, access, asked)).await;
     if let Err(Error::Resync(Resync { reason: "ahead", epoch })) = &pulled {
         // The cursor is sealed: this server gave it, for data that it has no longer.
         epoch::note_ahead(&door.state().db, epoch.clone()).await?;

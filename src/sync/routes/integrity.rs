@@ -14,6 +14,7 @@ use crate::http::{Body, PatientRef, Reply};
 use crate::kernel::page::CursorKey as _;
 use crate::kernel::{Error, Fields, Id, Result, limits};
 use crate::sync::integrity::{self, Compared, CopyState, Differences, Missing, Named};
+use crate::sync::model::PULL;
 
 /// The most characters of an epoch or of the name of a kind.
 const NAME: usize = 64;
@@ -119,7 +120,7 @@ pub(super) async fn check_integrity(door: Door<Own>, body: Result<Body<CheckInte
     let have: Arc<[Named]> = have.into();
     let named = Arc::clone(&have);
     let found = door.read("check_integrity", move |tx, access| integrity::compare(tx, access, &named)).await?;
-    let cursor = door.state().vault.seal_cursor(&door.cursor_scope(super::ACT, ""), &found.pull.to_bytes());
+    let cursor = door.state().vault.seal_cursor(&door.cursor_scope(PULL, ""), &found.pull.to_bytes());
     Ok(Reply::ok(&IntegrityReport::of(&have, found, cursor)))
 }
 
