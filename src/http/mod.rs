@@ -60,7 +60,7 @@ pub use listing::{Listing, NoFilter, PageQuery, whole_list};
 pub use merge_patch::{Patch, Patchable};
 pub use methods::Methods;
 pub use operations::Operations;
-pub use packed::PackedBody;
+pub use packed::{Packed, PackedBody};
 pub use path::{PathOf, PatientRef};
 pub use precondition::{EntityTag, Preconditions};
 pub use problem::Problem;

@@ -18,6 +18,12 @@ use crate::vault::apart;
 /// The bytes that are unpacked at once.
 const PIECE: usize = 16 * 1024;
 
+/// A large body.
+pub trait Packed: DeserializeOwned + 'static {
+    /// The pointer below which words stand that were written offline.
+    const WORDS: &'static str;
+}
+
 /// A JSON body as a `T`, like a [`super::Body`], of at most `MOST` bytes whatever the limit of other bodies. It may come
 /// as `Content-Encoding: gzip`; `MOST` then bounds what it unpacks to.
 pub struct PackedBody<T, const MOST: usize>(T);
@@ -35,7 +41,7 @@ impl<T, const MOST: usize> fmt::Debug for PackedBody<T, MOST> {
     }
 }
 
-impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for PackedBody<T, MOST> {
+impl<T: Packed, const MOST: usize> FromRequest for PackedBody<T, MOST> {
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
@@ -51,12 +57,23 @@ impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for PackedBod
             let (packed, limit) = checked?;
             let raw = body::read(payload, limit).await?;
             if !packed {
-                return Ok(Self(body::parsed(&mend_surrogates(&raw), &request)?));
+                return Ok(Self(read(&raw, &request)?));
             }
             // A few bytes may unpack to as much as is taken at all.
             let unpacked = apart(MOST, move || unpack(MultiGzDecoder::new(raw.as_ref()), limit)).await??;
-            Ok(Self(body::parsed(&mend_surrogates(&unpacked), &request)?))
+            Ok(Self(read(&unpacked, &request)?))
         })
+    }
+}
+
+/// Parses a body. What is wrong with the spelling of words that were written offline is mended: nobody is there to mend
+/// it, and they would stay on the phone.
+fn read<T: Packed>(bytes: &[u8], request: &HttpRequest) -> Result<T> {
+    match body::parsed(bytes, request) {
+        Err(Error::Unreadable(fault)) if fault.pointer.starts_with(T::WORDS) => {
+            body::parsed(&mend_surrogates(bytes), request)
+        }
+        parsed => parsed,
     }
 }
 

@@ -66,6 +66,8 @@ interface SyncState {
   asking?: boolean;
   /** Tombstones that no pull from the start brings: the pull of this round begins with them. */
   gone?: Entry[];
+  /** Where the pull of this round begins. */
+  start?: string;
 }
 
 const entryOf = ({ _deleted, lost, ...rest }: Replicated): Entry => ({ ...rest, deleted: _deleted });
@@ -120,7 +122,7 @@ export function replicateEntries({ collection, api, patient, clash, hold, retryT
   async function dance(state: SyncState): Promise<void> {
     const all = await getChangedDocumentsSince(collection.storageInstance, Number.MAX_SAFE_INTEGER);
     const copies = all.documents.map((one) => entryOf(one as unknown as Replicated)).filter((one) => one.version > 0);
-    const { epoch, lost, unknown, gone } = await compare(api, state.epoch ?? "", copies);
+    const { epoch, lost, unknown, gone, start } = await compare(api, state.epoch ?? "", copies);
     const round = state.round + 1;
     const tombstones = copies.filter((one) => one.deleted && lost.has(one.id) && !unknown.has(one.id));
     const deletions = await Promise.all(tombstones.map((one) => mutation(patient, one, [], clash)));
@@ -129,7 +131,7 @@ export function replicateEntries({ collection, api, patient, clash, hold, retryT
     answered.clear();
     const found = await collection.findByIds([...lost]).exec();
     for (const document of found.values()) await document.incrementalPatch({ lost: round });
-    await save({ epoch, round, gone: [...gone].map(([id, version]) => ({ id, version, deleted: true })) });
+    await save({ epoch, round, start, gone: [...gone].map(([id, version]) => ({ id, version, deleted: true })) });
     stream$.next("RESYNC");
   }
 
@@ -137,8 +139,9 @@ export function replicateEntries({ collection, api, patient, clash, hold, retryT
     inEpoch(async (before) => {
       await sendFrozen(before);
       const state = await load();
-      let cursor = checkpoint?.round === state.round ? checkpoint.cursor : undefined;
-      const documents = cursor === undefined ? (state.gone ?? []).map(documentOf) : [];
+      const begins = checkpoint?.round !== state.round;
+      let cursor = begins ? state.start : checkpoint.cursor;
+      const documents = begins ? (state.gone ?? []).map(documentOf) : [];
       for (;;) {
         const page = await pull(api, cursor);
         // Copies of another epoch must be compared before anything is pulled over them.

@@ -195,18 +195,21 @@ export interface Compared {
   lost: Set<string>;
   /** Of these the server has never heard. */
   unknown: Set<string>;
-  /** Copies of what was deleted, at the version of the deletion: no first pull brings a tombstone. */
+  /** Copies of what was deleted, at the version of the deletion: no pull of everything brings a tombstone. */
   gone: Map<string, number>;
+  /** Where the pull of everything begins, so that it misses no deletion since. */
+  start: string;
 }
 
 /** Asks before pulling: a pull would replace clean copies of which the server has lost the newer version. */
 export async function compare(api: Api, epoch: string, copies: Entry[]): Promise<Compared> {
-  const found: Compared = { epoch, lost: new Set(), unknown: new Set(), gone: new Map() };
+  const found: Compared = { epoch, lost: new Set(), unknown: new Set(), gone: new Map(), start: "" };
   for (let at = 0; at === 0 || at < copies.length; at += 5000) {
     const have = copies.slice(at, at + 5000).map(({ id, version, deleted }) => ({ kind: "entry", id, version, deleted }));
     const asked = await api.POST("/v1/patients/{patient_id}/integrity", { params: me, body: { epoch, have } });
     const report = body(asked);
     found.epoch = report.epoch;
+    found.start ||= report.cursor;
     for (const { id, state, version, deleted } of report.differ) {
       if (state === "unknown") found.unknown.add(id);
       if (["ahead", "diverged", "unknown"].includes(state) || (state === "deleted" && !deleted)) found.lost.add(id);

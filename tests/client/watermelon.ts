@@ -49,6 +49,8 @@ interface SyncState {
   asking?: boolean;
   /** The cursors of the last pages, by what WatermelonDB stores with their records in one transaction. */
   cursors: [timestamp: number, cursor: string][];
+  /** Where the pull after a 410 begins. */
+  start?: string;
 }
 
 const dirty = (raw: RawRecord) => raw._status !== "synced";
@@ -130,7 +132,7 @@ export async function synchronizeEntries({ database, api, patient, clash, reject
   async function dance(state: SyncState): Promise<void> {
     const all = await records();
     const copies = all.map((record) => entryOf(record._raw as Raw)).filter((one) => one.version > 0);
-    const { epoch, lost, unknown, gone } = await compare(api, state.epoch ?? "", copies);
+    const { epoch, lost, unknown, gone, start } = await compare(api, state.epoch ?? "", copies);
     await database.write(async () => {
       const marks = all.flatMap((record) => {
         const entry = entryOf(record._raw as Raw);
@@ -144,7 +146,7 @@ export async function synchronizeEntries({ database, api, patient, clash, reject
       await database.batch(marks);
     });
     // The batch is thawed: what it held is still in the records.
-    await save({ epoch, cursors: [] });
+    await save({ epoch, cursors: [], start });
   }
 
   /** Does `work`; a 410 on the way is answered first, and one that was left unanswered before. */
@@ -165,7 +167,7 @@ export async function synchronizeEntries({ database, api, patient, clash, reject
     inEpoch(async (before) => {
       await sendFrozen(before);
       let state = await load();
-      let cursor = state.cursors.find(([timestamp]) => timestamp === lastPulledAt)?.[1];
+      let cursor = state.cursors.find(([timestamp]) => timestamp === lastPulledAt)?.[1] ?? state.start;
       const newest = new Map<string, Entry>();
       for (;;) {
         const page = await pull(api, cursor);

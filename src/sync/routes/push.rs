@@ -11,7 +11,7 @@ use crate::care::door::Own;
 use crate::exercises::draft::DistressFields;
 use crate::http::document::WriteErrors;
 use crate::http::problem::ProblemField;
-use crate::http::{HourlyLimit, PackedBody, PatientRef, Problem, Reply};
+use crate::http::{HourlyLimit, Packed, PackedBody, PatientRef, Problem, Reply};
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, limits};
@@ -293,6 +293,10 @@ pub(super) async fn push_mutations(
 
 /// The body of a push.
 type Batch = PackedBody<PushMutations, { limits::MUTATIONS_BYTES }>;
+
+impl Packed for PushMutations {
+    const WORDS: &'static str = "/mutations/";
+}
 
 impl PushMutations {
     fn bounded(self) -> Result<Self> {

@@ -1,0 +1,119 @@
+//! The sections of a thing on the reference phone: what the person changed, over what the server has.
+
+use serde_json::{Map, Value, json};
+
+use super::Thing;
+
+/// The sections of a kind whose content the person writes. Other kinds are changed by decisions.
+pub fn sections_of(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "entry" => &["header", "text", "mood", "tags", "attachments"],
+        "exercise_response" => &["header", "answers", "distress"],
+        _ => &[],
+    }
+}
+
+/// Sections that hold words: they bring a deleted thing back.
+pub const WORDS: [&str; 4] = ["text", "mood", "answers", "distress"];
+/// Members of a header that the server makes.
+const SERVERS: [&str; 2] = ["clock_suspect", "copy_of"];
+
+pub fn sections_in(kind: &str, item: &Value) -> Map<String, Value> {
+    let section = |name: &&str| Some(((*name).to_owned(), item.get(*name)?.clone()));
+    sections_of(kind).iter().filter_map(section).collect()
+}
+
+/// What a thing is after a mutation that was stored exactly as it was sent.
+pub fn applied(thing: &Thing, sent: &Value, result: &Value) -> Value {
+    let mut new = thing.base.as_object().cloned().unwrap_or_default();
+    if sent["op"] == "delete" {
+        new = Map::from_iter([("deleted".to_owned(), json!(true))]);
+    }
+    for name in sections_of(&thing.kind).iter().filter(|name| sent.get(**name).is_some()) {
+        set(&mut new, name, known(thing, sent, name));
+    }
+    let same = [("kind", &sent["kind"]), ("id", &sent["id"]), ("version", &result["version"])];
+    new.extend(same.map(|(name, value)| (name.to_owned(), value.clone())));
+    Value::Object(new)
+}
+
+/// A section as the server had it from this phone: as it was sent, or as it was before.
+pub fn known(thing: &Thing, sent: &Value, name: &str) -> Option<Value> {
+    let base = thing.base.get(name).cloned();
+    match sent.get(name) {
+        None => base,
+        Some(Value::Null) => None,
+        Some(value) if name == "header" => {
+            let mut header = base.unwrap_or(json!({}));
+            extend(&mut header, value.clone());
+            Some(header)
+        }
+        Some(value) => Some(value.clone()),
+    }
+}
+
+/// Whether the person has not changed a section since.
+pub fn same(name: &str, mine: Option<&Value>, was: Option<&Value>) -> bool {
+    let null = Value::Null;
+    match name {
+        "header" => header(mine.unwrap_or(&null), was.unwrap_or(&null)) == json!({}),
+        _ => mine == was,
+    }
+}
+
+/// What the person changed since, over what the server has; and whether both changed the same.
+pub fn overlay(name: &str, was: Option<&Value>, has: Option<&Value>, mine: Option<&Value>) -> (Value, bool) {
+    if let "tags" | "attachments" = name {
+        let of = |list: Option<&Value>| list.and_then(Value::as_array).cloned().unwrap_or_default();
+        let (was, has, mine) = (of(was), of(has), of(mine));
+        let mut both: Vec<_> = has.iter().filter(|tag| mine.contains(tag) || !was.contains(tag)).cloned().collect();
+        both.extend(mine.iter().filter(|tag| !was.contains(tag) && !has.contains(tag)).cloned());
+        return (json!(both), false);
+    }
+    if name == "text" {
+        return (mine.cloned().unwrap_or_default(), true);
+    }
+    let of = |section: Option<&Value>| section.and_then(Value::as_object).cloned().unwrap_or_default();
+    let (was, has, mine) = (of(was), of(has), of(mine));
+    let (mut both, mut clash) = (has.clone(), false);
+    for member in was.keys().chain(mine.keys()).filter(|member| was.get(*member) != mine.get(*member)) {
+        clash |= has.get(member) != was.get(member);
+        set(&mut both, member, mine.get(member).cloned());
+    }
+    (Value::Object(both), clash)
+}
+
+/// The members of a header that the person writes and that are other ones than in `base`.
+pub fn header(header: &Value, base: &Value) -> Value {
+    let own = header.as_object().into_iter().flatten();
+    let changed = own.filter(|(name, value)| !SERVERS.contains(&name.as_str()) && base.get(name) != Some(value));
+    Value::Object(changed.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+pub fn set(map: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+    match value.filter(|value| !value.is_null()) {
+        Some(value) => drop(map.insert(name.to_owned(), value)),
+        None => drop(map.remove(name)),
+    }
+}
+
+pub fn extend(value: &mut Value, more: Value) {
+    if let (Value::Object(value), Value::Object(more)) = (value, more) {
+        value.extend(more);
+    }
+}
+
+/// The members of a mutation that ends a grant.
+pub fn revocation(grant: &Value) -> Value {
+    let mut members = json!({ "op": "delete" });
+    for name in ["target", "rule", "sections", "reader"] {
+        if let Some(value) = grant.get(name) {
+            members[name] = value.clone();
+        }
+    }
+    members
+}
+
+pub fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
+}
