@@ -28,8 +28,9 @@ async fn lives(part: u64) {
             Life::begin(seed).await.live().await
         };
     }
-    // On PostgreSQL each life has a database to make, and no copy of the server comes back.
-    let seeds = asked("AFTERGLOW_SEEDS").unwrap_or(if on_postgres() { 40 } else { 200 });
+    // A life takes a second and more of a build without optimisation. On PostgreSQL each has a database to make, and no
+    // copy of the server comes back.
+    let seeds = asked("AFTERGLOW_SEEDS").unwrap_or(if on_postgres() { 4 } else { 24 });
     for seed in (0..seeds).filter(|seed| seed % PARTS == part) {
         // A failure names its seed.
         let told = Seed(seed);
@@ -70,7 +71,7 @@ async fn phones_that_write_alone_meet_no_conflict_and_nothing_stands_twice_whate
     let app = TestApp::start().await;
     let theo = app.staff(&app.admin().await, "Theo Brandt", &["care"]).await;
     let folder = tempfile::tempdir().unwrap();
-    for number in 0..asked("AFTERGLOW_PHONES").unwrap_or(40) {
+    for number in 0..asked("AFTERGLOW_PHONES").unwrap_or(20) {
         let dice = Dice::new(number + 1);
         let ann = app.patient(&theo, &format!("Ann Number{number}")).await;
         let draw = dice.clone();
