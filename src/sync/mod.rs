@@ -5,7 +5,7 @@
 //! that order, and no clock decides anything. An item of a pull is the whole present state of one thing, at one version,
 //! or a tombstone. It shows what that version covers and nothing else, so that two phones at one version hold the same:
 //! phases, local dates, and whether a prompt is due are for the phone to derive. The window of an infusion is no kind of
-//! its own: it follows from the infusions, the zones in the settings, and the hours and words in the [`bundle`]. Who got
+//! its own: it follows from the infusions, the zones in the settings, and the hours and words in the app's bundle. Who got
 //! an item and who opened it is: its receipts.
 //!
 //! A cursor belongs to an **epoch** ([`epoch`]): a history that was never interrupted. A server that was restored from a

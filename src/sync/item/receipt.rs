@@ -45,7 +45,7 @@ impl ReceiptFields {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] for an item of a kind that phones do not hold.
+    /// An error for an item of a kind that phones do not hold.
     pub fn of(row: &ReceiptRow) -> Result<Self> {
         let (entity, id) = row.item;
         let kind = Kind::of(entity).ok_or_else(|| Error::corrupt("receipts", row.id))?;
