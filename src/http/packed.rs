@@ -66,8 +66,8 @@ impl<T: Packed, const MOST: usize> FromRequest for PackedBody<T, MOST> {
     }
 }
 
-/// Parses a body. What is wrong with the spelling of words that were written offline is mended: nobody is there to mend
-/// it, and they would stay on the phone.
+/// Parses a body. Lone surrogates in words that were written offline are replaced by U+FFFD: a body that was refused for
+/// them would be sent again as it is, and keep the whole batch on the phone.
 fn read<T: Packed>(bytes: &[u8], request: &HttpRequest) -> Result<T> {
     match body::parsed(bytes, request) {
         Err(Error::Unreadable(fault)) if fault.pointer.starts_with(T::WORDS) => {

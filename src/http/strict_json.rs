@@ -32,8 +32,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
         .map_err(|error| unreadable(place.take().unwrap_or_default(), cause(&error, bytes)))
 }
 
-/// Returns the text with U+FFFD in the place of each escaped half of a surrogate pair. An app that cuts a text by UTF-16
-/// units leaves such halves, and its words are not to be refused for that.
+/// Replaces each escaped lone surrogate by U+FFFD. An app that cuts a text by UTF-16 code units leaves such halves of
+/// pairs.
 pub(super) fn mend_surrogates(bytes: &[u8]) -> Cow<'_, [u8]> {
     let unit = |at: usize| {
         let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;

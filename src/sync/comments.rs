@@ -13,6 +13,7 @@ use crate::kernel::{Error, FieldError, Fields, Id, Result, Text};
 
 /// How phones write comments. A comment is sent again as it was sent first, so that each answer tells the same one.
 pub(super) const WRITTEN: Written = Written {
+    conflicts: &["body"],
     takes: |act| act == Act::Put,
     apply: |tx, access, _, mutation| apply(tx, access, mutation),
     at: |tx, access, id, _| find(tx, access, Kind::Comment, id),

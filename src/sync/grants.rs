@@ -17,6 +17,7 @@ use crate::sharing;
 
 /// How phones make and end grants.
 pub(super) const WRITTEN: Written = Written {
+    conflicts: &[],
     takes: |act| matches!(act, Act::Put | Act::Delete),
     apply: |tx, access, _, mutation| match mutation.act {
         Act::Delete => delete(tx, access, mutation),

@@ -18,6 +18,7 @@ use crate::kernel::{Creation, Error, FieldError, Result, Seen};
 /// How phones write infusions. What they were is known field by field, not as a whole: a mutation that is sent again is
 /// answered with the infusion as it is now, at the version that it has now.
 pub(super) const WRITTEN: Written = Written {
+    conflicts: &FIELDS,
     takes: |act| act == Act::Put,
     apply: |tx, access, _, mutation| apply(tx, access, mutation),
     at: |tx, access, id, _| find(tx, access, Kind::Infusion, id),

@@ -47,6 +47,8 @@ pub enum Done {
 /// How phones write things of a kind. Every part is needed of each kind that they write.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
+    /// The members, or members of `fields`, that can be in conflict.
+    pub conflicts: &'static [&'static str],
     /// Whether it has an act of that name.
     pub takes: fn(Act) -> bool,
     /// Does a mutation through the use cases of the kind.

@@ -15,6 +15,7 @@ use crate::kernel::{Error, Result};
 /// How phones write pauses. A pause has no history: a mutation that is sent again is answered with the pause as it is
 /// now, at the version that it has now.
 pub(super) const WRITTEN: Written = Written {
+    conflicts: &["fields"],
     takes: |act| matches!(act, Act::Put | Act::Delete),
     apply: |tx, access, _, mutation| match mutation.act {
         Act::Delete => end(tx, access, mutation),

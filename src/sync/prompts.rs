@@ -10,6 +10,7 @@ use crate::prompts::actions::{PromptAction, SnoozeOption, act};
 
 /// How phones act on prompts. A prompt has no history: an act that is sent again is answered with the prompt as it is.
 pub(super) const WRITTEN: Written = Written {
+    conflicts: &[],
     takes: |act| matches!(act, Act::Prompt(_)),
     apply: |tx, access, _, mutation| apply(tx, access, mutation),
     at: |tx, access, id, _| find(tx, access, Kind::Prompt, id),

@@ -168,10 +168,11 @@ fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutati
 /// Answers a mutation that was in conflict before: it still is, with the thing as it is now.
 fn again(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, code: Option<&'static str>) -> Result<Done> {
     let current = if code.is_some() { find(tx, access, mutation.kind, mutation.thing)? } else { None };
-    let words = [words::names::<Entries>(), words::names::<Responses>()].concat();
-    let sections = words.into_iter().filter(|name| mutation.members.contains_key(*name));
-    let sections = if code == Some("section_changed") { sections.collect() } else { Vec::new() };
-    Ok(Done::Conflict { sections, current, code })
+    let fields = mutation.members.get("fields").and_then(Value::as_object);
+    let sent = |name: &&str| mutation.members.contains_key(*name) || fields.is_some_and(|all| all.contains_key(*name));
+    let names =
+        written(mutation.kind).filter(|_| code == Some("section_changed")).map_or(&[][..], |kind| kind.conflicts);
+    Ok(Done::Conflict { sections: names.iter().copied().filter(sent).collect(), current, code })
 }
 
 /// Answers a mutation that was done before with what came of it then.

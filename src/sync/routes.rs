@@ -66,8 +66,8 @@ struct ChangePage {
 /// Pull changes
 ///
 /// What the patient's app shows offline: entries with drafts, exercise responses, comments, prompts, infusions, pauses,
-/// assignments, grants, care links, settings, receipts. Without a cursor everything comes, the settings, the plan and the newest
-/// entries first; what is deleted is left out. With a cursor what has changed since comes, deleted things as
+/// assignments, grants, care links, settings, receipts. Without a cursor everything comes, the settings, the plan and
+/// the newest entries first; what is deleted is left out. With a cursor what has changed since comes, deleted things as
 /// tombstones. A page is one snapshot. An item is the whole state of one thing: replace your copy by it, unless that has
 /// changes of its own that were not sent. 410 `resync_required` means to begin again; it never means to delete.
 #[utoipa::path(tag = "sync",

@@ -17,6 +17,7 @@ use crate::settings::{OWN_FIELDS, changed_settings, settings};
 /// How phones write settings. What they were is known field by field, not as a whole: a mutation that is sent again is
 /// answered with the settings as they are now, at the version that they have now.
 pub(super) const WRITTEN: Written = Written {
+    conflicts: &OWN_FIELDS,
     takes: |act| act == Act::Put,
     apply: |tx, access, _, mutation| apply(tx, access, mutation),
     at: |tx, access, id, _| find(tx, access, Kind::Settings, id),

@@ -63,14 +63,9 @@ impl Merges for Responses {
     }
 }
 
-/// The names of the sections that can be in conflict.
-pub(super) const fn names<T: Merges>() -> &'static [&'static str] {
-    T::WORDS
-}
-
 /// How phones write items of a kind.
 pub(super) const fn written<T: Merges>() -> Written {
-    Written { takes: |act| !matches!(act, Act::Prompt(_)), apply: apply::<T>, at: at::<T> }
+    Written { conflicts: T::WORDS, takes: |act| !matches!(act, Act::Prompt(_)), apply: apply::<T>, at: at::<T> }
 }
 
 /// The content of an item as JSON: the header, then the sections.

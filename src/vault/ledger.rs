@@ -1,6 +1,7 @@
 //! The file of the revocation ledger: outside the database, so that a restore of the database does not take it back.
 //!
-//! It holds one line for each entry: the entry, a blank, and a MAC, so that nobody without the root key writes an entry.
+//! The file holds one line for each entry: the entry, a space, and a MAC, so that only a holder of the root key can write
+//! entries.
 //! Lines are only ever appended. The MAC does not show that a line was taken away.
 //!
 //! Several processes of one machine may append to one file: each holds its lock meanwhile. Processes on several machines

@@ -127,3 +127,30 @@ async fn rule_pull_comments_go_with_their_entry_and_come_back_with_it() {
     phone.equals(&new);
     assert_eq!(ann.get(&ann.my(&format!("/entries/{id}/comments"))).send().await.ok().items().len(), 1);
 }
+
+/// Of each kind that can be in conflict, the same mutation is told the same.
+#[actix_web::test]
+async fn rule_push_a_conflict_names_the_same_sections_when_it_is_told_again() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    ann.opens(&id, &["text"], &theo).await;
+    let link = ann.care_links().await[0]["id"].clone();
+    let (comment, pause) = (new_id(&app), new_id(&app));
+    let says = |body: &str| json!({ "entry_id": id, "thread_id": link, "body": body });
+    let until = |day: &str| json!({ "fields": { "from": "2026-05-01T00:00:00Z", "until": format!("2026-05-{day}T00:00:00Z") } });
+    let day = |day: &str| json!({ "fields": { "weekly_day": day } });
+    let cases = [
+        ("comment", &comment, says("One"), says("Two"), "body"),
+        ("pause", &pause, until("03"), until("05"), "fields"),
+        ("settings", &ann.patient, day("monday"), day("friday"), "weekly_day"),
+    ];
+    for (kind, id, one, two, section) in cases {
+        let base = i64::from(kind == "settings");
+        is(&ann.pushes(&mutation(&ann, kind, id, base, one)).await, "applied");
+        let late = mutation(&ann, kind, id, base, two);
+        let first = ann.pushes(&late).await;
+        assert_eq!((&first["status"], &first["sections"]), (&json!("conflict"), &json!([section])), "{first:#}");
+        assert_eq!(ann.pushes(&late).await, first);
+    }
+}

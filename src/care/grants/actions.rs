@@ -12,7 +12,7 @@ use crate::kernel::id::{Any, Entry, Grant, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
 
-/// The most revocations with which a grant is compared. Whoever has missed more asks the person again.
+/// The maximum number of revocations with which a grant is compared. A phone that has missed more has to ask the person.
 const COMPARED: i64 = 1000;
 
 /// The grants named in one statement.

@@ -60,7 +60,8 @@ struct IntegrityReport {
     equal: usize,
     /// The named things that differ, in the order of the request.
     differ: Vec<Difference>,
-    /// Things that the app did not name, deleted ones left out, at most 5,000. The pull that goes on from `cursor` brings them.
+    /// Things that the app did not name, deleted ones left out, at most 5,000. The pull that goes on from `cursor`
+    /// brings them.
     missing: Vec<MissingThing>,
     /// Whether more things than these are missing.
     more: bool,
@@ -109,8 +110,8 @@ struct MissingThing {
 /// After a 410 `resync_required` an app asks this with everything that it holds, before it pulls. What is `ahead` or
 /// `diverged` it sends again, because a restored server has lost it; what is `unknown` it sends whole, or forgets if it
 /// is a tombstone. What is `behind` or missing comes with the pull that goes on from `cursor`, except tombstones, which
-/// are told here (`deleted`). An app that holds more
-/// things than one request may name asks several times; a thing is missing if every answer says so. Nothing is changed.
+/// are told here (`deleted`). An app that holds more things than one request may name asks several times; a thing is
+/// missing if every answer says so. Nothing is changed.
 #[utoipa::path(tag = "sync", request_body = CheckIntegrity,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id")),
     responses((status = 200, description = "The differences", body = IntegrityReport), SearchErrors))]
