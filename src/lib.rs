@@ -14,6 +14,7 @@
 //! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
 //! | [`vault`] | key folder, keyring, sealing and opening of documents, the identity that data and keys share, the file of the revocation ledger | touch the database of the data, but for that identity |
+//! | [`channels`] | the ways to a phone: push services, gateways | know a patient, a row or a rule |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | the configuration of a server, the parts that handlers share | |
 //! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due | know a slice |
@@ -23,6 +24,7 @@
 //! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
 //! | [`care`] | clinics, their members, links, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
+//! | [`devices`] | the phones of a patient, and where pushes reach them | send |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and their first rows | open the content of others |
 //! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
 //! | [`prompts`] | prompts and the patients' actions on them | plan, deliver |
@@ -107,6 +109,7 @@ pub mod kernel;
 pub mod planning;
 pub mod db;
 pub mod vault;
+pub mod channels;
 pub mod http;
 pub mod config;
 pub mod changes;
@@ -117,6 +120,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod care;
 pub mod settings;
+pub mod devices;
 pub mod onboarding;
 pub mod course;
 pub mod prompts;

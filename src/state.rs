@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::changes::Planner;
+use crate::channels::Channels;
 use crate::config::Config;
 use crate::db::Db;
 use crate::kernel::{Clock, Entropy};
@@ -24,6 +25,8 @@ pub struct State {
     pub protocols: Arc<Protocols>,
     /// The planner, which plans again after a change.
     pub planner: Arc<dyn Planner>,
+    /// The channels to devices; with none, what is due goes out by the channel that the worker was given.
+    pub channels: Arc<Channels>,
     /// The configuration of the server.
     pub config: Arc<Config>,
 }

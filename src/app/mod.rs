@@ -27,6 +27,7 @@ pub use tasks::{advance, tasks, tick};
 
 use self::mount::mount;
 use crate::care::revocations::Ledger;
+use crate::channels::Channels;
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db, FollowUp};
@@ -172,6 +173,7 @@ impl Server {
             entropy,
             planner: Arc::new(Plans(Arc::clone(&protocols))),
             protocols,
+            channels: Arc::default(),
             config: Arc::new(config),
         };
         Ok(Self {
@@ -290,6 +292,13 @@ impl Server {
         let server = HttpServer::new(move || App::new().route("/metrics", page())).workers(1);
         let server = server.listen(listener).map_err(|error| Error::Internal(Box::new(error)))?;
         Ok(server.disable_signals().run())
+    }
+
+    /// Sends what is due to the devices of patients, by these channels.
+    #[must_use]
+    pub fn with_channels(mut self, channels: Channels) -> Self {
+        self.state.channels = Arc::new(channels);
+        self
     }
 
     /// Starts the background work on the runtime of the caller.

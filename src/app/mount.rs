@@ -34,6 +34,8 @@ fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::prompts::configure_patient(config);
     crate::schedule::configure_patient(config);
     crate::settings::configure_patient(config);
+    crate::devices::configure_patient(config);
+    crate::delivery::configure_patient(config);
     crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
     crate::sharing::configure_patient(config);

@@ -46,6 +46,7 @@ use crate::http::{Operations, PatientRef, Problem};
         (name = "infusions", description = "Administrations of ketamine"),
         (name = "window", description = "The phases after an infusion"),
         (name = "prompts", description = "The questions that the app asks, and their times"),
+        (name = "devices", description = "The phones of a patient: where pushes go, and what they receive"),
         (name = "exercises", description = "Integration exercises: the library, responses of patients, assignments of therapists"),
         (name = "journal", description = "The entries of patients"),
         (name = "sync", description = "What a phone keeps, and how it learns what has changed"),

@@ -32,7 +32,7 @@ use crate::db::Tx;
 use crate::http::{ChangeResult, Command, Listing, PatientRef, Preconditions, Reply, Request, whole_list};
 use crate::idempotency::{self, Outcome};
 use crate::identity::{AccountKind, AccountPolicy as _, Caller, Directory, key_of};
-use crate::kernel::id::{Account, Patient};
+use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, FieldError, Id, Result};
 use crate::state::State;
@@ -219,6 +219,11 @@ impl<L: Policy> Door<L> {
     /// Returns the instant at which the request arrived.
     pub fn now(&self) -> Timestamp {
         self.parts.caller.now()
+    }
+
+    /// Returns the caller's session.
+    pub fn session(&self) -> Id<Session> {
+        self.parts.caller.session()
     }
 
     /// Returns the server's parts.

@@ -31,6 +31,8 @@ pub enum Entity {
     Assignment,
     /// A receipt: what the patient may know of a reader and an item.
     Receipt,
+    /// A phone or browser of the patient.
+    Device,
     /// A kind that is declared outside this crate. It never feeds the plan.
     Extension(i32),
 }
@@ -64,6 +66,7 @@ impl Entity {
             Self::Response => 9,
             Self::Assignment => 10,
             Self::Receipt => 11,
+            Self::Device => 12,
             Self::Extension(number) => number,
         }
     }
@@ -82,6 +85,7 @@ impl Entity {
             9 => Self::Response,
             10 => Self::Assignment,
             11 => Self::Receipt,
+            12 => Self::Device,
             other => Self::Extension(other),
         }
     }
@@ -102,7 +106,7 @@ impl Entity {
             | Self::Assignment => FeedsPlan::Always,
             // Most entries change no fact of the plan, and they are written most often.
             Self::Entry => FeedsPlan::Perhaps,
-            Self::Comment | Self::Receipt | Self::Extension(_) => FeedsPlan::Never,
+            Self::Comment | Self::Receipt | Self::Device | Self::Extension(_) => FeedsPlan::Never,
         }
     }
 
@@ -114,7 +118,9 @@ impl Entity {
             Self::Infusion => ReaderView::Whole,
             Self::CareLink => ReaderView::Link,
             // Of prompts a therapist sees the numbers of the last days, if the patient shares them.
-            Self::Prompt | Self::Settings | Self::Pause | Self::Receipt | Self::Extension(_) => ReaderView::Never,
+            Self::Prompt | Self::Settings | Self::Pause | Self::Receipt | Self::Device | Self::Extension(_) => {
+                ReaderView::Never
+            }
         }
     }
 }

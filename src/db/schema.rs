@@ -8,8 +8,7 @@
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the macro looks its types up by name"))]
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     settings (name) {
         name -> Text,
@@ -18,8 +17,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     accounts (id) {
         id -> Uid,
@@ -36,8 +34,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     account_heads (account_id) {
         account_id -> Uid,
@@ -48,8 +45,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     sessions (id) {
         id -> Uid,
@@ -64,8 +60,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     refresh_tokens (hash) {
         hash -> Binary,
@@ -77,8 +72,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     clinics (id) {
         id -> Uid,
@@ -89,8 +83,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     staff_members (clinic_id, account_id) {
         clinic_id -> Uid,
@@ -107,8 +100,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     invitations (id) {
         id -> Uid,
@@ -128,8 +120,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     patients (id) {
         id -> Uid,
@@ -143,8 +134,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     log_in_failures (email_key) {
         email_key -> Binary,
@@ -155,8 +145,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     patient_heads (patient_id) {
         patient_id -> Uid,
@@ -172,8 +161,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     patient_settings (patient_id) {
         patient_id -> Uid,
@@ -186,8 +174,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     care_links (id) {
         id -> Uid,
@@ -205,8 +192,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     grants (patient_id, id) {
         patient_id -> Uid,
@@ -222,8 +208,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     grant_readers (patient_id, grant_id, link_id) {
         patient_id -> Uid,
@@ -234,8 +219,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     grant_items (patient_id, item_id, grant_id) {
         patient_id -> Uid,
@@ -247,8 +231,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     infusions (patient_id, id) {
         patient_id -> Uid,
@@ -261,8 +244,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     pauses (patient_id, id) {
         patient_id -> Uid,
@@ -276,8 +258,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     prompts (patient_id, id) {
         patient_id -> Uid,
@@ -296,8 +277,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     deliveries (id) {
         id -> Uid,
@@ -313,12 +293,36 @@ diesel::table! {
         leased_by -> Nullable<Uid>,
         done_at -> Nullable<TimestampTz>,
         created_at -> TimestampTz,
+        device_id -> Nullable<Uid>,
+        sent_at -> Nullable<TimestampTz>,
+        resends -> Integer,
+        received_at -> Nullable<TimestampTz>,
     }
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
+
+    devices (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        session_id -> Uid,
+        doc -> Binary,
+        reach_key -> Nullable<Binary>,
+        version -> BigInt,
+        created_at -> TimestampTz,
+        updated_at -> TimestampTz,
+        deleted_at -> Nullable<TimestampTz>,
+        retired_at -> Nullable<TimestampTz>,
+        seen_at -> Nullable<TimestampTz>,
+        plan_at -> Nullable<TimestampTz>,
+        plan_until -> Nullable<TimestampTz>,
+        mac -> Binary,
+    }
+}
+
+diesel::table! {
+    use crate::db::types::columns::*;
 
     entries (patient_id, id) {
         patient_id -> Uid,
@@ -346,8 +350,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     revisions (patient_id, item_id, section, rev) {
         patient_id -> Uid,
@@ -360,8 +363,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     comments (patient_id, id) {
         patient_id -> Uid,
@@ -378,8 +380,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     receipts (patient_id, id) {
         patient_id -> Uid,
@@ -394,8 +395,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     changes (patient_id, seq) {
         patient_id -> Uid,
@@ -411,8 +411,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     audit_log (subject_id, seq) {
         subject_id -> Uid,
@@ -426,8 +425,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     idempotency_records (account_id, key_hash) {
         account_id -> Uid,
@@ -440,8 +438,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     installation (one) {
         one -> Integer,
@@ -453,8 +450,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     wrapped_keys (subject_id, number) {
         subject_id -> Uid,
@@ -466,8 +462,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     exercise_responses (patient_id, id) {
         patient_id -> Uid,
@@ -492,8 +487,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     assignments (patient_id, id) {
         patient_id -> Uid,
@@ -509,8 +503,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     audit_anchors (subject_id) {
         subject_id -> Uid,
@@ -521,8 +514,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     mutations (patient_id, mutation_id) {
         patient_id -> Uid,
@@ -538,8 +530,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     feed_heads (account_id) {
         account_id -> Uid,
@@ -549,8 +540,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::{TimestampTz, Uid};
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     feed (patient_id, entity, item_id, account_id) {
         account_id -> Uid,
@@ -566,8 +556,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use crate::db::types::Uid;
-    use diesel::sql_types::*;
+    use crate::db::types::columns::*;
 
     revocations (patient_id, seq) {
         patient_id -> Uid,
@@ -593,6 +582,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     infusions,
     prompts,
     deliveries,
+    devices,
     entries,
     exercise_responses,
     assignments,

@@ -21,6 +21,13 @@ use uuid::Uuid;
 use super::MultiBackend;
 use crate::kernel::Id;
 
+/// The types that the tables name.
+pub mod columns {
+    pub use diesel::sql_types::*;
+
+    pub use super::{TimestampTz, Uid};
+}
+
 /// The SQL type of an instant.
 #[derive(Debug, Clone, Copy, Default, SqlType, diesel::query_builder::QueryId)]
 #[diesel(postgres_type(oid = 1184, array_oid = 1185))]

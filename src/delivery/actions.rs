@@ -1,15 +1,14 @@
 //! One round of delivery: lease, judge, send, note.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
 
-use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 
-use super::channel::{Channel, ChannelError};
-use super::lighter;
-use super::model::{ATTEMPTS, Outgoing, Push, TEXT, Verdict, is_late, judge, remind_at, retry_at};
-use super::store::{self, Leased, Outcomes, SealedPrompt};
+use super::channel::Channel;
+use super::model::{ATTEMPTS, Outgoing, Repeat, Verdict, is_late, judge, judge_repeat, remind_at};
+use super::sending::{About, Devices};
+use super::store::{self, Leased, Left, Outcomes, SealedPrompt};
+use super::{lighter, sending};
 use crate::care::{Access, Read};
 use crate::course::{self, InfusionRow, PauseRow};
 use crate::db::Tx;
@@ -23,14 +22,10 @@ use crate::tasks::{KeyRing, keys_of};
 
 /// The deliveries of one round. With the two numbers below a round takes at most 20 seconds, less than a lease.
 const ROUND: i64 = 256;
-/// The number of sends under way at once.
-const AT_ONCE: usize = 64;
 /// The time after which a delivery is looked at again of which a fact does not open.
 const WITHHELD: SignedDuration = SignedDuration::from_hours(1);
 /// The time for which a change of an infusion may have come after its prompts became due. Later ones are late.
 const JUST_CHANGED: SignedDuration = SignedDuration::from_mins(5);
-/// The longest that a channel may take for one push.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The result of one round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,29 +51,42 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
     let held = leased.clone();
     let wary = state.vault.unreadable_rows() > 0;
-    let mut facts = state.db.read(move |tx| facts(tx, &held, wary, now)).await?;
+    let to_devices = !state.channels.is_empty();
+    let mut facts = state.db.read(move |tx| facts(tx, &held, (wary, to_devices), now)).await?;
     let felt = leased.iter().filter(|one| facts.prompts.get(&one.id).is_some_and(|sealed| sealed.dials));
     let felt = felt.filter_map(|one| Some((one.patient, keys.get(&one.patient)?.clone()?))).collect();
-    let mut prompts = HashMap::new();
+    let (mut prompts, mut abouts) = (HashMap::new(), HashMap::new());
     let mut turns = Vec::with_capacity(leased.len());
     for one in &leased {
-        let Some((verdict, prompt)) =
-            verdict(one, facts.prompts.remove(&one.id), &facts, &keys, (&state.protocols, now))
-        else {
-            turns.push((*one, (Verdict::Lapse, now)));
+        let judged = verdict(one, facts.prompts.remove(&one.id), &facts, &keys, (&state.protocols, now));
+        let Some(Judged { verdict, prompt, about }) = judged else {
+            turns.push((*one, Verdict::Lapse));
             continue;
         };
-        turns.push((*one, (verdict, prompt.expires_at)));
+        turns.push((*one, verdict));
         prompts.insert(one.id, prompt);
+        abouts.extend(about.map(|about| (one.id, about)));
     }
     lighter::judge_again(state, channel.name(), (&prompts, felt), &mut turns, now).await?;
-    let mut outcomes = send(channel, turns, now).await;
-    outcomes.reminders = outcomes.sent.iter().filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
-    let (round, name) = (DeliverySummary { sent: outcomes.sent.len(), seen: leased.len() }, channel.name());
+    let (mut outcomes, mut going) = (Outcomes::default(), Vec::new());
+    for (one, verdict) in turns {
+        let known = || Some((one, keys.get(&one.patient)?.clone()?, abouts.get(&one.id)?.clone()));
+        match (verdict, one.device) {
+            (Verdict::Send, _) => going.extend(known()),
+            (Verdict::Wait(until), None) => outcomes.again.push((one.id, until, 0)),
+            (Verdict::Lapse, None) => outcomes.lapsed.push(one.id),
+            (Verdict::Wait(until), Some(_)) => outcomes.of_device.push((one, Left::Again(until, 0))),
+            (Verdict::Lapse, Some(_)) => outcomes.of_device.push((one, Left::Lapsed)),
+        }
+    }
+    let mut outcomes = sending::send(state, channel, going, &facts.devices, outcomes, now).await;
+    let gone_out = outcomes.sent.iter().chain(outcomes.fanned_out.iter().map(|of| &of.one));
+    outcomes.reminders = gone_out.filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
+    let (round, name) = (DeliverySummary { sent: outcomes.count_sent(), seen: leased.len() }, channel.name());
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         store::insert(tx, &vault, name, &outcomes.reminders, now)?;
-        store::finish(tx, holder, &outcomes, now)
+        store::finish(tx, &vault, holder, &outcomes, now)
     });
     unit.await?;
     Ok(round)
@@ -92,26 +100,33 @@ struct Facts {
     infusions: Vec<(Id<Patient>, InfusionRow)>,
     /// Pauses of the patients who are looked at.
     pauses: Vec<(Id<Patient>, PauseRow)>,
+    /// The devices of all of them, in a process with channels to devices.
+    devices: Devices,
 }
 
 /// Reads the facts of deliveries. Infusions and pauses are in the plan already: they are looked at for late deliveries,
 /// for patients one of whose infusions has changed since the prompt became due, and for all (`wary`) since something
 /// did not open, after which a plan may have been made without it.
-fn facts(tx: &mut Tx<'_>, leased: &[Leased], wary: bool, now: Timestamp) -> Result<Facts> {
+fn facts(tx: &mut Tx<'_>, leased: &[Leased], (wary, to_devices): (bool, bool), now: Timestamp) -> Result<Facts> {
     let ids: Vec<_> = leased.iter().map(|one| one.id).collect();
     let before = |time: SignedDuration| now.saturating_sub(time).unwrap_or(now);
     let prompts: HashMap<_, _> =
         store::list_sealed(tx, &ids, (before(JUST_CHANGED), before(lighter::DIALS)))?.into_iter().collect();
     let late = |sealed: &SealedPrompt| sealed.changed || is_late(sealed.due_at, now);
-    let looked_at = |one: &&Leased| wary || prompts.get(&one.id).is_some_and(late);
-    let mut patients: Vec<_> = leased.iter().filter(looked_at).map(|one| one.patient).collect();
-    patients.sort_unstable();
-    patients.dedup();
+    let looked_at = |one: &&Leased| wary || one.device.is_some() || prompts.get(&one.id).is_some_and(late);
+    let patients = patients_of(leased.iter().filter(looked_at));
+    let devices = if to_devices { Devices::of(tx, &patients_of(leased.iter()), now)? } else { Devices::default() };
     if patients.is_empty() {
-        return Ok(Facts { prompts, infusions: Vec::new(), pauses: Vec::new() });
+        return Ok(Facts { prompts, infusions: Vec::new(), pauses: Vec::new(), devices });
     }
     let infusions = course::list_infusions_of(tx, &patients)?;
-    Ok(Facts { prompts, infusions, pauses: course::list_pauses_of(tx, &patients)? })
+    Ok(Facts { prompts, infusions, pauses: course::list_pauses_of(tx, &patients)?, devices })
+}
+
+/// Returns the patients of these deliveries, each once.
+fn patients_of<'l>(deliveries: impl Iterator<Item = &'l Leased>) -> Vec<Id<Patient>> {
+    let patients: BTreeSet<_> = deliveries.map(|one| one.patient).collect();
+    patients.into_iter().collect()
 }
 
 /// Those of `rows` that are the patient's.
@@ -124,14 +139,22 @@ fn access(keys: &KeyRing, patient: Id<Patient>, now: Timestamp) -> Option<Access
     Some(Access::<Read>::for_server(patient, Some(keys), now))
 }
 
-/// Decides about a delivery, with its prompt; `None` for one that lapses because its prompt cannot be opened.
+/// A decision about a delivery.
+struct Judged {
+    verdict: Verdict,
+    prompt: StoredPrompt,
+    /// What a push to a device needs; `None` if the settings of the patient do not open.
+    about: Option<About>,
+}
+
+/// Decides about a delivery; `None` for one that lapses because its prompt cannot be opened.
 fn verdict(
     one: &Leased,
     sealed: Option<SealedPrompt>,
     facts: &Facts,
     keys: &KeyRing,
     (protocols, now): (&Protocols, Timestamp),
-) -> Option<(Verdict, StoredPrompt)> {
+) -> Option<Judged> {
     // Without keys the patient cannot answer it either.
     let (sealed, access) = (sealed?, access(keys, one.patient, now)?);
     if one.attempts > ATTEMPTS {
@@ -139,6 +162,8 @@ fn verdict(
         return None;
     }
     let settings = sealed.open_settings(&access);
+    let at = (sealed.due_at, sealed.updated_at);
+    let about = settings.as_ref().ok().map(|settings| About::new(at, settings));
     let prompt = match sealed.open(&access) {
         Ok(prompt) => prompt,
         Err(error) => {
@@ -162,7 +187,10 @@ fn verdict(
             }
             _ => silence,
         };
-        Ok(judge(&prompt, &settings, &pauses, not_before, now))
+        Ok(match repeat(one) {
+            Some(repeat) => judge_repeat(&prompt, &settings, &pauses, not_before, (repeat, now)),
+            None => judge(&prompt, &settings, &pauses, not_before, now),
+        })
     });
     let verdict = judged.unwrap_or_else(|error| {
         // It might fall into quiet hours, a pause or the hours after an infusion.
@@ -170,7 +198,17 @@ fn verdict(
         let later = now.saturating_add(WITHHELD).unwrap_or(now);
         if later < prompt.expires_at { Verdict::Wait(later) } else { Verdict::Lapse }
     });
-    Some((verdict, prompt))
+    Some(Judged { verdict, prompt, about })
+}
+
+/// Returns what a delivery to one device is an attempt at.
+fn repeat(one: &Leased) -> Option<Repeat> {
+    one.device?;
+    Some(match one.sent_at {
+        _ if one.received => Repeat::Received,
+        Some(_) => Repeat::Resend(one.due_at),
+        None => Repeat::Retry,
+    })
 }
 
 /// Makes the reminder of a delivery that has just left, if it has one.
@@ -178,43 +216,4 @@ fn reminder(one: &Leased, prompt: &StoredPrompt, now: Timestamp) -> Option<Outgo
     let due_at = remind_at(prompt, one.ordinal, now)?;
     let Leased { patient, prompt: id, ordinal, .. } = *one;
     Some(Outgoing { patient, prompt: id, ordinal: ordinal + 1, due_at, expires_at: prompt.expires_at })
-}
-
-async fn send(channel: &dyn Channel, turns: Vec<(Leased, (Verdict, Timestamp))>, now: Timestamp) -> Outcomes {
-    let mut outcomes = Outcomes::default();
-    let mut going = Vec::new();
-    for (one, (verdict, expires_at)) in turns {
-        match verdict {
-            Verdict::Send => going.push((one, expires_at)),
-            Verdict::Wait(until) => outcomes.again.push((one.id, until, 0)),
-            Verdict::Lapse => outcomes.lapsed.push(one.id),
-        }
-    }
-    let sends: Vec<_> = going.into_iter().map(|(one, expires_at)| send_one(channel, one, expires_at).boxed()).collect();
-    let mut done = futures_util::stream::iter(sends).buffer_unordered(AT_ONCE);
-    while let Some((one, expires_at, sent)) = done.next().await {
-        match (sent, retry_at(one.attempts, expires_at, now)) {
-            (Ok(()), _) => outcomes.sent.push(one),
-            (Err(error), Some(at)) => {
-                tracing::warn!(delivery = %one.id, %error, "a delivery failed and is tried again");
-                outcomes.again.push((one.id, at, one.attempts));
-            }
-            (Err(error), None) => {
-                tracing::warn!(delivery = %one.id, %error, "a delivery is given up");
-                outcomes.lapsed.push(one.id);
-            }
-        }
-    }
-    outcomes
-}
-
-async fn send_one(
-    channel: &dyn Channel,
-    one: Leased,
-    expires_at: Timestamp,
-) -> (Leased, Timestamp, Result<(), ChannelError>) {
-    let Leased { id: delivery, patient, prompt, .. } = one;
-    let push = Push { delivery, patient, prompt, expires_at, text: TEXT };
-    let sent = tokio::time::timeout(PATIENCE, channel.send(&push)).await;
-    (one, expires_at, sent.unwrap_or(Err(ChannelError("took too long"))))
 }

@@ -43,14 +43,14 @@ pub(super) async fn judge_again(
     state: &State,
     channel: &'static str,
     (found, felt): (&HashMap<Id<Delivery>, StoredPrompt>, BTreeMap<Id<Patient>, Keys>),
-    turns: &mut [(Leased, (Verdict, Timestamp))],
+    turns: &mut [(Leased, Verdict)],
     now: Timestamp,
 ) -> Result<()> {
     let effortful = |one: &Leased, verdict: Verdict| {
         let prompt = found.get(&one.id).filter(|prompt| asks_now(prompt, verdict, now))?;
         state.protocols.rule_of(&prompt.doc.planned).filter(|rule| rule.effort == Effort::Effortful)
     };
-    let asked = turns.iter().filter(|(one, (verdict, _))| effortful(one, *verdict).is_some());
+    let asked = turns.iter().filter(|(one, verdict)| effortful(one, *verdict).is_some());
     let patients: BTreeMap<_, _> =
         asked.filter_map(|(one, _)| Some((one.patient, felt.get(&one.patient)?.clone()))).collect();
     if patients.is_empty() {
@@ -65,7 +65,7 @@ pub(super) async fn judge_again(
     });
     let dials = read.await?;
     let protocol = state.protocols.current();
-    for (one, (verdict, _)) in turns.iter_mut() {
+    for (one, verdict) in turns.iter_mut() {
         let Some((rule, dials)) = effortful(one, *verdict).zip(dials.get(&one.patient)) else { continue };
         let Some(lighter) = protocol.lighter_than(rule, *dials, now) else { continue };
         let announced = *verdict == Verdict::Send;

@@ -14,6 +14,12 @@
 //! day a lighter prompt comes in its place ([`Protocol::lighter_than`](crate::planning::Protocol::lighter_than)), and
 //! its reminder is dropped.
 //!
+//! In a process with channels to devices ([`crate::channels`]) a delivery becomes one for each device of the patient when
+//! it is leased ([`sending`]), each with an id of its own that follows from prompt, count and device. A device that
+//! acknowledges what it receives is sent again what it has not acknowledged, twice at most. A device that shows the prompt
+//! from its own plan is woken without a sentence. A process without such channels, for development and tests, sends
+//! every delivery by its one [`Channel`].
+//!
 //! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule for prompts after an
 //! outage is in [`outage`].
 //!
@@ -27,10 +33,14 @@ mod lighter;
 pub mod model;
 pub mod outage;
 pub mod outbox;
+mod routes;
+mod sending;
 pub mod store;
+mod texts;
 
 pub use actions::{DeliverySummary, deliver};
 pub use channel::{Channel, ChannelError, LogChannel, MemoryChannel};
 pub use due::MarkDue;
 pub use model::{Push, TEXT};
 pub use outbox::Deliver;
+pub use routes::configure_patient;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::kernel::Id;
-use crate::kernel::id::{Delivery, Patient, Prompt};
+use crate::kernel::id::{Delivery, Device, Patient, Prompt};
 use crate::planning::{PausePeriod, PromptKind};
 use crate::prompts::model::{DeliveryStage, StoredPrompt};
 use crate::settings::Settings;
@@ -20,6 +20,9 @@ pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
 const PUNCTUAL: SignedDuration = SignedDuration::from_mins(1);
 /// The delay after which a reminder comes from an outage and is not sent.
 const REMINDED: SignedDuration = SignedDuration::from_mins(30);
+/// The time after which a device that acknowledges is sent again what it has not acknowledged, and the most times.
+const RESEND: SignedDuration = SignedDuration::from_mins(30);
+const RESENDS: i32 = 2;
 /// The waits after the first, second … failed attempt.
 const BACKOFF: [SignedDuration; 4] = [
     SignedDuration::from_secs(5),
@@ -64,6 +67,12 @@ pub fn delivery_id(vault: &Vault, prompt: Id<Prompt>, ordinal: i32) -> Id<Delive
     Id::from_mac(&vault.mac(MacLabel::Delivery, &[prompt.uuid().as_bytes(), &ordinal.to_be_bytes()]))
 }
 
+/// Derives the id of the delivery number `ordinal` of a prompt to one device, with a key.
+pub fn device_delivery_id(vault: &Vault, prompt: Id<Prompt>, ordinal: i32, device: Id<Device>) -> Id<Delivery> {
+    let (prompt, device) = (prompt.uuid(), device.uuid());
+    Id::from_mac(&vault.mac(MacLabel::Delivery, &[prompt.as_bytes(), &ordinal.to_be_bytes(), device.as_bytes()]))
+}
+
 /// Decides about a delivery that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -73,6 +82,51 @@ pub enum Verdict {
     Wait(Timestamp),
     /// It never goes out.
     Lapse,
+}
+
+/// An attempt at a delivery to one device that was tried or sent before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It was tried, and no push service took it.
+    Retry,
+    /// It was sent, was to be sent again at the instant, and the device has not acknowledged it.
+    Resend(Timestamp),
+    /// The device has acknowledged it.
+    Received,
+}
+
+/// Decides about another attempt at the delivery of `prompt` to one device at `now`. Nothing is sent again in quiet hours,
+/// in a pause, in a session and its acute phase, once the prompt was answered, or so late that it comes from an outage;
+/// what was never sent waits for the end of quiet hours.
+pub fn judge_repeat(
+    prompt: &StoredPrompt,
+    settings: &Settings,
+    pauses: &[PausePeriod],
+    not_before: Option<Timestamp>,
+    (repeat, now): (Repeat, Timestamp),
+) -> Verdict {
+    let open = matches!(prompt.state(now), "due" | "delivered") && prompt.stage != DeliveryStage::Planned;
+    let resting = prompt.doc.planned.kind != PromptKind::Safety && pauses.iter().any(|pause| pause.contains(now));
+    let stale = match repeat {
+        Repeat::Received => true,
+        Repeat::Resend(at) => now.duration_since(at) > REMINDED,
+        Repeat::Retry => false,
+    };
+    if !open || !settings.notifications.enabled || resting || stale || not_before.is_some() {
+        return Verdict::Lapse;
+    }
+    let allowed = settings.quiet_hours.next_allowed(&settings.zone_at(now), now);
+    match repeat {
+        _ if allowed <= now => Verdict::Send,
+        Repeat::Retry if allowed < prompt.expires_at => Verdict::Wait(allowed),
+        _ => Verdict::Lapse,
+    }
+}
+
+/// Returns the instant at which what was sent at `now` is sent again unless the device acknowledges it, after it was
+/// sent again `resends` times.
+pub fn resend_at(resends: i32, expires_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    now.checked_add(RESEND).ok().filter(|at| resends < RESENDS && *at < expires_at)
 }
 
 /// Decides about the delivery of `prompt` at `now`.

@@ -1,23 +1,29 @@
 //! The outbox, and the prompts that go into it.
 
+mod outcomes;
+mod receipts;
+
 use std::collections::HashMap;
 
 use diesel::dsl::{exists, sql};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool};
+use diesel::sql_types::{BigInt, Bool};
 use diesel::sqlite::SqliteConnection;
 use jiff::Timestamp;
 use uuid::Uuid;
+
+pub use outcomes::{FannedOut, Left, Outcomes, finish};
+pub use receipts::{Receipt, receive};
 
 use super::model::{LEASE, Outgoing, delivery_id};
 use crate::care::Access;
 use crate::db::schema::{deliveries, entries, exercise_responses, infusions, patient_settings, prompts};
 use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
-use crate::kernel::id::{Any, Delivery, Patient, Prompt};
+use crate::kernel::id::{Any, Delivery, Device, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
-use crate::prompts::store::{self as prompt_rows, Mark, PromptRow};
+use crate::prompts::store::{self as prompt_rows, PromptRow};
 use crate::settings::{Settings, SettingsRow, open_settings};
 use crate::vault::Vault;
 
@@ -82,6 +88,18 @@ pub struct Leased {
     pub ordinal: i32,
     /// The number of attempts, this one included.
     pub attempts: i32,
+    /// The device that it goes to; `None` while it has not been made into one for each device.
+    pub device: Option<Id<Device>>,
+    /// The instant at which it was to leave.
+    pub due_at: Timestamp,
+    /// The instant at which it first left: it is sent again because the device did not acknowledge it.
+    pub sent_at: Option<Timestamp>,
+    /// The times that it was sent again.
+    pub resends: i32,
+    /// Whether the device has acknowledged it.
+    pub received: bool,
+    /// The instant at which its prompt expires.
+    pub expires_at: Timestamp,
 }
 
 /// A row of a leased delivery. `attempts` is counted before this attempt on SQLite, with it on PostgreSQL.
@@ -94,12 +112,20 @@ struct LeasedRow {
     ordinal: i32,
     attempts: i32,
     due_at: At,
+    device_id: Option<Id<Device>>,
+    sent_at: Option<At>,
+    resends: i32,
+    received_at: Option<At>,
+    expires_at: At,
 }
 
 impl From<LeasedRow> for Leased {
     fn from(row: LeasedRow) -> Self {
         let LeasedRow { id, patient_id: patient, prompt_id: prompt, ordinal, attempts, .. } = row;
-        Self { id, patient, prompt, ordinal, attempts }
+        let (due_at, sent_at, received) = (row.due_at.0, row.sent_at.map(|at| at.0), row.received_at.is_some());
+        let (device, resends) = (row.device_id, row.resends);
+        let expires_at = row.expires_at.0;
+        Self { id, patient, prompt, ordinal, attempts, device, due_at, sent_at, resends, received, expires_at }
     }
 }
 
@@ -168,7 +194,8 @@ fn lease_at_once(
         ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED) \
         UPDATE deliveries SET state = 'leased', lease_until = $3, leased_by = $4, attempts = attempts + 1 \
         WHERE id IN (SELECT id FROM waiting UNION ALL SELECT id FROM lost LIMIT $2) \
-        RETURNING id, patient_id, prompt_id, ordinal, attempts, due_at";
+        RETURNING id, patient_id, prompt_id, ordinal, attempts, due_at, device_id, sent_at, resends, \
+        received_at, expires_at";
     Ok(diesel::sql_query(SQL)
         .bind::<TimestampTz, _>(At(now))
         .bind::<BigInt, _>(most)
@@ -190,6 +217,7 @@ pub fn claim(
     let delivered = deliveries::table
         .filter(deliveries::patient_id.eq(prompts::patient_id))
         .filter(deliveries::prompt_id.eq(prompts::id))
+        .filter(deliveries::device_id.is_null())
         .count()
         .single_value();
     let due = prompts::table
@@ -223,6 +251,7 @@ pub fn outgoing<A>(tx: &mut Tx<'_>, access: &Access<A>, waiting: Vec<PromptRow>)
     let counts: Vec<(Id<Prompt>, i64)> = deliveries::table
         .filter(deliveries::patient_id.eq(patient))
         .filter(deliveries::prompt_id.eq_any(waiting.iter().map(|row| row.id)))
+        .filter(deliveries::device_id.is_null())
         .group_by(deliveries::prompt_id)
         .select((deliveries::prompt_id, diesel::dsl::count_star()))
         .load(tx.conn())?;
@@ -244,6 +273,8 @@ pub struct SealedPrompt {
     pub changed: bool,
     /// Whether the patient has set a dial lately.
     pub dials: bool,
+    /// The instant of the last change of its prompt.
+    pub updated_at: Timestamp,
     prompt: PromptRow,
     settings: Option<SettingsRow>,
 }
@@ -281,74 +312,19 @@ pub fn list_sealed(
         .filter(exercise_responses::distress.is_not_null());
     let dials = exists(written).or(exists(worked));
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
-    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, (bool, bool))> = deliveries::table
+    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, (bool, bool, At))> = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
         .filter(deliveries::id.eq_any(ids))
-        .select((deliveries::id, PromptRow::as_select(), Option::<SettingsRow>::as_select(), (changed, dials)))
+        .select((
+            deliveries::id,
+            PromptRow::as_select(),
+            Option::<SettingsRow>::as_select(),
+            (changed, dials, prompts::updated_at),
+        ))
         .load(tx.conn())?;
-    let sealed = |(id, prompt, settings, (changed, dials)): (_, PromptRow, _, _)| {
-        (id, SealedPrompt { due_at: prompt.due_at.0, changed, dials, prompt, settings })
+    let sealed = |(id, prompt, settings, (changed, dials, updated_at)): (_, PromptRow, _, (_, _, At))| {
+        (id, SealedPrompt { due_at: prompt.due_at.0, changed, dials, updated_at: updated_at.0, prompt, settings })
     };
     Ok(rows.into_iter().map(sealed).collect())
-}
-
-/// The results of the deliveries that a worker held.
-#[derive(Clone, Debug, Default)]
-pub struct Outcomes {
-    /// The deliveries that have left.
-    pub sent: Vec<Leased>,
-    /// The prompts that remind of them.
-    pub reminders: Vec<Outgoing>,
-    /// The deliveries that lapse.
-    pub lapsed: Vec<Id<Delivery>>,
-    /// The deliveries to try again, with the instant and the number of attempts so far.
-    pub again: Vec<(Id<Delivery>, Timestamp, i32)>,
-}
-
-/// Notes in one statement that deliveries and their prompts have left. Returns `false` when the database is not
-/// PostgreSQL.
-fn sent_at_once(tx: &mut Tx<'_>, outcomes: &Outcomes, now: Timestamp) -> Result<bool> {
-    let AnyConnection::Pg(conn) = tx.conn() else { return Ok(false) };
-    let ids: Vec<_> = outcomes.sent.iter().map(|one| one.id).collect();
-    diesel::sql_query(
-        "WITH done AS (UPDATE deliveries SET state = 'sent', done_at = $1, lease_until = NULL, leased_by = NULL \
-         WHERE id = ANY($2) RETURNING patient_id, prompt_id) \
-         UPDATE prompts SET stage = 2, delivered_at = $1 FROM done \
-         WHERE prompts.patient_id = done.patient_id AND prompts.id = done.prompt_id AND stage = 1",
-    )
-    .bind::<TimestampTz, _>(At(now))
-    .bind::<Array<Uid>, _>(ids)
-    .execute(conn)?;
-    Ok(true)
-}
-
-/// Notes the outcomes of deliveries, and that their prompts have left. A delivery that has left stays so even if its
-/// lease has run out; other outcomes are noted only by the holder of the lease.
-pub fn finish(tx: &mut Tx<'_>, holder: Uuid, outcomes: &Outcomes, now: Timestamp) -> Result<()> {
-    let free = (deliveries::lease_until.eq(None::<At>), deliveries::leased_by.eq(None::<Id<Any>>));
-    let held = || deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder)));
-    if !outcomes.sent.is_empty() && !sent_at_once(tx, outcomes, now)? {
-        diesel::update(deliveries::table.filter(deliveries::id.eq_any(outcomes.sent.iter().map(|one| one.id))))
-            .set((deliveries::state.eq("sent"), deliveries::done_at.eq(Some(At(now))), free))
-            .execute(tx.conn())?;
-        let prompts: Vec<_> = outcomes.sent.iter().map(|one| (one.patient, one.prompt)).collect();
-        prompt_rows::mark(tx, &prompts, Mark::Delivered, now)?;
-    }
-    if !outcomes.lapsed.is_empty() {
-        diesel::update(deliveries::table.filter(deliveries::id.eq_any(&outcomes.lapsed)).filter(held()))
-            .set((deliveries::state.eq("lapsed"), deliveries::done_at.eq(Some(At(now))), free))
-            .execute(tx.conn())?;
-    }
-    for (id, due_at, attempts) in &outcomes.again {
-        diesel::update(deliveries::table.filter(deliveries::id.eq(id)).filter(held()))
-            .set((
-                deliveries::state.eq("waiting"),
-                deliveries::due_at.eq(At(*due_at)),
-                deliveries::attempts.eq(*attempts),
-                free,
-            ))
-            .execute(tx.conn())?;
-    }
-    Ok(())
 }

@@ -56,6 +56,7 @@ pub fn visible<A>(
             | Entity::Pause
             | Entity::CareLink
             | Entity::Receipt
+            | Entity::Device
             | Entity::Extension(_) => Visible::new(),
         });
     }

@@ -328,3 +328,15 @@ pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
     let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
     store::mark_revoked(tx, session, Ending::Wanted, live.now())
 }
+
+/// Ends another session of the caller's, for good. One that is over already stays as it is.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn end_session(tx: &mut Tx<'_>, account: Id<Account>, id: Id<Session>, now: Timestamp) -> Result<()> {
+    match store::hold_session(tx, id)?.filter(|session| session.account_id == account) {
+        Some(session) => store::mark_revoked(tx, session, Ending::Wanted, now),
+        None => Ok(()),
+    }
+}

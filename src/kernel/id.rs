@@ -42,6 +42,8 @@ kinds! {
     Prompt,
     /// One notification that leaves the server.
     Delivery,
+    /// A phone or browser of a patient.
+    Device,
     /// A journal entry.
     Entry,
     /// A therapist's comment on an entry, or the patient's reply.

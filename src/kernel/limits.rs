@@ -61,6 +61,8 @@ pub const INVITATIONS: SetLimit = SetLimit::new("invitations", 5000);
 pub const CLINIC_MEMBERS: SetLimit = SetLimit::new("clinic_members", 1000);
 /// Live sessions of an account. Another log-in ends the oldest.
 pub const SESSIONS: SetLimit = SetLimit::new("sessions", 100);
+/// Devices of a patient that were not removed.
+pub const DEVICES: SetLimit = SetLimit::new("devices", 20);
 /// Open streams of an account in a process. Another one ends the oldest.
 pub const STREAMS: SetLimit = SetLimit::new("streams", 20);
 /// Idempotency keys that are remembered for an account; the oldest are forgotten first.

@@ -260,6 +260,7 @@ fn contents_of(
         | Entity::Pause
         | Entity::CareLink
         | Entity::Receipt
+        | Entity::Device
         | Entity::Extension(_) => Vec::new(),
     })
 }

@@ -67,7 +67,8 @@ impl Kind {
             Entity::Response => Self::ExerciseResponse,
             Entity::Comment => Self::Comment,
             Entity::Receipt => Self::Receipt,
-            Entity::Extension(_) => return None,
+            // A device asks for its own row.
+            Entity::Device | Entity::Extension(_) => return None,
         })
     }
 

@@ -90,6 +90,8 @@ labels! {
     Stream stream "stream",
     /// An entry of the revocation ledger.
     Ledger ledger "ledger",
+    /// The look-up of a device by its push address.
+    Reach reach "reach",
 }
 
 /// The keys of the server itself.

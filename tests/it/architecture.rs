@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "planning",
     "db",
     "vault",
+    "channels",
     "http",
     "config",
     "changes",
@@ -25,6 +26,7 @@ const ORDER: &[&str] = &[
     "identity",
     "care",
     "settings",
+    "devices",
     "onboarding",
     "course",
     "safety",
@@ -52,7 +54,8 @@ const ORDER: &[&str] = &[
 const FORWARD: &[(&str, &str, &str)] = &[];
 
 /// What is no slice: its files are of no kind, and stand in import order as whatever else.
-const PLATFORM: &[&str] = &["kernel", "db", "vault", "http", "config", "state", "jobs", "app", "demo", "cli"];
+const PLATFORM: &[&str] =
+    &["kernel", "db", "vault", "channels", "http", "config", "state", "jobs", "app", "demo", "cli"];
 
 /// The kind of the files of slices whose name does not say it. A place that ends with `/` is a folder.
 const KINDS: &[(&str, &str)] = &[
@@ -84,6 +87,8 @@ const KINDS: &[(&str, &str)] = &[
     ("delivery/lighter.rs", "actions"),
     ("delivery/outage.rs", "model"),
     ("delivery/outbox.rs", "actions"),
+    ("delivery/sending.rs", "actions"),
+    ("delivery/texts.rs", "model"),
     ("exercises/answers.rs", "model"),
     ("exercises/catalogue.rs", "model"),
     ("exercises/cautions.rs", "actions"),

@@ -52,6 +52,7 @@ const HASHES: &[(&str, &str)] = &[
     ("idempotency_records", "key_hash"),
     ("idempotency_records", "fingerprint"),
     ("mutations", "fingerprint"),
+    ("devices", "reach_key"),
 ];
 
 /// The columns that hold sealed values.
@@ -62,6 +63,7 @@ pub const SEALED: &[(&str, &str)] = &[
     ("invitations", "doc"),
     ("patient_settings", "doc"),
     ("patient_settings", "cautions"),
+    ("devices", "doc"),
     ("grants", "doc"),
     ("infusions", "doc"),
     ("pauses", "doc"),

@@ -43,6 +43,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("patients", Reason("one for each account")),
     ("patient_heads", Reason("one for each patient")),
     ("patient_settings", Limits(&["zone_changes"])),
+    ("devices", Quota("text_bytes_of_patient", &["devices"])),
     ("care_links", Limits(&["live_care_links"])),
     ("grants", Quota("text_bytes_of_patient", &["live_grants", "grants_by_rule"])),
     ("grant_readers", Limits(&["live_grants", "live_care_links"])),
@@ -191,6 +192,14 @@ async fn a_full_set_refuses_by_name_and_stores_nothing() {
     assert_eq!(count(&mut sql, "pauses"), 200);
     sql.run("DELETE FROM pauses");
     put_pause(&ann).await.created();
+
+    let device = crate::support::requests::devices::phone("a-token");
+    let put_device = async || ann.put(&ann.my(&format!("/devices/{}", new_id(&app))), device.clone()).send().await;
+    for _ in 0..20 {
+        put_device().await.created();
+    }
+    refused_by(put_device().await, "devices");
+    assert_eq!(count(&mut sql, "devices"), 20);
 
     let infusion = completed(app.now() - SignedDuration::from_hours(24 * 30));
     let put_infusion =

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
 use afterglow::app::{ExtraRoutes, Server, openapi};
+use afterglow::channels::Channels;
 use afterglow::config::Config;
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
@@ -43,11 +44,12 @@ pub fn fixture() -> Protocol {
 struct With {
     guest: Option<Arc<dyn ExtraRoutes>>,
     protocols: Protocols,
+    channels: Option<Channels>,
 }
 
 impl Default for With {
     fn default() -> Self {
-        Self { guest: None, protocols: Protocols::shipped() }
+        Self { guest: None, protocols: Protocols::shipped(), channels: None }
     }
 }
 
@@ -66,6 +68,13 @@ impl TestApp {
     pub async fn start_on_fixture() -> Arc<Self> {
         let clock = Clock::manual(START.parse().unwrap());
         let with = With { protocols: Protocols::new(fixture(), []), ..With::default() };
+        Self::serve(with, Database::fresh(), clock, Some(Memory::new().unwrap()), |_| {}).await
+    }
+
+    /// Sending to the devices of patients by these channels.
+    pub async fn start_with_channels(channels: Channels) -> Arc<Self> {
+        let with = With { channels: Some(channels), ..With::default() };
+        let clock = Clock::manual(START.parse().unwrap());
         Self::serve(with, Database::fresh(), clock, Some(Memory::new().unwrap()), |_| {}).await
     }
 
@@ -108,7 +117,7 @@ impl TestApp {
         keyring: Option<Memory>,
         change: impl FnOnce(&mut Config),
     ) -> Arc<Self> {
-        let With { guest, protocols } = with;
+        let With { guest, protocols, channels } = with;
         let mut config = Config::in_folder(database.folder.path().join("data"));
         config.database = database.backend.clone();
         if let Some(keyring) = &keyring {
@@ -123,6 +132,7 @@ impl TestApp {
         config.passphrase_cost = (8, 1, 1);
         change(&mut config);
         let server = Server::open_with(protocols, config, clock.clone(), Entropy::System).await.unwrap();
+        let server = server.with_channels(channels.unwrap_or_default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (give, take) = tokio::sync::oneshot::channel();

@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use afterglow::care::store::Member;
-use afterglow::db::schema::{clinics, patient_heads, staff_members};
+use afterglow::db::schema::{clinics, deliveries, patient_heads, staff_members};
 use afterglow::db::{At, Stored, columns};
 use afterglow::kernel::Id;
-use afterglow::kernel::id::{Account, Clinic, Patient};
+use afterglow::kernel::id::{Account, Clinic, Delivery, Device, Patient, Prompt};
 use afterglow::vault::{Purpose, SealContext};
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
@@ -70,7 +70,7 @@ pub struct World {
 }
 
 /// What requests can change, by how it is found in their addresses: each is read by [`World::part`].
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "/overrides",
     "/care-links",
     "/entries",
@@ -79,6 +79,7 @@ const PARTS: [&str; 13] = [
     "/pauses",
     "/prompts",
     "/clinics",
+    "/devices",
     "/exercise-responses",
     "/assignments",
     "/cautions",
@@ -87,7 +88,7 @@ const PARTS: [&str; 13] = [
 ];
 
 /// What changes nothing of a patient's: sessions, the set-up, a preview, a comparison.
-const ELSEWHERE: [&str; 4] = ["/v1/auth", "/v1/setup", "/v1/protocols", "/integrity"];
+const ELSEWHERE: [&str; 5] = ["/v1/auth", "/v1/setup", "/v1/protocols", "/integrity", "/deliveries"];
 
 impl World {
     pub async fn open() -> Self {
@@ -237,6 +238,33 @@ impl World {
         let found = ids.into_iter().find(|id| !taken.contains(id)).expect("a prompt is left");
         taken.insert(found.clone());
         found
+    }
+
+    /// A push that has left to a device of Ann's. This server has no channels to devices: the row is made here.
+    pub(super) async fn delivery(&self) -> String {
+        let (patient, prompt): (Id<Patient>, Id<Prompt>) =
+            (self.ann().patient.parse().unwrap(), self.prompt.parse().unwrap());
+        let (id, device): (Id<Delivery>, Id<Device>) =
+            (new_id(&self.app).parse().unwrap(), new_id(&self.app).parse().unwrap());
+        let now = At(self.app.now());
+        let unit = move |tx: &mut afterglow::db::Tx<'_>| {
+            let whose =
+                (deliveries::patient_id.eq(patient), deliveries::prompt_id.eq(prompt), deliveries::ordinal.eq(0));
+            let state = (deliveries::channel.eq("fcm"), deliveries::state.eq("sent"), deliveries::attempts.eq(1));
+            let times = (deliveries::due_at.eq(now), deliveries::expires_at.eq(now), deliveries::created_at.eq(now));
+            let row = (
+                deliveries::id.eq(id),
+                whose,
+                state,
+                times,
+                deliveries::device_id.eq(device),
+                deliveries::resends.eq(0),
+            );
+            diesel::insert_into(deliveries::table).values(row).execute(tx.conn())?;
+            Ok(())
+        };
+        self.app.server.state.db.write(unit).await.unwrap();
+        id.to_string()
     }
 
     /// Everything that requests about Ann and her clinic can change, as the people concerned read it.

@@ -1,6 +1,7 @@
 //! A request for each operation of the document, one file a slice.
 
 mod care;
+pub mod devices;
 mod exercises;
 mod grants;
 mod identity;
@@ -162,6 +163,9 @@ impl Asker<'_> {
             return Some(ask);
         }
         if let Some(ask) = sync::ask(self, operation).await {
+            return Some(ask);
+        }
+        if let Some(ask) = devices::ask(self, operation).await {
             return Some(ask);
         }
         if let Some(ask) = identity::ask(self, operation).await {

@@ -1,0 +1,138 @@
+//! Addresses, notices, and the interface of a channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::kernel::Id;
+use crate::kernel::id::{Delivery, Prompt};
+
+/// Where a device is reached. It is a secret: its `Debug` shows the channel alone.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A registration token of Firebase Cloud Messaging.
+    Fcm {
+        /// The token.
+        token: String,
+    },
+    /// A device token of the Apple Push Notification service.
+    Apns {
+        /// The token, in hexadecimal digits.
+        token: String,
+        /// Whether it is one of the sandbox.
+        sandbox: bool,
+    },
+    /// A Web Push subscription.
+    WebPush {
+        /// Its endpoint.
+        endpoint: String,
+        /// Its public key, base64url.
+        p256dh: String,
+        /// Its secret, base64url.
+        auth: String,
+    },
+    /// The name by which a clinic's gateway knows the device.
+    Webhook {
+        /// The name.
+        token: String,
+    },
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Address({})", self.channel())
+    }
+}
+
+impl Address {
+    /// Finds what is wrong with it: the part, and a sentence for the person who sent it.
+    pub fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let visible = |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        match self {
+            Self::Fcm { token } | Self::Webhook { token } => {
+                (!visible(token, 4096)).then_some(("address", "must have 1 to 4096 visible characters of ASCII"))
+            }
+            Self::Apns { token, .. } => {
+                let right = (32..=200).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_hexdigit());
+                (!right).then_some(("address", "must have 32 to 200 hexadecimal digits"))
+            }
+            Self::WebPush { endpoint, p256dh, auth } => {
+                let url = url::Url::parse(endpoint).ok().filter(|url| url.scheme() == "https" && url.has_host());
+                if !visible(endpoint, 2048) || url.is_none() {
+                    return Some(("address", "must be the https endpoint of a subscription, at most 2048 characters"));
+                }
+                let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).unwrap_or_default();
+                let point = bytes(p256dh);
+                if point.len() != 65 || point.first() != Some(&4) {
+                    return Some(("p256dh", "must be an uncompressed point of P-256, base64url"));
+                }
+                (bytes(auth).len() != 16).then_some(("auth", "must be 16 bytes, base64url"))
+            }
+        }
+    }
+
+    /// Returns the name of its channel.
+    pub const fn channel(&self) -> &'static str {
+        match self {
+            Self::Fcm { .. } => "fcm",
+            Self::Apns { .. } => "apns",
+            Self::WebPush { .. } => "web_push",
+            Self::Webhook { .. } => "webhook",
+        }
+    }
+}
+
+/// What is sent: opaque ids and one neutral sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The delivery, the same for every attempt.
+    pub delivery: Id<Delivery>,
+    /// The prompt: the id of the notification, by which a repeated one takes the place of the first.
+    pub prompt: Id<Prompt>,
+    /// The sentence; `None` for a silent push.
+    pub text: Option<&'static str>,
+    /// The instant after which it is of no use.
+    pub expires_at: Timestamp,
+}
+
+/// The reason why a push did not leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The address is dead: the device is retired.
+    Gone,
+    /// It may work later.
+    Later {
+        /// The time to wait that the service asked for.
+        after: Option<Duration>,
+        /// The reason, without an address.
+        reason: &'static str,
+    },
+    /// The service refuses this push or the server's credentials: trying again does not help.
+    Refused {
+        /// The reason, without an address.
+        reason: &'static str,
+    },
+}
+
+/// A way to a phone. The same push may be sent twice, with the same delivery id.
+pub trait Channel: Send + Sync {
+    /// Returns its name, as [`Address::channel`] has it.
+    fn name(&self) -> &'static str;
+
+    /// Sends one push.
+    fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>>;
+}
+
+impl<C: Channel + ?Sized> Channel for Arc<C> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>> {
+        (**self).send(to, notice)
+    }
+}

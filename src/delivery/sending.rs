@@ -1,0 +1,250 @@
+//! Sends the pushes of a round: to each device of a patient, or, in a process without channels to devices, by the
+//! channel of the process.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+
+use super::channel::{Channel, ChannelError};
+use super::model::{Push, TEXT, resend_at, retry_at};
+use super::store::{FannedOut, Leased, Left, Outcomes};
+use super::texts;
+use crate::channels::{Address, Channels, Notice, SendError, Sending};
+use crate::db::Tx;
+use crate::devices::{DeviceRow, Notifications, store as device_rows};
+use crate::identity::live_sessions;
+use crate::kernel::id::{Device, Patient, Session};
+use crate::kernel::{Id, Result};
+use crate::settings::Settings;
+use crate::state::State;
+use crate::vault::{Keys, Vault};
+
+/// The number of sends under way at once by the channel of the process.
+const AT_ONCE: usize = 64;
+/// The most pushes to devices under way at once: every channel has its own limit below.
+const PUSHES_AT_ONCE: usize = 512;
+/// The longest that the channel of the process may take for one push.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The devices of some patients, sealed, and which of their sessions are live.
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    rows: HashMap<Id<Patient>, Vec<DeviceRow>>,
+    live: HashSet<Id<Session>>,
+}
+
+impl Devices {
+    /// Reads the devices of these patients.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub(super) fn of(tx: &mut Tx<'_>, patients: &[Id<Patient>], now: Timestamp) -> Result<Self> {
+        let all = device_rows::list_of(tx, patients)?;
+        let sessions: Vec<_> = all.iter().map(|row| row.key.session_id).collect();
+        let live = live_sessions(tx, &sessions, now)?;
+        let mut rows: HashMap<_, Vec<_>> = HashMap::new();
+        for row in all {
+            rows.entry(row.key.patient_id).or_default().push(row);
+        }
+        Ok(Self { rows, live })
+    }
+
+    /// Opens the devices of a patient that pushes go to. One that does not open is passed over.
+    fn reached(
+        &self,
+        patient: Id<Patient>,
+        keys: &Keys,
+        about: &About,
+        (channels, now): (&Channels, Timestamp),
+    ) -> Vec<Reached> {
+        let rows = self.rows.get(&patient).map(Vec::as_slice).unwrap_or_default();
+        let live = rows.iter().filter(|row| row.retired_at.is_none() && self.live.contains(&row.key.session_id));
+        live.filter_map(|row| Reached::open(row, keys, about, now))
+            .filter(|to| channels.has(to.address.channel()))
+            .collect()
+    }
+}
+
+/// What is known of a prompt that goes out.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    /// The instants at which it is due and at which it last changed.
+    pub(super) at: (Timestamp, Timestamp),
+    /// The language of the patient.
+    pub(super) locale: String,
+}
+
+impl About {
+    pub(super) fn new(at: (Timestamp, Timestamp), settings: &Settings) -> Self {
+        Self { at, locale: settings.locale.clone() }
+    }
+}
+
+/// A device that a push goes to.
+#[derive(Clone, Debug)]
+struct Reached {
+    device: Id<Device>,
+    version: i64,
+    address: Address,
+    acknowledges: bool,
+    text: Option<&'static str>,
+}
+
+impl Reached {
+    fn open(row: &DeviceRow, keys: &Keys, about: &About, now: Timestamp) -> Option<Self> {
+        let doc = match row.open(keys) {
+            Ok(doc) => doc,
+            Err(error) => {
+                tracing::error!(device = %row.key.id, %error, "a device is passed over: it cannot be opened");
+                return None;
+            }
+        };
+        // A device that shows the prompt by itself would ring twice.
+        let silent =
+            doc.notifications == Notifications::Silent || row.plan.is_some_and(|plan| plan.shows(about.at, now));
+        let languages = doc.locale.as_deref().into_iter().chain([about.locale.as_str()]);
+        let text = (!silent).then(|| texts::sentence(languages));
+        let wanted = doc.notifications != Notifications::Off;
+        let (device, version, acknowledges) = (row.key.id, row.key.version, doc.acknowledges);
+        let address = doc.push.filter(|_| wanted)?.address().ok()?;
+        Some(Self { device, version, address, acknowledges, text })
+    }
+}
+
+/// Sends what is to go out, and returns what became of it. `outcomes` has the rest of the round.
+pub(super) async fn send(
+    state: &State,
+    local: &dyn Channel,
+    going: Vec<(Leased, Keys, About)>,
+    devices: &Devices,
+    mut outcomes: Outcomes,
+    now: Timestamp,
+) -> Outcomes {
+    if state.channels.is_empty() {
+        send_here(local, going.into_iter().map(|(one, ..)| one), &mut outcomes, now).await;
+        return outcomes;
+    }
+    let mut pushes: Vec<BoxFuture<'_, (Leased, Reached, Sending)>> = Vec::new();
+    let mut fanned_out: HashMap<_, FannedOut> = HashMap::new();
+    for (one, keys, about) in &going {
+        let mut reached = devices.reached(one.patient, keys, about, (&state.channels, now));
+        if let Some(device) = one.device {
+            reached.retain(|to| to.device == device);
+            if reached.is_empty() {
+                outcomes.of_device.push((*one, Left::Lapsed));
+            }
+        } else if reached.is_empty() {
+            outcomes.lapsed.push(one.id);
+        } else {
+            fanned_out.insert(one.id, FannedOut { one: *one, devices: Vec::new() });
+        }
+        let push = |to| push(&state.channels, &state.vault, *one, to, now).boxed();
+        pushes.extend(reached.into_iter().map(push));
+    }
+    let mut done = futures_util::stream::iter(pushes).buffer_unordered(PUSHES_AT_ONCE);
+    while let Some((one, to, sending)) = done.next().await {
+        if sending == Sending::Failed(SendError::Gone) {
+            outcomes.dead.push((one.patient, to.device, to.version));
+        }
+        let left = left(&one, &to, sending, now);
+        match fanned_out.get_mut(&one.id) {
+            Some(of) => of.devices.push((to.device, to.address.channel(), left)),
+            None => outcomes.of_device.push((one, left)),
+        }
+    }
+    outcomes.fanned_out = fanned_out.into_values().collect();
+    outcomes
+}
+
+/// Sends one push to one device.
+async fn push(
+    channels: &Channels,
+    vault: &Vault,
+    one: Leased,
+    to: Reached,
+    now: Timestamp,
+) -> (Leased, Reached, Sending) {
+    let delivery = super::model::device_delivery_id(vault, one.prompt, one.ordinal, to.device);
+    let notice = Notice { delivery, prompt: one.prompt, text: to.text, expires_at: one.expires_at };
+    let sending = channels.send(&to.address, &notice, now).await;
+    (one, to, sending)
+}
+
+/// Decides what becomes of a push.
+fn left(one: &Leased, to: &Reached, sending: Sending, now: Timestamp) -> Left {
+    let attempts = if one.device.is_some() { one.attempts } else { 1 };
+    let delivery = one.id;
+    match sending {
+        Sending::Sent => {
+            let resends = one.resends + i32::from(one.sent_at.is_some());
+            let again = resend_at(resends, one.expires_at, now).filter(|_| to.acknowledges);
+            again.map_or(Left::Sent, Left::Unconfirmed)
+        }
+        // Nothing was tried, so nothing counts.
+        Sending::Resting(until) if until < one.expires_at => Left::Again(spread(one, until), attempts - 1),
+        Sending::Resting(_) => Left::Lapsed,
+        Sending::Failed(SendError::Later { after, reason }) => {
+            let asked = after.and_then(|after| now.checked_add(after).ok());
+            let at = retry_at(attempts, one.expires_at, now).map(|at| spread(one, at.max(asked.unwrap_or(at))));
+            match at.filter(|at| *at < one.expires_at) {
+                Some(at) => {
+                    tracing::warn!(%delivery, reason, "a push failed and is tried again");
+                    Left::Again(at, attempts)
+                }
+                None => {
+                    tracing::warn!(%delivery, reason, "a push is given up");
+                    Left::Lapsed
+                }
+            }
+        }
+        Sending::Failed(SendError::Refused { reason }) => {
+            tracing::error!(%delivery, reason, "a push is refused by its service");
+            Left::Lapsed
+        }
+        Sending::Failed(SendError::Gone) => {
+            tracing::info!(%delivery, device = %to.device, "the address of a device is dead and is retired");
+            Left::Lapsed
+        }
+    }
+}
+
+/// Moves `at` by up to ten seconds, by the delivery, so that what failed together does not come back together.
+fn spread(one: &Leased, at: Timestamp) -> Timestamp {
+    let [first, ..] = *one.id.uuid().as_bytes();
+    at.saturating_add(jiff::SignedDuration::from_millis(i64::from(first) * 40)).unwrap_or(at)
+}
+
+/// Sends by the channel of the process.
+async fn send_here(
+    channel: &dyn Channel,
+    going: impl Iterator<Item = Leased>,
+    outcomes: &mut Outcomes,
+    now: Timestamp,
+) {
+    let sends: Vec<_> = going.map(|one| send_one(channel, one).boxed()).collect();
+    let mut done = futures_util::stream::iter(sends).buffer_unordered(AT_ONCE);
+    while let Some((one, sent)) = done.next().await {
+        match (sent, retry_at(one.attempts, one.expires_at, now)) {
+            (Ok(()), _) => outcomes.sent.push(one),
+            (Err(error), Some(at)) => {
+                tracing::warn!(delivery = %one.id, %error, "a delivery failed and is tried again");
+                outcomes.again.push((one.id, at, one.attempts));
+            }
+            (Err(error), None) => {
+                tracing::warn!(delivery = %one.id, %error, "a delivery is given up");
+                outcomes.lapsed.push(one.id);
+            }
+        }
+    }
+}
+
+async fn send_one(channel: &dyn Channel, one: Leased) -> (Leased, std::result::Result<(), ChannelError>) {
+    let Leased { id: delivery, patient, prompt, expires_at, .. } = one;
+    let push = Push { delivery, patient, prompt, expires_at, text: TEXT };
+    let sent = tokio::time::timeout(PATIENCE, channel.send(&push)).await;
+    (one, sent.unwrap_or(Err(ChannelError("took too long"))))
+}

@@ -1,0 +1,116 @@
+//! Registering, showing and removing a device.
+
+use super::model::{DeviceDoc, PushAddress};
+use super::store::{self, DeviceKey, DeviceRow};
+use crate::care::{Access, Write};
+use crate::changes::{Change, Entity, Op};
+use crate::db::{At, Tx};
+use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Outcome;
+use crate::identity::actions::end_session;
+use crate::kernel::id::{Device, Session};
+use crate::kernel::{Error, Id, Result, limits};
+use crate::vault::{MacLabel, Vault};
+
+/// Computes the keyed hash by which the device of an address is found.
+fn reach_key(vault: &Vault, push: Option<&PushAddress>) -> Option<Vec<u8>> {
+    push.map(|push| vault.mac(MacLabel::Reach, &[push.channel.as_bytes(), push.address.as_bytes()]).to_vec())
+}
+
+fn session_of(access: &Access<Write>) -> Result<Id<Session>> {
+    let session = access.actor().map(|(_, session)| session);
+    session.ok_or_else(|| Error::internal("a device registers in a session"))
+}
+
+/// Registers a device under the client's id, in the caller's session. In a new session, after a log-in, it does so
+/// without a precondition, also if it was removed.
+///
+/// # Errors
+///
+/// [`Error::Deleted`] when it was removed in this session; [`Error::LimitReached`]; 428 and 412 for preconditions of a
+/// change.
+pub fn put_device(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    vault: &Vault,
+    (id, doc): (Id<Device>, &DeviceDoc),
+    when: &Preconditions,
+) -> Result<Outcome<DeviceRow>> {
+    access.lock(tx)?;
+    let (session_id, now) = (session_of(access)?, At(access.now()));
+    let reach = reach_key(vault, doc.push.as_ref());
+    if let Some(reach) = &reach {
+        store::retire_others(tx, id, reach, access.now())?;
+    }
+    let Some(row) = store::find(tx, access, id)? else {
+        limits::DEVICES.admit(store::count(tx, access)?)?;
+        let (patient_id, version) = (access.patient(), tx.first_version());
+        let key = DeviceKey { patient_id, id, session_id, version, created_at: now, updated_at: now, deleted_at: None };
+        let row = store::insert(tx, access, key, doc, reach)?;
+        access.record(tx, Change::new(Entity::Device, id, version, Op::Create))?;
+        return Ok(Outcome::created(id, row));
+    };
+    let known = Error::skip_damaged(row.open(access.keys()?))?;
+    let created = known.as_ref().and_then(|known| known.creation.clone());
+    if row.key.session_id == session_id {
+        if row.is_deleted() {
+            return Err(Error::Deleted);
+        }
+        let again = doc.creation.as_ref().is_some_and(|sent| when.is_creation(created.as_ref(), sent));
+        let same = known.is_some_and(|known| DeviceDoc { creation: None, ..known } == without_creation(doc));
+        if row.retired_at.is_none() && (again || same) {
+            return Ok(Outcome::ok(id, row));
+        }
+        if !again && !same {
+            when.require(&EntityTag::version(row.key.version))?;
+        }
+    }
+    if row.is_deleted() {
+        limits::DEVICES.admit(store::count(tx, access)?)?;
+    }
+    let version = tx.version_after(row.key.version);
+    let key = DeviceKey { session_id, version, updated_at: now, deleted_at: None, ..row.key };
+    let doc = DeviceDoc { creation: created.or_else(|| doc.creation.clone()), ..doc.clone() };
+    let op = if row.is_deleted() { Op::Undelete } else { Op::Update };
+    let row = store::update(tx, access, (key, &row), &doc, reach)?;
+    access.record(tx, Change::new(Entity::Device, id, version, op))?;
+    Ok(Outcome::ok(id, row))
+}
+
+fn without_creation(doc: &DeviceDoc) -> DeviceDoc {
+    DeviceDoc { creation: None, ..doc.clone() }
+}
+
+/// Returns the device of that id, unless it was removed.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when it never existed; [`Error::Deleted`].
+pub fn get_device<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Device>) -> Result<DeviceRow> {
+    let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    if row.is_deleted() { Err(Error::Deleted) } else { Ok(row) }
+}
+
+/// Removes a device, also one that does not open, and ends its session, unless that is the caller's own. A second call
+/// changes nothing.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when it never existed.
+pub fn remove_device(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Device>) -> Result<()> {
+    access.lock(tx)?;
+    let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
+    if row.is_deleted() {
+        return Ok(());
+    }
+    let now = At(access.now());
+    let version = tx.version_after(row.key.version);
+    let key = DeviceKey { version, updated_at: now, deleted_at: Some(now), ..row.key };
+    // Its address is forgotten with it.
+    let doc = DeviceDoc { push: None, ..Error::skip_damaged(row.open(access.keys()?))?.unwrap_or_default() };
+    store::update(tx, access, (key, &row), &doc, None)?;
+    if row.key.session_id != session_of(access)? {
+        end_session(tx, access.account()?, row.key.session_id, access.now())?;
+    }
+    access.record(tx, Change::new(Entity::Device, id, version, Op::Delete))
+}

@@ -1,0 +1,413 @@
+//! What is due rings on the phones of the patient: on all of them, once, and not when it should not.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use afterglow::channels::{Address, Channel, Channels, Notice, SendError};
+use afterglow::db::schema::deliveries;
+use afterglow::delivery::{MemoryChannel, TEXT};
+use afterglow::kernel::Id;
+use afterglow::kernel::id::{Delivery, Prompt};
+use diesel::prelude::*;
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::delivery::{hours, minutes, plant, work};
+use crate::support::app::{TestApp, new_id};
+use crate::support::journal::with;
+use crate::support::people::{Person, again};
+use crate::support::requests::devices::phone;
+
+/// A push service that keeps what it is handed, by address, and fails as it is told.
+#[derive(Clone)]
+struct Service(Arc<Mutex<Kept>>, &'static str);
+
+#[derive(Default)]
+struct Kept {
+    sent: Vec<(String, Notice)>,
+    tried: usize,
+    faults: HashMap<String, Vec<SendError>>,
+    down: bool,
+}
+
+impl Service {
+    fn new(name: &'static str) -> Self {
+        Self(Arc::default(), name)
+    }
+
+    /// The notices that were taken for an address, in order.
+    fn at(&self, address: &str) -> Vec<Notice> {
+        self.0.lock().unwrap().sent.iter().filter(|(to, _)| to == address).map(|(_, notice)| notice.clone()).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().sent.len()
+    }
+
+    fn tried(&self) -> usize {
+        self.0.lock().unwrap().tried
+    }
+
+    /// The next push to this address fails so.
+    fn fails(&self, address: &str, error: SendError) {
+        self.0.lock().unwrap().faults.entry(address.to_owned()).or_default().push(error);
+    }
+
+    /// Every push fails, or none.
+    fn is_down(&self, down: bool) {
+        self.0.lock().unwrap().down = down;
+    }
+}
+
+impl Channel for Service {
+    fn name(&self) -> &'static str {
+        self.1
+    }
+
+    fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>> {
+        let (Address::Fcm { token: address } | Address::Webhook { token: address }) = to else { unreachable!() };
+        let mut kept = self.0.lock().unwrap();
+        kept.tried += 1;
+        let fault = kept.faults.get_mut(address).filter(|list| !list.is_empty()).map(|list| list.remove(0));
+        let fault = fault.or(kept.down.then_some(SendError::Later { after: None, reason: "down" }));
+        if fault.is_none() {
+            kept.sent.push((address.clone(), notice.clone()));
+        }
+        Box::pin(std::future::ready(fault.map_or(Ok(()), Err)))
+    }
+}
+
+/// Ann, whose phones ring.
+struct World {
+    app: Arc<TestApp>,
+    ann: Person,
+    tess: Person,
+    fcm: Service,
+    gateway: Service,
+    /// Where pushes would go in a process without channels to devices.
+    here: MemoryChannel,
+}
+
+impl World {
+    async fn open() -> Self {
+        let (fcm, gateway) = (Service::new("fcm"), Service::new("webhook"));
+        let channels: [Arc<dyn Channel>; 2] = [Arc::new(fcm.clone()), Arc::new(gateway.clone())];
+        let app = TestApp::start_with_channels(Channels::new(channels)).await;
+        let ada = app.admin().await;
+        let tess = app.staff(&ada, "Tess Moreau", &["care"]).await;
+        let ann = app.patient(&tess, "Ann Walker").await;
+        Self { app, ann, tess, fcm, gateway, here: MemoryChannel::default() }
+    }
+
+    async fn work(&self) {
+        work(&self.app, &self.here).await;
+        assert_eq!(self.here.sent(), [], "it goes to devices alone");
+    }
+
+    async fn waits(&self, time: SignedDuration) {
+        self.app.wait(time);
+        self.work().await;
+    }
+
+    /// A prompt of hers that comes due in a minute, and expires a day later.
+    async fn plant(&self) -> Id<Prompt> {
+        plant(&self.app, self.ann.patient.parse().unwrap(), self.app.now() + minutes(1), |_| {}).await
+    }
+
+    /// The state, resends and device of each delivery of a prompt, but for those that became one for each device.
+    async fn rows(&self, prompt: Id<Prompt>) -> Vec<(Id<Delivery>, String, i32)> {
+        let unit = move |tx: &mut afterglow::db::Tx<'_>| {
+            let all =
+                deliveries::table.filter(deliveries::prompt_id.eq(prompt)).filter(deliveries::device_id.is_not_null());
+            Ok(all
+                .order(deliveries::id)
+                .select((deliveries::id, deliveries::state, deliveries::resends))
+                .load(tx.conn())?)
+        };
+        self.app.server.state.db.read(unit).await.unwrap()
+    }
+
+    async fn state(&self, id: Id<Prompt>) -> String {
+        let all = self.ann.prompts().await;
+        all.iter().find(|prompt| prompt["id"] == json!(id.to_string())).unwrap()["state"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Registers a phone with this token.
+async fn registers(person: &Person, token: &str, change: serde_json::Value) -> String {
+    let id = new_id(&person.app);
+    person.put(&person.my(&format!("/devices/{id}")), with(phone(token), change)).send().await.created();
+    id
+}
+
+async fn acknowledges(person: &Person, delivery: Id<Delivery>) {
+    let answer = person.act(&person.my(&format!("/deliveries/{delivery}/received"))).send().await.ok();
+    assert_eq!(answer.text("/id"), delivery.to_string());
+}
+
+fn later(after: Option<u64>) -> SendError {
+    SendError::Later { after: after.map(Duration::from_secs), reason: "busy" }
+}
+
+fn ids(notices: &[Notice]) -> Vec<Id<Delivery>> {
+    notices.iter().map(|notice| notice.delivery).collect()
+}
+
+#[actix_web::test]
+async fn a_prompt_rings_on_every_phone_of_the_patient_in_its_language() {
+    let world = World::open().await;
+    let ben = world.app.patient(&world.tess, "Ben Roth").await;
+    registers(&world.ann, "phone", json!({})).await;
+    registers(&world.ann, "tablet", json!({ "locale": "es", "acknowledges": false })).await;
+    registers(
+        &world.ann,
+        "watch",
+        json!({ "push": { "channel": "webhook", "address": "watch" }, "notifications": "silent" }),
+    )
+    .await;
+    registers(&world.ann, "mute", json!({ "notifications": "off" })).await;
+    registers(&world.ann, "none", json!({ "push": null })).await;
+    registers(&ben, "bens", json!({})).await;
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+
+    assert_eq!(world.fcm.count() + world.gateway.count(), 3);
+    let texts = ["phone", "tablet"].map(|token| world.fcm.at(token).pop().unwrap().text);
+    assert_eq!(texts, [Some("Ein Moment für dich ist bereit"), Some("Un momento para ti está listo")]);
+    assert_eq!(world.gateway.at("watch").pop().unwrap().text, None, "a silent push has no sentence");
+    let all = [world.fcm.at("phone"), world.fcm.at("tablet"), world.gateway.at("watch")].concat();
+    assert!(all.iter().all(|notice| notice.prompt == prompt));
+    let mut own = ids(&all);
+    own.sort_unstable();
+    own.dedup();
+    assert_eq!(own.len(), 3, "each device has a delivery of its own");
+    assert_eq!(world.state(prompt).await, "delivered");
+    assert_eq!(world.rows(prompt).await.len(), 3);
+}
+
+#[actix_web::test]
+async fn without_a_phone_nothing_leaves_and_the_prompt_waits_in_the_app() {
+    let world = World::open().await;
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!(world.state(prompt).await, "due");
+    assert_eq!(world.rows(prompt).await, []);
+}
+
+#[actix_web::test]
+async fn what_a_phone_does_not_acknowledge_is_sent_again_twice_at_most() {
+    let world = World::open().await;
+    registers(&world.ann, "deaf", json!({})).await;
+    registers(&world.ann, "heard", json!({})).await;
+    registers(&world.ann, "old-app", json!({ "acknowledges": false })).await;
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+    let first = world.fcm.at("deaf")[0].delivery;
+    acknowledges(&world.ann, world.fcm.at("heard")[0].delivery).await;
+    acknowledges(&world.ann, world.fcm.at("heard")[0].delivery).await;
+    world.waits(minutes(29)).await;
+    assert_eq!(world.fcm.at("deaf").len(), 1, "not before half an hour");
+    world.waits(minutes(1)).await;
+    assert_eq!(ids(&world.fcm.at("deaf")), [first, first], "a receiver can drop what it had");
+    world.waits(minutes(30)).await;
+    assert_eq!(world.fcm.at("deaf").len(), 3);
+    for _ in 0..4 {
+        world.waits(minutes(30)).await;
+    }
+    assert_eq!(world.fcm.at("deaf").len(), 3, "twice at most");
+    assert_eq!((world.fcm.at("heard").len(), world.fcm.at("old-app").len()), (1, 1));
+    assert!(world.rows(prompt).await.iter().all(|(_, state, _)| state == "sent"));
+}
+
+#[actix_web::test]
+async fn once_it_is_answered_on_one_phone_the_others_are_quiet() {
+    let world = World::open().await;
+    registers(&world.ann, "phone", json!({})).await;
+    registers(&world.ann, "tablet", json!({})).await;
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+    world.ann.act(&world.ann.my(&format!("/prompts/{prompt}/open"))).send().await.ok();
+    for _ in 0..4 {
+        world.waits(minutes(30)).await;
+    }
+    assert_eq!(world.fcm.count(), 2);
+    let rows = world.rows(prompt).await;
+    assert!(rows.iter().all(|(_, state, resends)| state == "sent" && *resends == 0), "{rows:?}");
+}
+
+#[actix_web::test]
+async fn nothing_is_sent_again_in_quiet_hours_or_after_the_expiry() {
+    let world = World::open().await;
+    registers(&world.ann, "deaf", json!({})).await;
+    // Quiet hours begin at 22:00 in Berlin.
+    world.app.set_clock("2026-03-10T20:44:00Z");
+    world.work().await;
+    world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!(world.fcm.count(), 1);
+    for _ in 0..40 {
+        world.waits(minutes(30)).await;
+    }
+    assert_eq!(world.fcm.count(), 1, "a push in the night, or one that was put off to the morning");
+
+    let short = plant(&world.app, world.ann.patient.parse().unwrap(), world.app.now() + minutes(1), |planned| {
+        planned.expires_at = planned.due_at + minutes(20);
+    });
+    short.await;
+    for _ in 0..4 {
+        world.waits(minutes(10)).await;
+    }
+    assert_eq!(world.fcm.count(), 2, "it has expired");
+}
+
+#[actix_web::test]
+async fn after_the_reminder_the_first_push_is_not_sent_again() {
+    let world = World::open().await;
+    registers(&world.ann, "deaf", json!({ "acknowledges": true })).await;
+    let prompt = plant(&world.app, world.ann.patient.parse().unwrap(), world.app.now() + minutes(1), |planned| {
+        planned.reminder_at = Some(planned.due_at + minutes(20));
+    });
+    let prompt = prompt.await;
+    world.waits(minutes(1)).await;
+    let first = world.fcm.at("deaf")[0].delivery;
+    world.waits(minutes(20)).await;
+    for _ in 0..4 {
+        world.waits(minutes(10)).await;
+    }
+    let all = ids(&world.fcm.at("deaf"));
+    let reminder = all[1];
+    assert_ne!(reminder, first);
+    assert!(all[1..].iter().all(|id| *id == reminder), "the first came after its reminder: {all:?}");
+    assert_eq!(world.state(prompt).await, "delivered");
+}
+
+#[actix_web::test]
+async fn a_dead_address_is_retired_and_harms_no_other() {
+    let world = World::open().await;
+    let dead = registers(&world.ann, "dead", json!({})).await;
+    registers(&world.ann, "alive", json!({})).await;
+    world.fcm.fails("dead", SendError::Gone);
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!((world.fcm.at("dead").len(), world.fcm.at("alive").len()), (0, 1));
+    assert_eq!(world.state(prompt).await, "delivered");
+    let path = world.ann.my(&format!("/devices/{dead}"));
+    assert_eq!(world.ann.get(&path).send().await.ok().body["reachable"], false);
+    let second = world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!(world.fcm.at("dead").len(), 0);
+    assert_eq!(world.rows(second).await.len(), 1);
+    // The app names its new address.
+    let tag = world.ann.get(&path).send().await.ok().etag();
+    world.ann.put(&path, phone("renewed")).if_match(&tag).send().await.ok();
+    world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!(world.fcm.at("renewed").len(), 1);
+}
+
+#[actix_web::test]
+async fn what_fails_is_tried_again_not_before_the_service_allows() {
+    let world = World::open().await;
+    registers(&world.ann, "busy", json!({ "acknowledges": false })).await;
+    registers(&world.ann, "refused", json!({ "acknowledges": false })).await;
+    world.fcm.fails("busy", later(Some(120)));
+    world.fcm.fails("refused", SendError::Refused { reason: "too large" });
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!(world.state(prompt).await, "due", "no service has taken it");
+    world.waits(SignedDuration::from_secs(100)).await;
+    assert_eq!(world.fcm.count(), 0);
+    world.waits(SignedDuration::from_secs(40)).await;
+    assert_eq!(world.fcm.at("busy").len(), 1);
+    assert_eq!(world.state(prompt).await, "delivered");
+    let states: Vec<_> = world.rows(prompt).await.into_iter().map(|(_, state, _)| state).collect();
+    assert!(states.contains(&"lapsed".to_owned()) && states.contains(&"sent".to_owned()), "{states:?}");
+}
+
+#[actix_web::test]
+async fn a_channel_that_is_down_rests_and_holds_no_other() {
+    let world = World::open().await;
+    for n in 0..12 {
+        registers(&world.ann, &format!("fcm-{n}"), json!({ "acknowledges": false })).await;
+    }
+    registers(&world.ann, "x", json!({ "push": { "channel": "webhook", "address": "watch" }, "acknowledges": false }))
+        .await;
+    world.fcm.is_down(true);
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!(world.gateway.at("watch").len(), 1);
+    assert_eq!(world.fcm.tried(), 5, "after five failures in a row it is left alone");
+    assert_eq!(world.state(prompt).await, "delivered");
+    world.fcm.is_down(false);
+    for _ in 0..10 {
+        world.waits(minutes(1)).await;
+    }
+    let reached = (0..12).filter(|n| world.fcm.at(&format!("fcm-{n}")).len() == 1).count();
+    assert_eq!(reached, 12, "nobody is forgotten, and nobody is rung twice");
+    assert_eq!(world.fcm.count(), 12);
+}
+
+#[actix_web::test]
+async fn a_phone_that_was_logged_out_or_removed_is_sent_nothing() {
+    let world = World::open().await;
+    let other = again(&world.app, &world.ann.name).await;
+    registers(&other, "logged-out", json!({})).await;
+    let removed = registers(&world.ann, "removed", json!({})).await;
+    registers(&world.ann, "kept", json!({})).await;
+    other.act("/v1/auth/logout").send().await.no_content();
+    world.ann.delete(&world.ann.my(&format!("/devices/{removed}"))).send().await.no_content();
+    world.plant().await;
+    world.waits(minutes(1)).await;
+    assert_eq!(world.fcm.at("kept").len(), 1);
+    assert_eq!(world.fcm.count(), 1);
+}
+
+#[actix_web::test]
+async fn a_worker_that_died_after_it_sent_does_not_ring_under_another_id() {
+    let world = World::open().await;
+    registers(&world.ann, "phone", json!({ "acknowledges": false })).await;
+    let prompt = world.plant().await;
+    world.waits(minutes(1)).await;
+    // As if the worker had died before it noted what it sent.
+    let unit = move |tx: &mut afterglow::db::Tx<'_>| {
+        let of = deliveries::table.filter(deliveries::prompt_id.eq(prompt));
+        diesel::delete(of.filter(deliveries::device_id.is_not_null())).execute(tx.conn())?;
+        let lost = (
+            deliveries::state.eq("leased"),
+            deliveries::lease_until.eq(Some(afterglow::db::At(Timestamp::UNIX_EPOCH))),
+        );
+        diesel::update(of).set(lost).execute(tx.conn())?;
+        let stage = afterglow::db::schema::prompts::table.filter(afterglow::db::schema::prompts::id.eq(prompt));
+        diesel::update(stage).set(afterglow::db::schema::prompts::stage.eq(1)).execute(tx.conn())?;
+        Ok(())
+    };
+    world.app.server.state.db.write(unit).await.unwrap();
+    world.work().await;
+    let all = ids(&world.fcm.at("phone"));
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0], all[1], "the phone can drop the second");
+}
+
+#[actix_web::test]
+async fn only_the_patient_acknowledges_and_only_what_was_sent() {
+    let world = World::open().await;
+    registers(&world.ann, "phone", json!({})).await;
+    let ben = world.app.patient(&world.tess, "Ben Roth").await;
+    world.plant().await;
+    world.waits(minutes(1)).await;
+    let delivery = world.fcm.at("phone")[0].delivery;
+    ben.act(&ben.my(&format!("/deliveries/{delivery}/received"))).send().await.not_found();
+    ben.act(&world.ann.of_theirs(&format!("/deliveries/{delivery}/received"))).send().await.not_found();
+    world.ann.act(&world.ann.my(&format!("/deliveries/{}/received", new_id(&world.app)))).send().await.not_found();
+    world.waits(minutes(30)).await;
+    assert_eq!(world.fcm.at("phone").len(), 2, "nobody has acknowledged it");
+    acknowledges(&world.ann, delivery).await;
+    let devices = world.ann.get(&world.ann.my("/devices")).send().await.ok();
+    assert_eq!(devices.text("/items/0/last_receipt_at"), world.app.now().to_string());
+    world.waits(hours(2)).await;
+    assert_eq!(world.fcm.at("phone").len(), 2);
+    assert_eq!(world.fcm.at("phone")[0].text.map(str::len).is_some_and(|length| length > 0), true);
+    assert_ne!(world.fcm.at("phone")[0].text, Some(TEXT), "she reads German");
+}
