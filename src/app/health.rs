@@ -216,6 +216,8 @@ struct LimitsView {
     clinic_members: u32,
     /// The most live sessions of an account. Another log-in ends the oldest.
     sessions: u32,
+    /// The most devices of a patient that were not removed.
+    devices: u32,
     /// The most streams of changes of an account that are open at once. Another one ends the oldest.
     streams: u32,
     /// The most idempotency keys that are remembered for an account. The oldest are forgotten first.
@@ -266,6 +268,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             invitations: limits::INVITATIONS.most,
             clinic_members: limits::CLINIC_MEMBERS.most,
             sessions: limits::SESSIONS.most,
+            devices: limits::DEVICES.most,
             streams: limits::STREAMS.most,
             idempotency_keys: limits::IDEMPOTENCY_KEYS.most,
             integrity_items: limits::INTEGRITY_ITEMS,

@@ -23,8 +23,8 @@ pub enum Address {
     Apns {
         /// The token, in hexadecimal digits.
         token: String,
-        /// Whether it is one of the sandbox.
-        sandbox: bool,
+        /// Whether it is one of an app under development.
+        development: bool,
     },
     /// A Web Push subscription.
     WebPush {

@@ -162,8 +162,7 @@ fn verdict(
         return None;
     }
     let settings = sealed.open_settings(&access);
-    let at = (sealed.due_at, sealed.updated_at);
-    let about = settings.as_ref().ok().map(|settings| About::new(at, settings));
+    let updated_at = sealed.updated_at;
     let prompt = match sealed.open(&access) {
         Ok(prompt) => prompt,
         Err(error) => {
@@ -171,6 +170,7 @@ fn verdict(
             return None;
         }
     };
+    let about = settings.as_ref().ok().map(|settings| About::new(&prompt, updated_at, settings));
     let judged = settings.and_then(|settings| {
         let pauses = course::open_periods(of(&facts.pauses, one.patient), &access)?;
         let params = &protocols.current().window;

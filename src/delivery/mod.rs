@@ -33,6 +33,7 @@ mod lighter;
 pub mod model;
 pub mod outage;
 pub mod outbox;
+mod plan;
 mod routes;
 mod sending;
 pub mod store;

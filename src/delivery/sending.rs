@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::channel::{Channel, ChannelError};
 use super::model::{Push, TEXT, resend_at, retry_at};
+use super::plan::is_in_plans;
 use super::store::{FannedOut, Leased, Left, Outcomes};
 use super::texts;
 use crate::channels::{Address, Channels, Notice, SendError, Sending};
@@ -18,6 +19,7 @@ use crate::devices::{DeviceRow, Notifications, store as device_rows};
 use crate::identity::live_sessions;
 use crate::kernel::id::{Device, Patient, Session};
 use crate::kernel::{Id, Result};
+use crate::prompts::model::StoredPrompt;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::vault::{Keys, Vault};
@@ -73,14 +75,17 @@ impl Devices {
 #[derive(Clone, Debug)]
 pub(super) struct About {
     /// The instants at which it is due and at which it last changed.
-    pub(super) at: (Timestamp, Timestamp),
+    at: (Timestamp, Timestamp),
+    /// Whether it stands in the plans of devices.
+    in_plans: bool,
     /// The language of the patient.
-    pub(super) locale: String,
+    locale: String,
 }
 
 impl About {
-    pub(super) fn new(at: (Timestamp, Timestamp), settings: &Settings) -> Self {
-        Self { at, locale: settings.locale.clone() }
+    pub(super) fn new(prompt: &StoredPrompt, updated_at: Timestamp, settings: &Settings) -> Self {
+        let at = (prompt.due_at, updated_at);
+        Self { at, in_plans: is_in_plans(prompt), locale: settings.locale.clone() }
     }
 }
 
@@ -104,8 +109,8 @@ impl Reached {
             }
         };
         // A device that shows the prompt by itself would ring twice.
-        let silent =
-            doc.notifications == Notifications::Silent || row.plan.is_some_and(|plan| plan.shows(about.at, now));
+        let by_itself = about.in_plans && row.plan.is_some_and(|plan| plan.shows(about.at, now));
+        let silent = by_itself || doc.notifications == Notifications::Silent;
         let languages = doc.locale.as_deref().into_iter().chain([about.locale.as_str()]);
         let text = (!silent).then(|| texts::sentence(languages));
         let wanted = doc.notifications != Notifications::Off;

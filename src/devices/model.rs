@@ -79,9 +79,9 @@ pub struct PushAddress {
     /// The secret of a Web Push subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<String>,
-    /// Whether the address is one of the push service's sandbox, for an app under test.
+    /// Whether the address is of an app under development, which APNs serves apart.
     #[serde(default)]
-    pub sandbox: bool,
+    pub development: bool,
 }
 
 impl PushAddress {
@@ -91,10 +91,10 @@ impl PushAddress {
     ///
     /// The part that is wrong, with a sentence for the person who sent it.
     pub fn address(self) -> Result<Address, (&'static str, &'static str)> {
-        let Self { channel, address, p256dh, auth, sandbox } = self;
+        let Self { channel, address, p256dh, auth, development } = self;
         Ok(match channel.as_str() {
             "fcm" => Address::Fcm { token: address },
-            "apns" => Address::Apns { token: address, sandbox },
+            "apns" => Address::Apns { token: address, development },
             "webhook" => Address::Webhook { token: address },
             "web_push" => Address::WebPush {
                 endpoint: address,
@@ -195,7 +195,7 @@ mod tests {
             address: "the-secret-token".to_owned(),
             p256dh: None,
             auth: None,
-            sandbox: false,
+            development: false,
         };
         assert_eq!(format!("{address:?}"), "PushAddress(fcm)");
     }

@@ -117,8 +117,8 @@ struct PutPush {
     p256dh: Option<String>,
     /// The key `auth` of a Web Push subscription, base64url.
     auth: Option<String>,
-    /// Whether an APNs token is one of the sandbox, for an app under test.
-    sandbox: Option<bool>,
+    /// Whether an APNs token is of an app under development.
+    development: Option<bool>,
 }
 
 /// A device to register.
@@ -129,6 +129,7 @@ struct PutDevice {
     #[schema(example = "ios")]
     platform: String,
     /// Where it is reached. Without one it shows prompts from its plan alone.
+    #[schema(nullable = false)]
     push: Option<PutPush>,
     /// Its language, BCP 47; the patient's by default.
     #[schema(example = "de-AT")]
@@ -155,8 +156,8 @@ impl PutDevice {
         let notifications =
             self.notifications.map(|name| f.take("/notifications", Notifications::named(&name).ok_or(model::WRONG)));
         let push = self.push.map(|push| {
-            let PutPush { channel, address, p256dh, auth, sandbox } = push;
-            let push = PushAddress { channel, address, p256dh, auth, sandbox: sandbox.unwrap_or_default() };
+            let PutPush { channel, address, p256dh, auth, development } = push;
+            let push = PushAddress { channel, address, p256dh, auth, development: development.unwrap_or_default() };
             f.part(push.checked("/push"))
         });
         let push = push.transpose()?.flatten();

@@ -87,6 +87,7 @@ const KINDS: &[(&str, &str)] = &[
     ("delivery/lighter.rs", "actions"),
     ("delivery/outage.rs", "model"),
     ("delivery/outbox.rs", "actions"),
+    ("delivery/plan.rs", "actions"),
     ("delivery/sending.rs", "actions"),
     ("delivery/texts.rs", "model"),
     ("exercises/answers.rs", "model"),

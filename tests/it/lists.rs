@@ -147,8 +147,9 @@ async fn change(world: &World, id: &str) {
         "list_grants" => ("put_grant", "owner"),
         "list_invitations" => ("create_invitation", "granted"),
         "list_my_patients" => ("confirm_care_link", "granted"),
+        "list_devices" => ("put_device", "owner"),
         "list_pauses" => ("put_pause", "owner"),
-        "list_prompts" => ("skip_prompt", "owner"),
+        "get_plan" | "list_prompts" => ("skip_prompt", "owner"),
         _ => panic!("{id}: say what changes this list"),
     };
     let changed = world.ask(operation, who).await.send(&world.app).await;

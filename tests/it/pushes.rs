@@ -411,3 +411,56 @@ async fn only_the_patient_acknowledges_and_only_what_was_sent() {
     assert_eq!(world.fcm.at("phone")[0].text.map(str::len).is_some_and(|length| length > 0), true);
     assert_ne!(world.fcm.at("phone")[0].text, Some(TEXT), "she reads German");
 }
+
+#[actix_web::test]
+async fn a_phone_that_has_taken_its_plan_is_woken_without_a_sentence() {
+    let world = World::open().await;
+    let phone = registers(&world.ann, "phone", json!({ "acknowledges": false })).await;
+    registers(&world.ann, "tablet", json!({ "acknowledges": false })).await;
+    let (known, patient) = (world.plant().await, world.ann.patient.parse().unwrap());
+    let far = plant(&world.app, patient, world.app.now() + hours(24 * 20), |_| {}).await;
+    let plan = world.ann.get(&world.ann.my("/plan?locale=es")).send().await.ok();
+    assert_eq!(plan.items().len(), 1, "two weeks: {}", plan.body);
+    assert_eq!(plan.text("/items/0/prompt_id"), known.to_string());
+    assert_eq!(plan.text("/items/0/local_time"), "09:01:00");
+    assert_eq!(plan.text("/items/0/zone"), "Europe/Berlin");
+    assert_eq!(plan.text("/items/0/notification"), "Un momento para ti está listo");
+    let path = world.ann.my(&format!("/devices/{phone}/plan"));
+    let stale = world.ann.post(&path, json!({ "version": "another" })).send().await.ok();
+    assert_eq!(stale.body, json!({ "current": false }));
+    let taken = json!({ "version": plan.text("/version") });
+    assert_eq!(world.ann.post(&path, taken.clone()).send().await.ok().body["current"], true);
+    // One that was planned since is not on the phone.
+    let new = plant(&world.app, patient, world.app.now() + minutes(2), |_| {}).await;
+    world.waits(minutes(3)).await;
+    let texts = |token: &str, prompt| world.fcm.at(token).iter().find(|notice| notice.prompt == prompt).unwrap().text;
+    assert_eq!(texts("phone", known), None, "it rings by itself");
+    assert_eq!(texts("tablet", known), Some("Ein Moment für dich ist bereit"));
+    assert_eq!(texts("phone", new), Some("Ein Moment für dich ist bereit"));
+    let _ = far;
+
+    // After two days without a sign the phone may have lost its plan.
+    let later = plant(&world.app, patient, world.app.now() + hours(50), |_| {}).await;
+    let plan = world.ann.get(&world.ann.my("/plan")).send().await.ok();
+    world.ann.post(&path, json!({ "version": plan.text("/version") })).send().await.ok();
+    world.waits(hours(51)).await;
+    assert_eq!(texts("phone", later), Some("Ein Moment für dich ist bereit"));
+}
+
+#[actix_web::test]
+async fn a_plan_has_the_prompts_that_a_phone_of_apple_can_keep_and_says_how_far_it_reaches() {
+    let world = World::open().await;
+    let patient = world.ann.patient.parse().unwrap();
+    for n in 1..=70 {
+        plant(&world.app, patient, world.app.now() + hours(n), |planned| planned.push = n != 3).await;
+    }
+    let plan = world.ann.get(&world.ann.my("/plan")).send().await.ok();
+    assert_eq!(plan.items().len(), 64);
+    let until: Timestamp = plan.text("/until").parse().unwrap();
+    assert_eq!(until, world.app.now() + hours(66), "the sixty-fifth, beside one that is a card");
+    let again = world.ann.get(&world.ann.my("/plan")).header("If-None-Match", plan.etag()).send().await;
+    assert_eq!(again.status, 304);
+    // Who wants no notifications has none by themselves either.
+    world.ann.sets(json!({ "notifications": { "enabled": false } })).await;
+    assert_eq!(world.ann.get(&world.ann.my("/plan")).send().await.ok().items(), [] as [serde_json::Value; 0]);
+}

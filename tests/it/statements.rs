@@ -154,6 +154,9 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
     let pause = new_id(&app);
     let until = json!({ "until": (app.now() + SignedDuration::from_hours(24)).to_string() });
     ann.put(&ann.my(&format!("/pauses/{pause}")), until).send().await.created();
+    let device = new_id(&app);
+    let phone = crate::support::requests::devices::phone("a-token");
+    ann.put(&ann.my(&format!("/devices/{device}")), phone).send().await.created();
     let grant = new_id(&app);
     let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
     ann.put(&ann.my(&format!("/grants/{grant}")), rule).send().await.created();
@@ -165,6 +168,8 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
         ("response_id", ann.works(work()).await),
         ("infusion_id", infusion),
         ("pause_id", pause),
+        ("device_id", device),
+        ("delivery_id", new_id(&app)),
         ("grant_id", grant),
         ("prompt_id", ann.prompts().await[0]["id"].as_str().unwrap().to_owned()),
         ("assignment_id", theo.assigns(&ann, "values-sort").await),

@@ -46,6 +46,14 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "clinics.created_at",
             "comments.created_at",
             "deliveries.created_at",
+            "deliveries.received_at",
+            "deliveries.sent_at",
+            "devices.created_at",
+            "devices.deleted_at",
+            "devices.plan_at",
+            "devices.retired_at",
+            "devices.seen_at",
+            "devices.updated_at",
             "deliveries.done_at",
             "entries.occurred_at",
             "entries.received_at",
@@ -88,6 +96,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
     ),
     ("`next_action_at` beside it says when it is due", &["prompts.due_at"]),
     ("the state of a prompt is told from the clock; nothing goes out after it", &["prompts.expires_at"]),
+    ("it is judged when a push goes to the device", &["devices.plan_until"]),
     ("it is judged when the delivery is sent, and no attempt is put off beyond it", &["deliveries.expires_at"]),
 ];
 

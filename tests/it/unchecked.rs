@@ -89,6 +89,11 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("schedule/store.rs", "postpone_plan", "patients", "the same"),
     ("schedule/store.rs", "list_to_plan", "patients", "the same"),
     ("schedule/store.rs", "mark_all_to_plan", "patients", "the same"),
+    ("devices/store.rs", "count", "devices", "a limit counts rows, whoever they are of"),
+    ("devices/store.rs", "mark_plan", "devices", "what a device has taken is not covered: it wakes itself"),
+    ("devices/store.rs", "mark_seen", "devices", "the time of a receipt is not covered: nothing is decided by it"),
+    ("devices/store.rs", "retire", "devices", "it only takes addresses away"),
+    ("devices/store.rs", "retire_others", "devices", "it only takes addresses away"),
 ];
 
 /// Which table each row with a MAC is of, by the name of its type.
@@ -120,7 +125,7 @@ fn touches(text: &str, table: &str) -> bool {
 #[test]
 fn a_statement_reads_rows_that_decide_with_their_macs_or_is_known() {
     let rows = rows();
-    assert_eq!(rows.len(), 12, "{rows:?}");
+    assert_eq!(rows.len(), 13, "{rows:?}");
     let (mut faults, mut needed) = (Vec::new(), BTreeSet::new());
     for source in shipped().iter().filter(|source| source.slice() != "db") {
         let schema =

@@ -154,6 +154,15 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     let until = now.checked_add(SignedDuration::from_hours(48)).unwrap().to_string();
     ann.expect(put.clone(), &format!("/v1/patients/me/pauses/{}", id()), json!({ "until": until }), 201).await;
 
+    // A phone: its address is as secret as words.
+    let device = format!("/v1/patients/me/devices/{}", id());
+    let token = format!("{MARK}.token");
+    let phone = json!({
+        "platform": "android", "push": { "channel": "fcm", "address": token }, "locale": "is", "app_version": MARK,
+    });
+    ann.expect(put.clone(), &device, phone, 201).await;
+    ann.expect(put.clone(), &device, json!({ "platform": said("toaster") }), 422).await;
+
     // Entries: one that answers a prompt, one with every field; changed, deleted, brought back, restored.
     let entries = [id(), id()];
     let mut keys = Vec::new();

@@ -19,6 +19,7 @@ use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
 use super::people::{PASSPHRASE, Person};
+use super::requests::devices::phone;
 
 /// Who asks. `anonymous` sends no token; the rest are people of [`World::people`].
 pub const COLUMNS: [&str; 15] = [
@@ -63,6 +64,7 @@ pub struct World {
     pub infusion: String,
     pub planned: String,
     pub pause: String,
+    pub device: String,
     pub prompt: String,
     pub link: String,
     pub(super) asked: AtomicU64,
@@ -140,6 +142,9 @@ impl World {
         let body = json!({ "from": later(&app, SignedDuration::from_hours(24 * 400)).to_string(), "until": later(&app, SignedDuration::from_hours(24 * 401)).to_string() });
         ann.put(&ann.my(&format!("/pauses/{pause}")), body).send().await.created();
 
+        let device = new_id(&app);
+        ann.put(&ann.my(&format!("/devices/{device}")), phone("anns-token")).send().await.created();
+
         let entry = ann.writes(words()).await;
         ann.edits(&entry, json!({ "text": { "title": format!("The {CANARY} again") } })).await;
         let open = ann.opens(&entry, &["text", "mood", "tags"], &people["granted"]).await;
@@ -197,6 +202,7 @@ impl World {
             infusion,
             planned,
             pause,
+            device,
             taken: Mutex::new(HashSet::from([prompt.clone()])),
             prompt,
             link,

@@ -26,16 +26,21 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             make_room(asker).await;
             Ask::put(new()).with(phone(&format!("token-{n}")))
         }
-        "get_device" => Ask::get(registered(asker).await),
+        "get_device" => Ask::get(asker.of_ann(&format!("/devices/{}", world.device))),
         "delete_device" => Ask::delete(registered(asker).await),
-        // A push that no test has sent: for its owner it takes one, which `tests/it/pushes.rs` has.
+        "get_plan" => Ask::get(asker.of_ann("/plan")),
+        "take_plan" => {
+            let plan = world.ann().get(&world.ann().my("/plan")).send().await.ok();
+            let path = asker.of_ann(&format!("/devices/{}/plan", world.device));
+            Ask::post(path).with(json!({ "version": plan.text("/version") }))
+        }
         "receive_delivery" => Ask::post(asker.of_ann(&format!("/deliveries/{}/received", world.delivery().await))),
         _ => return None,
     };
     Some(ask)
 }
 
-/// The address of a device that Ann has just registered, or of one that there is not for whoever may not see it anyway.
+/// The address of a device that Ann has just registered.
 async fn registered(asker: &Asker<'_>) -> String {
     make_room(asker).await;
     let (ann, path) = (asker.world.ann(), asker.of_ann(&format!("/devices/{}", new_id(&asker.world.app))));
@@ -47,7 +52,8 @@ async fn registered(asker: &Asker<'_>) -> String {
 async fn make_room(asker: &Asker<'_>) {
     let ann = asker.world.ann();
     let all = ann.get(&ann.my("/devices")).send().await.ok();
-    for device in all.items().iter().take(all.items().len().saturating_sub(10)) {
+    let others = all.items().iter().filter(|device| device["id"] != json!(asker.world.device));
+    for device in others.take(all.items().len().saturating_sub(10)) {
         ann.delete(&ann.my(&format!("/devices/{}", device["id"].as_str().unwrap()))).send().await.no_content();
     }
 }

@@ -6,19 +6,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::store::{self, Receipt};
 use crate::care::Door;
 use crate::care::door::Own;
+use crate::delivery::store::{self, Receipt};
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader};
-use crate::http::{Operations, PatientRef, Reply, Request};
+use crate::http::{PatientRef, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Delivery;
 use crate::kernel::{Id, Result};
-
-/// Registers the operations below `/v1/patients/{patient_id}`.
-pub fn configure_patient(config: &mut Operations<'_, '_>) {
-    config.service(receive_delivery);
-}
 
 /// A push that a device has received.
 #[derive(Serialize, ToSchema)]
@@ -47,7 +42,7 @@ impl DeliveryReceipt {
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("delivery_id" = Uuid, Path, description = "The id of the delivery"), IdempotencyKeyHeader),
     responses((status = 200, description = "Noted", body = DeliveryReceipt), ActionErrors))]
 #[post("/deliveries/{delivery_id}/received")]
-async fn receive_delivery(door: Door<Own>, request: Request<Id<Delivery>>) -> Result<Reply> {
+pub(super) async fn receive_delivery(door: Door<Own>, request: Request<Id<Delivery>>) -> Result<Reply> {
     let answer = door.change(
         "receive_delivery",
         request,

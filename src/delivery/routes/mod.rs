@@ -1,0 +1,11 @@
+//! The operations of devices: the plan that they show by themselves, and their receipts.
+
+mod plan;
+mod receipts;
+
+use crate::http::Operations;
+
+/// Registers the operations below `/v1/patients/{patient_id}`.
+pub fn configure_patient(config: &mut Operations<'_, '_>) {
+    config.service(plan::get_plan).service(plan::take_plan).service(receipts::receive_delivery);
+}
