@@ -99,6 +99,13 @@ pub struct Notice {
     pub expires_at: Timestamp,
 }
 
+impl Notice {
+    /// Returns the seconds for which it is still of use.
+    pub(super) fn seconds_left(&self, now: Timestamp) -> u64 {
+        u64::try_from(self.expires_at.duration_since(now).as_secs()).unwrap_or_default()
+    }
+}
+
 /// The reason why a push did not leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {

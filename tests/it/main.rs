@@ -29,6 +29,7 @@ mod borders;
 mod bundle;
 mod canonical;
 mod care_links;
+mod channels;
 mod changed_rows;
 mod clinic;
 mod command_line;
