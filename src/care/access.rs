@@ -75,6 +75,8 @@ pub struct Access<A> {
     read: RefCell<Vec<Uuid>>,
     /// The number for the next change, once the patient's head is locked.
     number: Cell<Option<i64>>,
+    /// Whether the unit has locked the patient's head.
+    holds_head: Cell<bool>,
     feeds: Cell<FeedsPlan>,
     bytes: Cell<Tally>,
     of: PhantomData<fn() -> A>,
@@ -96,6 +98,7 @@ impl<A> Access<A> {
             now,
             read: RefCell::default(),
             number: Cell::default(),
+            holds_head: Cell::default(),
             feeds: Cell::default(),
             bytes: Cell::default(),
             of: PhantomData,
@@ -228,6 +231,7 @@ impl Access<Write> {
     fn take(&self, tx: &mut Tx<'_>, count: usize) -> Result<i64> {
         let tally = self.bytes.get();
         let (number, stored) = changes::take(tx, self.patient, count, tally.pending)?;
+        self.holds_head.set(true);
         self.bytes.set(Tally { pending: Bytes::default(), stored, ..tally });
         Ok(number)
     }
@@ -270,8 +274,10 @@ impl Access<Write> {
     ///
     /// Faults of the server, with which the unit must end.
     pub fn attempt<T>(&self, tx: &mut Tx<'_>, f: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<Result<T>> {
-        // The head is locked before the savepoint: what it has then stays when the rest is undone.
-        self.lock(tx)?;
+        // The head is locked before the savepoint: the lock then stays when the rest is undone.
+        if !self.holds_head.get() {
+            self.lock(tx)?;
+        }
         let before = (self.number.get(), self.feeds.get(), self.bytes.get());
         let result = tx.attempt(f)?;
         if result.is_err() {
@@ -295,6 +301,7 @@ impl Access<Write> {
     /// `stored`, and taken `number`; `used` if it recorded a change under it.
     pub fn locked(&self, number: i64, used: bool, stored: Bytes) {
         self.number.set(Some(number).filter(|_| !used));
+        self.holds_head.set(true);
         self.bytes.set(Tally { pending: Bytes::default(), stored, ..self.bytes.get() });
     }
 

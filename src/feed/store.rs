@@ -91,8 +91,12 @@ pub(super) fn list_of(tx: &mut Tx<'_>, patient: Id<Patient>, kind: Entity, ids: 
     let mut rows = Vec::new();
     for some in ids.chunks(AT_ONCE) {
         let own = feed::table.filter(feed::patient_id.eq(patient)).filter(feed::entity.eq(kind.number()));
-        let found: Vec<Columns> =
-            own.filter(feed::item_id.eq_any(some.iter().copied())).select(columns!()).load(tx.conn())?;
+        let own = own.select(columns!());
+        let found: Vec<Columns> = match some {
+            // An edit changes one thing. SQLite keeps this statement prepared, and not the other one.
+            [one] => own.filter(feed::item_id.eq(one)).load(tx.conn())?,
+            _ => own.filter(feed::item_id.eq_any(some.iter().copied())).load(tx.conn())?,
+        };
         rows.extend(found.into_iter().map(row));
     }
     Ok(rows)

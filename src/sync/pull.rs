@@ -15,8 +15,10 @@ use crate::kernel::id::Any;
 use crate::kernel::page::{BYTES, PageRequest};
 use crate::kernel::{Id, Result};
 
-/// The most changes that one page passes over or returns.
-const WALK: i64 = 1000;
+/// The changes after which a page reads no more of them.
+const WALK: usize = 1000;
+/// The fewest changes that are read at once.
+const STEP: usize = 50;
 
 /// A page of a pull, still sealed.
 #[derive(Debug)]
@@ -150,12 +152,15 @@ fn last_numbers(tx: &mut Tx<'_>, access: &Access<Read>, kind: Kind, ids: &[Id<An
 
 /// Reads the things that changed in `(since, head]`, each once, with its last number.
 fn changed(tx: &mut Tx<'_>, access: &Access<Read>, (since, head): (i64, i64), limit: usize) -> Result<Page> {
-    let rows = changes::list_numbered(tx, access.patient(), (since, head), WALK)?;
-    let end = match rows.last() {
-        Some(last) if i64::try_from(rows.len()).is_ok_and(|read| read >= WALK) => last.seq,
-        _ => head,
-    };
-    let wanted = last_changes(tx, access, rows, end < head)?;
+    let (mut wanted, mut walked, mut end) = (Vec::new(), 0, since);
+    // Mostly each change is the last of its thing: then no more are read than the page has room for.
+    let step = limit.max(STEP);
+    while wanted.len() < limit && walked < WALK && end < head {
+        let rows = changes::list_numbered(tx, access.patient(), (end, head), i64::try_from(step).unwrap_or(i64::MAX))?;
+        walked += rows.len();
+        end = rows.last().filter(|_| rows.len() >= step).map_or(head, |last| last.seq);
+        wanted.extend(last_changes(tx, access, rows, end < head)?);
+    }
     let mut found = held_of(tx, access, wanted.iter().take(limit))?;
     let (mut items, mut room) = (Vec::new(), Room::new(limit));
     for (kind, Numbered { seq, id, .. }) in wanted {

@@ -1,6 +1,7 @@
 //! The batch of a push: some mutations in one unit, each in a savepoint.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -105,6 +106,7 @@ pub fn apply(
     }
     let ids: Vec<_> = those().map(|mutation| mutation.id).collect();
     let mut known = store::list(tx, access, &ids)?;
+    let mut new = Vec::new();
     let mut results = Vec::with_capacity(batch.len());
     for sent in batch {
         let (mutation, fingerprint) = match &sent.mutation {
@@ -125,20 +127,20 @@ pub fn apply(
             None => access.attempt(tx, |tx| {
                 let done = one(tx, access, vault, mutation)?;
                 access.within(tx, quota)?;
-                if let Some(came) = done.came() {
-                    let remembered = Remembered { fingerprint: fingerprint.clone(), came };
-                    let key = (mutation.id, mutation.kind.entity().number(), mutation.thing);
-                    store::insert(tx, access, key, &remembered)?;
-                }
                 Ok(done)
             })?,
         };
         // Another mutation of the batch may have the same id.
-        if let Some(came) = done.as_ref().ok().and_then(Done::came) {
-            known.entry(mutation.id).or_insert_with(|| Remembered { fingerprint: fingerprint.clone(), came });
+        if let Some(came) = done.as_ref().ok().and_then(Done::came)
+            && let MapEntry::Vacant(place) = known.entry(mutation.id)
+        {
+            let remembered = place.insert(Remembered { fingerprint: fingerprint.clone(), came });
+            new.push(((mutation.id, mutation.kind.entity().number(), mutation.thing), remembered.clone()));
         }
         results.push(done.unwrap_or_else(Done::Rejected));
     }
+    // One statement for all of them: on PostgreSQL each costs a round trip.
+    store::insert(tx, access, &new)?;
     Ok((present, results))
 }
 

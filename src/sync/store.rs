@@ -41,34 +41,37 @@ const MERGED: i32 = 2;
 const CONFLICTS: [(i32, Option<&str>); 4] =
     [(3, None), (4, Some("section_changed")), (5, Some("revoked_since")), (6, Some("not_shareable"))];
 
-/// Remembers what came of a mutation.
-pub(super) fn insert(
-    tx: &mut Tx<'_>,
-    access: &Access<Write>,
-    (mutation, entity, thing): (Id<Any>, i32, Id<Any>),
-    remembered: &Remembered,
-) -> Result<()> {
-    let Remembered { fingerprint, came } = remembered;
-    let nothing = Kept { merged: false, item: thing, version: 0, sibling: None };
-    let (status, kept) = match came {
-        Came::Stored(kept) => (if kept.merged { MERGED } else { APPLIED }, *kept),
-        Came::Conflict(code) => {
-            let status = CONFLICTS.iter().find(|(_, known)| known == code).map(|(status, _)| *status);
-            (status.ok_or_else(|| Error::internal("a conflict without a number"))?, nothing)
-        }
+/// A mutation, the kind of its thing, and the thing.
+pub(super) type MutationKey = (Id<Any>, i32, Id<Any>);
+
+/// Remembers what came of mutations.
+pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, list: &[(MutationKey, Remembered)]) -> Result<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let row = |((mutation, entity, thing), Remembered { fingerprint, came }): &(MutationKey, Remembered)| {
+        let nothing = Kept { merged: false, item: *thing, version: 0, sibling: None };
+        let (status, kept) = match came {
+            Came::Stored(kept) => (if kept.merged { MERGED } else { APPLIED }, *kept),
+            Came::Conflict(code) => {
+                let status = CONFLICTS.iter().find(|(_, known)| known == code).map(|(status, _)| *status);
+                (status.ok_or_else(|| Error::internal("a conflict without a number"))?, nothing)
+            }
+        };
+        Ok((
+            mutations::patient_id.eq(access.patient()),
+            mutations::mutation_id.eq(*mutation),
+            mutations::fingerprint.eq(fingerprint.clone()),
+            mutations::status.eq(status),
+            mutations::entity.eq(*entity),
+            mutations::thing_id.eq(kept.item),
+            mutations::version.eq(kept.version),
+            mutations::sibling_id.eq(kept.sibling),
+            mutations::at.eq(At(access.now())),
+        ))
     };
-    Both(diesel::insert_into(mutations::table).values((
-        mutations::patient_id.eq(access.patient()),
-        mutations::mutation_id.eq(mutation),
-        mutations::fingerprint.eq(fingerprint),
-        mutations::status.eq(status),
-        mutations::entity.eq(entity),
-        mutations::thing_id.eq(kept.item),
-        mutations::version.eq(kept.version),
-        mutations::sibling_id.eq(kept.sibling),
-        mutations::at.eq(At(access.now())),
-    )))
-    .execute(tx.conn())?;
+    let rows = list.iter().map(row).collect::<Result<Vec<_>>>()?;
+    Both(diesel::insert_into(mutations::table).values(rows)).execute(tx.conn())?;
     Ok(())
 }
 

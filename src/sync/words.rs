@@ -308,6 +308,7 @@ fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutatio
     let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
     let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
         let creation = Creation::of(&T::body(&content))?;
+        let is_linked = T::links(T::header(&content)).iter().any(Option::is_some);
         let new = New::<T>::seal(
             access.keys()?,
             (access.patient(), mutation.thing.typed()),
@@ -315,7 +316,12 @@ fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutatio
             creation,
             access.now(),
         )?;
-        access.attempt(tx, |tx| items::create::<T>(tx, access, &new))
+        if is_linked {
+            access.attempt(tx, |tx| items::create::<T>(tx, access, &new))
+        } else {
+            // Without links nothing can be left out: what is refused is undone with the mutation.
+            items::create::<T>(tx, access, &new).map(Ok)
+        }
     })?;
     let row = row.ok_or_else(|| Error::internal("an id that was free is taken"))?;
     let merged = !warnings.is_empty();

@@ -39,16 +39,35 @@ impl Connection {
             {
                 return (status, &self.read[start..start + length]);
             }
+            self.fill().await;
+        }
+    }
+
+    /// Reads until `end` has come, and forgets everything up to it.
+    pub async fn until(&mut self, end: &[u8]) {
+        loop {
+            if let Some(at) = self.read.windows(end.len()).position(|some| some == end) {
+                self.read.drain(..at + end.len());
+                return;
+            }
+            self.fill().await;
+        }
+    }
+
+    /// Reads what comes next.
+    async fn fill(&mut self) {
+        loop {
             match self.stream.try_read_buf(&mut self.read) {
-                Ok(0) => panic!("the server closed the connection"),
-                Ok(_) => {}
+                Ok(0) => panic!("the server closed the connection: {}", String::from_utf8_lossy(&self.read)),
+                Ok(_) => return,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.stream.readable().await.unwrap(),
                 Err(error) => panic!("{error}"),
             }
         }
     }
 
-    async fn send(&mut self, mut request: &[u8]) {
+    /// Sends a request.
+    pub async fn send(&mut self, mut request: &[u8]) {
         while !request.is_empty() {
             match self.stream.try_write(request) {
                 Ok(sent) => request = &request[sent..],

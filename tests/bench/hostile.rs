@@ -4,12 +4,12 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Scale;
-use super::client::{CONNECTIONS, Connection, Load, load, request};
+use super::client::{CONNECTIONS, Connection, load, request};
 use super::people::{LOGGED_IN, Someone};
 use super::report::{Goal, Report, median};
 use super::rounds::{Site, ask, create};
@@ -78,6 +78,33 @@ async fn worst(site: &Site, hostile: &Someone, ends: &Cell<bool>) {
     join_all((0..3).map(one)).await;
 }
 
+/// The p99 of others' requests alone and beside `trouble`, which has the number of the round and stops once it is told.
+pub async fn beside(
+    site: &Site,
+    each: impl Fn(usize, usize) -> Vec<u8> + Copy,
+    trouble: impl AsyncFn(usize, &Cell<bool>),
+) -> (f64, f64) {
+    let (address, Scale { time, rounds, .. }) = (site.server.address, site.scale());
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        alone.push(load(address, time, 201, each).await.p99);
+        let ends = Cell::new(false);
+        let others = async {
+            let load = load(address, time, 201, each).await;
+            ends.set(true);
+            load
+        };
+        beside.push(join(others, trouble(round, &ends)).await.0.p99);
+    }
+    (median(&alone), median(&beside))
+}
+
+/// Tells what [`beside`] found.
+pub fn tell_beside(measure: &str, (alone, beside): (f64, f64), report: &mut Report) {
+    let figure = format!("p99 {beside:.1} ms beside, {alone:.1} ms alone");
+    report.goal(measure, figure, beside / alone, Goal::Most(2.0));
+}
+
 async fn neighbour(name: &str, site: &Site, report: &mut Report) {
     let hostile = &site.readable()[0];
     let mut wire = Connection::to(site.server.address).await;
@@ -89,29 +116,9 @@ async fn neighbour(name: &str, site: &Site, report: &mut Report) {
         assert_eq!(wire.ask(&create(hostile)).await.0, 201);
     }
     let writers = site.writers();
-    // Others come at a pace that leaves the server some room, as on an ordinary day.
     let each = |c: usize, n: usize| create(&writers[(c + n * CONNECTIONS) % writers.len()]);
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..site.scale().rounds {
-        alone.push(load(site.server.address, site.scale().time, 201, each).await);
-        let ends = Cell::new(false);
-        let others = async {
-            let load = load(site.server.address, site.scale().time, 201, each).await;
-            ends.set(true);
-            load
-        };
-        let (others, ()) = futures_util::future::join(others, worst(site, hostile, &ends)).await;
-        beside.push(others);
-    }
-    let p99 = |loads: &[Load]| median(&loads.iter().map(|load| load.p99).collect::<Vec<_>>());
-    let (alone, beside) = (p99(&alone), p99(&beside));
-    let figure = format!("p99 {beside:.1} ms beside, {alone:.1} ms alone");
-    report.goal(
-        &format!("others' creates beside a hostile patient on {name}"),
-        figure,
-        beside / alone,
-        Goal::Most(2.0),
-    );
+    let (alone, beside) = beside(site, each, async |_, ends| worst(site, hostile, ends).await).await;
+    tell_beside(&format!("others' creates beside a hostile patient on {name}"), (alone, beside), report);
 }
 
 /// How well the time of an answer tells what is there from what is not: 0.5 not at all, 1 always.

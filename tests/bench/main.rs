@@ -6,7 +6,7 @@
 //! 0 and says what was missed.
 //!
 //! `cargo bench -- --quick` takes a few seconds and proves only that everything still runs. The names of parts
-//! (`rounds`, `growth`, `hostile`, `planning`) measure these alone.
+//! (`rounds`, `growth`, `hostile`, `planning`, `sync`) measure these alone.
 
 #![allow(
     clippy::pedantic,
@@ -27,9 +27,12 @@ mod hostile;
 mod people;
 mod planning;
 mod postgres;
+mod readers;
 mod report;
 mod rounds;
 mod server;
+mod stream;
+mod sync;
 
 use std::time::Duration;
 
@@ -51,6 +54,10 @@ pub struct Scale {
     pub prompts: usize,
     /// Entries of the large database.
     pub entries: usize,
+    /// Changes of a long pull; half as many entries are a long history.
+    pub changes: usize,
+    /// Streams that are open at once; half as many are woken.
+    pub streams: usize,
 }
 
 const FULL: Scale = Scale {
@@ -61,6 +68,8 @@ const FULL: Scale = Scale {
     pgbench: 8,
     prompts: 1_000_000,
     entries: 1_000_000,
+    changes: 10_000,
+    streams: 2000,
 };
 const QUICK: Scale = Scale {
     writers: 64,
@@ -70,6 +79,8 @@ const QUICK: Scale = Scale {
     pgbench: 1,
     prompts: 12_000,
     entries: 2_000,
+    changes: 400,
+    streams: 64,
 };
 
 fn main() {
@@ -89,7 +100,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut report = report::Report::default();
     let named = |part: &str| arguments.iter().any(|argument| argument == part);
-    let all = !["rounds", "growth", "hostile", "planning"].into_iter().any(named);
+    let all = !["rounds", "growth", "hostile", "planning", "sync"].into_iter().any(named);
     if all || named("rounds") {
         runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
     }
@@ -102,6 +113,11 @@ fn main() {
     }
     if all || named("planning") {
         planning::measure(&mut report);
+    }
+    if all || named("sync") {
+        let database = |name| url.as_deref().map(|cluster| postgres::database(cluster, name));
+        runtime.block_on(sync::measure(scale, database("afterglow_sync"), &mut report));
+        runtime.block_on(stream::measure(scale, database("afterglow_streams"), &mut report));
     }
     report.print();
 }

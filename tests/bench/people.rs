@@ -40,12 +40,16 @@ pub struct Someone {
 pub struct People {
     /// Who is linked to nobody yet, and invited everybody.
     pub therapist: Someone,
+    /// Other therapists of the clinic, who invited nobody.
+    pub colleagues: Vec<Someone>,
     /// The patients, in the order of [`Scale`].
     pub patients: Vec<Someone>,
     /// The therapist's own invitation.
     pub invitation: Uuid,
 }
 
+/// How many other therapists there are.
+const COLLEAGUES: usize = 4;
 /// How many of the patients, the first ones, have a passphrase of the usual cost.
 pub const LOGGED_IN: usize = 50;
 
@@ -68,8 +72,12 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, sc
         setup::set_up(&server.state, passwords, tokens(), JoinCode::parse(&code), name, (person(usize::MAX), may))
             .await;
     let admin = founded.unwrap().admin.grant;
-    let care = Invitee::Staff(Capabilities::parse(["care"]).unwrap());
-    let therapist = register(&server, &admin, care, usize::MAX - 1).await;
+    let care = || Invitee::Staff(Capabilities::parse(["care"]).unwrap());
+    let therapist = register(&server, &admin, care(), usize::MAX - 1).await;
+    let mut colleagues = Vec::new();
+    for n in 0..COLLEAGUES {
+        colleagues.push(register(&server, &admin, care(), usize::MAX - 2 - n).await.0);
+    }
     let (therapist_grant, invitation) = (therapist.1, therapist.2);
     let patients = futures_util::stream::iter(0..scale.writers + scale.shelves)
         .map(|n| register(&server, &therapist_grant, Invitee::Patient, n))
@@ -77,7 +85,7 @@ pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, sc
         .map(|(someone, ..)| someone)
         .collect::<Vec<_>>()
         .await;
-    let people = People { therapist: therapist.0, patients, invitation };
+    let people = People { therapist: therapist.0, colleagues, patients, invitation };
     server.close();
     people
 }

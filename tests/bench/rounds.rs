@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use afterglow::config::Config;
+use afterglow::db::Backend;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -154,6 +156,11 @@ impl Site {
         &self.people.therapist
     }
 
+    /// The other therapists of the clinic.
+    pub fn colleagues(&self) -> &[Someone] {
+        &self.people.colleagues
+    }
+
     /// The therapist's own invitation.
     pub fn invitation(&self) -> Uuid {
         self.people.invitation
@@ -167,9 +174,7 @@ impl Site {
     /// Links a patient to the therapist, opens all reflections to them, and writes a shelf of them.
     async fn fill(&self, patient: &Someone) {
         let mut wire = Connection::to(self.server.address).await;
-        let links = ask(&mut wire, "GET", "/v1/care-links", patient, None, 200).await;
-        let link = links["items"][0]["id"].as_str().unwrap();
-        ask(&mut wire, "POST", &format!("/v1/care-links/{link}/confirm"), &self.people.therapist, None, 200).await;
+        self.confirm(&mut wire, patient, self.therapist()).await;
         let grant = json!({
             "rule": { "kind": "reflection" }, "sections": ["text", "mood", "tags"],
             "reader": { "type": "therapist", "account_id": self.people.therapist.account },
@@ -179,6 +184,28 @@ impl Site {
             let (status, body) = wire.ask(&create(patient)).await;
             assert_eq!(status, 201, "{}", String::from_utf8_lossy(body));
         }
+    }
+
+    /// Confirms the link that a patient has accepted, as its therapist.
+    pub async fn confirm(&self, wire: &mut Connection, patient: &Someone, therapist: &Someone) {
+        let links = ask(wire, "GET", "/v1/care-links", patient, None, 200).await;
+        let open = links["items"].as_array().unwrap().iter().find(|link| link["state"] == "accepted");
+        let link = open.unwrap_or_else(|| panic!("{links}"))["id"].as_str().unwrap();
+        ask(wire, "POST", &format!("/v1/care-links/{link}/confirm"), therapist, None, 200).await;
+    }
+
+    /// Stops the server, does `meanwhile` with what it left, and starts it again.
+    pub async fn without_server<T>(mut self, meanwhile: impl AsyncFnOnce(Config) -> T) -> (Self, T) {
+        let address = self.server.address;
+        self.server.stop();
+        let mut config = Config::in_folder(self.folder.path().join("data"));
+        config.public_url = format!("http://{address}");
+        if let Some(url) = &self.database {
+            config.database = Backend::parse(url).unwrap();
+        }
+        let done = meanwhile(config).await;
+        self.server = Server::start(self.folder.path(), self.database.as_deref(), address).await;
+        (self, done)
     }
 
     /// What a list answers.
@@ -217,7 +244,7 @@ impl Site {
     }
 
     /// Microseconds of the server's processor for each request.
-    fn spent(&self, before: Duration, load: &Load) -> f64 {
+    pub fn spent(&self, before: Duration, load: &Load) -> f64 {
         (self.server.cpu() - before).as_secs_f64() * 1e6 / load.answered as f64
     }
 
@@ -298,19 +325,18 @@ pub fn list(who: &Someone, patient: &str) -> Vec<u8> {
     request("GET", &format!("/v1/patients/{patient}/entries?limit={SHELF}"), &who.token, b"", None)
 }
 
+/// Title and body of an entry: 2 KB.
+pub fn text() -> Value {
+    let words = "It was quiet, and I could stay where I was for a while. ";
+    json!({ "title": "The lake", "body": words.chars().cycle().take(2048).collect::<String>() })
+}
+
 /// A reflection of 2 KB under a new id, with a key of its own.
 pub fn create(who: &Someone) -> Vec<u8> {
     static BODY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let body = BODY.get_or_init(|| {
-        let words = "It was quiet, and I could stay where I was for a while. ";
-        let text: String = words.chars().cycle().take(2048).collect();
-        json!({
-            "kind": "reflection",
-            "occurred_at": jiff::Timestamp::now().to_string(),
-            "zone": "Europe/Berlin",
-            "text": { "title": "The lake", "body": text },
-        })
-        .to_string()
+        let now = jiff::Timestamp::now().to_string();
+        json!({ "kind": "reflection", "occurred_at": now, "zone": "Europe/Berlin", "text": text() }).to_string()
     });
     let path = format!("/v1/patients/me/entries/{}", Uuid::now_v7());
     request("PUT", &path, &who.token, body.as_bytes(), Some(&Uuid::now_v7().simple().to_string()))
