@@ -1,5 +1,6 @@
 //! The `afterglow` command.
 
+mod channels;
 mod log;
 mod options;
 
@@ -178,7 +179,7 @@ async fn serve(mut settings: Settings) -> Result<()> {
     let address = listener.local_addr().map_err(io)?;
     settings.listening_on(address);
     let metrics = bind_metrics(&settings)?;
-    let server = Server::open(settings.config, Clock::System, Entropy::System).await?;
+    let server = Server::open(settings.config, Clock::System, Entropy::System).await?.with_channels(settings.channels);
     let metrics = metrics.map(answer_metrics).transpose()?;
     let running = server.listen(listener, settings.workers)?;
     tracing::info!("listening on http://{address}");
@@ -289,7 +290,7 @@ async fn work(settings: Settings) -> Result<()> {
         ));
     }
     let metrics = bind_metrics(&settings)?;
-    let server = Server::open(settings.config, Clock::System, Entropy::System).await?;
+    let server = Server::open(settings.config, Clock::System, Entropy::System).await?.with_channels(settings.channels);
     let metrics = metrics.map(answer_metrics).transpose()?;
     let worker = server.work(Arc::new(LogChannel));
     tracing::info!("doing the background work");

@@ -164,6 +164,13 @@ struct MetaView {
     /// The edition of the time zone data.
     #[schema(example = "2025b")]
     time_zones: &'static str,
+    /// The channels by which pushes reach devices. With none, only the app itself shows what is due.
+    #[schema(example = json!(["fcm", "apns", "web_push", "webhook"]))]
+    push_channels: Vec<&'static str>,
+    /// The public VAPID key, base64url, with which a browser subscribes to Web Push.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    web_push_key: Option<String>,
     /// The bounds on requests.
     limits: LimitsView,
 }
@@ -245,6 +252,8 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         server: env!("CARGO_PKG_VERSION"),
         minimum_app: "0",
         time_zones: zone_data::edition(),
+        push_channels: state.channels.names().collect(),
+        web_push_key: state.channels.public_key(),
         limits: LimitsView {
             body_bytes: http.body.bytes,
             text_characters: 256_000,

@@ -45,14 +45,14 @@ pub struct ApnsServices {
     /// That of released apps.
     pub production: String,
     /// That of apps in development.
-    pub sandbox: String,
+    pub development: String,
 }
 
 impl Default for ApnsServices {
     fn default() -> Self {
         Self {
             production: "https://api.push.apple.com".to_owned(),
-            sandbox: "https://api.sandbox.push.apple.com".to_owned(),
+            development: "https://api.sandbox.push.apple.com".to_owned(),
         }
     }
 }
@@ -64,7 +64,7 @@ pub struct Apns {
     team: String,
     topic: HeaderValue,
     production: Url,
-    sandbox: Url,
+    development: Url,
     token: Mutex<Option<Token>>,
     client: Outbound,
     clock: Clock,
@@ -104,8 +104,8 @@ impl Apns {
             client.check(&url)?;
             Ok(url)
         };
-        let (production, sandbox) = (service(&services.production)?, service(&services.sandbox)?);
-        Ok(Self { signing, key_id, team, topic, production, sandbox, token: Mutex::default(), client, clock })
+        let (production, development) = (service(&services.production)?, service(&services.development)?);
+        Ok(Self { signing, key_id, team, topic, production, development, token: Mutex::default(), client, clock })
     }
 
     /// Returns the token, which is kept for most of an hour. `refused` is one that was called expired.
@@ -128,9 +128,9 @@ impl Apns {
         Ok(token)
     }
 
-    async fn post(&self, to: &str, sandbox: bool, notice: &Notice) -> Result<(), SendError> {
+    async fn post(&self, to: &str, development: bool, notice: &Notice) -> Result<(), SendError> {
         let now = self.clock.now();
-        let mut url = if sandbox { self.sandbox.clone() } else { self.production.clone() };
+        let mut url = if development { self.development.clone() } else { self.production.clone() };
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["3", "device", to]);
         }
@@ -180,10 +180,10 @@ impl Channel for Apns {
 
     fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>> {
         async move {
-            let Address::Apns { token, sandbox } = to else {
+            let Address::Apns { token, development } = to else {
                 return Err(SendError::Refused { reason: "the address is one of another channel" });
             };
-            self.post(token, *sandbox, notice).await
+            self.post(token, *development, notice).await
         }
         .boxed()
     }

@@ -92,6 +92,11 @@ impl Channels {
         self.0.iter().map(|gate| gate.channel.name())
     }
 
+    /// Returns the public key that browsers need to subscribe, if a channel has one.
+    pub fn public_key(&self) -> Option<String> {
+        self.0.iter().find_map(|gate| gate.channel.public_key())
+    }
+
     /// Whether there is a channel of that name.
     pub fn has(&self, name: &str) -> bool {
         self.names().any(|known| known == name)

@@ -130,6 +130,11 @@ pub trait Channel: Send + Sync {
     /// Returns its name, as [`Address::channel`] has it.
     fn name(&self) -> &'static str;
 
+    /// Returns the public key that browsers need to subscribe, if this channel has one.
+    fn public_key(&self) -> Option<String> {
+        None
+    }
+
     /// Sends one push.
     fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>>;
 }
@@ -137,6 +142,10 @@ pub trait Channel: Send + Sync {
 impl<C: Channel + ?Sized> Channel for Arc<C> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn public_key(&self) -> Option<String> {
+        (**self).public_key()
     }
 
     fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>> {

@@ -149,6 +149,10 @@ impl Channel for WebPush {
         "web_push"
     }
 
+    fn public_key(&self) -> Option<String> {
+        Some(self.public_key())
+    }
+
     fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>> {
         async move {
             let Address::WebPush { endpoint, p256dh, auth } = to else {

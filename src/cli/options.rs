@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use clap::Args;
 
+use super::channels;
 use super::log::{self, LogFormat};
+use crate::channels::Channels;
 use crate::config::{Config, Listen, beside, environment, url_at};
 use crate::db::Backend;
 
@@ -57,6 +59,10 @@ pub(super) struct Options {
     /// Give it once for each, or separate them by commas.
     #[arg(long = "cors-origin", env = "AFTERGLOW_CORS_ORIGINS", value_delimiter = ',', global = true)]
     cors_origins: Vec<String>,
+    /// The file of the channels by which pushes reach devices, JSON, readable by nobody else [default: none; what is due
+    /// is written to the log].
+    #[arg(long, env = "AFTERGLOW_CHANNELS", global = true)]
+    channels: Option<PathBuf>,
     /// The folder of the time zones, compiled, such as `/usr/share/zoneinfo` [default: those of this build].
     #[arg(long, env = "AFTERGLOW_ZONEINFO", global = true)]
     zoneinfo: Option<PathBuf>,
@@ -94,6 +100,8 @@ pub(super) struct Settings {
     pub metrics: Option<Listen>,
     /// The number of threads that answer requests.
     pub workers: usize,
+    /// The channels to devices.
+    pub channels: Channels,
     /// Whether the operator gave the address that clients use.
     has_public_url: bool,
 }
@@ -167,13 +175,19 @@ impl Options {
         if !(1..=1_000_000).contains(&self.most_streams) {
             faults.push("the streams (--most-streams) are 1 to 1000000".to_owned());
         }
+        let channels = self.channels.as_deref().map(channels::read).transpose().unwrap_or_else(|found| {
+            faults.extend(found);
+            None
+        });
+        let channels = Channels::new(channels.unwrap_or_default());
         if let Err(fault) = log::check(&self.log) {
             faults.push(format!("the filter of the log (--log) is a level, or targets with levels: {fault}"));
         }
         faults.extend(if with_places { config.faults() } else { config.faults_but_places() });
         match listen {
             Some(listen) if faults.is_empty() => {
-                Ok(Settings { config, listen, metrics, workers, has_public_url: self.public_url.is_some() })
+                let has_public_url = self.public_url.is_some();
+                Ok(Settings { config, listen, metrics, workers, channels, has_public_url })
             }
             _ => Err(faults),
         }

@@ -169,7 +169,7 @@ impl TakenPlan {
     /// in it as it is now.
     pub fn shows(self, prompt: (Timestamp, Timestamp), now: Timestamp) -> bool {
         let (due_at, updated_at) = prompt;
-        now.duration_since(self.made_at) <= PLAN_TRUSTED && updated_at <= self.made_at && due_at < self.until
+        now.duration_since(self.made_at) <= PLAN_TRUSTED && updated_at < self.made_at && due_at < self.until
     }
 }
 
@@ -181,7 +181,8 @@ mod tests {
     fn rule_one_firer_per_device() {
         let at = |hours: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
         let plan = TakenPlan { made_at: at(10), until: at(100) };
-        assert!(plan.shows((at(20), at(10)), at(20)));
+        assert!(plan.shows((at(20), at(9)), at(20)));
+        assert!(!plan.shows((at(20), at(10)), at(20)), "one of the same instant may be missing in it");
         assert!(plan.shows((at(58), at(1)), at(58)), "forty-eight hours are within");
         assert!(!plan.shows((at(59), at(1)), at(59)), "an app that was not opened since may be gone");
         assert!(!plan.shows((at(20), at(11)), at(20)), "a prompt that changed since");

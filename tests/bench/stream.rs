@@ -105,7 +105,8 @@ async fn wake(name: &str, site: &Site, report: &mut Report) {
     }
     let (p50, p99) = (median(&p50s), median(&p99s));
     let count = people.len();
-    let figure = format!("p50 {p50:.1} ms, p99 {p99:.1} ms, {} changes a second", LANES * 1000 / PACE.as_millis() as usize);
+    let figure =
+        format!("p50 {p50:.1} ms, p99 {p99:.1} ms, {} changes a second", LANES * 1000 / PACE.as_millis() as usize);
     let measure = format!("from a change to the end of the pull, {count} streams, on {name}, p99, ms");
     report.goal(&measure, figure, p99, Goal::Most(100.0));
 }

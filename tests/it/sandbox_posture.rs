@@ -148,7 +148,8 @@ fn only_its_own_command_mounts_it() {
     let strangers: Vec<&str> = sources
         .iter()
         .filter(|source| source.slice() != "sandbox" && source.name != "cli.rs")
-        .filter(|source| source.code.to_lowercase().contains("sandbox"))
+        // Apple calls its service for apps under development so.
+        .filter(|source| source.code.replace("api.sandbox.push.apple.com", "").to_lowercase().contains("sandbox"))
         .map(|source| source.name.as_str())
         .collect();
     assert_eq!(strangers, Vec::<&str>::new(), "nothing else knows of the sandbox");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{get, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::care::Door;
@@ -13,10 +13,10 @@ use crate::care::door::Own;
 use crate::delivery::plan::{self, DevicePlan};
 use crate::delivery::texts;
 use crate::http::document::{IdempotencyKeyHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, PatientRef, Preconditions, Query, Reply, Request};
+use crate::http::{Body, PatientRef, Preconditions, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Device;
-use crate::kernel::{Error, Id, Result, locale};
+use crate::kernel::{Id, Result};
 use crate::planning::Protocols;
 use crate::prompts::model::StoredPrompt;
 use crate::schedule::actions::placeholder_values;
@@ -43,7 +43,7 @@ struct PlanItem {
     /// The instant from which it is not shown any more.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
-    /// The sentence of the notification. It says nothing of what is asked.
+    /// The sentence of the notification, in the patient's language. It says nothing of what is asked.
     notification: &'static str,
     /// The text in the app.
     text: String,
@@ -87,31 +87,16 @@ struct DevicePlanView {
     items: Vec<PlanItem>,
 }
 
-/// The language of the notifications.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct PlanQuery {
-    /// The language of the device, BCP 47; the patient's by default.
-    #[param(required = false, nullable = false, example = "de-AT")]
-    locale: Option<String>,
-}
-
 /// Read the plan of a device
 ///
 /// The prompts of the next fourteen days, with local times, so that a phone without a network shows them by itself. It
 /// schedules a local notification for each, replaces the ones it had, and says so with `POST …/devices/{device_id}/plan`:
 /// then pushes for these prompts only wake the app. Asking again with `If-None-Match` costs little.
 #[utoipa::path(tag = "devices",
-    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), PlanQuery, IfNoneMatchHeader),
+    params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The plan", body = DevicePlanView), ReadErrors))]
 #[get("/plan")]
-pub(super) async fn get_plan(
-    door: Door<Own>,
-    query: Result<Query<PlanQuery>, Error>,
-    when: Preconditions,
-) -> Result<Reply> {
-    let asked = door.first("get_plan", language(query)).await?;
+pub(super) async fn get_plan(door: Door<Own>, when: Preconditions) -> Result<Reply> {
     let protocols = Arc::clone(&door.state().protocols);
     let read = door.read("get_plan", move |tx, access| {
         let plan = DevicePlan::read(tx, access)?;
@@ -119,15 +104,10 @@ pub(super) async fn get_plan(
         Ok((plan, values, settings_or_default(tx, access)?.locale))
     });
     let (plan, values, own) = read.await?;
-    let sentence = texts::sentence(asked.as_deref().into_iter().chain([own.as_str()]));
+    let sentence = texts::sentence([own.as_str()]);
     let item = |prompt| PlanItem::of(prompt, &door.state().protocols, &values, sentence);
     let (version, items) = (plan.version(&door.state().vault), plan.prompts.iter().map(item).collect());
     Ok(door.whole_list("get_plan", &DevicePlanView { version, until: plan.until, items }, &when))
-}
-
-fn language(query: Result<Query<PlanQuery>, Error>) -> Result<Option<String>> {
-    let wrong = |detail: &'static str| Error::field("query/locale", detail);
-    query?.0.locale.map(|tag| locale::language(&tag).map_err(wrong)).transpose()
 }
 
 /// The plan that a device has taken.

@@ -16,8 +16,8 @@ use super::{TEXT, clock, faults, notice, now};
 
 const DEVICE: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 
-fn to(sandbox: bool) -> Address {
-    Address::Apns { token: DEVICE.to_owned(), sandbox }
+fn to(development: bool) -> Address {
+    Address::Apns { token: DEVICE.to_owned(), development }
 }
 
 fn client() -> Outbound {
@@ -36,7 +36,7 @@ fn key(pair: &Pair) -> ApnsKey {
 }
 
 fn apns(production: &Service, sandbox: &Service, pair: &Pair, clock: Clock) -> Apns {
-    let services = ApnsServices { production: production.url(""), sandbox: sandbox.url("") };
+    let services = ApnsServices { production: production.url(""), development: sandbox.url("") };
     Apns::new(key(pair), &services, client(), clock).unwrap()
 }
 

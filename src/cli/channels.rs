@@ -1,0 +1,113 @@
+//! The file of the channels to devices: a JSON document with one member for each channel. It holds secrets.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::channels::{Apns, ApnsKey, ApnsServices, Channel, Fcm, Outbound, OutboundSettings, WebPush, Webhook};
+use crate::kernel::Clock;
+
+/// The channels of a server. Files are named from the folder of the document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChannelFile {
+    /// Firebase Cloud Messaging.
+    fcm: Option<FcmFile>,
+    /// The Apple Push Notification service.
+    apns: Option<ApnsFile>,
+    /// Web Push.
+    web_push: Option<WebPushFile>,
+    /// A clinic's own gateway.
+    webhook: Option<WebhookFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FcmFile {
+    /// The service account, as Google gives it.
+    service_account_file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApnsFile {
+    /// The signing key, as Apple gives it (`AuthKey_….p8`).
+    key_file: PathBuf,
+    key_id: String,
+    team: String,
+    /// The bundle id of the app.
+    topic: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebPushFile {
+    /// The private VAPID key: 32 bytes, base64url.
+    private_key: String,
+    /// `mailto:` or `https:`, for the push services.
+    subject: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhookFile {
+    url: String,
+    /// `whsec_` and base64, as Standard Webhooks has it.
+    secret: String,
+    /// Whether the gateway is in a private network.
+    #[serde(default)]
+    private_network: bool,
+}
+
+/// Reads the channels that a file configures.
+///
+/// # Errors
+///
+/// All faults, each in words for the operator.
+pub(super) fn read(path: &Path) -> Result<Vec<Arc<dyn Channel>>, Vec<String>> {
+    let told = |fault: String| format!("the file of the channels (--channels): {fault}");
+    let read = || -> Result<ChannelFile, String> {
+        let meta = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if meta.permissions().mode() & 0o077 != 0 {
+            return Err(format!("{} holds secrets and is readable by others: chmod 600", path.display()));
+        }
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let file = read().map_err(|fault| vec![told(fault)])?;
+    let (mut list, mut faults): (Vec<Arc<dyn Channel>>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut take = |made: Option<Result<Arc<dyn Channel>, String>>| match made {
+        Some(Ok(channel)) => list.push(channel),
+        Some(Err(fault)) => faults.push(told(fault)),
+        None => (),
+    };
+    let beside = |name: &Path| {
+        let at = path.parent().unwrap_or(Path::new(".")).join(name);
+        fs::read_to_string(&at).map_err(|error| format!("{}: {error}", at.display()))
+    };
+    take(file.fcm.map(|fcm| {
+        let account = beside(&fcm.service_account_file)?;
+        Ok(Arc::new(Fcm::new(&account, Fcm::SERVICE, client(false)?, Clock::System)?) as Arc<dyn Channel>)
+    }));
+    take(file.apns.map(|apns| {
+        let ApnsFile { key_file, key_id, team, topic } = apns;
+        let key = ApnsKey { pem: beside(&key_file)?, key_id, team, topic };
+        Ok(Arc::new(Apns::new(key, &ApnsServices::default(), client(false)?, Clock::System)?) as Arc<dyn Channel>)
+    }));
+    take(file.web_push.map(|web_push| {
+        let made = WebPush::new(&web_push.private_key, &web_push.subject, client(false)?, Clock::System)?;
+        Ok(Arc::new(made) as Arc<dyn Channel>)
+    }));
+    take(file.webhook.map(|webhook| {
+        let client = client(webhook.private_network)?;
+        Ok(Arc::new(Webhook::new(&webhook.url, &webhook.secret, client, Clock::System)?) as Arc<dyn Channel>)
+    }));
+    if faults.is_empty() { Ok(list) } else { Err(faults) }
+}
+
+fn client(private_networks: bool) -> Result<Outbound, String> {
+    Ok(Outbound::new(OutboundSettings { private_networks, ..OutboundSettings::default() })?)
+}
