@@ -90,22 +90,26 @@ pub(super) fn read(path: &Path) -> Result<Vec<Arc<dyn Channel>>, Vec<String>> {
     };
     take(file.fcm.map(|fcm| {
         let account = beside(&fcm.service_account_file)?;
-        Ok(Arc::new(Fcm::new(&account, Fcm::SERVICE, client(false)?, Clock::System)?) as Arc<dyn Channel>)
+        Ok(shared(Fcm::new(&account, Fcm::SERVICE, client(false)?, Clock::System)?))
     }));
     take(file.apns.map(|apns| {
         let ApnsFile { key_file, key_id, team, topic } = apns;
         let key = ApnsKey { pem: beside(&key_file)?, key_id, team, topic };
-        Ok(Arc::new(Apns::new(key, &ApnsServices::default(), client(false)?, Clock::System)?) as Arc<dyn Channel>)
+        Ok(shared(Apns::new(key, &ApnsServices::default(), client(false)?, Clock::System)?))
     }));
     take(file.web_push.map(|web_push| {
         let made = WebPush::new(&web_push.private_key, &web_push.subject, client(false)?, Clock::System)?;
-        Ok(Arc::new(made) as Arc<dyn Channel>)
+        Ok(shared(made))
     }));
     take(file.webhook.map(|webhook| {
         let client = client(webhook.private_network)?;
-        Ok(Arc::new(Webhook::new(&webhook.url, &webhook.secret, client, Clock::System)?) as Arc<dyn Channel>)
+        Ok(shared(Webhook::new(&webhook.url, &webhook.secret, client, Clock::System)?))
     }));
     if faults.is_empty() { Ok(list) } else { Err(faults) }
+}
+
+fn shared(channel: impl Channel + 'static) -> Arc<dyn Channel> {
+    Arc::new(channel)
 }
 
 fn client(private_networks: bool) -> Result<Outbound, String> {

@@ -155,7 +155,7 @@ pub(super) async fn send(
         if sending == Sending::Failed(SendError::Gone) {
             outcomes.dead.push((one.patient, to.device, to.version));
         }
-        let left = left(&one, &to, sending, now);
+        let left = left(&one, &to, &sending, now);
         match fanned_out.get_mut(&one.id) {
             Some(of) => of.devices.push((to.device, to.address.channel(), left)),
             None => outcomes.of_device.push((one, left)),
@@ -180,10 +180,10 @@ async fn push(
 }
 
 /// Decides what becomes of a push.
-fn left(one: &Leased, to: &Reached, sending: Sending, now: Timestamp) -> Left {
+fn left(one: &Leased, to: &Reached, sending: &Sending, now: Timestamp) -> Left {
     let attempts = if one.device.is_some() { one.attempts } else { 1 };
     let delivery = one.id;
-    match sending {
+    match *sending {
         Sending::Sent => {
             let resends = one.resends + i32::from(one.sent_at.is_some());
             let again = resend_at(resends, one.expires_at, now).filter(|_| to.acknowledges);
@@ -195,16 +195,12 @@ fn left(one: &Leased, to: &Reached, sending: Sending, now: Timestamp) -> Left {
         Sending::Failed(SendError::Later { after, reason }) => {
             let asked = after.and_then(|after| now.checked_add(after).ok());
             let at = retry_at(attempts, one.expires_at, now).map(|at| spread(one, at.max(asked.unwrap_or(at))));
-            match at.filter(|at| *at < one.expires_at) {
-                Some(at) => {
-                    tracing::warn!(%delivery, reason, "a push failed and is tried again");
-                    Left::Again(at, attempts)
-                }
-                None => {
-                    tracing::warn!(%delivery, reason, "a push is given up");
-                    Left::Lapsed
-                }
-            }
+            let Some(at) = at.filter(|at| *at < one.expires_at) else {
+                tracing::warn!(%delivery, reason, "a push is given up");
+                return Left::Lapsed;
+            };
+            tracing::warn!(%delivery, reason, "a push failed and is tried again");
+            Left::Again(at, attempts)
         }
         Sending::Failed(SendError::Refused { reason }) => {
             tracing::error!(%delivery, reason, "a push is refused by its service");
