@@ -15,7 +15,7 @@
 //! its reminder is dropped.
 //!
 //! In a process with channels to devices ([`crate::channels`]) a delivery becomes one for each device of the patient when
-//! it is leased ([`sending`]), each with an id of its own that follows from prompt, count and device. A device that
+//! it is leased, each with an id of its own that follows from prompt, count and device. A device that
 //! acknowledges what it receives is sent again what it has not acknowledged, twice at most. A device that shows the prompt
 //! from its own plan is woken without a sentence. A process without such channels, for development and tests, sends
 //! every delivery by its one [`Channel`].
