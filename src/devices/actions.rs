@@ -61,7 +61,8 @@ pub fn put_device(
         if row.retired_at.is_none() && (again || same) {
             return Ok(Outcome::ok(id, row));
         }
-        if !again && !same {
+        // A body that arrives late does not bring an older address back.
+        if !same {
             when.require(&EntityTag::version(row.key.version))?;
         }
     }

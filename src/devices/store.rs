@@ -149,7 +149,7 @@ pub fn update(
     Ok(row)
 }
 
-/// Retires every other device with the address of this keyed hash, whoever's it is.
+/// Retires every other device, of any patient, with the address of this keyed hash.
 ///
 /// Spans patients: rests on the partial index `devices_reach`.
 pub fn retire_others(tx: &mut Tx<'_>, keep: Id<Device>, reach: &[u8], now: Timestamp) -> Result<()> {

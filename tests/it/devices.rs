@@ -94,6 +94,11 @@ async fn on_a_phone_that_two_people_share_the_address_belongs_to_who_named_it_la
     let back = ann.put(&path(&ann, &hers), phone("shared")).send().await.ok();
     assert_eq!(back.body["reachable"], true);
     assert_eq!(stored(&app, &ben).await, [(his.parse().unwrap(), true)]);
+    // What she sent first arrives late, after the address that followed it was taken: it does not come back.
+    let renewed = ann.put(&path(&ann, &hers), phone("renewed")).if_match(&back.etag()).send().await.ok();
+    ben.put(&path(&ben, &new_id(&app)), phone("renewed")).send().await.created();
+    ann.put(&path(&ann, &hers), phone("shared")).send().await.expect(428);
+    assert_eq!(ann.get(&path(&ann, &hers)).send().await.ok().body["version"], renewed.body["version"]);
     // Nobody learns of the other.
     assert_eq!(ben.get(&path(&ben, &his)).send().await.ok().body["version"], 1);
 }

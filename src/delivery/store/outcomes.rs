@@ -203,7 +203,10 @@ fn fan_out(tx: &mut Tx<'_>, vault: &Vault, list: &[FannedOut], now: Timestamp) -
         list.iter().flat_map(|of| of.devices.iter().map(|to| device_row(vault, &of.one, *to, now))).collect();
     match tx.conn() {
         AnyConnection::Pg(conn) => {
-            diesel::insert_into(deliveries::table).values(&rows).on_conflict_do_nothing().execute(conn)?;
+            // A statement of PostgreSQL has at most 65,535 values.
+            for part in rows.chunks(1000) {
+                diesel::insert_into(deliveries::table).values(part).on_conflict_do_nothing().execute(conn)?;
+            }
         }
         AnyConnection::Sqlite(conn) => {
             for row in &rows {
