@@ -7,18 +7,25 @@
 #![expect(missing_docs, reason = "written by the macro; the module docs say what the columns hold")]
 #![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the macro looks its types up by name"))]
 
-diesel::table! {
-    use crate::db::types::columns::*;
+/// Declares a table with the types of this folder.
+macro_rules! table {
+    ($($table:tt)*) => {
+        diesel::table! {
+            use crate::db::types::columns::*;
 
+            $($table)*
+        }
+    };
+}
+
+table! {
     settings (name) {
         name -> Text,
         value -> Binary,
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     accounts (id) {
         id -> Uid,
         kind -> Text,
@@ -33,9 +40,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     account_heads (account_id) {
         account_id -> Uid,
         audit_seq -> BigInt,
@@ -44,9 +49,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     sessions (id) {
         id -> Uid,
         account_id -> Uid,
@@ -59,9 +62,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     refresh_tokens (hash) {
         hash -> Binary,
         session_id -> Uid,
@@ -71,9 +72,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     clinics (id) {
         id -> Uid,
         doc -> Binary,
@@ -82,9 +81,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     staff_members (clinic_id, account_id) {
         clinic_id -> Uid,
         account_id -> Uid,
@@ -99,9 +96,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     invitations (id) {
         id -> Uid,
         code_hash -> Binary,
@@ -119,9 +114,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     patients (id) {
         id -> Uid,
         account_id -> Uid,
@@ -133,9 +126,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     log_in_failures (email_key) {
         email_key -> Binary,
         failures -> Integer,
@@ -144,9 +135,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     patient_heads (patient_id) {
         patient_id -> Uid,
         change_seq -> BigInt,
@@ -160,9 +149,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     patient_settings (patient_id) {
         patient_id -> Uid,
         doc -> Binary,
@@ -173,9 +160,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     care_links (id) {
         id -> Uid,
         patient_id -> Uid,
@@ -191,9 +176,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     grants (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -207,9 +190,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     grant_readers (patient_id, grant_id, link_id) {
         patient_id -> Uid,
         grant_id -> Uid,
@@ -218,9 +199,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     grant_items (patient_id, item_id, grant_id) {
         patient_id -> Uid,
         item_id -> Uid,
@@ -230,9 +209,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     infusions (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -243,9 +220,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     pauses (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -257,9 +232,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     prompts (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -276,9 +249,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     deliveries (id) {
         id -> Uid,
         patient_id -> Uid,
@@ -300,9 +271,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     devices (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -321,9 +290,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     entries (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -349,9 +316,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     revisions (patient_id, item_id, section, rev) {
         patient_id -> Uid,
         item_id -> Uid,
@@ -362,9 +327,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     comments (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -379,9 +342,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     receipts (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -394,9 +355,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     changes (patient_id, seq) {
         patient_id -> Uid,
         seq -> BigInt,
@@ -410,9 +369,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     audit_log (subject_id, seq) {
         subject_id -> Uid,
         seq -> BigInt,
@@ -424,9 +381,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     idempotency_records (account_id, key_hash) {
         account_id -> Uid,
         key_hash -> Binary,
@@ -437,9 +392,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     installation (one) {
         one -> Integer,
         id -> Uid,
@@ -449,9 +402,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     wrapped_keys (subject_id, number) {
         subject_id -> Uid,
         number -> Integer,
@@ -461,9 +412,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     exercise_responses (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -486,9 +435,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     assignments (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -502,9 +449,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     audit_anchors (subject_id) {
         subject_id -> Uid,
         seq -> BigInt,
@@ -513,9 +458,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     mutations (patient_id, mutation_id) {
         patient_id -> Uid,
         mutation_id -> Uid,
@@ -529,9 +472,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     feed_heads (account_id) {
         account_id -> Uid,
         seq -> BigInt,
@@ -539,9 +480,7 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
-
+table! {
     feed (patient_id, entity, item_id, account_id) {
         account_id -> Uid,
         patient_id -> Uid,
@@ -555,9 +494,20 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use crate::db::types::columns::*;
+table! {
+    feed_backlog (patient_id, id) {
+        patient_id -> Uid,
+        id -> Uid,
+        at -> TimestampTz,
+        entity -> Integer,
+        opened -> Bool,
+        whole -> Bool,
+        sections -> Integer,
+        things -> Binary,
+    }
+}
 
+table! {
     revocations (patient_id, seq) {
         patient_id -> Uid,
         seq -> BigInt,

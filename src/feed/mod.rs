@@ -11,8 +11,13 @@
 //! kind of thing says how readers see it ([`crate::changes::ReaderView`]). The step reads what is noted, finds the
 //! accounts that see a difference, and gives all their rows one number. Heads are locked last, in ascending order.
 //!
+//! A unit that opens or closes a whole history follows only the newest things itself. The others are stored in portions
+//! ([`backlog`]), which a task follows one by one, so that nobody waits for all of them: what a reader may see is decided
+//! at once all the same, because no page is read from these rows alone.
+//!
 //! A page is read in [`crate::sync`].
 
+pub mod backlog;
 pub mod clearing;
 mod model;
 mod step;

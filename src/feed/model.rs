@@ -34,7 +34,7 @@ pub struct FeedRow {
 }
 
 /// What has changed of a thing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Touch {
     /// Whether another thing may be open, to others.
     pub opened: bool,
@@ -67,6 +67,21 @@ impl Touch {
             sections: self.sections | other.sections,
         }
     }
+}
+
+/// Things of one kind that a unit has touched alike, and left to a later one.
+#[derive(Clone, Debug)]
+pub struct Portion {
+    /// The patient.
+    pub patient: Id<Patient>,
+    /// The start of the unit that touched them.
+    pub at: Timestamp,
+    /// The kind.
+    pub kind: Entity,
+    /// What has changed of each.
+    pub touch: Touch,
+    /// The things.
+    pub things: Vec<Id<Any>>,
 }
 
 /// What a unit has touched of a patient's things.
@@ -105,6 +120,13 @@ impl Touched {
                     }
                 }
             }
+        }
+    }
+
+    /// Adds what an earlier unit has left.
+    pub fn add_left(&mut self, left: Portion) {
+        for id in left.things {
+            self.thing((left.kind, id), left.touch);
         }
     }
 

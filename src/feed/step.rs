@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::model::{FeedRow, Thing, Touch, Touched};
+use super::backlog;
+use super::model::{FeedRow, Portion, Thing, Touch, Touched};
 use super::store;
 use super::visible::{Visible, visible};
 use crate::care::model::LinkState;
@@ -66,14 +67,22 @@ impl LastStep for Step {
     fn run(&self, tx: &mut Tx<'_>, notes: Vec<Note>) -> Result<()> {
         let mut patients: BTreeMap<Id<Patient>, Touched> = BTreeMap::new();
         for note in notes {
-            let note = note.downcast::<ForReaders>().map_err(|_other| Error::internal("a note that nobody reads"))?;
-            patients.entry(note.patient).or_insert_with(|| Touched::new(note.now)).add(note.event);
+            match note.downcast::<ForReaders>() {
+                Ok(note) => {
+                    patients.entry(note.patient).or_insert_with(|| Touched::new(note.now)).add(note.event);
+                }
+                Err(other) => {
+                    let left = other.downcast::<Portion>().map_err(|_| Error::internal("a note that nobody reads"))?;
+                    patients.entry(left.patient).or_insert_with(|| Touched::new(left.at)).add_left(*left);
+                }
+            }
         }
-        let mut moves = BTreeMap::new();
+        let (mut moves, mut later) = (BTreeMap::new(), Vec::new());
         for (patient, touched) in patients {
             let access = Access::<Read>::for_server(patient, None, touched.now);
-            OfPatient { access, links: None, moves: &mut moves }.follow(tx, touched)?;
+            OfPatient { access, links: None, moves: &mut moves, later: &mut later }.follow(tx, touched)?;
         }
+        backlog::insert(tx, &self.vault, &later)?;
         self.store(tx, moves)
     }
 }
@@ -93,6 +102,8 @@ struct OfPatient<'m> {
     /// The active links, once they were asked for.
     links: Option<Vec<Link>>,
     moves: &'m mut BTreeMap<Id<Account>, Moves>,
+    /// What other units follow.
+    later: &'m mut Vec<Portion>,
 }
 
 impl OfPatient<'_> {
@@ -108,13 +119,29 @@ impl OfPatient<'_> {
             }
         }
         for kind in ORDER {
-            let things = touched.things.remove(&kind).unwrap_or_default();
+            let mut things = touched.things.remove(&kind).unwrap_or_default();
+            self.put_off(kind, &mut things);
             if !things.is_empty() {
                 let other = self.things(tx, kind, &things)?;
                 self.entail(tx, kind, &other, &mut touched)?;
             }
         }
         Ok(())
+    }
+
+    /// Leaves the newest of many things, and puts the others off.
+    fn put_off(&mut self, kind: Entity, things: &mut BTreeMap<Id<Any>, Touch>) {
+        let Some(first) = things.keys().rev().nth(backlog::PORTION - 1).copied() else { return };
+        let mut alike: BTreeMap<Touch, Vec<Id<Any>>> = BTreeMap::new();
+        let newest = things.split_off(&first);
+        for (id, touch) in std::mem::replace(things, newest).into_iter().rev() {
+            alike.entry(touch).or_default().push(id);
+        }
+        let (patient, at) = (self.access.patient(), self.access.now());
+        for (touch, ids) in alike {
+            let portion = |things: &[Id<Any>]| Portion { patient, at, kind, touch, things: things.to_vec() };
+            self.later.extend(ids.chunks(backlog::PORTION).map(portion));
+        }
     }
 
     fn moves(&mut self, account: Id<Account>) -> &mut Moves {
@@ -178,11 +205,10 @@ impl OfPatient<'_> {
         let rows = store::list_of(tx, self.access.patient(), kind, &ids)?;
         let opened: Vec<Id<Any>> = things.iter().filter(|(_, touch)| touch.opened).map(|(id, _)| *id).collect();
         let links = if opened.is_empty() { Vec::new() } else { self.active(tx)? };
-        let mut seen: BTreeMap<Id<Account>, (Link, Visible)> = BTreeMap::new();
-        for link in links {
-            let now = visible(tx, &self.access, link.id, kind, &opened)?;
-            seen.insert(link.therapist, (link, now));
-        }
+        let ids: Vec<Id<CareLink>> = links.iter().map(|link| link.id).collect();
+        let now = visible(tx, &self.access, &ids, kind, &opened)?;
+        let seen: BTreeMap<Id<Account>, (Link, Visible)> =
+            links.into_iter().zip(now).map(|(link, now)| (link.therapist, (link, now))).collect();
         let mut other = BTreeSet::new();
         let mut known = BTreeSet::new();
         for row in rows {

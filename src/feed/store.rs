@@ -7,12 +7,12 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::model::{FeedRow, Place};
+use super::model::{FeedRow, Place, Portion, Touch};
 use crate::changes::Entity;
-use crate::db::schema::{feed, feed_heads};
+use crate::db::schema::{feed, feed_backlog, feed_heads};
 use crate::db::{At, Both, Signal, Topic, Tx};
-use crate::kernel::id::{Account, Any, CareLink, Patient};
-use crate::kernel::{Id, Result};
+use crate::kernel::id::{Account, Any, CareLink, FeedPortion, Patient};
+use crate::kernel::{Error, Id, Result};
 
 /// The most rows named in one statement.
 const AT_ONCE: usize = 200;
@@ -230,6 +230,61 @@ pub(super) fn delete_removed(tx: &mut Tx<'_>, until: Timestamp, most: i64) -> Re
         deleted += diesel::delete(own.filter(feed::removed_at.le(At(until)))).execute(tx.conn())?;
     }
     Ok(deleted)
+}
+
+/// Stores a portion. One that is there says the same.
+pub(super) fn insert_portion(tx: &mut Tx<'_>, id: Id<FeedPortion>, portion: &Portion) -> Result<()> {
+    let things: Vec<u8> = portion.things.iter().flat_map(|id| *id.uuid().as_bytes()).collect();
+    let values = (
+        feed_backlog::patient_id.eq(portion.patient),
+        feed_backlog::id.eq(id),
+        feed_backlog::at.eq(At(portion.at)),
+        feed_backlog::entity.eq(portion.kind.number()),
+        feed_backlog::opened.eq(portion.touch.opened),
+        feed_backlog::whole.eq(portion.touch.all),
+        feed_backlog::sections.eq(portion.touch.sections),
+        feed_backlog::things.eq(things),
+    );
+    Both(diesel::insert_into(feed_backlog::table).values(values).on_conflict_do_nothing()).execute(tx.conn())?;
+    Ok(())
+}
+
+/// Lists portions, the oldest first, at most `most`.
+///
+/// Spans patients: the server follows them in the order in which they were left.
+pub(super) fn list_portions(tx: &mut Tx<'_>, most: i64) -> Result<Vec<(Id<Patient>, Id<FeedPortion>)>> {
+    let all = feed_backlog::table.order(feed_backlog::at).limit(most);
+    Ok(all.select((feed_backlog::patient_id, feed_backlog::id)).load(tx.conn())?)
+}
+
+/// Finds a portion.
+pub(super) fn find_portion(tx: &mut Tx<'_>, patient: Id<Patient>, id: Id<FeedPortion>) -> Result<Option<Portion>> {
+    type Columns = (At, i32, bool, bool, i32, Vec<u8>);
+    let own = feed_backlog::table.filter(feed_backlog::patient_id.eq(patient)).filter(feed_backlog::id.eq(id));
+    let columns = (
+        feed_backlog::at,
+        feed_backlog::entity,
+        feed_backlog::opened,
+        feed_backlog::whole,
+        feed_backlog::sections,
+        feed_backlog::things,
+    );
+    let found: Option<Columns> = own.select(columns).first(tx.conn()).optional()?;
+    found
+        .map(|(at, kind, opened, all, sections, things)| {
+            let ids = things.chunks(16).map(|bytes| Uuid::from_slice(bytes).map(Id::from_uuid));
+            let things =
+                ids.collect::<std::result::Result<_, _>>().map_err(|error| Error::Internal(Box::new(error)))?;
+            Ok(Portion { patient, at: at.0, kind: Entity::of(kind), touch: Touch { opened, all, sections }, things })
+        })
+        .transpose()
+}
+
+/// Deletes a portion.
+pub(super) fn delete_portion(tx: &mut Tx<'_>, patient: Id<Patient>, id: Id<FeedPortion>) -> Result<()> {
+    let own = feed_backlog::table.filter(feed_backlog::patient_id.eq(patient)).filter(feed_backlog::id.eq(id));
+    diesel::delete(own).execute(tx.conn())?;
+    Ok(())
 }
 
 /// The place after all rows of a number.

@@ -50,6 +50,8 @@ kinds! {
     Comment,
     /// What a patient may know of a reader and an item.
     Receipt,
+    /// Things that a unit has touched and left to a later one.
+    FeedPortion,
     /// An uploaded file.
     Attachment,
     /// A patient's work on one exercise.

@@ -230,7 +230,7 @@ fn contents_of(
     ids: &[Id<Any>],
 ) -> Result<Vec<(Id<Any>, Content)>> {
     let link = access.link().ok_or(Error::NotFound)?;
-    let open: Visible = visible(tx, access, link, kind, ids)?;
+    let open: Visible = visible(tx, access, &[link], kind, ids)?.pop().unwrap_or_default();
     let ids: Vec<Id<Any>> = open.keys().copied().collect();
     if access.keys().is_err() {
         return Ok(ids.into_iter().map(|id| (id, Content::Unreadable)).collect());

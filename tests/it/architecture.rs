@@ -100,6 +100,7 @@ const KINDS: &[(&str, &str)] = &[
     ("exercises/suggestions.rs", "actions"),
     ("exercises/translations.rs", "model"),
     ("exercises/view.rs", "routes"),
+    ("feed/backlog.rs", "actions"),
     ("feed/clearing.rs", "actions"),
     ("feed/step.rs", "actions"),
     ("feed/visible.rs", "actions"),

@@ -442,6 +442,7 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("changes", "a list of what has happened"),
     ("revocations", "says what is looked at; what is entered is read from grants and links"),
     ("feed", "says what is looked at again; what is shown of it is decided by links and grants"),
+    ("feed_backlog", "says what is looked at again; what is shown of it is decided by links and grants"),
     ("feed_heads", "a number"),
     ("mutations", "a replay is rendered from what is stored, for the patient alone"),
     ("idempotency_records", "a replay is rendered for what the caller may see then"),

@@ -1,5 +1,6 @@
 //! The feed of therapists: what they may see comes, what they may see no longer goes, and nothing else leaves a trace.
 
+pub mod history;
 mod pages;
 mod random;
 

@@ -69,6 +69,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("idempotency_records", Limits(&["idempotency_keys"])),
     ("mutations", Reason("one narrow row for each accepted write, kept for a quarter of a year")),
     ("feed", Reason("one narrow row for each thing and therapist who sees it or saw it half a year ago")),
+    ("feed_backlog", Reason("what was touched, in parts, until a task follows them a moment later")),
     ("feed_heads", Reason("one for each therapist")),
     ("installation", Reason("a single row")),
     ("audit_anchors", Reason("one for each chain, which is one for each account and patient")),

@@ -32,6 +32,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("idempotency_records", "idempotency"),
     ("mutations", "sync"),
     ("feed", "feed"),
+    ("feed_backlog", "feed"),
     ("feed_heads", "feed"),
     ("infusions", "course"),
     ("pauses", "course"),

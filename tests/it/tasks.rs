@@ -197,15 +197,15 @@ fn explain(sql: &mut Sql, query: &str) -> String {
 }
 
 /// The tables of a test, looked into from outside.
-struct Tables(Sql, Backend);
+pub struct Tables(Sql, Backend);
 
 impl Tables {
-    fn of(app: &TestApp) -> Self {
+    pub fn of(app: &TestApp) -> Self {
         Self(Sql::open(&app.database.backend), app.database.backend.clone())
     }
 
     /// How many rows there are of a table, as `FROM` takes it.
-    fn count(&mut self, rows: &str) -> i64 {
+    pub fn count(&mut self, rows: &str) -> i64 {
         self.0.rows::<Count>(&format!("SELECT count(*) AS n FROM {rows}"))[0].n
     }
 
@@ -373,6 +373,22 @@ proofs! {
         assert_eq!(withdrawn(), unshared, "there is again");
         assert_eq!(Tables::of(&app).count("grants WHERE closed_at IS NOT NULL"), 1, "and it is ended");
         assert_eq!(Tables::of(&app).count("grant_items"), 0);
+    }
+
+    "feed_backlog.at" => async fn what_a_unit_has_left_of_a_history_is_told_to_its_readers() {
+        let app = TestApp::start().await;
+        let (theo, ann) = two(&app).await;
+        crate::feed::history::write(&ann).await;
+        crate::feed::history::open_all(&ann).await;
+        let mut tables = Tables::of(&app);
+        let in_unit = tables.count("feed");
+        assert!(tables.count("feed_backlog") > 1, "in parts");
+        settled(&app).await;
+        assert_eq!(tables.count("feed_backlog"), 0);
+        let told = tables.count("feed");
+        assert!(told > in_unit);
+        assert_eq!(tables.count("feed WHERE removed_at IS NULL"), told);
+        assert_eq!(theo.get("/v1/me/feed/changes?limit=200").send().await.ok().body["has_more"], true);
     }
 
     "feed.removed_at" => async fn what_a_therapist_ceased_to_see_is_forgotten_after_half_a_year() {

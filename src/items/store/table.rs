@@ -74,6 +74,8 @@ pub trait ItemTable: 'static {
     fn find_state<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Any>) -> Result<Option<ItemState>>;
     /// Lists the done items among `ids`, in any order.
     fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>>;
+    /// Returns those of `ids` that are done items, in any order.
+    fn list_done_ids<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Id<Any>>>;
     /// Lists the sealed headers of the done items among `ids`, in any order, with the instants at which they happened.
     fn list_done_headers<A>(
         tx: &mut Tx<'_>,
@@ -271,6 +273,16 @@ macro_rules! item_table {
                         .select(Stored::as_select())
                         .load(tx.conn())?;
                     Ok(rows(found))
+                }
+
+                fn list_done_ids<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<Id<Any>>> {
+                    Ok($table::table
+                        .filter($table::patient_id.eq(access.patient()))
+                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .filter($table::deleted_at.is_null())
+                        .filter($table::draft.eq(false))
+                        .select($table::id)
+                        .load(tx.conn())?)
                 }
 
                 fn list_done_headers<A>(
