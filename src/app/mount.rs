@@ -22,6 +22,7 @@ pub(super) fn mount(config: &mut Operations<'_, '_>) {
             crate::schedule::configure(config);
             crate::settings::configure(config);
             crate::exercises::configure(config);
+            crate::delivery::configure(config);
             crate::sync::configure(config);
             config.service(health::get_meta);
         });

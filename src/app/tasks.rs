@@ -14,7 +14,7 @@ use crate::{audit, care, exercises, feed, idempotency, identity, journal, sync};
 pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     vec![
         Box::new(MarkDue { channel: channel.name() }),
-        Box::new(Deliver(channel)),
+        Box::new(Deliver::by(channel)),
         Box::new(Horizon),
         Box::new(care::grants::EndExpired),
         Box::new(care::TellPatients),

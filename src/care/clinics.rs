@@ -4,7 +4,7 @@ use super::model::Capabilities;
 use super::store;
 use crate::db::Tx;
 use crate::identity::{Live, Staff};
-use crate::kernel::id::Clinic;
+use crate::kernel::id::{Clinic, Patient};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::SealContext;
 
@@ -52,6 +52,20 @@ pub fn require_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) ->
 pub fn count_patients(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<i64> {
     require_admin(tx, live, clinic)?;
     store::count_patients(tx, clinic)
+}
+
+/// Lists the patients with an active link at a clinic, for what its admins are told of all of them together.
+pub fn list_patients(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<Vec<Id<Patient>>> {
+    require_admin(tx, live, clinic)?;
+    store::list_patients_at(tx, clinic)
+}
+
+/// The smallest count that is shown to admins.
+const TOLD_FROM: i64 = 10;
+
+/// Returns a count as admins are told it.
+pub fn told(count: i64) -> String {
+    if count < TOLD_FROM { format!("< {TOLD_FROM}") } else { count.to_string() }
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub struct DeliverySummary {
     pub sent: usize,
     /// The number of deliveries that were looked at. With none, nothing more waits.
     pub seen: usize,
+    /// Whether it has taken all that waited.
+    pub is_last: bool,
 }
 
 /// Leases a round of deliveries, sends those that may still be sent, and notes the outcome of each.
@@ -46,7 +48,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let holder = state.entropy.opaque();
     let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND)).await?;
     if leased.is_empty() {
-        return Ok(DeliverySummary::default());
+        return Ok(DeliverySummary { is_last: true, ..DeliverySummary::default() });
     }
     let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
     let held = leased.clone();
@@ -82,7 +84,10 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let mut outcomes = sending::send(state, channel, going, &facts.devices, outcomes, now).await;
     let gone_out = outcomes.sent.iter().chain(outcomes.fanned_out.iter().map(|of| &of.one));
     outcomes.reminders = gone_out.filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
-    let (round, name) = (DeliverySummary { sent: outcomes.count_sent(), seen: leased.len() }, channel.name());
+    note_lateness(&outcomes, state.clock.now());
+    let (seen, name) = (leased.len(), channel.name());
+    let is_last = i64::try_from(seen).is_ok_and(|seen| seen < ROUND);
+    let round = DeliverySummary { sent: outcomes.count_sent(), seen, is_last };
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         store::insert(tx, &vault, name, &outcomes.reminders, now)?;
@@ -90,6 +95,15 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     });
     unit.await?;
     Ok(round)
+}
+
+/// Counts how late deliveries have left for the first time.
+fn note_lateness(outcomes: &Outcomes, now: Timestamp) {
+    let to_devices = outcomes.fanned_out.iter().filter(|of| of.is_sent()).map(|of| &of.one);
+    for one in outcomes.sent.iter().chain(to_devices) {
+        let late = now.duration_since(one.due_at).as_secs_f64().max(0.0);
+        metrics::histogram!("afterglow_delivery_lateness_seconds").record(late);
+    }
 }
 
 /// The sealed facts of the deliveries of a round.

@@ -44,4 +44,4 @@ pub use channel::{Channel, ChannelError, LogChannel, MemoryChannel};
 pub use due::MarkDue;
 pub use model::{Push, TEXT};
 pub use outbox::Deliver;
-pub use routes::configure_patient;
+pub use routes::{configure, configure_patient};

@@ -1,7 +1,10 @@
 //! The task that empties the outbox.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
 
 use super::actions::deliver;
 use super::channel::Channel;
@@ -9,9 +12,35 @@ use super::due::MarkDue;
 use crate::kernel::Result;
 use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 
+/// The age of the oldest waiting delivery from which on deliveries are late.
+pub const LATE: SignedDuration = SignedDuration::from_secs(60);
+
 /// Sends the waiting deliveries, and those that a worker which died has left.
-#[derive(Clone, Copy, Debug)]
-pub struct Deliver<C>(pub C);
+#[derive(Debug)]
+pub struct Deliver<C> {
+    channel: C,
+    late: AtomicBool,
+}
+
+impl<C> Deliver<C> {
+    /// Makes the task of a process that sends by `channel` what goes to no device.
+    pub const fn by(channel: C) -> Self {
+        Self { channel, late: AtomicBool::new(false) }
+    }
+
+    /// Tells how long the oldest delivery has waited, and logs once when that begins to be long, and when it ends.
+    fn watch(&self, age: SignedDuration) {
+        metrics::gauge!("afterglow_delivery_backlog_seconds").set(age.as_secs_f64().max(0.0));
+        let late = age > LATE;
+        if self.late.swap(late, Ordering::Relaxed) != late {
+            if late {
+                tracing::error!(seconds = age.as_secs(), "deliveries are late: the workers have too much to do");
+            } else {
+                tracing::info!("deliveries leave in time again");
+            }
+        }
+    }
+}
 
 impl<C: Channel> Task for Deliver<C> {
     fn name(&self) -> &'static str {
@@ -31,9 +60,13 @@ impl<C: Channel> Task for Deliver<C> {
         Some(MarkDue::NAME)
     }
 
-    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, TaskRun { state, now, since }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
-            let round = deliver(state, &self.0, now).await?;
+            self.watch(now.duration_since(since));
+            let round = deliver(state, &self.channel, now).await?;
+            if round.is_last {
+                self.watch(SignedDuration::ZERO);
+            }
             metrics::counter!("afterglow_deliveries_sent_total")
                 .increment(u64::try_from(round.sent).unwrap_or(u64::MAX));
             Ok(TaskProgress { sent: round.sent, ..TaskProgress::rows(round.seen) })

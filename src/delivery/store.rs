@@ -1,5 +1,6 @@
 //! The outbox, and the prompts that go into it.
 
+mod health;
 mod outcomes;
 mod receipts;
 
@@ -13,6 +14,7 @@ use diesel::sqlite::SqliteConnection;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use health::{ChannelCounts, count_by_channel, oldest_late};
 pub use outcomes::{FannedOut, Left, Outcomes, finish};
 pub use receipts::{Receipt, receive};
 

@@ -9,6 +9,7 @@
 //! What must not go in: what a patient does with a prompt (see [`crate::prompts::actions`]), and delivery.
 
 pub mod actions;
+mod adherence;
 mod facts;
 pub mod horizon;
 mod library;

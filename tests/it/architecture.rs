@@ -127,6 +127,7 @@ const KINDS: &[(&str, &str)] = &[
     ("planning/", "model"),
     ("sandbox/guide.rs", "actions"),
     ("sandbox/outbox.rs", "model"),
+    ("schedule/adherence.rs", "model"),
     ("schedule/facts.rs", "actions"),
     ("schedule/horizon.rs", "actions"),
     ("schedule/library.rs", "store"),

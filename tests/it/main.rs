@@ -19,6 +19,7 @@ mod support;
 mod reference_phone;
 
 mod activity;
+mod adherence;
 mod anchors;
 mod answers;
 mod architecture;

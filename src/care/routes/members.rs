@@ -121,9 +121,6 @@ struct ClinicSummary {
     unreadable: Option<bool>,
 }
 
-/// The smallest count that is shown.
-const TOLD_FROM: i64 = 10;
-
 /// Read a clinic
 ///
 /// For its admins: the clinic's name and its number of patients, shown exactly from ten on.
@@ -143,9 +140,13 @@ pub(super) async fn get_clinic(
     });
     let (count, names) = unit.await?;
     let names = names.open(&state.vault).await?;
-    let patients = if count < TOLD_FROM { format!("< {TOLD_FROM}") } else { count.to_string() };
     let unreadable = names.unreadable([clinic.uuid()]);
-    Ok(Reply::ok(&ClinicSummary { id: clinic.uuid(), name: names.clinic(clinic), patients, unreadable }))
+    Ok(Reply::ok(&ClinicSummary {
+        id: clinic.uuid(),
+        name: names.clinic(clinic),
+        patients: clinics::told(count),
+        unreadable,
+    }))
 }
 
 /// List a clinic's staff

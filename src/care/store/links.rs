@@ -1,6 +1,8 @@
 //! Care links. The roster reads across patients, by therapist (index `care_links_therapist`) or by clinic (index
 //! `care_links_clinic`).
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 
 use crate::care::access::{Access, Write};
@@ -325,6 +327,15 @@ pub fn count_patients(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<i64> {
         .filter(care_links::state.eq(LinkState::Active.name()))
         .select(diesel::dsl::count(care_links::patient_id).aggregate_distinct())
         .get_result(tx.conn())?)
+}
+
+/// Lists the patients with an active link at a clinic, each once.
+pub fn list_patients_at(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Id<Patient>>> {
+    let active = care_links::state.eq(LinkState::Active.name());
+    let here = care_links::table.filter(care_links::clinic_id.eq(clinic)).filter(active);
+    let rows: Vec<Stored<LinkRow>> = here.select(columns::<Stored<LinkRow>>()).load(tx.conn())?;
+    let patients: BTreeSet<Id<Patient>> = checked(tx, rows)?.iter().map(|link| link.patient_id).collect();
+    Ok(patients.into_iter().collect())
 }
 
 /// Lists the links of these patients that have not ended, by patient and then by id, and holds them until the unit

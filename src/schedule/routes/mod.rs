@@ -1,5 +1,6 @@
 //! The operations that show protocols and prompts, and those of a patient with a prompt.
 
+mod adherence;
 mod preview;
 mod preview_view;
 mod prompts;
@@ -17,6 +18,7 @@ pub fn configure(config: &mut Operations<'_, '_>) {
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
         .service(prompts::list_prompts)
+        .service(adherence::get_adherence)
         .service(prompts::open_prompt)
         .service(prompts::complete_prompt)
         .service(prompts::snooze_prompt)

@@ -35,6 +35,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "end_care_link" => Ask::delete(format!("/v1/care-links/{}", ann.linked_to(granted).await)),
         "list_members" => Ask::get(format!("/v1/clinics/{}/members?limit=200", world.clinic)),
         "get_clinic" => Ask::get(format!("/v1/clinics/{}", world.clinic)),
+        "get_delivery_health" => Ask::get(format!("/v1/clinics/{}/delivery-health", world.clinic)),
         "update_member" => {
             let members = format!("/v1/clinics/{}/members", world.clinic);
             let account = &world.person("duty").account;

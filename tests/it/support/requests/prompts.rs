@@ -15,6 +15,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             "zones": [{ "time_zone": "Europe/Berlin" }],
         })),
         "get_protocol" => Ask::get("/v1/protocols/afterglow-default"),
+        "get_adherence" => Ask::get(asker.of_ann("/adherence")),
         "list_prompts" => Ask::get(asker.of_ann("/prompts?limit=200")),
         "open_prompt" | "complete_prompt" | "snooze_prompt" | "skip_prompt" => {
             let id = if owner { world.fresh_prompt().await } else { world.prompt.clone() };
