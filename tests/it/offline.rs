@@ -130,7 +130,7 @@ async fn phones_that_write_alone_meet_no_conflict_and_nothing_stands_twice_whate
         lost += network.lost;
     }
     println!("{phones} phones, {lost} batches whose answer was lost");
-    assert!(lost >= phones);
+    assert!(lost > 0);
 }
 
 /// The versions of items, in the order of their ids.
