@@ -242,10 +242,10 @@ impl Doors {
 const MACS_OF_THEIR_OWN: [&str; 3] = ["audit_log", "audit_anchors", "installation"];
 
 /// The tables of the keyring.
-const KEYRING: [&str; 3] = ["wrapped_keys", "audit_anchors", "installation"];
+pub const KEYRING: [&str; 3] = ["wrapped_keys", "audit_anchors", "installation"];
 
 /// Every table, with its columns.
-fn all_tables() -> BTreeMap<String, Vec<String>> {
+pub fn all_tables() -> BTreeMap<String, Vec<String>> {
     let schema = include_str!("../../src/db/schema.rs");
     let mut found = BTreeMap::new();
     for block in schema.split("diesel::table! {").skip(1) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use afterglow::app::Server;
-use afterglow::db::{Backend, values};
+use afterglow::db::values;
 use afterglow::delivery::MemoryChannel;
 use afterglow::kernel::{Clock, Entropy};
 use afterglow::sync::renewal;
@@ -112,19 +112,18 @@ async fn path_of_link(ann: &Person) -> String {
 #[actix_web::test]
 async fn no_version_is_used_twice_however_often_a_copy_is_restored() {
     let clock = || Clock::manual(START.parse().unwrap());
-    let app = TestApp::on(Database::sqlite(), clock(), |_| {}).await;
+    let app = TestApp::start_on_disk().await;
     let (theo, ann) = two(&app).await;
     let (kept, _) = live(&app, &theo, &ann).await;
     let drawn = Drawn { kept, new: std::array::from_fn(|_| new_id(&app)) };
     drop((theo, ann));
     let mut database = app.stop();
-    let Backend::Sqlite(path) = database.backend.clone() else { panic!("not on SQLite") };
-    let copy = std::fs::read(&path).unwrap();
+    let copy = database.copy();
     let mut shown = Shown::default();
     let mut newest: Vec<String> = Vec::new();
     for number in 0..3 {
         if number > 0 {
-            std::fs::write(&path, &copy).unwrap();
+            database.restore(&copy);
             let (done, said) = child::run(&database, &["epoch", "new"]);
             assert!(done.success() && said.contains("has begun"), "{said}");
         }
@@ -143,7 +142,7 @@ async fn no_version_is_used_twice_however_often_a_copy_is_restored() {
         database = app.stop();
         if number > 0 {
             // The copy is older than what the keyring knows, and says so.
-            std::fs::write(&path, &copy).unwrap();
+            database.restore(&copy);
             let (done, said) = child::run(&database, &["serve", "--listen", "127.0.0.1:0"]);
             assert!(!done.success() && said.contains("`afterglow epoch new`"), "{said}");
         }

@@ -79,6 +79,7 @@ mod protocols;
 mod pull;
 mod push;
 mod pushes;
+mod push_generated;
 mod push_kinds;
 mod push_limits;
 mod queries;

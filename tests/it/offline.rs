@@ -7,13 +7,16 @@
 mod life;
 mod words;
 
-use life::Life;
-use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+use life::{Clinic, Life, is_long};
+use serde_json::{Value, json};
 
 use crate::reference_phone::Phone;
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, id_of};
 use crate::support::database::on_postgres;
 use crate::support::dice::Dice;
+use crate::support::people::Person;
 use crate::support::sync::send;
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
@@ -23,18 +26,23 @@ fn asked(name: &str) -> Option<u64> {
 
 /// The lives of one test.
 async fn lives(part: u64) {
-    if let Some(seed) = asked("AFTERGLOW_SEED") {
-        return if seed % PARTS == part {
-            Life::begin(seed).await.live().await
-        };
-    }
-    // A life takes a second and more of a build without optimisation. On PostgreSQL each has a database to make, and no
-    // copy of the server comes back.
-    let seeds = asked("AFTERGLOW_SEEDS").unwrap_or(if on_postgres() { 4 } else { 24 });
-    for seed in (0..seeds).filter(|seed| seed % PARTS == part) {
+    let seeds = match asked("AFTERGLOW_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..asked("AFTERGLOW_SEEDS").unwrap_or(if on_postgres() { 60 } else { 200 }),
+    };
+    let mut shared: Option<Clinic> = None;
+    for seed in seeds.filter(|seed| seed % PARTS == part) {
         // A failure names its seed.
         let told = Seed(seed);
-        Life::begin(seed).await.live().await;
+        if is_long(seed) {
+            Life::begin(seed, Clinic::open().await).await.live().await;
+        } else {
+            let clinic = match shared.take().filter(Clinic::has_room) {
+                Some(clinic) => clinic,
+                None => Clinic::open().await,
+            };
+            shared = Some(Life::begin(seed, clinic).await.live().await);
+        }
         std::mem::forget(told);
     }
 }
@@ -71,43 +79,94 @@ async fn phones_that_write_alone_meet_no_conflict_and_nothing_stands_twice_whate
     let app = TestApp::start().await;
     let theo = app.staff(&app.admin().await, "Theo Brandt", &["care"]).await;
     let folder = tempfile::tempdir().unwrap();
-    for number in 0..asked("AFTERGLOW_PHONES").unwrap_or(20) {
+    let (phones, mut lost) = (asked("AFTERGLOW_PHONES").unwrap_or(10), 0);
+    for number in 0..phones {
         let dice = Dice::new(number + 1);
         let ann = app.patient(&theo, &format!("Ann Number{number}")).await;
         let draw = dice.clone();
         let file = folder.path().join(format!("{number}"));
         let mut phone = Phone::open(&file, (&ann.patient, &ann.account), move || draw.id());
         phone.keep_both = false;
-        for round in 0..4 {
-            for entry in 0..10 {
-                let id = dice.id();
-                let header = json!({ "kind": "note", "status": "done", "occurred_at": app.now().to_string() });
-                phone.edit(("entry", &id), "header", header);
-                phone.edit(("entry", &id), "text", json!({ "body": format!("{round} {entry}") }));
-                if dice.once_in(3) {
-                    phone.edit(("entry", &id), "tags", json!(["lake"]));
-                }
+        let mut network = Network { ann, dice, done: BTreeSet::new(), lost: 0 };
+        // What was typed last, by entry.
+        let mut typed = BTreeMap::new();
+        for entry in 0..40 {
+            let (dice, id) = (&network.dice, network.dice.id());
+            let header = json!({ "kind": "note", "status": "done", "occurred_at": app.now().to_string() });
+            phone.edit(("entry", &id), "header", header);
+            phone.edit(("entry", &id), "text", json!({ "body": format!("Entry {entry}") }));
+            typed.insert(id, format!("Entry {entry}"));
+            // An earlier entry is written on, perhaps while its batch is under way.
+            let earlier = typed.keys().nth(dice.below(typed.len())).unwrap().clone();
+            if dice.once_in(3) {
+                phone.edit(("entry", &earlier), "tags", json!([format!("tag {entry}")]));
             }
-            phone.wake();
-            while !phone.is_quiet() {
-                let request = phone.next();
-                let lost = dice.once_in(10);
-                if lost && dice.once_in(2) {
-                    continue;
-                }
-                let answer = send(&ann, &request).await;
-                assert_eq!(answer.0, 200, "{}", answer.1);
-                if !lost {
-                    phone.take(&request, (answer.0, &answer.1));
-                }
+            if dice.once_in(3) {
+                let body = format!("{} and {entry}", typed[&earlier]);
+                phone.edit(("entry", &earlier), "text", json!({ "body": body }));
+                typed.insert(earlier, body);
+            }
+            if dice.once_in(2) {
+                network.carry(&mut phone).await;
             }
         }
+        phone.wake();
+        while !phone.is_quiet() {
+            network.carry(&mut phone).await;
+        }
         assert!(phone.told().is_empty(), "{:?}", phone.told());
-        let stored = ann.get(&ann.my("/entries?limit=200")).send().await.ok();
-        let bodies: std::collections::BTreeSet<_> =
-            stored.items().iter().map(|entry| entry["text"]["body"].as_str().unwrap()).collect();
-        assert_eq!((stored.items().len(), bodies.len()), (40, 40));
-        assert!(stored.items().iter().all(|entry| entry["version"] == 1), "each was stored once");
-        assert_eq!(phone.things().iter().filter(|thing| thing.kind == "entry").count(), 40);
+        let stored = network.ann.get(&network.ann.my("/entries?limit=200")).send().await.ok();
+        let bodies: BTreeMap<_, _> = stored
+            .items()
+            .iter()
+            .map(|entry| (id_of(entry), entry["text"]["body"].as_str().unwrap().to_owned()))
+            .collect();
+        assert_eq!((stored.items().len(), &bodies), (40, &typed));
+        let versions: usize =
+            stored.items().iter().map(|entry| usize::try_from(entry["version"].as_i64().unwrap()).unwrap()).sum();
+        assert_eq!(versions, network.done.len(), "each mutation was done once");
+        let held = phone.things().into_iter().filter(|thing| thing.kind == "entry");
+        assert!(held.map(|thing| thing.base["version"].as_i64()).eq(versions_by_id(stored.items())));
+        lost += network.lost;
+    }
+    println!("{phones} phones, {lost} batches whose answer was lost");
+    assert!(lost > 0);
+}
+
+/// The versions of items, in the order of their ids.
+fn versions_by_id(items: &[Value]) -> impl Iterator<Item = Option<i64>> {
+    let by_id: BTreeMap<_, _> = items.iter().map(|item| (id_of(item), item["version"].as_i64())).collect();
+    by_id.into_values()
+}
+
+/// The network of one phone.
+struct Network {
+    ann: Person,
+    dice: Dice,
+    /// The mutations that were done.
+    done: BTreeSet<String>,
+    /// The batches that were done and whose answer was lost.
+    lost: u64,
+}
+
+impl Network {
+    /// Carries a request and its answer. Every tenth answer is lost, and every twentieth request.
+    async fn carry(&mut self, phone: &mut Phone) {
+        let request = phone.next();
+        if self.dice.once_in(20) {
+            return;
+        }
+        let (status, body) = send(&self.ann, &request).await;
+        assert_eq!(status, 200, "{body}");
+        for result in body["results"].as_array().into_iter().flatten() {
+            let status = if result["status"] == "replayed" { &result["was"] } else { &result["status"] };
+            assert!(status == "applied" && result.get("sibling").is_none(), "{result:#}");
+            self.done.insert(result["mutation_id"].as_str().unwrap().to_owned());
+        }
+        if self.dice.once_in(10) {
+            self.lost += u64::from(body.get("results").is_some());
+        } else {
+            phone.take(&request, (status, &body));
+        }
     }
 }

@@ -92,6 +92,10 @@ async fn rule_share_a_share_loses_to_each_revocation_that_its_phone_had_not_pull
     let now = seen(&ann).await;
     is(&ann.pushes(&share(&ann, &late, now, grant(&entry, &["mood"], &theo))).await, "applied");
     assert_eq!(theo.finds(&ann).await.len(), 2);
+    // Also when nothing has happened since.
+    ann.revokes(&late).await;
+    let now = seen(&ann).await;
+    is(&ann.pushes(&share(&ann, &new_id(&app), now, grant(&entry, &["mood"], &theo))).await, "applied");
 }
 
 #[actix_web::test]

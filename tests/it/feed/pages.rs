@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use afterglow::changes::Entity;
+use afterglow::feed::{FeedRow, store};
+use afterglow::kernel::Id;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{deletes, removed, told};
 use crate::support::app::TestApp;
@@ -166,6 +170,38 @@ async fn a_cursor_skips_nothing_while_patients_write() {
         reader.holds_what_it_may_see(therapist, &patients.iter().collect::<Vec<_>>()).await;
         assert_eq!(reader.ids("entry").len(), if therapist.account == theo.account { 12 } else { 24 });
     }
+}
+
+/// A page finds its rows in one unit and tells of them in another. What moved between the two comes with a later page.
+#[actix_web::test]
+async fn rule_feed_a_row_that_moved_while_the_page_was_read_is_told_later() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let (moved, other) = (ann.writes(reflection("Moved")).await, ann.writes(reflection("Lake")).await);
+    for id in [&moved, &other] {
+        ann.opens(id, &["text"], &theo).await;
+    }
+    let (account, db) = (theo.account.parse().unwrap(), &app.server.state.db);
+    let found = db.read(move |tx| store::list(tx, account, ((0, Id::from_uuid(Uuid::nil())), None), 50)).await.unwrap();
+    let things = |rows: &[FeedRow]| rows.iter().map(|row| row.thing).collect::<Vec<_>>();
+    let still = async |rows: &[FeedRow]| {
+        let rows = rows.to_vec();
+        things(&db.read(move |tx| store::still(tx, &rows)).await.unwrap())
+    };
+    assert_eq!(still(&found).await, things(&found));
+    ann.edits(&moved, json!({ "text": { "body": "Loud." } })).await;
+    let entry = (Entity::Entry, moved.parse().unwrap());
+    let mut others = things(&found);
+    others.retain(|thing| *thing != entry);
+    assert_eq!(others.len() + 1, found.len());
+    assert_eq!(still(&found).await, others);
+    let last = found.last().unwrap().place;
+    let later = db.read(move |tx| store::list(tx, account, (last, None), 50)).await.unwrap();
+    assert_eq!(things(&later), [entry]);
+    // The rows of a link go with it.
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    assert!(still(&found).await.is_empty());
 }
 
 /// What does not open stands in its place: the app keeps what it holds of it, and the rest of the page comes.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::words::{Words, held, within};
 use crate::reference_phone::{Phone, Request, Thing};
 use crate::support::app::{START, TestApp, new_id};
-use crate::support::database::{Database, on_postgres};
+use crate::support::database::Database;
 use crate::support::dice::Dice;
 use crate::support::people::{Person, again};
 use crate::support::reader::{Reader, new_reader};
@@ -22,8 +22,11 @@ use crate::support::sql::Sql;
 use crate::support::sync::send;
 use crate::tasks::settled;
 
-/// The steps of a life.
-const STEPS: usize = 50;
+/// Whether a life is long. The server of a long one is copied, and comes back from its copy; those of short ones share a
+/// server, of which the start takes as long as half a life.
+pub fn is_long(seed: u64) -> bool {
+    seed.is_multiple_of(5)
+}
 
 type Answered = (u16, Value);
 
@@ -45,7 +48,7 @@ struct Device {
 pub struct Life {
     seed: u64,
     dice: Dice,
-    app: Arc<TestApp>,
+    clinic: Clinic,
     ann: Person,
     theo: Person,
     uma: Person,
@@ -55,25 +58,66 @@ pub struct Life {
     /// Entries that a grant has ever named, and whether a rule may have opened others.
     opened: BTreeSet<String>,
     by_rule: bool,
-    copy: Option<Vec<u8>>,
+    /// The backup of the server.
+    copy: Option<Database>,
     folder: TempDir,
 }
 
+/// How many lives share a server, each with a patient and two therapists of its own.
+const LIVES: usize = 8;
+
+/// A server, and how many of its people have no life yet.
+pub struct Clinic {
+    app: Arc<TestApp>,
+    left: usize,
+}
+
+impl Clinic {
+    pub async fn open() -> Self {
+        let clock = || Clock::manual(START.parse().unwrap());
+        let fill = async |database| {
+            let app = TestApp::on(database, clock(), |_| {}).await;
+            let admin = app.admin().await;
+            for number in 0..LIVES {
+                let theo = app.staff(&admin, &format!("Theo Brandt {number}"), &["care", "record"]).await;
+                let uma = app.staff(&admin, &format!("Uma Beck {number}"), &["care"]).await;
+                app.patient(&theo, &format!("Ann Lind {number}")).await.linked_to(&uma).await;
+            }
+            drop(admin);
+            app.stop()
+        };
+        let database = Database::made_once("offline", fill).await;
+        Self { app: TestApp::on(database, clock(), |_| {}).await, left: LIVES }
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.left > 0
+    }
+
+    /// A patient and their therapists, logged in.
+    async fn people(&self) -> [Person; 3] {
+        let (app, number) = (&self.app, self.left);
+        [
+            again(app, &format!("Ann Lind {number}")).await,
+            again(app, &format!("Theo Brandt {number}")).await,
+            again(app, &format!("Uma Beck {number}")).await,
+        ]
+    }
+}
+
 impl Life {
-    pub async fn begin(seed: u64) -> Self {
+    pub async fn begin(seed: u64, mut clinic: Clinic) -> Self {
+        println!("seed {seed}");
         let dice = Dice::new(seed + 1);
-        let app = TestApp::on(Database::fresh(), Clock::manual(START.parse().unwrap()), |_| {}).await;
-        let admin = app.admin().await;
-        let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
-        let uma = app.staff(&admin, "Uma Beck", &["care"]).await;
-        let ann = app.patient(&theo, "Ann Lind").await;
-        ann.linked_to(&uma).await;
-        theo.records(&ann, app.now() - SignedDuration::from_hours(40)).await;
+        clinic.left -= 1;
+        clinic.app.set_clock(START);
+        let [ann, theo, uma] = clinic.people().await;
+        theo.records(&ann, clinic.app.now() - SignedDuration::from_hours(40)).await;
         let folder = tempfile::tempdir().unwrap();
         let mut life = Self {
             seed,
             dice,
-            app,
+            clinic,
             ann,
             theo,
             uma,
@@ -104,21 +148,21 @@ impl Life {
 
     /// Tells what happens, for whoever looks into a life that fails.
     fn tell(&self, number: usize, what: &str, more: &Value) {
-        println!("{} phone {number} {what} {more}", self.app.now());
+        println!("{} phone {number} {what} {more}", self.clinic.app.now());
     }
 
-    pub async fn live(mut self) {
-        for _ in 0..STEPS {
+    pub async fn live(mut self) -> Clinic {
+        for _ in 0..if is_long(self.seed) { 50 } else { 16 } {
             let number = self.dice.below(self.devices.len());
             match self.dice.below(20) {
                 0..=8 => self.act(number),
                 9..=15 => self.exchange(number).await,
-                16 => self.sometimes(number).await,
+                16 => self = self.sometimes(number).await,
                 17 => self.therapists().await,
                 18 => {
-                    self.app.wait(SignedDuration::from_mins(i64::try_from(self.dice.below(300)).unwrap()));
+                    self.clinic.app.wait(SignedDuration::from_mins(i64::try_from(self.dice.below(300)).unwrap()));
                     if self.dice.once_in(2) {
-                        settled(&self.app).await;
+                        settled(&self.clinic.app).await;
                     }
                 }
                 _ => {
@@ -126,7 +170,7 @@ impl Life {
                 }
             }
         }
-        self.end().await;
+        self.end().await
     }
 
     // What the person does on a phone.
@@ -235,7 +279,7 @@ impl Life {
 
     /// The time by the clock of a phone.
     fn by_clock(&self, number: usize) -> String {
-        (self.app.now() + SignedDuration::from_hours(self.devices[number].skew)).to_string()
+        (self.clinic.app.now() + SignedDuration::from_hours(self.devices[number].skew)).to_string()
     }
 
     fn write_entry(&mut self, number: usize) {
@@ -268,7 +312,7 @@ impl Life {
         }
         if dice.once_in(4) {
             let hours = 1 + i64::try_from(dice.below(30)).unwrap();
-            members["expires_at"] = json!((self.app.now() + SignedDuration::from_hours(hours)).to_string());
+            members["expires_at"] = json!((self.clinic.app.now() + SignedDuration::from_hours(hours)).to_string());
         }
         if let Some(old) = dice.of(grants).filter(|_| dice.once_in(4)) {
             members["replaces"] = json!([old.id]);
@@ -302,7 +346,7 @@ impl Life {
                 3 => {
                     self.send(&request).await;
                     let answer = self.send(&request).await;
-                    self.devices[number].phone.take(&request, (answer.0, &answer.1));
+                    self.takes(number, &request, &answer);
                 }
                 // The phone crashes before its answer.
                 4 => {
@@ -317,12 +361,10 @@ impl Life {
                 6 => self.devices[number].ghosts.push(request),
                 _ => {
                     let answer = self.send(&request).await;
-                    self.devices[number].phone.take(&request, (answer.0, &answer.1));
+                    self.takes(number, &request, &answer);
                 }
             }
             self.arrive(number).await;
-            self.person_decides(number);
-            self.words.shown(number, &mut self.devices[number].phone);
         }
         if self.dice.once_in(2) {
             self.devices[number].phone.wake();
@@ -334,13 +376,20 @@ impl Life {
         let device = &mut self.devices[number];
         if !device.late.is_empty() && self.dice.once_in(3) {
             let (request, answer) = device.late.remove(self.dice.below(device.late.len()));
-            device.phone.take(&request, (answer.0, &answer.1));
+            self.takes(number, &request, &answer);
         }
         if !self.devices[number].ghosts.is_empty() && self.dice.once_in(3) {
             let place = self.dice.below(self.devices[number].ghosts.len());
             let request = self.devices[number].ghosts.remove(place);
             self.send(&request).await;
         }
+    }
+
+    /// An answer arrives, and the person sees what it has brought.
+    fn takes(&mut self, number: usize, request: &Request, answer: &Answered) {
+        self.devices[number].phone.take(request, (answer.0, &answer.1));
+        self.person_decides(number);
+        self.words.shown(number, &mut self.devices[number].phone);
     }
 
     /// The person sees a conflict, and writes what both say.
@@ -365,7 +414,7 @@ impl Life {
 
     // What happens more rarely.
 
-    async fn sometimes(&mut self, number: usize) {
+    async fn sometimes(mut self, number: usize) -> Self {
         match self.dice.below(8) {
             0 | 1 => {
                 let backup = self.folder.path().join(format!("backup{}", self.dice.id()));
@@ -374,15 +423,12 @@ impl Life {
                 self.devices[number].backup = Some(backup);
             }
             2 => self.restore_phone(number).await,
-            3 | 4 if !on_postgres() => {
-                let path = self.folder.path().join(format!("server{}", self.dice.id()));
-                Sql::open(&self.app.database.backend).run(&format!("VACUUM INTO '{}'", path.display()));
-                self.copy = Some(std::fs::read(path).unwrap());
-            }
-            5 | 6 => self.restore_server().await,
+            3..=6 if !is_long(self.seed) => {}
+            3..=6 if self.copy.is_some() && !self.dice.once_in(3) => return self.restore_server().await,
+            3..=6 => return self.back_up_server().await,
             _ => {
                 let links = self.ann.care_links().await;
-                let uma = links.iter().find(|link| link["name"] == "Uma Beck" && link["state"] == "active");
+                let uma = links.iter().find(|link| link["name"] == self.uma.name.as_str() && link["state"] == "active");
                 match uma {
                     Some(link) => {
                         let path = format!("/v1/care-links/{}", link["id"].as_str().unwrap());
@@ -392,6 +438,7 @@ impl Life {
                 }
             }
         }
+        self
     }
 
     /// A phone is lost, and its backup comes back.
@@ -410,24 +457,28 @@ impl Life {
         self.words.only(&left);
     }
 
+    /// The server is stopped, copied, and started again.
+    async fn back_up_server(mut self) -> Self {
+        let people = [self.ann, self.theo, self.uma].map(Person::absent);
+        let clock = self.clinic.app.clock.clone();
+        let database = self.clinic.app.stop();
+        self.copy = Some(database.copy());
+        let app = TestApp::on(database, clock, |_| {}).await;
+        [self.ann, self.theo, self.uma] = people.map(|person| person.at(&app));
+        self.clinic.app = app;
+        self
+    }
+
     /// The server goes back to its backup, and begins a new epoch.
-    async fn restore_server(&mut self) {
-        let Some(copy) = self.copy.clone() else { return };
+    async fn restore_server(mut self) -> Self {
         self.all_words_are_somewhere().await;
-        let placeholder = TestApp::start().await;
-        let app = std::mem::replace(&mut self.app, Arc::clone(&placeholder));
-        for person in [&mut self.ann, &mut self.theo, &mut self.uma] {
-            person.app = Arc::clone(&placeholder);
-        }
-        let (config, clock) = (app.server.state.config.as_ref().clone(), app.clock.clone());
-        let database = app.stop();
-        let Backend::Sqlite(path) = &database.backend else { panic!("not on SQLite") };
-        std::fs::write(path, &copy).unwrap();
+        drop((self.ann, self.theo, self.uma));
+        let (config, clock) = (self.clinic.app.server.state.config.as_ref().clone(), self.clinic.app.clock.clone());
+        let database = self.clinic.app.stop();
+        database.restore(self.copy.as_ref().unwrap());
         Server::renew(config, clock.clone(), Entropy::System).await.unwrap();
-        self.app = TestApp::on(database, clock, |_| {}).await;
-        self.ann = again(&self.app, "Ann Lind").await;
-        self.theo = again(&self.app, "Theo Brandt").await;
-        self.uma = again(&self.app, "Uma Beck").await;
+        self.clinic.app = TestApp::on(database, clock, |_| {}).await;
+        [self.ann, self.theo, self.uma] = self.clinic.people().await;
         for device in &mut self.devices {
             // Every session has ended: nothing that was sent before arrives any more.
             device.ghosts.clear();
@@ -437,6 +488,7 @@ impl Life {
         self.tell(9, "is the server, which is restored", &Value::Null);
         let left = self.somewhere().await;
         self.words.only(&left);
+        self
     }
 
     async fn therapists(&mut self) {
@@ -449,9 +501,9 @@ impl Life {
         if self.dice.once_in(4) {
             self.theo.assigns(&self.ann, "values-sort").await;
         }
-        let path = self.ann.of_theirs(&format!("/infusions/{}", new_id(&self.app)));
+        let path = self.ann.of_theirs(&format!("/infusions/{}", new_id(&self.clinic.app)));
         if self.dice.once_in(4) {
-            let at = self.app.now() + SignedDuration::from_hours(72);
+            let at = self.clinic.app.now() + SignedDuration::from_hours(72);
             drop(self.theo.put(&path, json!({ "status": "planned", "planned_at": at.to_string() })).send().await);
         }
     }
@@ -503,9 +555,7 @@ impl Life {
                         self.seed,
                         answer.1
                     );
-                    self.devices[number].phone.take(&request, (answer.0, &answer.1));
-                    self.person_decides(number);
-                    self.words.shown(number, &mut self.devices[number].phone);
+                    self.takes(number, &request, &answer);
                     if self.devices[number].phone.is_quiet() {
                         break;
                     }
@@ -517,7 +567,7 @@ impl Life {
         }
     }
 
-    async fn end(mut self) {
+    async fn end(mut self) -> Clinic {
         let seed = self.seed;
         self.settle().await;
         let mut new = self.new_phone().await;
@@ -552,13 +602,14 @@ impl Life {
             }
         }
         assert_eq!(whole(&mut self.new_phone().await), all, "seed {seed}: a batch that came again did something");
-        settled(&self.app).await;
+        settled(&self.clinic.app).await;
         self.reader.pull(&self.theo, 7).await;
         self.reader.holds_what_it_may_see(&self.theo, &[&self.ann]).await;
         self.reader.equals(&new_reader(&self.theo).await);
         let told = self.reader.mentioned.iter().filter(|(_, kind, _)| kind == "entry").map(|(.., id)| id);
         let never: Vec<_> = told.filter(|id| !self.by_rule && !self.opened.contains(*id)).collect();
         assert!(never.is_empty(), "seed {seed}: {never:?} were never open");
+        self.clinic
     }
 
     /// Compares a phone with the data.

@@ -64,13 +64,12 @@ impl Database {
 
     /// A copy of the database that `fill` makes, keys and all: it is filled once for this build, and once for each
     /// PostgreSQL server.
-    pub async fn made_once(name: &str, fill: impl AsyncFnOnce(&Self)) -> Self {
+    pub async fn made_once(name: &str, fill: impl AsyncFnOnce(Self) -> Self) -> Self {
         let template = Template::of(name, postgres_url());
         match template.copy_or_lock() {
             Ok(copy) => copy,
             Err(_locked) => {
-                let made = Self::fresh();
-                fill(&made).await;
+                let made = fill(Self::fresh()).await;
                 template.keep(&made);
                 made
             }
@@ -100,6 +99,32 @@ impl Database {
     /// The same database, for another server beside the one that has it.
     pub fn shared(&self) -> Self {
         Self { backend: self.backend.clone(), folder: tempfile::tempdir().unwrap(), server: None }
+    }
+
+    /// A copy of the rows, as a backup keeps them, while nobody is connected. The keys stay where they are.
+    pub fn copy(&self) -> Self {
+        let Some((server, name)) = &self.server else {
+            let copy = Self::in_folder();
+            std::fs::copy(self.file(), copy.file()).unwrap();
+            return copy;
+        };
+        Self::on_server(server, name)
+    }
+
+    /// Puts the rows of a copy in the place of the present ones, while nobody is connected.
+    pub fn restore(&self, copy: &Self) {
+        let (Some((server, name)), Some((_, copy))) = (&self.server, &copy.server) else {
+            std::fs::copy(copy.file(), self.file()).unwrap();
+            return;
+        };
+        let mut admin = PgConnection::establish(server).unwrap();
+        admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).unwrap();
+        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {copy}")).unwrap();
+    }
+
+    fn file(&self) -> &Path {
+        let Backend::Sqlite(path) = &self.backend else { panic!("it is no file") };
+        path
     }
 
     /// Everything of this one; what is left has nothing to clean up.

@@ -65,7 +65,11 @@ pub async fn in_memory(now: &str, entropy: Entropy) -> Filling {
 
 /// The clinic, with a server that answers for it at the last moment of the story.
 pub async fn lakeside() -> Arc<TestApp> {
-    let database = Database::made_once("lakeside", async |database| drop(fill(database, NOW).await.unwrap())).await;
+    let database = Database::made_once("lakeside", async |database| {
+        fill(&database, NOW).await.unwrap();
+        database
+    });
+    let database = database.await;
     TestApp::on(database, Clock::manual(NOW.parse().unwrap()), |_| {}).await
 }
 

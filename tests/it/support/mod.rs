@@ -9,6 +9,7 @@ pub mod database;
 pub mod dice;
 pub mod dreams;
 pub mod exercises;
+pub mod generator;
 pub mod journal;
 pub mod lakeside;
 pub mod people;

@@ -3,11 +3,18 @@
 use afterglow::db::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 
 /// A connection of the test's own.
 pub enum Sql {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    text: String,
 }
 
 impl Sql {
@@ -30,6 +37,17 @@ impl Sql {
             Self::Sqlite(conn) => diesel::sql_query(query).load(conn).unwrap(),
             Self::Postgres(conn) => diesel::sql_query(query).load(conn).unwrap(),
         }
+    }
+
+    /// Every row of a table, as text.
+    pub fn dump(&mut self, table: &str, columns: &[String]) -> Vec<String> {
+        let text = |column: &String| match self {
+            Self::Sqlite(_) => format!("quote({column})"),
+            Self::Postgres(_) => format!("coalesce(CAST({column} AS text), 'NULL')"),
+        };
+        let row = columns.iter().map(text).collect::<Vec<_>>().join(" || ' ' || ");
+        let rows: Vec<Row> = self.rows(&format!("SELECT {row} AS text FROM {table} ORDER BY 1"));
+        rows.into_iter().map(|row| row.text).collect()
     }
 
     /// An id as a literal of this database.
