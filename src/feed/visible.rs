@@ -57,6 +57,7 @@ pub fn visible<A>(
             | Entity::CareLink
             | Entity::Receipt
             | Entity::Device
+            | Entity::Calendar
             | Entity::Extension(_) => Visible::new(),
         });
     }
