@@ -35,6 +35,7 @@
 //! | [`feed`] | what has changed for each therapist: the last step of every unit | know content |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
+//! | [`calendar`] | the calendar feed of a patient: what it shows, and its secret address | say what an event is about |
 //! | [`sync`] | what a phone holds: its pull, its push of what was written offline, the comparison of both, the stream that wakes it; epochs; the page of a therapist's feed; the bundle of texts for an app without a network | add a second way to write |
 //! | [`jobs`] | the loop that does every task when it is due | rules, SQL; know a slice |
 //! | [`app`] | the one list of mounted operations and the one of tasks, the OpenAPI document, the guide, health | rules |
@@ -131,6 +132,7 @@ pub mod sharing;
 pub mod feed;
 pub mod schedule;
 pub mod delivery;
+pub mod calendar;
 pub mod sync;
 pub mod jobs;
 pub mod app;

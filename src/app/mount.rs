@@ -23,6 +23,7 @@ pub(super) fn mount(config: &mut Operations<'_, '_>) {
             crate::settings::configure(config);
             crate::exercises::configure(config);
             crate::delivery::configure(config);
+            crate::calendar::configure(config);
             crate::sync::configure(config);
             config.service(health::get_meta);
         });
@@ -37,6 +38,7 @@ fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::settings::configure_patient(config);
     crate::devices::configure_patient(config);
     crate::delivery::configure_patient(config);
+    crate::calendar::configure_patient(config);
     crate::exercises::configure_patient(config);
     crate::journal::configure_patient(config);
     crate::sharing::configure_patient(config);

@@ -47,6 +47,7 @@ use crate::http::{Operations, PatientRef, Problem};
         (name = "window", description = "The phases after an infusion"),
         (name = "prompts", description = "The questions that the app asks, and their times"),
         (name = "devices", description = "The phones of a patient: where pushes go, and what they receive"),
+        (name = "calendar", description = "The plan of a patient in their own calendar"),
         (name = "exercises", description = "Integration exercises: the library, responses of patients, assignments of therapists"),
         (name = "journal", description = "The entries of patients"),
         (name = "sync", description = "What a phone keeps, and how it learns what has changed"),

@@ -33,6 +33,8 @@ pub enum Entity {
     Receipt,
     /// A phone or browser of the patient.
     Device,
+    /// The calendar feed of the patient.
+    Calendar,
     /// A kind that is declared outside this crate. It never feeds the plan.
     Extension(i32),
 }
@@ -67,6 +69,7 @@ impl Entity {
             Self::Assignment => 10,
             Self::Receipt => 11,
             Self::Device => 12,
+            Self::Calendar => 13,
             Self::Extension(number) => number,
         }
     }
@@ -86,6 +89,7 @@ impl Entity {
             10 => Self::Assignment,
             11 => Self::Receipt,
             12 => Self::Device,
+            13 => Self::Calendar,
             other => Self::Extension(other),
         }
     }
@@ -106,7 +110,7 @@ impl Entity {
             | Self::Assignment => FeedsPlan::Always,
             // Most entries change no fact of the plan, and they are written most often.
             Self::Entry => FeedsPlan::Perhaps,
-            Self::Comment | Self::Receipt | Self::Device | Self::Extension(_) => FeedsPlan::Never,
+            Self::Comment | Self::Receipt | Self::Device | Self::Calendar | Self::Extension(_) => FeedsPlan::Never,
         }
     }
 
@@ -118,9 +122,13 @@ impl Entity {
             Self::Infusion => ReaderView::Whole,
             Self::CareLink => ReaderView::Link,
             // Of prompts a therapist sees the numbers of the last days, if the patient shares them.
-            Self::Prompt | Self::Settings | Self::Pause | Self::Receipt | Self::Device | Self::Extension(_) => {
-                ReaderView::Never
-            }
+            Self::Prompt
+            | Self::Settings
+            | Self::Pause
+            | Self::Receipt
+            | Self::Device
+            | Self::Calendar
+            | Self::Extension(_) => ReaderView::Never,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The ways to a patient's phone: push services, Web Push, and the gateways of clinics.
+//! The ways to a patient's phone: push services, Web Push, the gateways of clinics, and e-mail.
 //!
 //! A push carries opaque ids and one neutral sentence, or no sentence at all. A channel knows an address, and neither
 //! patients nor prompts. Own clients on `reqwest` speak to all services. Of the crates for them, `web-push` brings OpenSSL
 //! by way of `ece` and a second library of tokens, `a2` OpenSSL or `ring`; and neither filters addresses.
 
 mod apns;
+mod email;
 mod fcm;
 mod gate;
 mod model;
@@ -13,6 +14,7 @@ mod web_push;
 mod webhook;
 
 pub use apns::{Apns, ApnsKey, ApnsServices};
+pub use email::{EmailChannel, EmailSettings, EmailTls};
 pub use fcm::Fcm;
 pub use gate::{Channels, Sending};
 pub use model::{Address, Channel, Notice, SendError};

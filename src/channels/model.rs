@@ -8,8 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::kernel::Id;
 use crate::kernel::id::{Delivery, Prompt};
+use crate::kernel::{Email, Id};
 
 /// Where a device is reached. It is a secret: its `Debug` shows the channel alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +39,11 @@ pub enum Address {
     Webhook {
         /// The name.
         token: String,
+    },
+    /// A mailbox.
+    Email {
+        /// Its address.
+        address: String,
     },
 }
 
@@ -72,6 +77,10 @@ impl Address {
                 }
                 (bytes(auth).len() != 16).then_some(("auth", "must be 16 bytes, base64url"))
             }
+            Self::Email { address } => {
+                let routable = Email::parse(address).ok().and_then(|email| email.routable());
+                routable.is_none().then_some(("address", "must be one e-mail address, with ASCII before the @"))
+            }
         }
     }
 
@@ -82,6 +91,7 @@ impl Address {
             Self::Apns { .. } => "apns",
             Self::WebPush { .. } => "web_push",
             Self::Webhook { .. } => "webhook",
+            Self::Email { .. } => "email",
         }
     }
 }

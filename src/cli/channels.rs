@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::channels::{Apns, ApnsKey, ApnsServices, Channel, Fcm, Outbound, OutboundSettings, WebPush, Webhook};
+use crate::channels::{
+    Apns, ApnsKey, ApnsServices, Channel, EmailChannel, EmailSettings, EmailTls, Fcm, Outbound, OutboundSettings,
+    WebPush, Webhook,
+};
 use crate::kernel::Clock;
 
 /// The channels of a server. Files are named from the folder of the document.
@@ -22,6 +25,8 @@ struct ChannelFile {
     web_push: Option<WebPushFile>,
     /// A clinic's own gateway.
     webhook: Option<WebhookFile>,
+    /// E-mail.
+    email: Option<EmailFile>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +65,47 @@ struct WebhookFile {
     /// Whether the gateway is in a private network.
     #[serde(default)]
     private_network: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmailFile {
+    /// The mail server.
+    host: String,
+    /// 465 by default, 587 with `starttls`.
+    port: Option<u16>,
+    #[serde(default)]
+    tls: TlsName,
+    user: Option<String>,
+    password: Option<String>,
+    /// The sender: `moments@example.org`, or with a name before it.
+    from: String,
+    /// The certificate of an authority of the operator's own, in PEM.
+    authority_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TlsName {
+    #[default]
+    Implicit,
+    Starttls,
+    Off,
+}
+
+impl EmailFile {
+    fn settings(self, authority: Option<String>) -> Result<EmailSettings, String> {
+        let Self { host, port, tls, user, password, from, authority_file: _ } = self;
+        let (tls, usual) = match tls {
+            TlsName::Implicit => (EmailTls::Implicit, 465),
+            TlsName::Starttls => (EmailTls::StartTls, 587),
+            TlsName::Off => (EmailTls::Off, 25),
+        };
+        if user.is_some() != password.is_some() {
+            return Err("the mail server needs both user and password, or neither".to_owned());
+        }
+        Ok(EmailSettings { host, port: port.unwrap_or(usual), tls, credentials: user.zip(password), from, authority })
+    }
 }
 
 /// Reads the channels that a file configures.
@@ -104,6 +150,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Arc<dyn Channel>>, Vec<String>> {
     take(file.webhook.map(|webhook| {
         let client = client(webhook.private_network)?;
         Ok(shared(Webhook::new(&webhook.url, &webhook.secret, client, Clock::System)?))
+    }));
+    take(file.email.map(|email| {
+        let authority = email.authority_file.as_deref().map(&beside).transpose()?;
+        Ok(shared(EmailChannel::new(email.settings(authority)?, Clock::System)?))
     }));
     if faults.is_empty() { Ok(list) } else { Err(faults) }
 }

@@ -272,6 +272,22 @@ table! {
 }
 
 table! {
+    calendars (patient_id) {
+        patient_id -> Uid,
+        address_id -> Uid,
+        address_key -> Nullable<Binary>,
+        address_version -> BigInt,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> TimestampTz,
+        updated_at -> TimestampTz,
+        deleted_at -> Nullable<TimestampTz>,
+        read_at -> Nullable<TimestampTz>,
+        mac -> Binary,
+    }
+}
+
+table! {
     devices (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -516,25 +532,8 @@ table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(
-    accounts,
-    sessions,
-    refresh_tokens,
-    clinics,
-    staff_members,
-    invitations,
-    patients,
-    patient_settings,
-    care_links,
-    grants,
-    grant_readers,
-    grant_items,
-    infusions,
-    prompts,
-    deliveries,
-    devices,
-    entries,
-    exercise_responses,
-    assignments,
-    changes,
-);
+diesel::allow_tables_to_appear_in_same_query! {
+    accounts, sessions, refresh_tokens, clinics, staff_members, invitations, patients, patient_settings, care_links,
+    grants, grant_readers, grant_items, infusions, prompts, deliveries, devices, entries, exercise_responses,
+    assignments, changes,
+}

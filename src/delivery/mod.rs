@@ -44,4 +44,6 @@ pub use channel::{Channel, ChannelError, LogChannel, MemoryChannel};
 pub use due::MarkDue;
 pub use model::{Push, TEXT};
 pub use outbox::Deliver;
+pub use plan::DevicePlan;
 pub use routes::{configure, configure_patient};
+pub use texts::{CalendarTitles, calendar_titles};

@@ -8,13 +8,21 @@ use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::identity::actions::end_session;
-use crate::kernel::id::{Device, Session};
+use crate::kernel::id::{Device, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::vault::{MacLabel, Vault};
 
-/// Computes the keyed hash by which the device of an address is found.
-fn reach_key(vault: &Vault, push: Option<&PushAddress>) -> Option<Vec<u8>> {
-    push.map(|push| vault.mac(MacLabel::Reach, &[push.channel.as_bytes(), push.address.as_bytes()]).to_vec())
+/// Computes the keyed hash by which the device of an address is found. A mailbox is found among the patient's own devices
+/// alone: its address is no secret, so that whoever knows it could end the e-mails of somebody else.
+fn reach_key(vault: &Vault, patient: Id<Patient>, push: Option<&PushAddress>) -> Option<Vec<u8>> {
+    let push = push?;
+    let (channel, address, patient) = (push.channel.as_bytes(), push.address.as_bytes(), patient.uuid());
+    let mac = if push.is_mailbox() {
+        vault.mac(MacLabel::Reach, &[channel, address, patient.as_bytes()])
+    } else {
+        vault.mac(MacLabel::Reach, &[channel, address])
+    };
+    Some(mac.to_vec())
 }
 
 fn session_of(access: &Access<Write>) -> Result<Id<Session>> {
@@ -38,7 +46,7 @@ pub fn put_device(
 ) -> Result<Outcome<DeviceRow>> {
     access.lock(tx)?;
     let (session_id, now) = (session_of(access)?, At(access.now()));
-    let reach = reach_key(vault, doc.push.as_ref());
+    let reach = reach_key(vault, access.patient(), doc.push.as_ref());
     if let Some(reach) = &reach {
         store::retire_others(tx, id, reach, access.now())?;
     }

@@ -2,7 +2,8 @@
 //!
 //! A device belongs to the session in which it registered: when that ends, nothing goes to it any more. Its push address is
 //! sealed and is never shown. An address reaches one installation of an app, so it belongs to the device that named it
-//! last, of any patient: on a phone that two people share, the prompts of one must not reach the other. An address
+//! last, of any patient: on a phone that two people share, the prompts of one must not reach the other. A mailbox, which
+//! people may share and whose address others know, belongs to the last device of each patient. An address
 //! that a push service calls dead is retired; the device stays, and names a new one.
 //!
 //! Statements that span patients: the devices of the patients of a round of deliveries; the device of an address, by

@@ -52,8 +52,8 @@ pub const WRONG: &str = "must be visible, silent or off";
 ///
 /// A sentence for the person who sent it.
 pub fn platform(name: &str) -> Result<String, &'static str> {
-    let known = matches!(name, "ios" | "android" | "web" | "other");
-    known.then(|| name.to_owned()).ok_or("must be ios, android, web or other")
+    let known = matches!(name, "ios" | "android" | "web" | "email" | "other");
+    known.then(|| name.to_owned()).ok_or("must be ios, android, web, email or other")
 }
 
 /// Reads the version of an app.
@@ -96,13 +96,19 @@ impl PushAddress {
             "fcm" => Address::Fcm { token: address },
             "apns" => Address::Apns { token: address, development },
             "webhook" => Address::Webhook { token: address },
+            "email" => Address::Email { address },
             "web_push" => Address::WebPush {
                 endpoint: address,
                 p256dh: p256dh.ok_or(("p256dh", "is needed for web_push"))?,
                 auth: auth.ok_or(("auth", "is needed for web_push"))?,
             },
-            _ => return Err(("channel", "must be fcm, apns, web_push or webhook")),
+            _ => return Err(("channel", "must be fcm, apns, web_push, webhook or email")),
         })
+    }
+
+    /// Whether it is an e-mail address: others may know it, and several people may share it.
+    pub fn is_mailbox(&self) -> bool {
+        self.channel == EMAIL
     }
 
     /// Checks that the address is one of its channel. Faults point below `at`.
@@ -130,10 +136,13 @@ impl std::fmt::Debug for PushAddress {
     }
 }
 
+/// The name of the channel and of the platform of a mailbox.
+const EMAIL: &str = "email";
+
 /// The sealed document of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceDoc {
-    /// `ios`, `android`, `web` or `other`.
+    /// `ios`, `android`, `web`, `email` or `other`.
     pub platform: String,
     /// Where it is reached; `None` for one that shows prompts from its plan alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +162,21 @@ pub struct DeviceDoc {
     /// Its creation, by which the same body sent again is known as a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation: Option<Creation>,
+}
+
+impl DeviceDoc {
+    /// Finds what does not fit together: a mailbox is a device without an app. Returns the field, and a sentence for the person
+    /// who sent it.
+    pub fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let is_mailbox = self.push.as_ref().is_some_and(PushAddress::is_mailbox);
+        if is_mailbox != (self.platform == EMAIL) {
+            return Some(("/platform", "must be email with the channel email, and with no other"));
+        }
+        if is_mailbox && self.notifications == Notifications::Silent {
+            return Some(("/notifications", "must be visible or off: no app is woken by an e-mail"));
+        }
+        (is_mailbox && self.acknowledges).then_some(("/acknowledges", "must be false: no app receives an e-mail"))
+    }
 }
 
 /// The plan that a device has taken and shows by itself.

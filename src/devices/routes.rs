@@ -16,7 +16,7 @@ use crate::http::document::{
 };
 use crate::http::{Body, EntityTag, NewId, Operations, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::kernel::id::Device;
-use crate::kernel::{Creation, Fields, Id, Listed, Result, locale};
+use crate::kernel::{Creation, Error, Fields, Id, Listed, Result, locale};
 
 /// Registers the operations below `/v1/patients/{patient_id}`.
 pub fn configure_patient(config: &mut Operations<'_, '_>) {
@@ -29,11 +29,11 @@ struct DeviceView {
     /// Its id.
     id: Uuid,
     /// Its platform.
-    #[schema(examples("ios", "android", "web", "other"))]
+    #[schema(examples("ios", "android", "web", "email", "other"))]
     platform: String,
     /// The channel of its pushes; absent for one that shows prompts from its plan alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, examples("fcm", "apns", "web_push", "webhook"))]
+    #[schema(nullable = false, examples("fcm", "apns", "web_push", "webhook", "email"))]
     channel: Option<String>,
     /// Whether pushes go to it: it named an address that its push service still knows, and did not switch them off.
     reachable: bool,
@@ -107,11 +107,12 @@ struct DeviceList {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PutPush {
-    /// The channel: `fcm`, `apns`, `web_push` or `webhook`.
+    /// The channel: `fcm`, `apns`, `web_push`, `webhook` or `email`. `GET /v1/meta` names those that the server has.
     #[schema(example = "fcm")]
     channel: String,
     /// What the push service gave the app: the registration token of FCM, the device token of APNs in hexadecimal
-    /// digits, the endpoint of a Web Push subscription, or the name by which a clinic's gateway knows the device.
+    /// digits, the endpoint of a Web Push subscription, the name by which a clinic's gateway knows the device, or an
+    /// e-mail address.
     address: String,
     /// The key `p256dh` of a Web Push subscription, base64url.
     p256dh: Option<String>,
@@ -125,7 +126,7 @@ struct PutPush {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PutDevice {
-    /// Its platform: `ios`, `android`, `web` or `other`.
+    /// Its platform: `ios`, `android`, `web`, `email` (a mailbox, with the channel `email`) or `other`.
     #[schema(example = "ios")]
     platform: String,
     /// Where it is reached. Without one it shows prompts from its plan alone.
@@ -170,7 +171,11 @@ impl PutDevice {
             acknowledges: self.acknowledges.unwrap_or_default(),
             creation,
         });
-        f.finish(doc)
+        let doc = f.finish(doc)?;
+        match doc.fault() {
+            Some((pointer, fault)) => Err(Error::field(pointer, fault)),
+            None => Ok(doc),
+        }
     }
 }
 
@@ -191,7 +196,8 @@ async fn list_devices(door: Door<Own>, when: Preconditions) -> Result<Reply> {
 
 /// Register a device
 ///
-/// An app does so after each log-in, and when its push service gives it another address. Another state of the same
+/// An app does so after each log-in, and when its push service gives it another address. A mailbox counts as a device, too:
+/// it gets the one neutral sentence as an e-mail. Another state of the same
 /// device needs `If-Match`, unless it registers in a new session. An address that another device named before now
 /// belongs to this one.
 #[utoipa::path(tag = "devices", request_body = PutDevice,

@@ -56,6 +56,7 @@ pub fn visible<A>(
             | Entity::CareLink
             | Entity::Receipt
             | Entity::Device
+            | Entity::Calendar
             | Entity::Extension(_) => Vec::new(),
         };
         for (seen, part) in seen.iter_mut().zip(part) {

@@ -15,15 +15,19 @@ use crate::kernel::{Error, FieldError};
 /// The first capacity of a reply, in which most fit.
 const USUAL: usize = 4096;
 
-/// A JSON reply, or one without a body. Unless said otherwise, shared caches do not keep it and private ones ask again.
+/// A reply in JSON or another text, or one without a body. Unless said otherwise, shared caches do not keep it and private ones ask again.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     cache: &'static str,
     own_words: bool,
+    media_type: &'static str,
     body: Result<Vec<u8>, Error>,
 }
+
+/// The media type of a view.
+const JSON: &str = "application/json";
 
 impl Reply {
     /// Makes a 200 with a view.
@@ -32,18 +36,21 @@ impl Reply {
         let body = serde_json::to_writer(&mut body, view)
             .map(|()| body)
             .map_err(|error| Error::internal(format!("a view cannot be written: {error}")));
-        Self { status: StatusCode::OK, headers: Vec::new(), cache: "private, no-cache", own_words: false, body }
+        Self::of(StatusCode::OK, JSON, body)
+    }
+
+    /// Makes a 200 with a text of this media type.
+    pub fn text(media_type: &'static str, text: String) -> Self {
+        Self::of(StatusCode::OK, media_type, Ok(text.into_bytes()))
+    }
+
+    fn of(status: StatusCode, media_type: &'static str, body: Result<Vec<u8>, Error>) -> Self {
+        Self { status, headers: Vec::new(), cache: "private, no-cache", own_words: false, media_type, body }
     }
 
     /// Makes a 204.
     pub fn no_content() -> Self {
-        Self {
-            status: StatusCode::NO_CONTENT,
-            headers: Vec::new(),
-            cache: "private, no-cache",
-            own_words: false,
-            body: Ok(Vec::new()),
-        }
+        Self::of(StatusCode::NO_CONTENT, JSON, Ok(Vec::new()))
     }
 
     /// Makes it a 201 with the location of the new object.
@@ -172,7 +179,7 @@ impl Responder for Reply {
         if self.own_words {
             response.extensions_mut().insert(OwnWords);
         }
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
         response.set_body(BoxBody::new(body))
     }
 }

@@ -25,5 +25,5 @@ pub use directory::Directory;
 pub use model::{AccountKind, Email, Passphrase, Profile};
 pub use password::Passwords;
 pub use routes::configure;
-pub use store::{AccountRow, end_all_sessions, find_email_key, is_email_taken, live_sessions, names_of};
+pub use store::{AccountRow, end_all_sessions, find_email_key, is_email_taken, is_welcome, live_sessions, names_of};
 pub use token::{LIFETIME as ACCESS_TOKEN_LIFETIME, Tokens};

@@ -117,6 +117,14 @@ pub fn live_sessions(tx: &mut Tx<'_>, ids: &[Id<Session>], now: Timestamp) -> Re
     Ok(live)
 }
 
+/// Whether the patient has an account that is not disabled.
+pub fn is_welcome(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<bool> {
+    let query = accounts::table.filter(accounts::patient_id.eq(patient)).select(columns::<Stored<AccountRow>>());
+    let found: Option<Stored<AccountRow>> = query.first(tx.conn()).optional()?;
+    let account = found.map_or(Ok(None), |row| row.checked(tx))?;
+    Ok(account.is_some_and(|account| account.disabled_at.is_none()))
+}
+
 /// Finds an account.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
     let query = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());

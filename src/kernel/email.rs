@@ -40,6 +40,12 @@ impl Email {
         &self.0
     }
 
+    /// Returns the form that every mail server takes: all of it is ASCII. `None` if the name of the mailbox is not.
+    pub fn routable(&self) -> Option<String> {
+        let (name, domain) = self.0.rsplit_once('@').filter(|(name, _)| name.is_ascii())?;
+        ascii(domain).map(|domain| format!("{name}@{domain}"))
+    }
+
     /// Returns the form under which it is looked up.
     pub fn folded(&self) -> String {
         let (name, domain) = self.0.rsplit_once('@').unwrap_or((&self.0, ""));
@@ -113,6 +119,13 @@ mod tests {
         ] {
             assert!(Email::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_routable_address_is_ascii() {
+        let routable = |text: &str| Email::parse(text).unwrap().routable();
+        assert_eq!(routable("Ann.Lee@exämple.org."), Some("Ann.Lee@xn--exmple-cua.org".to_owned()));
+        assert_eq!(routable("jörg@example.org"), None);
     }
 
     #[test]

@@ -44,6 +44,10 @@ kinds! {
     Delivery,
     /// A phone or browser of a patient.
     Device,
+    /// A secret address of a patient's calendar feed.
+    CalendarAddress,
+    /// What a calendar feed shows of one thing.
+    CalendarEvent,
     /// A journal entry.
     Entry,
     /// A therapist's comment on an entry, or the patient's reply.

@@ -261,6 +261,7 @@ fn contents_of(
         | Entity::CareLink
         | Entity::Receipt
         | Entity::Device
+        | Entity::Calendar
         | Entity::Extension(_) => Vec::new(),
     })
 }

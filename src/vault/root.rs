@@ -92,6 +92,8 @@ labels! {
     Ledger ledger "ledger",
     /// The look-up of a device by its push address.
     Reach reach "reach",
+    /// The secret address of a calendar feed, its look-up, and the ids of what the feed shows.
+    Calendar calendar "calendar",
 }
 
 /// The keys of the server itself.

@@ -40,6 +40,7 @@ const ORDER: &[&str] = &[
     "feed",
     "schedule",
     "delivery",
+    "calendar",
     "sync",
     "digest",
     "privacy",
@@ -61,6 +62,7 @@ const PLATFORM: &[&str] =
 const KINDS: &[(&str, &str)] = &[
     ("audit/anchoring.rs", "actions"),
     ("vault/anchors.rs", "store"),
+    ("calendar/ics.rs", "model"),
     ("care/access.rs", "store"),
     ("care/clinics.rs", "actions"),
     ("care/door.rs", "actions"),

@@ -52,6 +52,7 @@ const HASHES: &[(&str, &str)] = &[
     ("idempotency_records", "key_hash"),
     ("idempotency_records", "fingerprint"),
     ("mutations", "fingerprint"),
+    ("calendars", "address_key"),
     ("devices", "reach_key"),
 ];
 
@@ -63,6 +64,7 @@ pub const SEALED: &[(&str, &str)] = &[
     ("invitations", "doc"),
     ("patient_settings", "doc"),
     ("patient_settings", "cautions"),
+    ("calendars", "doc"),
     ("devices", "doc"),
     ("grants", "doc"),
     ("infusions", "doc"),

@@ -3,11 +3,13 @@
 //! them (`target/push-python` or `python3`), a line says so, and only our own code checks.
 
 mod apns;
+mod email;
 mod fcm;
 mod keys;
 mod outbound;
 mod python;
 mod service;
+mod smtp;
 mod web_push;
 mod webhook;
 

@@ -43,6 +43,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("patients", Reason("one for each account")),
     ("patient_heads", Reason("one for each patient")),
     ("patient_settings", Limits(&["zone_changes"])),
+    ("calendars", Reason("one for each patient")),
     ("devices", Quota("text_bytes_of_patient", &["devices"])),
     ("care_links", Limits(&["live_care_links"])),
     ("grants", Quota("text_bytes_of_patient", &["live_grants", "grants_by_rule"])),

@@ -28,6 +28,7 @@ mod at_rest;
 mod audit;
 mod borders;
 mod bundle;
+mod calendar;
 mod canonical;
 mod care_links;
 mod channels;

@@ -14,6 +14,7 @@ mod ids;
 
 /// Operations for anybody. An operation joins this list by decision, never by a forgotten extractor.
 const PUBLIC: &[&str] = &[
+    "get_calendar_feed",
     "get_change_password",
     "get_exercise_schema",
     "get_health",

@@ -27,6 +27,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("changes", "changes"),
     ("revocations", "changes"),
     ("patient_settings", "settings"),
+    ("calendars", "calendar"),
     ("devices", "devices"),
     ("audit_log", "audit"),
     ("idempotency_records", "idempotency"),
@@ -92,6 +93,7 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
 /// Who makes an access or a leave for the server itself, without a door: file, what, why. An entry that is not needed
 /// fails.
 const FOR_SERVER: &[(&str, &str, &str)] = &[
+    ("calendar/actions.rs", "Access::<Read>", "whoever has the secret address reads what the patient has ticked"),
     ("delivery/actions.rs", "Access::<Read>", "what may still be sent is judged from the opened prompt"),
     ("delivery/due.rs", "Access::<Read>", "after an outage the one prompt that still goes out is chosen"),
     ("delivery/due.rs", "WriteScope", "the choice is stored under the lock on the patient's head"),

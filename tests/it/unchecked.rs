@@ -89,6 +89,7 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("schedule/store.rs", "postpone_plan", "patients", "the same"),
     ("schedule/store.rs", "list_to_plan", "patients", "the same"),
     ("schedule/store.rs", "mark_all_to_plan", "patients", "the same"),
+    ("calendar/store.rs", "mark_read", "calendars", "the time of a reading is not covered: nothing is decided by it"),
     ("devices/store.rs", "count", "devices", "a limit counts rows, whoever they are of"),
     ("devices/store.rs", "mark_plan", "devices", "what a device has taken is not covered: it wakes itself"),
     ("devices/store.rs", "mark_seen", "devices", "the time of a receipt is not covered: nothing is decided by it"),
@@ -125,7 +126,7 @@ fn touches(text: &str, table: &str) -> bool {
 #[test]
 fn a_statement_reads_rows_that_decide_with_their_macs_or_is_known() {
     let rows = rows();
-    assert_eq!(rows.len(), 13, "{rows:?}");
+    assert_eq!(rows.len(), 14, "{rows:?}");
     let (mut faults, mut needed) = (Vec::new(), BTreeSet::new());
     for source in shipped().iter().filter(|source| source.slice() != "db") {
         let schema =

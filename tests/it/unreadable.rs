@@ -100,6 +100,7 @@ fn rows(world: &World, table: &str, column: &str) -> (Vec<String>, Option<&'stat
         ("grants", _) => (this(&world.grant), Some("list_grants")),
         ("infusions", _) => ([this(&world.infusion), this(&world.planned)].concat(), Some("list_infusions")),
         ("pauses", _) => (this(&world.pause), Some("list_pauses")),
+        ("calendars", _) => (vec![format!("patient_id = {}", id(&ann.patient))], None),
         ("devices", _) => (this(&world.device), Some("list_devices")),
         ("prompts", _) => (this(&world.prompt), Some("list_prompts")),
         ("entries", _) => (this(&world.entry), Some("list_entries")),

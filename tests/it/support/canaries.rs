@@ -163,6 +163,16 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     ann.expect(put.clone(), &device, phone, 201).await;
     ann.expect(put.clone(), &device, json!({ "platform": said("toaster") }), 422).await;
 
+    // A calendar feed: its address opens it, and one like it does not.
+    let calendar = json!({ "prompts": ["reflection", "exercise"], "infusions": true });
+    let made = ann.expect(put.clone(), "/v1/patients/me/calendar", calendar, 201).await;
+    let address = text(&made, "/url");
+    let secret = address.rsplit('/').next().unwrap().trim_end_matches(".ics").to_owned();
+    for (path, status) in [(secret.clone(), 200), (format!("{secret}A"), 404), (secret.to_uppercase(), 404)] {
+        ann.expect(get.clone(), &format!("/v1/calendar/{path}.ics"), Value::Null, status).await;
+    }
+    ann.secrets.lock().unwrap().push(secret);
+
     // Entries: one that answers a prompt, one with every field; changed, deleted, brought back, restored.
     let entries = [id(), id()];
     let mut keys = Vec::new();

@@ -19,6 +19,7 @@ use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
 use super::people::{PASSPHRASE, Person};
+use super::requests::calendar::{makes, ticked};
 use super::requests::devices::phone;
 
 /// Who asks. `anonymous` sends no token; the rest are people of [`World::people`].
@@ -72,7 +73,7 @@ pub struct World {
 }
 
 /// What requests can change, by how it is found in their addresses: each is read by [`World::part`].
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 15] = [
     "/overrides",
     "/care-links",
     "/entries",
@@ -82,6 +83,7 @@ const PARTS: [&str; 14] = [
     "/prompts",
     "/clinics",
     "/devices",
+    "/calendar",
     "/exercise-responses",
     "/assignments",
     "/cautions",
@@ -144,6 +146,8 @@ impl World {
 
         let device = new_id(&app);
         ann.put(&ann.my(&format!("/devices/{device}")), phone("anns-token")).send().await.created();
+
+        makes(&ann, &ticked(&["reflection"], true)).await;
 
         let entry = ann.writes(words()).await;
         ann.edits(&entry, json!({ "text": { "title": format!("The {CANARY} again") } })).await;

@@ -1,5 +1,6 @@
 //! A request for each operation of the document, one file a slice.
 
+pub mod calendar;
 mod care;
 pub mod devices;
 mod exercises;
@@ -166,6 +167,9 @@ impl Asker<'_> {
             return Some(ask);
         }
         if let Some(ask) = devices::ask(self, operation).await {
+            return Some(ask);
+        }
+        if let Some(ask) = calendar::ask(self, operation).await {
             return Some(ask);
         }
         if let Some(ask) = identity::ask(self, operation).await {
