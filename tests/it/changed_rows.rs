@@ -249,7 +249,7 @@ pub const KEYRING: [&str; 3] = ["wrapped_keys", "audit_anchors", "installation"]
 pub fn all_tables() -> BTreeMap<String, Vec<String>> {
     let schema = include_str!("../../src/db/schema.rs");
     let mut found = BTreeMap::new();
-    for block in schema.split("diesel::table! {").skip(1) {
+    for block in schema.split("\ntable! {").skip(1) {
         let lines: Vec<&str> = block.lines().map(str::trim).collect();
         let head = lines.iter().find_map(|line| line.strip_suffix(") {")).unwrap();
         let table = head.split(" (").next().unwrap();

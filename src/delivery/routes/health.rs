@@ -24,8 +24,9 @@ struct DeliveryHealth {
     /// The instant since which deliveries are counted.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
-    /// The age in seconds of the oldest delivery that should have left; `null` if there is none.
-    #[schema(example = 0)]
+    /// The age in seconds of the oldest delivery that should have left; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
     backlog_seconds: Option<i64>,
     /// Whether deliveries wait for more than a minute: the workers stand still, or have too much to do.
     late: bool,

@@ -33,11 +33,11 @@ const MOST: i64 = 10_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AdherenceQuery {
-    /// The first local date of the patient, inclusive; 27 days before the last one by default.
+    /// The first local date of the patient, inclusive.
     #[param(required = false, nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
-    /// The last local date of the patient, inclusive; today by default. At most 366 days are counted.
-    #[param(required = false, nullable = false, format = Date, example = "2026-11-29")]
+    /// The last local date of the patient, inclusive.
+    #[param(required = false, nullable = false, format = Date, example = "2026-11-09")]
     to: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl AdherenceQuery {
 
 /// How much of what was asked found its time: in words for the patient, counted for a therapist.
 #[derive(Serialize, ToSchema)]
-struct AdherenceView {
+struct AdherenceReport {
     /// The first local date.
     #[schema(value_type = String, format = Date)]
     from: Date,
@@ -132,7 +132,9 @@ struct AdherenceTally {
     open: u32,
     /// The number that was taken back because an infusion was cancelled, moved or corrected. They were not offered.
     excused: u32,
-    /// The answered ones of those that were offered and are over; `null` if there were none.
+    /// The answered ones of those that were offered and are over; absent if there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     adherence: Option<AdherenceRatio>,
 }
 
@@ -215,13 +217,14 @@ fn is_told(kind: PromptKind) -> bool {
 
 /// Read adherence
 ///
-/// How much of what was asked on some local dates was answered in time. An answer counts by the instant at which it was
+/// How much of what was asked on some local dates was answered in time: on the last 28 unless asked otherwise, on 366 at
+/// most. An answer counts by the instant at which it was
 /// written, also if it came later; what was taken back or never announced is in no denominator; cards without a reminder
-/// do not count. The patient is told in words, without a number; a therapist gets counts of safety checks and measures,
-/// `null` where nothing was offered.
+/// do not count. The patient is told in words, without a number; a therapist gets counts of safety checks and measures, and
+/// no `adherence` where nothing was offered.
 #[utoipa::path(tag = "prompts",
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), AdherenceQuery),
-    responses((status = 200, description = "Adherence", body = AdherenceView), ReadErrors))]
+    responses((status = 200, description = "Adherence", body = AdherenceReport), ReadErrors))]
 #[get("/adherence")]
 pub(super) async fn get_adherence(door: Door<Shared>, query: Result<Query<AdherenceQuery>, Error>) -> Result<Reply> {
     let asked = door.first("get_adherence", query.and_then(|query| query.into_inner().parse())).await?;
@@ -233,5 +236,5 @@ pub(super) async fn get_adherence(door: Door<Shared>, query: Result<Query<Adhere
     groups.retain(|(_, kind), _| owner || is_told(*kind));
     let (words, counts) = if owner { (Some(words(&groups, &locale)), None) } else { (None, Some(counts(groups))) };
     let unreadable = Some(prompts.unreadable.len()).filter(|number| *number > 0 && owner);
-    Ok(Reply::ok(&AdherenceView { from, to, words, counts, unreadable }))
+    Ok(Reply::ok(&AdherenceReport { from, to, words, counts, unreadable }))
 }
