@@ -5,7 +5,6 @@
 //! the others hold ids, numbers, instants, states, keyed hashes and wrapped keys.
 
 #![expect(missing_docs, reason = "written by the macro; the module docs say what the columns hold")]
-#![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the macro looks its types up by name"))]
 
 /// Declares a table with the types of this folder.
 macro_rules! table {

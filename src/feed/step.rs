@@ -72,7 +72,8 @@ impl LastStep for Step {
                     patients.entry(note.patient).or_insert_with(|| Touched::new(note.now)).add(note.event);
                 }
                 Err(other) => {
-                    let left = other.downcast::<Portion>().map_err(|_| Error::internal("a note that nobody reads"))?;
+                    let left =
+                        other.downcast::<Portion>().map_err(|_other| Error::internal("a note that nobody reads"))?;
                     patients.entry(left.patient).or_insert_with(|| Touched::new(left.at)).add_left(*left);
                 }
             }

@@ -322,6 +322,10 @@ impl World {
                     list(ann, &ann.my("/exercise-responses?limit=200&status=deleted")).await,
                 ])
             }
+            "/calendar" => {
+                let found = ann.get(&ann.my("/calendar")).send().await;
+                if found.status == 200 { found.body } else { json!(found.status.as_u16()) }
+            }
             "/cautions" => list(self.person("ungranted"), &ann.of_theirs("/cautions")).await,
             "/clinics" => list(admin, &format!("/v1/clinics/{}/members?limit=200", self.clinic)).await,
             "/invitations" => list(granted, "/v1/invitations?limit=200").await,
