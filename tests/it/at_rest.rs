@@ -40,6 +40,9 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("deliveries", "state", &["waiting", "leased", "sent", "lapsed"]),
 ];
 
+/// Lists of ids, of sixteen bytes each.
+const IDS: &[(&str, &str)] = &[("feed_backlog", "things")];
+
 /// Binary columns that hold no sealed value: ids apart, keyed hashes and a random seed.
 const HASHES: &[(&str, &str)] = &[
     ("accounts", "email_key"),
@@ -278,10 +281,19 @@ async fn s13_every_column_is_a_number_an_id_a_hash_a_listed_word_or_sealed() {
             assert!(known.contains(&word.as_str()), "{table}.{column} says {word:?}");
         }
     }
+    for (table, column) in IDS {
+        let odd = format!("SELECT count(*) AS n FROM {table} WHERE length({column}) % 16 <> 0");
+        assert_eq!(sql.rows::<Count>(&odd)[0].n, 0, "{table}.{column} is no list of ids");
+    }
     // On SQLite ids are blobs too: of sixteen bytes.
     for (table, column) in blobs {
         let pair = (table.as_str(), column.as_str());
-        if HASHES.contains(&pair) || SEALED.contains(&pair) || column == "mac" || pair == ("settings", "value") {
+        if IDS.contains(&pair)
+            || HASHES.contains(&pair)
+            || SEALED.contains(&pair)
+            || column == "mac"
+            || pair == ("settings", "value")
+        {
             continue;
         }
         assert!(!on_postgres(), "{table}.{column} is neither a hash nor sealed");

@@ -28,7 +28,7 @@ fn asked(name: &str) -> Option<u64> {
 async fn lives(part: u64) {
     let seeds = match asked("AFTERGLOW_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..asked("AFTERGLOW_SEEDS").unwrap_or(if on_postgres() { 60 } else { 200 }),
+        None => 0..asked("AFTERGLOW_SEEDS").unwrap_or(if on_postgres() { 20 } else { 200 }),
     };
     let mut shared: Option<Clinic> = None;
     for seed in seeds.filter(|seed| seed % PARTS == part) {
