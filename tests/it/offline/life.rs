@@ -484,7 +484,7 @@ impl Life {
             device.ghosts.clear();
             device.batches.clear();
         }
-        self.reader.cursor = None;
+        self.reader.begins_again();
         self.tell(9, "is the server, which is restored", &Value::Null);
         let left = self.somewhere().await;
         self.words.only(&left);

@@ -8,9 +8,8 @@ use crate::reference_phone::{Phone, Thing};
 
 /// Why a word may be gone.
 struct Excuse {
-    /// The thing that was deleted, and the phone on which.
+    /// The thing that was deleted.
     thing: String,
-    by: usize,
     /// The version of the tombstone, once it is known.
     at: Option<i64>,
 }
@@ -19,7 +18,8 @@ struct Excuse {
 #[derive(Default)]
 pub struct Words {
     written: Vec<String>,
-    excused: BTreeMap<String, Excuse>,
+    /// By the word and the phone on which it was deleted: the same thing may be deleted on several.
+    excused: BTreeMap<(String, usize), Excuse>,
 }
 
 /// The words in a document.
@@ -51,14 +51,13 @@ impl Words {
     /// A person deletes a thing: they saw its words.
     pub fn deleted(&mut self, by: usize, thing: &Thing) {
         for word in seen(thing) {
-            self.excused.insert(word, Excuse { thing: thing.id.clone(), by, at: None });
+            self.excused.insert((word, by), Excuse { thing: thing.id.clone(), at: None });
         }
     }
 
     /// A comment goes with its entry, whoever deletes it.
     pub fn comments(&mut self, entry: &str, word: &str) {
-        let excuse = Excuse { thing: entry.to_owned(), by: usize::MAX, at: Some(i64::MAX) };
-        self.excused.insert(word.to_owned(), excuse);
+        self.excused.insert((word.to_owned(), usize::MAX), Excuse { thing: entry.to_owned(), at: Some(i64::MAX) });
     }
 
     /// A phone has an answer: what it shows again after it was deleted is there again.
@@ -69,44 +68,47 @@ impl Words {
         for thing in phone.things() {
             let version = thing.base["version"].as_i64().unwrap_or(0);
             if thing.base["deleted"] == true {
-                let own = |excuse: &&mut Excuse| excuse.by == number && excuse.thing == thing.id;
-                for excuse in self.excused.values_mut().filter(own) {
-                    excuse.at.get_or_insert(version);
+                for ((_, by), excuse) in &mut self.excused {
+                    if *by == number && excuse.thing == thing.id {
+                        excuse.at.get_or_insert(version);
+                    }
                 }
             }
             if thing.deleted || thing.base["deleted"] == true {
                 continue;
             }
-            for word in seen(&thing) {
-                let again = self.excused.get(&word).is_some_and(|excuse| match excuse.at {
-                    None => excuse.by == number && excuse.thing == thing.id,
-                    Some(at) => excuse.thing == thing.id && version > at,
-                });
-                if again {
-                    self.excused.remove(&word);
-                }
-            }
+            let words = seen(&thing);
+            self.excused.retain(|(word, by), excuse| {
+                let again = match excuse.at {
+                    None => *by == number,
+                    Some(at) => version > at,
+                };
+                !(again && excuse.thing == thing.id && words.contains(word))
+            });
         }
     }
 
     /// A phone forgets what it did last.
     pub fn forgets(&mut self, number: usize) {
-        for excuse in self.excused.values_mut().filter(|excuse| excuse.by == number) {
-            excuse.at.get_or_insert(i64::MAX);
+        for ((_, by), excuse) in &mut self.excused {
+            if *by == number {
+                excuse.at.get_or_insert(i64::MAX);
+            }
         }
     }
 
     /// What was only where it was destroyed is gone.
     pub fn only(&mut self, left: &BTreeSet<String>) {
         for word in self.written.iter().filter(|word| !left.contains(*word)) {
-            let gone = || Excuse { thing: String::new(), by: usize::MAX, at: Some(i64::MAX) };
-            self.excused.entry(word.clone()).or_insert_with(gone);
+            let gone = || Excuse { thing: String::new(), at: Some(i64::MAX) };
+            self.excused.entry((word.clone(), usize::MAX)).or_insert_with(gone);
         }
     }
 
     /// The words that ought to be there and are not.
     pub fn missing(&self, there: &BTreeSet<String>) -> Vec<&str> {
-        let lost = |word: &&String| !there.contains(*word) && !self.excused.contains_key(*word);
+        let excused: BTreeSet<&String> = self.excused.keys().map(|(word, _)| word).collect();
+        let lost = |word: &&String| !there.contains(*word) && !excused.contains(word);
         self.written.iter().filter(lost).map(String::as_str).collect()
     }
 }

@@ -40,6 +40,12 @@ pub async fn feed_page(person: &Person, cursor: Option<&str>, limit: usize) -> A
 }
 
 impl Reader {
+    /// Begins a pull of everything, also if one is under way: what that has mentioned does not count.
+    pub fn begins_again(&mut self) {
+        self.cursor = None;
+        self.swept = None;
+    }
+
     /// Asks for the next page and stores it; its events, and whether there is another.
     pub async fn page(&mut self, person: &Person, limit: usize) -> (Vec<Value>, bool) {
         let page = feed_page(person, self.cursor.as_deref(), limit).await.ok();
