@@ -23,7 +23,7 @@ const KINDS: [(&str, PromptKind); 6] = [
     ("habit", PromptKind::Habit),
 ];
 
-/// The names of the kinds.
+/// The fault of another name, for the person who sent it.
 pub const WRONG_KIND: &str = "must be safety, measure, preparation, reflection, exercise or habit";
 
 /// Reads the name of a kind of prompts.

@@ -13,7 +13,7 @@ use crate::kernel::{Error, Id, Result, limits};
 use crate::vault::{MacLabel, Vault};
 
 /// Computes the keyed hash by which the device of an address is found. A mailbox is found among the patient's own devices
-/// alone: its address is no secret, so that whoever knows it could end the e-mails of somebody else.
+/// alone: its address is no secret, and another patient who names it must not end these e-mails.
 fn reach_key(vault: &Vault, patient: Id<Patient>, push: Option<&PushAddress>) -> Option<Vec<u8>> {
     let push = push?;
     let (channel, address, patient) = (push.channel.as_bytes(), push.address.as_bytes(), patient.uuid());

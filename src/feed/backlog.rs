@@ -1,7 +1,7 @@
 //! What a unit has touched and left to later units, in portions: a grant by rule may open thousands of entries at once.
 //!
-//! A portion names things, not what anybody sees of them. The unit that follows it looks at what is open by then, so a portion
-//! that comes late, or twice, tells nothing wrong.
+//! A portion names things, not what anybody sees of them. The unit that follows it looks at what is open by then, so a
+//! portion that comes late, or twice, tells nothing wrong.
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -64,8 +64,8 @@ async fn follow(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
     Ok(followed)
 }
 
-/// Takes a portion and notes it for the last step of this unit. What is open to whom does not change meanwhile: whoever
-/// changes it holds the head of the patient.
+/// Takes a portion and notes it for the last step of this unit. The head of the patient is held, so what is open to
+/// each reader does not change meanwhile.
 fn follow_portion(tx: &mut Tx<'_>, (patient, id): (Id<Patient>, Id<FeedPortion>), now: Timestamp) -> Result<usize> {
     match changes::take(tx, patient, 0, Bytes::default()) {
         Ok(_) => {}

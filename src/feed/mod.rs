@@ -12,8 +12,8 @@
 //! accounts that see a difference, and gives all their rows one number. Heads are locked last, in ascending order.
 //!
 //! A unit that opens or closes a whole history follows only the newest things itself. The others are stored in portions
-//! ([`backlog`]), which a task follows one by one, so that nobody waits for all of them: what a reader may see is decided
-//! at once all the same, because no page is read from these rows alone.
+//! ([`backlog`]), which a task follows one by one, so that other writers do not wait for all of them. A reader may read
+//! what is open, and nothing else, from the end of the unit on: a page is never made from these rows alone.
 //!
 //! A page is read in [`crate::sync`].
 

@@ -2,7 +2,8 @@
 //!
 //! A prompt counts once its time has come, if it was announced: what is only a card in the app was not asked. An answer
 //! counts by the instant at which it was written, whenever it arrived. What was taken back by planning, or was never
-//! announced because the server was away, is excused: it stands in no denominator.
+//! announced because the server was away, was not offered: it stands in no denominator. What was taken back because of an
+//! infusion is counted as excused; a therapist is told nothing of the rest, which may follow from a pause.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::planning::window::Phase;
 use crate::planning::{DropReason, PromptKind};
-use crate::prompts::model::StoredPrompt;
+use crate::prompts::model::{PromptEvent, StoredPrompt};
 
 /// What became of a prompt whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub enum Fate {
     Withdrawn,
 }
 
-/// Returns what became of a prompt; `None` if its time has not come, or if nobody was asked.
+/// Finds the fate of a prompt; `None` if its time has not come, or if it is only a card in the app.
 pub fn fate(prompt: &StoredPrompt, now: Timestamp) -> Option<Fate> {
     if prompt.due_at > now || !prompt.doc.planned.push || prompt.doc.planned.optional || prompt.is_foreseen() {
         return None;
@@ -57,7 +58,8 @@ fn of_an_infusion(prompt: &StoredPrompt) -> bool {
         DropReason::InSession,
         DropReason::Provisional,
     ];
-    let cause = prompt.doc.history.iter().rev().find_map(|event| event.cause.as_deref());
+    let cancelled = prompt.doc.history.iter().rev().find(|event| event.deed == PromptEvent::Cancelled);
+    let cause = cancelled.and_then(|event| event.cause.as_deref());
     let words = reasons.iter().filter_map(|reason| serde_json::to_value(reason).ok());
     cause.is_some_and(|cause| words.into_iter().any(|word| word == cause))
 }

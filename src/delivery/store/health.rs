@@ -32,6 +32,8 @@ pub struct ChannelCounts {
 /// Counts the deliveries to these patients that were made since an instant, by channel. One that became one for each
 /// device is counted by those.
 ///
+/// Spans patients: those of one clinic, which its door has listed (index `deliveries_prompt`).
+///
 /// # Errors
 ///
 /// When they cannot be read.
@@ -59,6 +61,8 @@ pub fn count_by_channel(tx: &mut Tx<'_>, patients: &[Id<Patient>], since: Timest
 
 /// Finds the instant at which the oldest delivery to these patients that has not left should have left; `None` if each
 /// has, or waits for its time.
+///
+/// Spans patients, as [`count_by_channel`] does.
 ///
 /// # Errors
 ///
