@@ -66,8 +66,8 @@ impl<T: Packed, const MOST: usize> FromRequest for PackedBody<T, MOST> {
     }
 }
 
-/// Parses a body. Lone surrogates in words that were written offline are replaced by U+FFFD: a body that was refused for
-/// them would be sent again as it is, and keep the whole batch on the phone.
+/// Parses a body. Lone surrogates in words that were written offline are replaced by NUL, for the taker to mend: a body
+/// that was refused for them would be sent again as it is, and keep the whole batch on the phone.
 fn read<T: Packed>(bytes: &[u8], request: &HttpRequest) -> Result<T> {
     match body::parsed(bytes, request) {
         Err(Error::Unreadable(fault)) if fault.pointer.starts_with(T::WORDS) => {

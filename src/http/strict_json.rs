@@ -32,8 +32,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
         .map_err(|error| unreadable(place.take().unwrap_or_default(), cause(&error, bytes)))
 }
 
-/// Replaces each escaped lone surrogate by U+FFFD. An app that cuts a text by UTF-16 code units leaves such halves of
-/// pairs.
+/// Replaces each escaped lone surrogate by NUL, which no text may hold: who takes the words tells of it. An app that
+/// cuts a text by UTF-16 code units leaves such halves of pairs.
 pub(super) fn mend_surrogates(bytes: &[u8]) -> Cow<'_, [u8]> {
     let unit = |at: usize| {
         let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -48,7 +48,7 @@ pub(super) fn mend_surrogates(bytes: &[u8]) -> Cow<'_, [u8]> {
             Some(first) if high.contains(&first) && unit(at + 6).is_some_and(|next| low.contains(&next)) => 12,
             Some(half) if high.contains(&half) || low.contains(&half) => {
                 mended.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
-                mended.extend_from_slice(b"\\ufffd");
+                mended.extend_from_slice(b"\\u0000");
                 copied = at + 6;
                 6
             }

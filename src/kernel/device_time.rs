@@ -36,6 +36,11 @@ pub fn instant(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::from_second(parse(text)?.clamp(FIRST, LAST)).map_err(|_range| OUTSIDE)
 }
 
+/// Whether two texts name the same second.
+pub fn is_same(one: &str, other: &str) -> bool {
+    parse(one).is_ok_and(|second| parse(other) == Ok(second))
+}
+
 /// Takes the instant at `pointer` of a request; one that is malformed, or lies outside the range, is a noted fault.
 pub fn take(fields: &mut Fields, pointer: &str, text: Option<String>) -> Option<Timestamp> {
     let parsed = |text: String| {

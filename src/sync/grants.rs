@@ -12,7 +12,7 @@ use crate::care::{Access, Write};
 use crate::changes::{self, Entity};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Grant};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::{Code, Error, FieldError, Id, Result};
 use crate::sharing;
 
 /// How phones make and end grants.
@@ -64,7 +64,7 @@ fn put(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<D
     of_client(mutation)?;
     let doc = read(&mutation.members)?;
     let replaced = replaced(&mutation.members)?;
-    let seen = seen(tx, access, &mutation.members)?;
+    let (seen, mut warnings) = seen(tx, access, &mutation.members)?;
     let made = sharing::put_unseen(tx, access, (mutation.thing.typed(), &doc), seen, &replaced);
     let code = match made {
         Ok(Some(_)) => None,
@@ -75,7 +75,8 @@ fn put(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<D
     let row = store::find(tx, access, mutation.thing.typed())?;
     match (code, row) {
         (None, Some(row)) => {
-            Ok(Done::stored((mutation.thing, row.key.version), None).warned(None, mutation.unknown(&KNOWN)))
+            warnings.extend(mutation.unknown(&KNOWN));
+            Ok(Done::stored((mutation.thing, row.key.version), None).warned(None, warnings))
         }
         (_, row) => {
             let current = row.map(|row| shown(tx, access, row)).transpose()?;
@@ -92,10 +93,10 @@ fn delete(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Resul
         of_client(mutation)?;
     }
     let doc = if said && known.is_none() { Some(ended(&mutation.members)?) } else { None };
-    let seen = seen(tx, access, &mutation.members)?;
+    let (seen, warnings) = seen(tx, access, &mutation.members)?;
     sharing::revoke(tx, access, mutation.thing.typed(), doc.as_ref(), seen)?;
     let row = store::find(tx, access, mutation.thing.typed())?.ok_or(Error::NotFound)?;
-    Ok(Done::stored((mutation.thing, row.key.version), None))
+    Ok(Done::stored((mutation.thing, row.key.version), None).warned(None, warnings))
 }
 
 fn of_client(mutation: &Mutation) -> Result<()> {
@@ -123,11 +124,14 @@ fn ended(members: &Map<String, Value>) -> Result<GrantDoc> {
 }
 
 /// Returns the number up to which the phone had seen the changes when the person decided. It is 0 if the phone does not
-/// say, or says what cannot be: then every revocation counts, and none is refused for it.
-fn seen(tx: &mut Tx<'_>, access: &Access<Write>, members: &Map<String, Value>) -> Result<i64> {
-    let said = members.get("seen_seq").and_then(Value::as_i64).unwrap_or(0);
+/// say, or, with a warning, says what cannot be: then every revocation counts, and none is refused for it.
+fn seen(tx: &mut Tx<'_>, access: &Access<Write>, members: &Map<String, Value>) -> Result<(i64, Vec<FieldError>)> {
     let newest = changes::head(tx, access.patient())?.seq;
-    Ok(if (0..=newest).contains(&said) { said } else { 0 })
+    let said = members.get("seen_seq").filter(|said| !said.is_null());
+    let seen = said.map(|said| said.as_i64().filter(|seq| (0..=newest).contains(seq)));
+    let detail = || format!("is not a number of a change, at most {newest}; it was read as 0");
+    let warnings = matches!(seen, Some(None)).then(|| FieldError { pointer: "/seen_seq".to_owned(), detail: detail() });
+    Ok((seen.flatten().unwrap_or(0), warnings.into_iter().collect()))
 }
 
 /// Returns the grants in whose place a new one comes.

@@ -50,6 +50,7 @@ mod pull;
 mod push;
 pub mod renewal;
 mod routes;
+mod sent;
 mod settings;
 mod store;
 mod words;

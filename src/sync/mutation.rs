@@ -54,11 +54,36 @@ pub struct Mutation {
     pub keep_both: bool,
     /// The sections and what else its kind has.
     pub members: Map<String, Value>,
+    /// What was wrong about its texts, and was mended.
+    pub mended: Vec<FieldError>,
 }
 
 impl std::fmt::Debug for Mutation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Mutation({} of {} {})", self.id, self.kind.name(), self.thing)
+    }
+}
+
+/// Puts U+FFFD in the place of each NUL, which no text may hold: words are never refused for a character. A lone
+/// surrogate was made a NUL when the body was read. Each text at fault is noted, with its place in the mutation.
+fn mend(value: &mut Value, place: &str, mended: &mut Vec<FieldError>) {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            *text = text.replace('\0', "\u{FFFD}");
+            let detail = "held a character that no text may hold; U+FFFD stands in its place".to_owned();
+            mended.push(FieldError { pointer: place.to_owned(), detail });
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter_mut().enumerate() {
+                mend(item, &format!("{place}/{at}"), mended);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                mend(member, &format!("{place}/{}", name.replace('~', "~0").replace('/', "~1")), mended);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -104,7 +129,9 @@ impl Mutation {
     /// [`Error::Invalid`] with every fault; [`Code::TooLarge`] for a section that is larger than one may be.
     pub fn parse(value: &Value) -> Result<Self> {
         let mut fields = Fields::new();
-        let Value::Object(mut members) = value.clone() else { return Err(Error::field("", "must be an object")) };
+        let (mut value, mut mended) = (value.clone(), Vec::new());
+        mend(&mut value, "", &mut mended);
+        let Value::Object(mut members) = value else { return Err(Error::field("", "must be an object")) };
         if let Some((name, _)) = members.iter().find(|(_, section)| section.to_string().len() > limits::SECTION_BYTES) {
             let detail = format!("`{name}` has more than {} bytes", limits::SECTION_BYTES);
             return Err(Error::Malformed(Code::TooLarge, detail));
@@ -135,6 +162,7 @@ impl Mutation {
             act,
             keep_both: on_conflict.is_some(),
             members,
+            mended,
         }))
     }
 }

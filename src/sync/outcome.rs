@@ -81,6 +81,18 @@ impl Done {
         }
     }
 
+    /// Returns the result of a mutation whose texts were mended before it was done: the thing is not what was sent.
+    ///
+    /// # Errors
+    ///
+    /// When the thing cannot be read.
+    pub fn mended(self, faults: &[FieldError], find: impl FnOnce(Id<Any>) -> Result<Option<Numbered>>) -> Result<Self> {
+        let Self::Stored { replayed, kept, item, sibling, code, warnings } = self else { return Ok(self) };
+        let item = if item.is_some() { item } else { find(kept.item)? };
+        let (kept, warnings) = (Kept { merged: true, ..kept }, [faults, &warnings].concat());
+        Ok(Self::Stored { replayed, kept, item, sibling, code, warnings })
+    }
+
     /// Returns the result of a stored mutation with the name of the reason why it is not what was sent, and with what
     /// was left out.
     #[must_use]

@@ -164,7 +164,11 @@ fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutati
     if !(written.takes)(mutation.act) {
         return Err(Error::field("/op", "is not one of this kind"));
     }
-    (written.apply)(tx, access, vault, mutation)
+    let done = (written.apply)(tx, access, vault, mutation)?;
+    if mutation.mended.is_empty() {
+        return Ok(done);
+    }
+    done.mended(&mutation.mended, |id| find(tx, access, mutation.kind, id))
 }
 
 /// Answers a mutation that was in conflict before: it still is, with the thing as it is now.

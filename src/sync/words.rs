@@ -1,67 +1,23 @@
 //! Entries and exercise responses that phones push: the merge of what was, what the server has and what was written
 //! offline. Merge makes the content; the use cases of [`crate::items`] store it.
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::kinds::{self, Held};
-use super::merge::{self, Merged, Rule};
+use super::merge::{self, Merged};
 use super::mutation::{Act, Kept, Mutation};
 use super::outcome::{Done, Numbered, Written, first_version, number};
+use super::sent::{Merges, Places, Sent, body_of, json, mend, sent};
 use crate::care::{Access, Write, grants};
 use crate::changes::{self, Op};
 use crate::db::Tx;
-use crate::exercises::Responses;
 use crate::http::Preconditions;
 use crate::items::actions::{self as items, New};
-use crate::items::routes::WritableItem;
 use crate::items::seal::{self, OpenedItem};
 use crate::items::{Header as _, ItemKind, ItemRow, ItemTable as _};
-use crate::journal::Entries;
-use crate::journal::model::TAGS;
 use crate::kernel::id::Any;
 use crate::kernel::{Creation, Error, FieldError, Id, Result};
 use crate::vault::{MacLabel, Vault};
-
-/// The most items of a list that are looked at when one of them is at fault: more than any list may hold.
-const MENDED: usize = 100;
-
-/// A kind of item whose sections are merged.
-pub(super) trait Merges: WritableItem {
-    /// The rule of each section, in their order.
-    const RULES: &'static [Rule];
-    /// The sections whose content brings a deleted item back.
-    const WORDS: &'static [&'static str];
-    /// The members of a body whose faults cost no words: such a member is left out.
-    const LINKS: &'static [&'static str];
-    /// What stands in the place of a member without which there is no item, where it cannot be read.
-    const PLACEHOLDERS: &'static [(&'static str, &'static str)];
-    /// Makes the thing of an answer from its row.
-    fn held(row: ItemRow) -> Held;
-}
-
-impl Merges for Entries {
-    const RULES: &'static [Rule] = &[Rule::Register, Rule::Members, Rule::Set(TAGS), Rule::Set(0)];
-    const WORDS: &'static [&'static str] = &["text", "mood"];
-    const PLACEHOLDERS: &'static [(&'static str, &'static str)] = &[("kind", "note"), ("status", "draft")];
-    const LINKS: &'static [&'static str] = &["zone", "recorded_at", "infusion_id", "prompt_id", "tags", "attachments"];
-
-    fn held(row: ItemRow) -> Held {
-        kinds::entry(row)
-    }
-}
-
-impl Merges for Responses {
-    const RULES: &'static [Rule] = &[Rule::Members, Rule::Members];
-    const WORDS: &'static [&'static str] = &["answers", "distress"];
-    const PLACEHOLDERS: &'static [(&'static str, &'static str)] = &[("status", "draft")];
-    const LINKS: &'static [&'static str] = &["zone", "recorded_at", "assignment_id", "prompt_id"];
-
-    fn held(row: ItemRow) -> Held {
-        kinds::response(row)
-    }
-}
 
 /// How phones write items of a kind.
 pub(super) const fn written<T: Merges>() -> Written {
@@ -72,10 +28,6 @@ pub(super) const fn written<T: Merges>() -> Written {
 struct Parts {
     header: Map<String, Value>,
     sections: Vec<Option<Value>>,
-}
-
-fn json(value: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 impl Parts {
@@ -95,107 +47,6 @@ impl Parts {
         };
         let sections: Vec<_> = self.sections.iter().map(raw).collect();
         T::content(header, &sections.iter().map(Option::as_deref).collect::<Vec<_>>()).ok()
-    }
-}
-
-/// What a phone sends of an item: its content, and the sections that were sent.
-struct Sent<T: ItemKind> {
-    content: T::Content,
-    header: bool,
-    sections: Vec<bool>,
-    warnings: Vec<FieldError>,
-}
-
-/// Reads what a mutation writes over `base`. What is wrong about times, links and tags is left out, with a warning:
-/// words are never refused for that.
-fn sent<T: Merges>(access: &Access<Write>, base: Option<&T::Content>, mutation: &Mutation) -> Result<Sent<T>> {
-    let before = base.map(body_of::<T>).transpose()?;
-    let mut body = before.clone().unwrap_or_default();
-    let (mut header, mut warnings) = (false, Vec::new());
-    let mut put = |name: &str, value: &Value| match value {
-        Value::Null => drop(body.remove(name)),
-        value => drop(body.insert(name.to_owned(), value.clone())),
-    };
-    for (name, value) in &mutation.members {
-        if name == "header" {
-            header = true;
-            for (name, value) in value.as_object().ok_or_else(|| Error::field("/header", "must be an object"))? {
-                put(name, value);
-            }
-        } else if T::SECTIONS.iter().any(|section| section.column == name) {
-            put(name, value);
-        } else {
-            warnings
-                .push(FieldError { pointer: format!("/{name}"), detail: "is not a section of this kind".to_owned() });
-        }
-    }
-    let content = lenient::<T>(access, body, before.as_ref(), &mut warnings)?;
-    let sections = T::SECTIONS.iter().map(|section| mutation.members.contains_key(section.column)).collect();
-    Ok(Sent { content, header, sections, warnings })
-}
-
-fn body_of<T: Merges>(content: &T::Content) -> Result<Map<String, Value>> {
-    match json(&T::body(content))? {
-        Value::Object(body) => Ok(body),
-        _ => Err(Error::internal("a body that is no object")),
-    }
-}
-
-/// Parses a body, and mends the members whose faults cost no words.
-fn lenient<T: Merges>(
-    access: &Access<Write>,
-    mut body: Map<String, Value>,
-    before: Option<&Map<String, Value>>,
-    warnings: &mut Vec<FieldError>,
-) -> Result<T::Content> {
-    loop {
-        let faults = match T::read(Value::Object(body.clone())) {
-            Ok((content, ignored)) => {
-                warnings.extend(ignored);
-                return Ok(content);
-            }
-            Err(Error::Invalid(faults)) => faults,
-            Err(other) => return Err(other),
-        };
-        let untold = body.clone();
-        mend::<T>(&mut body, before, &faults);
-        let now = access.now().to_string();
-        let others = T::PLACEHOLDERS.iter().copied().chain([("occurred_at", now.as_str())]);
-        for (name, other) in
-            others.filter(|(name, _)| faults.iter().any(|fault| fault.pointer.strip_prefix('/') == Some(name)))
-        {
-            let known = before.and_then(|before| before.get(name)).cloned();
-            body.insert(name.to_owned(), known.unwrap_or_else(|| Value::String(other.to_owned())));
-        }
-        if body == untold {
-            return Err(Error::Invalid(faults));
-        }
-        warnings.extend(faults);
-    }
-}
-
-/// Mends the members whose faults cost no words: the item of a list that is at fault goes, a list that is too long is
-/// cut, anything else is again what it was `before`.
-fn mend<T: Merges>(body: &mut Map<String, Value>, before: Option<&Map<String, Value>>, faults: &[FieldError]) {
-    // From the end, so that the places of the others stay.
-    for fault in faults.iter().rev() {
-        let mut steps = fault.pointer.trim_start_matches('/').split('/');
-        let (name, place) = (steps.next().unwrap_or_default(), steps.next().and_then(|place| place.parse().ok()));
-        if !T::LINKS.contains(&name) {
-            continue;
-        }
-        match (body.get_mut(name), place) {
-            (Some(Value::Array(items)), Some(place)) if items.get::<usize>(place).is_some() => {
-                drop(items.remove(place));
-                // Each fault may be found by a reading of its own: without an end that takes the square of the items.
-                items.truncate(MENDED);
-            }
-            (Some(Value::Array(items)), None) if items.len() > TAGS => items.truncate(TAGS),
-            _ => match before.and_then(|before| before.get(name)) {
-                Some(value) => drop(body.insert(name.to_owned(), value.clone())),
-                None => drop(body.remove(name)),
-            },
-        }
     }
 }
 
@@ -335,6 +186,7 @@ fn linked<T: Merges, R>(
     mut work: impl FnMut(T::Content) -> Result<Result<R>>,
 ) -> Result<(R, Vec<FieldError>)> {
     let before = before.map(body_of::<T>).transpose()?;
+    let mut places = Places::default();
     loop {
         let faults = match work(content.clone())? {
             Ok(done) => return Ok((done, warnings)),
@@ -343,7 +195,7 @@ fn linked<T: Merges, R>(
         };
         let sent = body_of::<T>(&content)?;
         let mut body = sent.clone();
-        mend::<T>(&mut body, before.as_ref(), &faults);
+        let faults = mend::<T>(&mut body, before.as_ref(), &faults, &mut places);
         if body == sent {
             return Err(Error::Invalid(faults));
         }

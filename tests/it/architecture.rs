@@ -162,6 +162,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/pull.rs", "actions"),
     ("sync/push.rs", "actions"),
     ("sync/renewal.rs", "actions"),
+    ("sync/sent.rs", "actions"),
     ("sync/words.rs", "actions"),
     ("sync/versions.rs", "actions"),
     ("tasks/", "actions"),

@@ -21,6 +21,12 @@ fn entry(body: &str) -> Value {
     })
 }
 
+/// The places that the warnings of a result name.
+fn pointers(result: &Value) -> Vec<String> {
+    let warnings = result["warnings"].as_array().cloned().unwrap_or_default();
+    warnings.iter().map(|warning| warning["pointer"].as_str().unwrap().to_owned()).collect()
+}
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
@@ -409,18 +415,86 @@ async fn half_a_sign_and_an_unknown_kind_keep_no_words_on_the_phone() {
         .body["results"]
         .clone();
     let statuses: Vec<_> = (0..3).map(|n| results[n]["status"].as_str().unwrap()).collect();
-    assert_eq!(statuses, ["applied", "merged", "applied"], "{results:#}");
+    assert_eq!(statuses, ["merged", "merged", "applied"], "{results:#}");
     assert_eq!(ann.entry(&cut).await.ok().body["text"]["body"], "A smile \u{fffd}");
+    assert_eq!(results[0]["item"]["text"]["body"], "A smile \u{fffd}");
+    assert_eq!(pointers(&results[0]), ["/text/body"]);
     let stored = ann.entry(&odd).await.ok().body;
     assert_eq!(
         (&stored["kind"], &stored["status"], &stored["text"]["body"]),
         (&json!("note"), &json!("draft"), &json!("Odd."))
     );
-    let pointers: Vec<_> =
-        results[1]["warnings"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
-    assert_eq!(pointers, ["/kind", "/status"]);
+    assert_eq!(pointers(&results[1]), ["/kind", "/status"]);
     // A kind that is known is not lost to one that is not.
     let edit = json!({ "header": { "kind": "poem" }, "text": { "title": "Lake", "body": "Last, and more." } });
     is(&ann.pushes(&mutation(&ann, "entry", &last, 1, edit)).await, "merged");
     assert_eq!(ann.entry(&last).await.ok().body["kind"], "reflection");
+}
+
+/// A phone that is answered "applied" goes on showing what it sent.
+#[actix_web::test]
+async fn what_is_stored_in_another_form_than_it_was_sent_in_is_told() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let at = [
+        ("0000-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "merged"),
+        ("9999-12-31T23:59:59Z", "2199-12-31T23:59:59Z", "merged"),
+        ("2026-03-09T21:00:00.123+01:00", "2026-03-09T20:00:00Z", "applied"),
+    ];
+    for (sent, stored, status) in at {
+        let mut odd = entry("Kept.");
+        odd["header"]["occurred_at"] = json!(sent);
+        let id = new_id(&app);
+        let result = ann.pushes(&mutation(&ann, "entry", &id, 0, odd)).await;
+        assert_eq!(result["status"], status, "{sent}: {result:#}");
+        assert_eq!(pointers(&result), if status == "merged" { vec!["/occurred_at"] } else { vec![] });
+        assert_eq!(ann.entry(&id).await.ok().body["occurred_at"], stored);
+        let edit = json!({ "header": { "occurred_at": sent }, "text": { "body": "More." } });
+        let edited = ann.pushes(&mutation(&ann, "entry", &id, 1, edit)).await;
+        assert_eq!((&edited["status"], edited["warnings"].is_array()), (&json!(status), status == "merged"));
+    }
+    // Each tag that goes is named by the place where it was sent.
+    let mut tagged = entry("Kept.");
+    tagged["tags"] = json!(["one", "", "two", " ", "x".repeat(60), "three"]);
+    let result = ann.pushes(&mutation(&ann, "entry", &new_id(&app), 0, tagged)).await;
+    assert_eq!(result["item"]["tags"], json!(["one", "two", "three"]));
+    let mut places = pointers(&result);
+    places.sort();
+    assert_eq!(places, ["/tags/1", "/tags/3", "/tags/4"]);
+}
+
+/// No text holds NUL; the words around one are kept, in every kind that has words.
+#[actix_web::test]
+async fn words_are_not_refused_for_a_character_that_no_text_holds() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let (open, comment) = (ann.writes(reflection("Lake")).await, new_id(&app));
+    ann.opens(&open, &["text"], &theo).await;
+    let mut written = entry("One\u{0}two.");
+    written["tags"] = json!(["la\u{0}ke"]);
+    let id = new_id(&app);
+    let result = ann.pushes(&mutation(&ann, "entry", &id, 0, written)).await;
+    is(&result, "merged");
+    assert_eq!(pointers(&result), ["/tags/0", "/text/body"]);
+    let stored = ann.entry(&id).await.ok().body;
+    assert_eq!((&stored["text"]["body"], &stored["tags"]), (&json!("One\u{fffd}two."), &json!(["la\u{fffd}ke"])));
+    let said = mutation(&ann, "comment", &comment, 0, json!({ "entry_id": open, "body": "Yes\u{0}!" }));
+    let result = ann.pushes(&said).await;
+    is(&result, "merged");
+    assert_eq!(result["item"]["body"], "Yes\u{fffd}!");
+    assert!(pointers(&result).contains(&"/body".to_owned()), "{result:#}");
+}
+
+#[actix_web::test]
+async fn a_number_of_changes_that_cannot_be_is_told_and_refuses_no_share() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    for (seen, warned) in [(json!("soon"), true), (json!(-1), true), (json!(1_000_000), true), (json!(1), false)] {
+        let share = json!({ "target": { "type": "entry", "id": entry }, "sections": ["text"],
+            "reader": { "type": "care_team" }, "seen_seq": seen });
+        let result = ann.pushes(&mutation(&ann, "grant", &new_id(&app), 0, share)).await;
+        is(&result, "applied");
+        assert_eq!(pointers(&result), if warned { vec!["/seen_seq"] } else { vec![] }, "{seen}");
+    }
 }

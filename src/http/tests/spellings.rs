@@ -111,10 +111,10 @@ fn halves_of_surrogate_pairs_are_mended_and_nothing_else() {
         assert_eq!(mend_surrogates(text.as_bytes()), text.as_bytes(), "{text}");
     }
     let mended = [
-        (r#"{"a":"x\ud83d"}"#, r#"{"a":"x\ufffd"}"#),
-        (r#"{"a":"\uDE00\uD83D"}"#, r#"{"a":"\ufffd\ufffd"}"#),
-        (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00"}"#),
-        (r#"{"a":"\ud83d\u0041","b":"\\\ud83d"}"#, r#"{"a":"\ufffd\u0041","b":"\\\ufffd"}"#),
+        (r#"{"a":"x\ud83d"}"#, r#"{"a":"x\u0000"}"#),
+        (r#"{"a":"\uDE00\uD83D"}"#, r#"{"a":"\u0000\u0000"}"#),
+        (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\u0000\ud83d\ude00"}"#),
+        (r#"{"a":"\ud83d\u0041","b":"\\\ud83d"}"#, r#"{"a":"\u0000\u0041","b":"\\\u0000"}"#),
     ];
     for (text, mend) in mended {
         assert_eq!(mend_surrogates(text.as_bytes()), mend.as_bytes(), "{text}");
