@@ -33,6 +33,7 @@
 //! | [`journal`] | entries: sections, revisions, search, comments | decide on access |
 //! | [`sharing`] | making, listing and ending grants | decide on the reach of a grant |
 //! | [`feed`] | what has changed for each therapist: the last step of every unit | know content |
+//! | [`protocols`] | the protocols that clinics write: drafts, versions, the choice of a clinic, and what every process knows of them | plan; choose for a patient |
 //! | [`schedule`] | plans again, once, at the end of a unit that changed a fact; shows prompts and protocols | deliver |
 //! | [`delivery`] | prompts that come due, the outbox, channels, also after an outage | plan |
 //! | [`calendar`] | the calendar feed of a patient: what it shows, and its secret address | say what an event is about |
@@ -130,6 +131,7 @@ pub mod exercises;
 pub mod journal;
 pub mod sharing;
 pub mod feed;
+pub mod protocols;
 pub mod schedule;
 pub mod delivery;
 pub mod calendar;

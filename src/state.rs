@@ -7,7 +7,7 @@ use crate::channels::Channels;
 use crate::config::Config;
 use crate::db::Db;
 use crate::kernel::{Clock, Entropy};
-use crate::planning::Protocols;
+use crate::planning::ProtocolLibrary;
 use crate::vault::Vault;
 
 /// The server's parts. Cheap to clone. They hold nothing that another server process would have to know.
@@ -22,7 +22,7 @@ pub struct State {
     /// The injected source of randomness.
     pub entropy: Entropy,
     /// The protocols, by key and version.
-    pub protocols: Arc<Protocols>,
+    pub protocols: ProtocolLibrary,
     /// The planner, which plans again after a change.
     pub planner: Arc<dyn Planner>,
     /// The channels to devices; with none, what is due goes out by the channel that the worker was given.

@@ -37,7 +37,7 @@ use crate::identity::{Directory, Passwords, Tokens};
 use crate::jobs::{self, Worker};
 use crate::kernel::zone_data::ZoneFolder;
 use crate::kernel::{Clock, Entropy, Error, Result};
-use crate::planning::Protocols;
+use crate::planning::{ProtocolLibrary, Protocols};
 use crate::schedule::Plans;
 use crate::state::State;
 use crate::sync::Streams;
@@ -120,7 +120,7 @@ impl Server {
     }
 
     async fn open_any(protocols: Protocols, config: Config, clock: Clock, entropy: Entropy) -> Result<Self> {
-        let protocols = Arc::new(protocols);
+        let protocols = ProtocolLibrary::new(protocols);
         let faults = config.faults();
         if !faults.is_empty() {
             return Err(Error::internal(faults.join("\n")));
@@ -171,7 +171,7 @@ impl Server {
             vault: vault.clone(),
             clock,
             entropy,
-            planner: Arc::new(Plans(Arc::clone(&protocols))),
+            planner: Arc::new(Plans(protocols.clone())),
             protocols,
             channels: Arc::default(),
             config: Arc::new(config),
@@ -262,6 +262,7 @@ impl Server {
                 ))
                 .configure(|config| http::configure(config, &settings))
                 .configure(|config| mounted.iter().for_each(|extra| extra.mount(config)))
+                .wrap(from_fn(crate::protocols::library::before_request))
                 .wrap(Condition::new(present, from_fn(around)))
                 .wrap(from_fn(http::guard::methods))
                 .wrap(from_fn(http::limits::throttle))

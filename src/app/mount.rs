@@ -14,11 +14,13 @@ pub(super) fn mount(config: &mut Operations<'_, '_>) {
         .service(wellknown::get_change_password)
         .service(crate::identity::routes::get_jwks)
         .configure(crate::exercises::configure_public)
+        .configure(crate::protocols::configure_public)
         .scope("/v1/patients/{patient_id}", mount_patient)
         .scope("/v1", |config| {
             crate::identity::configure(config);
             crate::care::configure(config);
             crate::onboarding::configure(config);
+            crate::protocols::configure(config);
             crate::schedule::configure(config);
             crate::settings::configure(config);
             crate::exercises::configure(config);
@@ -35,7 +37,6 @@ fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::course::configure_patient(config);
     crate::prompts::configure_patient(config);
     crate::schedule::configure_patient(config);
-    crate::settings::configure_patient(config);
     crate::devices::configure_patient(config);
     crate::delivery::configure_patient(config);
     crate::calendar::configure_patient(config);

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::delivery::{Channel, Deliver, MarkDue};
 use crate::jobs::{self, RoundSummary};
 use crate::kernel::Result;
+use crate::schedule::FollowClinics;
 use crate::schedule::horizon::Horizon;
 use crate::state::State;
 use crate::tasks::Tasks;
@@ -15,6 +16,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     vec![
         Box::new(MarkDue { channel: channel.name() }),
         Box::new(Deliver::by(channel)),
+        Box::new(FollowClinics),
         Box::new(Horizon),
         Box::new(care::grants::EndExpired),
         Box::new(care::TellPatients),

@@ -12,7 +12,8 @@ pub use clinics::{
 pub use links::{
     Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,
     find_live_link, find_patient, hold_link, hold_links_between, hold_links_of, insert_link, list_active_links,
-    list_links_of_patient, list_links_of_therapist, list_patients_at, list_roster, mark_active, mark_ended,
+    list_clinics_of, list_links_of_patient, list_links_of_therapist, list_patients_at, list_roster, mark_active,
+    mark_ended,
 };
 
 use super::model::{Capabilities, LinkState};

@@ -81,6 +81,31 @@ table! {
 }
 
 table! {
+    protocols (id, number) {
+        id -> Uid,
+        number -> Integer,
+        clinic_id -> Uid,
+        state -> Text,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> TimestampTz,
+        updated_at -> TimestampTz,
+        published_at -> Nullable<TimestampTz>,
+        mac -> Binary,
+    }
+}
+
+table! {
+    clinic_plans (clinic_id) {
+        clinic_id -> Uid,
+        protocol_id -> Nullable<Uid>,
+        version -> BigInt,
+        follow_at -> Nullable<TimestampTz>,
+        mac -> Binary,
+    }
+}
+
+table! {
     staff_members (clinic_id, account_id) {
         clinic_id -> Uid,
         account_id -> Uid,

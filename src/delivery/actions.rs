@@ -52,6 +52,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     }
     let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
     let held = leased.clone();
+    let protocols = state.protocols.known();
     let wary = state.vault.unreadable_rows() > 0;
     let to_devices = !state.channels.is_empty();
     let mut facts = state.db.read(move |tx| facts(tx, &held, (wary, to_devices), now)).await?;
@@ -60,7 +61,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     let (mut prompts, mut abouts) = (HashMap::new(), HashMap::new());
     let mut turns = Vec::with_capacity(leased.len());
     for one in &leased {
-        let judged = verdict(one, facts.prompts.remove(&one.id), &facts, &keys, (&state.protocols, now));
+        let judged = verdict(one, facts.prompts.remove(&one.id), &facts, &keys, (&protocols, now));
         let Some(Judged { verdict, prompt, about }) = judged else {
             turns.push((*one, Verdict::Lapse));
             continue;

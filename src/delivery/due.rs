@@ -143,7 +143,7 @@ async fn catch_up_one(
     let fates = DueDecisions::after_outage(&list, now);
     let cards = list.iter().filter(|(one, _)| fates.due.contains(one) && !fates.going.contains(one));
     let heavy = lighter::too_much(state, access, cards.filter_map(|(_, prompt)| prompt.as_ref())).await?;
-    let (planner, vault, protocols) = (Arc::clone(&state.planner), state.vault.clone(), Arc::clone(&state.protocols));
+    let (planner, vault, protocols) = (Arc::clone(&state.planner), state.vault.clone(), state.protocols.known());
     let unit = state.db.write_bulk(move |tx| {
         WriteScope::for_server(patient, keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head, so that two workers do not choose twice.
@@ -154,7 +154,7 @@ async fn catch_up_one(
             }
             settle(tx, &vault, channel, &fates, now)?;
             for (id, rule) in &heavy {
-                lighter::put_in_place(tx, access, protocols.current(), (*id, rule), false)?;
+                lighter::put_in_place(tx, access, &protocols, (*id, rule), false)?;
             }
             Ok(seen.len())
         })

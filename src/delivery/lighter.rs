@@ -17,7 +17,7 @@ use crate::journal;
 use crate::kernel::id::{Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result, Zone};
 use crate::planning::protocol::{Effort, Expiry};
-use crate::planning::{Dials, Planned, Protocol, Rule, Why};
+use crate::planning::{Dials, Planned, Protocol, Protocols, Rule, Why};
 use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
 use crate::prompts::store::{self as prompts, Mark};
 use crate::settings::settings_or_default;
@@ -46,9 +46,10 @@ pub(super) async fn judge_again(
     turns: &mut [(Leased, Verdict)],
     now: Timestamp,
 ) -> Result<()> {
+    let protocols = state.protocols.known();
     let effortful = |one: &Leased, verdict: Verdict| {
         let prompt = found.get(&one.id).filter(|prompt| asks_now(prompt, verdict, now))?;
-        state.protocols.rule_of(&prompt.doc.planned).filter(|rule| rule.effort == Effort::Effortful)
+        protocols.rule_of(&prompt.doc.planned).filter(|rule| rule.effort == Effort::Effortful)
     };
     let asked = turns.iter().filter(|(one, verdict)| effortful(one, *verdict).is_some());
     let patients: BTreeMap<_, _> =
@@ -64,10 +65,10 @@ pub(super) async fn judge_again(
         looked_at.iter().map(of).collect::<Result<HashMap<_, _>>>()
     });
     let dials = read.await?;
-    let protocol = state.protocols.current();
     for (one, verdict) in turns.iter_mut() {
         let Some((rule, dials)) = effortful(one, *verdict).zip(dials.get(&one.patient)) else { continue };
-        let Some(lighter) = protocol.lighter_than(rule, *dials, now) else { continue };
+        let protocol = found.get(&one.id).map(|prompt| protocols.of(&prompt.doc.planned));
+        let Some(lighter) = protocol.and_then(|of| of.lighter_than(rule, *dials, now)) else { continue };
         let announced = *verdict == Verdict::Send;
         *verdict = match found.get(&one.id).map(|prompt| prompt.stage) {
             Some(DeliveryStage::Due) => {
@@ -90,15 +91,20 @@ pub(super) async fn too_much(
     access: Access<Read>,
     cards: impl Iterator<Item = &StoredPrompt>,
 ) -> Result<Vec<(Id<Prompt>, Rule)>> {
-    let rules = cards.filter_map(|card| Some((card.id, state.protocols.rule_of(&card.doc.planned)?)));
-    let effortful: Vec<_> = rules.filter(|(_, rule)| rule.effort == Effort::Effortful).collect();
+    let protocols = state.protocols.known();
+    let of = |card: &StoredPrompt| {
+        let planned = &card.doc.planned;
+        Some((card.id, protocols.of(planned), protocols.rule_of(planned)?.clone()))
+    };
+    let rules = cards.filter_map(of);
+    let effortful: Vec<_> = rules.filter(|(.., rule)| rule.effort == Effort::Effortful).collect();
     if effortful.is_empty() {
         return Ok(Vec::new());
     }
     let now = access.now();
     let dials = state.db.read(move |tx| dials(tx, &access)).await?;
-    let protocol = state.protocols.current();
-    let lighter = |(id, rule)| Some((id, protocol.lighter_than(rule, dials, now)?.clone()));
+    let lighter =
+        |(id, protocol, rule): (_, &Protocol, Rule)| Some((id, protocol.lighter_than(&rule, dials, now)?.clone()));
     Ok(effortful.into_iter().filter_map(lighter).collect())
 }
 
@@ -129,11 +135,11 @@ async fn replace(
     keys: Option<Keys>,
     now: Timestamp,
 ) -> Verdict {
-    let (planner, vault, protocols) = (Arc::clone(&state.planner), state.vault.clone(), Arc::clone(&state.protocols));
+    let (planner, vault, protocols) = (Arc::clone(&state.planner), state.vault.clone(), state.protocols.known());
     let (Leased { patient, prompt, .. }, lighter) = (*one, lighter.clone());
     let unit = state.db.write(move |tx| {
         WriteScope::for_server(patient, keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
-            let next = put_in_place(tx, access, protocols.current(), (prompt, &lighter), announced)?;
+            let next = put_in_place(tx, access, &protocols, (prompt, &lighter), announced)?;
             outbox::insert(tx, &vault, channel, next.as_slice(), now)
         })
     });
@@ -156,7 +162,7 @@ async fn replace(
 pub(super) fn put_in_place(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    protocol: &Protocol,
+    protocols: &Protocols,
     (id, lighter): (Id<Prompt>, &Rule),
     announced: bool,
 ) -> Result<Option<Outgoing>> {
@@ -188,6 +194,7 @@ pub(super) fn put_in_place(
         None => {
             let zone = settings_or_default(tx, access)?.zone_at(now);
             let key = prompts::id_key(access)?.in_place_of(patient, &lighter.key, id);
+            let protocol = protocols.of(&prompt.doc.planned);
             let planned = in_its_place(&prompt.doc.planned, protocol, (lighter, announced), (now, zone));
             insert_due(tx, access, Planned { id: key, ..planned })?
         }
@@ -244,6 +251,7 @@ fn in_its_place(
         wording: 0,
         hangs_on: None,
         why: Why::Lighter,
+        own: None,
         ..replaced.clone()
     }
 }

@@ -19,6 +19,7 @@ use crate::journal::comments::actions::{self as comments, Closed, NewComment};
 use crate::kernel::{Error, Result, Text};
 use crate::planning::window::Route;
 use crate::settings::actions::put_overrides;
+use crate::settings::overrides::OverrideFields;
 use crate::settings::{CHANGED_OFFER, find_own_cautions, overrides, settings};
 
 impl Scene<'_> {
@@ -116,9 +117,17 @@ impl Scene<'_> {
     }
 
     pub(super) async fn change_protocol(&mut self, changes: Vec<RuleChange>) -> Result<()> {
-        let drafts = changes.into_iter().map(|change| (change.rule, change.left_out, change.window)).collect();
+        let drafts = changes
+            .into_iter()
+            .map(|change| OverrideFields {
+                rule_key: change.rule,
+                left_out: change.left_out,
+                window: change.window,
+                ..OverrideFields::default()
+            })
+            .collect();
         let door: Door<Care> = self.therapist(None).await?;
-        let list = overrides::parse(door.state().protocols.current(), "/items", drafts)?;
+        let list = overrides::parse(door.state().protocols.known().current(), "/items", drafts)?;
         change(&door, CHANGED_OFFER, list, move |tx, access, list| {
             let now = overrides::tag(&settings(tx, access)?.0);
             put_overrides(tx, access, list, &Preconditions::matching(now)).map(drop)

@@ -49,6 +49,9 @@ pub async fn tick(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<Ro
 
 /// Does one round as [`tick`] does, and returns every task that failed.
 async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(RoundSummary, Failures)> {
+    for task in tasks {
+        task.before(state, now).await?;
+    }
     let times = tasks::next_due(state, tasks).await?;
     let (mut all, mut awake, mut failures) = (TaskProgress::default(), Vec::new(), Failures::new());
     for (task, time) in tasks.iter().zip(&times) {

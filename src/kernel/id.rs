@@ -26,6 +26,8 @@ kinds! {
     Session,
     /// A tenant.
     Clinic,
+    /// A protocol that a clinic writes.
+    ClinicProtocol,
     /// A person in treatment.
     Patient,
     /// A code that lets somebody join.

@@ -59,6 +59,8 @@ pub const ASSIGNMENTS_OF_LINK: SetLimit = SetLimit::new("assignments_of_link", 5
 pub const INVITATIONS: SetLimit = SetLimit::new("invitations", 5000);
 /// Members of a clinic, with those whose invitation is open.
 pub const CLINIC_MEMBERS: SetLimit = SetLimit::new("clinic_members", 1000);
+/// Versions of all protocols of a clinic.
+pub const PROTOCOL_VERSIONS: SetLimit = SetLimit::new("protocol_versions", 500);
 /// Live sessions of an account. Another log-in ends the oldest.
 pub const SESSIONS: SetLimit = SetLimit::new("sessions", 100);
 /// Devices of a patient that were not removed.

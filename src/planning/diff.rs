@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{DropReason, Dropped, Plan, Planned, Why};
+use super::protocol::Rule;
 use crate::kernel::Id;
 use crate::kernel::id::{Infusion, Prompt};
 
@@ -38,8 +39,10 @@ pub struct Existing {
     pub reminder_at: Option<Timestamp>,
     /// The name of the zone in which it was planned.
     pub zone: String,
-    /// The version of the protocol by which it was planned.
-    pub protocol_version: u32,
+    /// The key and the version of the protocol by which it was planned.
+    pub protocol: (String, u32),
+    /// The rule that made it, where a therapist wrote or reworded it.
+    pub own: Option<Box<Rule>>,
     /// The infusion to which it is anchored.
     pub anchor: Option<Id<Infusion>>,
     /// The start or end of the infusion from which its time is computed.
@@ -166,10 +169,16 @@ impl Existing {
             () if self.zone != to.zone.name() => Some(MoveReason::Zone),
             () if self.anchor != to.anchor || self.wording != to.wording => Some(MoveReason::Infusion),
             () if moved && self.hangs_on != to.hangs_on => Some(MoveReason::Infusion),
-            () if self.protocol_version != to.protocol_version => Some(MoveReason::Protocol),
+            () if self.is_of_another(to) => Some(MoveReason::Protocol),
             () if self.due_at != to.due_at => Some(MoveReason::Placed(to.why)),
             () if moved => Some(MoveReason::Reminder),
             () => None,
         }
+    }
+
+    /// Whether it was planned by another protocol, another version, or a rule in other words.
+    fn is_of_another(&self, to: &Planned) -> bool {
+        let (key, version) = &self.protocol;
+        *key != to.protocol || *version != to.protocol_version || self.own != to.own
     }
 }

@@ -8,8 +8,10 @@
 //! infusion takes back. [`preview()`] plans for made-up facts. Effortful prompts wait until the patient is ready. No
 //! text of a patient belongs here.
 
+pub mod burden;
 pub mod calendar;
 pub mod caps;
+pub mod compare;
 pub mod dials;
 pub mod diff;
 pub mod facts;
@@ -29,12 +31,12 @@ pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at
 pub use dials::{Dials, HeavyDials};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
 pub use facts::{Condition, DatedResponse, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
-pub use overrides::{Override, RuleChange};
+pub use overrides::{AddedRule, OWN, Override, RuleChange, RuleEdit};
 pub use placeholders::{Piece, Quote, pieces, quotes};
 pub use plan::{
     DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, plan, put_off, row_begins, session_span, silence,
     unready_until,
 };
 pub use preview::preview;
-pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};
-pub use protocols::Protocols;
+pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, ProtocolContent, Rule};
+pub use protocols::{ClinicChoice, ProtocolLibrary, Protocols, PublishedVersion};

@@ -292,6 +292,17 @@ impl Rule {
         matches!(self.anchor, Anchor::Weekly | Anchor::Monthly)
     }
 
+    /// Lists the days around an infusion on which it may be asked.
+    pub fn days(&self) -> impl Iterator<Item = i32> {
+        let days = match &self.anchor {
+            Anchor::Day(day) => vec![*day],
+            Anchor::BeforeNextDays(days) => days.iter().map(|day| -day).collect(),
+            Anchor::AfterEnd { hours } => i32::try_from(hours / 24).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        days.into_iter()
+    }
+
     /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not, and neither
     /// does what the patient asked for on a date, or what comes in the place of another.
     pub fn is_capped(&self) -> bool {
@@ -347,6 +358,63 @@ pub struct Protocol {
     pub rules: Vec<Rule>,
 }
 
+/// The content of a protocol that a clinic writes: its rules and limits. The window is the program's, because the phase of
+/// what is written is the same for everybody who reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "as in `Protocol`")]
+pub struct ProtocolContent {
+    pub title: String,
+    pub locale: String,
+    pub horizon_days: i32,
+    pub jitter_minutes: u8,
+    pub spacing_minutes: i64,
+    pub windows: Windows,
+    pub caps: Caps,
+    pub reminders: Reminders,
+    pub series: Vec<Compact>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry_over: Option<CarryOver>,
+    pub rules: Vec<Rule>,
+}
+
+impl ProtocolContent {
+    /// Makes the version of a clinic's protocol that has this content.
+    pub fn of_clinic(self, key: String, version: u32) -> Protocol {
+        let Self {
+            title,
+            locale,
+            horizon_days,
+            jitter_minutes,
+            spacing_minutes,
+            windows,
+            caps,
+            reminders,
+            series,
+            carry_over,
+            rules,
+        } = self;
+        let status = "published_by_a_clinic".to_owned();
+        Protocol {
+            key,
+            version,
+            status,
+            title,
+            locale,
+            horizon_days,
+            jitter_minutes,
+            spacing_minutes,
+            windows,
+            caps,
+            reminders,
+            series,
+            carry_over,
+            window: WindowParams::shipped().clone(),
+            rules,
+        }
+    }
+}
+
 static DEFAULT: LazyLock<Protocol> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "embedded at build time; a test parses it")]
     serde_json::from_str(include_str!("protocol.json")).expect("the embedded protocol is well-formed")
@@ -358,15 +426,52 @@ impl Protocol {
         &DEFAULT
     }
 
-    /// Applies the overrides that move rules to other parts of the day. A rule that is left out stays, so that the plan
-    /// can tell why it is not asked.
+    /// Returns its content, as a clinic writes one.
+    pub fn content(&self) -> ProtocolContent {
+        let Self { title, locale, windows, caps, series, rules, .. } = self.clone();
+        let Self { horizon_days, jitter_minutes, spacing_minutes, reminders, carry_over, .. } = *self;
+        ProtocolContent {
+            title,
+            locale,
+            horizon_days,
+            jitter_minutes,
+            spacing_minutes,
+            windows,
+            caps,
+            reminders,
+            series,
+            carry_over,
+            rules,
+        }
+    }
+
+    /// Lists the rules of the default protocol that keep people safe and that this one lacks, or asks later or less
+    /// often: those of checks with the first priority.
+    pub fn unsafe_without(&self) -> Vec<&'static str> {
+        let safety =
+            Self::default_v1().rules.iter().filter(|rule| rule.kind == PromptKind::Safety && rule.priority == 1);
+        let kept = |rule: &Rule| {
+            let own = self.rule(&rule.key);
+            own.is_some_and(|own| own.kind == rule.kind && own.anchor == rule.anchor && own.priority == 1 && own.push)
+        };
+        safety.filter(|rule| !kept(rule)).map(|rule| rule.key.as_str()).collect()
+    }
+
+    /// Applies the overrides that add, move or reword rules. A rule that is left out stays, so that the plan can tell why
+    /// it is not asked.
     #[must_use]
     pub fn with(&self, overrides: &[Override]) -> Self {
         let mut edited = self.clone();
         for Override { rule_key, change } in overrides {
+            if let RuleChange::Added(added) = change {
+                edited.rules.push(added.rule(rule_key));
+                continue;
+            }
             let rule = edited.rules.iter_mut().find(|rule| rule.key == *rule_key && rule.may_change());
-            if let (Some(rule), RuleChange::MovedTo(part)) = (rule, change) {
-                rule.window = vec![*part];
+            match (rule, change) {
+                (Some(rule), RuleChange::MovedTo(part)) => rule.window = vec![*part],
+                (Some(rule), RuleChange::Edited(edit)) => edit.apply(rule),
+                _ => {}
             }
         }
         edited

@@ -1,9 +1,36 @@
-//! The protocols that a server knows, by key and version.
+//! The protocols that a server knows, by key and version: those of the program, and those that clinics have published.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use jiff::Timestamp;
 
 use super::plan::Planned;
 use super::protocol::{Protocol, Rule};
+use crate::kernel::Id;
+use crate::kernel::id::Clinic;
+
+/// A published version of a protocol of a clinic.
+#[derive(Clone, Debug)]
+pub struct PublishedVersion {
+    /// The version.
+    pub protocol: Arc<Protocol>,
+    /// The clinic whose it is.
+    pub clinic: Id<Clinic>,
+    /// The instant from which plans are made by it. By then every process knows it.
+    pub from: Timestamp,
+    /// Whether new plans are no longer made by it.
+    pub retired: bool,
+}
+
+/// What a clinic has chosen for its patients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClinicChoice {
+    /// The key of the protocol; `None` for the program's.
+    pub protocol: Option<String>,
+    /// A number that grows with every change of the clinic's protocols.
+    pub version: i64,
+}
 
 /// Every version of every protocol that a server knows. Plans are made by one of them. A prompt keeps the texts, the
 /// minutes and the rule of the version by which it was planned.
@@ -11,6 +38,8 @@ use super::protocol::{Protocol, Rule};
 pub struct Protocols {
     current: Arc<Protocol>,
     all: Vec<Arc<Protocol>>,
+    published: Vec<PublishedVersion>,
+    choices: BTreeMap<Id<Clinic>, ClinicChoice>,
 }
 
 impl Protocols {
@@ -23,7 +52,7 @@ impl Protocols {
         if let Some(newest) = all.iter().rev().find(|one| one.key == current.key) {
             current = Arc::clone(newest);
         }
-        Self { current, all }
+        Self { current, all, published: Vec::new(), choices: BTreeMap::new() }
     }
 
     /// Returns the protocols that are part of the program.
@@ -31,27 +60,68 @@ impl Protocols {
         Self::new(Protocol::default_v1().clone(), [])
     }
 
-    /// Returns the protocol by which plans are made.
+    /// Returns the same protocols of the program with these of clinics, and with the protocol that each clinic has
+    /// chosen for its patients.
+    #[must_use]
+    pub fn with(&self, mut published: Vec<PublishedVersion>, choices: BTreeMap<Id<Clinic>, ClinicChoice>) -> Self {
+        let order = |one: &PublishedVersion| (one.protocol.key.clone(), one.protocol.version);
+        published.sort_by_key(order);
+        Self { current: Arc::clone(&self.current), all: self.all.clone(), published, choices }
+    }
+
+    /// Returns the protocol by which plans are made, if no clinic has another.
     pub fn current(&self) -> &Protocol {
         &self.current
     }
 
-    /// Lists every version of every protocol, by key and version.
-    pub fn every_version(&self) -> impl Iterator<Item = &Protocol> {
-        self.all.iter().map(AsRef::as_ref)
+    /// Whether clinics have published protocols.
+    pub fn has_others(&self) -> bool {
+        !self.published.is_empty()
+    }
+
+    /// Lists every published version of the protocols of clinics.
+    pub fn published(&self) -> &[PublishedVersion] {
+        &self.published
+    }
+
+    /// Returns the protocol that a clinic has chosen for its patients.
+    pub fn default_of(&self, clinic: Id<Clinic>) -> Option<&str> {
+        self.choices.get(&clinic)?.protocol.as_deref()
+    }
+
+    /// Returns what each clinic has chosen.
+    pub fn choices(&self) -> &BTreeMap<Id<Clinic>, ClinicChoice> {
+        &self.choices
+    }
+
+    /// Finds the version of a clinic's protocol by which plans are made at `now`: the newest that is in force and not
+    /// retired.
+    pub fn in_force(&self, key: &str, now: Timestamp) -> Option<&Protocol> {
+        let fits = |one: &&PublishedVersion| one.protocol.key == key && one.from <= now && !one.retired;
+        self.published.iter().rev().find(fits).map(|one| one.protocol.as_ref())
+    }
+
+    /// Lists every version of every protocol of the program, and of those of `clinics`, by key and version.
+    pub fn every_version(&self, clinics: &[Id<Clinic>]) -> impl Iterator<Item = &Protocol> {
+        let own = self.published.iter().filter(move |one| clinics.contains(&one.clinic)).map(|one| &one.protocol);
+        self.all.iter().chain(own).map(AsRef::as_ref)
+    }
+
+    fn known(&self) -> impl DoubleEndedIterator<Item = &Protocol> {
+        self.all.iter().chain(self.published.iter().map(|one| &one.protocol)).map(AsRef::as_ref)
     }
 
     /// Finds a version of a protocol.
     pub fn get(&self, key: &str, version: u32) -> Option<&Protocol> {
-        self.every_version().find(|one| one.key == key && one.version == version)
+        self.known().find(|one| one.key == key && one.version == version)
     }
 
-    /// Finds the newest version of a protocol.
+    /// Finds the newest version of a protocol of the program.
     pub fn newest(&self, key: &str) -> Option<&Protocol> {
         self.all.iter().map(AsRef::as_ref).rfind(|one| one.key == key)
     }
 
-    /// Lists the newest version of each protocol, by key.
+    /// Lists the newest version of each protocol of the program, by key.
     pub fn list(&self) -> impl Iterator<Item = &Protocol> {
         self.all.chunk_by(|one, two| one.key == two.key).filter_map(|versions| versions.last().map(AsRef::as_ref))
     }
@@ -59,13 +129,44 @@ impl Protocols {
     /// Finds the protocol by which `planned` was planned. The newest known version replaces one that only a newer
     /// server knows.
     pub fn of(&self, planned: &Planned) -> &Protocol {
-        let known = self.get(&planned.protocol, planned.protocol_version).or_else(|| self.newest(&planned.protocol));
-        known.unwrap_or(&self.current)
+        let newest = || self.known().rfind(|one| one.key == planned.protocol);
+        self.get(&planned.protocol, planned.protocol_version).or_else(newest).unwrap_or(&self.current)
     }
 
     /// Finds the rule that made `planned`, as it was then.
-    pub fn rule_of(&self, planned: &Planned) -> Option<&Rule> {
-        self.of(planned).rule(&planned.rule_key)
+    pub fn rule_of<'a>(&'a self, planned: &'a Planned) -> Option<&'a Rule> {
+        planned.own.as_deref().or_else(|| self.of(planned).rule(&planned.rule_key))
+    }
+}
+
+/// The protocols of a running server, which grow while clinics publish. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ProtocolLibrary(Arc<RwLock<(Arc<Protocols>, Option<Timestamp>)>>);
+
+impl ProtocolLibrary {
+    /// Creates the library of a server that has not read what clinics have published.
+    pub fn new(protocols: Protocols) -> Self {
+        Self(Arc::new(RwLock::new((Arc::new(protocols), None))))
+    }
+
+    /// Returns the protocols as they are known now.
+    pub fn known(&self) -> Arc<Protocols> {
+        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).0)
+    }
+
+    /// Returns the instant at which they were read last.
+    pub fn read_at(&self) -> Option<Timestamp> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).1
+    }
+
+    /// Puts the protocols that were read at `at` in the place of those that are known.
+    pub fn replace(&self, protocols: Protocols, at: Timestamp) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (Arc::new(protocols), Some(at));
+    }
+
+    /// Notes that nothing was new at `at`.
+    pub fn note(&self, at: Timestamp) {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).1 = Some(at);
     }
 }
 

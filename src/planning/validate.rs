@@ -3,114 +3,206 @@
 use std::collections::HashSet;
 
 use super::placeholders::{Piece, Quote, pieces, quotes};
-use super::protocol::{Anchor, Effort, Prerequisite, PromptKind, Protocol, Rule};
+use super::protocol::{Anchor, Effort, Expiry, Prerequisite, PromptKind, Protocol, Rule};
+use crate::kernel::{Error, FieldError};
+
+/// The most rules of a protocol.
+const MOST_RULES: usize = 200;
+/// The longest time in days by which anything in a rule may be away from what it hangs on.
+const MOST_DAYS: i64 = 120;
+/// The most days ahead for which prompts are planned.
+const MOST_HORIZON: i32 = 28;
+
+/// The faults of a protocol: what each is of (a rule by its key, or a member), and where it stands in the document.
+#[derive(Default)]
+struct Faults(Vec<(String, FieldError)>);
+
+impl Faults {
+    fn check(&mut self, right: bool, of: &str, pointer: String, detail: &str) {
+        if !right {
+            self.0.push((of.to_owned(), FieldError { pointer, detail: detail.to_owned() }));
+        }
+    }
+}
 
 impl Protocol {
     /// Returns its faults in words; empty when it can be used.
     pub fn validate(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut fault = |right: bool, key: &str, what: &str| {
-            if !right {
-                faults.push(format!("{key}: {what}"));
-            }
-        };
+        self.all_faults().0.into_iter().map(|(of, fault)| format!("{of}: {}", fault.detail)).collect()
+    }
+
+    /// Returns its faults, each with its place in the document; empty when it can be used.
+    pub fn faults(&self) -> Vec<FieldError> {
+        self.all_faults().0.into_iter().map(|(_, fault)| fault).collect()
+    }
+
+    /// Returns the faults that `before` does not have, each with the rule or member that it is of.
+    pub fn new_faults(&self, before: &Self) -> Vec<(String, String)> {
+        let known = before.validate();
+        let all = self.all_faults().0.into_iter().map(|(of, fault)| (of, fault.detail));
+        all.filter(|(of, detail)| !known.contains(&format!("{of}: {detail}"))).collect()
+    }
+
+    fn all_faults(&self) -> Faults {
+        let mut faults = Faults::default();
         let mut keys = HashSet::new();
-        for rule in &self.rules {
-            let key = rule.key.as_str();
-            fault(keys.insert(key), key, "the key is used twice");
-            fault((1..=5).contains(&rule.priority), key, "the priority is between 1 and 5");
-            fault(rule.optional == (rule.priority == 5), key, "priority 5 is what is optional");
-            fault(rule.push != rule.optional, key, "what is optional is not pushed, all else is");
-            fault(rule.texts().all(|text| text.chars().count() <= 240), key, "the text has at most 240 characters");
-            fault(rule.texts().all(|text| !text.is_empty()), key, "the text is empty");
-            fault(rule.minutes > 0, key, "it takes time");
-            let effortful =
-                rule.kind == PromptKind::Exercise || (rule.kind == PromptKind::Reflection && rule.minutes > 5);
-            fault((rule.effort == Effort::Effortful) == effortful, key, "exercises and long writing are effortful");
-            let windowed = matches!(
-                rule.anchor,
-                Anchor::Day(_)
-                    | Anchor::BeforeNextDays(_)
-                    | Anchor::Weekly
-                    | Anchor::Monthly
-                    | Anchor::DateOf(_)
-                    | Anchor::AfterStop(_)
-            );
-            let lighter = rule.anchor == Anchor::Adaptive && rule.effort == Effort::Light;
-            fault(rule.in_place_of_effort.is_some() <= lighter, key, "what comes in the place of effort asks for none");
-            let returns = rule.texts().flat_map(quotes).any(|quote| quote == Quote::Returned);
-            fault(
-                returns <= matches!(rule.anchor, Anchor::DateOf(_)),
-                key,
-                "it quotes a response that it does not have",
-            );
-            fault(windowed != rule.window.is_empty(), key, "a window goes with an anchor of days");
-            let outside = matches!(rule.anchor, Anchor::Adaptive | Anchor::AfterSilence { .. } | Anchor::AfterStop(_));
-            fault((rule.kind == PromptKind::OnDemand) == outside, key, "on demand is what is outside the template");
+        for (n, rule) in self.rules.iter().enumerate() {
+            let twice = !keys.insert(rule.key.as_str());
+            let mut fault = |right: bool, member: &str, what: &str| {
+                faults.check(right, &rule.key, format!("/rules/{n}{member}"), what);
+            };
+            fault(!twice, "/key", "the key is used twice");
+            check_rule(rule, &mut fault);
             self.check_silence(rule, &mut fault);
-            fault(
-                (rule.kind == PromptKind::Exercise) <= !rule.exercises.is_empty(),
-                key,
-                "an exercise names exercises",
-            );
             let replaced = rule.stands_for.as_ref().is_none_or(|key| self.rule(key).is_some());
-            fault(replaced, key, "it stands for a rule that does not exist");
-            fault(placeholders_known(rule), key, "a placeholder is unknown");
-            let quoting = rule.texts().any(|text| quotes(text).next().is_some());
-            fault(quoting != rule.plain.is_empty(), key, "a text that quotes goes with one that does not");
-            fault(rule.plain.chars().count() <= 240, key, "the text has at most 240 characters");
-            fault(quotes(&rule.plain).next().is_none(), key, "the text without a quote quotes");
-            let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
-            fault(rule.gives.iter().all(|what| answers.contains(what)), key, "no answer gives that");
-            fault(
-                (rule.kind != PromptKind::Measure) == rule.min_days_since_last.is_none(),
-                key,
-                "measures keep a distance",
-            );
+            fault(replaced, "/stands_for", "it stands for a rule that does not exist");
         }
-        let carry =
-            self.carry_over.is_none_or(|carry| (2..=5).contains(&carry.priority) && carry.expires_within_hours > 0);
+        self.check_limits(&mut faults);
+        for (n, compact) in self.series.iter().enumerate() {
+            for key in compact.days.iter().chain(&compact.one_of).chain(&compact.preparation) {
+                let pointer = format!("/series/{n}");
+                faults.check(keys.contains(key.as_str()), key, pointer, "a series keeps a rule that does not exist");
+            }
+        }
+        faults
+    }
+
+    /// Checks what is not of a single rule.
+    fn check_limits(&self, faults: &mut Faults) {
+        let mut fault = |right: bool, member: &str, what: &str| faults.check(right, member, format!("/{member}"), what);
+        fault((1..=MOST_RULES).contains(&self.rules.len()), "rules", "1 to 200 rules make a protocol");
+        fault((1..=MOST_HORIZON).contains(&self.horizon_days), "horizon_days", "plans reach 1 to 28 days ahead");
+        fault((0..=720).contains(&self.spacing_minutes), "spacing_minutes", "prompts are 0 to 720 minutes apart");
+        fault(self.series.len() <= 14, "series", "there are at most 14 templates of series");
+        let title = self.title.chars().count();
+        fault(
+            (1..=120).contains(&title) && !self.title.trim().is_empty(),
+            "title",
+            "the title has 1 to 120 characters",
+        );
+        let carry = self.carry_over.is_none_or(|carry| {
+            (2..=5).contains(&carry.priority) && (1..=24 * MOST_DAYS).contains(&carry.expires_within_hours)
+        });
         fault(carry, "carry_over", "what is carried over expires in some hours and is not the most important");
         let w = &self.windows;
         let spans = [w.morning, w.midday, w.afternoon, w.evening];
         let ordered = spans.iter().all(|span| span.from < span.to)
             && spans.iter().zip(spans.iter().skip(1)).all(|(one, next)| one.to <= next.from);
         fault(ordered, "windows", "parts of the day follow each other");
-        let covered =
-            self.caps.days.iter().try_fold(0, |day, cap| {
-                (cap.first == day && cap.last >= day && cap.prompts > 0).then_some(cap.last + 1)
-            });
+        let covered = self.caps.days.iter().try_fold(0, |day, cap| {
+            (cap.first == day && cap.last >= day && cap.prompts > 0).then_some(cap.last.saturating_add(1))
+        });
         fault(covered.is_some_and(|days| days > self.horizon_days), "caps", "every day of the plan has a cap");
+        let days = self.caps.days.len() <= 60 && (0..=14).contains(&self.caps.preparation.days_before);
+        fault(days, "caps", "there are at most 60 caps of days, and 14 days of preparation");
+        let reminders = self.reminders.each <= 3 && self.reminders.safety <= 3;
+        fault(reminders, "reminders", "a prompt has at most 3 reminders");
+        let gaps = self.series.iter().all(|compact| (1..=14).contains(&compact.gap_days));
+        fault(gaps, "series", "the sessions of a series are 1 to 14 days apart");
         let later = self.rules.iter().filter(|rule| rule.counts() && rule.recurs()).count();
         fault(u32::try_from(later).is_ok_and(|n| n <= self.caps.later.prompts), "caps", "too much between windows");
-        for compact in &self.series {
-            for key in compact.days.iter().chain(&compact.one_of).chain(&compact.preparation) {
-                fault(keys.contains(key.as_str()), key, "a series keeps a rule that does not exist");
+        if let Err(Error::Invalid(wrong)) = self.window.validate() {
+            for FieldError { pointer, detail } in wrong {
+                faults.check(false, "window", format!("/window{pointer}"), &detail);
             }
         }
-        faults
     }
-}
 
-impl Protocol {
     /// Checks what follows from the patient's silence.
     fn check_silence(&self, rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
-        let key = rule.key.as_str();
         let lasting = rule.stops_after.is_none_or(|lapsed| lapsed > 0 && rule.recurs());
-        fault(lasting, key, "only what recurs stops, after some have lapsed");
+        fault(lasting, "/stops_after", "only what recurs stops, after some have lapsed");
         match &rule.anchor {
             Anchor::AfterSilence { hours, phase } => {
-                fault(*hours > 0, key, "a silence lasts some hours");
+                fault(*hours > 0, "/anchor", "a silence lasts some hours");
                 let known = self.window.phases.iter().any(|hours| hours.key == *phase);
-                fault(known, key, "a silence is reached in a phase after an infusion");
+                fault(known, "/anchor", "a silence is reached in a phase after an infusion");
             }
             Anchor::AfterStop(of) => {
                 let stops = self.rule(of).is_some_and(|rule| rule.stops_after.is_some());
-                fault(stops, key, "it follows the stop of a rule that does not stop");
+                fault(stops, "/anchor", "it follows the stop of a rule that does not stop");
             }
             _ => {}
         }
     }
+}
+
+/// Checks what a rule says of itself.
+fn check_rule(rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
+    let spelt = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    fault(
+        (1..=40).contains(&rule.key.len()) && rule.key.bytes().all(spelt),
+        "/key",
+        "the key is 1 to 40 of a-z 0-9 . _ -",
+    );
+    fault((1..=5).contains(&rule.priority), "/priority", "the priority is between 1 and 5");
+    fault(rule.optional == (rule.priority == 5), "/optional", "priority 5 is what is optional");
+    fault(rule.push != rule.optional, "/push", "what is optional is not pushed, all else is");
+    fault(rule.texts().all(|text| text.chars().count() <= 240), "/text", "the text has at most 240 characters");
+    fault(rule.texts().all(|text| !text.is_empty()), "/text", "the text is empty");
+    fault(rule.wordings.len() <= 10, "/wordings", "there are at most 10 more wordings");
+    fault(rule.because.chars().count() <= 240, "/because", "the reason has at most 240 characters");
+    fault((1..=240).contains(&rule.minutes), "/minutes", "it takes time");
+    fault(is_near(rule), "/anchor", "its times lie within 120 days");
+    let effortful = rule.kind == PromptKind::Exercise || (rule.kind == PromptKind::Reflection && rule.minutes > 5);
+    let effort = (rule.effort == Effort::Effortful) == effortful;
+    fault(effort, "/effort", "exercises and long writing are effortful");
+    let windowed = matches!(
+        rule.anchor,
+        Anchor::Day(_)
+            | Anchor::BeforeNextDays(_)
+            | Anchor::Weekly
+            | Anchor::Monthly
+            | Anchor::DateOf(_)
+            | Anchor::AfterStop(_)
+    );
+    let lighter = rule.anchor == Anchor::Adaptive && rule.effort == Effort::Light;
+    let instead = rule.in_place_of_effort.is_some() <= lighter;
+    fault(instead, "/in_place_of_effort", "what comes in the place of effort asks for none");
+    let fresh = rule.in_place_of_effort.is_none_or(|heavy| (1..=24 * MOST_DAYS).contains(&heavy.within_hours));
+    fault(fresh, "/in_place_of_effort", "a dial counts for some hours");
+    let returns = rule.texts().flat_map(quotes).any(|quote| quote == Quote::Returned);
+    let has_response = returns <= matches!(rule.anchor, Anchor::DateOf(_));
+    fault(has_response, "/text", "it quotes a response that it does not have");
+    fault(windowed != rule.window.is_empty(), "/window", "a window goes with an anchor of days");
+    let outside = matches!(rule.anchor, Anchor::Adaptive | Anchor::AfterSilence { .. } | Anchor::AfterStop(_));
+    fault((rule.kind == PromptKind::OnDemand) == outside, "/kind", "on demand is what is outside the template");
+    let names = (rule.kind == PromptKind::Exercise) <= !rule.exercises.is_empty();
+    fault(names, "/exercises", "an exercise names exercises");
+    fault(rule.exercises.len() <= 10, "/exercises", "it names at most 10 exercises");
+    fault(placeholders_known(rule), "/text", "a placeholder is unknown");
+    let quoting = rule.texts().any(|text| quotes(text).next().is_some());
+    fault(quoting != rule.plain.is_empty(), "/plain", "a text that quotes goes with one that does not");
+    fault(rule.plain.chars().count() <= 240, "/plain", "the text has at most 240 characters");
+    fault(quotes(&rule.plain).next().is_none(), "/plain", "the text without a quote quotes");
+    let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
+    fault(rule.gives.iter().all(|what| answers.contains(what)), "/gives", "no answer gives that");
+    let distance = (rule.kind != PromptKind::Measure) == rule.min_days_since_last.is_none();
+    fault(distance, "/min_days_since_last", "measures keep a distance");
+}
+
+/// Whether everything in a rule lies near what it hangs on, so that no plan counts past the ends of the calendar.
+fn is_near(rule: &Rule) -> bool {
+    let near = |days: i64| (-MOST_DAYS..=MOST_DAYS).contains(&days);
+    let hours = |hours: i64| near(hours / 24);
+    let anchor = match &rule.anchor {
+        Anchor::Day(day) => near((*day).into()),
+        Anchor::AfterEnd { hours: after } => *after >= 0 && hours(*after),
+        Anchor::BeforeNextDays(days) => {
+            (1..=14).contains(&days.len()) && days.iter().all(|day| *day >= 0 && near((*day).into()))
+        }
+        Anchor::BeforeStart { hours: before, at_least_minutes, .. } => {
+            *before >= 0 && hours(*before) && *at_least_minutes >= 0 && hours(*at_least_minutes / 60)
+        }
+        Anchor::AfterSilence { hours: silent, .. } => hours(*silent),
+        Anchor::Weekly | Anchor::Monthly | Anchor::AfterStop(_) | Anchor::DateOf(_) | Anchor::Adaptive => true,
+    };
+    let expires = match rule.expires {
+        Expiry::Hours(after) => after > 0 && hours(after),
+        Expiry::Until { days, .. } => days >= 0 && near(days.into()),
+    };
+    let days = [rule.min_days_since_last, rule.min_days_apart, rule.unless_answered_since.map(i64::from)];
+    anchor && expires && days.into_iter().flatten().all(near)
 }
 
 /// Whether each placeholder is one that is filled in, and each exercise that is named one that the rule offers.

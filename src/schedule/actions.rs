@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts;
+use super::followed::Following;
 use super::library::withheld;
 use super::rendering::PlaceholderValues;
 use crate::care::Access;
@@ -10,7 +11,7 @@ use crate::course;
 use crate::db::Tx;
 use crate::exercises;
 use crate::kernel::Result;
-use crate::planning::{DropReason, Dropped, Planned, Protocol, Protocols, Quote, plan, quotes};
+use crate::planning::{DropReason, Dropped, Planned, Protocols, Quote, plan, quotes};
 use crate::prompts::model::StoredPrompt;
 use crate::settings::{find_cautions, settings_or_default};
 
@@ -57,9 +58,10 @@ pub fn placeholder_values<'p, A>(
 /// # Errors
 ///
 /// When something cannot be read.
-pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> Result<Vec<Planned>> {
+pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Planned>> {
     let facts = facts::known_to_the_clinic(tx, access)?;
-    Ok(plan(protocol, &facts, access.now()).prompts)
+    let by = Following::find(tx, access, protocols)?;
+    Ok(plan(by.protocol, &facts, access.now()).prompts)
 }
 
 /// Lists the prompts that rules call for and that are not planned and never were, each with the reason.
@@ -68,11 +70,12 @@ pub fn outline<A>(tx: &mut Tx<'_>, access: &Access<A>, protocol: &Protocol) -> R
 ///
 /// When something cannot be read.
 pub fn not_asked<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Vec<Dropped>> {
+    let by = Following::find(tx, access, protocols)?;
     let mut stored = facts::stored_prompts(tx, access)?;
-    let dated = facts::dated_responses(tx, access, protocols.current(), &mut stored)?;
+    let dated = facts::dated_responses(tx, access, by.protocol, &mut stored)?;
     let infusions = course::list_infusions(tx, access)?;
-    let facts = facts::facts(tx, access, protocols, (&stored, dated), &infusions)?.known;
-    let mut dropped = plan(protocols.current(), &facts, access.now()).dropped;
+    let facts = facts::facts(tx, access, by, (&stored, dated), &infusions)?.known;
+    let mut dropped = plan(by.protocol, &facts, access.now()).dropped;
     // That a therapist's caution sets something aside is not told to the patient.
     dropped.retain(|one| one.reason != DropReason::Withheld && !stored.unreadable.contains(&one.id));
     dropped.retain(|one| stored.list.iter().all(|prompt| prompt.id != one.id));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::followed::Following;
 use super::library::withheld;
 use super::store::{self, Holds};
 use super::unreadable::UnreadableFacts;
@@ -100,7 +101,7 @@ pub(super) struct PlanFacts {
 pub(super) fn facts<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
-    protocols: &Protocols,
+    by: Following<'_>,
     (found, dated): (&OpenedPrompts, DatedResponses),
     infusions: &OpenedInfusions,
 ) -> Result<PlanFacts> {
@@ -121,13 +122,12 @@ pub(super) fn facts<A>(
     let care_start = store::care_start(tx, access)?;
     // The takeaway is asked about only before a session.
     let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
-    let takeaway = coming && takeaway(tx, access, protocols)?.is_some();
-    let if_then = stored.iter().any(|prompt| gives(protocols, prompt, Prerequisite::IfThenResponse));
+    let takeaway = coming && takeaway(tx, access, by.known)?.is_some();
+    let if_then = stored.iter().any(|prompt| gives(by.known, prompt, Prerequisite::IfThenResponse));
     let practised =
         |prompt: &StoredPrompt| prompt.doc.planned.kind == PromptKind::Exercise && prompt.doc.answer_id.is_some();
     let response = response || stored.iter().any(practised);
-    let if_then =
-        if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access, protocols)?);
+    let if_then = if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access, by)?);
     let holds = [
         (takeaway, Prerequisite::Takeaway),
         (if_then, Prerequisite::IfThenResponse),
@@ -145,7 +145,7 @@ pub(super) fn facts<A>(
         weekly_day: settings.weekly_day,
         infusions: infusion_facts(infusions),
         pauses,
-        settled: stored.iter().filter_map(|prompt| settled(protocols, prompt, access.now())).collect(),
+        settled: stored.iter().filter_map(|prompt| settled(by, prompt, access.now())).collect(),
         last_active_at: last_active(found, written_at, care_start),
         overrides: settings.overrides,
         dated: dated.list,
@@ -155,9 +155,9 @@ pub(super) fn facts<A>(
         capabilities: Capability::SERVED.into(),
         withheld: withheld(tx, access, &cautions)?,
     };
-    let row = prompts_in_a_row(tx, access, protocols, &known)?;
-    known.settled.extend(row.iter().filter_map(|prompt| settled(protocols, prompt, access.now())));
-    let closing = stored.iter().filter_map(|prompt| lapses_at(protocols, prompt, access.now())).chain(closing).min();
+    let row = prompts_in_a_row(tx, access, by, &known)?;
+    known.settled.extend(row.iter().filter_map(|prompt| settled(by, prompt, access.now())));
+    let closing = stored.iter().filter_map(|prompt| lapses_at(by, prompt, access.now())).chain(closing).min();
     Ok(PlanFacts { known, unreadable, closing })
 }
 
@@ -172,23 +172,23 @@ fn last_active(found: &OpenedPrompts, written_at: Option<Timestamp>, care_start:
 fn prompts_in_a_row<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
-    protocols: &Protocols,
+    by: Following<'_>,
     known: &Facts,
 ) -> Result<Vec<StoredPrompt>> {
     let from = shift(access.now(), -BACK);
     if row_begins(known).is_none_or(|begins| begins >= from) {
         return Ok(Vec::new());
     }
-    let ids = ids_in_a_row(protocols.current(), known, access.now());
+    let ids = ids_in_a_row(by.protocol, known, access.now());
     let mut older = prompts::list_of(tx, access, &ids)?;
     older.retain(|prompt| prompt.due_at < from);
     Ok(older)
 }
 
 /// Returns the instant at which a prompt that has gone out lapses, if the plan carries it over then.
-fn lapses_at(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Option<Timestamp> {
-    let rule = protocols.rule_of(&prompt.doc.planned).filter(|_| prompt.fired_at.is_some() && prompt.is_open(now))?;
-    protocols.current().carries_over(rule).then_some(prompt.expires_at)
+fn lapses_at(by: Following<'_>, prompt: &StoredPrompt, now: Timestamp) -> Option<Timestamp> {
+    let rule = by.known.rule_of(&prompt.doc.planned).filter(|_| prompt.fired_at.is_some() && prompt.is_open(now))?;
+    by.protocol.carries_over(rule).then_some(prompt.expires_at)
 }
 
 /// Gathers the facts as if the patient had never written, answered, paused or moved. They reveal nothing that the
@@ -237,10 +237,10 @@ fn infusion_facts(list: &[StoredDocument<Infusion, InfusionFacts>]) -> Vec<Infus
 }
 
 /// Converts a prompt that went out or was answered, with its rule if the current protocol has another.
-fn settled(protocols: &Protocols, prompt: &StoredPrompt, now: Timestamp) -> Option<PastPrompt> {
+fn settled(by: Following<'_>, prompt: &StoredPrompt, now: Timestamp) -> Option<PastPrompt> {
     let past = prompt.settled(now)?;
-    let rule = protocols.rule_of(&prompt.doc.planned);
-    let other = rule.filter(|rule| protocols.current().rule(&rule.key) != Some(rule));
+    let rule = by.known.rule_of(&prompt.doc.planned);
+    let other = rule.filter(|rule| by.protocol.rule(&rule.key) != Some(rule));
     Some(PastPrompt { rule: other.cloned().map(Box::new), ..past })
 }
 
@@ -257,9 +257,9 @@ fn asks_about_a_plan(infusions: &[StoredDocument<Infusion, InfusionFacts>], now:
 }
 
 /// Whether the patient has made a when-then plan.
-fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<bool> {
+fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, by: Following<'_>) -> Result<bool> {
     let done = exercises::store::list_headers(tx, access, MOST_RESPONSES)?;
-    let mut keys = protocols.current().exercises_giving(Prerequisite::IfThenResponse);
+    let mut keys = by.protocol.exercises_giving(Prerequisite::IfThenResponse);
     Ok(keys.any(|key| done.iter().any(|(_, header)| header.exercise_key == key)))
 }
 

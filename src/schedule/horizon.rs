@@ -42,7 +42,7 @@ impl Task for Horizon {
 
     fn begin<'a>(&'a self, state: &'a State, now: Timestamp) -> BoxFuture<'a, Result<()>> {
         async move {
-            follow_protocol(state, state.protocols.current(), now).await?;
+            follow_protocol(state, state.protocols.known().current(), now).await?;
             follow_zones(state, now).await
         }
         .boxed()

@@ -11,6 +11,8 @@
 pub mod actions;
 mod adherence;
 mod facts;
+mod followed;
+mod following;
 pub mod horizon;
 mod library;
 mod planner;
@@ -21,5 +23,7 @@ pub mod store;
 mod unreadable;
 
 pub use facts::TAKEAWAY_DAYS;
+pub use followed::Following;
+pub use following::FollowClinics;
 pub use planner::{Plans, replan};
 pub use routes::{configure, configure_patient};

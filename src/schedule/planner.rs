@@ -1,11 +1,10 @@
 //! The planner. It gathers the facts, makes the plan, and applies its difference from the stored prompts.
 
-use std::sync::Arc;
-
 use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan};
 
 use super::facts::{self, PlanFacts};
+use super::followed::Following;
 use super::provisional::settle;
 use super::store;
 use crate::care::access::{Access, Write};
@@ -13,13 +12,15 @@ use crate::changes::{Change, Entity, FeedsPlan, Op, PlanRequest, Planner};
 use crate::db::Tx;
 use crate::exercises;
 use crate::kernel::{Error, Result, Zone};
-use crate::planning::{Facts, Plan, Planned, Protocols, Step, diff, plan, put_off as put_off_until, zone_at};
+use crate::planning::{
+    Facts, Plan, Planned, ProtocolLibrary, Protocols, Step, diff, plan, put_off as put_off_until, zone_at,
+};
 use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
 use crate::prompts::store as prompts;
 
 /// The planner of a server.
 #[derive(Clone, Debug)]
-pub struct Plans(pub Arc<Protocols>);
+pub struct Plans(pub ProtocolLibrary);
 
 impl Planner for Plans {
     fn follow(&self, tx: &mut Tx<'_>, request: &PlanRequest) -> Result<()> {
@@ -37,7 +38,7 @@ impl Planner for Plans {
         if !changes {
             return Ok(());
         }
-        replan(tx, &access, &self.0).map(|_| ())
+        replan(tx, &access, &self.0.known()).map(|_| ())
     }
 }
 
@@ -52,15 +53,15 @@ impl Planner for Plans {
 /// When facts cannot be read or prompts cannot be written.
 pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) -> Result<usize> {
     let now = access.now();
+    let by = Following::find(tx, access, protocols)?;
     let mut found = facts::stored_prompts(tx, access)?;
-    let dated = facts::dated_responses(tx, access, protocols.current(), &mut found)?;
+    let dated = facts::dated_responses(tx, access, by.protocol, &mut found)?;
     exercises::store::mark_date_to_come(tx, access, &dated.over, false)?;
     let (infusions, provisional) = settle(tx, access)?;
-    let PlanFacts { known: facts, unreadable, closing } =
-        facts::facts(tx, access, protocols, (&found, dated), &infusions)?;
+    let PlanFacts { known: facts, unreadable, closing } = facts::facts(tx, access, by, (&found, dated), &infusions)?;
     let stored = found.list;
     let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
-    let plan = plan(protocols.current(), &facts, now);
+    let plan = plan(by.protocol, &facts, now);
     let mut steps = diff(&existing, &plan, now);
     steps.extend(delays(protocols, &stored, &steps, &plan, &facts, now));
     steps.retain(|step| unreadable.allow(step, &stored));

@@ -170,6 +170,13 @@ pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, next: Option<Timesta
     Ok(())
 }
 
+/// Marks patients for planning at `now`, unless they are planned for before.
+pub fn mark_to_plan(tx: &mut Tx<'_>, list: &[Id<Patient>], now: Timestamp) -> Result<()> {
+    let of = patients::table.filter(patients::id.eq_any(list.to_vec())).filter(patients::next_plan_at.gt(At(now)));
+    diesel::update(of).set(patients::next_plan_at.eq(At(now))).execute(tx.conn())?;
+    Ok(())
+}
+
 /// Lists the patients whose horizon is to be extended at `now`, the longest waiting first.
 ///
 /// Spans patients: rests on the partial index `patients_next_plan`.

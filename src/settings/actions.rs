@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::model::Settings;
-use super::overrides::tag;
+use super::model::{ChosenProtocols, Settings};
+use super::overrides::{choice_tag, tag};
 use super::store::{find_settings, open_or_default, open_settings, update_settings};
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
@@ -82,6 +82,30 @@ pub fn put_overrides(
         when.require(&tag(&settings))?;
         let overrides_version = tx.version_after(settings.overrides_version);
         let after = Settings { overrides: list.to_vec(), overrides_version, ..settings.clone() };
+        let version = tx.version_after(version);
+        settings = update(tx, access, &settings, after, version)?;
+    }
+    Ok(Outcome::ok(access.patient(), settings))
+}
+
+/// Replaces the therapists' choice of protocols for this patient, and returns the settings with it.
+///
+/// # Errors
+///
+/// 428 and 412 for preconditions.
+pub fn put_protocols(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    choice: ChosenProtocols,
+    when: &Preconditions,
+) -> Result<Outcome<Settings>> {
+    access.lock(tx)?;
+    let (mut settings, version) = settings(tx, access)?;
+    let same = ChosenProtocols { version: settings.protocols.version, ..choice.clone() };
+    if settings.protocols != same {
+        when.require(&choice_tag(&settings))?;
+        let protocols = ChosenProtocols { version: tx.version_after(settings.protocols.version), ..choice };
+        let after = Settings { protocols, ..settings.clone() };
         let version = tx.version_after(version);
         settings = update(tx, access, &settings, after, version)?;
     }

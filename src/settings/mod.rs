@@ -14,10 +14,8 @@ mod store;
 mod tests;
 
 pub use actions::{settings, settings_or_default};
-pub use model::{CautionFlag, ClinicCautions, Notifications, OWN_FIELDS, Settings};
-pub use routes::{
-    PutOverride, QuietHoursDto, changed_settings, configure, configure_patient, parse_quiet_hours, parse_weekday,
-};
+pub use model::{CautionFlag, ChosenProtocols, ClinicCautions, Notifications, OWN_FIELDS, Settings};
+pub use routes::{QuietHoursDto, changed_settings, configure, parse_quiet_hours, parse_weekday};
 pub use store::{
     SealedCautions, SettingsRow, find_cautions, find_own_cautions, find_sealed_cautions, find_settings,
     find_settings_version, insert_settings, open_or_default, open_settings, update_cautions,

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::kernel::id::Clinic;
+use crate::kernel::id::{Clinic, ClinicProtocol, Infusion};
 use crate::kernel::{Error, FieldHistory, Id, Result, Zone, limits};
 use crate::planning::{Override, QuietHours, Weekday, ZoneSince, zone_at};
 
@@ -80,6 +80,26 @@ impl Default for Notifications {
     }
 }
 
+/// The protocols that therapists have chosen for a patient.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenProtocols {
+    /// The one for the patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<Id<ClinicProtocol>>,
+    /// The one for a course, with an infusion of that course.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<(Id<ClinicProtocol>, Id<Infusion>)>,
+    /// A number that grows with every choice.
+    #[serde(default)]
+    pub version: i64,
+}
+
+impl ChosenProtocols {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The sealed settings document of a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -104,6 +124,9 @@ pub struct Settings {
     /// The number of times that these changes were replaced.
     #[serde(default)]
     pub overrides_version: i64,
+    /// The protocols that therapists have chosen for this patient.
+    #[serde(default, skip_serializing_if = "ChosenProtocols::is_empty")]
+    pub protocols: ChosenProtocols,
     /// The last changes of the patient's own fields.
     #[serde(default, skip_serializing_if = "FieldHistory::is_empty")]
     pub history: FieldHistory,
@@ -131,6 +154,7 @@ impl Settings {
             share_activity: false,
             overrides: Vec::new(),
             overrides_version: 0,
+            protocols: ChosenProtocols::default(),
             history: FieldHistory::default(),
         }
     }

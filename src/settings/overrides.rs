@@ -3,13 +3,38 @@
 use super::model::Settings;
 use crate::http::EntityTag;
 use crate::kernel::{Fields, Result};
-use crate::planning::{DayPart, Override, Protocol, Rule, RuleChange};
+use crate::planning::protocol::Anchor;
+use crate::planning::{AddedRule, DayPart, OWN, Override, PromptKind, Protocol, Rule, RuleChange, RuleEdit};
 
 /// The most changes in a list: enough for the whole protocol.
 const MOST: usize = 64;
+/// The last day after an infusion to which a rule may be moved, or on which one may be added.
+const LAST_DAY: i32 = 14;
+/// The most minutes of a rule that a therapist adds.
+const MOST_MINUTES: u32 = 30;
+/// The most characters of a text.
+const MOST_TEXT: usize = 240;
 
-/// A change of a rule, not yet checked: `(rule, left out, part of the day)`.
-pub type OverrideFields = (String, bool, Option<String>);
+/// A change of a rule, not yet checked.
+#[derive(Clone, Debug, Default)]
+pub struct OverrideFields {
+    /// The rule.
+    pub rule_key: String,
+    /// Whether it is left out.
+    pub left_out: bool,
+    /// The part of the day.
+    pub window: Option<String>,
+    /// The day after an infusion.
+    pub day: Option<i32>,
+    /// The text.
+    pub text: Option<String>,
+    /// The kind of task of an added rule.
+    pub kind: Option<String>,
+    /// Its duration in minutes.
+    pub minutes: Option<u32>,
+    /// The exercises that it offers.
+    pub exercises: Vec<String>,
+}
 
 /// Parses the name of a part of the day.
 fn part(name: &str) -> Result<DayPart, &'static str> {
@@ -22,8 +47,27 @@ fn part(name: &str) -> Result<DayPart, &'static str> {
     }
 }
 
-/// Checks a list of changes, which stands at `base` in the request. Each must be of a rule that may be changed, none
-/// twice. Returns them by rule.
+fn kind(name: &str) -> Result<PromptKind, &'static str> {
+    match name {
+        "reflection" => Ok(PromptKind::Reflection),
+        "exercise" => Ok(PromptKind::Exercise),
+        "habit" => Ok(PromptKind::Habit),
+        _ => Err("must be reflection, exercise or habit"),
+    }
+}
+
+fn text(text: String) -> Result<String, String> {
+    let fits = !text.trim().is_empty() && text.chars().count() <= MOST_TEXT && !text.contains('\0');
+    fits.then_some(text).ok_or_else(|| format!("must have 1 to {MOST_TEXT} characters"))
+}
+
+fn day(day: i32) -> Result<i32, String> {
+    (0..=LAST_DAY).contains(&day).then_some(day).ok_or_else(|| format!("must be 0 to {LAST_DAY}"))
+}
+
+/// Checks a list of changes, which stands at `base` in the request: of rules that may be changed, none twice, and of
+/// rules that a therapist adds. The protocol with all of them must be one by which plans can be made; its caps hold as
+/// before. Returns them by rule.
 ///
 /// # Errors
 ///
@@ -34,26 +78,79 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Resu
     f.done()?;
     let mut f = Fields::new();
     let mut overrides: Vec<Override> = Vec::new();
-    for (n, (rule_key, left_out, window)) in list.into_iter().enumerate() {
-        let at = |name: &str| format!("{base}/{n}/{name}");
-        let rule = protocol.rule(&rule_key);
-        let may = rule.is_some_and(Rule::may_change);
-        f.check(rule.is_some(), &at("rule_key"), "is not a rule of the protocol");
-        f.check(rule.is_none() || may, &at("rule_key"), "is for safety or ordered by the clinic, and stays as it is");
-        f.check(overrides.iter().all(|one| one.rule_key != rule_key), &at("rule_key"), "is named twice");
-        f.check(left_out != window.is_some(), &format!("{base}/{n}"), "needs either `left_out` or `window`");
-        let by_part = rule.is_none_or(|rule| !rule.window.is_empty());
-        f.check(window.is_none() || by_part, &at("window"), "its time hangs on a session, not on a part of the day");
-        let moved = window.and_then(|name| f.take(&at("window"), part(&name)));
-        let change = moved.map_or(RuleChange::LeftOut, RuleChange::MovedTo);
-        overrides.push(Override { rule_key, change });
+    for (n, fields) in list.into_iter().enumerate() {
+        let at = format!("{base}/{n}");
+        let rule_key = fields.rule_key.clone();
+        let twice = overrides.iter().any(|one| one.rule_key == rule_key);
+        f.check(!twice, &format!("{at}/rule_key"), "is named twice");
+        let change =
+            if rule_key.starts_with(OWN) { added(&mut f, &at, fields) } else { changed(&mut f, &at, protocol, fields) };
+        // What was noted as a fault stands for itself.
+        overrides.push(Override { rule_key, change: change.unwrap_or(RuleChange::LeftOut) });
+    }
+    f.done()?;
+    let mut f = Fields::new();
+    for (rule, fault) in protocol.with(&overrides).new_faults(protocol) {
+        let n = overrides.iter().position(|one| one.rule_key == rule);
+        f.fault(&n.map_or_else(|| base.to_owned(), |n| format!("{base}/{n}")), fault);
     }
     f.done()?;
     overrides.sort_unstable();
     Ok(overrides)
 }
 
+/// Parses the change of a rule of the protocol.
+fn changed(f: &mut Fields, at: &str, protocol: &Protocol, fields: OverrideFields) -> Option<RuleChange> {
+    let OverrideFields { rule_key, left_out, window, day: moved_to, text: words, kind, minutes, exercises } = fields;
+    let rule = protocol.rule(&rule_key);
+    let may = rule.is_some_and(Rule::may_change);
+    let place = format!("{at}/rule_key");
+    f.check(rule.is_some(), &place, "is not a rule of the protocol");
+    f.check(rule.is_none() || may, &place, "is for safety or ordered by the clinic, and stays as it is");
+    let edited = window.is_some() || moved_to.is_some() || words.is_some();
+    f.check(left_out != edited, at, "needs either `left_out`, or `window`, `day` or `text`");
+    let of_added = kind.is_some() || minutes.is_some() || !exercises.is_empty();
+    f.check(!of_added, at, "`kind`, `minutes` and `exercises` are for rules that you add, such as `own.walk`");
+    let by_part = rule.is_none_or(|rule| !rule.window.is_empty());
+    let place = format!("{at}/window");
+    f.check(window.is_none() || by_part, &place, "its time hangs on a session, not on a part of the day");
+    let window = window.and_then(|name| f.take(&place, part(&name)));
+    let place = format!("{at}/day");
+    let by_day = rule.is_none_or(|rule| matches!(rule.anchor, Anchor::Day(_)));
+    f.check(moved_to.is_none() || by_day, &place, "it hangs on no day after an infusion");
+    let moved_to = moved_to.and_then(|to| f.take(&place, day(to)));
+    let words = words.and_then(|words| f.take(&format!("{at}/text"), text(words)));
+    Some(match (window, moved_to, words) {
+        _ if left_out => RuleChange::LeftOut,
+        (Some(part), None, None) => RuleChange::MovedTo(part),
+        (window, day, text) => RuleChange::Edited(RuleEdit { window, day, text }),
+    })
+}
+
+/// Parses a rule that a therapist adds.
+fn added(f: &mut Fields, at: &str, fields: OverrideFields) -> Option<RuleChange> {
+    let place = |name: &str| format!("{at}/{name}");
+    f.check(!fields.left_out, &place("left_out"), "is for rules of the protocol");
+    let window = f.need(&place("window"), fields.window, |name| part(&name));
+    let day = f.need(&place("day"), fields.day, day);
+    let kind = f.need(&place("kind"), fields.kind, |name| kind(&name));
+    let fits = |minutes: u32| {
+        let fits = (1..=MOST_MINUTES).contains(&minutes);
+        fits.then_some(minutes).ok_or_else(|| format!("must be 1 to {MOST_MINUTES}"))
+    };
+    let minutes = f.need(&place("minutes"), fields.minutes, fits);
+    let text = f.need(&place("text"), fields.text, text);
+    let all = window.zip(day).zip(kind).zip(minutes).zip(text);
+    let ((((window, day), kind), minutes), text) = all?;
+    Some(RuleChange::Added(AddedRule { kind, day, window, minutes, text, exercises: fields.exercises }))
+}
+
 /// Returns the entity tag of the list in `settings`: a counter of its changes.
 pub fn tag(settings: &Settings) -> EntityTag {
     EntityTag::version(settings.overrides_version)
+}
+
+/// Returns the entity tag of the choice of protocols in `settings`.
+pub fn choice_tag(settings: &Settings) -> EntityTag {
+    EntityTag::version(settings.protocols.version)
 }

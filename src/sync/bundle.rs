@@ -1,8 +1,8 @@
 //! The bundle: what an app needs, besides what it holds of its patient, to show every prompt and every exercise without
 //! a network.
 //!
-//! It is the same for everybody with the same language: the library is whole, whatever is offered to whom, and no text
-//! has a word of a patient in it.
+//! It is the same for everybody with the same language, but for the protocols of their clinics: the library is whole,
+//! whatever is offered to whom, and no text has a word of a patient in it.
 
 mod exercises;
 mod prompts;
@@ -17,6 +17,8 @@ use self::exercises::ExerciseWords;
 use self::prompts::{PlaceholderView, ProtocolTexts, QuoteTemplate};
 use self::window::WindowWords;
 use crate::exercises::{ExerciseView, catalogue};
+use crate::kernel::Id;
+use crate::kernel::id::Clinic;
 use crate::planning::Protocols;
 
 /// The texts and rules with which an app shows prompts and exercises without a network.
@@ -51,12 +53,12 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Makes the bundle in `locale`, a language of the library.
-    pub fn new(protocols: &Protocols, locale: &'static str) -> Self {
+    /// Makes the bundle in `locale`, a language of the library, with the protocols of `clinics` beside the program's.
+    pub fn new(protocols: &Protocols, clinics: &[Id<Clinic>], locale: &'static str) -> Self {
         Self {
             locale,
-            protocols: ProtocolTexts::all(protocols),
-            placeholders: PlaceholderView::all(protocols),
+            protocols: ProtocolTexts::all(protocols, clinics),
+            placeholders: PlaceholderView::all(protocols, clinics),
             quotes: QuoteTemplate::all(&protocols.current().locale),
             why: prompts::why_in_words(),
             not_asked: prompts::not_asked_in_words(),

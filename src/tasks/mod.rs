@@ -65,6 +65,15 @@ pub trait Task: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Reads what the rounds of every task rest on, before each of them.
+    ///
+    /// # Errors
+    ///
+    /// When database or keyring cannot be reached.
+    fn before<'a>(&'a self, _state: &'a State, _now: Timestamp) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Does a bounded part of what is due, so that a worker that is asked to stop stops soon.
     ///
     /// # Errors

@@ -203,6 +203,7 @@ async fn plant(server: &Server, people: &[Someone], rows: usize, due: Timestamp)
                 push: true,
                 hangs_on: None,
                 why: Why::Window,
+                own: None,
             };
             let place =
                 SealContext { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 };

@@ -38,6 +38,7 @@ const ORDER: &[&str] = &[
     "attachments",
     "sharing",
     "feed",
+    "protocols",
     "schedule",
     "delivery",
     "calendar",

@@ -145,6 +145,7 @@ pub async fn plant(
         push: true,
         hangs_on: None,
         why: Why::Window,
+        own: None,
     };
     change(&mut planned);
     let state = &app.server.state;

@@ -39,7 +39,7 @@ fn version(version: u32) -> Protocol {
 
 async fn rounds(app: &TestApp) {
     let state = &app.server.state;
-    horizon::follow_protocol(state, state.protocols.current(), app.now()).await.unwrap();
+    horizon::follow_protocol(state, state.protocols.known().current(), app.now()).await.unwrap();
     while afterglow::app::tick(state, &LogChannel, app.now()).await.unwrap().next.is_some_and(|next| next <= app.now())
     {
     }

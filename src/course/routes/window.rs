@@ -61,7 +61,7 @@ async fn find<L: Policy>(
     act: &'static str,
     query: Result<Query<WindowQuery>, Error>,
 ) -> Result<(Window, Zone)> {
-    let asked = query.and_then(|query| parse(query.into_inner(), &door.state().protocols));
+    let asked = query.and_then(|query| parse(query.into_inner(), &door.state().protocols.known()));
     let at = door.first(act, asked).await?.unwrap_or(door.now());
     let known = door.read(act, background).await?.open(door.keys()?, door.patient()?)?;
     let zone = known.zone_at(at);
@@ -72,7 +72,7 @@ async fn find<L: Policy>(
         ReadinessFacts::first_sleep(end, dawn, None)
     });
     let readiness = ReadinessFacts { first_sleep: slept, ..ReadinessFacts::default() };
-    let found = window(&known.doses, &door.state().protocols.current().window, at, readiness);
+    let found = window(&known.doses, &door.state().protocols.known().current().window, at, readiness);
     Ok((found, zone))
 }
 

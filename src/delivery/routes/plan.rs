@@ -1,7 +1,5 @@
 //! The plan of a device.
 
-use std::sync::Arc;
-
 use actix_web::{get, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -97,7 +95,7 @@ struct DevicePlanView {
     responses((status = 200, description = "The plan", body = DevicePlanView), ReadErrors))]
 #[get("/plan")]
 pub(super) async fn get_plan(door: Door<Own>, when: Preconditions) -> Result<Reply> {
-    let protocols = Arc::clone(&door.state().protocols);
+    let protocols = door.state().protocols.known();
     let read = door.read("get_plan", move |tx, access| {
         let plan = DevicePlan::read(tx, access)?;
         let values = placeholder_values(tx, access, &protocols, &plan.prompts)?;
@@ -105,7 +103,8 @@ pub(super) async fn get_plan(door: Door<Own>, when: Preconditions) -> Result<Rep
     });
     let (plan, values, own) = read.await?;
     let sentence = texts::sentence([own.as_str()]);
-    let item = |prompt| PlanItem::of(prompt, &door.state().protocols, &values, sentence);
+    let protocols = door.state().protocols.known();
+    let item = |prompt| PlanItem::of(prompt, &protocols, &values, sentence);
     let (version, items) = (plan.version(&door.state().vault), plan.prompts.iter().map(item).collect());
     Ok(door.whole_list("get_plan", &DevicePlanView { version, until: plan.until, items }, &when))
 }

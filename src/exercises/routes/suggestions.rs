@@ -72,7 +72,7 @@ impl PatientExercise {
 pub(super) async fn list_patient_exercises(door: Door<Own>, when: Preconditions, language: Language) -> Result<Reply> {
     let sources = door.read("list_patient_exercises", suggestions::read).await?;
     let (situation, locale) =
-        sources.open((door.keys()?, door.patient()?), &door.state().protocols, None, door.now())?;
+        sources.open((door.keys()?, door.patient()?), &door.state().protocols.known(), None, door.now())?;
     let items = situation.library().iter().map(|one| PatientExercise::of(one, language.or(&locale))).collect();
     Ok(door.whole_list("list_patient_exercises", &PatientExerciseList { items }, &when))
 }
@@ -183,7 +183,7 @@ pub(super) async fn suggest_exercises(
     let asked = query.and_then(|query| query.0.parse());
     let (minutes, most) = door.first("suggest_exercises", asked).await?;
     let sources = door.read("suggest_exercises", suggestions::read).await?;
-    let protocols = &door.state().protocols;
+    let protocols = &door.state().protocols.known();
     let (situation, locale) = sources.open((door.keys()?, door.patient()?), protocols, minutes, door.now())?;
     let best = situation.suggest(most).into_iter();
     let items = best.map(|(one, reasons)| Suggestion::of(&situation, &one, reasons, language.or(&locale))).collect();

@@ -60,6 +60,7 @@ impl<'c, 'a> Placed<'c, 'a> {
             wording,
             hangs_on: self.candidate.hangs_on,
             why: self.placement.why,
+            own: None,
         }
     }
 }

@@ -66,12 +66,16 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let placer = place::Placer::new(protocol, facts, &calendar, &sessions);
     let taken = cap::take(&placer, &candidates, &mut dropped);
     dropped.retain(|one| !substitutes.contains(&one.id));
+    let own = |key: &str| {
+        let of_therapist = facts.overrides.iter().any(|one| one.rule_key == key && one.is_own());
+        protocol.rule(key).filter(|_| of_therapist).cloned().map(Box::new)
+    };
     let horizon = today.saturating_add(protocol.horizon_days.days());
     let mut prompts: Vec<_> = taken
         .into_iter()
         .filter(cap::Placed::is_called_for)
         .map(|taken| taken.planned(protocol, &calendar))
-        .map(|planned| Planned { returns: returns.get(&planned.id).copied(), ..planned })
+        .map(|planned| Planned { returns: returns.get(&planned.id).copied(), own: own(&planned.rule_key), ..planned })
         .filter(|planned| planned.local_date <= horizon)
         .collect();
     // A change of zone can repeat a date: the order of dates is not that of time.

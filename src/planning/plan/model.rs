@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{Infusion, Prompt, Response};
 use crate::kernel::{Id, Zone};
-use crate::planning::protocol::PromptKind;
+use crate::planning::protocol::{PromptKind, Rule};
 
 /// The reason for a prompt's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +115,9 @@ pub struct Planned {
     pub hangs_on: Option<Timestamp>,
     /// The reason for its time.
     pub why: Why,
+    /// The rule that made it, where a therapist wrote or reworded it for this patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Box<Rule>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

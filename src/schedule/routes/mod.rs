@@ -1,6 +1,8 @@
 //! The operations that show protocols and prompts, and those of a patient with a prompt.
 
 mod adherence;
+mod chosen;
+mod overrides;
 mod preview;
 mod preview_view;
 mod prompts;
@@ -19,6 +21,10 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
     config
         .service(prompts::list_prompts)
         .service(adherence::get_adherence)
+        .service(chosen::get_chosen_protocol)
+        .service(chosen::put_chosen_protocol)
+        .service(overrides::get_overrides)
+        .service(overrides::put_overrides)
         .service(prompts::open_prompt)
         .service(prompts::complete_prompt)
         .service(prompts::snooze_prompt)

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::overrides::PutOverride;
 use super::preview_view::PreviewView;
 use crate::http::document::SearchErrors;
 use crate::http::{Body, Command, Reply, Request};
@@ -18,7 +19,7 @@ use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PausePeriod, Prerequisite, PromptKey, Protocol, QuietHours,
     USUAL_MINUTES, Weekday, ZoneSince, preview, zone_at,
 };
-use crate::settings::{PutOverride, QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
+use crate::settings::{QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
 use crate::state::State;
 
 /// The longest span of the infusions in days: more than half a year.
@@ -292,7 +293,7 @@ pub(super) async fn preview_protocol(
 ) -> Result<Reply> {
     let Command { id: (key,), body, .. } = caller.first(&state, request.into_command()).await?;
     caller.read(&state, |_, _| Ok(())).await?;
-    let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?.clone();
+    let protocol = state.protocols.known().newest(&key).ok_or(Error::NotFound)?.clone();
     let facts = body.into_inner().parse(&protocol)?;
     let view = web::block(move || view(&protocol, &facts)).await.map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(Reply::ok(&view.ok_or_else(|| Error::internal("a preview without infusions"))?))

@@ -1,7 +1,5 @@
 //! The operations on prompts.
 
-use std::sync::Arc;
-
 use actix_web::{get, post};
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
@@ -149,7 +147,7 @@ async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<
     if !filter.not_asked {
         return Ok(None);
     }
-    let protocols = Arc::clone(&door.state().protocols);
+    let protocols = door.state().protocols.known();
     let read = door.read("list_prompts", move |tx, access| actions::not_asked(tx, access, &protocols));
     Ok(Some(read.await?.into_iter().map(NotAsked::from).collect()))
 }
@@ -160,7 +158,7 @@ async fn own_page(
     filter: &PromptFilter,
     asked: PageRequest<CursorPosition>,
 ) -> Result<Page<PromptItem, CursorPosition>> {
-    let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
+    let (filter, protocols) = (filter.clone(), door.state().protocols.known());
     let read = door.read("list_prompts", move |tx, access| {
         let (dates, here) = filter.days(tx, access)?;
         let (from, until) = dates.instants();
@@ -192,7 +190,8 @@ async fn own_page(
         Ok((page, values))
     });
     let (page, values) = read.await?;
-    let view = |prompt: StoredPrompt| PromptView::for_owner(&prompt, &door.state().protocols, &values, door.now());
+    let protocols = door.state().protocols.known();
+    let view = |prompt: StoredPrompt| PromptView::for_owner(&prompt, &protocols, &values, door.now());
     page.try_map(|(((_, id), _), prompt)| {
         Ok(prompt.map_or_else(|| Listed::unreadable(id.uuid()), |prompt| Listed::Readable(view(prompt))))
     })
@@ -205,10 +204,10 @@ async fn outline_page(
     filter: &PromptFilter,
     asked: PageRequest<CursorPosition>,
 ) -> Result<Page<PromptItem, CursorPosition>> {
-    let (filter, protocols) = (filter.clone(), Arc::clone(&door.state().protocols));
+    let (filter, protocols) = (filter.clone(), door.state().protocols.known());
     let read = door.read("list_prompts", move |tx, access| {
         let (dates, _) = filter.days(tx, access)?;
-        let mut planned = actions::outline(tx, access, protocols.current())?;
+        let mut planned = actions::outline(tx, access, &protocols)?;
         planned.retain(|prompt| {
             let place = (prompt.due_at, prompt.id);
             dates.admits(prompt.local_date) && asked.after.is_none_or(|after| after < place)
@@ -237,7 +236,7 @@ async fn change<B: 'static>(
     request: Request<Id<Prompt>, B>,
     parse: impl FnOnce(B) -> Result<PromptAction>,
 ) -> Result<Reply> {
-    let protocols = Arc::clone(&door.state().protocols);
+    let protocols = door.state().protocols.known();
     let answer = door.change(
         name,
         request,
@@ -249,7 +248,8 @@ async fn change<B: 'static>(
             Ok((prompt, values))
         },
     );
-    let view = |(prompt, values)| PromptView::for_owner(&prompt, &door.state().protocols, &values, door.now());
+    let protocols = door.state().protocols.known();
+    let view = |(prompt, values)| PromptView::for_owner(&prompt, &protocols, &values, door.now());
     answer.await?.reply(|shown| Ok(Reply::ok(&view(shown))))
 }
 

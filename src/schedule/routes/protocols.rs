@@ -53,7 +53,7 @@ impl From<&Protocol> for ProtocolSummary {
 #[get("/protocols")]
 pub(super) async fn list_protocols(caller: Caller, when: Preconditions, state: web::Data<State>) -> Result<Reply> {
     caller.read(&state, |_, _| Ok(())).await?;
-    let list = ProtocolList { items: state.protocols.list().map(ProtocolSummary::from).collect() };
+    let list = ProtocolList { items: state.protocols.known().list().map(ProtocolSummary::from).collect() };
     Ok(whole_list(&state.vault, b"list_protocols", &list, &when).compressed_if(true))
 }
 
@@ -72,6 +72,7 @@ pub(super) async fn get_protocol(
 ) -> Result<Reply> {
     let Command { id: (key,), when, .. } = caller.first(&state, request.into_command()).await?;
     caller.read(&state, |_, _| Ok(())).await?;
-    let protocol = state.protocols.newest(&key).ok_or(Error::NotFound)?;
+    let protocols = state.protocols.known();
+    let protocol = protocols.newest(&key).ok_or(Error::NotFound)?;
     Ok(Reply::ok(protocol).compressed_if(true).unless_known(&EntityTag::version(i64::from(protocol.version)), &when))
 }

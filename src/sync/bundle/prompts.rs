@@ -9,6 +9,8 @@ use crate::exercises::catalogue;
 use crate::exercises::translations::Words;
 use crate::exercises::{QUOTED, RETURNED};
 use crate::journal::TAKEAWAY_QUOTED;
+use crate::kernel::Id;
+use crate::kernel::id::Clinic;
 use crate::planning::reasons::{dropped_in_words, why_in_words as in_words};
 use crate::planning::{DropReason, Prerequisite, PromptKind, Protocol, Protocols, Quote, Rule, Why, quotes};
 use crate::schedule::TAKEAWAY_DAYS;
@@ -89,7 +91,7 @@ struct ChoiceLine {
 
 impl ProtocolTexts {
     /// Lists the texts of every protocol.
-    pub fn all(protocols: &Protocols) -> Vec<Self> {
+    pub fn all(protocols: &Protocols, clinics: &[Id<Clinic>]) -> Vec<Self> {
         let current = protocols.current();
         let texts = |one: &Protocol| Self {
             key: one.key.clone(),
@@ -98,7 +100,7 @@ impl ProtocolTexts {
             locale: one.locale.clone(),
             rules: one.rules.iter().map(RuleTexts::of).collect(),
         };
-        protocols.every_version().map(texts).collect()
+        protocols.every_version(clinics).map(texts).collect()
     }
 }
 
@@ -154,8 +156,8 @@ pub struct PlaceholderView {
 
 impl PlaceholderView {
     /// Lists the placeholders that are left in the texts of `protocols`.
-    pub fn all(protocols: &Protocols) -> Vec<Self> {
-        let rules = protocols.every_version().flat_map(|one| &one.rules);
+    pub fn all(protocols: &Protocols, clinics: &[Id<Clinic>]) -> Vec<Self> {
+        let rules = protocols.every_version(clinics).flat_map(|one| &one.rules);
         let found: BTreeSet<Quote> = rules.flat_map(Rule::texts).flat_map(quotes).collect();
         found.into_iter().map(Self::of).collect()
     }

@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::kernel::Id;
-use crate::planning::{Weekday, Why};
+use crate::planning::{Rule, Weekday, Why};
 use crate::prompts::model::{AnswerId, StoredPrompt};
+use crate::schedule::rendering::template;
 use crate::settings::{QuietHoursDto, Settings};
 
 /// The settings of a patient.
@@ -199,6 +200,10 @@ struct PromptFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     response_id: Option<Uuid>,
+    /// The words of the rule, where a therapist wrote or reworded it for this patient: no protocol has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    own: Option<OwnWords>,
     /// The reason for its time.
     #[schema(value_type = String, example = "window")]
     why: Why,
@@ -214,6 +219,28 @@ struct PromptFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     answer_id: Option<Uuid>,
+}
+
+/// The words of a rule that a therapist wrote or reworded for a patient.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncPromptWords)]
+struct OwnWords {
+    /// The text, as in a rule of the bundle.
+    #[schema(example = "A walk by the water, if you like.")]
+    text: String,
+    /// The keys of the exercises that it offers.
+    exercises: Vec<String>,
+    /// Why it is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    because: Option<String>,
+}
+
+impl From<&Rule> for OwnWords {
+    fn from(rule: &Rule) -> Self {
+        let because = Some(rule.because.clone()).filter(|because| !because.is_empty());
+        Self { text: template(&rule.text), exercises: rule.exercises.clone(), because }
+    }
 }
 
 impl From<&StoredPrompt> for PromptBody {
@@ -239,6 +266,7 @@ impl From<&StoredPrompt> for PromptBody {
                 push: planned.push,
                 infusion_id: planned.anchor.map(Id::uuid),
                 response_id: planned.returns.map(Id::uuid),
+                own: planned.own.as_deref().map(OwnWords::from),
                 why: planned.why,
                 cause: prompt.cause_for_patient().map(str::to_owned),
                 answered_at: prompt.doc.answered_at,

@@ -3,11 +3,14 @@
 use actix_web::http::header;
 use actix_web::{get, web};
 
+use crate::care::store::{list_clinics_of, memberships};
+use crate::db::Tx;
 use crate::exercises::Language;
 use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, ReadErrors};
 use crate::http::{EntityTag, Preconditions, Reply};
-use crate::identity::{Caller, Directory};
-use crate::kernel::Result;
+use crate::identity::{Anyone, Caller, Directory, Live};
+use crate::kernel::id::Clinic;
+use crate::kernel::{Id, Result};
 use crate::state::State;
 use crate::sync::bundle::Bundle;
 
@@ -15,8 +18,9 @@ use crate::sync::bundle::Bundle;
 ///
 /// All that an app needs besides what it pulls to show every prompt and every exercise without a network: the texts of
 /// the protocols, the sources of their placeholders, the library of exercises, the phases. It is the same for everybody
-/// with the same language and changes with a release only: keep it, and ask again with `If-None-Match`. Ask again, too,
-/// when a prompt names a protocol or a response an exercise that it does not have.
+/// with the same language and the same clinics, and changes with a release, or when such a clinic publishes a protocol:
+/// keep it, and ask again with `If-None-Match`. Ask again, too, when a prompt names a protocol or a response an exercise
+/// that it does not have.
 #[utoipa::path(tag = "sync", params(IfNoneMatchHeader, AcceptLanguageHeader),
     responses((status = 200, description = "The bundle", body = Bundle), (status = 304, description = "You have it"), ReadErrors))]
 #[get("/bundle")]
@@ -27,7 +31,17 @@ pub(super) async fn get_bundle(
     (state, directory): (web::Data<State>, web::Data<Directory>),
 ) -> Result<Reply> {
     let language = language.for_caller(&caller, &state, &directory).await?;
-    let bundle = Bundle::new(&state.protocols, language);
+    let known = state.protocols.known();
+    let clinics = if known.has_others() { caller.read(&state, clinics).await? } else { Vec::new() };
+    let bundle = Bundle::new(&known, &clinics, language);
     let reply = Reply::ok(&bundle).compressed_if(true).header(header::CONTENT_LANGUAGE, bundle.locale);
     Ok(reply.unless_shown(EntityTag::of_content, &when))
+}
+
+/// Lists the clinics whose protocols the caller may meet: those that treat or have treated them, or where they work.
+fn clinics(tx: &mut Tx<'_>, live: &Live<Anyone>) -> Result<Vec<Id<Clinic>>> {
+    match live.patient() {
+        Some(patient) => list_clinics_of(tx, patient),
+        None => Ok(memberships(tx, live.account())?.into_iter().map(|(clinic, _)| clinic).collect()),
+    }
 }

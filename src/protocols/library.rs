@@ -1,0 +1,104 @@
+//! What a process knows of the published protocols.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web;
+use jiff::Timestamp;
+
+use super::model::{FRESH, IN_FORCE_AFTER, VersionState, protocol};
+use super::store::{self, VersionKey, VersionRow};
+use crate::kernel::id::{Clinic, ClinicProtocol};
+use crate::kernel::{Error, Id, Result};
+use crate::planning::{ClinicChoice, PublishedVersion};
+use crate::state::State;
+
+/// Reads what was published, if the process last did so more than [`FRESH`] ago.
+///
+/// # Errors
+///
+/// When database or keyring cannot be reached.
+pub async fn refresh(state: &State, now: Timestamp) -> Result<()> {
+    let fresh = |at: Timestamp| now.duration_since(at).abs() < FRESH;
+    if state.protocols.read_at().is_some_and(fresh) { Ok(()) } else { read(state, now).await }
+}
+
+/// Reads what was published before a request is answered.
+///
+/// # Errors
+///
+/// Those of the request.
+pub async fn before_request(
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if let Some(state) = request.app_data::<web::Data<State>>().cloned() {
+        let now = state.clock.now();
+        if let Err(error) = refresh(&state, now).await {
+            // The request meets the same database, and says what is wrong with it.
+            tracing::warn!(%error, "the protocols of clinics could not be read");
+        }
+    }
+    next.call(request).await
+}
+
+/// Reads what was published. Contents are opened once.
+///
+/// # Errors
+///
+/// When database or keyring cannot be reached.
+pub async fn read(state: &State, now: Timestamp) -> Result<()> {
+    let known = state.protocols.known();
+    let choices: BTreeMap<Id<Clinic>, ClinicChoice> = state
+        .db
+        .read(store::list_choices)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let protocol = row.protocol_id.map(|id| id.uuid().to_string());
+            (row.clinic_id, ClinicChoice { protocol, version: row.version })
+        })
+        .collect();
+    if choices == *known.choices() {
+        state.protocols.note(now);
+        return Ok(());
+    }
+    let mut published = Vec::new();
+    for key in state.db.read(store::list_published).await? {
+        let Some(at) = key.published_at else { continue };
+        let same = |one: &&PublishedVersion| is_of(one, &key);
+        let protocol = match known.published().iter().find(same) {
+            Some(one) => Some(Arc::clone(&one.protocol)),
+            None => open(state, &key).await?.map(Arc::new),
+        };
+        let Some(protocol) = protocol else { continue };
+        let from = at.0.saturating_add(IN_FORCE_AFTER).unwrap_or(at.0);
+        let retired = VersionState::named(&key.state) == VersionState::Retired;
+        published.push(PublishedVersion { protocol, clinic: key.clinic_id, from, retired });
+    }
+    state.protocols.replace(known.with(published, choices), now);
+    Ok(())
+}
+
+fn is_of(one: &PublishedVersion, key: &VersionKey) -> bool {
+    let id: Option<Id<ClinicProtocol>> = one.protocol.key.parse().ok().map(Id::from_uuid);
+    id == Some(key.id) && i64::from(one.protocol.version) == i64::from(key.number)
+}
+
+/// Opens a published version. One that does not open is none: its patients follow another.
+async fn open(state: &State, key: &VersionKey) -> Result<Option<crate::planning::Protocol>> {
+    let (clinic, id, number) = (key.clinic_id, key.id, key.number);
+    let row: Option<VersionRow> = state.db.read(move |tx| store::find(tx, clinic, id, Some(number))).await?;
+    let keys = state.vault.keys(clinic.uuid()).await?;
+    let Some((row, keys)) = row.zip(keys) else { return Ok(None) };
+    match Error::skip_damaged(row.open(&keys))? {
+        Some(content) => Ok(Some(protocol(id, number, content))),
+        None => {
+            tracing::error!(protocol = %id, number, "a published protocol cannot be opened");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The protocol that a patient follows.
+
+use crate::care::Access;
+use crate::care::store::list_active_links;
+use crate::course::{self, courses};
+use crate::db::Tx;
+use crate::kernel::{Error, Result};
+use crate::planning::{Planned, Protocol, Protocols, Rule};
+use crate::settings::{ChosenProtocols, Settings, settings};
+
+/// The protocols that are known, and the one that a patient follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Following<'p> {
+    /// Those that are known.
+    pub known: &'p Protocols,
+    /// The one that is followed.
+    pub protocol: &'p Protocol,
+}
+
+impl<'p> Following<'p> {
+    /// Finds the protocol that a patient follows: the one that a therapist has chosen for the course that is under way,
+    /// or for the patient, or the one that a clinic has chosen for its patients; of several clinics, the one that has
+    /// treated the patient longest. Without any of them, or where it is not in force, it is the program's. Where no
+    /// clinic has published a protocol, nothing is read.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read. Settings that do not open choose nothing.
+    pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, known: &'p Protocols) -> Result<Self> {
+        let own = Self { known, protocol: known.current() };
+        if !known.has_others() {
+            return Ok(own);
+        }
+        let settings = Error::skip_damaged(settings(tx, access))?.map(|(settings, _)| settings);
+        let chosen = settings.as_ref().map(|settings| settings.protocols.clone()).unwrap_or_default();
+        let in_force = |key: &str| known.in_force(key, access.now());
+        if let Some((settings, (id, _))) = settings.as_ref().zip(chosen.course)
+            && is_of_this_course(tx, access, settings, &chosen)?
+            && let Some(protocol) = in_force(&id.uuid().to_string())
+        {
+            return Ok(Self { protocol, ..own });
+        }
+        if let Some(protocol) = chosen.patient.and_then(|id| in_force(&id.uuid().to_string())) {
+            return Ok(Self { protocol, ..own });
+        }
+        let links = list_active_links(tx, access)?;
+        let mut clinics: Vec<_> = links.iter().map(|link| (link.active_at, link.clinic)).collect();
+        clinics.sort_unstable();
+        let of_clinic = clinics.into_iter().find_map(|(_, clinic)| in_force(known.default_of(clinic)?));
+        Ok(Self { protocol: of_clinic.unwrap_or(own.protocol), ..own })
+    }
+
+    /// Finds the rule that made `planned`, as it was then.
+    pub fn rule_of<'a>(&'a self, planned: &'a Planned) -> Option<&'a Rule> {
+        self.known.rule_of(planned)
+    }
+}
+
+/// Whether the choice for a course is one for the course that is under way, or comes next.
+fn is_of_this_course<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    settings: &Settings,
+    chosen: &ChosenProtocols,
+) -> Result<bool> {
+    let Some((_, first)) = chosen.course else { return Ok(false) };
+    let infusions = course::list_infusions(tx, access)?.list;
+    let list = courses(infusions.iter().map(|stored| (stored.id, &stored.doc)), |at| settings.zone_at(at).date(at));
+    Ok(list.last().is_some_and(|course| course.infusions.contains(&first)))
+}
