@@ -25,7 +25,7 @@
 //! and lapse when they expire.
 //!
 //! No clinic holds another: a worker leases of each of sixteen lanes, which clinics share, before it takes what has
-//! waited longest of all ([`model::lane_of`], [`store::lease`]).
+//! waited longest of all ([`model::lane_of`], [`store::lease()`]).
 //!
 //! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule for prompts after an
 //! outage is in [`outage`].

@@ -6,13 +6,13 @@ use afterglow::db::Tx;
 use afterglow::db::schema::{deliveries, staff_members};
 use afterglow::delivery::MemoryChannel;
 use afterglow::delivery::model::lane_of;
-use afterglow::kernel::Id;
 use afterglow::kernel::id::{Account, Clinic, Patient, Prompt};
+use afterglow::kernel::{Entropy, Id};
 use diesel::prelude::*;
 use jiff::SignedDuration;
 
 use crate::delivery::{minutes, planned, plant, plant_all, tick, work};
-use crate::support::app::TestApp;
+use crate::support::app::{START, TestApp};
 use crate::support::people::Person;
 use crate::support::world::move_to_another_clinic;
 
@@ -124,4 +124,13 @@ async fn somebody_who_is_with_no_clinic_waits_in_the_first_lane() {
     app.wait(minutes(1));
     work(&app, &channel).await;
     assert_eq!(rows(&app, id_of(&ann)).await, [(0, 0, "sent".to_owned())], "the therapist has not confirmed them");
+}
+
+#[test]
+fn clinics_are_spread_over_sixteen_lanes_and_keep_theirs() {
+    let clinics: Vec<Id<Clinic>> = (0..1000).map(|_| Entropy::System.id(START.parse().unwrap())).collect();
+    let lanes: HashSet<i32> = clinics.iter().map(|clinic| lane_of(Some(*clinic))).collect();
+    assert_eq!(lanes, (0..16).collect::<HashSet<i32>>());
+    let known: Id<Clinic> = "0195a000-0000-7000-8000-00000000d0fd".parse().unwrap();
+    assert_eq!((lane_of(Some(known)), lane_of(None)), (13, 0), "rows are stored by it");
 }
