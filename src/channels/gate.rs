@@ -1,5 +1,5 @@
 //! The configured channels, each with a limit of parallel sends and a circuit breaker: a channel that is down is left
-//! alone for a while, and holds no other.
+//! alone for a while, and holds no other. A process may leave some of them to others.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,12 +29,14 @@ pub enum Sending {
     Failed(SendError),
 }
 
-/// The channels of this server.
+/// The channels that are configured: all that devices are reached by, and which of them this process sends by.
 #[derive(Default)]
 pub struct Channels(Vec<Gate>);
 
 struct Gate {
     channel: Arc<dyn Channel>,
+    /// Whether this process sends by it.
+    served: bool,
     permits: Semaphore,
     breaker: Mutex<Breaker>,
 }
@@ -78,8 +80,28 @@ impl std::fmt::Debug for Channels {
 impl Channels {
     /// Makes the set of these channels. Of two with one name the first counts.
     pub fn new(list: impl IntoIterator<Item = Arc<dyn Channel>>) -> Self {
-        let gate = |channel| Gate { channel, permits: Semaphore::new(AT_ONCE), breaker: Mutex::default() };
+        let gate =
+            |channel| Gate { channel, served: true, permits: Semaphore::new(AT_ONCE), breaker: Mutex::default() };
         Self(list.into_iter().map(gate).collect())
+    }
+
+    /// Leaves all but the channels of these names to other processes.
+    #[must_use]
+    pub fn only(mut self, names: &[String]) -> Self {
+        for gate in &mut self.0 {
+            gate.served = names.iter().any(|name| name == gate.channel.name());
+        }
+        self
+    }
+
+    /// Whether this process sends by the channel of that name.
+    pub fn serves(&self, name: &str) -> bool {
+        self.0.iter().any(|gate| gate.served && gate.channel.name() == name)
+    }
+
+    /// Returns the names of the channels that are left to other processes.
+    pub fn left_to_others(&self) -> Vec<&'static str> {
+        self.names().filter(|name| !self.serves(name)).collect()
     }
 
     /// Whether there is none.

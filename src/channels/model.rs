@@ -54,6 +54,9 @@ impl std::fmt::Debug for Address {
 }
 
 impl Address {
+    /// The names of all channels.
+    pub const CHANNELS: [&'static str; 5] = ["fcm", "apns", "web_push", "webhook", "email"];
+
     /// Finds what is wrong with it: the part, and a sentence for the person who sent it.
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
         let visible = |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::channels;
 use super::log::{self, LogFormat};
-use crate::channels::Channels;
+use crate::channels::{Address, Channels};
 use crate::config::{Config, Listen, beside, environment, url_at};
 use crate::db::Backend;
 
@@ -63,6 +63,11 @@ pub(super) struct Options {
     /// is written to the log].
     #[arg(long, env = "AFTERGLOW_CHANNELS", global = true)]
     channels: Option<PathBuf>,
+    /// A channel of that file by which this process sends, such as `fcm` [default: all]. Give it once for each, or
+    /// separate them by commas. Pushes by the others wait for other processes, which have the same file, until they
+    /// expire.
+    #[arg(long, env = "AFTERGLOW_ONLY", value_delimiter = ',', global = true)]
+    only: Vec<String>,
     /// The folder of the time zones, compiled, such as `/usr/share/zoneinfo` [default: those of this build].
     #[arg(long, env = "AFTERGLOW_ZONEINFO", global = true)]
     zoneinfo: Option<PathBuf>,
@@ -175,11 +180,7 @@ impl Options {
         if !(1..=1_000_000).contains(&self.most_streams) {
             faults.push("the streams (--most-streams) are 1 to 1000000".to_owned());
         }
-        let channels = self.channels.as_deref().map(channels::read).transpose().unwrap_or_else(|found| {
-            faults.extend(found);
-            None
-        });
-        let channels = Channels::new(channels.unwrap_or_default());
+        let channels = self.read_channels(&mut faults);
         if let Err(fault) = log::check(&self.log) {
             faults.push(format!("the filter of the log (--log) is a level, or targets with levels: {fault}"));
         }
@@ -191,6 +192,26 @@ impl Options {
             }
             _ => Err(faults),
         }
+    }
+
+    /// Reads the channels, and which of them this process sends by.
+    fn read_channels(&self, faults: &mut Vec<String>) -> Channels {
+        let configured = match self.channels.as_deref().map(channels::read).transpose() {
+            Ok(list) => Channels::new(list.unwrap_or_default()),
+            Err(found) => {
+                faults.extend(found);
+                return Channels::default();
+            }
+        };
+        for name in &self.only {
+            if !Address::CHANNELS.contains(&name.as_str()) {
+                let known = Address::CHANNELS.join(", ");
+                faults.push(format!("{name:?} is no channel (--only): they are {known}"));
+            } else if !configured.has(name) {
+                faults.push(format!("the channel {name} (--only) is not in the file of the channels (--channels)"));
+            }
+        }
+        if self.only.is_empty() { configured } else { configured.only(&self.only) }
     }
 
     fn read_places(&self, config: &mut Config, faults: &mut Vec<String>) {

@@ -292,6 +292,7 @@ table! {
         sent_at -> Nullable<TimestampTz>,
         resends -> Integer,
         received_at -> Nullable<TimestampTz>,
+        lane -> Integer,
     }
 }
 

@@ -34,6 +34,8 @@ pub struct DeliverySummary {
     pub sent: usize,
     /// The number of deliveries that were looked at. With none, nothing more waits.
     pub seen: usize,
+    /// The instant at which the one that waited longest was to leave.
+    pub oldest: Option<Timestamp>,
     /// Whether it has taken all that waited.
     pub is_last: bool,
 }
@@ -46,7 +48,8 @@ pub struct DeliverySummary {
 pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<DeliverySummary> {
     // A name for this round alone, because only the holder of a lease may finish it.
     let holder = state.entropy.opaque();
-    let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND)).await?;
+    let left = state.channels.left_to_others();
+    let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND, &left)).await?;
     if leased.is_empty() {
         return Ok(DeliverySummary { is_last: true, ..DeliverySummary::default() });
     }
@@ -88,7 +91,8 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
     note_lateness(&outcomes, state.clock.now());
     let (seen, name) = (leased.len(), channel.name());
     let is_last = i64::try_from(seen).is_ok_and(|seen| seen < ROUND);
-    let round = DeliverySummary { sent: outcomes.count_sent(), seen, is_last };
+    let oldest = leased.iter().map(|one| one.due_at).min();
+    let round = DeliverySummary { sent: outcomes.count_sent(), seen, oldest, is_last };
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         store::insert(tx, &vault, name, &outcomes.reminders, now)?;
@@ -101,7 +105,10 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
 /// Counts how late deliveries have left for the first time.
 fn note_lateness(outcomes: &Outcomes, now: Timestamp) {
     let to_devices = outcomes.fanned_out.iter().filter(|of| of.is_sent()).map(|of| &of.one);
-    for one in outcomes.sent.iter().chain(to_devices) {
+    // Those that another process has left to this one.
+    let is_first = |(one, left): &&(Leased, Left)| left.is_sent() && one.sent_at.is_none() && one.attempts == 1;
+    let left_here = outcomes.of_device.iter().filter(is_first).map(|(one, _)| one);
+    for one in outcomes.sent.iter().chain(to_devices).chain(left_here) {
         let late = now.duration_since(one.due_at).as_secs_f64().max(0.0);
         metrics::histogram!("afterglow_delivery_lateness_seconds").record(late);
     }
@@ -229,6 +236,6 @@ fn repeat(one: &Leased) -> Option<Repeat> {
 /// Makes the reminder of a delivery that has just left, if it has one.
 fn reminder(one: &Leased, prompt: &StoredPrompt, now: Timestamp) -> Option<Outgoing> {
     let due_at = remind_at(prompt, one.ordinal, now)?;
-    let Leased { patient, prompt: id, ordinal, .. } = *one;
-    Some(Outgoing { patient, prompt: id, ordinal: ordinal + 1, due_at, expires_at: prompt.expires_at })
+    let Leased { patient, prompt: id, ordinal, lane, .. } = *one;
+    Some(Outgoing { patient, prompt: id, ordinal: ordinal + 1, due_at, expires_at: prompt.expires_at, lane })
 }

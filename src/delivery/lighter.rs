@@ -136,10 +136,11 @@ async fn replace(
     now: Timestamp,
 ) -> Verdict {
     let (planner, vault, protocols) = (Arc::clone(&state.planner), state.vault.clone(), state.protocols.known());
-    let (Leased { patient, prompt, .. }, lighter) = (*one, lighter.clone());
+    let (Leased { patient, prompt, lane, .. }, lighter) = (*one, lighter.clone());
     let unit = state.db.write(move |tx| {
         WriteScope::for_server(patient, keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
             let next = put_in_place(tx, access, &protocols, (prompt, &lighter), announced)?;
+            let next = next.map(|next| Outgoing { lane, ..next });
             outbox::insert(tx, &vault, channel, next.as_slice(), now)
         })
     });
@@ -154,7 +155,7 @@ async fn replace(
 
 /// Takes back a prompt that has come due, and stores one of `lighter` in its place, which is due now. There is none
 /// while an earlier one of `lighter` waits for the patient. Returns the delivery of the lighter one, if the one that it
-/// replaces was to be `announced`; an earlier one is announced too if it was not before.
+/// replaces was to be `announced`, in the first lane; an earlier one is announced too if it was not before.
 ///
 /// # Errors
 ///
@@ -199,7 +200,7 @@ pub(super) fn put_in_place(
             insert_due(tx, access, Planned { id: key, ..planned })?
         }
     };
-    let push = Outgoing { patient, prompt: next.id, ordinal: 0, due_at: now, expires_at: next.expires_at };
+    let push = Outgoing { patient, prompt: next.id, ordinal: 0, due_at: now, expires_at: next.expires_at, lane: 0 };
     Ok(next.doc.planned.push.then_some(push))
 }
 

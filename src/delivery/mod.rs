@@ -20,11 +20,18 @@
 //! from its own plan is woken without a sentence. A process without such channels, for development and tests, sends
 //! every delivery by its one [`Channel`].
 //!
+//! Processes may share the channels between them ([`Channels::only`](crate::channels::Channels::only)). Any of them
+//! makes a delivery into one for each device; those by a channel that it does not serve wait for a process that does,
+//! and lapse when they expire.
+//!
+//! No clinic holds another: a worker leases of each of sixteen lanes, which clinics share, before it takes what has
+//! waited longest of all ([`model::lane_of`], [`store::lease()`]).
+//!
 //! Marking prompts due ([`due`]) and emptying the outbox ([`outbox`]) are two tasks. The rule for prompts after an
 //! outage is in [`outage`].
 //!
 //! The statements that work through the outbox span patients and rest on the partial indexes `deliveries_waiting`,
-//! `deliveries_leased` and `prompts_next_action`. All others name deliveries by id.
+//! `deliveries_lane`, `deliveries_leased` and `prompts_next_action`. All others name deliveries by id.
 
 pub mod actions;
 pub mod channel;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::kernel::Id;
-use crate::kernel::id::{Delivery, Device, Patient, Prompt};
+use crate::kernel::id::{Clinic, Delivery, Device, Patient, Prompt};
 use crate::planning::{PausePeriod, PromptKind};
 use crate::prompts::model::{DeliveryStage, StoredPrompt};
 use crate::settings::Settings;
@@ -16,6 +16,8 @@ pub const ATTEMPTS: i32 = 5;
 /// The lease of a delivery. It is longer than a batch can take, and shorter than the minute in which the deliveries of
 /// a worker that died must be free again.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// The lanes of the outbox, which clinics share.
+pub const LANES: i32 = 16;
 /// The delay after which a prompt is no longer where the plan put it.
 const PUNCTUAL: SignedDuration = SignedDuration::from_mins(1);
 /// The delay after which a reminder comes from an outage and is not sent.
@@ -59,6 +61,18 @@ pub struct Outgoing {
     pub due_at: Timestamp,
     /// The instant at which it expires.
     pub expires_at: Timestamp,
+    /// The lane of the clinic that the patient is with.
+    pub lane: i32,
+}
+
+/// Returns the lane of a clinic's deliveries, 0 to 15; 0 for a patient who is with none. It is the same for good, and
+/// what a clinic has waiting holds only the few others of its lane.
+pub fn lane_of(clinic: Option<Id<Clinic>>) -> i32 {
+    // The last byte of an id is random.
+    clinic.map_or(0, |id| {
+        let [.., last] = *id.uuid().as_bytes();
+        i32::from(last) % LANES
+    })
 }
 
 /// Derives the id of a prompt's delivery number `ordinal`, with a key. A prompt that was snoozed or moved is delivered

@@ -1,5 +1,5 @@
 //! Sends the pushes of a round: to each device of a patient, or, in a process without channels to devices, by the
-//! channel of the process.
+//! channel of the process. What goes to a device by a channel that is left to other processes waits for them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::channels::{Address, Channels, Notice, SendError, Sending};
 use crate::db::Tx;
 use crate::devices::{DeviceRow, Notifications, store as device_rows};
 use crate::identity::live_sessions;
-use crate::kernel::id::{Device, Patient, Session};
+use crate::kernel::id::{Delivery, Device, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::settings::Settings;
@@ -134,7 +134,7 @@ pub(super) async fn send(
         return outcomes;
     }
     let mut pushes: Vec<BoxFuture<'_, (Leased, Reached, Sending)>> = Vec::new();
-    let mut fanned_out: HashMap<_, FannedOut> = HashMap::new();
+    let mut fanned_out: HashMap<Id<Delivery>, FannedOut> = HashMap::new();
     for (one, keys, about) in &going {
         let mut reached = devices.reached(one.patient, keys, about, (&state.channels, now));
         if let Some(device) = one.device {
@@ -147,8 +147,14 @@ pub(super) async fn send(
         } else {
             fanned_out.insert(one.id, FannedOut { one: *one, devices: Vec::new() });
         }
-        let push = |to| push(&state.channels, &state.vault, *one, to, now).boxed();
-        pushes.extend(reached.into_iter().map(push));
+        for to in reached {
+            let channel = to.address.channel();
+            if state.channels.serves(channel) {
+                pushes.push(push(&state.channels, &state.vault, *one, to, now).boxed());
+            } else {
+                note(one, &to, Left::Elsewhere(channel), &mut fanned_out, &mut outcomes);
+            }
+        }
     }
     let mut done = futures_util::stream::iter(pushes).buffer_unordered(PUSHES_AT_ONCE);
     while let Some((one, to, sending)) = done.next().await {
@@ -156,13 +162,24 @@ pub(super) async fn send(
             outcomes.dead.push((one.patient, to.device, to.version));
         }
         let left = left(&one, &to, &sending, now);
-        match fanned_out.get_mut(&one.id) {
-            Some(of) => of.devices.push((to.device, to.address.channel(), left)),
-            None => outcomes.of_device.push((one, left)),
-        }
+        note(&one, &to, left, &mut fanned_out, &mut outcomes);
     }
     outcomes.fanned_out = fanned_out.into_values().collect();
     outcomes
+}
+
+/// Notes what became of a push.
+fn note(
+    one: &Leased,
+    to: &Reached,
+    left: Left,
+    fanned_out: &mut HashMap<Id<Delivery>, FannedOut>,
+    outcomes: &mut Outcomes,
+) {
+    match fanned_out.get_mut(&one.id) {
+        Some(of) => of.devices.push((to.device, to.address.channel(), left)),
+        None => outcomes.of_device.push((*one, left)),
+    }
 }
 
 /// Sends one push to one device.

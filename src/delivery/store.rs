@@ -1,28 +1,27 @@
 //! The outbox, and the prompts that go into it.
 
 mod health;
+mod lease;
 mod outcomes;
 mod receipts;
 
 use std::collections::HashMap;
 
-use diesel::dsl::{exists, sql};
-use diesel::pg::PgConnection;
+use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
-use diesel::sqlite::SqliteConnection;
 use jiff::Timestamp;
-use uuid::Uuid;
 
 pub use health::{ChannelCounts, count_by_channel, oldest_late};
+pub use lease::{Leased, lease};
 pub use outcomes::{FannedOut, Left, Outcomes, finish};
 pub use receipts::{Receipt, receive};
 
-use super::model::{LEASE, Outgoing, delivery_id};
+use super::model::{Outgoing, delivery_id, lane_of};
 use crate::care::Access;
-use crate::db::schema::{deliveries, entries, exercise_responses, infusions, patient_settings, prompts};
-use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
-use crate::kernel::id::{Any, Delivery, Device, Patient, Prompt};
+use crate::care::model::LinkState;
+use crate::db::schema::{care_links, deliveries, entries, exercise_responses, infusions, patient_settings, prompts};
+use crate::db::{AnyConnection, At, Tx};
+use crate::kernel::id::{Clinic, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompt_rows, PromptRow};
@@ -42,6 +41,7 @@ struct NewDelivery {
     due_at: At,
     expires_at: At,
     created_at: At,
+    lane: i32,
 }
 
 /// Puts deliveries into the outbox. One that is there already is not changed.
@@ -62,6 +62,7 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, channel: &'static str, list: &[Out
             due_at: At(one.due_at),
             expires_at: At(one.expires_at),
             created_at: At(now),
+            lane: one.lane,
         })
         .collect();
     match tx.conn() {
@@ -77,137 +78,15 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, channel: &'static str, list: &[Out
     Ok(())
 }
 
-/// A delivery leased by this worker.
-#[derive(Clone, Copy, Debug)]
-pub struct Leased {
-    /// Its id.
-    pub id: Id<Delivery>,
-    /// The patient.
-    pub patient: Id<Patient>,
-    /// The prompt.
-    pub prompt: Id<Prompt>,
-    /// The number of earlier deliveries of its prompt.
-    pub ordinal: i32,
-    /// The number of attempts, this one included.
-    pub attempts: i32,
-    /// The device that it goes to; `None` while it has not been made into one for each device.
-    pub device: Option<Id<Device>>,
-    /// The instant at which it was to leave.
-    pub due_at: Timestamp,
-    /// The instant at which it first left: it is sent again because the device did not acknowledge it.
-    pub sent_at: Option<Timestamp>,
-    /// The times that it was sent again.
-    pub resends: i32,
-    /// Whether the device has acknowledged it.
-    pub received: bool,
-    /// The instant at which its prompt expires.
-    pub expires_at: Timestamp,
-}
-
-/// A row of a leased delivery. `attempts` is counted before this attempt on SQLite, with it on PostgreSQL.
-#[derive(Queryable, Selectable, QueryableByName)]
-#[diesel(table_name = deliveries)]
-struct LeasedRow {
-    id: Id<Delivery>,
-    patient_id: Id<Patient>,
-    prompt_id: Id<Prompt>,
-    ordinal: i32,
-    attempts: i32,
-    due_at: At,
-    device_id: Option<Id<Device>>,
-    sent_at: Option<At>,
-    resends: i32,
-    received_at: Option<At>,
-    expires_at: At,
-}
-
-impl From<LeasedRow> for Leased {
-    fn from(row: LeasedRow) -> Self {
-        let LeasedRow { id, patient_id: patient, prompt_id: prompt, ordinal, attempts, .. } = row;
-        let (due_at, sent_at, received) = (row.due_at.0, row.sent_at.map(|at| at.0), row.received_at.is_some());
-        let (device, resends) = (row.device_id, row.resends);
-        let expires_at = row.expires_at.0;
-        Self { id, patient, prompt, ordinal, attempts, device, due_at, sent_at, resends, received, expires_at }
-    }
-}
-
-/// Leases up to `most` deliveries whose time has come for `holder`: waiting ones, and those whose lease has run out.
-/// Deliveries that another worker is taking are passed over.
-pub fn lease(tx: &mut Tx<'_>, holder: Uuid, now: Timestamp, most: i64) -> Result<Vec<Leased>> {
-    let until = now.saturating_add(LEASE).unwrap_or(now);
-    let mut rows = match tx.conn() {
-        AnyConnection::Pg(conn) => lease_at_once(conn, holder, (now, until), most)?,
-        AnyConnection::Sqlite(conn) => lease_each(conn, holder, (now, until), most)?,
-    };
-    rows.sort_unstable_by_key(|row| (row.due_at.0, row.id));
-    Ok(rows.into_iter().map(Leased::from).collect())
-}
-
-/// Leases deliveries on SQLite, where one worker at a time writes.
-fn lease_each(
-    conn: &mut SqliteConnection,
-    holder: Uuid,
-    (now, until): (Timestamp, Timestamp),
-    most: i64,
-) -> Result<Vec<LeasedRow>> {
-    // The states are literals, so that the partial indexes apply.
-    let waiting = deliveries::table
-        .filter(sql::<Bool>("state = 'waiting'"))
-        .filter(deliveries::due_at.le(At(now)))
-        .order(deliveries::due_at)
-        .limit(most)
-        .select(LeasedRow::as_select());
-    let lost = deliveries::table
-        .filter(sql::<Bool>("state = 'leased'"))
-        .filter(deliveries::lease_until.le(At(now)))
-        .order(deliveries::lease_until)
-        .limit(most)
-        .select(LeasedRow::as_select());
-    let mut rows = waiting.load(conn)?;
-    rows.append(&mut lost.load(conn)?);
-    rows.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-    if rows.is_empty() {
-        return Ok(rows);
-    }
-    diesel::update(deliveries::table.filter(deliveries::id.eq_any(rows.iter().map(|row| row.id))))
-        .set((
-            deliveries::state.eq("leased"),
-            deliveries::lease_until.eq(Some(At(until))),
-            deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder))),
-            deliveries::attempts.eq(deliveries::attempts + 1),
-        ))
-        .execute(conn)?;
-    for row in &mut rows {
-        row.attempts += 1;
-    }
-    Ok(rows)
-}
-
-/// Leases deliveries in one statement, on PostgreSQL.
-fn lease_at_once(
-    conn: &mut PgConnection,
-    holder: Uuid,
-    (now, until): (Timestamp, Timestamp),
-    most: i64,
-) -> Result<Vec<LeasedRow>> {
-    const SQL: &str = "WITH waiting AS (SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1 \
-        ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
-        lost AS (SELECT id FROM deliveries WHERE state = 'leased' AND lease_until <= $1 \
-        ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED) \
-        UPDATE deliveries SET state = 'leased', lease_until = $3, leased_by = $4, attempts = attempts + 1 \
-        WHERE id IN (SELECT id FROM waiting UNION ALL SELECT id FROM lost LIMIT $2) \
-        RETURNING id, patient_id, prompt_id, ordinal, attempts, due_at, device_id, sent_at, resends, \
-        received_at, expires_at";
-    Ok(diesel::sql_query(SQL)
-        .bind::<TimestampTz, _>(At(now))
-        .bind::<BigInt, _>(most)
-        .bind::<TimestampTz, _>(At(until))
-        .bind::<Uid, _>(Id::<Any>::from_uuid(holder))
-        .load(conn)?)
-}
+/// A prompt that came due: its patient, its id, its expiry, the number of its deliveries, and the patient's clinic.
+type DuePrompt = (Id<Patient>, Id<Prompt>, At, Option<i64>, Option<Id<Clinic>>);
 
 /// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, without the patients
-/// in `late`. Prompts that another worker is taking are passed over.
+/// in `late`. Prompts that another worker is taking are passed over. The lane of each is that of the clinic of the
+/// patient's oldest link: it decides on nobody's access, so the row of the link is not checked.
+///
+/// It is not fair between clinics, for which prompts would need a lane of their own: several batches are claimed for
+/// each round of sending, so that what waits for long waits in the outbox, which is fair.
 ///
 /// Spans patients: rests on the partial index `prompts_next_action`.
 pub fn claim(
@@ -222,23 +101,30 @@ pub fn claim(
         .filter(deliveries::device_id.is_null())
         .count()
         .single_value();
+    let clinic = care_links::table
+        .filter(care_links::patient_id.eq(prompts::patient_id))
+        .filter(care_links::state.eq(LinkState::Active.name()))
+        .order(care_links::id)
+        .select(care_links::clinic_id)
+        .single_value();
     let due = prompts::table
         .filter(prompts::next_action_at.ge(At(cutoff)))
         .filter(prompts::next_action_at.le(At(now)))
         .filter(prompts::patient_id.ne_all(late))
         .order(prompts::next_action_at)
         .limit(most)
-        .select((prompts::patient_id, prompts::id, prompts::expires_at, delivered));
-    let rows: Vec<(Id<Patient>, Id<Prompt>, At, Option<i64>)> = match tx.conn() {
+        .select((prompts::patient_id, prompts::id, prompts::expires_at, delivered, clinic));
+    let rows: Vec<DuePrompt> = match tx.conn() {
         AnyConnection::Pg(conn) => due.for_update().skip_locked().load(conn)?,
         AnyConnection::Sqlite(conn) => due.load(conn)?,
     };
-    let outgoing = |(patient, prompt, expires_at, count): (_, _, At, Option<i64>)| Outgoing {
+    let outgoing = |(patient, prompt, expires_at, count, clinic): DuePrompt| Outgoing {
         patient,
         prompt,
         ordinal: ordinal(count.unwrap_or_default()),
         due_at: now,
         expires_at: expires_at.0,
+        lane: lane_of(clinic),
     };
     Ok(rows.into_iter().map(outgoing).collect())
 }
@@ -258,12 +144,24 @@ pub fn outgoing<A>(tx: &mut Tx<'_>, access: &Access<A>, waiting: Vec<PromptRow>)
         .select((deliveries::prompt_id, diesel::dsl::count_star()))
         .load(tx.conn())?;
     let counts: HashMap<_, _> = counts.into_iter().collect();
+    let lane = lane_of(clinic_of(tx, access)?);
     let leaving = |row: PromptRow| {
         let count = counts.get(&row.id).copied().unwrap_or_default();
         let (prompt, expires_at) = (row.id, row.expires_at.0);
-        (Outgoing { patient, prompt, ordinal: ordinal(count), due_at: access.now(), expires_at }, row)
+        (Outgoing { patient, prompt, ordinal: ordinal(count), due_at: access.now(), expires_at, lane }, row)
     };
     Ok(waiting.into_iter().map(leaving).collect())
+}
+
+/// Finds the clinic of the patient's oldest link, as [`claim`] does.
+fn clinic_of<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<Id<Clinic>>> {
+    Ok(care_links::table
+        .filter(care_links::patient_id.eq(access.patient()))
+        .filter(care_links::state.eq(LinkState::Active.name()))
+        .order(care_links::id)
+        .select(care_links::clinic_id)
+        .first(tx.conn())
+        .optional()?)
 }
 
 /// The facts of one delivery, still sealed.

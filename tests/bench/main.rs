@@ -6,7 +6,7 @@
 //! 0 and says what was missed.
 //!
 //! `cargo bench -- --quick` takes a few seconds and proves only that everything still runs. The names of parts
-//! (`rounds`, `growth`, `hostile`, `planning`, `sync`) measure these alone.
+//! (`rounds`, `growth`, `hostile`, `planning`, `sync`, `delivery`) measure these alone.
 
 #![allow(
     clippy::pedantic,
@@ -22,6 +22,7 @@
 mod bare;
 mod client;
 mod course;
+mod delivery;
 mod growth;
 mod hostile;
 mod people;
@@ -100,7 +101,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut report = report::Report::default();
     let named = |part: &str| arguments.iter().any(|argument| argument == part);
-    let all = !["rounds", "growth", "hostile", "planning", "sync"].into_iter().any(named);
+    let all = !["rounds", "growth", "hostile", "planning", "sync", "delivery"].into_iter().any(named);
     if all || named("rounds") {
         runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
     }
@@ -118,6 +119,9 @@ fn main() {
         let database = |name| url.as_deref().map(|cluster| postgres::database(cluster, name));
         runtime.block_on(sync::measure(scale, database("afterglow_sync"), &mut report));
         runtime.block_on(stream::measure(scale, database("afterglow_streams"), &mut report));
+    }
+    if all || named("delivery") {
+        runtime.block_on(delivery::measure(scale, quick, url.as_deref(), &mut report));
     }
     report.print();
 }

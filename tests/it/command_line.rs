@@ -60,6 +60,8 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["--trusted-proxies", "17"], "(--trusted-proxies)"),
     (&["--security-contact", "security@example.org"], "(--security-contact)"),
     (&["--change-password-url", "http://example.org"], "(--change-password-url)"),
+    (&["--only", "smoke"], "\"smoke\" is no channel (--only)"),
+    (&["--only", "email"], "the channel email (--only) is not in the file of the channels (--channels)"),
     (&["--log", "afterglow=loud"], "(--log)"),
     (&["--data-dir", "a-file"], "(--data-dir)"),
     (&["--key-dir", "a-file"], "(--key-dir)"),
@@ -82,6 +84,29 @@ fn check_config_and_serve_say_the_same_of_each_setting_and_touch_nothing() {
         assert_eq!(said("serve", arguments), checked, "{arguments:?}");
     }
     assert_eq!(below(root.path()), [root.path().join("a-file")], "checking made something");
+}
+
+#[test]
+fn a_process_serves_only_channels_that_its_file_configures() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("channels.json");
+    let webhook =
+        r#"{ "url": "https://gateway.example.org/push", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }"#;
+    std::fs::write(&file, format!(r#"{{ "webhook": {webhook} }}"#)).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let run = |name: &str, only: &str| afterglow(root.path(), &[name, "--channels", "channels.json", "--only", only]);
+    let right = run("check-config", "webhook");
+    assert!(right.status.success(), "{right:?}");
+    for name in ["check-config", "serve", "worker"] {
+        let refused = run(name, "webhook,fcm,apns,pigeon");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{name}");
+        for words in ["the channel fcm (--only)", "the channel apns (--only)", "\"pigeon\" is no channel (--only)"] {
+            assert!(said.contains(words), "{name}: {words} is not in {said}");
+        }
+        assert!(!said.contains("webhook (--only)"), "{name}: {said}");
+    }
+    assert_eq!(below(root.path()), [file], "checking made something");
 }
 
 #[test]

@@ -97,7 +97,8 @@ impl World {
     }
 }
 
-async fn tick(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
+/// One round.
+pub async fn tick(app: &TestApp, channel: &dyn Channel) -> RoundSummary {
     app::tick(&app.server.state, channel, app.now()).await.unwrap()
 }
 
@@ -120,9 +121,16 @@ pub async fn plant(
     due_at: Timestamp,
     change: impl FnOnce(&mut Planned),
 ) -> Id<Prompt> {
+    let mut planned = planned(due_at);
+    change(&mut planned);
+    plant_all(app, patient, vec![planned]).await[0]
+}
+
+/// A prompt as planning makes it, which expires a day later.
+pub fn planned(due_at: Timestamp) -> Planned {
     let zone = Zone::parse("Europe/Berlin").unwrap();
     let local = zone.local(due_at);
-    let mut planned = Planned {
+    Planned {
         returns: None,
         wording: 0,
         id: Id::from_uuid(Entropy::System.opaque()),
@@ -146,34 +154,43 @@ pub async fn plant(
         hangs_on: None,
         why: Why::Window,
         own: None,
-    };
-    change(&mut planned);
-    let state = &app.server.state;
+    }
+}
+
+/// Stores prompts of one patient in one unit.
+pub async fn plant_all(app: &TestApp, patient: Id<Patient>, all: Vec<Planned>) -> Vec<Id<Prompt>> {
+    let (state, now) = (&app.server.state, app.now());
     let keys = state.vault.keys(patient.uuid()).await.unwrap().unwrap();
-    let (id, expires_at, now) = (planned.id, planned.expires_at, app.now());
-    let place =
-        SealContext { table: "prompts", column: "doc", subject: patient.uuid(), row: planned.id.uuid(), revision: 1 };
-    let doc = PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None };
-    let doc = keys.seal_json(Purpose::Clinical, &place, &doc).unwrap();
+    let ids = all.iter().map(|planned| planned.id).collect();
+    let sealed = |planned: Planned| {
+        let (id, due_at, expires_at) = (planned.id, planned.due_at, planned.expires_at);
+        let place =
+            SealContext { table: "prompts", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 };
+        let doc = PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None };
+        (id, due_at, expires_at, keys.seal_json(Purpose::Clinical, &place, &doc).unwrap())
+    };
+    let rows: Vec<_> = all.into_iter().map(sealed).collect();
     let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-        diesel::insert_into(prompts::table)
-            .values((
-                prompts::patient_id.eq(patient),
-                prompts::id.eq(id),
-                prompts::doc.eq(&doc),
-                prompts::stage.eq(0),
-                prompts::due_at.eq(At(due_at)),
-                prompts::expires_at.eq(At(expires_at)),
-                prompts::next_action_at.eq(Some(At(due_at))),
-                prompts::version.eq(1_i64),
-                prompts::created_at.eq(At(now)),
-                prompts::updated_at.eq(At(now)),
-            ))
-            .execute(tx.conn())?;
+        for (id, due_at, expires_at, doc) in &rows {
+            diesel::insert_into(prompts::table)
+                .values((
+                    prompts::patient_id.eq(patient),
+                    prompts::id.eq(id),
+                    prompts::doc.eq(doc),
+                    prompts::stage.eq(0),
+                    prompts::due_at.eq(At(*due_at)),
+                    prompts::expires_at.eq(At(*expires_at)),
+                    prompts::next_action_at.eq(Some(At(*due_at))),
+                    prompts::version.eq(1_i64),
+                    prompts::created_at.eq(At(now)),
+                    prompts::updated_at.eq(At(now)),
+                ))
+                .execute(tx.conn())?;
+        }
         Ok(())
     };
     state.db.write(unit).await.unwrap();
-    id
+    ids
 }
 
 /// A patient with keys and nothing else.

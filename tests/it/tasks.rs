@@ -328,7 +328,7 @@ proofs! {
         let (state, now) = (&world.app.server.state, world.app.now());
         // It takes the delivery, and is not heard of again.
         let dead = Entropy::System.opaque();
-        state.db.write(move |tx| outbox::lease(tx, dead, now, 10)).await.unwrap();
+        state.db.write(move |tx| outbox::lease(tx, dead, now, 10, &[])).await.unwrap();
         let mut tables = Tables::of(&world.app);
         let held = "deliveries WHERE state = 'leased' AND lease_until IS NOT NULL AND leased_by IS NOT NULL";
         tick(&world.app).await;

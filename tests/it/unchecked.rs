@@ -53,6 +53,8 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
         "decides whether keys are fetched; relations reads the rows, in the unit that opens the door",
     ),
     ("care/store.rs", "is_related", "staff_members", "the same"),
+    ("delivery/store.rs", "claim", "care_links", "in which lane a delivery waits, not whether or where it goes"),
+    ("delivery/store.rs", "clinic_of", "care_links", "the same"),
     ("exercises/assignments/store.rs", "count", "assignments", "a limit"),
     ("exercises/assignments/store.rs", "is_taken", "assignments", "refuses an id"),
     ("identity/store.rs", "is_email_taken", "accounts", "refuses an address"),

@@ -24,6 +24,8 @@ pub enum Left {
     Unconfirmed(Timestamp),
     /// It is tried again at the instant, with this number of attempts so far.
     Again(Timestamp, i32),
+    /// It waits for a process that serves this channel, as long as it is of use.
+    Elsewhere(&'static str),
     /// It is given up.
     Lapsed,
 }
@@ -94,6 +96,7 @@ struct DeviceDelivery {
     device_id: Option<Id<Device>>,
     sent_at: Option<At>,
     done_at: Option<At>,
+    lane: i32,
 }
 
 /// Makes the row of a delivery to one device. One that was given up at once is kept too.
@@ -107,6 +110,7 @@ fn device_row(
         Left::Sent => ("sent", now, 1),
         Left::Unconfirmed(again) => ("waiting", again, 0),
         Left::Again(at, attempts) => ("waiting", at, attempts),
+        Left::Elsewhere(_) => ("waiting", one.due_at, 0),
         Left::Lapsed => ("lapsed", now, 1),
     };
     DeviceDelivery {
@@ -123,6 +127,7 @@ fn device_row(
         device_id: Some(device),
         sent_at: left.is_sent().then_some(At(now)),
         done_at: (state != "waiting").then_some(At(now)),
+        lane: one.lane,
     }
 }
 
@@ -218,16 +223,22 @@ fn fan_out(tx: &mut Tx<'_>, vault: &Vault, list: &[FannedOut], now: Timestamp) -
         .set((deliveries::state.eq("fanned_out"), deliveries::done_at.eq(Some(At(now))), free()))
         .execute(tx.conn())?;
     mark_delivered(tx, list.iter().filter(|of| of.is_sent()).map(|of| &of.one), now)?;
-    // What is sent again never comes after the reminder.
+    // What is sent again never comes after the reminder, and what no process has sent yet does not come beside it.
     for Leased { patient, prompt, ordinal, .. } in list.iter().map(|of| of.one).filter(|one| one.ordinal > 0) {
-        let earlier = deliveries::table
-            .filter(deliveries::patient_id.eq(patient))
-            .filter(deliveries::prompt_id.eq(prompt))
-            .filter(deliveries::ordinal.lt(ordinal))
-            .filter(deliveries::state.eq("waiting"))
-            .filter(deliveries::sent_at.is_not_null());
-        diesel::update(earlier)
-            .set((deliveries::state.eq("sent"), deliveries::done_at.eq(Some(At(now)))))
+        let earlier = || {
+            deliveries::table
+                .filter(deliveries::patient_id.eq(patient))
+                .filter(deliveries::prompt_id.eq(prompt))
+                .filter(deliveries::ordinal.lt(ordinal))
+                .filter(deliveries::device_id.is_not_null())
+                .filter(deliveries::state.eq("waiting"))
+        };
+        let done_at = || deliveries::done_at.eq(Some(At(now)));
+        diesel::update(earlier().filter(deliveries::sent_at.is_not_null()))
+            .set((deliveries::state.eq("sent"), done_at()))
+            .execute(tx.conn())?;
+        diesel::update(earlier().filter(deliveries::sent_at.is_null()))
+            .set((deliveries::state.eq("lapsed"), done_at()))
             .execute(tx.conn())?;
     }
     Ok(())
@@ -244,16 +255,22 @@ fn note_device(tx: &mut Tx<'_>, holder: Uuid, one: &Leased, left: Left, now: Tim
         Left::Sent => ("sent", one.due_at, one.attempts),
         Left::Unconfirmed(at) => ("waiting", at, 0),
         Left::Again(at, attempts) => ("waiting", at, attempts),
+        Left::Elsewhere(_) => ("waiting", one.due_at, one.attempts - 1),
         Left::Lapsed => (if sent_at.is_some() { "sent" } else { "lapsed" }, one.due_at, one.attempts),
     };
     let done_at = (state != "waiting").then_some(At(now));
     let times = (deliveries::due_at.eq(At(due_at)), deliveries::sent_at.eq(sent_at), deliveries::done_at.eq(done_at));
     let counts = (deliveries::attempts.eq(attempts), deliveries::resends.eq(resends));
     let next = (deliveries::state.eq(state), times, counts, free());
-    if left == Left::Sent {
-        diesel::update(row).set(next).execute(tx.conn())?;
-    } else {
-        diesel::update(row.filter(held)).set(next).execute(tx.conn())?;
-    }
+    match left {
+        Left::Sent => diesel::update(row).set(next).execute(tx.conn())?,
+        // The device has moved to a channel of another process, which finds it by its channel.
+        Left::Elsewhere(channel) => {
+            diesel::update(row.filter(held)).set((next, deliveries::channel.eq(channel))).execute(tx.conn())?
+        }
+        Left::Unconfirmed(_) | Left::Again(..) | Left::Lapsed => {
+            diesel::update(row.filter(held)).set(next).execute(tx.conn())?
+        }
+    };
     Ok(())
 }
