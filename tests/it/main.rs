@@ -115,3 +115,4 @@ mod tokens;
 mod unchecked;
 mod unreadable;
 mod unseen;
+mod worker_kills;
