@@ -160,7 +160,8 @@ impl Server {
             .with("/openapi.json", &[Method::GET])
             .with("/openapi-3.0.json", &[Method::GET])
             .with("/docs", &[Method::GET])
-            .with("/docs/{rest:.*}", &[Method::GET]);
+            .with("/docs/{rest:.*}", &[Method::GET])
+            .ignoring_query("/v1/calendar/{file}");
         // Only its text is kept: what generators ask for is made when they ask.
         let document = serde_json::to_string(&document).map_err(|error| Error::Internal(Box::new(error)))?;
         let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));

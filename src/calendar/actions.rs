@@ -1,13 +1,16 @@
 //! Making, showing and removing a calendar, and reading its feed.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use super::ics;
-use super::model::{CalendarDoc, Event, Secret, Ticked, event_id, rounded};
+use super::model::{CalendarDoc, Event, Secret, Ticked, event_id, revised_at, rounded};
 use super::store::{self, CalendarKey, CalendarRow};
 use crate::care::{Access, Read, Write};
 use crate::changes::{Change, Entity, Op};
-use crate::course::{InfusionFacts, InfusionStatus, list_infusions};
+use crate::course::{InfusionFacts, InfusionStatus, StoredDocument, list_infusions};
 use crate::db::{At, Tx};
 use crate::delivery::{DevicePlan, calendar_titles};
 use crate::http::{EntityTag, Preconditions};
@@ -15,6 +18,7 @@ use crate::idempotency::Outcome;
 use crate::identity::is_welcome;
 use crate::kernel::id::{CalendarAddress, Infusion};
 use crate::kernel::{Error, Id, Result};
+use crate::prompts::store as prompts;
 use crate::settings::settings_or_default;
 use crate::state::State;
 use crate::vault::Vault;
@@ -29,8 +33,6 @@ const SHORT: SignedDuration = SignedDuration::from_mins(15);
 const LONG: SignedDuration = SignedDuration::from_hours(1);
 /// The time for which the note that a feed was read counts as new.
 const NOTED: SignedDuration = SignedDuration::from_hours(1);
-/// The time stamp of the events moves in steps of this length, so that a feed is the same for as long.
-const STEP: i64 = 6 * 60 * 60;
 
 /// A calendar to make or to change.
 #[derive(Clone, Debug)]
@@ -171,37 +173,39 @@ pub async fn read_feed(state: &State, secret: Option<Secret>, now: Timestamp) ->
 
 /// Writes the feed: what is ticked of the plan that the patient's devices have, and of the infusions.
 fn feed(tx: &mut Tx<'_>, access: &Access<Read>, vault: &Vault, row: &CalendarRow) -> Result<String> {
-    let (ticked, now) = (row.open(access.keys()?)?.ticked, access.now());
+    let ticked = row.open(access.keys()?)?.ticked;
     let titles = calendar_titles(&settings_or_default(tx, access)?.locale);
-    let prompts = DevicePlan::read(tx, access)?.prompts;
-    let prompts = prompts.iter().filter(|prompt| ticked.prompts.contains(&prompt.doc.planned.kind));
-    let id = |kind, thing| event_id(vault, access.patient(), (kind, thing));
-    let mut events: Vec<Event> = prompts
-        .map(|prompt| Event {
-            id: id("prompt", prompt.id.uuid()),
-            start: rounded(prompt.due_at),
-            length: SHORT,
-            title: titles.prompt,
-            busy: false,
-        })
-        .collect();
-    if ticked.infusions {
-        events.extend(planned_infusions(tx, access)?.into_iter().map(|(infusion, start)| Event {
-            id: id("infusion", infusion.uuid()),
-            start: rounded(start),
-            length: LONG,
-            title: titles.infusion,
-            busy: true,
-        }));
-    }
+    let mut shown = DevicePlan::read(tx, access)?.prompts;
+    shown.retain(|prompt| ticked.prompts.contains(&prompt.doc.planned.kind));
+    let ids: Vec<_> = shown.iter().map(|prompt| prompt.id).collect();
+    let updated_at: HashMap<_, _> = prompts::list_updated_at(tx, access, &ids)?.into_iter().collect();
+    let infusions = if ticked.infusions { planned_infusions(tx, access)? } else { Vec::new() };
+    let first = tx.first_version();
+    let event = |(kind, thing): (&str, Uuid), start, (version, updated_at): (i64, Timestamp)| {
+        // A feed ends with the epoch, so a row that is older than it has not changed yet.
+        let sequence = (version - first + 1).max(0);
+        let (id, revised_at) = (event_id(vault, access.patient(), (kind, thing)), revised_at(updated_at, sequence));
+        Event { id, start: rounded(start), length: SHORT, title: titles.prompt, busy: false, sequence, revised_at }
+    };
+    let mut events = Vec::with_capacity(shown.len() + infusions.len());
+    events.extend(shown.iter().filter_map(|prompt| {
+        let At(at) = updated_at.get(&prompt.id)?;
+        Some(event(("prompt", prompt.id.uuid()), prompt.due_at, (prompt.version, *at)))
+    }));
+    events.extend(infusions.iter().map(|(infusion, start)| {
+        let event = event(("infusion", infusion.id.uuid()), *start, (infusion.version, infusion.updated_at));
+        Event { length: LONG, title: titles.infusion, busy: true, ..event }
+    }));
     events.sort_by_key(|event| (event.start, event.id));
     events.truncate(MOST);
-    let step = now.as_second().div_euclid(STEP) * STEP;
-    Ok(ics::write(titles.prompt, Timestamp::from_second(step).unwrap_or(now), &events))
+    Ok(ics::write(titles.prompt, &events))
 }
 
 /// Lists the infusions that are planned for the time ahead, with their starts.
-fn planned_infusions(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Vec<(Id<Infusion>, Timestamp)>> {
+fn planned_infusions(
+    tx: &mut Tx<'_>,
+    access: &Access<Read>,
+) -> Result<Vec<(StoredDocument<Infusion, InfusionFacts>, Timestamp)>> {
     let now = access.now();
     let end = now.saturating_add(AHEAD).unwrap_or(now);
     let start = |facts: &InfusionFacts| {
@@ -209,5 +213,5 @@ fn planned_infusions(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Vec<(Id<I
         facts.planned_start.filter(|start| waits && (now..end).contains(start))
     };
     let all = list_infusions(tx, access)?.list.into_iter();
-    Ok(all.filter_map(|infusion| Some((infusion.id, start(&infusion.doc)?))).collect())
+    Ok(all.filter_map(|infusion| start(&infusion.doc).map(|start| (infusion, start))).collect())
 }

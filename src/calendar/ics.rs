@@ -21,19 +21,23 @@ const HEAD: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//moments//calenda
 const ZONE: &str = "BEGIN:VTIMEZONE\r\nTZID:UTC\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n\
     TZOFFSETFROM:+0000\r\nTZOFFSETTO:+0000\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
 
-/// Writes a feed of this `name` as it was at `made_at`.
-pub(super) fn write(name: &str, made_at: Timestamp, events: &[Event]) -> String {
+/// Writes a feed of this `name`.
+///
+/// What stands here is no invitation, so the time stamp of an event is that of its last change. An app that has read it
+/// takes a moved event for the same one unless stamp and sequence have grown.
+pub(super) fn write(name: &str, events: &[Event]) -> String {
     let mut text = format!("{HEAD}NAME:{name}\r\nX-WR-CALNAME:{name}\r\n{ZONE}");
     for event in events {
         let end = event.start.saturating_add(event.length).unwrap_or(event.start);
         let shown_as = if event.busy { "OPAQUE" } else { "TRANSPARENT" };
+        let revised_at = utc(event.revised_at);
         // Writing into a string does not fail.
         let _written = write!(
             text,
-            "BEGIN:VEVENT\r\nUID:{}\r\nDTSTAMP:{}\r\nDTSTART:{}\r\nDTEND:{}\r\nSUMMARY:{}\r\nCLASS:PRIVATE\r\n\
-             TRANSP:{shown_as}\r\nEND:VEVENT\r\n",
+            "BEGIN:VEVENT\r\nUID:{}\r\nDTSTAMP:{revised_at}\r\nLAST-MODIFIED:{revised_at}\r\nSEQUENCE:{}\r\n\
+             DTSTART:{}\r\nDTEND:{}\r\nSUMMARY:{}\r\nCLASS:PRIVATE\r\nTRANSP:{shown_as}\r\nEND:VEVENT\r\n",
             event.id,
-            utc(made_at),
+            event.sequence,
             utc(event.start),
             utc(end),
             event.title,
@@ -63,9 +67,12 @@ mod tests {
             let titles = calendar_titles(language);
             let id = Id::from_uuid(Uuid::max());
             let length = SignedDuration::from_mins(15);
-            let events =
-                [titles.prompt, titles.infusion].map(|title| Event { id, start: at, length, title, busy: true });
-            let text = write(titles.prompt, at, &events);
+            let (start, revised_at, sequence) = (at, at - SignedDuration::from_hours(3), i64::from(i32::MAX));
+            let event = |title| Event { id, start, length, title, busy: true, sequence, revised_at };
+            let text = write(titles.prompt, &[titles.prompt, titles.infusion].map(event));
+            assert!(
+                text.contains("DTSTAMP:20260310T061500Z\r\nLAST-MODIFIED:20260310T061500Z\r\nSEQUENCE:2147483647\r\n")
+            );
             assert!(text.contains("DTSTART:20260310T091500Z\r\nDTEND:20260310T093000Z\r\n"), "{text}");
             let lines: Vec<&str> = text.strip_suffix("\r\n").unwrap().split("\r\n").collect();
             assert!(lines.iter().all(|line| line.len() <= 75 && !line.contains(['\r', '\n'])), "{text}");

@@ -93,6 +93,10 @@ impl Secret {
 /// The step to which times are rounded, in seconds.
 const STEP: i64 = 15 * 60;
 
+/// The step in which the instants of changes are given, in seconds. To the minute they would tell when an infusion was
+/// recorded, or when the patient put something off.
+const CHANGES: i64 = 6 * 60 * 60;
+
 /// One event of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -106,6 +110,10 @@ pub struct Event {
     pub title: &'static str,
     /// Whether the time counts as taken.
     pub busy: bool,
+    /// The number of its changes. A calendar app that has a lower one takes this state in its place.
+    pub sequence: i64,
+    /// The instant of its last change, as [`revised_at`] gives it.
+    pub revised_at: Timestamp,
 }
 
 /// Derives the id of the event that shows a thing of a patient.
@@ -121,9 +129,27 @@ pub fn rounded(at: Timestamp) -> Timestamp {
     Timestamp::from_second(nearest).unwrap_or(at)
 }
 
+/// Returns what a feed gives for the instant `at` of the last change: the beginning of its six hours, and a second for
+/// each of the `sequence` changes so far, so that it grows with each of them.
+pub fn revised_at(at: Timestamp, sequence: i64) -> Timestamp {
+    let step = at.as_second().div_euclid(CHANGES) * CHANGES;
+    Timestamp::from_second(step + sequence.clamp(0, CHANGES - 1)).unwrap_or(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_instant_of_a_change_is_given_roughly_and_grows_with_each_change() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let told = |text: &str, sequence| revised_at(at(text), sequence).to_string();
+        assert_eq!(told("2026-03-10T08:41:17Z", 1), "2026-03-10T06:00:01Z");
+        assert_eq!(told("2026-03-10T08:41:18Z", 2), "2026-03-10T06:00:02Z");
+        assert_eq!(told("2026-03-10T11:59:59Z", 3), "2026-03-10T06:00:03Z");
+        assert_eq!(told("2026-03-10T12:00:00Z", 4), "2026-03-10T12:00:04Z");
+        assert_eq!(told("2026-03-10T12:00:00Z", i64::MAX), "2026-03-10T17:59:59Z");
+    }
 
     #[test]
     fn times_are_rounded_to_quarters_of_an_hour() {

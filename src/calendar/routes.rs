@@ -13,7 +13,7 @@ use crate::care::door::Own;
 use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, PublicFileErrors, ReadErrors, WriteErrors,
 };
-use crate::http::{Body, EntityTag, Operations, PathOf, PatientRef, Preconditions, Reply, Request};
+use crate::http::{Body, EntityTag, KnownStates, Operations, PathOf, PatientRef, Reply, Request};
 use crate::kernel::id::CalendarAddress;
 use crate::kernel::{Fields, Id, Result};
 use crate::state::State;
@@ -150,19 +150,16 @@ async fn delete_calendar(door: Door<Own>, request: Request) -> Result<Reply> {
 
 /// Read the feed of a secret address
 ///
-/// An iCalendar document, for calendar apps. An address that was never made, was replaced or removed, is malformed, or is of a
-/// patient whose account is disabled, is a 404 like any other.
+/// An iCalendar document, for calendar apps: query parameters, and an `If-None-Match` that is none, are ignored. The
+/// `SEQUENCE` and the time stamp of an event grow whenever it changes. An address that was never made, was replaced or
+/// removed, is malformed, or is of a patient whose account is disabled, is a 404 like any other.
 #[utoipa::path(tag = "calendar", security(()),
     params(("file" = String, Path, description = "The secret of the address, with the ending `.ics`"), IfNoneMatchHeader),
     responses((status = 200, description = "The feed", body = String, content_type = "text/calendar"), PublicFileErrors))]
 #[get("/calendar/{file}")]
-async fn get_calendar_feed(
-    state: web::Data<State>,
-    file: Option<PathOf<String>>,
-    when: Preconditions,
-) -> Result<Reply> {
+async fn get_calendar_feed(state: web::Data<State>, file: Option<PathOf<String>>, when: KnownStates) -> Result<Reply> {
     let secret = file.as_ref().and_then(|file| Secret::parse(file.0.strip_suffix(".ics")?));
     let feed = actions::read_feed(&state, secret, state.clock.now()).await?;
     let reply = Reply::text("text/calendar; charset=utf-8", feed);
-    Ok(reply.unless_shown(EntityTag::of_content, &when))
+    Ok(reply.unless_shown(EntityTag::of_content, &when.into_inner()))
 }

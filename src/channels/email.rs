@@ -192,7 +192,8 @@ impl EmailChannel {
 fn parameters(host: &str, authority: Option<&str>) -> Result<TlsParameters, &'static str> {
     let mut builder = TlsParametersBuilder::new(host.to_owned());
     if let Some(pem) = authority {
-        let certificate = Certificate::from_pem(pem.as_bytes()).ok();
+        // A text without any certificate is read as none.
+        let certificate = Certificate::from_pem(pem.as_bytes()).ok().filter(|_| pem.contains("-----BEGIN CERTIFICATE"));
         builder = builder.add_root_certificate(certificate.ok_or("the authority of the mail server is no PEM")?);
     }
     builder.build_rustls().ok().ok_or("the e-mails cannot be sent: TLS is not available")

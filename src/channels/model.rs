@@ -87,6 +87,28 @@ impl Address {
         }
     }
 
+    /// Returns the one spelling of the address under which it is stored, so that a device is found by it however an app
+    /// wrote it: of a mailbox the domain as ASCII in small letters, the name before it as it is; of a subscription the URL
+    /// as browsers write it, without a fragment, which is never sent; of APNs small digits. Names that a service made up
+    /// stay as they are.
+    pub fn spelling(&self) -> String {
+        match self {
+            Self::Fcm { token } | Self::Webhook { token } => token.clone(),
+            Self::Apns { token, .. } => token.to_ascii_lowercase(),
+            Self::WebPush { endpoint, .. } => url::Url::parse(endpoint).map_or_else(
+                |_| endpoint.clone(),
+                |mut url| {
+                    url.set_fragment(None);
+                    url.into()
+                },
+            ),
+            Self::Email { address } => {
+                let routable = Email::parse(address).ok().and_then(|email| email.routable());
+                routable.unwrap_or_else(|| address.clone())
+            }
+        }
+    }
+
     /// Returns the name of its channel.
     pub const fn channel(&self) -> &'static str {
         match self {
@@ -163,5 +185,37 @@ impl<C: Channel + ?Sized> Channel for Arc<C> {
 
     fn send<'a>(&'a self, to: &'a Address, notice: &'a Notice) -> BoxFuture<'a, Result<(), SendError>> {
         (**self).send(to, notice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_spelling_however_an_app_writes_it() {
+        let mailbox = |address: &str| Address::Email { address: address.to_owned() }.spelling();
+        for other in ["Ann@EXÄMPLE.org", " Ann@exämple.org ", "Ann@xn--exmple-cua.org.", "Ann@exa\u{308}mple.org"] {
+            assert_eq!(mailbox(other), "Ann@xn--exmple-cua.org", "{other}");
+        }
+        assert_ne!(
+            mailbox("ann@example.org"),
+            mailbox("Ann@example.org"),
+            "only its server knows whether they are one"
+        );
+        let subscription = |endpoint: &str| {
+            let (p256dh, auth) = (String::new(), String::new());
+            Address::WebPush { endpoint: endpoint.to_owned(), p256dh, auth }.spelling()
+        };
+        for other in
+            ["https://push.example/a/B?c=D", "HTTPS://PUSH.example:443/a/B?c=D#e", "https://push.example/x/../a/B?c=D"]
+        {
+            assert_eq!(subscription(other), "https://push.example/a/B?c=D", "{other}");
+        }
+        let apns = |token: &str| Address::Apns { token: token.to_owned(), development: false }.spelling();
+        assert_eq!(apns("00FFAA"), "00ffaa");
+        for opaque in [Address::Fcm { token: "Ab:C".to_owned() }, Address::Webhook { token: "Ab:C".to_owned() }] {
+            assert_eq!(opaque.spelling(), "Ab:C");
+        }
     }
 }

@@ -165,3 +165,94 @@ fn shared(channel: impl Channel + 'static) -> Arc<dyn Channel> {
 fn client(private_networks: bool) -> Result<Outbound, String> {
     Ok(Outbound::new(OutboundSettings { private_networks, ..OutboundSettings::default() })?)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is read of a file with this content: the names of the channels, or the faults.
+    fn names(content: &Value) -> Result<Vec<&'static str>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("channels.json");
+        fs::write(&path, content.to_string()).unwrap();
+        fs::write(folder.path().join("authority.pem"), "no certificate").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let list = read(&path).map_err(|faults| faults.join("\n"))?;
+        Ok(list.iter().map(|channel| channel.name()).collect())
+    }
+
+    fn email(change: &[(&str, Value)]) -> Value {
+        let mut email = json!({ "host": "smtp.example.org", "from": "Moments <moments@example.org>" });
+        for (name, value) in change {
+            email[*name] = value.clone();
+        }
+        json!({ "email": email })
+    }
+
+    #[test]
+    fn a_file_names_the_channels_of_a_server() {
+        assert_eq!(names(&json!({})), Ok(vec![]));
+        let all = json!({
+            "web_push": { "private_key": "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw", "subject": "mailto:ops@example.org" },
+            "webhook": { "url": "https://gateway.example.org", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" },
+            "email": email(&[])["email"],
+        });
+        assert_eq!(names(&all), Ok(vec!["web_push", "webhook", "email"]));
+        let misspelt = names(&json!({ "mail": {} })).unwrap_err();
+        assert!(misspelt.contains("(--channels)") && misspelt.contains("`email`"), "{misspelt}");
+    }
+
+    #[test]
+    fn the_mail_server_of_a_file_is_read_and_its_faults_are_said() {
+        let port = |tls: Value| {
+            let read: ChannelFile = serde_json::from_value(email(&[("tls", tls)])).unwrap();
+            let settings = read.email.unwrap().settings(None).unwrap();
+            (settings.host, settings.port, settings.tls)
+        };
+        let at = |port, tls| ("smtp.example.org".to_owned(), port, tls);
+        assert_eq!(port(json!("implicit")), at(465, EmailTls::Implicit));
+        assert_eq!(port(json!("starttls")), at(587, EmailTls::StartTls));
+        assert_eq!(port(json!("off")), at(25, EmailTls::Off));
+        let whole = email(&[("port", json!(2525)), ("user", json!("moments")), ("password", json!("a secret"))]);
+        let read: ChannelFile = serde_json::from_value(whole.clone()).unwrap();
+        let settings = read.email.unwrap().settings(Some("PEM".to_owned())).unwrap();
+        assert_eq!(
+            (settings.port, settings.tls, settings.from.as_str()),
+            (2525, EmailTls::Implicit, "Moments <moments@example.org>")
+        );
+        assert_eq!(settings.credentials, Some(("moments".to_owned(), "a secret".to_owned())));
+        assert_eq!(settings.authority.as_deref(), Some("PEM"));
+        assert_eq!(names(&whole), Ok(vec!["email"]));
+        for (change, said) in [
+            (("user", json!("moments")), "needs both user and password, or neither"),
+            (("password", json!("a secret")), "needs both user and password, or neither"),
+            (("from", json!("nobody")), "the sender of the e-mails is no address"),
+            (("tls", json!("off")), "without TLS the mail server must be on this machine"),
+            (("tls", json!("STARTTLS")), "unknown variant"),
+            (("authority_file", json!("nothing.pem")), "nothing.pem"),
+            (("authority_file", json!("authority.pem")), "the authority of the mail server is no PEM"),
+            (("starttls", json!(true)), "unknown field"),
+            (("port", json!(65_536)), "65536"),
+        ] {
+            let faults = names(&email(&[change])).unwrap_err();
+            assert!(faults.contains("(--channels)") && faults.contains(said), "{said}: {faults}");
+            assert!(!faults.contains("a secret"), "{faults}");
+        }
+        assert_eq!(names(&email(&[("tls", json!("off")), ("host", json!("127.0.0.1"))])), Ok(vec!["email"]));
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("channels.json");
+        fs::write(&path, email(&[]).to_string()).unwrap();
+        for (mode, right) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let faults = read(&path).map(drop).err().unwrap_or_default();
+            assert_eq!(faults.is_empty(), right, "{mode:o}: {faults:?}");
+            assert!(faults.iter().all(|fault| fault.contains("chmod 600")), "{faults:?}");
+        }
+    }
+}

@@ -111,19 +111,19 @@ impl PushAddress {
         self.channel == EMAIL
     }
 
-    /// Checks that the address is one of its channel. Faults point below `at`.
+    /// Checks that the address is one of its channel, and returns it in its one spelling ([`Address::spelling`]): what is
+    /// compared later is compared in that. Faults point below `at`.
     ///
     /// # Errors
     ///
     /// Every fault.
-    pub fn checked(self, at: &str) -> kernel::Result<Self> {
+    pub fn checked(mut self, at: &str) -> kernel::Result<Self> {
         let mut f = Fields::new();
         match self.clone().address() {
-            Ok(address) => {
-                if let Some((part, fault)) = address.fault() {
-                    f.fault(format!("{at}/{part}"), fault);
-                }
-            }
+            Ok(address) => match address.fault() {
+                Some((part, fault)) => f.fault(format!("{at}/{part}"), fault),
+                None => self.address = address.spelling(),
+            },
             Err((part, fault)) => f.fault(format!("{at}/{part}"), fault),
         }
         f.finish(Some(self))

@@ -26,7 +26,7 @@ struct Address {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     method: Method,
-    /// The declared query parameters; `None` for a page, whose query is not looked at.
+    /// The declared query parameters; `None` for a page and others whose query is not looked at.
     pub(super) query: Option<Declared>,
     /// Whether the operation is declared as one that needs no token.
     pub(super) public: bool,
@@ -94,6 +94,19 @@ impl Methods {
         let names = |query: &[&str]| query.iter().map(|name| (*name).to_owned()).collect();
         let entries = operations.iter().map(|(method, query)| Entry::outside(method, Some(names(query))));
         self.with_entries(template, entries)
+    }
+
+    /// Lets the operations of an address ignore their query: programs that are not written for it add parameters of their
+    /// own.
+    #[must_use]
+    pub fn ignoring_query(mut self, template: &str) -> Self {
+        let template = segments(template);
+        for address in self.0.iter_mut().filter(|address| address.template == template) {
+            for entry in &mut address.operations {
+                entry.query = None;
+            }
+        }
+        self
     }
 
     fn with_entries(mut self, template: &str, entries: impl Iterator<Item = Entry>) -> Self {

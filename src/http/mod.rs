@@ -62,7 +62,7 @@ pub use methods::Methods;
 pub use operations::Operations;
 pub use packed::{Packed, PackedBody};
 pub use path::{PathOf, PatientRef};
-pub use precondition::{EntityTag, Preconditions};
+pub use precondition::{EntityTag, KnownStates, Preconditions};
 pub use problem::Problem;
 pub use query::Query;
 pub use reply::Reply;

@@ -203,6 +203,28 @@ impl FromRequest for Preconditions {
     }
 }
 
+/// The header `If-None-Match` of a read by programs that are not written for this interface, such as calendar apps. One
+/// that is no list of tags names no state: the answer is whole.
+#[derive(Clone, Debug)]
+pub struct KnownStates(Preconditions);
+
+impl KnownStates {
+    /// Returns the condition.
+    pub fn into_inner(self) -> Preconditions {
+        self.0
+    }
+}
+
+impl FromRequest for KnownStates {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let if_none_match = condition(request, &header::IF_NONE_MATCH, "header/if-none-match").ok().flatten();
+        ready(Ok(Self(Preconditions { if_match: None, if_none_match })))
+    }
+}
+
 /// Reads the headers of a request.
 ///
 /// # Errors

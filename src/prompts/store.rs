@@ -152,6 +152,12 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Op
 }
 
 /// Returns the time at which the workers look at it next: its due time while it waits, else none.
+/// Lists the instants at which the prompts among `ids` last changed, in no order.
+pub fn list_updated_at<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) -> Result<Vec<(Id<Prompt>, At)>> {
+    let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq_any(ids.to_vec()));
+    Ok(own.select((prompts::id, prompts::updated_at)).load(tx.conn())?)
+}
+
 fn next_action(prompt: &StoredPrompt) -> Option<At> {
     (prompt.stage == DeliveryStage::Planned).then_some(At(prompt.due_at))
 }

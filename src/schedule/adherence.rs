@@ -203,7 +203,80 @@ impl Portion {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
+    use crate::kernel::{Id, Zone};
+    use crate::planning::{Planned, Why};
+    use crate::prompts::model::{DeliveryStage, PromptDoc};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    /// A check that went out an hour ago and can be answered for another, with these events of its history.
+    fn check(history: &[(PromptEvent, Option<&str>)]) -> StoredPrompt {
+        let hour = SignedDuration::from_hours(1);
+        let (due_at, expires_at, zone) = (NOW - hour, NOW + hour, Zone::parse("Europe/Berlin").unwrap());
+        let local = zone.local(due_at);
+        let planned = Planned {
+            returns: None,
+            wording: 0,
+            id: Id::from_uuid(uuid::Uuid::nil()),
+            rule_key: "d1.check".to_owned(),
+            protocol: "default".to_owned(),
+            protocol_version: 1,
+            kind: PromptKind::Safety,
+            priority: 1,
+            anchor: None,
+            occurrence: 0,
+            day: Some(1),
+            local_date: local.date(),
+            local_time: local.time(),
+            zone,
+            due_at,
+            expires_at,
+            reminder_at: None,
+            minutes: 1,
+            optional: false,
+            push: true,
+            hangs_on: None,
+            why: Why::Window,
+        };
+        let (id, doc) = (planned.id, PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None });
+        let fired_at = Some(due_at);
+        let stage = DeliveryStage::Settled;
+        let mut prompt =
+            StoredPrompt { id, doc, stage, due_at, expires_at, fired_at, delivered_at: fired_at, version: 1 };
+        for (deed, cause) in history {
+            prompt.note(*deed, NOW, cause.map(str::to_owned));
+        }
+        prompt
+    }
+
+    #[test]
+    fn what_an_infusion_took_back_is_excused_by_the_cause_of_the_withdrawal() {
+        let fate_of = |history: &[(PromptEvent, Option<&str>)]| fate(&check(history), NOW).unwrap();
+        let cancelled = |cause| (PromptEvent::Cancelled, Some(cause));
+        for cause in ["withdrawn", "corrected", "superseded", "merged", "series", "in_session", "provisional"] {
+            assert_eq!(fate_of(&[cancelled(cause)]), Fate::Excused, "{cause}");
+        }
+        // A pause, a caution of a therapist and the like say something of the patient.
+        for cause in ["paused", "withheld", "left_out", "answered", "replaced", "cap", "not_ready", "no_such_reason"] {
+            assert_eq!(fate_of(&[cancelled(cause)]), Fate::Withdrawn, "{cause}");
+        }
+        assert_eq!(fate_of(&[(PromptEvent::Cancelled, None)]), Fate::Withdrawn);
+        // A move that is noted afterwards has a cause of its own, and so have the withdrawals before the last.
+        let moved = |cause| (PromptEvent::Moved, Some(cause));
+        let revived = (PromptEvent::Revived, None);
+        assert_eq!(fate_of(&[cancelled("withdrawn"), moved("paused")]), Fate::Excused);
+        assert_eq!(fate_of(&[cancelled("paused"), moved("withdrawn")]), Fate::Withdrawn);
+        assert_eq!(fate_of(&[cancelled("paused"), revived, cancelled("merged")]), Fate::Excused);
+        assert_eq!(fate_of(&[cancelled("merged"), revived, cancelled("paused")]), Fate::Withdrawn);
+        // What came back is asked, whatever took it away before.
+        assert_eq!(fate_of(&[cancelled("withdrawn"), revived]), Fate::Open);
+        let mut answered = check(&[cancelled("withdrawn")]);
+        answered.doc.answered_at = Some(NOW);
+        assert_eq!(fate(&answered, NOW), Some(Fate::Completed));
+    }
 
     fn of(completed: u32, lapsed: u32) -> Portion {
         Tally { completed, lapsed, open: 9, excused: 9, ..Tally::default() }.portion()

@@ -1,5 +1,6 @@
 //! The calendar feed: what it shows of a patient's plan, to whom, and until when.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use afterglow::kernel::Id;
@@ -165,6 +166,59 @@ async fn what_moves_keeps_its_id_and_what_is_cancelled_paused_or_switched_off_di
     assert_eq!(events(&feed(&app, &path).await), [], "as on her phone");
 }
 
+/// What the events of a feed tell of their changes, by id: the start, the stamp and the number.
+fn changes(feed: &str) -> BTreeMap<String, (Timestamp, String, i64)> {
+    let starts = events(feed).into_iter().map(|(uid, start, _)| (uid, start));
+    let each = feed.split("BEGIN:VEVENT").skip(1).zip(starts);
+    let told = |event: &str, name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    each.map(|(event, (uid, start))| {
+        let stamp = told(event, "DTSTAMP:");
+        assert_eq!(told(event, "LAST-MODIFIED:"), stamp);
+        assert!(["00", "06", "12", "18"].contains(&&stamp[9..11]) && stamp[11..13] == *"00", "{stamp} tells too much");
+        (uid, (start, stamp, told(event, "SEQUENCE:").parse().unwrap()))
+    })
+    .collect()
+}
+
+#[actix_web::test]
+async fn fault_a_calendar_app_keeps_the_old_time_of_what_moved() {
+    let Clinic { app, therapist, ann, .. } = treated().await;
+    let start = app.now() + hours(24 * 5);
+    let infusion = plans_infusion(&therapist, &ann, start).await;
+    let path = address(&makes(&ann, &ticked(&EVERYTHING, true)).await);
+    let text = feed(&app, &path).await;
+    let uid = events(&text).into_iter().find(|(.., title)| title == "Appointment").unwrap().0;
+    let mut before = changes(&text);
+    // Time alone changes nothing of an event.
+    app.wait(hours(7));
+    let later = changes(&feed(&app, &path).await);
+    let same = before.iter().filter(|(uid, state)| later.get(*uid).is_none_or(|now| now == *state));
+    assert_eq!(same.count(), before.len(), "{before:?} {later:?}");
+    // Two moves within a minute, and one on the next day.
+    for (wait, later) in [(SignedDuration::ZERO, 2), (SignedDuration::from_secs(30), 3), (hours(24), 4)] {
+        app.wait(wait);
+        let at = ann.of_theirs(&format!("/infusions/{infusion}"));
+        let tag = therapist.get(&at).send().await.ok().etag();
+        let moved = json!({ "planned_start": (start + hours(later)).to_string() });
+        therapist.patch(&at, moved).if_match(&tag).send().await.ok();
+        let after = changes(&feed(&app, &path).await);
+        let ((was, old, few), (is, new, more)) = (&before[&uid], &after[&uid]);
+        assert!(was < is && old < new && few < more, "{:?} {:?}", before[&uid], after[&uid]);
+        before = after;
+    }
+    // Prompts move with their patient, who flies to New York.
+    ann.sets(json!({ "time_zone": "America/New_York" })).await.ok();
+    let (mut moved, after) = (0, changes(&feed(&app, &path).await));
+    for (uid, (is, new, more)) in &after {
+        let Some((was, old, few)) = before.get(uid) else { continue };
+        if was != is {
+            assert!(old < new && few < more, "{uid}: {old} {new} {few} {more}");
+            moved += 1;
+        }
+    }
+    assert!(moved > 1, "{before:?} {after:?}");
+}
+
 #[actix_web::test]
 async fn a_feed_of_a_full_plan_has_sixty_four_events() {
     let Clinic { app, therapist, ann, .. } = Clinic::open().await;
@@ -323,6 +377,25 @@ async fn a_calendar_app_that_has_the_feed_gets_nothing_and_the_patient_sees_when
     assert_ne!(seen().await, Value::Null);
     makes(&ann, &ticked(&[], true)).await;
     assert_eq!(seen().await, Value::Null);
+}
+
+#[actix_web::test]
+async fn a_calendar_app_may_add_parameters_and_send_what_is_no_tag() {
+    let Clinic { app, ann, .. } = treated().await;
+    let path = address(&makes(&ann, &ticked(&EVERYTHING, true)).await);
+    let first = app.get(&path).send().await.ok();
+    assert!(first.bytes.len() > 500);
+    for more in ["?nocache=1765432100", "?a&a=%ff&=", "?"] {
+        assert_eq!(app.get(&format!("{path}{more}")).send().await.ok().bytes, first.bytes, "{more}");
+    }
+    let long = "\"x\",".repeat(99);
+    for odd in ["unquoted", "\"open", "W/", "*, x", &long] {
+        let whole = app.get(&path).header("if-none-match", odd).send().await.ok();
+        assert_eq!((&whole.bytes, whole.etag()), (&first.bytes, first.etag()), "{odd}");
+    }
+    let known = app.get(&format!("{path}?nocache=7")).header("if-none-match", first.etag()).send().await.expect(304);
+    assert_eq!(known.bytes, b"");
+    app.get("/v1/calendar/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ics?nocache=7").send().await.not_found();
 }
 
 /// `python3 -m venv target/calendar-python && target/calendar-python/bin/pip install icalendar` makes one that can.

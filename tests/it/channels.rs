@@ -8,7 +8,7 @@ mod fcm;
 mod keys;
 mod outbound;
 mod python;
-mod service;
+pub mod service;
 mod smtp;
 mod web_push;
 mod webhook;

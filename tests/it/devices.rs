@@ -104,6 +104,41 @@ async fn on_a_phone_that_two_people_share_the_address_belongs_to_who_named_it_la
 }
 
 #[actix_web::test]
+async fn an_address_in_another_spelling_is_the_same_address() {
+    let Clinic { app, ann, therapist, .. } = Clinic::open().await;
+    let ben = app.patient(&therapist, "Ben Roth").await;
+    let web = |endpoint: &str| {
+        json!({ "platform": "web", "push": { "channel": "web_push", "address": endpoint,
+            "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "auth": "BTBZMqHH6r4Tts7J_aSIgg" } })
+    };
+    let apns = |token: &str| json!({ "platform": "ios", "push": { "channel": "apns", "address": token } });
+    let mail = |address: &str| json!({ "platform": "email", "push": { "channel": "email", "address": address } });
+    let (small, large) = ("0a".repeat(32), "0A".repeat(32));
+    for (person, first, second, same) in [
+        (&ben, web("https://push.example/abc"), web("HTTPS://Push.EXAMPLE:443/x/../abc#of-the-app"), true),
+        (&ben, web("https://push.example/def"), web("https://push.example/DEF"), false),
+        (&ben, apns(&small), apns(&large), true),
+        (&ann, mail("ann@exämple.org"), mail(" ann@XN--EXMPLE-CUA.org. "), true),
+        (&ann, mail("sara@example.org"), mail("Sara@example.org"), false),
+        // A mailbox is one among a patient's own devices alone.
+        (&ben, mail("bo@example.org"), mail("bo@EXAMPLE.org"), false),
+    ] {
+        let (one, other) = (new_id(&app), new_id(&app));
+        ann.put(&path(&ann, &one), first).send().await.created();
+        person.put(&path(person, &other), second.clone()).send().await.created();
+        let reached = ann.get(&path(&ann, &one)).send().await.ok().body["reachable"].clone();
+        assert_eq!(reached, json!(!same), "{second}");
+        assert_eq!(person.get(&path(person, &other)).send().await.ok().body["reachable"], true, "{second}");
+    }
+    // The app writes the same address otherwise after an update: its device has not changed.
+    let id = new_id(&app);
+    let made = ann.put(&path(&ann, &id), mail("lee@exämple.org")).send().await.created();
+    let same = ann.put(&path(&ann, &id), mail("lee@EXÄMPLE.org.")).send().await.ok();
+    assert_eq!(same.body, made.body);
+}
+
+#[actix_web::test]
 async fn what_is_wrong_with_a_device_is_named_all_at_once() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     let id = new_id(&app);

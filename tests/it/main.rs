@@ -117,3 +117,4 @@ mod tokens;
 mod unchecked;
 mod unreadable;
 mod unseen;
+mod worker_kills;

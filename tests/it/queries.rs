@@ -36,6 +36,9 @@ fn faults(answer: &Answer) -> Vec<(String, String)> {
     errors.map(|fault| (text(fault, "name"), text(fault, "detail"))).collect()
 }
 
+/// What programs read that are not written for this interface: calendar apps add parameters of their own.
+const IGNORED: [&str; 1] = ["get_calendar_feed"];
+
 fn changes(operation: &Operation) -> bool {
     operation.method != Method::GET && operation.id != "search_entries" && !operation.public
 }
@@ -58,6 +61,11 @@ async fn an_unknown_query_parameter_is_refused_by_every_operation_and_changes_no
         let before = if changes(&operation) { Some(world.state_around(&ask.path).await) } else { None };
         let refused = asking(&ask, "x-unknown=1").send(&world.app).await;
         asked += 1;
+        if IGNORED.contains(&id) {
+            let plain = ask.send(&world.app).await.ok();
+            assert_eq!((refused.status.as_u16(), refused.bytes), (200, plain.bytes), "{id}");
+            continue;
+        }
         if refused.status != 422 || refused.body["code"] != "invalid" {
             wrong.push(format!("{id}: {} {}", refused.status, refused.body));
             continue;

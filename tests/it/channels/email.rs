@@ -274,3 +274,23 @@ async fn a_mailbox_registers_gets_what_is_due_and_is_retired_when_it_is_gone() {
     assert_eq!(server.taken().len(), 2);
     assert_eq!(here.sent(), []);
 }
+
+#[actix_web::test]
+async fn fault_one_mailbox_in_several_spellings_gets_as_many_emails() {
+    let server = MailServer::start(Tls::Never).await;
+    let channel = EmailChannel::new(settings(&server, EmailTls::Off), Clock::System).unwrap();
+    let app =
+        TestApp::start_with_channels(Channels::new([Arc::new(channel) as Arc<dyn afterglow::channels::Channel>])).await;
+    let ada = app.admin().await;
+    let tess = app.staff(&ada, "Tess Moreau", &["care"]).await;
+    let ann = app.patient(&tess, "Ann Walker").await;
+    for address in ["Ann@exämple.org", "Ann@EXÄMPLE.ORG", " Ann@xn--exmple-cua.org", "Ann@exa\u{308}mple.org."] {
+        let mailbox = json!({ "platform": "email", "push": { "channel": "email", "address": address } });
+        ann.put(&ann.my(&format!("/devices/{}", new_id(&app))), mailbox).send().await.created();
+    }
+    plant(&app, ann.patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await;
+    app.wait(minutes(2));
+    work(&app, &MemoryChannel::default()).await;
+    let taken: Vec<_> = server.taken().into_iter().map(|one| one.to).collect();
+    assert_eq!(taken, ["RCPT TO:<Ann@xn--exmple-cua.org>"]);
+}

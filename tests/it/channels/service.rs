@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -19,6 +20,8 @@ use tokio::net::TcpListener;
 pub enum Reply {
     /// It answers.
     Answer(u16, Vec<(String, String)>, String),
+    /// It answers with this status after a time.
+    Late(Duration, u16),
     /// It never answers.
     Never,
     /// It closes the connection.
@@ -165,6 +168,10 @@ async fn answer(
                 response = response.header(name, value);
             }
             Ok(response.body(Full::new(Bytes::from(body)).boxed()).unwrap())
+        }
+        Reply::Late(time, status) => {
+            tokio::time::sleep(time).await;
+            Ok(Response::builder().status(status).body(Full::new(Bytes::new()).boxed()).unwrap())
         }
         Reply::Never => std::future::pending().await,
         Reply::Break => Err(std::io::Error::other("as told")),
