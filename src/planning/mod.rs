@@ -22,6 +22,7 @@ pub mod protocols;
 pub mod reasons;
 #[cfg(test)]
 mod tests;
+pub mod translations;
 mod validate;
 pub mod window;
 
@@ -38,3 +39,4 @@ pub use plan::{
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};
 pub use protocols::Protocols;
+pub use translations::{RuleTexts, RuleWords};

@@ -4,6 +4,11 @@ use std::collections::HashSet;
 
 use super::placeholders::{Piece, Quote, pieces, quotes};
 use super::protocol::{Anchor, Effort, Prerequisite, PromptKind, Protocol, Rule};
+use super::translations::RuleTexts;
+use crate::kernel::locale::{language, primary};
+
+/// The most characters of a text.
+const MOST: usize = 240;
 
 impl Protocol {
     /// Returns its faults in words; empty when it can be used.
@@ -21,7 +26,7 @@ impl Protocol {
             fault((1..=5).contains(&rule.priority), key, "the priority is between 1 and 5");
             fault(rule.optional == (rule.priority == 5), key, "priority 5 is what is optional");
             fault(rule.push != rule.optional, key, "what is optional is not pushed, all else is");
-            fault(rule.texts().all(|text| text.chars().count() <= 240), key, "the text has at most 240 characters");
+            fault(rule.texts().all(fits), key, "the text has at most 240 characters");
             fault(rule.texts().all(|text| !text.is_empty()), key, "the text is empty");
             fault(rule.minutes > 0, key, "it takes time");
             let effortful =
@@ -58,7 +63,7 @@ impl Protocol {
             fault(placeholders_known(rule), key, "a placeholder is unknown");
             let quoting = rule.texts().any(|text| quotes(text).next().is_some());
             fault(quoting != rule.plain.is_empty(), key, "a text that quotes goes with one that does not");
-            fault(rule.plain.chars().count() <= 240, key, "the text has at most 240 characters");
+            fault(fits(&rule.plain), key, "the text has at most 240 characters");
             fault(quotes(&rule.plain).next().is_none(), key, "the text without a quote quotes");
             let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
             fault(rule.gives.iter().all(|what| answers.contains(what)), key, "no answer gives that");
@@ -68,6 +73,7 @@ impl Protocol {
                 "measures keep a distance",
             );
         }
+        self.check_translations(&mut fault);
         let carry =
             self.carry_over.is_none_or(|carry| (2..=5).contains(&carry.priority) && carry.expires_within_hours > 0);
         fault(carry, "carry_over", "what is carried over expires in some hours and is not the most important");
@@ -111,6 +117,59 @@ impl Protocol {
             _ => {}
         }
     }
+}
+
+impl Protocol {
+    /// Checks that every translation is whole.
+    fn check_translations(&self, fault: &mut impl FnMut(bool, &str, &str)) {
+        for (name, rules) in &self.translations {
+            let is_primary = language(name).is_ok_and(|tag| tag == *name && primary(name) == name);
+            fault(is_primary, name, "a translation has the name of a language, such as de");
+            fault(primary(&self.locale) != name, name, "the texts are in this language already");
+            for key in rules.keys().filter(|key| self.rule(key).is_none()) {
+                fault(false, &format!("{name}/{key}"), "it translates a rule that does not exist");
+            }
+            for rule in &self.rules {
+                let at = format!("{name}/{}", rule.key);
+                match rules.get(&rule.key) {
+                    Some(texts) => check_texts(rule, texts, |right, what| fault(right, &at, what)),
+                    None => fault(false, &at, "it is not translated"),
+                }
+            }
+        }
+    }
+}
+
+/// Checks the translated texts of a rule.
+fn check_texts(rule: &Rule, texts: &RuleTexts, mut fault: impl FnMut(bool, &str)) {
+    fault(texts.wordings.len() == rule.wordings.len(), "it has as many wordings as the rule");
+    let said = texts.plain.is_empty() == rule.plain.is_empty() && texts.because.is_empty() == rule.because.is_empty();
+    fault(said, "`plain` and `because` are there where the rule has them");
+    let all = || std::iter::once(&texts.text).chain(&texts.wordings);
+    fault(all().all(|text| !text.trim().is_empty()), "the text is empty");
+    let fitting = all().chain([&texts.plain, &texts.because]).all(|text| fits(text));
+    fault(fitting, "the text has at most 240 characters");
+    let own = rule.texts().chain([rule.plain.as_str(), rule.because.as_str()]);
+    let mut pairs = own.zip(all().chain([&texts.plain, &texts.because]));
+    let same = pairs.all(|(own, text)| placeholders(own) == placeholders(text));
+    fault(same || texts.wordings.len() != rule.wordings.len(), "each text has the placeholders of the rule's");
+}
+
+/// Lists the placeholders of a text in a fixed order; a brace without another stands for itself.
+fn placeholders(text: &str) -> Vec<Piece<'_>> {
+    let mut found: Vec<_> = pieces(text)
+        .filter(|piece| match piece {
+            Piece::Text(text) => text.contains(['{', '}']),
+            _ => true,
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether a text is short enough.
+fn fits(text: &str) -> bool {
+    text.chars().count() <= MOST
 }
 
 /// Whether each placeholder is one that is filled in, and each exercise that is named one that the rule offers.
