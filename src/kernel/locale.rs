@@ -36,9 +36,54 @@ pub fn country(code: &str) -> Result<String, &'static str> {
     if private && code != "XK" { Err("must name a country, such as DE") } else { Ok(code) }
 }
 
+/// Returns the primary language of a tag of BCP 47 in its canonical spelling: `de` for `de-AT`.
+pub fn primary(tag: &str) -> &str {
+    tag.split('-').next().unwrap_or(tag)
+}
+
+/// A language in which the program itself has words for patients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextLanguage {
+    /// English, also for who reads none of the others.
+    English,
+    /// German.
+    German,
+    /// Spanish.
+    Spanish,
+}
+
+impl TextLanguage {
+    /// Every language.
+    pub const ALL: [Self; 3] = [Self::English, Self::German, Self::Spanish];
+
+    /// Returns the one for somebody who reads the language of this tag of BCP 47.
+    pub fn of(tag: &str) -> Self {
+        match primary(tag) {
+            "de" => Self::German,
+            "es" => Self::Spanish,
+            _ => Self::English,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_in_the_language_of_the_tag_or_in_english() {
+        for (tag, language) in [
+            ("de", TextLanguage::German),
+            ("de-AT", TextLanguage::German),
+            ("es-419", TextLanguage::Spanish),
+            ("en-GB", TextLanguage::English),
+            ("den", TextLanguage::English),
+            ("tlh", TextLanguage::English),
+            ("", TextLanguage::English),
+        ] {
+            assert_eq!(TextLanguage::of(tag), language, "{tag}");
+        }
+    }
 
     #[test]
     fn a_language_is_known_in_its_usual_spellings() {

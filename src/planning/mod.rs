@@ -24,6 +24,7 @@ pub mod protocols;
 pub mod reasons;
 #[cfg(test)]
 mod tests;
+pub mod translations;
 mod validate;
 pub mod window;
 
@@ -40,3 +41,4 @@ pub use plan::{
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, ProtocolContent, Rule};
 pub use protocols::{ClinicChoice, ProtocolLibrary, Protocols, PublishedVersion};
+pub use translations::{RuleTexts, RuleWords, Translation};

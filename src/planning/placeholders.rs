@@ -31,7 +31,7 @@ impl Quote {
 }
 
 /// A piece of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Piece<'t> {
     /// Words that stand as they are.
     Text(&'t str),

@@ -4,7 +4,7 @@
 //! beside this file and holds every rule of the clinical brief, also those that the server cannot serve yet
 //! ([`Rule::needs`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -15,7 +15,9 @@ use super::calendar::DayPart;
 use super::caps::{Caps, CarryOver, Compact, Reminders};
 use super::dials::{Dials, HeavyDials};
 use super::overrides::{Override, RuleChange};
+use super::translations::{self, RuleWords, Translation};
 use super::window::{Phase, WindowParams};
+use crate::kernel::locale::primary;
 
 /// The kind of task of a prompt. The order is that in which places under a cap are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -356,6 +358,9 @@ pub struct Protocol {
     pub window: WindowParams,
     /// The rules.
     pub rules: Vec<Rule>,
+    /// The texts of the rules in other languages, by primary language.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub translations: BTreeMap<String, Translation>,
 }
 
 /// The content of a protocol that a clinic writes: its rules and limits. The window is the program's, because the phase of
@@ -376,6 +381,8 @@ pub struct ProtocolContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carry_over: Option<CarryOver>,
     pub rules: Vec<Rule>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub translations: BTreeMap<String, Translation>,
 }
 
 impl ProtocolContent {
@@ -393,6 +400,7 @@ impl ProtocolContent {
             series,
             carry_over,
             rules,
+            translations,
         } = self;
         let status = "published_by_a_clinic".to_owned();
         Protocol {
@@ -411,13 +419,16 @@ impl ProtocolContent {
             carry_over,
             window: WindowParams::shipped().clone(),
             rules,
+            translations,
         }
     }
 }
 
 static DEFAULT: LazyLock<Protocol> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "embedded at build time; a test parses it")]
-    serde_json::from_str(include_str!("protocol.json")).expect("the embedded protocol is well-formed")
+    let protocol: Protocol =
+        serde_json::from_str(include_str!("protocol.json")).expect("the embedded protocol is well-formed");
+    Protocol { translations: translations::shipped(), ..protocol }
 });
 
 impl Protocol {
@@ -428,7 +439,7 @@ impl Protocol {
 
     /// Returns its content, as a clinic writes one.
     pub fn content(&self) -> ProtocolContent {
-        let Self { title, locale, windows, caps, series, rules, .. } = self.clone();
+        let Self { title, locale, windows, caps, series, rules, translations, .. } = self.clone();
         let Self { horizon_days, jitter_minutes, spacing_minutes, reminders, carry_over, .. } = *self;
         ProtocolContent {
             title,
@@ -442,6 +453,7 @@ impl Protocol {
             series,
             carry_over,
             rules,
+            translations,
         }
     }
 
@@ -461,7 +473,8 @@ impl Protocol {
     /// it is not asked.
     #[must_use]
     pub fn with(&self, overrides: &[Override]) -> Self {
-        let mut edited = self.clone();
+        // What a therapist words is there in their words only.
+        let mut edited = Self { translations: BTreeMap::new(), ..self.clone() };
         for Override { rule_key, change } in overrides {
             if let RuleChange::Added(added) = change {
                 edited.rules.push(added.rule(rule_key));
@@ -489,6 +502,27 @@ impl Protocol {
         let heavy = |other: &&Rule| other.in_place_of_effort.is_some_and(|heavy| heavy.are_met(dials, now));
         let served = |other: &Rule| other.needs.iter().copied().all(Capability::is_served);
         self.rules.iter().filter(|_| rule.effort == Effort::Effortful).find(|other| served(other) && heavy(other))
+    }
+
+    /// Returns the language in which somebody who reads the language of this tag of BCP 47 gets the texts: a translation
+    /// of the protocol, or its own language.
+    pub fn language_for(&self, reader: &str) -> &str {
+        self.translations.get_key_value(primary(reader)).map_or(self.locale.as_str(), |(language, _)| language.as_str())
+    }
+
+    /// Returns the texts of `rule` in the language for `reader`. One that a therapist has worded has no others.
+    pub fn words<'p>(&'p self, rule: &'p Rule, reader: &str) -> RuleWords<'p> {
+        let translation =
+            self.translations.get_key_value(primary(reader)).filter(|_| self.rule(&rule.key) == Some(rule));
+        let texts = translation.and_then(|(language, rules)| Some((language, rules.get(&rule.key)?)));
+        let own = || RuleWords {
+            language: &self.locale,
+            text: &rule.text,
+            wordings: &rule.wordings,
+            plain: &rule.plain,
+            because: &rule.because,
+        };
+        texts.map_or_else(own, |(language, texts)| RuleWords::translated(language, texts))
     }
 
     /// Finds the rule with this key.

@@ -1,9 +1,30 @@
-//! The reasons of a plan, in words for people.
+//! The reasons of a plan, in words for people. Staff read them in English; the other languages speak to the patient.
+
+mod german;
+mod spanish;
 
 use super::plan::{DropReason, Why};
+use crate::kernel::locale::TextLanguage;
 
-/// Words for the reason of a prompt's time.
-pub fn why_in_words(why: Why) -> &'static str {
+/// Returns words for the reason of a prompt's time.
+pub fn why_in_words(why: Why, language: TextLanguage) -> &'static str {
+    match language {
+        TextLanguage::English => why_in_english(why),
+        TextLanguage::German => german::why_in_words(why),
+        TextLanguage::Spanish => spanish::why_in_words(why),
+    }
+}
+
+/// Returns words for the reason why a prompt is not planned.
+pub fn dropped_in_words(reason: DropReason, language: TextLanguage) -> &'static str {
+    match language {
+        TextLanguage::English => dropped_in_english(reason),
+        TextLanguage::German => german::dropped_in_words(reason),
+        TextLanguage::Spanish => spanish::dropped_in_words(reason),
+    }
+}
+
+fn why_in_english(why: Why) -> &'static str {
     match why {
         Why::Window => "at the start of its part of the day, a few minutes to and fro",
         Why::LaterWindow => "its first part of the day was taken",
@@ -23,8 +44,7 @@ pub fn why_in_words(why: Why) -> &'static str {
     }
 }
 
-/// Words for the reason why a prompt is not planned.
-pub fn dropped_in_words(reason: DropReason) -> &'static str {
+fn dropped_in_english(reason: DropReason) -> &'static str {
     match reason {
         DropReason::Capability => "this server cannot do what it needs yet",
         DropReason::LeftOut => "a therapist has left it out for this patient",
@@ -70,6 +90,16 @@ mod tests {
 
     fn names<T: Serialize>(all: &[T]) -> Vec<String> {
         all.iter().map(|one| serde_json::to_value(one).unwrap().as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_language_says_each_reason_in_its_own_words() {
+        let whys = Why::ALL.map(|why| TextLanguage::ALL.map(|language| why_in_words(why, language)));
+        let drops = DropReason::ALL.map(|reason| TextLanguage::ALL.map(|language| dropped_in_words(reason, language)));
+        for [english, german, spanish] in whys.into_iter().chain(drops) {
+            assert!(english != german && english != spanish && german != spanish, "{english}, {german}, {spanish}");
+            assert!([english, german, spanish].iter().all(|words| (8..=160).contains(&words.chars().count())));
+        }
     }
 
     #[test]

@@ -4,8 +4,12 @@ use std::collections::HashSet;
 
 use super::placeholders::{Piece, Quote, pieces, quotes};
 use super::protocol::{Anchor, Effort, Expiry, Prerequisite, PromptKind, Protocol, Rule};
+use super::translations::RuleTexts;
+use crate::kernel::locale::{language, primary};
 use crate::kernel::{Error, FieldError};
 
+/// The most characters of a text.
+const MOST: usize = 240;
 /// The most rules of a protocol.
 const MOST_RULES: usize = 200;
 /// The longest time in days by which anything in a rule may be away from what it hangs on.
@@ -58,6 +62,7 @@ impl Protocol {
             fault(replaced, "/stands_for", "it stands for a rule that does not exist");
         }
         self.check_limits(&mut faults);
+        self.check_translations(&mut faults);
         for (n, compact) in self.series.iter().enumerate() {
             for key in compact.days.iter().chain(&compact.one_of).chain(&compact.preparation) {
                 let pointer = format!("/series/{n}");
@@ -108,6 +113,28 @@ impl Protocol {
         }
     }
 
+    /// Checks that every translation is whole.
+    fn check_translations(&self, faults: &mut Faults) {
+        let mut fault = |right: bool, of: &str, what: &str| {
+            faults.check(right, of, format!("/translations/{of}"), what);
+        };
+        for (name, rules) in &self.translations {
+            let is_primary = language(name).is_ok_and(|tag| tag == *name && primary(name) == name);
+            fault(is_primary, name, "a translation has the name of a language, such as de");
+            fault(primary(&self.locale) != name, name, "the texts are in this language already");
+            for key in rules.keys().filter(|key| self.rule(key).is_none()) {
+                fault(false, &format!("{name}/{key}"), "it translates a rule that does not exist");
+            }
+            for rule in &self.rules {
+                let at = format!("{name}/{}", rule.key);
+                match rules.get(&rule.key) {
+                    Some(texts) => check_texts(rule, texts, |right, what| fault(right, &at, what)),
+                    None => fault(false, &at, "it is not translated"),
+                }
+            }
+        }
+    }
+
     /// Checks what follows from the patient's silence.
     fn check_silence(&self, rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
         let lasting = rule.stops_after.is_none_or(|lapsed| lapsed > 0 && rule.recurs());
@@ -138,10 +165,10 @@ fn check_rule(rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
     fault((1..=5).contains(&rule.priority), "/priority", "the priority is between 1 and 5");
     fault(rule.optional == (rule.priority == 5), "/optional", "priority 5 is what is optional");
     fault(rule.push != rule.optional, "/push", "what is optional is not pushed, all else is");
-    fault(rule.texts().all(|text| text.chars().count() <= 240), "/text", "the text has at most 240 characters");
+    fault(rule.texts().all(fits), "/text", "the text has at most 240 characters");
     fault(rule.texts().all(|text| !text.is_empty()), "/text", "the text is empty");
     fault(rule.wordings.len() <= 10, "/wordings", "there are at most 10 more wordings");
-    fault(rule.because.chars().count() <= 240, "/because", "the reason has at most 240 characters");
+    fault(fits(&rule.because), "/because", "the reason has at most 240 characters");
     fault((1..=240).contains(&rule.minutes), "/minutes", "it takes time");
     fault(is_near(rule), "/anchor", "its times lie within 120 days");
     let effortful = rule.kind == PromptKind::Exercise || (rule.kind == PromptKind::Reflection && rule.minutes > 5);
@@ -173,7 +200,7 @@ fn check_rule(rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
     fault(placeholders_known(rule), "/text", "a placeholder is unknown");
     let quoting = rule.texts().any(|text| quotes(text).next().is_some());
     fault(quoting != rule.plain.is_empty(), "/plain", "a text that quotes goes with one that does not");
-    fault(rule.plain.chars().count() <= 240, "/plain", "the text has at most 240 characters");
+    fault(fits(&rule.plain), "/plain", "the text has at most 240 characters");
     fault(quotes(&rule.plain).next().is_none(), "/plain", "the text without a quote quotes");
     let answers = [Prerequisite::IfThenResponse, Prerequisite::Takeaway];
     fault(rule.gives.iter().all(|what| answers.contains(what)), "/gives", "no answer gives that");
@@ -203,6 +230,38 @@ fn is_near(rule: &Rule) -> bool {
     };
     let days = [rule.min_days_since_last, rule.min_days_apart, rule.unless_answered_since.map(i64::from)];
     anchor && expires && days.into_iter().flatten().all(near)
+}
+
+/// Checks the translated texts of a rule.
+fn check_texts(rule: &Rule, texts: &RuleTexts, mut fault: impl FnMut(bool, &str)) {
+    fault(texts.wordings.len() == rule.wordings.len(), "it has as many wordings as the rule");
+    let said = texts.plain.is_empty() == rule.plain.is_empty() && texts.because.is_empty() == rule.because.is_empty();
+    fault(said, "`plain` and `because` are there where the rule has them");
+    let all = || std::iter::once(&texts.text).chain(&texts.wordings);
+    fault(all().all(|text| !text.trim().is_empty()), "the text is empty");
+    let fitting = all().chain([&texts.plain, &texts.because]).all(|text| fits(text));
+    fault(fitting, "the text has at most 240 characters");
+    let own = rule.texts().chain([rule.plain.as_str(), rule.because.as_str()]);
+    let mut pairs = own.zip(all().chain([&texts.plain, &texts.because]));
+    let same = pairs.all(|(own, text)| placeholders(own) == placeholders(text));
+    fault(same || texts.wordings.len() != rule.wordings.len(), "each text has the placeholders of the rule's");
+}
+
+/// Lists the placeholders of a text in a fixed order; a brace without another stands for itself.
+fn placeholders(text: &str) -> Vec<Piece<'_>> {
+    let mut found: Vec<_> = pieces(text)
+        .filter(|piece| match piece {
+            Piece::Text(text) => text.contains(['{', '}']),
+            _ => true,
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether a text is short enough.
+fn fits(text: &str) -> bool {
+    text.chars().count() <= MOST
 }
 
 /// Whether each placeholder is one that is filled in, and each exercise that is named one that the rule offers.

@@ -15,8 +15,8 @@ use crate::planning::{DropReason, Dropped, Planned, Protocols, Quote, plan, quot
 use crate::prompts::model::StoredPrompt;
 use crate::settings::{find_cautions, settings_or_default};
 
-/// Reads the values of the placeholders in the texts of `list`. The patient's words are opened only if a text quotes
-/// them, and the zone if a prompt was put off.
+/// Reads the values of the placeholders in the texts of `list`, and the language of the patient. Their words are opened
+/// only if a text quotes them. A translation quotes what the rule quotes.
 ///
 /// # Errors
 ///
@@ -28,7 +28,8 @@ pub fn placeholder_values<'p, A>(
     list: impl IntoIterator<Item = &'p StoredPrompt>,
 ) -> Result<PlaceholderValues> {
     let (mut wanted, mut put_off) = (BTreeSet::new(), false);
-    let (locale, mut returned) = (&protocols.current().locale, BTreeMap::new());
+    let settings = settings_or_default(tx, access)?;
+    let (locale, mut returned) = (settings.locale.as_str(), BTreeMap::new());
     for prompt in list {
         let planned = &prompt.doc.planned;
         if let Some(response) = planned.returns {
@@ -48,8 +49,9 @@ pub fn placeholder_values<'p, A>(
         found.extend(words.map(|words| (quote, words)));
     }
     let flags = find_cautions(tx, access)?;
-    let zone = if put_off { Some(settings_or_default(tx, access)?.zone_at(access.now())) } else { None };
-    Ok(PlaceholderValues { quotes: found, returned, withheld: withheld(tx, access, &flags)?, zone })
+    let zone = put_off.then(|| settings.zone_at(access.now()));
+    let withheld = withheld(tx, access, &flags)?;
+    Ok(PlaceholderValues { quotes: found, returned, withheld, zone, language: settings.locale })
 }
 
 /// Plans for the infusions as if the patient had never written, answered, paused or moved. Others may see only this

@@ -240,6 +240,7 @@ mod tests {
             push: true,
             hangs_on: None,
             why: Why::Window,
+            own: None,
         };
         let (id, doc) = (planned.id, PromptDoc { planned, history: Vec::new(), answer_id: None, answered_at: None });
         let fired_at = Some(due_at);

@@ -28,16 +28,16 @@ pub(super) fn withheld<A>(
     Ok(catalogue::newest().filter(is_withheld).map(|exercise| exercise.key.clone()).collect())
 }
 
-/// Finds the title of an exercise, in the language of the protocol. An exercise that the library no longer has gets its
-/// key in plain words.
-pub(super) fn title(key: &str) -> String {
-    let found = catalogue::find(key, None).map(|exercise| Words::of(exercise, "en").title().to_owned());
+/// Finds the title of an exercise in `language`, as far as it is translated. An exercise that the library no longer has
+/// gets its key in plain words.
+pub(super) fn title(key: &str, language: &str) -> String {
+    let found = catalogue::find(key, None).map(|exercise| Words::of(exercise, language).title().to_owned());
     found.unwrap_or_else(|| key.replace('-', " "))
 }
 
 /// Writes one line about an exercise for somebody who chooses: its title, its minutes, what it is for.
-pub(super) fn choice(key: &str) -> String {
-    let Some(exercise) = catalogue::find(key, None) else { return title(key) };
-    let words = Words::of(exercise, "en");
+pub(super) fn choice(key: &str, language: &str) -> String {
+    let Some(exercise) = catalogue::find(key, None) else { return title(key, language) };
+    let words = Words::of(exercise, language);
     format!("{}, {} min: {}", words.title(), exercise.minutes, words.find("purpose").unwrap_or_default())
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::library::{choice, title};
 use crate::kernel::id::Response;
+use crate::kernel::locale::TextLanguage;
 use crate::kernel::{Id, Zone};
-use crate::planning::{Piece, Planned, Quote, Rule, pieces};
+use crate::planning::{Piece, Planned, Protocol, Quote, Rule, pieces};
 
 /// The values of the placeholders in prompts, for their owner. They are opened when a prompt is read, and stored
 /// nowhere.
@@ -20,49 +21,59 @@ pub struct PlaceholderValues {
     pub withheld: BTreeSet<String>,
     /// The zone where the patient lives now, if a prompt was put off.
     pub zone: Option<Zone>,
+    /// The patient's language, as a BCP 47 tag.
+    pub language: String,
 }
 
-/// Writes the text of a prompt for its owner, in the wording it was planned with, or in its plain wording when there is
-/// nothing of what that quotes. A prompt that offers several exercises has a line for each that is not withheld.
-pub fn text(rule: &Rule, planned: &Planned, values: &PlaceholderValues) -> String {
+/// Writes the text of a prompt for its owner in their language, in the wording it was planned with, or in its plain
+/// wording when there is nothing of what that quotes. A prompt that offers several exercises has a line for each that is
+/// not withheld. `rule` is the one of `protocol` that made the prompt.
+pub fn text(protocol: &Protocol, rule: &Rule, planned: &Planned, values: &PlaceholderValues) -> String {
+    let words = protocol.words(rule, &values.language);
     let returned = planned.returns.and_then(|response| values.returned.get(&response)).map(String::as_str);
-    let quoting = render(rule.text_of(planned.wording), values, returned);
-    let mut text = quoting.or_else(|| render(&rule.plain, values, None)).unwrap_or_default();
-    for (_, line) in choices(rule).filter(|(key, _)| !values.withheld.contains(*key)) {
+    let quoting = render((words.text_of(planned.wording), words.language), values, returned);
+    let mut text = quoting.or_else(|| render((words.plain, words.language), values, None)).unwrap_or_default();
+    for (_, line) in choices(rule, words.language).filter(|(key, _)| !values.withheld.contains(*key)) {
         text.push('\n');
         text.push_str(&line);
     }
     text
 }
 
-/// Lists the exercises that a rule lets the patient choose from, each with its line of the text; none if it offers at
-/// most one.
-pub fn choices(rule: &Rule) -> impl Iterator<Item = (&str, String)> {
+/// Returns why a prompt of `rule` is asked, for its owner in their language; `None` if the protocol does not say it.
+pub fn because(protocol: &Protocol, rule: &Rule, values: &PlaceholderValues) -> Option<String> {
+    Some(protocol.words(rule, &values.language).because.to_owned()).filter(|because| !because.is_empty())
+}
+
+/// Lists the exercises that a rule lets the patient choose from, each with its line of the text in `language`; none if
+/// it offers at most one.
+pub fn choices<'r>(rule: &'r Rule, language: &str) -> impl Iterator<Item = (&'r str, String)> {
     let list = if rule.exercises.len() > 1 { rule.exercises.as_slice() } else { &[] };
-    list.iter().map(|key| (key.as_str(), format!("– {}", choice(key))))
+    list.iter().map(move |key| (key.as_str(), format!("– {}", choice(key, language))))
 }
 
-/// Fills the placeholders whose values are the same for every patient. Those that quote the patient stay.
-pub fn template(text: &str) -> String {
-    fill(text, |quote| Some(format!("{{{}}}", quote.name()).into())).unwrap_or_default()
+/// Fills the placeholders of a text in `language` whose values are the same for every patient. Those that quote the
+/// patient stay.
+pub fn template(text: &str, language: &str) -> String {
+    fill((text, language), |quote| Some(format!("{{{}}}", quote.name()).into())).unwrap_or_default()
 }
 
-fn render(text: &str, values: &PlaceholderValues, returned: Option<&str>) -> Option<String> {
+fn render(text: (&str, &str), values: &PlaceholderValues, returned: Option<&str>) -> Option<String> {
     fill(text, |quote| match quote {
         Quote::Returned => returned.map(Cow::Borrowed),
         quote => values.quotes.get(quote).map(|words| words.as_str().into()),
     })
 }
 
-/// Fills the placeholders of a text; `None` when there is nothing of what it quotes. Braces in a quote are the
-/// patient's own and stay.
-fn fill<'v>(text: &str, quoted: impl Fn(&Quote) -> Option<Cow<'v, str>>) -> Option<String> {
+/// Fills the placeholders of a text in a language; `None` when there is nothing of what it quotes. Braces in a quote are
+/// the patient's own and stay.
+fn fill<'v>((text, language): (&str, &str), quoted: impl Fn(&Quote) -> Option<Cow<'v, str>>) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     for piece in pieces(text) {
         match piece {
             Piece::Text(words) => out.push_str(words),
-            Piece::TherapistName => out.push_str("your therapist"),
-            Piece::Exercise(key) => out.push_str(&title(key)),
+            Piece::TherapistName => out.push_str(therapist(language)),
+            Piece::Exercise(key) => out.push_str(&title(key, language)),
             Piece::Quote(quote) => out.push_str(&quoted(&quote)?),
             Piece::Other(_) => out.push('…'),
         }
@@ -70,28 +81,41 @@ fn fill<'v>(text: &str, quoted: impl Fn(&Quote) -> Option<Cow<'v, str>>) -> Opti
     Some(out)
 }
 
+/// Returns a word for the therapist that stands for a person of any gender; in German it is the nominative, and the
+/// accusative.
+fn therapist(language: &str) -> &'static str {
+    match TextLanguage::of(language) {
+        TextLanguage::English => "your therapist",
+        TextLanguage::German => "deine therapeutische Begleitung",
+        TextLanguage::Spanish => "tu terapeuta",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planning::Protocol;
 
     #[test]
     fn no_placeholder_is_left_in_any_text() {
-        let nothing = PlaceholderValues::default();
-        for rule in &Protocol::default_v1().rules {
-            for text in rule.texts() {
-                let text = render(text, &nothing, None).unwrap_or_else(|| render(&rule.plain, &nothing, None).unwrap());
+        let (nothing, protocol) = (PlaceholderValues::default(), Protocol::default_v1());
+        for (rule, language) in protocol.rules.iter().flat_map(|rule| ["en", "de", "es"].map(|reader| (rule, reader))) {
+            let words = protocol.words(rule, language);
+            assert_eq!(words.language, language);
+            for text in words.texts() {
+                let plain = || render((words.plain, language), &nothing, None).unwrap();
+                let text = render((text, language), &nothing, None).unwrap_or_else(plain);
                 assert!(!text.is_empty() && !text.contains(['{', '}']), "{}: {text}", rule.key);
             }
         }
-        assert_eq!(render("a {ex:body-scan} b { c", &nothing, None).unwrap(), "a Slow tour of the body b { c");
+        let text = render(("a {ex:body-scan} b { c", "en"), &nothing, None).unwrap();
+        assert_eq!(text, "a Slow tour of the body b { c");
     }
 
     #[test]
     fn a_quote_is_the_patients_own_or_none() {
         let quotes = [(Quote::Takeaway, "{ex:slow} is allowed".to_owned())];
         let values = PlaceholderValues { quotes: quotes.into(), ..PlaceholderValues::default() };
-        assert_eq!(render("'{last_takeaway}'", &values, None).unwrap(), "'{ex:slow} is allowed'");
-        assert_eq!(render("'{answer:if-then-habit}'", &values, None), None);
+        assert_eq!(render(("'{last_takeaway}'", "en"), &values, None).unwrap(), "'{ex:slow} is allowed'");
+        assert_eq!(render(("'{answer:if-then-habit}'", "en"), &values, None), None);
     }
 }

@@ -19,13 +19,14 @@ use self::window::WindowWords;
 use crate::exercises::{ExerciseView, catalogue};
 use crate::kernel::Id;
 use crate::kernel::id::Clinic;
+use crate::kernel::locale::TextLanguage;
 use crate::planning::Protocols;
 
 /// The texts and rules with which an app shows prompts and exercises without a network.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AppBundle)]
 pub struct Bundle {
-    /// The language of the exercises, as far as they are translated.
+    /// The language of the texts, as far as they are translated.
     #[schema(example = "en")]
     pub locale: &'static str,
     /// Every version of every protocol, by key and version. A prompt names its own; if that is not here, the newest
@@ -55,16 +56,17 @@ pub struct Bundle {
 impl Bundle {
     /// Makes the bundle in `locale`, a language of the library, with the protocols of `clinics` beside the program's.
     pub fn new(protocols: &Protocols, clinics: &[Id<Clinic>], locale: &'static str) -> Self {
+        let language = TextLanguage::of(locale);
         Self {
             locale,
-            protocols: ProtocolTexts::all(protocols, clinics),
+            protocols: ProtocolTexts::all(protocols, clinics, locale),
             placeholders: PlaceholderView::all(protocols, clinics),
-            quotes: QuoteTemplate::all(&protocols.current().locale),
-            why: prompts::why_in_words(),
-            not_asked: prompts::not_asked_in_words(),
+            quotes: QuoteTemplate::all(locale),
+            why: prompts::why_in_words(language),
+            not_asked: prompts::not_asked_in_words(language),
             exercises: catalogue::every_version().iter().map(|one| ExerciseView::of(one, locale)).collect(),
             exercise_words: ExerciseWords::new(locale),
-            window: WindowWords::new(&protocols.current().window),
+            window: WindowWords::new(&protocols.current().window, locale),
             schemas: BTreeMap::from([("exercise", "/schemas/exercise.json")]),
         }
     }

@@ -3,13 +3,17 @@
 
 use serde_json::Value;
 
-/// Where patients are addressed from code; all of it in English.
-const WORD_FILES: &[&str] = &[
-    "src/planning/window/phase_texts.rs",
-    "src/planning/window/driving.rs",
-    "src/planning/reasons.rs",
-    "src/schedule/rendering.rs",
-    "src/delivery/model.rs",
+/// Where patients are addressed from code, and in which language.
+const WORD_FILES: &[(&str, &str)] = &[
+    ("src/planning/window/phase_texts.rs", "en"),
+    ("src/planning/window/driving.rs", "en"),
+    ("src/planning/window/german.rs", "de"),
+    ("src/planning/window/spanish.rs", "es"),
+    ("src/planning/reasons.rs", "en"),
+    ("src/planning/reasons/german.rs", "de"),
+    ("src/planning/reasons/spanish.rs", "es"),
+    ("src/schedule/rendering.rs", "en"),
+    ("src/delivery/model.rs", "en"),
 ];
 
 /// A language, what it would do, and what is never said: whole words, or beginnings where a star follows.
@@ -31,6 +35,16 @@ de presses: noch stunden, nur noch heute, verpass*, versäum*, jetzt oder nie, s
 de presses: countdown*, überfällig*
 de genders: therapeut, therapeuten, therapeutin, arzt, ärztin, freund, freunde, freundin, partner, partnerin, patient
 de genders: patienten, patientin, ehemann, ehefrau
+es claims: cura, curar*, curación*, sanar*, sanación*, garanti*, milagro*, óptim*, demostrado, plasticidad
+es claims: neuroplast*, reprogram*, recable*, daño cerebral, cambia tu cerebro, siempre funciona, funciona para todos
+es claims: te sentirás mejor, te prometemos, prometemos, dosis más alta, más dosis
+es presses: debes, debe, deberás, deberías, debería, tienes que, hay que, date prisa, apúrate, apresúrate
+es presses: última oportunidad, la ventana se cierra, antes de que se cierre, demasiado tarde, quedan horas, te quedan
+es presses: no te pierdas, te perdiste, no te olvides, fallaste, ahora o nunca, cuanto antes, lo antes posible, racha*
+es presses: cuenta atrás, cuenta regresiva, fecha límite, atrasad*
+es genders: él, ella, ellos, ellas, médico, médica, doctor, doctora, psicólogo, psicóloga, amigo, amiga, amigos, amigas
+es genders: novio, novia, esposo, esposa, marido, bienvenido, bienvenida, listo, preparado, preparada, cansado, cansada
+es genders: estás solo, estás sola, estás seguro, estás segura, estás tranquilo, estás tranquila
 ";
 
 /// Words that only begin like something that is never said.
@@ -46,6 +60,21 @@ fn json(file: &str) -> Value {
 
 fn protocol() -> Value {
     json("src/planning/protocol.json")
+}
+
+/// The language, the key and the texts of each translated rule of the protocol.
+fn translations() -> Vec<(&'static str, String, Vec<String>)> {
+    let mut found = Vec::new();
+    for language in ["de", "es"] {
+        let file = json(&format!("src/planning/texts/{language}.json"));
+        for (key, texts) in file.as_object().unwrap() {
+            let fields = texts.as_object().unwrap().values();
+            let words = fields.flat_map(|field| field.as_array().cloned().unwrap_or_else(|| vec![field.clone()]));
+            let words = words.map(|text| text.as_str().unwrap().to_owned()).collect();
+            found.push((language, key.clone(), words));
+        }
+    }
+    found
 }
 
 /// The key and the texts of each rule: every wording, and why it is asked.
@@ -93,13 +122,19 @@ fn texts() -> Vec<(String, String, String)> {
     for (key, text) in rules(&protocol).chain(more) {
         push(key, language, text);
     }
+    for (language, text) in protocol["window"]["disclaimers"].as_object().unwrap() {
+        push("disclaimer", language, text.as_str().unwrap());
+    }
+    for (language, key, texts) in translations() {
+        texts.iter().for_each(|text| push(&key, language, text));
+    }
     for (language, words) in locales() {
         for (key, texts) in parts(&words) {
             texts.iter().for_each(|text| push(key, &language, text));
         }
     }
-    for file in WORD_FILES {
-        literals(&read(file)).iter().for_each(|literal| push(file, "en", literal));
+    for (file, language) in WORD_FILES {
+        literals(&read(file)).iter().for_each(|literal| push(file, language, literal));
     }
     found
 }
@@ -224,6 +259,9 @@ fn a_prompt_has_240_characters_at_most() {
     for (key, text) in rules(&protocol()) {
         assert!(!too_long(text), "{key}: {text}");
     }
+    for (language, key, texts) in translations() {
+        assert!(texts.iter().all(|text| !too_long(text)), "{language} {key}: {texts:?}");
+    }
 }
 
 #[test]
@@ -246,7 +284,7 @@ fn what_may_be_drawn_may_be_told_in_words() {
             for step in exercise["steps"].as_array().unwrap().iter().filter(|step| step["type"] == "drawing") {
                 let Some(label) = words["exercises"][&key][step["id"].as_str().unwrap()].as_str() else { continue };
                 assert!(
-                    ["in words", "in worten"].iter().any(|offer| label.to_lowercase().contains(offer)),
+                    ["in words", "in worten", "con palabras"].iter().any(|offer| label.to_lowercase().contains(offer)),
                     "{language} {key}: {label}"
                 );
             }
@@ -263,12 +301,17 @@ fn every_check_catches_what_it_is_for_and_nothing_else() {
     for (language, bad, number) in [
         ("en", "You must hurry: only 20 hours left to rewire your brain, and she guarantees it.", 6),
         ("de", "Beeil dich, du musst heute üben, bevor es zu spät ist; deine Therapeutin garantiert es.", 5),
+        ("es", "Date prisa, tienes que practicar antes de que sea demasiado tarde; tu médica lo garantiza.", 5),
     ] {
         assert_eq!(faults(language, bad).len(), number, "{bad}: {:?}", faults(language, bad));
     }
     for (language, fine) in [
         ("en", "Your shoulders, your health, a curious look at what was left; the hours last. Here, there, this."),
         ("de", "Es kommt von her, du darfst; freundlich zu dir, eine Freundschaft, in der Therapie, heilig."),
+        (
+            "es",
+            "Con curiosidad, en un lugar seguro; una lista de palabras, un mundo de cosas. Tu terapeuta, la amistad.",
+        ),
     ] {
         assert_eq!(faults(language, fine), Vec::<String>::new());
     }
@@ -280,7 +323,15 @@ fn every_check_catches_what_it_is_for_and_nothing_else() {
 #[test]
 fn what_patients_read_is_found() {
     let texts = texts();
-    for known in ["A moment for you is ready", "You are just landing: take your time", "Please do not drive before"] {
+    for known in [
+        "A moment for you is ready",
+        "You are just landing: take your time",
+        "Please do not drive before",
+        "Bitte setz dich nicht vor",
+        "Por favor, no conduzcas antes",
+        "Die Phasen und die Kurve",
+        "No hace falta una historia",
+    ] {
         assert!(texts.iter().any(|(.., words)| words.starts_with(known)), "{known}");
     }
     assert!(texts.iter().filter(|(_, language, _)| language == "en").count() > 300);

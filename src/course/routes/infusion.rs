@@ -14,6 +14,7 @@ use crate::course::status::{CourseKind, InfusionStatus, Source};
 use crate::course::store::StoredDocument;
 use crate::http::{EntityTag, Patch, Patchable, read_document};
 use crate::kernel::id::Infusion;
+use crate::kernel::locale::TextLanguage;
 use crate::kernel::{Error, FieldError, Fields, Id, Result, Text, Zone, device_time};
 use crate::planning::window::{Route, WindowParams, driving};
 
@@ -44,7 +45,8 @@ pub struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
-    /// The advice on driving with its earliest time, to show until then; present once it is completed.
+    /// The advice on driving with its earliest time, to show until then; present once it is completed. For the patient in
+    /// their language.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,
@@ -135,10 +137,10 @@ impl InfusionView {
         &self.etag
     }
 
-    /// Renders `stored`, the infusion of a patient who was in `zone`.
-    pub(super) fn of(stored: StoredDocument<Infusion, InfusionFacts>, zone: &Zone) -> Self {
+    /// Renders `stored`, the infusion of a patient who was in `zone`, with the advice on driving in the reader's language.
+    pub(super) fn of(stored: StoredDocument<Infusion, InfusionFacts>, zone: &Zone, reader: TextLanguage) -> Self {
         let ended = stored.doc.ended_at.filter(|_| stored.doc.status == InfusionStatus::Completed);
-        let driving = ended.and_then(|end| driving(WindowParams::shipped(), end, zone));
+        let driving = ended.and_then(|end| driving(WindowParams::shipped(), end, zone, reader));
         Self { driving, ..Self::without_advice(stored) }
     }
 

@@ -14,6 +14,7 @@ use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHead
 use crate::http::{Body, Command, MaybeBody, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::Infusion;
+use crate::kernel::locale::TextLanguage;
 use crate::kernel::{Error, Id, Listed, Result};
 use crate::settings::{Settings, SettingsRow, find_settings, open_or_default};
 
@@ -40,7 +41,8 @@ fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -
 fn view(door: &Door<Team>, row: &InfusionRow, settings: &Settings) -> Result<InfusionView> {
     let stored = row.open(door.keys()?, door.patient()?)?;
     let zone = settings.zone_at(stored.doc.ended_at.unwrap_or(stored.updated_at));
-    Ok(InfusionView::of(stored, &zone))
+    let reader = if door.is_owner() { TextLanguage::of(&settings.locale) } else { TextLanguage::English };
+    Ok(InfusionView::of(stored, &zone, reader))
 }
 
 fn open(door: &Door<Team>, (row, settings): &SealedInfusion) -> Result<InfusionView> {

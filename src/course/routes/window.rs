@@ -9,11 +9,15 @@ use utoipa::IntoParams;
 use crate::care::Door;
 use crate::care::door::{Clinical, Policy, Team};
 use crate::course::store::background;
+use crate::course::surroundings::ContextSource;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
-use crate::kernel::{Error, Fields, Result, Zone, device_time};
+use crate::kernel::{Error, Fields, Result, device_time};
 use crate::planning::Protocols;
 use crate::planning::window::{ClinicalView, OwnerView, ReadinessFacts, Window, window};
+
+/// The language in which staff read the window.
+const STAFF: &str = "en";
 
 /// The query of the window.
 #[derive(Deserialize, IntoParams)]
@@ -30,14 +34,17 @@ struct WindowQuery {
 
 /// The place in the window.
 ///
-/// A teaching picture, not a measurement: the `disclaimer` is to be shown with it. Phases in words and days; numbers
-/// and boundary instants are in `…/window/clinical`, for staff.
+/// A teaching picture, not a measurement: the `disclaimer` is to be shown with it. Phases in words and days, for the
+/// patient in their language; numbers and boundary instants are in `…/window/clinical`, for staff.
 #[utoipa::path(tag = "window", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), WindowQuery),
     responses((status = 200, description = "The window", body = OwnerView), ReadErrors))]
 #[get("/window")]
 pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery>, Error>) -> Result<Reply> {
-    let (found, zone) = find(&door, "get_window", query).await?;
-    Ok(Reply::ok(&OwnerView::of(&found, &zone)))
+    let (found, around) = find(&door, "get_window", query).await?;
+    let reader = if door.is_owner() { around.locale.as_str() } else { STAFF };
+    let known = door.state().protocols.known();
+    let params = &known.current().window;
+    Ok(Reply::ok(&OwnerView::of(&found, params, &around.zone_at(found.at), reader)))
 }
 
 /// The place in the window with its numbers.
@@ -51,20 +58,19 @@ pub(super) async fn get_clinical_window(
     door: Door<Clinical>,
     query: Result<Query<WindowQuery>, Error>,
 ) -> Result<Reply> {
-    let (found, zone) = find(&door, "get_clinical_window", query).await?;
-    Ok(Reply::ok(&ClinicalView::of(&found, &zone)))
+    let (found, around) = find(&door, "get_clinical_window", query).await?;
+    Ok(Reply::ok(&ClinicalView::of(&found, &around.zone_at(found.at))))
 }
 
-/// Computes the window, and returns it with the zone in which the patient is at its instant.
+/// Computes the window, and returns it with what it follows from.
 async fn find<L: Policy>(
     door: &Door<L>,
     act: &'static str,
     query: Result<Query<WindowQuery>, Error>,
-) -> Result<(Window, Zone)> {
+) -> Result<(Window, ContextSource)> {
     let asked = query.and_then(|query| parse(query.into_inner(), &door.state().protocols.known()));
     let at = door.first(act, asked).await?.unwrap_or(door.now());
     let known = door.read(act, background).await?.open(door.keys()?, door.patient()?)?;
-    let zone = known.zone_at(at);
     let ended = known.doses.iter().filter_map(|dose| dose.ended_at).filter(|end| *end <= at).max();
     let slept = ended.map(|end| {
         let there = known.zone_at(end);
@@ -73,7 +79,7 @@ async fn find<L: Policy>(
     });
     let readiness = ReadinessFacts { first_sleep: slept, ..ReadinessFacts::default() };
     let found = window(&known.doses, &door.state().protocols.known().current().window, at, readiness);
-    Ok((found, zone))
+    Ok((found, known))
 }
 
 /// Parses the instant.

@@ -19,7 +19,6 @@ use crate::planning::Protocols;
 use crate::prompts::model::StoredPrompt;
 use crate::schedule::actions::placeholder_values;
 use crate::schedule::rendering::{self, PlaceholderValues};
-use crate::settings::settings_or_default;
 
 /// A prompt that a device shows by itself.
 #[derive(Serialize, ToSchema)]
@@ -43,7 +42,7 @@ struct PlanItem {
     expires_at: Timestamp,
     /// The sentence of the notification, in the patient's language. It says nothing of what is asked.
     notification: &'static str,
-    /// The text in the app.
+    /// The text in the app, in the patient's language if the protocol is translated into it.
     text: String,
     /// The minutes that it takes.
     minutes: u32,
@@ -58,7 +57,8 @@ impl PlanItem {
     ) -> Self {
         let planned = &prompt.doc.planned;
         let zone = prompt.zone(values.zone.as_ref());
-        let rule = protocols.rule_of(planned);
+        let protocol = protocols.of(planned);
+        let rule = protocol.rule(&planned.rule_key);
         Self {
             prompt_id: prompt.id.uuid(),
             local_date: zone.date(prompt.due_at).to_string(),
@@ -67,7 +67,7 @@ impl PlanItem {
             due_at: prompt.due_at,
             expires_at: prompt.expires_at,
             notification,
-            text: rule.map(|rule| rendering::text(rule, planned, values)).unwrap_or_default(),
+            text: rule.map(|rule| rendering::text(protocol, rule, planned, values)).unwrap_or_default(),
             minutes: planned.minutes,
         }
     }
@@ -99,10 +99,10 @@ pub(super) async fn get_plan(door: Door<Own>, when: Preconditions) -> Result<Rep
     let read = door.read("get_plan", move |tx, access| {
         let plan = DevicePlan::read(tx, access)?;
         let values = placeholder_values(tx, access, &protocols, &plan.prompts)?;
-        Ok((plan, values, settings_or_default(tx, access)?.locale))
+        Ok((plan, values))
     });
-    let (plan, values, own) = read.await?;
-    let sentence = texts::sentence([own.as_str()]);
+    let (plan, values) = read.await?;
+    let sentence = texts::sentence([values.language.as_str()]);
     let protocols = door.state().protocols.known();
     let item = |prompt| PlanItem::of(prompt, &protocols, &values, sentence);
     let (version, items) = (plan.version(&door.state().vault), plan.prompts.iter().map(item).collect());

@@ -101,7 +101,7 @@ fn course_of(name: &str, city: &str, sessions: [&str; 8], like: impl Fn(Infusion
             format!("{:?}", prompt.kind).to_lowercase(),
             prompt.minutes,
             if prompt.push { "" } else { ", card" },
-            crate::planning::reasons::why_in_words(prompt.why),
+            crate::planning::reasons::why_in_words(prompt.why, crate::kernel::locale::TextLanguage::of("en")),
         )
         .unwrap();
         let rule = protocol.rule(&prompt.rule_key).unwrap();
@@ -135,7 +135,8 @@ fn not_asked(
     let mut by_reason: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for dropped in &plan.dropped {
         let of = number(dropped.anchor).map_or(String::new(), |n| format!(" #{n}"));
-        let words = crate::planning::reasons::dropped_in_words(dropped.reason);
+        let words =
+            crate::planning::reasons::dropped_in_words(dropped.reason, crate::kernel::locale::TextLanguage::of("en"));
         by_reason.entry(words).or_default().push(format!("{}{of}", dropped.rule_key));
     }
     by_reason

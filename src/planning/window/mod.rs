@@ -19,6 +19,7 @@
 mod curve;
 mod dose;
 mod driving;
+mod german;
 mod hours;
 mod model;
 mod params;
@@ -27,10 +28,11 @@ mod projection;
 #[cfg(test)]
 mod tests;
 mod phase_texts;
+mod spanish;
 
 pub use curve::CurvePoint;
 pub use dose::{Dose, DoseStatus, Route};
-pub use driving::{DRIVING, MORNING, driving};
+pub use driving::{MORNING, driving, driving_advice};
 pub use model::{Context, Overlay, PhaseTime, Rating, ReadinessFacts, Window};
 pub use model::{context, ready, window};
 pub use params::{

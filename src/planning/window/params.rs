@@ -1,5 +1,6 @@
 //! The parameters of a window, as part of a protocol.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use jiff::SignedDuration;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::dose::Route;
 use super::hours::duration;
 use super::phase::Phase;
+use crate::kernel::locale::primary;
 use crate::kernel::{Fields, Result};
 
 /// The unit of every number: hours since the end of administration.
@@ -32,6 +34,9 @@ pub struct WindowParams {
     pub units: String,
     /// The texts that go with every window.
     pub disclaimer: String,
+    /// The same in other languages, by primary language.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disclaimers: BTreeMap<String, String>,
     /// The shape of the index.
     pub curve: CurveParams,
     /// The six phases after an infusion, in their order, without gaps, the last one open.
@@ -187,6 +192,8 @@ impl WindowParams {
         fields.check(self.version >= 1, "/version", "must be at least 1");
         fields.check(self.units == UNITS, "/units", "must be hours_since_administration_end");
         fields.check(!self.disclaimer.trim().is_empty(), "/disclaimer", "must not be empty");
+        let translated = self.disclaimers.values().all(|text| !text.trim().is_empty());
+        fields.check(translated, "/disclaimers", "must not be empty");
         self.validate_curve(&mut fields);
         self.validate_phases(&mut fields);
         let prep = self.prep_overlay;
@@ -239,6 +246,11 @@ impl WindowParams {
                 "must be more than 0, and end before settling does",
             );
         }
+    }
+
+    /// Returns the texts that go with every window, for somebody who reads the language of this tag of BCP 47.
+    pub fn disclaimer_for(&self, reader: &str) -> &str {
+        self.disclaimers.get(primary(reader)).unwrap_or(&self.disclaimer)
     }
 
     /// Returns the duration of the acute phase after an infusion by `route`.

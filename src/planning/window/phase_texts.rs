@@ -4,10 +4,29 @@
 //! a way out. A test checks this.
 
 use super::phase::Phase;
+use super::{german, spanish};
+use crate::kernel::locale::TextLanguage;
 
 impl Phase {
     /// Returns the label shown to people.
-    pub const fn label(self) -> &'static str {
+    pub const fn label(self, language: TextLanguage) -> &'static str {
+        match language {
+            TextLanguage::English => self.english_label(),
+            TextLanguage::German => german::label(self),
+            TextLanguage::Spanish => spanish::label(self),
+        }
+    }
+
+    /// Returns one plain sentence for the patient.
+    pub const fn sentence(self, language: TextLanguage) -> &'static str {
+        match language {
+            TextLanguage::English => self.english_sentence(),
+            TextLanguage::German => german::sentence(self),
+            TextLanguage::Spanish => spanish::sentence(self),
+        }
+    }
+
+    const fn english_label(self) -> &'static str {
         match self {
             Self::None => "No session yet",
             Self::InSession => "In session",
@@ -20,8 +39,7 @@ impl Phase {
         }
     }
 
-    /// Returns one plain sentence for the patient.
-    pub const fn sentence(self) -> &'static str {
+    const fn english_sentence(self) -> &'static str {
         match self {
             Self::None => {
                 "Once a session is on record, you can see here which part of the days after it you are in. \

@@ -6,8 +6,10 @@ use utoipa::ToSchema;
 
 use super::curve::CurvePoint;
 use super::model::{Overlay, PhaseTime, Window, rounded};
+use super::params::WindowParams;
 use super::phase::Phase;
 use crate::kernel::id::Infusion;
+use crate::kernel::locale::TextLanguage;
 use crate::kernel::{Id, Zone};
 
 /// The window as its owner sees it: words and days, no number that invites counting down.
@@ -17,10 +19,10 @@ pub struct OwnerView {
     /// The phase: `none`, `in_session`, `acute`, `settling`, `peak`, `consolidate`, `closing`, `maintenance`.
     #[schema(value_type = String, example = "peak")]
     pub phase: Phase,
-    /// Its label.
+    /// Its label, in the language of the patient who asks. Staff read English.
     #[schema(example = "Open window")]
     pub label: String,
-    /// One plain sentence about it.
+    /// One plain sentence about it, in the same language.
     pub sentence: String,
     /// The local day: 0 is the date on which the infusion ended. Absent before the first infusion and during one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +34,7 @@ pub struct OwnerView {
     pub overlay: Option<Overlay>,
     /// The phases of this infusion; empty before the first one and during one.
     pub phases: Vec<OwnerPhase>,
-    /// The explanation of the picture. Show it with the phases.
+    /// The explanation of the picture, in the same language. Show it with the phases.
     pub disclaimer: String,
 }
 
@@ -77,7 +79,7 @@ pub struct ClinicalView {
     /// Its label.
     #[schema(example = "Open window")]
     pub label: String,
-    /// The sentence that the owner reads.
+    /// The sentence that the owner reads, in English.
     pub sentence: String,
     /// The local day: 0 is the date on which the infusion ended. Absent before the first infusion and during one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,31 +133,34 @@ pub struct ClinicalPhase {
 }
 
 impl OwnerView {
-    /// Renders `window` for its owner, in the zone they are in.
-    pub fn of(window: &Window, zone: &Zone) -> Self {
+    /// Renders `window`, computed by `params`, in the zone of its owner, for somebody who reads the language of this tag of
+    /// BCP 47.
+    pub fn of(window: &Window, params: &WindowParams, zone: &Zone, reader: &str) -> Self {
+        let language = TextLanguage::of(reader);
         let phase = |(time, days): (&PhaseTime, Days)| OwnerPhase {
             key: time.phase,
-            label: time.phase.label().to_owned(),
+            label: time.phase.label(language).to_owned(),
             days,
         };
         Self {
             phase: window.phase,
-            label: window.phase.label().to_owned(),
-            sentence: window.phase.sentence().to_owned(),
+            label: window.phase.label(language).to_owned(),
+            sentence: window.phase.sentence(language).to_owned(),
             day: window.day(zone),
             overlay: window.overlay,
             phases: window.days(zone).map(phase).collect(),
-            disclaimer: window.disclaimer.clone(),
+            disclaimer: params.disclaimer_for(reader).to_owned(),
         }
     }
 }
 
 impl ClinicalView {
-    /// Renders `window` for a clinician, with days in the patient's zone.
+    /// Renders `window` for a clinician in English, with days in the patient's zone.
     pub fn of(window: &Window, zone: &Zone) -> Self {
+        let language = TextLanguage::English;
         let phase = |(time, days): (&PhaseTime, Days)| ClinicalPhase {
             key: time.phase,
-            label: time.phase.label().to_owned(),
+            label: time.phase.label(language).to_owned(),
             days,
             starts_at: time.starts_at,
             ends_at: time.ends_at,
@@ -164,8 +169,8 @@ impl ClinicalView {
         Self {
             at: window.at,
             phase: window.phase,
-            label: window.phase.label().to_owned(),
-            sentence: window.phase.sentence().to_owned(),
+            label: window.phase.label(language).to_owned(),
+            sentence: window.phase.sentence(language).to_owned(),
             day: window.day(zone),
             overlay: window.overlay,
             infusion_id: window.infusion_id,

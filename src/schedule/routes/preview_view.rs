@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::kernel::locale::TextLanguage;
 use crate::planning::reasons::{dropped_in_words, why_in_words};
 use crate::planning::{DropReason, Facts, Plan, PromptKind, Protocol, Why};
 
@@ -62,7 +63,7 @@ struct PreviewPrompt {
     /// The reason for its time.
     #[schema(value_type = String, example = "window")]
     why: Why,
-    /// The same in words.
+    /// The same in words, in the protocol's language.
     why_in_words: &'static str,
 }
 
@@ -79,13 +80,14 @@ struct PreviewDropped {
     /// The reason.
     #[schema(value_type = String, example = "series")]
     reason: DropReason,
-    /// The same in words.
+    /// The same in words, in the protocol's language.
     reason_in_words: &'static str,
 }
 
 impl PreviewView {
     /// Renders a plan for these facts.
     pub fn of(protocol: &Protocol, facts: &Facts, plan: Plan) -> Self {
+        let language = TextLanguage::of(&protocol.locale);
         let number = |id| facts.infusions.iter().position(|infusion| Some(infusion.id) == id);
         let prompts = plan.prompts.into_iter().map(|prompt| PreviewPrompt {
             rule_key: prompt.rule_key,
@@ -101,13 +103,13 @@ impl PreviewView {
             minutes: prompt.minutes,
             push: prompt.push,
             why: prompt.why,
-            why_in_words: why_in_words(prompt.why),
+            why_in_words: why_in_words(prompt.why, language),
         });
         let dropped = plan.dropped.into_iter().map(|one| PreviewDropped {
             rule_key: one.rule_key,
             infusion: number(one.anchor),
             reason: one.reason,
-            reason_in_words: dropped_in_words(one.reason),
+            reason_in_words: dropped_in_words(one.reason, language),
         });
         Self { protocol_version: protocol.version, prompts: prompts.collect(), dropped: dropped.collect() }
     }

@@ -13,6 +13,7 @@ use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, Writ
 use crate::http::{Body, Command, Listing, MaybeBody, PageQuery, PatientRef, Reply, Request};
 use crate::idempotency::{Outcome, RecordedOutcome};
 use crate::kernel::id::Prompt;
+use crate::kernel::locale::TextLanguage;
 use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{DateRange, Error, Fields, Id, Listed, Result, Text, Zone, device_time};
 use crate::planning::PromptKind;
@@ -20,7 +21,7 @@ use crate::prompts::actions::{PromptAction, SnoozeOption, act};
 use crate::prompts::model::{STATES, StoredPrompt};
 use crate::prompts::store;
 use crate::schedule::actions::{self, placeholder_values};
-use crate::settings::settings;
+use crate::settings::{settings, settings_or_default};
 
 /// A prompt in a list.
 type PromptItem = Listed<PromptView>;
@@ -148,8 +149,12 @@ async fn not_asked(door: &Door<Shared>, filter: &PromptFilter) -> Result<Option<
         return Ok(None);
     }
     let protocols = door.state().protocols.known();
-    let read = door.read("list_prompts", move |tx, access| actions::not_asked(tx, access, &protocols));
-    Ok(Some(read.await?.into_iter().map(NotAsked::from).collect()))
+    let read = door.read("list_prompts", move |tx, access| {
+        Ok((actions::not_asked(tx, access, &protocols)?, settings_or_default(tx, access)?.locale))
+    });
+    let (dropped, own) = read.await?;
+    let language = TextLanguage::of(&own);
+    Ok(Some(dropped.into_iter().map(|one| NotAsked::new(one, language)).collect()))
 }
 
 /// Reads the patient's own prompts: pages of rows until there are enough in the state that is asked for.

@@ -6,10 +6,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::kernel::Id;
+use crate::kernel::locale::TextLanguage;
 use crate::planning::reasons::dropped_in_words;
 use crate::planning::{DropReason, Dropped, Planned, Protocols};
 use crate::prompts::model::{AnswerId, StoredPrompt};
-use crate::schedule::rendering::{PlaceholderValues, text};
+use crate::schedule::rendering::{PlaceholderValues, because, text};
 
 /// One prompt. A therapist sees `id, rule_key, kind, day` only, and `state` where the protocol's kind allows it.
 #[derive(Serialize, ToSchema)]
@@ -43,7 +44,7 @@ pub(super) struct PromptView {
 /// The fields of a prompt that only the patient sees.
 #[derive(Serialize, ToSchema)]
 struct PromptDetail {
-    /// The text.
+    /// The text, in the patient's language if the protocol is translated into it.
     text: String,
     /// The instant at which it is due.
     #[schema(value_type = String, format = DateTime)]
@@ -74,7 +75,7 @@ struct PromptDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     response_id: Option<Uuid>,
-    /// Why it is asked, and why then, in one sentence for the patient.
+    /// Why it is asked, and why then, in one sentence for the patient, in the language of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "On the day after, telling it once in your own order helps it settle.")]
     because: Option<String>,
@@ -114,13 +115,15 @@ pub(super) struct NotAsked {
     /// The reason.
     #[schema(value_type = String, example = "prerequisite")]
     reason: DropReason,
-    /// The same in words.
+    /// The same in words, in the patient's language.
     reason_in_words: &'static str,
 }
 
-impl From<Dropped> for NotAsked {
-    fn from(Dropped { rule_key, anchor, reason, .. }: Dropped) -> Self {
-        Self { rule_key, infusion_id: anchor.map(Id::uuid), reason, reason_in_words: dropped_in_words(reason) }
+impl NotAsked {
+    /// Builds the view for the owner.
+    pub(super) fn new(Dropped { rule_key, anchor, reason, .. }: Dropped, language: TextLanguage) -> Self {
+        let reason_in_words = dropped_in_words(reason, language);
+        Self { rule_key, infusion_id: anchor.map(Id::uuid), reason, reason_in_words }
     }
 }
 
@@ -138,12 +141,13 @@ impl PromptView {
     ) -> Self {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
-        let rule = from.rule_of(planned);
+        let protocol = from.of(planned);
+        let rule = protocol.rule(&planned.rule_key);
         let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !values.withheld.contains(*key));
         let zone = prompt.zone(values.zone.as_ref());
         let detail = PromptDetail {
-            text: rule.map(|rule| text(rule, planned, values)).unwrap_or_default(),
-            because: rule.map(|rule| rule.because.clone()).filter(|because| !because.is_empty()),
+            text: rule.map(|rule| text(protocol, rule, planned, values)).unwrap_or_default(),
+            because: rule.and_then(|rule| because(protocol, rule, values)),
             due_at: prompt.due_at,
             local_date: zone.date(prompt.due_at),
             local_time: zone.local(prompt.due_at).time().strftime("%H:%M:%S").to_string(),

@@ -11,8 +11,9 @@ use crate::exercises::{QUOTED, RETURNED};
 use crate::journal::TAKEAWAY_QUOTED;
 use crate::kernel::Id;
 use crate::kernel::id::Clinic;
+use crate::kernel::locale::TextLanguage;
 use crate::planning::reasons::{dropped_in_words, why_in_words as in_words};
-use crate::planning::{DropReason, Prerequisite, PromptKind, Protocol, Protocols, Quote, Rule, Why, quotes};
+use crate::planning::{DropReason, Prerequisite, PromptKind, Protocol, Protocols, Quote, Rule, RuleWords, Why, quotes};
 use crate::schedule::TAKEAWAY_DAYS;
 use crate::schedule::rendering::{choices, template};
 
@@ -28,7 +29,8 @@ pub struct ProtocolTexts {
     version: u32,
     /// Whether plans are made by it.
     current: bool,
-    /// The language of its texts, and of the exercises that they name.
+    /// The language of its texts, and of the exercises that they name as far as those are translated: that of the
+    /// bundle, or the protocol's own.
     #[schema(example = "en")]
     locale: String,
     /// Its rules.
@@ -90,34 +92,37 @@ struct ChoiceLine {
 }
 
 impl ProtocolTexts {
-    /// Lists the texts of every protocol.
-    pub fn all(protocols: &Protocols, clinics: &[Id<Clinic>]) -> Vec<Self> {
+    /// Lists the texts of every protocol for those who read `language`.
+    pub fn all(protocols: &Protocols, clinics: &[Id<Clinic>], language: &str) -> Vec<Self> {
         let current = protocols.current();
         let texts = |one: &Protocol| Self {
             key: one.key.clone(),
             version: one.version,
             current: (&one.key, one.version) == (&current.key, current.version),
-            locale: one.locale.clone(),
-            rules: one.rules.iter().map(RuleTexts::of).collect(),
+            locale: one.language_for(language).to_owned(),
+            rules: one.rules.iter().map(|rule| RuleTexts::of(rule, one.words(rule, language))).collect(),
         };
         protocols.every_version(clinics).map(texts).collect()
     }
 }
 
 impl RuleTexts {
-    fn of(rule: &Rule) -> Self {
-        let said = |text: &str| Some(text).filter(|text| !text.is_empty()).map(template);
+    fn of(rule: &Rule, words: RuleWords<'_>) -> Self {
+        let language = words.language;
+        let said = |text: &str| Some(text).filter(|text| !text.is_empty()).map(|text| template(text, language));
         Self {
             rule_key: rule.key.clone(),
             kind: rule.kind,
             minutes: rule.minutes,
             optional: rule.optional,
             push: rule.push,
-            texts: rule.texts().map(template).collect(),
-            plain: said(&rule.plain),
-            because: Some(rule.because.clone()).filter(|because| !because.is_empty()),
+            texts: words.texts().map(|text| template(text, language)).collect(),
+            plain: said(words.plain),
+            because: Some(words.because.to_owned()).filter(|because| !because.is_empty()),
             exercises: rule.exercises.clone(),
-            choices: choices(rule).map(|(key, line)| ChoiceLine { exercise_key: key.to_owned(), line }).collect(),
+            choices: choices(rule, language)
+                .map(|(key, line)| ChoiceLine { exercise_key: key.to_owned(), line })
+                .collect(),
             gives_takeaway: rule.gives.contains(&Prerequisite::Takeaway),
         }
     }
@@ -190,7 +195,7 @@ pub struct QuoteTemplate {
 }
 
 impl QuoteTemplate {
-    /// Lists the templates in the language of the prompts, for every version of an exercise that has one.
+    /// Lists the templates in the language of the bundle, for every version of an exercise that has one.
     pub fn all(locale: &str) -> Vec<Self> {
         let quoted = |one: &'static catalogue::Exercise| {
             let template = Words::of(one, locale).find("quote")?;
@@ -205,12 +210,12 @@ fn name(of: &impl Serialize) -> String {
 }
 
 /// Returns the words for the reasons of a prompt's time, by name.
-pub fn why_in_words() -> BTreeMap<String, &'static str> {
-    Why::ALL.iter().map(|why| (name(why), in_words(*why))).collect()
+pub fn why_in_words(language: TextLanguage) -> BTreeMap<String, &'static str> {
+    Why::ALL.iter().map(|why| (name(why), in_words(*why, language))).collect()
 }
 
 /// Returns the words for the reasons why a prompt is not planned, by name. That an exercise is withheld is never told.
-pub fn not_asked_in_words() -> BTreeMap<String, &'static str> {
+pub fn not_asked_in_words(language: TextLanguage) -> BTreeMap<String, &'static str> {
     let told = DropReason::ALL.iter().filter(|reason| **reason != DropReason::Withheld);
-    told.map(|reason| (name(reason), dropped_in_words(*reason))).collect()
+    told.map(|reason| (name(reason), dropped_in_words(*reason, language))).collect()
 }

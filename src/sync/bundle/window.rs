@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::planning::window::{DRIVING, MORNING, Phase, Route, WindowParams};
+use crate::kernel::locale::TextLanguage;
+use crate::planning::window::{MORNING, Phase, Route, WindowParams, driving_advice};
 
 /// The phases of the window that an infusion opens, and the advice on driving.
 ///
@@ -67,7 +68,8 @@ struct PrepHours {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BundleDriving)]
 struct DrivingAdvice {
-    /// The text. The server writes `{when}` as `Wednesday 11 March, 10:40`.
+    /// The text. The server writes `{when}` as `Wednesday 11 March, 10:40`, in German `Mittwoch, 11. März, 10:40 Uhr`, in
+    /// Spanish `miércoles 11 de marzo, 10:40`.
     text: &'static str,
     /// The hours after the end of the infusion: the first instant.
     #[schema(example = 24.0)]
@@ -78,25 +80,26 @@ struct DrivingAdvice {
 }
 
 impl WindowWords {
-    /// Returns the phases by `params`.
-    pub fn new(params: &WindowParams) -> Self {
+    /// Returns the phases by `params`, in the words of the language `locale`.
+    pub fn new(params: &WindowParams, locale: &str) -> Self {
+        let language = TextLanguage::of(locale);
         let phase = |key: Phase| {
             let hours = params.phases.iter().find(|hours| hours.key == key);
             PhaseWords {
                 key,
-                label: key.label(),
-                sentence: key.sentence(),
+                label: key.label(language),
+                sentence: key.sentence(language),
                 start_h: hours.map(|hours| hours.start_h),
                 end_h: hours.and_then(|hours| hours.end_h),
             }
         };
         Self {
-            disclaimer: params.disclaimer.clone(),
+            disclaimer: params.disclaimer_for(locale).to_owned(),
             phases: Phase::ALL.into_iter().map(phase).collect(),
             acute_hours: Route::ALL.into_iter().map(|route| (route.name(), params.routes.of(route).acute_h)).collect(),
             prep: PrepHours { start_h: params.prep_overlay.start_h, end_h: params.prep_overlay.end_h },
             driving: DrivingAdvice {
-                text: DRIVING,
+                text: driving_advice(language),
                 hours: params.no_driving.min_h,
                 morning: MORNING.strftime("%H:%M").to_string(),
             },

@@ -239,7 +239,7 @@ struct OwnWords {
 impl From<&Rule> for OwnWords {
     fn from(rule: &Rule) -> Self {
         let because = Some(rule.because.clone()).filter(|because| !because.is_empty());
-        Self { text: template(&rule.text), exercises: rule.exercises.clone(), because }
+        Self { text: template(&rule.text, "en"), exercises: rule.exercises.clone(), because }
     }
 }
 

@@ -220,6 +220,7 @@ impl Site {
                     push: true,
                     hangs_on: None,
                     why: Why::Window,
+                    own: None,
                 };
                 let place =
                     SealContext { table: "prompts", column: "doc", subject: patient, row: id.uuid(), revision: 1 };

@@ -61,6 +61,7 @@ fn faulty_parameters_are_refused_and_the_fault_is_named() {
     named("/no_driving/min_h", json!(-1), "/no_driving/min_h");
     named("/units", json!("minutes"), "/units");
     named("/disclaimer", json!(" "), "/disclaimer");
+    named("/disclaimers/de", json!(" "), "/disclaimers");
     let mut unknown = serde_json::to_value(shipped()).unwrap();
     unknown["curve"]["tau_rize_h"] = json!(3);
     assert!(serde_json::from_value::<WindowParams>(unknown).is_err());

@@ -3,6 +3,12 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kernel::locale::TextLanguage;
+
+/// The window as its owner reads it in English.
+fn owner(window: &Window, zone: &Zone) -> OwnerView {
+    OwnerView::of(window, shipped(), zone, "en")
+}
 
 fn numbers_and_instants(value: &Value, found: &mut Vec<String>) {
     match value {
@@ -18,11 +24,11 @@ fn numbers_and_instants(value: &Value, found: &mut Vec<String>) {
 fn the_owner_sees_words_and_days_only() {
     let berlin = Zone::parse("Europe/Berlin").unwrap();
     let doses = [dose(1, Route::IvInfusion, end()), planned(plus(80.0))];
-    let view = serde_json::to_value(OwnerView::of(&seen(&doses, plus(26.0)), &berlin)).unwrap();
+    let view = serde_json::to_value(owner(&seen(&doses, plus(26.0)), &berlin)).unwrap();
     let wanted = json!({
         "phase": "peak",
         "label": "Open window",
-        "sentence": Phase::Peak.sentence(),
+        "sentence": Phase::Peak.sentence(TextLanguage::English),
         "day": 1,
         "overlay": "prep",
         "phases": [
@@ -37,7 +43,7 @@ fn the_owner_sees_words_and_days_only() {
     });
     assert_eq!(view, wanted);
     for hours in [-1.0, -0.5, 1.0, 26.0, 500.0] {
-        let view = serde_json::to_value(OwnerView::of(&seen(&doses, plus(hours)), &berlin)).unwrap();
+        let view = serde_json::to_value(owner(&seen(&doses, plus(hours)), &berlin)).unwrap();
         let mut found = Vec::new();
         numbers_and_instants(&view, &mut found);
         assert!(found.is_empty(), "{found:?}");
@@ -61,9 +67,9 @@ fn the_clinician_sees_the_numbers_too() {
     assert!(view["phases"][5].get("ends_at").is_none());
     assert_eq!(view["curve"].as_array().unwrap().len(), 85);
     assert_eq!(view["disclaimer"], json!(shipped().disclaimer));
-    let owner = serde_json::to_value(OwnerView::of(&window, &Zone::utc())).unwrap();
+    let owned = serde_json::to_value(owner(&window, &Zone::utc())).unwrap();
     for key in ["phase", "label", "sentence", "day"] {
-        assert_eq!(view[key], owner[key]);
+        assert_eq!(view[key], owned[key]);
     }
 }
 
@@ -75,7 +81,7 @@ fn days_are_dates_in_the_zone_of_the_patient() {
     assert_eq!(later.day(&Zone::parse("Europe/Berlin").unwrap()), Some(0));
     // A phase that ends at midnight does not touch the day that begins then.
     let midnight = [dose(1, Route::IvInfusion, at("2026-05-04T00:00:00Z"))];
-    let days = OwnerView::of(&seen(&midnight, at("2026-05-04T10:00:00Z")), &Zone::utc()).phases[2].days;
+    let days = owner(&seen(&midnight, at("2026-05-04T10:00:00Z")), &Zone::utc()).phases[2].days;
     assert_eq!(days, Days { from: 1, to: Some(2) });
     // Clocks that once were put back from 00:01 to 23:01: the day before does not come again.
     let newfoundland = [dose(1, Route::IvInfusion, at("2008-11-02T02:30:30Z"))];
@@ -86,9 +92,9 @@ fn days_are_dates_in_the_zone_of_the_patient() {
 #[test]
 fn the_words_promise_nothing_and_press_nobody() {
     for phase in Phase::ALL {
-        let sentence = phase.sentence();
+        let (label, sentence) = (phase.label(TextLanguage::English), phase.sentence(TextLanguage::English));
         assert!(sentence.chars().count() <= 240, "{phase}");
-        let words = format!("{} {sentence}", phase.label()).to_lowercase();
+        let words = format!("{label} {sentence}").to_lowercase();
         let said: Vec<&str> = words.split(|c: char| !c.is_alphanumeric()).collect();
         for never in [
             "must",
@@ -118,6 +124,40 @@ fn the_words_promise_nothing_and_press_nobody() {
         }
         assert!(!words.contains(|c: char| c.is_ascii_digit()), "{phase} counts");
         assert!(said.iter().any(|word| ["you", "your"].contains(word)), "{phase} speaks to nobody");
+    }
+}
+
+#[test]
+fn the_owner_reads_the_window_in_their_language() {
+    let doses = [dose(1, Route::IvInfusion, end())];
+    let window = seen(&doses, plus(26.0));
+    for (reader, label, phase, disclaimer) in [
+        ("de-AT", "Offenes Fenster", "Üben & wiederholen", "Die Phasen und die Kurve"),
+        ("es", "Ventana abierta", "Practicar y repetir", "Las fases y la curva"),
+        ("tlh", "Open window", "Practise & repeat", "The phases and curve"),
+    ] {
+        let view = OwnerView::of(&window, shipped(), &Zone::utc(), reader);
+        assert_eq!((view.label.as_str(), view.phases[3].label.as_str()), (label, phase), "{reader}");
+        assert!(view.disclaimer.starts_with(disclaimer), "{reader}: {}", view.disclaimer);
+        assert_eq!(view.sentence, Phase::Peak.sentence(TextLanguage::of(reader)));
+    }
+}
+
+#[test]
+fn every_phase_speaks_to_the_patient_in_each_language_and_counts_nothing() {
+    for (language, address) in [
+        (TextLanguage::German, ["du", "dich", "dir", "deine", "deinem"].as_slice()),
+        (TextLanguage::Spanish, ["tu", "tus", "te", "ti", "estás", "puedes"].as_slice()),
+    ] {
+        for phase in Phase::ALL {
+            let (label, sentence) = (phase.label(language), phase.sentence(language));
+            assert_ne!(label, phase.label(TextLanguage::English));
+            assert!(label.chars().count() <= 40 && sentence.chars().count() <= 240, "{phase}");
+            assert!(!sentence.contains(|c: char| c.is_ascii_digit()), "{phase} counts");
+            let words = sentence.to_lowercase();
+            let mut said = words.split(|c: char| !c.is_alphabetic());
+            assert!(said.any(|word| address.contains(&word)), "{phase} speaks to nobody in {language:?}");
+        }
     }
 }
 
