@@ -221,6 +221,8 @@ struct LimitsView {
     invitations: u32,
     /// The most members of a clinic, with those whose invitation is open.
     clinic_members: u32,
+    /// The most versions of all protocols of a clinic.
+    protocol_versions: u32,
     /// The most live sessions of an account. Another log-in ends the oldest.
     sessions: u32,
     /// The most devices of a patient that were not removed.
@@ -276,6 +278,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             assignments_of_link: limits::ASSIGNMENTS_OF_LINK.most,
             invitations: limits::INVITATIONS.most,
             clinic_members: limits::CLINIC_MEMBERS.most,
+            protocol_versions: limits::PROTOCOL_VERSIONS.most,
             sessions: limits::SESSIONS.most,
             devices: limits::DEVICES.most,
             streams: limits::STREAMS.most,

@@ -263,7 +263,7 @@ impl Server {
                 ))
                 .configure(|config| http::configure(config, &settings))
                 .configure(|config| mounted.iter().for_each(|extra| extra.mount(config)))
-                .wrap(from_fn(crate::protocols::library::before_request))
+                .wrap(from_fn(crate::protocols::before_request))
                 .wrap(Condition::new(present, from_fn(around)))
                 .wrap(from_fn(http::guard::methods))
                 .wrap(from_fn(http::limits::throttle))

@@ -46,6 +46,7 @@ use crate::http::{Operations, PatientRef, Problem};
         (name = "infusions", description = "Administrations of ketamine"),
         (name = "window", description = "The phases after an infusion"),
         (name = "prompts", description = "The questions that the app asks, and their times"),
+        (name = "protocols", description = "The protocols that clinics write, and the one that a patient follows"),
         (name = "devices", description = "The phones of a patient: where pushes go, and what they receive"),
         (name = "calendar", description = "The plan of a patient in their own calendar"),
         (name = "exercises", description = "Integration exercises: the library, responses of patients, assignments of therapists"),

@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::overrides::{Override, RuleChange};
-
 /// The cap of one date; `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,9 +112,8 @@ impl Compact {
     }
 
     /// Whether the rule `key`, of day 1 or later, is kept after the session with this number in its series, from 0, for
-    /// a patient with these overrides.
-    pub fn keeps(&self, key: &str, session: u32, overrides: &[Override]) -> bool {
-        let out = |key: &str| overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut);
+    /// a patient for whom the rules that are `out` are left out.
+    pub fn keeps(&self, key: &str, session: u32, out: impl Fn(&str) -> bool) -> bool {
         let turn = usize::try_from(session).unwrap_or(0) % self.one_of.len().max(1);
         let chosen = self.one_of.iter().cycle().skip(turn).take(self.one_of.len()).find(|key| !out(key));
         self.days.iter().chain(chosen).any(|kept| kept == key)

@@ -1,9 +1,11 @@
 //! Changes of the protocol for one patient, by therapists.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
-use super::protocol::{Anchor, Effort, Expiry, PromptKind, Rule};
+use super::protocol::{Anchor, Effort, Expiry, PromptKind, Protocol, Rule};
 
 /// What the keys of rules begin with that a therapist has added for one patient.
 pub const OWN: &str = "own.";
@@ -33,6 +35,11 @@ pub enum RuleChange {
     Edited(RuleEdit),
     /// The rule is there for this patient only.
     Added(AddedRule),
+}
+
+/// Whether these changes leave a rule out.
+pub(super) fn leave_out(overrides: &[Override], key: &str) -> bool {
+    overrides.iter().any(|one| one.rule_key == key && one.change == RuleChange::LeftOut)
 }
 
 /// Another time of a rule, or other words.
@@ -80,7 +87,7 @@ impl Override {
 
 impl RuleEdit {
     /// Applies the change to a rule. One that hangs on no day of an infusion keeps its own.
-    pub(super) fn apply(&self, rule: &mut Rule) {
+    fn apply(&self, rule: &mut Rule) {
         if let Some(part) = self.window {
             rule.window = vec![part];
         }
@@ -97,7 +104,7 @@ impl RuleEdit {
 
 impl AddedRule {
     /// Makes the rule. It gives way to what is more important, and keeps every cap.
-    pub(super) fn rule(&self, key: &str) -> Rule {
+    fn rule(&self, key: &str) -> Rule {
         let long = self.kind == PromptKind::Reflection && self.minutes > 5;
         let effortful = long || self.kind == PromptKind::Exercise;
         Rule {
@@ -129,5 +136,28 @@ impl AddedRule {
             plain: String::new(),
             because: BECAUSE.to_owned(),
         }
+    }
+}
+
+impl Protocol {
+    /// Applies the overrides that add, move or reword rules. A rule that is left out stays, so that the plan can tell why
+    /// it is not asked.
+    #[must_use]
+    pub fn with(&self, overrides: &[Override]) -> Self {
+        // What a therapist words is there in their words only.
+        let mut edited = Self { translations: BTreeMap::new(), ..self.clone() };
+        for Override { rule_key, change } in overrides {
+            if let RuleChange::Added(added) = change {
+                edited.rules.push(added.rule(rule_key));
+                continue;
+            }
+            let rule = edited.rules.iter_mut().find(|rule| rule.key == *rule_key && rule.may_change());
+            match (rule, change) {
+                (Some(rule), RuleChange::MovedTo(part)) => rule.window = vec![*part],
+                (Some(rule), RuleChange::Edited(edit)) => edit.apply(rule),
+                _ => {}
+            }
+        }
+        edited
     }
 }

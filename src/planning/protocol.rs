@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::calendar::DayPart;
 use super::caps::{Caps, CarryOver, Compact, Reminders};
 use super::dials::{Dials, HeavyDials};
-use super::overrides::{Override, RuleChange};
 use super::translations::{self, RuleWords, Translation};
 use super::window::{Phase, WindowParams};
 use crate::kernel::locale::primary;
@@ -467,27 +466,6 @@ impl Protocol {
             own.is_some_and(|own| own.kind == rule.kind && own.anchor == rule.anchor && own.priority == 1 && own.push)
         };
         safety.filter(|rule| !kept(rule)).map(|rule| rule.key.as_str()).collect()
-    }
-
-    /// Applies the overrides that add, move or reword rules. A rule that is left out stays, so that the plan can tell why
-    /// it is not asked.
-    #[must_use]
-    pub fn with(&self, overrides: &[Override]) -> Self {
-        // What a therapist words is there in their words only.
-        let mut edited = Self { translations: BTreeMap::new(), ..self.clone() };
-        for Override { rule_key, change } in overrides {
-            if let RuleChange::Added(added) = change {
-                edited.rules.push(added.rule(rule_key));
-                continue;
-            }
-            let rule = edited.rules.iter_mut().find(|rule| rule.key == *rule_key && rule.may_change());
-            match (rule, change) {
-                (Some(rule), RuleChange::MovedTo(part)) => rule.window = vec![*part],
-                (Some(rule), RuleChange::Edited(edit)) => edit.apply(rule),
-                _ => {}
-            }
-        }
-        edited
     }
 
     /// Lists the exercises of the rules that give `what`.

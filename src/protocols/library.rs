@@ -3,10 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::body::BoxBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::middleware::Next;
-use actix_web::web;
 use jiff::Timestamp;
 
 use super::model::{FRESH, IN_FORCE_AFTER, VersionState, protocol};
@@ -24,25 +20,6 @@ use crate::state::State;
 pub async fn refresh(state: &State, now: Timestamp) -> Result<()> {
     let fresh = |at: Timestamp| now.duration_since(at).abs() < FRESH;
     if state.protocols.read_at().is_some_and(fresh) { Ok(()) } else { read(state, now).await }
-}
-
-/// Reads what was published before a request is answered.
-///
-/// # Errors
-///
-/// Those of the request.
-pub async fn before_request(
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    if let Some(state) = request.app_data::<web::Data<State>>().cloned() {
-        let now = state.clock.now();
-        if let Err(error) = refresh(&state, now).await {
-            // The request meets the same database, and says what is wrong with it.
-            tracing::warn!(%error, "the protocols of clinics could not be read");
-        }
-    }
-    next.call(request).await
 }
 
 /// Reads what was published. Contents are opened once.

@@ -14,4 +14,4 @@ pub mod model;
 mod routes;
 pub mod store;
 
-pub use routes::{configure, configure_public};
+pub use routes::{before_request, configure, configure_public};

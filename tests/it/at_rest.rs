@@ -38,6 +38,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("care_links", "state", &["accepted", "active", "ended"]),
     ("deliveries", "channel", &["log"]),
     ("deliveries", "state", &["waiting", "leased", "sent", "lapsed"]),
+    ("protocols", "state", &["draft", "published", "retired"]),
 ];
 
 /// Lists of ids, of sixteen bytes each.
@@ -64,6 +65,7 @@ pub const SEALED: &[(&str, &str)] = &[
     ("accounts", "profile"),
     ("accounts", "credential"),
     ("clinics", "doc"),
+    ("protocols", "doc"),
     ("invitations", "doc"),
     ("patient_settings", "doc"),
     ("patient_settings", "cautions"),

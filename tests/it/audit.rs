@@ -94,7 +94,7 @@ async fn s2_each_access_by_another_adds_one_row_with_what_was_returned_and_ones_
             assert_eq!(row.actor.unwrap().to_string(), world.person(who).account, "{said}");
             let act = match operation.id.as_str() {
                 // One name for both, so that the patient's log does not tell of flags.
-                "put_cautions" | "put_overrides" => "changed_offer",
+                "put_cautions" | "put_overrides" | "put_chosen_protocol" => "changed_offer",
                 id => id,
             };
             assert_eq!(record.act, act, "{said}");

@@ -14,6 +14,7 @@ use crate::support::app::{TestApp, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, with};
 use crate::support::people::{PASSPHRASE, Person, registration};
+use crate::support::protocols::{at, content, publishes};
 use crate::support::sql::Sql;
 
 #[derive(QueryableByName)]
@@ -139,6 +140,10 @@ impl Scene {
             paths.push(own.to_owned());
         }
         paths.push(format!("/v1/clinics/{clinic}/members"));
+        let protocol = publishes(&admin, &clinic, content("Ours")).await;
+        paths.push(at(&clinic, &protocol));
+        paths.push(format!("/v1/clinics/{clinic}/protocols"));
+        paths.push(format!("/v1/clinics/{clinic}/protocol"));
 
         let people: BTreeMap<&str, Person> =
             [("theo", theo), ("una", una), ("vic", vic), ("rex", rex), ("bea", bea), ("gone", gone), ("admin", admin)]
@@ -231,6 +236,7 @@ impl Doors {
             }
             "comments" => (&["/comments"], false, false),
             "calendars" => (&["/calendar"], false, false),
+            "protocols" | "clinic_plans" => (&["/protocol"], false, false),
             "devices" => (&["/devices"], false, false),
             "assignments" => (&["/assignments", "/exercise-responses"], false, false),
             other => panic!("which doors does {other} decide?"),
@@ -458,7 +464,7 @@ fn each_table_carries_macs_or_decides_nothing() {
         .filter_map(|line| line.strip_suffix(") {")?.trim().split_once(" (").map(|(name, _)| name))
         .collect();
     let with_mac = tables();
-    assert_eq!(with_mac.len(), 14, "{:?}", with_mac.keys());
+    assert_eq!(with_mac.len(), 16, "{:?}", with_mac.keys());
     for table in &all {
         let listed = DECIDE_NOTHING.iter().any(|(name, _)| name == table);
         assert_ne!(listed, with_mac.contains_key(*table), "{table}: a MAC, or a reason why it decides nothing");

@@ -45,8 +45,13 @@ pub fn doer(operation: &str) -> &'static str {
         | "mark_response_opened"
         | "put_assignment"
         | "patch_assignment"
+        | "put_chosen_protocol"
         | "put_cautions" => "granted",
-        "update_member" => "admin",
+        "update_member"
+        | "put_clinic_protocol"
+        | "publish_clinic_protocol"
+        | "retire_clinic_protocol"
+        | "put_clinic_plan" => "admin",
         _ => "owner",
     }
 }

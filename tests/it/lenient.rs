@@ -9,7 +9,7 @@ use crate::support::requests::{Ask, operations};
 use crate::support::world::World;
 
 /// What stands for an account that is not there, or spends what can be spent once.
-const DOER: [(&str, &str); 12] = [
+const DOER: [(&str, &str); 16] = [
     ("put_assignment", "granted"),
     ("patch_assignment", "granted"),
     ("put_cautions", "granted"),
@@ -20,6 +20,10 @@ const DOER: [(&str, &str); 12] = [
     ("patch_infusion", "granted"),
     ("put_infusion", "granted"),
     ("update_member", "admin"),
+    ("put_clinic_protocol", "admin"),
+    ("retire_clinic_protocol", "admin"),
+    ("put_clinic_plan", "admin"),
+    ("put_chosen_protocol", "granted"),
     ("set_up", "anonymous"),
     ("register", "anonymous"),
 ];

@@ -38,6 +38,8 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("sessions", Limits(&["sessions"])),
     ("refresh_tokens", Reason("one for each refresh; they go with their session")),
     ("clinics", Reason("made by the operator")),
+    ("protocols", Limits(&["protocol_versions"])),
+    ("clinic_plans", Reason("one for each clinic")),
     ("staff_members", Limits(&["clinic_members"])),
     ("invitations", Limits(&["invitations"])),
     ("patients", Reason("one for each account")),

@@ -34,6 +34,7 @@ mod care_links;
 mod channels;
 mod changed_rows;
 mod clinic;
+mod clinic_protocols;
 mod command_line;
 mod compression;
 mod copy;

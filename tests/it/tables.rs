@@ -15,6 +15,8 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("log_in_failures", "identity"),
     ("care_links", "care"),
     ("clinics", "care"),
+    ("protocols", "protocols"),
+    ("clinic_plans", "protocols"),
     ("grant_items", "care"),
     ("grant_readers", "care"),
     ("grants", "care"),

@@ -23,6 +23,7 @@ use crate::support::database::Count;
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Clinic, Person};
+use crate::support::protocols::{clinic_of, content, publishes};
 use crate::support::sql::Sql;
 
 /// Columns that no task names itself: the task that serves each, and how.
@@ -81,6 +82,9 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "prompts.delivered_at",
             "prompts.fired_at",
             "prompts.updated_at",
+            "protocols.created_at",
+            "protocols.published_at",
+            "protocols.updated_at",
             "receipts.delivered_at",
             "receipts.opened_at",
             "staff_members.created_at",
@@ -270,6 +274,24 @@ proofs! {
         assert_eq!(tables.count(waiting), 1);
         tick(&clinic.app).await;
         assert_eq!((tables.count(waiting), tables.count("audit_log")), (0, rows + 1));
+    }
+
+    "clinic_plans.follow_at" => async fn the_patients_of_a_clinic_are_planned_again_once_its_protocol_is_in_force() {
+        let clinic = Clinic::open().await;
+        settled(&clinic.app).await;
+        let clinic_id = clinic_of(&clinic.admin).await;
+        publishes(&clinic.admin, &clinic_id, content("Ours")).await;
+        let mut tables = Tables::of(&clinic.app);
+        let waiting = "clinic_plans WHERE follow_at IS NOT NULL";
+        tick(&clinic.app).await;
+        assert_eq!(tables.count(waiting), 1, "not yet");
+        clinic.app.wait(SignedDuration::from_secs(60));
+        let now = tables.instant(clinic.app.now());
+        let before = tables.count(&format!("patients WHERE next_plan_at > {now}"));
+        tick(&clinic.app).await;
+        assert_eq!(tables.count(waiting), 0);
+        let marked = before - tables.count(&format!("patients WHERE next_plan_at > {now}"));
+        assert!(marked > 0, "the patients of the clinic are marked");
     }
 
     "patient_heads.anchor_due_at" => async fn the_head_of_a_patients_chain_that_has_grown_is_anchored() {

@@ -58,7 +58,7 @@ impl PlanItem {
         let planned = &prompt.doc.planned;
         let zone = prompt.zone(values.zone.as_ref());
         let protocol = protocols.of(planned);
-        let rule = protocol.rule(&planned.rule_key);
+        let rule = protocols.rule_of(planned);
         Self {
             prompt_id: prompt.id.uuid(),
             local_date: zone.date(prompt.due_at).to_string(),

@@ -9,6 +9,7 @@ use super::sessions::{Session, Sessions};
 use super::slots::{
     Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, last_push, later_days, windows,
 };
+use crate::planning::overrides::leave_out;
 use crate::planning::protocol::{Anchor, PromptKind};
 
 /// Collects the prompts that are called for.
@@ -112,7 +113,7 @@ impl CandidateBuilder<'_, '_> {
                 _ if day == 0 => None,
                 _ if session.fact.provisional && day > 1 => Some(DropReason::Provisional),
                 (_, Some(compact)) => {
-                    let kept = compact.keeps(&rule.key, session.number, &self.facts.overrides);
+                    let kept = compact.keeps(&rule.key, session.number, |key| leave_out(&self.facts.overrides, key));
                     (!kept).then_some(DropReason::Series)
                 }
                 (Some(_), None) => room.is_some_and(|room| i64::from(day) >= room).then_some(DropReason::Superseded),

@@ -10,7 +10,7 @@ use crate::care::{Access, Door, Write};
 use crate::course::{self, courses};
 use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, PatientRef, Preconditions, Reply, Request};
+use crate::http::{Body, Command, EntityTag, PatientRef, Preconditions, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::kernel::id::ClinicProtocol;
 use crate::kernel::{Error, Id, Result};
@@ -78,6 +78,9 @@ impl ChosenProtocol {
     }
 }
 
+/// What is wished, and in which state.
+type Wish = (PutChosenProtocol, Preconditions);
+
 /// Reads what was chosen, and what is followed.
 fn read<A>(tx: &mut Tx<'_>, access: &Access<A>, known: &Protocols) -> Result<ChosenProtocol> {
     let protocol = Following::find(tx, access, known)?.protocol;
@@ -137,15 +140,12 @@ pub(super) async fn put_chosen_protocol(
     request: Request<(), Body<PutChosenProtocol>>,
 ) -> Result<Reply> {
     let known = door.state().protocols.known();
-    let answer = door.change(
-        CHANGED_OFFER,
-        request,
-        |command| Ok((command.body.into_inner(), command.when)),
-        |tx, access, (wish, when): &(PutChosenProtocol, Preconditions)| {
-            let choice = choice(tx, access, wish)?;
-            put_protocols(tx, access, choice, when)
-        },
-        move |tx, access, _: Outcome<Settings>| read(tx, access, &known),
-    );
-    answer.await?.reply(|view: ChosenProtocol| Ok(Reply::ok(&view).etag(&view.etag)))
+    let work = |tx: &mut Tx<'_>, access: &Access<Write>, (wish, when): &Wish| {
+        let chosen = choice(tx, access, wish)?;
+        put_protocols(tx, access, chosen, when)
+    };
+    let show = move |tx: &mut Tx<'_>, access: &Access<Write>, _: Outcome<Settings>| read(tx, access, &known);
+    let parse = |command: Command<(), Body<PutChosenProtocol>>| Ok((command.body.into_inner(), command.when));
+    let answer = door.change(CHANGED_OFFER, request, parse, work, show).await?;
+    answer.reply(|view: ChosenProtocol| Ok(Reply::ok(&view).etag(&view.etag)))
 }

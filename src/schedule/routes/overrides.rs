@@ -4,10 +4,12 @@ use actix_web::{get, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::care::Door;
 use crate::care::door::{Care, Shared};
+use crate::care::{Access, Door, Write};
+use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Body, EntityTag, PatientRef, Preconditions, Reply, Request};
+use crate::http::{Body, Command, EntityTag, PatientRef, Preconditions, Reply, Request};
+use crate::idempotency::Outcome;
 use crate::kernel::Result;
 use crate::planning::{AddedRule, DayPart, Override, PromptKind, RuleChange, RuleEdit};
 use crate::schedule::Following;
@@ -84,6 +86,9 @@ impl OverrideList {
     }
 }
 
+/// The list of a request, not yet checked, and the state to which it belongs.
+type Wish = (Vec<OverrideFields>, Preconditions);
+
 /// The changes of the protocol for a patient: the whole list.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,8 +99,8 @@ pub(crate) struct PutOverrides {
 }
 
 impl PutOverrides {
-    fn drafts(self) -> Vec<OverrideFields> {
-        self.items.into_iter().map(PutOverride::draft).collect()
+    fn parse(Command { when, body, .. }: Command<(), Body<Self>>) -> Result<Wish> {
+        Ok((body.into_inner().items.into_iter().map(PutOverride::draft).collect(), when))
     }
 }
 
@@ -167,16 +172,14 @@ pub(super) async fn get_overrides(door: Door<Shared>, when: Preconditions) -> Re
     responses((status = 200, description = "Changed, or as it was", body = OverrideList), WriteErrors))]
 #[put("/overrides")]
 pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<PutOverrides>>) -> Result<Reply> {
-    let protocols = door.state().protocols.known();
-    let answer = door.change(
-        CHANGED_OFFER,
-        request,
-        |command| Ok((command.body.into_inner().drafts(), command.when)),
-        move |tx, access, (drafts, when)| {
-            let protocol = Following::find(tx, access, &protocols)?.protocol;
-            replace(tx, access, &overrides::parse(protocol, "/items", drafts.clone())?, when)
-        },
-        |tx, access, outcome| outcome.or_read(|| Ok(settings(tx, access)?.0)),
-    );
+    let known = door.state().protocols.known();
+    let work = move |tx: &mut Tx<'_>, access: &Access<Write>, (drafts, when): &Wish| {
+        let protocol = Following::find(tx, access, &known)?.protocol;
+        replace(tx, access, &overrides::parse(protocol, "/items", drafts.clone())?, when)
+    };
+    let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<Settings>| {
+        outcome.or_read(|| Ok(settings(tx, access)?.0))
+    };
+    let answer = door.change(CHANGED_OFFER, request, PutOverrides::parse, work, show);
     answer.await?.reply(|settings| Ok(reply(settings, &Preconditions::none())))
 }

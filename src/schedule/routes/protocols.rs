@@ -74,5 +74,6 @@ pub(super) async fn get_protocol(
     caller.read(&state, |_, _| Ok(())).await?;
     let protocols = state.protocols.known();
     let protocol = protocols.newest(&key).ok_or(Error::NotFound)?;
-    Ok(Reply::ok(protocol).compressed_if(true).unless_known(&EntityTag::version(i64::from(protocol.version)), &when))
+    // Translations are added to a version.
+    Ok(Reply::ok(protocol).compressed_if(true).unless_shown(EntityTag::of_content, &when))
 }

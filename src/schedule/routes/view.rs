@@ -142,7 +142,7 @@ impl PromptView {
         let state = prompt.state(now);
         let planned = &prompt.doc.planned;
         let protocol = from.of(planned);
-        let rule = protocol.rule(&planned.rule_key);
+        let rule = from.rule_of(planned);
         let offered = rule.into_iter().flat_map(|rule| &rule.exercises).filter(|key| !values.withheld.contains(*key));
         let zone = prompt.zone(values.zone.as_ref());
         let detail = PromptDetail {

@@ -42,7 +42,7 @@ fn ids<'a>(value: &'a Value, name: &'a str, found: &mut Vec<(&'a str, Uuid)>) {
 #[test]
 fn the_ids_that_clients_make_are_of_version_4_in_every_example() {
     let made = creations();
-    assert_eq!(made.len(), 8, "{made:?}");
+    assert_eq!(made.len(), 9, "{made:?}");
     let client = |name: &str| made.iter().any(|(_, id)| name == *id || name.strip_suffix('s') == Some(id));
     let (mut faults, mut seen) = (Vec::new(), BTreeSet::new());
     for operation in operations() {
@@ -81,7 +81,11 @@ async fn every_creation_takes_ids_of_version_4_and_7_and_no_others() {
     let world = World::open().await;
     for (_, name) in creations() {
         let id = creating(name).id;
-        let who = if ["put_infusion", "put_assignment"].contains(&id.as_str()) { "granted" } else { "owner" };
+        let who = match id.as_str() {
+            "put_infusion" | "put_assignment" => "granted",
+            "put_clinic_protocol" => "admin",
+            _ => "owner",
+        };
         let seven: String = Entropy::System.id::<Any>(world.app.now()).to_string();
         let other = |digit: &str| format!("{}{digit}{}", &new_id(&world.app)[..14], &seven[15..]);
         let tried = [(new_id(&world.app), true), (seven.clone(), true), (other("1"), false), (other("8"), false)];

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::child::Web;
+use super::protocols::{content, rule};
 use afterglow::kernel::{Clock, Entropy};
 
 /// Stands in everything that people say here, and nowhere else.
@@ -74,6 +75,21 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     let theo = web.expect(post.clone(), "/v1/auth/register", theo, 201).await;
     let theo_account = text(&theo, "/account/id");
     let theo = web.as_whom(&text(&theo, "/tokens/access_token"));
+    // A protocol of the clinic: a draft that is published, and the next draft.
+    let clinic = text(&invited, "/clinic_id");
+    let protocol = format!("/v1/clinics/{clinic}/protocols/{}", id());
+    let mut ours = content(&said("protocol"));
+    rule(&mut ours, "d2.mood")["text"] = json!(said("how is the weather"));
+    let draft = admin.expect(put.clone(), &protocol, ours.clone(), 201).await;
+    let publish = admin.call(post.clone(), &format!("{protocol}/publish")).header("if-match", text(&draft, "/etag"));
+    let (status, published) = admin.send(publish.json(&json!({}))).await.unwrap();
+    assert_eq!(status.as_u16(), 200);
+    ours["title"] = json!(said("next"));
+    let next = admin.call(put.clone(), &protocol).header("if-match", text(&published, "/etag")).json(&ours);
+    assert_eq!(admin.send(next).await.unwrap().0.as_u16(), 200);
+    admin
+        .expect(put.clone(), &format!("/v1/clinics/{clinic}/protocols/{}", id()), json!({ "title": said("x") }), 422)
+        .await;
     let wish = json!({ "kind": "patient", "name": said("Ann"), "email": email("ann") });
     codes.push(text(&theo.expect(post.clone(), "/v1/invitations", wish, 201).await, "/code"));
     let spare = theo.expect(post.clone(), "/v1/invitations", json!({ "kind": "patient" }), 201).await;

@@ -15,6 +15,7 @@ pub mod lakeside;
 pub mod people;
 pub mod phone;
 pub mod playground;
+pub mod protocols;
 pub mod reader;
 pub mod replies;
 pub mod requests;

@@ -19,6 +19,7 @@ use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
 use super::people::{PASSPHRASE, Person};
+use super::protocols::{content, publishes};
 use super::requests::calendar::{makes, ticked};
 use super::requests::devices::phone;
 
@@ -66,6 +67,8 @@ pub struct World {
     pub planned: String,
     pub pause: String,
     pub device: String,
+    /// A published protocol of the clinic, which nobody follows.
+    pub protocol: String,
     pub prompt: String,
     pub link: String,
     pub(super) asked: AtomicU64,
@@ -73,7 +76,7 @@ pub struct World {
 }
 
 /// What requests can change, by how it is found in their addresses: each is read by [`World::part`].
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 16] = [
     "/overrides",
     "/care-links",
     "/entries",
@@ -82,6 +85,7 @@ const PARTS: [&str; 15] = [
     "/pauses",
     "/prompts",
     "/clinics",
+    "/protocol",
     "/devices",
     "/calendar",
     "/exercise-responses",
@@ -144,6 +148,7 @@ impl World {
         let body = json!({ "from": later(&app, SignedDuration::from_hours(24 * 400)).to_string(), "until": later(&app, SignedDuration::from_hours(24 * 401)).to_string() });
         ann.put(&ann.my(&format!("/pauses/{pause}")), body).send().await.created();
 
+        let protocol = publishes(&people["admin"], &clinic, content("Fourteen quiet days")).await;
         let device = new_id(&app);
         ann.put(&ann.my(&format!("/devices/{device}")), phone("anns-token")).send().await.created();
 
@@ -207,6 +212,7 @@ impl World {
             planned,
             pause,
             device,
+            protocol,
             taken: Mutex::new(HashSet::from([prompt.clone()])),
             prompt,
             link,
@@ -327,7 +333,15 @@ impl World {
                 if found.status == 200 { found.body } else { json!(found.status.as_u16()) }
             }
             "/cautions" => list(self.person("ungranted"), &ann.of_theirs("/cautions")).await,
-            "/clinics" => list(admin, &format!("/v1/clinics/{}/members?limit=200", self.clinic)).await,
+            "/clinics" => {
+                let clinic = format!("/v1/clinics/{}", self.clinic);
+                json!([
+                    list(admin, &format!("{clinic}/members?limit=200")).await,
+                    list(admin, &format!("{clinic}/protocols?limit=200")).await,
+                    list(admin, &format!("{clinic}/protocol")).await,
+                ])
+            }
+            "/protocol" => list(ann, &ann.my("/protocol")).await,
             "/invitations" => list(granted, "/v1/invitations?limit=200").await,
             "/prompts" => list(ann, &ann.my("/prompts?from=2025-12-01&limit=200")).await,
             "/grants" => list(ann, &ann.my(&format!("{part}?limit=200"))).await,

@@ -9,6 +9,7 @@ mod identity;
 mod infusions;
 mod journal;
 mod prompts;
+mod protocols;
 mod server;
 mod sync;
 
@@ -185,6 +186,9 @@ impl Asker<'_> {
             return Some(ask);
         }
         if let Some(ask) = infusions::ask(self, operation).await {
+            return Some(ask);
+        }
+        if let Some(ask) = protocols::ask(self, operation).await {
             return Some(ask);
         }
         if let Some(ask) = prompts::ask(self, operation).await {
