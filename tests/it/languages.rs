@@ -122,15 +122,15 @@ async fn prompts_are_read_in(words: &Words) {
     says(&detail("d1.exercise")["text"], words.choice);
     says(&detail("d3.share")["text"], words.therapist);
     assert_eq!(of_rule(&told["not_asked"], "d1.check")["reason_in_words"], words.not_asked);
+    // A device shows it by itself.
+    let plan = ann.get(&ann.my("/plan")).send().await.ok();
+    let shown = plan.items().iter().find(|item| item["text"].as_str().unwrap().starts_with(words.tell)).unwrap();
+    assert_eq!(shown["notification"], words.notification);
     // An act answers in the same language.
     let id = of_rule(&told["items"], "d1.tell")["id"].as_str().unwrap();
     let opened = ann.act(&ann.my(&format!("/prompts/{id}/open"))).send().await.ok();
     says(&opened.body["detail"]["text"], words.tell);
     assert_eq!(opened.body["detail"]["because"], words.because);
-    // A device shows it by itself.
-    let plan = ann.get(&ann.my("/plan")).send().await.ok();
-    let shown = plan.items().iter().find(|item| item["text"].as_str().unwrap().starts_with(words.tell)).unwrap();
-    assert_eq!(shown["notification"], words.notification);
     // Whoever reads the schedule of the protocol sees no text in any language.
     let outline = theo.get(&ann.of_theirs("/prompts?from=2026-01-01&limit=200")).send().await.ok();
     assert!(!outline.items().is_empty() && outline.items().iter().all(|one| one.get("detail").is_none()));

@@ -1,5 +1,7 @@
 //! Translations of a protocol: those that are shipped are whole, and what is missing in one is named.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::planning::RuleTexts;
 
@@ -101,7 +103,7 @@ fn a_fault_of_a_translation_is_named() {
 
 #[test]
 fn a_protocol_without_translations_says_nothing_of_them() {
-    let protocol = Protocol { translations: Default::default(), ..Protocol::default_v1().clone() };
+    let protocol = Protocol { translations: BTreeMap::new(), ..Protocol::default_v1().clone() };
     let document = serde_json::to_value(&protocol).unwrap();
     assert!(document.get("translations").is_none());
     assert_eq!(serde_json::from_value::<Protocol>(document).unwrap(), protocol);
