@@ -23,7 +23,8 @@ pub struct Texts {
 
 static LANGUAGES: LazyLock<Vec<Texts>> = LazyLock::new(|| {
     // English first: it is the fallback.
-    let files = [include_str!("data/texts/en.json"), include_str!("data/texts/de.json")];
+    let files =
+        [include_str!("data/texts/en.json"), include_str!("data/texts/de.json"), include_str!("data/texts/es.json")];
     #[expect(clippy::expect_used, reason = "embedded at build time; a test parses them")]
     files.into_iter().map(|file| serde_json::from_str(file).expect("the embedded texts are right")).collect()
 });

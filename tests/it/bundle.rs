@@ -257,6 +257,27 @@ async fn every_prompt_of_a_believable_life_is_drawn_from_the_bundle_alone() {
 }
 
 #[actix_web::test]
+async fn prompts_in_another_language_are_drawn_from_the_bundle_alone() {
+    for locale in ["de-AT", "es"] {
+        let app = TestApp::start().await;
+        let (theo, ann) = two(&app).await;
+        theo.records(&ann, app.now() - SignedDuration::from_hours(6)).await;
+        ann.sets(json!({ "locale": locale })).await.ok();
+        let plan = json!({ "exercise_key": "if-then-habit", "exercise_version": 1, "occurred_at": app.now().to_string(),
+            "answers": { "when": "the kettle {boils}", "then": "breathe out" } });
+        ann.works(plan).await;
+        let mut phone = Phone::of(&ann).await;
+        let shown = ann.get(&ann.my(&format!("/{ALL}&limit=200"))).send().await.ok();
+        assert!(phone.draws(shown.items()) > 10);
+        assert!(
+            phone.filled.contains("choices") && phone.filled.contains("answer:if-then-habit"),
+            "{:?}",
+            phone.filled
+        );
+    }
+}
+
+#[actix_web::test]
 async fn what_the_patient_wrote_is_quoted_offline_as_it_is_online() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
@@ -485,7 +506,13 @@ async fn the_library_is_in_the_language_asked_for_or_in_the_patients_own() {
         titles.collect::<Vec<_>>()
     };
     assert!(titles(&german).contains(&(json!("if-then-habit"), json!("Wenn–dann"))));
-    assert_eq!(german.body["protocols"], english.body["protocols"], "prompts name exercises in their own language");
+    // The texts of prompts are in it too, under the same keys.
+    let rules = |answer: &Answer| {
+        let rules = list(&list(&answer.body, "protocols")[0], "rules").iter();
+        rules.map(|rule| (rule["rule_key"].clone(), list(rule, "texts").len())).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(&german), rules(&english));
+    assert_ne!(german.body["protocols"], english.body["protocols"]);
     ann.get("/v1/bundle").header("accept-language", "de").header("if-none-match", english.etag()).send().await.ok();
     // Without a wish the patient's own language counts, in the library too; staff have none.
     ann.sets(json!({ "locale": "de-CH" })).await.ok();

@@ -61,6 +61,7 @@ mod items;
 mod joining;
 mod journal;
 mod kills;
+mod languages;
 mod leaks;
 mod methods;
 mod lenient;

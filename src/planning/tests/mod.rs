@@ -14,6 +14,7 @@ mod rules;
 mod series;
 mod shipped;
 mod silence;
+mod translations;
 mod zones;
 
 use std::collections::BTreeSet;
