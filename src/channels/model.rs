@@ -87,10 +87,10 @@ impl Address {
         }
     }
 
-    /// Returns the one spelling of the address under which it is stored, so that a device is found by it however an app
-    /// wrote it: of a mailbox the domain as ASCII in small letters, the name before it as it is; of a subscription the URL
-    /// as browsers write it, without a fragment, which is never sent; of APNs small digits. Names that a service made up
-    /// stay as they are.
+    /// Returns the one spelling of the address under which it is stored, so that a device is found by it however an
+    /// app wrote it. Of a mailbox the domain is ASCII in small letters, and the name before it stays as it is. A
+    /// subscription has the URL as browsers write it, without a fragment, which is never sent. APNs has small digits.
+    /// Names that a service made up stay as they are.
     pub fn spelling(&self) -> String {
         match self {
             Self::Fcm { token } | Self::Webhook { token } => token.clone(),

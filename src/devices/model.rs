@@ -111,8 +111,8 @@ impl PushAddress {
         self.channel == EMAIL
     }
 
-    /// Checks that the address is one of its channel, and returns it in its one spelling ([`Address::spelling`]): what is
-    /// compared later is compared in that. Faults point below `at`.
+    /// Checks that the address is one of its channel, and returns it in its one spelling ([`Address::spelling`]): what
+    /// is compared later is compared in that. Faults point below `at`.
     ///
     /// # Errors
     ///

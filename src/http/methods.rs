@@ -96,8 +96,8 @@ impl Methods {
         self.with_entries(template, entries)
     }
 
-    /// Lets the operations of an address ignore their query: programs that are not written for it add parameters of their
-    /// own.
+    /// Lets the operations of an address ignore their query: programs that are not written for it add parameters of
+    /// their own.
     #[must_use]
     pub fn ignoring_query(mut self, template: &str) -> Self {
         let template = segments(template);
