@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::two;
-use crate::support::people::Person;
+use crate::support::people::{Person, again};
 use crate::support::protocols::{at, clinic_of, content, drafts, publishes, rule};
 use crate::support::world::move_to_another_clinic;
 
@@ -238,7 +238,10 @@ async fn what_has_gone_out_keeps_its_words_and_the_bundle_has_the_versions_of_th
         rounds(&app).await;
     }
     let asked = ann.prompts().await.into_iter().find(|one| one["rule_key"] == "d2.mood").unwrap();
-    assert_eq!((&asked["state"], &asked["detail"]["text"]), (&json!("due"), &json!("How is the weather in you?")));
+    assert_eq!(
+        (&asked["state"], &asked["detail"]["text"]),
+        (&json!("delivered"), &json!("How is the weather in you?"))
+    );
     admin.post(&format!("{}/retire", at(&clinic, &id)), json!({ "version": 1 })).send().await.ok();
     a_minute_later(&app).await;
     let still = ann.prompts().await.into_iter().find(|one| one["rule_key"] == "d2.mood").unwrap();
@@ -290,10 +293,14 @@ async fn a_therapist_chooses_for_a_patient_or_for_a_course_and_only_what_their_c
     assert_eq!(text(&ann, "d2.mood").await, "Of Ann.");
     choose_for(&theo, &ann, json!({ "protocol_id": of_ann, "course_protocol_id": of_course })).await;
     assert_eq!(text(&ann, "d2.mood").await, "Of the course.");
+    let path = format!("/v1/clinics/{clinic}/protocol");
+    let now = admin.get(&path).send().await.ok().body;
+    admin.put(&path, json!({ "protocol_id": draft })).if_match(tag(&now)).send().await.expect(422);
     // Another course: a new kind of treatment, two months later.
     let later = app.now() + SignedDuration::from_hours(24 * 60);
     app.wait(SignedDuration::from_hours(24 * 60));
     rounds(&app).await;
+    let (theo, ann) = (again(&app, "Theo Brandt").await, again(&app, "Ann Lind").await);
     theo.records(&ann, later - SignedDuration::from_hours(2)).await;
     assert_eq!(text(&ann, "d2.mood").await, "Of Ann.");
     choose_for(&theo, &ann, json!({})).await;
@@ -304,9 +311,6 @@ async fn a_therapist_chooses_for_a_patient_or_for_a_course_and_only_what_their_c
         let refused = theo.put(&path, json!({ member: id })).if_match(tag(&now)).send().await.expect(422).body.clone();
         assert_eq!(refused["errors"][0]["pointer"], format!("/{member}"));
     }
-    let path = format!("/v1/clinics/{clinic}/protocol");
-    let now = admin.get(&path).send().await.ok().body;
-    admin.put(&path, json!({ "protocol_id": draft })).if_match(tag(&now)).send().await.expect(422);
     // The patient reads it, and their log has one name for it and for what is set aside.
     ann.get(&ann.my("/protocol")).send().await.ok();
 }

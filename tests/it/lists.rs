@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::app::{document, id_of};
 use crate::support::contract::resolved;
 use crate::support::journal::{ids, reflection, with};
+use crate::support::protocols::{content, publishes};
 use crate::support::requests::operations;
 use crate::support::world::{World, earlier};
 
@@ -52,7 +53,7 @@ fn reader(id: &str) -> &'static str {
     let staff = ["list_invitations", "list_my_patients", "get_clinical_window", "get_cautions", "pull_feed"];
     if staff.contains(&id) {
         "granted"
-    } else if id == "list_members" {
+    } else if ["list_members", "list_clinic_protocols"].contains(&id) {
         "admin"
     } else {
         "owner"
@@ -112,6 +113,10 @@ async fn change(world: &World, id: &str) {
         "list_care_links" | "list_care_team" => {
             let therapist = if id == "list_care_team" { "foreign" } else { "unlinked" };
             world.ann().linked_to(world.person(therapist)).await;
+            return;
+        }
+        "list_clinic_protocols" => {
+            publishes(world.person("admin"), &world.clinic, content("Another")).await;
             return;
         }
         "list_members" => {

@@ -15,7 +15,7 @@ use crate::support::world::{CANARY, COLUMNS, World};
 const GOLDEN: &str = include_str!("../golden/authz_matrix.txt");
 
 /// The operations that need no token: the whole list.
-const PUBLIC: [&str; 14] = [
+const PUBLIC: [&str; 15] = [
     "get_calendar_feed",
     "get_change_password",
     "get_exercise_schema",
@@ -24,6 +24,7 @@ const PUBLIC: [&str; 14] = [
     "get_meta",
     "get_metrics",
     "get_problem",
+    "get_protocol_schema",
     "get_ready",
     "get_security_txt",
     "log_in",

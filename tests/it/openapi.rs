@@ -22,6 +22,7 @@ const PUBLIC: &[&str] = &[
     "get_meta",
     "get_metrics",
     "get_problem",
+    "get_protocol_schema",
     "get_ready",
     "get_security_txt",
     "log_in",

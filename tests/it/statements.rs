@@ -13,6 +13,7 @@ use crate::support::app::{TestApp, document, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
+use crate::support::protocols::{content, publishes};
 use crate::support::sql::Sql;
 use crate::support::world::move_to_another_clinic;
 
@@ -162,6 +163,7 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
     ann.put(&ann.my(&format!("/grants/{grant}")), rule).send().await.created();
     let code = theo.post("/v1/invitations", json!({ "kind": "patient" })).send().await.created();
     let link = ann.care_links().await[0].clone();
+    let protocol = publishes(&admin, link["clinic_id"].as_str().unwrap(), content("Ours")).await;
     let there = [
         ("patient_id", ann.patient.clone()),
         ("entry_id", ann.writes(reflection("Lake")).await),
@@ -177,6 +179,7 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
         ("invitation_id", code.text("/id")),
         ("clinic_id", link["clinic_id"].as_str().unwrap().to_owned()),
         ("account_id", theo.account.clone()),
+        ("protocol_id", protocol),
         ("comment_id", new_id(&app)),
         ("revision", "1".to_owned()),
     ];

@@ -82,7 +82,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     rule(&mut ours, "d2.mood")["text"] = json!(said("how is the weather"));
     let draft = admin.expect(put.clone(), &protocol, ours.clone(), 201).await;
     let publish = admin.call(post.clone(), &format!("{protocol}/publish")).header("if-match", text(&draft, "/etag"));
-    let (status, published) = admin.send(publish.json(&json!({}))).await.unwrap();
+    let (status, published, _) = admin.send(publish.json(&json!({}))).await.unwrap();
     assert_eq!(status.as_u16(), 200);
     ours["title"] = json!(said("next"));
     let next = admin.call(put.clone(), &protocol).header("if-match", text(&published, "/etag")).json(&ours);
