@@ -202,6 +202,8 @@ pub enum Came {
     /// It was in conflict, for this reason. A conflict is answered with a new mutation; what was told of one is not
     /// done later, when it comes again by chance.
     Conflict(Option<&'static str>),
+    /// It was refused, with this code. The person was told so: it is not done later, when it comes again by chance.
+    Refused(Code),
 }
 
 /// What came of a mutation that was stored.

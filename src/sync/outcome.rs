@@ -3,6 +3,7 @@
 use super::kinds::{self, Held};
 use super::model::Kind;
 use super::mutation::{Act, Came, Kept, Mutation};
+use super::store;
 use crate::care::{Access, Write};
 use crate::changes::{self, Entity};
 use crate::db::Tx;
@@ -72,12 +73,15 @@ impl Done {
         Self::Conflict { sections, current, code }
     }
 
-    /// Returns what is remembered of it; nothing of what was rejected, which may be sent again when it can be stored.
-    pub const fn came(&self) -> Option<Came> {
-        match self {
-            Self::Stored { kept, .. } => Some(Came::Stored(*kept)),
-            Self::Conflict { code, .. } => Some(Came::Conflict(*code)),
-            Self::Rejected(_) => None,
+    /// Returns what is remembered of a mutation. A decision that was refused (a share, a comment) is refused for good.
+    /// An item may be sent again when it can be stored, and what ends a share is tried whenever it comes.
+    pub fn came(&self, mutation: &Mutation) -> Option<Came> {
+        match (self, mutation.kind, mutation.act) {
+            (Self::Stored { kept, .. }, ..) => Some(Came::Stored(*kept)),
+            (Self::Conflict { code, .. }, ..) => Some(Came::Conflict(*code)),
+            (Self::Rejected(_), Kind::Entry | Kind::ExerciseResponse, _)
+            | (Self::Rejected(_), Kind::Grant, Act::Delete) => None,
+            (Self::Rejected(error), ..) => Some(Came::Refused(error.code())).filter(store::is_remembered),
         }
     }
 

@@ -121,6 +121,11 @@ pub fn apply(
             Some(before) if before.fingerprint == *fingerprint => match before.came {
                 Came::Stored(kept) => Ok(replay(tx, access, mutation, kept)?),
                 Came::Conflict(code) => Ok(again(tx, access, mutation, code)?),
+                // If it is refused still, the answer says why in full. If it could be done by now, that is undone.
+                Came::Refused(code) => access.attempt(tx, |tx| {
+                    one(tx, access, vault, mutation)?;
+                    Err(Error::conflict(code))
+                })?,
             },
             Some(_) => Err(Error::conflict(Code::MutationReused)),
             None if sent.repeated => Err(Error::conflict(Code::ItemRepeated)),
@@ -130,14 +135,15 @@ pub fn apply(
                 Ok(done)
             })?,
         };
+        let done = done.unwrap_or_else(Done::Rejected);
         // Another mutation of the batch may have the same id.
-        if let Some(came) = done.as_ref().ok().and_then(Done::came)
+        if let Some(came) = done.came(mutation)
             && let MapEntry::Vacant(place) = known.entry(mutation.id)
         {
             let remembered = place.insert(Remembered { fingerprint: fingerprint.clone(), came });
             new.push(((mutation.id, mutation.kind.entity().number(), mutation.thing), remembered.clone()));
         }
-        results.push(done.unwrap_or_else(Done::Rejected));
+        results.push(done);
     }
     // One statement for all of them: on PostgreSQL each costs a round trip.
     store::insert(tx, access, &new)?;

@@ -10,7 +10,7 @@ use crate::care::{Access, Write};
 use crate::db::schema::mutations;
 use crate::db::{At, Both, Tx};
 use crate::kernel::id::Any;
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Code, Error, Id, Result};
 
 type Row = (Id<Any>, Vec<u8>, i32, Id<Any>, i64, Option<Id<Any>>);
 
@@ -29,9 +29,10 @@ pub(super) fn list(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Any>]) -> 
         ))
         .load(tx.conn())?;
     let remembered = |(id, fingerprint, status, item, version, sibling): Row| {
-        let conflict = CONFLICTS.iter().find(|(number, _)| *number == status);
         let stored = Came::Stored(Kept { merged: status == MERGED, item, version, sibling });
-        (id, Remembered { fingerprint, came: conflict.map_or(stored, |(_, code)| Came::Conflict(*code)) })
+        let conflict = CONFLICTS.iter().find(|(number, _)| *number == status).map(|(_, code)| Came::Conflict(*code));
+        let refused = REFUSALS.iter().find(|(number, _)| *number == status).map(|(_, code)| Came::Refused(*code));
+        (id, Remembered { fingerprint, came: conflict.or(refused).unwrap_or(stored) })
     };
     Ok(rows.into_iter().map(remembered).collect())
 }
@@ -40,6 +41,23 @@ const APPLIED: i32 = 1;
 const MERGED: i32 = 2;
 const CONFLICTS: [(i32, Option<&str>); 4] =
     [(3, None), (4, Some("section_changed")), (5, Some("revoked_since")), (6, Some("not_shareable"))];
+
+/// The refusals that depend on how things stood, so that the same mutation might be done later.
+const REFUSALS: [(i32, Code); 7] = [
+    (7, Code::NotFound),
+    (8, Code::Invalid),
+    (9, Code::StateConflict),
+    (10, Code::AlreadyExists),
+    (11, Code::InfusionOverlaps),
+    (12, Code::LimitReached),
+    (13, Code::Deleted),
+];
+
+/// Whether a result has a number under which it is remembered: a refusal for another reason is found anew, or may be
+/// tried again.
+pub(super) fn is_remembered(came: &Came) -> bool {
+    !matches!(came, Came::Refused(code) if REFUSALS.iter().all(|(_, known)| known != code))
+}
 
 /// A mutation, the kind of its thing, and the thing.
 pub(super) type MutationKey = (Id<Any>, i32, Id<Any>);
@@ -56,6 +74,10 @@ pub(super) fn insert(tx: &mut Tx<'_>, access: &Access<Write>, list: &[(MutationK
             Came::Conflict(code) => {
                 let status = CONFLICTS.iter().find(|(_, known)| known == code).map(|(status, _)| *status);
                 (status.ok_or_else(|| Error::internal("a conflict without a number"))?, nothing)
+            }
+            Came::Refused(code) => {
+                let status = REFUSALS.iter().find(|(_, known)| known == code).map(|(status, _)| *status);
+                (status.ok_or_else(|| Error::internal("a refusal without a number"))?, nothing)
             }
         };
         Ok((

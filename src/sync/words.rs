@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::merge::{self, Merged};
 use super::mutation::{Act, Kept, Mutation};
-use super::outcome::{Done, Numbered, Written, first_version, number};
+use super::outcome::{Done, Numbered, Written, number};
 use super::sent::{Merges, Places, Sent, body_of, json, mend, sent};
 use crate::care::{Access, Write, grants};
 use crate::changes::{self, Op};
@@ -244,9 +244,9 @@ fn write<T: Merges>(
     let known = base.as_ref().or(if mutation.base > 0 { Some(&before) } else { None });
     let sends = sent::<T>(access, known, mutation)?;
     if mutation.base == 0 && old.creation() == Some(&Creation::of(&T::body(&sends.content))?) {
-        // It was made by this very body.
-        let merged = first_version(tx, access, T::ENTITY, row.id)? != Some(row.version);
-        return stored::<T>(tx, access, row, merged, sends.warnings);
+        // It was made by this very body, and stands in a page that this phone may have passed over: what the server
+        // made of it comes with the answer, or never.
+        return stored::<T>(tx, access, row, true, sends.warnings);
     }
     let Outcome { content, conflicts, warnings } =
         merge_all::<T>(tx, access, (&row, &before), (base.as_ref(), mutation.base), &sends)?;

@@ -30,7 +30,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use self::sections::sections_of;
-use self::sections::{WORDS, applied, extend, header, known, overlay, revocation, same, sections_in, set, text};
+use self::sections::{
+    WORDS, applied, extend, header, key, key_of, known, overlay, revocation, same, sections_in, set, text,
+};
 
 mod sections;
 
@@ -372,6 +374,10 @@ impl Phone {
         if is_deleted && thing.deleted {
             (thing.local, thing.dirty) = (Map::new(), BTreeSet::new());
         }
+        if is_deleted {
+            // The page that told of the deletion may be past: it was passed over, as the thing had changes.
+            self.forget_comments(&thing.id);
+        }
         for name in sections_of(&thing.kind).iter().filter(|_| !is_deleted) {
             let was = known(thing, sent, name);
             let (mine, has) = (thing.local.get(*name).cloned(), theirs.get(*name).cloned());
@@ -440,11 +446,15 @@ impl Phone {
         thing = Thing { local, deleted, base: item.clone(), waits: false, ..thing };
         self.save(&thing);
         if deleted && kind == "entry" {
-            // Its comments go with it; the server gives them again if it comes back.
-            let of_it = |comment: &Thing| comment.kind == "comment" && comment.base["entry_id"] == id.as_str();
-            for comment in self.things().into_iter().filter(of_it) {
-                self.forget(&comment.key());
-            }
+            self.forget_comments(&id);
+        }
+    }
+
+    /// The comments of an entry go with it; the server gives them again if it comes back.
+    fn forget_comments(&mut self, entry: &str) {
+        let of_it = |comment: &Thing| comment.kind == "comment" && comment.base["entry_id"] == entry;
+        for comment in self.things().into_iter().filter(of_it) {
+            self.forget(&comment.key());
         }
     }
 
@@ -586,12 +596,4 @@ fn post(path: &str, body: Value) -> Request {
 
 fn named(kind: &str, id: &str) -> Thing {
     Thing { kind: kind.to_owned(), id: id.to_owned(), ..Thing::default() }
-}
-
-fn key(kind: &str, id: &str) -> String {
-    format!("{kind}/{id}")
-}
-
-fn key_of(item: &Value) -> String {
-    key(&text(item, "kind"), &text(item, "id"))
 }

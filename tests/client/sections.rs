@@ -1,4 +1,4 @@
-//! The sections of a thing on the reference phone: what the person changed, over what the server has.
+//! The name and the sections of a thing on the reference phone: what the person changed, over what the server has.
 
 use serde_json::{Map, Value, json};
 
@@ -116,4 +116,13 @@ pub fn revocation(grant: &Value) -> Value {
 
 pub fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// What names a thing: its kind and its id.
+pub fn key(kind: &str, id: &str) -> String {
+    format!("{kind}/{id}")
+}
+
+pub fn key_of(item: &Value) -> String {
+    key(&text(item, "kind"), &text(item, "id"))
 }

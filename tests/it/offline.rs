@@ -4,6 +4,7 @@
 //!
 //! `AFTERGLOW_SEEDS=10000` lives as many, `AFTERGLOW_SEED=17` one of them.
 
+mod chains;
 mod life;
 mod words;
 

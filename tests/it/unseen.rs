@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::push::changes;
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::Person;
@@ -359,4 +360,51 @@ async fn that_a_grant_expires_is_no_revocation() {
     ann.opens(&other, &["text"], &theo).await;
     is(&ann.pushes(&share(&ann, &new_id(&app), before, grant(&entry, &["text"], &theo))).await, "applied");
     assert_eq!(theo.finds(&ann).await.len(), 2);
+}
+
+/// The person was told that it was refused.
+#[actix_web::test]
+async fn rule_push_a_decision_that_was_refused_is_not_done_when_it_comes_again() {
+    let (app, theo, tina, ann) = three().await;
+    // A share of what the server does not have yet, and one with a therapist whose link has ended.
+    let entry = new_id(&app);
+    let early = share(&ann, &new_id(&app), 0, grant(&entry, &["text"], &theo));
+    let links = ann.care_links().await;
+    let id = |reader: &Person| links.iter().find(|link| link["name"] == json!(reader.name)).unwrap()["id"].clone();
+    ann.delete(&format!("/v1/care-links/{}", id(&tina).as_str().unwrap())).send().await.no_content();
+    let ended = share(&ann, &new_id(&app), seen(&ann).await, rule("reflection", &tina));
+    let members = json!({ "entry_id": entry, "thread_id": id(&theo), "body": "Look at this." });
+    let says = mutation(&ann, "comment", &new_id(&app), 0, members);
+    let batch = [early, ended, says];
+    let first = ann.push(&batch).await.ok().body["results"].clone();
+    let codes: Vec<_> = (0..3).map(|place| first[place]["problem"]["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["not_found", "invalid", "not_found"], "{first:#}");
+    assert_eq!(ann.push(&batch).await.ok().body["results"], first, "the same is told again, with the same reasons");
+    // Now they would be possible. What was on its way opens nothing, and says nothing.
+    ann.put_entry(&entry, reflection("Lake")).send().await.created();
+    ann.linked_to(&tina).await;
+    let before = changes(&app);
+    let late = ann.push(&batch).await.ok().body["results"].clone();
+    for (told, code) in late.as_array().unwrap().iter().zip(&codes) {
+        is(told, "rejected");
+        assert_eq!((&told["problem"]["code"], &told["problem"]["retryable"]), (&json!(code), &json!(false)));
+    }
+    assert_eq!(changes(&app), before);
+    assert!(theo.finds(&ann).await.is_empty() && tina.finds(&ann).await.is_empty());
+    let comments = ann.of_theirs(&format!("/entries/{entry}/comments"));
+    assert!(ann.get(&comments).send().await.ok().items().is_empty());
+    // What ends a share is tried whenever it comes: of this grant nothing was known, and the phone said nothing.
+    let known = batch[0]["id"].as_str().unwrap();
+    let ends = revoke(&ann, known, 0, json!({}));
+    is(&ann.pushes(&ends).await, "rejected");
+    // Who decides it anew is heard.
+    for sent in batch {
+        let mut anew = sent;
+        anew["mutation_id"] = json!(new_id(&app));
+        let told = ann.pushes(&anew).await;
+        assert!(told["status"] == "applied" || told["status"] == "merged", "{told:#}");
+    }
+    assert_eq!((theo.finds(&ann).await, tina.finds(&ann).await), (vec![entry.clone()], vec![entry]));
+    is(&ann.pushes(&ends).await, "applied");
+    assert!(theo.finds(&ann).await.is_empty());
 }
