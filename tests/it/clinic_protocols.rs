@@ -357,7 +357,7 @@ async fn a_therapist_adds_rewords_and_moves_rules_for_one_patient_and_no_safety_
     let reworded = prompt(&ann, "d2.mood").await.unwrap();
     assert_eq!(reworded["detail"]["text"], "Ann, how is the garden?");
     assert_eq!(reworded["id"], before["id"]);
-    assert!(reworded["due_at"].as_str() > before["due_at"].as_str());
+    assert!(reworded["detail"]["due_at"].as_str() > before["detail"]["due_at"].as_str());
     let walk = prompt(&ann, "own.walk").await.unwrap();
     assert_eq!(walk["detail"]["text"], "A walk by the water, if you like.");
     assert_eq!((&walk["detail"]["minutes"], &walk["day"]), (&json!(10), &json!(4)));

@@ -18,7 +18,7 @@ const SECRETS: [(&str, &str); 3] = [
 ];
 
 /// They are their own examples: tens of kilobytes.
-const LONG: [&str; 2] = ["get_exercise_schema", "get_protocol"];
+const LONG: [&str; 3] = ["get_exercise_schema", "get_protocol", "get_protocol_schema"];
 
 /// They end what others need.
 const LAST: [&str; 3] = ["end_care_link", "log_out", "update_member"];

@@ -53,7 +53,8 @@ fn reader(id: &str) -> &'static str {
     let staff = ["list_invitations", "list_my_patients", "get_clinical_window", "get_cautions", "pull_feed"];
     if staff.contains(&id) {
         "granted"
-    } else if ["list_members", "list_clinic_protocols"].contains(&id) {
+    } else if ["list_members", "list_clinic_protocols", "get_clinic_protocol", "compare_clinic_protocol"].contains(&id)
+    {
         "admin"
     } else {
         "owner"

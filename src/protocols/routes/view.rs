@@ -144,19 +144,19 @@ pub(super) struct ClinicProtocolView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutClinicProtocol {
     /// Its title.
-    #[schema(min_length = 1, max_length = 120, example = "Ten days, gently")]
+    #[schema(example = "Ten days, gently")]
     title: String,
     /// The language of the texts of its rules, a tag of BCP 47.
     #[schema(example = "en")]
     locale: String,
     /// The days ahead for which prompts are planned.
-    #[schema(minimum = 1, maximum = 28, example = 10)]
+    #[schema(example = 10)]
     horizon_days: i32,
     /// The longest delay of a prompt after the start of its part of the day, in minutes.
     #[schema(example = 20)]
     jitter_minutes: u8,
     /// The least time between two prompts that are not for safety, in minutes.
-    #[schema(minimum = 0, maximum = 720, example = 180)]
+    #[schema(example = 180)]
     spacing_minutes: i64,
     /// The parts of the day.
     #[schema(value_type = HashMap<String, Value>)]
@@ -168,13 +168,13 @@ pub(crate) struct PutClinicProtocol {
     #[schema(value_type = HashMap<String, u32>)]
     reminders: Reminders,
     /// The shortened templates of close series.
-    #[schema(value_type = Vec<HashMap<String, Value>>, max_items = 14)]
+    #[schema(value_type = Vec<HashMap<String, Value>>)]
     series: Vec<Compact>,
     /// The exercises that come once more on the next day.
     #[schema(value_type = Option<HashMap<String, Value>>, nullable = false)]
     carry_over: Option<CarryOver>,
     /// The rules.
-    #[schema(value_type = Vec<HashMap<String, Value>>, min_items = 1, max_items = 200)]
+    #[schema(value_type = Vec<HashMap<String, Value>>)]
     rules: Vec<Rule>,
     /// The texts of the rules in other languages.
     #[serde(default)]
