@@ -61,6 +61,7 @@ mod items;
 mod joining;
 mod journal;
 mod kills;
+mod known_faults;
 mod languages;
 mod leaks;
 mod methods;

@@ -22,7 +22,7 @@ use crate::support::requests::devices::phone;
 
 /// A push service that keeps what it is handed, by address, and fails as it is told.
 #[derive(Clone)]
-struct Service(Arc<Mutex<Kept>>, &'static str);
+pub struct Service(Arc<Mutex<Kept>>, &'static str);
 
 #[derive(Default)]
 struct Kept {
@@ -38,7 +38,7 @@ impl Service {
     }
 
     /// The notices that were taken for an address, in order.
-    fn at(&self, address: &str) -> Vec<Notice> {
+    pub fn at(&self, address: &str) -> Vec<Notice> {
         self.0.lock().unwrap().sent.iter().filter(|(to, _)| to == address).map(|(_, notice)| notice.clone()).collect()
     }
 
@@ -80,18 +80,18 @@ impl Channel for Service {
 }
 
 /// Ann, whose phones ring.
-struct World {
-    app: Arc<TestApp>,
-    ann: Person,
+pub struct World {
+    pub app: Arc<TestApp>,
+    pub ann: Person,
     tess: Person,
-    fcm: Service,
-    gateway: Service,
+    pub fcm: Service,
+    pub gateway: Service,
     /// Where pushes would go in a process without channels to devices.
     here: MemoryChannel,
 }
 
 impl World {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let (fcm, gateway) = (Service::new("fcm"), Service::new("webhook"));
         let channels: [Arc<dyn Channel>; 2] = [Arc::new(fcm.clone()), Arc::new(gateway.clone())];
         let app = TestApp::start_with_channels(Channels::new(channels)).await;
@@ -101,12 +101,12 @@ impl World {
         Self { app, ann, tess, fcm, gateway, here: MemoryChannel::default() }
     }
 
-    async fn work(&self) {
+    pub async fn work(&self) {
         work(&self.app, &self.here).await;
         assert_eq!(self.here.sent(), [], "it goes to devices alone");
     }
 
-    async fn waits(&self, time: SignedDuration) {
+    pub async fn waits(&self, time: SignedDuration) {
         self.app.wait(time);
         self.work().await;
     }
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// The state, resends and device of each delivery of a prompt, but for those that became one for each device.
-    async fn rows(&self, prompt: Id<Prompt>) -> Vec<(Id<Delivery>, String, i32)> {
+    pub async fn rows(&self, prompt: Id<Prompt>) -> Vec<(Id<Delivery>, String, i32)> {
         let unit = move |tx: &mut afterglow::db::Tx<'_>| {
             let all =
                 deliveries::table.filter(deliveries::prompt_id.eq(prompt)).filter(deliveries::device_id.is_not_null());
@@ -129,20 +129,20 @@ impl World {
         self.app.server.state.db.read(unit).await.unwrap()
     }
 
-    async fn state(&self, id: Id<Prompt>) -> String {
+    pub async fn state(&self, id: Id<Prompt>) -> String {
         let all = self.ann.prompts().await;
         all.iter().find(|prompt| prompt["id"] == json!(id.to_string())).unwrap()["state"].as_str().unwrap().to_owned()
     }
 }
 
 /// Registers a phone with this token.
-async fn registers(person: &Person, token: &str, change: serde_json::Value) -> String {
+pub async fn registers(person: &Person, token: &str, change: serde_json::Value) -> String {
     let id = new_id(&person.app);
     person.put(&person.my(&format!("/devices/{id}")), with(phone(token), change)).send().await.created();
     id
 }
 
-async fn acknowledges(person: &Person, delivery: Id<Delivery>) {
+pub async fn acknowledges(person: &Person, delivery: Id<Delivery>) {
     let answer = person.act(&person.my(&format!("/deliveries/{delivery}/received"))).send().await.ok();
     assert_eq!(answer.text("/id"), delivery.to_string());
 }

@@ -31,11 +31,19 @@ pub async fn account(app: &TestApp, email: &str) -> SessionTokens {
 
 /// Disables an account. The operator has no operation for that yet.
 pub async fn disable(app: &TestApp, account: Id<Account>) {
-    let now = At(app.now());
+    mark(app, account, Some(At(app.now()))).await;
+}
+
+/// Enables an account again.
+pub async fn enable(app: &TestApp, account: Id<Account>) {
+    mark(app, account, None).await;
+}
+
+async fn mark(app: &TestApp, account: Id<Account>, disabled_at: Option<At>) {
     let unit = move |tx: &mut Tx<'_>| {
         let own = accounts::table.filter(accounts::id.eq(account));
         let row: Stored<AccountRow> = own.select(columns::<Stored<AccountRow>>()).first(tx.conn())?;
-        let row = AccountRow { disabled_at: Some(now), ..row.checked(tx)?.unwrap() };
+        let row = AccountRow { disabled_at, ..row.checked(tx)?.unwrap() };
         diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
         Ok(())
     };
