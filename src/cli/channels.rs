@@ -180,7 +180,7 @@ mod tests {
         fs::write(folder.path().join("authority.pem"), "no certificate").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let list = read(&path).map_err(|faults| faults.join("\n"))?;
-        Ok(list.iter().map(|channel| channel.name()).collect())
+        Ok(list.iter().map(crate::channels::Channel::name).collect())
     }
 
     fn email(change: &[(&str, Value)]) -> Value {

@@ -140,7 +140,7 @@ pub fn publish(
         return Err(Error::Invalid(found));
     }
     let key = VersionKey { published_at: Some(At(live.now())), ..row.key };
-    let row = change_state(tx, live.now(), key, VersionState::Published, (&content, keys))?;
+    let row = change_state(tx, live.now(), &key, VersionState::Published, (&content, keys))?;
     Ok(Outcome::ok(id, row))
 }
 
@@ -164,7 +164,7 @@ pub fn retire(
         VersionState::Draft => Err(Error::state("draft", ["publish_clinic_protocol"])),
         VersionState::Published => {
             let content = row.open(keys)?;
-            let row = change_state(tx, live.now(), row.key, VersionState::Retired, (&content, keys))?;
+            let row = change_state(tx, live.now(), &row.key, VersionState::Retired, (&content, keys))?;
             Ok(Outcome::ok(id, row))
         }
     }
@@ -173,12 +173,12 @@ pub fn retire(
 fn change_state(
     tx: &mut Tx<'_>,
     now: Timestamp,
-    key: VersionKey,
+    key: &VersionKey,
     state: VersionState,
     (content, keys): (&ProtocolContent, &Keys),
 ) -> Result<VersionRow> {
     let version = tx.version_after(key.version);
-    let key = VersionKey { state: state.name().to_owned(), version, updated_at: At(now), ..key };
+    let key = VersionKey { state: state.name().to_owned(), version, updated_at: At(now), ..key.clone() };
     let row = VersionRow::seal(key, content, keys)?;
     store::update(tx, &row)?;
     let clinic = row.key.clinic_id;

@@ -71,11 +71,9 @@ async fn open(state: &State, key: &VersionKey) -> Result<Option<crate::planning:
     let row: Option<VersionRow> = state.db.read(move |tx| store::find(tx, clinic, id, Some(number))).await?;
     let keys = state.vault.keys(clinic.uuid()).await?;
     let Some((row, keys)) = row.zip(keys) else { return Ok(None) };
-    match Error::skip_damaged(row.open(&keys))? {
-        Some(content) => Ok(Some(protocol(id, number, content))),
-        None => {
-            tracing::error!(protocol = %id, number, "a published protocol cannot be opened");
-            Ok(None)
-        }
+    let content = Error::skip_damaged(row.open(&keys))?;
+    if content.is_none() {
+        tracing::error!(protocol = %id, number, "a published protocol cannot be opened");
     }
+    Ok(content.map(|content| protocol(id, number, content)))
 }

@@ -96,7 +96,7 @@ pub fn put_overrides(
 pub fn put_protocols(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    choice: ChosenProtocols,
+    choice: &ChosenProtocols,
     when: &Preconditions,
 ) -> Result<Outcome<Settings>> {
     access.lock(tx)?;
@@ -104,7 +104,7 @@ pub fn put_protocols(
     let same = ChosenProtocols { version: settings.protocols.version, ..choice.clone() };
     if settings.protocols != same {
         when.require(&choice_tag(&settings))?;
-        let protocols = ChosenProtocols { version: tx.version_after(settings.protocols.version), ..choice };
+        let protocols = ChosenProtocols { version: tx.version_after(settings.protocols.version), ..choice.clone() };
         let after = Settings { protocols, ..settings.clone() };
         let version = tx.version_after(version);
         settings = update(tx, access, &settings, after, version)?;

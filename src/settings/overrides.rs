@@ -83,8 +83,11 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Resu
         let rule_key = fields.rule_key.clone();
         let twice = overrides.iter().any(|one| one.rule_key == rule_key);
         f.check(!twice, &format!("{at}/rule_key"), "is named twice");
-        let change =
-            if rule_key.starts_with(OWN) { added(&mut f, &at, fields) } else { changed(&mut f, &at, protocol, fields) };
+        let change = if rule_key.starts_with(OWN) {
+            added(&mut f, &at, fields)
+        } else {
+            Some(changed(&mut f, &at, protocol, fields))
+        };
         // What was noted as a fault stands for itself.
         overrides.push(Override { rule_key, change: change.unwrap_or(RuleChange::LeftOut) });
     }
@@ -92,7 +95,7 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Resu
     let mut f = Fields::new();
     for (rule, fault) in protocol.with(&overrides).new_faults(protocol) {
         let n = overrides.iter().position(|one| one.rule_key == rule);
-        f.fault(&n.map_or_else(|| base.to_owned(), |n| format!("{base}/{n}")), fault);
+        f.fault(n.map_or_else(|| base.to_owned(), |n| format!("{base}/{n}")), fault);
     }
     f.done()?;
     overrides.sort_unstable();
@@ -100,7 +103,7 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Resu
 }
 
 /// Parses the change of a rule of the protocol.
-fn changed(f: &mut Fields, at: &str, protocol: &Protocol, fields: OverrideFields) -> Option<RuleChange> {
+fn changed(f: &mut Fields, at: &str, protocol: &Protocol, fields: OverrideFields) -> RuleChange {
     let OverrideFields { rule_key, left_out, window, day: moved_to, text: words, kind, minutes, exercises } = fields;
     let rule = protocol.rule(&rule_key);
     let may = rule.is_some_and(Rule::may_change);
@@ -120,11 +123,11 @@ fn changed(f: &mut Fields, at: &str, protocol: &Protocol, fields: OverrideFields
     f.check(moved_to.is_none() || by_day, &place, "it hangs on no day after an infusion");
     let moved_to = moved_to.and_then(|to| f.take(&place, day(to)));
     let words = words.and_then(|words| f.take(&format!("{at}/text"), text(words)));
-    Some(match (window, moved_to, words) {
+    match (window, moved_to, words) {
         _ if left_out => RuleChange::LeftOut,
         (Some(part), None, None) => RuleChange::MovedTo(part),
         (window, day, text) => RuleChange::Edited(RuleEdit { window, day, text }),
-    })
+    }
 }
 
 /// Parses a rule that a therapist adds.

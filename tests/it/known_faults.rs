@@ -322,7 +322,7 @@ async fn fault_whoever_may_see_it_may_change_it() {
     for part in ["/infusions", "/assignments", "/protocol", "/overrides", "/grants"] {
         ann.get(&ann.my(part)).send().await.ok();
     }
-    assert_eq!(ids(&thea.reads(&ann, "/grants").await.ok()), [opened.clone()]);
+    assert_eq!(ids(&thea.reads(&ann, "/grants").await.ok()), std::slice::from_ref(&opened));
     thea.get(&at(&clinic, &protocol)).send().await.ok();
 
     let wish = |reader, manager, method, path: &str, body, read: &str| Wish {

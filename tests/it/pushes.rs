@@ -112,7 +112,7 @@ impl World {
     }
 
     /// A prompt of hers that comes due in a minute, and expires a day later.
-    async fn plant(&self) -> Id<Prompt> {
+    pub async fn plant(&self) -> Id<Prompt> {
         plant(&self.app, self.ann.patient.parse().unwrap(), self.app.now() + minutes(1), |_| {}).await
     }
 

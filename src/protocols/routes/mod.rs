@@ -76,7 +76,7 @@ fn shown(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
     named: Option<Named>,
-    outcome: Outcome<VersionRow>,
+    outcome: &Outcome<VersionRow>,
 ) -> Result<(VersionRow, Vec<VersionKey>)> {
     let number = outcome.value.as_ref().map(|row| row.key.number);
     actions::get(tx, live, named.ok_or(Error::NotFound)?, number)
@@ -97,7 +97,7 @@ async fn change<B: 'static, C: Send + 'static>(
     };
     let inside = keys.clone();
     let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, command: &C| work(tx, live, inside.as_ref(), command);
-    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| shown(tx, live, named, outcome);
+    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| shown(tx, live, named, &outcome);
     let (origin, found) = caller.change(state, request, parse, work, show).await?.into_parts();
     let view = reply(found, keys).await?;
     Ok(origin.reply(Reply::ok(&view).etag(&view.etag)))

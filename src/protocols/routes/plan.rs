@@ -18,15 +18,15 @@ use crate::state::State;
 type Choice = ((Id<Clinic>, Option<Id<ClinicProtocol>>), Preconditions);
 
 impl PutClinicPlan {
-    fn parse(Command { id, when, body }: Command<Id<Clinic>, Body<Self>>) -> Result<Choice> {
-        Ok(((id, body.into_inner().protocol_id.map(Id::from_uuid)), when))
+    fn parse(Command { id, when, body }: Command<Id<Clinic>, Body<Self>>) -> Choice {
+        ((id, body.into_inner().protocol_id.map(Id::from_uuid)), when)
     }
 }
 
 /// Answers with a choice.
-fn shown(choice: Option<PlanChoice>) -> Result<Reply> {
-    let view = ClinicPlan::new(choice.as_ref());
-    Ok(Reply::ok(&view).etag(&view.etag))
+fn shown(choice: Option<&PlanChoice>) -> Reply {
+    let view = ClinicPlan::new(choice);
+    Reply::ok(&view).etag(&view.etag)
 }
 
 /// Read which protocol a clinic has chosen
@@ -43,7 +43,7 @@ pub(super) async fn get_clinic_plan(
 ) -> Result<Reply> {
     let clinic = clinic.into_inner();
     let choice = caller.read(&state, move |tx, live| actions::get_choice(tx, live, clinic)).await?;
-    shown(choice)
+    Ok(shown(choice.as_ref()))
 }
 
 /// Choose the protocol of a clinic's patients
@@ -64,5 +64,6 @@ pub(super) async fn put_clinic_plan(
     let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome: Outcome<Option<PlanChoice>>| {
         outcome.or_read(|| actions::get_choice(tx, live, clinic.ok_or(Error::NotFound)?))
     };
-    caller.change(&state, request, PutClinicPlan::parse, work, show).await?.reply(shown)
+    let parse = |command| Ok(PutClinicPlan::parse(command));
+    caller.change(&state, request, parse, work, show).await?.reply(|choice| Ok(shown(choice.as_ref())))
 }

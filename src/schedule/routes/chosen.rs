@@ -142,7 +142,7 @@ pub(super) async fn put_chosen_protocol(
     let known = door.state().protocols.known();
     let work = |tx: &mut Tx<'_>, access: &Access<Write>, (wish, when): &Wish| {
         let chosen = choice(tx, access, wish)?;
-        put_protocols(tx, access, chosen, when)
+        put_protocols(tx, access, &chosen, when)
     };
     let show = move |tx: &mut Tx<'_>, access: &Access<Write>, _: Outcome<Settings>| read(tx, access, &known);
     let parse = |command: Command<(), Body<PutChosenProtocol>>| Ok((command.body.into_inner(), command.when));

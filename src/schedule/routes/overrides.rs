@@ -99,8 +99,8 @@ pub(crate) struct PutOverrides {
 }
 
 impl PutOverrides {
-    fn parse(Command { when, body, .. }: Command<(), Body<Self>>) -> Result<Wish> {
-        Ok((body.into_inner().items.into_iter().map(PutOverride::draft).collect(), when))
+    fn parse(Command { when, body, .. }: Command<(), Body<Self>>) -> Wish {
+        (body.into_inner().items.into_iter().map(PutOverride::draft).collect(), when)
     }
 }
 
@@ -180,6 +180,7 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
     let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<Settings>| {
         outcome.or_read(|| Ok(settings(tx, access)?.0))
     };
-    let answer = door.change(CHANGED_OFFER, request, PutOverrides::parse, work, show);
+    let parse = |command| Ok(PutOverrides::parse(command));
+    let answer = door.change(CHANGED_OFFER, request, parse, work, show);
     answer.await?.reply(|settings| Ok(reply(settings, &Preconditions::none())))
 }
