@@ -349,7 +349,7 @@ async fn a_therapist_adds_rewords_and_moves_rules_for_one_patient_and_no_safety_
     let before = prompt(&ann, "d2.mood").await.unwrap();
     let items = json!([
         { "rule_key": "d2.mood", "text": "Ann, how is the garden?", "window": "evening" },
-        { "rule_key": "own.walk", "kind": "habit", "day": 4, "window": "midday", "minutes": 10,
+        { "rule_key": "own.walk", "kind": "habit", "day": 4, "window": "midday", "minutes": 5,
             "text": "A walk by the water, if you like." },
     ]);
     let answer = change(&theo, &ann, items).await.ok();
@@ -360,7 +360,7 @@ async fn a_therapist_adds_rewords_and_moves_rules_for_one_patient_and_no_safety_
     assert!(reworded["detail"]["due_at"].as_str() > before["detail"]["due_at"].as_str());
     let walk = prompt(&ann, "own.walk").await.unwrap();
     assert_eq!(walk["detail"]["text"], "A walk by the water, if you like.");
-    assert_eq!((&walk["detail"]["minutes"], &walk["day"]), (&json!(10), &json!(4)));
+    assert_eq!((&walk["detail"]["minutes"], &walk["day"]), (&json!(5), &json!(4)));
     // A phone that pulled them can show them without a network, though no protocol has their words.
     let (mut pulled, mut page) = (Vec::new(), ann.get(&ann.my("/changes?limit=200")).send().await.ok().body);
     while page["has_more"] == true {
@@ -371,6 +371,14 @@ async fn a_therapist_adds_rewords_and_moves_rules_for_one_patient_and_no_safety_
     pulled.extend(page["items"].as_array().unwrap().clone());
     let own = pulled.iter().find(|item| item["id"] == walk["id"]).unwrap();
     assert_eq!(own["fields"]["own"]["text"], "A walk by the water, if you like.");
+    // What has no place under the cap of its day is not asked, and the patient can read why.
+    let long = json!([{ "rule_key": "own.walk", "kind": "habit", "day": 4, "window": "midday", "minutes": 30,
+        "text": "A long walk." }]);
+    change(&theo, &ann, long).await.ok();
+    assert!(prompt(&ann, "own.walk").await.is_none());
+    let all = ann.get(&ann.my("/prompts?not_asked=true&limit=200")).send().await.ok().body;
+    let walk = all["not_asked"].as_array().unwrap().iter().find(|one| one["rule_key"] == "own.walk").unwrap();
+    assert_eq!(walk["reason"], "cap");
     // They go when the change goes; what a person did with them stays.
     change(&theo, &ann, json!([])).await.ok();
     assert!(prompt(&ann, "own.walk").await.is_none());

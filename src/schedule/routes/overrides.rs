@@ -151,6 +151,11 @@ fn reply(settings: Settings, when: &Preconditions) -> Reply {
     Reply::ok(&list).unless_known(&list.etag, when)
 }
 
+/// Reads the settings that a change leaves.
+fn changed(tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<Settings>) -> Result<Settings> {
+    outcome.or_read(|| Ok(settings(tx, access)?.0))
+}
+
 /// Read what was changed in the protocol
 ///
 /// The rules that therapists have left out, moved, reworded or added for this patient. The patient sees them
@@ -177,10 +182,7 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
         let protocol = Following::find(tx, access, &known)?.protocol;
         replace(tx, access, &overrides::parse(protocol, "/items", drafts.clone())?, when)
     };
-    let show = |tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<Settings>| {
-        outcome.or_read(|| Ok(settings(tx, access)?.0))
-    };
     let parse = |command| Ok(PutOverrides::parse(command));
-    let answer = door.change(CHANGED_OFFER, request, parse, work, show);
+    let answer = door.change(CHANGED_OFFER, request, parse, work, changed);
     answer.await?.reply(|settings| Ok(reply(settings, &Preconditions::none())))
 }
