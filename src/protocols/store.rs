@@ -12,7 +12,11 @@ use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Clinic, ClinicProtocol};
 use crate::kernel::{Id, Result};
 use crate::planning::ProtocolContent;
+use crate::tasks::Due;
 use crate::vault::{Keys, Purpose};
+
+/// When the plans of a clinic's patients are to follow what it has changed.
+pub const NEXT_DUE: &[Due] = &[Due::at("clinic_plans", "follow_at")];
 
 authentic! {
     /// What decides about a version of a protocol.

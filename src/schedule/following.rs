@@ -25,7 +25,7 @@ impl Task for FollowClinics {
     }
 
     fn next_due(&self) -> &'static [Due] {
-        const { &[Due::at("clinic_plans", "follow_at")] }
+        protocols::store::NEXT_DUE
     }
 
     fn before<'a>(&'a self, state: &'a State, now: Timestamp) -> BoxFuture<'a, Result<()>> {

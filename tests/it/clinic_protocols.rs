@@ -372,12 +372,12 @@ async fn a_therapist_adds_rewords_and_moves_rules_for_one_patient_and_no_safety_
     let own = pulled.iter().find(|item| item["id"] == walk["id"]).unwrap();
     assert_eq!(own["fields"]["own"]["text"], "A walk by the water, if you like.");
     // What has no place under the cap of its day is not asked, and the patient can read why.
-    let long = json!([{ "rule_key": "own.walk", "kind": "habit", "day": 4, "window": "midday", "minutes": 30,
+    let long = json!([{ "rule_key": "own.hike", "kind": "habit", "day": 4, "window": "midday", "minutes": 30,
         "text": "A long walk." }]);
     change(&theo, &ann, long).await.ok();
-    assert!(prompt(&ann, "own.walk").await.is_none());
+    assert!(prompt(&ann, "own.hike").await.is_none());
     let all = ann.get(&ann.my("/prompts?not_asked=true&limit=200")).send().await.ok().body;
-    let walk = all["not_asked"].as_array().unwrap().iter().find(|one| one["rule_key"] == "own.walk").unwrap();
+    let walk = all["not_asked"].as_array().unwrap().iter().find(|one| one["rule_key"] == "own.hike").unwrap();
     assert_eq!(walk["reason"], "cap");
     // They go when the change goes; what a person did with them stays.
     change(&theo, &ann, json!([])).await.ok();
