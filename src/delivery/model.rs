@@ -109,9 +109,10 @@ pub enum Repeat {
     Received,
 }
 
-/// Decides about another attempt at the delivery of `prompt` to one device at `now`. Nothing is sent again in quiet hours,
-/// in a pause, in a session and its acute phase, once the prompt was answered, or so late that it comes from an outage;
-/// what was never sent waits for the end of quiet hours.
+/// Decides about another attempt at the delivery of `prompt` to one device at `now`. Nothing is sent again in quiet
+/// hours, in a pause, once the prompt was answered, or so late that it comes from an outage; what was never sent waits
+/// for the end of quiet hours. What falls into a session and its acute phase, or asks for effort before the patient is
+/// ready for it, waits until `not_before`, and lapses if it has expired by then.
 pub fn judge_repeat(
     prompt: &StoredPrompt,
     settings: &Settings,
@@ -126,8 +127,11 @@ pub fn judge_repeat(
         Repeat::Resend(at) => now.duration_since(at) > REMINDED,
         Repeat::Retry => false,
     };
-    if !open || !settings.notifications.enabled || resting || stale || not_before.is_some() {
+    if !open || !settings.notifications.enabled || resting || stale {
         return Verdict::Lapse;
+    }
+    if let Some(at) = not_before {
+        return if at < prompt.expires_at { Verdict::Wait(at) } else { Verdict::Lapse };
     }
     let allowed = settings.quiet_hours.next_allowed(&settings.zone_at(now), now);
     match repeat {

@@ -230,10 +230,10 @@ fn left(one: &Leased, to: &Reached, sending: &Sending, now: Timestamp) -> Left {
     }
 }
 
-/// Moves `at` by up to ten seconds, by the delivery, so that what failed together does not come back together.
+/// Moves `at` by less than ten seconds, by the delivery, so that what failed together does not come back together.
 fn spread(one: &Leased, at: Timestamp) -> Timestamp {
     let [first, ..] = *one.id.uuid().as_bytes();
-    at.saturating_add(jiff::SignedDuration::from_millis(i64::from(first) * 40)).unwrap_or(at)
+    at.saturating_add(jiff::SignedDuration::from_millis(i64::from(first) * 39)).unwrap_or(at)
 }
 
 /// Sends by the channel of the process.
@@ -265,4 +265,49 @@ async fn send_one(channel: &dyn Channel, one: Leased) -> (Leased, std::result::R
     let push = Push { delivery, patient, prompt, expires_at, text: TEXT };
     let sent = tokio::time::timeout(PATIENCE, channel.send(&push)).await;
     (one, sent.unwrap_or(Err(ChannelError("took too long"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::SignedDuration;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A delivery whose id, a keyed hash, begins with this byte.
+    fn leased(first: u8) -> Leased {
+        let id = Uuid::from_u128((u128::from(first) << 120) | 0x8000_8000_0000_0000_0001);
+        Leased {
+            id: Id::from_uuid(id),
+            patient: Id::from_uuid(Uuid::nil()),
+            prompt: Id::from_uuid(Uuid::nil()),
+            ordinal: 0,
+            attempts: 1,
+            device: None,
+            due_at: Timestamp::UNIX_EPOCH,
+            sent_at: None,
+            resends: 0,
+            received: false,
+            expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1),
+            lane: 0,
+        }
+    }
+
+    #[test]
+    fn what_failed_together_comes_back_apart_within_ten_seconds() {
+        let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(5);
+        let all: BTreeSet<_> = (0..=u8::MAX).map(|first| spread(&leased(first), at)).collect();
+        assert_eq!(all.len(), 256, "each at an instant of its own");
+        let latest = at + SignedDuration::from_secs(10);
+        assert!(all.iter().all(|moved| at <= *moved && *moved < latest), "{all:?}");
+        let seconds: BTreeSet<_> = all.iter().map(|moved| moved.as_second()).collect();
+        assert_eq!(seconds.len(), 10, "over all of the ten seconds");
+        let again: BTreeSet<_> = (0..=u8::MAX).map(|first| spread(&leased(first), at)).collect();
+        assert_eq!(again, all, "the same for the same delivery");
+        let later = at + SignedDuration::from_secs(30);
+        let moved = |at| spread(&leased(77), at).duration_since(at);
+        assert_eq!(moved(later), moved(at), "whenever it fails");
+    }
 }

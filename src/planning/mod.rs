@@ -40,5 +40,5 @@ pub use plan::{
 };
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, ProtocolContent, Rule};
-pub use protocols::{ClinicChoice, ProtocolLibrary, Protocols, PublishedVersion};
+pub use protocols::{ClinicChoice, ProtocolLibrary, Protocols, PublishedVersion, Reading};
 pub use translations::{RuleTexts, RuleWords, Translation};

@@ -1,6 +1,7 @@
 //! The protocols that a server knows, by key and version: those of the program, and those that clinics have published.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
@@ -141,12 +142,28 @@ impl Protocols {
 
 /// The protocols of a running server, which grow while clinics publish. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ProtocolLibrary(Arc<RwLock<(Arc<Protocols>, Option<Timestamp>)>>);
+pub struct ProtocolLibrary(Arc<RwLock<(Arc<Protocols>, Option<Timestamp>)>>, Arc<AtomicBool>);
+
+/// The right to read what was published, of one at a time. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Reading(Arc<AtomicBool>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 impl ProtocolLibrary {
     /// Creates the library of a server that has not read what clinics have published.
     pub fn new(protocols: Protocols) -> Self {
-        Self(Arc::new(RwLock::new((Arc::new(protocols), None))))
+        Self(Arc::new(RwLock::new((Arc::new(protocols), None))), Arc::default())
+    }
+
+    /// Begins to read what was published; `None` while somebody else does.
+    pub fn begin(&self) -> Option<Reading> {
+        let free = self.1.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);
+        free.ok().map(|_| Reading(Arc::clone(&self.1)))
     }
 
     /// Returns the protocols as they are known now.

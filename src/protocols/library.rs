@@ -5,21 +5,29 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::model::{FRESH, IN_FORCE_AFTER, VersionState, protocol};
+use super::model::{FRESH, IN_FORCE_AFTER, STALE, VersionState, protocol};
 use super::store::{self, VersionKey, VersionRow};
 use crate::kernel::id::{Clinic, ClinicProtocol};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::{ClinicChoice, PublishedVersion};
 use crate::state::State;
 
-/// Reads what was published, if the process last did so more than [`FRESH`] ago.
+/// Reads what was published, if the process last did so more than [`FRESH`] ago. While somebody reads it already, what
+/// is known is good enough for [`STALE`]: not everybody asks at once, and nobody waits for a database that is away.
 ///
 /// # Errors
 ///
 /// When database or keyring cannot be reached.
 pub async fn refresh(state: &State, now: Timestamp) -> Result<()> {
-    let fresh = |at: Timestamp| now.duration_since(at).abs() < FRESH;
-    if state.protocols.read_at().is_some_and(fresh) { Ok(()) } else { read(state, now).await }
+    let age = state.protocols.read_at().map(|at| now.duration_since(at).abs());
+    if age.is_some_and(|age| age < FRESH) {
+        return Ok(());
+    }
+    let turn = state.protocols.begin();
+    if turn.is_none() && age.is_some_and(|age| age < STALE) {
+        return Ok(());
+    }
+    read(state, now).await
 }
 
 /// Reads what was published. Contents are opened once.

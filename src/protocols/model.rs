@@ -15,6 +15,9 @@ pub const IN_FORCE_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// The time after which a process reads again what was published.
 pub const FRESH: SignedDuration = SignedDuration::from_secs(5);
 
+/// The time for which it answers by what it knows while it reads: still long before that is in force.
+pub const STALE: SignedDuration = SignedDuration::from_secs(20);
+
 /// The state of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionState {

@@ -321,7 +321,7 @@ async fn after_an_outage_a_valid_safety_prompt_goes_before_a_later_one() {
 }
 
 /// Makes it ask for little.
-fn light(planned: &mut Planned) {
+pub fn light(planned: &mut Planned) {
     "d2.mood".clone_into(&mut planned.rule_key);
 }
 

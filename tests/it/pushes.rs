@@ -263,6 +263,55 @@ async fn nothing_is_sent_again_in_quiet_hours_or_after_the_expiry() {
 }
 
 #[actix_web::test]
+async fn what_would_be_sent_again_in_a_session_waits_for_its_silence_to_end() {
+    let world = World::open().await;
+    registers(&world.ann, "deaf", json!({})).await;
+    registers(&world.ann, "busy", json!({})).await;
+    // Nobody has taken what goes to this one: it is tried again after half an hour.
+    for _ in 0..2 {
+        world.fcm.fails("busy", later(Some(1800)));
+    }
+    let planted = |expires: SignedDuration| {
+        plant(&world.app, world.ann.patient.parse().unwrap(), world.app.now() + minutes(1), move |planned| {
+            crate::delivery::light(planned);
+            planned.expires_at = planned.due_at + expires;
+        })
+    };
+    let (long, short) = (planted(hours(8)).await, planted(hours(2)).await);
+    world.waits(minutes(1)).await;
+    let of = |token: &str, prompt| {
+        let all = world.fcm.at(token);
+        all.into_iter().filter(|notice| notice.prompt == prompt).map(|notice| notice.delivery).collect::<Vec<_>>()
+    };
+    let first = of("deaf", long);
+    assert_eq!([first.len(), of("deaf", short).len()], [1, 1]);
+    assert_eq!(world.fcm.at("busy"), []);
+
+    // Only now the session is recorded, which ended at 08:10: its acute phase lasts until 10:10.
+    world.waits(minutes(19)).await;
+    let end = world.app.now() - minutes(10);
+    let done = json!({ "status": "completed", "route": "iv_infusion",
+        "started_at": (end - minutes(40)).to_string(), "ended_at": end.to_string() });
+    world.ann.put(&world.ann.my(&format!("/infusions/{}", new_id(&world.app))), done).send().await.created();
+    for _ in 0..10 {
+        world.waits(minutes(10)).await;
+        assert_eq!(of("deaf", long), first, "at {}", world.app.now());
+        assert_eq!(of("busy", long), [], "at {}", world.app.now());
+    }
+    world.waits(minutes(10)).await;
+    assert_eq!(of("deaf", long), [first[0], first[0]], "the same delivery, when the silence is over");
+    assert_eq!(of("busy", long).len(), 1, "what was never sent waits as well");
+    let rows = world.rows(long).await;
+    assert!(rows.iter().any(|(id, state, resends)| *id == first[0] && state == "waiting" && *resends == 1), "{rows:?}");
+
+    // The other had expired by then.
+    assert_eq!((of("deaf", short).len(), of("busy", short).len()), (1, 0));
+    let mut states: Vec<_> = world.rows(short).await.into_iter().map(|(_, state, resends)| (state, resends)).collect();
+    states.sort();
+    assert_eq!(states, [("lapsed".to_owned(), 0), ("sent".to_owned(), 0)]);
+}
+
+#[actix_web::test]
 async fn after_the_reminder_the_first_push_is_not_sent_again() {
     let world = World::open().await;
     registers(&world.ann, "deaf", json!({ "acknowledges": true })).await;

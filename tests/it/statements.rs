@@ -313,6 +313,8 @@ async fn a_batch_of_prompts_takes_six_statements_however_many_they_are() {
     let state = &world.app.server.state;
     afterglow::app::tick(state, &afterglow::delivery::LogChannel, world.app.now()).await.unwrap();
     world.app.wait(minutes(4));
+    // What clinics have published is looked at once in five seconds, whatever is due.
+    afterglow::protocols::library::refresh(state, world.app.now()).await.unwrap();
     heard(&world.app);
     let done = afterglow::app::tick(state, &afterglow::delivery::LogChannel, world.app.now()).await.unwrap();
     assert_eq!((done.due, done.sent), (40, 40));
