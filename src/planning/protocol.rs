@@ -456,15 +456,29 @@ impl Protocol {
         }
     }
 
-    /// Lists the rules of the default protocol that keep people safe and that this one lacks, or asks later or less
-    /// often: those of checks with the first priority.
+    /// Lists the safety checks of the default protocol that this one lacks, has otherwise, replaces or leaves out of a
+    /// series.
     pub fn unsafe_without(&self) -> Vec<&'static str> {
-        let safety =
-            Self::default_v1().rules.iter().filter(|rule| rule.kind == PromptKind::Safety && rule.priority == 1);
-        let kept = |rule: &Rule| {
-            let own = self.rule(&rule.key);
-            own.is_some_and(|own| own.kind == rule.kind && own.anchor == rule.anchor && own.priority == 1 && own.push)
+        let default = Self::default_v1();
+        // At home, checks of the default stand for each other.
+        let of_default = |rule: &&Rule| default.rule(&rule.key) == Some(*rule);
+        let others = || self.rules.iter().filter(|rule| !of_default(rule));
+        let replaced = |key: &str| others().any(|rule| rule.stands_for.as_deref() == Some(key));
+        let in_series = |rule: &Rule| {
+            let kept = |keys: &[String]| keys.contains(&rule.key);
+            let in_days = default.series.iter().any(|compact| kept(&compact.days));
+            let in_preparation = default.series.iter().any(|compact| kept(&compact.preparation));
+            // The default keeps no preparation between sessions on two days in a row.
+            let prepares = |gap: i64| {
+                in_preparation && default.series.iter().all(|one| one.gap_days != gap || kept(&one.preparation))
+            };
+            let fits = |compact: &Compact| {
+                (!in_days || kept(&compact.days)) && (!prepares(compact.gap_days) || kept(&compact.preparation))
+            };
+            self.series.iter().all(fits)
         };
+        let kept = |rule: &Rule| self.rule(&rule.key) == Some(rule) && !replaced(&rule.key) && in_series(rule);
+        let safety = default.rules.iter().filter(|rule| rule.kind == PromptKind::Safety);
         safety.filter(|rule| !kept(rule)).map(|rule| rule.key.as_str()).collect()
     }
 

@@ -97,14 +97,19 @@ impl Protocols {
 
     /// Finds the version of a clinic's protocol by which plans are made at `now`: the newest that is in force and not
     /// retired.
-    pub fn in_force(&self, key: &str, now: Timestamp) -> Option<&Protocol> {
+    pub fn in_force(&self, key: &str, now: Timestamp) -> Option<&PublishedVersion> {
         let fits = |one: &&PublishedVersion| one.protocol.key == key && one.from <= now && !one.retired;
-        self.published.iter().rev().find(fits).map(|one| one.protocol.as_ref())
+        self.published.iter().rev().find(fits)
     }
 
-    /// Lists every version of every protocol of the program, and of those of `clinics`, by key and version.
-    pub fn every_version(&self, clinics: &[Id<Clinic>]) -> impl Iterator<Item = &Protocol> {
-        let own = self.published.iter().filter(move |one| clinics.contains(&one.clinic)).map(|one| &one.protocol);
+    /// Lists every version of every protocol of the program, and of those of `clinics` that were in force before the end
+    /// of what each had to do with somebody, by key and version.
+    pub fn every_version(&self, clinics: &[(Id<Clinic>, Option<Timestamp>)]) -> impl Iterator<Item = &Protocol> {
+        let met = |one: &PublishedVersion, (clinic, ended): (Id<Clinic>, Option<Timestamp>)| {
+            clinic == one.clinic && ended.is_none_or(|ended| one.from <= ended)
+        };
+        let own = self.published.iter().filter(move |one| clinics.iter().any(|clinic| met(one, *clinic)));
+        let own = own.map(|one| &one.protocol);
         self.all.iter().chain(own).map(AsRef::as_ref)
     }
 

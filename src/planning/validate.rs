@@ -1,6 +1,8 @@
 //! Validates protocols.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::civil::Time;
 
 use super::placeholders::{Piece, Quote, pieces, quotes};
 use super::protocol::{Anchor, Effort, Expiry, Prerequisite, PromptKind, Protocol, Rule};
@@ -11,7 +13,11 @@ use crate::kernel::{Error, FieldError};
 /// The most characters of a text.
 const MOST: usize = 240;
 /// The most rules of a protocol.
-const MOST_RULES: usize = 200;
+const MOST_RULES: usize = 80;
+/// The most rules of one day: planning looks at each beside all others.
+const MOST_OF_DAY: usize = 20;
+/// The most prompts that a cap allows.
+const MOST_PROMPTS: u32 = 12;
 /// The longest time in days by which anything in a rule may be away from what it hangs on.
 const MOST_DAYS: i64 = 120;
 /// The most days ahead for which prompts are planned.
@@ -75,13 +81,13 @@ impl Protocol {
     /// Checks what is not of a single rule.
     fn check_limits(&self, faults: &mut Faults) {
         let mut fault = |right: bool, member: &str, what: &str| faults.check(right, member, format!("/{member}"), what);
-        fault((1..=MOST_RULES).contains(&self.rules.len()), "rules", "1 to 200 rules make a protocol");
+        fault((1..=MOST_RULES).contains(&self.rules.len()), "rules", "1 to 80 rules make a protocol");
         fault((1..=MOST_HORIZON).contains(&self.horizon_days), "horizon_days", "plans reach 1 to 28 days ahead");
         fault((0..=720).contains(&self.spacing_minutes), "spacing_minutes", "prompts are 0 to 720 minutes apart");
         fault(self.series.len() <= 14, "series", "there are at most 14 templates of series");
         let title = self.title.chars().count();
         fault(
-            (1..=120).contains(&title) && !self.title.trim().is_empty(),
+            (1..=120).contains(&title) && !self.title.trim().is_empty() && !self.title.contains('\0'),
             "title",
             "the title has 1 to 120 characters",
         );
@@ -94,12 +100,35 @@ impl Protocol {
         let ordered = spans.iter().all(|span| span.from < span.to)
             && spans.iter().zip(spans.iter().skip(1)).all(|(one, next)| one.to <= next.from);
         fault(ordered, "windows", "parts of the day follow each other");
+        let hours = [(5, 12), (10, 15), (12, 19), (16, 22)];
+        let usual = spans.iter().zip(hours).all(|(span, (first, last))| {
+            span.from >= Time::constant(first, 0, 0, 0) && span.to <= Time::constant(last, 0, 0, 0)
+        });
+        fault(usual, "windows", "morning is within 5-12, midday 10-15, afternoon 12-19, evening 16-22");
+        let long = i64::from(self.jitter_minutes).max(30);
+        let room = spans.iter().all(|span| span.from.duration_until(span.to).as_mins() >= long);
+        fault(room, "windows", "a part of the day has half an hour, and no less than the jitter");
+        let locale = language(&self.locale).is_ok();
+        fault(locale, "locale", "is no tag of a language, such as en");
         let covered = self.caps.days.iter().try_fold(0, |day, cap| {
             (cap.first == day && cap.last >= day && cap.prompts > 0).then_some(cap.last.saturating_add(1))
         });
         fault(covered.is_some_and(|days| days > self.horizon_days), "caps", "every day of the plan has a cap");
         let days = self.caps.days.len() <= 60 && (0..=14).contains(&self.caps.preparation.days_before);
         fault(days, "caps", "there are at most 60 caps of days, and 14 days of preparation");
+        let capped = self
+            .caps
+            .days
+            .iter()
+            .map(|cap| cap.prompts)
+            .chain([self.caps.preparation.prompts, self.caps.later.prompts]);
+        fault(capped.into_iter().all(|prompts| prompts <= MOST_PROMPTS), "caps", "a cap allows at most 12 prompts");
+        fault(self.caps.full_days_after_series.len() <= 60, "caps", "there are at most 60 full days");
+        let mut of_day: BTreeMap<i32, usize> = BTreeMap::new();
+        for day in self.rules.iter().flat_map(Rule::days) {
+            *of_day.entry(day).or_default() += 1;
+        }
+        fault(of_day.values().all(|rules| *rules <= MOST_OF_DAY), "rules", "at most 20 rules are of one day");
         let reminders = self.reminders.each <= 3 && self.reminders.safety <= 3;
         fault(reminders, "reminders", "a prompt has at most 3 reminders");
         let gaps = self.series.iter().all(|compact| (1..=14).contains(&compact.gap_days));
@@ -166,7 +195,10 @@ fn check_rule(rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
     fault(rule.optional == (rule.priority == 5), "/optional", "priority 5 is what is optional");
     fault(rule.push != rule.optional, "/push", "what is optional is not pushed, all else is");
     fault(rule.texts().all(fits), "/text", "the text has at most 240 characters");
-    fault(rule.texts().all(|text| !text.is_empty()), "/text", "the text is empty");
+    fault(rule.texts().all(|text| !text.trim().is_empty()), "/text", "the text is empty");
+    let said = rule.texts().chain([rule.plain.as_str(), rule.because.as_str()]);
+    fault(said.into_iter().all(|text| !text.contains('\0')), "/text", "no text has a NUL character");
+    fault(!rule.because.contains(['{', '}']), "/because", "the reason has no placeholders");
     fault(rule.wordings.len() <= 10, "/wordings", "there are at most 10 more wordings");
     fault(fits(&rule.because), "/because", "the reason has at most 240 characters");
     fault((1..=240).contains(&rule.minutes), "/minutes", "it takes time");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::exercises::catalogue;
 use crate::kernel::id::{Clinic, ClinicProtocol};
 use crate::kernel::{FieldError, Id};
-use crate::planning::{Protocol, ProtocolContent};
+use crate::planning::{OWN, Protocol, ProtocolContent};
 use crate::vault::SealContext;
 
 /// The time after which plans are made by what was published or chosen. It is many times as long as the time in which
@@ -68,7 +68,16 @@ pub fn faults(protocol: &Protocol) -> Vec<FieldError> {
         let detail = format!("`{key}`, a safety check of the default protocol, stays as it is there");
         faults.push(FieldError { pointer: "/rules".to_owned(), detail });
     }
+    let default = Protocol::default_v1();
+    if protocol.reminders.safety < default.reminders.safety {
+        let detail = format!("safety checks keep {} reminders", default.reminders.safety);
+        faults.push(FieldError { pointer: "/reminders/safety".to_owned(), detail });
+    }
     for (n, rule) in protocol.rules.iter().enumerate() {
+        if rule.key.starts_with(OWN) {
+            let detail = "keys that begin with `own.` are for what therapists add".to_owned();
+            faults.push(FieldError { pointer: format!("/rules/{n}/key"), detail });
+        }
         for (place, key) in rule.exercises.iter().enumerate() {
             if catalogue::find(key, None).is_none() {
                 let pointer = format!("/rules/{n}/exercises/{place}");

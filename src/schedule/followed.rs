@@ -31,9 +31,16 @@ impl<'p> Following<'p> {
         if !known.has_others() {
             return Ok(own);
         }
+        let mut clinics: Vec<_> =
+            list_active_links(tx, access)?.iter().map(|link| (link.active_at, link.clinic)).collect();
+        clinics.sort_unstable();
+        // A clinic whose link has ended has no say any more.
+        let in_force = |key: &str| {
+            let found = known.in_force(key, access.now())?;
+            clinics.iter().any(|(_, clinic)| *clinic == found.clinic).then(|| found.protocol.as_ref())
+        };
         let settings = Error::skip_damaged(settings(tx, access))?.map(|(settings, _)| settings);
         let chosen = settings.as_ref().map(|settings| settings.protocols.clone()).unwrap_or_default();
-        let in_force = |key: &str| known.in_force(key, access.now());
         if let Some((settings, (id, _))) = settings.as_ref().zip(chosen.course)
             && is_of_this_course(tx, access, settings, &chosen)?
             && let Some(protocol) = in_force(&id.uuid().to_string())
@@ -43,10 +50,7 @@ impl<'p> Following<'p> {
         if let Some(protocol) = chosen.patient.and_then(|id| in_force(&id.uuid().to_string())) {
             return Ok(Self { protocol, ..own });
         }
-        let links = list_active_links(tx, access)?;
-        let mut clinics: Vec<_> = links.iter().map(|link| (link.active_at, link.clinic)).collect();
-        clinics.sort_unstable();
-        let of_clinic = clinics.into_iter().find_map(|(_, clinic)| in_force(known.default_of(clinic)?));
+        let of_clinic = clinics.iter().find_map(|(_, clinic)| in_force(known.default_of(*clinic)?));
         Ok(Self { protocol: of_clinic.unwrap_or(own.protocol), ..own })
     }
 

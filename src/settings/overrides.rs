@@ -143,6 +143,8 @@ fn added(f: &mut Fields, at: &str, fields: OverrideFields) -> Option<RuleChange>
     };
     let minutes = f.need(&place("minutes"), fields.minutes, fits);
     let text = f.need(&place("text"), fields.text, text);
+    let offers = fields.exercises.is_empty() || kind == Some(PromptKind::Exercise);
+    f.check(offers, &place("exercises"), "are for the kind `exercise`");
     let all = window.zip(day).zip(kind).zip(minutes).zip(text);
     let ((((window, day), kind), minutes), text) = all?;
     Some(RuleChange::Added(AddedRule { kind, day, window, minutes, text, exercises: fields.exercises }))

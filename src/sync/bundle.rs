@@ -10,6 +10,7 @@ mod window;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -55,7 +56,7 @@ pub struct Bundle {
 
 impl Bundle {
     /// Makes the bundle in `locale`, a language of the library, with the protocols of `clinics` beside the program's.
-    pub fn new(protocols: &Protocols, clinics: &[Id<Clinic>], locale: &'static str) -> Self {
+    pub fn new(protocols: &Protocols, clinics: &[(Id<Clinic>, Option<Timestamp>)], locale: &'static str) -> Self {
         let language = TextLanguage::of(locale);
         Self {
             locale,

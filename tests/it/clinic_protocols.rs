@@ -272,7 +272,7 @@ async fn another_process_knows_what_was_published_before_it_is_in_force() {
     let known = other.protocols.known();
     assert!(known.in_force(&id, app.now()).is_none());
     app.wait(SignedDuration::from_secs(60));
-    assert_eq!(known.in_force(&id, app.now()).unwrap().title, "Ours");
+    assert_eq!(known.in_force(&id, app.now()).unwrap().protocol.title, "Ours");
     assert_eq!(known.default_of(clinic.parse().unwrap()), Some(id.as_str()));
 }
 
@@ -410,4 +410,59 @@ async fn a_therapist_adds_rewords_and_moves_rules_for_one_patient_and_no_safety_
         let pointers: Vec<_> = refused["errors"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
         assert!(pointers.contains(&json!(pointer)), "{wrong}: {refused}");
     }
+}
+
+#[actix_web::test]
+async fn no_protocol_of_a_clinic_weakens_a_safety_check_or_makes_planning_slow() {
+    let app = TestApp::start().await;
+    let (admin, _, _, clinic) = clinic(&app).await;
+    let faulty = async |change: &dyn Fn(&mut Value), pointer: &str| {
+        let mut body = content("Weaker");
+        change(&mut body);
+        let (_, draft) = drafts(&admin, &clinic, body).await;
+        let faults = draft["faults"].as_array().unwrap();
+        assert!(faults.iter().any(|one| one["pointer"] == pointer), "{pointer}: {faults:?}");
+    };
+    faulty(&|body| rule(body, "d0.fragments")["stands_for"] = json!("d1.check"), "/rules").await;
+    faulty(&|body| rule(body, "d1.check")["at_home"] = json!(true), "/rules").await;
+    faulty(&|body| rule(body, "d1.check")["text"] = json!("Lorem."), "/rules").await;
+    faulty(&|body| rule(body, "d1.check")["expires"] = json!({ "hours": 1 }), "/rules").await;
+    faulty(&|body| rule(body, "d0.evening")["kind"] = json!("habit"), "/rules").await;
+    faulty(&|body| body["series"] = json!([{ "gap_days": 5, "days": [], "preparation": [] }]), "/rules").await;
+    faulty(&|body| body["reminders"]["safety"] = json!(0), "/reminders/safety").await;
+    faulty(&|body| body["windows"]["morning"] = json!({ "from": "20:00", "to": "20:10" }), "/windows").await;
+    faulty(&|body| body["windows"]["morning"] = json!({ "from": "08:00", "to": "08:01" }), "/windows").await;
+    faulty(&|body| body["caps"]["later"]["prompts"] = json!(1000), "/caps").await;
+    faulty(&|body| body["locale"] = json!("en\r\nX-A: b"), "/locale").await;
+    let many = |body: &mut Value| {
+        for n in 0..30 {
+            let mut more = rule(body, "d2.mood").clone();
+            more["key"] = json!(format!("more.{n}"));
+            body["rules"].as_array_mut().unwrap().push(more);
+        }
+    };
+    faulty(&many, "/rules").await;
+    let place = content("x")["rules"].as_array().unwrap().iter().position(|rule| rule["key"] == "d2.mood").unwrap();
+    faulty(&|body| rule(body, "d2.mood")["key"] = json!("own.mood"), &format!("/rules/{place}/key")).await;
+}
+
+#[actix_web::test]
+async fn a_clinic_whose_link_has_ended_has_no_say_any_more() {
+    let app = TestApp::start().await;
+    let (admin, theo, ann, clinic) = clinic(&app).await;
+    let id = publishes(&admin, &clinic, ours("Ours", "How is the weather in you?")).await;
+    a_minute_later(&app).await;
+    choose_for(&theo, &ann, json!({ "protocol_id": id })).await;
+    assert_eq!(text(&ann, "d2.mood").await, "How is the weather in you?");
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    let now = admin.get(&at(&clinic, &id)).send().await.ok().body;
+    let next = ours("After", "Written after the end.");
+    let draft = admin.put(&at(&clinic, &id), next).if_match(tag(&now)).send().await.ok().body;
+    publish(&admin, &clinic, &id, &draft).await;
+    a_minute_later(&app).await;
+    assert_eq!(ann.get(&ann.my("/protocol")).send().await.ok().body["follows"]["key"], "afterglow-default");
+    assert_ne!(text(&ann, "d2.mood").await, "How is the weather in you?");
+    let bundle = String::from_utf8(ann.get("/v1/bundle").send().await.ok().bytes).unwrap();
+    assert!(bundle.contains("How is the weather in you?") && !bundle.contains("Written after the end."));
 }

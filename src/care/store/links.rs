@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use diesel::prelude::*;
+use jiff::Timestamp;
 
 use crate::care::access::{Access, Write};
 use crate::care::model::LinkState;
@@ -338,12 +339,11 @@ pub fn list_patients_at(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Id<Pa
     Ok(patients.into_iter().collect())
 }
 
-/// Lists the clinics that treat a patient, or have treated them.
-pub fn list_clinics_of(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<Vec<Id<Clinic>>> {
+/// Lists the clinics that treat a patient, or have treated them, each with the end of that.
+pub fn list_clinics_of(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<Vec<(Id<Clinic>, Option<Timestamp>)>> {
     let of = care_links::table.filter(care_links::patient_id.eq(patient)).filter(care_links::active_at.is_not_null());
     let rows: Vec<Stored<LinkRow>> = of.select(columns::<Stored<LinkRow>>()).load(tx.conn())?;
-    let clinics: BTreeSet<Id<Clinic>> = checked(tx, rows)?.iter().map(|link| link.clinic_id).collect();
-    Ok(clinics.into_iter().collect())
+    Ok(checked(tx, rows)?.iter().map(|link| (link.clinic_id, link.ended_at.map(|at| at.0))).collect())
 }
 
 /// Lists the links of these patients that have not ended, by patient and then by id, and holds them until the unit

@@ -25,7 +25,9 @@ impl Conditions<'_> {
         if !rule.needs.iter().all(|need| self.facts.capabilities.contains(need)) {
             return Some(DropReason::Capability);
         }
-        if self.facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut) {
+        let left_out =
+            self.facts.overrides.iter().any(|one| one.rule_key == rule.key && one.change == RuleChange::LeftOut);
+        if left_out && rule.may_change() {
             return Some(DropReason::LeftOut);
         }
         rule.is_withheld(&self.facts.withheld).then_some(DropReason::Withheld)

@@ -176,3 +176,9 @@ fn faults_of_a_protocol_are_named() {
     assert!(faults.contains(&quoting), "{faults:?}");
     assert!(faults.iter().any(|fault| fault == "caps: every day of the plan has a cap"), "{faults:?}");
 }
+
+#[test]
+fn the_default_protocol_keeps_its_own_safety_checks() {
+    assert_eq!(Protocol::default_v1().unsafe_without(), Vec::<&str>::new());
+    assert_eq!(Protocol::default_v1().faults(), []);
+}

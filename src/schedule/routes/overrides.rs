@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 use crate::care::door::{Care, Shared};
 use crate::care::{Access, Door, Write};
 use crate::db::Tx;
+use crate::exercises::catalogue;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, EntityTag, PatientRef, Preconditions, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::kernel::Result;
+use crate::kernel::{Fields, Result};
 use crate::planning::{AddedRule, DayPart, Override, PromptKind, RuleChange, RuleEdit};
 use crate::schedule::Following;
 use crate::settings::CHANGED_OFFER;
@@ -151,6 +152,18 @@ fn reply(settings: Settings, when: &Preconditions) -> Reply {
     Reply::ok(&list).unless_known(&list.etag, when)
 }
 
+/// Checks that the exercises of added rules are in the library.
+fn check_exercises(drafts: &[OverrideFields]) -> Result<()> {
+    let mut fields = Fields::new();
+    for (n, draft) in drafts.iter().enumerate() {
+        for (place, key) in draft.exercises.iter().enumerate() {
+            let known = catalogue::find(key, None).is_some();
+            fields.check(known, &format!("/items/{n}/exercises/{place}"), "is not an exercise of the library");
+        }
+    }
+    fields.done()
+}
+
 /// Reads the settings that a change leaves.
 fn changed(tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<Settings>) -> Result<Settings> {
     outcome.or_read(|| Ok(settings(tx, access)?.0))
@@ -180,7 +193,9 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
     let known = door.state().protocols.known();
     let work = move |tx: &mut Tx<'_>, access: &Access<Write>, (drafts, when): &Wish| {
         let protocol = Following::find(tx, access, &known)?.protocol;
-        replace(tx, access, &overrides::parse(protocol, "/items", drafts.clone())?, when)
+        let list = overrides::parse(protocol, "/items", drafts.clone())?;
+        check_exercises(drafts)?;
+        replace(tx, access, &list, when)
     };
     let parse = |command| Ok(PutOverrides::parse(command));
     let answer = door.change(CHANGED_OFFER, request, parse, work, changed);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -93,7 +94,7 @@ struct ChoiceLine {
 
 impl ProtocolTexts {
     /// Lists the texts of every protocol for those who read `language`.
-    pub fn all(protocols: &Protocols, clinics: &[Id<Clinic>], language: &str) -> Vec<Self> {
+    pub fn all(protocols: &Protocols, clinics: &[(Id<Clinic>, Option<Timestamp>)], language: &str) -> Vec<Self> {
         let current = protocols.current();
         let texts = |one: &Protocol| Self {
             key: one.key.clone(),
@@ -161,7 +162,7 @@ pub struct PlaceholderView {
 
 impl PlaceholderView {
     /// Lists the placeholders that are left in the texts of `protocols`.
-    pub fn all(protocols: &Protocols, clinics: &[Id<Clinic>]) -> Vec<Self> {
+    pub fn all(protocols: &Protocols, clinics: &[(Id<Clinic>, Option<Timestamp>)]) -> Vec<Self> {
         let rules = protocols.every_version(clinics).flat_map(|one| &one.rules);
         let found: BTreeSet<Quote> = rules.flat_map(Rule::texts).flat_map(quotes).collect();
         found.into_iter().map(Self::of).collect()

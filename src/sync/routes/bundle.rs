@@ -2,6 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{get, web};
+use jiff::Timestamp;
 
 use crate::care::store::{list_clinics_of, memberships};
 use crate::db::Tx;
@@ -39,9 +40,9 @@ pub(super) async fn get_bundle(
 }
 
 /// Lists the clinics whose protocols the caller may meet: those that treat or have treated them, or where they work.
-fn clinics(tx: &mut Tx<'_>, live: &Live<Anyone>) -> Result<Vec<Id<Clinic>>> {
+fn clinics(tx: &mut Tx<'_>, live: &Live<Anyone>) -> Result<Vec<(Id<Clinic>, Option<Timestamp>)>> {
     match live.patient() {
         Some(patient) => list_clinics_of(tx, patient),
-        None => Ok(memberships(tx, live.account())?.into_iter().map(|(clinic, _)| clinic).collect()),
+        None => Ok(memberships(tx, live.account())?.into_iter().map(|(clinic, _)| (clinic, None)).collect()),
     }
 }
