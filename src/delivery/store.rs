@@ -83,7 +83,7 @@ type DuePrompt = (Id<Patient>, Id<Prompt>, At, Option<i64>, Option<Id<Clinic>>);
 
 /// Takes up to `most` prompts that came due between `cutoff` and `now`, the longest waiting first, without the patients
 /// in `late`. Prompts that another worker is taking are passed over. The lane of each is that of the clinic of the
-/// patient's oldest link: it decides on nobody's access, so the row of the link is not checked.
+/// patient's oldest link. The lane gives nobody access, so the MAC of the link is not checked.
 ///
 /// It is not fair between clinics, for which prompts would need a lane of their own: several batches are claimed for
 /// each round of sending, so that what waits for long waits in the outbox, which is fair.

@@ -56,7 +56,7 @@ impl TextLanguage {
     /// Every language.
     pub const ALL: [Self; 3] = [Self::English, Self::German, Self::Spanish];
 
-    /// Returns the one for somebody who reads the language of this tag of BCP 47.
+    /// Returns the language of texts for a BCP 47 tag; English for languages without texts.
     pub fn of(tag: &str) -> Self {
         match primary(tag) {
             "de" => Self::German,

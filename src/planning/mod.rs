@@ -12,6 +12,7 @@ pub mod burden;
 pub mod calendar;
 pub mod caps;
 pub mod compare;
+pub mod content;
 pub mod dials;
 pub mod diff;
 pub mod facts;
@@ -29,6 +30,7 @@ mod validate;
 pub mod window;
 
 pub use calendar::{DayPart, PausePeriod, QuietHours, Weekday, ZoneSince, zone_at};
+pub use content::ProtocolContent;
 pub use dials::{Dials, HeavyDials};
 pub use diff::{Existing, Hold, MoveReason, Step, diff};
 pub use facts::{Condition, DatedResponse, Facts, InfusionFact, PastPrompt, PromptKey, USUAL_MINUTES};
@@ -39,6 +41,6 @@ pub use plan::{
     unready_until,
 };
 pub use preview::preview;
-pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, ProtocolContent, Rule};
+pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};
 pub use protocols::{ClinicChoice, ProtocolLibrary, Protocols, PublishedVersion, Reading};
 pub use translations::{RuleTexts, RuleWords, Translation};

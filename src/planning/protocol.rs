@@ -362,67 +362,6 @@ pub struct Protocol {
     pub translations: BTreeMap<String, Translation>,
 }
 
-/// The content of a protocol that a clinic writes: its rules and limits. The window is the program's, because the phase of
-/// what is written is the same for everybody who reads it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "as in `Protocol`")]
-pub struct ProtocolContent {
-    pub title: String,
-    pub locale: String,
-    pub horizon_days: i32,
-    pub jitter_minutes: u8,
-    pub spacing_minutes: i64,
-    pub windows: Windows,
-    pub caps: Caps,
-    pub reminders: Reminders,
-    pub series: Vec<Compact>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carry_over: Option<CarryOver>,
-    pub rules: Vec<Rule>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub translations: BTreeMap<String, Translation>,
-}
-
-impl ProtocolContent {
-    /// Makes the version of a clinic's protocol that has this content.
-    pub fn of_clinic(self, key: String, version: u32) -> Protocol {
-        let Self {
-            title,
-            locale,
-            horizon_days,
-            jitter_minutes,
-            spacing_minutes,
-            windows,
-            caps,
-            reminders,
-            series,
-            carry_over,
-            rules,
-            translations,
-        } = self;
-        let status = "published_by_a_clinic".to_owned();
-        Protocol {
-            key,
-            version,
-            status,
-            title,
-            locale,
-            horizon_days,
-            jitter_minutes,
-            spacing_minutes,
-            windows,
-            caps,
-            reminders,
-            series,
-            carry_over,
-            window: WindowParams::shipped().clone(),
-            rules,
-            translations,
-        }
-    }
-}
-
 static DEFAULT: LazyLock<Protocol> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "embedded at build time; a test parses it")]
     let protocol: Protocol =
@@ -434,52 +373,6 @@ impl Protocol {
     /// Returns the default protocol, version 1.
     pub fn default_v1() -> &'static Self {
         &DEFAULT
-    }
-
-    /// Returns its content, as a clinic writes one.
-    pub fn content(&self) -> ProtocolContent {
-        let Self { title, locale, windows, caps, series, rules, translations, .. } = self.clone();
-        let Self { horizon_days, jitter_minutes, spacing_minutes, reminders, carry_over, .. } = *self;
-        ProtocolContent {
-            title,
-            locale,
-            horizon_days,
-            jitter_minutes,
-            spacing_minutes,
-            windows,
-            caps,
-            reminders,
-            series,
-            carry_over,
-            rules,
-            translations,
-        }
-    }
-
-    /// Lists the safety checks of the default protocol that this one lacks, has otherwise, replaces or leaves out of a
-    /// series.
-    pub fn unsafe_without(&self) -> Vec<&'static str> {
-        let default = Self::default_v1();
-        // At home, checks of the default stand for each other.
-        let of_default = |rule: &&Rule| default.rule(&rule.key) == Some(*rule);
-        let others = || self.rules.iter().filter(|rule| !of_default(rule));
-        let replaced = |key: &str| others().any(|rule| rule.stands_for.as_deref() == Some(key));
-        let in_series = |rule: &Rule| {
-            let kept = |keys: &[String]| keys.contains(&rule.key);
-            let in_days = default.series.iter().any(|compact| kept(&compact.days));
-            let in_preparation = default.series.iter().any(|compact| kept(&compact.preparation));
-            // The default keeps no preparation between sessions on two days in a row.
-            let prepares = |gap: i64| {
-                in_preparation && default.series.iter().all(|one| one.gap_days != gap || kept(&one.preparation))
-            };
-            let fits = |compact: &Compact| {
-                (!in_days || kept(&compact.days)) && (!prepares(compact.gap_days) || kept(&compact.preparation))
-            };
-            self.series.iter().all(fits)
-        };
-        let kept = |rule: &Rule| self.rule(&rule.key) == Some(rule) && !replaced(&rule.key) && in_series(rule);
-        let safety = default.rules.iter().filter(|rule| rule.kind == PromptKind::Safety);
-        safety.filter(|rule| !kept(rule)).map(|rule| rule.key.as_str()).collect()
     }
 
     /// Lists the exercises of the rules that give `what`.
@@ -496,8 +389,7 @@ impl Protocol {
         self.rules.iter().filter(|_| rule.effort == Effort::Effortful).find(|other| served(other) && heavy(other))
     }
 
-    /// Returns the language in which somebody who reads the language of this tag of BCP 47 gets the texts: a translation
-    /// of the protocol, or its own language.
+    /// Returns the language of the texts for a BCP 47 tag: that of a translation, or the protocol's own.
     pub fn language_for(&self, reader: &str) -> &str {
         self.translations.get_key_value(primary(reader)).map_or(self.locale.as_str(), |(language, _)| language.as_str())
     }

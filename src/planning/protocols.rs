@@ -102,8 +102,8 @@ impl Protocols {
         self.published.iter().rev().find(fits)
     }
 
-    /// Lists every version of every protocol of the program, and of those of `clinics` that were in force before the end
-    /// of what each had to do with somebody, by key and version.
+    /// Lists every version of the program's protocols and of those of `clinics`, by key and version. The instant beside a
+    /// clinic is the end of the care link there: versions that came into force after it are left out.
     pub fn every_version(&self, clinics: &[(Id<Clinic>, Option<Timestamp>)]) -> impl Iterator<Item = &Protocol> {
         let met = |one: &PublishedVersion, (clinic, ended): (Id<Clinic>, Option<Timestamp>)| {
             clinic == one.clinic && ended.is_none_or(|ended| one.from <= ended)
@@ -149,7 +149,7 @@ impl Protocols {
 #[derive(Clone, Debug)]
 pub struct ProtocolLibrary(Arc<RwLock<(Arc<Protocols>, Option<Timestamp>)>>, Arc<AtomicBool>);
 
-/// The right to read what was published, of one at a time. It ends when it is dropped.
+/// A claim on reading the published versions. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Reading(Arc<AtomicBool>);
 
@@ -165,7 +165,7 @@ impl ProtocolLibrary {
         Self(Arc::new(RwLock::new((Arc::new(protocols), None))), Arc::default())
     }
 
-    /// Begins to read what was published; `None` while somebody else does.
+    /// Claims the next reading of the published versions; `None` while another reading is under way.
     pub fn begin(&self) -> Option<Reading> {
         let free = self.1.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);
         free.ok().map(|_| Reading(Arc::clone(&self.1)))

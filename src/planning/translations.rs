@@ -1,8 +1,8 @@
 //! The texts of a rule in other languages than the protocol's own.
 //!
 //! They are part of a protocol's document. Those of the default protocol lie beside this file, one file for each
-//! language, and are put into it when it is loaded. A language has every text of a protocol or none, so that nobody reads
-//! two languages in one plan: a protocol with a fault in that is not valid.
+//! language, and are put into it when it is loaded. A translation is whole: a plan has one language, and validation refuses
+//! a protocol with a part of a translation.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub struct RuleTexts {
 /// The texts of every rule in one language, by the key of the rule.
 pub type Translation = BTreeMap<String, RuleTexts>;
 
-/// The texts of a rule in the language in which somebody reads them.
+/// The texts of a rule in one language.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleWords<'p> {
     /// The language, as the protocol names it.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::model::{IN_FORCE_AFTER, VersionState, faults, protocol, same};
+use super::model::{IN_FORCE_AFTER, VersionState, faults, protocol};
 use super::store::{self, PlanChoice, VersionKey, VersionRow};
 use crate::care::clinics::{clinic_for, require_admin};
 use crate::care::store::{hold_members, memberships};
@@ -98,7 +98,7 @@ pub fn put(
         store::insert(tx, &row)?;
         return Ok(Outcome::created(id, row));
     };
-    if same(&row.open(keys)?, content) {
+    if row.open(keys)? == *content {
         return Ok(Outcome::ok(id, row));
     }
     when.require(&tag(&row.key))?;

@@ -1,7 +1,6 @@
 //! The versions of a clinic's protocol.
 
 use jiff::SignedDuration;
-use serde_json::Value;
 
 use crate::exercises::catalogue;
 use crate::kernel::id::{Clinic, ClinicProtocol};
@@ -90,9 +89,3 @@ pub fn faults(protocol: &Protocol) -> Vec<FieldError> {
 
 /// The JSON Schema of the content of a protocol.
 pub const SCHEMA: &str = include_str!("schema.json");
-
-/// Whether two contents are the same.
-pub fn same(one: &ProtocolContent, other: &ProtocolContent) -> bool {
-    let json = |content: &ProtocolContent| serde_json::to_value(content).unwrap_or(Value::Null);
-    json(one) == json(other)
-}

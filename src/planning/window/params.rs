@@ -248,7 +248,7 @@ impl WindowParams {
         }
     }
 
-    /// Returns the texts that go with every window, for somebody who reads the language of this tag of BCP 47.
+    /// Returns the disclaimer in the language of a BCP 47 tag, or in the protocol's own.
     pub fn disclaimer_for(&self, reader: &str) -> &str {
         self.disclaimers.get(primary(reader)).unwrap_or(&self.disclaimer)
     }

@@ -133,8 +133,7 @@ pub struct ClinicalPhase {
 }
 
 impl OwnerView {
-    /// Renders `window`, computed by `params`, in the zone of its owner, for somebody who reads the language of this tag of
-    /// BCP 47.
+    /// Renders `window`, computed by `params`, in the zone of its owner and the language of the BCP 47 tag `reader`.
     pub fn of(window: &Window, params: &WindowParams, zone: &Zone, reader: &str) -> Self {
         let language = TextLanguage::of(reader);
         let phase = |(time, days): (&PhaseTime, Days)| OwnerPhase {

@@ -10,8 +10,8 @@ use actix_web::middleware::Next;
 use actix_web::{HttpResponse, get, post, put, web};
 
 use self::view::{
-    ClinicProtocolItem, ClinicProtocolPage, ClinicProtocolView, CompareQuery, ProtocolComparison, PutClinicProtocol,
-    RetireClinicProtocol, VersionQuery,
+    ClinicProtocolItem, ClinicProtocolPage, ClinicProtocolView, CompareQuery, ProtocolComparison, RetireClinicProtocol,
+    VersionQuery,
 };
 use super::actions::{self, Named};
 use super::library;
@@ -24,6 +24,7 @@ use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Error, Fields, Id, Result};
+use crate::planning::ProtocolContent;
 use crate::state::State;
 use crate::vault::Keys;
 
@@ -150,7 +151,7 @@ pub(super) async fn get_clinic_protocol(
 /// For the clinic's admins: makes a protocol, or changes its draft with `If-Match`. Where the newest version is
 /// published, a draft of the next one is begun. A draft may have faults: the answer lists them, each with its place, and
 /// what the draft asks on each day against its caps.
-#[utoipa::path(tag = "protocols", request_body = PutClinicProtocol,
+#[utoipa::path(tag = "protocols", request_body = ProtocolContent,
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
         ("protocol_id" = Uuid, Path, description = "The protocol's id"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = ClinicProtocolView),
@@ -158,11 +159,10 @@ pub(super) async fn get_clinic_protocol(
 #[put("/clinics/{clinic_id}/protocols/{protocol_id}")]
 pub(super) async fn put_clinic_protocol(
     caller: Claimed<Staff>,
-    request: Request<Named, Body<PutClinicProtocol>>,
+    request: Request<Named, Body<ProtocolContent>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let parse =
-        |Command { id, when, body }: Command<Named, Body<PutClinicProtocol>>| Ok((id, body.into_inner().parse(), when));
+    let parse = |Command { id, when, body }: Command<Named, Body<ProtocolContent>>| Ok((id, body.into_inner(), when));
     change(caller, request, &state, parse, |tx, live, keys, (id, content, when)| {
         actions::put(tx, live, keys, *id, (content, when))
     })

@@ -1,7 +1,5 @@
 //! The protocols of clinics as requests and answers show them.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,11 +8,9 @@ use uuid::Uuid;
 
 use crate::http::EntityTag;
 use crate::kernel::{Error, Id, Result};
+use crate::planning::Protocol;
 use crate::planning::burden::{Asked, DayBurden, burden};
-use crate::planning::caps::{Caps, CarryOver, Compact, Reminders};
 use crate::planning::compare::{Difference, Effect, differences, effect};
-use crate::planning::protocol::Windows;
-use crate::planning::{Protocol, ProtocolContent, Rule, Translation};
 use crate::protocols::actions::{choice_tag, tag};
 use crate::protocols::model::{IN_FORCE_AFTER, VersionState, faults, protocol};
 use crate::protocols::store::{PlanChoice, VersionKey, VersionRow};
@@ -137,83 +133,6 @@ pub(super) struct ClinicProtocolView {
     /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
     #[schema(value_type = String, example = "\"v1\"")]
     pub(super) etag: EntityTag,
-}
-
-/// The content of a protocol, as `/schemas/protocol.json` describes it in full.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PutClinicProtocol {
-    /// Its title.
-    #[schema(example = "Ten days, gently")]
-    title: String,
-    /// The language of the texts of its rules, a tag of BCP 47.
-    #[schema(example = "en")]
-    locale: String,
-    /// The days ahead for which prompts are planned.
-    #[schema(example = 10)]
-    horizon_days: i32,
-    /// The longest delay of a prompt after the start of its part of the day, in minutes.
-    #[schema(example = 20)]
-    jitter_minutes: u8,
-    /// The least time between two prompts that are not for safety, in minutes.
-    #[schema(example = 180)]
-    spacing_minutes: i64,
-    /// The parts of the day.
-    #[schema(value_type = HashMap<String, Value>)]
-    windows: Windows,
-    /// The caps on the burden of a day.
-    #[schema(value_type = HashMap<String, Value>)]
-    caps: Caps,
-    /// The numbers of reminders.
-    #[schema(value_type = HashMap<String, u32>)]
-    reminders: Reminders,
-    /// The shortened templates of close series.
-    #[schema(value_type = Vec<HashMap<String, Value>>)]
-    series: Vec<Compact>,
-    /// The exercises that come once more on the next day.
-    #[schema(value_type = Option<HashMap<String, Value>>, nullable = false)]
-    carry_over: Option<CarryOver>,
-    /// The rules.
-    #[schema(value_type = Vec<HashMap<String, Value>>)]
-    rules: Vec<Rule>,
-    /// The texts of the rules in other languages.
-    #[serde(default)]
-    #[schema(value_type = HashMap<String, Value>)]
-    translations: BTreeMap<String, Translation>,
-}
-
-impl PutClinicProtocol {
-    /// Returns the content.
-    pub(super) fn parse(self) -> ProtocolContent {
-        let Self {
-            title,
-            locale,
-            horizon_days,
-            jitter_minutes,
-            spacing_minutes,
-            windows,
-            caps,
-            reminders,
-            series,
-            carry_over,
-            rules,
-            translations,
-        } = self;
-        ProtocolContent {
-            title,
-            locale,
-            horizon_days,
-            jitter_minutes,
-            spacing_minutes,
-            windows,
-            caps,
-            reminders,
-            series,
-            carry_over,
-            rules,
-            translations,
-        }
-    }
 }
 
 /// The version that is to be retired.
