@@ -1,12 +1,16 @@
 //! One round of delivery: lease, judge, send, note.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
 
 use super::channel::Channel;
 use super::model::{ATTEMPTS, Outgoing, Repeat, Verdict, is_late, judge, judge_repeat, remind_at};
-use super::sending::{About, Devices};
+use super::sending::{About, Devices, UnderWay};
 use super::store::{self, Leased, Left, Outcomes, SealedPrompt};
 use super::{lighter, sending};
 use crate::care::{Access, Read};
@@ -20,8 +24,17 @@ use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
 
-/// The deliveries of one round. With the two numbers below a round takes at most 20 seconds, less than a lease.
+/// The deliveries of one round.
 const ROUND: i64 = 256;
+/// The longest that a round waits for its pushes to devices. What is still under way then goes on by itself, so that a
+/// push service that hangs does not hold what comes due meanwhile.
+const HOLDS: Duration = Duration::from_secs(1);
+/// The longest that pushes go on after their round. Each has a time-out of five seconds, after which its channel soon
+/// rests; one that also waits for a place in its channel may take longer. With the round before it, and the unit that
+/// stores the outcomes, this is shorter than the lease: until then no other worker takes these deliveries.
+const TAIL: Duration = Duration::from_secs(20);
+/// The most rounds whose pushes go on at once. Beyond it a round waits for its own.
+const TAILS: u16 = 8;
 /// The time after which a delivery is looked at again of which a fact does not open.
 const WITHHELD: SignedDuration = SignedDuration::from_hours(1);
 /// The time for which a change of an infusion may have come after its prompts became due. Later ones are late.
@@ -40,12 +53,36 @@ pub struct DeliverySummary {
     pub is_last: bool,
 }
 
-/// Leases a round of deliveries, sends those that may still be sent, and notes the outcome of each.
+/// The pushes that go on after the rounds that began them, at most those of eight rounds.
+#[derive(Debug)]
+pub struct Tails(Arc<Semaphore>);
+
+impl Default for Tails {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(usize::from(TAILS))))
+    }
+}
+
+impl Tails {
+    /// Returns the place of one more; `None` if there are too many.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+
+    /// Waits until all have ended.
+    pub async fn end(&self) {
+        // All places are free when none goes on. A closed semaphore is never seen: nothing closes it.
+        drop(self.0.acquire_many(u32::from(TAILS)).await);
+    }
+}
+
+/// Leases a round of deliveries, sends those that may still be sent, and notes the outcome of each. Pushes that take
+/// long go on in `tails`, and are noted when they are done.
 ///
 /// # Errors
 ///
 /// When database or keyring cannot be reached. The deliveries are taken again when their lease has run out.
-pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Result<DeliverySummary> {
+pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: Timestamp) -> Result<DeliverySummary> {
     // A name for this round alone, because only the holder of a lease may finish it.
     let holder = state.entropy.opaque();
     let left = state.channels.left_to_others();
@@ -85,21 +122,64 @@ pub async fn deliver(state: &State, channel: &dyn Channel, now: Timestamp) -> Re
             (Verdict::Lapse, Some(_)) => outcomes.of_device.push((one, Left::Lapsed)),
         }
     }
-    let mut outcomes = sending::send(state, channel, going, &facts.devices, outcomes, now).await;
-    let gone_out = outcomes.sent.iter().chain(outcomes.fanned_out.iter().map(|of| &of.one));
-    outcomes.reminders = gone_out.filter_map(|one| reminder(one, prompts.get(&one.id)?, now)).collect();
-    note_lateness(&outcomes, state.clock.now());
-    let (seen, name) = (leased.len(), channel.name());
+    let round = Arc::new(Round { state: state.clone(), holder, channel: channel.name(), prompts, now });
+    let mut under_way = sending::send(state, channel, going, &facts.devices, &mut outcomes, now).await;
+    if tokio::time::timeout(HOLDS, under_way.note(&mut outcomes)).await.is_err() {
+        if let Some(place) = tails.place() {
+            tokio::spawn(Arc::clone(&round).go_on(under_way, place));
+        } else {
+            under_way.note(&mut outcomes).await;
+        }
+    }
+    let sent = round.store(outcomes).await?;
+    let seen = leased.len();
     let is_last = i64::try_from(seen).is_ok_and(|seen| seen < ROUND);
     let oldest = leased.iter().map(|one| one.due_at).min();
-    let round = DeliverySummary { sent: outcomes.count_sent(), seen, oldest, is_last };
-    let vault = state.vault.clone();
-    let unit = state.db.write(move |tx| {
-        store::insert(tx, &vault, name, &outcomes.reminders, now)?;
-        store::finish(tx, &vault, holder, &outcomes, now)
-    });
-    unit.await?;
-    Ok(round)
+    Ok(DeliverySummary { sent, seen, oldest, is_last })
+}
+
+/// What storing the outcomes of a round needs.
+struct Round {
+    state: State,
+    /// The holder of the leases.
+    holder: Uuid,
+    /// The name of the channel for the reminders.
+    channel: &'static str,
+    prompts: HashMap<Id<Delivery>, StoredPrompt>,
+    now: Timestamp,
+}
+
+impl Round {
+    /// Stores what became of deliveries, with their reminders, and returns the number of pushes that have left.
+    async fn store(&self, mut outcomes: Outcomes) -> Result<usize> {
+        let Self { holder, channel, now, .. } = *self;
+        let gone_out = outcomes.sent.iter().chain(outcomes.fanned_out.iter().map(|of| &of.one));
+        outcomes.reminders = gone_out.filter_map(|one| reminder(one, self.prompts.get(&one.id)?, now)).collect();
+        note_lateness(&outcomes, self.state.clock.now());
+        let (sent, vault) = (outcomes.count_sent(), self.state.vault.clone());
+        let unit = self.state.db.write(move |tx| {
+            store::insert(tx, &vault, channel, &outcomes.reminders, now)?;
+            store::finish(tx, &vault, holder, &outcomes, now)
+        });
+        unit.await?;
+        metrics::counter!("afterglow_deliveries_sent_total").increment(u64::try_from(sent).unwrap_or(u64::MAX));
+        Ok(sent)
+    }
+
+    /// Waits for the pushes that were under way when the round ended, and stores what became of them, by the leases of
+    /// the round. Of those that are lost, because they take too long or the process dies, the leases run out: that is
+    /// an attempt which came to no end.
+    async fn go_on(self: Arc<Self>, mut under_way: UnderWay, _place: OwnedSemaphorePermit) {
+        let mut outcomes = Outcomes::default();
+        if tokio::time::timeout(TAIL, under_way.note(&mut outcomes)).await.is_err() {
+            tracing::error!("pushes took too long and are given up: they are tried again when their lease runs out");
+        }
+        // Nothing leaves any more when the outcomes are stored.
+        drop(under_way);
+        if let Err(error) = self.store(outcomes).await {
+            tracing::error!(%error, "what became of pushes is not stored: they are tried again");
+        }
+    }
 }
 
 /// Counts how late deliveries have left for the first time.

@@ -24,6 +24,9 @@
 //! makes a delivery into one for each device; those by a channel that it does not serve wait for a process that does,
 //! and lapse when they expire.
 //!
+//! No channel holds another: a round waits a second for its pushes to devices. What is still under way then goes on by
+//! itself under the same lease, and its outcomes are noted when it is done ([`Tails`]).
+//!
 //! No clinic holds another: a worker leases of each of sixteen lanes, which clinics share, before it takes what has
 //! waited longest of all ([`model::lane_of`], [`store::lease()`]).
 //!
@@ -46,7 +49,7 @@ mod sending;
 pub mod store;
 mod texts;
 
-pub use actions::{DeliverySummary, deliver};
+pub use actions::{DeliverySummary, Tails, deliver};
 pub use channel::{Channel, ChannelError, LogChannel, MemoryChannel};
 pub use due::MarkDue;
 pub use model::{Push, TEXT};

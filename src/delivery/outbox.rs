@@ -6,10 +6,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 
-use super::actions::deliver;
+use super::actions::{Tails, deliver};
 use super::channel::Channel;
 use super::due::MarkDue;
 use crate::kernel::Result;
+use crate::state::State;
 use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 
 /// The age of the oldest waiting delivery from which on deliveries are late.
@@ -20,12 +21,13 @@ pub const LATE: SignedDuration = SignedDuration::from_secs(60);
 pub struct Deliver<C> {
     channel: C,
     late: AtomicBool,
+    tails: Tails,
 }
 
 impl<C> Deliver<C> {
     /// Makes the task of a process that sends by `channel` what goes to no device.
-    pub const fn by(channel: C) -> Self {
-        Self { channel, late: AtomicBool::new(false) }
+    pub fn by(channel: C) -> Self {
+        Self { channel, late: AtomicBool::new(false), tails: Tails::default() }
     }
 
     /// Tells how long the oldest delivery has waited, and logs once when that begins to be long, and when it ends.
@@ -60,13 +62,17 @@ impl<C: Channel> Task for Deliver<C> {
         Some(MarkDue::NAME)
     }
 
+    fn end<'a>(&'a self, _state: &'a State) -> BoxFuture<'a, Result<()>> {
+        self.tails.end().map(Ok).boxed()
+    }
+
     fn run<'a>(&'a self, TaskRun { state, now, since }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let left = !state.channels.left_to_others().is_empty();
             if !left {
                 self.watch(now.duration_since(since));
             }
-            let round = deliver(state, &self.channel, now).await?;
+            let round = deliver(state, &self.channel, &self.tails, now).await?;
             // What waits for another process does not make this one late.
             if let Some(oldest) = round.oldest.filter(|_| left) {
                 self.watch(now.duration_since(oldest));
@@ -74,8 +80,6 @@ impl<C: Channel> Task for Deliver<C> {
             if round.is_last {
                 self.watch(SignedDuration::ZERO);
             }
-            metrics::counter!("afterglow_deliveries_sent_total")
-                .increment(u64::try_from(round.sent).unwrap_or(u64::MAX));
             Ok(TaskProgress { sent: round.sent, ..TaskProgress::rows(round.seen) })
         }
         .boxed()

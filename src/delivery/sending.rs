@@ -2,9 +2,11 @@
 //! channel of the process. What goes to a device by a channel that is left to other processes waits for them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 
@@ -17,7 +19,7 @@ use crate::channels::{Address, Channels, Notice, SendError, Sending};
 use crate::db::Tx;
 use crate::devices::{DeviceRow, Notifications, store as device_rows};
 use crate::identity::live_sessions;
-use crate::kernel::id::{Delivery, Device, Patient, Session};
+use crate::kernel::id::{Device, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::settings::Settings;
@@ -26,9 +28,7 @@ use crate::vault::{Keys, Vault};
 
 /// The number of sends under way at once by the channel of the process.
 const AT_ONCE: usize = 64;
-/// The most pushes to devices under way at once: every channel has its own limit below.
-const PUSHES_AT_ONCE: usize = 512;
-/// The longest that the channel of the process may take for one push.
+/// The longest that the channel of the process may take for one push. A round of them takes at most 20 seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The devices of some patients, sealed, and which of their sessions are live.
@@ -120,80 +120,97 @@ impl Reached {
     }
 }
 
-/// Sends what is to go out, and returns what became of it. `outcomes` has the rest of the round.
+/// What became of the push to one device.
+struct Pushed {
+    to: Reached,
+    left: Left,
+    /// Whether its address is dead.
+    dead: bool,
+}
+
+/// Pushes to devices that are under way. Those of one delivery are one future, so that a delivery is noted once, with
+/// all of its devices. A round bounds their number, and every channel that of its sends.
+#[derive(Default)]
+pub(super) struct UnderWay(FuturesUnordered<BoxFuture<'static, (Leased, Vec<Pushed>)>>);
+
+impl UnderWay {
+    /// Waits for all of them, and notes each delivery in `outcomes` when its pushes are done. Whoever stops waiting
+    /// loses none of the others: they are still under way.
+    pub(super) async fn note(&mut self, outcomes: &mut Outcomes) {
+        while let Some((one, pushed)) = self.0.next().await {
+            note(one, &pushed, outcomes);
+        }
+    }
+}
+
+/// Sends what is to go out by the channel of the process, or returns the pushes to devices, which begin when they are
+/// waited for. `outcomes` has the rest of the round.
 pub(super) async fn send(
     state: &State,
     local: &dyn Channel,
     going: Vec<(Leased, Keys, About)>,
     devices: &Devices,
-    mut outcomes: Outcomes,
+    outcomes: &mut Outcomes,
     now: Timestamp,
-) -> Outcomes {
+) -> UnderWay {
     if state.channels.is_empty() {
-        send_here(local, going.into_iter().map(|(one, ..)| one), &mut outcomes, now).await;
-        return outcomes;
+        send_here(local, going.into_iter().map(|(one, ..)| one), outcomes, now).await;
+        return UnderWay::default();
     }
-    let mut pushes: Vec<BoxFuture<'_, (Leased, Reached, Sending)>> = Vec::new();
-    let mut fanned_out: HashMap<Id<Delivery>, FannedOut> = HashMap::new();
-    for (one, keys, about) in &going {
-        let mut reached = devices.reached(one.patient, keys, about, (&state.channels, now));
+    let under_way = UnderWay::default();
+    for (one, keys, about) in going {
+        let mut reached = devices.reached(one.patient, &keys, &about, (&state.channels, now));
         if let Some(device) = one.device {
             reached.retain(|to| to.device == device);
-            if reached.is_empty() {
-                outcomes.of_device.push((*one, Left::Lapsed));
-            }
-        } else if reached.is_empty() {
-            outcomes.lapsed.push(one.id);
-        } else {
-            fanned_out.insert(one.id, FannedOut { one: *one, devices: Vec::new() });
         }
-        for to in reached {
-            let channel = to.address.channel();
-            if state.channels.serves(channel) {
-                pushes.push(push(&state.channels, &state.vault, *one, to, now).boxed());
-            } else {
-                note(one, &to, Left::Elsewhere(channel), &mut fanned_out, &mut outcomes);
+        match one.device {
+            _ if !reached.is_empty() => {
+                let (channels, vault) = (Arc::clone(&state.channels), state.vault.clone());
+                under_way.0.push(push_all(channels, vault, one, reached, now).boxed());
             }
+            Some(_) => outcomes.of_device.push((one, Left::Lapsed)),
+            None => outcomes.lapsed.push(one.id),
         }
     }
-    let mut done = futures_util::stream::iter(pushes).buffer_unordered(PUSHES_AT_ONCE);
-    while let Some((one, to, sending)) = done.next().await {
-        if sending == Sending::Failed(SendError::Gone) {
-            outcomes.dead.push((one.patient, to.device, to.version));
-        }
-        let left = left(&one, &to, &sending, now);
-        note(&one, &to, left, &mut fanned_out, &mut outcomes);
-    }
-    outcomes.fanned_out = fanned_out.into_values().collect();
-    outcomes
+    under_way
 }
 
-/// Notes what became of a push.
-fn note(
-    one: &Leased,
-    to: &Reached,
-    left: Left,
-    fanned_out: &mut HashMap<Id<Delivery>, FannedOut>,
-    outcomes: &mut Outcomes,
-) {
-    match fanned_out.get_mut(&one.id) {
-        Some(of) => of.devices.push((to.device, to.address.channel(), left)),
-        None => outcomes.of_device.push((*one, left)),
+/// Notes what became of the pushes of a delivery.
+fn note(one: Leased, pushed: &[Pushed], outcomes: &mut Outcomes) {
+    let dead = pushed.iter().filter(|push| push.dead);
+    outcomes.dead.extend(dead.map(|push| (one.patient, push.to.device, push.to.version)));
+    if one.device.is_some() {
+        outcomes.of_device.extend(pushed.iter().map(|push| (one, push.left)));
+    } else {
+        let devices = pushed.iter().map(|push| (push.to.device, push.to.address.channel(), push.left)).collect();
+        outcomes.fanned_out.push(FannedOut { one, devices });
     }
 }
 
-/// Sends one push to one device.
-async fn push(
-    channels: &Channels,
-    vault: &Vault,
+/// Sends the pushes of one delivery, all at once.
+async fn push_all(
+    channels: Arc<Channels>,
+    vault: Vault,
     one: Leased,
-    to: Reached,
+    reached: Vec<Reached>,
     now: Timestamp,
-) -> (Leased, Reached, Sending) {
+) -> (Leased, Vec<Pushed>) {
+    let pushes: Vec<_> = reached.into_iter().map(|to| push(&channels, &vault, &one, to, now)).collect();
+    let pushed = join_all(pushes).await;
+    (one, pushed)
+}
+
+/// Sends one push to one device, unless another process serves its channel.
+async fn push(channels: &Channels, vault: &Vault, one: &Leased, to: Reached, now: Timestamp) -> Pushed {
+    let channel = to.address.channel();
+    if !channels.serves(channel) {
+        return Pushed { to, left: Left::Elsewhere(channel), dead: false };
+    }
     let delivery = super::model::device_delivery_id(vault, one.prompt, one.ordinal, to.device);
     let notice = Notice { delivery, prompt: one.prompt, text: to.text, expires_at: one.expires_at };
     let sending = channels.send(&to.address, &notice, now).await;
-    (one, to, sending)
+    let (left, dead) = (left(one, &to, &sending, now), sending == Sending::Failed(SendError::Gone));
+    Pushed { to, left, dead }
 }
 
 /// Decides what becomes of a push.

@@ -52,6 +52,7 @@ mod exercises;
 mod fairness;
 mod feed;
 mod guide;
+mod hanging;
 mod hostile;
 mod idempotency;
 mod infusions;
