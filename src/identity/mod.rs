@@ -19,6 +19,7 @@ mod password;
 pub mod routes;
 mod store;
 mod token;
+mod well_known;
 
 pub use claimed::{AccountPolicy, Anyone, Caller, Claimed, Live, Staff, key_of};
 pub use directory::Directory;

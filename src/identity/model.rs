@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+use zxcvbn::{Score, zxcvbn};
 
+use super::well_known;
 pub use crate::kernel::Email;
 use crate::kernel::{Text, unicode};
 
@@ -48,13 +50,21 @@ fn prepared(text: &str) -> Zeroizing<String> {
     Zeroizing::new(unicode::composed(&spaced))
 }
 
+/// Whether a passphrase is found within 10^10 guesses by somebody who knows words, patterns of the keyboard, and its
+/// owner's address. Only its beginning is looked at, which is as long as the estimate needs.
+fn is_guessed(folded: &str, email: Option<&Email>) -> bool {
+    let address = email.map(Email::folded).unwrap_or_default();
+    let known: Vec<&str> = address.split(['@', '.', '+', '-', '_']).chain(["afterglow"]).collect();
+    zxcvbn(folded, &known).score() < Score::Four
+}
+
 /// A typed passphrase. Prints `***`; wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// Reads a new passphrase: one line of 15 to 256 characters, not one character repeated, not a well-known one, not
-    /// the address it protects.
+    /// Reads a new passphrase: one line of 15 to 256 characters, not one of those that are tried first, not one that
+    /// is soon guessed, not the address it protects.
     ///
     /// # Errors
     ///
@@ -71,12 +81,15 @@ impl Passphrase {
         let mut kinds: Vec<char> = folded.chars().collect();
         kinds.sort_unstable();
         kinds.dedup();
-        let known =
-            ["correct horse battery staple", "correcthorsebatterystaple", "passwordpassword", "123456789012345"];
         let address = email.is_some_and(|email| {
             [email.folded(), unicode::folded(email.as_str())].iter().any(|address| folded.contains(address))
         });
-        if kinds.len() < 5 || address || known.iter().any(|word| folded.contains(word)) {
+        if well_known::has(&folded) {
+            return Err("is one of the passphrases that are tried first".to_owned());
+        }
+        let famous = ["correct horse battery staple", "correcthorsebatterystaple"];
+        let easy = kinds.len() < 5 || address || famous.iter().any(|words| folded.contains(words));
+        if easy || is_guessed(&folded, email) {
             return Err("is too easy to guess".to_owned());
         }
         Ok(Self(text))
@@ -117,11 +130,25 @@ mod tests {
     fn a_passphrase_is_long_and_not_easy() {
         assert!(Passphrase::new("a quiet river at dawn".to_owned(), None).is_ok());
         assert!(Passphrase::new("日本語の長い合言葉はとても安全です".to_owned(), None).is_ok());
-        for bad in ["short", "aaaaaaaaaaaaaaaaaaaa", "correct horse battery staple", "abababababababababab"] {
+        for bad in [
+            "short",
+            "aaaaaaaaaaaaaaaaaaaa",
+            "correct horse battery staple",
+            "abababababababababab",
+            "passwordpassword",
+            "123456789012345",
+            "qwerty123456789",
+            "QWERTYUIOP12345678",
+            "Password1Password1",
+            "afterglowafterglow",
+            "iloveyouiloveyou",
+        ] {
             assert!(Passphrase::new(bad.to_owned(), None).is_err(), "{bad}");
         }
         let email = Email::parse("ann.walker@example.org").unwrap();
-        assert!(Passphrase::new("my ann.walker@example.org".to_owned(), Some(&email)).is_err());
+        for bad in ["my ann.walker@example.org", "annwalkerexample", "walkerwalker12345"] {
+            assert!(Passphrase::new(bad.to_owned(), Some(&email)).is_err(), "{bad}");
+        }
     }
 
     #[test]

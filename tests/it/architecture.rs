@@ -113,6 +113,7 @@ const KINDS: &[(&str, &str)] = &[
     ("identity/directory.rs", "actions"),
     ("identity/password.rs", "actions"),
     ("identity/token.rs", "actions"),
+    ("identity/well_known.rs", "model"),
     ("items/newest.rs", "store"),
     ("items/pages.rs", "routes"),
     ("items/readers.rs", "routes"),

@@ -114,10 +114,11 @@ impl Site {
         for (n, who) in self.gateways.iter().enumerate() {
             put(&mut wire, who, json!({ "channel": "webhook", "address": format!("device-{n}") })).await;
         }
-        for who in &self.browsers {
+        for (n, who) in self.browsers.iter().enumerate() {
             let (p256dh, auth) = (super::raw_p256().1, super::AUTH);
-            let push = json!({ "channel": "web_push", "address": "https://push.example.org/send", "p256dh": p256dh,
-                "auth": auth });
+            // An address belongs to whoever registered it last.
+            let push = json!({ "channel": "web_push", "address": format!("https://push.example.org/send/{n}"),
+                "p256dh": p256dh, "auth": auth });
             put(&mut wire, who, push).await;
         }
         for who in self.readers() {
