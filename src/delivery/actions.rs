@@ -1,6 +1,6 @@
 //! One round of delivery: lease, judge, send, note.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::channel::Channel;
 use super::model::{ATTEMPTS, Outgoing, Repeat, Verdict, is_late, judge, judge_repeat, remind_at};
+use super::outage::cutoff;
 use super::sending::{About, Devices, UnderWay};
 use super::store::{self, Leased, Left, Outcomes, SealedPrompt};
 use super::{lighter, sending};
@@ -19,7 +20,7 @@ use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
 use crate::kernel::{Id, Result};
 use crate::planning::protocol::Effort;
-use crate::planning::{Protocols, unready_until};
+use crate::planning::{PromptKind, Protocols, unready_until};
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
@@ -204,6 +205,8 @@ struct Facts {
     pauses: Vec<(Id<Patient>, PauseRow)>,
     /// The devices of all of them, in a process with channels to devices.
     devices: Devices,
+    /// The deliveries from before an outage that it leaves out.
+    left_out: HashSet<Id<Delivery>>,
 }
 
 /// Reads the facts of deliveries. Infusions and pauses are in the plan already: they are looked at for late deliveries,
@@ -218,11 +221,14 @@ fn facts(tx: &mut Tx<'_>, leased: &[Leased], (wary, to_devices): (bool, bool), n
     let looked_at = |one: &&Leased| wary || one.device.is_some() || prompts.get(&one.id).is_some_and(late);
     let patients = patients_of(leased.iter().filter(looked_at));
     let devices = if to_devices { Devices::of(tx, &patients_of(leased.iter()), now)? } else { Devices::default() };
+    let is_stale = |one: &&Leased| one.sent_at.is_none() && one.due_at < cutoff(now);
+    let stale: Vec<_> = leased.iter().filter(is_stale).copied().collect();
+    let left_out = store::list_left_out(tx, &stale, now)?;
     if patients.is_empty() {
-        return Ok(Facts { prompts, infusions: Vec::new(), pauses: Vec::new(), devices });
+        return Ok(Facts { prompts, infusions: Vec::new(), pauses: Vec::new(), devices, left_out });
     }
     let infusions = course::list_infusions_of(tx, &patients)?;
-    Ok(Facts { prompts, infusions, pauses: course::list_pauses_of(tx, &patients)?, devices })
+    Ok(Facts { prompts, infusions, pauses: course::list_pauses_of(tx, &patients)?, devices, left_out })
 }
 
 /// Returns the patients of these deliveries, each once.
@@ -273,6 +279,10 @@ fn verdict(
         }
     };
     let about = settings.as_ref().ok().map(|settings| About::new(&prompt, updated_at, settings));
+    // A late safety check goes, whatever else does.
+    if facts.left_out.contains(&one.id) && prompt.doc.planned.kind != PromptKind::Safety {
+        return Some(Judged { verdict: Verdict::Lapse, prompt, about });
+    }
     let judged = settings.and_then(|settings| {
         let pauses = course::open_periods(of(&facts.pauses, one.patient), &access)?;
         let params = &protocols.current().window;

@@ -4,6 +4,9 @@
 //! one of all their due prompts still goes out: a safety prompt if one is valid, else the latest valid one. The others
 //! become due without a push and keep their expiry. Prompts that come due together without an outage
 //! (two that were snoozed until the evening) all go out.
+//!
+//! What was put into the outbox before an outage and has not left goes only if nothing later of the patient is of use,
+//! or if it is a safety prompt. That is judged when it is taken from the outbox.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -5,7 +5,7 @@ mod lease;
 mod outcomes;
 mod receipts;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -162,6 +162,32 @@ fn clinic_of<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<Id<Clinic>
         .select(care_links::clinic_id)
         .first(tx.conn())
         .optional()?)
+}
+
+/// Finds those of `stale`, deliveries that wait since before an outage, that the outage leaves out: another prompt of
+/// their patient was put into the outbox after them and is still of use, such as the one that was chosen.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn list_left_out(tx: &mut Tx<'_>, stale: &[Leased], now: Timestamp) -> Result<HashSet<Id<Delivery>>> {
+    if stale.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<(Id<Patient>, Id<Prompt>, At)> = deliveries::table
+        .filter(deliveries::patient_id.eq_any(stale.iter().map(|one| one.patient)))
+        .filter(deliveries::device_id.is_null())
+        .filter(deliveries::state.ne("lapsed"))
+        .filter(deliveries::expires_at.gt(At(now)))
+        .select((deliveries::patient_id, deliveries::prompt_id, deliveries::created_at))
+        .load(tx.conn())?;
+    let mut newest: HashMap<Id<Patient>, (Timestamp, Id<Prompt>)> = HashMap::new();
+    for (patient, prompt, at) in rows {
+        let latest = newest.entry(patient).or_insert((at.0, prompt));
+        *latest = (*latest).max((at.0, prompt));
+    }
+    let is_left_out = |one: &&Leased| newest.get(&one.patient).is_some_and(|(_, prompt)| *prompt != one.prompt);
+    Ok(stale.iter().filter(is_left_out).map(|one| one.id).collect())
 }
 
 /// The facts of one delivery, still sealed.

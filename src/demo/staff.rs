@@ -127,7 +127,7 @@ impl Scene<'_> {
             })
             .collect();
         let door: Door<Care> = self.therapist(None).await?;
-        let list = overrides::parse(door.state().protocols.known().current(), "/items", drafts)?;
+        let list = overrides::parse(door.state().protocols.known().current(), &[], "/items", drafts)?;
         change(&door, CHANGED_OFFER, list, move |tx, access, list| {
             let now = overrides::tag(&settings(tx, access)?.0);
             put_overrides(tx, access, list, &Preconditions::matching(now)).map(drop)

@@ -64,6 +64,15 @@ impl TextLanguage {
             _ => Self::English,
         }
     }
+
+    /// Returns its BCP 47 tag.
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+            Self::Spanish => "es",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::DayPart;
 use super::protocol::{Anchor, Effort, Expiry, PromptKind, Protocol, Rule};
+use super::translations;
+use crate::kernel::locale::TextLanguage;
 
 /// What the keys of rules begin with that a therapist has added for one patient.
 pub const OWN: &str = "own.";
-/// Why such a rule is asked.
-const BECAUSE: &str = "Your therapist added this for you.";
 /// The hours after which its prompts expire.
 const EXPIRES: i64 = 24;
 
@@ -134,7 +134,7 @@ impl AddedRule {
             text: self.text.clone(),
             wordings: Vec::new(),
             plain: String::new(),
-            because: BECAUSE.to_owned(),
+            because: translations::added(TextLanguage::English).to_owned(),
         }
     }
 }

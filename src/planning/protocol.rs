@@ -16,7 +16,7 @@ use super::caps::{Caps, CarryOver, Compact, Reminders};
 use super::dials::{Dials, HeavyDials};
 use super::translations::{self, RuleWords, Translation};
 use super::window::{Phase, WindowParams};
-use crate::kernel::locale::primary;
+use crate::kernel::locale::{TextLanguage, primary};
 
 /// The kind of task of a prompt. The order is that in which places under a cap are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -394,19 +394,28 @@ impl Protocol {
         self.translations.get_key_value(primary(reader)).map_or(self.locale.as_str(), |(language, _)| language.as_str())
     }
 
-    /// Returns the texts of `rule` in the language for `reader`. One that a therapist has worded has no others.
+    /// Returns the texts of `rule` in the language for `reader`. A therapist words a rule in one language, that of the
+    /// patient: placeholders and the reason are in it too.
     pub fn words<'p>(&'p self, rule: &'p Rule, reader: &str) -> RuleWords<'p> {
-        let translation =
-            self.translations.get_key_value(primary(reader)).filter(|_| self.rule(&rule.key) == Some(rule));
-        let texts = translation.and_then(|(language, rules)| Some((language, rules.get(&rule.key)?)));
-        let own = || RuleWords {
+        let translation = self.translations.get_key_value(primary(reader));
+        let texts = translation.and_then(|(language, rules)| Some((language.as_str(), rules.get(&rule.key)?)));
+        let own = RuleWords {
             language: &self.locale,
             text: &rule.text,
             wordings: &rule.wordings,
             plain: &rule.plain,
             because: &rule.because,
         };
-        texts.map_or_else(own, |(language, texts)| RuleWords::translated(language, texts))
+        let language = TextLanguage::of(reader);
+        match (self.rule(&rule.key), texts) {
+            (Some(known), Some((language, texts))) if known == rule => RuleWords::translated(language, texts),
+            (Some(known), None) if known == rule => own,
+            (Some(_), texts) => {
+                let because = texts.map_or(own.because, |(_, texts)| texts.because.as_str());
+                RuleWords { language: language.tag(), because, ..own }
+            }
+            (None, _) => RuleWords { language: language.tag(), because: translations::added(language), ..own },
+        }
     }
 
     /// Finds the rule with this key.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
 
@@ -147,7 +147,17 @@ impl Protocols {
 
 /// The protocols of a running server, which grow while clinics publish. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ProtocolLibrary(Arc<RwLock<(Arc<Protocols>, Option<Timestamp>)>>, Arc<AtomicBool>);
+pub struct ProtocolLibrary(Arc<RwLock<KnownProtocols>>, Arc<AtomicBool>);
+
+/// What a running server knows of protocols.
+#[derive(Debug)]
+struct KnownProtocols {
+    protocols: Arc<Protocols>,
+    /// The instant at which they were read last.
+    read_at: Option<Timestamp>,
+    /// The instant from which they are read again though nothing has changed: a published version did not open.
+    again_at: Option<Timestamp>,
+}
 
 /// A claim on reading the published versions. It ends when it is dropped.
 #[derive(Debug)]
@@ -162,7 +172,8 @@ impl Drop for Reading {
 impl ProtocolLibrary {
     /// Creates the library of a server that has not read what clinics have published.
     pub fn new(protocols: Protocols) -> Self {
-        Self(Arc::new(RwLock::new((Arc::new(protocols), None))), Arc::default())
+        let known = KnownProtocols { protocols: Arc::new(protocols), read_at: None, again_at: None };
+        Self(Arc::new(RwLock::new(known)), Arc::default())
     }
 
     /// Claims the next reading of the published versions; `None` while another reading is under way.
@@ -171,24 +182,38 @@ impl ProtocolLibrary {
         free.ok().map(|_| Reading(Arc::clone(&self.1)))
     }
 
+    fn shared(&self) -> RwLockReadGuard<'_, KnownProtocols> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn exclusive(&self) -> RwLockWriteGuard<'_, KnownProtocols> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the protocols as they are known now.
     pub fn known(&self) -> Arc<Protocols> {
-        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).0)
+        Arc::clone(&self.shared().protocols)
     }
 
     /// Returns the instant at which they were read last.
     pub fn read_at(&self) -> Option<Timestamp> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).1
+        self.shared().read_at
     }
 
-    /// Puts the protocols that were read at `at` in the place of those that are known.
-    pub fn replace(&self, protocols: Protocols, at: Timestamp) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (Arc::new(protocols), Some(at));
+    /// Whether a published version that did not open is to be tried again at `now`.
+    pub fn is_to_try_again(&self, now: Timestamp) -> bool {
+        self.shared().again_at.is_some_and(|at| at <= now)
+    }
+
+    /// Puts the protocols that were read at `at` in the place of those that are known. From `again_at` on they are read
+    /// again though nothing has changed.
+    pub fn replace(&self, protocols: Protocols, at: Timestamp, again_at: Option<Timestamp>) {
+        *self.exclusive() = KnownProtocols { protocols: Arc::new(protocols), read_at: Some(at), again_at };
     }
 
     /// Notes that nothing was new at `at`.
     pub fn note(&self, at: Timestamp) {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).1 = Some(at);
+        self.exclusive().read_at = Some(at);
     }
 }
 

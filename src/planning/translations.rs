@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::locale::TextLanguage;
+
 /// The texts of a rule in another language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +60,15 @@ impl<'p> RuleWords<'p> {
     /// Returns the wording with this number, or the first one.
     pub fn text_of(self, wording: u32) -> &'p str {
         self.texts().nth(usize::try_from(wording).unwrap_or(0)).unwrap_or(self.text)
+    }
+}
+
+/// Returns why a rule is asked that a therapist has added for one patient.
+pub(super) const fn added(language: TextLanguage) -> &'static str {
+    match language {
+        TextLanguage::English => "Your therapist added this for you.",
+        TextLanguage::German => "Deine therapeutische Begleitung hat das für dich hinzugefügt.",
+        TextLanguage::Spanish => "Tu terapeuta lo ha añadido para ti.",
     }
 }
 

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use super::model::{IN_FORCE_AFTER, VersionState, faults, protocol};
 use super::store::{self, PlanChoice, VersionKey, VersionRow};
 use crate::care::clinics::{clinic_for, require_admin};
-use crate::care::store::{hold_members, memberships};
+use crate::care::store::{hold_members, list_clinics_of, memberships};
 use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
-use crate::identity::{Live, Staff};
+use crate::identity::{Anyone, Live, Staff};
 use crate::kernel::id::{Clinic, ClinicProtocol};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Result, limits};
@@ -28,6 +28,19 @@ pub fn tag(row: &VersionKey) -> EntityTag {
 fn require_reader(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
     let memberships = memberships(tx, live.account())?;
     clinic_for(&memberships, Some(clinic), |may| may.care() || may.admin()).map(drop)
+}
+
+/// Lists the clinics whose published protocols the caller may see: those that treat or have treated them, with the end
+/// of the care link there, or where they work.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn list_clinics_met(tx: &mut Tx<'_>, live: &Live<Anyone>) -> Result<Vec<(Id<Clinic>, Option<Timestamp>)>> {
+    match live.patient() {
+        Some(patient) => list_clinics_of(tx, patient),
+        None => Ok(memberships(tx, live.account())?.into_iter().map(|(clinic, _)| (clinic, None)).collect()),
+    }
 }
 
 /// Lists the newest version of each protocol of a clinic.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::model::{FRESH, IN_FORCE_AFTER, STALE, VersionState, protocol};
+use super::model::{FRESH, IN_FORCE_AFTER, STALE, TRY_AGAIN, VersionState, protocol};
 use super::store::{self, VersionKey, VersionRow};
 use crate::kernel::id::{Clinic, ClinicProtocol};
 use crate::kernel::{Error, Id, Result};
@@ -30,7 +30,7 @@ pub async fn refresh(state: &State, now: Timestamp) -> Result<()> {
     read(state, now).await
 }
 
-/// Reads what was published. Contents are opened once.
+/// Reads what was published. Contents are opened once; those that do not open are tried again after [`TRY_AGAIN`].
 ///
 /// # Errors
 ///
@@ -47,24 +47,29 @@ pub async fn read(state: &State, now: Timestamp) -> Result<()> {
             (row.clinic_id, ClinicChoice { protocol, version: row.version })
         })
         .collect();
-    if choices == *known.choices() {
+    if choices == *known.choices() && !state.protocols.is_to_try_again(now) {
         state.protocols.note(now);
         return Ok(());
     }
     let mut published = Vec::new();
-    for key in state.db.read(store::list_published).await? {
+    let (keys, mut are_all) = state.db.read(store::list_published).await?;
+    for key in keys {
         let Some(at) = key.published_at else { continue };
         let same = |one: &&PublishedVersion| is_of(one, &key);
         let protocol = match known.published().iter().find(same) {
             Some(one) => Some(Arc::clone(&one.protocol)),
             None => open(state, &key).await?.map(Arc::new),
         };
-        let Some(protocol) = protocol else { continue };
+        let Some(protocol) = protocol else {
+            are_all = false;
+            continue;
+        };
         let from = at.0.saturating_add(IN_FORCE_AFTER).unwrap_or(at.0);
         let retired = VersionState::named(&key.state) == VersionState::Retired;
         published.push(PublishedVersion { protocol, clinic: key.clinic_id, from, retired });
     }
-    state.protocols.replace(known.with(published, choices), now);
+    let again_at = (!are_all).then(|| now.saturating_add(TRY_AGAIN).unwrap_or(now));
+    state.protocols.replace(known.with(published, choices), now, again_at);
     Ok(())
 }
 

@@ -17,6 +17,9 @@ pub const FRESH: SignedDuration = SignedDuration::from_secs(5);
 /// The time for which it answers by what it knows while it reads: still long before that is in force.
 pub const STALE: SignedDuration = SignedDuration::from_secs(20);
 
+/// The time after which a published version that did not open is tried again.
+pub const TRY_AGAIN: SignedDuration = SignedDuration::from_secs(60);
+
 /// The state of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionState {

@@ -174,15 +174,19 @@ pub fn update(tx: &mut Tx<'_>, row: &VersionRow) -> Result<()> {
     Ok(())
 }
 
-/// Lists every version that was published, of every clinic, also retired ones, without contents.
+/// Lists every version that was published, of every clinic, also retired ones, without contents, and whether these are
+/// all: a row that does not fit its MAC is left out.
 ///
 /// Spans clinics: what every process knows.
-pub fn list_published(tx: &mut Tx<'_>) -> Result<Vec<VersionKey>> {
+pub fn list_published(tx: &mut Tx<'_>) -> Result<(Vec<VersionKey>, bool)> {
     let rows: Vec<Stored<VersionKey>> = protocols::table
         .filter(protocols::published_at.is_not_null())
         .select(columns::<Stored<VersionKey>>())
         .load(tx.conn())?;
-    checked(tx, rows)
+    let found = rows.len();
+    let keys = checked(tx, rows)?;
+    let are_all = keys.len() == found;
+    Ok((keys, are_all))
 }
 
 /// Lists the choices of every clinic.

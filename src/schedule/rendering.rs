@@ -94,6 +94,7 @@ fn therapist(language: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planning::{AddedRule, DayPart, Override, PromptKind, RuleChange, RuleEdit};
 
     #[test]
     fn no_placeholder_is_left_in_any_text() {
@@ -109,6 +110,45 @@ mod tests {
         }
         let text = render(("a {ex:body-scan} b { c", "en"), &nothing, None).unwrap();
         assert_eq!(text, "a Slow tour of the body b { c");
+    }
+
+    #[test]
+    fn what_a_therapist_words_is_filled_and_explained_in_the_language_of_the_patient() {
+        let protocol = Protocol::default_v1();
+        let text = "{therapist_name}: {ex:body-scan}".to_owned();
+        let added = AddedRule {
+            kind: PromptKind::Habit,
+            day: 3,
+            window: DayPart::Evening,
+            minutes: 5,
+            text: text.clone(),
+            exercises: Vec::new(),
+        };
+        let edit = RuleEdit { text: Some(text), ..RuleEdit::default() };
+        let changed = protocol.with(&[
+            Override { rule_key: "own.walk".to_owned(), change: RuleChange::Added(added) },
+            Override { rule_key: "d2.mood".to_owned(), change: RuleChange::Edited(edit) },
+        ]);
+        let reasons = ["en", "de-AT", "es"].map(|reader| {
+            let values = PlaceholderValues { language: reader.to_owned(), ..PlaceholderValues::default() };
+            for key in ["own.walk", "d2.mood"] {
+                let words = protocol.words(changed.rule(key).unwrap(), reader);
+                let filled = render((words.text, words.language), &values, None).unwrap();
+                assert_eq!(filled, format!("{}: {}", therapist(reader), title("body-scan", reader)), "{key}");
+            }
+            let reason =
+                |protocol: &Protocol| because(Protocol::default_v1(), protocol.rule("d2.mood").unwrap(), &values);
+            assert_eq!(reason(&changed), reason(protocol), "why it is asked is as it was");
+            because(protocol, changed.rule("own.walk").unwrap(), &values).unwrap()
+        });
+        assert_eq!(
+            reasons,
+            [
+                "Your therapist added this for you.",
+                "Deine therapeutische Begleitung hat das für dich hinzugefügt.",
+                "Tu terapeuta lo ha añadido para ti.",
+            ]
+        );
     }
 
     #[test]

@@ -67,12 +67,13 @@ fn day(day: i32) -> Result<i32, String> {
 
 /// Checks a list of changes, which stands at `base` in the request: of rules that may be changed, none twice, and of
 /// rules that a therapist adds. The protocol with all of them must be one by which plans can be made; its caps hold as
-/// before. Returns them by rule.
+/// before. Returns them by rule. One of `stored` whose rule the protocol lacks by now, or no longer lets be changed, is
+/// kept as it is: it counts again if the rule comes back.
 ///
 /// # Errors
 ///
 /// [`Error::Invalid`](crate::kernel::Error::Invalid) with every fault.
-pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Result<Vec<Override>> {
+pub fn parse(protocol: &Protocol, stored: &[Override], base: &str, list: Vec<OverrideFields>) -> Result<Vec<Override>> {
     let mut f = Fields::new();
     f.check(list.len() <= MOST, base, "must be at most 64");
     f.done()?;
@@ -86,7 +87,7 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Resu
         let change = if rule_key.starts_with(OWN) {
             added(&mut f, &at, fields)
         } else {
-            Some(changed(&mut f, &at, protocol, fields))
+            Some(changed(&mut f, &at, (protocol, stored), fields))
         };
         // What was noted as a fault stands for itself.
         overrides.push(Override { rule_key, change: change.unwrap_or(RuleChange::LeftOut) });
@@ -103,13 +104,14 @@ pub fn parse(protocol: &Protocol, base: &str, list: Vec<OverrideFields>) -> Resu
 }
 
 /// Parses the change of a rule of the protocol.
-fn changed(f: &mut Fields, at: &str, protocol: &Protocol, fields: OverrideFields) -> RuleChange {
+fn changed(
+    f: &mut Fields,
+    at: &str,
+    (protocol, stored): (&Protocol, &[Override]),
+    fields: OverrideFields,
+) -> RuleChange {
     let OverrideFields { rule_key, left_out, window, day: moved_to, text: words, kind, minutes, exercises } = fields;
     let rule = protocol.rule(&rule_key);
-    let may = rule.is_some_and(Rule::may_change);
-    let place = format!("{at}/rule_key");
-    f.check(rule.is_some(), &place, "is not a rule of the protocol");
-    f.check(rule.is_none() || may, &place, "is for safety or ordered by the clinic, and stays as it is");
     let edited = window.is_some() || moved_to.is_some() || words.is_some();
     f.check(left_out != edited, at, "needs either `left_out`, or `window`, `day` or `text`");
     let of_added = kind.is_some() || minutes.is_some() || !exercises.is_empty();
@@ -123,11 +125,17 @@ fn changed(f: &mut Fields, at: &str, protocol: &Protocol, fields: OverrideFields
     f.check(moved_to.is_none() || by_day, &place, "it hangs on no day after an infusion");
     let moved_to = moved_to.and_then(|to| f.take(&place, day(to)));
     let words = words.and_then(|words| f.take(&format!("{at}/text"), text(words)));
-    match (window, moved_to, words) {
+    let change = match (window, moved_to, words) {
         _ if left_out => RuleChange::LeftOut,
         (Some(part), None, None) => RuleChange::MovedTo(part),
         (window, day, text) => RuleChange::Edited(RuleEdit { window, day, text }),
-    }
+    };
+    let is_stored = stored.iter().any(|one| one.rule_key == rule_key && one.change == change);
+    let may = is_stored || rule.is_some_and(Rule::may_change);
+    let place = format!("{at}/rule_key");
+    f.check(is_stored || rule.is_some(), &place, "is not a rule of the protocol");
+    f.check(rule.is_none() || may, &place, "is for safety or ordered by the clinic, and stays as it is");
+    change
 }
 
 /// Parses a rule that a therapist adds.

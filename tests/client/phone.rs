@@ -31,7 +31,8 @@ use serde_json::{Map, Value, json};
 
 pub use self::sections::sections_of;
 use self::sections::{
-    WORDS, applied, extend, header, key, key_of, known, overlay, revocation, same, sections_in, set, text,
+    WORDS, applied, changed, extend, header, key, key_of, known, overlay, restated, revocation, same, sections_in, set,
+    text,
 };
 
 mod sections;
@@ -62,6 +63,8 @@ pub struct Thing {
     pub dirty: BTreeSet<String>,
     /// Whether the person sees it as deleted.
     pub deleted: bool,
+    /// The version that undid its deletion, until a page brings its words: nothing is sent before.
+    pub back: Option<i64>,
     /// Whether the server has refused it or found a conflict: nothing is sent until the person decides.
     pub waits: bool,
 }
@@ -69,6 +72,10 @@ pub struct Thing {
 impl Thing {
     fn version(&self) -> i64 {
         self.base["version"].as_i64().unwrap_or(0)
+    }
+
+    fn has_new_words(&self) -> bool {
+        self.dirty.iter().any(|name| WORDS.contains(&name.as_str()))
     }
 
     fn key(&self) -> String {
@@ -145,7 +152,8 @@ impl Phone {
         let Some(mut thing) = self.find(kind, id) else { return };
         (thing.deleted, thing.waits) = (deleted, false);
         thing.dirty.remove("state");
-        thing.dirty.extend((deleted != (thing.base["deleted"] == true)).then(|| "state".to_owned()));
+        let was_deleted = thing.base["deleted"] == true && thing.back.is_none();
+        thing.dirty.extend((deleted != was_deleted).then(|| "state".to_owned()));
         self.save(&thing);
     }
 
@@ -279,24 +287,14 @@ impl Phone {
             members["op"] = json!("delete");
             return Some(members);
         }
-        let words = thing.dirty.iter().any(|name| WORDS.contains(&name.as_str()));
-        if thing.base["deleted"] == true && !words {
+        if thing.base["deleted"] == true && !thing.has_new_words() {
             members["op"] = json!("undelete");
             return Some(members);
         }
         if self.keep_both {
             members["on_conflict"] = json!("keep_both");
         }
-        // What is new, or stated anew after a restore, is sent whole.
-        let whole = thing.version() == 0 || thing.dirty.contains("state");
-        for name in sections_of(&thing.kind).iter().filter(|name| whole || thing.dirty.contains(**name)) {
-            let value = thing.local.get(*name).cloned().unwrap_or(Value::Null);
-            if *name == "header" {
-                members["header"] = header(&value, if whole { &Value::Null } else { &thing.base["header"] });
-            } else if !whole || !value.is_null() {
-                members[*name] = value;
-            }
-        }
+        extend(&mut members, changed(thing));
         Some(members)
     }
 
@@ -339,8 +337,13 @@ impl Phone {
         };
         let status = if result["status"] == "replayed" { &result["was"] } else { &result["status"] };
         match (status.as_str().unwrap(), result.get("current")) {
-            // Its words are not here: the next page brings them.
-            ("applied", _) if sent["op"] == "undelete" => drop(thing.dirty.remove("state")),
+            // The next page brings its words. What else has changed is sent after that: it undoes no later deletion.
+            ("applied", _) if sent["op"] == "undelete" => {
+                thing.dirty.remove("state");
+                thing.dirty.extend(thing.deleted.then(|| "state".to_owned()));
+                thing.back = result["version"].as_i64();
+                self.wake();
+            }
             ("applied", _) => {
                 let new = applied(&thing, sent, result);
                 self.settled(&mut thing, sent, new);
@@ -371,9 +374,6 @@ impl Phone {
         let (mut copy, mut unseen) = (Map::new(), false);
         let (sent_deleted, is_deleted) = (sent["op"] == "delete", new["deleted"] == true);
         thing.dirty.remove("state");
-        if is_deleted && thing.deleted {
-            (thing.local, thing.dirty) = (Map::new(), BTreeSet::new());
-        }
         if is_deleted {
             // The page that told of the deletion may be past: it was passed over, as the thing had changes.
             self.forget_comments(&thing.id);
@@ -397,14 +397,17 @@ impl Phone {
                 }
             }
         }
-        // A deletion is one of what was seen: what came back or is newer is shown again.
+        // A deletion is one of what was seen: what came back, is newer or was typed since is shown again.
         if thing.deleted == sent_deleted || thing.deleted && unseen {
-            thing.deleted = is_deleted;
+            thing.deleted = is_deleted && (thing.deleted || !thing.has_new_words());
+        }
+        if is_deleted && thing.deleted {
+            (thing.local, thing.dirty) = (Map::new(), BTreeSet::new());
         }
         if thing.deleted != is_deleted {
             thing.dirty.insert("state".to_owned());
         }
-        (thing.base, thing.waits) = (new, false);
+        (thing.base, thing.back, thing.waits) = (new, None, false);
         if !copy.is_empty() {
             let mut header = header(&thing.local["header"], &Value::Null);
             header["status"] = json!("draft");
@@ -439,11 +442,16 @@ impl Phone {
     fn keep(&mut self, item: &Value) {
         let (kind, id) = (text(item, "kind"), text(item, "id"));
         let mut thing = self.find(&kind, &id).unwrap_or_else(|| named(&kind, &id));
-        if !thing.dirty.is_empty() || item["unreadable"] == true {
+        let is_earlier = thing.back.is_some_and(|back| item["version"].as_i64() < Some(back));
+        if is_earlier || thing.back.is_none() && !thing.dirty.is_empty() || item["unreadable"] == true {
             return;
         }
         let (local, deleted) = (sections_in(&kind, item), item["deleted"] == true);
-        thing = Thing { local, deleted, base: item.clone(), waits: false, ..thing };
+        if thing.dirty.is_empty() {
+            thing = Thing { local, deleted, base: item.clone(), back: None, waits: false, ..thing };
+        } else {
+            self.settled(&mut thing, &json!({ "op": "undelete" }), item.clone());
+        }
         self.save(&thing);
         if deleted && kind == "entry" {
             self.forget_comments(&id);
@@ -493,6 +501,12 @@ impl Phone {
                 _ => {}
             }
         }
+        // The server may have lost that a deletion was undone: then no page tells of it.
+        for mut thing in self.things().into_iter().filter(|thing| thing.back.is_some()) {
+            thing.back = None;
+            thing.dirty.insert("state".to_owned());
+            self.save(&thing);
+        }
         me.asking = asked.last().filter(|_| asked.len() == COMPARED).map(key_of);
         self.set_me(&me);
     }
@@ -518,24 +532,9 @@ impl Phone {
         }
         // Of other kinds, what the person decided is decided again; what others made is theirs to make again.
         self.forget(&thing.key());
-        let put = |more: Value| {
-            let mut put = json!({ "base_version": if unknown { json!(0) } else { base["version"].clone() } });
-            extend(&mut put, more);
-            put
-        };
-        let members = match thing.kind.as_str() {
-            // A share that was lost stays lost. A revocation does not.
-            "grant" if thing.deleted && !unknown => revocation(&Value::Null),
-            "comment" if base["author_id"] == self.account.as_str() => {
-                let mut comment = put(json!({ "entry_id": base["entry_id"], "body": base["body"] }));
-                extend(&mut comment, base.get("thread_id").map_or(json!({}), |id| json!({ "thread_id": id })));
-                comment
-            }
-            "pause" if thing.deleted && !unknown => put(json!({ "op": "delete" })),
-            "pause" | "settings" if !thing.deleted => put(json!({ "fields": base["fields"] })),
-            _ => return,
-        };
-        self.decide((&thing.kind, &thing.id), members);
+        if let Some(members) = restated(&thing, &base, (unknown, &self.account)) {
+            self.decide((&thing.kind, &thing.id), members);
+        }
     }
 
     // The file.
@@ -575,7 +574,7 @@ impl Phone {
     }
 
     fn save(&mut self, thing: &Thing) {
-        let list = if thing.dirty.is_empty() { "clean" } else { "dirty" };
+        let list = if thing.dirty.is_empty() || thing.back.is_some() { "clean" } else { "dirty" };
         self.put(if thing.waits { "waits" } else { list }, Some(&thing.key()), &json!(thing));
     }
 

@@ -23,6 +23,21 @@ pub fn sections_in(kind: &str, item: &Value) -> Map<String, Value> {
     sections_of(kind).iter().filter_map(section).collect()
 }
 
+/// The members of a mutation that sends what has changed. What is new, or stated anew after a restore, is sent whole.
+pub fn changed(thing: &Thing) -> Value {
+    let mut members = json!({});
+    let whole = thing.version() == 0 || thing.dirty.contains("state");
+    for name in sections_of(&thing.kind).iter().filter(|name| whole || thing.dirty.contains(**name)) {
+        let value = thing.local.get(*name).cloned().unwrap_or(Value::Null);
+        if *name == "header" {
+            members["header"] = header(&value, if whole { &Value::Null } else { &thing.base["header"] });
+        } else if !whole || !value.is_null() {
+            members[*name] = value;
+        }
+    }
+    members
+}
+
 /// What a thing is after a mutation that was stored exactly as it was sent.
 pub fn applied(thing: &Thing, sent: &Value, result: &Value) -> Value {
     let mut new = thing.base.as_object().cloned().unwrap_or_default();
@@ -112,6 +127,27 @@ pub fn revocation(grant: &Value) -> Value {
         }
     }
     members
+}
+
+/// The members of the decision that states a thing without sections anew; none for what the person did not decide.
+pub fn restated(thing: &Thing, base: &Value, (unknown, account): (bool, &str)) -> Option<Value> {
+    let put = |more: Value| {
+        let mut put = json!({ "base_version": if unknown { json!(0) } else { base["version"].clone() } });
+        extend(&mut put, more);
+        put
+    };
+    Some(match thing.kind.as_str() {
+        // A share that was lost stays lost. A revocation does not.
+        "grant" if thing.deleted && !unknown => revocation(&Value::Null),
+        "comment" if base["author_id"] == account => {
+            let mut comment = put(json!({ "entry_id": base["entry_id"], "body": base["body"] }));
+            extend(&mut comment, base.get("thread_id").map_or(json!({}), |id| json!({ "thread_id": id })));
+            comment
+        }
+        "pause" if thing.deleted && !unknown => put(json!({ "op": "delete" })),
+        "pause" | "settings" if !thing.deleted => put(json!({ "fields": base["fields"] })),
+        _ => return None,
+    })
 }
 
 pub fn text(value: &Value, name: &str) -> String {

@@ -15,6 +15,7 @@ use crate::support::journal::two;
 use crate::support::people::{Person, again};
 use crate::support::protocols::{at, clinic_of, content, drafts, publishes, rule};
 use crate::support::world::move_to_another_clinic;
+use crate::unreadable::Damaged;
 
 /// A minute later, with the work of it done.
 async fn a_minute_later(app: &TestApp) {
@@ -465,4 +466,84 @@ async fn a_clinic_whose_link_has_ended_has_no_say_any_more() {
     assert_ne!(text(&ann, "d2.mood").await, "How is the weather in you?");
     let bundle = String::from_utf8(ann.get("/v1/bundle").send().await.ok().bytes).unwrap();
     assert!(bundle.contains("How is the weather in you?") && !bundle.contains("Written after the end."));
+}
+
+#[actix_web::test]
+async fn rule_what_a_therapist_changed_is_sent_back_as_it_was_shown_also_when_the_protocol_has_lost_the_rule() {
+    let app = TestApp::start().await;
+    let (admin, theo, ann, clinic) = clinic(&app).await;
+    let mut renamed = content("Ours");
+    rule(&mut renamed, "d5.parts")["key"] = json!("d5.ours");
+    let id = publishes(&admin, &clinic, renamed).await;
+    a_minute_later(&app).await;
+    choose_for(&theo, &ann, json!({ "protocol_id": id })).await;
+    let ours = json!({ "rule_key": "d5.ours", "left_out": true });
+    let people = json!({ "rule_key": "d6.people", "window": "evening" });
+    let shown = change(&theo, &ann, json!([ours, people])).await.ok().body["items"].clone();
+    // The program's protocol has no such rule.
+    choose_for(&theo, &ann, json!({})).await;
+    let stored = theo.get(&ann.of_theirs("/overrides")).send().await.ok().body["items"].clone();
+    assert_eq!(stored, shown);
+    let mood = json!({ "rule_key": "d2.mood", "left_out": true });
+    let changed = change(&theo, &ann, json!([mood, stored[0], stored[1]])).await.ok().body;
+    assert_eq!(changed["items"], json!([mood, shown[0], shown[1]]));
+    // Another change of it, or one of a rule that never was, is refused.
+    for item in
+        [json!({ "rule_key": "d5.ours", "window": "evening" }), json!({ "rule_key": "d5.no", "left_out": true })]
+    {
+        let refused = change(&theo, &ann, json!([item])).await.expect(422).body.clone();
+        assert_eq!(refused["errors"][0]["pointer"], "/items/0/rule_key");
+    }
+    // It counts again where the rule is.
+    choose_for(&theo, &ann, json!({ "protocol_id": id })).await;
+    assert_eq!(prompt(&ann, "d5.ours").await, None);
+}
+
+#[actix_web::test]
+async fn what_a_clinic_has_published_is_previewed_by_its_staff_and_its_patients() {
+    let app = TestApp::start().await;
+    let (admin, theo, ann, clinic) = clinic(&app).await;
+    let mut ours = content("Ours");
+    rule(&mut ours, "d2.mood")["window"] = json!(["evening"]);
+    let id = publishes(&admin, &clinic, ours).await;
+    let (draft, _) = drafts(&admin, &clinic, content("Draft")).await;
+    a_minute_later(&app).await;
+    let body = json!({
+        "infusions": [{ "planned_start": "2026-03-24T09:00:00+01:00", "ended_at": "2026-03-24T10:00:00+01:00" }],
+        "zones": [{ "time_zone": "Europe/Berlin" }],
+    });
+    let path = |id: &str| format!("/v1/protocols/{id}/preview");
+    for person in [&admin, &theo, &ann] {
+        let seen = person.post(&path(&id), body.clone()).send().await.ok().body;
+        let mood = seen["prompts"].as_array().unwrap().iter().find(|one| one["rule_key"] == "d2.mood").unwrap();
+        assert!(mood["local_time"].as_str().unwrap() >= "18:00:00", "{mood}");
+        person.post(&path(&draft), body.clone()).send().await.not_found();
+    }
+    // Somebody whom this clinic never treated.
+    let other = app.staff(&admin, "Olga Rain", &["care"]).await;
+    move_to_another_clinic(&app, &other).await;
+    let bea = app.patient(&other, "Bea Holt").await;
+    for person in [&other, &bea] {
+        person.post(&path(&id), body.clone()).send().await.not_found();
+    }
+}
+
+#[actix_web::test]
+async fn rule_a_published_version_that_did_not_open_is_tried_again_after_a_minute() {
+    let app = TestApp::start().await;
+    let (admin, _, _, clinic) = clinic(&app).await;
+    let id = publishes(&admin, &clinic, ours("Ours", "How is the weather in you?")).await;
+    for column in ["doc", "mac"] {
+        let other = State { protocols: ProtocolLibrary::new(Protocols::shipped()), ..app.server.state.clone() };
+        let damaged = Damaged::new(&app, ("protocols", column), "number = 1", 0);
+        library::refresh(&other, app.now()).await.unwrap();
+        damaged.mend(&app);
+        app.wait(SignedDuration::from_secs(30));
+        library::refresh(&other, app.now()).await.unwrap();
+        assert!(!other.protocols.known().has_others(), "{column}: it was tried a moment ago");
+        app.wait(SignedDuration::from_secs(31));
+        library::refresh(&other, app.now()).await.unwrap();
+        let known = other.protocols.known();
+        assert_eq!(known.in_force(&id, app.now()).unwrap().protocol.title, "Ours", "{column}");
+    }
 }

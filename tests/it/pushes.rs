@@ -9,6 +9,7 @@ use afterglow::db::schema::deliveries;
 use afterglow::delivery::{MemoryChannel, TEXT};
 use afterglow::kernel::Id;
 use afterglow::kernel::id::{Delivery, Prompt};
+use afterglow::planning::PromptKind;
 use diesel::prelude::*;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
@@ -513,4 +514,38 @@ async fn a_plan_has_the_prompts_that_a_phone_of_apple_can_keep_and_says_how_far_
     // Who wants no notifications has none by themselves either.
     world.ann.sets(json!({ "notifications": false })).await.ok();
     assert_eq!(world.ann.get(&world.ann.my("/plan")).send().await.ok().items(), [] as [serde_json::Value; 0]);
+}
+
+/// The first push of a prompt fails; then nobody works for three hours. Another prompt that came due meanwhile is the
+/// one that rings: what failed rings only in its stead, or if it is a safety check.
+#[actix_web::test]
+async fn rule_after_an_outage_what_failed_before_it_does_not_ring_beside_the_chosen_prompt() {
+    for (kind, is_alone, rings, state) in [
+        (PromptKind::Exercise, false, false, "lapsed"),
+        (PromptKind::Exercise, true, true, "waiting"),
+        (PromptKind::Safety, false, true, "waiting"),
+    ] {
+        let world = World::open().await;
+        registers(&world.ann, "phone", json!({})).await;
+        // The plan of somebody new is made first: it would withdraw what no rule calls for.
+        world.work().await;
+        let (start, patient) = (world.app.now(), world.ann.patient.parse().unwrap());
+        let failed = plant(&world.app, patient, start + minutes(1), |planned| planned.kind = kind).await;
+        let mut rang: Vec<_> = rings.then_some(failed).into_iter().collect();
+        if !is_alone {
+            rang.push(plant(&world.app, patient, start + hours(1), |_| {}).await);
+        }
+        world.fcm.fails("phone", SendError::Later { after: None, reason: "unavailable" });
+        world.waits(minutes(1)).await;
+        assert_eq!((world.fcm.tried(), world.fcm.count()), (1, 0));
+        world.waits(hours(3)).await;
+        let mut sent: Vec<_> = world.fcm.at("phone").iter().map(|notice| notice.prompt).collect();
+        sent.sort_unstable();
+        rang.sort_unstable();
+        assert_eq!(sent, rang, "{kind:?}");
+        let rows: Vec<_> = world.rows(failed).await.into_iter().map(|(_, state, _)| state).collect();
+        assert_eq!(rows, [state], "{kind:?}: what was sent waits for its acknowledgement");
+        let shown = if rings { "delivered" } else { "due" };
+        assert_eq!(world.state(failed).await, shown, "{kind:?}: it stands in the app all the same");
+    }
 }

@@ -122,7 +122,7 @@ pub(super) fn windows(
     let whys = std::iter::once(Why::Window).chain(std::iter::repeat(Why::LaterWindow));
     let slots = rule.window.iter().zip(whys).map(|(part, why)| {
         let span = protocol.windows.span(*part);
-        let from: Time = span.from.saturating_add(jitter);
+        let from: Time = span.from.saturating_add(jitter).min(span.to);
         // A change of the clock may take the whole window; its end is then no earlier than its start.
         let from = calendar.instant(date, from);
         let opens = calendar.instant(date, span.from).min(from);

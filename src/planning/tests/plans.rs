@@ -298,3 +298,17 @@ fn rule_what_hangs_on_an_infusion_that_never_was_takes_no_place_and_is_taken_bac
     let joined = Facts { infusions: vec![theirs], ..gone };
     assert!(diff(&existing, &plan(fixture(), &joined, now), now).iter().all(|step| step.id() != tell.id));
 }
+
+#[test]
+fn rule_the_jitter_never_passes_the_end_of_a_part_of_the_day() {
+    // No clinic can publish this: no part of the day is shorter than the jitter.
+    let protocol = Protocol { jitter_minutes: u8::MAX, ..fixture().clone() };
+    let plan = plan(&protocol, &one(), at(NOW));
+    let meant: Vec<_> = plan.prompts.iter().filter(|prompt| prompt.why == Why::Window).collect();
+    assert!(meant.len() > 5, "{}", meant.len());
+    for prompt in meant {
+        let part = protocol.rule(&prompt.rule_key).unwrap().window[0];
+        let span = protocol.windows.span(part);
+        assert!((span.from..=span.to).contains(&prompt.local_time), "{}: {}", prompt.rule_key, prompt.local_time);
+    }
+}

@@ -184,7 +184,8 @@ pub(super) async fn get_overrides(door: Door<Shared>, when: Preconditions) -> Re
 /// Change the protocol for a patient
 ///
 /// Replaces the whole list, with `If-Match`; the plan follows before the answer is sent. Safety checks and rules with
-/// priority 1 cannot be changed (422), and no cap is raised: what has no place under it is not asked.
+/// priority 1 cannot be changed (422), and no cap is raised: what has no place under it is not asked. A change of a
+/// rule that the protocol has no more is kept if it is sent back as it was shown.
 #[utoipa::path(tag = "prompts", request_body = PutOverrides,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IdempotencyKeyHeader, IfMatchHeader),
     responses((status = 200, description = "Changed, or as it was", body = OverrideList), WriteErrors))]
@@ -193,7 +194,7 @@ pub(super) async fn put_overrides(door: Door<Care>, request: Request<(), Body<Pu
     let known = door.state().protocols.known();
     let work = move |tx: &mut Tx<'_>, access: &Access<Write>, (drafts, when): &Wish| {
         let protocol = Following::find(tx, access, &known)?.protocol;
-        let list = overrides::parse(protocol, "/items", drafts.clone())?;
+        let list = overrides::parse(protocol, &settings(tx, access)?.0.overrides, "/items", drafts.clone())?;
         check_exercises(drafts)?;
         replace(tx, access, &list, when)
     };

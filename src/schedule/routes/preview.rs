@@ -19,6 +19,7 @@ use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PausePeriod, Prerequisite, PromptKey, Protocol, QuietHours,
     USUAL_MINUTES, Weekday, ZoneSince, preview, zone_at,
 };
+use crate::protocols::actions::list_clinics_met;
 use crate::settings::{QuietHoursDto, overrides, parse_quiet_hours, parse_weekday};
 use crate::state::State;
 
@@ -215,7 +216,7 @@ impl PreviewCondition {
 impl PreviewProtocol {
     fn parse(self, protocol: &Protocol) -> Result<Facts> {
         let edits = self.overrides.into_iter().map(PutOverride::draft).collect();
-        let overrides = overrides::parse(protocol, "/overrides", edits)?;
+        let overrides = overrides::parse(protocol, &[], "/overrides", edits)?;
         let mut f = Fields::new();
         f.check((1..=30).contains(&self.infusions.len()), "/infusions", "must be 1 to 30");
         f.check((1..=20).contains(&self.zones.len()), "/zones", "must be 1 to 20");
@@ -281,7 +282,9 @@ fn view(protocol: &Protocol, facts: &Facts) -> Option<PreviewView> {
 ///
 /// Lists the prompts for a patient with these infusions, zones, quiet hours and pauses, from three days before the
 /// first infusion to the end of the horizon after the last. Each prompt has the rule that made it and the reason for
-/// its time. Prompts that rules call for and that are not asked are listed with the reason. Nothing is stored.
+/// its time. Prompts that rules call for and that are not asked are listed with the reason. Nothing is stored. The
+/// protocol is one of the program, or one that a clinic has published where the caller works or is treated: its newest
+/// version counts.
 #[utoipa::path(tag = "prompts", request_body = PreviewProtocol,
     params(("key" = String, Path, description = "Its name", example = "afterglow-default")),
     responses((status = 200, description = "What would be asked", body = PreviewView), SearchErrors))]
@@ -292,8 +295,9 @@ pub(super) async fn preview_protocol(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let Command { id: (key,), body, .. } = caller.first(&state, request.into_command()).await?;
-    caller.read(&state, |_, _| Ok(())).await?;
-    let protocol = state.protocols.known().newest(&key).ok_or(Error::NotFound)?.clone();
+    let (clinics, known) = (caller.read(&state, list_clinics_met).await?, state.protocols.known());
+    let newest = known.every_version(&clinics).filter(|one| one.key == key).last();
+    let protocol = newest.ok_or(Error::NotFound)?.clone();
     let facts = body.into_inner().parse(&protocol)?;
     let view = web::block(move || view(&protocol, &facts)).await.map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(Reply::ok(&view.ok_or_else(|| Error::internal("a preview without infusions"))?))

@@ -2,16 +2,13 @@
 
 use actix_web::http::header;
 use actix_web::{get, web};
-use jiff::Timestamp;
 
-use crate::care::store::{list_clinics_of, memberships};
-use crate::db::Tx;
 use crate::exercises::Language;
 use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, ReadErrors};
 use crate::http::{EntityTag, Preconditions, Reply};
-use crate::identity::{Anyone, Caller, Directory, Live};
-use crate::kernel::id::Clinic;
-use crate::kernel::{Id, Result};
+use crate::identity::{Caller, Directory};
+use crate::kernel::Result;
+use crate::protocols::actions::list_clinics_met;
 use crate::state::State;
 use crate::sync::bundle::Bundle;
 
@@ -33,16 +30,8 @@ pub(super) async fn get_bundle(
 ) -> Result<Reply> {
     let language = language.for_caller(&caller, &state, &directory).await?;
     let known = state.protocols.known();
-    let clinics = if known.has_others() { caller.read(&state, clinics).await? } else { Vec::new() };
+    let clinics = if known.has_others() { caller.read(&state, list_clinics_met).await? } else { Vec::new() };
     let bundle = Bundle::new(&known, &clinics, language);
     let reply = Reply::ok(&bundle).compressed_if(true).header(header::CONTENT_LANGUAGE, bundle.locale);
     Ok(reply.unless_shown(EntityTag::of_content, &when))
-}
-
-/// Lists the clinics whose protocols the caller may meet: those that treat or have treated them, or where they work.
-fn clinics(tx: &mut Tx<'_>, live: &Live<Anyone>) -> Result<Vec<(Id<Clinic>, Option<Timestamp>)>> {
-    match live.patient() {
-        Some(patient) => list_clinics_of(tx, patient),
-        None => Ok(memberships(tx, live.account())?.into_iter().map(|(clinic, _)| (clinic, None)).collect()),
-    }
 }

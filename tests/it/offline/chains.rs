@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::reference_phone::Phone;
 use crate::support::app::{TestApp, new_id};
 use crate::support::dice::Dice;
-use crate::support::journal::{reflection, two};
+use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
 use crate::support::sql::Sql;
 use crate::support::sync::{send, syncs};
@@ -76,4 +76,49 @@ async fn rule_phone_what_was_made_before_its_backup_is_in_the_end_as_the_server_
     for held in [&mut lost, &mut back] {
         assert_eq!(held.find("entry", &id).unwrap().base, stored);
     }
+}
+
+/// A deletion is undone, and the header and tags are changed before that is sent. The answer does not bring the words:
+/// the change waits for the page that does, and undoes no deletion that came between.
+#[actix_web::test]
+async fn rule_phone_a_change_of_what_was_undeleted_waits_for_its_words_and_undoes_no_later_deletion() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let (kept, gone) = (ann.writes(reflection("Lake")).await, ann.writes(reflection("Wood")).await);
+    let folder = tempfile::tempdir().unwrap();
+    let mut held = phone(&folder, "phone", &ann, 1);
+    syncs(&ann, &mut held).await;
+    let header = with(held.find("entry", &kept).unwrap().base["header"].clone(), json!({ "kind": "dream" }));
+    for id in [&kept, &gone] {
+        held.delete("entry", id);
+    }
+    syncs(&ann, &mut held).await;
+    for id in [&kept, &gone] {
+        held.undelete("entry", id);
+        held.edit(("entry", id), "header", header.clone());
+        held.edit(("entry", id), "tags", json!(["walk"]));
+    }
+    let undeletes = held.next();
+    let (status, body) = send(&ann, &undeletes).await;
+    for result in body["results"].as_array().unwrap() {
+        assert_eq!(result["status"], "applied", "{result:#}");
+    }
+    held.take(&undeletes, (status, &body));
+    // One of them is deleted again, elsewhere.
+    let tag = ann.entry(&gone).await.ok().etag();
+    ann.delete(&ann.my(&format!("/entries/{gone}"))).if_match(&tag).send().await.no_content();
+    syncs(&ann, &mut held).await;
+    ann.entry(&gone).await.expect(410).refused("deleted");
+    let thing = held.find("entry", &gone).unwrap();
+    assert!(thing.deleted && thing.dirty.is_empty(), "{thing:?}");
+    let entry = ann.entry(&kept).await.ok().body;
+    assert_eq!((&entry["kind"], &entry["tags"]), (&json!("dream"), &json!(["lake", "walk"])));
+    assert_eq!(entry["text"]["title"], "Lake");
+    let mut new = phone(&folder, "new", &ann, 2);
+    // What it has pushed comes back with the next page.
+    for held in [&mut held, &mut new] {
+        syncs(&ann, held).await;
+    }
+    assert_eq!(held.find("entry", &kept).unwrap().base, new.find("entry", &kept).unwrap().base);
+    assert!(held.told().is_empty(), "{:?}", held.told());
 }

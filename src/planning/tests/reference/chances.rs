@@ -74,7 +74,7 @@ impl<'a> World<'a> {
     pub(super) fn parts(&self, rule: &Rule, date: Date, jitter: SignedDuration) -> Vec<Chance> {
         let chance = |part: &crate::planning::DayPart| {
             let span = self.protocol.windows.span(*part);
-            let from = self.wall(date, span.from + jitter);
+            let from = self.wall(date, (span.from + jitter).min(span.to));
             Chance {
                 from,
                 unjittered: self.wall(date, span.from).min(from),
