@@ -25,7 +25,7 @@ use crate::kernel::{Clock, Entropy, Error, Result};
 use crate::onboarding::setup;
 use crate::sandbox::{self, Sandbox, Start};
 use crate::sync::renewal::Renewed;
-use crate::vault::Vault;
+use crate::vault::{Rotation, Vault};
 
 /// Backend of a companion app for ketamine therapy.
 #[derive(Debug, Parser)]
@@ -68,6 +68,11 @@ enum Command {
         #[command(subcommand)]
         what: Audit,
     },
+    /// Rotate keys of the server.
+    Keys {
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -108,6 +113,15 @@ enum Audit {
     Verify,
 }
 
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum KeysCommand {
+    /// Begin to sign access tokens with a new key, beside running servers.
+    ///
+    /// The new key is published at once and signs five minutes later; the old one is accepted for a quarter of an hour
+    /// after that. Nobody has to log in again.
+    RotateSigning,
+}
+
 /// Runs the command line.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -142,6 +156,7 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
         }
         Some(Command::Openapi) => print(openapi::json().trim_end()),
         Some(Command::Audit { what: Audit::Verify }) => System::new().block_on(verify_audit(config()?)),
+        Some(Command::Keys { what: KeysCommand::RotateSigning }) => System::new().block_on(rotate_signing(config()?)),
         Some(Command::Epoch { what: EpochCommand::New }) => {
             let renewed = System::new().block_on(Server::renew(config()?, Clock::System, Entropy::System))?;
             let Renewed { epoch, floor, sessions } = renewed;
@@ -300,6 +315,21 @@ async fn work(settings: Settings) -> Result<()> {
     stop_metrics(metrics).await;
     server.close();
     Ok(())
+}
+
+/// Adds a key that signs access tokens. It may run beside servers.
+async fn rotate_signing(config: Config) -> Result<()> {
+    if Vault::check(&config.vault(), &config.database)?.refuse()?.is_new {
+        return Err(Error::internal(format!(
+            "{} holds no installation: there is no key to rotate",
+            config.database.place()
+        )));
+    }
+    let vault = Vault::open(config.vault(), Some(config.database), Entropy::System).await?;
+    let rotated = vault.rotate_signing_key(Clock::System.now()).await;
+    vault.close();
+    let Rotation { kid, from, until } = rotated?;
+    print(&format!("the key {kid} signs from {from}; the one before is accepted until {until}"))
 }
 
 /// Walks the audit chains. Reads only, so it may run beside a server.

@@ -14,17 +14,20 @@
 //! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
 //! | [`vault`] | key folder, keyring, sealing and opening of documents, the identity that data and keys share, the file of the revocation ledger | touch the database of the data, but for that identity |
-//! | [`channels`] | the ways to a phone: push services, gateways | know a patient, a row or a rule |
+//! | [`channels`] | the ways to a phone: push services, gateways; the way of letters | know a patient, a row or a rule |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | the configuration of a server, the parts that handlers share | |
 //! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due | know a slice |
 //! | [`audit`] | the access log: a chain of readings for each patient | hold content |
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
-//! | [`identity`] | accounts, sessions, tokens; `Claimed` → `Live` | know a clinic |
+//! | [`identity`] | accounts, sessions, tokens, failed log-ins; `Claimed` → `Live` | know a clinic |
+//! | [`letters`] | mails to the owners of accounts: an outbox, their texts, and the codes that prove an address | know what a code is used for |
 //! | [`care`] | clinics, their members, links, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
+//! | [`account`] | the life of an account: its name, address and passphrase, its end | open anything of a patient |
 //! | [`devices`] | the phones of a patient, and where pushes reach them | send |
+//! | [`consents`] | the documents of consent, what a patient gave and withdrew, and the gate of the required ones | do what a document covers |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and their first rows | open the content of others |
 //! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
 //! | [`prompts`] | prompts and the patients' actions on them | plan, deliver |
@@ -120,9 +123,12 @@ pub mod tasks;
 pub mod audit;
 pub mod idempotency;
 pub mod identity;
+pub mod letters;
 pub mod care;
 pub mod settings;
+pub mod account;
 pub mod devices;
+pub mod consents;
 pub mod onboarding;
 pub mod course;
 pub mod prompts;

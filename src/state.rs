@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::changes::Planner;
-use crate::channels::Channels;
+use crate::channels::{Channels, Mail};
 use crate::config::Config;
 use crate::db::Db;
 use crate::kernel::{Clock, Entropy};
@@ -27,6 +27,8 @@ pub struct State {
     pub planner: Arc<dyn Planner>,
     /// The channels to devices; with none, what is due goes out by the channel that the worker was given.
     pub channels: Arc<Channels>,
+    /// The way of letters to the owners of accounts.
+    pub mail: Arc<Mail>,
     /// The configuration of the server.
     pub config: Arc<Config>,
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::pages;
+use crate::config::Registration;
 use crate::http::document::{PublicErrors, ReadErrors};
 use crate::http::{PathOf, Reply};
 use crate::identity::model::SIGN_IN_BYTES;
@@ -171,6 +172,11 @@ struct MetaView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     web_push_key: Option<String>,
+    /// Whether a patient may register without an invitation.
+    open_registration: bool,
+    /// The minutes for which a new grant can be ended before its reader sees it; 0 if they see it at once.
+    #[schema(example = 10)]
+    share_delay_minutes: u32,
     /// The bounds on requests.
     limits: LimitsView,
 }
@@ -227,6 +233,8 @@ struct LimitsView {
     sessions: u32,
     /// The most devices of a patient that were not removed.
     devices: u32,
+    /// The most consents that a patient gives and withdraws; a withdrawal is never refused.
+    consents: u32,
     /// The most streams of changes of an account that are open at once. Another one ends the oldest.
     streams: u32,
     /// The most idempotency keys that are remembered for an account. The oldest are forgotten first.
@@ -256,6 +264,8 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         time_zones: zone_data::edition(),
         push_channels: state.channels.names().collect(),
         web_push_key: state.channels.public_key(),
+        open_registration: state.config.registration == Registration::Open,
+        share_delay_minutes: state.config.share_delay_minutes,
         limits: LimitsView {
             body_bytes: http.body.bytes,
             text_characters: 256_000,
@@ -281,6 +291,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             protocol_versions: limits::PROTOCOL_VERSIONS.most,
             sessions: limits::SESSIONS.most,
             devices: limits::DEVICES.most,
+            consents: limits::CONSENTS.most,
             streams: limits::STREAMS.most,
             idempotency_keys: limits::IDEMPOTENCY_KEYS.most,
             integrity_items: limits::INTEGRITY_ITEMS,

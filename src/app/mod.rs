@@ -27,7 +27,7 @@ pub use tasks::{advance, tasks, tick};
 
 use self::mount::mount;
 use crate::care::revocations::Ledger;
-use crate::channels::Channels;
+use crate::channels::{Channels, Mail};
 use crate::config::Config;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db, FollowUp};
@@ -43,6 +43,21 @@ use crate::state::State;
 use crate::sync::Streams;
 use crate::vault::{LedgerFile, Vault};
 use crate::{feed, sync};
+
+/// The addresses where a secret may be guessed, or a letter asked for.
+const GUARDED: [&str; 11] = [
+    "/v1/auth/login",
+    "/v1/auth/register",
+    "/v1/auth/passphrase-reset",
+    "/v1/auth/passphrase-reset/confirm",
+    "/v1/auth/verify-email",
+    "/v1/setup",
+    "/v1/invitations/accept",
+    "/v1/me/passphrase",
+    "/v1/me/email",
+    "/v1/me/email/verification",
+    "/v1/me/disable",
+];
 
 /// A server that is ready to listen.
 #[derive(Clone)]
@@ -150,7 +165,7 @@ impl Server {
         let limits = Limits::new(LimitSettings {
             auth_per_minute: config.auth_per_minute,
             general_per_minute: config.requests_per_minute,
-            guarded: vec!["/v1/auth/login", "/v1/auth/register", "/v1/setup", "/v1/invitations/accept"],
+            guarded: GUARDED.to_vec(),
             trusted_hops: config.trusted_hops,
         });
         let document = openapi::document();
@@ -167,6 +182,7 @@ impl Server {
         let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
         http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
         let pushes = Arc::new(HourlyLimit::new(config.mutations_per_hour, clock.clone()));
+        let mail = Mail::new(&config.mail, clock.clone()).map_err(Error::internal)?;
         let state = State {
             db,
             vault: vault.clone(),
@@ -175,6 +191,7 @@ impl Server {
             planner: Arc::new(Plans(protocols.clone())),
             protocols,
             channels: Arc::default(),
+            mail: Arc::new(mail),
             config: Arc::new(config),
         };
         Ok(Self {

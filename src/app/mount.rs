@@ -13,16 +13,19 @@ pub(super) fn mount(config: &mut Operations<'_, '_>) {
         .service(wellknown::get_security_txt)
         .service(wellknown::get_change_password)
         .service(crate::identity::routes::get_jwks)
+        .service(crate::identity::routes::oauth::get_authorization_server)
         .configure(crate::exercises::configure_public)
         .configure(crate::protocols::configure_public)
         .scope("/v1/patients/{patient_id}", mount_patient)
         .scope("/v1", |config| {
             crate::identity::configure(config);
             crate::care::configure(config);
+            crate::consents::configure(config);
             crate::onboarding::configure(config);
             crate::protocols::configure(config);
             crate::schedule::configure(config);
             crate::settings::configure(config);
+            crate::account::configure(config);
             crate::exercises::configure(config);
             crate::delivery::configure(config);
             crate::calendar::configure(config);
@@ -38,6 +41,7 @@ fn mount_patient(config: &mut Operations<'_, '_>) {
     crate::prompts::configure_patient(config);
     crate::schedule::configure_patient(config);
     crate::devices::configure_patient(config);
+    crate::consents::configure_patient(config);
     crate::delivery::configure_patient(config);
     crate::calendar::configure_patient(config);
     crate::exercises::configure_patient(config);

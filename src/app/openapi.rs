@@ -48,6 +48,7 @@ use crate::http::{Operations, PatientRef, Problem};
         (name = "prompts", description = "The questions that the app asks, and their times"),
         (name = "protocols", description = "The protocols that clinics write, and the one that a patient follows"),
         (name = "devices", description = "The phones of a patient: where pushes go, and what they receive"),
+        (name = "consents", description = "What patients agree to, and what they withdraw"),
         (name = "calendar", description = "The plan of a patient in their own calendar"),
         (name = "exercises", description = "Integration exercises: the library, responses of patients, assignments of therapists"),
         (name = "journal", description = "The entries of patients"),

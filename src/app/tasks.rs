@@ -9,16 +9,18 @@ use crate::schedule::FollowClinics;
 use crate::schedule::horizon::Horizon;
 use crate::state::State;
 use crate::tasks::Tasks;
-use crate::{audit, care, exercises, feed, idempotency, identity, journal, sync};
+use crate::{audit, care, exercises, feed, idempotency, identity, journal, letters, sync};
 
 /// Returns the tasks of a server that delivers by `channel`, in the order in which a round does them.
 pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     vec![
         Box::new(MarkDue { channel: channel.name() }),
         Box::new(Deliver::by(channel)),
+        Box::new(letters::SendLetters),
         Box::new(FollowClinics),
         Box::new(Horizon),
         Box::new(care::grants::EndExpired),
+        Box::new(care::grants::TellBegun),
         Box::new(care::TellPatients),
         Box::new(audit::Anchoring),
         Box::new(sync::renewal::DataAnchoring),
@@ -26,6 +28,8 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(identity::clearing::TASK),
         Box::new(identity::clearing::SPENT),
         Box::new(identity::clearing::FAILURES),
+        Box::new(letters::clearing::TASK),
+        Box::new(letters::clearing::PROOFS),
         Box::new(journal::purge::TASK),
         Box::new(exercises::purge::TASK),
         Box::new(sync::clearing::TASK),

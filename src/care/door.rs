@@ -7,10 +7,14 @@
 //! | `Door<Team>` | the patient; a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Clinical>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
+//! | `Door<ViewAs>` | the patient, who sees what the therapist in the address sees now |
 //!
 //! Order of checks: authenticate, open, names in the query, replay record, body and preconditions. A denial and an absence run the same
 //! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace
 //! in the patient's log, once an hour for each person.
+//!
+//! `Door<ViewAs>` opens the access that the therapist would get, in a unit of the patient's that only reads: the same
+//! code serves both, and nobody's log, receipts or feed tell of it.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -25,13 +29,13 @@ use uuid::Uuid;
 
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
-pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team};
+pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team, ViewAs};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
 use crate::http::{ChangeResult, Command, Listing, PatientRef, Preconditions, Reply, Request, whole_list};
 use crate::idempotency::{self, Outcome};
-use crate::identity::{AccountKind, AccountPolicy as _, Caller, Directory, key_of};
+use crate::identity::{self, AccountKind, AccountPolicy as _, Caller, Directory, key_of};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, FieldError, Id, Result};
@@ -56,6 +60,8 @@ struct Parts {
     /// `None` for staff who said `me`.
     patient: Option<Id<Patient>>,
     owner: bool,
+    /// The therapist in whose place the patient looks, if the address names one.
+    reader: Option<Id<Account>>,
     /// Whether the caller works at a clinic with a link to the patient.
     met: bool,
     keys: Option<Keys>,
@@ -63,8 +69,14 @@ struct Parts {
 }
 
 impl Parts {
-    /// Opens an access. `None` is a refusal that has left its trace and must be committed.
-    fn open<L: Policy, A>(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<Option<Access<A>>> {
+    /// Opens an access, for the patient also in the place of a `reader`. `None` is a refusal that has left its trace
+    /// and must be committed.
+    fn open<L: Policy, A>(
+        &self,
+        tx: &mut Tx<'_>,
+        act: &'static str,
+        reader: Option<Id<Account>>,
+    ) -> Result<Option<Access<A>>> {
         let live = self.caller.live(tx)?;
         if !L::For::admits(live.kind()) {
             return Err(Error::Forbidden(Code::Forbidden));
@@ -75,13 +87,18 @@ impl Parts {
         let strange = live.kind() != AccountKind::Staff;
         // Nor is one whom the caller has nothing to do with: the same statement runs, and finds nobody.
         let asked = if self.met { patient } else { Id::from_uuid(Uuid::nil()) };
-        let links = if owner || strange { Vec::new() } else { store::relations(tx, asked, live.account())? };
-        match L::admits(&Relations { owner, links: &links }) {
+        let links = match reader.filter(|_| owner) {
+            Some(reader) => links_of_reader(tx, patient, reader)?,
+            None if owner || strange => Vec::new(),
+            None => store::relations(tx, asked, live.account())?,
+        };
+        // Who looks in the place of another is not admitted as themself.
+        match L::admits(&Relations { owner: owner && reader.is_none(), links: &links }) {
             Some(role) => {
                 let actor = (live.account(), live.session());
                 Ok(Some(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
             }
-            None if links.is_empty() => Err(Error::NotFound),
+            None if links.is_empty() || owner => Err(Error::NotFound),
             None => {
                 self.trace_refusal(tx, act, live.account(), patient, live.now())?;
                 Ok(None)
@@ -131,7 +148,7 @@ impl Parts {
 
     /// Writes the audit row of an access; none for the patient.
     fn trace<A>(&self, tx: &mut Tx<'_>, act: &'static str, access: &Access<A>) -> Result<()> {
-        if access.is_owner() {
+        if self.owner {
             return Ok(());
         }
         let record = AuditRecord {
@@ -144,6 +161,13 @@ impl Parts {
         let subject = Subject::Patient(access.patient());
         audit::append(tx, &self.state.vault, access.keys()?, subject, account, session, access.now(), &record)
     }
+}
+
+/// Finds the relations by which a therapist would be admitted now; none for one who is not there or was disabled.
+fn links_of_reader(tx: &mut Tx<'_>, patient: Id<Patient>, reader: Id<Account>) -> Result<Vec<store::Relation>> {
+    // The same statements run for everybody: that there is such an account is not told.
+    let (enabled, links) = (identity::is_enabled(tx, reader)?, store::relations_as_read(tx, patient, reader)?);
+    Ok(if enabled { links } else { Vec::new() })
 }
 
 /// Whether the caller works at a clinic with a link to the patient. The unit still decides on access.
@@ -177,6 +201,16 @@ impl<L: Policy> Door<L> {
         directory: &Directory,
         patient: Option<Id<Patient>>,
     ) -> Result<Self> {
+        Self::made(caller, state, directory, (patient, None)).await
+    }
+
+    /// Makes the door to a patient's data, for a patient also in the place of a `reader` of theirs.
+    async fn made(
+        caller: Caller,
+        state: Arc<State>,
+        directory: &Directory,
+        (patient, reader): (Option<Id<Patient>>, Option<Id<Account>>),
+    ) -> Result<Self> {
         let own = directory.patient_of(&state.db, caller.account()).await?;
         let patient = patient.or(own);
         let owner = patient.is_some() && patient == own;
@@ -190,7 +224,7 @@ impl<L: Policy> Door<L> {
             Some(patient) if owner || met => state.vault.keys(patient.uuid()).await?,
             Some(_) | None => None,
         };
-        Ok(Self { parts: Arc::new(Parts { caller, patient, owner, met, keys, state }), of: PhantomData })
+        Ok(Self { parts: Arc::new(Parts { caller, patient, owner, reader, met, keys, state }), of: PhantomData })
     }
 
     /// Returns the patient. Called after a unit has opened the door, to render the answer.
@@ -211,9 +245,9 @@ impl<L: Policy> Door<L> {
         self.parts.keys.as_ref().ok_or(Error::NotFound)
     }
 
-    /// Whether the caller is the patient.
+    /// Whether the caller is the patient, and looks in nobody's place.
     pub fn is_owner(&self) -> bool {
-        self.parts.owner
+        self.parts.owner && self.parts.reader.is_none()
     }
 
     /// Returns the instant at which the request arrived.
@@ -234,7 +268,8 @@ impl<L: Policy> Door<L> {
     /// Binds cursors to the caller, the operation and the filter.
     pub fn cursor_scope(&self, act: &str, filter: &str) -> Vec<u8> {
         let patient = self.parts.patient.map(|id| id.to_string()).unwrap_or_default();
-        format!("{act}|{}|{patient}|{filter}", self.parts.caller.account()).into_bytes()
+        let reader = self.parts.reader.map(|id| format!("{id}|")).unwrap_or_default();
+        format!("{act}|{}|{patient}|{reader}{filter}", self.parts.caller.account()).into_bytes()
     }
 
     /// Opens the door to read, as operation `act`. A patient reads one snapshot. For other callers the unit also writes
@@ -258,7 +293,7 @@ impl<L: Policy> Door<L> {
         F: FnMut(&mut Tx<'_>, &Access<Read>) -> Result<T> + Send + 'static,
     {
         let parts = Arc::clone(&self.parts);
-        let unit = move |tx: &mut Tx<'_>| match parts.open::<L, Read>(tx, act)? {
+        let unit = move |tx: &mut Tx<'_>| match parts.open::<L, Read>(tx, act, parts.reader)? {
             None => Ok(Err(Error::NotFound)),
             Some(access) => match f(tx, &access) {
                 Ok(value) => {
@@ -266,7 +301,7 @@ impl<L: Policy> Door<L> {
                     Ok(Ok(value))
                 }
                 // A forbidden and an absent thing leave the same trace.
-                Err(Error::NotFound) if !access.is_owner() => {
+                Err(Error::NotFound) if !parts.owner => {
                     parts.trace_refusal(tx, act, access.account()?, access.patient(), access.now())?;
                     Ok(Err(Error::NotFound))
                 }
@@ -274,7 +309,7 @@ impl<L: Policy> Door<L> {
             },
         };
         let db = &self.state().db;
-        if self.is_owner() { db.read(unit).await? } else { db.write(unit).await? }
+        if self.parts.owner { db.read(unit).await? } else { db.write(unit).await? }
     }
 
     /// Opens the door, then returns the parsed request. Its faults are told only to callers whom the door lets in.
@@ -344,7 +379,8 @@ impl<L: Policy> Door<L> {
         let mut command = request.into_command().and_then(parse);
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
-            let Some(access) = parts.open::<L, Write>(tx, act)? else { return Ok(Err(Error::NotFound)) };
+            // Nothing is changed in the place of another.
+            let Some(access) = parts.open::<L, Write>(tx, act, None)? else { return Ok(Err(Error::NotFound)) };
             parts.caller.check_query()?;
             let key = (parts.caller.account(), key.as_ref().map_err(Error::again)?, access.now());
             parts.attempt(tx, act, &access, |tx| {
@@ -377,7 +413,7 @@ impl<L: Policy> Door<L> {
     {
         let parts = Arc::clone(&self.parts);
         let verdict = self.state().db.write(move |tx| {
-            let Some(access) = parts.open::<L, Write>(tx, act)? else { return Ok(Err(Error::NotFound)) };
+            let Some(access) = parts.open::<L, Write>(tx, act, None)? else { return Ok(Err(Error::NotFound)) };
             parts.caller.check_query()?;
             parts.attempt(tx, act, &access, |tx| {
                 let value = work(tx, &access)?;
@@ -435,7 +471,12 @@ impl<L: Policy> FromRequest for Door<L> {
                 PatientRef::Me => None,
                 PatientRef::Id(id) => Some(id),
             };
-            Self::for_patient(caller, state.into_inner(), directory, patient).await
+            let reader = request.match_info().get("reader_id").map(str::parse::<Id<Account>>).transpose();
+            let reader = reader.map_err(|_malformed| {
+                let (pointer, detail) = ("path/reader_id".to_owned(), "must be a UUID".to_owned());
+                Error::Invalid(vec![FieldError { pointer, detail }])
+            })?;
+            Self::made(caller, state.into_inner(), directory, (patient, reader)).await
         })
     }
 }

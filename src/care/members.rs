@@ -100,6 +100,22 @@ pub fn update(
     Ok(member)
 }
 
+/// Checks that every clinic which this account administers has another admin.
+///
+/// # Errors
+///
+/// [`Error::State`] when one would be left without.
+pub fn check_replaceable(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
+    let works = store::memberships(tx, account)?;
+    for (clinic, _) in works.into_iter().filter(|(_, may)| may.admin()) {
+        let members = store::hold_members(tx, clinic)?;
+        if !members.iter().any(|other| other.account_id != account && other.may().admin()) {
+            return Err(Error::state("last_admin", ["create_invitation", "update_member"]));
+        }
+    }
+    Ok(())
+}
+
 /// Returns a former member unchanged when `change` ends their work again, so that a repeated request succeeds.
 fn ended_again(former: Option<Member>, change: impl FnOnce(&Member) -> Result<MemberChange>) -> Result<Member> {
     let member = former.ok_or(Error::NotFound)?;

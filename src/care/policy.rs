@@ -59,4 +59,6 @@ policies! {
     Clinical for Staff: relations => relations.therapist().or_else(|| relations.recorder());
     /// Admits linked therapists.
     Care for Staff: relations => relations.therapist();
+    /// Admits the patient, in the role of the therapist whom the address names.
+    ViewAs for Patient: relations => relations.therapist();
 }

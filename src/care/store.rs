@@ -18,7 +18,7 @@ pub use links::{
 
 use super::model::{Capabilities, LinkState};
 use crate::db::schema::{care_links, staff_members};
-use crate::db::{Stored, Tx, columns};
+use crate::db::{Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
 use crate::kernel::{Id, Result};
 use crate::locked;
@@ -51,19 +51,36 @@ pub fn is_related(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -
     Ok(found.into_iter().flatten().next().is_some())
 }
 
+/// Selects every link of `$patient` at clinics where `$account` works.
+macro_rules! links_at_clinics_of {
+    ($account:expr, $patient:expr) => {
+        care_links::table
+            .inner_join(staff_members::table.on(staff_members::clinic_id.eq(care_links::clinic_id)))
+            .filter(care_links::patient_id.eq($patient))
+            .filter(staff_members::account_id.eq($account))
+            .filter(staff_members::ended_at.is_null())
+            .select((columns::<Stored<LinkRow>>(), columns::<Stored<Member>>()))
+    };
+}
+
 /// Finds every link of `patient` at clinics where `account` works, and holds them until the unit ends. One statement,
 /// the same for a denial and an absence.
 pub fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
-    let rows: Vec<(Stored<LinkRow>, Stored<Member>)> = locked!(
-        tx,
-        for_share,
-        care_links::table
-            .inner_join(staff_members::table.on(staff_members::clinic_id.eq(care_links::clinic_id)))
-            .filter(care_links::patient_id.eq(patient))
-            .filter(staff_members::account_id.eq(account))
-            .filter(staff_members::ended_at.is_null())
-            .select((columns::<Stored<LinkRow>>(), columns::<Stored<Member>>()))
-    )?;
+    let rows: Vec<RelationRow> = locked!(tx, for_share, links_at_clinics_of!(account, patient))?;
+    checked_relations(tx, account, rows)
+}
+
+/// Finds what [`relations`] finds, in a unit that only reads: another than `account` asks, and nothing is held.
+pub fn relations_as_read(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
+    let rows: Vec<RelationRow> = Both(links_at_clinics_of!(account, patient)).load(tx.conn())?;
+    checked_relations(tx, account, rows)
+}
+
+/// A link with the membership of somebody at its clinic, not checked yet.
+type RelationRow = (Stored<LinkRow>, Stored<Member>);
+
+/// Returns the relations whose rows fit their MACs.
+fn checked_relations(tx: &Tx<'_>, account: Id<Account>, rows: Vec<RelationRow>) -> Result<Vec<Relation>> {
     let mut found = Vec::with_capacity(rows.len());
     for (link, member) in rows {
         let Some((link, member)) = link.checked(tx)?.zip(member.checked(tx)?) else { continue };

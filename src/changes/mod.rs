@@ -28,5 +28,6 @@ pub use model::{
 pub use planner::{PlanRequest, Planner};
 pub use store::{
     announce, delete_revocations, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions,
-    list_numbered, list_of, list_revocations, list_since, note_opened, number_of, take, was_replaced_since,
+    list_numbered, list_of, list_revocations, list_since, note_changed, note_opened, number_of, take,
+    was_replaced_since,
 };

@@ -35,6 +35,8 @@ pub enum Entity {
     Device,
     /// The calendar feed of the patient.
     Calendar,
+    /// What the patient agreed to.
+    Consent,
     /// A kind that is declared outside this crate. It never feeds the plan.
     Extension(i32),
 }
@@ -70,6 +72,7 @@ impl Entity {
             Self::Receipt => 11,
             Self::Device => 12,
             Self::Calendar => 13,
+            Self::Consent => 18,
             Self::Extension(number) => number,
         }
     }
@@ -90,6 +93,7 @@ impl Entity {
             11 => Self::Receipt,
             12 => Self::Device,
             13 => Self::Calendar,
+            18 => Self::Consent,
             other => Self::Extension(other),
         }
     }
@@ -110,7 +114,9 @@ impl Entity {
             | Self::Assignment => FeedsPlan::Always,
             // Most entries change no fact of the plan, and they are written most often.
             Self::Entry => FeedsPlan::Perhaps,
-            Self::Comment | Self::Receipt | Self::Device | Self::Calendar | Self::Extension(_) => FeedsPlan::Never,
+            Self::Comment | Self::Receipt | Self::Device | Self::Calendar | Self::Consent | Self::Extension(_) => {
+                FeedsPlan::Never
+            }
         }
     }
 
@@ -128,6 +134,7 @@ impl Entity {
             | Self::Receipt
             | Self::Device
             | Self::Calendar
+            | Self::Consent
             | Self::Extension(_) => ReaderView::Never,
         }
     }

@@ -131,6 +131,11 @@ pub fn note_opened(tx: &mut Tx<'_>, patient: Id<Patient>, now: Timestamp, items:
     }
 }
 
+/// Notes for the last step of the unit that readers may see a thing otherwise, without a change of it.
+pub fn note_changed(tx: &mut Tx<'_>, patient: Id<Patient>, now: Timestamp, change: Change) {
+    tx.note(ForReaders { patient, now, event: ReaderEvent::Changed(change) });
+}
+
 /// Lists the instants of the changes of a patient that `actor` made since `since`, newest first: at most `limit`.
 pub fn list_by(
     tx: &mut Tx<'_>,

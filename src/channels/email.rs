@@ -24,6 +24,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use tokio::sync::Semaphore;
 
+use super::mail::Letter;
 use super::model::{Address, Channel, Notice, SendError};
 use crate::kernel::{Clock, Email};
 
@@ -117,26 +118,18 @@ impl EmailChannel {
         Ok(Self { server, tls, parameters, credentials, from, hello, permits, idle, clock })
     }
 
-    /// Writes the message. Its id is that of the delivery, so that mail programs see a repeated one as the same.
-    fn message(&self, to: &str, notice: &Notice, text: &str, now: Timestamp) -> Option<(lettre::Address, Vec<u8>)> {
-        let to: lettre::Address = to.parse().ok()?;
-        let header = |name, value| HeaderValue::new(HeaderName::new_from_ascii_str(name), value);
-        let date = rfc2822::to_string(&now.to_zoned_datetime(TimeZone::UTC)).ok()?;
-        let message = Message::builder()
-            .from(self.from.clone())
-            .to(Mailbox::new(None, to.clone()))
-            .subject(text)
-            .raw_header(header("Date", date))
-            .message_id(Some(format!("<{}@{}>", notice.delivery, self.from.email.domain())))
-            .raw_header(header("Auto-Submitted", "auto-generated".to_owned()))
-            .header(ContentType::TEXT_PLAIN)
-            .body(format!("{text}\r\n"));
-        Some((to, message.ok()?.formatted()))
+    /// Sends a letter.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it did not leave.
+    pub(super) async fn send_letter(&self, letter: &Letter, now: Timestamp) -> Result<(), SendError> {
+        let to = letter.to.routable().ok_or(WRONG)?;
+        self.deliver(&to, &letter.id.to_string(), (letter.subject.as_str(), letter.body.as_str()), now).await
     }
 
-    async fn deliver(&self, to: &str, notice: &Notice, text: &str) -> Result<(), SendError> {
-        let now = self.clock.now();
-        let (to, message) = self.message(to, notice, text, now).ok_or(WRONG)?;
+    async fn deliver(&self, to: &str, id: &str, text: (&str, &str), now: Timestamp) -> Result<(), SendError> {
+        let (to, message) = compose(&self.from, to, id, text, now).ok_or(WRONG)?;
         // A closed semaphore is never seen: nothing closes it.
         let _permit = self.permits.acquire().await;
         let mut connection = self.ready(now).await?;
@@ -188,6 +181,30 @@ impl EmailChannel {
     }
 }
 
+/// Writes a message. Its id is that of the delivery or the letter, so that mail programs see a repeated one as the
+/// same.
+pub(super) fn compose(
+    from: &Mailbox,
+    to: &str,
+    id: &str,
+    (subject, body): (&str, &str),
+    now: Timestamp,
+) -> Option<(lettre::Address, Vec<u8>)> {
+    let to: lettre::Address = to.parse().ok()?;
+    let header = |name, value| HeaderValue::new(HeaderName::new_from_ascii_str(name), value);
+    let date = rfc2822::to_string(&now.to_zoned_datetime(TimeZone::UTC)).ok()?;
+    let message = Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, to.clone()))
+        .subject(subject)
+        .raw_header(header("Date", date))
+        .message_id(Some(format!("<{id}@{}>", from.email.domain())))
+        .raw_header(header("Auto-Submitted", "auto-generated".to_owned()))
+        .header(ContentType::TEXT_PLAIN)
+        .body(format!("{}\r\n", body.trim_end().replace('\n', "\r\n")));
+    Some((to, message.ok()?.formatted()))
+}
+
 /// Makes the settings of TLS: certificates of the system, TLS 1.2 or newer.
 fn parameters(host: &str, authority: Option<&str>) -> Result<TlsParameters, &'static str> {
     let mut builder = TlsParametersBuilder::new(host.to_owned());
@@ -212,7 +229,7 @@ impl Channel for EmailChannel {
             // There is no app that an e-mail without a sentence could wake.
             let Some(text) = notice.text else { return Ok(()) };
             let address = Email::parse(address).ok().and_then(|address| address.routable()).ok_or(WRONG)?;
-            self.deliver(&address, notice, text).await
+            self.deliver(&address, &notice.delivery.to_string(), (text, text), self.clock.now()).await
         }
         .boxed()
     }

@@ -108,32 +108,53 @@ impl EmailFile {
     }
 }
 
+fn told(fault: &str) -> String {
+    format!("the file of the channels (--channels): {fault}")
+}
+
+fn read_file(path: &Path) -> Result<ChannelFile, String> {
+    let meta = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if meta.permissions().mode() & 0o077 != 0 {
+        return Err(format!("{} holds secrets and is readable by others: chmod 600", path.display()));
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Reads a file that stands beside that of the channels.
+fn read_beside(path: &Path, name: &Path) -> Result<String, String> {
+    let at = path.parent().unwrap_or(Path::new(".")).join(name);
+    fs::read_to_string(&at).map_err(|error| format!("{}: {error}", at.display()))
+}
+
+/// Reads the mail server that a file configures, for letters.
+///
+/// # Errors
+///
+/// A fault in words for the operator, also when the file configures none.
+pub(super) fn read_mail_server(path: &Path) -> Result<EmailSettings, String> {
+    let read = || -> Result<EmailSettings, String> {
+        let email = read_file(path)?.email.ok_or("it has no `email`, by which letters (--mail smtp) would leave")?;
+        let authority = email.authority_file.as_deref().map(|name| read_beside(path, name)).transpose()?;
+        email.settings(authority)
+    };
+    read().map_err(|fault| told(&fault))
+}
+
 /// Reads the channels that a file configures.
 ///
 /// # Errors
 ///
 /// All faults, each in words for the operator.
 pub(super) fn read(path: &Path) -> Result<Vec<Arc<dyn Channel>>, Vec<String>> {
-    let told = |fault: String| format!("the file of the channels (--channels): {fault}");
-    let read = || -> Result<ChannelFile, String> {
-        let meta = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        if meta.permissions().mode() & 0o077 != 0 {
-            return Err(format!("{} holds secrets and is readable by others: chmod 600", path.display()));
-        }
-        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    let file = read().map_err(|fault| vec![told(fault)])?;
+    let file = read_file(path).map_err(|fault| vec![told(&fault)])?;
     let (mut list, mut faults): (Vec<Arc<dyn Channel>>, Vec<String>) = (Vec::new(), Vec::new());
     let mut take = |made: Option<Result<Arc<dyn Channel>, String>>| match made {
         Some(Ok(channel)) => list.push(channel),
-        Some(Err(fault)) => faults.push(told(fault)),
+        Some(Err(fault)) => faults.push(told(&fault)),
         None => (),
     };
-    let beside = |name: &Path| {
-        let at = path.parent().unwrap_or(Path::new(".")).join(name);
-        fs::read_to_string(&at).map_err(|error| format!("{}: {error}", at.display()))
-    };
+    let beside = |name: &Path| read_beside(path, name);
     take(file.fcm.map(|fcm| {
         let account = beside(&fcm.service_account_file)?;
         Ok(shared(Fcm::new(&account, Fcm::SERVICE, client(false)?, Clock::System)?))
@@ -152,7 +173,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Arc<dyn Channel>>, Vec<String>> {
         Ok(shared(Webhook::new(&webhook.url, &webhook.secret, client, Clock::System)?))
     }));
     take(file.email.map(|email| {
-        let authority = email.authority_file.as_deref().map(&beside).transpose()?;
+        let authority = email.authority_file.as_deref().map(beside).transpose()?;
         Ok(shared(EmailChannel::new(email.settings(authority)?, Clock::System)?))
     }));
     if faults.is_empty() { Ok(list) } else { Err(faults) }

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use base64::Engine as _;
-use clap::Args;
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::channels;
 use super::log::{self, LogFormat};
-use crate::channels::{Address, Channels};
-use crate::config::{Config, Listen, beside, environment, url_at};
+use crate::channels::{Address, Channels, MailSettings};
+use crate::config::{Config, Listen, Registration, beside, environment, url_at};
 use crate::db::Backend;
 
 /// The most threads that answer requests.
@@ -68,13 +68,23 @@ pub(super) struct Options {
     /// expire.
     #[arg(long, env = "AFTERGLOW_ONLY", value_delimiter = ',', global = true)]
     only: Vec<String>,
+    /// The way of letters to the owners of accounts: the mail server in the file of the channels, a folder for
+    /// development, or none but a line in the log.
+    #[arg(long, env = "AFTERGLOW_MAIL", value_enum, default_value_t = MailName::Log, global = true)]
+    mail: MailName,
+    /// The folder of the letters, with `--mail file` [default: `letters` in the data folder].
+    #[arg(long, env = "AFTERGLOW_MAIL_DIR", global = true)]
+    mail_dir: Option<PathBuf>,
+    /// Let patients register without an invitation, once they have shown that the address is theirs.
+    #[arg(long, env = "AFTERGLOW_OPEN_REGISTRATION", global = true)]
+    open_registration: bool,
     /// The folder of the time zones, compiled, such as `/usr/share/zoneinfo` [default: those of this build].
     #[arg(long, env = "AFTERGLOW_ZONEINFO", global = true)]
     zoneinfo: Option<PathBuf>,
     /// The number of threads that answer requests, 1 to 256 [default: the number of cores].
     #[arg(long, env = "AFTERGLOW_WORKERS", global = true)]
     workers: Option<usize>,
-    /// The log-in attempts a minute from one address; 0 for no limit.
+    /// The log-ins a minute from one network that fail; 0 for no limit.
     #[arg(long, env = "AFTERGLOW_AUTH_PER_MINUTE", default_value_t = 10, global = true)]
     auth_per_minute: u32,
     /// The requests a minute from one address; 0 for no limit.
@@ -86,6 +96,13 @@ pub(super) struct Options {
     /// The most megabytes of what a patient writes, 1 to 1000000; comments about it may be as many.
     #[arg(long, env = "AFTERGLOW_TEXT_MB_PER_PATIENT", default_value_t = 256, global = true)]
     text_mb_per_patient: u32,
+    /// The minutes for which a patient can take a new share back before its reader sees it, 0 to 1440; 0 for none. A
+    /// sandbox has none.
+    #[arg(long, env = "AFTERGLOW_SHARE_DELAY_MINUTES", default_value_t = 10, global = true)]
+    share_delay_minutes: u32,
+    /// Whether a patient shares only after they agreed to it: `true` or `false`. A sandbox asks for nothing.
+    #[arg(long, env = "AFTERGLOW_REQUIRE_CONSENTS", default_value_t = true, action = ArgAction::Set, global = true)]
+    require_consents: bool,
     /// The most streams that tell apps of changes, open at once in this process, 1 to 1000000.
     #[arg(long, env = "AFTERGLOW_MOST_STREAMS", default_value_t = 5000, global = true)]
     most_streams: usize,
@@ -95,6 +112,17 @@ pub(super) struct Options {
     /// The filter of the log: a level, or targets with levels.
     #[arg(long, env = "AFTERGLOW_LOG", default_value = "info", global = true)]
     pub(super) log: String,
+}
+
+/// The way of letters, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MailName {
+    /// The mail server in the file of the channels.
+    Smtp,
+    /// A folder: each letter is a file.
+    File,
+    /// None: a line in the log.
+    Log,
 }
 
 /// The checked settings of a command.
@@ -169,6 +197,15 @@ impl Options {
         config.text_bytes_of_patient = u64::from(self.text_mb_per_patient) * 1024 * 1024;
         config.zoneinfo.clone_from(&self.zoneinfo);
         config.streams.most = self.most_streams;
+        if self.open_registration {
+            config.registration = Registration::Open;
+        }
+        config.mail = self.read_mail(&mut faults);
+        config.share_delay_minutes = if with_places { self.share_delay_minutes } else { 0 };
+        config.require_consents = with_places && self.require_consents;
+        if self.share_delay_minutes > 1440 {
+            faults.push("the delay of shares (--share-delay-minutes) is 0 to 1440".to_owned());
+        }
         let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS);
         let workers = self.workers.unwrap_or_else(cores);
         if !(1..=MOST_WORKERS).contains(&workers) {
@@ -191,6 +228,27 @@ impl Options {
                 Ok(Settings { config, listen, metrics, workers, channels, has_public_url })
             }
             _ => Err(faults),
+        }
+    }
+
+    /// Reads the way of letters.
+    fn read_mail(&self, faults: &mut Vec<String>) -> MailSettings {
+        match (self.mail, &self.channels) {
+            (MailName::Log, _) => MailSettings::Log,
+            (MailName::File, _) => {
+                MailSettings::Folder(self.mail_dir.clone().unwrap_or_else(|| self.data_dir.join("letters")))
+            }
+            (MailName::Smtp, None) => {
+                faults.push("letters by a mail server (--mail smtp) need its settings (--channels)".to_owned());
+                MailSettings::Log
+            }
+            (MailName::Smtp, Some(path)) => match channels::read_mail_server(path) {
+                Ok(server) => MailSettings::Smtp(server),
+                Err(fault) => {
+                    faults.push(fault);
+                    MailSettings::Log
+                }
+            },
         }
     }
 

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use url::Url;
 
-use super::Config;
 use super::environment::names_a_database_host;
 use super::places::{are_one, is_below};
+use super::{Config, Registration};
+use crate::channels::MailSettings;
 use crate::db::{Backend, PostgresUrl};
 use crate::kernel::origin;
 use crate::kernel::zone_data::ZoneFolder;
@@ -65,6 +66,14 @@ impl Config {
         check(bounded(self.auth_per_minute), "the log-ins a minute (--auth-per-minute) are 0 to 1000000");
         check(bounded(self.requests_per_minute), "the requests a minute (--requests-per-minute) are 0 to 1000000");
         check(self.trusted_hops <= MOST_PROXIES, "the proxies in front (--trusted-proxies) are 0 to 16");
+        if let MailSettings::Folder(folder) = &self.mail {
+            let usable = !folder.as_os_str().is_empty() && fs::metadata(folder).map_or(true, |meta| meta.is_dir());
+            check(usable, "the folder of the letters (--mail-dir) is a folder, or nothing yet");
+        }
+        check(
+            !(self.registration == Registration::Open && matches!(self.mail, MailSettings::Log)),
+            "open registration (--open-registration) sends letters: say by which way (--mail)",
+        );
         if let Some(Err(fault)) = self.zoneinfo.as_deref().map(ZoneFolder::read) {
             check(false, &format!("the time zones (--zoneinfo): {fault}"));
         }

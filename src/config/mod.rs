@@ -9,15 +9,18 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 pub use listen::{Listen, url_at};
 pub use places::beside;
 
+use crate::channels::MailSettings;
 use crate::db::Backend;
 use crate::kernel::limits;
 use crate::vault::VaultConfig;
 
 /// The settings of a running server.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Config {
     /// The folder of the data.
     pub data_dir: PathBuf,
@@ -41,7 +44,7 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Whether every origin of the reader's own machine may, as in a sandbox.
     pub cors_localhost: bool,
-    /// The attempts a minute from one client where a secret may be guessed; `None` for no limit.
+    /// The failures a minute from one network where a secret may be guessed; `None` for no limit.
     pub auth_per_minute: Option<NonZeroU32>,
     /// The requests a minute from one client in all; `None` for no limit.
     pub requests_per_minute: Option<NonZeroU32>,
@@ -57,10 +60,27 @@ pub struct Config {
     pub metrics_apart: bool,
     /// The folder of the time zones, when they are not those of the binary.
     pub zoneinfo: Option<PathBuf>,
+    /// The way of letters to the owners of accounts.
+    pub mail: MailSettings,
+    /// Who may register.
+    pub registration: Registration,
     /// The streams that tell apps of changes.
     pub streams: StreamSettings,
+    /// The minutes for which a new share can be taken back before its reader sees it.
+    pub share_delay_minutes: u32,
+    /// Whether what a required document covers needs a consent that was given, and not only none that was withdrawn.
+    pub require_consents: bool,
     /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Who has the code of an invitation.
+    Invited,
+    /// Patients without one, too, once they have shown that the address is theirs.
+    Open,
 }
 
 /// The settings of the streams of a process. Only the number is the operator's; tests change the times.
@@ -129,9 +149,18 @@ impl Config {
             database_plaintext: false,
             metrics_apart: false,
             zoneinfo: None,
+            mail: MailSettings::default(),
+            registration: Registration::Invited,
             streams: StreamSettings::default(),
             passphrase_cost: PASSPHRASE_COST,
+            share_delay_minutes: 0,
+            require_consents: false,
         }
+    }
+
+    /// Returns the time for which a new share can be taken back before its reader sees it.
+    pub fn share_delay(&self) -> SignedDuration {
+        SignedDuration::from_mins(i64::from(self.share_delay_minutes))
     }
 
     /// Returns the most sealed bytes of a patient, as they are counted.

@@ -159,17 +159,23 @@ impl<T: Covered> Covered for Option<T> {
 /// }
 /// ```
 ///
+/// Columns that a later migration adds stand in a block of their own, `} later { … }`, and may be null: those that are
+/// null are not covered, so that the MACs of older rows hold.
+///
 /// Queries select `columns::<Stored<MemberRow>>()`. Inserts and updates are given `row.signed(tx)?`, with the values of
 /// uncovered columns beside it.
 #[macro_export]
 macro_rules! authentic {
     ($(#[$doc:meta])* $vis:vis struct $name:ident of $table:ident {
         $($(#[$column_doc:meta])* $column:ident: $type:ty,)+
-    }) => {
+    } $(later {
+        $($(#[$later_doc:meta])* $later:ident: $later_type:ty,)+
+    })?) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         $vis struct $name {
             $($(#[$column_doc])* pub $column: $type,)+
+            $($($(#[$later_doc])* pub $later: $later_type,)+)?
         }
 
         const _: () = {
@@ -184,29 +190,37 @@ macro_rules! authentic {
 
                 fn cover(&self, bytes: &mut Vec<u8>) {
                     $(self.$column.cover(bytes);)+
+                    $($(if self.$later.is_some() {
+                        stringify!($later).cover(bytes);
+                        self.$later.cover(bytes);
+                    })+)?
                 }
             }
 
             impl<DB: Backend> diesel::Selectable<DB> for Stored<$name> {
-                type SelectExpression = ($($table::$column,)+ $table::mac);
+                type SelectExpression = ($($table::$column,)+ $($($table::$later,)+)? $table::mac);
 
                 fn construct_selection() -> Self::SelectExpression {
-                    ($($table::$column,)+ $table::mac)
+                    ($($table::$column,)+ $($($table::$later,)+)? $table::mac)
                 }
             }
 
             impl<DB: Backend, ST> Queryable<ST, DB> for Stored<$name>
             where
-                ($($type,)+ Vec<u8>): FromStaticSqlRow<ST, DB>,
+                ($($type,)+ $($($later_type,)+)? Vec<u8>): FromStaticSqlRow<ST, DB>,
             {
-                type Row = ($($type,)+ Vec<u8>);
+                type Row = ($($type,)+ $($($later_type,)+)? Vec<u8>);
 
-                fn build(($($column,)+ mac): Self::Row) -> Built<Self> {
-                    Ok(Self::new($name { $($column,)+ }, mac))
+                fn build(($($column,)+ $($($later,)+)? mac): Self::Row) -> Built<Self> {
+                    Ok(Self::new($name { $($column,)+ $($($later,)+)? }, mac))
                 }
             }
 
-            type Values = ($(diesel::dsl::Eq<$table::$column, $type>,)+ diesel::dsl::Eq<$table::mac, Vec<u8>>);
+            type Values = (
+                $(diesel::dsl::Eq<$table::$column, $type>,)+
+                $($(diesel::dsl::Eq<$table::$later, $later_type>,)+)?
+                diesel::dsl::Eq<$table::mac, Vec<u8>>,
+            );
 
             impl $name {
                 /// Returns the values of the covered columns with their MAC, to insert or to update them all.
@@ -217,7 +231,11 @@ macro_rules! authentic {
                 $vis fn signed(&self, tx: &$crate::db::Tx<'_>) -> $crate::kernel::Result<Values> {
                     use diesel::ExpressionMethods as _;
                     let mac = row_mac(tx, self)?;
-                    Ok(($($table::$column.eq(self.$column.clone()),)+ $table::mac.eq(mac)))
+                    Ok((
+                        $($table::$column.eq(self.$column.clone()),)+
+                        $($($table::$later.eq(self.$later.clone()),)+)?
+                        $table::mac.eq(mac),
+                    ))
                 }
             }
         };

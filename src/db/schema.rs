@@ -6,25 +6,23 @@
 
 #![expect(missing_docs, reason = "written by the macro; the module docs say what the columns hold")]
 
-/// Declares a table with the types of this folder.
-macro_rules! table {
-    ($($table:tt)*) => {
+/// Declares tables with the types of this folder.
+macro_rules! tables {
+    ($($table:ident ($($key:ident),+) { $($columns:tt)* })+) => { $(
         diesel::table! {
             use crate::db::types::columns::*;
 
-            $($table)*
+            $table ($($key),+) { $($columns)* }
         }
-    };
+    )+ };
 }
 
-table! {
+tables! {
     settings (name) {
         name -> Text,
         value -> Binary,
     }
-}
 
-table! {
     accounts (id) {
         id -> Uid,
         kind -> Text,
@@ -37,18 +35,14 @@ table! {
         created_at -> TimestampTz,
         mac -> Binary,
     }
-}
 
-table! {
     account_heads (account_id) {
         account_id -> Uid,
         audit_seq -> BigInt,
         audit_mac -> Binary,
         anchor_due_at -> Nullable<TimestampTz>,
     }
-}
 
-table! {
     sessions (id) {
         id -> Uid,
         account_id -> Uid,
@@ -58,10 +52,10 @@ table! {
         revoked_at -> Nullable<TimestampTz>,
         revoked_cause -> Nullable<Integer>,
         mac -> Binary,
+        doc -> Nullable<Binary>,
+        version -> BigInt,
     }
-}
 
-table! {
     refresh_tokens (hash) {
         hash -> Binary,
         session_id -> Uid,
@@ -69,18 +63,14 @@ table! {
         spent_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
     clinics (id) {
         id -> Uid,
         doc -> Binary,
         version -> BigInt,
         created_at -> TimestampTz,
     }
-}
 
-table! {
     protocols (id, number) {
         id -> Uid,
         number -> Integer,
@@ -93,9 +83,7 @@ table! {
         published_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
     clinic_plans (clinic_id) {
         clinic_id -> Uid,
         protocol_id -> Nullable<Uid>,
@@ -103,9 +91,7 @@ table! {
         follow_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
     staff_members (clinic_id, account_id) {
         clinic_id -> Uid,
         account_id -> Uid,
@@ -118,9 +104,7 @@ table! {
         tell_session -> Nullable<Uid>,
         mac -> Binary,
     }
-}
 
-table! {
     invitations (id) {
         id -> Uid,
         code_hash -> Binary,
@@ -136,9 +120,7 @@ table! {
         revoked_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
     patients (id) {
         id -> Uid,
         account_id -> Uid,
@@ -148,18 +130,36 @@ table! {
         created_at -> TimestampTz,
         mac -> Binary,
     }
-}
 
-table! {
-    log_in_failures (email_key) {
-        email_key -> Binary,
+    log_in_failures (counter) {
+        counter -> Binary,
         failures -> Integer,
         locked_until -> Nullable<TimestampTz>,
         last_at -> TimestampTz,
     }
-}
 
-table! {
+    letters (id) {
+        id -> Uid,
+        doc -> Binary,
+        attempts -> Integer,
+        created_at -> TimestampTz,
+        expires_at -> TimestampTz,
+        due_at -> Nullable<TimestampTz>,
+        done_at -> Nullable<TimestampTz>,
+    }
+
+    address_proofs (id) {
+        id -> Uid,
+        code_hash -> Binary,
+        purpose -> Integer,
+        email_key -> Binary,
+        account_id -> Nullable<Uid>,
+        created_at -> TimestampTz,
+        expires_at -> TimestampTz,
+        used_at -> Nullable<TimestampTz>,
+        mac -> Binary,
+    }
+
     patient_heads (patient_id) {
         patient_id -> Uid,
         change_seq -> BigInt,
@@ -171,9 +171,7 @@ table! {
         version_floor -> BigInt,
         horizon_seq -> BigInt,
     }
-}
 
-table! {
     patient_settings (patient_id) {
         patient_id -> Uid,
         doc -> Binary,
@@ -182,9 +180,7 @@ table! {
         cautions -> Nullable<Binary>,
         cautions_rev -> BigInt,
     }
-}
 
-table! {
     care_links (id) {
         id -> Uid,
         patient_id -> Uid,
@@ -198,9 +194,7 @@ table! {
         ended_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
     grants (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -210,20 +204,18 @@ table! {
         created_at -> TimestampTz,
         expires_at -> Nullable<TimestampTz>,
         closed_at -> Nullable<TimestampTz>,
+        visible_from -> Nullable<TimestampTz>,
+        tell_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
     grant_readers (patient_id, grant_id, link_id) {
         patient_id -> Uid,
         grant_id -> Uid,
         link_id -> Uid,
         mac -> Binary,
     }
-}
 
-table! {
     grant_items (patient_id, item_id, grant_id) {
         patient_id -> Uid,
         item_id -> Uid,
@@ -231,9 +223,7 @@ table! {
         occurred_at -> TimestampTz,
         mac -> Binary,
     }
-}
 
-table! {
     infusions (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -242,9 +232,7 @@ table! {
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
     }
-}
 
-table! {
     pauses (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -254,9 +242,7 @@ table! {
         updated_at -> TimestampTz,
         deleted_at -> Nullable<TimestampTz>,
     }
-}
 
-table! {
     prompts (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -271,9 +257,7 @@ table! {
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
     }
-}
 
-table! {
     deliveries (id) {
         id -> Uid,
         patient_id -> Uid,
@@ -294,9 +278,7 @@ table! {
         received_at -> Nullable<TimestampTz>,
         lane -> Integer,
     }
-}
 
-table! {
     calendars (patient_id) {
         patient_id -> Uid,
         address_id -> Uid,
@@ -310,9 +292,16 @@ table! {
         read_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
+    consents (patient_id, version) {
+        patient_id -> Uid,
+        version -> BigInt,
+        withdrawn -> Bool,
+        doc -> Binary,
+        created_at -> TimestampTz,
+        mac -> Binary,
+    }
+
     devices (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -329,9 +318,7 @@ table! {
         plan_until -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-}
 
-table! {
     entries (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -355,9 +342,7 @@ table! {
         deleted_at -> Nullable<TimestampTz>,
         purge_at -> Nullable<TimestampTz>,
     }
-}
 
-table! {
     revisions (patient_id, item_id, section, rev) {
         patient_id -> Uid,
         item_id -> Uid,
@@ -366,9 +351,7 @@ table! {
         sealed -> Nullable<Binary>,
         replaced_at_version -> BigInt,
     }
-}
 
-table! {
     comments (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -381,9 +364,7 @@ table! {
         held -> Bool,
         mac -> Binary,
     }
-}
 
-table! {
     receipts (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -394,9 +375,7 @@ table! {
         delivered_at -> Nullable<TimestampTz>,
         opened_at -> Nullable<TimestampTz>,
     }
-}
 
-table! {
     changes (patient_id, seq) {
         patient_id -> Uid,
         seq -> BigInt,
@@ -408,9 +387,7 @@ table! {
         session_id -> Nullable<Uid>,
         at -> TimestampTz,
     }
-}
 
-table! {
     audit_log (subject_id, seq) {
         subject_id -> Uid,
         seq -> BigInt,
@@ -420,9 +397,7 @@ table! {
         doc -> Binary,
         mac -> Binary,
     }
-}
 
-table! {
     idempotency_records (account_id, key_hash) {
         account_id -> Uid,
         key_hash -> Binary,
@@ -431,9 +406,7 @@ table! {
         reference -> Nullable<Uid>,
         created_at -> TimestampTz,
     }
-}
 
-table! {
     installation (one) {
         one -> Integer,
         id -> Uid,
@@ -441,9 +414,7 @@ table! {
         generation -> BigInt,
         missing -> BigInt,
     }
-}
 
-table! {
     wrapped_keys (subject_id, number) {
         subject_id -> Uid,
         number -> Integer,
@@ -451,9 +422,7 @@ table! {
         wrapped -> Binary,
         created_at -> TimestampTz,
     }
-}
 
-table! {
     exercise_responses (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -474,9 +443,7 @@ table! {
         purge_at -> Nullable<TimestampTz>,
         date_to_come -> Bool,
     }
-}
 
-table! {
     assignments (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -488,18 +455,19 @@ table! {
         updated_at -> TimestampTz,
         mac -> Binary,
     }
-}
 
-table! {
+    signing_keys (number) {
+        number -> Integer,
+        created_at -> TimestampTz,
+    }
+
     audit_anchors (subject_id) {
         subject_id -> Uid,
         seq -> BigInt,
         head -> Binary,
         mac -> Binary,
     }
-}
 
-table! {
     mutations (patient_id, mutation_id) {
         patient_id -> Uid,
         mutation_id -> Uid,
@@ -511,17 +479,13 @@ table! {
         sibling_id -> Nullable<Uid>,
         at -> TimestampTz,
     }
-}
 
-table! {
     feed_heads (account_id) {
         account_id -> Uid,
         seq -> BigInt,
         horizon_seq -> BigInt,
     }
-}
 
-table! {
     feed (patient_id, entity, item_id, account_id) {
         account_id -> Uid,
         patient_id -> Uid,
@@ -533,9 +497,7 @@ table! {
         sections -> Integer,
         removed_at -> Nullable<TimestampTz>,
     }
-}
 
-table! {
     feed_backlog (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -546,9 +508,7 @@ table! {
         sections -> Integer,
         things -> Binary,
     }
-}
 
-table! {
     revocations (patient_id, seq) {
         patient_id -> Uid,
         seq -> BigInt,

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use super::play::Scene;
 use super::stage::{change, unfit};
 use super::story::{Practice, Sharing, Writing, dated, named};
-use crate::care::Door;
 use crate::care::door::{Own, Shared};
 use crate::care::grants::{GrantDoc, Reader, Sections, Target};
+use crate::care::{Access, Door, Write};
 use crate::course::{InfusionDraft, InfusionStatus, PauseRequest, actions as infusions, pauses};
+use crate::db::Tx;
 use crate::exercises::catalogue;
 use crate::exercises::draft::{DistressFields, PutExerciseResponse};
 use crate::exercises::model::{self as exercises, Responses};
@@ -28,7 +29,7 @@ use crate::prompts::actions::{self as prompts, PromptAction};
 use crate::prompts::store;
 use crate::settings::Settings;
 use crate::settings::actions::{patch_settings, settings};
-use crate::sharing::actions as sharing;
+use crate::sharing::actions::{self as sharing, NewGrant, Terms};
 
 impl Scene<'_> {
     async fn own(&mut self) -> Result<Door<Own>> {
@@ -232,7 +233,11 @@ impl Scene<'_> {
             expires_at: sharing.for_days.map(until).transpose()?,
         };
         let (id, door) = (self.new_id(), self.own().await?);
-        change(&door, "put_grant", doc, move |tx, access, doc| sharing::put(tx, access, id, doc).map(drop)).await?;
+        let new = NewGrant { doc, at_once: true };
+        let put = move |tx: &mut Tx<'_>, access: &Access<Write>, new: &NewGrant| {
+            sharing::put(tx, access, (id, new), Terms { delay: SignedDuration::ZERO, consent: false }).map(drop)
+        };
+        change(&door, "put_grant", new, put).await?;
         self.person.grants.insert(sharing.key, id);
         Ok(())
     }

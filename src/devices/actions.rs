@@ -112,14 +112,32 @@ pub fn remove_device(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Device>) ->
     if row.is_deleted() {
         return Ok(());
     }
-    let now = At(access.now());
-    let version = tx.version_after(row.key.version);
-    let key = DeviceKey { version, updated_at: now, deleted_at: Some(now), ..row.key };
-    // Its address is forgotten with it.
-    let doc = DeviceDoc { push: None, ..Error::skip_damaged(row.open(access.keys()?))?.unwrap_or_default() };
-    store::update(tx, access, (key, &row), &doc, None)?;
     if row.key.session_id != session_of(access)? {
         end_session(tx, access.account()?, row.key.session_id, access.now())?;
     }
-    access.record(tx, Change::new(Entity::Device, id, version, Op::Delete))
+    let doc = Error::skip_damaged(row.open(access.keys()?))?.unwrap_or_default();
+    forget(tx, access, &row, doc)
+}
+
+/// Removes the mailboxes of the patient. The sessions in which they were registered go on.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn remove_mailboxes(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+    for row in store::list(tx, access)? {
+        let doc = Error::skip_damaged(row.open(access.keys()?))?;
+        if let Some(doc) = doc.filter(|doc| doc.push.as_ref().is_some_and(PushAddress::is_mailbox)) {
+            forget(tx, access, &row, doc)?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks a device removed. Its address is forgotten with it.
+fn forget(tx: &mut Tx<'_>, access: &Access<Write>, row: &DeviceRow, doc: DeviceDoc) -> Result<()> {
+    let (version, now) = (tx.version_after(row.key.version), At(access.now()));
+    let key = DeviceKey { version, updated_at: now, deleted_at: Some(now), ..row.key };
+    store::update(tx, access, (key, row), &DeviceDoc { push: None, ..doc }, None)?;
+    access.record(tx, Change::new(Entity::Device, row.key.id, version, Op::Delete))
 }

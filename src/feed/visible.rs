@@ -57,6 +57,7 @@ pub fn visible<A>(
             | Entity::Receipt
             | Entity::Device
             | Entity::Calendar
+            | Entity::Consent
             | Entity::Extension(_) => Vec::new(),
         };
         for (seen, part) in seen.iter_mut().zip(part) {

@@ -1,8 +1,8 @@
 //! Rate limits by client address.
 //!
 //! Two policies: `general` for every request, and `auth`, which is strict, for the addresses where a secret may be
-//! guessed. [`HourlyLimit`] is for what one person does. The counts are those of one process; limits per account that
-//! survive a restart belong to identity.
+//! guessed: what succeeds there is given back. [`HourlyLimit`] is for what one person does. The counts are those of one
+//! process; limits per account that survive a restart belong to identity.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -21,13 +21,15 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use uuid::Uuid;
 
+use super::guesses::{Guesses, Left};
 use super::problem;
 use crate::kernel::{Clock, Error, Result};
 
 /// The settings of the rate limits.
 #[derive(Clone, Debug)]
 pub struct LimitSettings {
-    /// The requests a minute from one client to the guarded addresses; also the burst. `None`: no limit.
+    /// The requests a minute from one network to the guarded addresses that do not succeed; also the burst. `None`: no
+    /// limit.
     pub auth_per_minute: Option<NonZeroU32>,
     /// The requests a minute from one client in all; also the burst. `None`: no limit.
     pub general_per_minute: Option<NonZeroU32>,
@@ -54,7 +56,7 @@ type Buckets = RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock,
 /// The counts of the process, shared by its workers.
 #[derive(Debug)]
 pub struct Limits {
-    auth: Option<Policy>,
+    auth: Option<Guesses>,
     general: Option<Policy>,
     guarded: Vec<&'static str>,
     trusted_hops: usize,
@@ -77,6 +79,9 @@ struct Verdict {
     wait: u32,
     refused: bool,
 }
+
+/// The name of the policy of [`Guesses`].
+const AUTH: &str = "auth";
 
 /// The number of requests after which the addresses with a full quota are forgotten.
 const SWEEP: u32 = 8192;
@@ -114,7 +119,7 @@ impl Limits {
     /// Makes limits that have counted nothing yet.
     pub fn new(settings: LimitSettings) -> Self {
         Self {
-            auth: Policy::new("auth", settings.auth_per_minute),
+            auth: settings.auth_per_minute.map(Guesses::new),
             general: Policy::new("general", settings.general_per_minute),
             guarded: settings.guarded,
             trusted_hops: settings.trusted_hops,
@@ -139,8 +144,16 @@ impl Limits {
                 .guarded
                 .iter()
                 .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-        let auth = self.auth.as_ref().filter(|_| guarded).map(|policy| policy.ask(client));
-        auth.or(general)
+        let auth = self.auth.as_ref().filter(|_| guarded);
+        auth.map(|guesses| Verdict::of_guesses(guesses, guesses.take(client))).or(general)
+    }
+
+    /// Gives back an attempt that succeeded, if `verdict` is on one.
+    fn give_back(&self, client: IpAddr, verdict: Verdict) -> Verdict {
+        match &self.auth {
+            Some(guesses) if verdict.policy == AUTH => Verdict::of_guesses(guesses, guesses.give_back(network(client))),
+            _ => verdict,
+        }
     }
 }
 
@@ -149,16 +162,22 @@ pub async fn throttle(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let verdict = request.app_data::<web::Data<Limits>>().and_then(|limits| {
+    let limits = request.app_data::<web::Data<Limits>>().cloned();
+    let client = client_address(request.request());
+    let asked = limits.and_then(|limits| {
         // The decoded path, as the router matches it: `%61uth` is limited too.
-        limits.ask(request.method(), request.match_info().as_str(), client_address(request.request()))
+        let verdict = limits.ask(request.method(), request.match_info().as_str(), client)?;
+        Some((limits, verdict))
     });
-    let Some(verdict) = verdict else { return Ok(next.call(request).await?.map_into_boxed_body()) };
+    let Some((limits, mut verdict)) = asked else { return Ok(next.call(request).await?.map_into_boxed_body()) };
     let mut response = if verdict.refused {
         request.into_response(problem::response(&Error::TooMany(verdict.wait)))
     } else {
         next.call(request).await?.map_into_boxed_body()
     };
+    if response.status().is_success() {
+        verdict = limits.give_back(client, verdict);
+    }
     verdict.tell(response.headers_mut());
     Ok(response)
 }
@@ -217,6 +236,11 @@ impl HourlyLimit {
 }
 
 impl Verdict {
+    fn of_guesses(guesses: &Guesses, left: Left) -> Self {
+        let Left { attempts, wait, refused } = left;
+        Self { policy: AUTH, quota: guesses.per_minute(), remaining: attempts, wait, refused }
+    }
+
     fn tell(&self, headers: &mut HeaderMap) {
         let lines = [
             ("ratelimit-policy", format!("\"{}\";q={};w=60", self.policy, self.quota)),
@@ -235,6 +259,11 @@ pub fn client_address(request: &HttpRequest) -> IpAddr {
     let hops = request.app_data::<web::Data<Limits>>().map_or(0, |limits| limits.trusted_hops);
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     forwarded(request.headers(), hops).unwrap_or(peer).to_canonical()
+}
+
+/// Returns the network of the client of a request: what limits count by.
+pub fn client_network(request: &HttpRequest) -> IpAddr {
+    network(client_address(request))
 }
 
 /// Returns the `hops`-th address from the right of all `X-Forwarded-For` lines. Others wrote those to its left.

@@ -50,6 +50,14 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["end_infusion"]))]
     pub allowed: Option<Vec<&'static str>>,
+    /// The key of the document to which the patient has to agree first. Beside `document_version`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "sharing")]
+    pub document: Option<&'static str>,
+    /// The version of that document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    pub document_version: Option<u32>,
     /// The id of the object that the request conflicts with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -119,6 +127,8 @@ impl Problem {
             errors: Vec::new(),
             state: None,
             allowed: None,
+            document: None,
+            document_version: None,
             conflicting_id: None,
             reason: None,
             epoch: None,
@@ -135,10 +145,13 @@ impl Problem {
         let wrong = FieldError { pointer: "/mood/valence".to_owned(), detail: "must be between 0 and 10".to_owned() };
         let standing = code == Code::StateConflict;
         let resync = code == Code::ResyncRequired;
+        let consent = code == Code::ConsentRequired;
         Self {
             errors: if code == Code::Invalid { vec![ProblemField::from(&wrong)] } else { Vec::new() },
             state: standing.then_some("cancelled"),
             allowed: standing.then(Vec::new),
+            document: consent.then_some("sharing"),
+            document_version: consent.then_some(1),
             reason: resync.then_some("epoch"),
             epoch: resync.then(|| "Zx0vQW8mT3eYb1c5aDf2gA".to_owned()),
             request_id: "443e534a-8ee1-4d0d-999e-f3e28f0b59ea".to_owned(),
@@ -166,6 +179,10 @@ impl From<&Error> for Problem {
             Error::Resync(resync) => {
                 problem.reason = Some(resync.reason);
                 problem.epoch = Some(resync.epoch.clone());
+            }
+            Error::ConsentRequired(document, version) => {
+                problem.document = Some(document);
+                problem.document_version = Some(*version);
             }
             Error::LimitReached(name) => problem.detail = Some(format!("`{name}` of `GET /v1/meta` is reached")),
             Error::Malformed(..)

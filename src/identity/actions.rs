@@ -1,26 +1,23 @@
 //! Log-in, refresh and log-out.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::model::{AccountKind, Email, Passphrase, Profile};
+use super::attempts::{Attempt, device_token};
+use super::model::{AccountKind, DeviceName, Email, Passphrase, Profile};
 use super::password::{Credential, Passwords};
-use super::store::{self, AccountRow, Ending, RefreshFound, SessionRow};
+use super::security_events::{SecurityEvent, tell_owner};
+use super::sessions::name_device;
+use super::store::{self, AccountFound, AccountRow, Ending, RefreshFound, SessionRow};
 use super::{Live, Tokens};
-use crate::audit::{self, Record, Subject};
 use crate::db::{At, Tx, authentic};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result, Text, limits};
 use crate::state::State;
 use crate::vault::{Keys, MacLabel, Purpose, SealContext, Vault};
-
-/// The time without use after which a session is over.
-pub(super) const IDLE: SignedDuration = SignedDuration::from_hours(24 * 60);
-/// The number of failed log-ins in a row after which the account is locked.
-const FAILURES: i32 = 10;
-/// The time for which it is locked.
-const REST: SignedDuration = SignedDuration::from_mins(15);
 
 /// The tokens of a session.
 #[derive(Clone)]
@@ -33,6 +30,8 @@ pub struct SessionTokens {
     pub access: String,
     /// The refresh token, good for one use.
     pub refresh: String,
+    /// The token by which the account knows the device at its next log-in.
+    pub device: String,
 }
 
 impl std::fmt::Debug for SessionTokens {
@@ -79,8 +78,29 @@ fn profile_place(account: Id<Account>, version: i64) -> SealContext {
     }
 }
 
-fn credential_place(account: Id<Account>) -> SealContext {
-    SealContext { table: "accounts", column: "credential", subject: account.uuid(), row: account.uuid(), revision: 1 }
+fn credential_place(account: Id<Account>, version: i64) -> SealContext {
+    SealContext { column: "credential", ..profile_place(account, version) }
+}
+
+/// Opens the credential of an account.
+pub(super) fn open_credential(keys: &Keys, account: &AccountRow, sealed: &[u8]) -> Result<Credential> {
+    keys.open_json(&credential_place(account.id, account.version), sealed)
+}
+
+/// Stores a changed account as the next version of its row, with its documents sealed anew. Returns `false` when the
+/// account is no longer as `before`.
+pub(super) fn reseal(
+    tx: &mut Tx<'_>,
+    keys: &Keys,
+    (before, after): (&AccountRow, &AccountRow),
+    profile: &Profile,
+    credential: &Credential,
+) -> Result<bool> {
+    let (id, version) = (before.id, tx.version_after(before.version));
+    let profile = keys.seal_json(Purpose::Account, &profile_place(id, version), profile)?;
+    let credential = keys.seal_json(Purpose::Account, &credential_place(id, version), credential)?;
+    let after = AccountRow { version, ..after.clone() };
+    store::update_account(tx, (before, &after), (profile.as_slice(), credential.as_slice()))
 }
 
 /// Opens a profile row of [`store::names_of`].
@@ -144,7 +164,7 @@ pub async fn draft(
         created_at: At(now),
     };
     let profile = keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?;
-    let credential = keys.seal_json(Purpose::Account, &credential_place(id), &credential)?;
+    let credential = keys.seal_json(Purpose::Account, &credential_place(id, 1), &credential)?;
     Ok(PendingAccount { id, patient, row, profile, credential, keys: all })
 }
 
@@ -182,12 +202,13 @@ pub fn open_session(
     opening: &SessionSecrets,
     now: Timestamp,
 ) -> Result<SessionTokens> {
+    let owner = store::find_account(tx, account)?.ok_or(Error::NotFound)?;
     let row = SessionRow {
         id: opening.session,
         account_id: account,
         created_at: At(now),
         last_used_at: At(now),
-        expires_at: At(now.saturating_add(IDLE).unwrap_or(now)),
+        expires_at: At(owner.account_kind()?.session_lifetime().end(now, now)),
         revoked_at: None,
         revoked_cause: None,
     };
@@ -196,11 +217,44 @@ pub fn open_session(
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;
-    Ok(SessionTokens { account, session: opening.session, access, refresh })
+    let device = device_token(vault, &owner.email_key, opening.session);
+    Ok(SessionTokens { account, session: opening.session, access, refresh, device })
 }
 
 fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
     vault.mac(MacLabel::RefreshHash, &[token.as_bytes()]).to_vec()
+}
+
+/// Returns the refresh token that follows `presented`.
+fn successor(vault: &Vault, presented: &str) -> String {
+    URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::Refresh, &[presented.as_bytes()]))
+}
+
+/// What somebody sends to log in.
+pub struct LogInAttempt {
+    /// The account's address.
+    pub email: Email,
+    /// Its passphrase, as it was typed.
+    pub passphrase: Passphrase,
+    /// The device token of an earlier log-in.
+    pub device_token: Option<String>,
+    /// The name of the device.
+    pub device_name: Option<DeviceName>,
+    /// The network of the client.
+    pub network: Option<IpAddr>,
+}
+
+impl std::fmt::Debug for LogInAttempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LogInAttempt(***)")
+    }
+}
+
+impl LogInAttempt {
+    /// Makes the attempt of somebody who repeats the request that made their account.
+    pub fn again(email: Email, passphrase: Passphrase) -> Self {
+        Self { email, passphrase, device_token: None, device_name: None, network: None }
+    }
 }
 
 /// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work: one look into the
@@ -213,12 +267,12 @@ pub async fn log_in(
     state: &State,
     passwords: &Passwords,
     tokens: std::sync::Arc<Tokens>,
-    email: &Email,
-    passphrase: Passphrase,
+    attempt: LogInAttempt,
 ) -> Result<SignedIn> {
+    let LogInAttempt { email, passphrase, device_token, device_name, network } = attempt;
     let now = state.clock.now();
-    let key = email_key(&state.vault, email);
-    let email_key = key.clone();
+    let email_key = email_key(&state.vault, &email);
+    let attempt = Attempt::new(&state.vault, &email_key, device_token.as_deref(), network);
     let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
     let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
@@ -226,50 +280,57 @@ pub async fn log_in(
     let credential: Credential = match (&found, &keys) {
         // One that does not open fits no passphrase.
         (Some(found), Some(keys)) => {
-            keys.open_json(&credential_place(id), &found.credential).unwrap_or_else(|_changed| {
+            open_credential(keys, &found.account, &found.credential).unwrap_or_else(|_changed| {
                 authentic::refused("accounts");
                 Credential::nobody()
             })
         }
         _ => Credential::nobody(),
     };
+    let (typed, outdated) = (passphrase.clone(), passwords.is_outdated(&credential));
     let fits = passwords.fits(passphrase, credential).await?;
     let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
     let verdict = state.db.write(move |tx| {
-        let (failures, until) = store::hold_failures(tx, &key, now)?;
         let row = store::find_account(tx, id)?;
-        let resting = until.is_some_and(|until| until > now);
-        let welcome = fits && !resting && row.as_ref().is_some_and(|row| row.disabled_at.is_none());
-        if !welcome {
-            let failures = failures + i32::from(!resting);
-            let until = if resting || failures % FAILURES > 0 { until } else { now.checked_add(REST).ok() };
-            store::update_failures(tx, &key, failures, until)?;
+        let right = fits && row.as_ref().is_some_and(|row| row.disabled_at.is_none());
+        if !attempt.count(tx, right, now)? {
             // A value, not an error, so that the count of failures is committed.
             return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
         }
-        store::update_failures(tx, &key, 0, None)?;
         let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
         if let Some(keys) = &own_keys {
-            note(tx, &vault, keys, id, Some(grant.session), now, "log_in")?;
+            if let Some(name) = &device_name {
+                name_device(tx, keys, grant.session, name)?;
+            }
+            let event = if attempt.is_of_known_device() { SecurityEvent::LogIn } else { SecurityEvent::NewDevice };
+            tell_owner(tx, (&vault, keys), id, Some(grant.session), event, now)?;
         }
         Ok(Ok(grant))
     });
     let grant = verdict.await??;
     let (found, keys) = found.zip(keys).ok_or(Error::Unauthenticated(Code::CredentialsWrong))?;
+    if outdated {
+        // Somebody who is logged in stays so, whatever becomes of it: it is tried again at the next log-in.
+        if let Err(error) = rehash(state, passwords, &found, &keys, typed).await {
+            tracing::warn!(%error, "a passphrase was not hashed anew");
+        }
+    }
     SignedIn::open(&found.account, &found.profile, &keys, grant)
 }
 
-fn note(
-    tx: &mut Tx<'_>,
-    vault: &Vault,
+/// Hashes the passphrase of an account at the present cost: only when somebody logs in is it known.
+async fn rehash(
+    state: &State,
+    passwords: &Passwords,
+    found: &AccountFound,
     keys: &Keys,
-    account: Id<Account>,
-    session: Option<Id<Session>>,
-    now: Timestamp,
-    act: &str,
+    typed: Passphrase,
 ) -> Result<()> {
-    let record = Record { act: act.to_owned(), role: "owner".to_owned(), refused: false, ids: Vec::new() };
-    audit::append(tx, vault, keys, Subject::Account(account), Some(account), session, now, &record)
+    let (row, keys) = (found.account.clone(), keys.clone());
+    let profile = open_profile(&keys, row.id, row.version, &found.profile)?;
+    let credential = passwords.hash(typed, &state.entropy).await?;
+    // Whoever changed the account meanwhile hashed at that cost.
+    state.db.write(move |tx| reseal(tx, &keys, (&row, &row), &profile, &credential)).await.map(drop)
 }
 
 /// Exchanges a refresh token for its successor.
@@ -285,7 +346,7 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
     let now = state.clock.now();
     let vault = state.vault.clone();
     let hash = refresh_hash(&vault, &presented);
-    let next = URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::Refresh, &[presented.as_bytes()]));
+    let next = successor(&vault, &presented);
     let next_hash = refresh_hash(&vault, &next);
     let refused = || Error::Unauthenticated(Code::RefreshInvalid);
     // The account's keys are fetched before the unit, which may have to write its audit row.
@@ -305,22 +366,51 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
             if !store::refresh_is_unspent(tx, &next_hash)? {
                 store::mark_revoked(tx, session, Ending::Reuse, now)?;
                 if let Some(keys) = &unit_keys {
-                    note(tx, &vault, keys, account_id, Some(id), now, "refresh_reused")?;
+                    tell_owner(tx, (&vault, keys), account_id, Some(id), SecurityEvent::RefreshReused, now)?;
                 }
                 return Ok(Err(refused()));
             }
         } else {
-            let expires_at = At(now.saturating_add(IDLE).unwrap_or(now));
+            let expires_at = At(account.account_kind()?.session_lifetime().end(session.created_at.0, now));
             store::mark_spent(tx, token, now)?;
             store::insert_refresh(tx, &next_hash, id, now)?;
             store::update_session(tx, &SessionRow { last_used_at: At(now), expires_at, ..session })?;
         }
         let access = tokens.issue(account_id, id, now)?;
-        let grant = SessionTokens { account: account_id, session: id, access, refresh: next.clone() };
+        let device = device_token(&vault, &account.email_key, id);
+        let grant = SessionTokens { account: account_id, session: id, access, refresh: next.clone(), device };
         Ok(Ok((account, profile, grant)))
     });
     let (row, profile, grant) = verdict.await??;
     SignedIn::open(&row, &profile, &keys.ok_or_else(refused)?, grant)
+}
+
+/// Ends the session of an access token or of a refresh token, whoever presents it (RFC 7009). A token that is not good
+/// any more changes nothing: one whose successor was used may be in the hands of somebody else.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result<()> {
+    let now = state.clock.now();
+    let claims = tokens.verify(&presented, now);
+    let (hash, next) = (refresh_hash(&state.vault, &presented), successor(&state.vault, &presented));
+    let next_hash = refresh_hash(&state.vault, &next);
+    let unit = move |tx: &mut Tx<'_>| {
+        let session = match claims {
+            Some(claims) => {
+                store::hold_session(tx, claims.session)?.filter(|session| session.account_id == claims.account)
+            }
+            None => match store::find_refresh(tx, &hash)? {
+                Some(found) if found.token.spent_at.is_none() || store::refresh_is_unspent(tx, &next_hash)? => {
+                    Some(found.session)
+                }
+                _ => None,
+            },
+        };
+        session.map_or(Ok(()), |session| store::mark_revoked(tx, session, Ending::Wanted, now))
+    };
+    state.db.write(unit).await
 }
 
 /// Ends the caller's session.

@@ -1,7 +1,9 @@
 //! The tasks that delete expired sessions with their refresh tokens, the spent tokens of sessions that live on, and old
 //! counts of failed log-ins.
 
-use super::actions::IDLE;
+use jiff::SignedDuration;
+
+use super::model::SessionLifetime;
 use super::store;
 use crate::tasks::{Clearing, Due};
 
@@ -12,15 +14,18 @@ pub const TASK: Clearing = Clearing {
     clear: |tx, _, now, most| store::delete_over(tx, now, most),
 };
 
+/// The time for which an unspent refresh token may be good.
+const GOOD: SignedDuration = SessionLifetime::LONGEST_IDLE;
+
 /// Deletes refresh tokens that were spent as long ago as an unspent one is good. Until then a spent one that comes
 /// again tells of theft; afterwards it is unknown, and refused like any other.
 pub const SPENT: Clearing = Clearing {
     name: "spent-tokens",
-    next_due: &[Due::at("refresh_tokens", "spent_at").after(IDLE)],
-    clear: |tx, _, now, most| store::delete_spent(tx, now.saturating_sub(IDLE).unwrap_or(now), most),
+    next_due: &[Due::at("refresh_tokens", "spent_at").after(GOOD)],
+    clear: |tx, _, now, most| store::delete_spent(tx, now.saturating_sub(GOOD).unwrap_or(now), most),
 };
 
-/// Deletes the counts of failed log-ins of addresses that nobody has tried for a day.
+/// Deletes the counters of failed log-ins that nobody has touched for a day.
 pub const FAILURES: Clearing = Clearing {
     name: "log-in-failures",
     next_due: &[Due::at("log_in_failures", "last_at").after(store::KEPT)],

@@ -7,24 +7,37 @@
 //! - Refresh tokens: opaque, stored as a keyed hash, good for one use. The successor is a keyed hash of the token
 //!   presented, so a lost reply can be asked for again. A spent token whose successor was used counts as theft and ends
 //!   the session.
-//! - An expired session is deleted a day later, with its refresh tokens ([`clearing`]).
+//! - A session ends when it was not refreshed for a while, and some time after its log-in in any case; how long depends
+//!   on the kind of account ([`model::SessionLifetime`]). It is deleted a day later, with its refresh tokens
+//!   ([`clearing`]).
+//! - The owner sees, names and ends their sessions ([`sessions`]) and is told of new devices ([`security_events`]).
+//! - Failed log-ins of strangers lock out strangers alone: a device that has logged in before is counted apart.
+//! - The passphrase, the address and the name of an account change in one way ([`upkeep`]): profile and credential are
+//!   sealed anew under the next version of its row, so that no older one opens there again.
 //! - The answers for known, unknown and disabled accounts are the same, with the same work done.
 
 pub mod actions;
+mod attempts;
 mod claimed;
 pub mod clearing;
 mod directory;
 pub mod model;
 mod password;
 pub mod routes;
+pub mod security_events;
+pub mod sessions;
 mod store;
 mod token;
+pub mod upkeep;
 mod well_known;
 
 pub use claimed::{AccountPolicy, Anyone, Caller, Claimed, Live, Staff, key_of};
 pub use directory::Directory;
 pub use model::{AccountKind, Email, Passphrase, Profile};
-pub use password::Passwords;
+pub use password::{Credential, Passwords};
 pub use routes::configure;
-pub use store::{AccountRow, end_all_sessions, find_email_key, is_email_taken, is_welcome, live_sessions, names_of};
+pub use security_events::SecurityEvent;
+pub use store::{
+    AccountRow, end_all_sessions, find_email_key, is_email_taken, is_enabled, is_welcome, live_sessions, names_of,
+};
 pub use token::{LIFETIME as ACCESS_TOKEN_LIFETIME, Tokens};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 use zxcvbn::{Score, zxcvbn};
@@ -35,6 +36,51 @@ impl AccountKind {
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Patient, Self::Staff].into_iter().find(|kind| kind.name() == name)
     }
+}
+
+/// How long the sessions of a kind of account live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLifetime {
+    /// The time without a refresh after which a session is over.
+    pub idle: SignedDuration,
+    /// The time after the log-in at which it is over, however much it was used.
+    pub absolute: SignedDuration,
+}
+
+impl SessionLifetime {
+    /// The longest time without a refresh, of any kind of account.
+    pub const LONGEST_IDLE: SignedDuration = AccountKind::Patient.session_lifetime().idle;
+
+    const fn of_days(idle: i64, absolute: i64) -> Self {
+        Self { idle: SignedDuration::from_hours(24 * idle), absolute: SignedDuration::from_hours(24 * absolute) }
+    }
+
+    /// Returns the instant at which a session of a log-in at `created` is over that is used at `now` for the last time.
+    pub fn end(self, created: Timestamp, now: Timestamp) -> Timestamp {
+        let idle = now.saturating_add(self.idle).unwrap_or(now);
+        idle.min(created.saturating_add(self.absolute).unwrap_or(now))
+    }
+}
+
+impl AccountKind {
+    /// Returns how long its sessions live. A patient may leave the app alone between two courses; staff read the
+    /// journals of others, so they log in more often.
+    pub const fn session_lifetime(self) -> SessionLifetime {
+        match self {
+            Self::Patient => SessionLifetime::of_days(90, 400),
+            Self::Staff => SessionLifetime::of_days(60, 180),
+        }
+    }
+}
+
+/// The name that a person gives a device.
+pub type DeviceName = Text<80>;
+
+/// The sealed document of a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionDoc {
+    /// The name of the device.
+    pub device_name: DeviceName,
 }
 
 /// The shortest passphrase of an account without a second factor (NIST SP 800-63B-4).
@@ -120,11 +166,45 @@ pub struct Profile {
     pub name: Text<120>,
     /// The e-mail address for log-in and for mail.
     pub email: Email,
+    /// Whether the address was proved to be the person's.
+    #[serde(default)]
+    pub verified: bool,
+    /// The address that takes its place once it is proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Email>,
+    /// The language of letters, BCP 47.
+    #[serde(default = "english")]
+    pub locale: String,
+}
+
+/// The language of letters to who named none.
+fn english() -> String {
+    "en".to_owned()
+}
+
+impl Profile {
+    /// Makes the first profile of a person, whose address is not proved yet.
+    pub fn new(name: Text<120>, email: Email) -> Self {
+        Self { name, email, verified: false, pending: None, locale: english() }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_ends_when_it_is_idle_and_in_any_case() {
+        let at = |days: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * days);
+        for kind in [AccountKind::Patient, AccountKind::Staff] {
+            let lifetime = kind.session_lifetime();
+            assert!(lifetime.idle < lifetime.absolute && lifetime.idle <= SessionLifetime::LONGEST_IDLE);
+        }
+        let patient = AccountKind::Patient.session_lifetime();
+        assert_eq!((patient.end(at(0), at(0)), patient.end(at(0), at(310))), (at(90), at(400)));
+        assert_eq!((patient.end(at(0), at(309)), patient.end(at(0), at(399))), (at(399), at(400)));
+        assert_eq!(AccountKind::Staff.session_lifetime().end(at(0), at(1)), at(61));
+    }
 
     #[test]
     fn a_passphrase_is_long_and_not_easy() {

@@ -73,6 +73,11 @@ impl Passwords {
         Self { turns: Arc::new(turns), places: Arc::new(places), memory: Arc::default(), cost }
     }
 
+    /// Whether a credential was made at another cost than new ones are.
+    pub fn is_outdated(&self, credential: &Credential) -> bool {
+        self.cost != credential.cost
+    }
+
     /// Hashes a new passphrase.
     ///
     /// # Errors

@@ -1,5 +1,9 @@
 //! Log-in, refresh, log-out and the public keys.
 
+pub(crate) mod oauth;
+mod sessions;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, get, post, web};
@@ -7,17 +11,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actions::{self, SessionTokens, SignedIn};
-use super::model::{Email, Passphrase, SIGN_IN_BYTES};
+use super::actions::{self, LogInAttempt, SessionTokens, SignedIn};
+use super::model::{DeviceName, Email, Passphrase, SIGN_IN_BYTES};
 use super::{Caller, Passwords, Tokens};
 use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader, PublicErrors};
-use crate::http::{Body, Operations, Reply, Request};
+use crate::http::{Body, Operations, Reply, Request, client_network};
 use crate::kernel::{Fields, Id, Result, Text};
 use crate::state::State;
 
 /// Registers the operations below `/v1`.
 pub fn configure(config: &mut Operations<'_, '_>) {
-    config.service(log_in).service(refresh_session).service(log_out);
+    config.service(log_in).service(refresh_session).service(log_out).service(oauth::revoke_token);
+    sessions::configure(config);
 }
 
 /// The parts that open a session: the server's state, the hasher of passphrases, the tokens.
@@ -33,6 +38,24 @@ struct LogIn {
     /// Its passphrase.
     #[schema(format = "password", example = "a quiet river at dawn")]
     passphrase: String,
+    /// The device token of the last log-in or refresh of this account on this device. The failures of others do not
+    /// keep such a device out.
+    #[schema(nullable = false, format = "password", example = "AZLwwSNF…")]
+    device_token: Option<String>,
+    /// The name of the device, for the list of sessions.
+    #[schema(nullable = false, min_length = 1, max_length = 80, example = "Ann's phone")]
+    device_name: Option<String>,
+}
+
+impl LogIn {
+    fn parse(self, network: IpAddr) -> Result<LogInAttempt> {
+        let mut fields = Fields::new();
+        let email = fields.take("/email", Email::parse(self.email));
+        let device_name = self.device_name.and_then(|name| fields.take("/device_name", DeviceName::line(&name)));
+        let passphrase = Passphrase::typed(self.passphrase);
+        let email = fields.finish(email)?;
+        Ok(LogInAttempt { email, passphrase, device_token: self.device_token, device_name, network: Some(network) })
+    }
 }
 
 /// A refresh token.
@@ -47,7 +70,8 @@ struct Refresh {
 /// The tokens of a session.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokensView {
-    /// The session; it ends by log-out, or after 60 days without use.
+    /// The session. It ends by log-out; for a patient after 90 days without a refresh, or 400 days after the log-in;
+    /// for staff after 60 and 180 days.
     session_id: Uuid,
     /// The access token, for `Authorization: Bearer …`.
     access_token: String,
@@ -60,6 +84,8 @@ pub(crate) struct TokensView {
     /// The refresh token, good for one use; the answer to that use holds the next one. After a lost answer, send the
     /// same token again.
     refresh_token: String,
+    /// The token by which this account knows the device at its next log-in. It opens nothing; keep it after a log-out.
+    device_token: String,
 }
 
 /// An account that is logged in.
@@ -109,24 +135,24 @@ impl From<SessionTokens> for TokensView {
             token_type: "Bearer",
             expires_in: super::token::LIFETIME.as_secs(),
             refresh_token: grant.refresh,
+            device_token: grant.device,
         }
     }
 }
 
 /// Log in
 ///
-/// The answer is the same for an unknown address, a wrong passphrase and a disabled account.
+/// The answer is the same for an unknown address, a wrong passphrase and a disabled account. After ten failures in a
+/// row with an address from one network, log-ins from there rest for 15 minutes; after a hundred from all networks,
+/// those of all for an hour. A device that sends its `device_token` is counted apart: ten failures of its own make it
+/// rest.
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
     responses((status = 200, description = "Logged in", body = SignedInView), AuthErrors))]
 #[post("/auth/login")]
-async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
+async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, request: HttpRequest, parts: SessionParts) -> Result<Reply> {
     let (state, passwords, tokens) = &parts;
-    let body = body.into_inner();
-    let mut fields = Fields::new();
-    let email = fields.take("/email", Email::parse(body.email));
-    let email = fields.finish(email)?;
-    let typed = Passphrase::typed(body.passphrase);
-    let grant = actions::log_in(state, passwords, Arc::clone(tokens), &email, typed).await?;
+    let attempt = body.into_inner().parse(client_network(&request))?;
+    let grant = actions::log_in(state, passwords, Arc::clone(tokens), attempt).await?;
     Ok(Reply::ok(&SignedInView::from(grant)).no_store())
 }
 
@@ -158,10 +184,10 @@ async fn log_out(caller: Caller, request: Request, state: web::Data<State>) -> R
 
 /// Read the public keys
 ///
-/// The keys that access tokens are signed with, as a JWK set (RFC 7517).
+/// The keys that access tokens are signed with, as a JWK set (RFC 7517). There are two while the key is rotated.
 #[utoipa::path(tag = "server", security(()),
     responses((status = 200, description = "The keys", body = serde_json::Value), PublicErrors))]
 #[get("/.well-known/jwks.json")]
-pub(crate) async fn get_jwks(tokens: web::Data<Arc<Tokens>>, _request: HttpRequest) -> Reply {
-    Reply::ok(&tokens.jwks()).public()
+pub(crate) async fn get_jwks(tokens: web::Data<Arc<Tokens>>, state: web::Data<State>, _request: HttpRequest) -> Reply {
+    Reply::ok(&tokens.jwks(state.clock.now())).public()
 }

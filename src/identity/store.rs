@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 
+use super::model::AccountKind;
 use crate::db::authentic::checked;
 use crate::db::schema::{account_heads, accounts, log_in_failures, refresh_tokens, sessions};
 use crate::db::{At, Both, Signal, Stored, Topic, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result, limits};
 use crate::{authentic, locked};
 
 /// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token
@@ -38,7 +39,7 @@ authentic! {
 }
 
 authentic! {
-    /// An account. Its sealed profile is bound to the version, its sealed credential to the id.
+    /// An account. Its sealed profile and credential are bound to the version.
     pub struct AccountRow of accounts {
         /// Its id.
         id: Id<Account>,
@@ -68,6 +69,13 @@ authentic! {
         created_at: At,
         /// The instant of its use.
         spent_at: Option<At>,
+    }
+}
+
+impl AccountRow {
+    /// Returns its kind.
+    pub(super) fn account_kind(&self) -> Result<AccountKind> {
+        AccountKind::parse(&self.kind).ok_or_else(|| Error::corrupt("accounts", self.id))
     }
 }
 
@@ -125,6 +133,11 @@ pub fn is_welcome(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<bool> {
     Ok(account.is_some_and(|account| account.disabled_at.is_none()))
 }
 
+/// Whether there is an account that is not disabled.
+pub fn is_enabled(tx: &mut Tx<'_>, id: Id<Account>) -> Result<bool> {
+    Ok(find_account(tx, id)?.is_some_and(|account| account.disabled_at.is_none()))
+}
+
 /// Finds an account.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
     let query = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());
@@ -139,15 +152,63 @@ pub(super) struct AccountFound {
     pub credential: Vec<u8>,
 }
 
+/// An account with its sealed documents, as it was read.
+type AccountDocuments = (Stored<AccountRow>, Vec<u8>, Vec<u8>);
+
+impl AccountFound {
+    fn of(tx: &Tx<'_>, found: Option<AccountDocuments>) -> Result<Option<Self>> {
+        let Some((account, profile, credential)) = found else { return Ok(None) };
+        Ok(account.checked(tx)?.map(|account| Self { account, profile, credential }))
+    }
+}
+
 /// Finds an account by the keyed hash of its address.
 pub(super) fn find_by_email(tx: &mut Tx<'_>, email_key: &[u8]) -> Result<Option<AccountFound>> {
-    let found: Option<(Stored<AccountRow>, Vec<u8>, Vec<u8>)> = accounts::table
+    let found: Option<AccountDocuments> = accounts::table
         .filter(accounts::email_key.eq(email_key))
         .select((columns::<Stored<AccountRow>>(), accounts::profile, accounts::credential))
         .first(tx.conn())
         .optional()?;
-    let Some((account, profile, credential)) = found else { return Ok(None) };
-    Ok(account.checked(tx)?.map(|account| AccountFound { account, profile, credential }))
+    AccountFound::of(tx, found)
+}
+
+/// Finds an account with its sealed documents.
+pub(super) fn find_documents(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountFound>> {
+    let found: Option<AccountDocuments> = accounts::table
+        .filter(accounts::id.eq(id))
+        .select((columns::<Stored<AccountRow>>(), accounts::profile, accounts::credential))
+        .first(tx.conn())
+        .optional()?;
+    AccountFound::of(tx, found)
+}
+
+/// Stores a changed account with its sealed profile and credential. Returns `false` when it is no longer as `before`:
+/// it has another version, or was disabled or enabled meanwhile.
+pub(super) fn update_account(
+    tx: &mut Tx<'_>,
+    (before, row): (&AccountRow, &AccountRow),
+    (profile, credential): (&[u8], &[u8]),
+) -> Result<bool> {
+    let own = accounts::table.filter(accounts::id.eq(row.id));
+    let held: Vec<Stored<AccountRow>> = locked!(tx, for_update, own.select(columns::<Stored<AccountRow>>()))?;
+    let disabled_at = |row: &AccountRow| row.disabled_at.map(|at| at.0);
+    let same = |held: &AccountRow| held.version == before.version && disabled_at(held) == disabled_at(before);
+    if !checked(tx, held)?.first().is_some_and(same) {
+        return Ok(false);
+    }
+    let values = (row.signed(tx)?, accounts::profile.eq(profile), accounts::credential.eq(credential));
+    Ok(diesel::update(own).set(values).execute(tx.conn())? == 1)
+}
+
+/// Holds the live sessions of an account until the unit ends.
+pub(super) fn hold_live_sessions(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<Vec<SessionRow>> {
+    let live = sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(At(now)))
+        .select(columns::<Stored<SessionRow>>());
+    let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, live)?;
+    checked(tx, found)
 }
 
 /// Whether an account has the address with this keyed hash.
@@ -188,42 +249,38 @@ pub(super) fn insert_account(tx: &mut Tx<'_>, row: &AccountRow, profile: &[u8], 
     Ok(true)
 }
 
-/// Finds the failed log-ins in a row with an address, and the instant until which log-ins fail, and holds the row until
+/// Finds the failed log-ins in a row of a counter, and the instant until which log-ins fail, and holds the row until
 /// the unit ends, so that concurrent log-ins are counted one after the other. Unknown addresses have such rows, too:
 /// the same statements run for them.
-pub(super) fn hold_failures(tx: &mut Tx<'_>, email_key: &[u8], now: Timestamp) -> Result<(i32, Option<Timestamp>)> {
+pub(super) fn hold_failures(tx: &mut Tx<'_>, counter: &[u8], now: Timestamp) -> Result<(i32, Option<Timestamp>)> {
     Both(
         diesel::insert_into(log_in_failures::table)
             .values((
-                log_in_failures::email_key.eq(email_key),
+                log_in_failures::counter.eq(counter),
                 log_in_failures::failures.eq(0),
                 log_in_failures::last_at.eq(At(now)),
             ))
-            .on_conflict(log_in_failures::email_key)
+            .on_conflict(log_in_failures::counter)
             .do_update()
             .set(log_in_failures::last_at.eq(At(now))),
     )
     .execute(tx.conn())?;
     let row: (i32, Option<At>) = log_in_failures::table
-        .filter(log_in_failures::email_key.eq(email_key))
+        .filter(log_in_failures::counter.eq(counter))
         .select((log_in_failures::failures, log_in_failures::locked_until))
         .first(tx.conn())?;
     Ok((row.0, row.1.map(|until| until.0)))
 }
 
-pub(super) fn update_failures(
-    tx: &mut Tx<'_>,
-    email_key: &[u8],
-    failures: i32,
-    until: Option<Timestamp>,
-) -> Result<()> {
-    diesel::update(log_in_failures::table.filter(log_in_failures::email_key.eq(email_key)))
+/// Stores the failed log-ins of a counter, which is held.
+pub(super) fn update_failures(tx: &mut Tx<'_>, counter: &[u8], failures: i32, until: Option<Timestamp>) -> Result<()> {
+    diesel::update(log_in_failures::table.filter(log_in_failures::counter.eq(counter)))
         .set((log_in_failures::failures.eq(failures), log_in_failures::locked_until.eq(until.map(At))))
         .execute(tx.conn())?;
     Ok(())
 }
 
-/// Deletes up to `most` counts of failed log-ins of addresses that nobody has tried for a day. Returns their number.
+/// Deletes up to `most` counters of failed log-ins that nobody has touched for a day. Returns their number.
 ///
 /// Spans accounts: rests on the index `log_in_failures_last`.
 pub(super) fn delete_failures(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
@@ -232,14 +289,68 @@ pub(super) fn delete_failures(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Res
         .filter(log_in_failures::last_at.le(old))
         .order(log_in_failures::last_at)
         .limit(most)
-        .select(log_in_failures::email_key)
+        .select(log_in_failures::counter)
         .load(tx.conn())?;
-    Ok(diesel::delete(log_in_failures::table.filter(log_in_failures::email_key.eq_any(&rows))).execute(tx.conn())?)
+    Ok(diesel::delete(log_in_failures::table.filter(log_in_failures::counter.eq_any(&rows))).execute(tx.conn())?)
 }
 
-/// Inserts a session.
+/// Inserts a session whose device has no name yet.
 pub(super) fn insert_session(tx: &mut Tx<'_>, row: &SessionRow) -> Result<()> {
-    diesel::insert_into(sessions::table).values(row.signed(tx)?).execute(tx.conn())?;
+    let version = sessions::version.eq(tx.first_version());
+    diesel::insert_into(sessions::table).values((row.signed(tx)?, version)).execute(tx.conn())?;
+    Ok(())
+}
+
+/// A session with the sealed name of its device.
+#[derive(Clone, Debug)]
+pub(super) struct NamedSession {
+    /// The session.
+    pub row: SessionRow,
+    /// The version of the name.
+    pub version: i64,
+    /// The sealed document; `None` for a device without a name.
+    pub doc: Option<Vec<u8>>,
+}
+
+type NamedRows = (Stored<SessionRow>, i64, Option<Vec<u8>>);
+
+fn named(tx: &Tx<'_>, found: Vec<NamedRows>) -> Result<Vec<NamedSession>> {
+    let mut all = Vec::with_capacity(found.len());
+    for (row, version, doc) in found {
+        all.extend(row.checked(tx)?.map(|row| NamedSession { row, version, doc }));
+    }
+    Ok(all)
+}
+
+/// Lists the live sessions of an account, the one used last first.
+pub(super) fn list_sessions(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<Vec<NamedSession>> {
+    let found: Vec<NamedRows> = sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(At(now)))
+        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .limit(limits::SESSIONS.rows())
+        .select((columns::<Stored<SessionRow>>(), sessions::version, sessions::doc))
+        .load(tx.conn())?;
+    named(tx, found)
+}
+
+/// Finds a session with the name of its device, and locks it until the unit ends.
+pub(super) fn hold_named_session(tx: &mut Tx<'_>, id: Id<Session>) -> Result<Option<NamedSession>> {
+    let query = sessions::table.filter(sessions::id.eq(id)).select((
+        columns::<Stored<SessionRow>>(),
+        sessions::version,
+        sessions::doc,
+    ));
+    let found: Vec<NamedRows> = locked!(tx, for_update, query)?;
+    Ok(named(tx, found)?.pop())
+}
+
+/// Stores the name of the device of a session, which is held.
+pub(super) fn update_name(tx: &mut Tx<'_>, named: &NamedSession) -> Result<()> {
+    let name = (sessions::doc.eq(named.doc.clone()), sessions::version.eq(named.version));
+    let values = (named.row.signed(tx)?, name);
+    diesel::update(sessions::table.filter(sessions::id.eq(named.row.id))).set(values).execute(tx.conn())?;
     Ok(())
 }
 
@@ -270,6 +381,8 @@ pub(super) enum Ending {
     Displaced,
     /// A new epoch of the data has begun; the device keeps its data.
     Epoch,
+    /// The passphrase was changed, or the account disabled; the device keeps its data.
+    Account,
 }
 
 impl Ending {
@@ -279,6 +392,7 @@ impl Ending {
             Self::Reuse => 2,
             Self::Displaced => 3,
             Self::Epoch => 4,
+            Self::Account => 5,
         }
     }
 }
@@ -295,8 +409,7 @@ pub(super) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most: i64, now: Ti
         .select(columns::<Stored<SessionRow>>())
         .load(tx.conn())?;
     for row in checked(tx, old)? {
-        // It is cleared a day later, as if it had run out.
-        mark_revoked(tx, SessionRow { expires_at: At(now), ..row }, Ending::Displaced, now)?;
+        mark_revoked(tx, row, Ending::Displaced, now)?;
     }
     Ok(())
 }
@@ -317,7 +430,7 @@ pub fn end_all_sessions(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
         let Some((last, _)) = rows.last() else { return Ok(ended) };
         after = *last;
         for row in checked(tx, rows.into_iter().map(|(_, row)| row).collect())? {
-            mark_revoked(tx, SessionRow { expires_at: At(now), ..row }, Ending::Epoch, now)?;
+            mark_revoked(tx, row, Ending::Epoch, now)?;
             ended += 1;
         }
     }
@@ -328,7 +441,12 @@ pub(super) fn mark_revoked(tx: &mut Tx<'_>, row: SessionRow, cause: Ending, now:
     if row.revoked_at.is_some() {
         return Ok(());
     }
-    update_session(tx, &SessionRow { revoked_at: Some(At(now)), revoked_cause: Some(cause.number()), ..row })
+    // One whose device need not be told to erase anything is cleared a day later, as if it had run out.
+    let expires_at = if matches!(cause, Ending::Wanted | Ending::Reuse) { row.expires_at } else { At(now) };
+    update_session(
+        tx,
+        &SessionRow { expires_at, revoked_at: Some(At(now)), revoked_cause: Some(cause.number()), ..row },
+    )
 }
 
 /// Finds the account of a refresh token.

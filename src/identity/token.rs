@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::id::{Account, Session};
 use crate::kernel::{Error, Id, Result};
-use crate::vault::Vault;
+use crate::vault::{SigningKey, Vault};
 
 /// The lifetime of an access token.
 pub const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Makes the tokens of the server at `issuer`, signed with the vault's key.
+    /// Makes the tokens of the server at `issuer`, signed with the vault's keys.
     pub fn new(vault: Vault, issuer: impl Into<String>) -> Arc<Self> {
         let issuer = issuer.into();
         let mut validation = Validation::new(Algorithm::EdDSA);
@@ -68,14 +68,6 @@ impl Tokens {
         // The expiry is checked below, with the injected clock.
         validation.validate_exp = false;
         Arc::new(Self { vault, issuer, validation, known: RwLock::default() })
-    }
-
-    /// Makes the only header that our tokens have.
-    fn header(&self) -> Header {
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(self.vault.signing_key().kid().to_owned());
-        header
     }
 
     /// Issues a token for a session.
@@ -89,8 +81,9 @@ impl Tokens {
             iat: now.as_second(),
             exp: exp.as_second(),
         };
-        jsonwebtoken::encode(&self.header(), &claims, self.vault.signing_key().encoding())
-            .map_err(|error| Error::Internal(Box::new(error)))
+        let keys = self.vault.signing_keys();
+        let key = keys.signing(now);
+        jsonwebtoken::encode(&header_of(key), &claims, key.encoding()).map_err(|error| Error::Internal(Box::new(error)))
     }
 
     /// Returns the claims of a token, if it is genuine and not expired.
@@ -102,7 +95,7 @@ impl Tokens {
         let cached = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
         let claims = match cached {
             Some(claims) => claims,
-            None => self.check(token)?,
+            None => self.check(token, now)?,
         };
         // A token is never issued for longer than its lifetime, so one that ends later is from the future.
         let latest = now.as_second().saturating_add((LIFETIME + SKEW).as_secs());
@@ -121,12 +114,14 @@ impl Tokens {
         Some(claims)
     }
 
-    fn check(&self, token: &str) -> Option<Claims> {
-        if jsonwebtoken::decode_header(token).ok()? != self.header() {
+    fn check(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let keys = self.vault.signing_keys();
+        let key = keys.find(header.kid.as_deref()?, now)?;
+        if header != header_of(key) {
             return None;
         }
-        let key = self.vault.signing_key().decoding();
-        let wire = jsonwebtoken::decode::<Wire>(token, key, &self.validation).ok()?.claims;
+        let wire = jsonwebtoken::decode::<Wire>(token, key.decoding(), &self.validation).ok()?.claims;
         let lifetime = wire.exp.checked_sub(wire.iat)?;
         if !(1..=LIFETIME.as_secs()).contains(&lifetime) {
             return None;
@@ -134,8 +129,17 @@ impl Tokens {
         Some(Claims { account: wire.sub, session: wire.sid, expires: wire.exp })
     }
 
-    /// Returns the public keys, as a JWK set.
-    pub fn jwks(&self) -> serde_json::Value {
-        serde_json::json!({ "keys": [self.vault.signing_key().jwk()] })
+    /// Returns the public keys at `now`, as a JWK set: the present one, and during a rotation the next or the last.
+    pub fn jwks(&self, now: Timestamp) -> serde_json::Value {
+        let keys = self.vault.signing_keys();
+        serde_json::json!({ "keys": keys.accepted(now).map(SigningKey::jwk).collect::<Vec<_>>() })
     }
+}
+
+/// Makes the only header that tokens signed with `key` have.
+fn header_of(key: &SigningKey) -> Header {
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some("at+jwt".to_owned());
+    header.kid = Some(key.kid().to_owned());
+    header
 }

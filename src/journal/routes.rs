@@ -2,6 +2,7 @@
 
 mod lists;
 mod revisions;
+mod view_as;
 
 use actix_web::{delete, get, patch, post, put};
 use jiff::Timestamp;
@@ -35,7 +36,9 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
         .service(mark_entry_opened)
         .service(revisions::list_revisions)
         .service(revisions::get_revision)
-        .service(revisions::restore_revision);
+        .service(revisions::restore_revision)
+        .service(view_as::list_entries_as_reader)
+        .service(view_as::get_entry_as_reader);
     super::comments::configure_patient(config);
 }
 

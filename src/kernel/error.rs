@@ -39,6 +39,8 @@ pub enum Error {
     Conflict(Code, Option<Uuid>),
     /// The object's state does not allow the step.
     State(Code, Standing),
+    /// It needs the patient's consent to the document of this key, in this version.
+    ConsentRequired(&'static str, u32),
     /// The set with this name in `GET /v1/meta` is full.
     LimitReached(&'static str),
     /// The caller's copy is older than the server's.
@@ -116,6 +118,7 @@ impl Error {
             Self::Invalid(fields) => Self::Invalid(fields.clone()),
             Self::Unreadable(field) => Self::Unreadable(field.clone()),
             Self::LimitReached(name) => Self::LimitReached(name),
+            Self::ConsentRequired(document, version) => Self::ConsentRequired(document, *version),
             Self::Malformed(code, detail) => Self::Malformed(*code, detail.clone()),
             Self::Damaged(table, row) => Self::Damaged(table, *row),
             other => Self::internal(other.to_string()),
@@ -144,6 +147,7 @@ impl Error {
             | Self::State(code, _) => *code,
             Self::Unreadable(_) => Code::Malformed,
             Self::Invalid(_) => Code::Invalid,
+            Self::ConsentRequired(..) => Code::ConsentRequired,
             Self::LimitReached(_) => Code::LimitReached,
             Self::Stale => Code::Stale,
             Self::PreconditionRequired => Code::PreconditionRequired,
@@ -240,6 +244,7 @@ codes! {
     WrongAccount = "wrong_account", 403, Keep, "Of another account", "The mutation is of another patient's phone, or of another account on this one. Keep it until that account is logged in.";
     ItemRepeated = "item_repeated", 429, Keep, "The same thing twice in one batch", "A batch holds at most one mutation of each thing. Send the second one with the next batch, on the version that the first one made.";
     NotShareable = "not_shareable", 409, Refresh, "Cannot be shared", "A draft cannot be shared. Mark it done first.";
+    ConsentRequired = "consent_required", 403, Keep, "A consent is needed first", "The patient has not agreed to what this does, or has withdrawn it: `document` names the document of `GET /v1/consent-documents`, and `document_version` its version. Show it, give the consent, and send the request again.";
     ExerciseWithheld = "exercise_withheld", 409, Refresh, "Not offered now", "The exercise is not offered to the patient now, or only together with a therapist. What has been worked on already is kept: send it with its answers.";
     Deleted = "deleted", 410, Refresh, "It was deleted", "The object was deleted by its owner. The owner can undelete it for 30 days.";
     ResyncRequired = "resync_required", 410, Keep, "Begin again from the start", "The server cannot go on from this cursor or epoch: `reason` says why, `epoch` is the present one. Keep everything: it never means that something was deleted. Compare what you hold, pull without a cursor, then push.";

@@ -24,6 +24,10 @@ kinds! {
     Account,
     /// A log-in on one device.
     Session,
+    /// A proof that an address is its owner's.
+    AddressProof,
+    /// A mail to the owner of an account.
+    Letter,
     /// A tenant.
     Clinic,
     /// A protocol that a clinic writes.

@@ -65,6 +65,8 @@ pub const PROTOCOL_VERSIONS: SetLimit = SetLimit::new("protocol_versions", 500);
 pub const SESSIONS: SetLimit = SetLimit::new("sessions", 100);
 /// Devices of a patient that were not removed.
 pub const DEVICES: SetLimit = SetLimit::new("devices", 20);
+/// Consents that a patient gave and withdrew.
+pub const CONSENTS: SetLimit = SetLimit::new("consents", 1000);
 /// Open streams of an account in a process. Another one ends the oldest.
 pub const STREAMS: SetLimit = SetLimit::new("streams", 20);
 /// Idempotency keys that are remembered for an account; the oldest are forgotten first.

@@ -14,6 +14,7 @@ pub mod excerpt;
 pub mod field_history;
 pub mod fields;
 pub mod id;
+pub mod join_code;
 pub mod limits;
 mod listed;
 pub mod locale;
@@ -33,6 +34,7 @@ pub use error::{ClientAction, Code, Error, FieldError, Result, Resync, Standing}
 pub use field_history::{FieldHistory, Seen};
 pub use fields::Fields;
 pub use id::Id;
+pub use join_code::JoinCode;
 pub use listed::Listed;
 pub use text::Text;
 pub use zone::Zone;

@@ -5,7 +5,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::code::JoinCode;
 use super::model::{InvitationDoc, Invitee};
 use super::store::{self, InvitationRow, NewInvitation};
 use crate::care::clinics::{clinic_for, where_may};
@@ -16,7 +15,7 @@ use crate::identity::actions::email_key;
 use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::{Clinic, Invitation};
 use crate::kernel::page::{Page, PageRequest};
-use crate::kernel::{Error, Id, Result, limits};
+use crate::kernel::{Error, Id, JoinCode, Result, limits};
 use crate::state::State;
 use crate::vault::{MacLabel, Purpose, SealContext, Vault};
 

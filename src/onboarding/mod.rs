@@ -1,5 +1,8 @@
 //! Onboarding: how accounts are made on a server.
 //!
+//! Where the operator has opened registration, patients join without an invitation and without a clinic ([`opening`]):
+//! the code that they join with was sent to their address, and proves it.
+//!
 //! The first-run code makes a clinic and its admin ([`setup`]); invitations ([`invitations`]) make staff and patients
 //! ([`registration`]). A patient's acceptance makes a care link, which belongs to [`care`](crate::care). Codes have 80
 //! bits, are good for one use and are not stored. No act of an admin gives anybody content: a new link needs the
@@ -10,13 +13,13 @@
 //!
 //! Queries here that span patients: invitations, by the hash of their code (index `invitations_code`).
 
-mod code;
 pub mod invitations;
 pub mod registration;
 pub mod model;
+pub mod opening;
 mod routes;
 pub mod setup;
 mod store;
 
-pub use code::JoinCode;
+pub use crate::kernel::JoinCode;
 pub use routes::configure;

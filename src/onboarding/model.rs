@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::code::JoinCode;
 use crate::care::model::Capabilities;
 use crate::identity::{Email, Passphrase};
-use crate::kernel::{Code, Error, Fields, Result, Text, Zone};
+use crate::kernel::{Code, Error, Fields, JoinCode, Result, Text, Zone};
 use crate::settings::Settings;
 
 /// The sealed document of an invitation: the invited person, as the inviter knows them.
@@ -71,7 +70,7 @@ pub struct Person {
 /// A registration.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// The code; `None` when the typed text cannot be one.
+    /// The code; `None` when there is none, or the typed text cannot be one.
     pub code: Option<JoinCode>,
     /// The person.
     pub person: Person,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::code::JoinCode;
 use super::invitations::code_hash;
 use super::model::{Invitee, Person, Registration, refused};
 use super::store::{self, InvitationKey};
@@ -19,13 +18,14 @@ use crate::care::write_scope::WriteScope;
 use crate::care::{links, members};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
-use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
+use crate::identity::actions::{self, LogInAttempt, SessionSecrets, SignedIn, email_key};
 use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, find_email_key, is_email_taken};
-use crate::kernel::id::{Any, CareLink, Clinic};
-use crate::kernel::{Code, Error, Id, Result};
+use crate::kernel::id::{Account, Any, CareLink, Clinic};
+use crate::kernel::{Code, Error, Id, JoinCode, Result};
+use crate::letters::{ProofPurpose, ProofRow, proofs};
 use crate::settings::{Settings, insert_settings};
 use crate::state::State;
-use crate::vault::Purpose;
+use crate::vault::{Purpose, Vault};
 
 /// The time for which a used code still answers whoever used it: their first answer may be lost.
 pub(super) const REPEATED: SignedDuration = SignedDuration::from_hours(24);
@@ -51,6 +51,45 @@ fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> 
     open.filter(|open| open.email_key.as_deref().is_none_or(|bound| bound == email)).ok_or_else(refused)
 }
 
+/// What a code lets somebody do.
+enum Pass {
+    /// Join who invited them.
+    Invited(InvitationKey),
+    /// Join without a clinic, as a patient whose address is proved.
+    Proved(ProofRow),
+}
+
+/// The hash of a code as that of an invitation, and the code itself.
+type Presented = (Vec<u8>, JoinCode);
+
+impl Pass {
+    /// Finds what may be done with a code and this address.
+    fn find(tx: &mut Tx<'_>, vault: &Vault, (hash, code): &Presented, email: &[u8], now: Timestamp) -> Result<Self> {
+        let invited = get_open(tx, hash, email, now);
+        let proved = proofs::find(tx, vault, code, ProofPurpose::Register, now)?;
+        match proved.filter(|proof| proof.email_key == email) {
+            Some(proof) => Ok(Self::Proved(proof)),
+            None => invited.map(Self::Invited),
+        }
+    }
+
+    /// Uses the code up. Only one of concurrent units gets `true`.
+    fn redeem(&self, tx: &mut Tx<'_>, by: Id<Account>, now: Timestamp) -> Result<bool> {
+        match self {
+            Self::Invited(open) => store::mark_used(tx, open, by, now),
+            Self::Proved(proof) => proofs::redeem(tx, proof, now),
+        }
+    }
+
+    /// The invitee; whoever proved an address joins as a patient.
+    fn invitee(&self) -> Invitee {
+        match self {
+            Self::Invited(open) => open.invitee(),
+            Self::Proved(_) => Invitee::Patient,
+        }
+    }
+}
+
 /// Makes an account with a code and logs it in. A patient's care link is then accepted; a member of staff is a member
 /// of the clinic. For a day, the code logs in the account that it made, with its address and passphrase: the first
 /// answer may be lost.
@@ -69,7 +108,7 @@ pub async fn register(
     let code = registration.code.unwrap_or_else(|| JoinCode::of(state.entropy.bytes()));
     let hash = code_hash(&state.vault, &code);
     let Person { email, passphrase, .. } = registration.person.clone();
-    match make_account(state, passwords, Arc::clone(&tokens), (hash.clone(), registration)).await {
+    match make_account(state, passwords, Arc::clone(&tokens), ((hash.clone(), code), registration)).await {
         Err(Error::Malformed(Code::CodeInvalid, _)) => {}
         made => return made.map(|account| Registered { created: true, account }),
     }
@@ -81,7 +120,7 @@ pub async fn register(
     if !used.await? {
         return Err(refused());
     }
-    let account = actions::log_in(state, passwords, tokens, &email, passphrase).await;
+    let account = actions::log_in(state, passwords, tokens, LogInAttempt::again(email, passphrase)).await;
     account.map(|account| Registered { created: false, account }).map_err(|error| match error {
         Error::Unauthenticated(_) => refused(),
         other => other,
@@ -97,20 +136,20 @@ async fn make_account(
     state: &State,
     passwords: &Passwords,
     tokens: Arc<Tokens>,
-    (hash, registration): (Vec<u8>, Registration),
+    (presented, registration): (Presented, Registration),
 ) -> Result<SignedIn> {
     let now = state.clock.now();
     let (vault, planner) = (state.vault.clone(), Arc::clone(&state.planner));
     let email = email_key(&vault, &registration.person.email);
-    let peeked = (hash.clone(), email.clone());
+    let peeked = (presented.clone(), email.clone(), vault.clone());
     let peek = state.db.read(move |tx| {
-        let (hash, email) = &peeked;
-        let (open, taken) = (get_open(tx, hash, email, now), is_email_taken(tx, email)?);
-        Ok((open?, taken))
+        let (presented, email, vault) = &peeked;
+        let (pass, taken) = (Pass::find(tx, vault, presented, email, now), is_email_taken(tx, email)?);
+        Ok((pass?, taken))
     });
-    let (open, taken) = peek.await?;
+    let (pass, taken) = peek.await?;
     // Checked before the address: the faults of a form must not depend on the addresses that are known.
-    let settings = match open.invitee() {
+    let settings = match pass.invitee() {
         Invitee::Patient => Some(registration.settings(now)?),
         Invitee::Staff(_) => None,
     };
@@ -119,24 +158,30 @@ async fn make_account(
     }
     let kind = if settings.is_some() { AccountKind::Patient } else { AccountKind::Staff };
     let Person { name, email: address, passphrase } = registration.person;
-    let profile = Profile { name: name.clone(), email: address };
+    let (locale, verified) = (registration.locale, matches!(pass, Pass::Proved(_)));
+    let profile = Profile { locale, verified, ..Profile::new(name.clone(), address) };
     let draft = actions::draft(state, passwords, kind, &profile, passphrase, now).await?;
     let (account, patient) = (draft.id, draft.patient);
     let opening = SessionSecrets::draw(state, now);
     let link: Id<CareLink> = state.entropy.id(now);
     let unit = state.db.write(move |tx| {
-        let open = get_open(tx, &hash, &email, now)?;
-        if !store::mark_used(tx, &open, draft.id, now)? {
+        let pass = Pass::find(tx, &vault, &presented, &email, now)?;
+        if !pass.redeem(tx, draft.id, now)? {
             return Err(refused());
         }
         let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
-        match (open.invitee(), &settings) {
-            (Invitee::Staff(may), None) => members::join(tx, open.clinic_id, account, may, (grant.session, now))?,
-            (Invitee::Patient, Some(settings)) => {
+        match (&pass, pass.invitee(), &settings) {
+            (Pass::Invited(open), Invitee::Staff(may), None) => {
+                members::join(tx, open.clinic_id, account, may, (grant.session, now))?;
+            }
+            (pass, Invitee::Patient, Some(settings)) => {
                 WriteScope::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
                     on_patient_created(tx, access, settings)?;
-                    links::accept(tx, access, link, open.clinic_id, open.inviter_id)
+                    match pass {
+                        Pass::Invited(open) => links::accept(tx, access, link, open.clinic_id, open.inviter_id),
+                        Pass::Proved(_) => Ok(()),
+                    }
                 })?;
             }
             _ => return Err(Error::internal("an invitation changed its kind")),

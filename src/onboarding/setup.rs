@@ -5,7 +5,6 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::code::JoinCode;
 use super::model::{Person, refused};
 use super::registration::REPEATED;
 use crate::care::clinics::clinic_place;
@@ -13,10 +12,10 @@ use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::people::SealedNames;
 use crate::care::store::{first_clinic, insert_clinic, insert_member};
 use crate::db::values;
-use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
+use crate::identity::actions::{self, LogInAttempt, SessionSecrets, SignedIn, email_key};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens, find_email_key};
 use crate::kernel::id::Clinic;
-use crate::kernel::{Code, Error, Id, Result, Text};
+use crate::kernel::{Code, Error, Id, JoinCode, Result, Text};
 use crate::state::State;
 use crate::vault::{MacLabel, Purpose, Vault};
 
@@ -94,7 +93,8 @@ pub async fn set_up(
     if !(recent && of_admin && seed.is_some_and(|seed| fits(&state.vault, code, &seed))) {
         return Err(done());
     }
-    let admin = actions::log_in(state, passwords, tokens, &email, passphrase).await.map_err(|error| match error {
+    let attempt = LogInAttempt::again(email, passphrase);
+    let admin = actions::log_in(state, passwords, tokens, attempt).await.map_err(|error| match error {
         Error::Unauthenticated(_) => done(),
         other => other,
     })?;
@@ -127,7 +127,7 @@ async fn found(
     let clinic: Id<Clinic> = state.entropy.id(now);
     let keys = state.vault.create(clinic.uuid(), &[Purpose::Clinic], now).await?;
     let doc = keys.seal_json(Purpose::Clinic, &clinic_place(clinic, 1), &ClinicDoc { name: clinic_name.clone() })?;
-    let profile = Profile { name: admin.name.clone(), email: admin.email };
+    let profile = Profile::new(admin.name.clone(), admin.email);
     let draft = actions::draft(state, passwords, AccountKind::Staff, &profile, admin.passphrase, now).await?;
     let account = draft.id;
     let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));

@@ -1,10 +1,14 @@
 //! The actions on grants: making, listing, ending.
 
 use crate::care::access::Write;
+use jiff::SignedDuration;
+
 use crate::care::grants::store::{self, GrantKey, GrantRow};
 use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, end_expired, open, seal};
 use crate::care::{Access, Read};
 use crate::changes::{Bytes, Change, Entity, Op};
+use crate::config::Config;
+use crate::consents::{self, Covers};
 use crate::db::{At, Tx};
 use crate::exercises;
 use crate::idempotency::Outcome;
@@ -14,14 +18,46 @@ use crate::kernel::id::{Account, Any, Grant};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Code, Error, Id, Result, Standing, limits};
 
-/// Makes a grant. A repetition changes nothing.
+/// A grant to make.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    /// Its document.
+    pub doc: GrantDoc,
+    /// Whether its reader sees it at once, so that it cannot be taken back before.
+    pub at_once: bool,
+}
+
+/// What a server asks of new grants.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The time after which their readers see them.
+    pub delay: SignedDuration,
+    /// Whether the patient has to have agreed to sharing.
+    pub consent: bool,
+}
+
+impl Terms {
+    /// Returns those of a server's configuration.
+    pub fn of(config: &Config) -> Self {
+        Self { delay: config.share_delay(), consent: config.require_consents }
+    }
+}
+
+/// Makes a grant, which its reader sees after a while. A repetition changes nothing.
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] when it was ended, [`Code::AlreadyExists`] when the id has another content, [`Error::NotFound`]
+/// [`Error::ConsentRequired`] without the patient's consent to sharing; [`Error::Deleted`] when it was ended,
+/// [`Code::AlreadyExists`] when the id has another content, [`Error::NotFound`]
 /// for an unknown or deleted item, [`Error::LimitReached`], [`Code::NotShareable`] for a draft, [`Error::Invalid`] for
-/// a reader without an active link and for an end in the past.
-pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDoc) -> Result<Outcome<GrantRow>> {
+/// a reader without an active link and for an end before its reader sees it.
+pub fn put(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (id, new): (Id<Grant>, &NewGrant),
+    Terms { delay, consent }: Terms,
+) -> Result<Outcome<GrantRow>> {
+    let doc = &new.doc;
     let therapist = match doc.reader {
         Reader::Therapist(account) => Some(account),
         Reader::CareTeam => None,
@@ -35,14 +71,20 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
             (None, false) => Err(Error::Conflict(Code::AlreadyExists, Some(id.uuid()))),
         };
     }
+    consents::require(tx, access, Covers::Sharing, consent)?;
     if links.is_empty() {
         return Err(match therapist {
             Some(_) => Error::field("/reader/account_id", "is not a therapist with an active link to you"),
             None => Error::field("/reader", "there is no active care link"),
         });
     }
+    let waits = !new.at_once && delay > SignedDuration::ZERO;
+    let visible_from = waits.then(|| access.now().saturating_add(delay).unwrap_or(access.now()));
     if doc.expires_at.is_some_and(|until| until <= access.now()) {
         return Err(Error::field("/expires_at", "must be in the future"));
+    }
+    if doc.expires_at.zip(visible_from).is_some_and(|(until, from)| until <= from) {
+        return Err(Error::field("/expires_at", "must be after the instant from which its reader sees it"));
     }
     let items = match &doc.target {
         Target::Entry(entry) => {
@@ -71,6 +113,7 @@ pub fn put(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, doc: &GrantDo
         created_at: At(access.now()),
         expires_at: doc.expires_at.map(At),
         closed_at: None,
+        visible_from: visible_from.map(At),
     };
     let row = GrantRow { key, doc: sealed };
     store::insert(tx, &row, &links)?;

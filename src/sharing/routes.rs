@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actions::{self, WithReaders};
+use super::actions::{self, NewGrant, Terms, WithReaders};
 use crate::care::Door;
 use crate::care::door::{Own, Policy, Shared};
 use crate::care::grants::model::KINDS;
@@ -44,6 +44,10 @@ struct PutGrant {
     /// The instant at which it expires; without it, the grant is open until it is ended.
     #[schema(nullable = false, format = DateTime, example = "2026-12-24T00:00:00Z")]
     expires_at: Option<String>,
+    /// Whether the reader sees it at once. Otherwise they see it from `visible_from` on, and it can be taken back until
+    /// then without their ever learning of it.
+    #[schema(nullable = false, example = false)]
+    visible_at_once: Option<bool>,
 }
 
 /// One item.
@@ -92,13 +96,13 @@ pub struct GrantReader {
 /// # Errors
 ///
 /// [`Error::Invalid`] with every fault.
-pub fn read(document: Value) -> Result<GrantDoc> {
+pub fn read(document: Value) -> Result<NewGrant> {
     let (grant, _) = read_document::<PutGrant>(document)?;
     grant.parse()
 }
 
 impl PutGrant {
-    fn parse(self) -> Result<GrantDoc> {
+    fn parse(self) -> Result<NewGrant> {
         let mut fields = Fields::new();
         let target = match (self.target, self.rule) {
             (Some(target), None) => match target.type_.as_str() {
@@ -133,7 +137,10 @@ impl PutGrant {
         };
         let expires_at = device_time::take(&mut fields, "/expires_at", self.expires_at);
         let all = target.zip(sections).zip(reader);
-        fields.finish(all.map(|((target, sections), reader)| GrantDoc { target, sections, reader, expires_at }))
+        let at_once = self.visible_at_once.unwrap_or(false);
+        let new =
+            |((target, sections), reader)| NewGrant { doc: GrantDoc { target, sections, reader, expires_at }, at_once };
+        fields.finish(all.map(new))
     }
 }
 
@@ -155,6 +162,10 @@ pub struct GrantView {
     sections: Vec<String>,
     /// Whether it opens anything now.
     live: bool,
+    /// The instant from which its reader sees it, while that is to come: ended before, it leaves no trace with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    visible_from: Option<Timestamp>,
     /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -170,7 +181,7 @@ pub struct GrantView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reader: Option<GrantReader>,
-    /// The therapists who may read by it now; shown to the patient only.
+    /// The therapists who may read by it, now or from `visible_from` on; shown to the patient only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     readers: Option<Vec<Uuid>>,
@@ -221,6 +232,7 @@ impl GrantView {
             rule,
             sections: doc.sections.names().into_iter().map(str::to_owned).collect(),
             live: row.live(now),
+            visible_from: row.waits(now).map(|at| at.0),
             created_at: row.key.created_at.0,
             expires_at: row.key.expires_at.map(|at| at.0),
             closed_at: row.key.closed_at.map(|at| at.0),
@@ -236,7 +248,8 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
     if !door.is_owner() {
         return Ok(view);
     }
-    let readers = if view.live { readers.into_iter().map(Id::uuid).collect() } else { Vec::new() };
+    let opens = view.live || view.visible_from.is_some();
+    let readers = if opens { readers.into_iter().map(Id::uuid).collect() } else { Vec::new() };
     Ok(GrantView { reader: Some(GrantReader::from(doc.reader)), readers: Some(readers), ..view })
 }
 
@@ -246,6 +259,10 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
 /// or to the whole care team. A grant follows later edits of the item. The grant itself does not change: end it and
 /// make another one. The same request again answers 200. A draft cannot be opened (409 `not_shareable`); an id that was
 /// ended answers 410.
+///
+/// The reader sees a new grant some minutes later (`share_delay_minutes` of `/v1/meta`): until `visible_from` it can be
+/// ended without a trace. With `visible_at_once` they see it at once. Sharing
+/// needs the consent to the document `sharing` (403 `consent_required`).
 #[utoipa::path(tag = "grants", request_body = PutGrant,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("grant_id" = Uuid, Path, description = "A new UUID of the client, version 4 or 7"), IdempotencyKeyHeader),
@@ -253,11 +270,12 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
         (status = 200, description = "It was open already", body = GrantView), WriteErrors))]
 #[put("/grants/{grant_id}")]
 async fn put_grant(door: Door<Own>, request: Request<NewId<Grant>, Body<PutGrant>>) -> Result<Reply> {
+    let terms = Terms::of(&door.state().config);
     let answer = door.change(
         "put_grant",
         request,
         |command| Ok((command.id.0, command.body.into_inner().parse()?)),
-        |tx, access, (id, doc)| actions::put(tx, access, *id, doc),
+        move |tx, access, (id, new)| actions::put(tx, access, (*id, new), terms),
         actions::show,
     );
     answer.await?.reply(|grant| Ok(Reply::ok(&view(&door, grant)?)))

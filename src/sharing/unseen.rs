@@ -1,7 +1,7 @@
 //! What comes of grants and revocations that did not know of each other, because they were made on phones that were
 //! offline: a revocation wins, whichever of the two arrives first.
 
-use super::actions::{delete, put};
+use super::actions::{NewGrant, Terms, delete, put};
 use crate::care::grants::store::{self, GrantKey, GrantRow};
 use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, list_revoked_since, open, seal};
 use crate::care::store::list_links_of_patient;
@@ -26,12 +26,13 @@ const AT_ONCE: usize = 200;
 pub fn put_unseen(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    (id, doc): (Id<Grant>, &GrantDoc),
-    seen: i64,
-    replaced: &[Id<Grant>],
+    (id, new): (Id<Grant>, &NewGrant),
+    (seen, replaced): (i64, &[Id<Grant>]),
+    terms: Terms,
 ) -> Result<Option<Outcome<GrantRow>>> {
+    let doc = &new.doc;
     let Some(revoked) = revoked_since(tx, access, doc, seen)? else { return Ok(None) };
-    let outcome = match put(tx, access, id, doc) {
+    let outcome = match put(tx, access, (id, new), terms) {
         Err(Error::Deleted) => return Ok(None),
         made => made?,
     };
@@ -102,6 +103,7 @@ fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &
         created_at: now,
         expires_at: doc.expires_at.map(At),
         closed_at: Some(now),
+        visible_from: None,
     };
     store::insert(tx, &GrantRow { key, doc: sealed }, &[])?;
     access.record(tx, Change::new(Entity::Grant, id, version, Op::Delete))

@@ -262,6 +262,7 @@ fn contents_of(
         | Entity::Receipt
         | Entity::Device
         | Entity::Calendar
+        | Entity::Consent
         | Entity::Extension(_) => Vec::new(),
     })
 }

@@ -13,24 +13,25 @@ use crate::changes::{self, Entity};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Grant};
 use crate::kernel::{Code, Error, FieldError, Id, Result};
-use crate::sharing;
+use crate::sharing::{self, NewGrant, Terms};
 
 /// How phones make and end grants.
 pub(super) const WRITTEN: Written = Written {
     conflicts: &[],
     takes: |act| matches!(act, Act::Put | Act::Delete),
-    apply: |tx, access, _, mutation| match mutation.act {
+    apply: |tx, access, means, mutation| match mutation.act {
         Act::Delete => delete(tx, access, mutation),
-        _ => put(tx, access, mutation),
+        _ => put(tx, access, means.sharing, mutation),
     },
     at,
 };
 
 /// The members of a grant, as in its PUT.
-const MEMBERS: [&str; 5] = ["target", "rule", "sections", "reader", "expires_at"];
+const MEMBERS: [&str; 6] = ["target", "rule", "sections", "reader", "expires_at", "visible_at_once"];
 
 /// The members of a mutation of a grant.
-const KNOWN: [&str; 7] = ["target", "rule", "sections", "reader", "expires_at", "seen_seq", "replaces"];
+const KNOWN: [&str; 8] =
+    ["target", "rule", "sections", "reader", "expires_at", "visible_at_once", "seen_seq", "replaces"];
 
 /// Whether a mutation ends a grant.
 pub(super) fn ends(mutation: &Mutation) -> bool {
@@ -60,12 +61,12 @@ fn shown(tx: &mut Tx<'_>, access: &Access<Write>, row: GrantRow) -> Result<Numbe
 }
 
 /// Makes the grant of a mutation, unless a revocation covers it that its phone had not seen.
-fn put(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation) -> Result<Done> {
+fn put(tx: &mut Tx<'_>, access: &Access<Write>, terms: Terms, mutation: &Mutation) -> Result<Done> {
     of_client(mutation)?;
-    let doc = read(&mutation.members)?;
+    let new = read(&mutation.members)?;
     let replaced = replaced(&mutation.members)?;
     let (seen, mut warnings) = seen(tx, access, &mutation.members)?;
-    let made = sharing::put_unseen(tx, access, (mutation.thing.typed(), &doc), seen, &replaced);
+    let made = sharing::put_unseen(tx, access, (mutation.thing.typed(), &new), (seen, &replaced), terms);
     let code = match made {
         Ok(Some(_)) => None,
         Ok(None) => Some("revoked_since"),
@@ -105,7 +106,7 @@ fn of_client(mutation: &Mutation) -> Result<()> {
 }
 
 /// Reads a grant in the form of its PUT.
-fn read(members: &Map<String, Value>) -> Result<GrantDoc> {
+fn read(members: &Map<String, Value>) -> Result<NewGrant> {
     let own = members.iter().filter(|(name, value)| MEMBERS.contains(&name.as_str()) && !value.is_null());
     sharing::read(Value::Object(own.map(|(name, value)| (name.clone(), value.clone())).collect()))
 }
@@ -116,11 +117,13 @@ fn ended(members: &Map<String, Value>) -> Result<GrantDoc> {
     let response = members.get("target").is_some_and(|target| target["type"] == "exercise_response");
     let mut whole = members.clone();
     whole.remove("expires_at");
+    whole.remove("visible_at_once");
     whole.insert("sections".to_owned(), if response { json!(["answers"]) } else { json!(["text"]) });
-    read(&whole).or_else(|_fault| {
+    let ended = read(&whole).or_else(|_fault| {
         whole.insert("reader".to_owned(), json!({ "type": "care_team" }));
         read(&whole)
-    })
+    });
+    Ok(ended?.doc)
 }
 
 /// Returns the number up to which the phone had seen the changes when the person decided. It is 0 if the phone does not

@@ -277,7 +277,8 @@ pub(super) fn grant(row: GrantRow) -> Held {
         return Held::deleted(Kind::Grant, row.key.id.any(), row.key.version, None);
     }
     Held::there(Kind::Grant, row.key.id.any(), (row.key.version, row.doc.len()), move |keys, patient| {
-        Ok(Body::Grant(GrantBody::new(&grants::open(keys, patient, &row)?, row.key.created_at.0)))
+        let visible_from = row.key.visible_from.map(|at| at.0);
+        Ok(Body::Grant(GrantBody::new(&grants::open(keys, patient, &row)?, row.key.created_at.0, visible_from)))
     })
 }
 

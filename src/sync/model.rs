@@ -67,8 +67,8 @@ impl Kind {
             Entity::Response => Self::ExerciseResponse,
             Entity::Comment => Self::Comment,
             Entity::Receipt => Self::Receipt,
-            // A device asks for its own row, and for the patient's calendar.
-            Entity::Device | Entity::Calendar | Entity::Extension(_) => return None,
+            // A device asks for its own row, for the patient's calendar and for the consents.
+            Entity::Device | Entity::Calendar | Entity::Consent | Entity::Extension(_) => return None,
         })
     }
 

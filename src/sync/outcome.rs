@@ -9,6 +9,7 @@ use crate::changes::{self, Entity};
 use crate::db::Tx;
 use crate::kernel::id::Any;
 use crate::kernel::{Error, FieldError, Id, Result};
+use crate::sharing::Terms;
 use crate::vault::Vault;
 
 /// A thing of an answer, still sealed, with the number of its change.
@@ -45,6 +46,15 @@ pub enum Done {
     Rejected(Error),
 }
 
+/// What a server gives to those who do mutations.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// The vault.
+    pub vault: Vault,
+    /// What the server asks of new grants.
+    pub sharing: Terms,
+}
+
 /// How phones write things of a kind. Every part is needed of each kind that they write.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
@@ -53,7 +63,7 @@ pub struct Written {
     /// Whether it has an act of that name.
     pub takes: fn(Act) -> bool,
     /// Does a mutation through the use cases of the kind.
-    pub apply: fn(&mut Tx<'_>, &Access<Write>, &Vault, &Mutation) -> Result<Done>,
+    pub apply: fn(&mut Tx<'_>, &Access<Write>, &Means, &Mutation) -> Result<Done>,
     /// Finds a thing as a mutation left it, by id and version, for the answer to the same mutation sent again; as it is
     /// now if the kind has no history.
     pub at: fn(&mut Tx<'_>, &Access<Write>, Id<Any>, i64) -> Result<Option<Numbered>>,

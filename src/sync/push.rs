@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::epoch::Epoch;
 use super::model::Kind;
 use super::mutation::{Came, Kept, Mutation, Remembered};
-use super::outcome::{Done, Written, find, first_version};
+use super::outcome::{Done, Means, Written, find, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
 use crate::care::grants::store::{hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
@@ -89,7 +89,7 @@ pub fn units(batch: &[Sent]) -> Vec<&[Sent]> {
 pub fn apply(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    vault: &Vault,
+    means: &Means,
     (epoch, quota): (&str, i64),
     batch: &[Sent],
 ) -> Result<(Epoch, Vec<Done>)> {
@@ -123,14 +123,14 @@ pub fn apply(
                 Came::Conflict(code) => Ok(again(tx, access, mutation, code)?),
                 // If it is refused still, the answer says why in full. If it could be done by now, that is undone.
                 Came::Refused(code) => access.attempt(tx, |tx| {
-                    one(tx, access, vault, mutation)?;
+                    one(tx, access, means, mutation)?;
                     Err(Error::conflict(code))
                 })?,
             },
             Some(_) => Err(Error::conflict(Code::MutationReused)),
             None if sent.repeated => Err(Error::conflict(Code::ItemRepeated)),
             None => access.attempt(tx, |tx| {
-                let done = one(tx, access, vault, mutation)?;
+                let done = one(tx, access, means, mutation)?;
                 access.within(tx, quota)?;
                 Ok(done)
             })?,
@@ -165,12 +165,12 @@ const fn written(kind: Kind) -> Option<Written> {
     }
 }
 
-fn one(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutation) -> Result<Done> {
+fn one(tx: &mut Tx<'_>, access: &Access<Write>, means: &Means, mutation: &Mutation) -> Result<Done> {
     let written = written(mutation.kind).ok_or_else(|| Error::field("/kind", "is not a kind that phones write"))?;
     if !(written.takes)(mutation.act) {
         return Err(Error::field("/op", "is not one of this kind"));
     }
-    let done = (written.apply)(tx, access, vault, mutation)?;
+    let done = (written.apply)(tx, access, means, mutation)?;
     if mutation.mended.is_empty() {
         return Ok(done);
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::merge::{self, Merged};
 use super::mutation::{Act, Kept, Mutation};
-use super::outcome::{Done, Numbered, Written, number};
+use super::outcome::{Done, Means, Numbered, Written, number};
 use super::sent::{Merges, Places, Sent, body_of, json, mend, sent};
 use crate::care::{Access, Write, grants};
 use crate::changes::{self, Op};
@@ -94,7 +94,8 @@ fn conflict<T: Merges>(
 /// # Errors
 ///
 /// The refusals of the kind.
-fn apply<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, vault: &Vault, mutation: &Mutation) -> Result<Done> {
+fn apply<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, means: &Means, mutation: &Mutation) -> Result<Done> {
+    let vault = &means.vault;
     let row = T::Table::find(tx, access, mutation.thing)?;
     match mutation.act {
         Act::Delete => delete::<T>(tx, access, row, mutation),

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock, Weak};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use super::keys::{self, DataKey, Keys, Tag};
 use super::root::{self, MacLabel, Root, RootKey};
 use super::seal::{NONCE, Purpose, SealContext};
 use super::signing::SigningKey;
+use super::signing_keys::SigningKeys;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db, RowKey, Tx};
 use crate::kernel::{Entropy, Error, Result};
@@ -56,7 +57,7 @@ impl fmt::Debug for VaultConfig {
 #[derive(Clone)]
 pub struct Vault(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     /// The id of the installation.
     id: Uuid,
     /// The number of the last change of keys that this process knows of.
@@ -64,7 +65,7 @@ struct Inner {
     /// The number of changes that the keyring lacks.
     missing: u64,
     root: Root,
-    signing: SigningKey,
+    signing: RwLock<Arc<SigningKeys>>,
     keyring: Keyring,
     cache: Cache,
     entropy: Entropy,
@@ -120,7 +121,7 @@ impl Vault {
             generation: AtomicU64::new(mark.generation),
             missing: mark.missing,
             root,
-            signing,
+            signing: RwLock::new(Arc::new(SigningKeys::of_first(signing))),
             keyring,
             cache: Cache::new(),
             entropy,
@@ -130,6 +131,11 @@ impl Vault {
         if mark.missing > 0 {
             tracing::error!("{}", installation::older(mark.missing, &places.keyring));
         }
+        if let Err(error) = vault.reload_signing_keys().await {
+            vault.close();
+            return Err(error);
+        }
+        vault.follow_signing_keys();
         Ok(vault)
     }
 
@@ -295,9 +301,24 @@ impl Vault {
         self.0.root.rows.clone()
     }
 
-    /// Returns the key that signs access tokens.
-    pub fn signing_key(&self) -> &SigningKey {
+    /// Returns the place of the signing keys.
+    pub(super) fn signing(&self) -> &RwLock<Arc<SigningKeys>> {
         &self.0.signing
+    }
+
+    /// Makes a generation of the signing key after the first.
+    pub(super) fn signing_key_of(&self, number: i32) -> Result<SigningKey> {
+        SigningKey::from_seed(&self.0.root.later_signing_seed(number))
+    }
+
+    /// Returns a reference that does not keep the vault in use.
+    pub(super) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// Returns the vault of a reference, if it is still in use.
+    pub(super) fn upgrade(inner: &Weak<Inner>) -> Option<Self> {
+        inner.upgrade().map(Self)
     }
 
     /// Ends the keyring's threads once the waiting units are done. Blocks.

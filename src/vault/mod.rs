@@ -7,7 +7,7 @@
 //!                                   ├─ one HMAC key for each MacLabel ──▶ the identity of the installation
 //!                                   ├─ HMAC key of the rows that decide who gets in
 //!                                   ├─ cursor key
-//!                                   └─ signing key, Ed25519, of access tokens
+//!                                   └─ signing keys, Ed25519, of access tokens: the keyring has their numbers
 //! ```
 //!
 //! With a given root key and a keyring in memory there is nothing to keep, and no folder is made.
@@ -42,8 +42,10 @@ mod keyring;
 mod keys;
 mod ledger;
 mod root;
+mod rotation;
 mod seal;
 mod signing;
+mod signing_keys;
 #[cfg(test)]
 mod tests;
 
@@ -53,5 +55,7 @@ pub use handle::{Checked, Vault, VaultConfig};
 pub use keys::Keys;
 pub use ledger::{LedgerFile, LedgerLines};
 pub use root::MacLabel;
+pub use rotation::Rotation;
 pub use seal::{Purpose, SealContext};
 pub use signing::SigningKey;
+pub use signing_keys::SigningKeys;

@@ -94,6 +94,10 @@ labels! {
     Reach reach "reach",
     /// The secret address of a calendar feed, its look-up, and the ids of what the feed shows.
     Calendar calendar "calendar",
+    /// The token by which an account knows a device.
+    Device device "device",
+    /// The counters of failed log-ins.
+    Attempts attempts "attempts",
 }
 
 /// The keys of the server itself.
@@ -104,6 +108,8 @@ pub(super) struct Root {
     pub cursor: LessSafeKey,
     /// The key of the rows that decide who gets in.
     pub rows: RowKey,
+    /// The key that makes the seeds of later generations of the signing key.
+    signing: hmac::Key,
     macs: Box<MacKeys>,
 }
 
@@ -120,8 +126,16 @@ impl Root {
             wrapping: aead_key(&*expand(&root, "wrap")?)?,
             cursor: aead_key(&*expand(&root, "cursor")?)?,
             rows: RowKey::new(&*expand(&root, "rows")?),
+            signing: mac_key(&root, "signing generations")?,
             macs: Box::new(MacKeys::derive(&root)?),
         })
+    }
+
+    /// Makes the seed of a generation of the signing key after the first ([`signing_seed`]).
+    pub(super) fn later_signing_seed(&self, number: i32) -> Zeroizing<[u8; 32]> {
+        let mut seed = Zeroizing::new([0; 32]);
+        seed.copy_from_slice(hmac::sign(&self.signing, &number.to_be_bytes()).as_ref());
+        seed
     }
 
     /// Computes HMAC-SHA-256 over the parts, each with its length before it.
@@ -137,7 +151,7 @@ impl Root {
     }
 }
 
-/// Derives the seed of the signing key: every server with the same root signs alike.
+/// Derives the seed of the first signing key: every server with the same root signs alike.
 pub(super) fn signing_seed(key: &RootKey) -> Result<Zeroizing<[u8; 32]>> {
     expand(&extract(key), "signing")
 }

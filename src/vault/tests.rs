@@ -159,7 +159,7 @@ async fn keys_survive_a_restart() {
     let (home, vault) = vault().await;
     let sealed = ann(&vault).await.seal(Purpose::Journal, &entry(), b"words").unwrap();
     let (email, cursor) = (vault.mac(MacLabel::Email, &[b"ann"]), vault.seal_cursor(b"ann", b"page 2"));
-    let kid = vault.signing_key().kid().to_owned();
+    let kid = vault.signing_keys().signing(NOW).kid().to_owned();
 
     let vault = reopen(&home, vault).await;
     let keys = vault.keys(ANN).await.unwrap().unwrap();
@@ -167,7 +167,7 @@ async fn keys_survive_a_restart() {
     assert_eq!(keys.open(&entry(), &sealed).unwrap(), b"words");
     assert_eq!(vault.mac(MacLabel::Email, &[b"ann"]), email);
     assert_eq!(vault.open_cursor(b"ann", &cursor).unwrap(), b"page 2");
-    assert_eq!(vault.signing_key().kid(), kid);
+    assert_eq!(vault.signing_keys().signing(NOW).kid(), kid);
     assert!(vault.keys(BOB).await.unwrap().is_none());
     assert!(vault.keys(Uuid::nil()).await.unwrap().is_none());
 }
@@ -302,7 +302,8 @@ async fn a_cursor_serves_one_caller() {
 async fn tokens_are_signed_and_verified() {
     let (_home, vault) = vault().await;
     let (_other_home, other) = self::vault().await;
-    let key = vault.signing_key();
+    let keys = vault.signing_keys();
+    let key = keys.signing(NOW);
     let header = Header { kid: Some(key.kid().to_owned()), ..Header::new(Algorithm::EdDSA) };
     let token =
         jsonwebtoken::encode(&header, &json!({ "sub": "ann", "exp": 4_000_000_000_u64 }), key.encoding()).unwrap();
@@ -311,7 +312,7 @@ async fn tokens_are_signed_and_verified() {
     let verified = jsonwebtoken::decode::<Value>(&token, key.decoding(), &rules).unwrap();
     assert_eq!(verified.claims["sub"], "ann");
     assert_eq!(verified.header.kid.as_deref(), Some(key.kid()));
-    assert!(jsonwebtoken::decode::<Value>(&token, other.signing_key().decoding(), &rules).is_err());
+    assert!(jsonwebtoken::decode::<Value>(&token, other.signing_keys().signing(NOW).decoding(), &rules).is_err());
 
     // Others read only the published key.
     let jwk: Jwk = serde_json::from_value(key.jwk().clone()).unwrap();

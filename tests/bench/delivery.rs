@@ -149,15 +149,20 @@ async fn burst(
 async fn plan(site: &Site, people: &[Someone], (count, time): (usize, SignedDuration), sink: &Sink) -> Timestamp {
     let all = i64::try_from(count).unwrap();
     // By then they are stored.
-    let start = Timestamp::now() + SignedDuration::from_millis(1000 + all / 2);
+    let start = whole_second(Timestamp::now() + SignedDuration::from_millis(2000 + all / 2));
     let step = time.as_micros() / i128::from(all);
-    let due = |n: i64| start + SignedDuration::from_micros(i64::try_from(step).unwrap() * n);
+    // Planning makes prompts that are due at whole seconds.
+    let due = |n: i64| whole_second(start + SignedDuration::from_micros(i64::try_from(step).unwrap() * n));
     site.plan(people, &(0..all).map(due).collect::<Vec<_>>()).await;
     if Timestamp::now() > start {
         println!("prompts came due before they were stored: their lateness means nothing");
     }
     sink.clear();
     start
+}
+
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap()
 }
 
 /// Waits until `count` pushes have arrived, the last of which is due at `end`, and returns what has.

@@ -105,7 +105,7 @@ const grant = { path: { patient_id: "me", grant_id: randomUUID() } };
 done(await ann.PUT("/v1/patients/{patient_id}/grants/{grant_id}", {
   params: grant,
   body: {
-    target: { type: "entry", id: entry }, sections: ["text"],
+    target: { type: "entry", id: entry }, sections: ["text"], visible_at_once: true,
     reader: { type: "therapist", account_id: therapist.therapist_id },
   },
 }));

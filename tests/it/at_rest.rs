@@ -47,7 +47,9 @@ const IDS: &[(&str, &str)] = &[("feed_backlog", "things")];
 /// Binary columns that hold no sealed value: ids apart, keyed hashes and a random seed.
 const HASHES: &[(&str, &str)] = &[
     ("accounts", "email_key"),
-    ("log_in_failures", "email_key"),
+    ("log_in_failures", "counter"),
+    ("address_proofs", "code_hash"),
+    ("address_proofs", "email_key"),
     ("account_heads", "audit_mac"),
     ("refresh_tokens", "hash"),
     ("invitations", "code_hash"),
@@ -64,6 +66,8 @@ const HASHES: &[(&str, &str)] = &[
 pub const SEALED: &[(&str, &str)] = &[
     ("accounts", "profile"),
     ("accounts", "credential"),
+    ("sessions", "doc"),
+    ("letters", "doc"),
     ("clinics", "doc"),
     ("protocols", "doc"),
     ("invitations", "doc"),
@@ -71,6 +75,7 @@ pub const SEALED: &[(&str, &str)] = &[
     ("patient_settings", "cautions"),
     ("calendars", "doc"),
     ("devices", "doc"),
+    ("consents", "doc"),
     ("grants", "doc"),
     ("infusions", "doc"),
     ("pauses", "doc"),

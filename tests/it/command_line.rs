@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use afterglow::db::Backend;
 use reqwest::Method;
 
-use crate::support::child::{Child, Web, first_run_code};
+use crate::support::child::{self, Child, Web, first_run_code};
 use crate::support::database::Database;
 
 /// Everything below a folder.
@@ -50,6 +50,9 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["--public-url", "http://ann@example.org"], "(--public-url)"),
     (&["--public-url", "https://example.org?x"], "(--public-url)"),
     (&["--public-url", "https://exa mple.org"], "(--public-url)"),
+    (&["--open-registration"], "(--open-registration)"),
+    (&["--mail", "smtp"], "(--mail smtp)"),
+    (&["--mail", "file", "--mail-dir", "/dev/null"], "(--mail-dir)"),
     (&["--listen", "nowhere"], "(--listen)"),
     (&["--listen", "127.0.0.1:http"], "(--listen)"),
     (&["--listen", "127.0.0.1:65536"], "(--listen)"),
@@ -240,4 +243,30 @@ async fn a_passphrase_does_not_stay_in_memory() {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     panic!("the passphrase is still in memory");
+}
+
+/// The ids of the public keys that a server shows.
+async fn published(server: &Child) -> Vec<String> {
+    let set = Web::new(&server.url).expect(Method::GET, "/.well-known/jwks.json", serde_json::Value::Null, 200).await;
+    set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix_web::test]
+async fn the_signing_key_is_rotated_beside_a_server() {
+    let database = Database::fresh();
+    let (done, said) = child::run(&database, &["keys", "rotate-signing"]);
+    assert!(!done.success() && said.contains("no key to rotate"), "{said}");
+    first_run_code(&database).await;
+    let server = Child::serve(&database, &["--workers", "1", "--log", "warn"]).await;
+    let before = published(&server).await;
+    let (done, said) = child::run(&database, &["keys", "rotate-signing"]);
+    assert!(done.success() && said.contains("signs from"), "{said}");
+    let (again, said) = child::run(&database, &["keys", "rotate-signing"]);
+    assert!(!again.success() && said.contains("under way"), "{said}");
+    // The one that runs goes on; one that starts now publishes both.
+    assert!(published(&server).await.contains(&before[0]));
+    drop(server);
+    let server = Child::serve(&database, &["--workers", "1", "--log", "warn"]).await;
+    let after = published(&server).await;
+    assert_eq!((before.len(), after.len(), &after[0]), (1, 2, &before[0]));
 }

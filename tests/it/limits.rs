@@ -34,7 +34,9 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("settings", Reason("a value of the server's for each name")),
     ("accounts", Reason("one for each invitation that is used")),
     ("account_heads", Reason("one for each account")),
-    ("log_in_failures", Reason("one for each address that was tried within a day, under the rate limit")),
+    ("log_in_failures", Reason("three for each address that was tried within a day, under the rate limit")),
+    ("letters", Reason("a few for each address in an hour; each goes a month after it has left")),
+    ("address_proofs", Reason("five for each address and purpose in an hour; each goes a day after it has expired")),
     ("sessions", Limits(&["sessions"])),
     ("refresh_tokens", Reason("one for each refresh; they go with their session")),
     ("clinics", Reason("made by the operator")),
@@ -47,6 +49,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("patient_settings", Limits(&["zone_changes"])),
     ("calendars", Reason("one for each patient")),
     ("devices", Quota("text_bytes_of_patient", &["devices"])),
+    ("consents", Limits(&["consents"])),
     ("care_links", Limits(&["live_care_links"])),
     ("grants", Quota("text_bytes_of_patient", &["live_grants", "grants_by_rule"])),
     ("grant_readers", Limits(&["live_grants", "live_care_links"])),
@@ -76,6 +79,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("feed_heads", Reason("one for each therapist")),
     ("installation", Reason("a single row")),
     ("audit_anchors", Reason("one for each chain, which is one for each account and patient")),
+    ("signing_keys", Reason("one for each rotation, by the operator")),
     ("wrapped_keys", Reason("a fixed number for each subject")),
 ];
 
@@ -159,7 +163,9 @@ async fn expire_grants(app: &TestApp) {
         let found: Vec<(Id<Grant>, Id<Patient>, At)> = some.load(tx.conn())?;
         for (id, patient_id, created_at) in found {
             let expires_at = Some(past);
-            let key = GrantKey { id, patient_id, sections: 1, version: 1, created_at, expires_at, closed_at: None };
+            let (closed_at, visible_from) = (None, None);
+            let key =
+                GrantKey { id, patient_id, sections: 1, version: 1, created_at, expires_at, closed_at, visible_from };
             let own = grants::table.filter(grants::patient_id.eq(patient_id)).filter(grants::id.eq(id));
             diesel::update(own).set(key.signed(tx)?).execute(tx.conn())?;
         }

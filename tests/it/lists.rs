@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{document, id_of};
 use crate::support::contract::resolved;
+use crate::support::exercises::work;
 use crate::support::journal::{ids, reflection, with};
 use crate::support::protocols::{content, publishes};
 use crate::support::requests::operations;
@@ -130,8 +131,22 @@ async fn change(world: &World, id: &str) {
             granted.put(&path, json!({ "flags": ["psychosis_mania"] })).if_match(&tag).send().await.ok();
             return;
         }
+        "list_security_events" | "list_sessions" => {
+            world.log_in("owner").await;
+            return;
+        }
         "suggest_exercises" => {
             world.person("granted").assigns(world.ann(), "if-then-habit").await;
+            return;
+        }
+        "list_entries_as_reader" => {
+            let (ann, granted) = (world.ann(), world.person("granted"));
+            ann.opens(&ann.writes(reflection("Another")).await, &["text"], granted).await;
+            return;
+        }
+        "list_responses_as_reader" => {
+            let (ann, granted) = (world.ann(), world.person("granted"));
+            ann.opens_response(&ann.works(work()).await, &["answers"], granted).await;
             return;
         }
         "list_revisions" => {
@@ -153,6 +168,7 @@ async fn change(world: &World, id: &str) {
         "list_grants" => ("put_grant", "owner"),
         "list_invitations" => ("create_invitation", "granted"),
         "list_my_patients" => ("confirm_care_link", "granted"),
+        "list_consents" => ("put_consent", "owner"),
         "list_devices" => ("put_device", "owner"),
         "list_pauses" => ("put_pause", "owner"),
         "get_plan" | "list_prompts" => ("skip_prompt", "owner"),
@@ -171,7 +187,7 @@ async fn rule_a_list_that_changed_is_sent_with_another_tag() {
         let again = ask.call(&world.app).header("if-none-match", first.etag());
         let changed = match id {
             // They are part of the program.
-            "list_protocols" => continue,
+            "list_protocols" | "list_consent_documents" => continue,
             "list_exercises" => again.header("accept-language", "de").send().await.ok(),
             _ => {
                 change(&world, id).await;

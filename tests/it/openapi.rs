@@ -14,6 +14,8 @@ mod ids;
 
 /// Operations for anybody. An operation joins this list by decision, never by a forgotten extractor.
 const PUBLIC: &[&str] = &[
+    "confirm_passphrase_reset",
+    "get_authorization_server",
     "get_calendar_feed",
     "get_change_password",
     "get_exercise_schema",
@@ -28,7 +30,10 @@ const PUBLIC: &[&str] = &[
     "log_in",
     "refresh_session",
     "register",
+    "request_passphrase_reset",
+    "revoke_token",
     "set_up",
+    "verify_email",
 ];
 
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];

@@ -63,8 +63,11 @@ async fn a7_without_a_key_the_creating_request_is_known_in_every_spelling_also_a
 }
 
 /// What may change the record without a precondition, and why.
-const WITHOUT: [(&str, &str); 2] =
-    [("create_invitation", "each request makes a code of its own"), ("log_out", "the session is over")];
+const WITHOUT: [(&str, &str); 3] = [
+    ("create_invitation", "each request makes a code of its own"),
+    ("disable_account", "the account is disabled"),
+    ("log_out", "the session is over"),
+];
 
 #[actix_web::test]
 async fn a7_nothing_that_is_recorded_changes_without_a_precondition() {

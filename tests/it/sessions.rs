@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::support::accounts::{PASSPHRASE, account, disable};
 use crate::support::app::{Answer, START, TestApp};
 use crate::support::database::{Count, Database};
+use crate::support::journal::two;
 use crate::support::people::registration;
 
 const ANN: &str = "ann@example.org";
@@ -174,6 +175,177 @@ async fn a_session_that_is_not_used_for_sixty_days_is_over() {
     let next = refresh(&app, &next).await.ok().text("/tokens/refresh_token");
     app.wait(day * 60);
     refresh(&app, &next).await.expect(401).refused("refresh_invalid");
+}
+
+#[actix_web::test]
+async fn a_patient_may_be_away_for_ninety_days_and_no_session_lives_for_ever() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let staff = account(&app, ANN).await;
+    let day = SignedDuration::from_hours(24);
+    let (mut of_patient, mut of_staff) = (ann.refresh_token().await, staff.refresh);
+    // Both are used every fifty days: the one of staff ends after 180 all the same, the one of the patient after 400.
+    let (mut staff_days, mut patient_days) = (0, 0);
+    for days in (50..=450).step_by(50) {
+        app.wait(day * 50);
+        let (one, other) = (refresh(&app, &of_staff).await, refresh(&app, &of_patient).await);
+        if one.status == 200 {
+            (of_staff, staff_days) = (one.text("/tokens/refresh_token"), days);
+        }
+        if other.status == 200 {
+            (of_patient, patient_days) = (other.text("/tokens/refresh_token"), days);
+        }
+    }
+    assert_eq!((staff_days, patient_days), (150, 350));
+
+    let email = "ann.lind@example.org";
+    let idle = log_in(&app, email, PASSPHRASE).await.ok().text("/tokens/refresh_token");
+    app.wait(day * 90 - SignedDuration::from_secs(1));
+    let idle = refresh(&app, &idle).await.ok().text("/tokens/refresh_token");
+    app.wait(day * 90);
+    refresh(&app, &idle).await.expect(401).refused("refresh_invalid");
+}
+
+/// The sessions of an account, as it lists them: id, name of the device, and whether it is the one that asks.
+async fn listed(app: &Arc<TestApp>, token: &str) -> Vec<(String, String, bool)> {
+    let list = app.get("/v1/me/sessions").bearer(token).send().await.ok();
+    let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
+    list.items().iter().map(|item| (text(item, "id"), text(item, "device_name"), item["current"] == true)).collect()
+}
+
+async fn events(app: &Arc<TestApp>, token: &str) -> Vec<String> {
+    let list = app.get("/v1/me/security-events").bearer(token).send().await.ok();
+    list.items().iter().map(|item| item["event"].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix_web::test]
+async fn sessions_are_listed_with_the_names_of_their_devices_and_the_hour_of_their_last_use() {
+    let app = TestApp::start_on_disk().await;
+    let ann = account(&app, ANN).await;
+    let bo = account(&app, "bo@example.org").await;
+    app.wait(SignedDuration::from_mins(7));
+    let body = json!({ "email": ANN, "passphrase": PASSPHRASE, "device_name": "Ann's phone" });
+    let phone = app.post("/v1/auth/login", body.clone()).send().await.ok();
+    let (id, access) = (phone.text("/tokens/session_id"), phone.text("/tokens/access_token"));
+    let own = ann.session.to_string();
+    let all = [(id.clone(), "Ann's phone".to_owned(), true), (own.clone(), String::new(), false)];
+    assert_eq!(listed(&app, &access).await, all);
+    assert_eq!(listed(&app, &bo.access).await.len(), 1);
+    let items = app.get("/v1/me/sessions").bearer(&access).send().await.ok().items().to_vec();
+    assert!(items[0]["last_used_at"].as_str().unwrap().ends_with(":00:00Z"), "{}", items[0]);
+
+    // Named anew, from another device; what does not fit names nothing.
+    let path = format!("/v1/me/sessions/{id}");
+    let patch = |body: Value| app.request(reqwest::Method::PATCH, &path).json(body).bearer(&ann.access);
+    let tag = items[0]["etag"].as_str().unwrap();
+    patch(json!({ "device_name": "The tablet" })).send().await.expect(428).refused("precondition_required");
+    patch(json!({ "device_name": "The tablet" })).if_match("\"v999\"").send().await.expect(412).refused("stale");
+    patch(json!({ "device_name": " " })).if_match(tag).send().await.expect(422).refused("invalid");
+    let named = patch(json!({ "device_name": "The tablet" })).if_match(tag).send().await.ok();
+    assert_ne!(named.etag(), tag);
+    patch(json!({ "device_name": "The tablet" })).if_match(tag).send().await.ok();
+    let others = app.request(reqwest::Method::PATCH, &path).json(json!({ "device_name": "Mine" }));
+    others.bearer(&bo.access).if_match(&named.etag()).send().await.not_found();
+    let app = app.restart().await;
+    assert_eq!(listed(&app, &access).await[0].1, "The tablet");
+}
+
+#[actix_web::test]
+async fn a_session_that_its_owner_ends_is_refused_at_once_and_nobody_else_ends_it() {
+    let app = TestApp::start_on_disk().await;
+    let (ann, bo) = (account(&app, ANN).await, account(&app, "bo@example.org").await);
+    let lost = log_in(&app, ANN, PASSPHRASE).await.ok();
+    let (id, access) = (lost.text("/tokens/session_id"), lost.text("/tokens/access_token"));
+    let path = format!("/v1/me/sessions/{id}");
+    let end = |token: &str| app.request(reqwest::Method::DELETE, &path).bearer(token).send();
+    end(&bo.access).await.not_found();
+    me(&app, &access).await.ok();
+    end(&ann.access).await.no_content();
+    let refused = me(&app, &access).await.expect(401).refused("session_revoked");
+    assert_eq!(refused.body["client_action"], "erase");
+    refresh(&app, &lost.text("/tokens/refresh_token")).await.expect(401).refused("refresh_invalid");
+    end(&ann.access).await.no_content();
+    me(&app, &ann.access).await.ok();
+    assert_eq!(listed(&app, &ann.access).await.len(), 1);
+    assert_eq!(events(&app, &ann.access).await, ["session_ended", "log_in_new_device"]);
+    let app = app.restart().await;
+    me(&app, &access).await.expect(401).refused("session_revoked");
+}
+
+#[actix_web::test]
+async fn all_other_sessions_end_at_once_and_the_own_goes_on() {
+    let app = TestApp::start().await;
+    let (ann, bo) = (account(&app, ANN).await, account(&app, "bo@example.org").await);
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/access_token"));
+    }
+    for _ in 0..2 {
+        app.request(reqwest::Method::DELETE, "/v1/me/sessions").bearer(&ann.access).send().await.no_content();
+    }
+    for other in &others {
+        me(&app, other).await.expect(401).refused("session_revoked");
+    }
+    me(&app, &ann.access).await.ok();
+    me(&app, &bo.access).await.ok();
+    assert_eq!(count(&app, "SELECT count(*) AS n FROM sessions WHERE revoked_at IS NOT NULL").await, 3);
+    let told = events(&app, &ann.access).await;
+    assert_eq!(told.iter().filter(|event| *event == "other_sessions_ended").count(), 1, "{told:?}");
+}
+
+#[actix_web::test]
+async fn the_owner_is_told_of_new_devices_and_of_a_token_that_came_twice() {
+    let app = TestApp::start().await;
+    let ann = account(&app, ANN).await;
+    let bo = account(&app, "bo@example.org").await;
+    log_in(&app, ANN, PASSPHRASE).await.ok();
+    let known = json!({ "email": ANN, "passphrase": PASSPHRASE, "device_token": ann.device });
+    let here = app.post("/v1/auth/login", known).send().await.ok();
+    let once = log_in(&app, ANN, PASSPHRASE).await.ok();
+    let stolen = once.text("/tokens/refresh_token");
+    let next = refresh(&app, &stolen).await.ok().text("/tokens/refresh_token");
+    refresh(&app, &next).await.ok();
+    refresh(&app, &stolen).await.expect(401);
+    let access = here.text("/tokens/access_token");
+    let told = ["refresh_reused", "log_in_new_device", "log_in", "log_in_new_device"];
+    assert_eq!(events(&app, &access).await, told);
+    let list = app.get("/v1/me/security-events?limit=1").bearer(&access).send().await.ok();
+    assert_eq!(list.items()[0]["session_id"], once.text("/tokens/session_id"));
+    assert!(list.body["next_cursor"].is_string());
+    assert!(events(&app, &bo.access).await.is_empty());
+}
+
+async fn revoke(app: &Arc<TestApp>, form: &str) -> Answer {
+    let call = app.request(reqwest::Method::POST, "/v1/auth/revoke");
+    call.bytes("application/x-www-form-urlencoded", form).send().await
+}
+
+#[actix_web::test]
+async fn a_token_is_revoked_with_its_session_whichever_it_is() {
+    let app = TestApp::start().await;
+    let ann = account(&app, ANN).await;
+    let (one, two) = (log_in(&app, ANN, PASSPHRASE).await.ok(), log_in(&app, ANN, PASSPHRASE).await.ok());
+    let token = |answer: &Answer, name: &str| answer.text(&format!("/tokens/{name}"));
+    revoke(&app, &format!("token={}&token_type_hint=access_token", token(&one, "access_token"))).await.ok();
+    // The answer to a refresh got lost: the token that the app still has ends the session all the same.
+    refresh(&app, &token(&two, "refresh_token")).await.ok();
+    revoke(&app, &format!("token={}&colour=blue", token(&two, "refresh_token"))).await.ok();
+    for ended in [&one, &two] {
+        me(&app, &token(ended, "access_token")).await.expect(401).refused("session_revoked");
+        refresh(&app, &token(ended, "refresh_token")).await.expect(401).refused("refresh_invalid");
+    }
+    // Unknown ones are answered the same; a spent one whose successor was used ends nothing.
+    let next = refresh(&app, &ann.refresh).await.ok().text("/tokens/refresh_token");
+    refresh(&app, &next).await.ok();
+    for token in ["never", ann.refresh.as_str(), ann.device.as_str()] {
+        revoke(&app, &format!("token={token}")).await.ok();
+    }
+    me(&app, &ann.access).await.ok();
+    for form in ["", "token=", "token_type_hint=access_token", "token=a&token=b"] {
+        revoke(&app, form).await.expect(400).refused("malformed");
+    }
+    app.post("/v1/auth/revoke", json!({ "token": ann.access })).send().await.expect(415);
+    me(&app, &ann.access).await.ok();
 }
 
 #[actix_web::test]

@@ -275,7 +275,7 @@ async fn a_stream_ends_with_the_account_the_time_of_the_session_and_after_its_ow
     disable(&app, theo.account.parse().unwrap()).await;
     of_theo.ends().await;
     stream.is_quiet(QUICK * 2).await;
-    app.wait(SignedDuration::from_hours(61 * 24));
+    app.wait(SignedDuration::from_hours(91 * 24));
     stream.ends().await;
 
     let app = TestApp::start_with(|config| config.streams.lifetime = QUICK * 4).await;

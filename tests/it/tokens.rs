@@ -28,7 +28,8 @@ impl Forge {
     fn new(app: &TestApp, grant: &SessionTokens) -> Self {
         let parts: Vec<&str> = grant.access.split('.').collect();
         let read = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
-        let key = app.server.state.vault.signing_key();
+        let keys = app.server.state.vault.signing_keys();
+        let key = keys.signing(app.now());
         let jwk = key.jwk().clone();
         let public = URL_SAFE_NO_PAD.decode(jwk["x"].as_str().unwrap()).unwrap();
         let (head, claims) = (read(parts[0]), read(parts[1]));
@@ -325,6 +326,85 @@ async fn no_mutant_of_a_token_is_accepted() {
     }
     assert!(faults.is_empty(), "{} of the mutants:\n{}", faults.len(), faults.join("\n"));
     app.get("/v1/me").bearer(&forge.token).send().await.ok();
+}
+
+fn kids(set: &Value) -> Vec<&str> {
+    set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap()).collect()
+}
+
+#[actix_web::test]
+async fn a_rotation_of_the_signing_key_refuses_nobody_and_ends_the_old_key() {
+    let app = TestApp::start_on_disk().await;
+    let ann = account(&app, "ann@example.org").await;
+    let vault = app.server.state.vault.clone();
+    let old = vault.signing_keys().signing(app.now()).kid().to_owned();
+    let rotation = vault.rotate_signing_key(app.now()).await.unwrap();
+    assert!(vault.rotate_signing_key(app.now()).await.is_err(), "one rotation at a time");
+    assert_eq!(rotation.from.duration_since(app.now()), SignedDuration::from_mins(5));
+
+    let (mut access, mut refresh) = (ann.access, ann.refresh);
+    let (mut signed, mut shown) = (BTreeSet::new(), BTreeSet::new());
+    while app.now() <= rotation.until {
+        let set = app.get("/.well-known/jwks.json").send().await.ok().body;
+        let kid = head_of(&access)["kid"].as_str().unwrap().to_owned();
+        assert!(kids(&set).contains(&kid.as_str()), "{kid} signs and is not published");
+        shown.insert(kids(&set).len());
+        signed.insert(kid);
+        app.get("/v1/me").bearer(&access).send().await.ok();
+        app.wait(SignedDuration::from_secs(590));
+        app.get("/v1/me").bearer(&access).send().await.ok();
+        let next = app.post("/v1/auth/refresh", json!({ "refresh_token": refresh })).send().await.ok();
+        (access, refresh) = (next.text("/tokens/access_token"), next.text("/tokens/refresh_token"));
+    }
+    assert_eq!(signed, BTreeSet::from([old.clone(), rotation.kid.clone()]));
+    assert!(shown.contains(&2), "both were published: {shown:?}");
+    let set = app.get("/.well-known/jwks.json").send().await.ok().body;
+    assert_eq!(kids(&set), [rotation.kid.as_str()]);
+    assert!(vault.signing_keys().find(&old, app.now()).is_none());
+    drop(vault);
+
+    // A server that starts later signs alike, and a next rotation may begin.
+    let app = app.restart().await;
+    app.get("/v1/me").bearer(&access).send().await.ok();
+    let vault = &app.server.state.vault;
+    assert_eq!(vault.signing_keys().signing(app.now()).kid(), rotation.kid);
+    assert_ne!(vault.rotate_signing_key(app.now()).await.unwrap().kid, rotation.kid);
+}
+
+#[actix_web::test]
+async fn no_token_of_a_key_that_has_ended_is_accepted() {
+    let app = TestApp::start().await;
+    let ann = account(&app, "ann@example.org").await;
+    let old = Forge::new(&app, &ann);
+    let rotation = app.server.state.vault.rotate_signing_key(app.now()).await.unwrap();
+    // Claims that are right at that time, signed with the key that has ended and with the one that has not.
+    let later = SignedDuration::from_mins(21);
+    app.wait(later);
+    assert!(app.now() > rotation.until);
+    let now = app.now().as_second();
+    let claims = with(&with(&old.claims, "iat", json!(now)), "exp", json!(now + 600));
+    let forged = old.genuinely(&old.head, &claims);
+    app.get("/v1/me").bearer(&forged).send().await.expect(401).refused("unauthenticated");
+    let next = app.post("/v1/auth/refresh", json!({ "refresh_token": ann.refresh })).send().await.ok();
+    app.get("/v1/me").bearer(&next.text("/tokens/access_token")).send().await.ok();
+}
+
+#[actix_web::test]
+async fn the_metadata_of_the_server_says_what_is_there() {
+    let app = TestApp::start().await;
+    let said = app.get("/.well-known/oauth-authorization-server").send().await.ok().body;
+    let ann = account(&app, "ann@example.org").await;
+    let claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(ann.access.split('.').nth(1).unwrap()).unwrap()).unwrap();
+    assert_eq!(said["issuer"], claims["iss"]);
+    for (name, path) in [("jwks_uri", "/.well-known/jwks.json"), ("revocation_endpoint", "/v1/auth/revoke")] {
+        assert_eq!(said[name], format!("{}{path}", said["issuer"].as_str().unwrap()));
+    }
+    assert_eq!((&said["grant_types_supported"], &said["response_types_supported"]), (&json!([]), &json!([])));
+}
+
+fn head_of(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
 }
 
 #[actix_web::test]

@@ -101,7 +101,11 @@ fn rows(world: &World, table: &str, column: &str) -> (Vec<String>, Option<&'stat
         ("grants", _) => (this(&world.grant), Some("list_grants")),
         ("infusions", _) => ([this(&world.infusion), this(&world.planned)].concat(), Some("list_infusions")),
         ("pauses", _) => (this(&world.pause), Some("list_pauses")),
+        ("consents", _) => (vec![format!("patient_id = {}", id(&ann.patient))], None),
         ("calendars", _) => (vec![format!("patient_id = {}", id(&ann.patient))], None),
+        ("sessions", _) => {
+            (vec![format!("account_id = {} AND doc IS NOT NULL", id(&ann.account))], Some("list_sessions"))
+        }
         ("devices", _) => (this(&world.device), Some("list_devices")),
         ("prompts", _) => (this(&world.prompt), Some("list_prompts")),
         ("entries", _) => (this(&world.entry), Some("list_entries")),
@@ -156,6 +160,8 @@ fn may_lack((list, who): (&str, &str), table: &str) -> bool {
     match list {
         // The words that are looked for do not open.
         "search_entries" => table == "entries",
+        // What was agreed to is in the row that does not open.
+        "list_consents" => table == "consents",
         // The clinic of the infusion does not open.
         "list_infusions" => who == "nurse",
         // The schedule of the protocol is made from the infusions and the zone alone.
@@ -195,7 +201,8 @@ async fn every_list_goes_on_beside_a_damaged_row_of_any_table_and_every_task_too
     work(app, &channel).await;
     let ben: Id<Patient> = world.person("other_patient").patient.parse().unwrap();
     let mut rounds = 0;
-    for &(table, column) in SEALED {
+    // Nobody reads a letter but the task that sends it: tests/it/account_life.rs damages one.
+    for &(table, column) in SEALED.iter().filter(|(table, _)| *table != "letters") {
         let (which, list) = rows(&world, table, column);
         for which in which {
             let before = look(&world).await;

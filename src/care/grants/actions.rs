@@ -6,7 +6,7 @@ use super::model::{GrantDoc, Sections, Target};
 use super::store::{self, GrantKey, GrantRow};
 use crate::care::Access;
 use crate::care::access::Write;
-use crate::changes::{self, Change, Entity, Op};
+use crate::changes::{self, Bytes, Change, Entity, Op};
 use crate::db::Tx;
 use crate::kernel::id::{Any, Entry, Grant, Patient};
 use crate::kernel::{Error, Id, Result};
@@ -135,6 +135,26 @@ pub fn end(tx: &mut Tx<'_>, access: &Access<Write>, open: &[GrantKey]) -> Result
         closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
     }
     access.record_all(tx, &closed)
+}
+
+/// Tells the feeds of readers of grants that they begin to see, as many as one unit does, and returns their number. The
+/// grants do not change.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn tell_begun(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<usize> {
+    // What is open to each reader does not change meanwhile.
+    changes::take(tx, access.patient(), 0, Bytes::default())?;
+    let begun = store::list_to_tell(tx, access)?;
+    let ids: Vec<Id<Grant>> = begun.iter().map(|(id, _)| *id).collect();
+    let items = store::mark_told(tx, access, &ids)?;
+    changes::note_opened(tx, access.patient(), access.now(), items);
+    for (id, version) in &begun {
+        let seen = Change::new(Entity::Grant, *id, *version, Op::Create);
+        changes::note_changed(tx, access.patient(), access.now(), seen);
+    }
+    Ok(begun.len())
 }
 
 /// Ends grants that have expired, as many as one unit ends, and returns their number.

@@ -86,6 +86,7 @@ pub fn list_to<A>(
         .filter(grant_readers::link_id.eq(link))
         .filter(grants::closed_at.is_null())
         .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
+        .filter(grants::visible_from.is_null().or(grants::visible_from.le(At(access.now()))))
         .select((columns::<Stored<ReaderRow>>(), (columns::<Stored<GrantKey>>(), grants::doc)))
         .into_boxed();
     if let Some(after) = after {
@@ -207,6 +208,37 @@ pub fn list_patients_with_expired(tx: &mut Tx<'_>, now: Timestamp, most: i64) ->
     Ok(patients)
 }
 
+/// Lists patients with grants that their readers begin to see, at most `most`. Ids only, from rows that are not
+/// checked.
+///
+/// Spans patients: rests on the index `grants_tell`.
+pub fn list_patients_to_tell(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
+    let begun = grants::table.filter(grants::closed_at.is_null()).filter(grants::tell_at.le(At(now)));
+    let mut patients: Vec<Id<Patient>> =
+        begun.order(grants::tell_at).limit(most).select(grants::patient_id).load(tx.conn())?;
+    patients.sort_unstable();
+    patients.dedup();
+    Ok(patients)
+}
+
+/// Lists the grants that their readers begin to see and were not told of: ids with versions, as many as one unit tells
+/// of.
+pub fn list_to_tell(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<(Id<Grant>, i64)>> {
+    let begun = open!(access).filter(grants::tell_at.le(At(access.now())));
+    Ok(begun.order(grants::id).limit(200).select((grants::id, grants::version)).load(tx.conn())?)
+}
+
+/// Notes that the readers of grants are told of them, and lists the items.
+pub fn mark_told(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Grant>]) -> Result<Vec<Id<Any>>> {
+    let own = grants::table.filter(grants::patient_id.eq(access.patient()));
+    diesel::update(own.filter(grants::id.eq_any(ids.to_vec())))
+        .set(grants::tell_at.eq(None::<At>))
+        .execute(tx.conn())?;
+    let items = grant_items::table.filter(grant_items::patient_id.eq(access.patient()));
+    let items = items.filter(grant_items::grant_id.eq_any(ids.to_vec()));
+    Ok(items.select(grant_items::item_id).distinct().load(tx.conn())?)
+}
+
 /// Finds the active links of the patient, or those of one therapist, and holds them so that none ends before this unit.
 pub fn hold_active(
     tx: &mut Tx<'_>,
@@ -260,7 +292,7 @@ pub fn hold_readers_of_all(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()
 /// Inserts a grant with its readers.
 pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>]) -> Result<()> {
     let GrantKey { id: grant_id, patient_id, .. } = row.key;
-    let values = (row.key.signed(tx)?, grants::doc.eq(&row.doc));
+    let values = (row.key.signed(tx)?, grants::doc.eq(&row.doc), grants::tell_at.eq(row.key.visible_from));
     diesel::insert_into(grants::table).values(values).execute(tx.conn())?;
     for link_id in links.iter().copied() {
         let values = ReaderRow { patient_id, grant_id, link_id }.signed(tx)?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::language::Language;
 use crate::care::Door;
-use crate::care::door::Shared;
+use crate::care::door::{Policy, Shared};
 use crate::course::ContextSource;
 use crate::exercises::catalogue;
 use crate::exercises::model::Responses;
@@ -27,7 +27,7 @@ page! {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ListExerciseResponses {
+pub(super) struct ListExerciseResponses {
     /// The key of an exercise of the library.
     #[param(nullable = false, example = "if-then-habit")]
     exercise_key: Option<String>,
@@ -99,15 +99,18 @@ pub(super) async fn list_exercise_responses(
     listing: Result<Listing<ListExerciseResponses>, Error>,
     language: Language,
 ) -> Result<Reply> {
+    list(door, "list_exercise_responses", listing, language).await
+}
+
+/// Lists the responses that the caller sees, as operation `act`.
+pub(super) async fn list<P: Policy>(
+    door: Door<P>,
+    act: &'static str,
+    listing: Result<Listing<ListExerciseResponses>, Error>,
+    language: Language,
+) -> Result<Reply> {
     let listing = listing.and_then(|listing| listing.map(|asked| asked.parse(door.is_owner())));
     let scope = listing.as_ref().map(|listing| format!("{:?}", listing.filter)).unwrap_or_default();
     let page = (listing, scope);
-    items::list::<Responses, Responded, _, _>(
-        door,
-        "list_exercise_responses",
-        page,
-        language.0,
-        ExerciseResponseList::of,
-    )
-    .await
+    items::list::<Responses, Responded, _, _>(door, act, page, language.0, ExerciseResponseList::of).await
 }

@@ -7,6 +7,7 @@ mod library;
 mod lists;
 mod responses;
 mod suggestions;
+mod view_as;
 
 use crate::http::Operations;
 
@@ -38,6 +39,8 @@ pub fn configure_patient(config: &mut Operations<'_, '_>) {
         .service(history::list_response_revisions)
         .service(history::get_response_revision)
         .service(history::restore_response_revision)
+        .service(view_as::list_responses_as_reader)
+        .service(view_as::get_response_as_reader)
         .service(cautions::get_cautions)
         .service(cautions::put_cautions);
     super::assignments::configure_patient(config);

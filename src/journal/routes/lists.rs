@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::care::Door;
-use crate::care::door::{Own, Shared};
+use crate::care::door::{Own, Policy, Shared};
 use crate::http::document::{ReadErrors, SearchErrors};
 use crate::http::{Body, Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::{pages, routes as items};
@@ -25,7 +25,7 @@ page! {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ListEntries {
+pub(super) struct ListEntries {
     /// The first local date of the patient, inclusive.
     #[param(nullable = false, format = Date, example = "2026-11-02")]
     from: Option<String>,
@@ -98,9 +98,18 @@ struct SearchEntries {
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]
 #[get("/entries")]
 pub(super) async fn list_entries(door: Door<Shared>, listing: Result<Listing<ListEntries>, Error>) -> Result<Reply> {
+    list(door, "list_entries", listing).await
+}
+
+/// Lists the entries that the caller sees, as operation `act`.
+pub(super) async fn list<P: Policy>(
+    door: Door<P>,
+    act: &'static str,
+    listing: Result<Listing<ListEntries>, Error>,
+) -> Result<Reply> {
     let listing = listing.and_then(|listing| listing.map(|asked| asked.parse(door.is_owner())));
     let scope = listing.as_ref().map(|listing| listing.filter.scope()).unwrap_or_default();
-    items::list::<Entries, Filter, _, _>(door, "list_entries", (listing, scope), (), EntryList::of).await
+    items::list::<Entries, Filter, _, _>(door, act, (listing, scope), (), EntryList::of).await
 }
 
 impl ListEntries {

@@ -18,11 +18,12 @@ use crate::identity::model::SIGN_IN_BYTES;
 use crate::identity::routes::{AccountView, SessionParts, SignedInView, TokensView};
 use crate::identity::{Anyone, Caller, Email, Live, Passphrase};
 use crate::kernel::locale::{country, language};
-use crate::kernel::{Fields, Result, Text, Zone};
-use crate::onboarding::code::JoinCode;
+use crate::kernel::{Fields, JoinCode, Result, Text, Zone};
+use crate::letters::ProofPurpose;
+use crate::letters::routes::LetterSentView;
 use crate::onboarding::model::{Person, Registration};
 use crate::onboarding::registration::{self, JoinResult};
-use crate::onboarding::setup;
+use crate::onboarding::{opening, setup};
 use crate::state::State;
 use crate::vault::Vault;
 
@@ -55,9 +56,10 @@ pub(super) struct SetUp {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Register {
-    /// The code of the invitation. Case, spaces and hyphens do not matter.
-    #[schema(example = "7K2M-9XQ4-T0VB-HS3D")]
-    code: String,
+    /// The code of the invitation, or of the letter that a registration without one has sent. Case, spaces and hyphens
+    /// do not matter. Without a code, a server with open registration sends that letter.
+    #[schema(nullable = false, example = "7K2M-9XQ4-T0VB-HS3D")]
+    code: Option<String>,
     /// The person's name.
     #[schema(min_length = 1, max_length = 120, example = "Ann Walker")]
     name: String,
@@ -165,7 +167,7 @@ impl Register {
         let locale = fields.take("/locale", language(self.locale.as_deref().unwrap_or("en")));
         let country = self.country.and_then(|text| fields.take("/country", country(&text)));
         let (person, locale) = fields.finish(person.zip(locale))?;
-        let code = JoinCode::parse(&self.code);
+        let code = self.code.and_then(|code| JoinCode::parse(&code));
         Ok(Registration { code, person, adult: self.adult, zone, locale, country })
     }
 }
@@ -203,19 +205,28 @@ pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts
     Ok(Reply::ok(&view).created_if(founded.created, "/v1/me").no_store())
 }
 
-/// Register with an invitation
+/// Register
 ///
-/// Makes an account and logs it in. A patient's care link to the inviting therapist is then `accepted`; a member of
-/// staff is a member of the clinic. An address that is taken is answered like an invalid code, and the code stays
-/// unused. For 24 hours, the used code with the same address and passphrase logs the account in: the first answer may
-/// be lost.
+/// With a code: makes an account and logs it in. A patient's care link to the inviting therapist is then `accepted`; a
+/// member of staff is a member of the clinic. An address that is taken is answered like an invalid code, and the code
+/// stays unused. For 24 hours, the used code with the same address and passphrase logs the account in: the first answer
+/// may be lost.
+///
+/// Without a code, where registration is open to patients: sends a letter with a code to the address; the same form
+/// with that code then makes the account. The answer is the same for an address that has an account, which gets a
+/// letter that says so.
 #[utoipa::path(tag = "identity", request_body = Register, security(()),
     responses((status = 201, description = "The account and its tokens", body = SignedInView),
-        (status = 200, description = "It was made before; new tokens", body = SignedInView), AuthErrors))]
+        (status = 200, description = "It was made before; new tokens", body = SignedInView),
+        (status = 202, description = "A letter with a code is on its way", body = LetterSentView), AuthErrors))]
 #[post("/auth/register")]
 pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
-    let registration = body.into_inner().parse()?;
-    let (state, passwords, tokens) = &parts;
+    let (body, (state, passwords, tokens)) = (body.into_inner(), &parts);
+    if body.code.is_none() {
+        opening::request_code(state, body.parse()?).await?;
+        return Ok(Reply::ok(&LetterSentView::of(ProofPurpose::Register)).accepted().no_store());
+    }
+    let registration = body.parse()?;
     let registered = registration::register(state, passwords, Arc::clone(tokens), registration).await?;
     let (created, view) = (registered.created, SignedInView::from(registered.account));
     Ok(Reply::ok(&view).created_if(created, "/v1/me").no_store())

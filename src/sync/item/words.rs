@@ -255,6 +255,10 @@ pub struct GrantBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     expires_at: Option<Timestamp>,
+    /// The instant from which its reader sees it, if they did not at once: ended before, it leaves no trace with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    visible_from: Option<Timestamp>,
     /// The instant of its creation.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -262,9 +266,9 @@ pub struct GrantBody {
 
 impl GrantBody {
     /// Renders an opened grant that was made at `created_at`.
-    pub fn new(doc: &GrantDoc, created_at: Timestamp) -> Self {
+    pub fn new(doc: &GrantDoc, created_at: Timestamp, visible_from: Option<Timestamp>) -> Self {
         let (target, rule) = target_and_rule(&doc.target);
         let (sections, reader) = (doc.sections.names(), GrantReader::from(doc.reader));
-        Self { target, rule, sections, reader, expires_at: doc.expires_at, created_at }
+        Self { target, rule, sections, reader, expires_at: doc.expires_at, visible_from, created_at }
     }
 }

@@ -15,9 +15,9 @@ use crate::http::{HourlyLimit, Packed, PackedBody, PatientRef, Problem, Reply};
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, limits};
-use crate::sharing::{GrantReader, GrantRule, GrantTarget};
+use crate::sharing::{GrantReader, GrantRule, GrantTarget, Terms};
 use crate::sync::item::SyncItem;
-use crate::sync::outcome::{Done, Numbered};
+use crate::sync::outcome::{Done, Means, Numbered};
 use crate::sync::push as batch;
 use crate::vault::Keys;
 
@@ -90,6 +90,9 @@ struct MutationFields {
     /// For a grant: the instant at which it expires.
     #[schema(nullable = false, format = DateTime, example = "2026-12-24T00:00:00Z")]
     expires_at: Option<String>,
+    /// For a new grant: whether its reader sees it at once, as in its PUT.
+    #[schema(nullable = false)]
+    visible_at_once: Option<bool>,
     /// For a grant: the `seq` of the newest page that the app held when the person decided; 0 if it is absent, or names
     /// what has not happened. A new grant loses to every revocation of its target after it; a revocation also ends every
     /// grant of its target that was made after it.
@@ -209,6 +212,14 @@ struct MutationProblem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     conflicting_id: Option<Uuid>,
+    /// The key of the document to which the patient has to agree first. Beside `document_version`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "sharing")]
+    document: Option<&'static str>,
+    /// The version of that document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    document_version: Option<u32>,
     /// Whether the same mutation may be stored later.
     retryable: bool,
     /// What an app does.
@@ -218,9 +229,19 @@ struct MutationProblem {
 
 impl From<&Error> for MutationProblem {
     fn from(error: &Error) -> Self {
-        let Problem { code, title, detail, errors, conflicting_id, retryable, client_action, .. } =
-            Problem::from(error);
-        Self { code, title, detail, errors, conflicting_id, retryable, client_action }
+        let Problem {
+            code,
+            title,
+            detail,
+            errors,
+            conflicting_id,
+            document,
+            document_version,
+            retryable,
+            client_action,
+            ..
+        } = Problem::from(error);
+        Self { code, title, detail, errors, conflicting_id, document, document_version, retryable, client_action }
     }
 }
 
@@ -313,10 +334,11 @@ async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutati
     let mut now = None;
     let own = sent.iter().all(|sent| sent.mutation.as_ref().is_ok_and(|(mutation, _)| mutation.kind.is_own()));
     for some in batch::units(&sent) {
-        let (vault, quota) = (door.state().vault.clone(), door.state().config.quota());
+        let (state, quota) = (door.state(), door.state().config.quota());
+        let means = Means { vault: state.vault.clone(), sharing: Terms::of(&state.config) };
         let (batch, epoch) = (some.to_vec(), epoch.clone());
         let done = door
-            .write("push_mutations", move |tx, access| batch::apply(tx, access, &vault, (&epoch, quota), &batch))
+            .write("push_mutations", move |tx, access| batch::apply(tx, access, &means, (&epoch, quota), &batch))
             .await?;
         now = Some(done.0);
         for (sent, done) in some.iter().zip(done.1) {

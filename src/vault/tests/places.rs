@@ -83,7 +83,7 @@ async fn servers_with_the_same_given_root_sign_alike() {
     let home = tempfile::tempdir().unwrap();
     let start = async |name: &str, byte| {
         let config = VaultConfig { root_key: Some(vec![byte; 32]), ..VaultConfig::in_folder(home.path().join(name)) };
-        open(config).await.unwrap().signing_key().kid().to_owned()
+        open(config).await.unwrap().signing_keys().signing(NOW).kid().to_owned()
     };
     let (one, two, other) = (start("one", 1).await, start("two", 1).await, start("three", 2).await);
     assert_eq!(one, two);
@@ -100,7 +100,7 @@ async fn servers_that_start_at_once_make_one_root() {
     let mut seen = BTreeSet::new();
     for start in starts {
         let vault = start.await.unwrap().unwrap();
-        seen.insert((vault.mac(MacLabel::Code, &[b"x"]), vault.signing_key().kid().to_owned()));
+        seen.insert((vault.mac(MacLabel::Code, &[b"x"]), vault.signing_keys().signing(NOW).kid().to_owned()));
         vault.close();
     }
     assert_eq!(seen.len(), 1);

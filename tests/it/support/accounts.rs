@@ -1,11 +1,12 @@
 //! Accounts and sessions made without HTTP, for the tests that are about sessions themselves.
 
-use afterglow::db::schema::accounts;
+use afterglow::db::schema::{accounts, address_proofs};
 use afterglow::db::{At, Stored, Tx, columns};
 use afterglow::identity::actions::{self, SessionSecrets, SessionTokens};
 use afterglow::identity::{AccountKind, AccountRow, Email, Passphrase, Profile};
-use afterglow::kernel::id::Account;
+use afterglow::kernel::id::{Account, AddressProof};
 use afterglow::kernel::{Id, Text};
+use afterglow::letters::proofs;
 use diesel::prelude::*;
 
 use super::app::TestApp;
@@ -16,7 +17,7 @@ pub const PASSPHRASE: &str = "a quiet river at dawn";
 /// An account of staff, logged in.
 pub async fn account(app: &TestApp, email: &str) -> SessionTokens {
     let state = &app.server.state;
-    let profile = Profile { name: Text::parse("Somebody").unwrap(), email: Email::parse(email).unwrap() };
+    let profile = Profile::new(Text::parse("Somebody").unwrap(), Email::parse(email).unwrap());
     let passphrase = Passphrase::new(PASSPHRASE.to_owned(), None).unwrap();
     let draft = actions::draft(state, &app.server.passwords, AccountKind::Staff, &profile, passphrase, app.now()).await;
     let draft = draft.unwrap();
@@ -27,6 +28,21 @@ pub async fn account(app: &TestApp, email: &str) -> SessionTokens {
         actions::open_session(tx, &vault, &tokens, account, &opening, now)
     });
     made.await.unwrap()
+}
+
+/// The code that was sent to an address last and was not used, without the letter.
+pub async fn code_sent_to(app: &TestApp, email: &str) -> String {
+    let state = &app.server.state;
+    let key = actions::email_key(&state.vault, &Email::parse(email).unwrap());
+    let unit = move |tx: &mut Tx<'_>| {
+        let open = address_proofs::table
+            .filter(address_proofs::email_key.eq(key.clone()))
+            .filter(address_proofs::used_at.is_null());
+        let newest = open.order(address_proofs::created_at.desc()).select(address_proofs::id);
+        Ok(newest.first::<Id<AddressProof>>(tx.conn())?)
+    };
+    let proof = state.db.read(unit).await.unwrap();
+    proofs::code_of(&state.vault, proof).to_string()
 }
 
 /// Disables an account. The operator has no operation for that yet.

@@ -103,7 +103,10 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     theo.expect(post.clone(), &format!("/v1/care-links/{link}/confirm"), json!({}), 200).await;
 
     // Logging in, wrongly and rightly; a refresh; a token spent twice.
-    let log_in = |passphrase: &str| json!({ "email": email("ann"), "passphrase": passphrase });
+    let log_in = |passphrase: &str| {
+        json!({ "email": email("ann"), "passphrase": passphrase,
+        "device_name": said("telephone") })
+    };
     web.expect(post.clone(), "/v1/auth/login", log_in(&said("wrong river")), 401).await;
     let again = web.expect(post.clone(), "/v1/auth/login", log_in(&said("river at dawn")), 200).await;
     let spend = json!({ "refresh_token": again["tokens"]["refresh_token"] });
@@ -120,6 +123,21 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     assert_eq!(ann.send(change).await.unwrap().0.as_u16(), 200);
     ann.expect(patch.clone(), "/v1/me", json!({ "time_zone": said("zone") }), 422).await;
     ann.expect(get.clone(), "/v1/me", Value::Null, 200).await;
+
+    // Letters with codes, and codes that are wrong.
+    ann.expect(post.clone(), "/v1/me/email/verification", Value::Null, 200).await;
+    let other = json!({ "email": email("other"), "passphrase": said("river at dawn") });
+    ann.expect(post.clone(), "/v1/me/email", other, 200).await;
+    ann.expect(get.clone(), "/v1/me/profile", Value::Null, 200).await;
+    let wrong = json!({ "passphrase": said("wrong river"), "new_passphrase": said("river at dusk") });
+    ann.expect(post.clone(), "/v1/me/passphrase", wrong, 422).await;
+    for forgetful in ["ann", "nobody"] {
+        let forgetful = json!({ "email": email(forgetful) });
+        web.expect(post.clone(), "/v1/auth/passphrase-reset", forgetful, 202).await;
+    }
+    web.expect(post.clone(), "/v1/auth/verify-email", json!({ "code": said("code") }), 422).await;
+    let wrong = json!({ "code": said("code"), "passphrase": said("river at dusk") });
+    web.expect(post.clone(), "/v1/auth/passphrase-reset/confirm", wrong, 422).await;
 
     // An infusion yesterday, one planned and cancelled.
     let now = Clock::System.now();
@@ -256,8 +274,16 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     let back = ann.call(post.clone(), &format!("{own}/revisions/1/restore")).header("if-match", "\"v2\"");
     assert_eq!(ann.send(back).await.unwrap().0.as_u16(), 200);
     ann.expect(get.clone(), "/v1/patients/me/exercises/suggested", Value::Null, 200).await;
+    let documents = web.expect(get.clone(), "/v1/consent-documents", Value::Null, 200).await;
+    let all = documents["items"].as_array().unwrap();
+    let sharing = all.iter().find(|document| document["key"] == "sharing").unwrap();
+    let hash = sharing["texts"][0]["text_sha256"].clone();
+    let agreed = json!({ "version": 1, "locale": "en", "text_sha256": hash });
+    ann.expect(put.clone(), "/v1/patients/me/consents/sharing", agreed, 201).await;
+    let wrong = json!({ "version": 1, "locale": "en", "text_sha256": said("hash") });
+    ann.expect(put.clone(), "/v1/patients/me/consents/sharing", wrong, 422).await;
     let open = json!({ "target": { "type": "exercise_response", "id": response }, "sections": ["answers", "distress"],
-        "reader": { "type": "care_team" } });
+        "reader": { "type": "care_team" }, "visible_at_once": true });
     ann.expect(put.clone(), &format!("/v1/patients/me/grants/{}", id()), open, 201).await;
     let seen = theo.expect(get.clone(), &format!("/v1/patients/{who}/exercise-responses/{response}"), Value::Null, 200);
     assert_eq!(text(&seen.await, "/answers/hook"), said("hook"));
@@ -265,7 +291,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     // Sharing, reading, commenting, revoking.
     let grant = format!("/v1/patients/me/grants/{}", id());
     let body = json!({ "target": { "type": "entry", "id": entries[0] }, "sections": ["text", "mood", "tags"],
-        "reader": { "type": "therapist", "account_id": theo_account } });
+        "reader": { "type": "therapist", "account_id": theo_account }, "visible_at_once": true });
     ann.expect(put.clone(), &grant, body, 201).await;
     let shared = format!("/v1/patients/{who}/entries/{}", entries[0]);
     assert_eq!(text(&theo.expect(get.clone(), &shared, Value::Null, 200).await, "/text/title"), said("title"));

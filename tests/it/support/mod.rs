@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod app;
 pub mod canaries;
 pub mod child;
+pub mod consents;
 pub mod contract;
 pub mod database;
 pub mod dice;

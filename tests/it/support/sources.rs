@@ -31,10 +31,10 @@ impl Source {
         parts
     }
 
-    /// `model`, `store`, `actions`, `routes`; a folder of that name is of that kind. The keyring and the anchors in it
-    /// are the vault's stores.
+    /// `model`, `store`, `actions`, `routes`; a folder of that name is of that kind. The keyring, the anchors and the
+    /// generations of the signing key in it are the vault's stores.
     pub fn kind(&self) -> Option<&'static str> {
-        if matches!(self.name.as_str(), "vault/keyring.rs" | "vault/anchors.rs") {
+        if matches!(self.name.as_str(), "vault/keyring.rs" | "vault/anchors.rs" | "vault/rotation.rs") {
             return Some("store");
         }
         kind(self.inside().into_iter())

@@ -76,7 +76,8 @@ pub struct World {
 }
 
 /// What requests can change, by how it is found in their addresses: each is read by [`World::part`].
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
+    "/consents",
     "/overrides",
     "/care-links",
     "/entries",
@@ -97,6 +98,14 @@ const PARTS: [&str; 16] = [
 
 /// What changes nothing of a patient's: sessions, the set-up, a preview, a comparison.
 const ELSEWHERE: [&str; 5] = ["/v1/auth", "/v1/setup", "/v1/protocols", "/integrity", "/deliveries"];
+
+/// Gives the session of a person the name of a device.
+async fn names_own_session(person: &Person, name: &str) {
+    let session = person.get("/v1/me/sessions").send().await.ok().items()[0].clone();
+    let path = format!("/v1/me/sessions/{}", session["id"].as_str().unwrap());
+    let call = person.patch(&path, json!({ "device_name": name }));
+    call.if_match(session["etag"].as_str().unwrap()).send().await.ok();
+}
 
 impl World {
     pub async fn open() -> Self {
@@ -149,10 +158,12 @@ impl World {
         ann.put(&ann.my(&format!("/pauses/{pause}")), body).send().await.created();
 
         let protocol = publishes(&people["admin"], &clinic, content("Fourteen quiet days")).await;
+        names_own_session(&ann, "Ann's telephone").await;
         let device = new_id(&app);
         ann.put(&ann.my(&format!("/devices/{device}")), phone("anns-token")).send().await.created();
 
         makes(&ann, &ticked(&["reflection"], true)).await;
+        ann.agrees("sharing").await;
 
         let entry = ann.writes(words()).await;
         ann.edits(&entry, json!({ "text": { "title": format!("The {CANARY} again") } })).await;
@@ -235,6 +246,11 @@ impl World {
 
     pub fn person(&self, who: &str) -> &Person {
         &self.people[who]
+    }
+
+    /// Logs somebody in once more, on a new device.
+    pub async fn log_in(&self, who: &str) {
+        self.logged_in(who).await;
     }
 
     /// The answer to another log-in of theirs.

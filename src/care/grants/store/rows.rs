@@ -25,6 +25,9 @@ authentic! {
         expires_at: Option<At>,
         /// The instant at which it was ended.
         closed_at: Option<At>,
+    } later {
+        /// The instant from which its readers see it; `None` if they did at once.
+        visible_from: Option<At>,
     }
 }
 
@@ -67,9 +70,15 @@ pub struct GrantRow {
 }
 
 impl GrantRow {
+    /// Returns the instant from which its readers see it, if that is to come and it was not ended.
+    pub fn waits(&self, now: Timestamp) -> Option<At> {
+        self.key.visible_from.filter(|from| from.0 > now && self.key.closed_at.is_none())
+    }
+
     /// Whether it is open at `now`.
     pub fn live(&self, now: Timestamp) -> bool {
-        self.key.closed_at.is_none() && self.key.expires_at.is_none_or(|until| until.0 > now)
+        let begun = self.key.visible_from.is_none_or(|from| from.0 <= now);
+        begun && self.key.closed_at.is_none() && self.key.expires_at.is_none_or(|until| until.0 > now)
     }
 }
 
@@ -83,4 +92,33 @@ pub fn grants_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<GrantRow>> {
         rows.extend(key.checked(tx)?.map(|key| GrantRow { key, doc }));
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::authentic::Authentic;
+
+    #[test]
+    fn a_grant_that_its_readers_saw_at_once_is_covered_as_before_there_was_a_delay() {
+        let bytes = |visible_from: Option<At>| {
+            let (nobody, created_at) = (uuid::Uuid::nil(), At(Timestamp::UNIX_EPOCH));
+            let key = GrantKey {
+                id: Id::from_uuid(nobody),
+                patient_id: Id::from_uuid(nobody),
+                sections: 1,
+                version: 1,
+                created_at,
+                expires_at: None,
+                closed_at: None,
+                visible_from,
+            };
+            let mut bytes = Vec::new();
+            key.cover(&mut bytes);
+            bytes
+        };
+        assert_eq!(GrantKey::LABEL, "grants id patient_id sections version created_at expires_at closed_at");
+        assert_eq!(bytes(None).len(), 16 + 16 + 4 + 8 + 8 + 1 + 1);
+        assert_ne!(bytes(None), bytes(Some(At(Timestamp::UNIX_EPOCH))));
+    }
 }

@@ -44,6 +44,7 @@ macro_rules! granted_items {
             .filter(grants::sections.lt($of.range().1))
             .filter(grants::closed_at.is_null())
             .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($now))))
+            .filter(grants::visible_from.is_null().or(grants::visible_from.le(At($now))))
     };
 }
 

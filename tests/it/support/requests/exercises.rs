@@ -17,6 +17,13 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "list_patient_exercises" => Ask::get(asker.of_ann("/exercises")),
         "suggest_exercises" => Ask::get(asker.of_ann("/exercises/suggested?minutes=20")),
         "list_exercise_responses" => Ask::get(asker.of_ann("/exercise-responses?limit=200")),
+        "list_responses_as_reader" => {
+            Ask::get(asker.of_ann(&format!("/view-as/{}/exercise-responses?limit=200", granted.account)))
+        }
+        "get_response_as_reader" => {
+            let path = format!("/view-as/{}/exercise-responses/{}", granted.account, world.response);
+            Ask::get(asker.of_ann(&path))
+        }
         "put_exercise_response" => {
             Ask::put(asker.of_ann(&format!("/exercise-responses/{}", new_id(&world.app)))).with(work())
         }

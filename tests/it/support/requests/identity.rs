@@ -3,7 +3,16 @@
 use serde_json::json;
 
 use super::{Ask, Asker};
-use crate::support::people::{PASSPHRASE, Session, registration};
+use crate::support::accounts::code_sent_to;
+use crate::support::people::{PASSPHRASE, Person, Session, registration};
+
+/// The address of the session in which somebody asks, and its tag.
+async fn own_session(person: &Person) -> (String, String) {
+    let list = person.get("/v1/me/sessions").send().await.ok();
+    let own = list.items().iter().find(|session| session["current"] == true).unwrap();
+    let text = |name: &str| own[name].as_str().unwrap().to_owned();
+    (format!("/v1/me/sessions/{}", text("id")), text("etag"))
+}
 
 /// The request for `operation`, if it is one of these.
 pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
@@ -32,11 +41,80 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             }
             ask
         }
+        "revoke_token" => {
+            let token = world.logged_in("owner").await.text("/tokens/refresh_token");
+            Ask::post("/v1/auth/revoke").with(json!({ "token": token })).as_form()
+        }
+        "list_sessions" => Ask::get("/v1/me/sessions"),
+        "list_security_events" => Ask::get("/v1/me/security-events"),
+        "delete_other_sessions" => Ask::delete("/v1/me/sessions"),
+        "patch_session" => {
+            let (path, tag) = own_session(world.ann()).await;
+            Ask::patch(path).with(json!({ "device_name": format!("Telephone {n}") })).when(tag)
+        }
+        "delete_session" => {
+            let other = world.logged_in("owner").await.text("/tokens/session_id");
+            Ask::delete(format!("/v1/me/sessions/{other}"))
+        }
         "get_me" => Ask::get("/v1/me"),
         "patch_me" => {
             let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
             let tag = world.ann().get("/v1/me").send().await.ok().etag();
             Ask::patch("/v1/me").with(json!({ "weekly_day": days[(n % 6) as usize] })).when(tag)
+        }
+        _ => return account(asker, operation).await,
+    };
+    Some(ask)
+}
+
+/// Somebody who has just joined: nothing happens to the people of the world.
+async fn newcomer(asker: &Asker<'_>) -> (Person, String) {
+    let code = asker.world.person("admin").code_for_staff(&["duty"]).await;
+    let person = asker.world.app.register(&format!("Passer {}", asker.n), &code).await;
+    (person, format!("passer.{}@example.org", asker.n))
+}
+
+/// The request for `operation`, if it is about the life of an account.
+async fn account(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
+    let (world, who, n) = (asker.world, asker.who, asker.n);
+    let here = !["anonymous", "disabled"].contains(&who);
+    let ask = match operation {
+        "request_passphrase_reset" => {
+            Ask::post("/v1/auth/passphrase-reset").with(json!({ "email": "ann.walker@example.org" }))
+        }
+        "confirm_passphrase_reset" => {
+            let (_, email) = newcomer(asker).await;
+            world.app.post("/v1/auth/passphrase-reset", json!({ "email": email })).send().await.expect(202);
+            let code = code_sent_to(&world.app, &email).await;
+            Ask::post("/v1/auth/passphrase-reset/confirm").with(json!({ "code": code, "passphrase": PASSPHRASE }))
+        }
+        "verify_email" => {
+            let (person, email) = newcomer(asker).await;
+            person.act("/v1/me/email/verification").send().await.ok();
+            Ask::post("/v1/auth/verify-email").with(json!({ "code": code_sent_to(&world.app, &email).await }))
+        }
+        "send_verification" => Ask::post("/v1/me/email/verification"),
+        "change_email" => {
+            let email = format!("another.{n}@example.org");
+            Ask::post("/v1/me/email").with(json!({ "email": email, "passphrase": PASSPHRASE }))
+        }
+        // The same one again, with which the others of this world log in.
+        "change_passphrase" => {
+            Ask::post("/v1/me/passphrase").with(json!({ "passphrase": PASSPHRASE, "new_passphrase": PASSPHRASE }))
+        }
+        "disable_account" => {
+            let mut ask = Ask::post("/v1/me/disable").with(json!({ "passphrase": PASSPHRASE }));
+            if here {
+                ask.session = Some(newcomer(asker).await.0.session);
+            }
+            ask
+        }
+        "get_profile" => Ask::get("/v1/me/profile"),
+        "patch_profile" => {
+            let languages = ["de", "es", "fr", "it", "nl", "pl"];
+            let tag =
+                if here { world.person(who).get("/v1/me/profile").send().await.ok().etag() } else { "*".to_owned() };
+            Ask::patch("/v1/me/profile").with(json!({ "locale": languages[(n % 6) as usize] })).when(tag)
         }
         _ => return None,
     };

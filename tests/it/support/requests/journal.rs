@@ -14,6 +14,13 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "list_entries" => Ask::get(asker.of_ann("/entries?limit=200")),
         "search_entries" => Ask::post(asker.of_ann("/entries/search")).with(json!({ "words": CANARY })),
         "get_entry" => Ask::get(asker.of_ann(&format!("/entries/{}", world.entry))),
+        "list_entries_as_reader" => {
+            Ask::get(asker.of_ann(&format!("/view-as/{}/entries?limit=200", world.person("granted").account)))
+        }
+        "get_entry_as_reader" => {
+            let reader = &world.person("granted").account;
+            Ask::get(asker.of_ann(&format!("/view-as/{reader}/entries/{}", world.entry)))
+        }
         "put_entry" => Ask::put(asker.of_ann(&format!("/entries/{}", new_id(&world.app)))).with(words()),
         "patch_entry" => {
             let id = if owner { ann.writes(words()).await } else { world.entry.clone() };

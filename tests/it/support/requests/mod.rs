@@ -2,6 +2,7 @@
 
 pub mod calendar;
 mod care;
+mod consents;
 pub mod devices;
 mod exercises;
 mod grants;
@@ -18,6 +19,7 @@ use std::sync::atomic::Ordering;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::app::{Answer, Call, TestApp, document};
 use super::people::Session;
@@ -25,6 +27,9 @@ use super::world::World;
 
 /// POST operations that change nothing: what they ask for does not belong into an address.
 pub const READING: [&str; 3] = ["check_integrity", "preview_protocol", "search_entries"];
+
+/// The media type of a form.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// An operation of the document.
 #[derive(Clone, Debug)]
@@ -49,7 +54,8 @@ pub fn operations() -> Vec<Operation> {
                 method: method.to_uppercase().parse().unwrap(),
                 public: operation["security"] == json!([{}]),
                 takes_key: parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key"),
-                takes_body: operation.get("requestBody").is_some(),
+                // A form is no document: what it does not know is ignored.
+                takes_body: operation.get("requestBody").is_some_and(|body| body["content"][FORM].is_null()),
             });
         }
     }
@@ -64,13 +70,15 @@ pub struct Ask {
     pub path: String,
     pub body: Option<Value>,
     pub if_match: Option<String>,
+    /// Whether the body is sent as a form.
+    pub form: bool,
     /// Nothing for a request without a token.
     pub session: Option<Arc<Session>>,
 }
 
 impl Ask {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: None, if_match: None, session: None }
+        Self { method, path: path.into(), body: None, if_match: None, form: false, session: None }
     }
 
     fn get(path: impl Into<String>) -> Self {
@@ -98,6 +106,11 @@ impl Ask {
         self
     }
 
+    fn as_form(mut self) -> Self {
+        self.form = true;
+        self
+    }
+
     fn when(mut self, tag: String) -> Self {
         self.if_match = Some(tag);
         self
@@ -112,6 +125,11 @@ impl Ask {
             call = call.if_match(tag);
         }
         match &self.body {
+            Some(body) if self.form => {
+                let members = body.as_object().unwrap().iter().map(|(name, value)| (name, value.as_str().unwrap()));
+                let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(members).finish();
+                call.bytes(FORM, form.into_bytes())
+            }
             Some(body) if self.method == Method::PATCH => {
                 call.bytes("application/merge-patch+json", body.to_string().into_bytes())
             }
@@ -171,6 +189,9 @@ impl Asker<'_> {
             return Some(ask);
         }
         if let Some(ask) = calendar::ask(self, operation).await {
+            return Some(ask);
+        }
+        if let Some(ask) = consents::ask(self, operation).await {
             return Some(ask);
         }
         if let Some(ask) = identity::ask(self, operation).await {

@@ -6,6 +6,7 @@ use super::Ask;
 pub fn ask(operation: &str) -> Option<Ask> {
     let ask = match operation {
         "get_jwks" => Ask::get("/.well-known/jwks.json"),
+        "get_authorization_server" => Ask::get("/.well-known/oauth-authorization-server"),
         "get_security_txt" => Ask::get("/.well-known/security.txt"),
         "get_change_password" => Ask::get("/.well-known/change-password"),
         "get_health" => Ask::get("/healthz"),

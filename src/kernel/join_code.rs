@@ -12,7 +12,7 @@ const GROUP: usize = 4;
 /// A code of 80 bits, written as four groups of four characters.
 ///
 /// ```
-/// # use afterglow::onboarding::JoinCode;
+/// # use afterglow::kernel::JoinCode;
 /// let code = JoinCode::of([0xFF; 32]);
 /// assert_eq!(code.to_string(), "ZZZZ-ZZZZ-ZZZZ-ZZZZ");
 /// assert_eq!(JoinCode::parse("zzzz zzzz zzzzzzzz"), Some(code));

@@ -1,0 +1,5 @@
+-- A new grant can wait before its reader sees it: until then it can be taken back without a trace. The second column says
+-- when the reader's feed is to be told.
+ALTER TABLE grants ADD COLUMN visible_from timestamptz;
+ALTER TABLE grants ADD COLUMN tell_at timestamptz;
+CREATE INDEX grants_tell ON grants (tell_at) WHERE closed_at IS NULL AND tell_at IS NOT NULL;

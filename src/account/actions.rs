@@ -1,0 +1,376 @@
+//! Passphrase, address, name and end of an account.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::care::members;
+use crate::db::Tx;
+use crate::http::{EntityTag, Preconditions};
+use crate::idempotency::Outcome;
+use crate::identity::actions::email_key;
+use crate::identity::upkeep::{self, AccountChange, AccountSnapshot};
+use crate::identity::{
+    Anyone, Caller, Credential, Email, Live, Passphrase, Passwords, Profile, SecurityEvent, is_email_taken,
+};
+use crate::kernel::id::Account;
+use crate::kernel::{Error, Fields, Id, JoinCode, Result};
+use crate::letters::proofs::{self, NewProof, refused};
+use crate::letters::{self, LetterDoc, LetterKind, PreparedLetter, ProofPurpose, ProofRow};
+use crate::state::State;
+use crate::vault::{Keys, Vault};
+
+/// Returns the error for a passphrase that is not the present one.
+fn not_fitting() -> Error {
+    Error::field("/passphrase", "is not the present passphrase, or there were too many wrong ones: wait a while")
+}
+
+/// Prepares a letter to the owner of an account.
+async fn letter_to(
+    state: &State,
+    own: &AccountSnapshot,
+    to: &Email,
+    (kind, proof): (LetterKind, Option<&NewProof>),
+    now: Timestamp,
+) -> Result<PreparedLetter> {
+    let (to, locale) = (to.clone(), own.profile().locale.clone());
+    letters::prepare(state, &LetterDoc { kind, to, locale, proof: proof.map(|proof| proof.id) }, now).await
+}
+
+/// A change of the passphrase that is ready for its unit.
+#[derive(Debug)]
+pub struct NewPassphrase {
+    own: AccountSnapshot,
+    /// `None` when the present passphrase is another one.
+    new: Option<(Credential, PreparedLetter)>,
+}
+
+/// Checks the present passphrase and hashes the new one, before the unit.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for a new passphrase that is too easy; [`Error::Unavailable`] when too many wait for their turn.
+pub async fn prepare_passphrase(
+    state: &State,
+    passwords: &Passwords,
+    caller: &Caller,
+    present: String,
+    new: String,
+) -> Result<NewPassphrase> {
+    let (own, now) = (upkeep::read_own(state, caller).await?, caller.now());
+    let mut fields = Fields::new();
+    let new = fields.take("/new_passphrase", Passphrase::new(new, Some(own.email())));
+    let new = fields.finish(new)?;
+    if !upkeep::fits(state, passwords, &own, (caller.session(), Passphrase::typed(present)), now).await? {
+        return Ok(NewPassphrase { own, new: None });
+    }
+    let credential = passwords.hash(new, &state.entropy).await?;
+    let letter = letter_to(state, &own, own.email(), (LetterKind::PassphraseChanged, None), now).await?;
+    Ok(NewPassphrase { own, new: Some((credential, letter)) })
+}
+
+/// Changes the passphrase, ends the other sessions and tells the owner.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] when the present passphrase is another one.
+pub fn change_passphrase(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    live: &Live<Anyone>,
+    wish: &NewPassphrase,
+) -> Result<Outcome<()>> {
+    let (credential, letter) = wish.new.as_ref().ok_or_else(not_fitting)?;
+    wish.own.store(tx, &AccountChange { credential: Some(credential.clone()), ..wish.own.unchanged() })?;
+    upkeep::end_sessions(tx, live.account(), Some(live.session()), live.now())?;
+    wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::PassphraseChanged, live.now())?;
+    letters::post(tx, vault, letter)?;
+    Ok(Outcome::ok(live.account(), ()))
+}
+
+/// Sends a code for a new passphrase to an address, if an account that is not disabled has it. The same look-ups and
+/// writes are made if none has.
+///
+/// # Errors
+///
+/// When database or keyring cannot be reached.
+pub async fn request_reset(state: &State, email: Email) -> Result<()> {
+    let now = state.clock.now();
+    let key = email_key(&state.vault, &email);
+    let known = upkeep::find_by_email(state, key.clone()).await?.filter(|own| !own.is_disabled());
+    let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Reset, email_key: key, account: None };
+    let (kind, to, locale) = match &known {
+        Some(own) => (LetterKind::Reset, own.email().clone(), own.profile().locale.clone()),
+        None => (LetterKind::Nothing, email, "en".to_owned()),
+    };
+    let letter = LetterDoc { kind, to, locale, proof: Some(proof.id) };
+    letters::send_proof(state, proof, &letter, now).await
+}
+
+/// Finds the proof of a code, before the unit that uses it up.
+async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose, now: Timestamp) -> Result<ProofRow> {
+    // An impossible code is looked up like an unknown one.
+    let code = code.unwrap_or_else(|| JoinCode::of(state.entropy.bytes()));
+    let vault = state.vault.clone();
+    let found = state.db.read(move |tx| proofs::find(tx, &vault, &code, purpose, now)).await?;
+    found.ok_or_else(refused)
+}
+
+/// Sets a new passphrase with a code that was sent to the address, which proves the address as well. Every session
+/// ends, and the owner is told.
+///
+/// # Errors
+///
+/// [`crate::kernel::Code::CodeInvalid`]; [`Error::Invalid`] for a passphrase that is too easy: the code then stays
+/// good.
+pub async fn confirm_reset(
+    state: &State,
+    passwords: &Passwords,
+    (code, passphrase): (Option<JoinCode>, String),
+    network: Option<IpAddr>,
+) -> Result<()> {
+    let now = state.clock.now();
+    let proof = find_proof(state, code, ProofPurpose::Reset, now).await?;
+    let own = upkeep::find_by_email(state, proof.email_key.clone()).await?;
+    let own = own.filter(|own| !own.is_disabled()).ok_or_else(refused)?;
+    let mut fields = Fields::new();
+    let new = fields.take("/passphrase", Passphrase::new(passphrase, Some(own.email())));
+    let credential = passwords.hash(fields.finish(new)?, &state.entropy).await?;
+    let letter = letter_to(state, &own, own.email(), (LetterKind::PassphraseChanged, None), now).await?;
+    let unchanged = own.unchanged();
+    let profile = Profile { verified: true, ..unchanged.profile.clone() };
+    let change = AccountChange { credential: Some(credential), profile, ..unchanged };
+    let (vault, posted) = (state.vault.clone(), letter.clone());
+    let unit = state.db.write(move |tx| {
+        if !proofs::redeem(tx, &proof, now)? {
+            return Err(refused());
+        }
+        own.store(tx, &change)?;
+        upkeep::end_sessions(tx, own.account(), None, now)?;
+        upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;
+        own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
+        letters::post(tx, &vault, &posted)
+    });
+    let done = unit.await;
+    if done.is_err() {
+        letters::discard(state, &letter).await?;
+    }
+    done
+}
+
+/// Proves an address with the code that was sent there. If it is the one that was asked for last, it takes the place of
+/// the present one.
+///
+/// # Errors
+///
+/// [`crate::kernel::Code::CodeInvalid`], also when another account has the address by now.
+pub async fn verify_email(state: &State, code: Option<JoinCode>) -> Result<()> {
+    let now = state.clock.now();
+    let proof = find_proof(state, code, ProofPurpose::Verify, now).await?;
+    let own = upkeep::find(state, proof.account_id.ok_or_else(refused)?).await?;
+    let own = own.filter(|own| !own.is_disabled()).ok_or_else(refused)?;
+    let change = proved(&state.vault, &own, &proof.email_key).ok_or_else(refused)?;
+    let vault = state.vault.clone();
+    let unit = state.db.write(move |tx| {
+        let moves = change.email_key != own.email_key();
+        if !proofs::redeem(tx, &proof, now)? || (moves && is_email_taken(tx, &change.email_key)?) {
+            return Err(refused());
+        }
+        own.store(tx, &change)?;
+        own.tell_owner(tx, &vault, None, SecurityEvent::EmailVerified, now)
+    });
+    unit.await
+}
+
+/// Returns what an account becomes when an address is proved: the present one, or the one that is to take its place.
+fn proved(vault: &Vault, own: &AccountSnapshot, key: &[u8]) -> Option<AccountChange> {
+    let unchanged = own.unchanged();
+    if own.email_key() == key {
+        let profile = Profile { verified: true, ..unchanged.profile.clone() };
+        return Some(AccountChange { profile, ..unchanged });
+    }
+    let email = own.profile().pending.clone().filter(|pending| email_key(vault, pending) == key)?;
+    let profile = Profile { email, verified: true, pending: None, ..unchanged.profile.clone() };
+    Some(AccountChange { profile, email_key: key.to_vec(), ..unchanged })
+}
+
+/// A code for an address of the caller's, with its letters, that is ready for its unit.
+#[derive(Debug)]
+pub struct NewAddress {
+    own: AccountSnapshot,
+    /// The address that is to take the place of the present one.
+    pending: Option<Email>,
+    /// The proof and the letters; `None` when the present passphrase is another one.
+    code: Option<(NewProof, Vec<PreparedLetter>)>,
+}
+
+/// Returns the error for an address that was sent enough codes.
+fn too_many() -> Error {
+    Error::TooMany(u32::try_from(proofs::WITHIN.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// Prepares the code for an address and its letter. An address that another account has gets a letter that says so: the
+/// answer does not.
+async fn prepare_code(
+    state: &State,
+    own: &AccountSnapshot,
+    to: &Email,
+    now: Timestamp,
+) -> Result<(NewProof, PreparedLetter)> {
+    let key = email_key(&state.vault, to);
+    let asked = key.clone();
+    let read = state
+        .db
+        .read(move |tx| Ok((is_email_taken(tx, &asked)?, proofs::has_room(tx, &asked, ProofPurpose::Verify, now)?)));
+    let (taken, room) = read.await?;
+    if !room {
+        return Err(too_many());
+    }
+    let taken = taken && key != own.email_key();
+    let account = Some(own.account());
+    let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Verify, email_key: key, account };
+    let what = if taken { (LetterKind::Known, None) } else { (LetterKind::Verify, Some(&proof)) };
+    let letter = letter_to(state, own, to, what, now).await?;
+    Ok((proof, letter))
+}
+
+/// Checks the passphrase and prepares the letters for a new address: a code to the new one, a notice to the old one.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] for the present address; [`Error::TooMany`] as [`send_code`]; [`Error::Unavailable`] when too
+/// many wait for their turn.
+pub async fn prepare_email(
+    state: &State,
+    passwords: &Passwords,
+    caller: &Caller,
+    email: String,
+    passphrase: String,
+) -> Result<NewAddress> {
+    let (own, now) = (upkeep::read_own(state, caller).await?, caller.now());
+    let mut fields = Fields::new();
+    let email = fields.take("/email", Email::parse(email));
+    let present = email.as_ref().is_some_and(|email| email_key(&state.vault, email) == own.email_key());
+    fields.check(!present, "/email", "is the present address");
+    let email = fields.finish(email)?;
+    if !upkeep::fits(state, passwords, &own, (caller.session(), Passphrase::typed(passphrase)), now).await? {
+        return Ok(NewAddress { own, pending: None, code: None });
+    }
+    let (proof, code) = prepare_code(state, &own, &email, now).await?;
+    let notice = letter_to(state, &own, own.email(), (LetterKind::AddressAsked, None), now).await?;
+    Ok(NewAddress { own, pending: Some(email), code: Some((proof, vec![code, notice])) })
+}
+
+/// Prepares another letter with a code for the address that is not proved yet: the one that was asked for last, else
+/// the present one.
+///
+/// # Errors
+///
+/// [`Error::State`] when both are proved; [`Error::TooMany`] when the address was sent enough codes within the hour.
+pub async fn prepare_verification(state: &State, caller: &Caller) -> Result<NewAddress> {
+    let (own, now) = (upkeep::read_own(state, caller).await?, caller.now());
+    let profile = own.profile();
+    let unproved = profile.pending.clone().or_else(|| (!profile.verified).then(|| profile.email.clone()));
+    let unproved = unproved.ok_or_else(|| Error::state("verified", []))?;
+    let (proof, code) = prepare_code(state, &own, &unproved, now).await?;
+    Ok(NewAddress { own, pending: None, code: Some((proof, vec![code])) })
+}
+
+/// Sends the code for an address.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] when the present passphrase is another one; [`Error::TooMany`] when the address was sent enough
+/// codes within the hour.
+pub fn send_code(tx: &mut Tx<'_>, vault: &Vault, live: &Live<Anyone>, wish: &NewAddress) -> Result<Outcome<()>> {
+    let (proof, letters) = wish.code.as_ref().ok_or_else(not_fitting)?;
+    if !proofs::issue(tx, vault, proof, live.now())? {
+        return Err(too_many());
+    }
+    if wish.pending.is_some() {
+        let unchanged = wish.own.unchanged();
+        let profile = Profile { pending: wish.pending.clone(), ..unchanged.profile.clone() };
+        wish.own.store(tx, &AccountChange { profile, ..unchanged })?;
+        wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::EmailAsked, live.now())?;
+    }
+    for letter in letters {
+        letters::post(tx, vault, letter)?;
+    }
+    Ok(Outcome::ok(live.account(), ()))
+}
+
+/// The end of an account that is ready for its unit.
+#[derive(Debug)]
+pub struct Disabling {
+    own: AccountSnapshot,
+    /// `None` when the present passphrase is another one.
+    letter: Option<PreparedLetter>,
+}
+
+/// Checks the passphrase of who wants to disable their account.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] when too many wait for their turn.
+pub async fn prepare_disabling(
+    state: &State,
+    passwords: &Passwords,
+    caller: &Caller,
+    passphrase: String,
+) -> Result<Disabling> {
+    let (own, now) = (upkeep::read_own(state, caller).await?, caller.now());
+    if !upkeep::fits(state, passwords, &own, (caller.session(), Passphrase::typed(passphrase)), now).await? {
+        return Ok(Disabling { own, letter: None });
+    }
+    let letter = letter_to(state, &own, own.email(), (LetterKind::Disabled, None), now).await?;
+    Ok(Disabling { own, letter: Some(letter) })
+}
+
+/// Disables the caller's account and ends its sessions. Nothing is deleted.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] when the passphrase is another one; [`Error::State`] when a clinic would be left without an
+/// admin.
+pub fn disable(tx: &mut Tx<'_>, vault: &Vault, live: &Live<Anyone>, wish: &Disabling) -> Result<Outcome<()>> {
+    let letter = wish.letter.as_ref().ok_or_else(not_fitting)?;
+    members::check_replaceable(tx, live.account())?;
+    wish.own.store(tx, &AccountChange { disabled_at: Some(live.now()), ..wish.own.unchanged() })?;
+    wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::Disabled, live.now())?;
+    upkeep::end_sessions(tx, live.account(), None, live.now())?;
+    letters::post(tx, vault, letter)?;
+    Ok(Outcome::ok(live.account(), ()))
+}
+
+/// Reads the caller's profile in a unit.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] when it does not open.
+pub fn profile(tx: &mut Tx<'_>, account: Id<Account>, keys: &Keys) -> Result<(Profile, i64)> {
+    let own = upkeep::open_own(tx, account, keys)?;
+    Ok((own.profile().clone(), own.version()))
+}
+
+/// Changes the caller's profile by `change`.
+///
+/// # Errors
+///
+/// The errors of `change`; 428 and 412 for preconditions.
+pub fn patch_profile(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    keys: &Keys,
+    when: &Preconditions,
+    change: impl FnOnce(&Profile) -> Result<Profile>,
+) -> Result<Outcome<(Profile, i64)>> {
+    let own = upkeep::open_own(tx, account, keys)?;
+    let before = own.profile();
+    let after = change(before)?;
+    if after.name == before.name && after.locale == before.locale {
+        return Ok(Outcome::ok(account, (after, own.version())));
+    }
+    when.require(&EntityTag::version(own.version()))?;
+    own.store(tx, &AccountChange { profile: after, ..own.unchanged() })?;
+    Ok(Outcome::ok(account, profile(tx, account, keys)?))
+}

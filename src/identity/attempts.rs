@@ -1,0 +1,137 @@
+//! Failed log-ins: for whom they are counted, and when log-ins rest.
+//!
+//! A stranger's failures are counted for the account and their network, and for the account. A device that the account
+//! knows presents the token of an earlier log-in: its failures are counted apart, so that nobody locks out the owner.
+//! The counters lie in the database under keyed hashes, for addresses that no account has, too: the same rows are
+//! written for them.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+use super::store;
+use crate::db::Tx;
+use crate::kernel::id::Session;
+use crate::kernel::{Id, Result};
+use crate::vault::{MacLabel, Vault};
+
+/// The number of failures after which log-ins rest, and the time for which they do.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    failures: i32,
+    rest: SignedDuration,
+}
+
+/// For an account and a known device.
+const OF_DEVICE: Allowance = Allowance { failures: 10, rest: SignedDuration::from_mins(15) };
+/// For an account and the network of a stranger.
+const OF_NETWORK: Allowance = Allowance { failures: 10, rest: SignedDuration::from_mins(15) };
+/// For an account and all strangers.
+const OF_ACCOUNT: Allowance = Allowance { failures: 100, rest: SignedDuration::from_hours(1) };
+
+/// A counter of failures: the keyed hash of what it counts for, and what it allows.
+#[derive(Clone, Debug)]
+struct Counter {
+    key: Vec<u8>,
+    allowance: Allowance,
+}
+
+/// The counters of one attempt to log in.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    counters: Vec<Counter>,
+    known_device: bool,
+}
+
+impl Attempt {
+    /// Finds the counters of an attempt from `network` with the address of this keyed hash. A token that is not of this
+    /// account counts as none; attempts without a network count as those of one.
+    pub(super) fn new(vault: &Vault, email_key: &[u8], device_token: Option<&str>, network: Option<IpAddr>) -> Self {
+        let network = network.map(|network| network.to_string()).unwrap_or_default();
+        let device = device_token.and_then(|token| device_of(vault, email_key, token));
+        let counters = match device {
+            Some(session) => vec![of_device(vault, email_key, session)],
+            None => vec![
+                counter(vault, email_key, (b"network", network.as_bytes()), OF_NETWORK),
+                counter(vault, email_key, (b"account", b""), OF_ACCOUNT),
+            ],
+        };
+        Self { counters, known_device: device.is_some() }
+    }
+
+    /// Finds the counter of an attempt to prove oneself within a session.
+    pub(super) fn of_session(vault: &Vault, email_key: &[u8], session: Id<Session>) -> Self {
+        let counters = vec![of_device(vault, email_key, session)];
+        Self { counters, known_device: true }
+    }
+
+    /// Whether it comes from a device that the account knows.
+    pub(super) fn is_of_known_device(&self) -> bool {
+        self.known_device
+    }
+
+    /// Sets the counters back.
+    pub(super) fn forget(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
+        for counter in &self.counters {
+            store::hold_failures(tx, &counter.key, now)?;
+            store::update_failures(tx, &counter.key, 0, None)?;
+        }
+        Ok(())
+    }
+
+    /// Counts the attempt, and returns whether it is let in: when it is `right` and log-ins do not rest. What comes
+    /// while they rest is not counted, and one that is let in sets its counters back.
+    pub(super) fn count(&self, tx: &mut Tx<'_>, right: bool, now: Timestamp) -> Result<bool> {
+        let mut held = Vec::with_capacity(self.counters.len());
+        for counter in &self.counters {
+            held.push(store::hold_failures(tx, &counter.key, now)?);
+        }
+        let resting = held.iter().any(|(_, until)| until.is_some_and(|until| until > now));
+        let welcome = right && !resting;
+        for (Counter { key, allowance }, (failures, until)) in self.counters.iter().zip(held) {
+            let (failures, until) = match (welcome, resting) {
+                (true, _) => (0, None),
+                (false, true) => (failures, until),
+                (false, false) => allowance.after(failures.saturating_add(1), until, now),
+            };
+            store::update_failures(tx, key, failures, until)?;
+        }
+        Ok(welcome)
+    }
+}
+
+fn counter(vault: &Vault, email_key: &[u8], (what, of): (&[u8], &[u8]), allowance: Allowance) -> Counter {
+    Counter { key: vault.mac(MacLabel::Attempts, &[what, email_key, of]).to_vec(), allowance }
+}
+
+fn of_device(vault: &Vault, email_key: &[u8], session: Id<Session>) -> Counter {
+    counter(vault, email_key, (b"device", session.uuid().as_bytes()), OF_DEVICE)
+}
+
+impl Allowance {
+    /// Returns the state of a counter after another failure: log-ins rest each time when it is full.
+    fn after(self, failures: i32, until: Option<Timestamp>, now: Timestamp) -> (i32, Option<Timestamp>) {
+        let full = failures % self.failures == 0;
+        (failures, if full { now.checked_add(self.rest).ok() } else { until })
+    }
+}
+
+/// Makes the token by which the device of a session is known at its next log-in. Nothing of it is stored.
+pub(super) fn device_token(vault: &Vault, email_key: &[u8], session: Id<Session>) -> String {
+    let id = session.uuid();
+    let mac = vault.mac(MacLabel::Device, &[email_key, id.as_bytes()]);
+    URL_SAFE_NO_PAD.encode([id.as_bytes().as_slice(), mac.as_slice()].concat())
+}
+
+/// Returns the session whose device a token is of, if it was made for this address.
+fn device_of(vault: &Vault, email_key: &[u8], token: &str) -> Option<Id<Session>> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (id, mac) = bytes.split_at_checked(16)?;
+    let ours = vault.mac(MacLabel::Device, &[email_key, id]);
+    let session = Id::from_uuid(Uuid::from_slice(id).ok()?);
+    bool::from(ours.as_slice().ct_eq(mac)).then_some(session)
+}

@@ -1,0 +1,82 @@
+//! What the owner of an account is told of its sessions. The events stand in the account's own chain of the audit log.
+
+use jiff::Timestamp;
+
+use super::Live;
+use crate::audit::{self, AuditRow, Record, Subject};
+use crate::db::Tx;
+use crate::kernel::id::{Account, Session};
+use crate::kernel::page::{Page, PageRequest};
+use crate::kernel::{Id, Result};
+use crate::vault::{Keys, Vault};
+
+/// An event that the owner of an account is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityEvent {
+    /// A log-in on a device that had logged in before.
+    LogIn,
+    /// A log-in on a device that the account did not know.
+    NewDevice,
+    /// A spent refresh token came again, which ended its session.
+    RefreshReused,
+    /// A session was ended from another one.
+    SessionEnded,
+    /// All sessions but one were ended.
+    OtherSessionsEnded,
+    /// The passphrase was changed by somebody who knew it, which ended all other sessions.
+    PassphraseChanged,
+    /// The passphrase was set anew with a code from a letter, which ended all sessions.
+    PassphraseReset,
+    /// Another address was asked for.
+    EmailAsked,
+    /// An address was proved with a code from a letter.
+    EmailVerified,
+    /// The account was disabled by its owner, which ended all sessions.
+    Disabled,
+}
+
+impl SecurityEvent {
+    /// Returns the stored name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LogIn => "log_in",
+            Self::NewDevice => "log_in_new_device",
+            Self::RefreshReused => "refresh_reused",
+            Self::SessionEnded => "session_ended",
+            Self::OtherSessionsEnded => "other_sessions_ended",
+            Self::PassphraseChanged => "passphrase_changed",
+            Self::PassphraseReset => "passphrase_reset",
+            Self::EmailAsked => "email_asked",
+            Self::EmailVerified => "email_verified",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// Tells the owner of an account of an event, in the unit in which it happens: the one place for such notices, whatever
+/// else carries them. `session` is the session it is about.
+///
+/// # Errors
+///
+/// When the database fails, or `keys` are not the account's.
+pub fn tell_owner(
+    tx: &mut Tx<'_>,
+    (vault, keys): (&Vault, &Keys),
+    account: Id<Account>,
+    session: Option<Id<Session>>,
+    event: SecurityEvent,
+    now: Timestamp,
+) -> Result<()> {
+    let record = Record { act: event.name().to_owned(), role: "owner".to_owned(), refused: false, ids: Vec::new() };
+    audit::append(tx, vault, keys, Subject::Account(account), Some(account), session, now, &record)
+}
+
+/// Lists the events of the caller's account, newest first.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn list<K>(tx: &mut Tx<'_>, live: &Live<K>, asked: PageRequest<i64>) -> Result<Page<AuditRow, i64>> {
+    let rows = audit::list(tx, Subject::Account(live.account()), asked.after, asked.rows())?;
+    Ok(asked.cut(rows, |row| row.doc.len(), |row| row.seq))
+}

@@ -1,0 +1,224 @@
+//! Changes of an account: read and opened before a unit, stored in it under the next version.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::actions::{open_credential, open_profile, reseal};
+use super::attempts::Attempt;
+use super::model::{Email, Passphrase, Profile};
+use super::password::{Credential, Passwords};
+use super::security_events::{SecurityEvent, tell_owner};
+use super::sessions::end_live;
+use super::store::{self, AccountFound, AccountRow, Ending};
+use super::{AccountPolicy, Claimed};
+use crate::db::{At, Tx};
+use crate::kernel::id::{Account, Session};
+use crate::kernel::{Error, Id, Result};
+use crate::state::State;
+use crate::vault::{Keys, Vault};
+
+/// An account as it was read before a unit, opened.
+pub struct AccountSnapshot {
+    row: AccountRow,
+    keys: Keys,
+    profile: Profile,
+    /// `None` when it does not open: then no passphrase fits, and it is not written over but by a new one.
+    credential: Option<Credential>,
+}
+
+impl std::fmt::Debug for AccountSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccountSnapshot({})", self.row.id)
+    }
+}
+
+/// What an account is to be. The rest stays as it is.
+#[derive(Clone, Debug)]
+pub struct AccountChange {
+    /// Its profile.
+    pub profile: Profile,
+    /// The keyed hash of its address.
+    pub email_key: Vec<u8>,
+    /// Its new credential.
+    pub credential: Option<Credential>,
+    /// The instant from which it is disabled.
+    pub disabled_at: Option<Timestamp>,
+}
+
+impl AccountSnapshot {
+    fn open(found: &AccountFound, keys: Keys) -> Result<Self> {
+        let row = found.account.clone();
+        let profile = open_profile(&keys, row.id, row.version, &found.profile)?;
+        let credential = Error::skip_damaged(open_credential(&keys, &row, &found.credential))?;
+        Ok(Self { row, keys, profile, credential })
+    }
+
+    /// Returns its id.
+    pub fn account(&self) -> Id<Account> {
+        self.row.id
+    }
+
+    /// Returns its profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Returns its address.
+    pub fn email(&self) -> &Email {
+        &self.profile.email
+    }
+
+    /// Returns the keyed hash of its address.
+    pub fn email_key(&self) -> &[u8] {
+        &self.row.email_key
+    }
+
+    /// Returns its version.
+    pub fn version(&self) -> i64 {
+        self.row.version
+    }
+
+    /// Whether it is disabled.
+    pub fn is_disabled(&self) -> bool {
+        self.row.disabled_at.is_some()
+    }
+
+    /// Returns the change that changes nothing.
+    pub fn unchanged(&self) -> AccountChange {
+        AccountChange {
+            profile: self.profile.clone(),
+            email_key: self.row.email_key.clone(),
+            credential: None,
+            disabled_at: self.row.disabled_at.map(|at| at.0),
+        }
+    }
+
+    /// Stores a change as the next version.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the account was changed since it was read: sent again, the request succeeds.
+    /// [`Error::Damaged`] when the credential does not open and there is no new one.
+    pub fn store(&self, tx: &mut Tx<'_>, change: &AccountChange) -> Result<()> {
+        let disabled_at = change.disabled_at.map(At);
+        let row = AccountRow { email_key: change.email_key.clone(), disabled_at, ..self.row.clone() };
+        let credential = change.credential.as_ref().or(self.credential.as_ref());
+        let credential = credential.ok_or(Error::Damaged("accounts", self.row.id.uuid()))?;
+        if reseal(tx, &self.keys, (&self.row, &row), &change.profile, credential)? {
+            Ok(())
+        } else {
+            Err(Error::Unavailable("the account was changed at the same time"))
+        }
+    }
+
+    /// Tells the owner of an event, in the account's own log.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
+    pub fn tell_owner(
+        &self,
+        tx: &mut Tx<'_>,
+        vault: &Vault,
+        session: Option<Id<Session>>,
+        event: SecurityEvent,
+        now: Timestamp,
+    ) -> Result<()> {
+        tell_owner(tx, (vault, &self.keys), self.row.id, session, event, now)
+    }
+}
+
+/// Reads the caller's account, once the caller is live.
+///
+/// # Errors
+///
+/// As [`Claimed::read`]; [`Error::Damaged`] when its profile does not open.
+pub async fn read_own<K: AccountPolicy>(state: &State, caller: &Claimed<K>) -> Result<AccountSnapshot> {
+    let found = caller.read(state, |tx, live| store::find_documents(tx, live.account())).await?;
+    let found = found.ok_or(Error::NotFound)?;
+    let keys = state.vault.keys(found.account.id.uuid()).await?.ok_or(Error::NotFound)?;
+    AccountSnapshot::open(&found, keys)
+}
+
+/// Opens the caller's account in a unit that changes it.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when it is not there; [`Error::Damaged`] when its profile does not open.
+pub fn open_own(tx: &mut Tx<'_>, account: Id<Account>, keys: &Keys) -> Result<AccountSnapshot> {
+    let found = store::find_documents(tx, account)?.ok_or(Error::NotFound)?;
+    AccountSnapshot::open(&found, keys.clone())
+}
+
+/// Finds an account by its id. One whose profile is damaged counts as absent.
+///
+/// # Errors
+///
+/// When database or keyring cannot be read.
+pub async fn find(state: &State, account: Id<Account>) -> Result<Option<AccountSnapshot>> {
+    let found = state.db.read(move |tx| store::find_documents(tx, account)).await?;
+    opened(state, found).await
+}
+
+/// Finds an account by the keyed hash of its address, with the same look-ups for an address that nobody has. One whose
+/// profile is damaged counts as absent.
+///
+/// # Errors
+///
+/// When database or keyring cannot be read.
+pub async fn find_by_email(state: &State, email_key: Vec<u8>) -> Result<Option<AccountSnapshot>> {
+    let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
+    opened(state, found).await
+}
+
+async fn opened(state: &State, found: Option<AccountFound>) -> Result<Option<AccountSnapshot>> {
+    // An id that no account has, so that the same look-ups are made.
+    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
+    let keys = state.vault.keys_from_keyring(id.uuid()).await?;
+    let Some((found, keys)) = found.zip(keys) else { return Ok(None) };
+    Error::skip_damaged(AccountSnapshot::open(&found, keys))
+}
+
+/// Whether a passphrase is the present one of an account. A wrong one is counted like a failed log-in of the device of
+/// `session`, and while its log-ins rest no passphrase is right.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] when too many wait for their turn.
+pub async fn fits(
+    state: &State,
+    passwords: &Passwords,
+    own: &AccountSnapshot,
+    (session, passphrase): (Id<Session>, Passphrase),
+    now: Timestamp,
+) -> Result<bool> {
+    let credential = own.credential.clone().unwrap_or_else(Credential::nobody);
+    let fits = passwords.fits(passphrase, credential).await?;
+    let attempt = Attempt::of_session(&state.vault, own.email_key(), session);
+    state.db.write(move |tx| attempt.count(tx, fits, now)).await
+}
+
+/// Forgets the failed log-ins of an address from a network, and from all together: its owner has proved to read its
+/// mail.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn forgive(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    (email_key, network): (&[u8], Option<IpAddr>),
+    now: Timestamp,
+) -> Result<()> {
+    Attempt::new(vault, email_key, None, network).forget(tx, now)
+}
+
+/// Ends the sessions of an account but `kept`. Their devices keep what they hold.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn end_sessions(tx: &mut Tx<'_>, account: Id<Account>, kept: Option<Id<Session>>, now: Timestamp) -> Result<()> {
+    end_live(tx, account, kept, Ending::Account, now).map(drop)
+}

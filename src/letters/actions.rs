@@ -1,0 +1,84 @@
+//! Writing a letter: prepared before a unit, posted in it.
+
+use jiff::Timestamp;
+
+use super::model::LetterDoc;
+use super::proofs::{self, NewProof};
+use super::store;
+use crate::db::Tx;
+use crate::kernel::id::Letter;
+use crate::kernel::{Id, Result};
+use crate::state::State;
+use crate::vault::{Keys, Purpose, SealContext, Vault};
+
+/// A letter that is sealed, and not posted yet. Its keys are durable.
+#[derive(Clone)]
+pub struct PreparedLetter {
+    id: Id<Letter>,
+    doc: Vec<u8>,
+    keys: Keys,
+    written_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for PreparedLetter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PreparedLetter({})", self.id)
+    }
+}
+
+/// Returns the place of a letter's content.
+pub(super) fn place(id: Id<Letter>) -> SealContext {
+    SealContext { table: "letters", column: "doc", subject: id.uuid(), row: id.uuid(), revision: 1 }
+}
+
+/// Seals a letter under keys of its own, before the unit that posts it.
+///
+/// # Errors
+///
+/// When the keyring cannot be written.
+pub async fn prepare(state: &State, letter: &LetterDoc, now: Timestamp) -> Result<PreparedLetter> {
+    let id: Id<Letter> = state.entropy.id(now);
+    let keys = state.vault.create(id.uuid(), &[Purpose::Account], now).await?;
+    let doc = keys.seal_json(Purpose::Account, &place(id), letter)?;
+    let expires_at = now.saturating_add(letter.kind.lifetime()).unwrap_or(now);
+    Ok(PreparedLetter { id, doc, keys, written_at: now, expires_at })
+}
+
+/// Posts a letter: it leaves soon after the unit has committed, and not if it does not.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn post(tx: &mut Tx<'_>, vault: &Vault, letter: &PreparedLetter) -> Result<()> {
+    store::insert(tx, letter.id, &letter.doc, (letter.written_at, letter.expires_at))?;
+    vault.keep(tx, &letter.keys)
+}
+
+/// Issues a proof and posts the letter that carries its code, in one unit. Nothing is written for an address that was
+/// sent enough within the hour.
+///
+/// # Errors
+///
+/// When database or keyring cannot be written.
+pub async fn send_proof(state: &State, proof: NewProof, letter: &LetterDoc, now: Timestamp) -> Result<()> {
+    let letter = prepare(state, letter, now).await?;
+    let (vault, posted) = (state.vault.clone(), letter.clone());
+    let unit = state.db.write(move |tx| {
+        let issued = proofs::issue(tx, &vault, &proof, now)?;
+        if issued {
+            post(tx, &vault, &posted)?;
+        }
+        Ok(issued)
+    });
+    if unit.await? { Ok(()) } else { discard(state, &letter).await }
+}
+
+/// Destroys the keys of a letter whose unit did not commit.
+///
+/// # Errors
+///
+/// When the keyring cannot be written.
+pub async fn discard(state: &State, letter: &PreparedLetter) -> Result<()> {
+    state.vault.destroy(letter.id.uuid(), &[Purpose::Account]).await
+}

@@ -1,0 +1,108 @@
+//! Proofs of addresses: codes for one use that were sent there.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::model::ProofPurpose;
+use super::store::{self, ProofRow};
+use crate::db::{At, Tx};
+use crate::kernel::id::{Account, AddressProof};
+use crate::kernel::{Code, Error, Id, JoinCode, Result};
+use crate::vault::{MacLabel, Vault};
+
+/// The most proofs of an address for a purpose within [`WITHIN`].
+pub const MOST: i64 = 5;
+/// The time within which they are counted.
+pub const WITHIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Returns the one error for a code that cannot be used, whatever the reason.
+pub fn refused() -> Error {
+    Error::Malformed(Code::CodeInvalid, String::new())
+}
+
+/// Derives the code of a proof.
+pub fn code_of(vault: &Vault, id: Id<AddressProof>) -> JoinCode {
+    JoinCode::of(vault.mac(MacLabel::Code, &[b"address proof", id.uuid().as_bytes()]))
+}
+
+/// Returns the keyed hash under which a code is looked up.
+fn code_hash(vault: &Vault, code: &JoinCode) -> Vec<u8> {
+    vault.mac(MacLabel::Code, &[b"address proof hash", code.bytes()]).to_vec()
+}
+
+/// The proof that a letter will carry.
+#[derive(Clone, Debug)]
+pub struct NewProof {
+    /// Its id, drawn before the unit.
+    pub id: Id<AddressProof>,
+    /// What it is for.
+    pub purpose: ProofPurpose,
+    /// The keyed hash of the address.
+    pub email_key: Vec<u8>,
+    /// The account whose address it proves.
+    pub account: Option<Id<Account>>,
+}
+
+/// Whether another proof of an address may be sent now.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn has_room(tx: &mut Tx<'_>, email_key: &[u8], purpose: ProofPurpose, now: Timestamp) -> Result<bool> {
+    let since = now.saturating_sub(WITHIN).unwrap_or(now);
+    Ok(store::count_proofs(tx, email_key, purpose, since)? < MOST)
+}
+
+/// Issues a proof, unless its address was sent enough within the hour: then `false`, and no letter is to be posted. The
+/// same is done for addresses that nobody has.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn issue(tx: &mut Tx<'_>, vault: &Vault, new: &NewProof, now: Timestamp) -> Result<bool> {
+    if !has_room(tx, &new.email_key, new.purpose, now)? {
+        return Ok(false);
+    }
+    let row = ProofRow {
+        id: new.id,
+        code_hash: code_hash(vault, &code_of(vault, new.id)),
+        purpose: new.purpose.number(),
+        email_key: new.email_key.clone(),
+        account_id: new.account,
+        created_at: At(now),
+        expires_at: At(now.saturating_add(new.purpose.lifetime()).unwrap_or(now)),
+        used_at: None,
+    };
+    store::insert_proof(tx, &row)?;
+    Ok(true)
+}
+
+/// Finds the proof of a code that may be used now.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn find(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    code: &JoinCode,
+    purpose: ProofPurpose,
+    now: Timestamp,
+) -> Result<Option<ProofRow>> {
+    store::find_open_proof(tx, &code_hash(vault, code), purpose, now)
+}
+
+/// Uses a proof up, with all others of its address for the same purpose. Of concurrent units only one gets `true`.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn redeem(tx: &mut Tx<'_>, proof: &ProofRow, now: Timestamp) -> Result<bool> {
+    let open = store::hold_open_proofs(tx, &proof.email_key, proof.purpose)?;
+    let found = open.iter().any(|row| row.id == proof.id && row.expires_at.0 > now);
+    if found {
+        for row in open {
+            store::mark_proof_used(tx, row, now)?;
+        }
+    }
+    Ok(found)
+}

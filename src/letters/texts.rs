@@ -1,0 +1,188 @@
+//! The subjects and texts of letters, in three languages. They name neither medicine nor therapy: others see the
+//! screen. The code stands on a line of its own.
+
+use super::model::LetterKind;
+use crate::kernel::JoinCode;
+use crate::kernel::locale::TextLanguage;
+
+/// Returns the subject and the text of a letter in a language, a tag of BCP 47; English for languages without texts.
+/// A kind that does not leave has neither.
+pub(super) fn subject_and_body(kind: LetterKind, locale: &str, code: Option<&JoinCode>) -> (&'static str, String) {
+    let (subject, body, end) = match TextLanguage::of(locale) {
+        TextLanguage::English => english(kind),
+        TextLanguage::German => german(kind),
+        TextLanguage::Spanish => spanish(kind),
+    };
+    let code = code.map(|code| format!("\n\n{code}")).unwrap_or_default();
+    (subject, format!("{body}{code}\n\n{end}\n"))
+}
+
+/// The subject, what stands before the code, and what stands after it.
+type Text = (&'static str, &'static str, &'static str);
+
+const fn english(kind: LetterKind) -> Text {
+    const IGNORE: &str = "If you did not ask for this, you need not do anything.";
+    match kind {
+        LetterKind::Verify => {
+            ("Your code", "This code confirms your e-mail address. Enter it in the app within 24 hours:", IGNORE)
+        }
+        LetterKind::Reset => (
+            "Your code for a new passphrase",
+            "This code sets a new passphrase. Enter it in the app within 30 minutes:",
+            "If you did not ask for this, do nothing: your passphrase stays as it is. Give the code to nobody.",
+        ),
+        LetterKind::Register => (
+            "Your code to register",
+            "This code confirms your e-mail address. Enter it in the app within 24 hours to make your account:",
+            IGNORE,
+        ),
+        LetterKind::Known => (
+            "You have an account",
+            "Somebody asked for an account with this e-mail address. There is one already: log in with it, or set a new \
+             passphrase in the app if you have forgotten yours.",
+            IGNORE,
+        ),
+        LetterKind::PassphraseChanged => (
+            "Your passphrase was changed",
+            "The passphrase of your account was changed, and your other devices were logged out.",
+            "If that was not you, set a new passphrase in the app at once.",
+        ),
+        LetterKind::AddressAsked => (
+            "A new e-mail address for your account",
+            "Somebody who is logged in asked for another e-mail address for your account. It takes the place of this one \
+             once it is confirmed.",
+            "If that was not you, change your passphrase in the app at once.",
+        ),
+        LetterKind::Disabled => (
+            "Your account is disabled",
+            "Your account was disabled, as you asked, and all your devices were logged out. Nothing was deleted.",
+            "If that was not you, write to the people from whom you have the app.",
+        ),
+        LetterKind::Nothing => ("", "", ""),
+    }
+}
+
+const fn german(kind: LetterKind) -> Text {
+    const IGNORE: &str = "Wenn du das nicht angefordert hast, musst du nichts tun.";
+    match kind {
+        LetterKind::Verify => (
+            "Dein Code",
+            "Dieser Code bestätigt deine E-Mail-Adresse. Gib ihn innerhalb von 24 Stunden in der App ein:",
+            IGNORE,
+        ),
+        LetterKind::Reset => (
+            "Dein Code für eine neue Passphrase",
+            "Mit diesem Code setzt du eine neue Passphrase. Gib ihn innerhalb von 30 Minuten in der App ein:",
+            "Wenn du das nicht angefordert hast, tu nichts: Deine Passphrase bleibt, wie sie ist. Gib den Code niemandem.",
+        ),
+        LetterKind::Register => (
+            "Dein Code zum Registrieren",
+            "Dieser Code bestätigt deine E-Mail-Adresse. Gib ihn innerhalb von 24 Stunden in der App ein, um dein Konto \
+             anzulegen:",
+            IGNORE,
+        ),
+        LetterKind::Known => (
+            "Du hast ein Konto",
+            "Jemand wollte mit dieser E-Mail-Adresse ein Konto anlegen. Es gibt schon eines: Melde dich damit an, oder \
+             setze in der App eine neue Passphrase, wenn du deine vergessen hast.",
+            IGNORE,
+        ),
+        LetterKind::PassphraseChanged => (
+            "Deine Passphrase wurde geändert",
+            "Die Passphrase deines Kontos wurde geändert, und deine anderen Geräte wurden abgemeldet.",
+            "Wenn du das nicht warst, setze sofort in der App eine neue Passphrase.",
+        ),
+        LetterKind::AddressAsked => (
+            "Eine neue E-Mail-Adresse für dein Konto",
+            "Jemand, der angemeldet ist, möchte für dein Konto eine andere E-Mail-Adresse. Sie tritt an die Stelle \
+             dieser, sobald sie bestätigt ist.",
+            "Wenn du das nicht warst, ändere sofort in der App deine Passphrase.",
+        ),
+        LetterKind::Disabled => (
+            "Dein Konto ist stillgelegt",
+            "Dein Konto wurde stillgelegt, wie du es wolltest, und alle deine Geräte wurden abgemeldet. Nichts wurde \
+             gelöscht.",
+            "Wenn du das nicht warst, schreib denen, von denen du die App hast.",
+        ),
+        LetterKind::Nothing => ("", "", ""),
+    }
+}
+
+const fn spanish(kind: LetterKind) -> Text {
+    const IGNORE: &str = "Si no lo has pedido, no tienes que hacer nada.";
+    match kind {
+        LetterKind::Verify => (
+            "Tu código",
+            "Este código confirma tu dirección de correo. Escríbelo en la aplicación antes de 24 horas:",
+            IGNORE,
+        ),
+        LetterKind::Reset => (
+            "Tu código para una nueva frase de contraseña",
+            "Con este código eliges una nueva frase de contraseña. Escríbelo en la aplicación antes de 30 minutos:",
+            "Si no lo has pedido, no hagas nada: tu frase de contraseña sigue igual. No des el código a nadie.",
+        ),
+        LetterKind::Register => (
+            "Tu código para registrarte",
+            "Este código confirma tu dirección de correo. Escríbelo en la aplicación antes de 24 horas para crear tu \
+             cuenta:",
+            IGNORE,
+        ),
+        LetterKind::Known => (
+            "Ya tienes una cuenta",
+            "Alguien pidió una cuenta con esta dirección de correo. Ya hay una: entra con ella, o elige en la aplicación \
+             una nueva frase de contraseña si has olvidado la tuya.",
+            IGNORE,
+        ),
+        LetterKind::PassphraseChanged => (
+            "Tu frase de contraseña ha cambiado",
+            "La frase de contraseña de tu cuenta ha cambiado y se ha cerrado la sesión en tus otros dispositivos.",
+            "Si no has sido tú, elige enseguida una nueva en la aplicación.",
+        ),
+        LetterKind::AddressAsked => (
+            "Una nueva dirección de correo para tu cuenta",
+            "Alguien con sesión abierta ha pedido otra dirección de correo para tu cuenta. Sustituirá a esta en cuanto \
+             se confirme.",
+            "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación.",
+        ),
+        LetterKind::Disabled => (
+            "Tu cuenta está desactivada",
+            "Tu cuenta se ha desactivado, como pediste, y se ha cerrado la sesión en todos tus dispositivos. No se ha \
+             borrado nada.",
+            "Si no has sido tú, escribe a quienes te dieron la aplicación.",
+        ),
+        LetterKind::Nothing => ("", "", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_letter_has_words_of_its_own_in_each_language_and_none_of_medicine() {
+        let mut seen = BTreeSet::new();
+        for kind in LetterKind::SENT {
+            for language in ["en", "de-AT", "es"] {
+                let (subject, body) = subject_and_body(kind, language, None);
+                assert!(!subject.is_empty() && subject.chars().count() <= 60, "{subject}");
+                assert!(seen.insert(body.clone()), "{kind:?} in {language} says what another letter says");
+                let all = format!("{subject} {body}").to_lowercase();
+                for word in
+                    ["ketamin", "therap", "terap", "clinic", "klinik", "clínic", "patient", "pacient", "infusion"]
+                {
+                    assert!(!all.contains(word), "{word}: {all}");
+                }
+            }
+            assert_eq!(subject_and_body(kind, "tlh", None), subject_and_body(kind, "en", None));
+        }
+    }
+
+    #[test]
+    fn a_code_stands_on_a_line_of_its_own() {
+        let code = JoinCode::of([7; 32]);
+        let (_, body) = subject_and_body(LetterKind::Reset, "de", Some(&code));
+        assert!(body.lines().any(|line| line == code.to_string()), "{body}");
+    }
+}

@@ -1,0 +1,616 @@
+//! The life of an account: forgotten and changed passphrases, addresses, names, the end; and the letters about them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use afterglow::app;
+use afterglow::channels::MailSettings;
+use afterglow::config::{Config, Registration};
+use afterglow::db::Tx;
+use afterglow::db::schema::letters as letter_rows;
+use afterglow::delivery::LogChannel;
+use afterglow::kernel::id::Letter;
+use afterglow::kernel::{Clock, Email, Error, Id};
+use afterglow::letters::{self, LetterDoc, LetterKind};
+use diesel::prelude::*;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::support::accounts::{disable, enable};
+use crate::support::app::{Answer, START, TestApp};
+use crate::support::database::Database;
+use crate::support::journal::{reflection, with};
+use crate::support::people::{PASSPHRASE, Person, registration};
+use crate::support::sql::Sql;
+use crate::tasks::{Tables, settled};
+use crate::unreadable::Damaged;
+
+const NEW: &str = "a loud waterfall at noon";
+const ANN: &str = "ann.walker@example.org";
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+fn into_a_folder(config: &mut Config) {
+    config.mail = MailSettings::Folder(config.data_dir.join("letters"));
+}
+
+/// A clinic with a therapist and Ann, whose letters lie in a folder.
+struct Scene {
+    app: Arc<TestApp>,
+    admin: Person,
+    therapist: Person,
+    ann: Person,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
+        let app = TestApp::start_with(|config| {
+            into_a_folder(config);
+            change(config);
+        })
+        .await;
+        let admin = app.admin().await;
+        let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
+        let ann = app.patient(&therapist, "Ann Walker").await;
+        Self { app, admin, therapist, ann }
+    }
+}
+
+/// A letter that has left.
+#[derive(Debug)]
+struct Post {
+    subject: String,
+    body: String,
+}
+
+impl Post {
+    /// The code on a line of its own.
+    #[track_caller]
+    fn code(&self) -> String {
+        let is_code = |line: &&str| line.len() == 19 && line.split('-').all(|part| part.len() == 4);
+        let found = self.body.lines().find(is_code);
+        found.unwrap_or_else(|| panic!("no code in {self:?}")).to_owned()
+    }
+}
+
+fn folder(app: &TestApp) -> PathBuf {
+    app.database.folder.path().join("data").join("letters")
+}
+
+/// The letters to an address that have left since this was asked last.
+async fn mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
+    settled(app).await;
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(folder(app)).into_iter().flatten() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        if header("To: ") == to {
+            found.push(Post { subject: header("Subject: "), body: body.to_owned() });
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    found
+}
+
+/// The one letter to an address that has left since.
+async fn letter(app: &Arc<TestApp>, to: &str) -> Post {
+    let mut found = mail(app, to).await;
+    assert_eq!(found.len(), 1, "{to}: {found:?}");
+    found.remove(0)
+}
+
+async fn forgets(app: &Arc<TestApp>, email: &str) -> Answer {
+    app.post("/v1/auth/passphrase-reset", json!({ "email": email })).send().await.expect(202)
+}
+
+async fn sets(app: &Arc<TestApp>, code: &str, passphrase: &str) -> Answer {
+    let body = json!({ "code": code, "passphrase": passphrase });
+    app.post("/v1/auth/passphrase-reset/confirm", body).send().await
+}
+
+async fn log_in(app: &Arc<TestApp>, email: &str, passphrase: &str) -> Answer {
+    app.post("/v1/auth/login", json!({ "email": email, "passphrase": passphrase })).send().await
+}
+
+async fn proves(app: &Arc<TestApp>, code: &str) -> Answer {
+    app.post("/v1/auth/verify-email", json!({ "code": code })).send().await
+}
+
+async fn profile(person: &Person) -> Value {
+    person.get("/v1/me/profile").send().await.ok().body
+}
+
+/// What a stranger sees of an answer, but for what names the request or the time.
+fn seen(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
+    let mut headers: BTreeMap<String, String> = answer.headers.clone().into_iter().collect();
+    headers.retain(|name, _| !["x-request-id", "date"].contains(&name.as_str()));
+    let mut body = answer.body.clone();
+    if let Some(object) = body.as_object_mut() {
+        object.remove("request_id");
+    }
+    (answer.status.as_u16(), headers, body)
+}
+
+/// The number of rows of every table that somebody without a log-in can write to.
+fn written(app: &TestApp) -> Vec<i64> {
+    let mut tables = Tables::of(app);
+    let all = ["letters", "address_proofs", "accounts", "sessions", "audit_log", "log_in_failures"];
+    all.into_iter().map(|table| tables.count(table)).collect()
+}
+
+#[actix_web::test]
+async fn a_forgotten_passphrase_is_not_a_lost_journal() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let entry = ann.writes(with(reflection("x"), json!({ "text": { "title": "By the lake" } }))).await;
+    let phone = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+
+    forgets(&app, " Ann.Walker@Example.ORG").await;
+    let sent = letter(&app, ANN).await;
+    for word in ["ketamin", "therap", "clinic", "lakeside", "walker"] {
+        assert!(!format!("{} {}", sent.subject, sent.body).to_lowercase().contains(word), "{word}: {sent:?}");
+    }
+    sets(&app, &sent.code().to_lowercase().replace('-', " "), NEW).await.ok();
+
+    // Every session has ended; its device keeps what it holds.
+    app.wait(SECOND);
+    for device in [&ann, &phone] {
+        let refused = device.get("/v1/me").send().await.expect(401).refused("unauthenticated");
+        assert_eq!(refused.body["client_action"], "relogin");
+    }
+    log_in(&app, ANN, PASSPHRASE).await.expect(401).refused("credentials_wrong");
+    let ann = Person::of(&app, &log_in(&app, ANN, NEW).await.ok());
+    assert_eq!(ann.entry(&entry).await.ok().text("/text/title"), "By the lake");
+    assert_eq!(profile(&ann).await["email_verified"], json!(true), "whoever has the code reads the mail");
+    assert_eq!(letter(&app, ANN).await.subject, "Your passphrase was changed");
+}
+
+#[actix_web::test]
+async fn a_code_works_once_for_half_an_hour_and_for_what_it_was_sent_for() {
+    let Scene { app, .. } = Scene::open().await;
+    for impossible in ["", "no code", "0000-0000-0000-0000"] {
+        sets(&app, impossible, NEW).await.expect(422).refused("code_invalid");
+        proves(&app, impossible).await.expect(422).refused("code_invalid");
+    }
+    forgets(&app, ANN).await;
+    let code = letter(&app, ANN).await.code();
+    proves(&app, &code).await.expect(422).refused("code_invalid");
+    // A passphrase that is refused does not use it up.
+    let easy = sets(&app, &code, "short").await.expect(422).refused("invalid");
+    assert_eq!(easy.body["errors"][0]["pointer"], "/passphrase");
+    app.wait(SignedDuration::from_mins(30) - SECOND);
+    sets(&app, &code, NEW).await.ok();
+    sets(&app, &code, PASSPHRASE).await.expect(422).refused("code_invalid");
+    log_in(&app, ANN, NEW).await.ok();
+
+    forgets(&app, ANN).await;
+    let late = mail(&app, ANN).await.iter().find(|post| post.subject.contains("code")).unwrap().code();
+    app.wait(SignedDuration::from_mins(30));
+    sets(&app, &late, PASSPHRASE).await.expect(422).refused("code_invalid");
+    log_in(&app, ANN, NEW).await.ok();
+
+    // Whoever uses one up ends those that were sent before it.
+    forgets(&app, ANN).await;
+    let first = letter(&app, ANN).await.code();
+    forgets(&app, ANN).await;
+    let second = letter(&app, ANN).await.code();
+    sets(&app, &second, PASSPHRASE).await.ok();
+    sets(&app, &first, NEW).await.expect(422).refused("code_invalid");
+    let ann = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    ann.act("/v1/me/email/verification").send().await.expect(409).refused("state_conflict");
+}
+
+#[actix_web::test]
+async fn a_code_opens_the_account_of_its_address_alone() {
+    let Scene { app, therapist, .. } = Scene::open().await;
+    let ben = app.patient(&therapist, "Ben Roth").await;
+    forgets(&app, ANN).await;
+    sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
+    ben.get("/v1/me").send().await.ok();
+    log_in(&app, "ben.roth@example.org", NEW).await.expect(401);
+    log_in(&app, "ben.roth@example.org", PASSPHRASE).await.ok();
+}
+
+#[actix_web::test]
+async fn a_proof_that_was_changed_from_outside_opens_nothing() {
+    let Scene { app, .. } = Scene::open().await;
+    forgets(&app, "ada@lakeside.example").await;
+    let code = letter(&app, "ada@lakeside.example").await.code();
+    let ann = "(SELECT email_key FROM accounts WHERE patient_id IS NOT NULL)";
+    let mut sql = Sql::open(&app.database.backend);
+    sql.run(&format!("UPDATE address_proofs SET email_key = {ann}"));
+    sets(&app, &code, NEW).await.expect(422).refused("code_invalid");
+    log_in(&app, ANN, PASSPHRASE).await.ok();
+}
+
+#[actix_web::test]
+async fn s7_nothing_tells_whether_an_address_has_an_account() {
+    let Scene { app, therapist, .. } = Scene::open().await;
+    let ben = app.patient(&therapist, "Ben Roth").await;
+    disable(&app, ben.account.parse().unwrap()).await;
+    let mut all = Vec::new();
+    for email in [ANN, "nobody.here@example.org", "ben.roth@example.org"] {
+        let before = written(&app);
+        let answer = forgets(&app, email).await;
+        let more: Vec<i64> = written(&app).iter().zip(before).map(|(after, before)| after - before).collect();
+        assert_eq!(more, [1, 1, 0, 0, 0, 0], "{email}");
+        all.push((seen(&answer), more));
+    }
+    assert_eq!(all[1], all[0]);
+    assert_eq!(all[2], all[0]);
+    // Nor what is stored: the same columns are filled, with values as long.
+    let mut tables = Tables::of(&app);
+    assert_eq!(tables.count("(SELECT DISTINCT length(doc) AS n FROM letters) sizes"), 1);
+    assert_eq!(tables.count("address_proofs WHERE account_id IS NULL"), 3);
+    // Only one of them leaves.
+    assert_eq!(mail(&app, ANN).await.len(), 1);
+    for silent in ["nobody.here@example.org", "ben.roth@example.org"] {
+        assert_eq!(mail(&app, silent).await.len(), 0, "{silent}");
+    }
+    assert_eq!(tables.count("letters WHERE done_at IS NOT NULL"), 3);
+    // However often somebody asks, an address gets five letters an hour.
+    for email in [ANN, "nobody.here@example.org"] {
+        for _ in 0..9 {
+            assert_eq!(seen(&forgets(&app, email).await), all[0].0);
+        }
+    }
+    assert_eq!(tables.count("letters"), 11);
+    assert_eq!(mail(&app, ANN).await.len(), 4);
+}
+
+#[actix_web::test]
+async fn a_new_passphrase_ends_the_other_sessions_at_once_and_no_more() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let phone = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    let wrong = json!({ "passphrase": NEW, "new_passphrase": NEW });
+    let refused = ann.post("/v1/me/passphrase", wrong).send().await.expect(422).refused("invalid");
+    assert_eq!(refused.body["errors"][0]["pointer"], "/passphrase");
+    let own = json!({ "passphrase": PASSPHRASE, "new_passphrase": format!("my {ANN} is easy") });
+    let refused = ann.post("/v1/me/passphrase", own).send().await.expect(422).refused("invalid");
+    assert_eq!(refused.body["errors"][0]["pointer"], "/new_passphrase");
+    phone.get("/v1/me").send().await.ok();
+    assert!(mail(&app, ANN).await.is_empty());
+
+    let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": NEW });
+    ann.post("/v1/me/passphrase", change.clone()).key("a").send().await.ok();
+    app.wait(SECOND);
+    let refused = phone.get("/v1/me").send().await.expect(401).refused("unauthenticated");
+    assert_eq!(refused.body["client_action"], "relogin");
+    let spent = json!({ "refresh_token": phone.refresh_token().await });
+    app.post("/v1/auth/refresh", spent).send().await.expect(401).refused("refresh_invalid");
+    ann.entry(&entry).await.ok();
+    log_in(&app, ANN, PASSPHRASE).await.expect(401);
+    log_in(&app, ANN, NEW).await.ok();
+    // A lost answer: the same request is known, although the passphrase is another one by now.
+    let again = ann.post("/v1/me/passphrase", change).key("a").send().await.ok();
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    assert_eq!(letter(&app, ANN).await.subject, "Your passphrase was changed");
+}
+
+#[actix_web::test]
+async fn s6_a_stolen_session_does_not_guess_the_passphrase() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    for _ in 0..10 {
+        let guess = json!({ "passphrase": NEW, "new_passphrase": NEW });
+        ann.post("/v1/me/passphrase", guess).send().await.expect(422);
+    }
+    let right = json!({ "passphrase": PASSPHRASE, "new_passphrase": NEW });
+    ann.post("/v1/me/passphrase", right.clone()).send().await.expect(422);
+    app.wait(SignedDuration::from_mins(16));
+    ann.post("/v1/me/passphrase", right).send().await.ok();
+}
+
+#[actix_web::test]
+async fn a_passphrase_is_hashed_anew_when_the_cost_has_risen() {
+    let clock = || Clock::manual(START.parse().unwrap());
+    let app = TestApp::on(Database::fresh(), clock(), |_| {}).await;
+    app.admin().await;
+    let app = TestApp::on(app.stop(), clock(), |config| config.passphrase_cost = (16, 1, 1)).await;
+    let version = |app: &TestApp, version: i64| Tables::of(app).count(&format!("accounts WHERE version = {version}"));
+    assert_eq!(version(&app, 1), 1);
+    let ada = "ada@lakeside.example";
+    log_in(&app, ada, NEW).await.expect(401);
+    assert_eq!(version(&app, 1), 1, "a wrong passphrase is not hashed anew");
+    for _ in 0..2 {
+        log_in(&app, ada, PASSPHRASE).await.ok();
+        assert_eq!(version(&app, 2), 1, "once");
+    }
+    log_in(&app, ada, NEW).await.expect(401);
+}
+
+#[actix_web::test]
+async fn an_address_is_proved_by_a_code_that_was_sent_there() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    assert_eq!(profile(&ann).await["email_verified"], json!(false));
+    let answer = ann.act("/v1/me/email/verification").send().await.ok();
+    assert_eq!(answer.body["expires_in"], json!(24 * 3600));
+    let code = letter(&app, ANN).await.code();
+    app.wait(SignedDuration::from_hours(24) - SECOND);
+    proves(&app, &code).await.ok();
+    assert_eq!(profile(&ann).await["email_verified"], json!(true));
+    proves(&app, &code).await.expect(422).refused("code_invalid");
+    ann.act("/v1/me/email/verification").send().await.expect(409).refused("state_conflict");
+    log_in(&app, ANN, PASSPHRASE).await.ok();
+}
+
+#[actix_web::test]
+async fn an_address_is_sent_five_codes_an_hour() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    for _ in 0..5 {
+        ann.act("/v1/me/email/verification").send().await.ok();
+    }
+    let refused = ann.act("/v1/me/email/verification").send().await.expect(429).refused("too_many_requests");
+    assert_eq!(refused.headers["retry-after"], "3600");
+    assert_eq!(mail(&app, ANN).await.len(), 5);
+    app.wait(SignedDuration::from_hours(1));
+    ann.act("/v1/me/email/verification").send().await.ok();
+    assert_eq!(mail(&app, ANN).await.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_new_address_counts_once_it_is_proved_and_the_old_one_is_told() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let other = "ann@new.example.org";
+    let ask =
+        |email: &str, passphrase: &str| ann.post("/v1/me/email", json!({ "email": email, "passphrase": passphrase }));
+    ask(other, NEW).send().await.expect(422).refused("invalid");
+    ask("Ann.Walker@example.org", PASSPHRASE).send().await.expect(422).refused("invalid");
+    assert!(mail(&app, ANN).await.is_empty());
+    ask(other, PASSPHRASE).send().await.ok();
+    let shown = profile(&ann).await;
+    assert_eq!((&shown["email"], &shown["pending_email"]), (&json!(ANN), &json!(other)));
+    assert_eq!(letter(&app, ANN).await.subject, "A new e-mail address for your account");
+    let code = letter(&app, other).await.code();
+    log_in(&app, other, PASSPHRASE).await.expect(401);
+    proves(&app, &code).await.ok();
+    let shown = profile(&ann).await;
+    assert_eq!((&shown["email"], &shown["email_verified"]), (&json!(other), &json!(true)));
+    assert!(shown.get("pending_email").is_none(), "{shown}");
+    log_in(&app, other, PASSPHRASE).await.ok();
+    log_in(&app, ANN, PASSPHRASE).await.expect(401);
+    // A code for the old address leads nowhere.
+    forgets(&app, ANN).await;
+    assert!(mail(&app, ANN).await.is_empty());
+}
+
+#[actix_web::test]
+async fn s7_a_new_address_that_somebody_has_is_answered_alike() {
+    let Scene { app, therapist, ann, .. } = Scene::open().await;
+    app.patient(&therapist, "Ben Roth").await;
+    let mut all = Vec::new();
+    for email in ["ben.roth@example.org", "nobody.here@example.org"] {
+        let before = written(&app);
+        let body = json!({ "email": email, "passphrase": PASSPHRASE });
+        let answer = ann.post("/v1/me/email", body).send().await.ok();
+        let more: Vec<i64> = written(&app).iter().zip(before).map(|(after, before)| after - before).collect();
+        all.push((seen(&answer), more));
+    }
+    // The count of wrong passphrases is a row of Ann's, made the first time.
+    all[0].1[5] = 0;
+    assert_eq!(all[0], all[1]);
+    assert_eq!(letter(&app, "ben.roth@example.org").await.subject, "You have an account");
+    // Nobody takes an address that another account got meanwhile.
+    let code = letter(&app, "nobody.here@example.org").await.code();
+    app.patient(&therapist, "Nobody Here").await;
+    proves(&app, &code).await.expect(422).refused("code_invalid");
+    assert_eq!(profile(&ann).await["email"], ANN);
+}
+
+#[actix_web::test]
+async fn a_name_changes_for_everybody_who_sees_it() {
+    let Scene { therapist, ann, .. } = Scene::open().await;
+    let tag = therapist.get("/v1/me/profile").send().await.ok().etag();
+    let change = json!({ "name": "Dr Thea Brandt", "locale": "de_at" });
+    therapist.patch("/v1/me/profile", change.clone()).send().await.expect(428);
+    let changed = therapist.patch("/v1/me/profile", change.clone()).if_match(&tag).send().await.ok();
+    assert_eq!((changed.text("/name"), changed.text("/locale")), ("Dr Thea Brandt".to_owned(), "de-AT".to_owned()));
+    assert_ne!(changed.etag(), tag);
+    // The same again is no other effect, also with the old tag.
+    let again = therapist.patch("/v1/me/profile", change).if_match(&tag).send().await.ok();
+    assert_eq!(again.body, changed.body);
+    let stale = json!({ "name": "Somebody" });
+    therapist.patch("/v1/me/profile", stale).if_match(&tag).send().await.expect(412);
+    assert_eq!(ann.care_links().await[0]["name"], "Dr Thea Brandt");
+    assert_eq!(therapist.get("/v1/me").send().await.ok().text("/name"), "Dr Thea Brandt");
+}
+
+#[actix_web::test]
+async fn letters_are_in_the_language_of_their_reader() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let tag = ann.get("/v1/me/profile").send().await.ok().etag();
+    ann.patch("/v1/me/profile", json!({ "locale": "de" })).if_match(&tag).send().await.ok();
+    ann.act("/v1/me/email/verification").send().await.ok();
+    assert_eq!(letter(&app, ANN).await.subject, "Dein Code");
+}
+
+#[actix_web::test]
+async fn a_disabled_account_lets_nobody_in_and_loses_nothing() {
+    let Scene { app, admin, ann, .. } = Scene::open().await;
+    let entry = ann.writes(with(reflection("x"), json!({ "text": { "title": "By the lake" } }))).await;
+    let phone = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    ann.post("/v1/me/disable", json!({ "passphrase": NEW })).send().await.expect(422).refused("invalid");
+    phone.get("/v1/me").send().await.ok();
+    ann.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send().await.ok();
+    app.wait(SECOND);
+    for device in [&ann, &phone] {
+        let refused = device.get("/v1/me").send().await.expect(401).refused("unauthenticated");
+        assert_eq!(refused.body["client_action"], "relogin");
+    }
+    log_in(&app, ANN, PASSPHRASE).await.expect(401).refused("credentials_wrong");
+    assert_eq!(letter(&app, ANN).await.subject, "Your account is disabled");
+    enable(&app, ann.account.parse().unwrap()).await;
+    // The sessions stay ended.
+    phone.get("/v1/me").send().await.expect(401);
+    let ann = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    assert_eq!(ann.entry(&entry).await.ok().text("/text/title"), "By the lake");
+    // A clinic is not left without an admin.
+    let last = admin.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send().await.expect(409);
+    assert_eq!(last.refused("state_conflict").body["state"], "last_admin");
+    admin.get("/v1/me").send().await.ok();
+}
+
+#[actix_web::test]
+async fn without_an_invitation_nobody_registers_unless_the_operator_says_so() {
+    let Scene { app, .. } = Scene::open().await;
+    let mut form = registration("Cleo Hart", "");
+    form.as_object_mut().unwrap().remove("code");
+    let refused = app.post("/v1/auth/register", form).send().await.expect(422).refused("invalid");
+    assert_eq!(refused.body["errors"][0]["pointer"], "/code");
+    assert!(mail(&app, "cleo.hart@example.org").await.is_empty());
+}
+
+#[actix_web::test]
+async fn where_registration_is_open_an_account_is_made_once_the_address_is_proved() {
+    let Scene { app, .. } = Scene::open_with(|config| config.registration = Registration::Open).await;
+    let form = |name: &str| {
+        let mut form = registration(name, "");
+        form.as_object_mut().unwrap().remove("code");
+        form
+    };
+    let mut all = Vec::new();
+    for name in ["Ann Walker", "Cleo Hart"] {
+        let before = written(&app);
+        let answer = app.post("/v1/auth/register", form(name)).send().await.expect(202);
+        let more: Vec<i64> = written(&app).iter().zip(before).map(|(after, before)| after - before).collect();
+        assert_eq!(more, [1, 1, 0, 0, 0, 0], "{name}");
+        all.push(seen(&answer));
+    }
+    assert_eq!(all[0], all[1], "the same for an address that has an account");
+    assert_eq!(letter(&app, ANN).await.subject, "You have an account");
+    let code = letter(&app, "cleo.hart@example.org").await.code();
+    log_in(&app, "cleo.hart@example.org", PASSPHRASE).await.expect(401);
+
+    // It is good for the address that it was sent to, and for one use.
+    let with_code = |name: &str| with(form(name), json!({ "code": code }));
+    app.post("/v1/auth/register", with_code("Dan Ives")).send().await.expect(422).refused("code_invalid");
+    let child = with(with_code("Cleo Hart"), json!({ "adult": false }));
+    app.post("/v1/auth/register", child).send().await.expect(422).refused("invalid");
+    let made = app.post("/v1/auth/register", with_code("Cleo Hart")).send().await.created();
+    let cleo = Person::of(&app, &made);
+    app.post("/v1/auth/register", with_code("Cleo Hart")).send().await.expect(422).refused("code_invalid");
+    assert_eq!(made.text("/account/kind"), "patient");
+    assert_eq!(profile(&cleo).await["email_verified"], json!(true));
+    assert!(cleo.care_links().await.is_empty());
+    let entry = cleo.writes(reflection("Lake")).await;
+    cleo.entry(&entry).await.ok();
+}
+
+/// A letter to Ann that is not about anything in particular.
+fn notice() -> LetterDoc {
+    let to = Email::parse(ANN).unwrap();
+    LetterDoc { kind: LetterKind::PassphraseChanged, to, locale: "en".to_owned(), proof: None }
+}
+
+async fn posts(app: &Arc<TestApp>, commits: bool) {
+    let (state, now) = (app.server.state.clone(), app.now());
+    let prepared = letters::prepare(&state, &notice(), now).await.unwrap();
+    let vault = state.vault.clone();
+    let unit = state.db.write(move |tx: &mut Tx<'_>| {
+        letters::post(tx, &vault, &prepared)?;
+        if commits { Ok(()) } else { Err(Error::NotFound) }
+    });
+    assert_eq!(unit.await.is_ok(), commits);
+}
+
+#[actix_web::test]
+async fn a_letter_leaves_once_if_its_unit_commits_and_not_otherwise() {
+    let app = TestApp::start_with(into_a_folder).await;
+    posts(&app, false).await;
+    assert!(mail(&app, ANN).await.is_empty());
+    posts(&app, true).await;
+    assert_eq!(mail(&app, ANN).await.len(), 1);
+    for _ in 0..3 {
+        app.wait(SignedDuration::from_hours(1));
+        assert!(mail(&app, ANN).await.is_empty());
+    }
+    assert_eq!(Tables::of(&app).count("letters WHERE attempts = 1 AND done_at IS NOT NULL"), 1);
+}
+
+#[actix_web::test]
+async fn a_letter_that_fails_is_tried_again_and_given_up_after_a_day() {
+    let app = TestApp::start_with(into_a_folder).await;
+    let place = folder(&app);
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::write(&place, "no folder").unwrap();
+    posts(&app, true).await;
+    settled(&app).await;
+    let mut tables = Tables::of(&app);
+    assert_eq!(tables.count("letters WHERE attempts = 1 AND done_at IS NULL"), 1);
+    app.wait(SignedDuration::from_secs(59));
+    settled(&app).await;
+    assert_eq!(tables.count("letters WHERE attempts = 1"), 1, "not yet");
+    app.wait(SignedDuration::from_secs(17));
+    settled(&app).await;
+    assert_eq!(tables.count("letters WHERE attempts = 2"), 1);
+    std::fs::remove_file(&place).unwrap();
+    app.wait(SignedDuration::from_mins(7));
+    assert_eq!(mail(&app, ANN).await.len(), 1);
+    assert_eq!(tables.count("letters WHERE attempts = 3 AND done_at IS NOT NULL"), 1);
+
+    // Another one never can.
+    std::fs::remove_dir_all(&place).unwrap();
+    std::fs::write(&place, "no folder").unwrap();
+    posts(&app, true).await;
+    for _ in 0..30 {
+        settled(&app).await;
+        app.wait(SignedDuration::from_hours(1));
+    }
+    assert_eq!(tables.count("letters WHERE done_at IS NOT NULL"), 2);
+    std::fs::remove_file(&place).unwrap();
+    app.wait(SignedDuration::from_hours(24));
+    assert!(mail(&app, ANN).await.is_empty());
+}
+
+#[actix_web::test]
+async fn a_letter_that_a_dead_worker_has_taken_comes_back_within_a_minute() {
+    let app = TestApp::start_with(into_a_folder).await;
+    posts(&app, true).await;
+    // The worker took it, and ended.
+    let later = match &app.database.backend {
+        afterglow::db::Backend::Sqlite(_) => "due_at + 60000000",
+        afterglow::db::Backend::Postgres(_) => "due_at + interval '60 s'",
+    };
+    Sql::open(&app.database.backend).run(&format!("UPDATE letters SET attempts = 1, due_at = {later}"));
+    assert!(mail(&app, ANN).await.is_empty());
+    app.wait(SignedDuration::from_secs(60));
+    assert_eq!(mail(&app, ANN).await.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_letter_that_does_not_open_is_given_up_and_the_others_leave() {
+    let app = TestApp::start_with(into_a_folder).await;
+    posts(&app, true).await;
+    posts(&app, true).await;
+    let one = "id = (SELECT id FROM letters ORDER BY id LIMIT 1)";
+    let _damaged = Damaged::new(&app, ("letters", "doc"), one, 0);
+    assert_eq!(mail(&app, ANN).await.len(), 1);
+    assert_eq!(Tables::of(&app).count("letters WHERE done_at IS NOT NULL"), 2);
+}
+
+/// How many letters still have keys.
+async fn keys(app: &Arc<TestApp>) -> usize {
+    let state = &app.server.state;
+    let all: Vec<Id<Letter>> =
+        state.db.read(|tx| Ok(letter_rows::table.select(letter_rows::id).load(tx.conn())?)).await.unwrap();
+    let mut found = 0;
+    for id in all {
+        found += usize::from(state.vault.keys_from_keyring(id.uuid()).await.unwrap().is_some());
+    }
+    found
+}
+
+#[actix_web::test]
+async fn what_was_written_cannot_be_read_once_it_has_left() {
+    let app = TestApp::start_with(into_a_folder).await;
+    posts(&app, true).await;
+    assert_eq!(keys(&app).await, 1);
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    assert_eq!(mail(&app, ANN).await.len(), 1);
+    assert_eq!(keys(&app).await, 0, "its keys are destroyed");
+}
