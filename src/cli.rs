@@ -16,12 +16,14 @@ use jiff::Timestamp;
 use self::options::{Options, Settings};
 use crate::app::{self, Server, openapi};
 use crate::audit;
+use crate::care::model::Capabilities;
 use crate::config::{Config, Listen};
 use crate::db::{Backend, Db};
 use crate::delivery::LogChannel;
 use crate::demo;
 use crate::kernel::clock::seconds;
-use crate::kernel::{Clock, Entropy, Error, Result};
+use crate::kernel::{Clock, Entropy, Error, Result, Text};
+use crate::onboarding::operator::{self, NewClinic};
 use crate::onboarding::setup;
 use crate::sandbox::{self, Sandbox, Start};
 use crate::sync::renewal::Renewed;
@@ -37,7 +39,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Answer requests and do the background work (what happens without a command).
     Serve,
@@ -62,6 +64,11 @@ enum Command {
     Epoch {
         #[command(subcommand)]
         what: EpochCommand,
+    },
+    /// Make clinics.
+    Clinic {
+        #[command(subcommand)]
+        what: ClinicCommand,
     },
     /// Check the access log.
     Audit {
@@ -96,6 +103,21 @@ struct SandboxOptions {
     /// Let its clock run with real time. It can still be moved.
     #[arg(long)]
     ticking: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum ClinicCommand {
+    /// Make another clinic, and print the code of its first admin, which works once within 72 hours.
+    ///
+    /// An SQLite file belongs to one server: stop it first.
+    Create {
+        /// The name of the clinic.
+        #[arg(long)]
+        name: String,
+        /// Give the first admin every capability, for a practice of one person.
+        #[arg(long)]
+        one_person: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -161,6 +183,9 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
             let renewed = System::new().block_on(Server::renew(config()?, Clock::System, Entropy::System))?;
             let Renewed { epoch, floor, sessions } = renewed;
             print(&format!("epoch {epoch} has begun; versions go on above {floor}; {sessions} sessions have ended"))
+        }
+        Some(Command::Clinic { what: ClinicCommand::Create { name, one_person } }) => {
+            System::new().block_on(create_clinic(config()?, &name, one_person))
         }
         Some(Command::CheckConfig) => {
             let config = config()?;
@@ -255,6 +280,22 @@ async fn welcome(server: &Server) -> Result<String> {
 There is no clinic yet. This makes the first one and its admin; it works once. Put in your own words:
 
 curl {url}/v1/setup -H 'content-type: application/json' -d '{{"code":"{code}","clinic_name":"Lakeside Clinic","name":"Ada Keller","email":"ada@lakeside.example","passphrase":"a passphrase of your own"}}'
+"#
+    ))
+}
+
+/// Makes a clinic, and prints the code of its first admin. On SQLite no server may be using the database.
+async fn create_clinic(config: Config, name: &str, one_person: bool) -> Result<()> {
+    let name = Text::line(name).map_err(|fault| Error::internal(format!("the name of the clinic (--name) {fault}")))?;
+    let (may, url) = (if one_person { Capabilities::ALL } else { Capabilities::ADMIN_ONLY }, config.public_url.clone());
+    let server = Server::open(config, Clock::System, Entropy::System).await?;
+    let made = operator::create_clinic(&server.state, name, may).await;
+    server.close();
+    let NewClinic { clinic, code, expires_at } = made?;
+    print(&format!(
+        r#"clinic {clinic} is there. This makes its first admin; it works once, until {expires_at}. Put in your own words:
+
+curl {url}/v1/auth/register -H 'content-type: application/json' -d '{{"code":"{code}","name":"Ada Keller","email":"ada@hillside.example","passphrase":"a passphrase of your own"}}'
 "#
     ))
 }

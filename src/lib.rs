@@ -23,7 +23,7 @@
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens, failed log-ins; `Claimed` → `Live` | know a clinic |
 //! | [`letters`] | mails to the owners of accounts: an outbox, their texts, and the codes that prove an address | know what a code is used for |
-//! | [`care`] | clinics, their members, links, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
+//! | [`care`] | clinics, their members, links and their transfers, covers, emergencies, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
 //! | [`account`] | the life of an account: its name, address and passphrase, its end | open anything of a patient |
 //! | [`devices`] | the phones of a patient, and where pushes reach them | send |

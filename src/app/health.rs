@@ -221,6 +221,10 @@ struct LimitsView {
     zone_changes: u32,
     /// The most care links of a patient that have not ended.
     live_care_links: u32,
+    /// The most covers of a therapist at a clinic that are not over.
+    covers: u32,
+    /// The most accesses in an emergency of a member of staff to a patient that are not over.
+    emergencies: u32,
     /// The most assignments over one care link.
     assignments_of_link: u32,
     /// The most invitations that a clinic makes within 72 hours.
@@ -285,6 +289,8 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             dated_responses: limits::DATED_RESPONSES.most,
             zone_changes: limits::ZONE_CHANGES.most,
             live_care_links: limits::LIVE_CARE_LINKS.most,
+            covers: limits::COVERS.most,
+            emergencies: limits::EMERGENCIES.most,
             assignments_of_link: limits::ASSIGNMENTS_OF_LINK.most,
             invitations: limits::INVITATIONS.most,
             clinic_members: limits::CLINIC_MEMBERS.most,

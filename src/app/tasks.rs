@@ -22,6 +22,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(care::grants::EndExpired),
         Box::new(care::grants::TellBegun),
         Box::new(care::TellPatients),
+        Box::new(care::TellCovered),
         Box::new(audit::Anchoring),
         Box::new(sync::renewal::DataAnchoring),
         Box::new(idempotency::clearing::TASK),

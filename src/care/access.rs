@@ -32,6 +32,18 @@ pub enum Role {
         /// The clinic it belongs to.
         clinic: Id<Clinic>,
     },
+    /// A colleague who stands in for the therapist of a live care link.
+    Cover {
+        /// The link.
+        link: Id<CareLink>,
+        /// The clinic it belongs to.
+        clinic: Id<Clinic>,
+    },
+    /// A member of staff in an emergency, for some hours.
+    BreakGlass {
+        /// The clinic.
+        clinic: Id<Clinic>,
+    },
     /// A member of staff who records infusions at a clinic of the patient's.
     Recorder {
         /// The clinic.
@@ -47,6 +59,8 @@ impl Role {
         match self {
             Self::Owner => "owner",
             Self::Therapist { .. } => "therapist",
+            Self::Cover { .. } => "cover",
+            Self::BreakGlass { .. } => "break_glass",
             Self::Recorder { .. } => "record",
             Self::Server => "server",
         }
@@ -131,12 +145,17 @@ impl<A> Access<A> {
         matches!(self.role, Role::Owner | Role::Server)
     }
 
-    /// Returns the care link of a therapist.
+    /// Returns the care link over which a therapist reads, or who stands in for one.
     pub fn link(&self) -> Option<Id<CareLink>> {
         match self.role {
-            Role::Therapist { link, .. } => Some(link),
-            _ => None,
+            Role::Therapist { link, .. } | Role::Cover { link, .. } => Some(link),
+            Role::Owner | Role::BreakGlass { .. } | Role::Recorder { .. } | Role::Server => None,
         }
+    }
+
+    /// Whether the caller stands in for a therapist: only what is granted to the care team is open to them.
+    pub fn is_cover(&self) -> bool {
+        matches!(self.role, Role::Cover { .. })
     }
 
     /// Returns the clinic for which staff act.
@@ -146,7 +165,10 @@ impl<A> Access<A> {
     /// [`Error::NotFound`] for the patient and the server.
     pub fn clinic(&self) -> Result<Id<Clinic>> {
         match self.role {
-            Role::Therapist { clinic, .. } | Role::Recorder { clinic } => Ok(clinic),
+            Role::Therapist { clinic, .. }
+            | Role::Cover { clinic, .. }
+            | Role::BreakGlass { clinic }
+            | Role::Recorder { clinic } => Ok(clinic),
             Role::Owner | Role::Server => Err(Error::NotFound),
         }
     }

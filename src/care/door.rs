@@ -8,6 +8,9 @@
 //! | `Door<Clinical>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
 //! | `Door<ViewAs>` | the patient, who sees what the therapist in the address sees now |
+//! | `Door<Granted>` | as `Shared`; who stands in for the therapist of a live link |
+//! | `Door<Records>` | as `Team`; staff in an emergency |
+//! | `Door<Urgent>` | staff of a clinic of the patient's with `care` or `duty` |
 //!
 //! Order of checks: authenticate, open, names in the query, replay record, body and preconditions. A denial and an absence run the same
 //! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace
@@ -29,7 +32,7 @@ use uuid::Uuid;
 
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
-pub use super::policy::{Care, Clinical, Own, Policy, Shared, Team, ViewAs};
+pub use super::policy::{Care, Clinical, Granted, Own, Policy, Records, Shared, Team, Urgent, ViewAs};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::Tx;
@@ -87,13 +90,18 @@ impl Parts {
         let strange = live.kind() != AccountKind::Staff;
         // Nor is one whom the caller has nothing to do with: the same statement runs, and finds nobody.
         let asked = if self.met { patient } else { Id::from_uuid(Uuid::nil()) };
+        let (known, who, now) = (owner || strange, live.account(), live.now());
         let links = match reader.filter(|_| owner) {
             Some(reader) => links_of_reader(tx, patient, reader)?,
-            None if owner || strange => Vec::new(),
-            None => store::relations(tx, asked, live.account())?,
+            None if known => Vec::new(),
+            None => store::relations(tx, asked, who)?,
         };
+        let covers = if known || !L::BY_COVER { Vec::new() } else { store::list_covered(tx, who, now)? };
+        let emergencies =
+            if known || !L::BY_EMERGENCY { Vec::new() } else { store::list_in_emergency(tx, asked, who, now)? };
         // Who looks in the place of another is not admitted as themself.
-        match L::admits(&Relations { owner: owner && reader.is_none(), links: &links }) {
+        let as_self = owner && reader.is_none();
+        match L::admits(&Relations { owner: as_self, links: &links, covers: &covers, emergencies: &emergencies }) {
             Some(role) => {
                 let actor = (live.account(), live.session());
                 Ok(Some(Access::opened(patient, role, actor, self.keys.clone(), live.now())))

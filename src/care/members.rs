@@ -1,23 +1,28 @@
 //! Members of a clinic, and the changes that an admin makes to them.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::access::{Access, Role};
-use super::clinics::require_admin;
+use super::clinics::{require_admin, where_may};
 use super::links;
 use super::model::Capabilities;
 use super::people::SealedNames;
 use super::store::{self, Member};
 use super::telling;
 use super::write_scope::WriteScope;
+use crate::audit::{self, Record, Subject};
 use crate::changes::Planner;
 use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
-use crate::identity::{Live, Staff};
+use crate::identity::{self, Live, Staff, list_disabled};
 use crate::kernel::id::{Account, Clinic, Session};
 use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Code, Error, Id, Result};
+use crate::state::State;
+use crate::vault::{Keys, Vault};
 
 /// Lists a page of a clinic's members, for its admins.
 pub fn list(
@@ -78,9 +83,8 @@ pub fn update(
     if account == live.account() && after.beyond(before) {
         return Err(Error::Forbidden(Code::Forbidden));
     }
-    let others = members.iter().any(|other| other.account_id != account && other.may().admin());
-    if !others && (change.ended || !after.admin()) {
-        return Err(Error::state("last_admin", ["create_invitation", "update_member"]));
+    if change.ended || !after.admin() {
+        require_other_admin(tx, &members, account)?;
     }
     if change.ended || (before.care() && !after.care()) {
         let actor = (live.account(), live.session());
@@ -109,8 +113,150 @@ pub fn check_replaceable(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
     let works = store::memberships(tx, account)?;
     for (clinic, _) in works.into_iter().filter(|(_, may)| may.admin()) {
         let members = store::hold_members(tx, clinic)?;
-        if !members.iter().any(|other| other.account_id != account && other.may().admin()) {
-            return Err(Error::state("last_admin", ["create_invitation", "update_member"]));
+        require_other_admin(tx, &members, account)?;
+    }
+    Ok(())
+}
+
+/// Lets `account` go as an admin only if another one is left whose account is not disabled.
+fn require_other_admin(tx: &mut Tx<'_>, members: &[Member], account: Id<Account>) -> Result<()> {
+    let others = members.iter().filter(|other| other.account_id != account && other.may().admin());
+    let others: Vec<Id<Account>> = others.map(|other| other.account_id).collect();
+    if list_disabled(tx, &others)?.len() < others.len() {
+        return Ok(());
+    }
+    Err(Error::state("last_admin", ["create_invitation", "update_member"]))
+}
+
+/// Whether somebody treats patients at a clinic: a member with `care` whose account is not disabled.
+pub fn is_therapist_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) -> Result<bool> {
+    let member = store::find_member(tx, clinic, account)?;
+    let treats = member.is_some_and(|member| member.ended_at.is_none() && member.may().care());
+    Ok(treats && list_disabled(tx, &[account])?.is_empty())
+}
+
+/// Ends the caller's own work at a clinic. A second call changes nothing.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they never worked there; [`Error::State`] when the clinic would be left without an admin,
+/// or while the caller has care links there: each is first transferred or ended.
+pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
+    let account = live.account();
+    if store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)?.ended_at.is_some() {
+        return Ok(());
+    }
+    let members = store::hold_members(tx, clinic)?;
+    let Some(member) = members.iter().find(|member| member.account_id == account).copied() else { return Ok(()) };
+    require_other_admin(tx, &members, account)?;
+    if !store::hold_links_of(tx, clinic, account)?.is_empty() {
+        return Err(Error::state("open_links", ["end_care_link", "offer_transfer"]));
+    }
+    let version = tx.version_after(member.version);
+    store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })
+}
+
+/// Fetches the keys of a member's account for an admin of the clinic, before the unit that writes to its log.
+///
+/// # Errors
+///
+/// When database or keyring cannot be reached.
+pub async fn keys_of_member(
+    state: &State,
+    admin: Id<Account>,
+    member: Option<(Id<Clinic>, Id<Account>)>,
+) -> Result<Option<Keys>> {
+    let Some((clinic, account)) = member else { return Ok(None) };
+    let known = state.db.read(move |tx| {
+        let works = store::memberships(tx, admin)?;
+        let administers = works.iter().any(|(at, may)| *at == clinic && may.admin());
+        Ok(store::find_member(tx, clinic, account)?.is_some() && administers)
+    });
+    if known.await? { state.vault.keys(account.uuid()).await } else { Ok(None) }
+}
+
+/// Disables the account of a member, or enables it again. A disabled one is refused at once, in every session; their
+/// care links stay, and nobody reads over them. The change is written to the log of the account. A second call changes
+/// nothing.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they do not work there; [`Error::State`] for the caller's own account, and for one that
+/// also works at a clinic of which the caller is no admin: it is not this clinic's alone.
+pub fn set_disabled(
+    tx: &mut Tx<'_>,
+    (vault, keys): (&Vault, Option<&Keys>),
+    live: &Live<Staff>,
+    (clinic, account): (Id<Clinic>, Id<Account>),
+    disabled: bool,
+) -> Result<Member> {
+    let member = manageable(tx, live, (clinic, account))?;
+    if !identity::set_disabled(tx, account, disabled, live.now())? {
+        return Ok(member);
+    }
+    let act = if disabled { "disabled_by_admin" } else { "enabled_by_admin" };
+    note_managed(tx, (vault, keys), live, account, act)?;
+    // What is shown of the member has changed: so has its tag.
+    let member = Member { version: tx.version_after(member.version), ..member };
+    store::update_member(tx, &member)?;
+    Ok(member)
+}
+
+/// Lets an admin do `act` to the account of a member, and writes that into the log of the account.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when they do not work there; [`Error::State`] for the caller's own account, and for one that
+/// also works at a clinic of which the caller is no admin: it is not this clinic's alone.
+pub fn manage_account(
+    tx: &mut Tx<'_>,
+    vault: (&Vault, Option<&Keys>),
+    live: &Live<Staff>,
+    of: (Id<Clinic>, Id<Account>),
+    act: &str,
+) -> Result<()> {
+    manageable(tx, live, of)?;
+    note_managed(tx, vault, live, of.1, act)
+}
+
+/// Finds a member whose account the caller may manage, as [`manage_account`] says.
+fn manageable(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, account): (Id<Clinic>, Id<Account>)) -> Result<Member> {
+    require_admin(tx, live, clinic)?;
+    let members = store::hold_members(tx, clinic)?;
+    let member = members.iter().find(|member| member.account_id == account).copied().ok_or(Error::NotFound)?;
+    if account == live.account() {
+        return Err(Error::state("own_account", ["update_member"]));
+    }
+    let administered = where_may(&store::memberships(tx, live.account())?, Capabilities::admin);
+    if store::memberships(tx, account)?.iter().any(|(at, _)| !administered.contains(at)) {
+        return Err(Error::state("works_elsewhere", ["update_member"]));
+    }
+    Ok(member)
+}
+
+/// Writes what an admin did into the log of an account.
+fn note_managed(
+    tx: &mut Tx<'_>,
+    (vault, keys): (&Vault, Option<&Keys>),
+    live: &Live<Staff>,
+    account: Id<Account>,
+    act: &str,
+) -> Result<()> {
+    let record = Record { act: act.to_owned(), role: "admin".to_owned(), refused: false, ids: Vec::new() };
+    let (subject, keys) = (Subject::Account(account), keys.ok_or(Error::NotFound)?);
+    audit::append(tx, vault, keys, subject, Some(live.account()), Some(live.session()), live.now(), &record)
+}
+
+/// Ends every care link of a therapist, at all of their clinics, for the server.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn end_links_of(tx: &mut Tx<'_>, planner: &dyn Planner, account: Id<Account>, now: Timestamp) -> Result<()> {
+    for (clinic, _) in store::memberships(tx, account)? {
+        for link in store::hold_links_of(tx, clinic, account)? {
+            let access = Access::new(link.patient, Role::Server, None, None, now);
+            WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }
     }
     Ok(())
@@ -123,6 +269,9 @@ fn ended_again(former: Option<Member>, change: impl FnOnce(&Member) -> Result<Me
     if change.ended && change.capabilities == member.may() { Ok(member) } else { Err(Error::NotFound) }
 }
 
+/// A member with their name, and the account if it is disabled.
+pub type Shown = (Member, SealedNames, HashSet<Id<Account>>);
+
 /// Reads a member after a change, also one who no longer works there, with their name.
 ///
 /// # Errors
@@ -133,13 +282,14 @@ pub fn show(
     live: &Live<Staff>,
     clinic: Option<Id<Clinic>>,
     outcome: Outcome<Member>,
-) -> Result<(Member, SealedNames)> {
+) -> Result<Shown> {
     let clinic = clinic.ok_or(Error::NotFound)?;
     let member = outcome.or_get(|account| {
         require_admin(tx, live, clinic)?;
         store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)
     })?;
-    Ok((member, SealedNames::collect(tx, [member.account_id], [])?))
+    let disabled = list_disabled(tx, &[member.account_id])?;
+    Ok((member, SealedNames::collect(tx, [member.account_id], [])?, disabled))
 }
 
 /// Makes an account a member of a clinic, in its session.

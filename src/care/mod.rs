@@ -9,6 +9,10 @@
 //! capabilities of a clinic's members ([`members`]): `record` opens infusions, of which a task tells the patients; what
 //! a patient writes needs a link and grants.
 //!
+//! A therapist hands a link over to a colleague if the patient agrees ([`transfers`]), and names one who stands in while
+//! they are away ([`covers`]). In an emergency staff reach a patient of their clinic for some hours
+//! ([`emergencies`]). An admin closes a clinic ([`closing`]).
+//!
 //! A therapist's feed reads several patients in one unit: [`reading`].
 //!
 //! Staff who are shown a patient's name in a list leave a row in that patient's access log: [`roster`], [`links`].
@@ -18,7 +22,10 @@
 
 pub mod access;
 pub mod clinics;
+pub mod closing;
+pub mod covers;
 pub mod door;
+pub mod emergencies;
 pub mod grants;
 pub mod links;
 pub mod members;
@@ -31,10 +38,12 @@ pub mod roster;
 pub mod routes;
 pub mod store;
 mod telling;
+pub mod transfers;
 pub mod verification_words;
 pub mod write_scope;
 
 pub use access::{Access, Read, Role, Write};
+pub use covers::TellCovered;
 pub use door::Door;
 pub use routes::{configure, configure_patient};
 pub use telling::TellPatients;

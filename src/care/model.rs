@@ -18,6 +18,8 @@ impl Capabilities {
 
     /// Managing people and protocols, and nothing else.
     pub const ADMIN_ONLY: Self = Self(Self::ADMIN);
+    /// All of them, for a practice of one person.
+    pub const ALL: Self = Self(Self::CARE | Self::RECORD | Self::DUTY | Self::ADMIN);
 
     /// Reads stored bits; unknown ones are dropped.
     pub const fn from_bits(bits: i32) -> Self {
@@ -99,6 +101,44 @@ impl LinkState {
     pub const fn live(self) -> bool {
         !matches!(self, Self::Ended)
     }
+}
+
+/// The state of the transfer of a care link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferState {
+    /// The therapist has named a colleague; the patient has not answered.
+    Offered,
+    /// The patient has agreed: the link has ended, and there is one to the colleague.
+    Accepted,
+    /// The patient stays with the therapist.
+    Declined,
+    /// The therapist has taken the offer back.
+    Withdrawn,
+}
+
+impl TransferState {
+    /// Returns the stored name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Offered => "offered",
+            Self::Accepted => "accepted",
+            Self::Declined => "declined",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Reads a stored name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Offered, Self::Accepted, Self::Declined, Self::Withdrawn];
+        all.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// The sealed document of an access in an emergency.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EmergencyDoc {
+    /// The reason.
+    pub reason: Text<2000>,
 }
 
 /// The sealed document of a clinic.

@@ -3,12 +3,17 @@
 use super::access::Role;
 use super::store::Relation;
 use crate::identity::{AccountPolicy, Anyone, Staff};
-use crate::kernel::id::Patient;
+use crate::kernel::Id;
+use crate::kernel::id::{Account, Clinic, Patient};
 
 /// A policy: the accounts that may call an operation, and the role in which each is admitted.
 pub trait Policy: 'static {
     /// The kinds of account that may call the operation; others get 403, whatever the patient.
     type For: AccountPolicy;
+    /// Whether it admits who stands in for a therapist: only then is it asked for whom they do.
+    const BY_COVER: bool = false;
+    /// Whether it admits staff in an emergency: only then is it asked whether there is one.
+    const BY_EMERGENCY: bool = false;
     /// Returns the role of a caller with these relations to the patient; `None` if the policy refuses them.
     fn admits(relations: &Relations<'_>) -> Option<Role>;
 }
@@ -18,6 +23,10 @@ pub trait Policy: 'static {
 pub struct Relations<'b> {
     pub(super) owner: bool,
     pub(super) links: &'b [Relation],
+    /// The clinics and therapists for whom the caller stands in now.
+    pub(super) covers: &'b [(Id<Clinic>, Id<Account>)],
+    /// The clinics for which the caller has broken the glass over the patient, and still may.
+    pub(super) emergencies: &'b [Id<Clinic>],
 }
 
 impl Relations<'_> {
@@ -34,15 +43,34 @@ impl Relations<'_> {
         let at = self.links.iter().find(|link| link.active && link.capabilities.record());
         at.map(|link| Role::Recorder { clinic: link.clinic })
     }
+
+    fn cover(&self) -> Option<Role> {
+        let covered = |link: &&Relation| self.covers.contains(&(link.clinic, link.therapist));
+        let over = self.links.iter().filter(|link| link.active && link.capabilities.care()).find(covered);
+        over.map(|link| Role::Cover { link: link.link, clinic: link.clinic })
+    }
+
+    /// Whoever may break the glass: staff who treat patients or look after alerts, at a clinic of the patient's.
+    fn urgent(&self) -> Option<Role> {
+        let may = |link: &&Relation| link.active && (link.capabilities.care() || link.capabilities.duty());
+        self.links.iter().find(may).map(|link| Role::BreakGlass { clinic: link.clinic })
+    }
+
+    fn emergency(&self) -> Option<Role> {
+        let may = |link: &&Relation| link.active && (link.capabilities.care() || link.capabilities.duty());
+        let at = self.links.iter().filter(may).find(|link| self.emergencies.contains(&link.clinic));
+        at.map(|link| Role::BreakGlass { clinic: link.clinic })
+    }
 }
 
 macro_rules! policies {
-    ($($(#[$doc:meta])* $name:ident for $kind:ty: $relations:ident => $rule:expr;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident for $kind:ty $(, $by:ident)?: $relations:ident => $rule:expr;)*) => { $(
         $(#[$doc])*
         #[derive(Debug)]
         pub enum $name {}
         impl Policy for $name {
             type For = $kind;
+            $(const $by: bool = true;)?
             fn admits($relations: &Relations<'_>) -> Option<Role> { $rule }
         }
     )* };
@@ -55,6 +83,17 @@ policies! {
     Shared for Anyone: relations => relations.owner().or_else(|| relations.therapist());
     /// Admits the patient, linked therapists and recording staff.
     Team for Anyone: relations => relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
+    /// Admits the patient, linked therapists, and whoever stands in for one: to what is granted.
+    Granted for Anyone, BY_COVER: relations => {
+        relations.owner().or_else(|| relations.therapist()).or_else(|| relations.cover())
+    };
+    /// Admits the patient, linked therapists, recording staff, and staff in an emergency: to infusions.
+    Records for Anyone, BY_EMERGENCY: relations => {
+        let team = relations.owner().or_else(|| relations.therapist()).or_else(|| relations.recorder());
+        team.or_else(|| relations.emergency())
+    };
+    /// Admits staff of a clinic of the patient's who treat patients or look after alerts: to break the glass.
+    Urgent for Staff: relations => relations.urgent();
     /// Admits linked therapists and recording staff.
     Clinical for Staff: relations => relations.therapist().or_else(|| relations.recorder());
     /// Admits linked therapists.

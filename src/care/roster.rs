@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::clinics::where_may;
+use super::covers::list_covered;
 use super::links::note_shown;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
@@ -22,7 +23,9 @@ pub fn list(
 ) -> Result<Page<Id<Patient>, Id<Patient>>> {
     let works = store::memberships(tx, live.account())?;
     let (care, record) = (where_may(&works, Capabilities::care), where_may(&works, Capabilities::record));
-    let ids = store::list_roster(tx, live.account(), &care, &record, asked.after, asked.rows())?;
+    let covered = list_covered(tx, live, &works)?;
+    let therapists: Vec<_> = std::iter::once(live.account()).chain(covered.iter().map(|(_, who)| *who)).collect();
+    let ids = store::list_roster(tx, &therapists, &care, &record, asked.after, asked.rows())?;
     Ok(asked.cut(ids, |_| SMALL, |id| *id))
 }
 
@@ -31,7 +34,7 @@ pub fn list(
 pub struct OnRoster {
     /// The link that puts them there. A therapist's own link goes before a colleague's.
     pub link: Link,
-    /// `therapist` or `record`.
+    /// `therapist`, `cover` or `record`.
     pub role: &'static str,
 }
 
@@ -45,12 +48,15 @@ pub fn show(
 ) -> Result<(Vec<OnRoster>, SealedNames)> {
     let works = store::memberships(tx, live.account())?;
     let may = |link: &Link| works.iter().find(|(clinic, _)| *clinic == link.clinic).map(|(_, may)| *may);
+    let covered = list_covered(tx, live, &works)?;
     let links = store::hold_links_between(tx, patients, &where_may(&works, |_| true))?;
     let mut shown: Vec<OnRoster> = Vec::new();
     for link in links.into_iter().filter(|link| link.state == LinkState::Active && keys.contains_key(&link.patient)) {
         let Some(may) = may(&link) else { continue };
         let role = if may.care() && link.therapist == live.account() {
             "therapist"
+        } else if covered.contains(&(link.clinic, link.therapist)) {
+            "cover"
         } else if may.record() {
             "record"
         } else {

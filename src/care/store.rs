@@ -1,7 +1,10 @@
 //! Clinics, members and links.
 
 mod clinics;
+mod covers;
+mod emergencies;
 mod links;
+mod transfers;
 
 use diesel::prelude::*;
 
@@ -9,12 +12,21 @@ pub use clinics::{
     Member, Telling, clinic_docs, count_members, find_member, find_telling, find_to_tell, first_clinic, hold_members,
     insert_clinic, insert_member, list_members, memberships, update_member, update_telling,
 };
+pub use covers::{
+    CoverRow, CoverTelling, count_covers, find_cover, find_cover_telling, find_cover_to_tell, hold_cover, insert_cover,
+    list_covered, list_covers, update_cover, update_cover_telling,
+};
+pub use emergencies::{
+    EmergencyKey, EmergencyRow, find_emergency, hold_emergency, insert_emergency, list_emergencies, list_in_emergency,
+    update_emergency,
+};
 pub use links::{
     Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,
-    find_live_link, find_patient, hold_link, hold_links_between, hold_links_of, insert_link, list_active_links,
-    list_clinics_of, list_links_of_patient, list_links_of_therapist, list_patients_at, list_roster, mark_active,
-    mark_ended,
+    find_live_link, find_patient, hold_link, hold_links_at, hold_links_between, hold_links_of, insert_link,
+    list_active_links, list_clinics_of, list_linked, list_links_of_patient, list_links_of_therapist, list_patients_at,
+    list_roster, mark_active, mark_ended,
 };
+pub use transfers::{TransferRow, find_transfer, find_transfer_for, list_offered, put_transfer, update_transfer};
 
 use super::model::{Capabilities, LinkState};
 use crate::db::schema::{care_links, staff_members};
@@ -30,6 +42,8 @@ pub struct Relation {
     pub link: Id<CareLink>,
     /// Its clinic.
     pub clinic: Id<Clinic>,
+    /// Its therapist.
+    pub therapist: Id<Account>,
     /// Whether the caller is its therapist.
     pub own: bool,
     /// Whether it is active.
@@ -87,6 +101,7 @@ fn checked_relations(tx: &Tx<'_>, account: Id<Account>, rows: Vec<RelationRow>) 
         found.push(Relation {
             link: link.id,
             clinic: link.clinic_id,
+            therapist: link.therapist_id,
             own: link.therapist_id == account,
             active: link.state == LinkState::Active.name(),
             capabilities: member.may(),

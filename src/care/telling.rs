@@ -55,7 +55,7 @@ async fn tell(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
         return Ok(0);
     };
     let most = i64::try_from(PORTION).unwrap_or(i64::MAX);
-    let list = state.db.read(move |tx| store::list_roster(tx, account, &[], &[clinic], seen.after, most));
+    let list = state.db.read(move |tx| store::list_roster(tx, &[account], &[], &[clinic], seen.after, most));
     let patients = list.await?;
     let (keys, vault) = (keys_of(state, patients.clone()).await?, state.vault.clone());
     let unit = state.db.write_bulk(move |tx| {

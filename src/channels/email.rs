@@ -24,8 +24,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use tokio::sync::Semaphore;
 
-use super::mail::Letter;
-use super::model::{Address, Channel, Notice, SendError};
+use super::model::{Address, Channel, Letter, Notice, SendError};
 use crate::kernel::{Clock, Email};
 
 /// The longest that connecting may take.

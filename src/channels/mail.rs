@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lettre::message::Mailbox;
-use uuid::Uuid;
 
 use super::email::{EmailChannel, EmailSettings, compose};
-use super::model::SendError;
-use crate::kernel::{Clock, Email};
+use super::model::{Letter, SendError};
+use crate::kernel::Clock;
 
 /// The sender of letters in a folder.
 const NOBODY: &str = "Afterglow <no-reply@afterglow.invalid>";
@@ -26,25 +25,6 @@ pub enum MailSettings {
     Folder(PathBuf),
     /// A mail server.
     Smtp(EmailSettings),
-}
-
-/// A letter that is ready to leave.
-#[derive(Clone)]
-pub struct Letter {
-    /// Its id, the same for every attempt.
-    pub id: Uuid,
-    /// The address.
-    pub to: Email,
-    /// The subject.
-    pub subject: String,
-    /// The text, lines ended by line feeds.
-    pub body: String,
-}
-
-impl std::fmt::Debug for Letter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Letter({})", self.id)
-    }
 }
 
 /// The way of letters.
@@ -117,7 +97,10 @@ fn write(folder: &Path, letter: &Letter, now: Timestamp) -> Result<(), SendError
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use uuid::Uuid;
+
     use super::*;
+    use crate::kernel::Email;
 
     #[tokio::test]
     async fn a_letter_in_a_folder_is_one_file_that_others_cannot_read() {

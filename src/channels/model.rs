@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::kernel::id::{Delivery, Prompt};
 use crate::kernel::{Email, Id};
@@ -118,6 +119,25 @@ impl Address {
             Self::Webhook { .. } => "webhook",
             Self::Email { .. } => "email",
         }
+    }
+}
+
+/// A letter that is ready to leave.
+#[derive(Clone)]
+pub struct Letter {
+    /// Its id, the same for every attempt.
+    pub id: Uuid,
+    /// The address.
+    pub to: Email,
+    /// The subject.
+    pub subject: String,
+    /// The text, lines ended by line feeds.
+    pub body: String,
+}
+
+impl std::fmt::Debug for Letter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Letter({})", self.id)
     }
 }
 

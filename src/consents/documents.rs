@@ -85,12 +85,15 @@ pub fn text_hash(text: &str) -> String {
     })
 }
 
+/// The version of every document so far.
+const FIRST: u32 = 1;
+
 const fn information(key: &'static str, texts: [(&'static str, &'static str); 3]) -> Document {
-    Document { key, version: 1, covers: Covers::Information, required: false, texts }
+    Document { key, version: FIRST, covers: Covers::Information, required: false, texts }
 }
 
 const fn optional(key: &'static str, covers: Covers, texts: [(&'static str, &'static str); 3]) -> Document {
-    Document { key, version: 1, covers, required: false, texts }
+    Document { key, version: FIRST, covers, required: false, texts }
 }
 
 static DOCUMENTS: [Document; 11] = [
@@ -140,7 +143,7 @@ static DOCUMENTS: [Document; 11] = [
     ),
     Document {
         key: "sharing",
-        version: 1,
+        version: FIRST,
         covers: Covers::Sharing,
         required: true,
         texts: [

@@ -195,6 +195,62 @@ tables! {
         mac -> Binary,
     }
 
+    staff_resets (id) {
+        id -> Uid,
+        code_hash -> Binary,
+        account_id -> Uid,
+        created_at -> TimestampTz,
+        expires_at -> TimestampTz,
+        mac -> Binary,
+    }
+
+    transfers (link_id) {
+        link_id -> Uid,
+        patient_id -> Uid,
+        therapist_id -> Uid,
+        state -> Text,
+        version -> BigInt,
+        offered_at -> TimestampTz,
+        answered_at -> Nullable<TimestampTz>,
+        mac -> Binary,
+    }
+
+    covers (id) {
+        id -> Uid,
+        clinic_id -> Uid,
+        therapist_id -> Uid,
+        colleague_id -> Uid,
+        version -> BigInt,
+        created_at -> TimestampTz,
+        starts_at -> TimestampTz,
+        ends_at -> TimestampTz,
+        ended_at -> Nullable<TimestampTz>,
+        tell_at -> Nullable<TimestampTz>,
+        tell_after -> Nullable<Uid>,
+        tell_session -> Nullable<Uid>,
+        mac -> Binary,
+    }
+
+    team_grants (patient_id, grant_id) {
+        patient_id -> Uid,
+        grant_id -> Uid,
+        mac -> Binary,
+    }
+
+    emergencies (id) {
+        id -> Uid,
+        clinic_id -> Uid,
+        patient_id -> Uid,
+        account_id -> Uid,
+        doc -> Binary,
+        version -> BigInt,
+        created_at -> TimestampTz,
+        ends_at -> TimestampTz,
+        reviewed_at -> Nullable<TimestampTz>,
+        reviewer_id -> Nullable<Uid>,
+        mac -> Binary,
+    }
+
     grants (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,

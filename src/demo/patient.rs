@@ -10,6 +10,9 @@ use super::story::{Practice, Sharing, Writing, dated, named};
 use crate::care::door::{Own, Shared};
 use crate::care::grants::{GrantDoc, Reader, Sections, Target};
 use crate::care::{Access, Door, Write};
+use crate::consents::actions as consents;
+use crate::consents::documents::{Document, text_hash};
+use crate::consents::model::NewConsent;
 use crate::course::{InfusionDraft, InfusionStatus, PauseRequest, actions as infusions, pauses};
 use crate::db::Tx;
 use crate::exercises::catalogue;
@@ -210,7 +213,18 @@ impl Scene<'_> {
         .await
     }
 
+    /// Agrees to the document of sharing, without which nobody shares.
+    async fn agree(&mut self) -> Result<()> {
+        let document = Document::find("sharing").ok_or_else(|| unfit("no document of sharing"))?;
+        let text = document.text("en").ok_or_else(|| unfit("no text of that document"))?;
+        let (locale, method) = ("en".to_owned(), "app".to_owned());
+        let new = NewConsent { document, locale, text_sha256: text_hash(text), method };
+        let door = self.own().await?;
+        change(&door, "put_consent", new, |tx, access, new| consents::give(tx, access, new).map(drop)).await
+    }
+
     pub(super) async fn share(&mut self, sharing: Sharing) -> Result<()> {
+        self.agree().await?;
         let target = match (sharing.entry, sharing.response, sharing.rule) {
             (Some(key), None, None) => Target::Entry(named(&self.person.entries, &key)?),
             (None, Some(key), None) => Target::ExerciseResponse(named(&self.person.responses, &key)?),
@@ -235,7 +249,7 @@ impl Scene<'_> {
         let (id, door) = (self.new_id(), self.own().await?);
         let new = NewGrant { doc, at_once: true };
         let put = move |tx: &mut Tx<'_>, access: &Access<Write>, new: &NewGrant| {
-            sharing::put(tx, access, (id, new), Terms { delay: SignedDuration::ZERO, consent: false }).map(drop)
+            sharing::put(tx, access, (id, new), Terms { delay: SignedDuration::ZERO, consent: true }).map(drop)
         };
         change(&door, "put_grant", new, put).await?;
         self.person.grants.insert(sharing.key, id);

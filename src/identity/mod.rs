@@ -38,6 +38,7 @@ pub use password::{Credential, Passwords};
 pub use routes::configure;
 pub use security_events::SecurityEvent;
 pub use store::{
-    AccountRow, end_all_sessions, find_email_key, is_email_taken, is_enabled, is_welcome, live_sessions, names_of,
+    AccountRow, end_all_sessions, find_email_key, is_email_taken, is_enabled, is_welcome, list_disabled, live_sessions,
+    names_of, set_disabled,
 };
 pub use token::{LIFETIME as ACCESS_TOKEN_LIFETIME, Tokens};

@@ -1,5 +1,7 @@
 //! Accounts, sessions and refresh tokens.
 
+mod suspension;
+
 use std::collections::HashSet;
 
 use diesel::prelude::*;
@@ -12,6 +14,8 @@ use crate::db::{At, Both, Signal, Stored, Topic, Tx, columns};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::{authentic, locked};
+
+pub use suspension::{list_disabled, set_disabled};
 
 /// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token
 /// lives.

@@ -14,7 +14,7 @@ use super::draft::PutEntry;
 use super::model::{Entries, EntryContent};
 use super::view::EntryView;
 use crate::care::Door;
-use crate::care::door::{Care, Own, Shared};
+use crate::care::door::{Care, Granted, Own};
 use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
@@ -84,7 +84,7 @@ async fn put_entry(door: Door<Own>, request: Request<NewId<Entry>, Body<PutEntry
         (status = 304, description = "You have it"),
         ItemErrors))]
 #[get("/entries/{entry_id}")]
-async fn get_entry(door: Door<Shared>, id: PathOf<Id<Entry>>, when: Preconditions) -> Result<Reply> {
+async fn get_entry(door: Door<Granted>, id: PathOf<Id<Entry>>, when: Preconditions) -> Result<Reply> {
     items::get::<Entries, _>(door, "get_entry", (id.0, when), ()).await
 }
 

@@ -36,8 +36,14 @@ kinds! {
     Patient,
     /// A code that lets somebody join.
     Invitation,
+    /// A code by which a member of staff gets a new passphrase.
+    StaffReset,
     /// The link of one patient and one therapist.
     CareLink,
+    /// The time in which a colleague stands in for a therapist.
+    Cover,
+    /// An access of staff to a patient's data in an emergency.
+    Emergency,
     /// A patient's permission for a reader.
     Grant,
     /// One administration of ketamine.

@@ -53,6 +53,10 @@ pub const DATED_RESPONSES: SetLimit = SetLimit::new("dated_responses", 200);
 pub const ZONE_CHANGES: SetLimit = SetLimit::new("zone_changes", 500);
 /// Care links of a patient that have not ended.
 pub const LIVE_CARE_LINKS: SetLimit = SetLimit::new("live_care_links", 20);
+/// Covers of a therapist at a clinic that are not over.
+pub const COVERS: SetLimit = SetLimit::new("covers", 50);
+/// Accesses in an emergency of a member of staff to a patient that are not over.
+pub const EMERGENCIES: SetLimit = SetLimit::new("emergencies", 10);
 /// Assignments over a care link.
 pub const ASSIGNMENTS_OF_LINK: SetLimit = SetLimit::new("assignments_of_link", 500);
 /// Invitations of a clinic within the lifetime of a code.

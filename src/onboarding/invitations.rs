@@ -17,7 +17,7 @@ use crate::kernel::id::{Clinic, Invitation};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, JoinCode, Result, limits};
 use crate::state::State;
-use crate::vault::{MacLabel, Purpose, SealContext, Vault};
+use crate::vault::{Keys, MacLabel, Purpose, SealContext, Vault};
 
 /// The lifetime of a code.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(72);
@@ -61,15 +61,29 @@ pub async fn prepare(state: &State, caller: &Claimed<Staff>, wish: InvitationReq
     });
     let clinic = clinic.await?;
     let keys = state.vault.keys(clinic.uuid()).await?.ok_or(Error::NotFound)?;
-    let id = state.entropy.id(caller.now());
+    seal(&state.vault, &keys, state.entropy.id(caller.now()), (clinic, invitee, &wish.doc), caller.now())
+}
+
+/// Seals an invitation to a clinic, whose keys these are.
+///
+/// # Errors
+///
+/// When the keys do not seal.
+pub(super) fn seal(
+    vault: &Vault,
+    keys: &Keys,
+    id: Id<Invitation>,
+    (clinic, invitee, doc): (Id<Clinic>, Invitee, &InvitationDoc),
+    now: Timestamp,
+) -> Result<NewInvitation> {
     Ok(NewInvitation {
         id,
-        code_hash: code_hash(&state.vault, &code_of(&state.vault, id)),
+        code_hash: code_hash(vault, &code_of(vault, id)),
         clinic,
         invitee,
-        email_key: wish.doc.email.as_ref().map(|email| email_key(&state.vault, email)),
-        doc: keys.seal_json(Purpose::Clinic, &place(clinic, id), &wish.doc)?,
-        expires_at: caller.now().saturating_add(LIFETIME).unwrap_or(Timestamp::MAX),
+        email_key: doc.email.as_ref().map(|email| email_key(vault, email)),
+        doc: keys.seal_json(Purpose::Clinic, &place(clinic, id), doc)?,
+        expires_at: now.saturating_add(LIFETIME).unwrap_or(Timestamp::MAX),
     })
 }
 

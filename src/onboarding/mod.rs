@@ -3,8 +3,8 @@
 //! Where the operator has opened registration, patients join without an invitation and without a clinic ([`opening`]):
 //! the code that they join with was sent to their address, and proves it.
 //!
-//! The first-run code makes a clinic and its admin ([`setup`]); invitations ([`invitations`]) make staff and patients
-//! ([`registration`]). A patient's acceptance makes a care link, which belongs to [`care`](crate::care). Codes have 80
+//! The first-run code makes a clinic and its admin ([`setup`]), the operator any further clinic ([`operator`]);
+//! invitations ([`invitations`]) make staff and patients ([`registration`]). A patient's acceptance makes a care link, which belongs to [`care`](crate::care). Codes have 80
 //! bits, are good for one use and are not stored. No act of an admin gives anybody content: a new link needs the
 //! patient.
 //!
@@ -15,8 +15,10 @@
 
 pub mod invitations;
 pub mod registration;
+pub mod resets;
 pub mod model;
 pub mod opening;
+pub mod operator;
 mod routes;
 pub mod setup;
 mod store;

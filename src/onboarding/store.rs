@@ -3,15 +3,20 @@
 
 use diesel::prelude::*;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::model::Invitee;
 use crate::authentic;
 use crate::care::access::{Access, Write};
-use crate::care::store::{Member, PatientRow};
-use crate::db::schema::{invitations, patient_heads, patients, staff_members};
+use crate::care::store::{PatientRow, find_member};
+use crate::db::schema::{invitations, patient_heads, patients, staff_resets};
 use crate::db::{At, Stored, Tx, columns};
-use crate::kernel::id::{Account, Clinic, Invitation};
-use crate::kernel::{Id, Result};
+use crate::identity::list_disabled;
+use crate::kernel::id::{Account, Clinic, Invitation, StaffReset};
+use crate::kernel::{Error, Id, Result};
+
+/// The inviter of an invitation that the operator made: no account has this id.
+pub const OPERATOR: Id<Account> = Id::from_uuid(Uuid::nil());
 
 /// A new invitation, sealed.
 #[derive(Clone, Debug)]
@@ -111,25 +116,28 @@ pub fn insert_invitation(
     Ok(InvitationRow { key, doc: new.doc.clone() })
 }
 
-/// Finds the invitation of a code: not used, revoked or expired, by an inviter who may still invite such a person.
+/// Finds the invitation of a code: not used, revoked or expired, by the operator or by an inviter who may still invite
+/// such a person.
 pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<InvitationKey>> {
-    let found: Option<(Stored<InvitationKey>, Stored<Member>)> = invitations::table
-        .inner_join(
-            staff_members::table.on(staff_members::clinic_id
-                .eq(invitations::clinic_id)
-                .and(staff_members::account_id.eq(invitations::inviter_id))),
-        )
+    let found: Option<Stored<InvitationKey>> = invitations::table
         .filter(invitations::code_hash.eq(code_hash))
         .filter(invitations::used_at.is_null())
         .filter(invitations::revoked_at.is_null())
         .filter(invitations::expires_at.gt(At(now)))
-        .filter(staff_members::ended_at.is_null())
-        .select((columns::<Stored<InvitationKey>>(), columns::<Stored<Member>>()))
+        .select(columns::<Stored<InvitationKey>>())
         .first(tx.conn())
         .optional()?;
-    let Some((key, inviter)) = found else { return Ok(None) };
-    let both = key.checked(tx)?.zip(inviter.checked(tx)?);
-    Ok(both.filter(|(key, inviter)| key.invitee().invited_by(inviter.may())).map(|(key, _)| key))
+    let key = found.map_or(Ok(None), |key| key.checked(tx))?;
+    // For a code that nobody has, the same statement runs and finds nobody.
+    let clinic = key.as_ref().map_or(Id::from_uuid(Uuid::nil()), |key| key.clinic_id);
+    let account = key.as_ref().map_or(OPERATOR, |key| key.inviter_id);
+    let inviter = find_member(tx, clinic, account)?;
+    let is_disabled = !list_disabled(tx, &[account])?.is_empty();
+    let inviter = inviter.filter(|inviter| inviter.ended_at.is_none() && !is_disabled);
+    Ok(key.filter(|key| {
+        let invited = inviter.is_some_and(|inviter| key.invitee().invited_by(inviter.may()));
+        invited || key.inviter_id == OPERATOR
+    }))
 }
 
 /// Counts the invitations that a clinic has made since `since`.
@@ -207,12 +215,62 @@ pub fn list_invitations(
     let found: Vec<Found> = invitations::table
         .filter(invitations::clinic_id.eq_any(clinics.iter().copied()))
         .filter(invitations::inviter_id.eq(inviter).or(of_staff))
-        .filter(invitations::id.lt(before.unwrap_or(Id::from_uuid(uuid::Uuid::max()))))
+        .filter(invitations::id.lt(before.unwrap_or(Id::from_uuid(Uuid::max()))))
         .order(invitations::id.desc())
         .limit(limit)
         .select((columns::<Stored<InvitationKey>>(), invitations::doc))
         .load(tx.conn())?;
     invitations_of(tx, found)
+}
+
+authentic! {
+    /// A code by which a member of staff gets a new passphrase.
+    pub struct ResetRow of staff_resets {
+        /// Its id.
+        id: Id<StaffReset>,
+        /// The keyed hash of the code.
+        code_hash: Vec<u8>,
+        /// The account.
+        account_id: Id<Account>,
+        /// The instant of its creation.
+        created_at: At,
+        /// The instant at which it expires.
+        expires_at: At,
+    }
+}
+
+/// Inserts a reset.
+pub fn insert_reset(tx: &mut Tx<'_>, row: &ResetRow) -> Result<()> {
+    diesel::insert_into(staff_resets::table).values(row.signed(tx)?).execute(tx.conn())?;
+    Ok(())
+}
+
+/// Finds the reset of a code that has not expired.
+pub fn find_reset(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<ResetRow>> {
+    let found: Option<Stored<ResetRow>> = staff_resets::table
+        .filter(staff_resets::code_hash.eq(code_hash))
+        .filter(staff_resets::expires_at.gt(At(now)))
+        .select(columns::<Stored<ResetRow>>())
+        .first(tx.conn())
+        .optional()?;
+    found.map_or(Ok(None), |row| row.checked(tx))
+}
+
+/// Reads a reset by its id.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when it was used, or another one has taken its place.
+pub fn get_reset(tx: &mut Tx<'_>, id: Id<StaffReset>) -> Result<ResetRow> {
+    let own = staff_resets::table.filter(staff_resets::id.eq(id)).select(columns::<Stored<ResetRow>>());
+    let found: Option<Stored<ResetRow>> = own.first(tx.conn()).optional()?;
+    found.map_or(Ok(None), |row| row.checked(tx))?.ok_or(Error::NotFound)
+}
+
+/// Deletes the resets of an account, and returns their number. Only one of concurrent units gets it.
+pub fn delete_resets(tx: &mut Tx<'_>, account: Id<Account>) -> Result<usize> {
+    let own = staff_resets::table.filter(staff_resets::account_id.eq(account));
+    Ok(diesel::delete(own).execute(tx.conn())?)
 }
 
 /// Inserts a patient with the head of their changes and of their audit chain.

@@ -116,7 +116,7 @@ pub fn put(
         visible_from: visible_from.map(At),
     };
     let row = GrantRow { key, doc: sealed };
-    store::insert(tx, &row, &links)?;
+    store::insert(tx, &row, &links, therapist.is_none())?;
     store::insert_items(tx, access, id, &items)?;
     access.record(tx, Change::new(Entity::Grant, id, row.key.version, Op::Create))?;
     Ok(Outcome::created(id, row))

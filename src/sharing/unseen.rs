@@ -105,7 +105,7 @@ fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &
         closed_at: Some(now),
         visible_from: None,
     };
-    store::insert(tx, &GrantRow { key, doc: sealed }, &[])?;
+    store::insert(tx, &GrantRow { key, doc: sealed }, &[], false)?;
     access.record(tx, Change::new(Entity::Grant, id, version, Op::Delete))
 }
 

@@ -6,7 +6,7 @@
 //! 0 and says what was missed.
 //!
 //! `cargo bench -- --quick` takes a few seconds and proves only that everything still runs. The names of parts
-//! (`rounds`, `growth`, `hostile`, `planning`, `sync`, `delivery`) measure these alone.
+//! (`rounds`, `growth`, `hostile`, `log_ins`, `planning`, `sync`, `delivery`) measure these alone.
 
 #![allow(
     clippy::pedantic,
@@ -25,6 +25,7 @@ mod course;
 mod delivery;
 mod growth;
 mod hostile;
+mod log_ins;
 mod people;
 mod planning;
 mod postgres;
@@ -101,7 +102,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut report = report::Report::default();
     let named = |part: &str| arguments.iter().any(|argument| argument == part);
-    let all = !["rounds", "growth", "hostile", "planning", "sync", "delivery"].into_iter().any(named);
+    let all = !["rounds", "growth", "hostile", "log_ins", "planning", "sync", "delivery"].into_iter().any(named);
     if all || named("rounds") {
         runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
     }
@@ -111,6 +112,10 @@ fn main() {
     if all || named("hostile") {
         let database = url.as_deref().map(|cluster| postgres::database(cluster, "afterglow_hostile"));
         runtime.block_on(hostile::measure(scale, database, &mut report));
+    }
+    if all || named("log_ins") {
+        let database = url.as_deref().map(|cluster| postgres::database(cluster, "afterglow_log_ins"));
+        runtime.block_on(log_ins::measure(scale, database, &mut report));
     }
     if all || named("planning") {
         planning::measure(&mut report);

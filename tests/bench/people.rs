@@ -51,7 +51,9 @@ pub struct People {
 /// How many other therapists there are.
 const COLLEAGUES: usize = 4;
 /// How many of the patients, the first ones, have a passphrase of the usual cost.
-pub const LOGGED_IN: usize = 50;
+pub const LOGGED_IN: usize = 100;
+/// The passphrase of everybody.
+pub const PASSPHRASE: &str = "a quiet river at dawn";
 
 /// Makes a therapist and patients in a new data folder.
 pub async fn make(folder: &Path, database: Option<&str>, address: SocketAddr, scale: Scale) -> People {
@@ -139,7 +141,7 @@ fn person(n: usize) -> Person {
     let email = Email::parse(format!("p{n}@example.org")).unwrap();
     Person {
         name: Text::parse(format!("Person {n}")).unwrap(),
-        passphrase: Passphrase::new("a quiet river at dawn".to_owned(), Some(&email)).unwrap(),
+        passphrase: Passphrase::new(PASSPHRASE.to_owned(), Some(&email)).unwrap(),
         email,
     }
 }

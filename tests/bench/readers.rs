@@ -1,8 +1,7 @@
 //! What readers cost those who write: a grant that opens a whole history, and the last step of every unit.
 
 use std::cell::Cell;
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use afterglow::app::Server;
@@ -18,6 +17,7 @@ use super::hostile::{beside, tell_beside};
 use super::people::Someone;
 use super::report::{Goal, Report, median};
 use super::rounds::{Site, ask, create, text};
+use super::server::InProcess;
 use super::sync::{epoch, history, push_request, stored};
 
 /// The time between two acts on a grant by rule.
@@ -119,18 +119,8 @@ async fn timed(config: Config, who: &Someone, epoch: &str) -> [f64; 2] {
     let times = Arc::<Mutex<Vec<f64>>>::default();
     let step = Timed { step: feed::Step::new(server.state.vault.clone()), times: Arc::clone(&times) };
     server.state.db = server.state.db.with_last_step(Arc::new(step));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, (tell, handle)) = (listener.local_addr().unwrap(), mpsc::channel());
-    let serving = server.clone();
-    let thread = std::thread::spawn(move || {
-        actix_web::rt::System::new().block_on(async {
-            let running = serving.listen(listener, 1).unwrap();
-            tell.send(running.handle()).unwrap();
-            running.await.unwrap();
-        });
-    });
-    let handle = handle.recv().unwrap();
-    let mut wire = Connection::to(address).await;
+    let running = InProcess::start(&server);
+    let mut wire = Connection::to(running.address).await;
     let take = || {
         let mut times = std::mem::take(&mut *times.lock().unwrap());
         assert!(times.len() <= UNITS);
@@ -151,8 +141,7 @@ async fn timed(config: Config, who: &Someone, epoch: &str) -> [f64; 2] {
     }
     let edit = take();
     drop(wire);
-    handle.stop(false).await;
-    thread.join().unwrap();
+    running.stop().await;
     server.close();
     [create, edit]
 }

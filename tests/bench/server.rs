@@ -3,7 +3,11 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
 
 use super::client::{Connection, request};
 
@@ -26,7 +30,7 @@ impl Server {
     pub async fn start(folder: &Path, database: Option<&str>, address: SocketAddr) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
         command.arg("serve").arg("--data-dir").arg(folder.join("data")).arg("--listen").arg(address.to_string());
-        command.args(["--requests-per-minute", "0", "--auth-per-minute", "0", "--log", "warn"]);
+        command.args(["--requests-per-minute", "0", "--auth-per-minute", "0", "--mail", "file", "--log", "warn"]);
         if let Some(url) = database {
             command.arg("--database-url").arg(url);
         }
@@ -70,5 +74,36 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A server within this process, which answers on a thread of its own.
+pub struct InProcess {
+    /// Where it listens.
+    pub address: SocketAddr,
+    handle: ServerHandle,
+    thread: JoinHandle<()>,
+}
+
+impl InProcess {
+    /// Starts it with one worker.
+    pub fn start(server: &afterglow::app::Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, (tell, handle)) = (listener.local_addr().unwrap(), mpsc::channel());
+        let serving = server.clone();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async {
+                let running = serving.listen(listener, 1).unwrap();
+                tell.send(running.handle()).unwrap();
+                running.await.unwrap();
+            });
+        });
+        Self { address, handle: handle.recv().unwrap(), thread }
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.handle.stop(false).await;
+        self.thread.join().unwrap();
     }
 }

@@ -12,16 +12,20 @@ use crate::support::requests::{Ask, Operation, operations};
 use crate::support::world::World;
 
 /// Those that change nothing, that make or spend tokens, or whose parts have ids of their own: no key.
-const WITHOUT_KEY: [&str; 9] = [
+const WITHOUT_KEY: [&str; 13] = [
     "check_integrity",
+    "confirm_passphrase_reset",
     "log_in",
     "preview_protocol",
     "push_mutations",
     "refresh_session",
     "register",
+    "request_passphrase_reset",
+    "reset_credential",
     "revoke_token",
     "search_entries",
     "set_up",
+    "verify_email",
 ];
 
 /// Every operation that takes a key; the one that takes the world apart comes last.
@@ -47,8 +51,19 @@ pub fn doer(operation: &str) -> &'static str {
         | "put_assignment"
         | "patch_assignment"
         | "put_chosen_protocol"
+        | "offer_transfer"
+        | "withdraw_transfer"
+        | "put_cover"
+        | "delete_cover"
+        | "break_glass"
+        | "leave_clinic"
         | "put_cautions" => "granted",
         "update_member"
+        | "disable_member"
+        | "enable_member"
+        | "create_staff_reset"
+        | "close_clinic"
+        | "review_emergency"
         | "put_clinic_protocol"
         | "publish_clinic_protocol"
         | "retire_clinic_protocol"

@@ -51,11 +51,13 @@ fn lists() -> Vec<(&'static str, &'static Value)> {
 
 /// Somebody to whom an operation answers.
 fn reader(id: &str) -> &'static str {
-    let staff = ["list_invitations", "list_my_patients", "get_clinical_window", "get_cautions", "pull_feed"];
+    let staff =
+        ["list_invitations", "list_my_patients", "get_clinical_window", "get_cautions", "pull_feed", "list_covers"];
+    let admins =
+        ["list_members", "list_clinic_protocols", "get_clinic_protocol", "compare_clinic_protocol", "list_emergencies"];
     if staff.contains(&id) {
         "granted"
-    } else if ["list_members", "list_clinic_protocols", "get_clinic_protocol", "compare_clinic_protocol"].contains(&id)
-    {
+    } else if admins.contains(&id) {
         "admin"
     } else {
         "owner"
@@ -157,6 +159,9 @@ async fn change(world: &World, id: &str) {
             world.ann().resumes(&world.response, json!({ "answers": { "hook": "Another" } })).await;
             return;
         }
+        "list_covers" => ("put_cover", "granted"),
+        "list_emergencies" => ("break_glass", "duty"),
+        "list_transfers" => ("offer_transfer", "granted"),
         "get_cautions" => ("put_cautions", "granted"),
         "get_overrides" => ("put_overrides", "granted"),
         "list_access_log" => ("list_entries", "granted"),

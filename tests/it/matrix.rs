@@ -15,7 +15,7 @@ use crate::support::world::{CANARY, COLUMNS, World};
 const GOLDEN: &str = include_str!("../golden/authz_matrix.txt");
 
 /// The operations that need no token: the whole list.
-const PUBLIC: [&str; 21] = [
+const PUBLIC: [&str; 22] = [
     "confirm_passphrase_reset",
     "get_authorization_server",
     "get_calendar_feed",
@@ -34,6 +34,7 @@ const PUBLIC: [&str; 21] = [
     "refresh_session",
     "register",
     "request_passphrase_reset",
+    "reset_credential",
     "revoke_token",
     "set_up",
     "verify_email",

@@ -1,14 +1,40 @@
-//! The README does what it says: its tour is pasted into a shell, its table is held against the command line.
+//! The README does what it says: its tour is pasted into a shell, its table is held against the command line, and the
+//! tests that its page on ASVS names are there.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use afterglow::db::Backend;
 
 use crate::support::database::Database;
-use crate::support::shell;
+use crate::support::{shell, sources};
 
 const README: &str = include_str!("../../README.md");
+const ASVS: &str = include_str!("../../.github/ASVS.md");
+/// The sections of the chapters V6 to V9 of ASVS 5.0, and how many requirements each has.
+const SECTIONS: [(&str, usize); 20] = [
+    ("6.1", 3),
+    ("6.2", 12),
+    ("6.3", 8),
+    ("6.4", 6),
+    ("6.5", 8),
+    ("6.6", 4),
+    ("6.7", 2),
+    ("6.8", 4),
+    ("7.1", 3),
+    ("7.2", 4),
+    ("7.3", 2),
+    ("7.4", 5),
+    ("7.5", 3),
+    ("7.6", 2),
+    ("8.1", 4),
+    ("8.2", 4),
+    ("8.3", 3),
+    ("8.4", 2),
+    ("9.1", 3),
+    ("9.2", 4),
+];
 
 /// The blocks that a person is told to paste, one after the other.
 fn tour() -> String {
@@ -112,4 +138,29 @@ fn the_folders_that_it_names_are_those_that_a_start_makes() {
     let folders: Vec<&str> = names.into_iter().rev().filter(|name| name.ends_with('/')).collect();
     let made = [&config.data_dir, &config.key_dir].map(|folder| format!("{}/", folder.display()));
     assert_eq!(folders, made);
+}
+
+#[test]
+fn each_requirement_of_asvs_has_a_verdict_and_the_tests_that_it_names_are_there() {
+    let is_number = |line: &&str| line.strip_prefix("| ").is_some_and(|rest| rest.starts_with(char::is_numeric));
+    let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
+    let rows: Vec<Vec<&str>> = ASVS.lines().filter(is_number).map(cells).collect();
+    let numbers: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    let of = |(section, count): (&str, usize)| (1..=count).map(|n| format!("{section}.{n}")).collect::<Vec<_>>();
+    assert_eq!(numbers, SECTIONS.into_iter().flat_map(of).collect::<Vec<_>>());
+    let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &rows {
+        let [number, level, asks, verdict, reason] = row.as_slice() else { panic!("{row:?}") };
+        assert!(["1", "2", "3"].contains(level) && !reason.is_empty(), "{row:?}");
+        assert!((1..=8).contains(&asks.split_whitespace().count()), "{row:?}");
+        *verdicts.entry(verdict.trim_matches('*')).or_default() += 1;
+        for test in reason.split('`').skip(1).step_by(2).filter(|word| word.contains("::")) {
+            assert!(sources::has_test(test), "{number} names {test}, which is not there");
+        }
+    }
+    assert_eq!(verdicts.keys().copied().collect::<Vec<_>>(), ["met", "not applicable", "not met"]);
+    let [met, not_applicable, not_met] = ["met", "not applicable", "not met"].map(|verdict| verdicts[verdict]);
+    assert!(ASVS.contains(&format!("| all | {met} | {not_applicable} | {not_met} |")), "{verdicts:?}");
+    let counts = format!("{met} met, {not_applicable} not applicable, {not_met} not met");
+    assert!(README.contains(&counts), "README.md does not say: {counts}");
 }

@@ -63,10 +63,11 @@ async fn a7_without_a_key_the_creating_request_is_known_in_every_spelling_also_a
 }
 
 /// What may change the record without a precondition, and why.
-const WITHOUT: [(&str, &str); 3] = [
+const WITHOUT: [(&str, &str); 4] = [
     ("create_invitation", "each request makes a code of its own"),
     ("disable_account", "the account is disabled"),
     ("log_out", "the session is over"),
+    ("put_consent", "the record is only added to: what was given before stays in it"),
 ];
 
 #[actix_web::test]

@@ -138,7 +138,7 @@ async fn an_entry_is_no_takeaway_because_a_response_of_its_id_answered_a_look_ba
 const KIND_OF: &[(&str, &[&str])] = &[
     ("changes::entity_id", &["changes::entity.eq("]),
     ("feed::item_id", &["feed::entity.eq("]),
-    ("grant_items::item_id", &["grants::sections.ge(", "grant_items::grant_id.eq("]),
+    ("grant_items::item_id", &["grants::sections.ge(", "grant_items::grant_id.eq(", "grant_items::grant_id.eq_any("]),
     ("receipts::item_id", &["receipts::entity.eq("]),
     ("revisions::item_id", &["revisions::section"]),
 ];

@@ -141,6 +141,10 @@ fn operations_with_an_id() -> Vec<(Method, String)> {
     operations.collect()
 }
 
+fn until_tomorrow(app: &TestApp) -> String {
+    (app.now() + SignedDuration::from_hours(24)).to_string()
+}
+
 #[actix_web::test]
 async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_what_is_not_there() {
     listen();
@@ -153,7 +157,7 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
     move_to_another_clinic(&app, &una).await;
     let infusion = theo.records(&ann, app.now()).await;
     let pause = new_id(&app);
-    let until = json!({ "until": (app.now() + SignedDuration::from_hours(24)).to_string() });
+    let until = json!({ "until": until_tomorrow(&app) });
     ann.put(&ann.my(&format!("/pauses/{pause}")), until).send().await.created();
     let device = new_id(&app);
     let phone = crate::support::requests::devices::phone("a-token");
@@ -164,7 +168,18 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
     let code = theo.post("/v1/invitations", json!({ "kind": "patient" })).send().await.created();
     let link = ann.care_links().await[0].clone();
     let protocol = publishes(&admin, link["clinic_id"].as_str().unwrap(), content("Ours")).await;
+    let clinic = link["clinic_id"].as_str().unwrap().to_owned();
+    let vera = app.staff(&admin, "Vera Nau", &["care"]).await;
+    let cover = new_id(&app);
+    let away = json!({ "colleague_id": vera.account, "ends_at": until_tomorrow(&app) });
+    theo.put(&format!("/v1/clinics/{clinic}/covers/{cover}"), away).send().await.created();
+    let reason = json!({ "reason": "Nobody has heard of her since noon." });
+    let emergency = vera.post(&ann.of_theirs("/break-glass"), reason).send().await.ok().text("/id");
+    let session = ann.get("/v1/me/sessions").send().await.ok().items()[0]["id"].as_str().unwrap().to_owned();
     let there = [
+        ("session_id", session),
+        ("cover_id", cover),
+        ("emergency_id", emergency),
         ("patient_id", ann.patient.clone()),
         ("entry_id", ann.writes(reflection("Lake")).await),
         ("response_id", ann.works(work()).await),
@@ -177,7 +192,7 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
         ("assignment_id", theo.assigns(&ann, "values-sort").await),
         ("link_id", link["id"].as_str().unwrap().to_owned()),
         ("invitation_id", code.text("/id")),
-        ("clinic_id", link["clinic_id"].as_str().unwrap().to_owned()),
+        ("clinic_id", clinic),
         ("account_id", theo.account.clone()),
         ("protocol_id", protocol),
         ("comment_id", new_id(&app)),

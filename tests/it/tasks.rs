@@ -49,6 +49,8 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "care_links.active_at",
             "care_links.created_at",
             "care_links.ended_at",
+            "covers.created_at",
+            "covers.ended_at",
             "changes.at",
             "clinics.created_at",
             "consents.created_at",
@@ -63,6 +65,8 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "devices.seen_at",
             "devices.updated_at",
             "deliveries.done_at",
+            "emergencies.created_at",
+            "emergencies.reviewed_at",
             "entries.occurred_at",
             "entries.received_at",
             "entries.updated_at",
@@ -93,6 +97,9 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "receipts.opened_at",
             "staff_members.created_at",
             "staff_members.ended_at",
+            "staff_resets.created_at",
+            "transfers.answered_at",
+            "transfers.offered_at",
         ],
     ),
     ("`purge_at` beside it says when its words go", &["entries.deleted_at", "exercise_responses.deleted_at"]),
@@ -103,8 +110,12 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
     ),
     ("it is judged when somebody logs in", &["log_in_failures.locked_until"]),
     (
+        "it is judged whenever staff open a patient's data",
+        &["covers.starts_at", "covers.ends_at", "emergencies.ends_at"],
+    ),
+    (
         "it is judged when the code is presented; the clinic sees in its list that it ran out",
-        &["invitations.expires_at"],
+        &["invitations.expires_at", "staff_resets.expires_at"],
     ),
     ("`next_action_at` beside it says when it is due", &["prompts.due_at"]),
     ("the state of a prompt is told from the clock; nothing goes out after it", &["prompts.expires_at"]),
@@ -279,6 +290,25 @@ proofs! {
         let waiting = "staff_members WHERE tell_at IS NOT NULL";
         let rows = tables.count("audit_log");
         assert_eq!(tables.count(waiting), 1);
+        tick(&clinic.app).await;
+        assert_eq!((tables.count(waiting), tables.count("audit_log")), (0, rows + 1));
+    }
+
+    "covers.tell_at" => async fn patients_are_told_who_stands_in_for_their_therapist() {
+        let clinic = Clinic::open().await;
+        let tom = clinic.app.staff(&clinic.admin, "Tom Adler", &["care"]).await;
+        settled(&clinic.app).await;
+        let mut tables = Tables::of(&clinic.app);
+        let clinic_id = clinic_of(&clinic.admin).await;
+        let path = format!("/v1/clinics/{clinic_id}/covers/{}", new_id(&clinic.app));
+        let (from, until) = (clinic.app.now() + hours(1), clinic.app.now() + hours(48));
+        let body = json!({ "colleague_id": tom.account, "starts_at": from.to_string(), "ends_at": until.to_string() });
+        clinic.therapist.put(&path, body).send().await.created();
+        let waiting = "covers WHERE tell_at IS NOT NULL";
+        let rows = tables.count("audit_log");
+        tick(&clinic.app).await;
+        assert_eq!((tables.count(waiting), tables.count("audit_log")), (1, rows), "not yet");
+        clinic.app.wait(hours(1));
         tick(&clinic.app).await;
         assert_eq!((tables.count(waiting), tables.count("audit_log")), (0, rows + 1));
     }

@@ -96,6 +96,7 @@ fn rows(world: &World, table: &str, column: &str) -> (Vec<String>, Option<&'stat
         ("clinics", _) => (this(&world.clinic), Some("list_care_links")),
         ("protocols", _) => (this(&world.protocol), Some("list_clinic_protocols")),
         ("invitations", _) => (vec![format!("inviter_id = {}", id(&granted.account))], Some("list_invitations")),
+        ("emergencies", _) => (this(&world.emergency), Some("list_emergencies")),
         ("patient_settings", "doc") => (vec![format!("patient_id = {}", id(&ann.patient))], Some("pull_changes")),
         ("patient_settings", _) => (vec![format!("patient_id = {}", id(&ann.patient))], None),
         ("grants", _) => (this(&world.grant), Some("list_grants")),

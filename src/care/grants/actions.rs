@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::model::{GrantDoc, Sections, Target};
+use super::model::{GrantDoc, Reader, Sections, Target};
 use super::store::{self, GrantKey, GrantRow};
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes::{self, Bytes, Change, Entity, Op};
-use crate::db::Tx;
-use crate::kernel::id::{Any, Entry, Grant, Patient};
-use crate::kernel::{Error, Id, Result};
+use crate::db::{At, Tx};
+use crate::kernel::id::{Account, Any, CareLink, Entry, Grant, Patient};
+use crate::kernel::{Entropy, Error, Id, Result, limits};
 use crate::vault::{Keys, Purpose, SealContext};
 
 /// The maximum number of revocations with which a grant is compared. A phone that has missed more has to ask the person.
@@ -110,6 +110,67 @@ pub fn list_revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, seen: i64) ->
         }
     }
     Ok(Some(revoked))
+}
+
+/// The content of a grant with its items.
+pub type GrantContent = (GrantDoc, Vec<store::Item>);
+
+/// Lists the content of the live grants over which the holder of a link reads.
+///
+/// # Errors
+///
+/// When a row cannot be read. A grant that does not open is left out.
+pub fn list_read_by(tx: &mut Tx<'_>, access: &Access<Write>, link: Id<CareLink>) -> Result<Vec<GrantContent>> {
+    let mut found = Vec::new();
+    for row in store::list_to(tx, access, link, None, limits::LIVE_GRANTS.rows())? {
+        let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
+        if let Some(doc) = doc {
+            found.push((doc, store::list_items(tx, access, row.key.id)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Makes grants with the same content for another therapist, whose link is `reader`.
+///
+/// # Errors
+///
+/// [`Error::LimitReached`].
+pub fn make_again(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    (therapist, reader): (Id<Account>, Id<CareLink>),
+    contents: Vec<GrantContent>,
+    entropy: &Entropy,
+) -> Result<()> {
+    let mut made = Vec::with_capacity(contents.len());
+    let (mut open, mut by_rule) = (store::count_open(tx, access)?, store::count_by_rule(tx, access)?);
+    for (doc, items) in contents {
+        let doc = GrantDoc { reader: Reader::Therapist(therapist), ..doc };
+        limits::LIVE_GRANTS.admit(open)?;
+        open += 1;
+        if doc.rule().is_some() {
+            limits::GRANTS_BY_RULE.admit(by_rule)?;
+            by_rule += 1;
+        }
+        let id: Id<Grant> = entropy.id(access.now());
+        let sealed = seal(access.keys()?, access.patient(), id, &doc)?;
+        access.stores(Bytes::text([sealed.as_slice()]));
+        let key = GrantKey {
+            id,
+            patient_id: access.patient(),
+            sections: doc.sections.bits(doc.rule().is_some()),
+            version: tx.first_version(),
+            created_at: At(access.now()),
+            expires_at: doc.expires_at.map(At),
+            closed_at: None,
+            visible_from: None,
+        };
+        store::insert(tx, &GrantRow { key, doc: sealed }, &[reader], false)?;
+        store::insert_items(tx, access, id, &items)?;
+        made.push(Change::new(Entity::Grant, id, key.version, Op::Create));
+    }
+    access.record_all(tx, &made)
 }
 
 /// Takes an item of a kind with sections `of` out of every grant, because its present text is not what was opened. A

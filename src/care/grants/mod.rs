@@ -23,6 +23,8 @@ pub mod receipts;
 pub mod store;
 mod timed;
 
-pub use actions::{drop_item, end, end_expired, list_revoked_since, on_entry, open, open_doc, seal};
+pub use actions::{
+    drop_item, end, end_expired, list_read_by, list_revoked_since, make_again, on_entry, open, open_doc, seal,
+};
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};
 pub use timed::{EndExpired, TellBegun};

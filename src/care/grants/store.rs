@@ -8,12 +8,12 @@ mod visible;
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, move_item};
+pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, list_items, move_item};
 pub use self::receipts::{
     ReceiptRow, delete_receipts, find_receipts, insert_receipt, list_openings, list_receipt_versions, list_receipts,
     list_receipts_among, update_receipt,
 };
-use self::rows::{Found, ReaderRow, grants_of};
+use self::rows::{Found, ReaderRow, TeamRow, grants_of};
 pub use self::rows::{GrantKey, GrantRow};
 pub use self::visible::{Open, Position, visible, visible_page};
 use super::model::Sections;
@@ -22,7 +22,7 @@ use crate::care::access::Write;
 use crate::care::store::LinkRow;
 use crate::changes;
 use crate::db::authentic::checked;
-use crate::db::schema::{care_links, grant_items, grant_readers, grants};
+use crate::db::schema::{care_links, grant_items, grant_readers, grants, team_grants};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
 use crate::kernel::{Id, Result};
@@ -289,11 +289,15 @@ pub fn hold_readers_of_all(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()
     Ok(())
 }
 
-/// Inserts a grant with its readers.
-pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>]) -> Result<()> {
+/// Inserts a grant with its readers; `to_team` marks one to the care team.
+pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>], to_team: bool) -> Result<()> {
     let GrantKey { id: grant_id, patient_id, .. } = row.key;
     let values = (row.key.signed(tx)?, grants::doc.eq(&row.doc), grants::tell_at.eq(row.key.visible_from));
     diesel::insert_into(grants::table).values(values).execute(tx.conn())?;
+    if to_team {
+        let mark = TeamRow { patient_id, grant_id }.signed(tx)?;
+        diesel::insert_into(team_grants::table).values(mark).execute(tx.conn())?;
+    }
     for link_id in links.iter().copied() {
         let values = ReaderRow { patient_id, grant_id, link_id }.signed(tx)?;
         diesel::insert_into(grant_readers::table).values(values).execute(tx.conn())?;
@@ -385,6 +389,8 @@ fn forget(tx: &mut Tx<'_>, access: &Access<Write>, closed: &[Id<Grant>]) -> Resu
         changes::note_opened(tx, access.patient(), access.now(), were_open.into_iter().map(|(id, _)| id).collect());
         let readers = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
         diesel::delete(readers.filter(grant_readers::grant_id.eq_any(some))).execute(tx.conn())?;
+        let marks = team_grants::table.filter(team_grants::patient_id.eq(access.patient()));
+        diesel::delete(marks.filter(team_grants::grant_id.eq_any(some))).execute(tx.conn())?;
     }
     Ok(())
 }

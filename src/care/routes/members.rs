@@ -1,6 +1,6 @@
 //! The staff of a clinic.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use actix_web::{get, patch, web};
@@ -18,7 +18,7 @@ use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Command, EntityTag, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Claimed, Live, Staff};
+use crate::identity::{Claimed, Live, Staff, list_disabled};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Fields, Id, Result};
 use crate::state::State;
@@ -43,7 +43,7 @@ type PatchMember = Patch<MemberBody>;
 
 /// A member of a clinic.
 #[derive(Serialize, ToSchema)]
-struct ClinicMember {
+pub(super) struct ClinicMember {
     /// Their account.
     account_id: Uuid,
     /// The person's name.
@@ -56,8 +56,10 @@ struct ClinicMember {
     /// The instant from which the person works there.
     #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
+    /// Whether the account is disabled: the person cannot log in.
+    disabled: bool,
     /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
-    etag: EntityTag,
+    pub(super) etag: EntityTag,
     /// Whether a name that belongs here is damaged and left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = false)]
@@ -90,12 +92,13 @@ impl MemberBody {
 }
 
 impl ClinicMember {
-    fn new(member: &Member, names: &Names) -> Self {
+    pub(super) fn new(member: &Member, names: &Names, disabled: &HashSet<Id<Account>>) -> Self {
         Self {
             account_id: member.account_id.uuid(),
             name: names.person(member.account_id),
             capabilities: member.may().names(),
             since: member.created_at.0,
+            disabled: disabled.contains(&member.account_id),
             etag: members::tag(member),
             unreadable: names.unreadable([member.account_id.uuid()]),
         }
@@ -166,12 +169,13 @@ pub(super) async fn list_members(
     let (asked, listing) = caller.page(&state, &scope, listing).await?;
     let unit = caller.read(&state, move |tx, live| {
         let page = members::list(tx, live, clinic, asked)?;
-        let names = SealedNames::collect(tx, page.items.iter().map(|member| member.account_id), [])?;
-        Ok((page, names))
+        let accounts: Vec<_> = page.items.iter().map(|member| member.account_id).collect();
+        let disabled = list_disabled(tx, &accounts)?;
+        Ok((page, SealedNames::collect(tx, accounts, [])?, disabled))
     });
-    let (page, names) = unit.await?;
+    let (page, names, disabled) = unit.await?;
     let names = names.open(&state.vault).await?;
-    let page = page.try_map(|member| Ok(ClinicMember::new(&member, &names)))?;
+    let page = page.try_map(|member| Ok(ClinicMember::new(&member, &names, &disabled)))?;
     Ok(listing.reply(&state.vault, &scope, page, |items, next_cursor| ClinicMemberPage { items, next_cursor }))
 }
 
@@ -197,8 +201,8 @@ pub(super) async fn update_member(
         members::update(tx, planner.as_ref(), live, *id, when, change).map(|member| Outcome::ok(id.1, member))
     };
     let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| members::show(tx, live, clinic, outcome);
-    let (origin, (member, names)) = caller.change(&state, request, Ok, work, show).await?.into_parts();
+    let (origin, (member, names, disabled)) = caller.change(&state, request, Ok, work, show).await?.into_parts();
     let names = names.open(&state.vault).await?;
-    let view = ClinicMember::new(&member, &names);
+    let view = ClinicMember::new(&member, &names, &disabled);
     Ok(origin.reply(Reply::ok(&view).etag(&view.etag)))
 }

@@ -61,7 +61,7 @@ struct AccessLogItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Thea Brandt")]
     actor_name: Option<String>,
-    /// The actor's role: `therapist`, `record`, or `staff` for a refusal.
+    /// The actor's role: `therapist`, `cover`, `break_glass`, `record`, `admin`, or `staff` for a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "therapist")]
     role: Option<String>,

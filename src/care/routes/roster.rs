@@ -25,7 +25,8 @@ struct RosterPatient {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "Ann Walker")]
     name: Option<String>,
-    /// `therapist`: over a care link of the caller's own. `record`: as a patient of the clinic.
+    /// `therapist`: over a care link of the caller's own. `cover`: as a patient of a therapist for whom the caller
+    /// stands in. `record`: as a patient of the clinic.
     #[schema(example = "therapist")]
     role: &'static str,
     /// The care link that puts them here.
@@ -67,8 +68,8 @@ struct RosterPage {
 
 /// List my patients
 ///
-/// The patients with an active care link to the caller and, for staff who record infusions, the patients of their
-/// clinics. Each patient's access log notes that they were listed.
+/// The patients with an active care link to the caller or to a therapist for whom they stand in and, for staff who record
+/// infusions, the patients of their clinics. Each patient's access log notes that they were listed.
 #[utoipa::path(tag = "care", params(PageQuery),
     responses((status = 200, description = "A page of patients", body = RosterPage), ReadErrors))]
 #[get("/me/patients")]

@@ -180,6 +180,34 @@ pub fn hold_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>
     links_of(tx, found)
 }
 
+/// Lists links at a clinic that have not ended, at most `most`, by patient, and holds them until the unit ends.
+pub fn hold_links_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, most: i64) -> Result<Vec<Link>> {
+    let held: Vec<Id<CareLink>> = locked!(
+        tx,
+        for_update,
+        care_links::table
+            .filter(care_links::clinic_id.eq(clinic))
+            .filter(care_links::state.ne(LinkState::Ended.name()))
+            .order(care_links::patient_id)
+            .limit(most)
+            .select(care_links::id)
+    )?;
+    let found: Vec<Found> = links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?;
+    links_of(tx, found)
+}
+
+/// Lists the patients of links at a clinic that have not ended, at most `most`. Ids only, from rows that are not
+/// checked: for the keys of a unit that reads the rows.
+pub fn list_linked(tx: &mut Tx<'_>, clinic: Id<Clinic>, most: i64) -> Result<Vec<Id<Patient>>> {
+    Ok(care_links::table
+        .filter(care_links::clinic_id.eq(clinic))
+        .filter(care_links::state.ne(LinkState::Ended.name()))
+        .order(care_links::patient_id)
+        .limit(most)
+        .select(care_links::patient_id)
+        .load(tx.conn())?)
+}
+
 /// Finds the link of this patient and therapist that has not ended.
 pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Account>) -> Result<Option<Id<CareLink>>> {
     let found: Vec<Stored<LinkRow>> = care_links::table
@@ -298,18 +326,19 @@ pub fn list_links_of_therapist(
     links_of(tx, found)
 }
 
-/// Lists the patients on the roster of `account`, after `after`: over an active link of their own at a clinic of
-/// `care`, or over any active link at a clinic of `record`. Ids only, from rows that are not checked: who is shown a
+/// Lists the patients on a roster, after `after`: over an active link of one of `therapists` at a clinic of `care`, or
+/// over any active link at a clinic of `record`. Ids only, from rows that are not checked: who is shown a
 /// name is decided on [`hold_links_between`].
 pub fn list_roster(
     tx: &mut Tx<'_>,
-    account: Id<Account>,
+    therapists: &[Id<Account>],
     care: &[Id<Clinic>],
     record: &[Id<Clinic>],
     after: Option<Id<Patient>>,
     limit: i64,
 ) -> Result<Vec<Id<Patient>>> {
-    let own = care_links::therapist_id.eq(account).and(care_links::clinic_id.eq_any(care.iter().copied()));
+    let own = care_links::therapist_id.eq_any(therapists.iter().copied());
+    let own = own.and(care_links::clinic_id.eq_any(care.iter().copied()));
     Ok(care_links::table
         .filter(care_links::state.eq(LinkState::Active.name()))
         .filter(own.or(care_links::clinic_id.eq_any(record.iter().copied())))

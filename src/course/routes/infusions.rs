@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::infusion::{EndInfusion, InfusionView, PutInfusion, StartInfusion};
-use crate::care::door::Team;
+use crate::care::door::{Policy, Records, Team};
 use crate::care::{Access, Door};
 use crate::course::actions;
 use crate::course::store::{InfusionRow, find_visible_row, list_visible_rows};
@@ -38,14 +38,14 @@ fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -
     Ok((row, find_settings(tx, access)?))
 }
 
-fn view(door: &Door<Team>, row: &InfusionRow, settings: &Settings) -> Result<InfusionView> {
+fn view<L: Policy>(door: &Door<L>, row: &InfusionRow, settings: &Settings) -> Result<InfusionView> {
     let stored = row.open(door.keys()?, door.patient()?)?;
     let zone = settings.zone_at(stored.doc.ended_at.unwrap_or(stored.updated_at));
     let reader = if door.is_owner() { TextLanguage::of(&settings.locale) } else { TextLanguage::English };
     Ok(InfusionView::of(stored, &zone, reader))
 }
 
-fn open(door: &Door<Team>, (row, settings): &SealedInfusion) -> Result<InfusionView> {
+fn open<L: Policy>(door: &Door<L>, (row, settings): &SealedInfusion) -> Result<InfusionView> {
     let settings = open_or_default(settings.as_ref(), door.keys()?, door.patient()?)?;
     view(door, row, &settings)
 }
@@ -62,7 +62,7 @@ fn changed(door: &Door<Team>, sealed: &SealedInfusion) -> Result<Reply> {
 #[utoipa::path(tag = "infusions", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The infusions", body = InfusionList), ReadErrors))]
 #[get("/infusions")]
-pub(super) async fn list_infusions(door: Door<Team>, when: Preconditions) -> Result<Reply> {
+pub(super) async fn list_infusions(door: Door<Records>, when: Preconditions) -> Result<Reply> {
     let list = door.read("list_infusions", |tx, access| {
         let rows = list_visible_rows(tx, access)?;
         for row in &rows {
@@ -84,7 +84,7 @@ pub(super) async fn list_infusions(door: Door<Team>, when: Preconditions) -> Res
         IfNoneMatchHeader),
     responses((status = 200, description = "The infusion", body = InfusionView), (status = 304, description = "You have it"), ReadErrors))]
 #[get("/infusions/{infusion_id}")]
-pub(super) async fn get_infusion(door: Door<Team>, id: PathOf<Id<Infusion>>, when: Preconditions) -> Result<Reply> {
+pub(super) async fn get_infusion(door: Door<Records>, id: PathOf<Id<Infusion>>, when: Preconditions) -> Result<Reply> {
     let found = door.read("get_infusion", move |tx, access| {
         let row = find_visible_row(tx, access, id.0)?.ok_or(Error::NotFound)?;
         show(tx, access, Outcome::ok(id.0, row))

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::language::Language;
 use crate::care::Door;
-use crate::care::door::{Policy, Shared};
+use crate::care::door::{Granted, Policy};
 use crate::course::ContextSource;
 use crate::exercises::catalogue;
 use crate::exercises::model::Responses;
@@ -95,7 +95,7 @@ impl Filter<Responses> for Responded {
     responses((status = 200, description = "Responses", body = ExerciseResponseList), ReadErrors))]
 #[get("/exercise-responses")]
 pub(super) async fn list_exercise_responses(
-    door: Door<Shared>,
+    door: Door<Granted>,
     listing: Result<Listing<ListExerciseResponses>, Error>,
     language: Language,
 ) -> Result<Reply> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::language::Language;
 use crate::care::Door;
-use crate::care::door::{Care, Own, Shared};
+use crate::care::door::{Care, Granted, Own};
 use crate::exercises::draft::PutExerciseResponse;
 use crate::exercises::model::{ResponseContent, Responses};
 use crate::exercises::view::ResponseView;
@@ -69,7 +69,7 @@ pub(super) async fn put_exercise_response(
         ItemErrors))]
 #[get("/exercise-responses/{response_id}")]
 pub(super) async fn get_exercise_response(
-    door: Door<Shared>,
+    door: Door<Granted>,
     path: (PathOf<Id<Response>>, Preconditions),
     language: Language,
 ) -> Result<Reply> {

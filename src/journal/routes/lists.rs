@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::care::Door;
-use crate::care::door::{Own, Policy, Shared};
+use crate::care::door::{Granted, Own, Policy};
 use crate::http::document::{ReadErrors, SearchErrors};
 use crate::http::{Body, Listing, PageQuery, PatientRef, Reply, page};
 use crate::items::{pages, routes as items};
@@ -97,7 +97,7 @@ struct SearchEntries {
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListEntries, PageQuery),
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]
 #[get("/entries")]
-pub(super) async fn list_entries(door: Door<Shared>, listing: Result<Listing<ListEntries>, Error>) -> Result<Reply> {
+pub(super) async fn list_entries(door: Door<Granted>, listing: Result<Listing<ListEntries>, Error>) -> Result<Reply> {
     list(door, "list_entries", listing).await
 }
 

@@ -50,7 +50,7 @@ struct InvitationView {
     id: Uuid,
     /// The clinic.
     clinic_id: Uuid,
-    /// The account that invites.
+    /// The account that invites; all zeros for the operator of the server.
     inviter_id: Uuid,
     /// `patient` or `staff`.
     #[schema(example = "patient")]

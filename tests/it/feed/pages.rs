@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{deletes, removed, told};
 use crate::support::app::TestApp;
 use crate::support::journal::{reflection, two};
-use crate::support::people::{Clinic, Person};
+use crate::support::people::{Clinic, Person, again};
 use crate::support::phone::new_phone;
 use crate::support::reader::{Reader, feed_page, new_reader, stored, thing};
 use crate::support::sources::{functions, shipped};
@@ -36,10 +36,13 @@ async fn a_cursor_is_its_readers_and_of_this_history() {
     feed_page(&thea, Some(&cursor), 20).await.ok();
     // Removals of half a year ago are forgotten: an older cursor is answered by a pull of everything.
     ann.revokes(&open).await;
-    for _ in 0..26 {
+    for _ in 0..25 {
         app.wait(SignedDuration::from_hours(24 * 7));
         thea.get("/v1/me").send().await.ok();
     }
+    app.wait(SignedDuration::from_hours(24 * 7));
+    // No session of staff lasts for half a year.
+    let thea = again(&app, "Thea Brandt").await;
     settled(&app).await;
     let old = feed_page(&thea, Some(&cursor), 20).await.expect(410).refused("resync_required");
     assert_eq!(old.body["reason"], "too_old");

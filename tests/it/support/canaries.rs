@@ -102,6 +102,11 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     let link = text(&ann.expect(get.clone(), "/v1/care-links", Value::Null, 200).await, "/items/0/id");
     theo.expect(post.clone(), &format!("/v1/care-links/{link}/confirm"), json!({}), 200).await;
 
+    let reason = said("he called from a bridge and hung up");
+    theo.expect(post.clone(), &format!("/v1/patients/{who}/break-glass"), json!({ "reason": reason }), 200).await;
+    let short = json!({ "reason": said("no") });
+    theo.expect(post.clone(), &format!("/v1/patients/{who}/break-glass"), short, 422).await;
+
     // Logging in, wrongly and rightly; a refresh; a token spent twice.
     let log_in = |passphrase: &str| {
         json!({ "email": email("ann"), "passphrase": passphrase,

@@ -202,6 +202,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether a test is there: `file::name`, below `tests/it`, or by the path of a file of `src`.
+pub fn has_test(test: &str) -> bool {
+    let (file, name) = test.rsplit_once("::").unwrap();
+    let folder = if file.starts_with("src/") { "" } else { "tests/it/" };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("{folder}{file}.rs"));
+    std::fs::read_to_string(path).is_ok_and(|source| source.contains(&format!("fn {name}()")))
+}
+
 /// What runs in the server: not the tests that lie beside it.
 pub fn shipped() -> Vec<Source> {
     let tests = |source: &Source| source.inside().contains(&"tests") || matches!(&*source.name, "lib.rs" | "main.rs");

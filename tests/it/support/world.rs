@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use afterglow::care::model::Capabilities;
 use afterglow::care::store::Member;
 use afterglow::db::schema::{clinics, deliveries, patient_heads, staff_members};
 use afterglow::db::{At, Stored, columns};
-use afterglow::kernel::Id;
 use afterglow::kernel::id::{Account, Clinic, Delivery, Device, Patient, Prompt};
+use afterglow::kernel::{Id, Text};
+use afterglow::onboarding::operator::create_clinic;
 use afterglow::vault::{Purpose, SealContext};
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
@@ -24,7 +26,7 @@ use super::requests::calendar::{makes, ticked};
 use super::requests::devices::phone;
 
 /// Who asks. `anonymous` sends no token; the rest are people of [`World::people`].
-pub const COLUMNS: [&str; 15] = [
+pub const COLUMNS: [&str; 17] = [
     "anonymous",
     "owner",
     "other_patient",
@@ -40,6 +42,8 @@ pub const COLUMNS: [&str; 15] = [
     "duty",
     "admin",
     "disabled",
+    "covering",
+    "break_glass",
 ];
 
 /// Therapists with an active link to Ann, whatever she opened to them.
@@ -71,13 +75,17 @@ pub struct World {
     pub protocol: String,
     pub prompt: String,
     pub link: String,
+    /// Of `break_glass`, over Ann.
+    pub emergency: String,
     pub(super) asked: AtomicU64,
     taken: Mutex<HashSet<String>>,
 }
 
 /// What requests can change, by how it is found in their addresses: each is read by [`World::part`].
-const PARTS: [&str; 17] = [
+const PARTS: [&str; 19] = [
     "/consents",
+    "/transfers",
+    "/break-glass",
     "/overrides",
     "/care-links",
     "/entries",
@@ -124,16 +132,18 @@ impl World {
             ("expired", "Emil Ebner"),
             ("link_ended", "Lena Falk"),
             ("unlinked", "Uwe Gerst"),
-            ("foreign", "Fred Holm"),
             ("disabled", "Dora Ilg"),
         ] {
             people.insert(who, app.staff(&admin, name, &["care"]).await);
         }
         people.insert("nurse", app.staff(&admin, "Noor Haddad", &["record"]).await);
         people.insert("duty", app.staff(&admin, "Dirk Unger", &["duty"]).await);
+        people.insert("covering", app.staff(&admin, "Cora Vogt", &["care"]).await);
+        people.insert("break_glass", app.staff(&admin, "Bodo Kranz", &["duty"]).await);
         let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
         people.insert("admin", admin);
-        move_to_another_clinic(&app, &people["foreign"]).await;
+        let hanna = another_clinic(&app).await;
+        people.insert("foreign", app.staff(&hanna, "Fred Holm", &["care"]).await);
         // The other patients have therapists of their own, and one of them is Ann's.
         app.patient(&people["foreign"], "Cleo Hart").await;
         people.insert("other_patient", app.patient(&people["granted"], "Ben Roth").await);
@@ -206,6 +216,9 @@ impl World {
         ann.delete(&format!("/v1/care-links/{ended}")).send().await.no_content();
         disable(&app, people["disabled"].account.parse().unwrap()).await;
         app.wait(SignedDuration::from_mins(2));
+        let cover = format!("/v1/clinics/{clinic}/covers/{}", new_id(&app));
+        people["granted"].put(&cover, away(&app, &people["covering"], 0)).send().await.created();
+        let broken = people["break_glass"].post(&ann.of_theirs("/break-glass"), emergency()).send().await.ok();
 
         let prompt = id_of(ann.prompts().await.last().unwrap());
         people.insert("owner", ann);
@@ -227,6 +240,7 @@ impl World {
             taken: Mutex::new(HashSet::from([prompt.clone()])),
             prompt,
             link,
+            emergency: broken.id(),
             asked: AtomicU64::new(0),
         }
     }
@@ -348,12 +362,15 @@ impl World {
                 let found = ann.get(&ann.my("/calendar")).send().await;
                 if found.status == 200 { found.body } else { json!(found.status.as_u16()) }
             }
+            "/break-glass" => list(admin, &format!("/v1/clinics/{}/emergencies?limit=200", self.clinic)).await,
             "/cautions" => list(self.person("ungranted"), &ann.of_theirs("/cautions")).await,
             "/clinics" => {
                 let clinic = format!("/v1/clinics/{}", self.clinic);
                 json!([
                     list(admin, &format!("{clinic}/members?limit=200")).await,
                     list(admin, &format!("{clinic}/protocols?limit=200")).await,
+                    list(admin, &format!("{clinic}/covers?limit=200")).await,
+                    list(admin, &format!("{clinic}/emergencies?limit=200")).await,
                     list(admin, &format!("{clinic}/protocol")).await,
                 ])
             }
@@ -381,6 +398,17 @@ pub fn words() -> Value {
     with(reflection("x"), json!({ "text": text, "tags": [CANARY] }))
 }
 
+/// A cover by a colleague for three days that begins in so many days.
+pub fn away(app: &TestApp, colleague: &Person, days: i64) -> Value {
+    let at = |days: i64| later(app, SignedDuration::from_hours(24 * days)).to_string();
+    json!({ "colleague_id": colleague.account, "starts_at": at(days), "ends_at": at(days + 3) })
+}
+
+/// The reason of an access in an emergency.
+pub fn emergency() -> Value {
+    json!({ "reason": "She called from a bridge and hung up." })
+}
+
 /// An infusion that is to start at `at`.
 pub fn planned_for(at: Timestamp) -> Value {
     json!({ "status": "planned", "route": "iv_infusion", "planned_start": at.to_string(), "planned_minutes": 40 })
@@ -394,7 +422,14 @@ pub fn earlier(app: &TestApp, by: SignedDuration) -> Timestamp {
     app.now().checked_sub(by).unwrap()
 }
 
-/// Clinics are made by the operator, for whom there is no operation: a second one beside the first.
+/// A second clinic, made as the operator makes it and joined with its code; its admin.
+pub async fn another_clinic(app: &Arc<TestApp>) -> Person {
+    let name = Text::parse("Hillside Clinic").unwrap();
+    let made = create_clinic(&app.server.state, name, Capabilities::ADMIN_ONLY).await.unwrap();
+    app.register("Hanna Oster", &made.code.to_string()).await
+}
+
+/// Moves somebody with all that they have to a second clinic, which no operation does.
 pub async fn move_to_another_clinic(app: &TestApp, member: &Person) {
     let state = &app.server.state;
     let (clinic, now): (Id<Clinic>, Timestamp) = (state.entropy.id(app.now()), app.now());

@@ -9,6 +9,7 @@ use crate::care::Access;
 use crate::care::access::Write;
 use crate::care::grants::model::Sections;
 use crate::changes;
+use crate::db::authentic::checked;
 use crate::db::schema::{grant_items, grants};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Any, Grant};
@@ -68,6 +69,16 @@ pub fn insert_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, i
     }
     changes::note_opened(tx, access.patient(), access.now(), items.iter().map(|(id, _)| *id).collect());
     Ok(())
+}
+
+/// Lists the items of a grant, in no order.
+pub fn list_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> Result<Vec<Item>> {
+    let found: Vec<Stored<ItemRow>> = grant_items::table
+        .filter(grant_items::patient_id.eq(access.patient()))
+        .filter(grant_items::grant_id.eq(grant))
+        .select(columns::<Stored<ItemRow>>())
+        .load(tx.conn())?;
+    Ok(checked(tx, found)?.iter().map(|row| (row.item_id, row.occurred_at.0)).collect())
 }
 
 /// Takes an item out of one grant.

@@ -46,6 +46,17 @@ authentic! {
 }
 
 authentic! {
+    /// The mark of a grant to the care team.
+    #[derive(Copy)]
+    pub struct TeamRow of team_grants {
+        /// The patient.
+        patient_id: Id<Patient>,
+        /// The grant.
+        grant_id: Id<Grant>,
+    }
+}
+
+authentic! {
     /// An item of a grant.
     #[derive(Copy)]
     pub struct ItemRow of grant_items {

@@ -1,16 +1,17 @@
 //! Which items a reader may see, and in which order they are walked through.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use super::rows::{GrantKey, ItemRow, ReaderRow};
+use super::rows::{GrantKey, ItemRow, ReaderRow, TeamRow};
 use crate::care::Access;
 use crate::care::grants::model::Sections;
 use crate::care::model::LinkState;
 use crate::care::store;
-use crate::db::schema::{grant_items, grant_readers, grants};
+use crate::db::authentic::checked;
+use crate::db::schema::{grant_items, grant_readers, grants, team_grants};
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Any, CareLink, Grant};
 use crate::kernel::{Error, Id, Result};
@@ -78,7 +79,7 @@ pub fn visible<A>(
         .filter(grant_items::item_id.eq_any(items.iter().copied()))
         .select(opening!())
         .load(tx.conn())?;
-    folded(tx, rows)
+    folded(tx, access, rows)
 }
 
 /// Whether a link that is not the caller's is an active one of the patient.
@@ -89,10 +90,21 @@ fn is_active<A>(tx: &mut Tx<'_>, access: &Access<A>, link: Id<CareLink>) -> Resu
 
 /// Returns the open sections of the items whose rows fit their MACs. Most items are of few grants, so a grant and its
 /// reader are checked once for each grant, and what was checked is used for all of its items.
-fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
+///
+/// Whoever stands in for a therapist sees what is granted to the care team, and not what is for the therapist alone.
+fn folded<A>(tx: &mut Tx<'_>, access: &Access<A>, rows: Vec<Opening>) -> Result<Open> {
+    let of_team = if access.is_cover() {
+        let ids: Vec<Id<Grant>> = rows.iter().map(|(_, (id, _), _)| *id).collect();
+        Some(list_of_team(tx, access, &ids)?)
+    } else {
+        None
+    };
     let mut open = Open::new();
     let mut grants: HashMap<Id<Grant>, Option<Sections>> = HashMap::new();
     for ((id, item), (grant_id, grant), reader) in rows {
+        if of_team.as_ref().is_some_and(|of_team| !of_team.contains(&grant_id)) {
+            continue;
+        }
         let sections = match grants.get(&grant_id) {
             Some(sections) => *sections,
             None => *grants.entry(grant_id).or_insert(opened(tx, grant, reader)?),
@@ -108,6 +120,16 @@ fn folded(tx: &Tx<'_>, rows: Vec<Opening>) -> Result<Open> {
         }
     }
     Ok(open)
+}
+
+/// Returns those of `ids` that are grants to the care team.
+fn list_of_team<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<HashSet<Id<Grant>>> {
+    let rows: Vec<Stored<TeamRow>> = team_grants::table
+        .filter(team_grants::patient_id.eq(access.patient()))
+        .filter(team_grants::grant_id.eq_any(ids.to_vec()))
+        .select(columns::<Stored<TeamRow>>())
+        .load(tx.conn())?;
+    Ok(checked(tx, rows)?.iter().map(|row| row.grant_id).collect())
 }
 
 /// Returns the sections of a grant if its row and that of its reader fit their MACs.
@@ -148,7 +170,7 @@ pub fn visible_page<A>(
         rows.retain(|row| place(row) != cut_off);
     }
     let last = rows.last().map(place);
-    let open = folded(tx, rows.into_iter().map(|(_, opening)| opening).collect())?;
+    let open = folded(tx, access, rows.into_iter().map(|(_, opening)| opening).collect())?;
     match (cut_off, last) {
         (None, _) => Ok((open, None)),
         (Some(_), Some(last)) => Ok((open, Some(last))),

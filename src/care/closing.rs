@@ -1,0 +1,107 @@
+//! Closing a clinic: its links end, then the work of its members, and with that its invitations and protocols are void.
+//!
+//! Patients keep all that they have written. Links end in portions, because a clinic may have thousands of patients. A
+//! closing that was interrupted goes on when it is asked for again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::access::{Access, Role};
+use super::clinics::require_admin;
+use super::links::{self, keys_of};
+use super::store::{self, Member};
+use super::write_scope::WriteScope;
+use crate::audit::{self, Record, Subject};
+use crate::changes::Planner;
+use crate::db::{At, Tx};
+use crate::identity::{Claimed, Live, Staff};
+use crate::kernel::id::{Clinic, Patient};
+use crate::kernel::{Error, Id, Result};
+use crate::state::State;
+use crate::vault::{Keys, Vault};
+
+/// The links that end in one unit.
+const PORTION: i64 = 50;
+
+/// The name of the event in the access log of a patient.
+const ACT: &str = "clinic_closed";
+
+/// Ends the links of a clinic for an admin of it, portion by portion, before the unit that ends the work there. For
+/// everybody else it does nothing: that unit refuses them.
+///
+/// # Errors
+///
+/// When database, keyring or ledger cannot be reached.
+pub async fn end_links(state: &State, caller: &Claimed<Staff>, clinic: Id<Clinic>) -> Result<()> {
+    loop {
+        let patients = caller.read(state, move |tx, live| match require_admin(tx, live, clinic) {
+            Ok(()) => store::list_linked(tx, clinic, PORTION),
+            Err(Error::NotFound | Error::Forbidden(_)) => Ok(Vec::new()),
+            Err(other) => Err(other),
+        });
+        let patients = patients.await?;
+        if patients.is_empty() {
+            return Ok(());
+        }
+        let keys = keys_of(&state.vault, patients).await?;
+        let (asking, planner, vault) = (caller.clone(), Arc::clone(&state.planner), state.vault.clone());
+        let unit = state.db.write(move |tx| {
+            let live = asking.live(tx)?;
+            require_admin(tx, &live, clinic)?;
+            end_portion(tx, planner.as_ref(), (&vault, &keys), &live, clinic)
+        });
+        if unit.await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Ends some links of a clinic, tells their patients, and returns their number.
+fn end_portion(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    (vault, keys): (&Vault, &BTreeMap<Id<Patient>, Keys>),
+    live: &Live<Staff>,
+    clinic: Id<Clinic>,
+) -> Result<usize> {
+    let actor = (live.account(), live.session());
+    let held = store::hold_links_at(tx, clinic, PORTION)?;
+    for link in &held {
+        let access = Access::opened(link.patient, Role::Server, actor, None, live.now());
+        WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, link))?;
+        if let Some(keys) = keys.get(&link.patient) {
+            let (act, role) = (ACT.to_owned(), "admin".to_owned());
+            let record = Record { act, role, refused: false, ids: vec![link.id.uuid()] };
+            let subject = Subject::Patient(link.patient);
+            audit::append(tx, vault, keys, subject, Some(actor.0), Some(actor.1), live.now(), &record)?;
+        }
+    }
+    Ok(held.len())
+}
+
+/// Ends the work of every member of a clinic whose links have ended, that of the caller included. Nobody can then do
+/// anything there. A second call changes nothing.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when the caller never worked there; as [`require_admin`]; [`Error::State`] when a patient has
+/// come meanwhile.
+pub fn close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
+    let own = store::find_member(tx, clinic, live.account())?.ok_or(Error::NotFound)?;
+    let is_former_admin = own.ended_at.is_some() && own.may().admin();
+    if is_former_admin && store::count_members(tx, clinic)? == 0 {
+        // A repetition, too, is answered once the links that ended stand in the ledger.
+        tx.follow_up();
+        return Ok(());
+    }
+    require_admin(tx, live, clinic)?;
+    let members = store::hold_members(tx, clinic)?;
+    if !store::hold_links_at(tx, clinic, 1)?.is_empty() {
+        return Err(Error::state("open_links", ["close_clinic"]));
+    }
+    for member in members {
+        let version = tx.version_after(member.version);
+        store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })?;
+    }
+    Ok(())
+}

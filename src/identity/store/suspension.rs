@@ -1,0 +1,46 @@
+//! What an admin does to accounts of staff: disabling them and enabling them again.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::{AccountRow, Ending, hold_live_sessions, mark_revoked};
+use crate::db::authentic::checked;
+use crate::db::schema::accounts;
+use crate::db::{At, Stored, Tx, columns};
+use crate::kernel::id::Account;
+use crate::kernel::{Error, Id, Result};
+use crate::locked;
+
+/// Disables an account, or enables it again, and returns whether that changed anything. With the account its sessions
+/// end for good: who is enabled again logs in again.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when there is no such account.
+pub fn set_disabled(tx: &mut Tx<'_>, id: Id<Account>, disabled: bool, now: Timestamp) -> Result<bool> {
+    let own = accounts::table.filter(accounts::id.eq(id));
+    let held: Vec<Stored<AccountRow>> = locked!(tx, for_update, own.select(columns::<Stored<AccountRow>>()))?;
+    let row = checked(tx, held)?.pop().ok_or(Error::NotFound)?;
+    if row.disabled_at.is_some() == disabled {
+        return Ok(false);
+    }
+    let row = AccountRow { disabled_at: disabled.then_some(At(now)), ..row };
+    diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
+    if disabled {
+        for session in hold_live_sessions(tx, id, now)? {
+            mark_revoked(tx, session, Ending::Wanted, now)?;
+        }
+    }
+    Ok(true)
+}
+
+/// Returns those of `ids` that are disabled.
+pub fn list_disabled(tx: &mut Tx<'_>, ids: &[Id<Account>]) -> Result<HashSet<Id<Account>>> {
+    let rows: Vec<Stored<AccountRow>> = accounts::table
+        .filter(accounts::id.eq_any(ids.iter().copied()))
+        .select(columns::<Stored<AccountRow>>())
+        .load(tx.conn())?;
+    Ok(checked(tx, rows)?.iter().filter(|row| row.disabled_at.is_some()).map(|row| row.id).collect())
+}

@@ -1,0 +1,238 @@
+//! The people of clinics: several clinics on a server, their admins, disabling, leaving, closing.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::child;
+use crate::support::database::Database;
+use crate::support::journal::reflection;
+use crate::support::people::{Clinic, PASSPHRASE, Person, again, registration};
+use crate::support::world::another_clinic;
+
+/// The clinic where this admin works.
+async fn clinic_of(admin: &Person) -> String {
+    admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id")
+}
+
+/// The member of a clinic, as its admin sees them.
+async fn member(admin: &Person, clinic: &str, who: &Person) -> Option<Value> {
+    let listed = admin.get(&format!("/v1/clinics/{clinic}/members?limit=200")).send().await.ok();
+    listed.items().iter().find(|one| one["account_id"] == json!(who.account)).cloned()
+}
+
+#[actix_web::test]
+async fn the_operator_makes_another_clinic_and_its_first_admin_joins_with_the_printed_code() {
+    let database = Database::fresh();
+    child::first_run_code(&database).await;
+    let (status, said) = child::run(&database, &["clinic", "create", "--name", "Hillside Clinic", "--log", "warn"]);
+    assert!(status.success() && !said.contains("null"), "{said}");
+    let code = said.split("\"code\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let (status, other) = child::run(&database, &["clinic", "create", "--name", "", "--log", "warn"]);
+    assert!(!status.success() && other.contains("(--name)"), "{other}");
+
+    let app = TestApp::on(database, afterglow::kernel::Clock::System, |_| {}).await;
+    let hanna = app.register("Hanna Oster", &code).await;
+    let una = app.staff(&hanna, "Una Gerst", &["care"]).await;
+    let bea = app.patient(&una, "Bea Roth").await;
+    assert_eq!(bea.care_links().await[0]["clinic_name"], "Hillside Clinic");
+    // It works once.
+    app.post("/v1/auth/register", registration("Somebody Else", &code))
+        .send()
+        .await
+        .expect(422)
+        .refused("code_invalid");
+}
+
+#[actix_web::test]
+async fn somebody_who_works_elsewhere_takes_another_clinic_on_with_its_code_and_the_clinics_stay_apart() {
+    let lakeside = Clinic::open().await;
+    let hanna = another_clinic(&lakeside.app).await;
+    let una = lakeside.app.staff(&hanna, "Una Gerst", &["care"]).await;
+    let bea = lakeside.app.patient(&una, "Bea Roth").await;
+    let (ours, theirs) = (clinic_of(&lakeside.admin).await, clinic_of(&hanna).await);
+    assert_ne!(ours, theirs);
+    for path in [format!("/v1/clinics/{ours}"), format!("/v1/clinics/{ours}/members")] {
+        hanna.get(&path).send().await.not_found();
+    }
+    lakeside.therapist.get(&bea.of_theirs("/entries")).send().await.not_found();
+    lakeside.nurse.get(&bea.of_theirs("/infusions")).send().await.not_found();
+    una.get(&lakeside.ann.of_theirs("/window")).send().await.not_found();
+    for (admin, clinic) in [(&lakeside.admin, &ours), (&hanna, &theirs)] {
+        let summary = admin.get(&format!("/v1/clinics/{clinic}")).send().await.ok();
+        assert_eq!(summary.body["patients"], "< 10");
+    }
+    // A member of both sees both, and nobody else does because of it.
+    let code = hanna.code_for_staff(&["care"]).await;
+    lakeside.therapist.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+    assert!(member(&hanna, &theirs, &lakeside.therapist).await.is_some());
+    hanna.get(&lakeside.ann.of_theirs("/window")).send().await.not_found();
+    una.get(&lakeside.ann.of_theirs("/window")).send().await.not_found();
+}
+
+#[actix_web::test]
+async fn an_admin_invites_a_second_one_who_can_do_the_same() {
+    let clinic = Clinic::open().await;
+    let id = clinic_of(&clinic.admin).await;
+    let second = clinic.app.staff(&clinic.admin, "Sam Idris", &["admin"]).await;
+    let third = clinic.app.staff(&second, "Tove Juhl", &["admin"]).await;
+    assert_eq!(member(&third, &id, &second).await.unwrap()["capabilities"], json!(["admin"]));
+    // With a second admin the first may go, and the last may not.
+    for who in [&clinic.admin, &second] {
+        who.act(&format!("/v1/clinics/{id}/leave")).send().await.no_content();
+        who.get(&format!("/v1/clinics/{id}")).send().await.not_found();
+        who.act(&format!("/v1/clinics/{id}/leave")).send().await.no_content();
+    }
+    let refused = third.act(&format!("/v1/clinics/{id}/leave")).send().await.expect(409);
+    assert_eq!(refused.body["state"], "last_admin", "{}", refused.body);
+    assert!(member(&third, &id, &third).await.is_some());
+}
+
+#[actix_web::test]
+async fn a_disabled_member_is_out_at_once_and_back_with_all_their_links_when_enabled() {
+    let clinic = Clinic::open().await;
+    let (app, admin, thea, ann) = (&clinic.app, &clinic.admin, &clinic.therapist, &clinic.ann);
+    let id = clinic_of(admin).await;
+    let (roster, path) = ("/v1/me/patients", format!("/v1/clinics/{id}/members/{}", thea.account));
+    thea.get(roster).send().await.ok();
+    let code = thea.code_for_patient().await;
+    let (token, refresh) = (thea.token().await, thea.refresh_token().await);
+    let disabled = admin.act(&format!("{path}/disable")).send().await.ok();
+    assert_eq!(disabled.body["disabled"], json!(true));
+    app.get(roster).bearer(&token).transmit().await.expect(401);
+    app.post("/v1/auth/refresh", json!({ "refresh_token": refresh })).send().await.expect(401);
+    let log_in = json!({ "email": "thea.brandt@example.org", "passphrase": PASSPHRASE });
+    app.post("/v1/auth/login", log_in.clone()).send().await.expect(401).refused("credentials_wrong");
+    assert_eq!(ann.care_links().await[0]["state"], "active", "the link stays");
+    app.post("/v1/auth/register", registration("Bea Roth", &code)).send().await.expect(422).refused("code_invalid");
+    // Once more changes nothing, also not the rows of the log.
+    admin.act(&format!("{path}/disable")).send().await.ok();
+    assert_eq!(member(admin, &id, thea).await.unwrap()["disabled"], json!(true));
+
+    let enabled = admin.act(&format!("{path}/enable")).send().await.ok();
+    assert_eq!(enabled.body["disabled"], json!(false));
+    app.get(roster).bearer(&token).transmit().await.expect(401).refused("session_revoked");
+    let thea = again(app, &thea.name).await;
+    assert_eq!(thea.get(roster).send().await.ok().items().len(), 1);
+    thea.get(&ann.of_theirs("/window")).send().await.ok();
+}
+
+#[actix_web::test]
+async fn an_admin_disables_neither_themself_nor_somebody_who_also_works_elsewhere_nor_anybody_of_another_clinic() {
+    let clinic = Clinic::open().await;
+    let (admin, thea) = (&clinic.admin, &clinic.therapist);
+    let hanna = another_clinic(&clinic.app).await;
+    let id = clinic_of(admin).await;
+    let path = |who: &Person| format!("/v1/clinics/{id}/members/{}/disable", who.account);
+    let own = admin.act(&path(admin)).send().await.expect(409);
+    assert_eq!(own.body["state"], "own_account");
+    hanna.act(&path(thea)).send().await.not_found();
+    admin.act(&path(&hanna)).send().await.not_found();
+    let code = hanna.code_for_staff(&["care"]).await;
+    thea.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+    assert_eq!(admin.act(&path(thea)).send().await.expect(409).body["state"], "works_elsewhere");
+    thea.get("/v1/me/patients").send().await.ok();
+    thea.act(&path(&clinic.nurse)).send().await.expect(403);
+    clinic.nurse.get("/v1/me/patients").send().await.ok();
+    // The only other admin is disabled: then the last one stays.
+    let second = clinic.app.staff(admin, "Sam Idris", &["admin"]).await;
+    admin.act(&path(&second)).send().await.ok();
+    assert_eq!(admin.act(&format!("/v1/clinics/{id}/leave")).send().await.expect(409).body["state"], "last_admin");
+}
+
+#[actix_web::test]
+async fn a_therapist_leaves_once_no_patient_hangs_on_them() {
+    let clinic = Clinic::open().await;
+    let id = clinic_of(&clinic.admin).await;
+    let leave = format!("/v1/clinics/{id}/leave");
+    let refused = clinic.therapist.act(&leave).send().await.expect(409);
+    assert_eq!(refused.body["state"], "open_links");
+    clinic.therapist.delete(&format!("/v1/care-links/{}", clinic.link)).send().await.no_content();
+    clinic.therapist.act(&leave).send().await.no_content();
+    assert!(member(&clinic.admin, &id, &clinic.therapist).await.is_none());
+    let invitation = json!({ "kind": "patient" });
+    clinic.therapist.post("/v1/invitations", invitation).send().await.expect(403);
+}
+
+#[actix_web::test]
+async fn a_clinic_that_closes_ends_its_links_and_invitations_and_patients_keep_what_they_wrote() {
+    let clinic = Clinic::open().await;
+    let (app, admin, thea, ann) = (&clinic.app, &clinic.admin, &clinic.therapist, &clinic.ann);
+    let id = clinic_of(admin).await;
+    let ben = app.patient(thea, "Ben Roth").await;
+    let entry = ann.writes(reflection("Still mine")).await;
+    ann.opens(&entry, &["text"], thea).await;
+    let (for_patient, for_staff) = (thea.code_for_patient().await, admin.code_for_staff(&["care"]).await);
+    let path = format!("/v1/clinics/{id}");
+    for who in [thea, &clinic.nurse] {
+        who.delete(&path).send().await.expect(403);
+    }
+    another_clinic(app).await.delete(&path).send().await.not_found();
+    assert_eq!(ann.care_links().await[0]["state"], "active", "refusals change nothing");
+
+    admin.delete(&path).send().await.no_content();
+    admin.delete(&path).send().await.no_content();
+    for patient in [ann, &ben] {
+        assert!(patient.care_links().await.iter().all(|link| link["state"] == "ended"), "{}", patient.name);
+        let log = patient.get(&patient.my("/access-log?limit=200")).send().await.ok();
+        let told = log.items().iter().filter(|row| row["act"] == "clinic_closed");
+        assert_eq!(told.map(|row| row["actor_name"].clone()).collect::<Vec<_>>(), [json!(admin.name)]);
+    }
+    assert_eq!(ann.entry(&entry).await.ok().body["text"]["title"], "Still mine");
+    let grants = ann.get(&ann.my("/grants")).send().await.ok();
+    assert!(grants.items().iter().all(|grant| grant["live"] == json!(false)));
+    for rest in ["/entries", "/infusions", "/window"] {
+        thea.get(&ann.of_theirs(rest)).send().await.not_found();
+        clinic.nurse.get(&ann.of_theirs(rest)).send().await.not_found();
+    }
+    for code in [&for_patient, &for_staff] {
+        let body = registration("Somebody Else", code);
+        app.post("/v1/auth/register", body).send().await.expect(422).refused("code_invalid");
+    }
+    admin.get(&path).send().await.not_found();
+    // She goes on by herself.
+    app.wait(SignedDuration::from_hours(1));
+    ann.writes(reflection("The day after")).await;
+}
+
+#[actix_web::test]
+async fn a_code_of_an_admin_gives_a_member_a_new_passphrase_and_nobody_what_patients_have_opened() {
+    let clinic = Clinic::open().await;
+    let (app, admin, thea, ann) = (&clinic.app, &clinic.admin, &clinic.therapist, &clinic.ann);
+    let id = clinic_of(admin).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.opens(&entry, &["text"], thea).await;
+    let path = format!("/v1/clinics/{id}/members/{}/credential-reset", thea.account);
+    thea.get("/v1/me/patients").send().await.ok();
+    let token = thea.token().await;
+    let spent = admin.act(&path).send().await.ok().text("/code");
+    app.get("/v1/me/patients").bearer(&token).transmit().await.expect(401).refused("session_revoked");
+    let code = admin.act(&path).send().await.ok().text("/code");
+    let new = "another river at dusk";
+    let redeem = async |code: &str, email: &str| {
+        let body = json!({ "code": code, "email": email, "passphrase": new });
+        app.post("/v1/auth/staff-reset", body).send().await
+    };
+    // A code that has made place for another one, a wrong address, an unknown code: all the same.
+    for (code, email) in [
+        (&*spent, "thea.brandt@example.org"),
+        (&*code, "noor.haddad@example.org"),
+        ("no code", "thea.brandt@example.org"),
+    ] {
+        redeem(code, email).await.expect(422).refused("code_invalid");
+    }
+    assert_eq!(ann.care_links().await[0]["state"], "active");
+    redeem(&code, "thea.brandt@example.org").await.ok();
+    redeem(&code, "thea.brandt@example.org").await.expect(422).refused("code_invalid");
+    let log_in = |passphrase: &str| json!({ "email": "thea.brandt@example.org", "passphrase": passphrase });
+    app.post("/v1/auth/login", log_in(PASSPHRASE)).send().await.expect(401);
+    let back = Person::of(app, &app.post("/v1/auth/login", log_in(new)).send().await.ok());
+    back.reads(ann, &format!("/entries/{entry}")).await.not_found();
+    assert_eq!(ann.care_links().await[0]["state"], "ended", "a new link needs the patient");
+    ann.linked_to(&back).await;
+    assert!(back.finds(ann).await.is_empty());
+    // A code runs out.
+    let late = admin.act(&path).send().await.ok().text("/code");
+    app.wait(SignedDuration::from_hours(24));
+    redeem(&late, "thea.brandt@example.org").await.expect(422).refused("code_invalid");
+}
