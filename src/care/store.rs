@@ -18,7 +18,7 @@ pub use covers::{
 };
 pub use emergencies::{
     EmergencyKey, EmergencyRow, find_emergency, hold_emergency, insert_emergency, list_emergencies, list_in_emergency,
-    update_emergency,
+    list_open_emergencies, update_emergency,
 };
 pub use links::{
     Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,

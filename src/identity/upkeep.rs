@@ -214,6 +214,15 @@ pub fn forgive(
     Attempt::new(vault, email_key, None, network).forget(tx, now)
 }
 
+/// Ends the sessions of an account. Their devices are told to erase what they hold.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn revoke_sessions(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<()> {
+    end_live(tx, account, None, Ending::Wanted, now).map(drop)
+}
+
 /// Ends the sessions of an account but `kept`. Their devices keep what they hold.
 ///
 /// # Errors

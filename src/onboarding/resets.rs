@@ -44,7 +44,7 @@ pub fn create(
     id: Id<StaffReset>,
 ) -> Result<ResetRow> {
     members::manage_account(tx, (vault, keys), live, (clinic, account), "credential_reset_by_admin")?;
-    upkeep::end_sessions(tx, account, None, live.now())?;
+    upkeep::revoke_sessions(tx, account, live.now())?;
     store::delete_resets(tx, account)?;
     let row = ResetRow {
         id,
@@ -114,7 +114,7 @@ pub async fn redeem(state: &State, passwords: &Passwords, wish: NewPassphrase) -
         }
         own.store(tx, &AccountChange { credential: Some(credential.clone()), ..own.unchanged() })?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
-        upkeep::end_sessions(tx, account, None, now)?;
+        upkeep::revoke_sessions(tx, account, now)?;
         members::end_links_of(tx, planner.as_ref(), account, now)?;
         Ok(account)
     });

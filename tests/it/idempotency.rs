@@ -102,7 +102,8 @@ fn sizes(state: &Value) -> Vec<usize> {
             Value::Object(object) => object.iter().for_each(|(name, value)| match value {
                 // A plan follows its infusions: how many prompts there are says nothing about one request.
                 Value::Array(items) if name == "items" => sizes.push(items.len()),
-                _ if name == "/prompts" => {}
+                // Those of the clinic are among "/clinics" as well.
+                _ if ["/prompts", "/break-glass"].contains(&name.as_str()) => {}
                 value => walk(value, sizes),
             }),
             Value::Array(items) => items.iter().for_each(|value| walk(value, sizes)),
@@ -203,7 +204,9 @@ async fn r5_a_key_that_came_with_another_request_is_refused() {
         }
         assert!(first.call(&world.app).key("used").send().await.status.is_success());
     }
-    for operation in mutating().into_iter().filter(|operation| !ends_its_session(&operation.id)) {
+    // Who closes a clinic has an account of their own there, which has not used the key.
+    let asks_as_doer = |id: &str| !ends_its_session(id) && id != "close_clinic";
+    for operation in mutating().into_iter().filter(|operation| asks_as_doer(&operation.id)) {
         let who = doer(&operation.id);
         let ask = world.ask(&operation.id, who).await;
         let before = world.state().await;

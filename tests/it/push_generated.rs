@@ -54,16 +54,7 @@ const KINDS: [Kind; 8] = [
     Kind {
         name: "grant",
         acts: &["put", "put", "put", "delete"],
-        members: &[
-            "target",
-            "rule",
-            "sections",
-            "reader",
-            "expires_at",
-            "visible_at_once",
-            "seen_seq",
-            "replaces",
-        ],
+        members: &["target", "rule", "sections", "reader", "expires_at", "visible_at_once", "seen_seq", "replaces"],
         fields: "",
     },
     Kind { name: "comment", acts: &["put"], members: &["entry_id", "thread_id", "body"], fields: "" },

@@ -60,7 +60,7 @@ fn an_error_is_shown_with_its_own_codes() {
 const WORDS: [(&str, &[&str]); 6] = [
     ("anonymous", &["anybody"]),
     ("owner", &["anybody", "everybody", "patient"]),
-    ("granted", &["anybody", "everybody", "staff", "therapist"]),
+    ("granted", &["anybody", "everybody", "all staff", "therapist"]),
     ("nurse", &["anybody", "everybody", "all staff", "`record`"]),
     ("duty", &["anybody", "everybody", "all staff", "`duty`"]),
     ("admin", &["anybody", "everybody", "all staff", "admin"]),

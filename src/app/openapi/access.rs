@@ -46,12 +46,16 @@ impl Callers {
             () if self.include("wrong_section") => "a therapist to whom a part of it was opened by a grant",
             () => "the therapist whose it is",
         };
+        let stands_in = self.include("covering") && !self.include("unlinked");
+        let in_emergency = self.include("break_glass") && !self.include("duty");
         let words = [
             (self.include("owner"), patient),
             (self.include("granted"), therapist),
             (self.include("nurse") && !staff, "staff with the capability `record`"),
             (self.include("duty") && !staff, "staff with the capability `duty`"),
             (self.include("admin") && !staff, "an admin of the clinic"),
+            (stands_in, "a colleague who stands in for that therapist"),
+            (in_emergency, "staff who have broken the glass over the patient"),
         ];
         words.into_iter().filter_map(|(there, words)| there.then_some(words)).collect::<Vec<_>>().join("; ")
     }

@@ -4,7 +4,6 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::db::authentic::checked;
 use crate::db::schema::emergencies;
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic, Emergency, Patient};
@@ -109,11 +108,21 @@ pub fn list_in_emergency(
     account: Id<Account>,
     now: Timestamp,
 ) -> Result<Vec<Id<Clinic>>> {
-    let rows: Vec<Stored<EmergencyKey>> = emergencies::table
+    Ok(list_open_emergencies(tx, patient, account, now)?.iter().map(|row| row.key.clinic_id).collect())
+}
+
+/// Lists the accesses of `account` to `patient` that are not over.
+pub fn list_open_emergencies(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    account: Id<Account>,
+    now: Timestamp,
+) -> Result<Vec<EmergencyRow>> {
+    let found: Vec<(Stored<EmergencyKey>, Vec<u8>)> = emergencies::table
         .filter(emergencies::account_id.eq(account))
         .filter(emergencies::patient_id.eq(patient))
         .filter(emergencies::ends_at.gt(At(now)))
-        .select(columns::<Stored<EmergencyKey>>())
+        .select((columns::<Stored<EmergencyKey>>(), emergencies::doc))
         .load(tx.conn())?;
-    Ok(checked(tx, rows)?.iter().map(|row| row.clinic_id).collect())
+    rows_of(tx, found)
 }

@@ -79,7 +79,7 @@ fn far_pause(asker: &Asker<'_>) -> Value {
 /// An infusion that was planned for `at`, long past: it was moved there, for a new one is recorded as completed.
 async fn planned_long_ago(asker: &Asker<'_>, id: &str, at: Timestamp) {
     let (granted, path) = (asker.world.person("granted"), asker.of_ann(&format!("/infusions/{id}")));
-    let ahead = SignedDuration::from_hours(24 * 30 + 7 * i64::try_from(asker.n).unwrap());
+    let ahead = SignedDuration::from_hours(24 * 30 + 5 * i64::try_from(asker.n).unwrap());
     let new = granted.put(&path, planned_for(later(&asker.world.app, ahead))).send().await.created();
     let moved = json!({ "planned_start": at.to_string() });
     granted.patch(&path, moved).if_match(&new.etag()).send().await.ok();
