@@ -213,7 +213,7 @@ pub fn review(
     }
     let (reviewed_at, reviewer_id) = (Some(At(live.now())), Some(live.account()));
     let version = tx.version_after(key.version);
-    store::update_emergency(tx, &EmergencyKey { reviewed_at, reviewer_id, version, ..key })?;
+    store::update_emergency(tx, &EmergencyKey { version, reviewed_at, reviewer_id, ..key })?;
     let (Some(keys), act) = (keys, "review_emergency".to_owned()) else { return Ok(()) };
     let record = Record { act, role: "staff".to_owned(), refused: false, ids: vec![id.uuid()] };
     let subject = Subject::Patient(key.patient_id);

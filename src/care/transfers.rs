@@ -186,12 +186,11 @@ fn accept(
     }
     let kept = if keep_grants { grants::list_read_by(tx, access, link.id)? } else { Vec::new() };
     links::end(tx, access, link)?;
-    let reader = match store::find_live_link(tx, access, therapist)? {
-        Some(there) => there,
-        None => {
-            links::accept(tx, access, new, link.clinic, therapist)?;
-            new
-        }
+    let reader = if let Some(there) = store::find_live_link(tx, access, therapist)? {
+        there
+    } else {
+        links::accept(tx, access, new, link.clinic, therapist)?;
+        new
     };
     grants::make_again(tx, access, (therapist, reader), kept, entropy)
 }

@@ -65,8 +65,8 @@ impl From<&'static Document> for ConsentDocumentView {
     fn from(document: &'static Document) -> Self {
         let Document { key, version, covers, required, texts } = document;
         let text = |(locale, text): &(&'static str, &'static str)| ConsentTextView {
-            locale: *locale,
-            text: *text,
+            locale,
+            text,
             text_sha256: text_hash(text),
         };
         let texts = texts.iter().map(text).collect();

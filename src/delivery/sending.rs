@@ -196,8 +196,8 @@ async fn push_all(
     now: Timestamp,
 ) -> (Leased, Vec<Pushed>) {
     let pushes: Vec<_> = reached.into_iter().map(|to| push(&channels, &vault, &one, to, now)).collect();
-    let pushed = join_all(pushes).await;
-    (one, pushed)
+    let done = join_all(pushes).await;
+    (one, done)
 }
 
 /// Sends one push to one device, unless another process serves its channel.

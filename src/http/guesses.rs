@@ -70,7 +70,7 @@ impl<C: Clock> Guesses<C> {
     pub(super) fn take(&self, network: IpAddr) -> Left {
         let now = self.clock.now();
         let mut networks = self.lock();
-        networks.forget(now);
+        networks.forget(&now);
         let whole_at = networks.whole_at.get(&network).copied().map_or(now, |at| at.max(now));
         let next = whole_at + Nanos::from(self.interval());
         let used = next.duration_since(now).as_u64();
@@ -102,9 +102,9 @@ impl<C: Clock> Guesses<C> {
 
 impl<I: Ord> Networks<I> {
     /// Forgets the networks whose allowance is whole, when there are many.
-    fn forget(&mut self, now: I) {
+    fn forget(&mut self, now: &I) {
         if self.whole_at.len() >= self.sweep {
-            self.whole_at.retain(|_, whole_at| *whole_at > now);
+            self.whole_at.retain(|_, whole_at| *whole_at > *now);
             self.sweep = self.whole_at.len().saturating_mul(2).max(SWEEP);
         }
     }

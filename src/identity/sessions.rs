@@ -88,14 +88,14 @@ pub fn get<K>(tx: &mut Tx<'_>, live: &Live<K>, id: Id<Session>) -> Result<OwnSes
 /// When the database fails.
 pub(super) fn name_device(tx: &mut Tx<'_>, keys: &Keys, id: Id<Session>, name: &DeviceName) -> Result<()> {
     let Some(found) = store::hold_named_session(tx, id)? else { return Ok(()) };
-    store_name(tx, keys, found, name).map(drop)
+    store_name(tx, keys, &found, name).map(drop)
 }
 
-fn store_name(tx: &mut Tx<'_>, keys: &Keys, found: NamedSession, name: &DeviceName) -> Result<NamedSession> {
+fn store_name(tx: &mut Tx<'_>, keys: &Keys, found: &NamedSession, name: &DeviceName) -> Result<NamedSession> {
     let version = tx.version_after(found.version);
     let place = place(found.row.account_id, found.row.id, version);
     let doc = keys.seal_json(Purpose::Account, &place, &SessionDoc { device_name: name.clone() })?;
-    let named = NamedSession { version, doc: Some(doc), ..found };
+    let named = NamedSession { version, doc: Some(doc), ..found.clone() };
     store::update_name(tx, &named)?;
     Ok(named)
 }
@@ -117,7 +117,7 @@ pub fn rename<K>(
     let before = Error::skip_damaged(found.device_name(keys))?.flatten();
     let Some(name) = change(before.as_ref().map_or("", DeviceName::as_str))? else { return Ok(found) };
     when.require(&EntityTag::version(found.version()))?;
-    store_name(tx, keys, found.0, &name).map(OwnSession)
+    store_name(tx, keys, &found.0, &name).map(OwnSession)
 }
 
 /// Ends a session of the caller's account, and tells its owner unless it is the caller's own. The device is told to

@@ -159,7 +159,7 @@ async fn make_account(
     let kind = if settings.is_some() { AccountKind::Patient } else { AccountKind::Staff };
     let Person { name, email: address, passphrase } = registration.person;
     let (locale, verified) = (registration.locale, matches!(pass, Pass::Proved(_)));
-    let profile = Profile { locale, verified, ..Profile::new(name.clone(), address) };
+    let profile = Profile { verified, locale, ..Profile::new(name.clone(), address) };
     let draft = actions::draft(state, passwords, kind, &profile, passphrase, now).await?;
     let (account, patient) = (draft.id, draft.patient);
     let opening = SessionSecrets::draw(state, now);

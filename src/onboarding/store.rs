@@ -135,8 +135,8 @@ pub fn find_open(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Op
     let is_disabled = !list_disabled(tx, &[account])?.is_empty();
     let inviter = inviter.filter(|inviter| inviter.ended_at.is_none() && !is_disabled);
     Ok(key.filter(|key| {
-        let invited = inviter.is_some_and(|inviter| key.invitee().invited_by(inviter.may()));
-        invited || key.inviter_id == OPERATOR
+        let fits = inviter.is_some_and(|inviter| key.invitee().invited_by(inviter.may()));
+        fits || key.inviter_id == OPERATOR
     }))
 }
 

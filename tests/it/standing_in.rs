@@ -150,7 +150,7 @@ async fn a_colleague_who_stands_in_sees_what_is_for_the_team_and_nothing_else_un
     tom.reads(ann, "/entries").await.not_found();
     app.wait(SignedDuration::from_hours(24));
 
-    assert_eq!(tom.finds(ann).await, [team.clone()]);
+    assert_eq!(tom.finds(ann).await, std::slice::from_ref(&team));
     let read = tom.reads(ann, &format!("/entries/{team}")).await.ok();
     assert!(read.body.get("text").is_some() && read.body.get("mood").is_none(), "{}", read.body);
     for entry in [&own, &response] {

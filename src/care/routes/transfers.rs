@@ -30,8 +30,8 @@ struct OfferTransfer {
 }
 
 impl OfferTransfer {
-    fn parse(command: Command<Id<CareLink>, Body<Self>>) -> Result<(Id<CareLink>, Id<Account>)> {
-        Ok((command.id, Id::from_uuid(command.body.into_inner().therapist_id)))
+    fn parse(command: Command<Id<CareLink>, Body<Self>>) -> (Id<CareLink>, Id<Account>) {
+        (command.id, Id::from_uuid(command.body.into_inner().therapist_id))
     }
 }
 
@@ -132,9 +132,9 @@ struct AnswerTransfer {
 }
 
 impl AnswerTransfer {
-    fn parse(command: Command<Id<CareLink>, Body<Self>>) -> Result<(Id<CareLink>, TransferAnswer)> {
+    fn parse(command: Command<Id<CareLink>, Body<Self>>) -> (Id<CareLink>, TransferAnswer) {
         let Self { accept, keep_grants } = command.body.into_inner();
-        Ok((command.id, TransferAnswer { accept, keep_grants }))
+        (command.id, TransferAnswer { accept, keep_grants })
     }
 }
 
@@ -156,7 +156,7 @@ pub(super) async fn offer_transfer(
     let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, (id, to): &(Id<CareLink>, Id<Account>)| {
         transfers::offer(tx, (&vault, keys.as_ref()), live, *id, *to).map(|row| Outcome::ok(*id, row))
     };
-    let answer = caller.change(&state, request, OfferTransfer::parse, work, transfers::show_own);
+    let answer = caller.change(&state, request, |command| Ok(OfferTransfer::parse(command)), work, transfers::show_own);
     answer.await?.reply(|row| Ok(Reply::ok(&TransferView::new(row))))
 }
 
@@ -208,6 +208,7 @@ pub(super) async fn answer_transfer(
     let work = move |tx: &mut Tx<'_>, access: &Access<Write>, (id, answer): &(Id<CareLink>, TransferAnswer)| {
         transfers::answer(tx, access, (*id, new), *answer, &entropy).map(|row| Outcome::ok(*id, row))
     };
-    let answer = door.change("answer_transfer", request, AnswerTransfer::parse, work, transfers::show);
+    let answer =
+        door.change("answer_transfer", request, |command| Ok(AnswerTransfer::parse(command)), work, transfers::show);
     answer.await?.reply(|row| Ok(Reply::ok(&TransferView::new(row))))
 }

@@ -43,7 +43,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         }
         "revoke_token" => {
             let token = world.logged_in("owner").await.text("/tokens/refresh_token");
-            Ask::post("/v1/auth/revoke").with(json!({ "token": token })).as_form()
+            Ask::post("/v1/auth/revoke").with(json!({ "token": token })).into_form()
         }
         "list_sessions" => Ask::get("/v1/me/sessions"),
         "list_security_events" => Ask::get("/v1/me/security-events"),

@@ -106,7 +106,7 @@ impl Ask {
         self
     }
 
-    fn as_form(mut self) -> Self {
+    fn into_form(mut self) -> Self {
         self.form = true;
         self
     }
