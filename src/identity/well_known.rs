@@ -2,7 +2,7 @@
 //!
 //! `well_known.bin` has the first four bytes of the SHA-256 of each, in order, so that a look-up is a binary search in
 //! 640 kB. They are, of the ten million passwords that Mark Burnett put in the public domain in 2015, the 150,000 most
-//! frequent of that length and all those of 15 characters or more, in the folded form ([`unicode::folded`]). One
+//! frequent of that length and all those of 15 characters or more, folded ([`crate::kernel::unicode::folded`]). One
 //! passphrase in 27,000 that is not among them is taken for one that is, which costs its owner another try.
 
 use aws_lc_rs::digest::{SHA256, digest};
