@@ -181,12 +181,13 @@ pub fn list_left_out(tx: &mut Tx<'_>, stale: &[Leased], now: Timestamp) -> Resul
         .filter(deliveries::expires_at.gt(At(now)))
         .select((deliveries::patient_id, deliveries::prompt_id, deliveries::created_at))
         .load(tx.conn())?;
-    let mut newest: HashMap<Id<Patient>, (Timestamp, Id<Prompt>)> = HashMap::new();
+    let (mut last, mut own): (HashMap<_, Timestamp>, HashMap<_, Timestamp>) = (HashMap::new(), HashMap::new());
     for (patient, prompt, at) in rows {
-        let latest = newest.entry(patient).or_insert((at.0, prompt));
-        *latest = (*latest).max((at.0, prompt));
+        let (last, own) = (last.entry(patient).or_insert(at.0), own.entry(prompt).or_insert(at.0));
+        (*last, *own) = ((*last).max(at.0), (*own).max(at.0));
     }
-    let is_left_out = |one: &&Leased| newest.get(&one.patient).is_some_and(|(_, prompt)| *prompt != one.prompt);
+    // What was put there in the same round, such as all that waited for the end of a session, is none later.
+    let is_left_out = |one: &&Leased| last.get(&one.patient) > own.get(&one.prompt);
     Ok(stale.iter().filter(is_left_out).map(|one| one.id).collect())
 }
 
