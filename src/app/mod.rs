@@ -45,11 +45,12 @@ use crate::vault::{LedgerFile, Vault};
 use crate::{feed, sync};
 
 /// The addresses where a secret may be guessed, or a letter asked for.
-const GUARDED: [&str; 11] = [
+const GUARDED: [&str; 12] = [
     "/v1/auth/login",
     "/v1/auth/register",
     "/v1/auth/passphrase-reset",
     "/v1/auth/passphrase-reset/confirm",
+    "/v1/auth/staff-reset",
     "/v1/auth/verify-email",
     "/v1/setup",
     "/v1/invitations/accept",
