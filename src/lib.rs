@@ -21,7 +21,7 @@
 //! | [`audit`] | the access log: a chain of readings for each patient | hold content |
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
-//! | [`identity`] | accounts, sessions, tokens, failed log-ins; `Claimed` → `Live` | know a clinic |
+//! | [`identity`] | accounts, sessions, tokens, second factors, failed log-ins; `Claimed` → `Live`, and how fresh its proof is | know a clinic |
 //! | [`letters`] | mails to the owners of accounts: an outbox, their texts, and the codes that prove an address | know what a code is used for |
 //! | [`care`] | clinics, their members, links and their transfers, covers, emergencies, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
@@ -71,7 +71,8 @@
 //! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a
 //!    set of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
-//! 4. Add its row to `tests/golden/authz_matrix.txt`, and its request to `tests/it/support/requests`: tests fail until
+//! 4. Add its row to `tests/golden/authz_matrix.txt` (and to `proofs.txt` beside it, if it asks for a fresh proof:
+//!    [`identity::Need`]), and its request to `tests/it/support/requests`: tests fail until
 //!    each kind of caller has a status. If it changes something that no operation changed before,
 //!    its address stands in `PARTS` of `tests/it/support/world.rs`.
 //! 5. `AFTERGLOW_WRITE_EXAMPLES=1 cargo test --test it examples`, then step 3 again: its example, from a run.

@@ -11,7 +11,8 @@ use crate::idempotency::Outcome;
 use crate::identity::actions::email_key;
 use crate::identity::upkeep::{self, AccountChange, AccountSnapshot};
 use crate::identity::{
-    Anyone, Caller, Credential, Email, Live, Passphrase, Passwords, Profile, SecurityEvent, is_email_taken,
+    AccountPolicy, Caller, Claimed, Credential, Email, Live, Need, Passphrase, Passwords, Profile, SecurityEvent,
+    is_email_taken,
 };
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Fields, Id, JoinCode, Result};
@@ -50,10 +51,10 @@ pub struct NewPassphrase {
 /// # Errors
 ///
 /// [`Error::Invalid`] for a new passphrase that is too easy; [`Error::Unavailable`] when too many wait for their turn.
-pub async fn prepare_passphrase(
+pub async fn prepare_passphrase<K: AccountPolicy>(
     state: &State,
     passwords: &Passwords,
-    caller: &Caller,
+    caller: &Claimed<K>,
     present: String,
     new: String,
 ) -> Result<NewPassphrase> {
@@ -74,10 +75,10 @@ pub async fn prepare_passphrase(
 /// # Errors
 ///
 /// [`Error::Invalid`] when the present passphrase is another one.
-pub fn change_passphrase(
+pub fn change_passphrase<K>(
     tx: &mut Tx<'_>,
     vault: &Vault,
-    live: &Live<Anyone>,
+    live: &Live<K>,
     wish: &NewPassphrase,
 ) -> Result<Outcome<()>> {
     let (credential, letter) = wish.new.as_ref().ok_or_else(not_fitting)?;
@@ -240,10 +241,10 @@ async fn prepare_code(
 ///
 /// [`Error::Invalid`] for the present address; [`Error::TooMany`] as [`send_code`]; [`Error::Unavailable`] when too
 /// many wait for their turn.
-pub async fn prepare_email(
+pub async fn prepare_email<K: AccountPolicy>(
     state: &State,
     passwords: &Passwords,
-    caller: &Caller,
+    caller: &Claimed<K>,
     email: String,
     passphrase: String,
 ) -> Result<NewAddress> {
@@ -282,7 +283,7 @@ pub async fn prepare_verification(state: &State, caller: &Caller) -> Result<NewA
 ///
 /// [`Error::Invalid`] when the present passphrase is another one; [`Error::TooMany`] when the address was sent enough
 /// codes within the hour.
-pub fn send_code(tx: &mut Tx<'_>, vault: &Vault, live: &Live<Anyone>, wish: &NewAddress) -> Result<Outcome<()>> {
+pub fn send_code<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &NewAddress) -> Result<Outcome<()>> {
     let (proof, letters) = wish.code.as_ref().ok_or_else(not_fitting)?;
     if !proofs::issue(tx, vault, proof, live.now())? {
         return Err(too_many());
@@ -312,10 +313,10 @@ pub struct Disabling {
 /// # Errors
 ///
 /// [`Error::Unavailable`] when too many wait for their turn.
-pub async fn prepare_disabling(
+pub async fn prepare_disabling<K: AccountPolicy>(
     state: &State,
     passwords: &Passwords,
-    caller: &Caller,
+    caller: &Claimed<K>,
     passphrase: String,
 ) -> Result<Disabling> {
     let (own, now) = (upkeep::read_own(state, caller).await?, caller.now());
@@ -332,7 +333,7 @@ pub async fn prepare_disabling(
 ///
 /// [`Error::Invalid`] when the passphrase is another one; [`Error::State`] when a clinic would be left without an
 /// admin.
-pub fn disable(tx: &mut Tx<'_>, vault: &Vault, live: &Live<Anyone>, wish: &Disabling) -> Result<Outcome<()>> {
+pub fn disable<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &Disabling) -> Result<Outcome<()>> {
     let letter = wish.letter.as_ref().ok_or_else(not_fitting)?;
     members::check_replaceable(tx, live.account())?;
     wish.own.store(tx, &AccountChange { disabled_at: Some(live.now()), ..wish.own.unchanged() })?;
@@ -342,35 +343,49 @@ pub fn disable(tx: &mut Tx<'_>, vault: &Vault, live: &Live<Anyone>, wish: &Disab
     Ok(Outcome::ok(live.account(), ()))
 }
 
+/// The caller's profile, whether the lock is on, and the version of both.
+pub type OwnProfile = (Profile, bool, i64);
+
 /// Reads the caller's profile in a unit.
 ///
 /// # Errors
 ///
 /// [`Error::Damaged`] when it does not open.
-pub fn profile(tx: &mut Tx<'_>, account: Id<Account>, keys: &Keys) -> Result<(Profile, i64)> {
+pub fn profile(tx: &mut Tx<'_>, account: Id<Account>, keys: &Keys) -> Result<OwnProfile> {
     let own = upkeep::open_own(tx, account, keys)?;
-    Ok((own.profile().clone(), own.version()))
+    Ok((own.profile().clone(), own.is_locked(), own.version()))
 }
 
-/// Changes the caller's profile by `change`.
+/// Changes the caller's profile, and whether the lock is on, by `change`.
 ///
 /// # Errors
 ///
-/// The errors of `change`; 428 and 412 for preconditions.
-pub fn patch_profile(
+/// The errors of `change`; 428 and 412 for preconditions; [`Error::StepUp`] when the lock is to be switched off and the
+/// caller's proof is too old.
+pub fn patch_profile<K>(
     tx: &mut Tx<'_>,
-    account: Id<Account>,
-    keys: &Keys,
+    live: &Live<K>,
+    (vault, keys): (&Vault, &Keys),
     when: &Preconditions,
-    change: impl FnOnce(&Profile) -> Result<Profile>,
-) -> Result<Outcome<(Profile, i64)>> {
+    change: impl FnOnce(&Profile, bool) -> Result<(Profile, bool)>,
+) -> Result<Outcome<OwnProfile>> {
+    let account = live.account();
     let own = upkeep::open_own(tx, account, keys)?;
-    let before = own.profile();
-    let after = change(before)?;
-    if after.name == before.name && after.locale == before.locale {
-        return Ok(Outcome::ok(account, (after, own.version())));
+    let (before, locked) = (own.profile(), own.is_locked());
+    let (after, lock) = change(before, locked)?;
+    if after.name == before.name && after.locale == before.locale && lock == locked {
+        return Ok(Outcome::ok(account, (after, locked, own.version())));
     }
     when.require(&EntityTag::version(own.version()))?;
-    own.store(tx, &AccountChange { profile: after, ..own.unchanged() })?;
+    let unchanged = own.unchanged();
+    let lock_since = if lock { unchanged.lock_since.or(Some(live.now())) } else { None };
+    if locked && !lock {
+        Need::Guarded.check(live.proofs(), live.now())?;
+    }
+    own.store(tx, &AccountChange { profile: after, lock_since, ..unchanged })?;
+    if lock != locked {
+        let event = if lock { SecurityEvent::LockOn } else { SecurityEvent::LockOff };
+        own.tell_owner(tx, vault, Some(live.session()), event, live.now())?;
+    }
     Ok(Outcome::ok(account, profile(tx, account, keys)?))
 }

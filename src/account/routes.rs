@@ -4,13 +4,13 @@ use actix_web::{HttpRequest, get, patch, post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::actions::{self, Disabling, NewAddress, NewPassphrase};
+use super::actions::{self, Disabling, NewAddress, NewPassphrase, OwnProfile};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, EntityTag, Operations, Patch, Patchable, Reply, Request, client_network};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
-use crate::identity::{Anyone, Caller, Email, Live, Passwords, Profile};
+use crate::identity::{Anyone, Caller, Claimed, Email, Live, Passwords, Profile, WithCode};
 use crate::kernel::{Error, Fields, JoinCode, Result, Text, locale};
 use crate::letters::ProofPurpose;
 use crate::letters::routes::LetterSentView;
@@ -29,6 +29,9 @@ pub fn configure(config: &mut Operations<'_, '_>) {
         .service(get_profile)
         .service(patch_profile);
 }
+
+/// A caller whose request holds the passphrase.
+type WithPassphrase = WithCode<Anyone>;
 
 /// The server's state and the hasher of passphrases.
 type PassphraseParts = (web::Data<State>, web::Data<Passwords>);
@@ -97,19 +100,31 @@ struct DisableAccount {
 }
 
 impl ChangePassphrase {
-    async fn prepare(self, (state, passwords): &PassphraseParts, caller: &Caller) -> Result<NewPassphrase> {
+    async fn prepare(
+        self,
+        (state, passwords): &PassphraseParts,
+        caller: &Claimed<WithPassphrase>,
+    ) -> Result<NewPassphrase> {
         actions::prepare_passphrase(state, passwords, caller, self.passphrase, self.new_passphrase).await
     }
 }
 
 impl ChangeEmail {
-    async fn prepare(self, (state, passwords): &PassphraseParts, caller: &Caller) -> Result<NewAddress> {
+    async fn prepare(
+        self,
+        (state, passwords): &PassphraseParts,
+        caller: &Claimed<WithPassphrase>,
+    ) -> Result<NewAddress> {
         actions::prepare_email(state, passwords, caller, self.email, self.passphrase).await
     }
 }
 
 impl DisableAccount {
-    async fn prepare(self, (state, passwords): &PassphraseParts, caller: &Caller) -> Result<Disabling> {
+    async fn prepare(
+        self,
+        (state, passwords): &PassphraseParts,
+        caller: &Claimed<WithPassphrase>,
+    ) -> Result<Disabling> {
         actions::prepare_disabling(state, passwords, caller, self.passphrase).await
     }
 }
@@ -142,6 +157,9 @@ struct ProfileView {
     email: String,
     /// Whether the address was proved to be the person's.
     email_verified: bool,
+    /// Whether the lock is on: then reading back asks for the passphrase within 10 minutes, and what changes who gets
+    /// in, or what others see, within 5.
+    lock: bool,
     /// The address that takes the place of the present one once it is proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "email", example = "ann.walker@example.org")]
@@ -152,13 +170,14 @@ struct ProfileView {
 }
 
 impl ProfileView {
-    fn reply((profile, version): (Profile, i64)) -> Reply {
+    fn reply((profile, lock, version): OwnProfile) -> Reply {
         let etag = EntityTag::version(version);
         let view = Self {
             name: profile.name.into_string(),
             locale: profile.locale,
             email: profile.email.as_str().to_owned(),
             email_verified: profile.verified,
+            lock,
             pending_email: profile.pending.map(|email| email.as_str().to_owned()),
             etag,
         };
@@ -177,6 +196,8 @@ struct ProfileBody {
     /// The language of letters, BCP 47.
     #[schema(format = "language", max_length = 35, example = "en")]
     locale: String,
+    /// Whether the lock is on. To switch it off asks for the passphrase within 5 minutes.
+    lock: bool,
 }
 
 impl Patchable for ProfileBody {
@@ -184,17 +205,17 @@ impl Patchable for ProfileBody {
 }
 
 impl ProfileBody {
-    fn of(profile: &Profile) -> Self {
-        Self { name: profile.name.clone().into_string(), locale: profile.locale.clone() }
+    fn of(profile: &Profile, lock: bool) -> Self {
+        Self { name: profile.name.clone().into_string(), locale: profile.locale.clone(), lock }
     }
 
-    /// Returns `before` with this change.
-    fn parse(self, before: &Profile) -> Result<Profile> {
+    /// Returns `before` with this change, and whether the lock is to be on.
+    fn parse(self, before: &Profile) -> Result<(Profile, bool)> {
         let mut fields = Fields::new();
         let name = fields.take("/name", Text::line(&self.name));
         let locale = fields.take("/locale", locale::language(&self.locale));
         let (name, locale) = fields.finish(name.zip(locale))?;
-        Ok(Profile { name, locale, ..before.clone() })
+        Ok((Profile { name, locale, ..before.clone() }, self.lock))
     }
 }
 
@@ -250,18 +271,20 @@ async fn verify_email(body: Body<VerifyEmail, SIGN_IN_BYTES>, state: web::Data<S
 /// Change the passphrase
 ///
 /// Ends every other session of the account; their devices keep what they hold. A letter tells the owner. A wrong
-/// passphrase is counted like a failed log-in.
+/// passphrase is counted like a failed log-in. With a second factor this asks for a code within 5 minutes.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = ChangePassphrase,
     responses((status = 200, description = "It is changed", body = AccountChangedView), WriteErrors))]
 #[post("/me/passphrase")]
 async fn change_passphrase(
-    caller: Caller,
+    caller: Claimed<WithPassphrase>,
     request: Request<(), Body<ChangePassphrase, SIGN_IN_BYTES>>,
     parts: PassphraseParts,
 ) -> Result<Reply> {
     let (state, vault) = (&parts.0, parts.0.vault.clone());
     let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
-    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, wish: &_| actions::change_passphrase(tx, &vault, live, wish);
+    let work = move |tx: &mut Tx<'_>, live: &Live<WithPassphrase>, wish: &_| {
+        actions::change_passphrase(tx, &vault, live, wish)
+    };
     let answer = caller.change(state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
     answer.await?.reply(|()| Ok(AccountChangedView::reply()))
 }
@@ -269,18 +292,19 @@ async fn change_passphrase(
 /// Ask for another address
 ///
 /// Sends a code to the new address and a notice to the present one. The present one stays until the code is presented
-/// to `verify_email`, within 24 hours. An address that another account has is answered alike.
+/// to `verify_email`, within 24 hours. An address that another account has is answered alike. With a second factor this
+/// asks for a code within 5 minutes.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = ChangeEmail,
     responses((status = 200, description = "A letter is on its way", body = LetterSentView), WriteErrors))]
 #[post("/me/email")]
 async fn change_email(
-    caller: Caller,
+    caller: Claimed<WithPassphrase>,
     request: Request<(), Body<ChangeEmail, SIGN_IN_BYTES>>,
     parts: PassphraseParts,
 ) -> Result<Reply> {
     let (state, vault) = (&parts.0, parts.0.vault.clone());
     let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
-    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, wish: &_| actions::send_code(tx, &vault, live, wish);
+    let work = move |tx: &mut Tx<'_>, live: &Live<WithPassphrase>, wish: &_| actions::send_code(tx, &vault, live, wish);
     let answer = caller.change(state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
     answer.await?.reply(|()| Ok(Reply::ok(&LetterSentView::of(ProofPurpose::Verify)).no_store()))
 }
@@ -303,25 +327,25 @@ async fn send_verification(caller: Caller, request: Request, state: web::Data<St
 /// Disable the caller's account
 ///
 /// Ends every session; nobody can log in from then on. Nothing is deleted, and the devices keep what they hold. 409 for
-/// the last admin of a clinic.
+/// the last admin of a clinic. With a second factor this asks for a code within 5 minutes.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = DisableAccount,
     responses((status = 200, description = "It is disabled", body = AccountChangedView), WriteErrors))]
 #[post("/me/disable")]
 async fn disable_account(
-    caller: Caller,
+    caller: Claimed<WithPassphrase>,
     request: Request<(), Body<DisableAccount, SIGN_IN_BYTES>>,
     parts: PassphraseParts,
 ) -> Result<Reply> {
     let (state, vault) = (&parts.0, parts.0.vault.clone());
     let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
-    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, wish: &_| actions::disable(tx, &vault, live, wish);
+    let work = move |tx: &mut Tx<'_>, live: &Live<WithPassphrase>, wish: &_| actions::disable(tx, &vault, live, wish);
     let answer = caller.change(state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
     answer.await?.reply(|()| Ok(AccountChangedView::reply()))
 }
 
 /// Read the caller's profile
 ///
-/// Name, address and the language of letters.
+/// Name, address, the language of letters, and the lock.
 #[utoipa::path(tag = "identity",
     responses((status = 200, description = "The profile", body = ProfileView), ReadErrors))]
 #[get("/me/profile")]
@@ -341,12 +365,12 @@ async fn get_profile(caller: Caller, state: web::Data<State>) -> Result<Reply> {
 #[patch("/me/profile")]
 async fn patch_profile(caller: Caller, request: Request<(), PatchProfile>, state: web::Data<State>) -> Result<Reply> {
     let keys = state.vault.keys(caller.account().uuid()).await?.ok_or(Error::NotFound)?;
-    let unit_keys = keys.clone();
+    let (vault, unit_keys) = (state.vault.clone(), keys.clone());
     let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, command: &Command<(), PatchProfile>| {
-        let change = |before: &Profile| command.body.apply(&ProfileBody::of(before))?.parse(before);
-        actions::patch_profile(tx, live.account(), &unit_keys, &command.when, change)
+        let change = |before: &Profile, lock| command.body.apply(&ProfileBody::of(before, lock))?.parse(before);
+        actions::patch_profile(tx, live, (&vault, &unit_keys), &command.when, change)
     };
-    let show = move |tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<(Profile, i64)>| {
+    let show = move |tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<OwnProfile>| {
         outcome.or_read(|| actions::profile(tx, live.account(), &keys))
     };
     caller.change(&state, request, Ok, work, show).await?.reply(|found| Ok(ProfileView::reply(found)))

@@ -45,7 +45,7 @@ use crate::vault::{LedgerFile, Vault};
 use crate::{feed, sync};
 
 /// The addresses where a secret may be guessed, or a letter asked for.
-const GUARDED: [&str; 12] = [
+const GUARDED: [&str; 14] = [
     "/v1/auth/login",
     "/v1/auth/register",
     "/v1/auth/passphrase-reset",
@@ -58,6 +58,8 @@ const GUARDED: [&str; 12] = [
     "/v1/me/email",
     "/v1/me/email/verification",
     "/v1/me/disable",
+    "/v1/auth/step-up",
+    "/v1/me/factors/totp/confirm",
 ];
 
 /// A server that is ready to listen.

@@ -14,6 +14,7 @@ use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, PublicFileErrors, ReadErrors, WriteErrors,
 };
 use crate::http::{Body, EntityTag, KnownStates, Operations, PathOf, PatientRef, Reply, Request};
+use crate::identity::Unlocked;
 use crate::kernel::id::CalendarAddress;
 use crate::kernel::{Fields, Id, Result};
 use crate::state::State;
@@ -56,7 +57,7 @@ struct CalendarView {
 
 impl CalendarView {
     /// Opens a calendar; `made` if the request made its address.
-    fn reply(door: &Door<Own>, row: &CalendarRow, made: bool) -> Result<Reply> {
+    fn reply(door: &Door<Unlocked<Own>>, row: &CalendarRow, made: bool) -> Result<Reply> {
         let (ticked, key) = (row.open(door.keys()?)?.ticked, &row.key);
         let url = || {
             let secret = Secret::of(&door.state().vault, key.patient_id, key.address_id).text();
@@ -108,7 +109,7 @@ impl PutCalendar {
 #[utoipa::path(tag = "calendar", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`")),
     responses((status = 200, description = "The calendar feed", body = CalendarView), ReadErrors))]
 #[get("/calendar")]
-async fn get_calendar(door: Door<Own>) -> Result<Reply> {
+async fn get_calendar(door: Door<Unlocked<Own>>) -> Result<Reply> {
     let row = door.read("get_calendar", actions::get_calendar).await?;
     CalendarView::reply(&door, &row, false)
 }
@@ -125,7 +126,7 @@ async fn get_calendar(door: Door<Own>) -> Result<Reply> {
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader),
     responses((status = 201, description = "An address was made", body = CalendarView), (status = 200, description = "As asked, with the address it had", body = CalendarView), WriteErrors))]
 #[put("/calendar")]
-async fn put_calendar(door: Door<Own>, request: Request<(), Body<PutCalendar>>) -> Result<Reply> {
+async fn put_calendar(door: Door<Unlocked<Own>>, request: Request<(), Body<PutCalendar>>) -> Result<Reply> {
     let (vault, address) = (door.state().vault.clone(), door.state().entropy.id(door.now()));
     let answer = door.change(
         "put_calendar",

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::changes::{self, Bytes, Change, FeedsPlan, PlanRequest, Planner};
 use crate::db::Tx;
-use crate::identity::Live;
+use crate::identity::{Live, Need, Proofs};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::Keys;
@@ -85,6 +85,8 @@ pub struct Access<A> {
     role: Role,
     actor: Option<(Id<Account>, Id<Session>)>,
     keys: Option<Keys>,
+    /// The proofs of the caller's session, where the patient asks.
+    proofs: Option<Proofs>,
     now: Timestamp,
     read: RefCell<Vec<Uuid>>,
     /// The number for the next change, once the patient's head is locked.
@@ -109,6 +111,7 @@ impl<A> Access<A> {
             role,
             actor,
             keys,
+            proofs: None,
             now,
             read: RefCell::default(),
             number: Cell::default(),
@@ -128,6 +131,21 @@ impl<A> Access<A> {
         now: Timestamp,
     ) -> Self {
         Self::new(patient, role, Some(actor), keys, now)
+    }
+
+    /// Adds the proofs of the caller's session.
+    pub(super) fn proved(self, proofs: Proofs) -> Self {
+        Self { proofs: Some(proofs), ..self }
+    }
+
+    /// Checks the proofs of the caller's session, for an operation that asks for them by what is in its body. What the
+    /// server does by itself needs none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StepUp`] with those that are missing or too old.
+    pub fn require(&self, need: Need) -> Result<()> {
+        self.proofs.map_or(Ok(()), |proofs| need.check(&proofs, self.now))
     }
 
     /// Returns the patient.

@@ -48,6 +48,18 @@ pub fn require_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) ->
     clinic_for(&memberships, Some(clinic), Capabilities::admin).map(drop)
 }
 
+/// Lets only those pass who have a second factor, or whose clinics ask for none: for what is behind no door.
+///
+/// # Errors
+///
+/// [`Code::SecondFactorMissing`].
+pub fn check_second_factor<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
+    if !live.proofs().has_factor && store::asks_factor(tx, live.account())? {
+        return Err(Error::Forbidden(Code::SecondFactorMissing));
+    }
+    Ok(())
+}
+
 /// Counts the patients with an active link at a clinic, for its admins. Counts below ten must not be shown.
 pub fn count_patients(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<i64> {
     require_admin(tx, live, clinic)?;

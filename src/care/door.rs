@@ -12,9 +12,12 @@
 //! | `Door<Records>` | as `Team`; staff in an emergency |
 //! | `Door<Urgent>` | staff of a clinic of the patient's with `care` or `duty` |
 //!
-//! Order of checks: authenticate, open, names in the query, replay record, body and preconditions. A denial and an absence run the same
-//! statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's clinics leaves a trace
-//! in the patient's log, once an hour for each person.
+//! A door asks for a fresh proof as a wrapper says: `Door<Unlocked<Own>>` for the passphrase within 10 minutes where
+//! the lock is on ([`crate::identity::Need`]). Staff of a clinic that asks for a second factor need one at every door.
+//!
+//! Order of checks: authenticate, proofs, open, names in the query, replay record, body and preconditions. A denial and
+//! an absence run the same statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's
+//! clinics leaves a trace in the patient's log, once an hour for each person.
 //!
 //! `Door<ViewAs>` opens the access that the therapist would get, in a unit of the patient's that only reads: the same
 //! code serves both, and nobody's log, receipts or feed tell of it.
@@ -84,6 +87,7 @@ impl Parts {
         if !L::For::admits(live.kind()) {
             return Err(Error::Forbidden(Code::Forbidden));
         }
+        L::NEED.check(live.proofs(), live.now())?;
         let patient = self.patient.ok_or(Error::Forbidden(Code::Forbidden))?;
         let owner = live.patient() == Some(patient);
         // A patient has to do with no other: whether there is one is not looked up.
@@ -102,9 +106,14 @@ impl Parts {
         // Who looks in the place of another is not admitted as themself.
         let as_self = owner && reader.is_none();
         match L::admits(&Relations { owner: as_self, links: &links, covers: &covers, emergencies: &emergencies }) {
+            // Told to those alone for whom the door would open.
+            Some(_) if reader.is_none() && !live.proofs().has_factor && links.iter().any(|link| link.asks_factor) => {
+                Err(Error::Forbidden(Code::SecondFactorMissing))
+            }
             Some(role) => {
                 let actor = (live.account(), live.session());
-                Ok(Some(Access::opened(patient, role, actor, self.keys.clone(), live.now())))
+                let access = Access::opened(patient, role, actor, self.keys.clone(), live.now());
+                Ok(Some(access.proved(*live.proofs())))
             }
             None if links.is_empty() || owner => Err(Error::NotFound),
             None => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{Access, Role, Write};
-use super::clinics::where_may;
+use super::clinics::{check_second_factor, where_may};
 use super::grants;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
@@ -95,6 +95,7 @@ pub fn confirm(
     id: Id<CareLink>,
     keys: Option<Keys>,
 ) -> Result<Link> {
+    check_second_factor(tx, live)?;
     let link = own_live(tx, live, id)?;
     if link.state == LinkState::Active {
         return Ok(link);
@@ -188,9 +189,9 @@ pub struct Listed {
 
 /// Lists a page of the caller's links, with the cursor of the next. A patient also gets names. A therapist gets the
 /// links alone; [`show`] adds the names.
-pub fn list(
+pub fn list<K>(
     tx: &mut Tx<'_>,
-    live: &Live<Anyone>,
+    live: &Live<K>,
     asked: PageRequest<Id<CareLink>>,
 ) -> Result<(Listed, Option<Id<CareLink>>)> {
     let key = |link: &Link| link.id;
@@ -201,6 +202,7 @@ pub fn list(
         let names = SealedNames::collect(tx, people, links.iter().map(|link| link.clinic))?;
         return Ok((Listed { links, owner: true, names }, next));
     }
+    check_second_factor(tx, live)?;
     let care = where_may(&store::memberships(tx, live.account())?, Capabilities::care);
     let links = store::list_links_of_therapist(tx, live.account(), &care, asked.after, asked.rows())?;
     let Page { items: links, next } = asked.cut(links, |_| SMALL, key);
@@ -208,10 +210,10 @@ pub fn list(
 }
 
 /// Shows a therapist those of `wanted` that are still theirs, and writes a row into each patient's log.
-pub fn show(
+pub fn show<K>(
     tx: &mut Tx<'_>,
     vault: &Vault,
-    live: &Live<Anyone>,
+    live: &Live<K>,
     wanted: &[Link],
     keys: &BTreeMap<Id<Patient>, Keys>,
 ) -> Result<Listed> {

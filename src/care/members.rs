@@ -262,6 +262,37 @@ pub fn end_links_of(tx: &mut Tx<'_>, planner: &dyn Planner, account: Id<Account>
     Ok(())
 }
 
+/// Asks the staff of a clinic for a second factor, or no longer. The present state again changes nothing.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] and [`Code::Forbidden`] for others than its admins.
+pub fn require_second_factor(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    clinic: Id<Clinic>,
+    required: bool,
+) -> Result<Outcome<()>> {
+    require_admin(tx, live, clinic)?;
+    let factor_from = required.then_some(At(live.now()));
+    for member in store::hold_members(tx, clinic)? {
+        if member.factor_from.is_some() != required {
+            store::update_member(tx, &Member { factor_from, ..member })?;
+        }
+    }
+    Ok(Outcome::ok(clinic, ()))
+}
+
+/// Whether a clinic asks its staff for a second factor, for its admins.
+///
+/// # Errors
+///
+/// As [`require_second_factor`].
+pub fn second_factor(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<bool> {
+    require_admin(tx, live, clinic)?;
+    Ok(store::find_factor_rule(tx, clinic)?.is_some())
+}
+
 /// Returns a former member unchanged when `change` ends their work again, so that a repeated request succeeds.
 fn ended_again(former: Option<Member>, change: impl FnOnce(&Member) -> Result<MemberChange>) -> Result<Member> {
     let member = former.ok_or(Error::NotFound)?;

@@ -2,7 +2,7 @@
 
 use super::access::Role;
 use super::store::Relation;
-use crate::identity::{AccountPolicy, Anyone, Staff};
+use crate::identity::{AccountPolicy, Anyone, Need, Staff, Unlocked};
 use crate::kernel::Id;
 use crate::kernel::id::{Account, Clinic, Patient};
 
@@ -10,6 +10,8 @@ use crate::kernel::id::{Account, Clinic, Patient};
 pub trait Policy: 'static {
     /// The kinds of account that may call the operation; others get 403, whatever the patient.
     type For: AccountPolicy;
+    /// The proof that the operation asks for, beside a session that lives.
+    const NEED: Need = Need::Session;
     /// Whether it admits who stands in for a therapist: only then is it asked for whom they do.
     const BY_COVER: bool = false;
     /// Whether it admits staff in an emergency: only then is it asked whether there is one.
@@ -100,4 +102,15 @@ policies! {
     Care for Staff: relations => relations.therapist();
     /// Admits the patient, in the role of the therapist whom the address names.
     ViewAs for Patient: relations => relations.therapist();
+}
+
+impl<P: Policy> Policy for Unlocked<P> {
+    type For = P::For;
+    const NEED: Need = <Unlocked<P::For> as AccountPolicy>::NEED;
+    const BY_COVER: bool = P::BY_COVER;
+    const BY_EMERGENCY: bool = P::BY_EMERGENCY;
+
+    fn admits(relations: &Relations<'_>) -> Option<Role> {
+        P::admits(relations)
+    }
 }

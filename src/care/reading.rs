@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{Access, Read, Role};
-use super::clinics::where_may;
+use super::clinics::{check_second_factor, where_may};
 use super::model::{Capabilities, LinkState};
 use super::store;
 use crate::audit::{self, Record, Subject};
@@ -19,13 +19,14 @@ use crate::vault::{Keys, Vault};
 ///
 /// # Errors
 ///
-/// When the database fails.
+/// When the database fails; [`crate::kernel::Code::SecondFactorMissing`].
 pub fn open(
     tx: &mut Tx<'_>,
     live: &Live<Staff>,
     patients: &[Id<Patient>],
     keys: &BTreeMap<Id<Patient>, Keys>,
 ) -> Result<BTreeMap<Id<Patient>, Access<Read>>> {
+    check_second_factor(tx, live)?;
     let care = where_may(&store::memberships(tx, live.account())?, Capabilities::care);
     let links = store::hold_links_between(tx, patients, &care)?;
     let mut opened = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::clinics::where_may;
+use super::clinics::{check_second_factor, where_may};
 use super::covers::list_covered;
 use super::links::note_shown;
 use super::model::{Capabilities, LinkState};
@@ -21,6 +21,7 @@ pub fn list(
     live: &Live<Staff>,
     asked: PageRequest<Id<Patient>>,
 ) -> Result<Page<Id<Patient>, Id<Patient>>> {
+    check_second_factor(tx, live)?;
     let works = store::memberships(tx, live.account())?;
     let (care, record) = (where_may(&works, Capabilities::care), where_may(&works, Capabilities::record));
     let covered = list_covered(tx, live, &works)?;
@@ -46,6 +47,7 @@ pub fn show(
     patients: &[Id<Patient>],
     keys: &BTreeMap<Id<Patient>, Keys>,
 ) -> Result<(Vec<OnRoster>, SealedNames)> {
+    check_second_factor(tx, live)?;
     let works = store::memberships(tx, live.account())?;
     let may = |link: &Link| works.iter().find(|(clinic, _)| *clinic == link.clinic).map(|(_, may)| *may);
     let covered = list_covered(tx, live, &works)?;

@@ -9,8 +9,9 @@ mod transfers;
 use diesel::prelude::*;
 
 pub use clinics::{
-    Member, Telling, clinic_docs, count_members, find_member, find_telling, find_to_tell, first_clinic, hold_members,
-    insert_clinic, insert_member, list_members, memberships, update_member, update_telling,
+    Member, Telling, asks_factor, clinic_docs, count_members, find_factor_rule, find_member, find_telling,
+    find_to_tell, first_clinic, hold_members, insert_clinic, insert_member, list_members, memberships, update_member,
+    update_telling,
 };
 pub use covers::{
     CoverRow, CoverTelling, count_covers, find_cover, find_cover_telling, find_cover_to_tell, hold_cover, insert_cover,
@@ -50,6 +51,8 @@ pub struct Relation {
     pub active: bool,
     /// The caller's capabilities at that clinic.
     pub capabilities: Capabilities,
+    /// Whether that clinic asks its staff for a second factor.
+    pub asks_factor: bool,
 }
 
 /// Whether `account` works at a clinic that has a link of `patient`, also an ended one. The look-up goes out from the
@@ -105,6 +108,7 @@ fn checked_relations(tx: &Tx<'_>, account: Id<Account>, rows: Vec<RelationRow>) 
             own: link.therapist_id == account,
             active: link.state == LinkState::Active.name(),
             capabilities: member.may(),
+            asks_factor: member.factor_from.is_some(),
         });
     }
     Ok(found)

@@ -28,7 +28,8 @@ impl WriteScope {
     /// [`Error::Forbidden`] for an account that is no patient's.
     pub fn of_self<K>(live: &Live<K>, keys: Option<Keys>) -> Result<Self> {
         let patient = live.patient().ok_or(Error::Forbidden(Code::Forbidden))?;
-        Ok(Self(Access::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now())))
+        let access = Access::opened(patient, Role::Owner, (live.account(), live.session()), keys, live.now());
+        Ok(Self(access.proved(*live.proofs())))
     }
 
     /// Lets a unit that makes a patient's account write that patient's data, in the session that it opens.

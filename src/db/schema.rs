@@ -34,6 +34,8 @@ tables! {
         version -> BigInt,
         created_at -> TimestampTz,
         mac -> Binary,
+        factor_since -> Nullable<TimestampTz>,
+        lock_since -> Nullable<TimestampTz>,
     }
 
     account_heads (account_id) {
@@ -54,6 +56,8 @@ tables! {
         mac -> Binary,
         doc -> Nullable<Binary>,
         version -> BigInt,
+        verified_at -> Nullable<TimestampTz>,
+        factor_at -> Nullable<TimestampTz>,
     }
 
     refresh_tokens (hash) {
@@ -103,6 +107,7 @@ tables! {
         tell_after -> Nullable<Uid>,
         tell_session -> Nullable<Uid>,
         mac -> Binary,
+        factor_from -> Nullable<TimestampTz>,
     }
 
     invitations (id) {
@@ -136,6 +141,17 @@ tables! {
         failures -> Integer,
         locked_until -> Nullable<TimestampTz>,
         last_at -> TimestampTz,
+    }
+
+    second_factors (account_id) {
+        account_id -> Uid,
+        last_step -> BigInt,
+        recovery_used -> Integer,
+        confirmed_at -> Nullable<TimestampTz>,
+        version -> BigInt,
+        created_at -> TimestampTz,
+        doc -> Binary,
+        mac -> Binary,
     }
 
     letters (id) {

@@ -10,11 +10,12 @@ use super::model::{DeviceDoc, Notifications, PushAddress};
 use super::store::{self, DeviceRow};
 use super::{actions, model};
 use crate::care::Door;
-use crate::care::door::Own;
+use crate::care::door::{Own, Policy};
 use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, ReadErrors, WriteErrors,
 };
 use crate::http::{Body, EntityTag, NewId, Operations, PathOf, PatientRef, Preconditions, Reply, Request};
+use crate::identity::Unlocked;
 use crate::kernel::id::Device;
 use crate::kernel::{Creation, Error, Fields, Id, Listed, Result, locale};
 
@@ -67,7 +68,7 @@ struct DeviceView {
 }
 
 impl DeviceView {
-    fn open(door: &Door<Own>, row: &DeviceRow) -> Result<Self> {
+    fn open<P: Policy>(door: &Door<P>, row: &DeviceRow) -> Result<Self> {
         let doc = row.open(door.keys()?)?;
         let key = &row.key;
         let wanted = doc.notifications != Notifications::Off;
@@ -186,7 +187,7 @@ impl PutDevice {
 #[utoipa::path(tag = "devices", params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The devices", body = DeviceList), ReadErrors))]
 #[get("/devices")]
-async fn list_devices(door: Door<Own>, when: Preconditions) -> Result<Reply> {
+async fn list_devices(door: Door<Unlocked<Own>>, when: Preconditions) -> Result<Reply> {
     let rows = door.read("list_devices", store::list).await?;
     let item = |row: &DeviceRow| Listed::new(row.key.id.uuid(), DeviceView::open(&door, row));
     let mut items = rows.iter().map(item).collect::<Result<Vec<_>>>()?;
@@ -222,7 +223,7 @@ async fn put_device(door: Door<Own>, request: Request<NewId<Device>, Body<PutDev
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("device_id" = Uuid, Path, description = "The device's id")),
     responses((status = 200, description = "The device", body = DeviceView), ItemErrors))]
 #[get("/devices/{device_id}")]
-async fn get_device(door: Door<Own>, id: PathOf<Id<Device>>) -> Result<Reply> {
+async fn get_device(door: Door<Unlocked<Own>>, id: PathOf<Id<Device>>) -> Result<Reply> {
     let row = door.read("get_device", move |tx, access| actions::get_device(tx, access, id.0)).await?;
     DeviceView::open(&door, &row).map(DeviceView::reply)
 }

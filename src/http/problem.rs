@@ -58,6 +58,14 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     pub document_version: Option<u32>,
+    /// What the caller has to send to `step_up` first: `passphrase`, `code`. Open set. Beside `max_age_seconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["passphrase"]))]
+    pub factors: Option<Vec<&'static str>>,
+    /// How many seconds ago that may have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 300)]
+    pub max_age_seconds: Option<i64>,
     /// The id of the object that the request conflicts with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -129,6 +137,8 @@ impl Problem {
             allowed: None,
             document: None,
             document_version: None,
+            factors: None,
+            max_age_seconds: None,
             conflicting_id: None,
             reason: None,
             epoch: None,
@@ -146,12 +156,15 @@ impl Problem {
         let standing = code == Code::StateConflict;
         let resync = code == Code::ResyncRequired;
         let consent = code == Code::ConsentRequired;
+        let step_up = code == Code::StepUpRequired;
         Self {
             errors: if code == Code::Invalid { vec![ProblemField::from(&wrong)] } else { Vec::new() },
             state: standing.then_some("cancelled"),
             allowed: standing.then(Vec::new),
             document: consent.then_some("sharing"),
             document_version: consent.then_some(1),
+            factors: step_up.then(|| vec!["passphrase"]),
+            max_age_seconds: step_up.then_some(300),
             reason: resync.then_some("epoch"),
             epoch: resync.then(|| "Zx0vQW8mT3eYb1c5aDf2gA".to_owned()),
             request_id: "443e534a-8ee1-4d0d-999e-f3e28f0b59ea".to_owned(),
@@ -183,6 +196,10 @@ impl From<&Error> for Problem {
             Error::ConsentRequired(document, version) => {
                 problem.document = Some(document);
                 problem.document_version = Some(*version);
+            }
+            Error::StepUp(lacking) => {
+                problem.factors = Some(lacking.factors.clone());
+                problem.max_age_seconds = Some(lacking.max_age_seconds);
             }
             Error::LimitReached(name) => problem.detail = Some(format!("`{name}` of `GET /v1/meta` is reached")),
             Error::Malformed(..)

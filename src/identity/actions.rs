@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use super::attempts::{Attempt, device_token};
+use super::codes;
 use super::model::{AccountKind, DeviceName, Email, Passphrase, Profile};
 use super::password::{Credential, Passwords};
 use super::security_events::{SecurityEvent, tell_owner};
@@ -162,6 +163,8 @@ pub async fn draft(
         disabled_at: None,
         version: 1,
         created_at: At(now),
+        factor_since: None,
+        lock_since: None,
     };
     let profile = keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?;
     let credential = keys.seal_json(Purpose::Account, &credential_place(id, 1), &credential)?;
@@ -184,12 +187,14 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &PendingAccount) -> Result<
 pub struct SessionSecrets {
     session: Id<Session>,
     refresh: [u8; 32],
+    /// Whether its owner has shown a code, too.
+    with_code: bool,
 }
 
 impl SessionSecrets {
     /// Draws a session id and a refresh token.
     pub fn draw(state: &State, now: Timestamp) -> Self {
-        Self { session: state.entropy.id(now), refresh: state.entropy.bytes() }
+        Self { session: state.entropy.id(now), refresh: state.entropy.bytes(), with_code: false }
     }
 }
 
@@ -211,6 +216,8 @@ pub fn open_session(
         expires_at: At(owner.account_kind()?.session_lifetime().end(now, now)),
         revoked_at: None,
         revoked_cause: None,
+        verified_at: Some(At(now)),
+        factor_at: opening.with_code.then_some(At(now)),
     };
     store::insert_session(tx, &row)?;
     store::displace(tx, account, limits::SESSIONS.rows(), now)?;
@@ -236,6 +243,8 @@ pub struct LogInAttempt {
     pub email: Email,
     /// Its passphrase, as it was typed.
     pub passphrase: Passphrase,
+    /// A code of its second factor, as it was typed.
+    pub code: Option<String>,
     /// The device token of an earlier log-in.
     pub device_token: Option<String>,
     /// The name of the device.
@@ -253,26 +262,28 @@ impl std::fmt::Debug for LogInAttempt {
 impl LogInAttempt {
     /// Makes the attempt of somebody who repeats the request that made their account.
     pub fn again(email: Email, passphrase: Passphrase) -> Self {
-        Self { email, passphrase, device_token: None, device_name: None, network: None }
+        Self { email, passphrase, code: None, device_token: None, device_name: None, network: None }
     }
 }
 
 /// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work: one look into the
-/// keyring, one hash, and a failure that is counted by the address, whether an account has it or not.
+/// keyring, one hash, and a failure that is counted by the address, whether an account has it or not. Only the right
+/// passphrase of an account with a second factor is answered that a code is asked for.
 ///
 /// # Errors
 ///
-/// [`Code::CredentialsWrong`].
+/// [`Code::CredentialsWrong`], [`Code::SecondFactorRequired`], [`Code::SecondFactorWrong`].
 pub async fn log_in(
     state: &State,
     passwords: &Passwords,
     tokens: std::sync::Arc<Tokens>,
     attempt: LogInAttempt,
 ) -> Result<SignedIn> {
-    let LogInAttempt { email, passphrase, device_token, device_name, network } = attempt;
+    let LogInAttempt { email, passphrase, code, device_token, device_name, network } = attempt;
     let now = state.clock.now();
     let email_key = email_key(&state.vault, &email);
     let attempt = Attempt::new(&state.vault, &email_key, device_token.as_deref(), network);
+    let code_attempt = Attempt::with_code(&state.vault, &email_key, device_token.as_deref(), network);
     let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
     let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
@@ -292,11 +303,25 @@ pub async fn log_in(
     let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
     let verdict = state.db.write(move |tx| {
         let row = store::find_account(tx, id)?;
-        let right = fits && row.as_ref().is_some_and(|row| row.disabled_at.is_none());
+        let row = row.filter(|row| fits && row.disabled_at.is_none());
+        let with_code = row.as_ref().is_some_and(|row| row.factor_since.is_some());
+        let mut right = row.is_some();
+        if with_code {
+            // While log-ins rest, the right passphrase is answered like a wrong one.
+            right = !attempt.rests(tx, now)?;
+            if right {
+                let shown = codes::show_code(tx, (&vault, own_keys.as_ref()), (id, code.as_deref()), now)?;
+                // Values, not errors, so that the count of failures is committed.
+                let Some(shown) = shown else { return Ok(Err(Error::Unauthenticated(Code::SecondFactorRequired))) };
+                if !code_attempt.count(tx, shown, now)? {
+                    return Ok(Err(Error::Unauthenticated(Code::SecondFactorWrong)));
+                }
+            }
+        }
         if !attempt.count(tx, right, now)? {
-            // A value, not an error, so that the count of failures is committed.
             return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
         }
+        let opening = SessionSecrets { with_code, ..opening.clone() };
         let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
         if let Some(keys) = &own_keys {
             if let Some(name) = &device_name {

@@ -2,6 +2,7 @@
 //!
 //! A stranger's failures are counted for the account and their network, and for the account. A device that the account
 //! knows presents the token of an earlier log-in: its failures are counted apart, so that nobody locks out the owner.
+//! Codes of a second factor have counters of their own, which the right passphrase does not set back.
 //! The counters lie in the database under keyed hashes, for addresses that no account has, too: the same rows are
 //! written for them.
 
@@ -33,6 +34,17 @@ const OF_NETWORK: Allowance = Allowance { failures: 10, rest: SignedDuration::fr
 /// For an account and all strangers.
 const OF_ACCOUNT: Allowance = Allowance { failures: 100, rest: SignedDuration::from_hours(1) };
 
+/// What is guessed, with the names of its counters: for a device, a network, an account.
+#[derive(Clone, Copy, Debug)]
+struct Guessed {
+    device: &'static [u8],
+    network: &'static [u8],
+    account: &'static [u8],
+}
+
+const PASSPHRASE: Guessed = Guessed { device: b"device", network: b"network", account: b"account" };
+const CODE: Guessed = Guessed { device: b"code device", network: b"code network", account: b"code account" };
+
 /// A counter of failures: the keyed hash of what it counts for, and what it allows.
 #[derive(Clone, Debug)]
 struct Counter {
@@ -51,13 +63,32 @@ impl Attempt {
     /// Finds the counters of an attempt from `network` with the address of this keyed hash. A token that is not of this
     /// account counts as none; attempts without a network count as those of one.
     pub(super) fn new(vault: &Vault, email_key: &[u8], device_token: Option<&str>, network: Option<IpAddr>) -> Self {
+        Self::at(PASSPHRASE, vault, email_key, (device_token, network))
+    }
+
+    /// Finds the counters of the code of such an attempt.
+    pub(super) fn with_code(
+        vault: &Vault,
+        email_key: &[u8],
+        device_token: Option<&str>,
+        network: Option<IpAddr>,
+    ) -> Self {
+        Self::at(CODE, vault, email_key, (device_token, network))
+    }
+
+    fn at(
+        guessed: Guessed,
+        vault: &Vault,
+        email_key: &[u8],
+        (device_token, network): (Option<&str>, Option<IpAddr>),
+    ) -> Self {
         let network = network.map(|network| network.to_string()).unwrap_or_default();
         let device = device_token.and_then(|token| device_of(vault, email_key, token));
         let counters = match device {
-            Some(session) => vec![of_device(vault, email_key, session)],
+            Some(session) => vec![of_device(guessed, vault, email_key, session)],
             None => vec![
-                counter(vault, email_key, (b"network", network.as_bytes()), OF_NETWORK),
-                counter(vault, email_key, (b"account", b""), OF_ACCOUNT),
+                counter(vault, email_key, (guessed.network, network.as_bytes()), OF_NETWORK),
+                counter(vault, email_key, (guessed.account, b""), OF_ACCOUNT),
             ],
         };
         Self { counters, known_device: device.is_some() }
@@ -65,8 +96,25 @@ impl Attempt {
 
     /// Finds the counter of an attempt to prove oneself within a session.
     pub(super) fn of_session(vault: &Vault, email_key: &[u8], session: Id<Session>) -> Self {
-        let counters = vec![of_device(vault, email_key, session)];
+        let counters = vec![of_device(PASSPHRASE, vault, email_key, session)];
         Self { counters, known_device: true }
+    }
+
+    /// Finds the counter of a code that is shown within a session.
+    pub(super) fn of_code(vault: &Vault, email_key: &[u8], session: Id<Session>) -> Self {
+        let counters = vec![of_device(CODE, vault, email_key, session)];
+        Self { counters, known_device: true }
+    }
+
+    /// Whether log-ins rest. Nothing is counted.
+    pub(super) fn rests(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
+        for counter in &self.counters {
+            let (_, until) = store::hold_failures(tx, &counter.key, now)?;
+            if until.is_some_and(|until| until > now) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether it comes from a device that the account knows.
@@ -108,8 +156,8 @@ fn counter(vault: &Vault, email_key: &[u8], (what, of): (&[u8], &[u8]), allowanc
     Counter { key: vault.mac(MacLabel::Attempts, &[what, email_key, of]).to_vec(), allowance }
 }
 
-fn of_device(vault: &Vault, email_key: &[u8], session: Id<Session>) -> Counter {
-    counter(vault, email_key, (b"device", session.uuid().as_bytes()), OF_DEVICE)
+fn of_device(guessed: Guessed, vault: &Vault, email_key: &[u8], session: Id<Session>) -> Counter {
+    counter(vault, email_key, (guessed.device, session.uuid().as_bytes()), OF_DEVICE)
 }
 
 impl Allowance {

@@ -9,6 +9,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 
+use super::freshness::{Need, Proofs};
 use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
@@ -23,6 +24,8 @@ use crate::vault::MacLabel;
 
 /// The kinds of account that an operation admits.
 pub trait AccountPolicy: 'static {
+    /// The proof that the operation asks for, beside a session that lives.
+    const NEED: Need = Need::Session;
     /// Whether accounts of `kind` may call it.
     fn admits(kind: AccountKind) -> bool;
 }
@@ -48,6 +51,33 @@ impl AccountPolicy for Anyone {
     fn admits(_: AccountKind) -> bool {
         true
     }
+}
+
+macro_rules! proofs {
+    ($($(#[$doc:meta])* $name:ident = $need:ident;)*) => { $(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name<P>(PhantomData<P>);
+
+        impl<P: AccountPolicy> AccountPolicy for $name<P> {
+            const NEED: Need = Need::$need;
+
+            fn admits(kind: AccountKind) -> bool {
+                P::admits(kind)
+            }
+        }
+    )* };
+}
+
+proofs! {
+    /// Marks operations that ask for the passphrase within 5 minutes, and for a code where there is a second factor.
+    Fresh = Fresh;
+    /// Marks operations that ask this of accounts with a second factor or with the lock on.
+    Guarded = Guarded;
+    /// Marks operations whose request holds the passphrase, and that ask for a code where there is a second factor.
+    WithCode = Code;
+    /// Marks operations that ask for the passphrase within 10 minutes where the lock is on.
+    Unlocked = Unlocked;
 }
 
 /// A caller whose token is genuine. The unit checks whether the session still lives: [`Claimed::live`].
@@ -121,7 +151,8 @@ impl<K: AccountPolicy> Claimed<K> {
     /// # Errors
     ///
     /// [`Code::SessionRevoked`] when the session was ended on purpose, [`Code::Unauthenticated`] when it is over or the
-    /// account is disabled, [`Error::Forbidden`] when the operation is for another kind of account.
+    /// account is disabled, [`Error::Forbidden`] when the operation is for another kind of account, [`Error::StepUp`]
+    /// when it asks for a proof that the session lacks.
     pub fn live(&self, tx: &mut Tx<'_>) -> Result<Live<K>> {
         let found = store::find_live(tx, self.session)?.filter(|(session, _)| session.account_id == self.account);
         let Some((session, account)) = found else { return Err(Error::Unauthenticated(Code::Unauthenticated)) };
@@ -135,11 +166,19 @@ impl<K: AccountPolicy> Claimed<K> {
         if !K::admits(kind) {
             return Err(Error::Forbidden(Code::Forbidden));
         }
+        let proofs = Proofs {
+            verified_at: session.verified_at.map(|at| at.0),
+            factor_at: session.factor_at.map(|at| at.0),
+            has_factor: account.factor_since.is_some(),
+            locked: account.lock_since.is_some(),
+        };
+        K::NEED.check(&proofs, self.now)?;
         Ok(Live {
             account: self.account,
             session: self.session,
             patient: account.patient_id,
             kind,
+            proofs,
             now: self.now,
             of: PhantomData,
         })
@@ -280,6 +319,7 @@ pub struct Live<K> {
     session: Id<Session>,
     patient: Option<Id<Patient>>,
     kind: AccountKind,
+    proofs: Proofs,
     now: Timestamp,
     of: PhantomData<fn() -> K>,
 }
@@ -309,6 +349,11 @@ impl<K> Live<K> {
     /// Returns the kind of account.
     pub fn kind(&self) -> AccountKind {
         self.kind
+    }
+
+    /// Returns the proofs of the session.
+    pub fn proofs(&self) -> &Proofs {
+        &self.proofs
     }
 
     /// Returns the instant at which the request arrived.

@@ -14,13 +14,19 @@
 //! - Failed log-ins of strangers lock out strangers alone: a device that has logged in before is counted apart.
 //! - The passphrase, the address and the name of an account change in one way ([`upkeep`]): profile and credential are
 //!   sealed anew under the next version of its row, so that no older one opens there again.
+//! - An account may have a second factor ([`factors`]): time-based codes, each good once, and ten recovery codes.
+//! - What is hard to take back asks for a fresh proof ([`freshness`]), in the signature of its handler:
+//!   `Claimed<Fresh<…>>`.
 //! - The answers for known, unknown and disabled accounts are the same, with the same work done.
 
 pub mod actions;
 mod attempts;
 mod claimed;
 pub mod clearing;
+mod codes;
 mod directory;
+pub mod factors;
+pub mod freshness;
 pub mod model;
 mod password;
 pub mod routes;
@@ -28,11 +34,13 @@ pub mod security_events;
 pub mod sessions;
 mod store;
 mod token;
+pub mod totp;
 pub mod upkeep;
 mod well_known;
 
-pub use claimed::{AccountPolicy, Anyone, Caller, Claimed, Live, Staff, key_of};
+pub use claimed::{AccountPolicy, Anyone, Caller, Claimed, Fresh, Guarded, Live, Staff, Unlocked, WithCode, key_of};
 pub use directory::Directory;
+pub use freshness::{Need, Proofs};
 pub use model::{AccountKind, Email, Passphrase, Profile};
 pub use password::{Credential, Passwords};
 pub use routes::configure;

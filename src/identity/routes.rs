@@ -1,5 +1,6 @@
 //! Log-in, refresh, log-out and the public keys.
 
+mod factors;
 pub(crate) mod oauth;
 mod sessions;
 
@@ -23,6 +24,7 @@ use crate::state::State;
 pub fn configure(config: &mut Operations<'_, '_>) {
     config.service(log_in).service(refresh_session).service(log_out).service(oauth::revoke_token);
     sessions::configure(config);
+    factors::configure(config);
 }
 
 /// The parts that open a session: the server's state, the hasher of passphrases, the tokens.
@@ -38,6 +40,9 @@ struct LogIn {
     /// Its passphrase.
     #[schema(format = "password", example = "a quiet river at dawn")]
     passphrase: String,
+    /// A code of the account's second factor, if it has one: of the authenticator app, or a recovery code.
+    #[schema(nullable = false, format = "password", max_length = 64, example = "287082")]
+    code: Option<String>,
     /// The device token of the last log-in or refresh of this account on this device. The failures of others do not
     /// keep such a device out.
     #[schema(nullable = false, format = "password", example = "AZLwwSNF…")]
@@ -54,7 +59,8 @@ impl LogIn {
         let device_name = self.device_name.and_then(|name| fields.take("/device_name", DeviceName::line(&name)));
         let passphrase = Passphrase::typed(self.passphrase);
         let email = fields.finish(email)?;
-        Ok(LogInAttempt { email, passphrase, device_token: self.device_token, device_name, network: Some(network) })
+        let (code, device_token) = (self.code, self.device_token);
+        Ok(LogInAttempt { email, passphrase, code, device_token, device_name, network: Some(network) })
     }
 }
 
@@ -145,7 +151,8 @@ impl From<SessionTokens> for TokensView {
 /// The answer is the same for an unknown address, a wrong passphrase and a disabled account. After ten failures in a
 /// row with an address from one network, log-ins from there rest for 15 minutes; after a hundred from all networks,
 /// those of all for an hour. A device that sends its `device_token` is counted apart: ten failures of its own make it
-/// rest.
+/// rest. An account with a second factor answers the right passphrase alone with 401 `second_factor_required`: send the
+/// same again with `code`.
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
     responses((status = 200, description = "Logged in", body = SignedInView), AuthErrors))]
 #[post("/auth/login")]

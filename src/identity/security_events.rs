@@ -33,6 +33,18 @@ pub enum SecurityEvent {
     EmailVerified,
     /// The account was disabled by its owner, which ended all sessions.
     Disabled,
+    /// A second factor was switched on.
+    FactorOn,
+    /// The second factor was switched off.
+    FactorOff,
+    /// A new set of recovery codes took the place of the last one.
+    RecoveryCodesMade,
+    /// A recovery code was used.
+    RecoveryCodeUsed,
+    /// The lock was switched on.
+    LockOn,
+    /// The lock was switched off.
+    LockOff,
 }
 
 impl SecurityEvent {
@@ -49,6 +61,12 @@ impl SecurityEvent {
             Self::EmailAsked => "email_asked",
             Self::EmailVerified => "email_verified",
             Self::Disabled => "disabled",
+            Self::FactorOn => "second_factor_on",
+            Self::FactorOff => "second_factor_off",
+            Self::RecoveryCodesMade => "recovery_codes_made",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::LockOn => "lock_on",
+            Self::LockOff => "lock_off",
         }
     }
 }

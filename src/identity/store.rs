@@ -1,11 +1,16 @@
 //! Accounts, sessions and refresh tokens.
 
+mod factors;
 mod suspension;
 
 use std::collections::HashSet;
 
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
+
+pub(super) use factors::{
+    FactorFound, FactorRow, delete_factor, find_factor, hold_factor, insert_factor, update_factor, update_factor_doc,
+};
 
 use super::model::AccountKind;
 use crate::db::authentic::checked;
@@ -39,6 +44,11 @@ authentic! {
         revoked_at: Option<At>,
         /// The number of the [`Ending`].
         revoked_cause: Option<i32>,
+    } later {
+        /// The instant at which the passphrase was last shown in it.
+        verified_at: Option<At>,
+        /// The instant at which a code was last shown in it.
+        factor_at: Option<At>,
     }
 }
 
@@ -59,6 +69,11 @@ authentic! {
         version: i64,
         /// The instant of its creation.
         created_at: At,
+    } later {
+        /// The instant from which it has a second factor.
+        factor_since: Option<At>,
+        /// The instant from which its lock is on.
+        lock_since: Option<At>,
     }
 }
 

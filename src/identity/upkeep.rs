@@ -44,6 +44,10 @@ pub struct AccountChange {
     pub credential: Option<Credential>,
     /// The instant from which it is disabled.
     pub disabled_at: Option<Timestamp>,
+    /// The instant from which it has a second factor.
+    pub factor_since: Option<Timestamp>,
+    /// The instant from which its lock is on.
+    pub lock_since: Option<Timestamp>,
 }
 
 impl AccountSnapshot {
@@ -84,6 +88,16 @@ impl AccountSnapshot {
         self.row.disabled_at.is_some()
     }
 
+    /// Returns the keys of the account.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether its lock is on.
+    pub fn is_locked(&self) -> bool {
+        self.row.lock_since.is_some()
+    }
+
     /// Returns the change that changes nothing.
     pub fn unchanged(&self) -> AccountChange {
         AccountChange {
@@ -91,6 +105,8 @@ impl AccountSnapshot {
             email_key: self.row.email_key.clone(),
             credential: None,
             disabled_at: self.row.disabled_at.map(|at| at.0),
+            factor_since: self.row.factor_since.map(|at| at.0),
+            lock_since: self.row.lock_since.map(|at| at.0),
         }
     }
 
@@ -101,8 +117,13 @@ impl AccountSnapshot {
     /// [`Error::Unavailable`] when the account was changed since it was read: sent again, the request succeeds.
     /// [`Error::Damaged`] when the credential does not open and there is no new one.
     pub fn store(&self, tx: &mut Tx<'_>, change: &AccountChange) -> Result<()> {
-        let disabled_at = change.disabled_at.map(At);
-        let row = AccountRow { email_key: change.email_key.clone(), disabled_at, ..self.row.clone() };
+        let row = AccountRow {
+            email_key: change.email_key.clone(),
+            disabled_at: change.disabled_at.map(At),
+            factor_since: change.factor_since.map(At),
+            lock_since: change.lock_since.map(At),
+            ..self.row.clone()
+        };
         let credential = change.credential.as_ref().or(self.credential.as_ref());
         let credential = credential.ok_or(Error::Damaged("accounts", self.row.id.uuid()))?;
         if reseal(tx, &self.keys, (&self.row, &row), &change.profile, credential)? {

@@ -250,8 +250,8 @@ page! {
 /// # Errors
 ///
 /// As [`Door::read`]; the faults of the listing.
-pub async fn list_revisions<T: ItemPresenter>(
-    door: Door<Own>,
+pub async fn list_revisions<T: ItemPresenter, P: Policy>(
+    door: Door<P>,
     act: &'static str,
     id: Id<T::Id>,
     listing: Result<Listing>,
@@ -275,8 +275,8 @@ pub async fn list_revisions<T: ItemPresenter>(
 /// # Errors
 ///
 /// As [`Door::read`] and [`actions::parts_at`].
-pub async fn get_revision<T: ItemPresenter>(
-    door: &Door<Own>,
+pub async fn get_revision<T: ItemPresenter, P: Policy>(
+    door: &Door<P>,
     act: &'static str,
     (id, revision): (Id<T::Id>, i64),
 ) -> Result<OpenedItem<T>> {

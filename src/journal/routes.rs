@@ -19,6 +19,7 @@ use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
 use crate::http::{Body, NewId, Operations, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
+use crate::identity::Unlocked;
 use crate::items::routes::{self as items, WritableItem};
 use crate::kernel::id::Entry;
 use crate::kernel::{Id, Result};
@@ -84,7 +85,7 @@ async fn put_entry(door: Door<Own>, request: Request<NewId<Entry>, Body<PutEntry
         (status = 304, description = "You have it"),
         ItemErrors))]
 #[get("/entries/{entry_id}")]
-async fn get_entry(door: Door<Granted>, id: PathOf<Id<Entry>>, when: Preconditions) -> Result<Reply> {
+async fn get_entry(door: Door<Unlocked<Granted>>, id: PathOf<Id<Entry>>, when: Preconditions) -> Result<Reply> {
     items::get::<Entries, _>(door, "get_entry", (id.0, when), ()).await
 }
 

@@ -41,6 +41,8 @@ pub enum Error {
     State(Code, Standing),
     /// It needs the patient's consent to the document of this key, in this version.
     ConsentRequired(&'static str, u32),
+    /// The caller has to prove themself again first.
+    StepUp(StepUp),
     /// The set with this name in `GET /v1/meta` is full.
     LimitReached(&'static str),
     /// The caller's copy is older than the server's.
@@ -70,6 +72,15 @@ pub struct Standing {
     pub state: &'static str,
     /// The steps that the caller may take.
     pub allowed: Vec<&'static str>,
+}
+
+/// The proofs that a session lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepUp {
+    /// The age in seconds that they may have.
+    pub max_age_seconds: i64,
+    /// The fields of `step_up` that prove it: `passphrase`, `code`.
+    pub factors: Vec<&'static str>,
 }
 
 /// Why a client cannot go on from where it was.
@@ -148,6 +159,7 @@ impl Error {
             Self::Unreadable(_) => Code::Malformed,
             Self::Invalid(_) => Code::Invalid,
             Self::ConsentRequired(..) => Code::ConsentRequired,
+            Self::StepUp(_) => Code::StepUpRequired,
             Self::LimitReached(_) => Code::LimitReached,
             Self::Stale => Code::Stale,
             Self::PreconditionRequired => Code::PreconditionRequired,
@@ -229,6 +241,10 @@ codes! {
     CredentialsWrong = "credentials_wrong", 401, Fix, "E-mail or passphrase is wrong", "The answer is the same for an unknown address, a wrong passphrase and a disabled account.";
     SessionRevoked = "session_revoked", 401, Erase, "This session was ended", "The session was ended on purpose, by the account's owner or by an administrator. Erase local data of this account and log in again.";
     RefreshInvalid = "refresh_invalid", 401, Relogin, "The refresh token is not valid", "The refresh token is unknown or too old. Log in again. Keep local data.";
+    SecondFactorRequired = "second_factor_required", 401, Fix, "A code is needed, too", "The account has a second factor: send the same log-in again with `code`, from the authenticator app or a recovery code.";
+    SecondFactorWrong = "second_factor_wrong", 401, Fix, "The code is not right", "The code is not the present one, was used before, or there were too many wrong ones: wait a while, then send the next code.";
+    StepUpRequired = "step_up_required", 403, Keep, "Prove who you are once more", "The log-in is too old for this: `factors` names what to send to `POST /v1/auth/step-up`, and `max_age_seconds` how old it may be. Then send the request again.";
+    SecondFactorMissing = "second_factor_missing", 403, Keep, "A second factor is needed", "The clinic asks its staff for a second factor, and this account has none. Set it up with `POST /v1/me/factors/totp`, then send the request again.";
     Forbidden = "forbidden", 403, Keep, "Not allowed for this kind of account", "The operation is for another kind of account, whatever the object.";
     NotFound = "not_found", 404, Keep, "Not found", "There is nothing here that you may see.";
     MethodNotAllowed = "method_not_allowed", 405, Fix, "Method not allowed", "`Allow` lists the methods of this address.";

@@ -30,7 +30,7 @@ pub use creation::Creation;
 pub use date_range::DateRange;
 pub use email::Email;
 pub use entropy::Entropy;
-pub use error::{ClientAction, Code, Error, FieldError, Result, Resync, Standing};
+pub use error::{ClientAction, Code, Error, FieldError, Result, Resync, Standing, StepUp};
 pub use field_history::{FieldHistory, Seen};
 pub use fields::Fields;
 pub use id::Id;

@@ -19,7 +19,7 @@ use crate::care::{links, members};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
 use crate::identity::actions::{self, LogInAttempt, SessionSecrets, SignedIn, email_key};
-use crate::identity::{AccountKind, Anyone, Live, Passwords, Profile, Tokens, find_email_key, is_email_taken};
+use crate::identity::{AccountKind, Live, Passwords, Profile, Tokens, find_email_key, is_email_taken};
 use crate::kernel::id::{Account, Any, CareLink, Clinic};
 use crate::kernel::{Code, Error, Id, JoinCode, Result};
 use crate::letters::{ProofPurpose, ProofRow, proofs};
@@ -225,10 +225,10 @@ impl JoinResult {
 ///
 /// [`Code::CodeInvalid`], also for an invitation of the other kind; [`Code::AlreadyLinked`] or [`Code::StateConflict`]
 /// when the account has that link or membership. The code then stays unused.
-pub fn accept(
+pub fn accept<K>(
     tx: &mut Tx<'_>,
     state: &State,
-    live: &Live<Anyone>,
+    live: &Live<K>,
     code: Option<JoinCode>,
     link: Id<CareLink>,
 ) -> Result<JoinResult> {
@@ -256,7 +256,7 @@ pub fn accept(
 }
 
 /// Finds what the caller joined with this code within the last day, as it is now.
-fn find_repeated(tx: &mut Tx<'_>, live: &Live<Anyone>, hash: &[u8]) -> Result<Option<JoinResult>> {
+fn find_repeated<K>(tx: &mut Tx<'_>, live: &Live<K>, hash: &[u8]) -> Result<Option<JoinResult>> {
     let used = store::find_used(tx, hash, since(live.now()))?.filter(|used| used.used_by == Some(live.account()));
     let Some(used) = used else { return Ok(None) };
     match live.patient() {
@@ -273,7 +273,7 @@ fn find_repeated(tx: &mut Tx<'_>, live: &Live<Anyone>, hash: &[u8]) -> Result<Op
 /// # Errors
 ///
 /// [`Error::NotFound`] when it is not the caller's, or no longer.
-pub fn show(tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<JoinResult>) -> Result<(JoinResult, SealedNames)> {
+pub fn show<K>(tx: &mut Tx<'_>, live: &Live<K>, outcome: Outcome<JoinResult>) -> Result<(JoinResult, SealedNames)> {
     let joined = outcome.or_get(|id| get_joined(tx, live, id))?;
     let (therapist, clinic) = match &joined {
         JoinResult::Link(link) => (Some(link.therapist), link.clinic),
@@ -282,7 +282,7 @@ pub fn show(tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<JoinResult>) 
     Ok((joined, SealedNames::collect(tx, therapist, [clinic])?))
 }
 
-fn get_joined(tx: &mut Tx<'_>, live: &Live<Anyone>, id: Id<Any>) -> Result<JoinResult> {
+fn get_joined<K>(tx: &mut Tx<'_>, live: &Live<K>, id: Id<Any>) -> Result<JoinResult> {
     let joined = match live.kind() {
         AccountKind::Patient => {
             find_link(tx, id.typed())?.filter(|link| link.person == live.account()).map(JoinResult::Link)

@@ -12,6 +12,7 @@ use crate::consents::{self, Covers};
 use crate::db::{At, Tx};
 use crate::exercises;
 use crate::idempotency::Outcome;
+use crate::identity::Need;
 use crate::items::{ItemState, ItemTable as _};
 use crate::journal;
 use crate::kernel::id::{Account, Any, Grant};
@@ -47,7 +48,8 @@ impl Terms {
 ///
 /// # Errors
 ///
-/// [`Error::ConsentRequired`] without the patient's consent to sharing; [`Error::Deleted`] when it was ended,
+/// [`Error::ConsentRequired`] without the patient's consent to sharing; [`Error::StepUp`] for a rule or the care team
+/// without a fresh proof, of accounts with a second factor or the lock; [`Error::Deleted`] when it was ended,
 /// [`Code::AlreadyExists`] when the id has another content, [`Error::NotFound`]
 /// for an unknown or deleted item, [`Error::LimitReached`], [`Code::NotShareable`] for a draft, [`Error::Invalid`] for
 /// a reader without an active link and for an end before its reader sees it.
@@ -72,6 +74,9 @@ pub fn put(
         };
     }
     consents::require(tx, access, Covers::Sharing, consent)?;
+    if doc.rule().is_some() || therapist.is_none() {
+        access.require(Need::Guarded)?;
+    }
     if links.is_empty() {
         return Err(match therapist {
             Some(_) => Error::field("/reader/account_id", "is not a therapist with an active link to you"),

@@ -17,6 +17,7 @@ use crate::care::grants::store::GrantRow;
 use crate::care::grants::{self, GrantDoc, Reader, Rule, Sections, Target};
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Listing, NewId, Operations, PageQuery, PatientRef, Reply, Request, read_document};
+use crate::identity::Unlocked;
 use crate::kernel::id::{Account, Grant};
 use crate::kernel::{Error, Fields, Id, Listed, Result, device_time};
 
@@ -262,7 +263,8 @@ fn view<L: Policy>(door: &Door<L>, (row, readers): WithReaders) -> Result<GrantV
 ///
 /// The reader sees a new grant some minutes later (`share_delay_minutes` of `/v1/meta`): until `visible_from` it can be
 /// ended without a trace. With `visible_at_once` they see it at once. Sharing
-/// needs the consent to the document `sharing` (403 `consent_required`).
+/// needs the consent to the document `sharing` (403 `consent_required`). Where the patient has a second factor or the lock
+/// is on, a rule and the care team ask for a proof within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "grants", request_body = PutGrant,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("grant_id" = Uuid, Path, description = "A new UUID of the client, version 4 or 7"), IdempotencyKeyHeader),
@@ -300,7 +302,7 @@ async fn delete_grant(door: Door<Own>, request: Request<Id<Grant>>) -> Result<Re
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), PageQuery),
     responses((status = 200, description = "Grants", body = GrantList), ReadErrors))]
 #[get("/grants")]
-async fn list_grants(door: Door<Shared>, listing: Result<Listing, Error>) -> Result<Reply> {
+async fn list_grants(door: Door<Unlocked<Shared>>, listing: Result<Listing, Error>) -> Result<Reply> {
     let scope = door.cursor_scope("list_grants", "");
     let (listing, page) = door.list("list_grants", listing, "", actions::list).await?;
     let page = page.try_map(|grant| Listed::new(grant.0.key.id.uuid(), view(&door, grant)))?;

@@ -69,6 +69,7 @@ pub const SEALED: &[(&str, &str)] = &[
     ("accounts", "profile"),
     ("accounts", "credential"),
     ("sessions", "doc"),
+    ("second_factors", "doc"),
     ("letters", "doc"),
     ("clinics", "doc"),
     ("protocols", "doc"),

@@ -14,6 +14,11 @@ use crate::support::world::World;
 const SECRETS: [(&str, &str); 3] = [
     ("access_token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.…"),
     ("refresh_token", "pHc1mQ…"),
+    ("secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"),
+    (
+        "uri",
+        "otpauth://totp/Afterglow:ann%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Afterglow&algorithm=SHA1&digits=6&period=30",
+    ),
     ("code", "7K3M-Q2XV-9D4T-HW8B"),
 ];
 

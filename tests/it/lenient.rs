@@ -26,6 +26,7 @@ const DOER: [(&str, &str); 20] = [
     ("put_clinic_protocol", "admin"),
     ("retire_clinic_protocol", "admin"),
     ("put_clinic_plan", "admin"),
+    ("require_second_factor", "admin"),
     ("put_chosen_protocol", "granted"),
     ("set_up", "anonymous"),
     ("register", "anonymous"),

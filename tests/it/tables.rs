@@ -13,6 +13,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("refresh_tokens", "identity"),
     ("sessions", "identity"),
     ("log_in_failures", "identity"),
+    ("second_factors", "identity"),
     ("letters", "letters"),
     ("address_proofs", "letters"),
     ("care_links", "care"),

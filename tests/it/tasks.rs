@@ -95,6 +95,8 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "protocols.updated_at",
             "receipts.delivered_at",
             "receipts.opened_at",
+            "second_factors.confirmed_at",
+            "second_factors.created_at",
             "staff_members.created_at",
             "staff_members.ended_at",
             "staff_resets.created_at",
@@ -106,7 +108,14 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
     ("a pause that was withdrawn stays in the patient's history", &["pauses.deleted_at"]),
     (
         "the session that it belongs to, or of which it is the token, goes as a whole when it has run out",
-        &["refresh_tokens.created_at", "sessions.created_at", "sessions.last_used_at", "sessions.revoked_at"],
+        &[
+            "refresh_tokens.created_at",
+            "sessions.created_at",
+            "sessions.factor_at",
+            "sessions.last_used_at",
+            "sessions.revoked_at",
+            "sessions.verified_at",
+        ],
     ),
     ("it is judged when somebody logs in", &["log_in_failures.locked_until"]),
     (

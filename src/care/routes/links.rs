@@ -16,7 +16,7 @@ use crate::db::Tx;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors};
 use crate::http::{Command, Listing, PageQuery, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Caller, Claimed, Live, Staff};
+use crate::identity::{Anyone, Caller, Claimed, Live, Staff, Unlocked};
 use crate::kernel::id::CareLink;
 use crate::kernel::page::Page;
 use crate::kernel::{Id, Result};
@@ -103,7 +103,7 @@ struct CareLinkPage {
     responses((status = 200, description = "A page of links", body = CareLinkPage), ReadErrors))]
 #[get("/care-links")]
 pub(super) async fn list_care_links(
-    caller: Caller,
+    caller: Claimed<Unlocked<Anyone>>,
     listing: Result<Listing>,
     state: web::Data<State>,
 ) -> Result<Reply> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use actix_web::{get, patch, web};
+use actix_web::{get, patch, post, web};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use crate::care::people::{Names, SealedNames};
 use crate::care::store::Member;
 use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
-use crate::http::{Command, EntityTag, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
+use crate::http::{Body, Command, EntityTag, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::{Claimed, Live, Staff, list_disabled};
 use crate::kernel::id::{Account, Clinic};
@@ -118,6 +118,8 @@ struct ClinicSummary {
     /// two small numbers would identify a patient.
     #[schema(example = "< 10")]
     patients: String,
+    /// Whether its staff need a second factor for everything about patients.
+    staff_second_factor: bool,
     /// Whether a name that belongs here is damaged and left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = false)]
@@ -139,15 +141,17 @@ pub(super) async fn get_clinic(
     let clinic = clinic.into_inner();
     let unit = caller.read(&state, move |tx, live| {
         let patients = clinics::count_patients(tx, live, clinic)?;
-        Ok((patients, SealedNames::collect(tx, [], [clinic])?))
+        let factor = members::second_factor(tx, live, clinic)?;
+        Ok((patients, factor, SealedNames::collect(tx, [], [clinic])?))
     });
-    let (count, names) = unit.await?;
+    let (count, staff_second_factor, names) = unit.await?;
     let names = names.open(&state.vault).await?;
     let unreadable = names.unreadable([clinic.uuid()]);
     Ok(Reply::ok(&ClinicSummary {
         id: clinic.uuid(),
         name: names.clinic(clinic),
         patients: clinics::told(count),
+        staff_second_factor,
         unreadable,
     }))
 }
@@ -205,4 +209,42 @@ pub(super) async fn update_member(
     let names = names.open(&state.vault).await?;
     let view = ClinicMember::new(&member, &names, &disabled);
     Ok(origin.reply(Reply::ok(&view).etag(&view.etag)))
+}
+
+/// Whether the staff of a clinic need a second factor.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RequireSecondFactor {
+    /// Whether they need one.
+    required: bool,
+}
+
+/// The rule of a clinic about second factors.
+#[derive(Serialize, ToSchema)]
+struct SecondFactorRuleView {
+    /// Whether its staff need one.
+    required: bool,
+}
+
+/// Ask the staff for a second factor
+///
+/// For the clinic's admins. Staff without one then get 403 `second_factor_missing` for everything about patients, until
+/// they have set it up.
+#[utoipa::path(tag = "care", request_body = RequireSecondFactor,
+    params(("clinic_id" = Uuid, Path, description = "The clinic's id"), IdempotencyKeyHeader),
+    responses((status = 200, description = "The rule", body = SecondFactorRuleView), WriteErrors))]
+#[post("/clinics/{clinic_id}/second-factor")]
+pub(super) async fn require_second_factor(
+    caller: Claimed<Staff>,
+    request: Request<Id<Clinic>, Body<RequireSecondFactor>>,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    let answer = caller.change(
+        &state,
+        request,
+        |command| Ok((command.id, command.body.into_inner().required)),
+        |tx, live, (clinic, required)| members::require_second_factor(tx, live, *clinic, *required),
+        |tx, live, outcome| members::second_factor(tx, live, outcome.id()?),
+    );
+    answer.await?.reply(|required| Ok(Reply::ok(&SecondFactorRuleView { required })))
 }

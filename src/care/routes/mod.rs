@@ -21,6 +21,7 @@ pub fn configure(config: &mut Operations<'_, '_>) {
         .service(members::get_clinic)
         .service(members::list_members)
         .service(members::update_member)
+        .service(members::require_second_factor)
         .service(membership::disable_member)
         .service(membership::enable_member)
         .service(membership::leave_clinic)

@@ -12,6 +12,7 @@ use crate::care::people::{Names, SealedNames};
 use crate::care::store;
 use crate::http::document::{IfNoneMatchHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PatientRef, Preconditions, Reply};
+use crate::identity::Unlocked;
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Error, Id, Result};
 
@@ -150,7 +151,7 @@ pub(super) async fn list_care_team(door: Door<Shared>, when: Preconditions) -> R
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), PageQuery),
     responses((status = 200, description = "A page of the log", body = AccessLogPage), ReadErrors))]
 #[get("/access-log")]
-pub(super) async fn list_access_log(door: Door<Own>, listing: Result<Listing, Error>) -> Result<Reply> {
+pub(super) async fn list_access_log(door: Door<Unlocked<Own>>, listing: Result<Listing, Error>) -> Result<Reply> {
     let read = door.list("list_access_log", listing, "", |tx, access, asked: PageRequest<i64>| {
         let rows = audit::list(tx, Subject::Patient(access.patient()), asked.after, asked.rows())?;
         let page = asked.cut(rows, |row| row.doc.len(), |row| row.seq);

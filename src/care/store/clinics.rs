@@ -58,6 +58,9 @@ authentic! {
         ended_at: Option<At>,
         /// Its version.
         version: i64,
+    } later {
+        /// The instant from which the clinic asks its staff for a second factor: the same of every member.
+        factor_from: Option<At>,
     }
 }
 
@@ -136,8 +139,10 @@ pub fn insert_member(
     now: Timestamp,
 ) -> Result<bool> {
     let (capabilities, created_at) = (capabilities.bits(), At(now));
-    let version = tx.first_version();
-    let row = Member { clinic_id: clinic, account_id: account, capabilities, created_at, ended_at: None, version };
+    let (version, factor_from) = (tx.first_version(), find_factor_rule(tx, clinic)?);
+    let ended_at = None;
+    let row =
+        Member { clinic_id: clinic, account_id: account, capabilities, created_at, ended_at, version, factor_from };
     let inserted = Both(diesel::insert_into(staff_members::table).values(row.signed(tx)?).on_conflict_do_nothing());
     if inserted.execute(tx.conn())? == 1 {
         return Ok(true);
@@ -151,6 +156,28 @@ pub fn insert_member(
         .filter(staff_members::account_id.eq(account))
         .filter(staff_members::ended_at.is_not_null());
     Ok(diesel::update(former).set(row.signed(tx)?).execute(tx.conn())? == 1)
+}
+
+/// Finds since when a clinic asks its staff for a second factor.
+pub fn find_factor_rule(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Option<At>> {
+    let rows: Vec<Stored<Member>> = staff_members::table
+        .filter(staff_members::clinic_id.eq(clinic))
+        .filter(staff_members::ended_at.is_null())
+        .filter(staff_members::factor_from.is_not_null())
+        .select(columns::<Stored<Member>>())
+        .load(tx.conn())?;
+    Ok(checked(tx, rows)?.pop().and_then(|member| member.factor_from))
+}
+
+/// Whether a clinic where `account` works asks its staff for a second factor.
+pub fn asks_factor(tx: &mut Tx<'_>, account: Id<Account>) -> Result<bool> {
+    let rows: Vec<Stored<Member>> = staff_members::table
+        .filter(staff_members::account_id.eq(account))
+        .filter(staff_members::ended_at.is_null())
+        .filter(staff_members::factor_from.is_not_null())
+        .select(columns::<Stored<Member>>())
+        .load(tx.conn())?;
+    Ok(!checked(tx, rows)?.is_empty())
 }
 
 /// Stores a changed member, who is held.

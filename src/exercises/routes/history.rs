@@ -15,6 +15,7 @@ use crate::exercises::model::Responses;
 use crate::exercises::view::ResponseView;
 use crate::http::document::{AcceptLanguageHeader, ActionErrors, IdempotencyKeyHeader, IfMatchHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PathOf, PatientRef, Reply, Request};
+use crate::identity::Unlocked;
 use crate::items::routes::{self as items, RevisionList};
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
@@ -49,11 +50,11 @@ struct ResponseRevision {
     responses((status = 200, description = "Revisions", body = RevisionList), ReadErrors))]
 #[get("/exercise-responses/{response_id}/revisions")]
 pub(super) async fn list_response_revisions(
-    door: Door<Own>,
+    door: Door<Unlocked<Own>>,
     id: PathOf<Id<Response>>,
     listing: Result<Listing, Error>,
 ) -> Result<Reply> {
-    items::list_revisions::<Responses>(door, "list_response_revisions", id.0, listing).await
+    items::list_revisions::<Responses, _>(door, "list_response_revisions", id.0, listing).await
 }
 
 /// Read a revision of an exercise response
@@ -65,9 +66,12 @@ pub(super) async fn list_response_revisions(
         ("revision" = i64, Path, description = "The version", minimum = 1)),
     responses((status = 200, description = "The revision", body = ResponseRevision), ReadErrors))]
 #[get("/exercise-responses/{response_id}/revisions/{revision}")]
-pub(super) async fn get_response_revision(door: Door<Own>, path: PathOf<(Id<Response>, i64)>) -> Result<Reply> {
+pub(super) async fn get_response_revision(
+    door: Door<Unlocked<Own>>,
+    path: PathOf<(Id<Response>, i64)>,
+) -> Result<Reply> {
     let (response, revision) = path.0;
-    let mut opened = items::get_revision::<Responses>(&door, "get_response_revision", path.0).await?;
+    let mut opened = items::get_revision::<Responses, _>(&door, "get_response_revision", path.0).await?;
     Ok(Reply::ok(&ResponseRevision {
         response_id: response.uuid(),
         revision,

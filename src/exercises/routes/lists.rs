@@ -13,6 +13,7 @@ use crate::exercises::model::Responses;
 use crate::exercises::view::ResponseItem;
 use crate::http::document::{AcceptLanguageHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PatientRef, Reply, page};
+use crate::identity::Unlocked;
 use crate::items::pages::Filter;
 use crate::items::{OpenedItem, Scan, routes as items};
 use crate::kernel::id::{Any, Assignment};
@@ -95,7 +96,7 @@ impl Filter<Responses> for Responded {
     responses((status = 200, description = "Responses", body = ExerciseResponseList), ReadErrors))]
 #[get("/exercise-responses")]
 pub(super) async fn list_exercise_responses(
-    door: Door<Granted>,
+    door: Door<Unlocked<Granted>>,
     listing: Result<Listing<ListExerciseResponses>, Error>,
     language: Language,
 ) -> Result<Reply> {

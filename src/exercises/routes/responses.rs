@@ -16,6 +16,7 @@ use crate::http::document::{
     AcceptLanguageHeader, ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, WriteErrors,
 };
 use crate::http::{Body, NewId, Patch, PathOf, PatientRef, Preconditions, Reply, Request};
+use crate::identity::Unlocked;
 use crate::items::routes::{self as items, WritableItem};
 use crate::kernel::id::Response;
 use crate::kernel::{Id, Result};
@@ -69,7 +70,7 @@ pub(super) async fn put_exercise_response(
         ItemErrors))]
 #[get("/exercise-responses/{response_id}")]
 pub(super) async fn get_exercise_response(
-    door: Door<Granted>,
+    door: Door<Unlocked<Granted>>,
     path: (PathOf<Id<Response>>, Preconditions),
     language: Language,
 ) -> Result<Reply> {

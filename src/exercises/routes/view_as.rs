@@ -10,6 +10,7 @@ use crate::exercises::model::Responses;
 use crate::exercises::view::ResponseView;
 use crate::http::document::{AcceptLanguageHeader, IfNoneMatchHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PathOf, PatientRef, Preconditions, Reply};
+use crate::identity::Unlocked;
 use crate::items::routes as items;
 use crate::kernel::id::Response;
 use crate::kernel::{Error, Id, Result};
@@ -25,7 +26,7 @@ use crate::kernel::{Error, Id, Result};
     responses((status = 200, description = "Responses", body = ExerciseResponseList), ReadErrors))]
 #[get("/view-as/{reader_id}/exercise-responses")]
 pub(super) async fn list_responses_as_reader(
-    door: Door<ViewAs>,
+    door: Door<Unlocked<ViewAs>>,
     listing: Result<Listing<ListExerciseResponses>, Error>,
     language: Language,
 ) -> Result<Reply> {
@@ -45,7 +46,7 @@ pub(super) async fn list_responses_as_reader(
         ReadErrors))]
 #[get("/view-as/{reader_id}/exercise-responses/{response_id}")]
 pub(super) async fn get_response_as_reader(
-    door: Door<ViewAs>,
+    door: Door<Unlocked<ViewAs>>,
     id: PathOf<Id<Response>>,
     when: Preconditions,
     language: Language,

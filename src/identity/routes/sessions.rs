@@ -17,7 +17,7 @@ use crate::http::{
 use crate::idempotency::Outcome;
 use crate::identity::model::DeviceName;
 use crate::identity::sessions::{self, OwnSession};
-use crate::identity::{Anyone, Caller, Live, security_events};
+use crate::identity::{Anyone, Caller, Claimed, Guarded, Live, security_events};
 use crate::kernel::id::Session;
 use crate::kernel::page::Page;
 use crate::kernel::{Error, Fields, Id, Listed, Result};
@@ -125,7 +125,8 @@ struct SecurityEventView {
     at: Timestamp,
     /// `log_in` for a log-in on a device that has logged in before, `log_in_new_device` on another one,
     /// `refresh_reused` for a session that ended because a spent refresh token came again, `session_ended` for one that
-    /// was ended from another device, `other_sessions_ended` when all but one were. There may be others.
+    /// was ended from another device, `other_sessions_ended` when all but one were, `second_factor_on`,
+    /// `second_factor_off`, `recovery_codes_made`, `recovery_code_used`, `lock_on`, `lock_off`. There may be others.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "log_in_new_device")]
     event: Option<String>,
@@ -230,13 +231,18 @@ async fn delete_session(caller: Caller, request: Request<Id<Session>>, state: we
 
 /// End all other sessions
 ///
-/// The caller's own goes on. The devices of the others are told to erase what they hold.
+/// The caller's own goes on. The devices of the others are told to erase what they hold. With a second factor, or with
+/// the lock on, this asks for a proof within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader),
     responses((status = 204, description = "Ended"), ActionErrors))]
 #[delete("/me/sessions")]
-async fn delete_other_sessions(caller: Caller, request: Request, state: web::Data<State>) -> Result<Reply> {
+async fn delete_other_sessions(
+    caller: Claimed<Guarded<Anyone>>,
+    request: Request,
+    state: web::Data<State>,
+) -> Result<Reply> {
     let (vault, keys) = (state.vault.clone(), state.vault.keys(caller.account().uuid()).await?);
-    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, _: &Command| {
+    let work = move |tx: &mut Tx<'_>, live: &Live<Guarded<Anyone>>, _: &Command| {
         sessions::end_others(tx, live, (&vault, keys.as_ref()))
     };
     caller.delete(&state, request, work).await

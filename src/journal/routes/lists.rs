@@ -9,6 +9,7 @@ use crate::care::Door;
 use crate::care::door::{Granted, Own, Policy};
 use crate::http::document::{ReadErrors, SearchErrors};
 use crate::http::{Body, Listing, PageQuery, PatientRef, Reply, page};
+use crate::identity::Unlocked;
 use crate::items::{pages, routes as items};
 use crate::journal::filter::{Asked, Filter};
 use crate::journal::model::Entries;
@@ -97,7 +98,10 @@ struct SearchEntries {
     params(("patient_id" = PatientRef, Path, description = "`me`, or a patient's id"), ListEntries, PageQuery),
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]
 #[get("/entries")]
-pub(super) async fn list_entries(door: Door<Granted>, listing: Result<Listing<ListEntries>, Error>) -> Result<Reply> {
+pub(super) async fn list_entries(
+    door: Door<Unlocked<Granted>>,
+    listing: Result<Listing<ListEntries>, Error>,
+) -> Result<Reply> {
     list(door, "list_entries", listing).await
 }
 
@@ -132,7 +136,10 @@ impl ListEntries {
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id")),
     responses((status = 200, description = "Entries", body = EntryList), SearchErrors))]
 #[post("/entries/search")]
-pub(super) async fn search_entries(door: Door<Own>, body: Result<Body<SearchEntries>, Error>) -> Result<Reply> {
+pub(super) async fn search_entries(
+    door: Door<Unlocked<Own>>,
+    body: Result<Body<SearchEntries>, Error>,
+) -> Result<Reply> {
     let asked = body.and_then(|body| body.into_inner().parse(&door));
     let Search { filter, page, scope } = door.first("search_entries", asked).await?;
     let found = pages::own::<Entries, Filter, _>(&door, "search_entries", &filter, page, ()).await?;
@@ -148,7 +155,7 @@ struct Search {
 }
 
 impl SearchEntries {
-    fn parse(self, door: &Door<Own>) -> Result<Search> {
+    fn parse<P: Policy>(self, door: &Door<P>) -> Result<Search> {
         let Self { words, from, to, kind, phase, infusion_id, prompt_id, tag, status, limit, cursor } = self;
         if words.as_ref().is_some_and(|words| words.trim().is_empty()) {
             return Err(Error::field("/words", "must not be empty"));

@@ -11,6 +11,7 @@ use crate::care::Door;
 use crate::care::door::Own;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, IfMatchHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PathOf, PatientRef, Reply, Request};
+use crate::identity::Unlocked;
 use crate::items::routes::{self as items, RevisionList};
 use crate::journal::draft::{MoodFields, TextFields};
 use crate::journal::model::Entries;
@@ -54,11 +55,11 @@ struct RevisionView {
     responses((status = 200, description = "Revisions", body = RevisionList), ReadErrors))]
 #[get("/entries/{entry_id}/revisions")]
 pub(super) async fn list_revisions(
-    door: Door<Own>,
+    door: Door<Unlocked<Own>>,
     id: PathOf<Id<Entry>>,
     listing: Result<Listing, Error>,
 ) -> Result<Reply> {
-    items::list_revisions::<Entries>(door, "list_revisions", id.0, listing).await
+    items::list_revisions::<Entries, _>(door, "list_revisions", id.0, listing).await
 }
 
 /// Read a revision of an entry
@@ -70,9 +71,9 @@ pub(super) async fn list_revisions(
         ("revision" = i64, Path, description = "The version", minimum = 1)),
     responses((status = 200, description = "The revision", body = RevisionView), ReadErrors))]
 #[get("/entries/{entry_id}/revisions/{revision}")]
-pub(super) async fn get_revision(door: Door<Own>, path: PathOf<(Id<Entry>, i64)>) -> Result<Reply> {
+pub(super) async fn get_revision(door: Door<Unlocked<Own>>, path: PathOf<(Id<Entry>, i64)>) -> Result<Reply> {
     let (entry, revision) = path.0;
-    let mut opened = items::get_revision::<Entries>(&door, "get_revision", path.0).await?;
+    let mut opened = items::get_revision::<Entries, _>(&door, "get_revision", path.0).await?;
     Ok(Reply::ok(&RevisionView {
         entry_id: entry.uuid(),
         revision,

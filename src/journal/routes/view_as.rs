@@ -7,6 +7,7 @@ use crate::care::Door;
 use crate::care::door::ViewAs;
 use crate::http::document::{IfNoneMatchHeader, ReadErrors};
 use crate::http::{Listing, PageQuery, PathOf, PatientRef, Preconditions, Reply};
+use crate::identity::Unlocked;
 use crate::items::routes as items;
 use crate::journal::model::Entries;
 use crate::journal::view::EntryView;
@@ -23,7 +24,7 @@ use crate::kernel::{Error, Id, Result};
     responses((status = 200, description = "Entries", body = EntryList), ReadErrors))]
 #[get("/view-as/{reader_id}/entries")]
 pub(super) async fn list_entries_as_reader(
-    door: Door<ViewAs>,
+    door: Door<Unlocked<ViewAs>>,
     listing: Result<Listing<ListEntries>, Error>,
 ) -> Result<Reply> {
     lists::list(door, "list_entries_as_reader", listing).await
@@ -42,7 +43,7 @@ pub(super) async fn list_entries_as_reader(
         ReadErrors))]
 #[get("/view-as/{reader_id}/entries/{entry_id}")]
 pub(super) async fn get_entry_as_reader(
-    door: Door<ViewAs>,
+    door: Door<Unlocked<ViewAs>>,
     id: PathOf<Id<Entry>>,
     when: Preconditions,
 ) -> Result<Reply> {

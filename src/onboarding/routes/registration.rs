@@ -16,7 +16,7 @@ use crate::http::{Body, Command, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
 use crate::identity::routes::{AccountView, SessionParts, SignedInView, TokensView};
-use crate::identity::{Anyone, Caller, Email, Live, Passphrase};
+use crate::identity::{Anyone, Claimed, Email, Guarded, Live, Passphrase};
 use crate::kernel::locale::{country, language};
 use crate::kernel::{Fields, JoinCode, Result, Text, Zone};
 use crate::letters::ProofPurpose;
@@ -235,18 +235,19 @@ pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: Session
 /// Accept another invitation
 ///
 /// For somebody who has an account: a patient gets another therapist, staff another clinic. For 24 hours, the same code
-/// from the same account changes nothing: the first answer may be lost.
+/// from the same account changes nothing: the first answer may be lost. With a second factor, or with the lock on, this
+/// asks for a proof within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "care", params(IdempotencyKeyHeader), request_body = AcceptInvitation,
     responses((status = 200, description = "What was joined", body = AcceptedView), WriteErrors))]
 #[post("/invitations/accept")]
 pub(super) async fn accept_invitation(
-    caller: Caller,
+    caller: Claimed<Guarded<Anyone>>,
     request: Request<(), Body<AcceptInvitation, SIGN_IN_BYTES>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (parts, link) = (State::clone(&state), state.entropy.id(caller.now()));
     let code = |command: Command<(), Body<AcceptInvitation, _>>| Ok(JoinCode::parse(&command.body.into_inner().code));
-    let accept = move |tx: &mut Tx<'_>, live: &Live<Anyone>, code: &_| {
+    let accept = move |tx: &mut Tx<'_>, live: &Live<Guarded<Anyone>>, code: &_| {
         registration::accept(tx, &parts, live, *code, link).map(|joined| Outcome::ok(joined.id(), joined))
     };
     let (origin, (joined, names)) =

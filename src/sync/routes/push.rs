@@ -220,6 +220,14 @@ struct MutationProblem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     document_version: Option<u32>,
+    /// What the app has to send to `step_up` first: `passphrase`, `code`. Open set. Beside `max_age_seconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["passphrase"]))]
+    factors: Option<Vec<&'static str>>,
+    /// How many seconds ago that may have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 300)]
+    max_age_seconds: Option<i64>,
     /// Whether the same mutation may be stored later.
     retryable: bool,
     /// What an app does.
@@ -237,11 +245,25 @@ impl From<&Error> for MutationProblem {
             conflicting_id,
             document,
             document_version,
+            factors,
+            max_age_seconds,
             retryable,
             client_action,
             ..
         } = Problem::from(error);
-        Self { code, title, detail, errors, conflicting_id, document, document_version, retryable, client_action }
+        Self {
+            code,
+            title,
+            detail,
+            errors,
+            conflicting_id,
+            document,
+            document_version,
+            factors,
+            max_age_seconds,
+            retryable,
+            client_action,
+        }
     }
 }
 

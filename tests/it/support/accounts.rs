@@ -3,13 +3,15 @@
 use afterglow::db::schema::{accounts, address_proofs};
 use afterglow::db::{At, Stored, Tx, columns};
 use afterglow::identity::actions::{self, SessionSecrets, SessionTokens};
-use afterglow::identity::{AccountKind, AccountRow, Email, Passphrase, Profile};
+use afterglow::identity::{AccountKind, AccountRow, Email, Passphrase, Profile, totp};
 use afterglow::kernel::id::{Account, AddressProof};
 use afterglow::kernel::{Id, Text};
 use afterglow::letters::proofs;
 use diesel::prelude::*;
+use serde_json::json;
 
 use super::app::TestApp;
+use super::people::Person;
 
 /// What [`account`] gives everybody.
 pub const PASSPHRASE: &str = "a quiet river at dawn";
@@ -43,6 +45,46 @@ pub async fn code_sent_to(app: &TestApp, email: &str) -> String {
     };
     let proof = state.db.read(unit).await.unwrap();
     proofs::code_of(&state.vault, proof).to_string()
+}
+
+/// Shows the passphrase again in the session of somebody.
+pub async fn proves(person: &Person) {
+    person.post("/v1/auth/step-up", json!({ "passphrase": PASSPHRASE })).send().await.ok();
+}
+
+/// The bytes that are written in base 32.
+fn bytes_of(base32: &str) -> Vec<u8> {
+    let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0_u32);
+    for letter in base32.bytes() {
+        let five = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".iter().position(|known| *known == letter).unwrap();
+        held = (held << 5) | five as u32;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits) as u8);
+            held &= (1 << bits) - 1;
+        }
+    }
+    bytes
+}
+
+/// What an authenticator app with this secret shows, `steps` of thirty seconds away from now.
+pub fn code_at(app: &TestApp, secret: &str, steps: i64) -> String {
+    totp::code_of(&bytes_of(secret), totp::step_at(app.now()) + steps)
+}
+
+/// What an authenticator app with this secret shows now.
+pub fn code_of(app: &TestApp, secret: &str) -> String {
+    code_at(app, secret, 0)
+}
+
+/// Switches the second factor of somebody on who has just proved themself. Returns its secret and the recovery codes.
+pub async fn with_factor(person: &Person) -> (String, Vec<String>) {
+    let secret = person.act("/v1/me/factors/totp").send().await.ok().text("/secret");
+    let code = code_of(&person.app, &secret);
+    let on = person.post("/v1/me/factors/totp/confirm", json!({ "code": code })).send().await.ok();
+    let codes = on.body["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned());
+    (secret, codes.collect())
 }
 
 /// Disables an account. The operator has no operation for that yet.

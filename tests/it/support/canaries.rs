@@ -144,6 +144,13 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     let wrong = json!({ "code": said("code"), "passphrase": said("river at dusk") });
     web.expect(post.clone(), "/v1/auth/passphrase-reset/confirm", wrong, 422).await;
 
+    // A second factor that never counts, and a code that is wrong.
+    ann.expect(post.clone(), "/v1/me/factors/totp", Value::Null, 200).await;
+    ann.expect(post.clone(), "/v1/me/factors/totp/confirm", json!({ "code": said("code") }), 422).await;
+    ann.expect(get.clone(), "/v1/me/factors", Value::Null, 200).await;
+    let proof = json!({ "passphrase": said("river at dawn") });
+    ann.expect(post.clone(), "/v1/auth/step-up", proof, 200).await;
+
     // An infusion yesterday, one planned and cancelled.
     let now = Clock::System.now();
     let ago = |hours: i64| now.checked_sub(SignedDuration::from_hours(hours)).unwrap().to_string();

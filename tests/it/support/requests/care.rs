@@ -49,6 +49,9 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "list_members" => Ask::get(format!("/v1/clinics/{}/members?limit=200", world.clinic)),
         "get_clinic" => Ask::get(format!("/v1/clinics/{}", world.clinic)),
         "get_delivery_health" => Ask::get(format!("/v1/clinics/{}/delivery-health", world.clinic)),
+        "require_second_factor" => {
+            Ask::post(format!("/v1/clinics/{}/second-factor", world.clinic)).with(json!({ "required": false }))
+        }
         "update_member" => {
             let members = format!("/v1/clinics/{}/members", world.clinic);
             let account = &world.person("duty").account;

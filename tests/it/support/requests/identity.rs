@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Ask, Asker};
-use crate::support::accounts::code_sent_to;
+use crate::support::accounts::{code_of, code_sent_to, proves, with_factor};
 use crate::support::people::{PASSPHRASE, Person, Session, registration};
 
 /// The address of the session in which somebody asks, and its tag.
@@ -106,6 +106,38 @@ async fn account(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             let mut ask = Ask::post("/v1/me/disable").with(json!({ "passphrase": PASSPHRASE }));
             if here {
                 ask.session = Some(newcomer(asker).await.0.session);
+            }
+            ask
+        }
+        "step_up" => Ask::post("/v1/auth/step-up").with(json!({ "passphrase": PASSPHRASE })),
+        "get_factors" => Ask::get("/v1/me/factors"),
+        "begin_totp" => {
+            if here {
+                proves(world.person(who)).await;
+            }
+            Ask::post("/v1/me/factors/totp")
+        }
+        // Nobody of this world needs a code for a log-in.
+        "confirm_totp" => {
+            let mut ask = Ask::post("/v1/me/factors/totp/confirm").with(json!({ "code": "287082" }));
+            if here {
+                let (person, _) = newcomer(asker).await;
+                let secret = person.act("/v1/me/factors/totp").send().await.ok().text("/secret");
+                ask = ask.with(json!({ "code": code_of(&world.app, &secret) }));
+                ask.session = Some(person.session);
+            }
+            ask
+        }
+        "delete_totp" | "renew_recovery_codes" => {
+            let mut ask = if operation == "delete_totp" {
+                Ask::delete("/v1/me/factors/totp")
+            } else {
+                Ask::post("/v1/me/factors/recovery-codes")
+            };
+            if here {
+                let (person, _) = newcomer(asker).await;
+                with_factor(&person).await;
+                ask.session = Some(person.session);
             }
             ask
         }

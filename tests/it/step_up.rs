@@ -1,0 +1,358 @@
+//! How fresh a proof has to be: step-ups within a session, the lock of a phone in the wrong hands, and clinics that ask
+//! their staff for a second factor.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::accounts::{code_of, proves, with_factor};
+use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::journal::{grant, reflection, two};
+use crate::support::people::{Clinic, PASSPHRASE, Person, again};
+use crate::support::phone::{is, mutation};
+use crate::support::reader::feed_page;
+use crate::support::requests::operations;
+use crate::support::sources::shipped;
+use crate::support::world::World;
+
+/// What an answer asks for.
+#[track_caller]
+fn lacks(answer: Answer, factors: &[&str], seconds: i64) {
+    let answer = answer.expect(403).refused("step_up_required");
+    assert_eq!((&answer.body["factors"], &answer.body["max_age_seconds"]), (&json!(factors), &json!(seconds)));
+    assert_eq!(answer.body["client_action"], "keep");
+}
+
+fn minutes(app: &TestApp, minutes: i64) {
+    app.wait(SignedDuration::from_mins(minutes));
+}
+
+/// Shows a code in the session of somebody. The one that was shown last may be of the same half minute.
+async fn shows_code(person: &Person, secret: &str) {
+    person.app.wait(SignedDuration::from_secs(30));
+    let code = code_of(&person.app, secret);
+    person.post("/v1/auth/step-up", json!({ "code": code })).send().await.ok();
+}
+
+async fn set_lock(person: &Person, on: bool) -> Answer {
+    let tag = person.get("/v1/me/profile").send().await.ok().etag();
+    person.patch("/v1/me/profile", json!({ "lock": on })).if_match(&tag).send().await
+}
+
+/// A grant of every reflection to the care team.
+fn to_the_team() -> Value {
+    json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } })
+}
+
+async fn grants(person: &Person) -> usize {
+    person.get(&person.my("/grants")).send().await.ok().items().len()
+}
+
+/// The proofs of the golden file.
+fn golden() -> BTreeMap<&'static str, &'static str> {
+    let lines = include_str!("../golden/proofs.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').unwrap()).collect()
+}
+
+#[actix_web::test]
+async fn each_operation_asks_for_the_proof_of_the_golden_file() {
+    let world = World::open().await;
+    let (golden, ann) = (golden(), world.ann().clone());
+    let mut asks = Vec::new();
+    for operation in operations().into_iter().filter(|operation| !operation.public) {
+        let ask = world.ask(&operation.id, "owner").await;
+        asks.push((operation.id, ask));
+    }
+    let known = |id: &str| asks.iter().any(|(asked, _)| asked == id);
+    assert!(golden.keys().all(|id| known(id)), "an operation that is gone");
+    set_lock(&ann, true).await.ok();
+    minutes(&world.app, 11);
+    let mut wrong = Vec::new();
+    for (id, ask) in &asks {
+        let answer = ask.send(&world.app).await;
+        let asked = (answer.body["code"] == "step_up_required").then(|| answer.body["max_age_seconds"].as_i64());
+        // Nobody here has a second factor but a newcomer who takes it away.
+        let expected = match golden.get(id.as_str()) {
+            Some(&("fresh" | "guarded")) => Some(Some(300)),
+            Some(&"unlocked") => Some(Some(600)),
+            _ => None,
+        };
+        if asked != expected {
+            wrong.push(format!("{id}: {asked:?}, not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The marks in the signatures of handlers, by operation.
+fn marks() -> BTreeMap<String, &'static str> {
+    let mut found = BTreeMap::new();
+    for source in shipped() {
+        for (at, _) in source.code.match_indices("async fn ") {
+            let rest = &source.code[at + "async fn ".len()..];
+            let head = rest.split_once(") ->").map_or(rest, |(head, _)| head);
+            let Some((name, parameters)) = head.split_once('(') else { continue };
+            let mark =
+                [("Fresh<", "fresh"), ("Guarded<", "guarded"), ("WithPassphrase>", "code"), ("Unlocked<", "unlocked")]
+                    .into_iter()
+                    .find(|(mark, _)| parameters.contains(mark));
+            if let Some((_, need)) = mark
+                && (parameters.contains("caller: Claimed<") || parameters.contains("door: Door<"))
+                && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            {
+                found.insert(name.to_owned(), need);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_lock_is_in_the_signature_of_the_handler() {
+    let marks = marks();
+    let golden = golden();
+    let named: BTreeMap<&str, &str> = marks.iter().map(|(name, need)| (name.as_str(), *need)).collect();
+    assert_eq!(named, golden);
+}
+
+#[actix_web::test]
+async fn a_log_in_is_fresh_for_five_minutes_and_a_step_up_makes_it_so_again() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let begin = || ann.act("/v1/me/factors/totp");
+    minutes(&app, 5);
+    begin().send().await.ok();
+    app.wait(SignedDuration::from_secs(1));
+    lacks(begin().send().await, &["passphrase"], 300);
+    // A refresh of the tokens proves nobody.
+    minutes(&app, 15);
+    lacks(begin().send().await, &["passphrase"], 300);
+    let shows = |body: Value| ann.post("/v1/auth/step-up", body);
+    shows(json!({})).send().await.expect(422).refused("invalid");
+    shows(json!({ "passphrase": "a loud river at noon" })).send().await.expect(422).refused("invalid");
+    shows(json!({ "code": "287082" })).send().await.expect(422).refused("invalid");
+    shows(json!({ "passphrase": PASSPHRASE, "code": "287082" })).send().await.expect(422).refused("invalid");
+    lacks(begin().send().await, &["passphrase"], 300);
+    let done = shows(json!({ "passphrase": PASSPHRASE })).send().await.ok();
+    assert_eq!(done.body["proved_at"], json!(app.now().to_string()));
+    begin().send().await.ok();
+    // It is of this session alone.
+    let other = again(&app, "Ann Walker").await;
+    minutes(&app, 6);
+    proves(&ann).await;
+    lacks(other.act("/v1/me/factors/totp").send().await, &["passphrase"], 300);
+    begin().send().await.ok();
+}
+
+#[actix_web::test]
+async fn wrong_passphrases_of_step_ups_are_counted() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let shows = |text: &str| ann.post("/v1/auth/step-up", json!({ "passphrase": text }));
+    for _ in 0..10 {
+        shows("a loud river at noon").send().await.expect(422);
+    }
+    shows(PASSPHRASE).send().await.expect(422).refused("invalid");
+    minutes(&app, 15);
+    shows(PASSPHRASE).send().await.ok();
+}
+
+#[actix_web::test]
+async fn with_a_second_factor_what_is_hard_to_take_back_asks_for_it() {
+    let Clinic { app, therapist, ann, .. } = Clinic::open().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let (secret, _) = with_factor(&ann).await;
+    let email = || ann.post("/v1/me/email", json!({ "email": "ann@else.example", "passphrase": PASSPHRASE }));
+    let code = therapist.code_for_patient().await;
+    let accept = || ann.post("/v1/invitations/accept", json!({ "code": code }));
+    let share = || ann.put_grant(&new_id(&app), to_the_team());
+    let others = || ann.delete("/v1/me/sessions");
+    minutes(&app, 6);
+    for call in [accept(), share(), others(), ann.delete("/v1/me/factors/totp")] {
+        lacks(call.send().await, &["passphrase", "code"], 300);
+    }
+    lacks(ann.act("/v1/me/factors/recovery-codes").send().await, &["passphrase", "code"], 300);
+    // The request itself holds the passphrase.
+    lacks(email().send().await, &["code"], 300);
+    let disable = json!({ "passphrase": PASSPHRASE });
+    lacks(ann.post("/v1/me/disable", disable).send().await, &["code"], 300);
+    let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": "a quiet river at dusk" });
+    lacks(ann.post("/v1/me/passphrase", change).send().await, &["code"], 300);
+    assert_eq!(grants(&ann).await, 0);
+    // One entry for one therapist, and what takes back, go on.
+    let single = ann.opens(&entry, &["text"], &therapist).await;
+    ann.revokes(&single).await;
+    // Each proof alone is half of it.
+    proves(&ann).await;
+    lacks(share().send().await, &["code"], 300);
+    minutes(&app, 6);
+    shows_code(&ann, &secret).await;
+    lacks(share().send().await, &["passphrase"], 300);
+    email().send().await.ok();
+    proves(&ann).await;
+    share().send().await.created();
+    others().send().await.no_content();
+    accept().send().await.expect(409).refused("already_linked");
+    ann.delete("/v1/me/factors/totp").send().await.no_content();
+}
+
+#[actix_web::test]
+async fn without_a_second_factor_and_the_lock_a_session_is_enough() {
+    let Clinic { app, therapist, ann, .. } = Clinic::open().await;
+    minutes(&app, 600);
+    ann.put_grant(&new_id(&app), to_the_team()).send().await.created();
+    ann.delete("/v1/me/sessions").send().await.no_content();
+    for path in ["/entries", "/grants", "/access-log", "/devices"] {
+        ann.get(&ann.my(path)).send().await.ok();
+    }
+    therapist.reads(&ann, "/entries").await.ok();
+}
+
+#[actix_web::test]
+async fn behind_the_lock_reading_back_asks_for_the_passphrase_and_writing_never() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.edits(&entry, json!({ "text": { "title": "Sea" } })).await;
+    assert_eq!(set_lock(&ann, true).await.ok().body["lock"], true);
+    let entry_path = ann.my(&format!("/entries/{entry}"));
+    let mut behind: Vec<(Method, String, Option<Value>)> =
+        ["/entries", "/exercise-responses", "/grants", "/access-log", "/devices", "/calendar"]
+            .iter()
+            .map(|rest| (Method::GET, ann.my(rest), None))
+            .collect();
+    behind.extend(["/v1/care-links", "/v1/me/factors"].map(|path| (Method::GET, path.to_owned(), None)));
+    behind.push((Method::GET, entry_path.clone(), None));
+    behind.push((Method::GET, format!("{entry_path}/revisions"), None));
+    behind.push((Method::GET, format!("{entry_path}/revisions/1"), None));
+    behind.push((Method::GET, ann.my(&format!("/view-as/{}/entries", theo.account)), None));
+    behind.push((Method::POST, ann.my("/entries/search"), Some(json!({ "words": "Lake" }))));
+    let calendar = json!({ "prompts": ["reflection"], "infusions": true });
+    behind.push((Method::PUT, ann.my("/calendar"), Some(calendar)));
+    let ask = async |(method, path, body): &(Method, String, Option<Value>)| {
+        let call = ann.request(method.clone(), path);
+        match body {
+            Some(body) => call.json(body.clone()).send().await,
+            None => call.send().await,
+        }
+    };
+    minutes(&app, 11);
+    for behind in &behind {
+        let answer = ask(behind).await;
+        assert!(!answer.body.to_string().contains("Sea"), "{behind:?}");
+        lacks(answer, &["passphrase"], 600);
+    }
+    // What others see of it has a shorter time.
+    lacks(ann.put_grant(&new_id(&app), to_the_team()).send().await, &["passphrase"], 300);
+    lacks(ann.delete("/v1/me/sessions").send().await, &["passphrase"], 300);
+    // Writing and the phone's own store never ask.
+    let written = ann.writes(reflection("Late")).await;
+    for path in ["/prompts", "/changes", "/infusions"] {
+        ann.get(&ann.my(path)).send().await.ok();
+    }
+    ann.get("/v1/me").send().await.ok();
+    is(&ann.pushes(&mutation(&ann, "entry", &new_id(&app), 0, reflection("Offline"))).await, "applied");
+    ann.delete(&ann.my(&format!("/entries/{written}"))).send().await.no_content();
+    // The therapist reads on: the lock is the patient's.
+    theo.reads(&ann, "/entries").await.ok();
+    proves(&ann).await;
+    for behind in &behind {
+        let answer = ask(behind).await;
+        assert_ne!(answer.status, 403, "{behind:?}: {}", answer.body);
+    }
+    minutes(&app, 10);
+    ann.get(&ann.my("/entries")).send().await.ok();
+}
+
+#[actix_web::test]
+async fn the_lock_is_switched_off_with_a_fresh_proof_alone() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    minutes(&app, 60);
+    set_lock(&ann, true).await.ok();
+    lacks(set_lock(&ann, false).await, &["passphrase"], 300);
+    lacks(ann.get(&ann.my("/entries")).send().await, &["passphrase"], 600);
+    // The rest of the profile is changed as before.
+    let tag = ann.get("/v1/me/profile").send().await.ok().etag();
+    let changed = ann.patch("/v1/me/profile", json!({ "locale": "de" })).if_match(&tag).send().await.ok();
+    assert_eq!(changed.body["lock"], true);
+    proves(&ann).await;
+    assert_eq!(set_lock(&ann, false).await.ok().body["lock"], false);
+    minutes(&app, 60);
+    ann.get(&ann.my("/entries")).send().await.ok();
+    let told = ann.get("/v1/me/security-events").send().await.ok();
+    let told: Vec<&Value> = told.items().iter().map(|event| &event["event"]).take(2).collect();
+    assert_eq!(told, [&json!("lock_off"), &json!("lock_on")]);
+}
+
+#[actix_web::test]
+async fn a_share_that_was_decided_offline_waits_for_the_proof() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    set_lock(&ann, true).await.ok();
+    minutes(&app, 6);
+    let offline = mutation(&ann, "grant", &new_id(&app), 0, to_the_team());
+    let refused = ann.pushes(&offline).await;
+    assert_eq!((&refused["status"], &refused["problem"]["code"]), (&json!("rejected"), &json!("step_up_required")));
+    assert_eq!(refused["problem"]["factors"], json!(["passphrase"]));
+    is(&ann.pushes(&mutation(&ann, "grant", &new_id(&app), 0, grant(&entry, &["mood"], &theo))).await, "applied");
+    proves(&ann).await;
+    is(&ann.pushes(&offline).await, "applied");
+    assert_eq!(grants(&ann).await, 2);
+}
+
+#[actix_web::test]
+async fn a_clinic_asks_its_staff_for_a_second_factor() {
+    let Clinic { app, admin, therapist, nurse, ann, .. } = Clinic::open().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let open = json!({ "visible_at_once": true });
+    let open = crate::support::journal::with(grant(&entry, &["text"], &therapist), open);
+    ann.put_grant(&new_id(&app), open).send().await.created();
+    let unlinked = app.staff(&admin, "Uwe Gerst", &["care"]).await;
+    let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let clinic = format!("/v1/clinics/{clinic}");
+    let rule = |required: bool| admin.post(&format!("{clinic}/second-factor"), json!({ "required": required }));
+    therapist.post(&format!("{clinic}/second-factor"), json!({ "required": true })).send().await.expect(403);
+    assert_eq!(admin.get(&clinic).send().await.ok().body["staff_second_factor"], false);
+    feed_page(&therapist, None, 50).await.ok();
+    for _ in 0..2 {
+        assert_eq!(rule(true).send().await.ok().body, json!({ "required": true }));
+    }
+    assert_eq!(admin.get(&clinic).send().await.ok().body["staff_second_factor"], true);
+
+    let of_ann = [format!("/entries/{entry}"), "/entries".to_owned(), "/infusions".to_owned()];
+    for path in &of_ann {
+        therapist.reads(&ann, path).await.expect(403).refused("second_factor_missing");
+    }
+    nurse.reads(&ann, "/infusions").await.expect(403).refused("second_factor_missing");
+    for path in ["/v1/me/patients", "/v1/care-links"] {
+        therapist.get(path).send().await.expect(403).refused("second_factor_missing");
+    }
+    feed_page(&therapist, None, 50).await.expect(403).refused("second_factor_missing");
+    // Who would not be let in is told nothing else than before.
+    unlinked.reads(&ann, "/entries").await.not_found();
+    // Neither does a patient need one, nor an admin for what is about no patient.
+    ann.get(&ann.my("/entries")).send().await.ok();
+    admin.get(&format!("{clinic}/members")).send().await.ok();
+    // A first code is still awaited: that is none.
+    therapist.act("/v1/me/factors/totp").send().await.ok();
+    therapist.reads(&ann, "/entries").await.expect(403);
+    with_factor(&therapist).await;
+    for path in &of_ann {
+        therapist.reads(&ann, path).await.ok();
+    }
+    therapist.get("/v1/me/patients").send().await.ok();
+    feed_page(&therapist, None, 50).await.ok();
+    nurse.reads(&ann, "/infusions").await.expect(403);
+    // Who joins later is asked, too.
+    let late = app.staff(&admin, "Rex Holm", &["record"]).await;
+    late.reads(&ann, "/infusions").await.expect(403).refused("second_factor_missing");
+    // Who takes it away again stays out.
+    therapist.delete("/v1/me/factors/totp").send().await.no_content();
+    therapist.reads(&ann, "/entries").await.expect(403).refused("second_factor_missing");
+    rule(false).send().await.ok();
+    for person in [&nurse, &late] {
+        person.reads(&ann, "/infusions").await.ok();
+    }
+    therapist.reads(&ann, &of_ann[0]).await.ok();
+}
