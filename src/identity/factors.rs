@@ -227,6 +227,19 @@ pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::FactorOff, live.now())
 }
 
+/// Takes away the second factor of an account whose owner has proved in person who they are.
+///
+/// # Errors
+///
+/// As [`AccountSnapshot::store`], [`AccountSnapshot::tell_owner`].
+pub fn forget(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
+    store::delete_factor(tx, own.account())?;
+    if own.unchanged().factor_since.is_some() {
+        own.tell_owner(tx, vault, None, SecurityEvent::FactorOff, now)?;
+    }
+    Ok(())
+}
+
 /// Notes in the caller's session that the passphrase, a code, or both were shown now.
 fn prove<K>(tx: &mut Tx<'_>, live: &Live<K>, (passphrase, code): (bool, bool)) -> Result<()> {
     let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;

@@ -16,7 +16,7 @@ use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::actions::email_key;
 use crate::identity::upkeep::{self, AccountChange};
-use crate::identity::{Email, Live, Passphrase, Passwords, SecurityEvent, Staff, find_email_key};
+use crate::identity::{Email, Live, Passphrase, Passwords, SecurityEvent, Staff, factors, find_email_key};
 use crate::kernel::id::{Account, Clinic, StaffReset};
 use crate::kernel::{Error, Id, JoinCode, Result};
 use crate::state::State;
@@ -90,7 +90,7 @@ fn get_open(tx: &mut Tx<'_>, hash: &[u8], email: &[u8], now: Timestamp) -> Resul
     if fits { Ok(account) } else { Err(refused()) }
 }
 
-/// Gives an account a new passphrase. Its sessions end, and its care links.
+/// Gives an account a new passphrase. Its sessions end, and its care links; its second factor is taken away.
 ///
 /// # Errors
 ///
@@ -112,7 +112,10 @@ pub async fn redeem(state: &State, passwords: &Passwords, wish: NewPassphrase) -
         if store::delete_resets(tx, account)? == 0 {
             return Err(refused());
         }
-        own.store(tx, &AccountChange { credential: Some(credential.clone()), ..own.unchanged() })?;
+        // Who has lost the passphrase may have lost the phone with it: nothing that was granted is behind this door.
+        factors::forget(tx, &own, &vault, now)?;
+        let credential = Some(credential.clone());
+        own.store(tx, &AccountChange { credential, factor_since: None, ..own.unchanged() })?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
         upkeep::revoke_sessions(tx, account, now)?;
         members::end_links_of(tx, planner.as_ref(), account, now)?;

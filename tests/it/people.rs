@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::support::accounts::with_factor;
 use crate::support::app::TestApp;
 use crate::support::child;
 use crate::support::database::Database;
@@ -204,6 +205,7 @@ async fn a_code_of_an_admin_gives_a_member_a_new_passphrase_and_nobody_what_pati
     ann.opens(&entry, &["text"], thea).await;
     let path = format!("/v1/clinics/{id}/members/{}/credential-reset", thea.account);
     thea.get("/v1/me/patients").send().await.ok();
+    with_factor(thea).await;
     let token = thea.token().await;
     let spent = admin.act(&path).send().await.ok().text("/code");
     app.get("/v1/me/patients").bearer(&token).transmit().await.expect(401).refused("session_revoked");
@@ -227,6 +229,7 @@ async fn a_code_of_an_admin_gives_a_member_a_new_passphrase_and_nobody_what_pati
     let log_in = |passphrase: &str| json!({ "email": "thea.brandt@example.org", "passphrase": passphrase });
     app.post("/v1/auth/login", log_in(PASSPHRASE)).send().await.expect(401);
     let back = Person::of(app, &app.post("/v1/auth/login", log_in(new)).send().await.ok());
+    assert_eq!(back.get("/v1/me/factors").send().await.ok().body, json!({ "totp": "none" }));
     back.reads(ann, &format!("/entries/{entry}")).await.not_found();
     assert_eq!(ann.care_links().await[0]["state"], "ended", "a new link needs the patient");
     ann.linked_to(&back).await;
