@@ -82,6 +82,7 @@ mod outage;
 mod older;
 mod overrides;
 mod pages;
+mod passphrases;
 mod posture;
 mod people;
 mod preview;
