@@ -93,6 +93,7 @@ mod pushes;
 mod push_generated;
 mod push_kinds;
 mod push_limits;
+mod pyotp;
 mod queries;
 mod quotes;
 mod races;
